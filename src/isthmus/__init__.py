@@ -1,0 +1,1 @@
+"""Many OpenStack sites, run as one cloud."""

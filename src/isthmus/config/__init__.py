@@ -1,0 +1,1 @@
+"""Settings: oslo.config groups, read once into frozen objects."""

@@ -1,0 +1,1 @@
+"""Leases, shadow ports, merging and audit of objects that live in many sites: pure."""

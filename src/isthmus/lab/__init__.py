@@ -1,0 +1,1 @@
+"""Whole sites on one machine, from a topology."""

@@ -1,0 +1,70 @@
+"""Intents: rows that say "this object at this site may differ from what is wanted"."""
+
+import datetime
+import enum
+from dataclasses import dataclass
+
+from isthmus.model.site import SiteName
+
+
+class ResourceType(enum.StrEnum):
+    """What travels between tiers; the value is the word used on the wire and in tables."""
+
+    ADDRESS_GROUP = "address_group"
+    SECURITY_GROUP = "security_group"
+    NETWORK = "network"
+    LEASE = "lease"
+    SUBNET = "subnet"
+    PORT = "port"
+    SHADOW = "shadow"
+
+    @property
+    def rank(self) -> int:
+        """Order in which objects are made; they are removed in the reverse order."""
+        return _RANK[self]
+
+
+_RANK = {kind: rank for rank, kind in enumerate(ResourceType)}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class IntentKey:
+    """Which object at which site. `lane` is the site that has to be told."""
+
+    lane: SiteName
+    type: ResourceType
+    id: str
+
+
+class JobState(enum.StrEnum):
+    """What an operator sees of an intent."""
+
+    WAITING = "waiting"  #: due now or later
+    RUNNING = "running"  #: claimed by a worker
+    PARKED = "parked"  #: refused by the other side; a person retries or cancels it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An intent in the hands of one worker until `expires_at`."""
+
+    key: IntentKey
+    generation: int  #: grows with every change; an acknowledgement counts only for the one read
+    attempts: int  #: failed attempts so far, unanswered ones not counted
+    owner: str
+    expires_at: datetime.datetime  #: UTC, naive as in Neutron's own tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An intent as `isthmus job` shows it."""
+
+    id: str  #: a UUID that stays the same while the row lives
+    key: IntentKey
+    state: JobState
+    generation: int
+    attempts: int
+    created_at: datetime.datetime
+    changed_at: datetime.datetime
+    not_before: datetime.datetime
+    last_error: str = ""

@@ -1,0 +1,86 @@
+"""Items: the form in which an object travels between tiers.
+
+An item carries the whole wanted (or, in a report, observed) state of one object, or says that it is
+gone. Applying one twice, or an old one before a new one of the same object, must do no harm.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object's state on the wire."""
+
+    type: ResourceType
+    id: str
+    state: Mapping[str, Any] | None  #: JSON-able; None means that the object is gone
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return {"type": self.type.value, "id": self.id, "state": self.state}
+
+    @classmethod
+    def from_wire(cls, body: Any) -> Self:
+        """Read the JSON form.
+
+        Raises:
+            ProtocolError: a key is missing or of the wrong form.
+        """
+        try:
+            state = body["state"]
+            if state is not None and not isinstance(state, Mapping):
+                raise TypeError("state")
+            return cls(ResourceType(body["type"]), str(body["id"]), state)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise errors.ProtocolError(f"not an item: {str(body)[:200]}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """What became of one item; `code` is empty where it was taken."""
+
+    type: ResourceType
+    id: str
+    code: str = ""  #: an error code of `isthmus.errors`
+    message: str = ""
+
+    @property
+    def taken(self) -> bool:
+        """Tell whether the other side now holds what the item said."""
+        return not self.code
+
+    def to_wire(self) -> dict[str, str]:
+        """Give the JSON form."""
+        return {
+            "type": self.type.value,
+            "id": self.id,
+            "code": self.code,
+            "message": self.message,
+        }
+
+    @classmethod
+    def from_wire(cls, body: Any) -> Self:
+        """Read the JSON form.
+
+        Raises:
+            ProtocolError: a key is missing or of the wrong form.
+        """
+        try:
+            return cls(ResourceType(body["type"]), body["id"], body["code"], body["message"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
+
+
+def refused(item: Item, error: errors.IsthmusError) -> ItemResult:
+    """Say that an item was not taken, and why."""
+    return ItemResult(item.type, item.id, error.code, error.message)
+
+
+def taken(item: Item) -> ItemResult:
+    """Say that an item was taken."""
+    return ItemResult(item.type, item.id)

@@ -1,0 +1,1 @@
+"""The plugins that Neutron loads; the only room that imports Neutron."""

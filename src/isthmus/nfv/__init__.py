@@ -1,0 +1,1 @@
+"""NFV hosts: inventory, plan, rendered files and checks."""

@@ -1,0 +1,1 @@
+"""SQL: the tables of Isthmus and the statements on them."""

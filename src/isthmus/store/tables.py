@@ -1,0 +1,130 @@
+"""The tables of Isthmus, as SQLAlchemy Core.
+
+They stand in the Neutron database of each tier, so that an intent commits with the change that
+caused it; `isthmus.neutron.db` gives them to Neutron's alembic branches. There are no foreign keys
+to Neutron's own tables on purpose: an intent or a lease must outlive the row it speaks of until it
+is dealt with. Times are UTC and naive, as everywhere in Neutron.
+"""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+UUID_LENGTH = 36  #: Neutron's UUID_FIELD_SIZE
+SITE_LENGTH = 64
+#: Room for an IPv6 address as a zero-padded decimal number, so that text order is number order.
+NUMBER_LENGTH = 40
+#: Chassis and host names: Neutron's binding host column.
+HOST_LENGTH = 255
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+#: Both tiers. At central the lane is the site to be told; at a site it is always "central".
+JOURNAL = sa.Table(
+    "isthmus_journal",
+    METADATA,
+    sa.Column("lane", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("type", sa.String(32), primary_key=True),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("generation", _BIG, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("not_before", sa.DateTime, nullable=False),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("expires_at", sa.DateTime),
+    sa.Column("parked", sa.Boolean, nullable=False, default=False),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+    sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before"),
+)
+
+#: Both tiers. Central holds every block of every pool; a site holds its own.
+LEASES = sa.Table(
+    "isthmus_leases",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
+    sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+)
+
+#: Both tiers: which object is (or is to be) at which site. A presence is the routing of a network.
+#: At a site the site column holds the site's own name, and `base` what both sides last agreed on.
+ROUTINGS = sa.Table(
+    "isthmus_routings",
+    METADATA,
+    sa.Column("type", sa.String(32), primary_key=True),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Index("ix_isthmus_routings_site", "site", "type"),
+)
+
+#: Both tiers: the tunnel key of each stretched network's logical switch, the same in every site.
+DATAPATHS = sa.Table(
+    "isthmus_datapaths",
+    METADATA,
+    sa.Column("network_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("datapath_key", sa.Integer, nullable=False, unique=True),
+)
+
+#: Central: the sites.
+SITES = sa.Table(
+    "isthmus_sites",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("name", sa.String(SITE_LENGTH), nullable=False, unique=True),
+    sa.Column("region", sa.String(255), nullable=False, unique=True),
+    sa.Column("availability_zones", sa.Text, nullable=False),  # JSON list
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("service_user", sa.String(255), nullable=False, unique=True),
+    sa.Column("description", sa.String(255), nullable=False, default=""),
+    sa.Column("reachability", sa.String(16), nullable=False),
+    sa.Column("last_seen_at", sa.DateTime),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("updated_at", sa.DateTime, nullable=False),
+)
+
+#: Central: where each port lives, as its site reported it; shadows are made of this and the port.
+LOCATIONS = sa.Table(
+    "isthmus_locations",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False, index=True),
+    sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, default=""),
+    sa.Column("hostname", sa.String(HOST_LENGTH), nullable=False, default=""),
+    sa.Column("encap_ip", sa.String(64), nullable=False, default=""),
+    sa.Column("port_key", sa.Integer),
+)
+
+#: Site: the key of each of its ports on a stretched network.
+PORT_KEYS = sa.Table(
+    "isthmus_port_keys",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("port_key", sa.Integer, nullable=False),
+    sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
+)
+
+#: Site: the ports of other sites on the networks that are present here.
+SHADOWS = sa.Table(
+    "isthmus_shadows",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False),  # JSON, `isthmus.model.shadow.Shadow.to_wire`
+)

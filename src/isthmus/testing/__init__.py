@@ -1,0 +1,1 @@
+"""Fakes, hypothesis strategies and pytest fixtures that ship with Isthmus."""

@@ -1,0 +1,1 @@
+"""Xjob: the process that carries intents from central to the sites."""
