@@ -1,0 +1,164 @@
+"""Run tempest's and neutron-tempest-plugin's API tests against central, and against a stock server.
+
+Central promises to be Neutron: what passes on a stock ML2/OVN server of the same version must pass
+on central. Both run here, in one lab, and the tests that differ are compared with the list in
+`differences.yaml`, where each has its reason. The exit code is 0 when every difference is listed.
+"""
+
+import argparse
+import configparser
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import openstack
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TEMPEST = ROOT / ".dev/tempest/bin"
+ISTHMUS = ROOT / ".venv/bin/isthmus"
+#: The API of layer 2: what central serves today.
+REGEX = (
+    r"^(neutron_tempest_plugin\.api|tempest\.api\.network)\.(admin\.)?"
+    r"test_(address_groups|address_scopes|allowed_address|availability_zones"
+    r"|default_security_group_rules|dhcp_ipv6|extension|extra_dhcp|network_ip|networks"
+    r"|ports|revisions|security_groups|shared_network|subnetpool|subnets|tag|timestamp|quotas"
+    r"|versions)"
+)
+READER = """
+import json, subunit, sys, testtools
+seen = {}
+def note(test):
+    seen[test["id"]] = test["status"]
+result = testtools.StreamToDict(note)
+result.startTestRun()
+subunit.ByteStreamToStreamResult(sys.stdin.buffer, non_subunit_name="stdout").run(result)
+result.stopTestRun()
+print(json.dumps(seen))
+"""
+
+
+def workspace(folder: Path, cloud: str, region: str) -> None:
+    """Write a tempest workspace for one cloud of the lab's clouds.yaml."""
+    connection = openstack.connect(cloud=cloud)
+    auth = connection.config.get_auth_args()
+    extensions = sorted(extension.alias for extension in connection.network.extensions())
+    subprocess.run([TEMPEST / "tempest", "init", folder], check=True, capture_output=True)
+    settings = {
+        "DEFAULT": {"log_file": "tempest.log"},
+        "auth": {
+            "use_dynamic_credentials": "true",
+            "create_isolated_networks": "false",
+            "admin_username": auth["username"],
+            "admin_password": auth["password"],
+            "admin_project_name": "admin",
+            "admin_domain_name": "Default",
+        },
+        "identity": {"auth_version": "v3", "uri_v3": auth["auth_url"], "region": region},
+        "identity-feature-enabled": {"api_v2": "false", "api_v3": "true"},
+        "service_available": {
+            "nova": "false",
+            "glance": "false",
+            "cinder": "false",
+            "swift": "false",
+            "horizon": "false",
+            "neutron": "true",
+        },
+        "network": {"region": region, "project_networks_reachable": "false"},
+        "network-feature-enabled": {
+            "ipv6": "true",
+            "port_security": "true",
+            "floating_ips": "false",
+            "api_extensions": ",".join(extensions),
+        },
+        "neutron_plugin_options": {"available_type_drivers": "geneve,vxlan"},
+        "enforce_scope": {"neutron": "true", "keystone": "true"},
+        "oslo_concurrency": {"lock_path": str(folder / "lock")},
+    }
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_dict(settings)
+    with (folder / "etc/tempest.conf").open("w") as handle:
+        parser.write(handle)
+
+
+def run(folder: Path, regex: str) -> dict[str, str]:
+    """Run the tests of a workspace; gives the status of each by its id."""
+    environment = {**os.environ, "PATH": f"{TEMPEST}:{os.environ['PATH']}"}
+    subprocess.run(
+        [TEMPEST / "tempest", "run", "--concurrency", "2", "--regex", regex],
+        cwd=folder,
+        env=environment,
+        check=False,
+        stdout=sys.stderr,
+    )
+    stream = subprocess.run(
+        [TEMPEST / "stestr", "last", "--subunit"],
+        cwd=folder,
+        env=environment,
+        check=False,
+        capture_output=True,
+    ).stdout
+    answer = subprocess.run(
+        [TEMPEST / "python", "-c", READER], input=stream, check=True, capture_output=True
+    ).stdout
+    statuses: dict[str, str] = json.loads(answer)
+    return statuses
+
+
+def differences(stock: dict[str, str], central: dict[str, str]) -> dict[str, str]:
+    """Name the tests that pass on the stock server and do not pass on central."""
+    return {
+        test: central.get(test, "missing")
+        for test, status in sorted(stock.items())
+        if status == "success" and central.get(test) != "success"
+    }
+
+
+def main() -> int:
+    """Compare central with a stock server."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--regex", default=REGEX, help="which tests")
+    parser.add_argument("--lab", default="conformance", help="name of the lab to use or make")
+    parser.add_argument("--keep", action="store_true", help="leave the lab and the workspaces")
+    parser.add_argument("--central-only", action="store_true", help="skip the stock server")
+    options = parser.parse_args()
+    state = Path(os.environ.get("ISTHMUS_STATE", "/var/lib/isthmus")) / options.lab
+    made = not (state / "clouds.yaml").exists()
+    if made:
+        topology = HERE / "topology.yaml"
+        subprocess.run(
+            [ISTHMUS, "lab", "up", "--name", options.lab, "--topology", topology], check=True
+        )
+    os.environ["OS_CLIENT_CONFIG_FILE"] = str(state / "clouds.yaml")
+    listed = {row["test"] for row in yaml.safe_load((HERE / "differences.yaml").read_text()) or ()}
+    base = Path(tempfile.mkdtemp(prefix="isthmus-conformance-"))
+    try:
+        results = {}
+        clouds = ["central"] if options.central_only else ["central", "stock"]
+        for cloud in clouds:
+            workspace(base / cloud, cloud, cloud)
+            results[cloud] = run(base / cloud, options.regex)
+            (base / f"{cloud}.json").write_text(json.dumps(results[cloud], indent=1))
+        for cloud, statuses in results.items():
+            counted = {
+                status: list(statuses.values()).count(status) for status in set(statuses.values())
+            }
+            print(f"{cloud}: {counted}")
+        stock = results.get("stock") or dict.fromkeys(results["central"], "success")
+        found = differences(stock, results["central"])
+        unlisted = {test: status for test, status in found.items() if test not in listed}
+        for test, status in found.items():
+            print(f"{'listed' if test in listed else 'NEW':7} {status:8} {test}")
+        print(f"{len(found)} differences, {len(unlisted)} of them not listed; results in {base}")
+        return 1 if unlisted else 0
+    finally:
+        if made and not options.keep:
+            subprocess.run([ISTHMUS, "lab", "down", "--name", options.lab], check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
