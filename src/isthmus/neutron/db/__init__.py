@@ -1,0 +1,1 @@
+"""Isthmus in Neutron's database: tables, migrations, SQLite manners, first creation."""

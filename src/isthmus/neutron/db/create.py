@@ -1,0 +1,67 @@
+"""A new Neutron database in one go: `python -m isthmus.neutron.db.create URL`.
+
+Neutron's migrations cannot run on SQLite and take many seconds on MariaDB, so a new database is
+made from the models as they are at the head, ours included, and stamped with the head revisions of
+every branch, after which `neutron-db-manage upgrade heads` carries it on like any other.
+"""
+
+import argparse
+import sys
+
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from neutron.db.migration import cli as migration_cli
+from neutron.db.migration.models import head
+from sqlalchemy.engine import make_url
+
+from isthmus.neutron.db import models
+from isthmus.neutron.db.migration import VERSION_TABLE
+from isthmus.store import sqlite
+
+#: Where each project of the database keeps its revision (Source: the env.py of each).
+_VERSION_TABLES = {"neutron": "alembic_version", "isthmus": VERSION_TABLE}
+
+
+def create(url: str) -> None:
+    """Make every table at `url` and stamp it with the head revisions.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database refuses, for instance since it is not empty.
+    """
+    models.register()
+    engine = sa.create_engine(make_url(url))
+    try:
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                sqlite.use_write_ahead_log(connection)
+        with engine.begin() as connection:
+            head.get_metadata().create_all(connection, checkfirst=False)
+            _stamp(connection)
+    finally:
+        engine.dispose()
+
+
+def _stamp(connection: sa.Connection) -> None:
+    for config in migration_cli.get_alembic_configs():
+        project = config.get_main_option("neutron_project")
+        table = _VERSION_TABLES.get(project)
+        if table is None:
+            continue  # some other project's branch: its tables are not made here either
+        script = ScriptDirectory.from_config(config)
+        context = MigrationContext.configure(connection, opts={"version_table": table})
+        context.stamp(script, "heads")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m isthmus.neutron.db.create", description=__doc__
+    )
+    parser.add_argument("url", help="SQLAlchemy URL of an empty database")
+    create(parser.parse_args(arguments).url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The first tables: journal, leases, routings, datapaths, sites, locations, port keys, shadows.
+
+Written out in full on purpose: a migration stays what it was when the tables move on.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from neutron.db.migration import cli
+
+revision = "a1c0ffee0002"
+down_revision = "a1c0ffee0001"
+branch_labels = (cli.EXPAND_BRANCH,)
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Make the tables of both tiers."""
+    _create_both_tiers()
+    _create_central()
+    _create_site()
+
+
+def _create_both_tiers() -> None:
+    op.create_table(
+        "isthmus_journal",
+        sa.Column("lane", sa.String(64), primary_key=True),
+        sa.Column("type", sa.String(32), primary_key=True),
+        sa.Column("resource_id", sa.String(36), primary_key=True),
+        sa.Column("id", sa.String(36), nullable=False, unique=True),
+        sa.Column("rank", sa.Integer, nullable=False),
+        sa.Column("generation", _BIG, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("not_before", sa.DateTime, nullable=False),
+        sa.Column("owner", sa.String(64)),
+        sa.Column("expires_at", sa.DateTime),
+        sa.Column("parked", sa.Boolean, nullable=False),
+        sa.Column("last_error", sa.Text),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("changed_at", sa.DateTime, nullable=False),
+        sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before"),
+    )
+    op.create_table(
+        "isthmus_leases",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("pool_id", sa.String(36), nullable=False),
+        sa.Column("site", sa.String(64), nullable=False),
+        sa.Column("first", sa.String(40), nullable=False),
+        sa.Column("last", sa.String(40), nullable=False),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
+        sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+    )
+    op.create_table(
+        "isthmus_routings",
+        sa.Column("type", sa.String(32), primary_key=True),
+        sa.Column("resource_id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("id", sa.String(36), nullable=False, unique=True),
+        sa.Column("project_id", sa.String(255)),
+        sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Index("ix_isthmus_routings_site", "site", "type"),
+    )
+    op.create_table(
+        "isthmus_datapaths",
+        sa.Column("network_id", sa.String(36), primary_key=True),
+        sa.Column("datapath_key", sa.Integer, nullable=False, unique=True),
+    )
+
+
+def _create_central() -> None:
+    op.create_table(
+        "isthmus_sites",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("name", sa.String(64), nullable=False, unique=True),
+        sa.Column("region", sa.String(255), nullable=False, unique=True),
+        sa.Column("availability_zones", sa.Text, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("service_user", sa.String(255), nullable=False, unique=True),
+        sa.Column("description", sa.String(255), nullable=False),
+        sa.Column("reachability", sa.String(16), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime),
+        sa.Column("last_error", sa.Text),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("updated_at", sa.DateTime, nullable=False),
+    )
+    op.create_table(
+        "isthmus_locations",
+        sa.Column("port_id", sa.String(36), primary_key=True),
+        sa.Column("network_id", sa.String(36), nullable=False, index=True),
+        sa.Column("site", sa.String(64), nullable=False, index=True),
+        sa.Column("chassis", sa.String(255), nullable=False),
+        sa.Column("hostname", sa.String(255), nullable=False),
+        sa.Column("encap_ip", sa.String(64), nullable=False),
+        sa.Column("port_key", sa.Integer),
+    )
+
+
+def _create_site() -> None:
+    op.create_table(
+        "isthmus_port_keys",
+        sa.Column("port_id", sa.String(36), primary_key=True),
+        sa.Column("network_id", sa.String(36), nullable=False),
+        sa.Column("port_key", sa.Integer, nullable=False),
+        sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
+    )
+    op.create_table(
+        "isthmus_shadows",
+        sa.Column("port_id", sa.String(36), primary_key=True),
+        sa.Column("network_id", sa.String(36), nullable=False, index=True),
+        sa.Column("chassis", sa.String(255), nullable=False, index=True),
+        sa.Column("state", sa.Text, nullable=False),
+    )

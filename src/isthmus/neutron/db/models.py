@@ -1,0 +1,23 @@
+"""Our tables, made known to Neutron's metadata.
+
+Neutron builds (and compares) its schema from one declarative metadata. Copies of the tables of
+`isthmus.store.tables` stand there; queries go on using the originals, which have the same names.
+"""
+
+from neutron_lib.db import model_base
+
+from isthmus.store.tables import METADATA
+
+#: Names of every table of ours, for migrations and audits.
+TABLE_NAMES = frozenset(METADATA.tables)
+
+
+def register() -> None:
+    """Copy our tables into Neutron's metadata; a second call changes nothing."""
+    theirs = model_base.BASEV2.metadata
+    for table in METADATA.sorted_tables:
+        if table.name not in theirs.tables:
+            table.to_metadata(theirs)
+
+
+register()

@@ -1,0 +1,83 @@
+"""Neutron on SQLite, with several threads and processes on one file.
+
+SQLite has one writer at a time. A transaction that began by reading cannot wait for its turn to
+write: it gets "database is locked" at once, because its snapshot may be old. So a transaction has
+to say at its start whether it is going to write, and then everybody just waits in line. Neutron's
+enginefacade knows that (reader or writer), oslo.db's `BEGIN` does not. `install` puts that right,
+with the events that oslo.db and SQLAlchemy offer:
+
+* connect: write-ahead log (readers never wait for the writer), and a long busy timeout;
+* begin: oslo.db's own `BEGIN` is held back;
+* before the first statement: `BEGIN IMMEDIATE` for a writer, plain `BEGIN` for a reader.
+
+Other databases are left alone.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+from oslo_db.sqlalchemy import enginefacade
+from sqlalchemy import event, orm
+
+#: Longer than any request may hold the file; milliseconds, as SQLite counts.
+BUSY_TIMEOUT_MS = 60_000
+#: Marker in a connection's info that keeps oslo.db from its own BEGIN.
+_OSLO_MARKER = "in_transaction"
+_MODE = "isthmus_mode"
+
+_installed: list[bool] = []
+
+
+def install() -> None:
+    """Prepare every engine that Neutron opens in this process from now on; again is harmless."""
+    if _installed:
+        return
+    _installed.append(True)
+    db_api.get_context_manager().append_on_engine_create(prepare)
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Make one engine fit for threads, where it is SQLite on a file."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin, insert=True)
+    event.listen(engine, "before_cursor_execute", _on_execute)
+    if not event.contains(orm.Session, "after_begin", _on_session_begin):
+        event.listen(orm.Session, "after_begin", _on_session_begin)
+
+
+def _on_connect(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    dbapi_connection.execute("PRAGMA journal_mode = WAL")
+    # With a write-ahead log this loses nothing when a process dies, only when the machine does.
+    dbapi_connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _on_begin(connection: sa.Connection) -> None:
+    connection.info[_OSLO_MARKER] = True
+    connection.info.pop(_MODE, None)
+
+
+def _on_session_begin(session: orm.Session, _transaction: Any, connection: sa.Connection) -> None:
+    context = session.info.get("using_context")
+    threads = getattr(context, "_enginefacade_context", None)
+    current = getattr(threads, "current", None)
+    if current is not None:
+        connection.info[_MODE] = current.mode
+
+
+def _on_execute(connection: sa.Connection, cursor: Any, statement: str, *_rest: object) -> None:
+    if cursor.connection.in_transaction or _OSLO_MARKER not in connection.info:
+        return
+    cursor.execute(_begin_statement(connection.info.get(_MODE), statement))
+
+
+def _begin_statement(mode: Any, statement: str) -> str:
+    """Choose how a transaction begins; where the mode is unknown its first statement tells."""
+    if mode is None:
+        writes = not statement.lstrip("( \n").upper().startswith(("SELECT", "PRAGMA", "WITH"))
+    else:
+        writes = mode is enginefacade._WRITER
+    return "BEGIN IMMEDIATE" if writes else "BEGIN"
