@@ -24,6 +24,15 @@ class ResourceType(enum.StrEnum):
         return _RANK[self]
 
 
+#: Removal goes the other way round and after everything that is to be made.
+_REMOVALS_START = 1000
+
+
+def removal_rank(kind: ResourceType) -> int:
+    """Give the place of a removal in the order of work of a lane."""
+    return _REMOVALS_START - kind.rank
+
+
 _RANK = {kind: rank for rank, kind in enumerate(ResourceType)}
 
 
@@ -51,8 +60,30 @@ class Claim:
     key: IntentKey
     generation: int  #: grows with every change; an acknowledgement counts only for the one read
     attempts: int  #: failed attempts so far, unanswered ones not counted
+    rank: int  #: place in the lane's order of work
     owner: str
     expires_at: datetime.datetime  #: UTC, naive as in Neutron's own tables
+
+
+class Outcome(enum.Enum):
+    """What one attempt made of an intent."""
+
+    DONE = "done"  #: taken; the row goes, unless the object changed in the meantime
+    AGAIN = "again"  #: stays, due at `not_before`
+    PARKED = "parked"  #: stays until a person retries or cancels it, or the object changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How a claim ends."""
+
+    claim: Claim
+    outcome: Outcome
+    absent: bool = False  #: what was carried said that the object is gone
+    not_before: datetime.datetime | None = None  #: for AGAIN; None means at once
+    counts: bool = False  #: for AGAIN: whether it was a failed attempt
+    after: bool = False  #: for AGAIN: the object is gone, so it goes after what is to be made
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

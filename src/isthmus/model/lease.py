@@ -26,7 +26,9 @@ class Block:
     def __post_init__(self) -> None:
         assert self.first <= self.last, f"empty block {self.first}..{self.last}"
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many numbers; not `len()`, which cannot count an IPv6 subnet."""
         return self.last - self.first + 1
 
     def __contains__(self, value: int) -> bool:

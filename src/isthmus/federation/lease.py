@@ -1,0 +1,209 @@
+"""Lease arithmetic: who may give out which numbers of a pool. Pure.
+
+A pool (the allocation pools of a subnet, or the port keys of a network) belongs to central, which
+carves blocks out of it for the sites and for itself. A site gives out numbers of its blocks with no
+call to anybody. So the same number is never given twice if blocks never overlap, and that is all
+that has to be kept true here.
+
+Everything works on intervals: an IPv6 subnet holds more numbers than can be counted one by one.
+"""
+
+import bisect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from isthmus import errors
+from isthmus.model.lease import Block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizePolicy:
+    """How large the next block of a site is."""
+
+    first: int = 64  #: where nothing is known of the site's use
+    smallest: int = 4  #: a site that uses little ends up here; scarcity may go below
+    largest: int = 1024  #: about what a site creates while a day-long cut lasts
+    share: int = 4  #: never more than this fraction (1/share) of what is still free
+    busy_s: float = (
+        600.0  #: the last block used up faster than this: the next one is twice as large
+    )
+    quiet_s: float = 86400.0  #: it lasted longer than this: the next one is half as large
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowWater:
+    """When a site asks for more, and what it keeps when it gives back."""
+
+    fraction: int = 4  #: asks when less than 1/fraction of its blocks is free
+    least: int = 2  #: asks when fewer than this are free, however small its blocks
+    spare: int = 2  #: keeps free numbers up to this many times the low-water mark
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A block to give back, whole or in part."""
+
+    block: Block  #: as it was leased
+    keep: Block | None  #: what the site keeps of it
+
+    @property
+    def freed(self) -> Block:
+        """The numbers that go back."""
+        return self.block if self.keep is None else Block(self.keep.last + 1, self.block.last)
+
+
+def merge(blocks: Iterable[Block]) -> list[Block]:
+    """Join blocks that touch or overlap; the answer is sorted."""
+    merged: list[Block] = []
+    for block in sorted(blocks):
+        if merged and block.first <= merged[-1].last + 1:
+            if block.last > merged[-1].last:
+                merged[-1] = Block(merged[-1].first, block.last)
+        else:
+            merged.append(block)
+    return merged
+
+
+def subtract(blocks: Iterable[Block], taken: Iterable[Block]) -> list[Block]:
+    """Give what is left of the blocks, sorted and merged."""
+    left: list[Block] = []
+    holes = merge(taken)
+    at = 0
+    for block in merge(blocks):
+        first = block.first
+        while at < len(holes) and holes[at].last < first:
+            at += 1
+        look = at
+        while look < len(holes) and holes[look].first <= block.last:
+            if holes[look].first > first:
+                left.append(Block(first, holes[look].first - 1))
+            first = holes[look].last + 1
+            look += 1
+        if first <= block.last:
+            left.append(Block(first, block.last))
+    return left
+
+
+def count(blocks: Iterable[Block]) -> int:
+    """Count the numbers in blocks that do not overlap."""
+    return sum(block.size for block in blocks)
+
+
+def carve(
+    pools: Iterable[Block], taken: Iterable[Block], size: int, *, held: Iterable[Block] = ()
+) -> Block:
+    """Choose a block of at most `size` free numbers.
+
+    Right behind a block that the same holder has already, if there is room, so that the two merge;
+    else at the start of the first gap that is large enough; else the largest gap there is.
+
+    Args:
+        pools: what there is to give.
+        taken: every block in anybody's hands.
+        size: how many numbers are wanted, at least 1.
+        held: the blocks of the holder.
+
+    Raises:
+        Exhausted: no number is free.
+    """
+    assert size >= 1, "a block holds at least one number"
+    gaps = subtract(pools, taken)
+    if not gaps:
+        raise errors.Exhausted("every number of the pool is leased out")
+    ends = {block.last + 1 for block in held}
+    large_enough = [gap for gap in gaps if gap.size >= size]
+    gap = next(
+        (gap for gap in large_enough if gap.first in ends),
+        large_enough[0] if large_enough else max(gaps, key=lambda one: one.size),
+    )
+    return Block(gap.first, min(gap.last, gap.first + size - 1))
+
+
+def carve_one(pools: Iterable[Block], taken: Iterable[Block], number: int) -> Block:
+    """Choose one number by name.
+
+    Raises:
+        Invalid: it is not in the pool.
+        Conflict: it is in somebody's block.
+    """
+    if not any(number in pool for pool in pools):
+        raise errors.Invalid(f"{number} is outside the pool", number=number)
+    if any(number in block for block in taken):
+        raise errors.Conflict(f"{number} is leased already", number=number)
+    return Block(number, number)
+
+
+def choose_size(
+    free: int,
+    policy: SizePolicy,
+    *,
+    last_size: int | None = None,
+    lasted_s: float | None = None,
+) -> int:
+    """Choose how large the next block is.
+
+    Every block takes at most a share of what is still free, so blocks shrink as the pool does and a
+    small subnet still serves several sites.
+
+    Args:
+        free: numbers of the pool that nobody holds.
+        policy: the bounds.
+        last_size: size of the holder's newest block; None if this is its first.
+        lasted_s: how long that block lasted, in seconds.
+    """
+    if last_size is None:
+        size = policy.first
+    elif lasted_s is not None and lasted_s < policy.busy_s:
+        size = last_size * 2
+    elif lasted_s is not None and lasted_s > policy.quiet_s:
+        size = last_size // 2
+    else:
+        size = last_size
+    size = min(max(size, policy.smallest), policy.largest)
+    return max(1, min(size, free // policy.share))
+
+
+def low_mark(blocks: Iterable[Block], policy: LowWater) -> int:
+    """Give the number of free numbers below which a holder of these blocks asks for more."""
+    return max(policy.least, count(blocks) // policy.fraction)
+
+
+def runs_dry(blocks: Sequence[Block], used: int, policy: LowWater) -> bool:
+    """Tell whether it is time to ask for the next block.
+
+    Args:
+        blocks: what the site holds of one pool.
+        used: how many numbers of them are in use.
+        policy: the low-water mark.
+    """
+    return count(blocks) - used < low_mark(blocks, policy)
+
+
+def plan_returns(blocks: Iterable[Block], used: Iterable[int], policy: LowWater) -> list[Return]:
+    """Choose what a site gives back: the highest free numbers, down to a spare reserve.
+
+    A block goes whole if nothing of it is in use, else its unused tail goes.
+
+    Args:
+        blocks: what the site holds of one pool.
+        used: the numbers in use.
+        policy: the low-water mark and the spare.
+    """
+    held = sorted(blocks)
+    busy = sorted(number for number in set(used) if any(number in block for block in held))
+    # Measured against what is in use: against what is held, each return would allow another.
+    floor = policy.spare * max(policy.least, len(busy) // policy.fraction)
+    surplus = count(held) - len(busy) - floor
+    returns: list[Return] = []
+    for block in reversed(held):
+        if surplus <= 0:
+            break
+        at = bisect.bisect_right(busy, block.last) - 1
+        highest = busy[at] if at >= 0 and busy[at] >= block.first else block.first - 1
+        keep_until = max(highest, block.last - surplus)
+        if keep_until >= block.last:
+            continue
+        keep = Block(block.first, keep_until) if keep_until >= block.first else None
+        returns.append(Return(block, keep))
+        surplus -= block.last - keep_until
+    return returns

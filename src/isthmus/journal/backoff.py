@@ -1,0 +1,61 @@
+"""How long to wait before trying again: pure arithmetic.
+
+Two waits exist. A failed *attempt* at one object delays that object. An unanswered call says
+nothing about the object, so it delays the *lane*: the breaker opens, and each time it may close
+one small probe goes out before the backlog follows.
+"""
+
+import datetime
+from dataclasses import dataclass, replace
+
+#: Exponents above this change nothing but would overflow a float in a row that failed for years.
+_MOST_DOUBLINGS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Exponential delays with jitter, in seconds."""
+
+    first_s: float = 0.5
+    factor: float = 2.0
+    cap_s: float = 60.0
+    jitter: float = 0.3  #: largest share taken off, so that many rows do not come back together
+
+    def delay_s(self, failures: int, luck: float) -> float:
+        """Give the delay after the n-th failure in a row.
+
+        Args:
+            failures: 1 after the first.
+            luck: a random number from 0 to 1.
+        """
+        doublings = min(max(failures - 1, 0), _MOST_DOUBLINGS)
+        return min(self.cap_s, self.first_s * self.factor**doublings) * (1 - self.jitter * luck)
+
+
+#: For objects that the other side could not take yet.
+ATTEMPTS = Backoff()
+#: For lanes that do not answer: a healed link is noticed within this cap.
+PROBES = Backoff(first_s=0.5, cap_s=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Whether a lane may be tried now."""
+
+    failures: int = 0
+    retry_at: datetime.datetime | None = None
+
+    def allows(self, now: datetime.datetime) -> bool:
+        """Tell whether a call may go out."""
+        return self.retry_at is None or now >= self.retry_at
+
+    @property
+    def probing(self) -> bool:
+        """Tell whether the next call is a probe, to be kept small."""
+        return self.failures > 0
+
+    def failed(self, now: datetime.datetime, luck: float, backoff: Backoff = PROBES) -> "Breaker":
+        """Open after an unanswered call."""
+        failures = self.failures + 1
+        delay = datetime.timedelta(seconds=backoff.delay_s(failures, luck))
+        return replace(self, failures=failures, retry_at=now + delay)

@@ -1,0 +1,137 @@
+"""What to carry in which order, and what becomes of each intent: pure.
+
+Order. Objects are made in the order of `ResourceType` and removed the other way round, after
+everything that is to be made. Whether an object is gone shows only when its wanted state is read,
+so a removal found in the middle of a longer backlog is put behind it (`Settlement.after`).
+
+Errors follow `errors.POLICY`, with one refinement: a refusal that another intent in flight may
+cure (a thing that does not exist *yet*, or is *still* in the way) is tried a few times before a
+person has to look.
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+
+from isthmus import errors
+from isthmus.journal.backoff import ATTEMPTS, PROBES
+from isthmus.model.intent import Claim, IntentKey, Outcome, Settlement, removal_rank
+from isthmus.model.item import Item, ItemResult
+
+#: Refusals that the order of arrival may explain.
+ORDER_DEPENDENT = (errors.NotFound, errors.Exists, errors.InUse, errors.Conflict)
+#: Attempts at such an intent before it is parked: with `ATTEMPTS` about 15 seconds.
+PATIENCE = 5
+#: How long one object that alone ran into a time-out steps aside for the others.
+SLOW_S = 30.0
+
+
+def split_removals(
+    claims: Sequence[Claim], wanted: Mapping[IntentKey, Item], *, more_due: bool
+) -> tuple[list[Claim], list[Claim]]:
+    """Tell which claims to carry now, in order, and which removals to put behind the backlog.
+
+    Args:
+        claims: a batch, in the order of work.
+        wanted: the state of each.
+        more_due: whether intents of the lane may be due that are not in this batch.
+    """
+    now: list[Claim] = []
+    later: list[Claim] = []
+    for claim in claims:
+        gone = wanted[claim.key].state is None
+        if gone and more_due and claim.rank < removal_rank(claim.key.type):
+            later.append(claim)
+        else:
+            now.append(claim)
+    now.sort(key=lambda claim: _place(wanted[claim.key]))
+    return now, later
+
+
+def _place(item: Item) -> int:
+    return removal_rank(item.type) if item.state is None else item.type.rank
+
+
+def judge(
+    claim: Claim,
+    item: Item,
+    error: errors.IsthmusError | None,
+    *,
+    now: datetime.datetime,
+    luck: float,
+) -> Settlement:
+    """Decide what becomes of one intent that was carried.
+
+    Args:
+        claim: the intent.
+        item: what was carried.
+        error: why it was not taken; None if it was.
+        now: the time.
+        luck: a random number from 0 to 1, for jitter.
+    """
+    absent = item.state is None
+    if error is None or (absent and isinstance(error, errors.NotFound)):
+        return Settlement(claim=claim, outcome=Outcome.DONE, absent=absent)
+    action = errors.consequence(error).journal
+    if isinstance(error, ORDER_DEPENDENT) and claim.attempts + 1 < PATIENCE:
+        action = errors.JournalAction.RETRY
+    match action:
+        case errors.JournalAction.RETRY_FREE:
+            wait = PROBES.cap_s
+        case errors.JournalAction.RETRY:
+            wait = ATTEMPTS.delay_s(claim.attempts + 1, luck)
+        case errors.JournalAction.PARK:
+            return Settlement(
+                claim=claim, outcome=Outcome.PARKED, absent=absent, error=_reason(error)
+            )
+    return Settlement(
+        claim=claim,
+        outcome=Outcome.AGAIN,
+        absent=absent,
+        not_before=now + datetime.timedelta(seconds=wait),
+        counts=action is errors.JournalAction.RETRY,
+        error=_reason(error),
+    )
+
+
+def put_back(
+    claim: Claim,
+    *,
+    error: errors.IsthmusError | None = None,
+    until: datetime.datetime | None = None,
+) -> Settlement:
+    """Give a claim back as if nothing had been tried."""
+    return Settlement(
+        claim=claim,
+        outcome=Outcome.AGAIN,
+        not_before=until,
+        error=_reason(error) if error is not None else "",
+    )
+
+
+def put_after(claim: Claim) -> Settlement:
+    """Give a removal back, behind everything that is to be made."""
+    return Settlement(claim=claim, outcome=Outcome.AGAIN, absent=True, after=True)
+
+
+def match_results(
+    items: Sequence[Item], results: Sequence[ItemResult]
+) -> list[errors.IsthmusError | None]:
+    """Find the error, or None, of each item in an answer.
+
+    An item that the answer forgot was perhaps not reached: it counts as not caught up yet.
+    """
+    by_key = {(result.type, result.id): result for result in results}
+    found: list[errors.IsthmusError | None] = []
+    for item in items:
+        result = by_key.get((item.type, item.id))
+        if result is None:
+            found.append(errors.Stale(f"the answer says nothing of {item.type} {item.id}"))
+        elif result.taken:
+            found.append(None)
+        else:
+            found.append(errors.from_code(result.code, result.message))
+    return found
+
+
+def _reason(error: errors.IsthmusError) -> str:
+    return f"{error.code}: {error.message}"

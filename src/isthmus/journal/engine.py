@@ -1,0 +1,211 @@
+"""Drain: one pass over one lane of the journal.
+
+claim a batch -> read what is wanted now -> carry it -> settle each intent by its result.
+
+An intent says only *where to look*, so what is carried is always the latest state, and an intent
+whose object changes meanwhile stays due because its generation has moved on. A worker may die
+between any two steps: its claims expire, and carrying the same state twice does no harm.
+"""
+
+import datetime
+import enum
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from isthmus import errors
+from isthmus.journal import crash, decide
+from isthmus.journal.backoff import Breaker
+from isthmus.journal.ports import Carrier, Clock, Source, Store
+from isthmus.model.intent import Claim, Outcome, Settlement
+from isthmus.model.item import Item
+from isthmus.model.site import SiteName
+
+#: How many intents a probe carries after a lane fell silent.
+_PROBE_SIZE = 4
+
+
+class Side(enum.Enum):
+    """Where a pass failed as a whole."""
+
+    SOURCE = "source"  #: the wanted state could not be read
+    CARRIER = "carrier"  #: the other side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass did."""
+
+    claimed: int = 0
+    taken: int = 0
+    again: int = 0
+    parked: int = 0
+    failed_side: Side | None = None
+    error: errors.IsthmusError | None = None
+    retry_at: datetime.datetime | None = None  #: the lane is shut until then
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether there was nothing to do."""
+        return not self.claimed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainSettings:
+    """How a lane is drained."""
+
+    owner: str  #: who claims; unique among living workers
+    batch: int = 50  #: most intents in one call
+    claim_s: float = 60.0  #: a claim expires then; longer than any call may take
+
+
+class Drain:
+    """Carries one lane; keeps the lane's breaker and batch size between passes.
+
+    One thread uses it at a time.
+    """
+
+    def __init__(
+        self,
+        lane: SiteName,
+        *,
+        store: Store,
+        source: Source,
+        carrier: Carrier,
+        clock: Clock,
+        settings: DrainSettings,
+        luck: Callable[[], float] = random.random,
+    ) -> None:
+        """Take what a pass needs.
+
+        Args:
+            lane: which lane.
+            store: the journal.
+            source: where wanted state is read.
+            carrier: the way to the other side.
+            clock: the time.
+            settings: owner, batch, claim time.
+            luck: gives numbers from 0 to 1, for jitter.
+        """
+        self.lane = lane
+        self._store = store
+        self._source = source
+        self._carrier = carrier
+        self._clock = clock
+        self._settings = settings
+        self._luck = luck
+        self._breaker = Breaker()
+        self._size = settings.batch
+
+    def run(self) -> Pass:
+        """Do one pass.
+
+        Raises:
+            Transient: the journal's own database is busy or away.
+        """
+        now = self._clock.now()
+        if not self._breaker.allows(now):
+            return Pass(retry_at=self._breaker.retry_at)
+        limit = min(self._size, _PROBE_SIZE) if self._breaker.probing else self._size
+        claims = self._store.claim(
+            self.lane,
+            owner=self._settings.owner,
+            now=now,
+            expires_at=now + datetime.timedelta(seconds=self._settings.claim_s),
+            limit=limit,
+        )
+        if not claims:
+            return Pass()
+        crash.point("drain.claimed")
+        try:
+            wanted = self._source.read(self.lane, [claim.key for claim in claims])
+        except errors.IsthmusError as error:
+            return self._failed(claims, error, Side.SOURCE)
+        crash.point("drain.read")
+        unread = [claim for claim in claims if claim.key not in wanted]
+        read = [claim for claim in claims if claim.key in wanted]
+        first, later = decide.split_removals(read, wanted, more_due=len(claims) >= limit)
+        settlements = [decide.put_after(claim) for claim in later]
+        settlements += [self._unread(claim) for claim in unread]
+        if first:
+            items = [wanted[claim.key] for claim in first]
+            try:
+                results = self._carrier.deliver(self.lane, items)
+            except errors.IsthmusError as error:
+                if settlements:
+                    self._settle(settlements)
+                return self._failed(first, error, Side.CARRIER, items)
+            crash.point("drain.delivered")
+            now = self._clock.now()
+            settlements += [
+                decide.judge(claim, item, error, now=now, luck=self._luck())
+                for claim, item, error in zip(
+                    first, items, decide.match_results(items, results), strict=True
+                )
+            ]
+        self._breaker = Breaker()
+        self._size = min(self._settings.batch, self._size * 2)
+        return self._settle(settlements)
+
+    def release(self, claims: Sequence[Claim]) -> None:
+        """Give claims back untried, for instance when the process is told to stop."""
+        self._settle([decide.put_back(claim) for claim in claims])
+
+    def _unread(self, claim: Claim) -> Settlement:
+        error = errors.Stale(f"the snapshot says nothing of {claim.key.type} {claim.key.id}")
+        return decide.judge(
+            claim,
+            Item(claim.key.type, claim.key.id, {}),
+            error,
+            now=self._clock.now(),
+            luck=self._luck(),
+        )
+
+    def _failed(
+        self,
+        claims: Sequence[Claim],
+        error: errors.IsthmusError,
+        side: Side,
+        items: Sequence[Item] = (),
+    ) -> Pass:
+        """Settle a batch that failed as a whole.
+
+        An answer that condemns several objects at once is not believed of each: the batch is
+        halved until the culprit stands alone.
+        """
+        now = self._clock.now()
+        alone = len(claims) == 1
+        until: datetime.datetime | None = None
+        settlements: list[Settlement] | None = None
+        if isinstance(error, errors.TimedOut):
+            if alone:
+                until = now + datetime.timedelta(seconds=decide.SLOW_S)
+        elif isinstance(error, errors.Transient):
+            self._breaker = self._breaker.failed(now, self._luck())
+        elif alone:
+            item = items[0] if items else Item(claims[0].key.type, claims[0].key.id, {})
+            settlements = [decide.judge(claims[0], item, error, now=now, luck=self._luck())]
+        if not isinstance(error, errors.Transient) or isinstance(error, errors.TimedOut):
+            self._size = max(1, len(claims) // 2)
+        if settlements is None:
+            settlements = [decide.put_back(claim, error=error, until=until) for claim in claims]
+        return self._settle(settlements, error=error, side=side)
+
+    def _settle(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        error: errors.IsthmusError | None = None,
+        side: Side | None = None,
+    ) -> Pass:
+        self._store.settle(settlements, now=self._clock.now())
+        crash.point("drain.settled")
+        return Pass(
+            claimed=len(settlements),
+            taken=sum(one.outcome is Outcome.DONE for one in settlements),
+            again=sum(one.outcome is Outcome.AGAIN for one in settlements),
+            parked=sum(one.outcome is Outcome.PARKED for one in settlements),
+            failed_side=side,
+            error=error,
+            retry_at=self._breaker.retry_at,
+        )

@@ -1,0 +1,71 @@
+"""What the journal's engine needs from the world.
+
+The same engine drains central's lanes towards the sites (Xjob) and a site's lane towards central
+(the relay thread of the local Neutron); only these four things differ.
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from isthmus.model.intent import Claim, IntentKey, Settlement
+from isthmus.model.item import Item, ItemResult
+from isthmus.model.site import SiteName
+
+
+class Clock(Protocol):
+    """The time of day, a parameter so that tests own it."""
+
+    def now(self) -> datetime.datetime:
+        """Give the time, UTC and naive as in Neutron's tables."""
+
+
+class Store(Protocol):
+    """The journal's rows; every call is a transaction of its own.
+
+    Raises:
+        Transient: the database is busy or away; nothing was changed.
+    """
+
+    def claim(
+        self,
+        lane: SiteName,
+        *,
+        owner: str,
+        now: datetime.datetime,
+        expires_at: datetime.datetime,
+        limit: int,
+    ) -> list[Claim]:
+        """Take up to `limit` due intents of a lane, in the order of work.
+
+        Gives none while another owner holds unexpired claims in the lane: the order of work holds
+        for a lane as a whole, so one worker at a time carries it.
+        """
+
+    def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
+        """End claims: acknowledge, put back or park them, all in one transaction."""
+
+
+class Source(Protocol):
+    """Where the wanted state is read, at the moment of acting."""
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        """Read what is wanted of these objects at that lane now.
+
+        Raises:
+            Transient: it cannot be read now.
+            IsthmusError: the answer is of no use.
+        """
+
+
+class Carrier(Protocol):
+    """The way to the other side."""
+
+    def deliver(self, lane: SiteName, items: Sequence[Item]) -> Sequence[ItemResult]:
+        """Carry items, in their order, and give a result for each.
+
+        Raises:
+            Unreachable: nobody answered, or the door is shut; nothing is known to be taken.
+            TimedOut: no answer in time; anything may have been taken.
+            IsthmusError: the batch as a whole was refused.
+        """
