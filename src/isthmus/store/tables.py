@@ -109,13 +109,15 @@ LOCATIONS = sa.Table(
     sa.Column("port_key", sa.Integer),
 )
 
-#: Site: the key of each of its ports on a stretched network.
+#: Site: the key of each of its ports on a stretched network. A row whose `freed_at` is set holds a
+#: key that was given back, so that it rests for a while; its port_id is the former holder's.
 PORT_KEYS = sa.Table(
     "isthmus_port_keys",
     METADATA,
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("port_key", sa.Integer, nullable=False),
+    sa.Column("freed_at", sa.DateTime),
     sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
 )
 
