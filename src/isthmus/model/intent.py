@@ -57,6 +57,7 @@ class JobState(enum.StrEnum):
 class Claim:
     """An intent in the hands of one worker until `expires_at`."""
 
+    id: str  #: of the row: a row that went and came back counts its generations anew
     key: IntentKey
     generation: int  #: grows with every change; an acknowledgement counts only for the one read
     attempts: int  #: failed attempts so far, unanswered ones not counted

@@ -1,0 +1,295 @@
+"""The journal's rows, in SQL that SQLite and MariaDB both run.
+
+Every function takes a connection and leaves the transaction to its caller: an intent is recorded
+on the connection of the very change that causes it (`session.connection()` in Neutron), so either
+both commit or neither does. `SqlJournal` in `journal_engine.py` wraps them for the engine.
+
+No function reads a row and then writes what it computed from it: each transition is one guarded
+statement, so two workers, or a worker and a tenant's change, cannot undo each other.
+"""
+
+import datetime
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+
+from isthmus.model.intent import (
+    Claim,
+    IntentKey,
+    Outcome,
+    ResourceType,
+    Settlement,
+    removal_rank,
+)
+from isthmus.model.site import SiteName
+from isthmus.store.tables import JOURNAL
+
+#: Rows in one INSERT: SQLite takes 32766 variables, MariaDB 65535; a row has nine.
+_CHUNK = 500
+
+_COLUMNS = (
+    "id",
+    "lane",
+    "type",
+    "resource_id",
+    "rank",
+    "generation",
+    "attempts",
+    "not_before",
+    "parked",
+    "created_at",
+    "changed_at",
+)
+
+
+class _fresh_uuid(GenericFunction[str]):  # noqa: N801 - the name of a SQL function
+    """A random UUID made by the database, one for each row of an INSERT .. SELECT."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(_fresh_uuid, "sqlite")
+def _fresh_uuid_sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
+    digits = "lower(hex(randomblob({})))"
+    return " || '-' || ".join(f"({digits.format(size)})" for size in (4, 2, 2, 2, 6))
+
+
+@compiles(_fresh_uuid)
+def _fresh_uuid_other(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "uuid()"
+
+
+def record(connection: sa.Connection, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None:
+    """Note that these objects may differ from what is wanted at these sites.
+
+    One row for each key: noting it again moves its generation on, makes it due at once and takes it
+    out of the car park, but leaves a running claim alone.
+    """
+    ordered = sorted(set(keys))  # one order for all, so that two writers cannot deadlock
+    for start in range(0, len(ordered), _CHUNK):
+        rows = [
+            {
+                "id": str(uuid.uuid4()),
+                "lane": key.lane,
+                "type": key.type.value,
+                "resource_id": key.id,
+                "rank": key.type.rank,
+                "generation": 1,
+                "attempts": 0,
+                "not_before": now,
+                "parked": False,
+                "created_at": now,
+                "changed_at": now,
+            }
+            for key in ordered[start : start + _CHUNK]
+        ]
+        connection.execute(_or_touch(_insert(connection).values(rows), now))
+
+
+def record_selected(
+    connection: sa.Connection,
+    kind: ResourceType,
+    selection: sa.Select[Any],
+    *,
+    now: datetime.datetime,
+) -> None:
+    """Note many objects of one type with one statement, whose rows never leave the database.
+
+    Args:
+        connection: where.
+        kind: their type.
+        selection: gives two columns, the lane and the object's id, no pair twice.
+        now: the time.
+    """
+    chosen = selection.subquery()
+    lane, resource_id = list(chosen.c)[:2]
+    source = sa.select(
+        _fresh_uuid(),
+        lane,
+        sa.literal(kind.value),
+        resource_id,
+        sa.literal(kind.rank),
+        sa.literal(1),
+        sa.literal(0),
+        sa.literal(now, sa.DateTime),
+        sa.false(),
+        sa.literal(now, sa.DateTime),
+        sa.literal(now, sa.DateTime),
+        # SQLite cannot tell the ON of ON CONFLICT from a join's without a WHERE before it.
+    ).where(sa.text("1 = 1"))
+    connection.execute(_or_touch(_insert(connection).from_select(_COLUMNS, source), now))
+
+
+def _insert(connection: sa.Connection) -> sqlite.Insert | mysql.Insert:
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(JOURNAL)
+    return mysql.insert(JOURNAL)
+
+
+def _or_touch(insert: sqlite.Insert | mysql.Insert, now: datetime.datetime) -> sa.Executable:
+    """Have an INSERT move on the rows that stand already."""
+    changes: dict[str, Any] = {
+        "generation": JOURNAL.c.generation + 1,
+        "attempts": 0,
+        "not_before": now,
+        "parked": False,
+        "last_error": None,
+        "changed_at": now,
+    }
+    if isinstance(insert, sqlite.Insert):
+        changes["rank"] = insert.excluded.rank
+        return insert.on_conflict_do_update(
+            index_elements=[JOURNAL.c.lane, JOURNAL.c.type, JOURNAL.c.resource_id], set_=changes
+        )
+    changes["rank"] = insert.inserted.rank
+    return insert.on_duplicate_key_update(changes)
+
+
+def due_lanes(connection: sa.Connection, *, now: datetime.datetime) -> set[SiteName]:
+    """List the lanes that have an intent due and unclaimed."""
+    query = sa.select(JOURNAL.c.lane).distinct().where(_due(now))
+    return {SiteName(lane) for (lane,) in connection.execute(query)}
+
+
+def _due(now: datetime.datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        JOURNAL.c.parked.is_(sa.false()),
+        JOURNAL.c.not_before <= now,
+        sa.or_(JOURNAL.c.owner.is_(None), JOURNAL.c.expires_at <= now),
+    )
+
+
+def claim(
+    connection: sa.Connection,
+    lane: SiteName,
+    *,
+    owner: str,
+    now: datetime.datetime,
+    expires_at: datetime.datetime,
+    limit: int,
+) -> list[Claim]:
+    """Take up to `limit` due intents of a lane, in the order of work.
+
+    None while another owner holds unexpired claims in the lane.
+    """
+    other = JOURNAL.alias()
+    carried_by_another = sa.exists().where(
+        other.c.lane == lane,
+        other.c.owner.is_not(None),
+        other.c.owner != owner,
+        other.c.expires_at > now,
+    )
+    chosen = (
+        sa.select(JOURNAL.c.id)
+        .where(JOURNAL.c.lane == lane, _due(now), ~carried_by_another)
+        .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.resource_id)
+        .limit(limit)
+    )
+    change = sa.update(JOURNAL).values(owner=owner, expires_at=expires_at)
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(change.where(JOURNAL.c.id.in_(chosen)).returning(JOURNAL)).all()
+    else:
+        # SKIP LOCKED also passes over rows that a tenant's open transaction is changing.
+        ids = connection.scalars(chosen.with_for_update(skip_locked=True)).all()
+        if not ids:
+            return []
+        connection.execute(change.where(JOURNAL.c.id.in_(ids)))
+        rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.id.in_(ids))).all()
+    claims = [
+        Claim(
+            id=row.id,
+            key=IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id),
+            generation=row.generation,
+            attempts=row.attempts,
+            rank=row.rank,
+            owner=owner,
+            expires_at=expires_at,
+        )
+        for row in rows
+    ]
+    return sorted(claims, key=lambda one: (one.rank, one.key))
+
+
+def settle(
+    connection: sa.Connection, settlements: Sequence[Settlement], *, now: datetime.datetime
+) -> list[IntentKey]:
+    """End claims.
+
+    Returns:
+        The keys of those whose row went because the other side knows that the object is gone.
+    """
+    removed = []
+    for one in settlements:
+        match one.outcome:
+            case Outcome.DONE:
+                if acknowledge(connection, one.claim) and one.absent:
+                    removed.append(one.claim.key)
+            case Outcome.AGAIN:
+                retry(connection, one, now=now)
+            case Outcome.PARKED:
+                park(connection, one.claim, error=one.error)
+    return removed
+
+
+def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
+    """Remove a row whose generation was carried; one that moved on is given back, due.
+
+    The owner is not asked: whoever carried this generation, it was carried.
+
+    Returns:
+        Whether the row went.
+    """
+    gone = connection.execute(sa.delete(JOURNAL).where(_unchanged(claim))).rowcount
+    if not gone:
+        _release(connection, claim)
+    return bool(gone)
+
+
+def retry(connection: sa.Connection, settlement: Settlement, *, now: datetime.datetime) -> None:
+    """Give a row back, due later; one that moved on in the meantime is due at once."""
+    claim = settlement.claim
+    values: dict[str, Any] = {"owner": None, "expires_at": None}
+    values["not_before"] = settlement.not_before or now
+    if settlement.error:
+        values["last_error"] = settlement.error
+    if settlement.counts:
+        values["attempts"] = claim.attempts + 1
+    if settlement.after:
+        values["rank"] = removal_rank(claim.key.type)
+    if not connection.execute(sa.update(JOURNAL).where(_mine(claim)).values(values)).rowcount:
+        _release(connection, claim)
+
+
+def park(connection: sa.Connection, claim: Claim, *, error: str) -> None:
+    """Lay a row aside with its reason; one that moved on in the meantime is due instead."""
+    values = {
+        "parked": True,
+        "attempts": claim.attempts + 1,
+        "last_error": error,
+        "owner": None,
+        "expires_at": None,
+    }
+    if not connection.execute(sa.update(JOURNAL).where(_mine(claim)).values(values)).rowcount:
+        _release(connection, claim)
+
+
+def _release(connection: sa.Connection, claim: Claim) -> None:
+    connection.execute(
+        sa.update(JOURNAL)
+        .where(JOURNAL.c.id == claim.id, JOURNAL.c.owner == claim.owner)
+        .values(owner=None, expires_at=None)
+    )
+
+
+def _unchanged(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(JOURNAL.c.id == claim.id, JOURNAL.c.generation == claim.generation)
+
+
+def _mine(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(_unchanged(claim), JOURNAL.c.owner == claim.owner)

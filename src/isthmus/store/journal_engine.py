@@ -1,0 +1,62 @@
+"""The journal bound to an engine: every call a transaction of its own, as the drain needs it."""
+
+import datetime
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import Claim, IntentKey, Settlement
+from isthmus.model.site import SiteName
+from isthmus.store import journal
+from isthmus.store.engine import reading, writing
+
+
+def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
+    """Do nothing more."""
+
+
+class SqlJournal:
+    """`isthmus.journal.ports.Store` on a database."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
+    ) -> None:
+        """Bind the journal.
+
+        Args:
+            engine: the tier's database.
+            forget: called in the settling transaction with the keys of objects that the other
+                side now knows are gone, to remove what else is kept of them.
+        """
+        self._engine = engine
+        self._forget = forget
+
+    def due_lanes(self, *, now: datetime.datetime) -> set[SiteName]:
+        """List the lanes that have an intent due and unclaimed."""
+        with reading(self._engine) as connection:
+            return journal.due_lanes(connection, now=now)
+
+    def claim(
+        self,
+        lane: SiteName,
+        *,
+        owner: str,
+        now: datetime.datetime,
+        expires_at: datetime.datetime,
+        limit: int,
+    ) -> list[Claim]:
+        """Take up to `limit` due intents of a lane, in the order of work."""
+        with writing(self._engine) as connection:
+            return journal.claim(
+                connection, lane, owner=owner, now=now, expires_at=expires_at, limit=limit
+            )
+
+    def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
+        """End claims."""
+        with writing(self._engine) as connection:
+            removed = journal.settle(connection, settlements, now=now)
+            if removed:
+                self._forget(connection, removed)
