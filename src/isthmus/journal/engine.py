@@ -107,13 +107,14 @@ class Drain:
         if not self._breaker.allows(now):
             return Pass(retry_at=self._breaker.retry_at)
         limit = min(self._size, _PROBE_SIZE) if self._breaker.probing else self._size
-        claims = self._store.claim(
+        batch = self._store.claim(
             self.lane,
             owner=self._settings.owner,
             now=now,
             expires_at=now + datetime.timedelta(seconds=self._settings.claim_s),
             limit=limit,
         )
+        claims = batch.claims
         if not claims:
             return Pass()
         crash.point("drain.claimed")
@@ -130,7 +131,7 @@ class Drain:
         if first:
             items = [wanted[claim.key] for claim in first]
             try:
-                results = self._carrier.deliver(self.lane, items)
+                results = self._carrier.deliver(self.lane, items, sequence=batch.sequence)
             except errors.IsthmusError as error:
                 if settlements:
                     self._settle(settlements)

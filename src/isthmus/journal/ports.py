@@ -8,7 +8,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from isthmus.model.intent import Claim, IntentKey, Settlement
+from isthmus.model.intent import Batch, IntentKey, Settlement
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
 
@@ -35,7 +35,7 @@ class Store(Protocol):
         now: datetime.datetime,
         expires_at: datetime.datetime,
         limit: int,
-    ) -> list[Claim]:
+    ) -> Batch:
         """Take up to `limit` due intents of a lane, in the order of work.
 
         Gives none while another owner holds unexpired claims in the lane: the order of work holds
@@ -61,8 +61,15 @@ class Source(Protocol):
 class Carrier(Protocol):
     """The way to the other side."""
 
-    def deliver(self, lane: SiteName, items: Sequence[Item]) -> Sequence[ItemResult]:
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
         """Carry items, in their order, and give a result for each.
+
+        Args:
+            lane: to whom.
+            items: what.
+            sequence: number of the batch; the other side refuses one older than it has seen.
 
         Raises:
             Unreachable: nobody answered, or the door is shut; nothing is known to be taken.

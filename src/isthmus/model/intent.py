@@ -53,6 +53,14 @@ class JobState(enum.StrEnum):
     PARKED = "parked"  #: refused by the other side; a person retries or cancels it
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Intents claimed together; `sequence` grows with every batch of the lane."""
+
+    sequence: int = 0
+    claims: "tuple[Claim, ...]" = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """An intent in the hands of one worker until `expires_at`."""

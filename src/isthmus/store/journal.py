@@ -19,6 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from isthmus.model.intent import (
+    Batch,
     Claim,
     IntentKey,
     Outcome,
@@ -27,6 +28,7 @@ from isthmus.model.intent import (
     removal_rank,
 )
 from isthmus.model.site import SiteName
+from isthmus.store import lanes
 from isthmus.store.tables import JOURNAL
 
 #: Rows in one INSERT: SQLite takes 32766 variables, MariaDB 65535; a row has nine.
@@ -173,11 +175,13 @@ def claim(
     now: datetime.datetime,
     expires_at: datetime.datetime,
     limit: int,
-) -> list[Claim]:
+) -> Batch:
     """Take up to `limit` due intents of a lane, in the order of work.
 
     None while another owner holds unexpired claims in the lane.
     """
+    # Also the lock that lets one worker at a time claim in a lane.
+    sequence = lanes.next_sequence(connection, lane, now=now)
     other = JOURNAL.alias()
     carried_by_another = sa.exists().where(
         other.c.lane == lane,
@@ -198,7 +202,7 @@ def claim(
         # SKIP LOCKED also passes over rows that a tenant's open transaction is changing.
         ids = connection.scalars(chosen.with_for_update(skip_locked=True)).all()
         if not ids:
-            return []
+            return Batch()
         connection.execute(change.where(JOURNAL.c.id.in_(ids)))
         rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.id.in_(ids))).all()
     claims = [
@@ -213,7 +217,7 @@ def claim(
         )
         for row in rows
     ]
-    return sorted(claims, key=lambda one: (one.rank, one.key))
+    return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
 
 def settle(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import Claim, IntentKey, Settlement
+from isthmus.model.intent import Batch, IntentKey, Settlement
 from isthmus.model.site import SiteName
 from isthmus.store import journal
 from isthmus.store.engine import reading, writing
@@ -47,8 +47,11 @@ class SqlJournal:
         now: datetime.datetime,
         expires_at: datetime.datetime,
         limit: int,
-    ) -> list[Claim]:
+    ) -> Batch:
         """Take up to `limit` due intents of a lane, in the order of work."""
+        with reading(self._engine) as connection:
+            if lane not in journal.due_lanes(connection, now=now):
+                return Batch()  # an idle worker writes nothing
         with writing(self._engine) as connection:
             return journal.claim(
                 connection, lane, owner=owner, now=now, expires_at=expires_at, limit=limit

@@ -40,6 +40,15 @@ JOURNAL = sa.Table(
     sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before"),
 )
 
+#: Both tiers: the numbers of the newest batches to and from each lane; `isthmus.store.lanes`.
+LANES = sa.Table(
+    "isthmus_lanes",
+    METADATA,
+    sa.Column("lane", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("sent", _BIG, nullable=False, default=0),
+    sa.Column("seen", _BIG, nullable=False, default=0),
+)
+
 #: Both tiers. Central holds every block of every pool; a site holds its own.
 LEASES = sa.Table(
     "isthmus_leases",

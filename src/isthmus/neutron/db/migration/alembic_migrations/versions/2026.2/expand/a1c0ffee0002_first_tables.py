@@ -41,6 +41,12 @@ def _create_both_tiers() -> None:
         sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before"),
     )
     op.create_table(
+        "isthmus_lanes",
+        sa.Column("lane", sa.String(64), primary_key=True),
+        sa.Column("sent", _BIG, nullable=False),
+        sa.Column("seen", _BIG, nullable=False),
+    )
+    op.create_table(
         "isthmus_leases",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -104,6 +110,7 @@ def _create_site() -> None:
         sa.Column("port_id", sa.String(36), primary_key=True),
         sa.Column("network_id", sa.String(36), nullable=False),
         sa.Column("port_key", sa.Integer, nullable=False),
+        sa.Column("freed_at", sa.DateTime),
         sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
     )
     op.create_table(
