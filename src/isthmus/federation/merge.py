@@ -14,7 +14,6 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-
 #: The value of an attribute that a state does not have: equal to nothing but itself.
 _ABSENT: Final[Any] = object()
 

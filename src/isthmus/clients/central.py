@@ -1,0 +1,278 @@
+"""Central as a site calls it: bundles, grants and reports over Neutron's API.
+
+Every call ends soon: a connection that is not accepted within two seconds counts as a cut WAN, and
+while it counts as cut a tenant's call fails at once (`breaker`). All of these calls may be made
+twice with no harm, so a pooled connection that central has closed meanwhile is simply tried again.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from keystoneauth1 import adapter, exceptions, loading, noauth, session
+from oslo_config import cfg
+from requests.adapters import HTTPAdapter
+from typing_extensions import override
+
+from isthmus import errors
+from isthmus.clients.breaker import Breaker
+from isthmus.model.item import Item, ItemResult
+
+#: A connection that breaks sooner than this after the call began was a stale one from the pool.
+_STALE_S = 0.2
+#: What an answer's status means; the rest are `ProtocolError`.
+_BY_STATUS: dict[int, type[errors.IsthmusError]] = {
+    400: errors.Invalid,
+    401: errors.StepFailed,
+    403: errors.Refused,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    429: errors.Busy,
+    500: errors.Stale,
+    502: errors.Unreachable,
+    503: errors.Busy,
+    504: errors.TimedOut,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait, in seconds."""
+
+    connect_s: float = 2.0
+    read_s: float = 10.0
+
+
+class _Impatient(HTTPAdapter):
+    """Keeps connect and read apart; keystoneauth knows one number for both.
+
+    A connection of the pool over a link that was cut since would swallow a request and be silent
+    for the whole read time-out. So it breaks when its data is not acknowledged within the time that
+    a new connection would have (TCP_USER_TIMEOUT, RFC 5482).
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        super().__init__(pool_maxsize=16)
+
+    @override
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        unheard_ms = int(self._timeouts.connect_s * 1000)
+        options["socket_options"] = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unheard_ms),
+        ]
+        super().init_poolmanager(*arguments, **options)
+
+    @override
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
+        options["timeout"] = (self._timeouts.connect_s, self._timeouts.read_s)
+        return super().send(request, **options)
+
+
+def open_session(
+    conf: cfg.ConfigOpts, group: str, timeouts: Timeouts, *, endpoint: str | None = None
+) -> session.Session:
+    """Open a session that logs in as the options of a group say.
+
+    Args:
+        conf: where the options stand.
+        group: whose `auth_type`, `auth_url`, `username` ... to use.
+        timeouts: for every call of the session, the one for a token included.
+        endpoint: where to go if `auth_type` is not set, which means with no login at all.
+    """
+    loading.register_auth_conf_options(conf, group)
+    loading.register_session_conf_options(conf, group)
+    if conf[group].auth_type:
+        auth = loading.load_auth_from_conf_options(conf, group)
+    else:
+        auth = noauth.NoAuth(endpoint=endpoint)
+    wire = requests.Session()
+    for scheme in ("http://", "https://"):
+        wire.mount(scheme, _Impatient(timeouts))
+    made: session.Session = loading.load_session_from_conf_options(
+        conf, group, auth=auth, session=wire
+    )
+    return made
+
+
+class CentralClient:
+    """The calls that a site makes; safe for threads."""
+
+    def __init__(
+        self,
+        wire: session.Session,
+        *,
+        endpoint: str | None = None,
+        region: str | None = None,
+        interface: str = "internal",
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Bind the client.
+
+        Args:
+            wire: a session that is logged in as the site.
+            endpoint: central's Neutron without /v2.0; None to look it up in the catalogue.
+            region: central's region in the catalogue.
+            interface: which endpoint of the catalogue.
+            breaker: the state of the link.
+            clock: gives seconds that only grow.
+        """
+        self.breaker = breaker or Breaker()
+        self.calls = 0  #: how many calls went out, for tests and for the inventory
+        self._clock = clock
+        self._adapter = adapter.Adapter(
+            session=wire,
+            service_type="network",
+            region_name=region,
+            interface=interface,
+            endpoint_override=endpoint,
+            raise_exc=False,
+            connect_retries=0,
+        )
+
+    def ask_bundle(
+        self, kind: str, ids: Sequence[str], *, project_id: str, is_admin: bool
+    ) -> list[Item]:
+        """Ask for objects and all that they take at this site, on behalf of a person.
+
+        Returns:
+            Items in the order in which they are to be made; none of what that person may not see.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        body = {"type": kind, "ids": list(ids), "project_id": project_id, "is_admin": is_admin}
+        answer = self._post("site_bundle", body, probe=False)
+        return [Item.from_wire(one) for one in _list(answer, "items")]
+
+    def ask_grant(
+        self,
+        kind: str,
+        pool_id: str,
+        *,
+        count: int = 0,
+        address: str | None = None,
+        give_back: Sequence[str] = (),
+        probe: bool = False,
+    ) -> list[Mapping[str, Any]]:
+        """Ask for more numbers of a pool, or for one address, and give blocks back.
+
+        Args:
+            kind: a `PoolKind`.
+            pool_id: the subnet's or network's id.
+            count: how many more numbers are wanted.
+            address: an address whose block is wanted.
+            give_back: leases that the site no longer uses.
+            probe: whether the caller has time to find out that the link is down.
+
+        Returns:
+            The states of every lease of the pool that the site now holds.
+
+        Raises:
+            Conflict: the pool is exhausted, or the address is another's.
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        body = {
+            "kind": kind,
+            "pool_id": pool_id,
+            "count": count,
+            "address": address,
+            "give_back": list(give_back),
+        }
+        return _list(self._post("site_grant", body, probe=probe), "leases")
+
+    def send_reports(self, items: Sequence[Item]) -> list[ItemResult]:
+        """Tell central about objects of this site; a result for each.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused the batch, or its answer is of no use.
+        """
+        body = {"items": [item.to_wire() for item in items]}
+        answer = self._post("site_report", body, probe=True)
+        return [ItemResult.from_wire(one) for one in _list(answer, "results")]
+
+    def knock(self) -> None:
+        """Find out whether central answers, where the link counts as down.
+
+        Raises:
+            Unreachable, TimedOut: it still does not, or it is too soon to try.
+        """
+        if self.breaker.open:
+            self._call("GET", "/", None, probe=True)
+
+    def _post(self, resource: str, body: Mapping[str, Any], *, probe: bool) -> Mapping[str, Any]:
+        path = f"/v2.0/{resource.replace('_', '-')}s"
+        answer = self._call("POST", path, {resource: body}, probe=probe)
+        found = answer.get(resource) if isinstance(answer, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise errors.ProtocolError(f"central's answer to {path} has no {resource}")
+        return found
+
+    def _call(self, method: str, path: str, body: Any, *, probe: bool) -> Any:
+        if not self.breaker.admits(probe=probe):
+            raise errors.Unreachable(f"central cannot be reached: {self.breaker.why}")
+        self.calls += 1
+        try:
+            response = self._send(method, path, body)
+        except errors.Transient as error:
+            self.breaker.failed(error.message)
+            raise
+        self.breaker.succeeded()
+        return _read(response, path)
+
+    def _send(self, method: str, path: str, body: Any) -> requests.Response:
+        began = self._clock()
+        while True:
+            try:
+                answer: requests.Response = self._adapter.request(path, method, json=body)
+                return answer
+            except exceptions.ConnectTimeout as error:
+                raise errors.TimedOut(f"central gave no answer to {path} in time") from error
+            except exceptions.ConnectionError as error:
+                if began is not None and self._clock() - began < _STALE_S:
+                    began = float("-inf")
+                    continue
+                raise errors.Unreachable(f"central cannot be reached: {error}") from error
+            except (exceptions.EndpointNotFound, exceptions.CatalogException) as error:
+                raise errors.StepFailed(f"central is not in the catalogue: {error}") from error
+            except exceptions.HttpError as error:
+                raise _by_status(error.http_status or 500, f"login at central: {error}") from error
+            except exceptions.ClientException as error:
+                raise errors.StepFailed(f"login at central failed: {error}") from error
+
+
+def _read(response: requests.Response, path: str) -> Any:
+    try:
+        answer = response.json() if response.content else {}
+    except ValueError as error:
+        raise errors.ProtocolError(f"central's answer to {path} is not JSON") from error
+    if response.status_code < 400:
+        return answer
+    raise _by_status(response.status_code, _reason(answer) or f"{response.status_code} to {path}")
+
+
+def _by_status(status: int, message: str) -> errors.IsthmusError:
+    return _BY_STATUS.get(status, errors.ProtocolError)(message)
+
+
+def _reason(answer: Any) -> str:
+    """Find the sentence in a Neutron error."""
+    fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else None
+    if isinstance(fault, Mapping):
+        return str(fault.get("message", ""))
+    return str(fault or "")
+
+
+def _list(answer: Mapping[str, Any], name: str) -> list[Any]:
+    found = answer.get(name)
+    if not isinstance(found, list):
+        raise errors.ProtocolError(f"central's answer has no list of {name}")
+    return found

@@ -1,0 +1,157 @@
+"""The client of central against a real HTTP server on loopback."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from typing_extensions import override
+
+from isthmus import errors
+from isthmus.clients.central import CentralClient, Timeouts, open_session
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.seen: list[tuple[str, Any]] = []
+        self.status = 201
+        self.answer: Any = {}
+        self.silent = threading.Event()
+        self.release = threading.Event()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.seen.append((self.path, body))
+        if self.server.silent.is_set():
+            self.server.release.wait(10)
+        self._answer(self.server.status, self.server.answer)
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.path, None))
+        self._answer(200, {"versions": []})
+
+    def _answer(self, status: int, answer: Any) -> None:
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    @override
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[_Server]:
+    made = _Server()
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield made
+    made.release.set()
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def _client(server: _Server, **timeouts: float) -> CentralClient:
+    conf = cfg.ConfigOpts()
+    conf([])
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    wire = open_session(conf, "isthmus", Timeouts(**timeouts), endpoint=url)
+    return CentralClient(wire, endpoint=url)
+
+
+def test_a_bundle_comes_as_items(server: _Server) -> None:
+    item = Item(ResourceType.NETWORK, "n", {"id": "n"})
+    server.answer = {"site_bundle": {"items": [item.to_wire()]}}
+    client = _client(server)
+    assert client.ask_bundle("network", ["n"], project_id="p", is_admin=False) == [item]
+    assert server.seen == [
+        (
+            "/v2.0/site-bundles",
+            {
+                "site_bundle": {
+                    "type": "network",
+                    "ids": ["n"],
+                    "project_id": "p",
+                    "is_admin": False,
+                }
+            },
+        )
+    ]
+    assert client.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.Invalid),
+        (403, errors.Refused),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (503, errors.Busy),
+        (418, errors.ProtocolError),
+    ],
+)
+def test_a_refusal_keeps_its_sentence(
+    server: _Server, status: int, kind: type[errors.IsthmusError]
+) -> None:
+    server.status = status
+    server.answer = {
+        "NeutronError": {"type": "X", "message": "10.0.0.9 belongs to b", "detail": ""}
+    }
+    with pytest.raises(kind, match=r"10\.0\.0\.9 belongs to b"):
+        _client(server).ask_grant("subnet", "s", address="10.0.0.9")
+
+
+def test_an_answer_of_another_form_is_a_protocol_error(server: _Server) -> None:
+    server.answer = {"site_report": {"results": [{"type": "port"}]}}
+    with pytest.raises(errors.ProtocolError):
+        _client(server).send_reports([Item(ResourceType.PORT, "p", None)])
+    server.answer = ["what"]
+    with pytest.raises(errors.ProtocolError):
+        _client(server).send_reports([Item(ResourceType.PORT, "p", None)])
+
+
+def test_after_one_silence_a_tenant_is_answered_without_a_call(server: _Server) -> None:
+    server.silent.set()
+    client = _client(server, read_s=0.2)
+    with pytest.raises(errors.TimedOut):
+        client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
+    with pytest.raises(errors.Unreachable, match="cannot be reached"):
+        client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
+    assert len(server.seen) == 1
+
+
+def test_a_knock_opens_the_door_again(server: _Server) -> None:
+    now = [0.0]
+    client = _client(server)
+    client.breaker._clock = lambda: now[0]
+    client.breaker.failed("cut")
+    with pytest.raises(errors.Unreachable):
+        client.knock()
+    now[0] += 60
+    client.knock()
+    server.answer = {"site_grant": {"leases": []}}
+    assert client.ask_grant("subnet", "s", count=1) == []
+
+
+def test_nobody_listens() -> None:
+    made = _Server()
+    made.server_close()
+    with pytest.raises(errors.Unreachable):
+        _client(made).ask_grant("subnet", "s", count=1)
