@@ -1,0 +1,116 @@
+"""Running commands: the one door to `subprocess`."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus import errors
+
+#: How much of a failed command's output its error carries.
+_TAIL_CHARACTERS = 2000
+#: Named network namespaces, where iproute2 and pyroute2 both keep them.
+NETNS_DIR = Path("/run/netns")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command said."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def find_program(name: str) -> Path | None:
+    """Find a program on the path, system folders included."""
+    places = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+    found = shutil.which(name, path=places)
+    return Path(found) if found else None
+
+
+def inside(netns: str | None, argv: Sequence[str | Path]) -> list[str]:
+    """Prefix a command so that it runs in a named network namespace; its pid stays the same."""
+    words = [str(word) for word in argv]
+    if netns is None:
+        return words
+    return ["nsenter", f"--net={NETNS_DIR / netns}", "--", *words]
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give this process's environment, fit for a service.
+
+    Python may write compiled files again (a service starts three times as fast from them), system
+    folders are on the path, and nothing of a person's own cloud settings is handed on.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    kept["PATH"] = kept.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+    return {**kept, **(extra or {})}
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    netns: str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    timeout_s: float = 60,
+    check: bool = True,
+) -> Output:
+    """Run a command to its end.
+
+    Args:
+        argv: the command; no shell reads it.
+        netns: a named network namespace to run it in.
+        env: laid over `clean_environment`.
+        stdin: text to feed to it.
+        timeout_s: after which it is killed.
+        check: whether an exit code other than 0 is an error.
+
+    Raises:
+        Unsupported: there is no such program.
+        TimedOut: it did not end in time.
+        StepFailed: it ended with an exit code other than 0.
+    """
+    command = inside(netns, argv)
+    try:
+        done = subprocess.run(  # noqa: PLW1510  (checked below, with its output)
+            command,
+            env=clean_environment(env),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+        )
+    except FileNotFoundError as exc:
+        raise errors.Unsupported(f"{command[0]} is not installed") from exc
+    except subprocess.TimeoutExpired as exc:
+        raise errors.TimedOut(f"{_short(argv)} did not end within {timeout_s:g} s") from exc
+    if check and done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-_TAIL_CHARACTERS:]
+        raise errors.StepFailed(
+            f"{_short(argv)} failed with exit code {done.returncode}: {said}",
+            exit_code=done.returncode,
+        )
+    return Output(done.returncode, done.stdout, done.stderr)
+
+
+def interact(
+    argv: Sequence[str | Path], *, netns: str | None = None, env: Mapping[str, str] | None = None
+) -> int:
+    """Run a command on the person's own terminal and give its exit code."""
+    command = inside(netns, argv)
+    try:
+        return subprocess.run(command, env=clean_environment(env), check=False).returncode
+    except FileNotFoundError as exc:
+        raise errors.Unsupported(f"{command[0]} is not installed") from exc
+
+
+def _short(argv: Sequence[str | Path]) -> str:
+    words = " ".join(str(word) for word in argv)
+    return words if len(words) <= 120 else words[:117] + "..."

@@ -1,0 +1,132 @@
+"""Who may do what in a lab's Keystone: a value, decided before anything runs.
+
+Service users have the least role that does their work; none of them is an administrator. A person
+gets an administrator in the project `demo`, and two ordinary members in two projects, so that it
+can be seen what one tenant must not see of another.
+"""
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: The role with which a site speaks to central.
+ROLE_SITE = "isthmus_site"
+#: The role with which Xjob speaks to every tier.
+ROLE_CARRIER = "isthmus_carrier"
+#: The role of a person who may look at the Admin API and change nothing.
+ROLE_READER = "isthmus_reader"
+#: Keystone's own role for services that check other people's tokens.
+ROLE_SERVICE = "service"
+ROLE_ADMIN = "admin"
+ROLE_MEMBER = "member"
+
+PROJECT_SERVICE = "service"
+PROJECT_ADMIN = "admin"
+PROJECT_DEMO = "demo"
+PROJECT_OTHER = "other"
+
+USER_ADMIN = "admin"
+USER_NEUTRON = "neutron"
+USER_XJOB = "isthmus-xjob"
+USER_READER = "reader"
+
+
+class Interface(enum.StrEnum):
+    """Who reaches a service by an endpoint."""
+
+    PUBLIC = "public"  #: a person, over the management link
+    INTERNAL = "internal"  #: another service, over the WAN
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row of the catalogue."""
+
+    service_type: str
+    region: str
+    interface: Interface
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role on a project."""
+
+    role: str
+    project: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the default domain."""
+
+    name: str
+    password: str = field(repr=False)
+    grants: tuple[Grant, ...]
+    default_project: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that a lab's Keystone holds beyond what `keystone-manage bootstrap` makes."""
+
+    regions: tuple[str, ...]
+    services: tuple[tuple[str, str], ...]  #: (type, name)
+    endpoints: tuple[Endpoint, ...]
+    roles: tuple[str, ...]
+    projects: tuple[str, ...]
+    users: tuple[User, ...]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return asdict(self)
+
+
+def site_user(site: str) -> str:
+    """Name the user that alone may speak for a site."""
+    return f"isthmus-{site}"
+
+
+def user_names(sites: Sequence[str]) -> tuple[str, ...]:
+    """List every user that needs a password."""
+    people = (USER_ADMIN, PROJECT_DEMO, PROJECT_OTHER, USER_READER)
+    return (*people, USER_NEUTRON, USER_XJOB, *(site_user(site) for site in sites))
+
+
+def plan_identity(
+    sites: Sequence[str],
+    endpoints: Sequence[Endpoint],
+    passwords: Mapping[str, str],
+    central: str = "central",
+) -> Identity:
+    """Decide users, roles and catalogue of a lab.
+
+    Args:
+        sites: names of the sites; each is a region of the same name.
+        endpoints: where the services answer.
+        passwords: by user name, one for each of `user_names`.
+        central: the central region.
+    """
+    in_service = (Grant(ROLE_SERVICE, PROJECT_SERVICE),)
+
+    def user(name: str, *grants: Grant, default: str = "") -> User:
+        return User(name, passwords[name], grants, default)
+
+    return Identity(
+        regions=(central, *sites),
+        services=(("identity", "keystone"), ("network", "neutron")),
+        endpoints=tuple(endpoints),
+        roles=(ROLE_SITE, ROLE_CARRIER, ROLE_READER),
+        projects=(PROJECT_SERVICE, PROJECT_DEMO, PROJECT_OTHER),
+        users=(
+            user(USER_ADMIN, Grant(ROLE_ADMIN, PROJECT_DEMO), Grant(ROLE_ADMIN, PROJECT_SERVICE)),
+            user(PROJECT_DEMO, Grant(ROLE_MEMBER, PROJECT_DEMO), default=PROJECT_DEMO),
+            user(PROJECT_OTHER, Grant(ROLE_MEMBER, PROJECT_OTHER), default=PROJECT_OTHER),
+            user(USER_READER, Grant(ROLE_READER, PROJECT_SERVICE), default=PROJECT_SERVICE),
+            user(USER_NEUTRON, *in_service),
+            user(USER_XJOB, Grant(ROLE_CARRIER, PROJECT_SERVICE)),
+            *(user(site_user(site), Grant(ROLE_SITE, PROJECT_SERVICE)) for site in sites),
+        ),
+    )

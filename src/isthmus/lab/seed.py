@@ -1,0 +1,97 @@
+"""Put a lab's users, roles and catalogue into a Keystone database.
+
+Run as `python -m isthmus.lab.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as JSON on
+standard input. It loads Keystone's own WSGI application and calls its API in this process, so that
+every row is one that Keystone made, and no server has to be up.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+#: The variable that holds the password of the bootstrapped administrator.
+ADMIN_PASSWORD = "ISTHMUS_ADMIN_PASSWORD"  # noqa: S105  (the name of a variable)
+
+
+class Door:
+    """Keystone's API, called in this process."""
+
+    def __init__(self, application: Any, password: str) -> None:
+        """Log in as the bootstrapped administrator."""
+        from werkzeug.test import Client
+
+        self._client = Client(application)
+        self._headers: dict[str, str] = {}
+        scope = {"project": {"name": "admin", "domain": {"id": "default"}}}
+        user = {"name": "admin", "domain": {"id": "default"}, "password": password}
+        identity = {"methods": ["password"], "password": {"user": user}}
+        body = {"auth": {"identity": identity, "scope": scope}}
+        reply = self._client.post("/v3/auth/tokens", json=body)
+        if reply.status_code != 201:
+            raise SystemExit(f"Keystone refused the administrator: {reply.text[:500]}")
+        self._headers = {"X-Auth-Token": reply.headers["X-Subject-Token"]}
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Call the API; anything but success ends this process with Keystone's words."""
+        reply = self._client.open(f"/v3/{path}", method=method, json=body, headers=self._headers)
+        if reply.status_code >= 300:
+            raise SystemExit(f"Keystone: {method} {path}: {reply.status_code} {reply.text[:500]}")
+        return reply.json if reply.data else None
+
+    def ids(self, kind: str) -> dict[str, str]:
+        """Give the ids of everything of one kind, by name."""
+        return {row["name"]: row["id"] for row in self.call("GET", kind)[kind] if "name" in row}
+
+    def make(self, kind: str, **values: Any) -> str:
+        """Make an object and give its id."""
+        made = self.call("POST", kind + "s", {kind: values})[kind]
+        return str(made["id"])
+
+
+def seed(door: Door, plan: Mapping[str, Any]) -> None:
+    """Make all that the plan names and Keystone does not have yet."""
+    for region in plan["regions"]:
+        door.make("region", id=region)
+    services = {row["type"]: row["id"] for row in door.call("GET", "services")["services"]}
+    for kind, name in plan["services"]:
+        if kind not in services:
+            services[kind] = door.make("service", type=kind, name=name)
+    for point in plan["endpoints"]:
+        door.make(
+            "endpoint",
+            service_id=services[point["service_type"]],
+            region_id=point["region"],
+            interface=point["interface"],
+            url=point["url"],
+        )
+    roles, projects, users = door.ids("roles"), door.ids("projects"), door.ids("users")
+    for name in plan["roles"]:
+        roles[name] = door.make("role", name=name)
+    for name in plan["projects"]:
+        if name not in projects:
+            projects[name] = door.make("project", name=name, domain_id="default")
+    for user in plan["users"]:
+        name = user["name"]
+        if name not in users:
+            fields = {"name": name, "password": user["password"], "domain_id": "default"}
+            if user["default_project"]:
+                fields["default_project_id"] = projects[user["default_project"]]
+            users[name] = door.make("user", **fields)
+        for grant in user["grants"]:
+            project, role = projects[grant["project"]], roles[grant["role"]]
+            door.call("PUT", f"projects/{project}/users/{users[name]}/roles/{role}")
+
+
+def main() -> None:
+    """Read the plan and seed Keystone."""
+    plan = json.load(sys.stdin)
+    from keystone.server.wsgi import initialize_public_application
+
+    sys.argv = ["keystone"]
+    seed(Door(initialize_public_application(), os.environ[ADMIN_PASSWORD]), plan)
+
+
+if __name__ == "__main__":
+    main()

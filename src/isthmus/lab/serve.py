@@ -1,0 +1,102 @@
+"""The process that serves a tier's API: a WSGI application behind a threaded HTTP server.
+
+Run as `python -m isthmus.lab.serve --application MODULE:NAME --bind ADDRESS --port N`; the zygote
+calls `serve` in a child of its own instead, which saves the imports. The HTTP server is cheroot:
+pure Python, keeps idle connections open, and needs no build step.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from types import FrameType
+from typing import Any
+
+#: Threads that run requests. Neutron is bound by the interpreter lock long before ten.
+THREADS = 10
+#: Idle connections are kept this long, in seconds: longer than any client of ours thinks.
+KEEP_ALIVE_S = 300
+#: How many idle connections are kept.
+KEEP_ALIVE_LIMIT = 200
+#: How long requests in flight may take to end after SIGTERM, in seconds.
+GRACE_S = 2
+#: Length of the kernel's queue of connections not yet taken.
+BACKLOG = 128
+
+LOG = logging.getLogger(__name__)
+
+
+def load(name: str) -> Any:
+    """Import `module:attribute`."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def prepare(names: Iterable[str]) -> None:
+    """Call each `module:function`, before the application is loaded."""
+    for name in names:
+        load(name)()
+
+
+def serve(application: str, bind: str, port: int) -> None:
+    """Load a WSGI application and serve it until SIGTERM or SIGINT; then end this process."""
+    from cheroot import wsgi
+
+    loaded = load(application)
+    # After loading, because applications set handlers of their own.
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    server = wsgi.Server(
+        (bind, port),
+        loaded,
+        numthreads=THREADS,
+        request_queue_size=BACKLOG,
+        timeout=KEEP_ALIVE_S,
+        shutdown_timeout=GRACE_S,
+    )
+    server.keep_alive_conn_limit = KEEP_ALIVE_LIMIT
+    server.error_log = _error_log
+    server.prepare()
+    LOG.warning("serving %s on %s port %d", application, bind, port)
+    try:
+        server.serve()
+    finally:
+        server.stop()
+        logging.shutdown()
+        # Threads of the application (IDLs, relays) must not hold the process.
+        os._exit(0)
+
+
+def run_main(target: str, argv: Sequence[str]) -> None:
+    """Run a program's `main` (a worker that is not a server) as if from a shell."""
+    sys.argv = list(argv)
+    load(target)()
+
+
+def _error_log(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+    LOG.log(level, "%s", message, exc_info=traceback)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run as a command."""
+    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.serve")
+    parser.add_argument("--application", required=True, help="MODULE:NAME of a WSGI application")
+    parser.add_argument("--bind", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--prepare", action="append", default=[], help="MODULE:FUNCTION to call")
+    wanted = parser.parse_args(arguments)
+    # The applications read their own command line: they must not see ours.
+    sys.argv = sys.argv[:1]
+    prepare(wanted.prepare)
+    serve(wanted.application, wanted.bind, wanted.port)
+
+
+if __name__ == "__main__":
+    main()
