@@ -94,17 +94,15 @@ def judge(
 
 
 def put_back(
-    claim: Claim,
-    *,
-    error: errors.IsthmusError | None = None,
-    until: datetime.datetime | None = None,
+    claim: Claim, *, error: errors.IsthmusError, until: datetime.datetime, counts: bool
 ) -> Settlement:
-    """Give a claim back as if nothing had been tried."""
+    """Give a claim back after a batch failed as a whole."""
     return Settlement(
         claim=claim,
         outcome=Outcome.AGAIN,
         not_before=until,
-        error=_reason(error) if error is not None else "",
+        counts=counts,
+        error=_reason(error),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.journal import crash, decide
-from isthmus.journal.backoff import Breaker
+from isthmus.journal.backoff import ATTEMPTS, Breaker
 from isthmus.journal.ports import Carrier, Clock, Source, Store
 from isthmus.model.intent import Claim, Outcome, Settlement
 from isthmus.model.item import Item
@@ -135,7 +135,7 @@ class Drain:
             except errors.IsthmusError as error:
                 if settlements:
                     self._settle(settlements)
-                return self._failed(first, error, Side.CARRIER, items)
+                return self._failed(first, error, Side.CARRIER)
             crash.point("drain.delivered")
             now = self._clock.now()
             settlements += [
@@ -147,10 +147,6 @@ class Drain:
         self._breaker = Breaker()
         self._size = min(self._settings.batch, self._size * 2)
         return self._settle(settlements)
-
-    def release(self, claims: Sequence[Claim]) -> None:
-        """Give claims back untried, for instance when the process is told to stop."""
-        self._settle([decide.put_back(claim) for claim in claims])
 
     def _unread(self, claim: Claim) -> Settlement:
         error = errors.Stale(f"the snapshot says nothing of {claim.key.type} {claim.key.id}")
@@ -167,29 +163,35 @@ class Drain:
         claims: Sequence[Claim],
         error: errors.IsthmusError,
         side: Side,
-        items: Sequence[Item] = (),
     ) -> Pass:
         """Settle a batch that failed as a whole.
 
-        An answer that condemns several objects at once is not believed of each: the batch is
-        halved until the culprit stands alone.
+        Such an error is not believed of any one object (a refusal of one comes as its result), so
+        it parks nothing: a door that is shut today may be open tomorrow. Unless nobody answered,
+        the batch is halved until the culprit, if there is one, stands alone and steps aside.
         """
         now = self._clock.now()
         alone = len(claims) == 1
-        until: datetime.datetime | None = None
-        settlements: list[Settlement] | None = None
-        if isinstance(error, errors.TimedOut):
-            if alone:
-                until = now + datetime.timedelta(seconds=decide.SLOW_S)
-        elif isinstance(error, errors.Transient):
+        timed_out = isinstance(error, errors.TimedOut)
+        unreachable = isinstance(error, errors.Unreachable)
+        if not timed_out and (alone or isinstance(error, errors.Transient)):
             self._breaker = self._breaker.failed(now, self._luck())
-        elif alone:
-            item = items[0] if items else Item(claims[0].key.type, claims[0].key.id, {})
-            settlements = [decide.judge(claims[0], item, error, now=now, luck=self._luck())]
-        if not isinstance(error, errors.Transient) or isinstance(error, errors.TimedOut):
+        if not unreachable:
             self._size = max(1, len(claims) // 2)
-        if settlements is None:
-            settlements = [decide.put_back(claim, error=error, until=until) for claim in claims]
+        step_aside_s = 0.0
+        if alone and timed_out:
+            step_aside_s = decide.SLOW_S
+        elif alone and not unreachable:
+            step_aside_s = ATTEMPTS.delay_s(claims[0].attempts + 1, self._luck())
+        settlements = [
+            decide.put_back(
+                claim,
+                error=error,
+                until=now + datetime.timedelta(seconds=step_aside_s),
+                counts=alone and not unreachable and not timed_out,
+            )
+            for claim in claims
+        ]
         return self._settle(settlements, error=error, side=side)
 
     def _settle(
