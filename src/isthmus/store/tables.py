@@ -75,6 +75,8 @@ ROUTINGS = sa.Table(
     sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
     sa.Column("project_id", sa.String(255)),
     sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
+    # Central: the site is to lose the object although it still exists.
+    sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Index("ix_isthmus_routings_site", "site", "type"),
 )

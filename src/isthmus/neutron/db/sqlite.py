@@ -7,7 +7,7 @@ enginefacade knows that (reader or writer), oslo.db's `BEGIN` does not. `install
 with the events that oslo.db and SQLAlchemy offer:
 
 * connect: write-ahead log (readers never wait for the writer), and a long busy timeout;
-* begin: oslo.db's own `BEGIN` is held back;
+* begin: oslo.db's own `BEGIN` is held back, by its own marker;
 * before the first statement: `BEGIN IMMEDIATE` for a writer, plain `BEGIN` for a reader.
 
 Other databases are left alone.
@@ -42,22 +42,29 @@ def prepare(engine: sa.Engine) -> None:
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return
     event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin, insert=True)
+    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "commit", _on_end)
+    event.listen(engine, "rollback", _on_end)
     event.listen(engine, "before_cursor_execute", _on_execute)
     if not event.contains(orm.Session, "after_begin", _on_session_begin):
         event.listen(orm.Session, "after_begin", _on_session_begin)
 
 
-def _on_connect(dbapi_connection: Any, _record: Any) -> None:
+def _on_connect(dbapi_connection: Any, record: Any) -> None:
     dbapi_connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     dbapi_connection.execute("PRAGMA journal_mode = WAL")
     # With a write-ahead log this loses nothing when a process dies, only when the machine does.
     dbapi_connection.execute("PRAGMA synchronous = NORMAL")
+    record.info[_OSLO_MARKER] = True
 
 
 def _on_begin(connection: sa.Connection) -> None:
-    connection.info[_OSLO_MARKER] = True
     connection.info.pop(_MODE, None)
+
+
+def _on_end(connection: sa.Connection) -> None:
+    # oslo.db has just taken its marker away, and would send a BEGIN of its own next time.
+    connection.info[_OSLO_MARKER] = True
 
 
 def _on_session_begin(session: orm.Session, _transaction: Any, connection: sa.Connection) -> None:
@@ -69,15 +76,14 @@ def _on_session_begin(session: orm.Session, _transaction: Any, connection: sa.Co
 
 
 def _on_execute(connection: sa.Connection, cursor: Any, statement: str, *_rest: object) -> None:
-    if cursor.connection.in_transaction or _OSLO_MARKER not in connection.info:
-        return
-    cursor.execute(_begin_statement(connection.info.get(_MODE), statement))
+    if not cursor.connection.in_transaction and not statement.startswith("PRAGMA"):
+        cursor.execute(_begin_statement(connection.info.get(_MODE), statement))
 
 
 def _begin_statement(mode: Any, statement: str) -> str:
     """Choose how a transaction begins; where the mode is unknown its first statement tells."""
     if mode is None:
-        writes = not statement.lstrip("( \n").upper().startswith(("SELECT", "PRAGMA", "WITH"))
+        writes = not statement.lstrip("( \n").upper().startswith(("SELECT", "WITH"))
     else:
         writes = mode is enginefacade._WRITER
     return "BEGIN IMMEDIATE" if writes else "BEGIN"

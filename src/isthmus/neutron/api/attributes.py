@@ -1,0 +1,169 @@
+"""Attribute maps, in Neutron's form, of the resources that Isthmus adds.
+
+A key that is not here is not shown, and a body that has it is refused.
+"""
+
+from typing import Any
+
+Attributes = dict[str, dict[str, Any]]
+
+
+def _shown(*, primary: bool = False) -> dict[str, Any]:
+    return {
+        "allow_post": False,
+        "allow_put": False,
+        "is_visible": True,
+        "is_filter": True,
+        "is_sort_key": True,
+        "primary_key": primary,
+    }
+
+
+def _given(validate: dict[str, Any] | None = None, *, put: bool = False, **more: Any) -> Any:
+    return {
+        "allow_post": True,
+        "allow_put": put,
+        "is_visible": True,
+        "is_filter": True,
+        "is_sort_key": True,
+        **({"validate": validate} if validate else {}),
+        **more,
+    }
+
+
+_TEXT = {"type:string": 255}
+_NAME = {"type:regex": "^[a-z0-9][a-z0-9-]{0,62}$"}
+_UUID = {"type:uuid": None}
+
+SITES: Attributes = {
+    "id": _shown(primary=True),
+    "name": _given(_NAME),
+    "region": _given(_TEXT, put=True),
+    "availability_zones": _given(put=True),
+    "state": _given(
+        {"type:values": ["enabled", "draining", "disabled"]}, put=True, default="enabled"
+    ),
+    "service_user": _given(_TEXT, put=True),
+    "description": _given(_TEXT, put=True, default=""),
+    "reachability": _shown(),
+    "last_seen_at": _shown(),
+    "last_error": _shown(),
+    "backlog": _shown(),
+    "parked": _shown(),
+    "created_at": _shown(),
+    "updated_at": _shown(),
+}
+
+SITE_ROUTINGS: Attributes = {
+    "id": _shown(primary=True),
+    "type": _shown(),
+    "resource_id": _shown(),
+    "site": _shown(),
+    "project_id": _shown(),
+    "withdrawn": _shown(),
+    "created_at": _shown(),
+}
+
+SITE_JOBS: Attributes = {
+    "id": _shown(primary=True),
+    "site": _shown(),
+    "type": _shown(),
+    "resource_id": _shown(),
+    "state": _shown(),
+    "generation": _shown(),
+    "attempts": _shown(),
+    "age": _shown(),
+    "created_at": _shown(),
+    "changed_at": _shown(),
+    "not_before": _shown(),
+    "last_error": _shown(),
+}
+
+SITE_PRESENCES: Attributes = {
+    "id": _shown(primary=True),
+    "network_id": _given(_UUID),
+    "site": _given(_NAME),
+    "withdrawn": _shown(),
+    "datapath_key": _shown(),
+    "created_at": _shown(),
+}
+
+SITE_LEASES: Attributes = {
+    "id": _shown(primary=True),
+    "kind": _shown(),
+    "pool_id": _shown(),
+    "site": _shown(),
+    "first": _shown(),
+    "last": _shown(),
+    "size": _shown(),
+    "created_at": _shown(),
+}
+
+SITE_BUNDLES: Attributes = {
+    "type": _given({"type:values": ["network", "subnet", "port", "security_group"]}),
+    "ids": _given({"type:list_of_unique_strings": 64}),
+    "asking_project": _given({"type:string_or_none": 255}, default=None),
+    "asking_admin": _given({"type:boolean": None}, default=False),
+    "items": _shown(),
+    "refused": _shown(),
+}
+
+SITE_GRANTS: Attributes = {
+    "kind": _given({"type:values": ["subnet", "port_key"]}),
+    "pool_id": _given(_UUID),
+    "count": _given({"type:non_negative": None}, default=0),
+    "address": _given({"type:string_or_none": 64}, default=None),
+    "give_back": _given(default=[]),
+    "leases": _shown(),
+}
+
+SITE_REPORTS: Attributes = {
+    "sequence": _given({"type:non_negative": None}),
+    "items": _given(),
+    "results": _shown(),
+}
+
+SITE_SNAPSHOTS: Attributes = {
+    "site": _given(_NAME),
+    "keys": _given(),
+    "items": _shown(),
+}
+
+SITE_APPLIES: Attributes = SITE_REPORTS
+
+SITE_INVENTORIES: Attributes = {
+    "id": _shown(primary=True),
+    "tier": _shown(),
+    "network_id": _shown(),
+    "networks": _shown(),
+    "subnets": _shown(),
+    "ports": _shown(),
+    "security_groups": _shown(),
+    "leases": _shown(),
+    "routings": _shown(),
+    "locations": _shown(),
+    "datapaths": _shown(),
+    "shadows": _shown(),
+    "ovn": _shown(),
+    "journal": _shown(),
+}
+
+#: What central serves.
+CENTRAL: dict[str, Attributes] = {
+    "sites": SITES,
+    "site_routings": SITE_ROUTINGS,
+    "site_jobs": SITE_JOBS,
+    "site_presences": SITE_PRESENCES,
+    "site_leases": SITE_LEASES,
+    "site_bundles": SITE_BUNDLES,
+    "site_grants": SITE_GRANTS,
+    "site_reports": SITE_REPORTS,
+    "site_snapshots": SITE_SNAPSHOTS,
+    "site_inventories": SITE_INVENTORIES,
+}
+
+#: What a site serves.
+LOCAL: dict[str, Attributes] = {
+    "site_applies": SITE_APPLIES,
+    "site_inventories": SITE_INVENTORIES,
+}

@@ -1,0 +1,1 @@
+"""The folder that Neutron's extension loader reads: one module, one class of the same name."""

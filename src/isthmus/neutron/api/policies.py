@@ -1,0 +1,56 @@
+"""Who may call what. Tenants may call none of it: a list is empty to them, a GET a 404."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from oslo_policy import policy
+
+ADMIN = "rule:admin_only"
+READER = f"{ADMIN} or role:isthmus_reader"
+#: A site's service user; which site it speaks for, central finds by the user's name.
+SITE = "role:isthmus_site"
+#: Xjob and its like.
+CARRIER = "role:isthmus_carrier"
+
+_VERBS = {"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE"}
+
+#: (resource, path, verbs that change it, who reads)
+_OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("site", "/sites", ("create", "update", "delete"), f"{READER} or {CARRIER}"),
+    ("site_routing", "/site-routings", (), READER),
+    ("site_job", "/site-jobs", ("update",), READER),
+    ("site_presence", "/site-presences", ("create", "delete"), READER),
+    ("site_lease", "/site-leases", (), READER),
+    ("site_inventory", "/site-inventories", (), f"{READER} or {CARRIER}"),
+)
+
+#: (resource, path, who calls)
+_SPOKEN: tuple[tuple[str, str, str], ...] = (
+    ("site_bundle", "/site-bundles", SITE),
+    ("site_grant", "/site-grants", SITE),
+    ("site_report", "/site-reports", SITE),
+    ("site_snapshot", "/site-snapshots", CARRIER),
+    ("site_apply", "/site-applies", CARRIER),
+)
+
+
+def _rule(verb: str, resource: str, path: str, check: str) -> Any:
+    one = verb in ("update", "delete")
+    return policy.DocumentedRuleDefault(
+        name=f"{verb}_{resource}",
+        check_str=check,
+        description=f"{verb.capitalize()} {resource.replace('_', ' ')}",
+        operations=[{"method": _VERBS[verb], "path": f"{path}/{{id}}" if one else path}],
+        scope_types=["project"],
+    )
+
+
+def list_rules() -> Iterable[Any]:
+    """Give every rule; Neutron finds this function by its entry point."""
+    rules = []
+    for resource, path, verbs, reader in _OPERATED:
+        rules.append(_rule("get", resource, path, reader))
+        rules += [_rule(verb, resource, path, ADMIN) for verb in verbs]
+    for resource, path, speaker in _SPOKEN:
+        rules.append(_rule("create", resource, path, speaker))
+    return rules

@@ -1,0 +1,122 @@
+"""Leases in SQL; the arithmetic is in `isthmus.federation.lease`.
+
+Numbers are kept as zero-padded decimal text, so that an IPv6 address fits and text order is the
+order of the numbers. A caller locks the pool before it carves blocks (a row lock on MariaDB; on
+SQLite the writer is alone anyway); the unique constraint on a block's first number is the last
+guard.
+"""
+
+import datetime
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.site import SiteName
+from isthmus.store.tables import LEASES, NUMBER_LENGTH
+
+
+def list_leases(
+    connection: sa.Connection,
+    *,
+    kind: PoolKind | None = None,
+    pool_ids: Collection[str] | None = None,
+    site: SiteName | None = None,
+) -> list[Lease]:
+    """List leases, in the order of their numbers; what is None does not narrow."""
+    query = sa.select(LEASES).order_by(LEASES.c.pool_id, LEASES.c.first)
+    if kind is not None:
+        query = query.where(LEASES.c.kind == kind.value)
+    if pool_ids is not None:
+        query = query.where(LEASES.c.pool_id.in_(list(pool_ids)))
+    if site is not None:
+        query = query.where(LEASES.c.site == site)
+    return [from_row(row) for row in connection.execute(query)]
+
+
+def find_newest(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName
+) -> tuple[Lease, datetime.datetime] | None:
+    """Find a holder's newest block of a pool and when it was leased."""
+    row = connection.execute(
+        sa.select(LEASES)
+        .where(LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id, LEASES.c.site == site)
+        .order_by(LEASES.c.created_at.desc(), LEASES.c.first.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (from_row(row), row.created_at)
+
+
+def insert(
+    connection: sa.Connection,
+    kind: PoolKind,
+    pool_id: str,
+    site: SiteName,
+    block: Block,
+    *,
+    now: datetime.datetime,
+) -> Lease:
+    """Put a block into a holder's hands."""
+    lease = Lease(id=LeaseId(str(uuid.uuid4())), kind=kind, pool_id=pool_id, site=site, block=block)
+    connection.execute(
+        sa.insert(LEASES).values(
+            id=lease.id,
+            kind=kind.value,
+            pool_id=pool_id,
+            site=site,
+            first=to_text(block.first),
+            last=to_text(block.last),
+            created_at=now,
+        )
+    )
+    return lease
+
+
+def shrink(connection: sa.Connection, lease_id: LeaseId, last: int) -> None:
+    """Cut the tail of a block off."""
+    connection.execute(sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(last)))
+
+
+def delete(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> None:
+    """Take blocks back."""
+    if lease_ids:
+        connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(list(lease_ids))))
+
+
+def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> None:
+    """Take back every block of a pool that one holder has."""
+    connection.execute(
+        sa.delete(LEASES).where(
+            LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id, LEASES.c.site == site
+        )
+    )
+
+
+def to_text(number: int) -> str:
+    """Give a number as it stands in the table."""
+    return f"{number:0{NUMBER_LENGTH}d}"
+
+
+def from_row(row: Any) -> Lease:
+    """Read a row."""
+    return Lease(
+        id=LeaseId(row.id),
+        kind=PoolKind(row.kind),
+        pool_id=row.pool_id,
+        site=SiteName(row.site),
+        block=Block(int(row.first), int(row.last)),
+    )
+
+
+def to_state(lease: Lease) -> dict[str, str]:
+    """Give a lease's state on the wire."""
+    return {
+        "id": lease.id,
+        "kind": lease.kind.value,
+        "pool_id": lease.pool_id,
+        "site": lease.site,
+        "first": str(lease.block.first),
+        "last": str(lease.block.last),
+    }

@@ -1,0 +1,86 @@
+"""Lists as Neutron pages them: filters, sort keys, a marker row, a limit, either direction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list is wanted, and in which order."""
+
+    sorts: Sequence[tuple[str, bool]] = ()  #: (key, ascending)
+    limit: int | None = None
+    marker: str | None = None  #: id of the last row of the page before
+    reverse: bool = False  #: the page before the marker instead of the one behind it
+
+
+def select_page(
+    connection: sa.Connection,
+    columns: Mapping[str, sa.ColumnElement[Any]],
+    *,
+    where: Sequence[sa.ColumnElement[bool]] = (),
+    filters: Mapping[str, Sequence[Any]] | None = None,
+    page: Page | None = None,
+) -> list[dict[str, Any]]:
+    """Select rows as dicts.
+
+    Args:
+        connection: where.
+        columns: name to expression; `id` must be among them and unique.
+        where: further conditions.
+        filters: name to accepted values; names that are no column are not looked at.
+        page: which part; by default all, by id.
+
+    Raises:
+        Invalid: a sort key that does not exist, or a marker that names no row.
+    """
+    page = page or Page()
+    query = sa.select(*(column.label(name) for name, column in columns.items())).where(*where)
+    for name, values in (filters or {}).items():
+        if name in columns and values:
+            query = query.where(columns[name].in_(list(values)))
+    sorts = _total_order(columns, page)
+    if page.marker is not None:
+        query = query.where(_behind(connection, columns, sorts, page.marker))
+    query = query.order_by(
+        *(columns[name].asc() if ascending else columns[name].desc() for name, ascending in sorts)
+    )
+    rows = [dict(row._mapping) for row in connection.execute(query.limit(page.limit))]  # noqa: SLF001
+    return rows[::-1] if page.reverse else rows
+
+
+def _total_order(
+    columns: Mapping[str, sa.ColumnElement[Any]], page: Page
+) -> list[tuple[str, bool]]:
+    unknown = [name for name, _ in page.sorts if name not in columns]
+    if unknown:
+        raise errors.Invalid(f"cannot sort by {unknown[0]!r}")
+    sorts = list(page.sorts)
+    if all(name != "id" for name, _ in sorts):
+        sorts.append(("id", True))
+    return [(name, ascending != page.reverse) for name, ascending in sorts]
+
+
+def _behind(
+    connection: sa.Connection,
+    columns: Mapping[str, sa.ColumnElement[Any]],
+    sorts: Sequence[tuple[str, bool]],
+    marker: str,
+) -> sa.ColumnElement[bool]:
+    """Say "after the marker row" for several keys: a later first key, or an equal one and so on."""
+    found = connection.execute(
+        sa.select(*(columns[name] for name, _ in sorts)).where(columns["id"] == marker)
+    ).one_or_none()
+    if found is None:
+        raise errors.Invalid(f"the marker {marker!r} is not in the list")
+    terms = []
+    for at, (name, ascending) in enumerate(sorts):
+        equal = [columns[key] == found[index] for index, (key, _) in enumerate(sorts[:at])]
+        further = columns[name] > found[at] if ascending else columns[name] < found[at]
+        terms.append(sa.and_(*equal, further))
+    return sa.or_(*terms)

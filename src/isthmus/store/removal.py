@@ -1,0 +1,36 @@
+"""What central forgets once a site knows that an object is gone.
+
+Routings and leases outlive the object they speak of until then, because a site that is cut off goes
+on using its copy.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.lease import PoolKind
+from isthmus.store import datapath, lease, routing
+from isthmus.store.tables import ROUTINGS
+
+
+def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
+    """Drop what is kept of objects whose absence was acknowledged; in the settling transaction."""
+    for key in keys:
+        if key.type is not ResourceType.SHADOW:
+            routing.delete(connection, key.type, key.id, key.lane)
+        if key.type is ResourceType.SUBNET:
+            lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
+        if key.type is ResourceType.NETWORK:
+            lease.delete_held(connection, PoolKind.PORT_KEY, key.id, key.lane)
+            _free_datapath_key(connection, key.id)
+
+
+def _free_datapath_key(connection: sa.Connection, network_id: str) -> None:
+    left = connection.execute(
+        sa.select(ROUTINGS.c.site).where(
+            ROUTINGS.c.type == ResourceType.NETWORK.value, ROUTINGS.c.resource_id == network_id
+        )
+    ).first()
+    if left is None:
+        datapath.delete(connection, network_id)
