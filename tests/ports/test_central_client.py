@@ -87,8 +87,8 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
                 "site_bundle": {
                     "type": "network",
                     "ids": ["n"],
-                    "project_id": "p",
-                    "is_admin": False,
+                    "asking_project": "p",
+                    "asking_admin": False,
                 }
             },
         )
@@ -121,10 +121,10 @@ def test_a_refusal_keeps_its_sentence(
 def test_an_answer_of_another_form_is_a_protocol_error(server: _Server) -> None:
     server.answer = {"site_report": {"results": [{"type": "port"}]}}
     with pytest.raises(errors.ProtocolError):
-        _client(server).send_reports([Item(ResourceType.PORT, "p", None)])
+        _client(server).send_reports([Item(ResourceType.PORT, "p", None)], sequence=1)
     server.answer = ["what"]
     with pytest.raises(errors.ProtocolError):
-        _client(server).send_reports([Item(ResourceType.PORT, "p", None)])
+        _client(server).send_reports([Item(ResourceType.PORT, "p", None)], sequence=1)
 
 
 def test_after_one_silence_a_tenant_is_answered_without_a_call(server: _Server) -> None:

@@ -147,7 +147,12 @@ class CentralClient:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused, or its answer is of no use.
         """
-        body = {"type": kind, "ids": list(ids), "project_id": project_id, "is_admin": is_admin}
+        body = {
+            "type": kind,
+            "ids": list(ids),
+            "asking_project": project_id,
+            "asking_admin": is_admin,
+        }
         answer = self._post("site_bundle", body, probe=False)
         return [Item.from_wire(one) for one in _list(answer, "items")]
 
@@ -188,14 +193,18 @@ class CentralClient:
         }
         return _list(self._post("site_grant", body, probe=probe), "leases")
 
-    def send_reports(self, items: Sequence[Item]) -> list[ItemResult]:
+    def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Tell central about objects of this site; a result for each.
+
+        Args:
+            items: at most 25.
+            sequence: number of the batch in the lane.
 
         Raises:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused the batch, or its answer is of no use.
         """
-        body = {"items": [item.to_wire() for item in items]}
+        body = {"sequence": sequence, "items": [item.to_wire() for item in items]}
         answer = self._post("site_report", body, probe=True)
         return [ItemResult.from_wire(one) for one in _list(answer, "results")]
 
