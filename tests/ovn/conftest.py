@@ -1,0 +1,35 @@
+"""Fixtures: a site's OVN databases, and connections to them."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from isthmus.clients import ovn
+from isthmus.testing.ovn import OvnDatabases, missing_programs
+
+
+@pytest.fixture
+def databases() -> Iterator[OvnDatabases]:
+    """Real NB, SB and northd."""
+    missing = missing_programs()
+    if missing:
+        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not installed: {missing}"
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
+    try:
+        with OvnDatabases(folder) as site:
+            yield site
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def rows(databases: OvnDatabases) -> Iterator[ovn.OvnRows]:
+    """Connections to them."""
+    opened = ovn.connect(databases.nb_remote, databases.sb_remote, timeout_s=10)
+    yield opened
+    ovn.disconnect(opened)

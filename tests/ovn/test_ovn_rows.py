@@ -1,0 +1,250 @@
+"""Rows of stretched networks, written to and read from real databases with a real northd."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import pytest
+
+from isthmus.clients import ovn, ovn_write
+from isthmus.federation.capability import parse_capability
+from isthmus.federation.stretch import diff_stretch
+from isthmus.model.ovn import (
+    Desired,
+    Observed,
+    RaMode,
+    RemoteChassis,
+    RemotePort,
+    Responder,
+    ResponderKey,
+)
+from isthmus.model.site import SiteName
+from isthmus.testing.ovn import OvnDatabases
+
+pytestmark = pytest.mark.ovn
+
+NET = "11111111-1111-1111-1111-111111111111"
+SITE = SiteName("site2")
+KEY = 0xFFF001
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.02)
+
+
+def make_network(databases: OvnDatabases) -> None:
+    databases.nbctl("ls-add", f"neutron-{NET}")
+    databases.nbctl("lsp-add", f"neutron-{NET}", "own")
+    databases.nbctl("pg-add", "pg_one", "own")
+    databases.nbctl("pg-add", "pg_two")
+
+
+def port(number: int, **changes: object) -> RemotePort:
+    base = RemotePort(
+        port_id=f"22222222-2222-2222-2222-{number:012d}",
+        network_id=NET,
+        site=SITE,
+        chassis="hv-b",
+        port_key=100 + number,
+        addresses=frozenset(
+            {f"fa:16:02:00:00:{number % 256:02x} 10.0.{number >> 8}.{number & 255}"}
+        ),
+        groups=frozenset({"pg_one"}),
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def chassis(encap_ip: str = "192.0.2.2", name: str = "hv-b") -> RemoteChassis:
+    return RemoteChassis(name=name, hostname=f"site2/{name}", encap_ip=encap_ip, site=SITE)
+
+
+def desired(*ports: RemotePort, **changes: object) -> Desired:
+    base = Desired(
+        switch_keys={NET: KEY},
+        port_keys={"own": 7},
+        ports={one.port_id: one for one in ports},
+        chassis={"hv-b": chassis()} if ports else {},
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def settle(rows: ovn.OvnRows, wanted: Desired) -> Observed:
+    """Compare and write until nothing is left to do, as the reconciler does."""
+    deadline = time.monotonic() + 20
+    while True:
+        seen = rows.observe(wanted.switch_keys)
+        plan = diff_stretch(wanted, seen, parse_capability(rows.northd_version()))
+        if not plan and set(wanted.ports) <= set(seen.bindings):
+            return seen
+        assert time.monotonic() < deadline, f"does not settle: {plan}"
+        assert ovn_write.apply_plan(rows, plan) == []
+        time.sleep(0.02)
+
+
+def test_shadow_is_bound_with_its_key(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    one = port(1)
+    seen = settle(rows, desired(one))
+    assert seen.ports == {one.port_id: one}
+    assert seen.chassis == {"hv-b": chassis()}
+    wait_for(
+        lambda: (found := rows.find_binding(one.port_id)) is not None and found.chassis == "hv-b",
+        "the shadow is bound",
+    )
+    binding = rows.find_binding(one.port_id)
+    assert binding is not None
+    assert binding.tunnel_key == one.port_key
+    wait_for(lambda: rows.datapath_keys([NET]) == {NET: KEY}, "the switch has its key")
+    own = rows.find_binding("own")
+    assert own is not None
+    assert own.tunnel_key == 7
+
+
+def test_every_change_is_carried_out(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    one, two = port(1), port(2)
+    settle(rows, desired(one, two))
+    moved = dataclasses.replace(
+        one,
+        chassis="hv-c",
+        addresses=frozenset({"fa:16:02:00:00:01 10.0.0.9", "unknown"}),
+        groups=frozenset({"pg_two"}),
+    )
+    wanted = desired(
+        moved,
+        chassis={"hv-c": chassis("192.0.2.3", "hv-c")},
+    )
+    seen = settle(rows, wanted)
+    assert seen.ports == {one.port_id: moved}
+    assert set(seen.chassis) == {"hv-c"}
+    assert "hv-b" not in databases.sbctl("--bare", "--columns=name", "list", "Chassis")
+    # The tunnel address of a hypervisor changes, and another one takes the old one.
+    swapped = desired(
+        moved,
+        chassis={
+            "hv-c": chassis("192.0.2.4", "hv-c"),
+            "hv-d": chassis("192.0.2.3", "hv-d"),
+        },
+    )
+    assert settle(rows, swapped).chassis == swapped.chassis
+    assert settle(rows, Desired(switch_keys={NET: KEY})).ports == {}
+    assert databases.sbctl("--bare", "--columns=name", "list", "Chassis") == ""
+    assert databases.nbctl("lsp-list", f"neutron-{NET}").count("(") == 1
+
+
+def test_drift_is_repaired(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    one = port(1)
+    wanted = desired(one)
+    settle(rows, wanted)
+    databases.nbctl("lsp-set-options", one.port_id, "requested-chassis=elsewhere")
+    databases.nbctl("lsp-set-type", one.port_id, "virtual")
+    databases.nbctl("pg-set-ports", "pg_one", "own")
+    databases.nbctl("pg-set-ports", "pg_two", one.port_id)
+    databases.nbctl("remove", "Logical_Switch", f"neutron-{NET}", "other_config", ovn.KEY_OPTION)
+    databases.nbctl("lsp-set-options", "own")
+    databases.sbctl("set", "Chassis", "hv-b", "other_config:is-remote=false")
+    seen = settle(rows, wanted)
+    assert seen.ports == {one.port_id: one}
+    assert seen.switches == {NET: KEY}
+    assert seen.own_ports["own"].port_key == 7
+    assert seen.chassis == wanted.chassis
+
+
+def test_wiped_southbound_is_filled_again(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    one = port(1)
+    settle(rows, desired(one))
+    databases.kill("sb")
+    databases.wipe("sb")
+    databases.start("sb")
+    databases.sbctl("init")
+    wait_for(lambda: not rows.observe([NET]).chassis, "the loss is seen")
+    settle(rows, desired(one))
+    wait_for(
+        lambda: (found := rows.find_binding(one.port_id)) is not None and found.chassis == "hv-b",
+        "the shadow is bound again",
+    )
+
+
+def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    unbound: set[str] = set()
+    made: set[str] = set()
+    ovn.watch(rows, unbound=unbound.add, made=made.add)
+    make_network(databases)
+    wait_for(lambda: {f"neutron-{NET}", "pg_one"} <= made, "switch and port group are announced")
+    one = port(1)
+    settle(rows, desired(one))
+    wait_for(lambda: one.port_id in unbound, "the new shadow is announced")
+    unbound.clear()
+    databases.sbctl("clear", "Port_Binding", one.port_id, "chassis")
+    if not parse_capability(rows.northd_version()).binds_remote:
+        wait_for(lambda: one.port_id in unbound, "the lost binding is announced")
+
+
+def test_rows_of_others_are_left_alone(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    databases.sbctl("chassis-add", "hv-a", "geneve", "192.0.2.1")
+    databases.nbctl("lr-add", "tenant-router")
+    databases.nbctl("lsp-add", f"neutron-{NET}", port(3).port_id)
+    clashing = desired(port(3), chassis={"hv-a": chassis("192.0.2.9", "hv-a"), "hv-b": chassis()})
+    seen = rows.observe([NET])
+    ovn_write.apply_plan(rows, diff_stretch(clashing, seen, parse_capability("")))
+    settle(rows, Desired(switch_keys={NET: KEY}))
+    assert rows.find_host("") is not None  # hv-a, made without a hostname
+    assert rows.local_chassis()["hv-a"].encap_ips == ("192.0.2.1",)
+    assert "tenant-router" in databases.nbctl("lr-list")
+    assert port(3).port_id in databases.nbctl("lsp-list", f"neutron-{NET}")
+
+
+def test_one_bad_row_spoils_no_batch(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    databases.sbctl("chassis-add", "hv-a", "geneve", "192.0.2.1")
+    wanted = desired(
+        port(1),
+        chassis={"hv-b": chassis(), "hv-x": chassis("192.0.2.1", "hv-x")},
+    )
+    plan = diff_stretch(wanted, rows.observe([NET]), parse_capability(""))
+    refused = ovn_write.apply_plan(rows, plan)
+    assert len(refused) == 1
+    assert "192.0.2.1" in refused[0]
+    assert rows.observe([NET]).chassis == {"hv-b": chassis()}
+
+
+def test_responder_comes_changes_and_goes(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    key = ResponderKey(NET, RaMode.SLAAC)
+    wanted = Responder(
+        key=key,
+        port_id="33333333-3333-3333-3333-333333333333",
+        port_key=9,
+        mac="02:69:73:00:00:01",
+        networks=frozenset({"2001:db8::/64"}),
+        mtu=1442,
+    )
+    settle(rows, desired(responders={key: wanted}))
+    wait_for(lambda: rows.find_binding(wanted.port_id) is not None, "northd takes the port")
+    binding = rows.find_binding(wanted.port_id)
+    assert binding is not None
+    assert binding.tunnel_key == 9
+    flows = databases.sbctl("lflow-list")
+    assert "put_nd_ra_opts" in flows
+    assert 'addr_mode = "slaac"' in flows
+    more = dataclasses.replace(
+        wanted, networks=frozenset({"2001:db8::/64", "2001:db8:1::/64"}), mtu=1400
+    )
+    assert settle(rows, desired(responders={key: more})).responders == {key: more}
+    settle(rows, desired())
+    assert databases.nbctl("lr-list") == ""
+    wait_for(lambda: rows.find_binding(wanted.port_id) is None, "northd drops the port")
+
+
+def test_a_thousand_shadows(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    make_network(databases)
+    many = [port(number) for number in range(1, 1301)]
+    seen = settle(rows, desired(*many))
+    assert len(seen.ports) == 1300
+    assert all(seen.bindings[one.port_id].chassis == "hv-b" for one in many)
