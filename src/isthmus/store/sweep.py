@@ -1,0 +1,46 @@
+"""Sweeps: what the journal does not learn from changes."""
+
+import datetime
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store import journal
+from isthmus.store.tables import JOURNAL, LANES, LEASES, LOCATIONS, ROUTINGS, SITES
+
+
+def drop_orphans(connection: sa.Connection) -> int:
+    """Drop intents and batch numbers of sites that were deleted.
+
+    Returns:
+        How many intents.
+    """
+    known = sa.select(SITES.c.name)
+    connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
+    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.not_in(known))).rowcount
+
+
+def renew(connection: sa.Connection, site: SiteName, *, now: datetime.datetime) -> None:
+    """Note everything that a site should have as if it had just changed.
+
+    Level-triggered intents make that harmless: what is in order already is taken and forgotten.
+    """
+    for kind in ResourceType:
+        if kind is ResourceType.SHADOW:
+            selection = (
+                sa.select(ROUTINGS.c.site, LOCATIONS.c.port_id)
+                .join_from(LOCATIONS, ROUTINGS, ROUTINGS.c.resource_id == LOCATIONS.c.network_id)
+                .where(
+                    ROUTINGS.c.type == ResourceType.NETWORK.value,
+                    ROUTINGS.c.site == site,
+                    LOCATIONS.c.site != site,
+                )
+            )
+        elif kind is ResourceType.LEASE:
+            selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site == site)
+        else:
+            selection = sa.select(ROUTINGS.c.site, ROUTINGS.c.resource_id).where(
+                ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site
+            )
+        journal.record_selected(connection, kind, selection, now=now)

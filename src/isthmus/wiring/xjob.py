@@ -1,0 +1,141 @@
+"""Joins the drain with central's database, central's Neutron and the sites' Neutrons."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.central import Timeouts, open_session
+from isthmus.clients.neutron import NeutronDoor
+from isthmus.config.xjob import GROUP, XjobConfig
+from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.journal.ports import Clock
+from isthmus.model.intent import IntentKey
+from isthmus.model.item import Item, ItemResult
+from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
+from isthmus.store import removal, site, sweep
+from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.journal_engine import SqlJournal
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime.datetime:
+        """Give the time, UTC and naive."""
+        return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+class CentralSource:
+    """Reads wanted state from central's Neutron, which alone renders objects."""
+
+    def __init__(self, door: NeutronDoor) -> None:
+        """Bind it to central's door."""
+        self._door = door
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        """Ask for the state of objects as they should be at one site."""
+        wanted = [{"type": key.type.value, "id": key.id} for key in keys]
+        answer = self._door.post("site_snapshot", {"site": lane, "keys": wanted})
+        items = [Item.from_wire(one) for one in _list(answer, "items")]
+        return {IntentKey(lane, item.type, item.id): item for item in items}
+
+
+class SiteCarrier:
+    """Carries items to one site's Neutron."""
+
+    def __init__(self, door: NeutronDoor) -> None:
+        """Bind it to the site's door."""
+        self._door = door
+
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        """Post a batch; the door knows the site, so the lane's name is not needed."""
+        del lane
+        body = {"sequence": sequence, "items": [item.to_wire() for item in items]}
+        answer = self._door.post("site_apply", body)
+        return [ItemResult.from_wire(one) for one in _list(answer, "results")]
+
+
+class Xjob:
+    """All that the worker's threads share; safe for threads."""
+
+    def __init__(self, conf: Any, settings: XjobConfig, *, owner: str) -> None:
+        """Open the database and log in.
+
+        Args:
+            conf: the opened configuration, for keystoneauth's options.
+            settings: ours.
+            owner: who claims.
+
+        Raises:
+            Invalid: the configuration makes no sense.
+        """
+        self.settings = settings
+        self.clock: Clock = SystemClock()
+        self._owner = owner
+        self._engine = open_engine(settings.database_url)
+        self._journal = SqlJournal(self._engine, forget=removal.forget)
+        self._wire = open_session(
+            conf, GROUP, Timeouts(settings.connect_timeout_s, settings.call_timeout_s)
+        )
+        self._central = self._door(CENTRAL, settings.central_region)
+
+    def list_sites(self) -> list[Site]:
+        """List the sites that take deliveries."""
+        with reading(self._engine) as connection:
+            sites = site.list_sites(connection)
+        return [one for one in sites if one.state is not SiteState.DISABLED]
+
+    def due_lanes(self) -> set[SiteName]:
+        """List the sites that have work."""
+        return self._journal.due_lanes(now=self.clock.now())
+
+    def open_lane(self, one: Site) -> tuple[Drain, NeutronDoor]:
+        """Give a site's drain and its door."""
+        door = self._door(one.name, one.region)
+        drain = Drain(
+            one.name,
+            store=self._journal,
+            source=CentralSource(self._central),
+            carrier=SiteCarrier(door),
+            clock=self.clock,
+            settings=DrainSettings(
+                owner=self._owner, batch=self.settings.batch, claim_s=self.settings.claim_s
+            ),
+        )
+        return drain, door
+
+    def record_reachability(
+        self, name: SiteName, reachability: Reachability, error: str = ""
+    ) -> None:
+        """Note what was last seen of a site."""
+        with writing(self._engine) as connection:
+            site.record_reachability(
+                connection, name, reachability, now=self.clock.now(), error=error
+            )
+
+    def drop_orphans(self) -> int:
+        """Drop intents of deleted sites and tell how many."""
+        with writing(self._engine) as connection:
+            return sweep.drop_orphans(connection)
+
+    def renew(self, name: SiteName) -> None:
+        """Note everything that a site should have as if it had just changed."""
+        with writing(self._engine) as connection:
+            sweep.renew(connection, name, now=self.clock.now())
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _door(self, name: str, region: str) -> NeutronDoor:
+        return NeutronDoor(self._wire, name=name, region=region, interface=self.settings.interface)
+
+
+def _list(answer: Mapping[str, Any], name: str) -> list[Any]:
+    found = answer.get(name)
+    if not isinstance(found, list):
+        raise errors.ProtocolError(f"the answer has no list of {name}")
+    return found

@@ -1,0 +1,164 @@
+"""One lane, one thread: work when there is some, else see whether the site is there.
+
+A site that hangs holds up nobody but its own thread.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from isthmus import errors
+from isthmus.journal.engine import Drain, Pass, Side
+from isthmus.journal.ports import Clock
+from isthmus.model.site import Reachability, Site
+
+LOG = logging.getLogger(__name__)
+
+#: Pause after an error that nobody foresaw, or a database that does not answer.
+_STUMBLE_S = 1.0
+
+
+class Door(Protocol):
+    """The site's API."""
+
+    def knock(self) -> None:
+        """Find out whether anybody answers.
+
+        Raises:
+            Unreachable: nobody did.
+            TimedOut: not in time.
+        """
+
+
+class Lane:
+    """A thread that drains one site's lane."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        drain: Drain,
+        door: Door,
+        note: Callable[[Reachability, str], None],
+        clock: Clock,
+        probe_interval_s: float,
+    ) -> None:
+        """Prepare the thread.
+
+        Args:
+            site: whose lane.
+            drain: does the passes.
+            door: asked whether the site is there.
+            note: told what was seen of the site; may raise `Transient`.
+            clock: the time.
+            probe_interval_s: how often the site is asked where there is no work, and how often
+                `note` is told that nothing changed.
+        """
+        self.site = site
+        self._drain = drain
+        self._door = door
+        self._note = note
+        self._clock = clock
+        self._probe_interval_s = probe_interval_s
+        self._seen: tuple[Reachability, str] = (Reachability.UNKNOWN, "")
+        self._heard = -1e9  # seconds of `_now` when the site was last tried, or noted
+        self._noted = -1e9
+        self._stop = threading.Event()
+        self._work = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lane-{site.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is work."""
+        self._work.set()
+
+    def stop(self) -> None:
+        """Ask it to end after the batch in hand."""
+        self._stop.set()
+        self._work.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end and tell whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.turn()
+            except errors.Transient as error:
+                LOG.warning("lane=%s database: %s", self.site.name, error)
+                self._stop.wait(_STUMBLE_S)
+            except Exception:  # the worker loop is one of the four places that catch everything
+                LOG.exception("lane=%s bug", self.site.name)
+                self._stop.wait(_STUMBLE_S)
+            self._work.wait(self._probe_interval_s)
+            self._work.clear()
+
+    def turn(self) -> None:
+        """Drain until nothing is due, then see whether the site is there.
+
+        Raises:
+            Transient: central's database is busy or away.
+        """
+        while not self._stop.is_set():
+            done = self._drain.run()
+            if done.idle:
+                break
+            self._log(done)
+            self._heed(done)
+        if not self._stop.is_set() and self._now() - self._heard >= self._probe_interval_s:
+            self._probe()
+
+    def _heed(self, done: Pass) -> None:
+        """Learn from a pass whether the site is there."""
+        if done.failed_side is Side.SOURCE:
+            return
+        if isinstance(done.error, errors.Unreachable | errors.TimedOut):
+            self._saw(Reachability.UNREACHABLE, done.error.message)
+        elif done.error is not None:
+            self._saw(Reachability.REACHABLE, done.error.message)
+        elif done.taken or done.parked:
+            self._saw(Reachability.REACHABLE, "")
+
+    def _probe(self) -> None:
+        try:
+            self._door.knock()
+        except (errors.Unreachable, errors.TimedOut) as error:
+            self._saw(Reachability.UNREACHABLE, error.message)
+        except errors.IsthmusError as error:
+            self._saw(Reachability.REACHABLE, error.message)
+        else:
+            # What a batch met with stays to be read until a batch goes through.
+            was, error_text = self._seen
+            self._saw(Reachability.REACHABLE, error_text if was is Reachability.REACHABLE else "")
+
+    def _saw(self, reachability: Reachability, error: str) -> None:
+        now = self._now()
+        self._heard = now
+        changed = (reachability, error) != self._seen
+        if changed:
+            LOG.info("lane=%s %s %s", self.site.name, reachability.value, error)
+        if changed or now - self._noted >= self._probe_interval_s:
+            self._note(reachability, error)
+            self._seen = (reachability, error)
+            self._noted = now
+
+    def _log(self, done: Pass) -> None:
+        LOG.log(
+            logging.WARNING if done.error or done.parked else logging.INFO,
+            "lane=%s claimed=%d taken=%d again=%d parked=%d error=%s",
+            self.site.name,
+            done.claimed,
+            done.taken,
+            done.again,
+            done.parked,
+            done.error.code if done.error else "-",
+        )
+
+    def _now(self) -> float:
+        return self._clock.now().timestamp()

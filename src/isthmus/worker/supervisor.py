@@ -1,0 +1,143 @@
+"""Keeps one lane for each site that takes deliveries, and wakes the lanes that have work."""
+
+import logging
+import random
+import threading
+import time
+from typing import Protocol
+
+from isthmus import errors
+from isthmus.config.xjob import XjobConfig
+from isthmus.journal.engine import Drain
+from isthmus.journal.ports import Clock
+from isthmus.model.site import Reachability, Site, SiteName
+from isthmus.worker.lane import Door, Lane
+
+LOG = logging.getLogger(__name__)
+
+#: How often the list of sites is read, in seconds.
+_SITES_S = 1.0
+#: How long a lane has to finish its batch, beyond the time that a call may take.
+_GRACE_S = 2.0
+
+
+class Work(Protocol):
+    """What the wiring offers; see `isthmus.wiring.xjob.Xjob`."""
+
+    settings: XjobConfig
+    clock: Clock
+
+    def list_sites(self) -> list[Site]:
+        """List the sites that take deliveries."""
+
+    def due_lanes(self) -> set[SiteName]:
+        """List the sites that have work."""
+
+    def open_lane(self, one: Site) -> tuple[Drain, Door]:
+        """Give a site's drain and its door."""
+
+    def record_reachability(
+        self, name: SiteName, reachability: Reachability, error: str = ""
+    ) -> None:
+        """Note what was last seen of a site."""
+
+    def drop_orphans(self) -> int:
+        """Drop intents of deleted sites and tell how many."""
+
+    def renew(self, name: SiteName) -> None:
+        """Note everything that a site should have as if it had just changed."""
+
+
+class Supervisor:
+    """The main thread's loop."""
+
+    def __init__(self, work: Work) -> None:
+        """Take the wiring; nothing starts yet."""
+        self._work = work
+        self._lanes: dict[SiteName, Lane] = {}
+        self._renew_at: dict[SiteName, float] = {}
+        self._sites_at = 0.0
+        self._sweep_at = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop, then let every lane finish the batch in hand."""
+        try:
+            while not stop.is_set():
+                try:
+                    self.turn(time.monotonic())
+                except errors.Transient as error:
+                    LOG.warning("database: %s", error)
+                    stop.wait(_SITES_S)
+                stop.wait(self._work.settings.poll_interval_s)
+        finally:
+            self._end(list(self._lanes))
+
+    def turn(self, now: float) -> None:
+        """Do what is due at a time of the monotonic clock.
+
+        Raises:
+            Transient: the database is busy or away.
+        """
+        if now >= self._sites_at:
+            self._follow_sites(now)
+            self._sites_at = now + _SITES_S
+        if now >= self._sweep_at:
+            self._sweep_at = now + self._work.settings.sweep_interval_s
+            dropped = self._work.drop_orphans()
+            if dropped:
+                LOG.info("sweep dropped=%d", dropped)
+        for name, at in self._renew_at.items():
+            if now >= at:
+                self._renew_at[name] = now + self._work.settings.renew_interval_s
+                self._work.renew(name)
+                LOG.info("lane=%s renewed", name)
+        for name in self._work.due_lanes():
+            if name in self._lanes:
+                self._lanes[name].wake()
+
+    def _follow_sites(self, now: float) -> None:
+        wanted = {site.name: site for site in self._work.list_sites()}
+        # What was seen of a site changes all the time and needs no new lane.
+        gone = [
+            name
+            for name, lane in self._lanes.items()
+            if name not in wanted or wanted[name].region != lane.site.region
+        ]
+        self._end(gone)
+        for name, site in wanted.items():
+            if name not in self._lanes:
+                self._lanes[name] = self._begin(site)
+                interval = self._work.settings.renew_interval_s
+                if interval:
+                    # At a time of its own, so that sites do not come all at once.
+                    self._renew_at[name] = now + interval * random.random()  # noqa: S311
+
+    def _begin(self, site: Site) -> Lane:
+        drain, door = self._work.open_lane(site)
+
+        def note(reachability: Reachability, error: str) -> None:
+            self._work.record_reachability(site.name, reachability, error)
+
+        lane = Lane(
+            site,
+            drain=drain,
+            door=door,
+            note=note,
+            clock=self._work.clock,
+            probe_interval_s=self._work.settings.probe_interval_s,
+        )
+        lane.start()
+        LOG.info("lane=%s begins region=%s", site.name, site.region)
+        return lane
+
+    def _end(self, names: list[SiteName]) -> None:
+        for name in names:
+            self._lanes[name].stop()
+        deadline = time.monotonic() + self._work.settings.call_timeout_s + _GRACE_S
+        for name in names:
+            lane = self._lanes.pop(name)
+            self._renew_at.pop(name, None)
+            if not lane.join(max(0.0, deadline - time.monotonic())):
+                LOG.warning("lane=%s did not end in time; its claims expire", name)
+            else:
+                LOG.info("lane=%s ends", name)
