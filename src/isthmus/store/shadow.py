@@ -1,7 +1,8 @@
 """Shadow ports of a site in SQL: what its OVN rows are made from."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -10,6 +11,8 @@ from isthmus.store.tables import SHADOWS
 
 #: Ids in one IN (...).
 _CHUNK = 500
+
+_T = TypeVar("_T")
 
 
 def list_shadows(
@@ -49,6 +52,24 @@ def list_one_per_chassis(
     return list(get_shadows(connection, connection.execute(query).scalars().all()).values())
 
 
+def find_holders(
+    connection: sa.Connection, keys: Collection[tuple[str, int]]
+) -> dict[tuple[str, int], str]:
+    """Find the ports whose shadows have these keys, by (network, key); free keys are missing."""
+    wanted: dict[str, list[int]] = {}
+    for network_id, key in keys:
+        wanted.setdefault(network_id, []).append(key)
+    found = {}
+    for network_id, numbers in wanted.items():
+        for chunk in _chunks(numbers):
+            query = sa.select(SHADOWS.c.port_key, SHADOWS.c.port_id).where(
+                SHADOWS.c.network_id == network_id, SHADOWS.c.port_key.in_(chunk)
+            )
+            for key, port_id in connection.execute(query):
+                found[network_id, int(key)] = port_id
+    return found
+
+
 def count_by_network(connection: sa.Connection, network_ids: Collection[str]) -> dict[str, int]:
     """Count the shadows of each network; one without any is missing."""
     query = (
@@ -71,6 +92,7 @@ def put(connection: sa.Connection, shadows: Sequence[Shadow]) -> None:
                 "port_id": shadow.port_id,
                 "network_id": shadow.network_id,
                 "chassis": shadow.chassis,
+                "port_key": shadow.port_key,
                 "state": json.dumps(shadow.to_wire(), sort_keys=True),
             }
             for shadow in shadows
@@ -98,15 +120,10 @@ def list_ids_of_groups(connection: sa.Connection, group_ids: Collection[str]) ->
     return sorted(set(found))
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def _chunks(ids: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(ids), _CHUNK):
         yield ids[start : start + _CHUNK]
 
 
 def _read(state: str) -> Shadow:
     return Shadow.from_wire(json.loads(state))
-
-
-def by_key(shadows: Iterable[Shadow]) -> dict[tuple[str, int], str]:
-    """Give the port that has each key of each network."""
-    return {(shadow.network_id, shadow.port_key): shadow.port_id for shadow in shadows}

@@ -137,7 +137,9 @@ SHADOWS = sa.Table(
     "isthmus_shadows",
     METADATA,
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
-    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, index=True),
+    sa.Column("port_key", sa.Integer, nullable=False),
     sa.Column("state", sa.Text, nullable=False),  # JSON, `isthmus.model.shadow.Shadow.to_wire`
+    sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
 )
