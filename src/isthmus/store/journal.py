@@ -217,6 +217,8 @@ def claim(
         )
         for row in rows
     ]
+    if not claims:
+        return Batch()
     return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
 

@@ -1,0 +1,19 @@
+"""A clock that tests own."""
+
+import datetime
+
+
+class FakeClock:
+    """Stands still until it is moved."""
+
+    def __init__(self, start: datetime.datetime = datetime.datetime(2026, 1, 1)) -> None:  # noqa: DTZ001
+        """Start somewhere; UTC and naive as everywhere."""
+        self._now = start
+
+    def now(self) -> datetime.datetime:
+        """Give the time."""
+        return self._now
+
+    def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += datetime.timedelta(seconds=seconds)

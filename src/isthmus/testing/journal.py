@@ -1,0 +1,216 @@
+"""An in-memory journal, and fakes for the two ends of a lane.
+
+`MemoryJournal` passes the same contract suite as the journal in SQL (`tests/ports`).
+"""
+
+import datetime
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from isthmus import errors
+from isthmus.model.intent import (
+    Batch,
+    Claim,
+    IntentKey,
+    Job,
+    JobState,
+    Outcome,
+    Settlement,
+    removal_rank,
+)
+from isthmus.model.item import Item, ItemResult, refused, taken
+from isthmus.model.site import SiteName
+
+
+@dataclass(kw_only=True)
+class _Row:
+    id: str
+    key: IntentKey
+    rank: int
+    generation: int = 1
+    attempts: int = 0
+    not_before: datetime.datetime
+    owner: str | None = None
+    expires_at: datetime.datetime | None = None
+    parked: bool = False
+    last_error: str = ""
+    created_at: datetime.datetime
+    changed_at: datetime.datetime
+
+    def claimed(self, now: datetime.datetime) -> bool:
+        return self.owner is not None and self.expires_at is not None and self.expires_at > now
+
+    def due(self, now: datetime.datetime) -> bool:
+        return not self.parked and self.not_before <= now and not self.claimed(now)
+
+
+class MemoryJournal:
+    """The journal's rows in a dict."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.rows: dict[IntentKey, _Row] = {}
+        self.removed: list[IntentKey] = []  #: absent objects whose row went
+        self._sequences: dict[SiteName, int] = {}
+
+    def record(self, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None:
+        """Note that objects may differ from what is wanted."""
+        for key in set(keys):
+            row = self.rows.get(key)
+            if row is None:
+                self.rows[key] = _Row(
+                    id=str(uuid.uuid4()),
+                    key=key,
+                    rank=key.type.rank,
+                    not_before=now,
+                    created_at=now,
+                    changed_at=now,
+                )
+                continue
+            row.generation += 1
+            row.rank = key.type.rank
+            row.attempts = 0
+            row.not_before = row.changed_at = now
+            row.parked = False
+            row.last_error = ""
+
+    def due_lanes(self, *, now: datetime.datetime) -> set[SiteName]:
+        """List the lanes that have an intent due and unclaimed."""
+        return {row.key.lane for row in self.rows.values() if row.due(now)}
+
+    def claim(
+        self,
+        lane: SiteName,
+        *,
+        owner: str,
+        now: datetime.datetime,
+        expires_at: datetime.datetime,
+        limit: int,
+    ) -> Batch:
+        """Take up to `limit` due intents of a lane, in the order of work."""
+        rows = [row for row in self.rows.values() if row.key.lane == lane]
+        if any(row.claimed(now) and row.owner != owner for row in rows):
+            return Batch()
+        due = sorted(
+            (row for row in rows if row.due(now)),
+            key=lambda row: (row.rank, row.not_before, row.key.id),
+        )[:limit]
+        if not due:
+            return Batch()
+        for row in due:
+            row.owner, row.expires_at = owner, expires_at
+        sequence = self._sequences[lane] = self._sequences.get(lane, 0) + 1
+        claims = [
+            Claim(
+                id=row.id,
+                key=row.key,
+                generation=row.generation,
+                attempts=row.attempts,
+                rank=row.rank,
+                owner=owner,
+                expires_at=expires_at,
+            )
+            for row in due
+        ]
+        return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
+
+    def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
+        """End claims."""
+        for one in settlements:
+            claim = one.claim
+            row = self.rows.get(claim.key)
+            if row is None or row.id != claim.id:
+                continue
+            unchanged = row.generation == claim.generation
+            if unchanged and one.outcome is Outcome.DONE:
+                del self.rows[claim.key]
+                if one.absent:
+                    self.removed.append(claim.key)
+            elif row.owner == claim.owner:
+                row.owner = row.expires_at = None
+                if unchanged:
+                    self._put_back(row, one, now)
+
+    def _put_back(self, row: _Row, one: Settlement, now: datetime.datetime) -> None:
+        row.last_error = one.error or row.last_error
+        if one.outcome is Outcome.PARKED:
+            row.parked = True
+            row.attempts += 1
+            return
+        row.not_before = one.not_before or now
+        row.attempts += one.counts
+        if one.after:
+            row.rank = removal_rank(row.key.type)
+
+    def list_jobs(self, *, now: datetime.datetime) -> list[Job]:
+        """List jobs, oldest first."""
+        rows = sorted(self.rows.values(), key=lambda row: (row.created_at, row.id))
+        return [
+            Job(
+                id=row.id,
+                key=row.key,
+                state=JobState.PARKED
+                if row.parked
+                else (JobState.RUNNING if row.claimed(now) else JobState.WAITING),
+                generation=row.generation,
+                attempts=row.attempts,
+                created_at=row.created_at,
+                changed_at=row.changed_at,
+                not_before=row.not_before,
+                last_error=row.last_error,
+            )
+            for row in rows
+        ]
+
+
+@dataclass
+class FakeWorld:
+    """What is wanted, by object; `isthmus.journal.ports.Source`."""
+
+    wanted: dict[IntentKey, Mapping[str, object] | None] = field(default_factory=dict)
+    error: errors.IsthmusError | None = None
+    reads: int = 0
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        """Read what is wanted; an object that nobody set is gone."""
+        del lane
+        self.reads += 1
+        if self.error is not None:
+            raise self.error
+        return {key: Item(key.type, key.id, self.wanted.get(key)) for key in keys}
+
+
+@dataclass
+class FakeSite:
+    """The other side; `isthmus.journal.ports.Carrier`."""
+
+    held: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    batches: list[list[Item]] = field(default_factory=list)
+    sequences: list[int] = field(default_factory=list)
+    error: errors.IsthmusError | None = None  #: raised instead of an answer
+    refusals: dict[str, errors.IsthmusError] = field(default_factory=dict)  #: by object id
+    before: Callable[[Sequence[Item]], None] | None = None  #: called first; may raise
+
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        """Take items, or refuse as told."""
+        del lane
+        if self.before is not None:
+            self.before(items)
+        if self.error is not None:
+            raise self.error
+        self.batches.append(list(items))
+        self.sequences.append(sequence)
+        return [self._take(item) for item in items]
+
+    def _take(self, item: Item) -> ItemResult:
+        refusal = self.refusals.get(item.id)
+        if refusal is not None:
+            return refused(item, refusal)
+        if item.state is None:
+            self.held.pop(item.id, None)
+        else:
+            self.held[item.id] = item.state
+        return taken(item)

@@ -1,0 +1,68 @@
+"""A private MariaDB for the tests of this folder."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a mariadbd of our own on a unix socket; gives the URL of an empty database."""
+    server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    installer = shutil.which("mariadb-install-db")
+    if server is None or installer is None:
+        if os.environ.get("ISTHMUS_REQUIRE") == "1":
+            pytest.fail("mariadbd is missing: install mariadb-server-core")
+        pytest.skip("mariadbd is missing")
+    folder = tmp_path_factory.mktemp("mariadb")
+    data, socket, log = folder / "data", folder / "s", folder / "log"
+    own = ["--no-defaults", f"--datadir={data}", f"--user={_user()}"]
+    subprocess.run(
+        [installer, *own, "--auth-root-authentication-method=normal", "--skip-test-db"],
+        check=True,
+        capture_output=True,
+    )
+    process = subprocess.Popen(
+        [
+            server,
+            *own,
+            f"--socket={socket}",
+            f"--log-error={log}",
+            f"--pid-file={folder / 'pid'}",
+            "--skip-networking",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-buffer-pool-size=16M",
+        ]
+    )
+    try:
+        _wait_for(socket, process, log)
+        root = f"mysql+pymysql://root@localhost/{{}}?unix_socket={socket}&charset=utf8mb4"
+        engine = sa.create_engine(root.format("mysql"))
+        with engine.begin() as connection:
+            connection.execute(sa.text("CREATE DATABASE isthmus CHARACTER SET utf8mb4"))
+        engine.dispose()
+        yield root.format("isthmus")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _wait_for(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not socket.exists():
+        assert process.poll() is None, log.read_text()[-2000:]
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)

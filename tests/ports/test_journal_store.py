@@ -1,0 +1,327 @@
+"""One contract for the journal, wherever its rows stand: memory, SQLite, MariaDB."""
+
+import datetime
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus.journal.ports import Store
+from isthmus.model.intent import (
+    Batch,
+    Claim,
+    IntentKey,
+    Job,
+    JobState,
+    Outcome,
+    ResourceType,
+    Settlement,
+)
+from isthmus.model.site import SiteName
+from isthmus.store import jobs, journal
+from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.journal_engine import SqlJournal
+from isthmus.store.tables import METADATA
+from isthmus.testing.journal import MemoryJournal
+
+ONE, TWO = SiteName("site1"), SiteName("site2")
+NETWORK = IntentKey(ONE, ResourceType.NETWORK, "n1")
+PORT = IntentKey(ONE, ResourceType.PORT, "p1")
+PORT_AT_TWO = IntentKey(TWO, ResourceType.PORT, "p1")
+T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
+
+
+def at(seconds: float) -> datetime.datetime:
+    return T0 + datetime.timedelta(seconds=seconds)
+
+
+class Journal(Store, Protocol):
+    def record(self, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None: ...
+
+    def due_lanes(self, *, now: datetime.datetime) -> set[SiteName]: ...
+
+    def list_jobs(self, *, now: datetime.datetime) -> list[Job]: ...
+
+    @property
+    def removed(self) -> list[IntentKey]: ...
+
+
+class InSql(SqlJournal):
+    """The journal in SQL with the same extra verbs as the fake."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.removed: list[IntentKey] = []
+        self.engine = engine
+        super().__init__(engine, forget=lambda _, keys: self.removed.extend(keys))
+
+    def record(self, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None:
+        with writing(self.engine) as connection:
+            journal.record(connection, keys, now=now)
+
+    def list_jobs(self, *, now: datetime.datetime) -> list[Job]:
+        with reading(self.engine) as connection:
+            return jobs.list_jobs(connection, now=now)
+
+
+@pytest.fixture(
+    params=["memory", "sqlite", pytest.param("mariadb", marks=pytest.mark.db)],
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
+    if request.param == "memory":
+        yield MemoryJournal()
+        return
+    url = (
+        f"sqlite:///{tmp_path / 'journal.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("mariadb_url")
+    )
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    yield InSql(engine)
+    METADATA.drop_all(engine)
+    engine.dispose()
+
+
+def claim(
+    store: Journal,
+    now: float = 0,
+    *,
+    lane: SiteName = ONE,
+    owner: str = "a",
+    limit: int = 10,
+    holds: float = 60,
+) -> Batch:
+    return store.claim(lane, owner=owner, now=at(now), expires_at=at(now + holds), limit=limit)
+
+
+def keys(batch: Batch) -> list[IntentKey]:
+    return [one.key for one in batch.claims]
+
+
+def the_job(store: Journal, now: float = 0) -> Job:
+    (job,) = store.list_jobs(now=at(now))
+    return job
+
+
+def done(claim: Claim, *, absent: bool = False) -> Settlement:
+    return Settlement(claim=claim, outcome=Outcome.DONE, absent=absent)
+
+
+def again(claim: Claim, *, until: float | None = None, **more: object) -> Settlement:
+    not_before = None if until is None else at(until)
+    return Settlement(
+        claim=claim,
+        outcome=Outcome.AGAIN,
+        not_before=not_before,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_recording_twice_makes_one_row_of_a_higher_generation(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    before = the_job(store)
+    store.record([PORT, PORT], now=at(5))
+    after = the_job(store, 5)
+    assert (before.generation, after.generation) == (1, 2)
+    assert after.id == before.id
+    assert (after.created_at, after.changed_at, after.not_before) == (at(0), at(5), at(5))
+
+
+def test_claims_come_in_the_order_of_making_and_only_of_the_lane(store: Journal) -> None:
+    store.record([PORT, PORT_AT_TWO, NETWORK], now=at(0))
+    assert keys(claim(store)) == [NETWORK, PORT]
+
+
+def test_a_limit_takes_what_is_made_first(store: Journal) -> None:
+    store.record([PORT, NETWORK], now=at(0))
+    assert keys(claim(store, limit=1)) == [NETWORK]
+    assert keys(claim(store, limit=1)) == [PORT]
+
+
+def test_batches_of_a_lane_are_numbered_upwards(store: Journal) -> None:
+    store.record([PORT, NETWORK], now=at(0))
+    first, second = claim(store, limit=1), claim(store, limit=1)
+    assert 0 < first.sequence < second.sequence
+
+
+def test_a_lane_is_carried_by_one_owner_at_a_time(store: Journal) -> None:
+    store.record([PORT, NETWORK], now=at(0))
+    assert keys(claim(store, limit=1, owner="a")) == [NETWORK]
+    assert claim(store, owner="b") == Batch()
+    assert the_job_states(store, 0) == {NETWORK: JobState.RUNNING, PORT: JobState.WAITING}
+
+
+def the_job_states(store: Journal, now: float) -> dict[IntentKey, JobState]:
+    return {job.key: job.state for job in store.list_jobs(now=at(now))}
+
+
+def test_an_expired_claim_is_anybodys(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    (old,) = claim(store, owner="a", holds=60).claims
+    assert claim(store, 59, owner="b") == Batch()
+    assert the_job(store, 60).state is JobState.WAITING
+    (new,) = claim(store, 60, owner="b").claims
+    assert new.generation == old.generation
+    store.settle([again(old, until=1000)], now=at(61))
+    assert the_job(store, 61).state is JobState.RUNNING, "the old owner has no say any more"
+    store.settle([done(old)], now=at(61))
+    assert store.list_jobs(now=at(61)) == [], "but what it carried was carried"
+
+
+def test_acknowledged_rows_go(store: Journal) -> None:
+    store.record([PORT, NETWORK], now=at(0))
+    batch = claim(store)
+    store.settle([done(one, absent=one.key == PORT) for one in batch.claims], now=at(1))
+    assert store.list_jobs(now=at(1)) == []
+    assert store.removed == [PORT]
+
+
+def test_a_change_during_delivery_stays_due(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    (held,) = claim(store).claims
+    store.record([PORT], now=at(1))
+    assert the_job(store, 1).state is JobState.RUNNING, "a change leaves the claim alone"
+    assert claim(store, 1, owner="b") == Batch()
+    store.settle([done(held, absent=True)], now=at(2))
+    assert store.removed == []
+    assert keys(claim(store, 2, owner="b")) == [PORT]
+
+
+def test_a_change_during_delivery_undoes_a_refusal(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    (held,) = claim(store).claims
+    store.record([PORT], now=at(1))
+    refusal = Settlement(claim=held, outcome=Outcome.PARKED, error="no")
+    store.settle([refusal], now=at(2))
+    job = the_job(store, 2)
+    assert (job.state, job.attempts, job.last_error) == (JobState.WAITING, 0, "")
+    assert keys(claim(store, 2)) == [PORT]
+
+
+def test_a_row_that_came_back_is_not_the_row_that_was_claimed(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    (late,) = claim(store, owner="a", holds=10).claims
+    (prompt,) = claim(store, 10, owner="b").claims
+    store.settle([done(prompt)], now=at(11))
+    store.record([PORT], now=at(12))
+    assert the_job(store, 12).generation == late.generation
+    store.settle([done(late)], now=at(13))
+    assert keys(claim(store, 13, owner="b")) == [PORT], "the change of second 12 is not lost"
+
+
+def test_again_waits_and_counts_as_told(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    (held,) = claim(store).claims
+    store.settle([again(held, until=30, counts=True, error="busy")], now=at(1))
+    job = the_job(store, 1)
+    assert (job.state, job.attempts, job.last_error) == (JobState.WAITING, 1, "busy")
+    assert claim(store, 29) == Batch()
+    assert store.due_lanes(now=at(29)) == set()
+    (held,) = claim(store, 30).claims
+    assert held.attempts == 1
+    store.settle([again(held)], now=at(31))
+    assert the_job(store, 31).attempts == 1
+    assert keys(claim(store, 31)) == [PORT]
+
+
+def test_parked_rows_wait_for_a_change(store: Journal) -> None:
+    store.record([PORT], now=at(0))
+    (held,) = claim(store).claims
+    store.settle([Settlement(claim=held, outcome=Outcome.PARKED, error="no")], now=at(1))
+    job = the_job(store, 1)
+    assert (job.state, job.attempts, job.last_error) == (JobState.PARKED, 1, "no")
+    assert claim(store, 1000) == Batch()
+    store.record([PORT], now=at(1001))
+    job = the_job(store, 1001)
+    assert (job.state, job.attempts, job.last_error) == (JobState.WAITING, 0, "")
+    assert keys(claim(store, 1001)) == [PORT]
+
+
+def test_a_removal_put_after_goes_behind_everything_to_be_made(store: Journal) -> None:
+    subnet = IntentKey(ONE, ResourceType.SUBNET, "s1")
+    store.record([NETWORK, subnet], now=at(0))
+    batch = claim(store, limit=2)
+    store.settle([again(one, after=True) for one in batch.claims], now=at(0))
+    store.record([PORT], now=at(1))
+    assert keys(claim(store, 1)) == [PORT, subnet, NETWORK]
+
+
+def test_a_change_brings_a_removal_back_to_its_place(store: Journal) -> None:
+    store.record([NETWORK], now=at(0))
+    store.settle([again(claim(store).claims[0], after=True)], now=at(0))
+    store.record([NETWORK, PORT], now=at(1))
+    assert keys(claim(store, 1)) == [NETWORK, PORT]
+
+
+def test_lanes_with_work_are_found(store: Journal) -> None:
+    assert store.due_lanes(now=at(0)) == set()
+    store.record([PORT, PORT_AT_TWO], now=at(0))
+    assert store.due_lanes(now=at(0)) == {ONE, TWO}
+    claim(store)
+    assert store.due_lanes(now=at(1)) == {TWO}
+    assert store.due_lanes(now=at(60)) == {ONE, TWO}
+
+
+def test_many_rows_at_once(store: Journal) -> None:
+    many = [IntentKey(ONE, ResourceType.PORT, f"p{number}") for number in range(1200)]
+    store.record(many, now=at(0))
+    store.record(many[:600], now=at(1))
+    found = store.list_jobs(now=at(1))
+    assert sorted(job.generation for job in found) == [1] * 600 + [2] * 600
+    assert len(claim(store, 1, limit=2000).claims) == 1200
+
+
+@pytest.mark.parametrize(
+    "store", ["sqlite", pytest.param("mariadb", marks=pytest.mark.db)], indirect=True
+)
+def test_two_workers_and_a_writer_never_hold_the_same_row(store: Journal) -> None:
+    """Threads race for one lane; each row is in one hand at a time and none is lost."""
+    wanted = [IntentKey(ONE, ResourceType.PORT, f"p{number}") for number in range(60)]
+    store.record(wanted[:30], now=at(0))
+    held: set[IntentKey] = set()
+    carried: list[IntentKey] = []
+    faults: list[object] = []
+    lock = threading.Lock()
+    written = threading.Event()
+
+    def work(owner: str) -> None:
+        while True:
+            finished = written.is_set()
+            batch = claim(store, owner=owner, limit=7)
+            with lock:
+                faults.extend(held.intersection(keys(batch)))
+                held.update(keys(batch))
+            with lock:
+                held.difference_update(keys(batch))
+                carried.extend(keys(batch))
+            store.settle([done(one) for one in batch.claims], now=at(0))
+            if finished and not store.list_jobs(now=at(0)):
+                return
+
+    def write() -> None:
+        for key in wanted[30:]:
+            store.record([key], now=at(0))
+        written.set()
+
+    run_together([lambda: work("a"), lambda: work("b"), write], faults)
+    assert faults == []
+    assert set(carried) == set(wanted)
+    assert store.list_jobs(now=at(0)) == []
+
+
+def run_together(jobs: list[Callable[[], None]], faults: list[object]) -> None:
+    def guarded(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - given to the test's own thread
+            faults.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
