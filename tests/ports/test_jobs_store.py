@@ -1,0 +1,227 @@
+"""Jobs, sweeps and batch numbers, on SQLite and on MariaDB."""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, JobState, Outcome, ResourceType, Settlement
+from isthmus.model.site import Site, SiteName
+from isthmus.store import jobs, journal, lanes, site, sweep
+from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.jobs import JobFilter
+from isthmus.store.tables import JOURNAL, LANES, LOCATIONS, METADATA, ROUTINGS
+
+ONE, TWO = SiteName("site1"), SiteName("site2")
+T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
+
+
+def at(seconds: float) -> datetime.datetime:
+    return T0 + datetime.timedelta(seconds=seconds)
+
+
+def port(number: int, lane: SiteName = ONE) -> IntentKey:
+    return IntentKey(lane, ResourceType.PORT, f"p{number}")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+    url = (
+        f"sqlite:///{tmp_path / 'jobs.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("mariadb_url")
+    )
+    made = open_engine(url)
+    METADATA.create_all(made)
+    yield made
+    METADATA.drop_all(made)
+    made.dispose()
+
+
+@pytest.fixture
+def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with writing(engine) as opened:
+        yield opened
+
+
+def states(connection: sa.Connection, **wanted: object) -> dict[str, JobState]:
+    found = jobs.list_jobs(connection, now=at(10), wanted=JobFilter(**wanted))  # type: ignore[arg-type]
+    return {f"{job.key.lane}/{job.key.id}": job.state for job in found}
+
+
+@pytest.fixture
+def three(connection: sa.Connection) -> sa.Connection:
+    """p1 is parked, p2 runs, p3 waits, all at site1; p1 waits at site2."""
+    journal.record(connection, [port(1), port(2)], now=at(0))
+    batch = journal.claim(connection, ONE, owner="a", now=at(0), expires_at=at(60), limit=10)
+    refusal = Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")
+    journal.settle(connection, [refusal], now=at(1))
+    journal.record(connection, [port(3)], now=at(2))
+    journal.record(connection, [port(1, TWO)], now=at(3))
+    return connection
+
+
+def test_every_state_shows(three: sa.Connection) -> None:
+    assert states(three) == {
+        "site1/p1": JobState.PARKED,
+        "site1/p2": JobState.RUNNING,
+        "site1/p3": JobState.WAITING,
+        "site2/p1": JobState.WAITING,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"lanes": ["site2"]}, {"site2/p1"}),
+        ({"states": [JobState.PARKED]}, {"site1/p1"}),
+        ({"states": [JobState.RUNNING]}, {"site1/p2"}),
+        ({"states": [JobState.WAITING]}, {"site1/p3", "site2/p1"}),
+        ({"states": [JobState.PARKED, JobState.RUNNING]}, {"site1/p1", "site1/p2"}),
+        ({"resource_ids": ["p1"]}, {"site1/p1", "site2/p1"}),
+        ({"types": [ResourceType.NETWORK]}, set()),
+        ({"created_before": at(2)}, {"site1/p1", "site1/p2"}),
+        ({"lanes": ["site1"], "resource_ids": ["p3"]}, {"site1/p3"}),
+    ],
+)
+def test_filters_narrow(three: sa.Connection, wanted: dict[str, object], found: set[str]) -> None:
+    assert set(states(three, **wanted)) == found
+
+
+def test_pages_are_complete_and_in_order(connection: sa.Connection) -> None:
+    for number in range(7):
+        journal.record(connection, [port(number), port(number, TWO)], now=at(number))
+    everything = jobs.list_jobs(connection, now=at(10))
+    paged = []
+    marker = None
+    while page := jobs.list_jobs(connection, now=at(10), marker=marker, limit=3):
+        paged += page
+        marker = page[-1].id
+    assert paged == everything
+    assert [job.created_at for job in paged] == sorted(job.created_at for job in paged)
+
+
+def test_lanes_are_counted(three: sa.Connection) -> None:
+    assert jobs.count_lanes(three) == {
+        ONE: jobs.LaneCounts(backlog=2, parked=1, oldest_at=at(0)),
+        TWO: jobs.LaneCounts(backlog=1, parked=0, oldest_at=at(3)),
+    }
+
+
+def test_retry_brings_parked_ones_back_and_leaves_running_ones(three: sa.Connection) -> None:
+    assert jobs.retry_now(three, JobFilter(lanes=[ONE]), now=at(5)) == 2
+    assert states(three, lanes=[ONE]) == {
+        "site1/p1": JobState.WAITING,
+        "site1/p2": JobState.RUNNING,
+        "site1/p3": JobState.WAITING,
+    }
+
+
+def test_cancel_drops_even_a_running_one_whose_worker_then_finds_nothing(
+    connection: sa.Connection,
+) -> None:
+    journal.record(connection, [port(1)], now=at(0))
+    batch = journal.claim(connection, ONE, owner="a", now=at(0), expires_at=at(60), limit=10)
+    assert jobs.cancel(connection, JobFilter(resource_ids=["p1"]), now=at(1)) == 1
+    journal.settle(connection, [Settlement(claim=batch.claims[0], outcome=Outcome.DONE)], now=at(2))
+    assert states(connection) == {}
+
+
+def test_rows_selected_in_the_database_are_recorded_like_any(connection: sa.Connection) -> None:
+    for number in (1, 2):
+        connection.execute(
+            sa.insert(LOCATIONS).values(port_id=f"p{number}", network_id="n", site="site2")
+        )
+    journal.record(connection, [port(1)], now=at(0))
+    selection = sa.select(sa.literal("site1"), LOCATIONS.c.port_id)
+    journal.record_selected(connection, ResourceType.PORT, selection, now=at(1))
+    found = jobs.list_jobs(connection, now=at(1))
+    assert {(job.key, job.generation) for job in found} == {(port(1), 2), (port(2), 1)}
+    assert len({job.id for job in found}) == 2
+    assert all(len(job.id) == 36 for job in found)
+    assert {row.rank for row in connection.execute(sa.select(JOURNAL))} == {ResourceType.PORT.rank}
+
+
+def test_an_empty_selection_records_nothing(connection: sa.Connection) -> None:
+    selection = sa.select(LOCATIONS.c.site, LOCATIONS.c.port_id)
+    journal.record_selected(connection, ResourceType.SHADOW, selection, now=at(0))
+    assert jobs.list_jobs(connection, now=at(0)) == []
+
+
+def test_intents_of_deleted_sites_are_swept(connection: sa.Connection) -> None:
+    known = Site(
+        name=ONE, region="site1", availability_zones=("site1",), service_user="isthmus-site1"
+    )
+    site.insert(connection, known, now=at(0))
+    journal.record(connection, [port(1), port(1, TWO)], now=at(0))
+    for lane in (ONE, TWO):
+        lanes.next_sequence(connection, lane, now=at(0))
+    assert sweep.drop_orphans(connection) == 1
+    assert states(connection) == {"site1/p1": JobState.WAITING}
+    assert [row.lane for row in connection.execute(sa.select(LANES))] == [ONE]
+
+
+def test_renewing_notes_all_that_a_site_should_have(connection: sa.Connection) -> None:
+    for kind, resource, lane in (
+        ("network", "n1", "site1"),
+        ("port", "p1", "site1"),
+        ("network", "n2", "site2"),
+    ):
+        connection.execute(
+            sa.insert(ROUTINGS).values(
+                type=kind,
+                resource_id=resource,
+                site=lane,
+                id=f"{kind}-{resource}",
+                withdrawn=False,
+                created_at=at(0),
+            )
+        )
+    for name, network, home in (
+        ("p1", "n1", "site1"),
+        ("p2", "n1", "site2"),
+        ("p3", "n2", "site1"),
+    ):
+        connection.execute(sa.insert(LOCATIONS).values(port_id=name, network_id=network, site=home))
+    sweep.renew(connection, ONE, now=at(0))
+    found = {
+        (job.key.lane, job.key.type.value, job.key.id)
+        for job in jobs.list_jobs(connection, now=at(0))
+    }
+    assert found == {
+        (ONE, "network", "n1"),
+        (ONE, "port", "p1"),
+        (ONE, "shadow", "p2"),  # not p1, which lives here, nor p3, whose network is not here
+    }
+
+
+def test_batches_are_admitted_upwards_only(connection: sa.Connection) -> None:
+    lanes.admit(connection, ONE, 5)
+    lanes.admit(connection, ONE, 5)
+    lanes.admit(connection, ONE, 7)
+    lanes.admit(connection, TWO, 1)
+    with pytest.raises(errors.Stale, match="batch 6 from site1 is late: 7"):
+        lanes.admit(connection, ONE, 6)
+
+
+def test_batch_numbers_grow_whatever_the_clock_does(connection: sa.Connection) -> None:
+    numbers = [
+        lanes.next_sequence(connection, ONE, now=at(moment)) for moment in (0, 0, 100, 50, 51, 200)
+    ]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_database_that_is_away_is_unreachable(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/no/such/folder/x.db")
+    with pytest.raises(errors.Unreachable, match="the database does not answer"), reading(engine):
+        pass
+
+
+def test_only_known_databases_are_opened() -> None:
+    with pytest.raises(errors.Invalid, match="postgresql"):
+        open_engine("postgresql://localhost/x")
+    with pytest.raises(errors.Invalid, match="not a database URL"):
+        open_engine("no url")
