@@ -190,6 +190,7 @@ class FakeSite:
     sequences: list[int] = field(default_factory=list)
     error: errors.IsthmusError | None = None  #: raised instead of an answer
     refusals: dict[str, errors.IsthmusError] = field(default_factory=dict)  #: by object id
+    forgets: set[str] = field(default_factory=set)  #: ids that its answers leave out
     before: Callable[[Sequence[Item]], None] | None = None  #: called first; may raise
 
     def deliver(
@@ -203,7 +204,7 @@ class FakeSite:
             raise self.error
         self.batches.append(list(items))
         self.sequences.append(sequence)
-        return [self._take(item) for item in items]
+        return [self._take(item) for item in items if item.id not in self.forgets]
 
     def _take(self, item: Item) -> ItemResult:
         refusal = self.refusals.get(item.id)

@@ -1,0 +1,199 @@
+"""Lease arithmetic against sets of numbers, which are slow but cannot be wrong."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isthmus import errors
+from isthmus.federation.lease import (
+    LowWater,
+    SizePolicy,
+    carve,
+    carve_one,
+    choose_size,
+    count,
+    merge,
+    plan_returns,
+    runs_dry,
+    subtract,
+)
+from isthmus.model.lease import Block
+from isthmus.testing.strategies import block_lists
+
+
+def numbers(blocks: list[Block]) -> set[int]:
+    return {number for block in blocks for number in range(block.first, block.last + 1)}
+
+
+def is_tidy(blocks: list[Block]) -> bool:
+    return all(left.last + 1 < right.first for left, right in itertools.pairwise(blocks))
+
+
+@given(block_lists())
+def test_merge_keeps_every_number_and_joins_neighbours(blocks: list[Block]) -> None:
+    merged = merge(blocks)
+    assert numbers(merged) == numbers(blocks)
+    assert is_tidy(merged)
+
+
+@given(block_lists(), block_lists())
+def test_subtract_is_the_difference_of_sets(blocks: list[Block], taken: list[Block]) -> None:
+    left = subtract(blocks, taken)
+    assert numbers(left) == numbers(blocks) - numbers(taken)
+    assert is_tidy(left)
+    assert count(left) == len(numbers(left))
+
+
+@given(block_lists(), block_lists(), block_lists(), st.integers(1, 100))
+def test_a_carved_block_is_free_and_in_the_pool(
+    pools: list[Block], taken: list[Block], held: list[Block], size: int
+) -> None:
+    everything = taken + held
+    free = numbers(pools) - numbers(everything)
+    if not free:
+        with pytest.raises(errors.Exhausted):
+            carve(pools, everything, size, held=held)
+        return
+    block = carve(pools, everything, size, held=held)
+    assert numbers([block]) <= free
+    assert block.size <= size
+    if block.size < size:
+        gaps = subtract(pools, everything)
+        assert block.size == max(gap.size for gap in gaps), "smaller only if nothing larger is left"
+
+
+@given(block_lists(), block_lists(), st.lists(st.integers(1, 40), min_size=1))
+def test_carving_until_exhausted_gives_every_number_exactly_once(
+    pools: list[Block], taken: list[Block], sizes: list[int]
+) -> None:
+    given_out: list[Block] = []
+    for turn in range(10_000):
+        try:
+            block = carve(pools, taken + given_out, sizes[turn % len(sizes)])
+        except errors.Exhausted:
+            break
+        given_out.append(block)
+    assert count(given_out) == len(numbers(given_out))
+    assert numbers(given_out) == numbers(pools) - numbers(taken)
+
+
+@given(block_lists(), block_lists(), st.integers(-5, 320))
+def test_one_number_by_name(pools: list[Block], taken: list[Block], number: int) -> None:
+    if number not in numbers(pools):
+        with pytest.raises(errors.Invalid):
+            carve_one(pools, taken, number)
+    elif number in numbers(taken):
+        with pytest.raises(errors.Conflict):
+            carve_one(pools, taken, number)
+    else:
+        assert carve_one(pools, taken, number) == Block(number, number)
+
+
+def test_a_holder_gets_the_block_behind_its_own() -> None:
+    pool = [Block(1, 100)]
+    mine, other = Block(21, 30), Block(1, 20)
+    assert carve(pool, [mine, other], 10, held=[mine]) == Block(31, 40)
+    third = Block(31, 40)
+    assert carve(pool, [mine, other, third], 10, held=[mine]) == Block(41, 50)
+
+
+def test_an_ipv6_subnet_is_no_trouble() -> None:
+    pool = [Block(2**127, 2**127 + 2**64 - 1)]
+    first = carve(pool, [], choose_size(count(pool), SizePolicy()))
+    assert first == Block(2**127, 2**127 + 63)
+    assert count(subtract(pool, [first])) == 2**64 - 64
+
+
+@given(
+    st.integers(1, 10**6),
+    st.one_of(st.none(), st.integers(1, 5000)),
+    st.one_of(st.none(), st.floats(0, 10**6)),
+)
+def test_sizes_stay_in_their_bounds_and_leave_some_for_others(
+    free: int, last_size: int | None, lasted_s: float | None
+) -> None:
+    policy = SizePolicy()
+    size = choose_size(free, policy, last_size=last_size, lasted_s=lasted_s)
+    assert 1 <= size <= policy.largest
+    assert size == 1 or size <= free / policy.share
+    if free >= policy.share * policy.smallest:
+        assert size >= policy.smallest
+
+
+@pytest.mark.parametrize(
+    ("last_size", "lasted_s", "size"),
+    [
+        (None, None, 64),
+        (64, 60, 128),
+        (1024, 60, 1024),
+        (64, 3600, 64),
+        (64, 2 * 86400, 32),
+        (4, 2 * 86400, 4),
+    ],
+)
+def test_sizes_follow_use(last_size: int | None, lasted_s: float | None, size: int) -> None:
+    found = choose_size(100_000, SizePolicy(), last_size=last_size, lasted_s=lasted_s)
+    assert found == size
+
+
+def test_a_small_subnet_serves_several_sites() -> None:
+    """A /28 with its gateway taken: central and three sites all get some at their first ask."""
+    pool = [Block(2, 14)]
+    taken: list[Block] = []
+    for _ in range(4):
+        size = choose_size(count(subtract(pool, taken)), SizePolicy())
+        taken.append(carve(pool, taken, size))
+    assert [block.size for block in taken] == [3, 2, 2, 1]
+    assert count(subtract(pool, taken)) == 5
+
+
+@st.composite
+def holdings(draw: st.DrawFn) -> tuple[list[Block], set[int]]:
+    """Blocks of one site that do not overlap, and the numbers in use."""
+    blocks: list[Block] = []
+    at = 0
+    for _ in range(draw(st.integers(1, 5))):
+        first = at + draw(st.integers(0, 5))
+        blocks.append(Block(first, first + draw(st.integers(0, 60))))
+        at = blocks[-1].last + 1
+    used = draw(st.sets(st.integers(0, at), max_size=80))
+    return draw(st.permutations(blocks)), used
+
+
+@given(holdings())
+def test_returns_are_free_numbers_and_leave_enough(
+    holding: tuple[list[Block], set[int]],
+) -> None:
+    blocks, used = holding
+    policy = LowWater()
+    returns = plan_returns(blocks, used, policy)
+    freed = numbers([one.freed for one in returns])
+    assert not freed & used
+    assert all(one.block in blocks for one in returns)
+    for one in returns:
+        kept = numbers([one.keep]) if one.keep else set()
+        assert kept | numbers([one.freed]) == numbers([one.block])
+    kept_blocks = subtract(blocks, [one.freed for one in returns])
+    busy = len(numbers(blocks) & used)
+    if returns:
+        assert not runs_dry(kept_blocks, busy, policy), "or it would ask for them back at once"
+        assert plan_returns(kept_blocks, used, policy) == [], "once is enough"
+
+
+def test_a_whole_unused_block_goes_whole() -> None:
+    returns = plan_returns([Block(1, 64), Block(65, 128)], range(1, 40), LowWater())
+    assert [(one.block, one.keep) for one in returns] == [
+        (Block(65, 128), None),
+        (Block(1, 64), Block(1, 57)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "used", "dry"),
+    [(64, 48, False), (64, 49, True), (4, 2, False), (3, 2, True), (0, 0, True)],
+)
+def test_when_a_site_asks(size: int, used: int, *, dry: bool) -> None:
+    blocks = [Block(1, size)] if size else []
+    assert runs_dry(blocks, used, LowWater()) is dry
