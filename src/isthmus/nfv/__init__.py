@@ -1,1 +1,4 @@
-"""NFV hosts: inventory, plan, rendered files and checks."""
+"""NFV hosts: inventory in, plan out, and proof that a host has what was planned.
+
+Everything here is pure but for `ports.HostDoor`, the one way to a host.
+"""

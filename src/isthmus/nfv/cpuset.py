@@ -1,0 +1,74 @@
+"""CPU sets in the two spellings of the field: kernel lists (`0-3,8`) and hexadecimal masks."""
+
+import re
+from collections.abc import Iterable
+
+from isthmus import errors
+
+_RANGE = re.compile(r"^\s*(\d+)(?:\s*-\s*(\d+)(?::(\d+)/(\d+))?)?\s*$")
+
+#: More CPUs than any kernel is built for (CONFIG_NR_CPUS of distributions is 8192); a list that
+#: says more is garbage, and would cost memory before anybody noticed.
+MAX_CPU = 65535
+
+
+def parse_list(text: str) -> tuple[int, ...]:
+    """Read a kernel CPU list; `^n` takes one out again, as Nova allows.
+
+    Raises:
+        Invalid: not a list.
+
+    Source:
+        Linux Documentation/admin-guide/kernel-parameters.rst, "cpu lists".
+    """
+    found: set[int] = set()
+    dropped: set[int] = set()
+    for part in filter(None, (piece.strip() for piece in text.strip().split(","))):
+        target, body = (dropped, part[1:]) if part.startswith("^") else (found, part)
+        match = _RANGE.match(body)
+        if match is None:
+            raise errors.Invalid(f"{text.strip()[:80]!r} is no CPU list such as 0-3,8")
+        low = int(match[1])
+        high = int(match[2] or low)
+        if high < low or high > MAX_CPU:
+            raise errors.Invalid(
+                f"the range {body!r} in the CPU list {text.strip()[:80]!r} is wrong"
+            )
+        used, group = int(match[3] or 1), int(match[4] or 1)
+        if group < 1 or used > group:
+            raise errors.Invalid(f"the stride in {body!r} is wrong")
+        target.update(cpu for cpu in range(low, high + 1) if (cpu - low) % group < used)
+    return tuple(sorted(found - dropped))
+
+
+def render_list(cpus: Iterable[int]) -> str:
+    """Write a kernel CPU list in its shortest form; empty for no CPU."""
+    parts: list[str] = []
+    ordered = sorted(set(cpus))
+    start = 0
+    for index, cpu in enumerate(ordered):
+        if index + 1 < len(ordered) and ordered[index + 1] == cpu + 1:
+            continue
+        first = ordered[start]
+        parts.append(str(first) if first == cpu else f"{first}-{cpu}")
+        start = index + 1
+    return ",".join(parts)
+
+
+def parse_mask(text: str) -> tuple[int, ...]:
+    """Read a hexadecimal mask, with or without 0x and the kernel's commas.
+
+    Raises:
+        Invalid: not hexadecimal.
+    """
+    digits = text.strip().strip('"').replace(",", "")
+    try:
+        value = int(digits, 16) if digits else 0
+    except ValueError as exc:
+        raise errors.Invalid(f"{text.strip()[:80]!r} is no hexadecimal CPU mask") from exc
+    return tuple(bit for bit in range(value.bit_length()) if value >> bit & 1)
+
+
+def render_mask(cpus: Iterable[int]) -> str:
+    """Write a hexadecimal mask with its 0x."""
+    return hex(sum(1 << cpu for cpu in set(cpus)))

@@ -1,0 +1,1 @@
+"""From whatever is known of a host to one `HostInventory`."""

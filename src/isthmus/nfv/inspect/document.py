@@ -1,0 +1,113 @@
+"""Saved inventories, plans and intents: JSON or YAML to our nouns, every fault named at once."""
+
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+from isthmus import errors
+from isthmus.model import host_inventory
+from isthmus.nfv.inspect import commands, facts, ironic, sound, sysfs
+
+Noun = TypeVar("Noun")
+
+#: How many faults one sentence can carry before nobody reads it.
+MOST_FAULTS = 12
+
+
+#: Building a validator costs 100 ms, using one 0.1 ms.
+_adapters: dict[type[Any], pydantic.TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Any]) -> pydantic.TypeAdapter[Any]:
+    if kind not in _adapters:
+        _adapters[kind] = pydantic.TypeAdapter(kind)
+    return _adapters[kind]
+
+
+def parse_noun(kind: type[Noun], document: Any, *, what: str) -> Noun:
+    """Make a noun of a document; unknown keys are faults, since they are mostly typing mistakes.
+
+    Args:
+        kind: a dataclass of `isthmus.model`.
+        document: what JSON or YAML gave.
+        what: how to call it in the message.
+
+    Raises:
+        Invalid: with every fault and its place.
+    """
+    try:
+        noun: Noun = _adapter(kind).validate_python(document)
+    except pydantic.ValidationError as exc:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg'].lower()}"
+            for fault in exc.errors(include_url=False, include_input=False)
+        ]
+        more = len(faults) - MOST_FAULTS
+        listed = "; ".join(faults[:MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+        raise errors.Invalid(f"{what} has faults: {listed}") from exc
+    return noun
+
+
+def to_document(noun: Any) -> Any:
+    """Give the JSON form of a noun: plain mappings, lists, numbers and strings."""
+    if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
+        return {
+            field.name: to_document(getattr(noun, field.name)) for field in dataclasses.fields(noun)
+        }
+    if isinstance(noun, enum.Enum):
+        return noun.value
+    if isinstance(noun, Mapping):
+        return {str(key): to_document(value) for key, value in noun.items()}
+    if isinstance(noun, list | tuple):
+        return [to_document(one) for one in noun]
+    return noun
+
+
+def read_document(text: str, *, what: str) -> Any:
+    """Read JSON or YAML.
+
+    Raises:
+        Invalid: neither.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        place = str(exc).splitlines()[0][:120] if str(exc) else "it nests too deep"
+        raise errors.Invalid(f"{what} is neither JSON nor YAML: {place}") from exc
+
+
+def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
+    """Make an inventory of any text that describes a host: saved, facts, Ironic or commands.
+
+    Args:
+        text: the file's content.
+        name: what to call the host where the text does not say; also names it in messages.
+
+    Raises:
+        Invalid: it is none of them, or cannot be.
+        ProtocolError: it is one of them, garbled.
+    """
+    if text.startswith(facts.MAGIC):
+        return dataclasses.replace(sysfs.parse_host(facts.parse_facts(text)), source="facts")
+    if commands.is_output(text):
+        return commands.parse_output(text, name=name)
+    document = read_document(text, what=name)
+    if not isinstance(document, Mapping):
+        raise errors.Invalid(
+            f"{name} describes no host: it is no saved inventory, no facts, no introspection data "
+            "and no output of lscpu -p"
+        )
+    if ironic.is_introspection(document):
+        return ironic.parse_introspection(document, name=name)
+    return sound.require_sound(
+        parse_noun(host_inventory.HostInventory, dict(document), what=f"the inventory {name}")
+    )

@@ -1,0 +1,183 @@
+"""Facts of a live Linux host to its inventory.
+
+Source:
+    Linux Documentation/ABI/stable/sysfs-devices-node, ABI/testing/sysfs-bus-pci and
+    Documentation/admin-guide/cputopology.rst.
+"""
+
+import re
+
+from isthmus import errors
+from isthmus.model import host_inventory as model
+from isthmus.nfv import cpuset
+from isthmus.nfv.inspect import facts, sound
+
+_CPU = "/sys/devices/system/cpu/cpu"
+_NODE = "/sys/devices/system/node/node"
+_NET = "/sys/class/net/"
+_PCI = "/sys/bus/pci/devices/"
+_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
+_MEM_TOTAL = re.compile(r"MemTotal:\s+(\d+) kB")
+_NETWORK_CLASS = 0x02  #: PCI base class "network controller"
+
+
+def parse_host(seen: facts.HostFacts) -> model.HostInventory:
+    """Make the inventory of what was seen.
+
+    Raises:
+        ProtocolError: no CPU or memory was seen at all.
+        Invalid: what was seen cannot be.
+    """
+    node_of = {
+        cpu: int(node)
+        for node, text in seen.matching(_NODE, "/cpulist")
+        for cpu in cpuset.parse_list(text)
+    }
+    nodes = parse_nodes(seen)
+    cores = parse_cores(seen, node_of)
+    if not cores or not nodes:
+        raise errors.ProtocolError("the facts show no CPU or no memory: was sysfs mounted?")
+    vendor, cpu_model = parse_cpu_name(seen.text("/proc/cpuinfo"))
+    return sound.require_sound(
+        model.HostInventory(
+            name=seen.text("/proc/sys/kernel/hostname") or "host",
+            source="live",
+            cpu_vendor=vendor,
+            cpu_model=cpu_model,
+            cores=cores,
+            nodes=nodes,
+            caches=parse_caches(seen),
+            nics=parse_nics(seen),
+            page_sizes_kib=tuple(
+                sorted({pool.size_kib for node in nodes for pool in node.hugepages})
+            ),
+            iommu=any(path.startswith("/sys/class/iommu/") for path in seen.links),
+            kernel_release=seen.text("/proc/sys/kernel/osrelease"),
+            kernel_line=seen.text("/proc/cmdline"),
+            ovs_version=parse_version(seen.commands.get("ovs-version", ""), r"vSwitch\) (\S+)"),
+            dpdk_version=parse_version(seen.commands.get("ovs-version", ""), r"DPDK (\S+)"),
+        )
+    )
+
+
+def parse_nodes(seen: facts.HostFacts) -> tuple[model.NumaNode, ...]:
+    """Read the NUMA nodes; a kernel without NUMA has one."""
+    found: list[model.NumaNode] = []
+    for name, meminfo in seen.matching(_NODE, "/meminfo"):
+        match = _MEM_TOTAL.search(meminfo)
+        distances = seen.text(f"{_NODE}{name}/distance").split()
+        found.append(
+            model.NumaNode(
+                id=int(name),
+                memory_mib=int(match[1]) // 1024 if match else 0,
+                distances=tuple(map(int, distances)),
+                hugepages=parse_hugepages(seen, name),
+            )
+        )
+    if not found and (match := _MEM_TOTAL.search(seen.text("/proc/meminfo"))):
+        found.append(model.NumaNode(id=0, memory_mib=int(match[1]) // 1024))
+    return tuple(sorted(found, key=lambda node: node.id))
+
+
+def parse_hugepages(seen: facts.HostFacts, node: str) -> tuple[model.HugePages, ...]:
+    """Read the pools of one node, smallest pages first."""
+    prefix = f"{_NODE}{node}/hugepages/hugepages-"
+    return tuple(
+        sorted(
+            (
+                model.HugePages(
+                    size_kib=int(size),
+                    total=int(total),
+                    free=seen.number(f"{prefix}{size}kB/free_hugepages"),
+                )
+                for size, total in seen.matching(prefix, "kB/nr_hugepages")
+            ),
+            key=lambda pool: pool.size_kib,
+        )
+    )
+
+
+def parse_cores(seen: facts.HostFacts, node_of: dict[int, int]) -> tuple[model.Core, ...]:
+    """Read cores; siblings tell a core, since core_id repeats across dies."""
+    found: dict[tuple[int, ...], model.Core] = {}
+    online = set(cpuset.parse_list(seen.text("/sys/devices/system/cpu/online")))
+    for name, text in seen.matching(_CPU, "/topology/thread_siblings_list"):
+        cpus = cpuset.parse_list(text) or (int(name),)
+        if online and int(name) not in online:
+            continue
+        found[cpus] = model.Core(
+            socket=max(seen.number(f"{_CPU}{name}/topology/physical_package_id") or 0, 0),
+            id=max(seen.number(f"{_CPU}{name}/topology/core_id") or 0, 0),
+            node=node_of.get(int(name), 0),
+            cpus=cpus,
+        )
+    return tuple(sorted(found.values(), key=lambda core: core.cpus))
+
+
+def parse_caches(seen: facts.HostFacts) -> tuple[model.Cache, ...]:
+    """Read the third-level caches, one for each set of CPUs that shares one."""
+    found: dict[tuple[int, ...], model.Cache] = {}
+    for name, text in seen.matching(_CPU, "/cache/index3/shared_cpu_list"):
+        cpus = cpuset.parse_list(text)
+        size = seen.text(f"{_CPU}{name}/cache/index3/size").rstrip("K")
+        found[cpus] = model.Cache(level=3, size_kib=int(size) if size.isdigit() else 0, cpus=cpus)
+    return tuple(found[cpus] for cpus in sorted(found))
+
+
+def parse_nics(seen: facts.HostFacts) -> tuple[model.Nic, ...]:
+    """Read every physical function of a network device, also where DPDK holds it already."""
+    names: dict[str, str] = {}
+    for path, target in seen.links.items():
+        if path.startswith(_NET) and path.endswith("/device"):
+            addresses = _ADDRESS.findall(target)
+            if addresses:
+                names.setdefault(addresses[-1].lower(), path[len(_NET) : -len("/device")])
+    found: list[model.Nic] = []
+    for address, text in seen.matching(_PCI, "/class"):
+        if int(text, 16) >> 16 != _NETWORK_CLASS or f"{_PCI}{address}/physfn" in seen.links:
+            continue
+        found.append(_parse_nic(seen, address, names.get(address.lower(), "")))
+    return tuple(sorted(found, key=lambda nic: nic.pci_address))
+
+
+def _parse_nic(seen: facts.HostFacts, address: str, name: str) -> model.Nic:
+    device = f"{_PCI}{address}"
+    node = seen.number(f"{device}/numa_node")
+    speed = seen.number(f"{_NET}{name}/speed") if name else None
+    group = seen.link(f"{device}/iommu_group")
+    return model.Nic(
+        name=name or address,
+        pci_address=address,
+        node=node if node is not None and node >= 0 else None,
+        driver=seen.link(f"{device}/driver"),
+        vendor_id=_hex4(seen.text(f"{device}/vendor")),
+        product_id=_hex4(seen.text(f"{device}/device")),
+        vf_product_id=_hex4(seen.text(f"{device}/sriov_vf_device")),
+        mac=seen.text(f"{_NET}{name}/address") if name else "",
+        speed_mbps=speed if speed is not None and speed > 0 else None,
+        mtu=seen.number(f"{_NET}{name}/mtu") if name else None,
+        max_vfs=seen.number(f"{device}/sriov_totalvfs") or 0,
+        vfs=seen.number(f"{device}/sriov_numvfs") or 0,
+        iommu_group=int(group) if group.isdigit() else None,
+    )
+
+
+def _hex4(text: str) -> str:
+    digits = text.removeprefix("0x").lower()
+    return digits if digits and int(digits, 16) else ""
+
+
+def parse_cpu_name(cpuinfo: str) -> tuple[str, str]:
+    """Find vendor and model; ARM names neither, so its implementer code must do."""
+    found = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in cpuinfo.splitlines()[:40])
+    }
+    vendor = found.get("vendor_id", "ARM" if "CPU implementer" in found else "")
+    return vendor, found.get("model name", found.get("CPU part", ""))
+
+
+def parse_version(text: str, pattern: str) -> str:
+    """Find a version in what a program says of itself; empty where it does not."""
+    match = re.search(pattern, text)
+    return match[1] if match else ""

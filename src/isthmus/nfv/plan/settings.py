@@ -1,0 +1,263 @@
+"""What the parts of a plan mean in the words of kernel, Open vSwitch, Nova, Neutron and tuned.
+
+Sources:
+    Linux Documentation/admin-guide/kernel-parameters.txt (isolcpus, nohz_full, rcu_nocbs,
+    hugepages=<node>:<n> since 5.16); ovs-vswitchd.conf.db(5) (other_config);
+    nova "CPU topologies", "Huge pages" and "PCI passthrough" admin guides; neutron "Open vSwitch
+    with DPDK datapath"; tuned profile cpu-partitioning.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from isthmus.model import host_inventory, nfv_intent
+from isthmus.model.host_plan import DpdkPortPlan, NodePlan, SriovPlan
+from isthmus.nfv.cpuset import render_list, render_mask
+from isthmus.nfv.plan.intent import SMALL_KIB, bridge_name, page_kib
+from isthmus.nfv.plan.memory import MOST_LCORES
+
+PER_NODE_HUGEPAGES = (5, 16)  #: first kernel that reads hugepages=<node>:<n>
+RXQ_ISOLATE = (2, 16)  #: first Open vSwitch with pmd-rxq-isolate
+SLEEP_MAX = (3, 2)  #: where pmd-maxsleep of 3.1 became pmd-sleep-max
+VHOST_SOCKETS = "/var/lib/vhost_sockets"
+TUNED_PROFILE = "cpu-partitioning"
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Read the leading numbers of a version; empty where there are none."""
+    match = re.match(r"\D*(\d+(?:\.\d+)*)", text)
+    return tuple(map(int, match[1].split("."))) if match else ()
+
+
+def is_at_least(text: str, least: tuple[int, ...]) -> bool:
+    """Compare a version; one that is not known counts as new."""
+    found = version(text)
+    return not found or found >= least
+
+
+def plan_kernel_args(
+    inventory: host_inventory.HostInventory,
+    nodes: Sequence[NodePlan],
+    default_kib: int,
+    *,
+    needs_iommu: bool,
+) -> tuple[str, ...]:
+    """Write the kernel line, in the order in which people read it."""
+    args = [f"default_hugepagesz={_size(default_kib)}"]
+    sizes = sorted({page.size_kib for node in nodes for page in node.pages}, reverse=True)
+    for size in sizes:
+        counts = {
+            node.id: page.total for node in nodes for page in node.pages if page.size_kib == size
+        }
+        args.append(f"hugepagesz={_size(size)}")
+        if is_at_least(inventory.kernel_release, PER_NODE_HUGEPAGES) and len(nodes) > 1:
+            listed = ",".join(f"{node}:{count}" for node, count in counts.items() if count)
+            args.append(f"hugepages={listed or 0}")
+        else:
+            args.append(f"hugepages={sum(counts.values())}")
+    isolated = sorted(
+        cpu for node in nodes for cpu in (*node.pmd_cpus, *node.idle_cpus, *node.dedicated_cpus)
+    )
+    if isolated:
+        cpus = render_list(isolated)
+        args += [f"isolcpus=managed_irq,domain,{cpus}", f"nohz_full={cpus}", f"rcu_nocbs={cpus}"]
+        args.append(f"irqaffinity={render_list(_host(nodes))}")
+    if needs_iommu:
+        args += ["intel_iommu=on"] if inventory.cpu_vendor == "GenuineIntel" else []
+        args += ["iommu.passthrough=1"] if inventory.cpu_vendor == "ARM" else ["iommu=pt"]
+    return tuple(args)
+
+
+def _size(kib: int) -> str:
+    return f"{kib // 1048576}G" if kib >= 1048576 else f"{kib // 1024}M"
+
+
+def _host(nodes: Sequence[NodePlan]) -> list[int]:
+    return sorted(cpu for node in nodes for cpu in (*node.host_cpus, *node.shared_cpus))
+
+
+def plan_other_config(
+    inventory: host_inventory.HostInventory,
+    intent: nfv_intent.NfvIntent,
+    nodes: Sequence[NodePlan],
+    ports: Sequence[DpdkPortPlan],
+) -> dict[str, str]:
+    """Write Open_vSwitch other_config; empty where nothing goes by OVS-DPDK."""
+    if not ports:
+        return {}
+    pmds = [cpu for node in nodes for cpu in node.pmd_cpus]
+    lcores = [cpu for node in nodes for cpu in node.host_cpus if cpu < MOST_LCORES]
+    top = max(node.id for node in nodes) + 1
+    by_id = {node.id: node for node in nodes}
+    sockets = ",".join(
+        str(by_id[node].socket_memory_mib if node in by_id else 0) for node in range(top)
+    )
+    found = {
+        "dpdk-init": "true",
+        "dpdk-lcore-mask": render_mask(lcores),
+        "dpdk-socket-mem": sockets,
+        "dpdk-socket-limit": sockets,
+        "pmd-cpu-mask": render_mask(pmds),
+    }
+    if is_at_least(inventory.ovs_version, RXQ_ISOLATE):
+        # Else a PMD with a pinned queue would poll nothing else, and no vhost-user queue at all
+        # would be polled where every PMD has one.
+        found["pmd-rxq-isolate"] = "false"
+    if intent.pmd.per_port_memory:
+        found["per-port-memory"] = "true"
+    if intent.pmd.memory_channels:
+        found["dpdk-extra"] = f"-n {intent.pmd.memory_channels}"
+    if intent.pmd.max_sleep_us:
+        new = is_at_least(inventory.ovs_version, SLEEP_MAX)
+        found["pmd-sleep-max" if new else "pmd-maxsleep"] = str(intent.pmd.max_sleep_us)
+    return found
+
+
+def plan_external_ids(
+    intent: nfv_intent.NfvIntent, mappings: Sequence[str], *, has_dpdk: bool
+) -> dict[str, str]:
+    """Write Open_vSwitch external_ids of an OVN host; Neutron's OVS agent needs none."""
+    if intent.backend is not nfv_intent.Backend.OVN:
+        return {}
+    found = {"ovn-bridge-datapath-type": "netdev"} if has_dpdk else {}
+    if mappings:
+        found["ovn-bridge-mappings"] = ",".join(mappings)
+    return found
+
+
+def bridge_mappings(intent: nfv_intent.NfvIntent) -> list[str]:
+    """Map each switched physical network to its bridge."""
+    return [
+        f"{one.name}:{bridge_name(one)}"
+        for one in intent.physical_networks
+        if one.by is not nfv_intent.DataPath.SRIOV
+    ]
+
+
+def plan_nova(
+    intent: nfv_intent.NfvIntent,
+    nodes: Sequence[NodePlan],
+    sriov: Sequence[SriovPlan],
+    network_nodes: Mapping[str, Sequence[int]],
+    *,
+    reserved_mib: int,
+) -> dict[str, tuple[str, ...]]:
+    """Write nova.conf of the compute host as `section/option` -> values."""
+    dedicated = [cpu for node in nodes for cpu in node.dedicated_cpus]
+    shared = [cpu for node in nodes for cpu in node.shared_cpus]
+    found: dict[str, tuple[str, ...]] = {
+        "DEFAULT/reserved_host_memory_mb": (str(reserved_mib),),
+        "DEFAULT/cpu_allocation_ratio": (str(intent.shared_ratio),),
+        "DEFAULT/ram_allocation_ratio": ("1.0",),
+    }
+    reserved = tuple(
+        f"node:{node.id},size:{page.size_kib},count:{page.for_ovs}"
+        for node in nodes
+        for page in node.pages
+        if page.for_ovs
+    )
+    if reserved:
+        found["DEFAULT/reserved_huge_pages"] = reserved
+    if dedicated:
+        found["compute/cpu_dedicated_set"] = (render_list(dedicated),)
+    found["compute/cpu_shared_set"] = (render_list(shared or _host(nodes)),)
+    pinned = [
+        one
+        for one in intent.physical_networks
+        if one.by is not nfv_intent.DataPath.SRIOV
+        and one.affinity is nfv_intent.Affinity.REQUIRED
+        and network_nodes.get(one.name)
+    ]
+    if pinned:
+        found["neutron/physnets"] = (",".join(one.name for one in pinned),)
+    for one in pinned:
+        found[f"neutron_physnet_{one.name}/numa_nodes"] = (
+            ",".join(map(str, network_nodes[one.name])),
+        )
+        if one.name == intent.tunnel_network:
+            found["neutron_tunnel/numa_nodes"] = (",".join(map(str, network_nodes[one.name])),)
+    return found | _plan_pci(intent, sriov)
+
+
+def _plan_pci(
+    intent: nfv_intent.NfvIntent, sriov: Sequence[SriovPlan]
+) -> dict[str, tuple[str, ...]]:
+    specs = tuple(
+        json.dumps(
+            {
+                "address": one.pci_address,
+                "physical_network": one.physical_network,
+                **({"trusted": "true"} if one.trusted else {}),
+            }
+        )
+        for one in sriov
+    )
+    aliases: dict[str, str] = {}
+    for one in sriov:
+        network = intent.network(one.physical_network)
+        if one.vendor_id and one.vf_product_id and network is not None:
+            aliases[one.physical_network] = json.dumps(
+                {
+                    "name": one.physical_network,
+                    "vendor_id": one.vendor_id,
+                    "product_id": one.vf_product_id,
+                    "device_type": "type-VF",
+                    "numa_policy": str(network.affinity),
+                }
+            )
+    found = {"pci/device_spec": specs} if specs else {}
+    return found | ({"pci/alias": tuple(aliases.values())} if aliases else {})
+
+
+def plan_neutron(
+    intent: nfv_intent.NfvIntent, sriov: Sequence[SriovPlan], *, has_dpdk: bool
+) -> dict[str, tuple[str, ...]]:
+    """Write the agents' configuration as `section/option` -> values."""
+    found: dict[str, tuple[str, ...]] = {}
+    if intent.backend is nfv_intent.Backend.OVS:
+        found["ovs/bridge_mappings"] = (",".join(bridge_mappings(intent)),)
+        if has_dpdk:
+            found["ovs/datapath_type"] = ("netdev",)
+            found["ovs/vhostuser_socket_dir"] = (VHOST_SOCKETS,)
+    elif has_dpdk:
+        found["ovn/vhost_sock_dir"] = (VHOST_SOCKETS,)
+    if sriov:
+        found["sriov_nic/physical_device_mappings"] = (
+            ",".join(f"{one.physical_network}:{one.nic}" for one in sriov),
+        )
+    return found
+
+
+def plan_tuned(nodes: Sequence[NodePlan]) -> dict[str, str]:
+    """Write the variables of tuned's cpu-partitioning profile."""
+    isolated = sorted(
+        cpu for node in nodes for cpu in (*node.pmd_cpus, *node.idle_cpus, *node.dedicated_cpus)
+    )
+    pmds = sorted(cpu for node in nodes for cpu in (*node.pmd_cpus, *node.idle_cpus))
+    found = {"isolated_cores": render_list(isolated)} if isolated else {}
+    return found | ({"no_balance_cores": render_list(pmds)} if pmds else {})
+
+
+def plan_extra_specs(flavor: nfv_intent.FlavorWish, *, affinity: str) -> dict[str, str]:
+    """Write the extra specs of a flavor.
+
+    Args:
+        flavor: the flavor.
+        affinity: policy for its virtual functions; empty where it has none.
+    """
+    found: dict[str, str] = {"hw:cpu_policy": str(flavor.cpu_policy)}
+    if flavor.cpu_policy is nfv_intent.CpuPolicy.DEDICATED:
+        found["hw:cpu_thread_policy"] = str(flavor.thread_policy)
+        if flavor.emulator_threads is not nfv_intent.EmulatorThreads.NONE:
+            found["hw:emulator_threads_policy"] = str(flavor.emulator_threads)
+    size = page_kib(flavor.page_size)
+    if size != SMALL_KIB:
+        found["hw:mem_page_size"] = "large" if size is None else str(size)
+    if flavor.numa_nodes > 1 or flavor.networks:
+        found["hw:numa_nodes"] = str(flavor.numa_nodes)
+    if affinity:
+        found["hw:pci_numa_affinity_policy"] = affinity
+    if flavor.multiqueue:
+        found["hw:vif_multiqueue_enabled"] = "true"
+    return found

@@ -1,0 +1,29 @@
+"""What the NFV engine needs of the world: one way to run a piece of shell on a host."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a script left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class HostDoor(Protocol):
+    """A host that can be read and changed."""
+
+    @property
+    def name(self) -> str:
+        """What people call this host."""
+
+    def run_script(self, script: str, *, timeout_s: float = 60.0) -> Output:
+        """Run a POSIX shell script as the door's user and give what it wrote.
+
+        Raises:
+            Unreachable: nobody answered.
+            TimedOut: it ran longer than `timeout_s`.
+        """
