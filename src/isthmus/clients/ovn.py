@@ -80,11 +80,11 @@ class OvnRows:
                 for row in self._all(self.sb, "Port_Binding")
                 if row.logical_port in names
             },
-            responders=dict(self._read_responders()),
+            responders=dict(self._read_responders(self._all(self.nb, "Logical_Router"))),
         )
 
     def observe_scope(self, scope: Scope) -> Observed:
-        """Read the part of the databases that a few changed shadows touch; no responders."""
+        """Read the part of the databases that a few changes touch."""
         switches = {}
         for network_id in scope.networks:
             row = self._one(self.nb, "Logical_Switch", "name", SWITCH_PREFIX + network_id)
@@ -103,8 +103,18 @@ class OvnRows:
             binding = self._one(self.sb, "Port_Binding", "logical_port", port_id)
             if binding is not None:
                 bindings[port_id] = _read_binding(binding)
-        rows = (self._one(self.sb, "Chassis", "name", name) for name in scope.chassis)
-        ours, local = self._read_chassis(row for row in rows if row is not None)
+        if scope.chassis is None:
+            ours, local = self._read_chassis(self._all(self.sb, "Chassis"))
+        else:
+            rows = (self._one(self.sb, "Chassis", "name", name) for name in scope.chassis)
+            ours, local = self._read_chassis(row for row in rows if row is not None)
+        routers = (
+            self._one(
+                self.nb, "Logical_Router", "name", name_router(ResponderKey(network_id, mode))
+            )
+            for network_id in scope.responders
+            for mode in RaMode
+        )
         return Observed(
             switches=switches,
             groups=groups,
@@ -113,7 +123,7 @@ class OvnRows:
             chassis=ours,
             local_chassis=local,
             bindings=bindings,
-            responders={},
+            responders=dict(self._read_responders(row for row in routers if row is not None)),
         )
 
     def local_chassis(self) -> dict[str, LocalChassis]:
@@ -184,8 +194,8 @@ class OvnRows:
                 local[row.name] = _read_local(row)
         return ours, local
 
-    def _read_responders(self) -> Iterator[tuple[ResponderKey, Responder]]:
-        for router in self._all(self.nb, "Logical_Router"):
+    def _read_responders(self, routers: Iterable[Any]) -> Iterator[tuple[ResponderKey, Responder]]:
+        for router in routers:
             mark = router.external_ids.get(RESPONDER_MARK)
             if mark is None:
                 continue
@@ -403,6 +413,11 @@ def _read_responder(key: ResponderKey, router: Any, switch_port: Any, port_id: s
             and options.get("router-port") == port.name
         ),
     )
+
+
+def name_router(key: ResponderKey) -> str:
+    """Give the name of a responder's logical router."""
+    return f"isthmus-ra-{key.network_id}-{key.mode.value}"
 
 
 def ra_settings(key: ResponderKey) -> dict[str, str]:

@@ -24,6 +24,7 @@ from isthmus.clients.ovn import (
     SITE_MARK,
     SWITCH_PREFIX,
     OvnRows,
+    name_router,
     ra_settings,
 )
 from isthmus.model.ovn import Plan, RemoteChassis, RemotePort, Responder
@@ -214,19 +215,15 @@ def _bind(port_id: str, chassis: str) -> _Write:
     return write
 
 
-def _router_name(wanted: Responder) -> str:
-    return f"isthmus-ra-{wanted.key.network_id}-{wanted.key.mode.value}"
-
-
 def _put_responder(wanted: Responder) -> _Write:
     def write(api: Any, txn: Any) -> None:
         switch = _find(api, "Logical_Switch", SWITCH_PREFIX + wanted.key.network_id)
         if switch is None:
             return
-        router = _find(api, "Logical_Router", _router_name(wanted))
+        router = _find(api, "Logical_Router", name_router(wanted.key))
         if router is None:
             router = txn.insert(api.tables["Logical_Router"])
-            router.name = _router_name(wanted)
+            router.name = name_router(wanted.key)
         router.external_ids = {
             RESPONDER_MARK: f"{wanted.key.network_id}/{wanted.key.mode.value}",
             RESPONDER_PORT_MARK: wanted.port_id,
@@ -254,7 +251,7 @@ def _put_responder(wanted: Responder) -> _Write:
 
 def _remove_responder(wanted: Responder) -> _Write:
     def write(api: Any, txn: Any) -> None:  # noqa: ARG001
-        router = _find(api, "Logical_Router", _router_name(wanted))
+        router = _find(api, "Logical_Router", name_router(wanted.key))
         if router is not None:
             router.delete()
         peer = _find(api, "Logical_Switch_Port", wanted.port_id)

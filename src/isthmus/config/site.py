@@ -54,6 +54,13 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How often leases are compared with their use, and unused ones given back, in "
         "seconds.",
     ),
+    cfg.FloatOpt(
+        "stretch_pass_s",
+        default=60.0,
+        min=0.5,
+        help="How often all OVN rows of stretched networks are compared with what they should be, "
+        "in seconds.",
+    ),
 )
 
 
@@ -70,6 +77,7 @@ class SiteConfig:
     miss_ttl_s: float
     relay_poll_s: float
     lease_pass_s: float
+    stretch_pass_s: float = 60.0
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -99,4 +107,5 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
         miss_ttl_s=group.miss_ttl_s,
         relay_poll_s=group.relay_poll_s,
         lease_pass_s=group.lease_pass_s,
+        stretch_pass_s=group.stretch_pass_s,
     )

@@ -4,6 +4,7 @@ Taking a shadow is decided before anything is written, item by item, so that one
 refused with its reason and spoils no batch.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -75,6 +76,53 @@ def _check_chassis(shadow: Shadow, where: str, local: Mapping[str, LocalChassis]
                 f"{where}: its tunnel address {shadow.encap_ip} is that of {chassis.name} here: "
                 "tunnel networks of sites must not overlap"
             )
+
+
+def check_hypervisor(shadow: Shadow, known: Iterable[Shadow]) -> None:
+    """Tell whether a shadow's hypervisor can be told from those of other sites.
+
+    Args:
+        shadow: the port of the other site.
+        known: one shadow of each hypervisor there is.
+
+    Raises:
+        Conflict: another site has a hypervisor of the same name or tunnel address.
+    """
+    for other in known:
+        if other.site == shadow.site:
+            continue
+        if other.chassis == shadow.chassis or other.encap_ip == shadow.encap_ip:
+            raise errors.Conflict(
+                f"shadow port {shadow.port_id} of site {shadow.site}: its hypervisor "
+                f"{shadow.chassis} ({shadow.encap_ip}) has the name or the tunnel address of "
+                f"{other.chassis} ({other.encap_ip}) of site {other.site}"
+            )
+
+
+def find_outdated(shadow: Shadow, known: Iterable[Shadow]) -> list[str]:
+    """Give the hypervisors, by the names they are known by, that a shadow says have changed.
+
+    A hypervisor may get another tunnel address, or be set up again under another name; its ports
+    are reported one after the other, and the first one says it of all.
+    """
+    return sorted(
+        {
+            other.chassis
+            for other in known
+            if other.site == shadow.site
+            and (other.chassis == shadow.chassis) != (other.encap_ip == shadow.encap_ip)
+        }
+    )
+
+
+def follow(shadow: Shadow, outdated: Shadow) -> Shadow:
+    """Give a shadow on the same hypervisor, with what is now known of it."""
+    return dataclasses.replace(
+        outdated,
+        chassis=shadow.chassis,
+        hostname=shadow.hostname,
+        encap_ip=shadow.encap_ip,
+    )
 
 
 def render_addresses(shadow: Shadow) -> frozenset[str]:

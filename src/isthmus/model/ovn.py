@@ -163,4 +163,5 @@ class Scope:
     networks: frozenset[str] = frozenset()  #: their switches (not the ports on them)
     ports: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()  #: memberships are looked for in these only
-    chassis: frozenset[str] = frozenset()
+    chassis: frozenset[str] | None = frozenset()  #: None means all
+    responders: frozenset[str] = frozenset()  #: of these networks

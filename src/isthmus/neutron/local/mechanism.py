@@ -1,0 +1,161 @@
+"""ML2 drivers of a site: port keys, and the thread that keeps OVN's rows.
+
+`isthmus_local` is loaded after `ovn`. Keys are given in the transaction that makes a port, so that
+Neutron's OVN driver finds them when it writes the row afterwards (`ovn_client`).
+
+`isthmus_keys` is an ML2 extension driver with no extension. It is there because Neutron's sync tool
+loads extension drivers, and no mechanism driver but its own: with it the rows that the tool writes
+carry their keys too.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from neutron.common.ovn import utils as ovn_utils
+from neutron_lib import constants
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.plugins.ml2 import api
+from oslo_config import cfg
+from typing_extensions import override
+
+from isthmus.config.site import read_site
+from isthmus.neutron.central.session import now
+from isthmus.neutron.local import ovn_client, port_keys
+from isthmus.neutron.local.reconciler import Reconciler, connect_to_neutron
+from isthmus.store import datapath, port_key, shadow
+
+#: Worker of the API process; the others write no shadows.
+_API_WORKER = "WorkerService"
+
+
+class KeyExtensionDriver(api.ExtensionDriver):
+    """Makes the processes that load no mechanism driver of ours write keys as well."""
+
+    @override
+    def initialize(self) -> None:
+        ovn_client.install()
+
+    @property
+    @override
+    def extension_alias(self) -> None:
+        return None
+
+    @property
+    @override
+    def extension_aliases(self) -> list[str]:
+        return []
+
+
+class LocalMechanismDriver(api.MechanismDriver):
+    """Keeps what stretched networks need of a site's OVN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reconciler: Reconciler | None = None
+        self._low_keys: Callable[[str], None] = lambda _network_id: None
+
+    @override
+    def initialize(self) -> None:
+        ovn_client.install()
+        registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
+
+    def when_keys_run_low(self, callback: Callable[[str], None]) -> None:
+        """Have a function called with the id of a network whose keys run low.
+
+        It is called after the transaction, in the thread of the request: it must be quick and must
+        not raise.
+        """
+        self._low_keys = callback
+
+    def _keys_run_low(self, network_id: str) -> None:
+        self._low_keys(network_id)
+
+    @override
+    def create_port_precommit(self, context: Any) -> None:
+        self._ensure_key(context)
+
+    @override
+    def update_port_precommit(self, context: Any) -> None:
+        if not port_key.find_key(_connection(context), context.current["id"]):
+            self._ensure_key(context)
+
+    def _ensure_key(self, context: Any) -> None:
+        port = context.current
+        if ovn_utils.is_lsp_ignored(port):
+            return
+        allocation = port_keys.allocate(_connection(context), port["network_id"], port["id"])
+        context.isthmus_keys_low = allocation is not None and allocation.low
+
+    @override
+    def create_port_postcommit(self, context: Any) -> None:
+        if getattr(context, "isthmus_keys_low", False):
+            self._keys_run_low(context.current["network_id"])
+        self._router_may_have_moved(context.current)
+
+    @override
+    def update_port_postcommit(self, context: Any) -> None:
+        self.create_port_postcommit(context)
+        if context.original["device_owner"] != context.current["device_owner"]:
+            self._router_may_have_moved(context.original)
+
+    @override
+    def delete_port_precommit(self, context: Any) -> None:
+        port_key.free(_connection(context), [context.current["id"]], now())
+
+    @override
+    def delete_port_postcommit(self, context: Any) -> None:
+        self._router_may_have_moved(context.current)
+
+    def _router_may_have_moved(self, port: Any) -> None:
+        """Look at a network again when a router comes to it or leaves it."""
+        if port["device_owner"] in constants.ROUTER_INTERFACE_OWNERS:
+            self._wake_network(port["network_id"])
+
+    @override
+    def create_subnet_postcommit(self, context: Any) -> None:
+        if context.current["ip_version"] == constants.IP_VERSION_6:
+            self._wake_network(context.current["network_id"])
+
+    @override
+    def update_subnet_postcommit(self, context: Any) -> None:
+        self.create_subnet_postcommit(context)
+
+    @override
+    def delete_subnet_postcommit(self, context: Any) -> None:
+        self.create_subnet_postcommit(context)
+
+    @override
+    def update_network_postcommit(self, context: Any) -> None:
+        if context.original["mtu"] != context.current["mtu"]:
+            self._wake_network(context.current["id"])
+
+    def _wake_network(self, network_id: str) -> None:
+        if self.reconciler is not None:
+            self.reconciler.wake(networks=[network_id])
+
+    @override
+    def delete_network_precommit(self, context: Any) -> None:
+        connection = _connection(context)
+        network_id = context.current["id"]
+        port_key.delete_network(connection, network_id)
+        shadow.delete_network(connection, network_id)
+        datapath.delete(connection, network_id)
+
+    @override
+    def delete_network_postcommit(self, context: Any) -> None:
+        if self.reconciler is not None:
+            self.reconciler.wake(networks=[context.current["id"]], chassis=True)
+
+    def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
+        if ovn_utils.get_class(trigger).__name__ != _API_WORKER:
+            return
+        self.reconciler = Reconciler(
+            connect_to_neutron,
+            read_site(cfg.CONF).stretch_pass_s,
+            keys_low=self._keys_run_low,
+        )
+        self.reconciler.start()
+
+
+def _connection(context: Any) -> Any:
+    return context._plugin_context.session.connection()

@@ -1,0 +1,70 @@
+"""Tunnel keys in the rows that Neutron's own OVN driver writes.
+
+Every port of a stretched network needs `requested-tnl-key` in the very transaction that makes its
+row: a key that changes later leaves stale flows on hypervisors. Neutron's driver has no door for
+that, and replaces a port's options with every update. So its client class is replaced by a subclass
+before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
+tool all make theirs by that name. A test holds the overridden methods against the installed
+Neutron.
+"""
+
+from typing import Any
+
+from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client
+from neutron_lib import context as n_context
+from typing_extensions import override
+
+from isthmus.clients.ovn import KEY_OPTION
+from isthmus.neutron.central.session import reading
+from isthmus.store import datapath, port_key
+
+
+class KeyedOvnClient(ovn_client.OVNClient):
+    """Neutron's OVN client, with the keys of stretched networks in what it writes."""
+
+    @override
+    def _get_port_options(self, context: Any, port: Any) -> Any:
+        info = super()._get_port_options(context, port)
+        key = _find_port_key(context, port["id"])
+        if key is not None:
+            info.options[KEY_OPTION] = str(key)
+        return info
+
+    @override
+    def _gen_network_parameters(self, network: Any) -> dict[str, dict[str, str]]:
+        parameters: dict[str, dict[str, str]] = super()._gen_network_parameters(network)
+        with reading(n_context.get_admin_context()) as connection:
+            key = datapath.find_key(connection, network["id"])
+        if key is not None:
+            parameters["other_config"][KEY_OPTION] = str(key)
+        return parameters
+
+    @override
+    def _create_lrouter_port(self, context: Any, router: Any, port: Any, txn: Any = None) -> None:
+        super()._create_lrouter_port(context, router, port, txn=txn)
+        self._assert_key(context, port, txn)
+
+    @override
+    def _update_lrouter_port(
+        self, context: Any, port: Any, if_exists: bool = False, txn: Any = None
+    ) -> None:
+        super()._update_lrouter_port(context, port, if_exists=if_exists, txn=txn)
+        self._assert_key(context, port, txn)
+
+    def _assert_key(self, context: Any, port: Any, txn: Any) -> None:
+        """Put the key back after a router port's options were replaced."""
+        key = _find_port_key(context, port["id"])
+        if key is not None:
+            options = ("options", {KEY_OPTION: str(key)})
+            command = self._nb_idl.db_set("Logical_Switch_Port", port["id"], options)
+            self._transaction([command], txn=txn)
+
+
+def _find_port_key(context: Any, port_id: str) -> int | None:
+    with reading(context) as connection:
+        return port_key.find_key(connection, port_id)
+
+
+def install() -> None:
+    """Have Neutron make clients of our class from now on in this process; again is harmless."""
+    ovn_client.OVNClient = KeyedOvnClient
