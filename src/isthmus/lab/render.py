@@ -48,6 +48,7 @@ _PLUGINS = {
         mechanisms="ovn,isthmus_local",
         services="isthmus_local,ovn-router,qos,trunk,segments",
         ipam="isthmus_local",
+        extensions="port_security,qos,isthmus_keys",
     ),
     Flavour.STOCK: _Plugins(
         core="ml2",
