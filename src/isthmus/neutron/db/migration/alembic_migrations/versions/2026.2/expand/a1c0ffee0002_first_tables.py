@@ -117,7 +117,9 @@ def _create_site() -> None:
     op.create_table(
         "isthmus_shadows",
         sa.Column("port_id", sa.String(36), primary_key=True),
-        sa.Column("network_id", sa.String(36), nullable=False, index=True),
+        sa.Column("network_id", sa.String(36), nullable=False),
         sa.Column("chassis", sa.String(255), nullable=False, index=True),
+        sa.Column("port_key", sa.Integer, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
+        sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
     )
