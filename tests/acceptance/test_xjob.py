@@ -1,0 +1,296 @@
+"""Xjob as a process, against a small cloud on loopback and a real SQLite file."""
+
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.journal import crash
+from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.item import refused
+from isthmus.model.site import Site, SiteName, SiteState
+from isthmus.store import jobs, journal, routing, site
+from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.page import Page
+from isthmus.store.tables import METADATA
+from isthmus.testing.cloud import Cloud, running_cloud
+from isthmus.testing.until import until
+
+XJOB = [sys.executable, "-c", "from isthmus.worker.main import run; run()"]
+ONE, TWO = SiteName("site1"), SiteName("site2")
+NETWORK = IntentKey(ONE, ResourceType.NETWORK, "n1")
+PORT = IntentKey(ONE, ResourceType.PORT, "p1")
+PORT_AT_TWO = IntentKey(TWO, ResourceType.PORT, "p2")
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+class Central:
+    """Central's database and the cloud around it."""
+
+    def __init__(self, folder: Path, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.url = f"sqlite:///{folder / 'central.db'}"
+        self.engine = open_engine(self.url)
+        METADATA.create_all(self.engine)
+        with writing(self.engine) as connection:
+            for name in (ONE, TWO):
+                one = Site(
+                    name=name, region=name, availability_zones=(name,), service_user=f"u-{name}"
+                )
+                site.insert(connection, one, now=now())
+        self.config = folder / "xjob.conf"
+        self.log = folder / "xjob.log"
+        self.configure()
+
+    def configure(self, **options: object) -> None:
+        values = {
+            "auth_type": "v3password",
+            "auth_url": f"{self.cloud.url}/v3",
+            "username": "isthmus-xjob",
+            "password": "secret",
+            "user_domain_id": "default",
+            "project_name": "service",
+            "project_domain_id": "default",
+            "poll_interval_s": 0.05,
+            "probe_interval_s": 0.2,
+            "claim_s": 2,
+            "call_timeout_s": 2,
+            **options,
+        }
+        lines = [f"{name} = {value}" for name, value in values.items()]
+        self.config.write_text(
+            f"[database]\nconnection = {self.url}\n[isthmus_xjob]\n" + "\n".join(lines) + "\n"
+        )
+
+    def want(self, *keys: IntentKey) -> None:
+        for key in keys:
+            self.cloud.wanted[key.lane, key.type.value, key.id] = {"id": key.id}
+        with writing(self.engine) as connection:
+            journal.record(connection, keys, now=now())
+
+    def jobs(self) -> list[Job]:
+        with reading(self.engine) as connection:
+            return jobs.list_jobs(connection, now=now())
+
+    def site(self, name: SiteName) -> dict[str, object]:
+        with reading(self.engine) as connection:
+            return next(
+                row for row in site.list_rows(connection, {}, Page()) if row["name"] == name
+            )
+
+    def start(self, **environment: str) -> subprocess.Popen[bytes]:
+        begun = self.begun()
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [*XJOB, "--config-file", str(self.config)],
+                stderr=log,
+                env={**os.environ, **environment},
+            )
+        until(lambda: self.begun() > begun, what="xjob begins")
+        return process
+
+    def begun(self) -> int:
+        return self.log.read_text().count("xjob begins") if self.log.exists() else 0
+
+
+@pytest.fixture
+def central(tmp_path: Path) -> Iterator[Central]:
+    with running_cloud(ONE, TWO) as cloud:
+        made = Central(tmp_path, cloud)
+        yield made
+        made.engine.dispose()
+
+
+@pytest.fixture
+def xjob(central: Central) -> Iterator[subprocess.Popen[bytes]]:
+    process = central.start()
+    yield process
+    end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> int:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    return process.wait(20)
+
+
+def test_intents_reach_their_sites_and_go(central: Central, xjob: subprocess.Popen[bytes]) -> None:
+    central.want(NETWORK, PORT, PORT_AT_TWO)
+    until(lambda: not central.jobs())
+    assert set(central.cloud.sites[ONE].held) == {("network", "n1"), ("port", "p1")}
+    assert set(central.cloud.sites[TWO].held) == {("port", "p2")}
+    assert end(xjob) == 0
+    assert "xjob ends" in central.log.read_text()
+
+
+def test_a_removal_that_arrived_takes_its_routing_along(
+    central: Central, xjob: subprocess.Popen[bytes]
+) -> None:
+    with writing(central.engine) as connection:
+        routing.record(connection, ResourceType.PORT, ["p1"], ONE, now=now())
+        journal.record(connection, [PORT], now=now())
+    until(lambda: not central.jobs())
+    with reading(central.engine) as connection:
+        assert routing.count_at(connection, ONE) == 0
+
+
+def test_a_dead_site_delays_nobody_and_catches_up(
+    central: Central, xjob: subprocess.Popen[bytes]
+) -> None:
+    until(lambda: central.site(ONE)["reachability"] == "reachable")
+    central.cloud.sites[ONE].cut = True
+    central.want(NETWORK, PORT_AT_TWO)
+    until(lambda: central.cloud.sites[TWO].held)
+    until(lambda: central.site(ONE)["reachability"] == "unreachable")
+    assert "site1 cannot be reached" in str(central.site(ONE)["last_error"])
+    until(lambda: central.site(TWO)["reachability"] == "reachable")
+    until(lambda: len(central.jobs()) == 1)
+    (job,) = central.jobs()
+    assert (job.key, job.attempts) == (NETWORK, 0)
+    central.cloud.sites[ONE].cut = False
+    until(lambda: not central.jobs())
+    until(lambda: central.site(ONE)["reachability"] == "reachable")
+    assert central.site(ONE)["last_error"] == ""
+
+
+def test_a_refused_object_is_parked_with_its_reason(
+    central: Central, xjob: subprocess.Popen[bytes]
+) -> None:
+    central.cloud.sites[ONE].refuse = lambda item: refused(item, errors.Invalid("bad mtu"))
+    central.want(NETWORK)
+    job = until(lambda: next((one for one in central.jobs() if one.state is JobState.PARKED), None))
+    assert job.last_error == "isthmus.refused.invalid: bad mtu"
+
+
+def test_a_disabled_site_is_left_alone(central: Central, xjob: subprocess.Popen[bytes]) -> None:
+    until(lambda: central.site(TWO)["reachability"] == "reachable")
+    with writing(central.engine) as connection:
+        one = site.get_by_name(connection, ONE)
+        row_id = str(site.find_row_id(connection, ONE))
+        changed = Site(
+            name=ONE,
+            region=one.region,
+            availability_zones=one.availability_zones,
+            service_user=one.service_user,
+            state=SiteState.DISABLED,
+        )
+        site.update(connection, row_id, changed, now=now())
+    until(lambda: "lane=site1 ends" in central.log.read_text())
+    central.want(NETWORK, PORT_AT_TWO)
+    until(lambda: len(central.jobs()) == 1)
+    assert [job.key for job in central.jobs()] == [NETWORK]
+    assert central.cloud.sites[ONE].batches == []
+
+
+def test_sigterm_lets_the_batch_in_hand_finish(central: Central) -> None:
+    here = central.cloud.sites[ONE]
+    here.gate = threading.Event()
+    process = central.start()
+    central.want(NETWORK)
+    assert here.waiting.wait(20)
+    process.send_signal(signal.SIGTERM)
+    here.gate.set()
+    assert process.wait(20) == 0
+    assert central.jobs() == []
+    assert ("network", "n1") in here.held
+
+
+def test_sighup_reads_the_configuration_again(
+    central: Central, xjob: subprocess.Popen[bytes]
+) -> None:
+    until(lambda: "xjob begins batch=50" in central.log.read_text())
+    central.configure(batch=0)
+    xjob.send_signal(signal.SIGHUP)
+    until(lambda: "the old configuration stays in force" in central.log.read_text())
+    central.configure(batch=7)
+    xjob.send_signal(signal.SIGHUP)
+    until(lambda: "xjob begins batch=7" in central.log.read_text())
+    central.want(NETWORK)
+    until(lambda: not central.jobs())
+
+
+@pytest.mark.parametrize("point", [name for name, _ in crash.POINTS if name.startswith("drain.")])
+def test_a_worker_that_is_killed_loses_nothing(central: Central, point: str) -> None:
+    dead = central.start(**{crash.VARIABLE: point})
+    central.want(NETWORK, PORT)
+    assert dead.wait(20) == crash.EXIT_CODE
+    heir = central.start()
+    until(lambda: not central.jobs(), what=f"the heir of {point}")
+    assert set(central.cloud.sites[ONE].held) == {("network", "n1"), ("port", "p1")}
+    assert end(heir) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[isthmus_xjob]\n", "[database] connection is not set"),
+        ("[database]\nconnection = what\n", "not a database URL"),
+        ("[database]\nconnection = sqlite:///x\n[isthmus_xjob]\nbatch = many\n", "batch"),
+        (
+            "[database]\nconnection = sqlite:///x\n[isthmus_xjob]\nclaim_s = 1\n",
+            "claim_s (1) is shorter than call_timeout_s (30)",
+        ),
+        (None, "Failed to find some config files"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_one_sentence(
+    tmp_path: Path, text: str | None, sentence: str
+) -> None:
+    path = tmp_path / "xjob.conf"
+    if text is not None:
+        path.write_text(text)
+    ran = subprocess.run(
+        [*XJOB, "--config-file", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 2
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_orphans_are_swept(central: Central, xjob: subprocess.Popen[bytes]) -> None:
+    orphan = IntentKey(SiteName("gone"), ResourceType.PORT, "p9")
+    with writing(central.engine) as connection:
+        journal.record(connection, [orphan], now=now())
+    central.configure(sweep_interval_s=1)
+    xjob.send_signal(signal.SIGHUP)
+    until(lambda: not central.jobs())
+
+
+def test_two_workers_share_the_work(central: Central) -> None:
+    first, second = central.start(), central.start()
+    ports = [IntentKey(ONE, ResourceType.PORT, f"p{number:03}") for number in range(120)]
+    central.want(*ports)
+    until(lambda: not central.jobs())
+    assert len(central.cloud.sites[ONE].held) == 120
+    here = central.cloud.sites[ONE]
+    assert here.sequences == sorted(here.sequences)
+    carried = [item.id for batch in here.batches for item in batch]
+    assert len(carried) == len(set(carried)), "nothing was carried twice"
+    assert (end(first), end(second)) == (0, 0)
+
+
+def test_a_database_without_tables_is_waited_for(central: Central) -> None:
+    with central.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE isthmus_sites RENAME TO away"))
+    process = central.start()
+    until(lambda: "no such table: isthmus_sites" in central.log.read_text())
+    with central.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE away RENAME TO isthmus_sites"))
+    central.want(NETWORK)
+    until(lambda: not central.jobs())
+    assert end(process) == 0
