@@ -16,6 +16,17 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("drain.read", "journal/engine.py"),  # the wanted state is read, nothing sent yet
     ("drain.delivered", "journal/engine.py"),  # the other side has it, the row still stands
     ("drain.settled", "journal/engine.py"),  # the row is settled
+    # Central: a network is placed, nothing committed yet; it is, and the site does not know it.
+    ("central.bundle.before_commit", "neutron/central/exchange/placement.py"),
+    ("central.bundle.committed", "neutron/central/exchange/placement.py"),
+    # Central: the port is made, changed, removed, but its place is not noted yet.
+    ("central.report.created", "neutron/central/exchange/report.py"),
+    ("central.report.updated", "neutron/central/exchange/report.py"),
+    ("central.report.removed", "neutron/central/exchange/report.py"),
+    ("central.report.before_commit", "neutron/central/exchange/report.py"),
+    # Central: everything is taken, the site does not know it; the answer to Xjob is not given.
+    ("central.report.taken", "neutron/central/exchange/report.py"),
+    ("central.snapshot.read", "neutron/central/exchange/snapshot.py"),
 )
 
 _NAMES = frozenset(name for name, _ in POINTS)

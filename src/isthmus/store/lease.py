@@ -21,12 +21,15 @@ from isthmus.store.tables import LEASES, NUMBER_LENGTH
 def list_leases(
     connection: sa.Connection,
     *,
+    ids: Collection[str] | None = None,
     kind: PoolKind | None = None,
     pool_ids: Collection[str] | None = None,
     site: SiteName | None = None,
 ) -> list[Lease]:
     """List leases, in the order of their numbers; what is None does not narrow."""
     query = sa.select(LEASES).order_by(LEASES.c.pool_id, LEASES.c.first)
+    if ids is not None:
+        query = query.where(LEASES.c.id.in_(list(ids)))
     if kind is not None:
         query = query.where(LEASES.c.kind == kind.value)
     if pool_ids is not None:
@@ -90,6 +93,19 @@ def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: S
     connection.execute(
         sa.delete(LEASES).where(
             LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id, LEASES.c.site == site
+        )
+    )
+
+
+def delete_unheld(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, holders: Collection[SiteName]
+) -> None:
+    """Take back the blocks of a pool from everybody but these."""
+    connection.execute(
+        sa.delete(LEASES).where(
+            LEASES.c.kind == kind.value,
+            LEASES.c.pool_id == pool_id,
+            LEASES.c.site.not_in(list(holders)),
         )
     )
 

@@ -1,0 +1,65 @@
+"""What central's Neutron has to be told: the underlay's MTU and how large leases are.
+
+The options stand in the group `[isthmus]` and are read once, into a frozen object.
+"""
+
+from dataclasses import dataclass
+
+from oslo_config import cfg
+
+GROUP = "isthmus"
+
+OPTIONS: tuple[cfg.Opt, ...] = (
+    cfg.IntOpt(
+        "underlay_mtu",
+        default=1500,
+        min=1280,
+        help="The least MTU of any path between hypervisors of any two sites, in bytes. Networks "
+        "get 58 less: Geneve's header over IPv4.",
+    ),
+    cfg.IntOpt(
+        "first_lease",
+        default=64,
+        min=1,
+        help="How many addresses of a subnet a site is given at first, if there are enough.",
+    ),
+    cfg.IntOpt(
+        "central_lease",
+        default=8,
+        min=1,
+        help="How many addresses central takes for itself at a time.",
+    ),
+    cfg.IntOpt(
+        "key_lease",
+        default=1024,
+        min=16,
+        help="How many of a network's 32767 port keys a site is given at first.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentralConfig:
+    """The options."""
+
+    underlay_mtu: int = 1500
+    first_lease: int = 64
+    central_lease: int = 8
+    key_lease: int = 1024
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make the options known; again is harmless."""
+    conf.register_opts(OPTIONS, GROUP)
+
+
+def read_central(conf: cfg.ConfigOpts) -> CentralConfig:
+    """Read the options."""
+    register(conf)
+    group = conf[GROUP]
+    return CentralConfig(
+        underlay_mtu=group.underlay_mtu,
+        first_lease=group.first_lease,
+        central_lease=group.central_lease,
+        key_lease=group.key_lease,
+    )

@@ -1,0 +1,119 @@
+"""Jobs: intents as an operator sees them; list, show, retry, cancel."""
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.intent import JobState
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.admin import listing
+from isthmus.neutron.central.session import now, reading, writing
+from isthmus.store import jobs
+from isthmus.store.page import select_page
+from isthmus.store.tables import JOURNAL
+from neutron import policy
+
+
+class JobCalls:
+    """What is under way, and what could not be done."""
+
+    def get_site_jobs(
+        self,
+        context: Any,
+        filters: Any = None,
+        fields: Any = None,
+        sorts: Any = None,
+        limit: Any = None,
+        marker: Any = None,
+        page_reverse: bool = False,
+    ) -> list[listing.Row]:
+        """List jobs; the filter `age` gives those at least so many seconds old."""
+        moment = now()
+        wanted = dict(filters or {})
+        with translated():
+            where = _older_than(wanted.pop("age", None), moment)
+            # An age sorts as its beginning does, the other way round.
+            order = [
+                ("created_at", not ascending) if key == "age" else (key, ascending)
+                for key, ascending in sorts or ()
+            ]
+            with reading(context) as connection:
+                rows = select_page(
+                    connection,
+                    _columns(moment),
+                    where=where,
+                    filters=wanted,
+                    page=listing.to_page(order, limit, marker, page_reverse),
+                )
+        for row in rows:
+            row["age"] = max(0, int((moment - row["created_at"]).total_seconds()))
+            row["last_error"] = row["last_error"] or ""
+        return listing.to_rows(rows, fields)
+
+    def get_site_job(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show a job."""
+        with translated():
+            return listing.get_one(self.get_site_jobs, context, "job", id, fields)
+
+    def retry(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Make a job due at once, a parked one too."""
+        with translated():
+            row = self._get_for_change(context, id)
+            with writing(context) as connection:
+                jobs.retry_now(connection, jobs.JobFilter(ids=[id]), now=now())
+            row["state"] = JobState.WAITING.value
+        return {"site_job": row}
+
+    def cancel(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Drop a job: the site keeps what it has."""
+        with translated():
+            row = self._get_for_change(context, id)
+            with writing(context) as connection:
+                jobs.cancel(connection, jobs.JobFilter(ids=[id]), now=now())
+        return {"site_job": row}
+
+    def _get_for_change(self, context: Any, job_id: str) -> listing.Row:
+        """Get a job that the caller may change: Neutron checks no policy for actions.
+
+        Raises:
+            NotFound: there is none that the caller may see.
+            PolicyNotAuthorized: he may see it and not change it.
+        """
+        row = listing.get_one(self.get_site_jobs, context, "job", job_id, None)
+        if not policy.check(context, "get_site_job", row, pluralized="site_jobs"):
+            raise errors.NotFound(f"there is no job {job_id}")
+        policy.enforce(context, "update_site_job", row, pluralized="site_jobs")
+        return row
+
+
+def _columns(moment: datetime.datetime) -> dict[str, sa.ColumnElement[Any]]:
+    running = sa.and_(JOURNAL.c.owner.is_not(None), JOURNAL.c.expires_at > moment)
+    return {
+        "id": JOURNAL.c.id,
+        "site": JOURNAL.c.lane,
+        "type": JOURNAL.c.type,
+        "resource_id": JOURNAL.c.resource_id,
+        "state": sa.case(
+            (JOURNAL.c.parked.is_(sa.true()), JobState.PARKED.value),
+            (running, JobState.RUNNING.value),
+            else_=JobState.WAITING.value,
+        ),
+        "generation": JOURNAL.c.generation,
+        "attempts": JOURNAL.c.attempts,
+        "created_at": JOURNAL.c.created_at,
+        "changed_at": JOURNAL.c.changed_at,
+        "not_before": JOURNAL.c.not_before,
+        "last_error": JOURNAL.c.last_error,
+    }
+
+
+def _older_than(values: Any, moment: datetime.datetime) -> list[sa.ColumnElement[bool]]:
+    if not values:
+        return []
+    try:
+        seconds = max(float(one) for one in values)
+    except ValueError as error:
+        raise errors.Invalid(f"age must be a number of seconds, not {values[0]!r}") from error
+    return [JOURNAL.c.created_at <= moment - datetime.timedelta(seconds=seconds)]

@@ -1,0 +1,147 @@
+"""Presences: where networks are; placed ahead of use, or withdrawn."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import context as n_context
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import SiteName
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.admin import listing
+from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.central.session import now, reading, writing
+from isthmus.store import journal, routing
+from isthmus.store import site as site_store
+from isthmus.store.page import select_page
+from isthmus.store.tables import DATAPATHS, ROUTINGS
+
+_NETWORK = ResourceType.NETWORK
+_IS_NETWORK = ROUTINGS.c.type == _NETWORK.value
+
+
+class PresenceCalls:
+    """Where networks are present."""
+
+    def get_site_presences(
+        self,
+        context: Any,
+        filters: Any = None,
+        fields: Any = None,
+        sorts: Any = None,
+        limit: Any = None,
+        marker: Any = None,
+        page_reverse: bool = False,
+    ) -> list[listing.Row]:
+        """List presences."""
+        key = (
+            sa.select(DATAPATHS.c.datapath_key)
+            .where(DATAPATHS.c.network_id == ROUTINGS.c.resource_id)
+            .scalar_subquery()
+        )
+        columns = {
+            "id": ROUTINGS.c.id,
+            "network_id": ROUTINGS.c.resource_id,
+            "site": ROUTINGS.c.site,
+            "withdrawn": ROUTINGS.c.withdrawn,
+            "datapath_key": key,
+            "created_at": ROUTINGS.c.created_at,
+        }
+        with translated(), reading(context) as connection:
+            rows = select_page(
+                connection,
+                columns,
+                where=[_IS_NETWORK],
+                filters=filters,
+                page=listing.to_page(sorts, limit, marker, page_reverse),
+            )
+        return listing.to_rows(rows, fields)
+
+    def get_site_presence(
+        self,
+        context: Any,
+        id: str,
+        fields: Any = None,
+    ) -> listing.Row:
+        """Show a presence."""
+        with translated():
+            return listing.get_one(self.get_site_presences, context, "presence", id, fields)
+
+    def create_site_presence(self, context: Any, site_presence: dict[str, Any]) -> listing.Row:
+        """Place a network at a site ahead of use."""
+        body = site_presence["site_presence"]
+        network_id, name = body["network_id"], SiteName(body["site"])
+        with translated():
+            with reading(context) as connection:
+                site = site_store.get_by_name(connection, name)
+            network = state.network_states([network_id], name).get(network_id)
+            if network is None:
+                raise errors.NotFound(f"there is no network {network_id}")
+            placement.check(site, network)
+            groups = placement.default_groups([network["project_id"]])
+            plan = placement.Placement(
+                network_id=network_id,
+                group_ids=frozenset(groups),
+                project_id=network["project_id"],
+            )
+            admin = n_context.get_admin_context()
+            placement.place(admin, site, [plan])
+            with writing(admin) as connection:
+                journal.record(connection, _all_of(connection, network_id, name), now=now())
+            wanted = {"network_id": [network_id], "site": [name]}
+            return self.get_site_presences(context, filters=wanted)[0]
+
+    def delete_site_presence(self, context: Any, id: str) -> None:
+        """Withdraw a network from a site where no port of it is at home."""
+        with translated():
+            row = listing.get_one(self.get_site_presences, context, "presence", id, None)
+            network_id, site = row["network_id"], SiteName(row["site"])
+            with writing(context) as connection:
+                in_use = _count_ports(connection, network_id, site)
+                if in_use:
+                    raise errors.InUse(
+                        f"network {network_id} has {in_use} ports at site {site}: delete them first"
+                    )
+                subnets = _subnet_ids(connection, network_id)
+                routing.withdraw(connection, ResourceType.SUBNET, subnets, site)
+                routing.withdraw(connection, _NETWORK, [network_id], site)
+                keys = [IntentKey(site, ResourceType.SUBNET, one) for one in subnets]
+                keys.append(IntentKey(site, _NETWORK, network_id))
+                journal.record(connection, keys, now=now())
+
+
+def _all_of(connection: sa.Connection, network_id: str, site: SiteName) -> list[IntentKey]:
+    """List what a site has to be told of a network that it did not ask for."""
+    keys = [IntentKey(site, _NETWORK, network_id)]
+    keys += [
+        IntentKey(site, ResourceType.SUBNET, one) for one in _subnet_ids(connection, network_id)
+    ]
+    for kind in (ResourceType.ADDRESS_GROUP, ResourceType.SECURITY_GROUP):
+        routed = sa.select(ROUTINGS.c.resource_id).where(
+            ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site
+        )
+        keys += [IntentKey(site, kind, one) for one in connection.execute(routed).scalars()]
+    return keys
+
+
+def _subnet_ids(connection: sa.Connection, network_id: str) -> list[str]:
+    subnet = models_v2.Subnet
+    query = sa.select(subnet.id).where(subnet.network_id == network_id)
+    return sorted(connection.execute(query).scalars())
+
+
+def _count_ports(connection: sa.Connection, network_id: str, site: SiteName) -> int:
+    port = models_v2.Port
+    query = (
+        sa.select(sa.func.count())
+        .select_from(ROUTINGS)
+        .join(port, port.id == ROUTINGS.c.resource_id)
+        .where(
+            ROUTINGS.c.type == ResourceType.PORT.value,
+            ROUTINGS.c.site == site,
+            port.network_id == network_id,
+        )
+    )
+    return int(connection.execute(query).scalar_one())

@@ -1,0 +1,123 @@
+"""Sites: create, list, show, update, delete."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.admin import listing
+from isthmus.neutron.central.session import now, reading, writing
+from isthmus.store import jobs, journal, purge, routing
+from isthmus.store import site as site_store
+
+#: What `update_site` may change.
+_CHANGEABLE = ("region", "availability_zones", "state", "service_user", "description")
+
+
+class SiteCalls:
+    """The sites of the cloud."""
+
+    def get_sites(
+        self,
+        context: Any,
+        filters: Any = None,
+        fields: Any = None,
+        sorts: Any = None,
+        limit: Any = None,
+        marker: Any = None,
+        page_reverse: bool = False,
+    ) -> list[listing.Row]:
+        """List sites, with what waits for each."""
+        with translated(), reading(context) as connection:
+            page = listing.to_page(sorts, limit, marker, page_reverse)
+            rows = site_store.list_rows(connection, filters or {}, page)
+            counts = jobs.count_lanes(connection)
+        for row in rows:
+            count = counts.get(SiteName(row["name"]))
+            row["backlog"] = count.backlog if count else 0
+            row["parked"] = count.parked if count else 0
+        return listing.to_rows(rows, fields)
+
+    def get_site(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show a site; its name will do for its id."""
+        with translated():
+            return listing.get_one(self.get_sites, context, "site", _row_id(context, id), fields)
+
+    def create_site(self, context: Any, site: dict[str, Any]) -> listing.Row:
+        """Add a site."""
+        body = site["site"]
+        with translated():
+            new = _to_site(body, SiteName(body["name"]))
+            with writing(context) as connection:
+                site_id = site_store.insert(connection, new, now=now())
+            return listing.get_one(self.get_sites, context, "site", site_id, None)
+
+    def update_site(self, context: Any, id: str, site: dict[str, Any]) -> listing.Row:
+        """Change a site."""
+        with translated():
+            site_id = _row_id(context, id)
+            row = listing.get_one(self.get_sites, context, "site", site_id, None)
+            merged = {name: row[name] for name in _CHANGEABLE} | {
+                name: value for name, value in site["site"].items() if name in _CHANGEABLE
+            }
+            with writing(context) as connection:
+                site_store.update(
+                    connection, site_id, _to_site(merged, SiteName(row["name"])), now=now()
+                )
+            return listing.get_one(self.get_sites, context, "site", site_id, None)
+
+    def delete_site(self, context: Any, id: str) -> None:
+        """Remove a site that holds nothing, or one that is disabled with all that it held."""
+        with translated():
+            site_id = _row_id(context, id)
+            row = listing.get_one(self.get_sites, context, "site", site_id, None)
+            name = SiteName(row["name"])
+            with writing(context) as connection:
+                held = routing.count_at(connection, name)
+                if held and row["state"] != SiteState.DISABLED:
+                    raise errors.InUse(
+                        f"site {name} holds {held} objects: drain it, or disable it to have "
+                        "central forget them"
+                    )
+                _forget_ports(connection, name)
+                purge.forget_site(connection, name)
+                site_store.delete(connection, site_id)
+
+
+def _row_id(context: Any, id_or_name: str) -> str:
+    with reading(context) as connection:
+        return site_store.find_row_id(connection, id_or_name) or id_or_name
+
+
+def _to_site(body: dict[str, Any], name: SiteName) -> Site:
+    zones = body["availability_zones"]
+    if name == CENTRAL:
+        raise errors.Invalid(f"no site can be called {CENTRAL!r}: that is central itself")
+    if (
+        not isinstance(zones, list)
+        or not zones
+        or not all(isinstance(one, str) and one and len(one) <= 255 for one in zones)
+    ):
+        raise errors.Invalid("availability_zones must be a list of at least one name")
+    return Site(
+        name=name,
+        region=body["region"],
+        availability_zones=tuple(dict.fromkeys(zones)),
+        state=SiteState(body["state"]),
+        service_user=body["service_user"],
+        reachability=Reachability.UNKNOWN,
+        description=body["description"],
+    )
+
+
+def _forget_ports(connection: sa.Connection, name: SiteName) -> None:
+    """Take the shadows of a site's ports away from the others."""
+    for port_id, others in purge.list_shadowed(connection, name).items():
+        journal.record(
+            connection,
+            [IntentKey(other, ResourceType.SHADOW, port_id) for other in sorted(others)],
+            now=now(),
+        )

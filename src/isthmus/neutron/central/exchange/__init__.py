@@ -1,0 +1,1 @@
+"""What central and the sites say to each other."""

@@ -1,0 +1,161 @@
+"""Bundles: all that a site needs in order to use an object that only central knows.
+
+First it is settled whether the person who asks at the site may see the object at all; nothing is
+leased and nothing placed for one who may not.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
+from neutron_lib.plugins import directory
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import Item
+from isthmus.model.site import Site
+from isthmus.neutron.central import closure
+from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.central.session import now, reading, writing
+from isthmus.store import journal, location, routing
+from isthmus.store import lease as lease_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a site asks for, and for whom."""
+
+    kind: ResourceType
+    ids: tuple[str, ...]
+    project_id: str | None
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The answer."""
+
+    items: list[Item]
+    refused: list[tuple[str, errors.IsthmusError]]  #: seen, but not to be had at this site
+
+
+def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
+    """Place what was asked for at a site and give it."""
+    seen = _find_visible(asked)
+    refused: list[tuple[str, errors.IsthmusError]] = []
+    groups: set[str] = set()
+    networks: set[str] = set()
+    ports: list[dict[str, Any]] = []
+    if asked.kind is ResourceType.SECURITY_GROUP:
+        groups = {one["id"] for one in seen}
+    for one in seen if asked.kind is not ResourceType.SECURITY_GROUP else ():
+        network_id = one["id"] if asked.kind is ResourceType.NETWORK else one["network_id"]
+        try:
+            groups |= _place_one(context, site, asked, one, network_id)
+        except errors.Refused as error:
+            refused.append((one["id"], error))
+            continue
+        networks.add(network_id)
+        if asked.kind is ResourceType.PORT:
+            ports.append(one)
+    if asked.kind is ResourceType.SECURITY_GROUP and groups:
+        placement.place_groups(context, site, groups)
+    items = _collect(site, groups, networks, [port["id"] for port in ports])
+    return Bundle(items, refused)
+
+
+def _find_visible(asked: Asked) -> list[dict[str, Any]]:
+    """Read what the asker may see; what he may not is simply not there."""
+    asker = n_context.Context(
+        user_id=None, project_id=asked.project_id, is_admin=asked.is_admin, roles=[]
+    )
+    if not asked.is_admin and not asked.project_id:
+        return []
+    getter = getattr(directory.get_plugin(), f"get_{asked.kind.value}")
+    found = []
+    for resource_id in dict.fromkeys(asked.ids):
+        try:
+            found.append(getter(asker, resource_id))
+        except n_exc.NotFound:
+            continue
+    return found
+
+
+def _place_one(
+    context: Any, site: Site, asked: Asked, one: dict[str, Any], network_id: str
+) -> set[str]:
+    """Place one object's network, and the port if it is one; give the groups that go along."""
+    network = state.network_states([network_id], site.name).get(network_id)
+    if network is None:
+        raise errors.NotFound(f"network {network_id} went in the meantime")
+    placement.check(site, network)
+    projects = [network["project_id"], asked.project_id, one.get("project_id")]
+    groups = placement.default_groups(projects)
+    if asked.kind is ResourceType.PORT:
+        groups |= set(one.get("security_groups") or [])
+    plan = placement.Placement(
+        network_id=network_id, group_ids=frozenset(groups), project_id=network["project_id"]
+    )
+    if asked.kind is ResourceType.PORT:
+        _check_home(site, one)
+    placement.place(context, site, [plan])
+    if asked.kind is ResourceType.PORT:
+        _bring_home(context, site, one["id"])
+    return groups
+
+
+def _check_home(site: Site, port: dict[str, Any]) -> None:
+    """Refuse a port that lives elsewhere.
+
+    Raises:
+        Conflict: it is bound at another site.
+    """
+    with reading(n_context.get_admin_context()) as connection:
+        home = routing.find_home(connection, port["id"])
+        placed = location.list_locations(connection, [port["id"]])
+    if home not in (None, site.name) and (placed or port.get("binding:host_id")):
+        raise errors.Conflict(f"port {port['id']} lives at site {home}", site=home)
+
+
+def _bring_home(context: Any, site: Site, port_id: str) -> None:
+    """Make a port at home at a site; a site where it lay unused gives it up."""
+    with writing(context) as connection:
+        home = routing.find_home(connection, port_id)
+        if home is not None and home != site.name:
+            routing.delete(connection, ResourceType.PORT, port_id, home)
+            journal.record(connection, [IntentKey(home, ResourceType.PORT, port_id)], now=now())
+        routing.record(connection, ResourceType.PORT, [port_id], site.name, now=now())
+
+
+def _collect(
+    site: Site, groups: Iterable[str], networks: Collection[str], ports: Collection[str]
+) -> list[Item]:
+    """Read everything, in the order in which it is made."""
+    admin = n_context.get_admin_context()
+    subnet_ids = [
+        subnet["id"]
+        for subnet in (
+            directory.get_plugin().get_subnets(
+                admin, filters={"network_id": sorted(networks)}, fields=["id"]
+            )
+            if networks
+            else ()
+        )
+    ]
+    with reading(admin) as connection:
+        group_ids, address_group_ids = closure.close(connection, groups)
+        leases = lease_store.list_leases(
+            connection, pool_ids=[*networks, *subnet_ids], site=site.name
+        )
+    kinds = ResourceType
+    lease_items = [Item(kinds.LEASE, one.id, lease_store.to_state(one)) for one in leases]
+    return [
+        *state.to_items(kinds.ADDRESS_GROUP, state.address_group_states(address_group_ids)),
+        *state.to_items(kinds.SECURITY_GROUP, state.group_states(group_ids)),
+        *state.to_items(kinds.NETWORK, state.network_states(networks, site.name)),
+        *lease_items,
+        *state.to_items(kinds.SUBNET, state.subnet_states(subnet_ids, site.name)),
+        *state.to_items(kinds.PORT, state.port_states(ports)),
+    ]

@@ -1,0 +1,154 @@
+"""Placing networks at sites: what a first use takes, in one transaction.
+
+The network's presence, its datapath key, its leases, the routings of its subnets and groups, and an
+intent for every port of it that lives elsewhere, so that the site gets their shadows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib.plugins import directory
+from oslo_config import cfg
+
+from isthmus import errors
+from isthmus.config.central import read_central
+from isthmus.journal import crash
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.lease import PoolKind
+from isthmus.model.site import Site, SiteName, SiteState
+from isthmus.neutron.central import pool, zone
+from isthmus.neutron.central.outbox import route_groups
+from isthmus.neutron.central.session import now, reading, writing
+from isthmus.store import datapath, journal, location, routing
+
+#: What can be stretched: networks whose packets OVN puts into a tunnel of its own.
+_STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What one network takes at a site."""
+
+    network_id: str
+    group_ids: frozenset[str]  #: security groups that go along
+    project_id: str | None
+
+
+def check(site: Site, network: dict[str, Any]) -> None:
+    """Tell whether a network may be at a site.
+
+    Raises:
+        Unsupported: it is of a type that cannot be stretched.
+        Conflict: its hints exclude the site, or the site takes no new networks.
+    """
+    network_id = network["id"]
+    kind = network.get("provider:network_type")
+    if kind not in _STRETCHED_TYPES or network.get("router:external"):
+        raise errors.Unsupported(
+            f"network {network_id} is {'external' if network.get('router:external') else kind}: "
+            "only geneve and vxlan networks reach over sites"
+        )
+    with reading(n_context.get_admin_context()) as connection:
+        if routing.is_routed(connection, ResourceType.NETWORK, network_id, site.name):
+            return
+    hints = network.get("availability_zone_hints") or []
+    if not zone.serves(site, hints):
+        raise errors.Conflict(
+            f"network {network_id} is for zones {', '.join(hints)}; site {site.name} serves "
+            f"{', '.join(site.availability_zones)}"
+        )
+    if site.state is not SiteState.ENABLED:
+        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+
+
+def place(context: Any, site: Site, placements: Iterable[Placement]) -> None:
+    """Place networks at a site; again is harmless and changes nothing.
+
+    Raises:
+        Exhausted: no datapath key, port key or address is left.
+        NotFound: a network went in the meantime.
+    """
+    with writing(context) as connection:
+        for placement in placements:
+            _place(connection, site.name, placement)
+        crash.point("central.bundle.before_commit")
+    crash.point("central.bundle.committed")
+
+
+def place_groups(context: Any, site: Site, group_ids: Iterable[str]) -> None:
+    """Route security groups, with all that their rules name, to a site."""
+    with writing(context) as connection:
+        route_groups(connection, group_ids, site.name)
+
+
+def _place(connection: sa.Connection, site: SiteName, placement: Placement) -> None:
+    network_id = placement.network_id
+    config = read_central(cfg.CONF)
+    keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
+    state = routing.list_sites(connection, ResourceType.NETWORK, [network_id])
+    presence = state.get(network_id, {}).get(site)  # None: never; True: withdrawn
+    datapath.ensure_key(connection, network_id)
+    route_groups(connection, placement.group_ids, site)
+    if presence is not False:
+        routing.record(
+            connection,
+            ResourceType.NETWORK,
+            [network_id],
+            site,
+            project_id=placement.project_id,
+            now=now(),
+        )
+        journal.record_selected(
+            connection,
+            ResourceType.SHADOW,
+            location.shadow_keys(network_id=network_id, site=site),
+            now=now(),
+        )
+    if presence is True:  # its removal may be under way
+        journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)], now=now())
+    pool.ensure(keys, site, config)
+    for subnet in _subnets(connection, network_id):
+        routing.record(connection, ResourceType.SUBNET, [subnet["id"]], site, now=now())
+        if presence is True:
+            intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
+            journal.record(connection, [intent], now=now())
+        ensure_addresses(connection, subnet, site)
+
+
+def ensure_addresses(connection: sa.Connection, subnet: Any, site: SiteName) -> None:
+    """Lease addresses of a subnet to a site, if they are given out one by one.
+
+    An exhausted subnet leases nothing, which is no reason to keep the network away: other subnets
+    may have addresses, and the site is told when it asks.
+    """
+    if not pool.needs_leases(subnet):
+        return
+    locked = pool.lock(connection, PoolKind.SUBNET, subnet["id"])
+    try:
+        pool.ensure(locked, site, read_central(cfg.CONF))
+    except errors.Exhausted:
+        return
+
+
+def default_groups(project_ids: Iterable[str | None]) -> set[str]:
+    """Make sure that projects have their default security groups and give the ids."""
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    return {
+        group_id
+        for project_id in {one for one in project_ids if one}
+        if (group_id := core._ensure_default_security_group(admin, project_id))
+    }
+
+
+def _subnets(connection: sa.Connection, network_id: str) -> list[Any]:
+    subnet = models_v2.Subnet
+    query = sa.select(subnet.id, subnet.ip_version, subnet.ipv6_address_mode).where(
+        subnet.network_id == network_id
+    )
+    return [dict(row._mapping) for row in connection.execute(query.order_by(subnet.id))]

@@ -1,0 +1,95 @@
+"""The calls of sites and of Xjob, as methods that Neutron's API finds by their names."""
+
+from typing import Any
+
+from neutron_lib import exceptions as n_exc
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item
+from isthmus.model.site import SiteName
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.exchange import bundle, grant, report, snapshot
+from isthmus.neutron.central.exchange.speaker import get_speaker
+from isthmus.neutron.central.session import reading
+from isthmus.store import site as site_store
+
+
+class _NotKept:
+    """What Neutron asks of a resource that can be listed and shown: here there is never any."""
+
+    def _list_none(
+        self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
+    ) -> list[Any]:
+        return []
+
+    def _show_none(self, context: Any, id: str, fields: Any = None) -> Any:
+        raise n_exc.NotFound
+
+    get_site_bundles = get_site_grants = get_site_reports = get_site_snapshots = _list_none
+    get_site_bundle = get_site_grant = get_site_report = get_site_snapshot = _show_none
+
+
+class ExchangeCalls(_NotKept):
+    """Bundles, grants, reports, snapshots: made and answered, kept nowhere."""
+
+    def create_site_bundle(self, context: Any, site_bundle: dict[str, Any]) -> dict[str, Any]:
+        """Place what a site asks for there and give it."""
+        body = site_bundle["site_bundle"]
+        with translated():
+            site = get_speaker(context)
+            asked = bundle.Asked(
+                kind=ResourceType(body["type"]),
+                ids=tuple(body["ids"]),
+                project_id=body["asking_project"],
+                is_admin=bool(body["asking_admin"]),
+            )
+            made = bundle.make_bundle(context.elevated(), site, asked)
+        return {
+            "type": asked.kind.value,
+            "items": [item.to_wire() for item in made.items],
+            "refused": [
+                {"id": one, "code": error.code, "message": error.message}
+                for one, error in made.refused
+            ],
+        }
+
+    def create_site_grant(self, context: Any, site_grant: dict[str, Any]) -> dict[str, Any]:
+        """Lease more numbers of a pool to a site, or take some back."""
+        with translated():
+            site = get_speaker(context)
+            wish = grant.parse_wish(site_grant["site_grant"])
+            leases = grant.make_grant(context.elevated(), site, wish)
+        return {
+            "kind": wish.kind.value,
+            "pool_id": wish.pool_id,
+            "leases": grant.to_wire(leases),
+        }
+
+    def create_site_report(self, context: Any, site_report: dict[str, Any]) -> dict[str, Any]:
+        """Take what a site reports."""
+        body = site_report["site_report"]
+        with translated():
+            site = get_speaker(context)
+            items = _parse_items(body["items"])
+            results = report.take_report(site, int(body["sequence"]), items)
+        return {"results": [result.to_wire() for result in results]}
+
+    def create_site_snapshot(self, context: Any, site_snapshot: dict[str, Any]) -> dict[str, Any]:
+        """Read what is wanted at a site."""
+        body = site_snapshot["site_snapshot"]
+        with translated():
+            keys = snapshot.parse_keys(body["keys"])
+            with reading(context) as connection:
+                site_store.get_by_name(connection, body["site"])
+            items = snapshot.make_snapshot(SiteName(body["site"]), keys)
+        return {"site": body["site"], "items": [item.to_wire() for item in items]}
+
+
+def _parse_items(body: Any) -> list[Item]:
+    if not isinstance(body, list) or len(body) > report.MOST_ITEMS:
+        raise errors.Invalid(f"items must be a list of at most {report.MOST_ITEMS}")
+    try:
+        return [Item.from_wire(one) for one in body]
+    except errors.ProtocolError as error:
+        raise errors.Invalid(error.message) from error

@@ -1,0 +1,128 @@
+"""Snapshots: what is wanted of objects at a site now. Read by Xjob at the moment of acting."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from neutron_lib import context as n_context
+from oslo_config import cfg
+
+from isthmus import errors
+from isthmus.config.central import read_central
+from isthmus.journal import crash
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item
+from isthmus.model.lease import PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.central import pool
+from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.central.session import reading, writing
+from isthmus.store import lease as lease_store
+from isthmus.store import location, routing
+
+Key = tuple[ResourceType, str]
+
+
+def parse_keys(body: Any) -> list[Key]:
+    """Read the keys of a snapshot.
+
+    Raises:
+        Invalid: they are not well formed.
+    """
+    try:
+        return [(ResourceType(one["type"]), str(one["id"])) for one in body]
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.Invalid("keys must be a list of {type, id}") from error
+
+
+def make_snapshot(site: SiteName, keys: Sequence[Key]) -> list[Item]:
+    """Read what a site should have of each object: its state, or that it should have none.
+
+    Raises:
+        NotFound: there is no such site.
+    """
+    by_kind: dict[ResourceType, list[str]] = {}
+    for kind, resource_id in keys:
+        by_kind.setdefault(kind, []).append(resource_id)
+    states = {kind: _READERS[kind](site, ids) for kind, ids in by_kind.items()}
+    crash.point("central.snapshot.read")
+    return [Item(kind, resource_id, states[kind].get(resource_id)) for kind, resource_id in keys]
+
+
+def _routed(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
+    with reading(n_context.get_admin_context()) as connection:
+        return routing.list_ids(connection, kind, site, list(ids))
+
+
+def _networks(site: SiteName, ids: Sequence[str]) -> state.States:
+    wanted = _routed(ResourceType.NETWORK, site, ids)
+    existing = state.network_states(wanted, site)
+    short = [one for one in existing if not existing[one]["isthmus:leases"]]
+    if not short:
+        return existing
+    with writing(n_context.get_admin_context()) as connection:
+        for network_id in short:
+            keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
+            pool.ensure(keys, site, read_central(cfg.CONF))
+    return {**existing, **state.network_states(short, site)}
+
+
+def _subnets(site: SiteName, ids: Sequence[str]) -> state.States:
+    wanted = _routed(ResourceType.SUBNET, site, ids)
+    existing = state.subnet_states(wanted, site)
+    networks = {one["network_id"] for one in existing.values()}
+    present = _routed(ResourceType.NETWORK, site, networks)
+    existing = {one: row for one, row in existing.items() if row["network_id"] in present}
+    short = [
+        row for row in existing.values() if pool.needs_leases(row) and not row["isthmus:leases"]
+    ]
+    if not short:
+        return existing
+    with writing(n_context.get_admin_context()) as connection:
+        for row in short:
+            placement.ensure_addresses(connection, row, site)
+    return {**existing, **state.subnet_states([row["id"] for row in short], site)}
+
+
+def _ports(site: SiteName, ids: Sequence[str]) -> state.States:
+    return state.port_states(_routed(ResourceType.PORT, site, ids))
+
+
+def _groups(site: SiteName, ids: Sequence[str]) -> state.States:
+    return state.group_states(_routed(ResourceType.SECURITY_GROUP, site, ids))
+
+
+def _address_groups(site: SiteName, ids: Sequence[str]) -> state.States:
+    return state.address_group_states(_routed(ResourceType.ADDRESS_GROUP, site, ids))
+
+
+def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
+    with reading(n_context.get_admin_context()) as connection:
+        places = location.list_locations(connection, ids)
+    elsewhere = {one: place for one, place in places.items() if place.site != site}
+    present = _routed(
+        ResourceType.NETWORK, site, {place.network_id for place in elsewhere.values()}
+    )
+    ports = state.port_states(
+        [one for one, place in elsewhere.items() if place.network_id in present]
+    )
+    return {
+        port_id: state.build_shadow(port, elsewhere[port_id]).to_wire()
+        for port_id, port in ports.items()
+    }
+
+
+def _leases(site: SiteName, ids: Sequence[str]) -> state.States:
+    with reading(n_context.get_admin_context()) as connection:
+        leases = lease_store.list_leases(connection, ids=ids, site=site)
+    return {lease.id: dict(lease_store.to_state(lease)) for lease in leases}
+
+
+_READERS: Mapping[ResourceType, Callable[[SiteName, Sequence[str]], state.States]] = {
+    ResourceType.ADDRESS_GROUP: _address_groups,
+    ResourceType.SECURITY_GROUP: _groups,
+    ResourceType.NETWORK: _networks,
+    ResourceType.LEASE: _leases,
+    ResourceType.SUBNET: _subnets,
+    ResourceType.PORT: _ports,
+    ResourceType.SHADOW: _shadows,
+}

@@ -1,0 +1,48 @@
+"""Central's mechanism driver: every port is bound, at the place where its home site says it is.
+
+There is no data plane behind it. A host is written `site/host`.
+"""
+
+from typing import Any
+
+from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins.ml2 import api
+
+from isthmus.neutron.central import drivers
+
+#: Key in the binding profile by which a report hands over the VIF type of the home site.
+PROFILE_VIF_TYPE = "isthmus_vif_type"
+
+
+class CentralMechanismDriver(api.MechanismDriver):
+    """Binds whatever is asked, since all of it was bound at a site already."""
+
+    def initialize(self) -> None:
+        """Offer what the trunk and QoS service plugins need in order to load."""
+        self._trunk = drivers.CentralTrunkDriver.create()
+        self._qos = drivers.CentralQosDriver.create()
+
+    @property
+    def connectivity(self) -> str:
+        """Say that ports share one broadcast domain."""
+        return str(portbindings.CONNECTIVITY_L2)
+
+    def bind_port(self, context: Any) -> None:
+        """Bind to the first segment, with the VIF type that the home site reported."""
+        profile = context.current.get(portbindings.PROFILE) or {}
+        vif_type = profile.get(PROFILE_VIF_TYPE) or portbindings.VIF_TYPE_OTHER
+        for segment in context.segments_to_bind:
+            context.set_binding(
+                segment[api.ID],
+                vif_type,
+                {portbindings.CAP_PORT_FILTER: True},
+                status=constants.PORT_STATUS_ACTIVE,
+            )
+            return
+
+    def filter_hosts_with_segment_access(
+        self, context: Any, segments: Any, candidate_hosts: Any, agent_getter: Any
+    ) -> Any:
+        """Say that every host reaches every segment."""
+        return candidate_hosts

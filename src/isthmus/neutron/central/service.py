@@ -1,0 +1,45 @@
+"""Central's service plugin: it carries the API extension."""
+
+from typing import Any
+
+from neutron.api import extensions as neutron_extensions
+from neutron_lib.services import base
+
+from isthmus.neutron.api import definition, extensions
+from isthmus.neutron.central.admin.inventory import InventoryCalls
+from isthmus.neutron.central.admin.job import JobCalls
+from isthmus.neutron.central.admin.lease import LeaseCalls
+from isthmus.neutron.central.admin.presence import PresenceCalls
+from isthmus.neutron.central.admin.routing import RoutingCalls
+from isthmus.neutron.central.admin.site import SiteCalls
+from isthmus.neutron.central.exchange.service import ExchangeCalls
+
+neutron_extensions.append_api_extensions_path(extensions.__path__)
+
+
+class CentralService(
+    SiteCalls,
+    RoutingCalls,
+    JobCalls,
+    PresenceCalls,
+    LeaseCalls,
+    InventoryCalls,
+    ExchangeCalls,
+    base.ServicePluginBase,
+):
+    """What Isthmus adds to central's API."""
+
+    supported_extension_aliases = (definition.CENTRAL_ALIAS,)
+
+    # Neutron looks these up under the mangled name of the very class.
+    __native_bulk_support = False
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    def get_plugin_type(self) -> Any:
+        """Give the type by which Neutron finds this plugin."""
+        return definition.PLUGIN_TYPE
+
+    def get_plugin_description(self) -> str:
+        """Say what it is."""
+        return "Isthmus: many sites behind one Neutron API"
