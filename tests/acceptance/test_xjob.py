@@ -222,6 +222,7 @@ def test_sighup_reads_the_configuration_again(
 
 @pytest.mark.parametrize("point", [name for name, _ in crash.POINTS if name.startswith("drain.")])
 def test_a_worker_that_is_killed_loses_nothing(central: Central, point: str) -> None:
+    central.configure(claim_s=3600)  # the heir sees that its owner is dead
     dead = central.start(**{crash.VARIABLE: point})
     central.want(NETWORK, PORT)
     assert dead.wait(20) == crash.EXIT_CODE

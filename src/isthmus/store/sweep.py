@@ -1,6 +1,7 @@
 """Sweeps: what the journal does not learn from changes."""
 
 import datetime
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -19,6 +20,27 @@ def drop_orphans(connection: sa.Connection) -> int:
     known = sa.select(SITES.c.name)
     connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
     return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.not_in(known))).rowcount
+
+
+def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> int:
+    """Give back at once what workers held that are known to be dead.
+
+    Args:
+        connection: where.
+        is_dead: tells it of an owner.
+
+    Returns:
+        How many claims.
+    """
+    owners = connection.scalars(
+        sa.select(JOURNAL.c.owner).distinct().where(JOURNAL.c.owner.is_not(None))
+    ).all()
+    dead = [owner for owner in owners if is_dead(owner)]
+    if not dead:
+        return 0
+    return connection.execute(
+        sa.update(JOURNAL).where(JOURNAL.c.owner.in_(dead)).values(owner=None, expires_at=None)
+    ).rowcount
 
 
 def renew(connection: sa.Connection, site: SiteName, *, now: datetime.datetime) -> None:

@@ -1,7 +1,7 @@
 """Joins the drain with central's database, central's Neutron and the sites' Neutrons."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
@@ -120,6 +120,11 @@ class Xjob:
         """Drop intents of deleted sites and tell how many."""
         with writing(self._engine) as connection:
             return sweep.drop_orphans(connection)
+
+    def release_dead(self, is_dead: Callable[[str], bool]) -> int:
+        """Give back what dead workers held and tell how many intents."""
+        with writing(self._engine) as connection:
+            return sweep.release_dead(connection, is_dead)
 
     def renew(self, name: SiteName) -> None:
         """Note everything that a site should have as if it had just changed."""

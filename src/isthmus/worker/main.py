@@ -5,15 +5,14 @@ SIGTERM and SIGINT let every lane finish the batch in hand; SIGHUP reads the con
 
 import argparse
 import logging
-import os
 import signal
 import sys
 import threading
-import uuid
 from pathlib import Path
 
 from isthmus import errors
 from isthmus.config.xjob import open_xjob, read_xjob
+from isthmus.journal import owner
 from isthmus.wiring.xjob import Xjob
 from isthmus.worker.supervisor import Supervisor
 
@@ -49,8 +48,7 @@ def open_work(config_files: list[Path]) -> Xjob:
         Invalid: it makes no sense.
     """
     conf = open_xjob(config_files)
-    owner = f"{os.uname().nodename[:24]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    return Xjob(conf, read_xjob(conf), owner=owner)
+    return Xjob(conf, read_xjob(conf), owner=owner.new())
 
 
 def serve(config_files: list[Path], signals: Signals) -> None:

@@ -4,10 +4,12 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from isthmus import errors
 from isthmus.config.xjob import XjobConfig
+from isthmus.journal import owner
 from isthmus.journal.engine import Drain
 from isthmus.journal.ports import Clock
 from isthmus.model.site import Reachability, Site, SiteName
@@ -43,6 +45,9 @@ class Work(Protocol):
 
     def drop_orphans(self) -> int:
         """Drop intents of deleted sites and tell how many."""
+
+    def release_dead(self, is_dead: Callable[[str], bool]) -> int:
+        """Give back what dead workers held and tell how many intents."""
 
     def renew(self, name: SiteName) -> None:
         """Note everything that a site should have as if it had just changed."""
@@ -84,8 +89,9 @@ class Supervisor:
         if now >= self._sweep_at:
             self._sweep_at = now + self._work.settings.sweep_interval_s
             dropped = self._work.drop_orphans()
-            if dropped:
-                LOG.info("sweep dropped=%d", dropped)
+            released = self._work.release_dead(owner.is_dead)
+            if dropped or released:
+                LOG.info("sweep dropped=%d released=%d", dropped, released)
         for name, at in self._renew_at.items():
             if now >= at:
                 self._renew_at[name] = now + self._work.settings.renew_interval_s
