@@ -79,7 +79,9 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
     item = Item(ResourceType.NETWORK, "n", {"id": "n"})
     server.answer = {"site_bundle": {"items": [item.to_wire()]}}
     client = _client(server)
-    assert client.ask_bundle("network", ["n"], project_id="p", is_admin=False) == [item]
+    bundle = client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
+    assert bundle.items == [item]
+    assert bundle.refused == {}
     assert server.seen == [
         (
             "/v2.0/site-bundles",
@@ -94,6 +96,14 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
         )
     ]
     assert client.calls == 1
+
+
+def test_what_is_not_to_be_had_here_comes_with_its_reason(server: _Server) -> None:
+    no = {"id": "n", "code": errors.Conflict.code, "message": "for zone b only"}
+    server.answer = {"site_bundle": {"items": [], "refused": [no]}}
+    bundle = _client(server).ask_bundle("network", ["n"], project_id="p", is_admin=False)
+    assert isinstance(bundle.refused["n"], errors.Conflict)
+    assert bundle.refused["n"].message == "for zone b only"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +126,13 @@ def test_a_refusal_keeps_its_sentence(
     }
     with pytest.raises(kind, match=r"10\.0\.0\.9 belongs to b"):
         _client(server).ask_grant("subnet", "s", address="10.0.0.9")
+
+
+def test_one_of_our_own_errors_comes_back_as_itself(server: _Server) -> None:
+    server.status = 409
+    server.answer = {"NeutronError": {"type": errors.Exhausted.code, "message": "all gone"}}
+    with pytest.raises(errors.Exhausted, match="all gone"):
+        _client(server).ask_grant("subnet", "s", count=1)
 
 
 def test_an_answer_of_another_form_is_a_protocol_error(server: _Server) -> None:

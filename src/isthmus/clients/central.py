@@ -39,6 +39,14 @@ _BY_STATUS: dict[int, type[errors.IsthmusError]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Bundle:
+    """What central gives for use at this site."""
+
+    items: list[Item]  #: in the order in which they are made; none of what the asker may not see
+    refused: dict[str, errors.IsthmusError]  #: by id: seen, but not to be had at this site
+
+
+@dataclass(frozen=True, slots=True)
 class Timeouts:
     """How long to wait, in seconds."""
 
@@ -136,12 +144,9 @@ class CentralClient:
         )
 
     def ask_bundle(
-        self, kind: str, ids: Sequence[str], *, project_id: str, is_admin: bool
-    ) -> list[Item]:
+        self, kind: str, ids: Sequence[str], *, project_id: str | None, is_admin: bool
+    ) -> Bundle:
         """Ask for objects and all that they take at this site, on behalf of a person.
-
-        Returns:
-            Items in the order in which they are to be made; none of what that person may not see.
 
         Raises:
             Unreachable, TimedOut: central did not answer.
@@ -154,7 +159,14 @@ class CentralClient:
             "asking_admin": is_admin,
         }
         answer = self._post("site_bundle", body, probe=False)
-        return [Item.from_wire(one) for one in _list(answer, "items")]
+        refused = answer.get("refused") or []
+        return Bundle(
+            items=[Item.from_wire(one) for one in _list(answer, "items")],
+            refused={
+                str(one["id"]): errors.from_code(str(one["code"]), str(one["message"]))
+                for one in refused
+            },
+        )
 
     def ask_grant(
         self,
@@ -265,19 +277,23 @@ def _read(response: requests.Response, path: str) -> Any:
         raise errors.ProtocolError(f"central's answer to {path} is not JSON") from error
     if response.status_code < 400:
         return answer
-    raise _by_status(response.status_code, _reason(answer) or f"{response.status_code} to {path}")
+    code, reason = _fault(answer)
+    reason = reason or f"central answered {response.status_code} to {path}"
+    if code.startswith(errors.IsthmusError.code.partition(".")[0] + "."):
+        raise errors.from_code(code, reason)
+    raise _by_status(response.status_code, reason)
 
 
 def _by_status(status: int, message: str) -> errors.IsthmusError:
     return _BY_STATUS.get(status, errors.ProtocolError)(message)
 
 
-def _reason(answer: Any) -> str:
-    """Find the sentence in a Neutron error."""
-    fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else None
+def _fault(answer: Any) -> tuple[str, str]:
+    """Find the type and the sentence in a Neutron error; our own have our code as their type."""
+    fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else answer
     if isinstance(fault, Mapping):
-        return str(fault.get("message", ""))
-    return str(fault or "")
+        return str(fault.get("type", "")), str(fault.get("message", ""))
+    return "", str(fault or "")
 
 
 def _list(answer: Mapping[str, Any], name: str) -> list[Any]:

@@ -27,6 +27,25 @@ POINTS: tuple[tuple[str, str], ...] = (
     # Central: everything is taken, the site does not know it; the answer to Xjob is not given.
     ("central.report.taken", "neutron/central/exchange/report.py"),
     ("central.snapshot.read", "neutron/central/exchange/snapshot.py"),
+    # A site, carrying out what central said:
+    ("apply.admitted", "neutron/local/apply/materialise.py"),  # the batch is new enough
+    ("apply.address_group.made", "neutron/local/apply/address_group.py"),
+    ("apply.security_group.made", "neutron/local/apply/security_group.py"),  # rules are to come
+    ("apply.network.made", "neutron/local/apply/network.py"),  # who may use it is to come
+    ("apply.network.removed", "neutron/local/apply/network.py"),
+    ("apply.subnet.made", "neutron/local/apply/subnet.py"),
+    ("apply.subnet.removed", "neutron/local/apply/subnet.py"),
+    ("apply.port.made", "neutron/local/apply/port.py"),
+    ("apply.port.merged", "neutron/local/apply/port.py"),  # what is agreed on is not noted yet
+    ("apply.port.removed", "neutron/local/apply/port.py"),
+    ("apply.shadows", "neutron/local/apply/materialise.py"),  # taken; OVN follows
+    ("apply.done", "neutron/local/apply/materialise.py"),  # one item, nobody told yet
+    # A site, and its leases:
+    ("grant.answered", "neutron/local/lease/keeper.py"),  # leased at central, not known here yet
+    ("grant.set_aside", "neutron/local/lease/keeper.py"),  # out of use here, leased at central
+    ("grant.given_back", "neutron/local/lease/keeper.py"),  # free at central, not noted here
+    # A site, telling central of a port:
+    ("report.taken", "neutron/local/report/carrier.py"),  # central has it; not agreed on here yet
 )
 
 _NAMES = frozenset(name for name, _ in POINTS)

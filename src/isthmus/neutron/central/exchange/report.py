@@ -120,8 +120,8 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
     admin = n_context.get_admin_context()
     port_id = port["id"]
     base = state.get("isthmus:base")
-    mine = merge.normalise(state, SHARED)
-    theirs = merge.normalise(port, SHARED)
+    mine = _comparable(state)
+    theirs = _comparable(port)
     merged = merge.merge(None if base is None else merge.normalise(base, SHARED), mine, theirs)
     body = merge.changes(theirs, merged)
     body |= {name: state[name] for name in HOME if name in state and state[name] != port.get(name)}
@@ -138,6 +138,11 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
             routing.record(connection, _PORT, [port_id], site, now=now())
         if merged != mine:  # central keeps something that the site does not have yet
             journal.record(connection, [IntentKey(site, _PORT, port_id)], now=now())
+
+
+def _comparable(port: dict[str, Any]) -> dict[str, Any]:
+    """Give what is merged of a port; each tier adds derived addresses by itself, and so is base."""
+    return merge.normalise({**port, "fixed_ips": _without_derived(port["fixed_ips"])}, SHARED)
 
 
 def _binding(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:

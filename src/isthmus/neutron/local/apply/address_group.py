@@ -1,0 +1,105 @@
+"""Address groups.
+
+Neutron always gives a new address group an id of its own, so the group is made here as the object
+that Neutron's API makes, with the same events.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import netaddr
+from neutron.objects import address_group as group_object
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
+from neutron_lib.exceptions import address_group as group_exc
+
+from isthmus import errors
+from isthmus.federation.merge import changes
+from isthmus.journal import crash
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.local import routings
+
+_UPDATED = ("name", "description")
+
+
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+    """Make an address group, or bring it to what central says.
+
+    Args:
+        core: the core plugin.
+        context: an administrator's, with no transaction open.
+        state: the group as central's API shows it.
+        fresh: whether to leave a group alone that is there already.
+
+    Raises:
+        Conflict: there is a group of that id here which is not central's.
+    """
+    group_id = state["id"]
+    have = _find(core, context, group_id)
+    if have is None:
+        _create(core, context, state)
+        crash.point("apply.address_group.made")
+        return
+    with db_api.CONTEXT_READER.using(context):
+        known = routings.find_known(
+            context.session.connection(), ResourceType.ADDRESS_GROUP, [group_id]
+        )
+    if not known:
+        raise errors.Conflict(f"address group {group_id} was made at this site, not at central")
+    if fresh:
+        return
+    changed = changes(have, {name: state[name] for name in _UPDATED if name in state})
+    if changed:
+        core.update_address_group(context, group_id, {"address_group": changed})
+    wanted, there = set(state["addresses"]), set(have["addresses"])
+    if wanted - there:
+        core.add_addresses(context, group_id, {"addresses": sorted(wanted - there)})
+    if there - wanted:
+        core.remove_addresses(context, group_id, {"addresses": sorted(there - wanted)})
+
+
+def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
+    with db_api.CONTEXT_WRITER.using(context):
+        group = group_object.AddressGroup(
+            context,
+            id=state["id"],
+            project_id=state["project_id"],
+            name=state["name"],
+            description=state.get("description") or "",
+        )
+        group.create()
+        for address in state["addresses"]:
+            group_object.AddressAssociation(
+                context, address_group_id=group.id, address=netaddr.IPNetwork(address)
+            ).create()
+    made = core.get_address_group(context, state["id"])
+    registry.publish(
+        resources.ADDRESS_GROUP,
+        events.AFTER_CREATE,
+        core,
+        payload=events.DBEventPayload(context, resource_id=group.id, states=(made,)),
+    )
+
+
+def _find(core: Any, context: Any, group_id: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = core.get_address_group(context, group_id)
+    except group_exc.AddressGroupNotFound:
+        return None
+    return found
+
+
+def remove(core: Any, context: Any, group_id: str) -> None:
+    """Remove an address group.
+
+    Raises:
+        InUse: a rule of a security group refers to it.
+    """
+    try:
+        core.delete_address_group(context, group_id)
+    except group_exc.AddressGroupNotFound:
+        pass
+    except group_exc.AddressGroupInUse as error:
+        raise errors.InUse(str(error)) from error
+    with db_api.CONTEXT_WRITER.using(context):
+        routings.forget(context.session.connection(), ResourceType.ADDRESS_GROUP, group_id)

@@ -1,0 +1,195 @@
+"""From items to objects: in order, each in transactions of its own, each with a result.
+
+The same code serves bundles (fetched since a person named something) and applies (sent by Xjob).
+What is to be made comes first, in order of rank, then what is gone, the other way round. An item
+that waits for another one of the batch is tried again after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neutron.plugins.ml2.common import exceptions as ml2_exc
+from neutron_lib import context as n_context
+from neutron_lib.db import api as db_api
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.journal import crash
+from isthmus.model.intent import IntentKey, ResourceType, removal_rank
+from isthmus.model.item import Item, ItemResult, refused, taken
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.api.faults import from_neutron
+from isthmus.neutron.local import routings, scope, shadows
+from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
+from isthmus.neutron.local.lease import rows
+from isthmus.store import journal, lanes
+
+LOG = logging.getLogger(__name__)
+
+
+#: Who makes, changes and removes objects of a type; leases are rows, shadows are taken together.
+_MODULES: Mapping[ResourceType, Any] = {
+    ResourceType.ADDRESS_GROUP: address_group,
+    ResourceType.SECURITY_GROUP: security_group,
+    ResourceType.NETWORK: network,
+    ResourceType.SUBNET: subnet,
+    ResourceType.PORT: port,
+}
+
+
+class Materialiser:
+    """Carries items out in this process."""
+
+    def __init__(self, core: Any, site: SiteName) -> None:
+        """Bind it.
+
+        Args:
+            core: the core plugin.
+            site: this site.
+        """
+        self._core = core
+        self._site = site
+
+    def bring(self, items: Sequence[Item]) -> list[ItemResult]:
+        """Make what a bundle holds; what is here already is left as it is."""
+        return self._carry_out(items, fresh=True, sequence=None)
+
+    def apply(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
+        """Bring objects to what central says of them.
+
+        Args:
+            items: the objects.
+            sequence: the number of the batch; an item is refused once a newer batch was seen.
+        """
+        return self._carry_out(items, fresh=False, sequence=sequence)
+
+    def _carry_out(
+        self, items: Sequence[Item], *, fresh: bool, sequence: int | None
+    ) -> list[ItemResult]:
+        results: dict[tuple[ResourceType, str], ItemResult] = {}
+        gone = [one for one in items if one.state is None and one.type is ResourceType.SHADOW]
+        results.update(self._shadows(gone, sequence=sequence))
+        left = sorted((one for one in items if one.type is not ResourceType.SHADOW), key=_place)
+        while left:
+            waiting = []
+            for item in left:
+                result = self._one(item, fresh=fresh, sequence=sequence)
+                results[item.type, item.id] = result
+                if result.code == errors.Stale.code:
+                    waiting.append(item)
+            if len(waiting) == len(left):
+                break
+            left = waiting
+        come = [one for one in items if one.state is not None and one.type is ResourceType.SHADOW]
+        results.update(self._shadows(come, sequence=sequence))
+        return [results[item.type, item.id] for item in items]
+
+    def _one(self, item: Item, *, fresh: bool, sequence: int | None) -> ItemResult:
+        """Carry out one item; the boundary of the extension, so nothing gets past it."""
+        context = n_context.get_admin_context()
+        try:
+            self._admit(context, sequence)
+            with scope.applying(item):
+                if item.state is None:
+                    self._remove(context, item)
+                else:
+                    self._ensure(context, item, item.state, fresh=fresh)
+            crash.point("apply.done")
+        except Exception as error:
+            ours = _translate(error)
+            if isinstance(ours, errors.Broken):
+                LOG.exception("%s %s could not be carried out", item.type, item.id)
+            return refused(item, ours)
+        return taken(item)
+
+    def _shadows(
+        self, items: Sequence[Item], *, sequence: int | None
+    ) -> dict[tuple[ResourceType, str], ItemResult]:
+        """Take or drop shadows, all in one transaction: a network may have thousands."""
+        if not items:
+            return {}
+        context = n_context.get_admin_context()
+        try:
+            self._admit(context, sequence)
+            results = shadows.apply(context, items)
+            crash.point("apply.shadows")
+        except Exception as error:
+            ours = _translate(error)
+            if isinstance(ours, errors.Broken):
+                LOG.exception("%d shadow ports could not be taken", len(items))
+            results = [refused(item, ours) for item in items]
+        return {(one.type, one.id): one for one in results}
+
+    def _admit(self, context: Any, sequence: int | None) -> None:
+        if sequence is None:
+            return
+        with db_api.CONTEXT_WRITER.using(context):
+            lanes.admit(context.session.connection(), CENTRAL, sequence)
+        crash.point("apply.admitted")
+
+    def _ensure(self, context: Any, item: Item, state: Mapping[str, Any], *, fresh: bool) -> None:
+        if item.type is ResourceType.LEASE:
+            with db_api.CONTEXT_WRITER.using(context):
+                rows.add(context.session.connection(), self._site, [state])
+            return
+        if not fresh and item.type in (ResourceType.NETWORK, ResourceType.SUBNET):
+            self._bring_missing(context, item, state)
+        to_report = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
+        if to_report:
+            self._report(context, item.id)
+
+    def _bring_missing(self, context: Any, item: Item, state: Mapping[str, Any]) -> None:
+        """Fetch what a network or subnet takes that is placed here ahead of use: its leases.
+
+        Raises:
+            Transient: central does not answer.
+        """
+        here = network if item.type is ResourceType.NETWORK else subnet
+        if here.find(self._core, context, item.id) is None:
+            self._core.demand.fetch(item.type, [item.id], state.get("project_id"))
+
+    def _remove(self, context: Any, item: Item) -> None:
+        if item.type is ResourceType.LEASE:
+            with db_api.CONTEXT_WRITER.using(context):
+                rows.remove(context.session.connection(), item.id)
+            return
+        _MODULES[item.type].remove(self._core, context, item.id)
+
+    def _report(self, context: Any, port_id: str) -> None:
+        """Have central told how a merge came out."""
+        with db_api.CONTEXT_WRITER.using(context):
+            journal.record(
+                context.session.connection(),
+                [IntentKey(CENTRAL, ResourceType.PORT, port_id)],
+                now=routings.utcnow(),
+            )
+
+
+def _place(item: Item) -> int:
+    if item.type is ResourceType.LEASE and item.state is not None:
+        return -1  # the metadata port that OVN makes with a network takes a key and an address
+    return item.type.rank if item.state is not None else removal_rank(item.type)
+
+
+def _translate(error: Exception) -> errors.IsthmusError:
+    """Say what an error means for the item; what the database or OVN could not do now may work."""
+    if isinstance(error, errors.IsthmusError):
+        return error
+    if isinstance(error, db_exc.DBError | db_exc.RetryRequest):
+        return errors.Busy(f"this site's database could not do it now: {error}")
+    if isinstance(error, ml2_exc.MechanismDriverError):
+        ours = next(
+            (one for one in error.inner_exceptions if isinstance(one, errors.IsthmusError)), None
+        )
+        return ours or errors.Busy(f"this site's OVN could not do it now: {error}")
+    if isinstance(error, KeyError | TypeError | ValueError):
+        return errors.ProtocolError(f"the item has not the promised form: {error!r}")
+    return from_neutron(error)
+
+
+def base_of(item: Item) -> dict[str, Any] | None:
+    """Give what both tiers agree on once an item has been carried out; only ports have that."""
+    if item.type is not ResourceType.PORT or item.state is None:
+        return None
+    return port.agreed(item.state)

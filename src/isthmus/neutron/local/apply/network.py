@@ -1,0 +1,139 @@
+"""Networks: made with central's id, segment and key; removed with every trace."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from neutron.objects import network as network_object
+from neutron_lib import exceptions as n_exc
+from neutron_lib.db import api as db_api
+from oslo_db import exception as db_exc
+
+from isthmus import errors
+from isthmus.federation.merge import changes
+from isthmus.journal import crash
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply.body import make_body, pick_known
+
+_COLLECTION = "networks"
+_CREATED = (
+    "name",
+    "description",
+    "admin_state_up",
+    "mtu",
+    "port_security_enabled",
+    "dns_domain",
+    "provider:network_type",
+    "provider:physical_network",
+    "provider:segmentation_id",
+)
+_UPDATED = ("name", "description", "admin_state_up", "mtu", "port_security_enabled", "dns_domain")
+
+
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+    """Make a network, or bring it to what central says.
+
+    Args:
+        core: the core plugin.
+        context: an administrator's, with no transaction open.
+        state: the network as central's API shows it, with `isthmus:datapath_key`, `isthmus:rbac`.
+        fresh: whether to leave a network alone that is there already.
+
+    Raises:
+        Conflict: there is a network of that id here which is not central's, or whose key differs.
+    """
+    have = find(core, context, state["id"])
+    if have is None:
+        body = make_body(_COLLECTION, state, _CREATED)
+        body["shared"] = False  # who may use it is told by the RBAC rows alone
+        try:
+            core.create_network(context, {"network": body})
+        except db_exc.DBDuplicateEntry:
+            if find(core, context, state["id"]) is None:
+                raise  # something else of it was taken: its segment
+        crash.point("apply.network.made")
+    _check_owned(context, state)
+    if have is not None and not fresh:
+        wanted = pick_known(_COLLECTION, state, _UPDATED)
+        changed = changes(have, wanted)
+        if changed:
+            core.update_network(context, state["id"], {"network": changed})
+    if have is None or not fresh:
+        _share(context, state["id"], state.get("isthmus:rbac") or ())
+
+
+def find(core: Any, context: Any, network_id: str) -> dict[str, Any] | None:
+    """Find a network at this site."""
+    try:
+        found: dict[str, Any] = core.get_network(context, network_id)
+    except n_exc.NetworkNotFound:
+        return None
+    return found
+
+
+def _check_owned(context: Any, state: Mapping[str, Any]) -> None:
+    network_id, key = state["id"], state.get("isthmus:datapath_key")
+    with db_api.CONTEXT_READER.using(context):
+        connection = context.session.connection()
+        owned = routings.find_known(connection, ResourceType.NETWORK, [network_id])
+        has = routings.find_datapath_key(connection, network_id)
+    if not owned:
+        raise errors.Conflict(f"network {network_id} was made at this site, not at central")
+    if key is None or has == int(key):
+        return
+    if has is not None:
+        raise errors.Conflict(
+            f"network {network_id} has tunnel key {has} here and {key} at central: keys of live "
+            "networks never change; remove the network's presence and place it again"
+        )
+    with db_api.CONTEXT_WRITER.using(context):
+        routings.add_datapath_key(context.session.connection(), network_id, int(key))
+
+
+def _share(context: Any, network_id: str, wanted: Any) -> None:
+    """Bring the RBAC rows to what central has, ids included."""
+    rows_wanted = {row["id"]: row for row in wanted}
+    with db_api.CONTEXT_WRITER.using(context):
+        have = network_object.NetworkRBAC.get_objects(context, object_id=network_id)
+        for row in have:
+            if row.id not in rows_wanted:
+                row.delete()
+        kept = {row.id: row for row in have}
+        for row_id, row in rows_wanted.items():
+            if row_id not in kept:
+                network_object.NetworkRBAC(
+                    context,
+                    id=row_id,
+                    object_id=network_id,
+                    project_id=row["project_id"],
+                    target_project=row["target_project"],
+                    action=row["action"],
+                ).create()
+            elif kept[row_id].target_project != row["target_project"]:
+                kept[row_id].target_project = row["target_project"]
+                kept[row_id].update()
+
+
+def remove(core: Any, context: Any, network_id: str) -> None:
+    """Remove a network and every trace of it.
+
+    Raises:
+        InUse: ports of this site's own stand on it.
+        Conflict: it is not central's.
+    """
+    if find(core, context, network_id) is not None:
+        with db_api.CONTEXT_READER.using(context):
+            connection = context.session.connection()
+            owned = routings.find_known(connection, ResourceType.NETWORK, [network_id])
+        if not owned:
+            raise errors.Conflict(f"network {network_id} was made at this site, not at central")
+        try:
+            core.delete_network(context, network_id)
+        except n_exc.NetworkNotFound:
+            pass
+        except n_exc.NetworkInUse as error:
+            raise errors.InUse(f"network {network_id} is in use at this site: {error}") from error
+        crash.point("apply.network.removed")
+    # The outbox has done this with the network itself; here it is for one that never came to be.
+    with db_api.CONTEXT_WRITER.using(context):
+        routings.forget(context.session.connection(), ResourceType.NETWORK, network_id)

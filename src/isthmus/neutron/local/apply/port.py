@@ -1,0 +1,182 @@
+"""Ports: made where this site is their home, and merged with what was changed here meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neutron.common import ipv6_utils
+from neutron.extensions import securitygroup as ext_group
+from neutron_lib import exceptions as n_exc
+from neutron_lib.db import api as db_api
+from oslo_db import exception as db_exc
+
+from isthmus import errors
+from isthmus.federation.merge import changes, merge, normalise
+from isthmus.federation.port import HOME, SHARED
+from isthmus.journal import crash
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply.body import make_body, pick_known
+
+_COLLECTION = "ports"
+_CREATED = (*SHARED, *HOME, "network_id", "dns_name")
+
+
+def agreed(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what two tiers agree on once one has taken a port's state from the other.
+
+    Addresses that follow from the MAC are left out: each tier adds and removes those by itself.
+    """
+    fixed_ips = [
+        {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
+        for one in state.get("fixed_ips") or ()
+        if one["subnet_id"] not in state.get("isthmus:auto_subnets", ())
+    ]
+    return normalise({**state, "fixed_ips": fixed_ips}, SHARED)
+
+
+def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]]) -> None:
+    """Note in ports which of their subnets give addresses that follow from the MAC."""
+    subnet_ids = {one["subnet_id"] for state in states for one in state.get("fixed_ips") or ()}
+    if not subnet_ids:
+        return
+    auto = {
+        subnet["id"]
+        for subnet in core.get_subnets(
+            context, {"id": list(subnet_ids)}, fields=["id", "ipv6_address_mode", "ip_version"]
+        )
+        if ipv6_utils.is_auto_address_subnet(subnet)
+    }
+    for state in states:
+        found = {one["subnet_id"] for one in state.get("fixed_ips") or ()} & auto
+        state["isthmus:auto_subnets"] = sorted(found)
+
+
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> bool:
+    """Make a port, or merge what central says with what was changed here.
+
+    Args:
+        core: the core plugin.
+        context: an administrator's, with no transaction open.
+        state: the port as central's API shows it.
+        fresh: whether to leave a port alone that is there already.
+
+    Returns:
+        Whether central has to be told of the outcome, since it is not what central said.
+
+    Raises:
+        Stale: its network or a group of it is not here yet.
+        Conflict: its address or MAC is taken at this site.
+    """
+    theirs = {**state}
+    mark_auto_subnets(core, context, [theirs])
+    have = _find(core, context, state["id"])
+    if have is None:
+        _create(core, context, theirs)
+        crash.point("apply.port.made")
+        return False
+    if fresh:
+        return False
+    mark_auto_subnets(core, context, [have])
+    with db_api.CONTEXT_READER.using(context):
+        bases = routings.find_bases(context.session.connection(), ResourceType.PORT, [have["id"]])
+    mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
+    merged = merge(bases.get(have["id"]), mine, said)
+    changed = changes(mine, merged)
+    if changed:
+        core.update_port(context, have["id"], {"port": _as_update(changed, have)})
+        crash.point("apply.port.merged")
+    _agree(context, have, said)
+    return any(merged[name] != value for name, value in said.items())
+
+
+def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
+    body = make_body(_COLLECTION, state, _CREATED)
+    body["fixed_ips"] = _without_auto(state)
+    try:
+        core.create_port(context, {"port": body})
+    except n_exc.NetworkNotFound as error:
+        raise errors.Stale(f"network {state['network_id']} is not here yet") from error
+    except ext_group.SecurityGroupNotFound as error:
+        raise errors.Stale(f"a group of port {state['id']} is not here yet: {error}") from error
+    except (n_exc.SubnetNotFound, n_exc.InvalidIpForNetwork, n_exc.InvalidIpForSubnet) as error:
+        raise errors.Stale(f"a subnet of port {state['id']} is not here yet: {error}") from error
+    except (n_exc.IpAddressInUse, n_exc.MacAddressInUse) as error:
+        raise errors.Conflict(f"port {state['id']} cannot be made here: {error}") from error
+    except db_exc.DBDuplicateEntry:
+        if _find(core, context, state["id"]) is None:
+            raise
+
+
+def _without_auto(state: Mapping[str, Any]) -> list[dict[str, str]]:
+    auto = state.get("isthmus:auto_subnets", ())
+    return [
+        {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
+        for one in state.get("fixed_ips") or ()
+        if one["subnet_id"] not in auto
+    ]
+
+
+def _as_update(changed: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in Neutron's way what is to change."""
+    update = dict(changed)
+    if "fixed_ips" in update:
+        auto = set(have["isthmus:auto_subnets"])
+        keep = [
+            {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
+            for one in have["fixed_ips"]
+            if one["subnet_id"] in auto
+        ]
+        update["fixed_ips"] = [*update["fixed_ips"], *keep]
+    if "extra_dhcp_opts" in update:
+        wanted = {(one["opt_name"], one.get("ip_version", 4)) for one in update["extra_dhcp_opts"]}
+        gone = [
+            {**one, "opt_value": None}
+            for one in have.get("extra_dhcp_opts") or ()
+            if (one["opt_name"], one.get("ip_version", 4)) not in wanted
+        ]
+        update["extra_dhcp_opts"] = [*update["extra_dhcp_opts"], *gone]
+    if update.get("port_security_enabled") is False:
+        update.setdefault("security_groups", [])
+        update.setdefault("allowed_address_pairs", [])
+    return update
+
+
+def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    from neutron_lib.plugins import directory
+
+    with db_api.CONTEXT_WRITER.using(context):
+        connection = context.session.connection()
+        routings.add(
+            connection,
+            ResourceType.PORT,
+            have["id"],
+            directory.get_plugin().site.site,
+            project_id=have["project_id"],
+            base=said,
+        )
+        routings.set_base(connection, ResourceType.PORT, have["id"], said)
+
+
+def _find(core: Any, context: Any, port_id: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = core.get_port(context, port_id)
+    except n_exc.PortNotFound:
+        return None
+    return found
+
+
+def remove(core: Any, context: Any, port_id: str) -> None:
+    """Remove a port.
+
+    Raises:
+        InUse: something of this site still needs it.
+    """
+    try:
+        core.delete_port(context, port_id, l3_port_check=False)
+    except n_exc.PortNotFound:
+        pass
+    except n_exc.InUse as error:
+        raise errors.InUse(f"port {port_id} is in use at this site: {error}") from error
+    crash.point("apply.port.removed")
+    with db_api.CONTEXT_WRITER.using(context):
+        routings.forget(context.session.connection(), ResourceType.PORT, port_id)

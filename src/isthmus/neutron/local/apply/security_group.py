@@ -1,0 +1,166 @@
+"""Security groups: the group first, then its rules by id.
+
+A rule may refer to a group or address group that comes later in the same batch, in a circle even.
+So a group is made with the rules that can be made, and asks to be tried again for the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neutron.extensions import securitygroup as ext_group
+from neutron.objects import address_group as address_group_object
+from neutron.objects import securitygroup as group_object
+from neutron_lib.db import api as db_api
+
+from isthmus import errors
+from isthmus.federation.identity import default_security_group_id
+from isthmus.federation.merge import changes
+from isthmus.journal import crash
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.local import routings
+
+_RULE = (
+    "id",
+    "project_id",
+    "security_group_id",
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_group_id",
+    "remote_address_group_id",
+    "description",
+)
+
+
+def is_default(state: Mapping[str, Any]) -> bool:
+    """Tell whether a group is its project's default one, whose id both tiers derive."""
+    return bool(state["id"] == default_security_group_id(state["project_id"]))
+
+
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+    """Make a group, or bring it to what central says.
+
+    Args:
+        core: the core plugin.
+        context: an administrator's, with no transaction open.
+        state: the group as central's API shows it.
+        fresh: whether to leave a group alone that came from central before.
+
+    Raises:
+        Stale: a rule refers to a group that is not here yet.
+    """
+    group_id = state["id"]
+    have = _find(core, context, group_id)
+    if have is None:
+        body = {
+            "id": group_id,
+            "project_id": state["project_id"],
+            "name": state["name"],
+            "description": state.get("description") or "",
+            "stateful": state.get("stateful", True),
+        }
+        core.create_security_group(context, {"security_group": body}, default_sg=is_default(state))
+        crash.point("apply.security_group.made")
+        have = core.get_security_group(context, group_id)
+    elif not _is_owned(context, group_id):
+        _take_over(context, state)
+    elif fresh:
+        return
+    changed = {
+        name: value
+        for name, value in changes(
+            have,
+            {name: state[name] for name in ("name", "description", "stateful") if name in state},
+        ).items()
+        if not (name == "name" and is_default(state))
+    }
+    if changed:
+        core.update_security_group(context, group_id, {"security_group": changed})
+    _reconcile(core, context, have["security_group_rules"], state["security_group_rules"])
+
+
+def _is_owned(context: Any, group_id: str) -> bool:
+    with db_api.CONTEXT_READER.using(context):
+        connection = context.session.connection()
+        return bool(routings.find_known(connection, ResourceType.SECURITY_GROUP, [group_id]))
+
+
+def _take_over(context: Any, state: Mapping[str, Any]) -> None:
+    """Make a default group that the site had to make alone central's.
+
+    Raises:
+        Conflict: it is not a default group.
+    """
+    from neutron_lib.plugins import directory
+
+    if not is_default(state):
+        raise errors.Conflict(f"security group {state['id']} was made at this site")
+    with db_api.CONTEXT_WRITER.using(context):
+        routings.add(
+            context.session.connection(),
+            ResourceType.SECURITY_GROUP,
+            state["id"],
+            directory.get_plugin().site.site,
+            project_id=state["project_id"],
+        )
+
+
+def _reconcile(
+    core: Any,
+    context: Any,
+    have: Sequence[Mapping[str, Any]],
+    wanted: Sequence[Mapping[str, Any]],
+) -> None:
+    """Bring rules to what central has; a rule never changes, so its id tells it all."""
+    there = {rule["id"] for rule in have}
+    wanted_ids = {rule["id"] for rule in wanted}
+    for rule_id in there - wanted_ids:
+        core.delete_security_group_rule(context, rule_id)
+    missing = []
+    for rule in wanted:
+        if rule["id"] in there:
+            continue
+        absent = _find_absent(context, rule)
+        if absent:
+            missing.append(absent)
+            continue
+        body = {name: rule.get(name) for name in _RULE}
+        core.create_security_group_rule(context, {"security_group_rule": body})
+    if missing:
+        raise errors.Stale(f"rules refer to {', '.join(sorted(missing))}, not here yet")
+
+
+def _find_absent(context: Any, rule: Mapping[str, Any]) -> str:
+    group, addresses = rule.get("remote_group_id"), rule.get("remote_address_group_id")
+    if group and not group_object.SecurityGroup.objects_exist(context, id=group):
+        return f"security group {group}"
+    if addresses and not address_group_object.AddressGroup.objects_exist(context, id=addresses):
+        return f"address group {addresses}"
+    return ""
+
+
+def _find(core: Any, context: Any, group_id: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = core.get_security_group(context, group_id)
+    except ext_group.SecurityGroupNotFound:
+        return None
+    return found
+
+
+def remove(core: Any, context: Any, group_id: str) -> None:
+    """Remove a group.
+
+    Raises:
+        InUse: ports of this site are in it.
+    """
+    try:
+        core.delete_security_group(context, group_id)
+    except ext_group.SecurityGroupNotFound:
+        pass
+    except ext_group.SecurityGroupInUse as error:
+        raise errors.InUse(f"security group {group_id} is in use at this site") from error
+    with db_api.CONTEXT_WRITER.using(context):
+        routings.forget(context.session.connection(), ResourceType.SECURITY_GROUP, group_id)

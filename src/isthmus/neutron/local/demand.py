@@ -1,0 +1,263 @@
+"""On demand: what a person names that only central knows is fetched and made here.
+
+Reads have no events in Neutron, so the core plugin asks here when it does not find something. Only
+a request of a person counts: Neutron's own threads look up things that have just gone and must
+neither wait for a WAN nor bring anything back. Central decides what that person may see; of the
+rest it says nothing, and nothing is made or leased here.
+
+That central does not know something either is remembered for seconds. That central cannot be
+reached is not an answer: the person gets a 503, at once, and may ask again.
+"""
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import securitygroup as group_model
+from neutron_lib import context as n_context
+from neutron_lib.db import api as db_api
+from oslo_log import log as logging
+from oslo_utils import uuidutils
+
+from isthmus import errors
+from isthmus.clients.central import Bundle, CentralClient
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item, ItemResult
+from isthmus.model.site import CENTRAL
+from isthmus.neutron.local import routings
+from isthmus.store.engine import reading
+from isthmus.store.tables import LANES
+
+LOG = logging.getLogger(__name__)
+
+#: Most misses remembered.
+_ROOM = 10_000
+#: How often a bundle is asked for again because central's changes overtook it.
+_OVERTAKEN = 3
+#: Most ids in one question, as central's API has it.
+_MOST_IDS = 64
+
+_IDS: dict[ResourceType, Any] = {
+    ResourceType.NETWORK: models_v2.Network.__table__.c.id,
+    ResourceType.SUBNET: models_v2.Subnet.__table__.c.id,
+    ResourceType.PORT: models_v2.Port.__table__.c.id,
+    ResourceType.SECURITY_GROUP: group_model.SecurityGroup.__table__.c.id,
+}
+
+Materialise = Callable[[Sequence[Item]], Sequence[ItemResult]]
+
+
+def may_ask(context: Any) -> bool:
+    """Tell whether a request context may make this site ask central.
+
+    It must be a person's, and no transaction may be open: what is fetched is made in transactions
+    of its own.
+    """
+    asked_by_person = bool(context.user_id or context.project_id)
+    return asked_by_person and not db_api.is_session_active(context.session)
+
+
+class Misses:
+    """What central was asked for and did not show; safe for threads."""
+
+    def __init__(self, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start empty.
+
+        Args:
+            ttl_s: how long a miss is remembered, in seconds.
+            clock: gives seconds that only grow.
+        """
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until: dict[tuple[object, ...], float] = {}
+
+    def knows(self, key: tuple[object, ...]) -> bool:
+        """Tell whether a miss is fresh."""
+        return self._until.get(key, 0.0) > self._clock()
+
+    def add(self, key: tuple[object, ...]) -> None:
+        """Remember a miss."""
+        with self._lock:
+            self._until.pop(key, None)
+            self._until[key] = self._clock() + self._ttl_s
+            while len(self._until) > _ROOM:
+                del self._until[next(iter(self._until))]
+
+
+class _Locks:
+    """A lock for each id that somebody is fetching."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+
+    @contextlib.contextmanager
+    def hold(self, ids: Collection[str]) -> Iterator[None]:
+        with self._guard:
+            locks = [self._locks.setdefault(one, _Lock()) for one in sorted(ids)]
+        with contextlib.ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock.inner)
+            yield
+
+
+class _Lock:
+    """A lock that a weak dictionary can hold."""
+
+    def __init__(self) -> None:
+        self.inner = threading.Lock()
+
+
+class Demand:
+    """Fetches what is missing; one for a process."""
+
+    def __init__(
+        self,
+        client: Callable[[], CentralClient],
+        engine: Callable[[], sa.Engine],
+        materialise: Materialise,
+        *,
+        miss_ttl_s: float,
+    ) -> None:
+        """Bind it.
+
+        Args:
+            client: gives the way to central, once this process needs it.
+            engine: gives the site's database.
+            materialise: makes what came.
+            miss_ttl_s: how long a miss is remembered, in seconds.
+        """
+        self._client = client
+        self._engine = engine
+        self._materialise = materialise
+        self._misses = Misses(miss_ttl_s)
+        self._locks = _Locks()
+
+    def fetch_missing(self, kind: ResourceType, ids: Collection[str], context: Any) -> bool:
+        """Fetch those objects that are not here.
+
+        Returns:
+            Whether anything came.
+
+        Raises:
+            Transient: central did not answer, or what it sent cannot be made now.
+            IsthmusError: central's answer is of no use.
+        """
+        asker = (context.project_id, context.is_admin)
+        wanted = {
+            one
+            for one in ids
+            if uuidutils.is_uuid_like(one) and not self._misses.knows((kind, one, *asker))
+        }
+        missing = wanted - self._find_here(kind, wanted)
+        if not missing:
+            return False
+        with self._locks.hold(missing):
+            still = missing - self._find_here(kind, missing)
+            if not still:
+                return True
+            came = self._fetch(kind, sorted(still), asker)
+            for one in still - came:
+                self._misses.add((kind, one, *asker))
+        return bool(came)
+
+    def fetch(self, kind: ResourceType, ids: Collection[str], project_id: str | None) -> set[str]:
+        """Fetch objects whether they are here or not, on behalf of a person who may see them.
+
+        Returns:
+            The ids that came.
+
+        Raises:
+            Transient: central did not answer, or what it sent cannot be made now.
+            IsthmusError: central's answer is of no use.
+        """
+        asker = (project_id, True)
+        wanted = {one for one in ids if not self._misses.knows((kind, one, *asker))}
+        if not wanted:
+            return set()
+        with self._locks.hold(wanted):
+            came = self._fetch(kind, sorted(wanted), asker)
+            for one in wanted - came:
+                self._misses.add((kind, one, *asker))
+        return came
+
+    def _fetch(
+        self, kind: ResourceType, ids: Sequence[str], asker: tuple[str | None, bool]
+    ) -> set[str]:
+        project_id, is_admin = asker
+        items: list[Item] = []
+        not_here: dict[str, errors.IsthmusError] = {}
+        for start in range(0, len(ids), _MOST_IDS):
+            some = ids[start : start + _MOST_IDS]
+            bundle = self._ask(kind, some, project_id=project_id, is_admin=is_admin)
+            items += bundle.items
+            not_here |= bundle.refused
+        if not_here and not items:
+            raise next(iter(not_here.values()))
+        if not items:
+            return set()
+        results = self._materialise(items)
+        came = {result.id for result in results if result.type is kind and result.taken}
+        refused = [result for result in results if not result.taken]
+        for result in refused:
+            LOG.warning(
+                "%s %s of a bundle was not taken: %s", result.type, result.id, result.message
+            )
+        self._note_complete(items, refused)
+        failed = [result for result in refused if result.id in ids] or (refused and not came)
+        if failed:
+            first = refused[0]
+            raise errors.Busy(
+                f"{first.type} {first.id} cannot be made at this site yet: {first.message}"
+            )
+        return came & set(ids)
+
+    def _ask(
+        self, kind: ResourceType, ids: Sequence[str], *, project_id: str | None, is_admin: bool
+    ) -> Bundle:
+        """Ask for a bundle that nothing has overtaken.
+
+        While the answer was under way, central may have changed or removed what is in it and have
+        told this site so. Then the answer is old, and making it would undo that.
+        """
+        for _ in range(_OVERTAKEN):
+            seen = self._seen()
+            bundle = self._client().ask_bundle(
+                kind.value, ids, project_id=project_id, is_admin=is_admin
+            )
+            if not bundle.items or self._seen() == seen:
+                break
+        return bundle
+
+    def _seen(self) -> int:
+        with reading(self._engine()) as connection:
+            seen = connection.scalar(sa.select(LANES.c.seen).where(LANES.c.lane == CENTRAL))
+        return int(seen or 0)
+
+    def _note_complete(self, items: Sequence[Item], refused: Sequence[ItemResult]) -> None:
+        """Note the networks of which everything has arrived."""
+        if refused:
+            return
+        context = n_context.get_admin_context()
+        with db_api.CONTEXT_WRITER.using(context):
+            for item in items:
+                if item.type is ResourceType.NETWORK and item.state is not None:
+                    routings.set_base(
+                        context.session.connection(),
+                        ResourceType.NETWORK,
+                        item.id,
+                        routings.COMPLETE,
+                    )
+
+    def _find_here(self, kind: ResourceType, ids: Collection[str]) -> set[str]:
+        if not ids:
+            return set()
+        column = _IDS[kind]
+        with reading(self._engine()) as connection:
+            return set(connection.scalars(sa.select(column).where(column.in_(ids))))

@@ -1,0 +1,135 @@
+"""Addresses at a site: only out of the blocks that central has leased to it.
+
+The driver stands under Neutron's own, which goes on serving subnets that are the site's own. On a
+stretched subnet it reads two things per address, as Neutron's does: the site's blocks (a handful of
+rows) and the addresses in use. It never calls central: where blocks run low it leaves a note for
+the keeper, and where they are empty the core plugin asks once the transaction is over.
+"""
+
+import ipaddress
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.ipam import exceptions as ipam_exc
+from neutron.ipam import requests as ipam_req
+from neutron.ipam.drivers.neutrondb_ipam import db_models
+from neutron.ipam.drivers.neutrondb_ipam import driver as neutron_driver
+from neutron_lib import exceptions as n_exc
+from neutron_lib.db import api as db_api
+from neutron_lib.plugins import directory
+
+from isthmus import errors
+from isthmus.federation import lease as arithmetic
+from isthmus.federation.pick import pick
+from isthmus.model.lease import Block, PoolKind
+from isthmus.neutron.local import scope
+from isthmus.neutron.local.lease import rows
+
+#: When the site asks for more addresses, and what it keeps when it gives back.
+LOW_WATER = arithmetic.LowWater()
+
+_ALLOCATIONS = db_models.IpamAllocation.__table__
+
+
+class NotLeased(n_exc.BadRequest):
+    """An address that this site may not give out."""
+
+    message = (
+        "Address %(ip)s of subnet %(subnet)s is not leased to site %(site)s: %(reason)s. Choose "
+        "another address, leave it out, or make the port at central"
+    )
+
+
+def read_used(connection: sa.Connection, ipam_subnet_id: str) -> set[str]:
+    """Read the addresses of a subnet that are in use at this site."""
+    query = sa.select(_ALLOCATIONS.c.ip_address).where(
+        _ALLOCATIONS.c.ipam_subnet_id == ipam_subnet_id
+    )
+    return set(connection.scalars(query))
+
+
+def to_text(number: int, version: int) -> str:
+    """Write an address as Neutron's tables have it."""
+    kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+    return str(kind(number))
+
+
+class LocalSubnet(neutron_driver.NeutronDbSubnet):
+    """A subnet of which, if it is stretched, this site has only its blocks."""
+
+    def _blocks(self, connection: sa.Connection) -> list[Block] | None:
+        """Read the site's blocks; None where the subnet is the site's own."""
+        subnet_id = self.subnet_manager.neutron_id
+        blocks = rows.read_blocks(connection, PoolKind.SUBNET, subnet_id)
+        if blocks or directory.get_plugin().presence.is_stretched_subnet(connection, subnet_id):
+            return blocks
+        return None
+
+    def _generate_ips(
+        self, context: Any, prefer_next: bool = False, num_addresses: int = 1
+    ) -> list[str]:
+        with db_api.CONTEXT_READER.using(context):
+            connection = context.session.connection()
+            blocks = self._blocks(connection)
+            if blocks is not None:
+                used = read_used(connection, self.subnet_manager._ipam_subnet_id)
+        if blocks is None:
+            return list(super()._generate_ips(context, prefer_next, num_addresses))
+        return self._pick(blocks, used, num_addresses, prefer_next)
+
+    def _pick(
+        self, blocks: Sequence[Block], used: set[str], wanted: int, in_order: bool
+    ) -> list[str]:
+        version = self._cidr.version
+        # Addresses of ports that came from central count as well, so this errs on the early side.
+        if arithmetic.runs_dry(blocks, len(used) + wanted, LOW_WATER):
+            directory.get_plugin().keeper.poke(PoolKind.SUBNET, self.subnet_manager.neutron_id)
+        try:
+            numbers = pick(
+                blocks,
+                lambda number: to_text(number, version) in used,
+                wanted,
+                luck=random.random,
+                in_order=in_order,
+            )
+        except errors.Exhausted as error:
+            raise ipam_exc.IpAddressGenerationFailure(
+                subnet_id=self.subnet_manager.neutron_id
+            ) from error
+        return [to_text(number, version) for number in numbers]
+
+    def allocate(self, address_request: Any) -> str:
+        """Give out one address.
+
+        Raises:
+            NotLeased: one was asked for by name that this site may not give out.
+        """
+        if (
+            isinstance(address_request, ipam_req.SpecificAddressRequest)
+            and not isinstance(address_request, ipam_req.AutomaticAddressRequest)
+            and scope.current() is None
+        ):
+            self._check_leased(address_request.address)
+        return str(super().allocate(address_request))
+
+    def _check_leased(self, address: Any) -> None:
+        with db_api.CONTEXT_READER.using(self._context):
+            blocks = self._blocks(self._context.session.connection())
+        if blocks is not None and not any(int(address) in block for block in blocks):
+            raise NotLeased(
+                ip=address,
+                subnet=self.subnet_manager.neutron_id,
+                site=directory.get_plugin().site.site,
+                reason="it is in none of the site's blocks",
+            )
+
+
+class LocalPool(neutron_driver.NeutronDbPool):
+    """Neutron's own pool, with our subnets."""
+
+    def get_subnet(self, subnet_id: str) -> LocalSubnet:
+        """Load a subnet."""
+        subnet: LocalSubnet = LocalSubnet.load(subnet_id, self._context)
+        return subnet

@@ -1,0 +1,226 @@
+"""The keeper: asks for the next block before the last one is used up, and gives back what is idle.
+
+A thread in each API process. Whoever takes an address and sees that blocks run low pokes it; it
+then counts exactly, and asks central only if that is true. Every so often it looks at every pool,
+because nobody pokes when blocks become idle. Where several processes do the same at once, a pool is
+at worst given one block more than it needed, which goes back later.
+"""
+
+import datetime
+import functools
+import ipaddress
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import sqlalchemy as sa
+from neutron.ipam.drivers.neutrondb_ipam import db_models
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.clients.central import CentralClient
+from isthmus.federation import lease as arithmetic
+from isthmus.journal import crash
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.local.ipam import LOW_WATER
+from isthmus.neutron.local.lease import rows
+from isthmus.neutron.local.routings import utcnow
+from isthmus.store.engine import reading, writing
+
+LOG = logging.getLogger(__name__)
+
+#: A lease that is to go back rests this long first, in seconds, so that a transaction that read it
+#: before has ended: none lives longer than the database's own lock time-outs.
+SETTLE_S = 60.0
+#: A pool that was counted is not counted again sooner than this, in seconds.
+_RECOUNT_S = 1.0
+
+_IPAM_SUBNETS = db_models.IpamSubnet.__table__
+_ALLOCATIONS = db_models.IpamAllocation.__table__
+
+Pool = tuple[PoolKind, str]
+
+
+class Keeper:
+    """Keeps the site's leases between too few and too many."""
+
+    def __init__(
+        self,
+        site: SiteName,
+        client: Callable[[], CentralClient],
+        engine: Callable[[], sa.Engine],
+        *,
+        every_s: float,
+    ) -> None:
+        """Bind the keeper; nothing runs before `start`.
+
+        Args:
+            site: this site.
+            client: gives the way to central, once this process needs it.
+            engine: gives the site's database.
+            every_s: seconds between two looks at every pool.
+        """
+        self._site = site
+        self._client = client
+        self.engine = engine
+        self._every_s = every_s
+        self._poked: queue.SimpleQueue[tuple[Pool, int] | None] = queue.SimpleQueue()
+        self._counted_at: dict[str, float] = {}
+        self._thread: threading.Thread | None = None
+
+    def poke(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> None:
+        """Note that a pool's blocks may run low; returns at once.
+
+        Args:
+            kind: what the pool holds.
+            pool_id: the subnet or network.
+            count: how many more numbers are needed, if the caller knows; else they are counted.
+        """
+        at = self._counted_at.get(pool_id, 0.0)
+        if time.monotonic() - at < _RECOUNT_S:
+            return
+        self._counted_at[pool_id] = time.monotonic()
+        self._poked.put(((kind, pool_id), count))
+
+    def start(self) -> None:
+        """Start the thread of this process."""
+        self._thread = threading.Thread(target=self._run, name="isthmus-keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        if self._thread is not None:
+            self._poked.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def fetch(
+        self, kind: PoolKind, pool_id: str, *, count: int = 0, address: str | None = None
+    ) -> list[str]:
+        """Ask central for more of a pool, now.
+
+        Returns:
+            The ids of the leases that are new.
+
+        Raises:
+            IsthmusError: central did not answer, or refused.
+        """
+        states = self._client().ask_grant(kind.value, pool_id, count=count, address=address)
+        crash.point("grant.answered")
+        with writing(self.engine()) as connection:
+            return rows.add(connection, self._site, states)
+
+    def _run(self) -> None:
+        next_look = time.monotonic() + self._every_s
+        while True:
+            try:
+                poked = self._poked.get(timeout=max(0.0, next_look - time.monotonic()))
+            except queue.Empty:
+                next_look = time.monotonic() + self._every_s
+                self._guarded(self.look)
+                continue
+            if poked is None:
+                return
+            (kind, pool_id), count = poked
+            self._guarded(functools.partial(self.top_up, kind, pool_id, count=count))
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except errors.Transient as error:
+            LOG.info("Leases are looked after later: %s", error.message)
+        except errors.IsthmusError as error:
+            LOG.warning("Central gives no further lease: %s", error.message)
+        except Exception:  # the boundary of a worker loop
+            LOG.exception("The keeper of leases failed; it goes on")
+
+    def top_up(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> bool:
+        """Ask for the next block if it is time to.
+
+        Returns:
+            Whether there is a new one.
+
+        Raises:
+            IsthmusError: central did not answer, or refused.
+        """
+        if not count and kind is PoolKind.SUBNET:
+            blocks, used = self._read(pool_id)
+            if not blocks or not arithmetic.runs_dry(blocks, len(used), LOW_WATER):
+                return False
+            count = arithmetic.low_mark(blocks, LOW_WATER)
+        return bool(count and self.fetch(kind, pool_id, count=count))
+
+    def look(self) -> None:
+        """Look at every pool of addresses: ask where it runs low, give back what is idle.
+
+        Raises:
+            IsthmusError: central did not answer, or refused.
+        """
+        with reading(self.engine()) as connection:
+            pools = rows.find_pools(connection, PoolKind.SUBNET)
+        for pool_id in pools:
+            if not self.top_up(PoolKind.SUBNET, pool_id):
+                self._set_aside(pool_id)
+            self._return(pool_id)
+        with writing(self.engine()) as connection:
+            rows.clear_buried(connection, now=utcnow())
+
+    def _set_aside(self, pool_id: str) -> None:
+        """Stop using whole blocks that the site has no need of."""
+        blocks, used = self._read(pool_id)
+        idle = {
+            give.block
+            for give in arithmetic.plan_returns(blocks, used, LOW_WATER)
+            if give.keep is None
+        }
+        if not idle:
+            return
+        with writing(self.engine()) as connection:
+            leases = rows.read_leases(connection, PoolKind.SUBNET, pool_id)
+            rows.bury(connection, [lease_id for lease_id, block in leases if block in idle])
+
+    def _return(self, pool_id: str) -> None:
+        """Tell central of the blocks that were set aside a while ago and stayed idle."""
+        before = utcnow() - datetime.timedelta(seconds=SETTLE_S)
+        with writing(self.engine()) as connection:
+            aside = rows.read_untold(connection, pool_id, before=before)
+            if not aside:
+                return
+            used = _read_used(connection, pool_id)
+            busy = [
+                lease_id for lease_id, block in aside if any(number in block for number in used)
+            ]
+            if busy:
+                rows.revive(connection, PoolKind.SUBNET, busy)
+        give_back = [lease_id for lease_id, _ in aside if lease_id not in busy]
+        if not give_back:
+            return
+        crash.point("grant.set_aside")
+        states = self._client().ask_grant(
+            PoolKind.SUBNET.value, pool_id, give_back=give_back, probe=True
+        )
+        crash.point("grant.given_back")
+        with writing(self.engine()) as connection:
+            rows.mark_told(connection, give_back)
+            rows.add(connection, self._site, states)
+
+    def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int]]:
+        """Read the blocks of a pool, and which of their numbers are in use."""
+        with reading(self.engine()) as connection:
+            blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
+            return blocks, _within(_read_used(connection, pool_id), blocks)
+
+
+def _read_used(connection: sa.Connection, subnet_id: str) -> set[int]:
+    query = (
+        sa.select(_ALLOCATIONS.c.ip_address)
+        .join(_IPAM_SUBNETS, _IPAM_SUBNETS.c.id == _ALLOCATIONS.c.ipam_subnet_id)
+        .where(_IPAM_SUBNETS.c.neutron_subnet_id == subnet_id)
+    )
+    return {int(ipaddress.ip_address(text)) for text in connection.scalars(query)}
+
+
+def _within(numbers: Iterable[int], blocks: Sequence[Block]) -> set[int]:
+    return {number for number in numbers if any(number in block for block in blocks)}

@@ -1,0 +1,173 @@
+"""The site's leases in its own database.
+
+An answer of central lists every block of a pool that the site holds, and may be old when it comes.
+So an answer only ever adds: a block leaves the table when the site itself gives it back. What is
+given back leaves a tombstone for longer than any answer can be under way, so that an old one does
+not bring the block back to life after central has given it to somebody else.
+"""
+
+import datetime
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+
+from isthmus import errors
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.local.routings import utcnow
+from isthmus.store.tables import LEASES, NUMBER_LENGTH
+
+#: The kind of a tombstone.
+RETURNED = "returned"
+#: How long a tombstone stands, in seconds: far longer than a call or a claim of a batch may take.
+REST_S = 600.0
+
+_ALIAS = LEASES.alias()
+
+
+def read_blocks(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list[Block]:
+    """Read the site's blocks of a pool, oldest first."""
+    return [block for _, block in read_leases(connection, kind, pool_id)]
+
+
+def read_leases(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list[tuple[str, Block]]:
+    """Read the ids and blocks of the site's leases of a pool, oldest first."""
+    query = (
+        sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last)
+        .where(LEASES.c.pool_id == pool_id, LEASES.c.kind == kind.value)
+        .order_by(LEASES.c.created_at, LEASES.c.first)
+    )
+    return [
+        (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
+    ]
+
+
+def find_pools(connection: sa.Connection, kind: PoolKind) -> list[str]:
+    """List the pools that the site holds, or has just given up, blocks of."""
+    kinds = [kind.value, *([RETURNED] if kind is PoolKind.SUBNET else [])]
+    query = sa.select(LEASES.c.pool_id).distinct().where(LEASES.c.kind.in_(kinds))
+    return list(connection.scalars(query))
+
+
+def add(
+    connection: sa.Connection, site: SiteName, states: Iterable[Mapping[str, Any]]
+) -> list[str]:
+    """Take leases that central says the site holds.
+
+    Args:
+        connection: where.
+        site: this site.
+        states: in the form in which leases travel.
+
+    Returns:
+        The ids of those that were not there before.
+
+    Raises:
+        ProtocolError: a state has not the form of a lease, or is of another site.
+    """
+    rows = [_row(site, state) for state in states]
+    if not rows:
+        return []
+    ids = [row["id"] for row in rows]
+    there = set(connection.scalars(sa.select(LEASES.c.id).where(LEASES.c.id.in_(ids))))
+    fresh = [row for row in rows if row["id"] not in there]
+    for row in fresh:
+        if connection.dialect.name == "sqlite":
+            connection.execute(sqlite.insert(LEASES).values(row).on_conflict_do_nothing())
+        else:
+            connection.execute(
+                mysql.insert(LEASES).values(row).on_duplicate_key_update(site=LEASES.c.site)
+            )
+    return [row["id"] for row in fresh]
+
+
+def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        block = Block(int(state["first"]), int(state["last"]))
+        row = {
+            "id": str(state["id"]),
+            "kind": PoolKind(state["kind"]).value,
+            "pool_id": str(state["pool_id"]),
+            "site": str(state["site"]),
+            "first": str(block.first).zfill(NUMBER_LENGTH),
+            "last": str(block.last).zfill(NUMBER_LENGTH),
+            "created_at": utcnow(),
+        }
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise errors.ProtocolError(f"not a lease: {str(dict(state))[:200]}") from error
+    if row["site"] != site:
+        raise errors.ProtocolError(f"lease {row['id']} is of site {row['site']}, not of {site}")
+    return row
+
+
+def bury(connection: sa.Connection, ids: Collection[str]) -> None:
+    """Stop using leases; central is told once nobody can still be picking from them."""
+    going = LEASES.alias()
+    # A tombstone of the same block, leased and given back before, makes room.
+    connection.execute(
+        sa.delete(LEASES).where(
+            LEASES.c.kind == RETURNED,
+            LEASES.c.id.in_(
+                sa.select(
+                    sa.select(_ALIAS.c.id)
+                    .join(
+                        going,
+                        sa.and_(
+                            going.c.pool_id == _ALIAS.c.pool_id, going.c.first == _ALIAS.c.first
+                        ),
+                    )
+                    .where(going.c.id.in_(ids), _ALIAS.c.kind == RETURNED)
+                    .subquery()
+                    .c.id
+                )
+            ),
+        )
+    )
+    connection.execute(
+        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=RETURNED, created_at=utcnow())
+    )
+
+
+def read_untold(
+    connection: sa.Connection, pool_id: str, *, before: datetime.datetime
+) -> list[tuple[str, Block]]:
+    """Read the leases that were buried before a time and that central has not been told of."""
+    query = sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last).where(
+        LEASES.c.pool_id == pool_id,
+        LEASES.c.kind == RETURNED,
+        LEASES.c.site != "",
+        LEASES.c.created_at <= before,
+    )
+    return [
+        (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
+    ]
+
+
+def revive(connection: sa.Connection, kind: PoolKind, ids: Collection[str]) -> None:
+    """Use buried leases again, since something of them was taken at the last moment."""
+    connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=kind.value))
+
+
+def mark_told(connection: sa.Connection, ids: Collection[str]) -> None:
+    """Note that central has taken leases back; their tombstones stand for a while yet."""
+    connection.execute(
+        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(site="", created_at=utcnow())
+    )
+
+
+def clear_buried(connection: sa.Connection, *, now: datetime.datetime) -> None:
+    """Remove tombstones that have stood long enough."""
+    connection.execute(
+        sa.delete(LEASES).where(
+            LEASES.c.kind == RETURNED,
+            LEASES.c.site == "",
+            LEASES.c.created_at < now - datetime.timedelta(seconds=REST_S),
+        )
+    )
+
+
+def remove(connection: sa.Connection, lease_id: str) -> None:
+    """Forget a lease that central has taken back with its pool."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.id == lease_id))

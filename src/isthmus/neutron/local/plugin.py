@@ -1,0 +1,314 @@
+"""The core plugin of a site: Neutron's ML2 plugin, with central behind what it does not have.
+
+A thin layer. It adds four things to ML2 and leaves all else alone: what is missing is fetched
+(`demand`), what is central's is not changed here (`ownership`), addresses come from leases (`ipam`,
+`lease.keeper`), and what changes is noted for central (`report.outbox`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from neutron.db import models_v2
+from neutron.extensions import securitygroup as ext_group
+from neutron.plugins.ml2.common import exceptions as ml2_exc
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
+from neutron_lib.db import api as db_api
+from oslo_config import cfg
+
+from isthmus import errors
+from isthmus.config.site import read_site
+from isthmus.federation.identity import default_security_group_id
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.db import sqlite
+from isthmus.neutron.local import guards, scope
+from isthmus.neutron.local.addresses import Addresses
+from isthmus.neutron.local.apply.materialise import Materialiser, base_of
+from isthmus.neutron.local.demand import Demand, may_ask
+from isthmus.neutron.local.lease.keeper import Keeper
+from isthmus.neutron.local.ownership import Ownership
+from isthmus.neutron.local.presence import Presence
+from isthmus.neutron.local.report.outbox import Outbox
+from isthmus.neutron.local.room import Lazy, open_central, open_database
+
+_T = TypeVar("_T")
+
+
+class CentralUnreachable(n_exc.ServiceUnavailable):
+    """This site would have to ask central, and cannot."""
+
+    message = "%(reason)s"
+
+
+class LocalPlugin(Ownership):
+    """ML2 at a site."""
+
+    # Neutron's API looks these up under the name of the class itself (neutron/api/v2/base.py).
+    __native_bulk_support = True
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    def __init__(self) -> None:
+        """Load ML2 and what stands beside it."""
+        sqlite.install()
+        self.site = read_site(cfg.CONF)
+        self.presence = Presence()
+        self.central = Lazy(lambda: open_central(self.site))
+        self.database = Lazy(open_database)
+        self.keeper = Keeper(
+            self.site.site, self.central, self.database, every_s=self.site.lease_pass_s
+        )
+        self.materialiser = Materialiser(self, self.site.site)
+        self.demand = Demand(
+            self.central,
+            self.database,
+            self.materialiser.bring,
+            miss_ttl_s=self.site.miss_ttl_s,
+        )
+        self.addresses = Addresses(self.site.site, self.presence, self.keeper)
+        self.outbox = Outbox(self.site.site, self.presence, base_of)
+        super().__init__()
+        self.outbox.listen()
+
+    # What is missing is fetched.
+
+    def _fetch_missing(self, context: Any, kind: ResourceType, ids: Sequence[str] | None) -> bool:
+        """Fetch what a person named and this site has not.
+
+        Returns:
+            Whether it is worth looking again.
+
+        Raises:
+            CentralUnreachable: central would have to be asked, and does not answer.
+        """
+        if not ids or scope.current() is not None or not may_ask(context):
+            return False
+        try:
+            return self.demand.fetch_missing(kind, ids, context)
+        except errors.Transient as error:
+            raise CentralUnreachable(
+                reason=f"{kind.value.replace('_', ' ').capitalize()} {', '.join(ids)} is not known "
+                f"at site {self.site.site}, and {error.message}"
+            ) from error
+
+    def _or_fetch(
+        self,
+        context: Any,
+        kind: ResourceType,
+        resource_id: str,
+        missing: type[Exception],
+        get: Callable[[], _T],
+    ) -> _T:
+        try:
+            return get()
+        except missing:
+            if not self._fetch_missing(context, kind, [resource_id]):
+                raise
+        return get()
+
+    def get_network(
+        self, context: Any, id: str, fields: Any = None, net_db: Any = None
+    ) -> dict[str, Any]:
+        """Show a network, fetched if need be."""
+        return self._or_fetch(
+            context,
+            ResourceType.NETWORK,
+            id,
+            n_exc.NetworkNotFound,
+            lambda: super(LocalPlugin, self).get_network(context, id, fields, net_db),
+        )
+
+    def get_networks(
+        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
+    ) -> list[dict[str, Any]]:
+        """List networks; those named by id are fetched if need be."""
+        self._fetch_missing(context, ResourceType.NETWORK, (filters or {}).get("id"))
+        found: list[dict[str, Any]] = super().get_networks(context, filters, *arguments, **options)
+        return found
+
+    def get_subnet(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
+        """Show a subnet, fetched with its network if need be."""
+        return self._or_fetch(
+            context,
+            ResourceType.SUBNET,
+            id,
+            n_exc.SubnetNotFound,
+            lambda: super(LocalPlugin, self).get_subnet(context, id, fields),
+        )
+
+    def get_subnets(
+        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
+    ) -> list[dict[str, Any]]:
+        """List subnets; those named by id, or by their network's, are fetched if need be."""
+        self._fetch_missing(context, ResourceType.SUBNET, (filters or {}).get("id"))
+        self._fetch_missing(context, ResourceType.NETWORK, (filters or {}).get("network_id"))
+        found: list[dict[str, Any]] = super().get_subnets(context, filters, *arguments, **options)
+        return found
+
+    def get_port(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
+        """Show a port, fetched with its network if need be."""
+        return self._or_fetch(
+            context,
+            ResourceType.PORT,
+            id,
+            n_exc.PortNotFound,
+            lambda: super(LocalPlugin, self).get_port(context, id, fields),
+        )
+
+    def get_ports(
+        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
+    ) -> list[dict[str, Any]]:
+        """List ports; those named by id are fetched if need be."""
+        self._fetch_missing(context, ResourceType.PORT, (filters or {}).get("id"))
+        found: list[dict[str, Any]] = super().get_ports(context, filters, *arguments, **options)
+        return found
+
+    def get_security_group(
+        self, context: Any, id: str, fields: Any = None, project_id: str | None = None
+    ) -> dict[str, Any]:
+        """Show a security group, fetched if need be."""
+        return self._or_fetch(
+            context,
+            ResourceType.SECURITY_GROUP,
+            id,
+            ext_group.SecurityGroupNotFound,
+            lambda: super(LocalPlugin, self).get_security_group(context, id, fields, project_id),
+        )
+
+    def get_security_groups(
+        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
+    ) -> list[dict[str, Any]]:
+        """List security groups; those named by id are fetched if need be."""
+        self._fetch_missing(context, ResourceType.SECURITY_GROUP, (filters or {}).get("id"))
+        found: list[dict[str, Any]] = super().get_security_groups(
+            context, filters, *arguments, **options
+        )
+        return found
+
+    # Ports.
+
+    def create_port(self, context: Any, port: Any) -> dict[str, Any]:
+        """Make a port; on a stretched network with one of the site's addresses."""
+        if scope.current() is not None:
+            made: dict[str, Any] = super().create_port(context, port)
+            return made
+        self._before_ports(context, [port["port"]])
+        return self._with_leases(
+            [port["port"]["network_id"]],
+            1,
+            lambda: super(LocalPlugin, self).create_port(context, {"port": _copied(port["port"])}),
+        )
+
+    def create_port_bulk(self, context: Any, ports: Any) -> list[dict[str, Any]]:
+        """Make ports; on stretched networks with the site's addresses."""
+        wanted = [one["port"] for one in ports["ports"]]
+        self._before_ports(context, wanted)
+        return self._with_leases(
+            sorted({port["network_id"] for port in wanted}),
+            len(wanted),
+            lambda: super(LocalPlugin, self).create_port_bulk(
+                context, {"ports": [{"port": _copied(port)} for port in wanted]}
+            ),
+        )
+
+    def update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
+        """Change a port."""
+        wanted = port["port"]
+        asks = guards.addresses_of(wanted) or guards.groups_of(wanted)
+        if scope.current() is not None or not ("fixed_ips" in wanted or asks):
+            changed: dict[str, Any] = super().update_port(context, id, port)
+            return changed
+        network_id, project_id = _find_network(id)
+        if network_id is not None:
+            self._before_ports(
+                context, [{**wanted, "network_id": network_id, "project_id": project_id}]
+            )
+        return self._with_leases(
+            [network_id] if network_id else [],
+            1,
+            lambda: super(LocalPlugin, self).update_port(context, id, {"port": _copied(wanted)}),
+        )
+
+    def _before_ports(self, context: Any, ports: Sequence[Any]) -> None:
+        """Check and fetch what ports on stretched networks take; nothing for other networks.
+
+        Raises:
+            GroupOnlyHere: a security group that central does not know.
+            NotLeased: an address that central does not give this site.
+        """
+        for port in ports:
+            with db_api.CONTEXT_READER.using(context):
+                connection = context.session.connection()
+                if not self.presence.is_stretched(connection, port["network_id"]):
+                    continue
+                complete = self.presence.is_complete(connection, port["network_id"])
+                groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
+                unknown = self.presence.find_unknown_groups(connection, groups)
+                outside = self.addresses.find_outside(
+                    connection, port["network_id"], guards.addresses_of(port)
+                )
+            if not complete:
+                self._complete(port["network_id"], port["project_id"])
+            if unknown:
+                self._learn_groups(context, port, unknown)
+            for subnet_id, address in outside:
+                self.addresses.ask(subnet_id, address)
+
+    def _complete(self, network_id: str, project_id: str) -> None:
+        """Fetch what a network placed ahead of use may still lack; work with what is here else."""
+        try:
+            self.demand.fetch(ResourceType.NETWORK, [network_id], project_id)
+        except errors.Transient:
+            return
+
+    def _learn_groups(self, context: Any, port: Any, unknown: set[str]) -> None:
+        default = default_security_group_id(port["project_id"])
+        try:
+            came = self.demand.fetch(ResourceType.SECURITY_GROUP, unknown, port["project_id"])
+        except errors.Transient as error:
+            if unknown == {default}:
+                return  # with central away, the site's own copy of the default group has to do
+            raise CentralUnreachable(
+                reason=f"Security group {', '.join(sorted(unknown))} is not known at site "
+                f"{self.site.site}, and {error.message}"
+            ) from error
+        left = unknown - came - {default}
+        if left and guards.groups_of(port) & left:
+            raise guards.GroupOnlyHere(groups=", ".join(sorted(left)), network=port["network_id"])
+
+    def _with_leases(self, network_ids: Sequence[str], count: int, work: Callable[[], _T]) -> _T:
+        """Do something that takes addresses and keys, and once more after asking for more."""
+        try:
+            return work()
+        except n_exc.IpAddressGenerationFailure:
+            if scope.current() is not None:
+                raise
+            self.addresses.refill(network_ids, count)
+        except ml2_exc.MechanismDriverError as error:
+            if not self.addresses.refill_keys(error.inner_exceptions, count):
+                raise
+        try:
+            return work()
+        except n_exc.IpAddressGenerationFailure as error:
+            raise self.addresses.explain(error, network_ids) from error
+
+
+def _copied(port: Any) -> Any:
+    """Copy a request that Neutron writes into, so that it can be made again."""
+    copy = dict(port)
+    fixed_ips = copy.get("fixed_ips")
+    if isinstance(fixed_ips, list):
+        copy["fixed_ips"] = [dict(one) for one in fixed_ips]
+    return copy
+
+
+def _find_network(port_id: str) -> tuple[str | None, str | None]:
+    """Find the network and project of a port, whoever asks."""
+    admin = n_context.get_admin_context()
+    with db_api.CONTEXT_READER.using(admin):
+        row = (
+            admin.session.query(models_v2.Port.network_id, models_v2.Port.project_id)
+            .filter_by(id=port_id)
+            .one_or_none()
+        )
+    return (None, None) if row is None else (row.network_id, row.project_id)

@@ -1,0 +1,71 @@
+"""The relay's way to central, and what both tiers agree on once central has taken something."""
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from isthmus.clients.central import CentralClient
+from isthmus.journal import crash
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import Item, ItemResult
+from isthmus.model.site import SiteName
+from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import port as port_form
+from isthmus.store.engine import writing
+
+
+class CentralCarrier:
+    """`isthmus.journal.ports.Carrier` towards central."""
+
+    def __init__(
+        self,
+        site: SiteName,
+        client: Callable[[], CentralClient],
+        engine: Callable[[], sa.Engine],
+    ) -> None:
+        """Bind it.
+
+        Args:
+            site: this site.
+            client: gives the way to central.
+            engine: gives the site's database.
+        """
+        self._site = site
+        self._client = client
+        self._engine = engine
+
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        """Report items.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: the batch as a whole was refused.
+        """
+        results = self._client().send_reports(items, sequence=sequence)
+        crash.point("report.taken")
+        taken = {(result.type, result.id) for result in results if result.taken}
+        agreed = [one for one in items if one.state is not None and (one.type, one.id) in taken]
+        if agreed:
+            with writing(self._engine()) as connection:
+                for item in agreed:
+                    assert item.state is not None
+                    routings.agree(
+                        connection,
+                        item.id,
+                        self._site,
+                        project_id=item.state.get("project_id"),
+                        before=item.state["isthmus:base"],
+                        base=port_form.agreed(item.state),
+                    )
+        return results
+
+
+def forget_reported(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
+    """Forget what was agreed on of ports of which central now knows that they are gone."""
+    routings.remove(
+        connection,
+        ResourceType.PORT,
+        [key.id for key in keys if key.type is ResourceType.PORT],
+    )

@@ -1,0 +1,66 @@
+"""Where a bound port is: its hypervisor as OVN knows it."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from neutron_lib.api.definitions import portbindings
+
+from isthmus.clients.ovn import OvnRows
+from isthmus.model.ovn import LocalChassis
+
+#: VIF types that mean that a port is bound nowhere.
+_UNBOUND = frozenset(
+    {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
+)
+#: How long what OVN said of a hypervisor is believed, in seconds.
+_TTL_S = 30.0
+
+
+class Locator:
+    """Finds hypervisors in the southbound database and remembers them for a while."""
+
+    def __init__(
+        self, rows: Callable[[], OvnRows], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Bind it.
+
+        Args:
+            rows: gives the site's OVN databases.
+            clock: gives seconds that only grow.
+        """
+        self._rows = rows
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, LocalChassis]] = {}
+
+    def locate(self, port: Mapping[str, Any], port_key: int | None) -> dict[str, Any] | None:
+        """Say where a port is, in the form in which that travels.
+
+        Returns:
+            None while it is bound nowhere, or OVN does not know its hypervisor.
+        """
+        host = port.get(portbindings.HOST_ID)
+        if not host or port.get(portbindings.VIF_TYPE) in _UNBOUND or port_key is None:
+            return None
+        chassis = self._find(str(host))
+        if chassis is None or not chassis.encap_ips:
+            return None
+        return {
+            "chassis": chassis.name,
+            "hostname": host,
+            "encap_ip": chassis.encap_ips[0],
+            "port_key": port_key,
+        }
+
+    def _find(self, host: str) -> LocalChassis | None:
+        with self._lock:
+            known = self._known.get(host)
+        if known is not None and self._clock() < known[0]:
+            return known[1]
+        found = self._rows().find_host(host)
+        if found is not None:
+            with self._lock:
+                self._known[host] = (self._clock() + _TTL_S, found)
+        return found

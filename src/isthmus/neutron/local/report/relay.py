@@ -1,0 +1,121 @@
+"""The relay: a thread in each API process that carries the site's journal to central.
+
+A commit in the same process wakes it at once; what other processes wrote, or what a dead one left
+behind, it finds when it looks. Of several processes one carries the lane at a time: the journal's
+claims see to that.
+"""
+
+import datetime
+import os
+import threading
+import time
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.clients.central import CentralClient
+from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.journal.ports import Carrier, Source, Store
+from isthmus.model.site import CENTRAL
+from isthmus.neutron.local.room import Lazy
+from isthmus.neutron.local.routings import utcnow
+
+LOG = logging.getLogger(__name__)
+
+#: Most ports in one report: each takes central some tenths of a second, and a call must end soon.
+BATCH = 25
+#: A claim outlives a call by this much, in seconds.
+_CLAIM_MARGIN_S = 20.0
+
+
+class _Clock:
+    """The time of day, as the journal wants it."""
+
+    def now(self) -> datetime.datetime:
+        return utcnow()
+
+
+class Relay:
+    """Carries the lane to central."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        source: Source,
+        carrier: Carrier,
+        client: Lazy[CentralClient],
+        woken: threading.Event,
+        poll_s: float,
+        call_s: float,
+    ) -> None:
+        """Bind it; nothing runs before `start`.
+
+        Args:
+            store: the journal.
+            source: reads ports.
+            carrier: the way to central.
+            client: is asked to find out whether a link that was down is up again.
+            woken: set when something was noted in this process.
+            poll_s: how often to look where nothing woke it, in seconds.
+            call_s: how long a call may take, in seconds.
+        """
+        self._client = client
+        self._woken = woken
+        self._poll_s = poll_s
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._drain = Drain(
+            CENTRAL,
+            store=store,
+            source=source,
+            carrier=carrier,
+            clock=_Clock(),
+            settings=DrainSettings(
+                owner=f"{cfg.CONF.host}/{os.getpid()}",
+                batch=BATCH,
+                claim_s=call_s + _CLAIM_MARGIN_S,
+            ),
+        )
+
+    def start(self) -> None:
+        """Start the thread of this process."""
+        self._thread = threading.Thread(target=self._run, name="isthmus-relay", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping = True
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._woken.wait(self._poll_s)
+            self._woken.clear()
+            while not self._stopping and self._pass():
+                pass
+
+    def _pass(self) -> bool:
+        """Do one pass.
+
+        Returns:
+            Whether to do another one at once.
+        """
+        try:
+            done = self._drain.run()
+            if done.error is not None:
+                LOG.info("Reports to central are carried later: %s", done.error.message)
+            if done.idle:
+                self._client().knock()
+        except errors.Transient as error:
+            LOG.debug("Nothing is reported now: %s", error.message)
+            return False
+        except Exception:  # the boundary of a worker loop
+            LOG.exception("The relay failed; it goes on")
+            time.sleep(self._poll_s)
+            return False
+        return done.error is None and not done.idle and done.taken > 0

@@ -1,0 +1,81 @@
+"""What the relay tells central: ports as they are now, and where they are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib import context as n_context
+from neutron_lib.db import api as db_api
+from oslo_db import exception as db_exc
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import Item
+from isthmus.model.site import SiteName
+from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import port as port_form
+from isthmus.neutron.local.report.location import Locator
+from isthmus.store.tables import PORT_KEYS
+
+#: Attributes of Neutron's that mean nothing outside this server.
+_INTERNAL = frozenset({"standard_attr_id", "tenant_id", "network"})
+
+
+class PortSource:
+    """`isthmus.journal.ports.Source` on this process's core plugin."""
+
+    def __init__(self, core: Any, locator: Locator) -> None:
+        """Bind it.
+
+        Args:
+            core: the core plugin.
+            locator: finds hypervisors.
+        """
+        self._core = core
+        self._locator = locator
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        """Read ports.
+
+        Raises:
+            Transient: the database or OVN does not answer.
+        """
+        context = n_context.get_admin_context()
+        ids = [key.id for key in keys if key.type is ResourceType.PORT]
+        try:
+            ports = {one["id"]: one for one in self._core.get_ports(context, {"id": ids})}
+            port_form.mark_auto_subnets(self._core, context, list(ports.values()))
+            with db_api.CONTEXT_READER.using(context):
+                connection = context.session.connection()
+                bases = routings.find_bases(connection, ResourceType.PORT, ids)
+                port_keys = _find_keys(connection, ids)
+        except db_exc.DBError as error:
+            raise errors.Busy(f"the site's database cannot be read now: {error}") from error
+        items = {}
+        for key in keys:
+            port = ports.get(key.id)
+            state = None
+            if port is not None:
+                state = _plain({name: port[name] for name in port if name not in _INTERNAL})
+                state["isthmus:base"] = bases.get(key.id)
+                state["isthmus:location"] = self._locator.locate(port, port_keys.get(key.id))
+            items[key] = Item(key.type, key.id, state)
+        return items
+
+
+def _find_keys(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int]:
+    query = sa.select(PORT_KEYS.c.port_id, PORT_KEYS.c.port_key).where(
+        PORT_KEYS.c.port_id.in_(ids), PORT_KEYS.c.freed_at.is_(None)
+    )
+    return {row.port_id: int(row.port_key) for row in connection.execute(query)}
+
+
+def _plain(value: Any) -> Any:
+    """Turn what Neutron's objects leave in a dictionary (addresses, times) into JSON."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

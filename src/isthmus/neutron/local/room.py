@@ -1,0 +1,54 @@
+"""What the parts of a site's Neutron share in one process: composed here, in one place.
+
+Connections are opened at first use, since a server loads its plugins before it forks its workers.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+from oslo_config import cfg
+
+from isthmus.clients.central import CentralClient, Timeouts, open_session
+from isthmus.config.site import GROUP, SiteConfig
+
+_T = TypeVar("_T")
+
+
+class Lazy(Generic[_T]):
+    """Something that is made once, at first use."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        """Remember how it is made."""
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[_T] = []
+
+    def __call__(self) -> _T:
+        """Give it."""
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
+
+
+def open_central(site: SiteConfig) -> CentralClient:
+    """Open the way to central."""
+    timeouts = Timeouts(connect_s=site.connect_timeout_s, read_s=site.read_timeout_s)
+    wire = open_session(cfg.CONF, GROUP, timeouts, endpoint=site.central_url)
+    return CentralClient(
+        wire,
+        endpoint=site.central_url,
+        region=site.central_region,
+        interface=site.central_interface,
+    )
+
+
+def open_database() -> sa.Engine:
+    """Give the engine that Neutron itself uses, for transactions beside its own."""
+    engine: Any = db_api.get_writer_engine()
+    made: sa.Engine = engine
+    return made

@@ -1,0 +1,111 @@
+"""A site's service plugin: it carries the API extension and the threads of an API process.
+
+The threads start when a worker has been forked and its OVN connections stand. They belong to the
+API processes, because only those can make networks and ports.
+"""
+
+from typing import Any
+
+from neutron.api import extensions as neutron_extensions
+from neutron.common.ovn import utils as ovn_utils
+from neutron_lib import exceptions as n_exc
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.plugins import directory
+from neutron_lib.services import base
+
+from isthmus import errors
+from isthmus.model.item import Item
+from isthmus.model.lease import PoolKind
+from isthmus.neutron.api import definition, extensions
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.local import dataplane
+from isthmus.neutron.local.inventory import InventoryCalls
+from isthmus.neutron.local.report.carrier import CentralCarrier, forget_reported
+from isthmus.neutron.local.report.location import Locator
+from isthmus.neutron.local.report.relay import Relay
+from isthmus.neutron.local.report.source import PortSource
+from isthmus.store.journal_engine import SqlJournal
+
+neutron_extensions.append_api_extensions_path(extensions.__path__)
+
+#: The worker whose processes serve the API; the others have no OVN connections.
+_API_WORKER = "WorkerService"
+#: Port keys to ask for when they run low; central gives what it finds right, at least one.
+_KEYS = 64
+
+
+class LocalService(InventoryCalls, base.ServicePluginBase):
+    """What Isthmus adds to a site's API."""
+
+    supported_extension_aliases = (definition.LOCAL_ALIAS,)
+
+    # Neutron looks these up under the mangled name of the very class.
+    __native_bulk_support = False
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    def __init__(self) -> None:
+        """Prepare; the threads start with the process."""
+        super().__init__()
+        self.relay: Relay | None = None
+        registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
+
+    def get_plugin_type(self) -> Any:
+        """Give the type by which Neutron finds this plugin."""
+        return definition.PLUGIN_TYPE
+
+    def get_plugin_description(self) -> str:
+        """Say what it is."""
+        return "Isthmus: this site as one of many"
+
+    def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
+        if self.relay is not None or ovn_utils.get_class(trigger).__name__ != _API_WORKER:
+            return
+        core = directory.get_plugin()
+        dataplane.get_driver().when_keys_run_low(
+            lambda network_id: core.keeper.poke(PoolKind.PORT_KEY, network_id, count=_KEYS)
+        )
+        locator = Locator(lambda: dataplane.get_reconciler().rows())
+        self.relay = Relay(
+            store=SqlJournal(core.database(), forget=forget_reported),
+            source=PortSource(core, locator),
+            carrier=CentralCarrier(core.site.site, core.central, core.database),
+            client=core.central,
+            woken=core.outbox.woken,
+            poll_s=core.site.relay_poll_s,
+            call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
+        )
+        core.keeper.start()
+        self.relay.start()
+
+    def stop(self) -> None:
+        """End the threads and wait for them."""
+        if self.relay is not None:
+            directory.get_plugin().keeper.stop()
+            self.relay.stop()
+            self.relay = None
+
+    def create_site_apply(self, context: Any, site_apply: dict[str, Any]) -> dict[str, Any]:
+        """Carry out what central says of objects at this site."""
+        body = site_apply["site_apply"]
+        with translated():
+            if not isinstance(body["items"], list):
+                raise errors.ProtocolError("items is not a list")
+            items = [Item.from_wire(one) for one in body["items"]]
+            results = directory.get_plugin().materialiser.apply(
+                items, sequence=int(body["sequence"])
+            )
+        return {
+            "sequence": body["sequence"],
+            "results": [result.to_wire() for result in results],
+        }
+
+    def get_site_applies(
+        self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
+    ) -> list[Any]:
+        """List nothing: what was carried out is not kept."""
+        return []
+
+    def get_site_apply(self, context: Any, id: str, fields: Any = None) -> Any:
+        """Show nothing."""
+        raise n_exc.NotFound
