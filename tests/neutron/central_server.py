@@ -172,7 +172,7 @@ class CentralServer:
         return Reply(response.status, json.loads(raw) if raw else None)
 
     def create(self, kind: str, user: User = ADMIN, **values: Any) -> dict[str, Any]:
-        path = "/v2.0/" + _plural(kind).replace("_", "-" if kind.startswith("site") else "-")
+        path = "/v2.0/" + _plural(kind).replace("_", "-")
         made: dict[str, Any] = self.call("POST", path, {kind: values}, user).only()
         return made
 

@@ -1,5 +1,4 @@
 import pytest
-
 from tests.neutron.central_server import ADMIN, CentralServer
 
 pytestmark = pytest.mark.neutron

@@ -65,6 +65,8 @@ def from_neutron(error: Exception) -> errors.IsthmusError:
     """Turn an error of Neutron's into one of ours, for a result that travels in a body."""
     if isinstance(error, errors.IsthmusError):
         return error
+    if isinstance(error, Fault):
+        return errors.from_code(type(error).__name__, str(error))
     for kind, ours in (
         (n_exc.NotFound, errors.NotFound),
         (n_exc.InUse, errors.InUse),
