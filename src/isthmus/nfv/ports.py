@@ -1,16 +1,22 @@
 """What the NFV engine needs of the world: one way to run a piece of shell on a host."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Protocol):
     """What a script left behind."""
 
-    status: int
-    stdout: str
-    stderr: str
+    @property
+    def exit_code(self) -> int:
+        """0 where it succeeded."""
+
+    @property
+    def stdout(self) -> str:
+        """What it wrote."""
+
+    @property
+    def stderr(self) -> str:
+        """What it complained about."""
 
 
 class HostDoor(Protocol):

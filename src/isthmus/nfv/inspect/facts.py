@@ -58,8 +58,7 @@ LINKS = (
 SETTING_FILES = (
     "/etc/nova/nova.conf",
     "/etc/nova/nova.conf.d/*.conf",
-    "/etc/neutron/plugins/ml2/*.ini",
-    "/etc/neutron/plugins/ml2/isthmus.d/*.ini",
+    "/etc/neutron/neutron-*.conf.d/*.conf",
     "/etc/default/grub",
     "/etc/default/grub.d/*.cfg",
     "/etc/tuned/active_profile",

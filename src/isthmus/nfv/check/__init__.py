@@ -1,0 +1,1 @@
+"""A live host against its plan, and against good practice."""

@@ -1,0 +1,303 @@
+"""Checks of a host against good practice: what holds for every plan, and without one."""
+
+from collections.abc import Iterator
+
+from isthmus.model.host_plan import HostPlan
+from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.nfv import cpuset
+from isthmus.nfv.check.state import HostState, Thread
+
+#: Processes that belong on isolated CPUs.
+SWITCH = "ovs-vswitchd"
+EMULATORS = ("qemu-system", "qemu-kvm", "kvm")
+#: A queue load (percent of a PMD) from which imbalance matters, and the spread that counts as such.
+BUSY_PCT = 50
+SPREAD_PCT = 40
+
+
+def polling(state: HostState) -> tuple[int, ...]:
+    """CPUs on which the switch polls, or would."""
+    return tuple(sorted(state.pmds)) or cpuset.parse_mask(
+        state.other_config.get("pmd-cpu-mask", "")
+    )
+
+
+def _option(state: HostState, key: str) -> tuple[int, ...]:
+    values = state.nova.get(f"compute/{key}", ())
+    return cpuset.parse_list(values[-1]) if values else ()
+
+
+def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """PMD, pinned and shared CPUs are disjoint and split no core."""
+    sets = {
+        "PMD threads": polling(state) if state.ovs_runs else (),
+        "cpu_dedicated_set": _option(state, "cpu_dedicated_set"),
+        "cpu_shared_set": _option(state, "cpu_shared_set"),
+    }
+    names = list(sets)
+    for index, one in enumerate(names):
+        for two in names[index + 1 :]:
+            if both := sorted(set(sets[one]) & set(sets[two])):
+                yield Finding(
+                    code="cpu.overlap",
+                    severity=Severity.BROKEN,
+                    subject=f"CPU {cpuset.render_list(both)}",
+                    message=f"CPU {cpuset.render_list(both)} is in {one} and in {two}",
+                    evidence=f"{one}: {cpuset.render_list(sets[one])}; {two}: "
+                    f"{cpuset.render_list(sets[two])}",
+                    remedy="give each CPU one use: isthmus nfv plan, then apply",
+                )
+    if plan is not None:
+        return
+    for core in state.inventory.cores:
+        uses = {name for name in names for cpu in core.cpus if cpu in sets[name]}
+        if len(uses) > 1:
+            yield Finding(
+                code="cpu.siblings",
+                severity=Severity.DEGRADED,
+                subject=f"CPU {cpuset.render_list(core.cpus)}",
+                message=f"one core is shared by {' and '.join(sorted(uses))}",
+                evidence=f"siblings {cpuset.render_list(core.cpus)}",
+                remedy="keep siblings together: isthmus nfv plan, then apply",
+            )
+
+
+def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Every CPU that polls is isolated from the kernel's scheduler."""
+    bare = sorted(set(polling(state)) - set(state.isolated))
+    if state.ovs_runs and state.pmds and bare and plan is None:
+        yield Finding(
+            code="pmd.shared",
+            severity=Severity.DEGRADED,
+            subject=f"CPU {cpuset.render_list(bare)}",
+            message=f"PMD threads poll on CPU {cpuset.render_list(bare)}, which the kernel gives "
+            "to others too",
+            evidence=f"/sys/devices/system/cpu/isolated: {cpuset.render_list(state.isolated)}",
+            remedy="add it to isolcpus and reboot",
+        )
+
+
+def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Every polled port is polled on its own node, and something polls every queue."""
+    node_of = {nic.pci_address: nic.node for nic in state.inventory.nics}
+    said = {port.name for port in (plan.dpdk_ports if plan else ()) if not port.is_local}
+    for one in state.interfaces:
+        status_node = one.status.get("numa_id")
+        node = node_of.get(one.options.get("dpdk-devargs", ""))
+        if node is None and status_node is not None and status_node.isdigit():
+            node = int(status_node)
+        mine = [queue for queue in state.queues if queue.port == one.name]
+        far = sorted({queue.cpu for queue in mine if node is not None and queue.numa != node})
+        if far and one.name not in said:
+            yield Finding(
+                code="pmd.remote",
+                severity=Severity.DEGRADED,
+                subject=one.name,
+                message=f"{one.name} sits on node {node} but CPU {cpuset.render_list(far)} of "
+                "another node polls it",
+                evidence=f"pmd-rxq-show: {one.name} on core {cpuset.render_list(far)}",
+                remedy="set pmd-cpu-mask and pmd-rxq-affinity to CPUs of the port's node",
+            )
+        if state.ovs_runs and one.type == "dpdk" and not one.error and not mine:
+            yield Finding(
+                code="rxq.unpolled",
+                severity=Severity.BROKEN,
+                subject=one.name,
+                message=f"nobody polls {one.name}",
+                evidence=f"pmd-rxq-show has no queue of {one.name}",
+                remedy="set pmd-cpu-mask to CPUs of its node",
+            )
+
+
+def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """PMDs of a node carry about the same: by load where there is one, else by queues."""
+    for node in sorted(set(state.pmds.values())):
+        cpus = [cpu for cpu, numa in state.pmds.items() if numa == node]
+        load = dict.fromkeys(cpus, 0)
+        count = dict.fromkeys(cpus, 0)
+        for queue in state.queues:
+            if queue.cpu in count and queue.enabled:
+                count[queue.cpu] += 1
+                load[queue.cpu] += queue.usage_pct or 0
+        uneven = (
+            max(load.values()) >= BUSY_PCT and max(load.values()) - min(load.values()) >= SPREAD_PCT
+        )
+        crowded = max(count.values()) - min(count.values()) > 1
+        if uneven or crowded:
+            by = load if uneven else count
+            unit = "%" if uneven else " queues"
+            yield Finding(
+                code="rxq.unbalanced",
+                severity=Severity.DEGRADED,
+                subject=f"node {node}",
+                message=f"receive queues are uneven on node {node}: from {min(by.values())}{unit} "
+                f"to {max(by.values())}{unit} a PMD",
+                evidence="pmd-rxq-show: "
+                + ", ".join(f"core {cpu}: {value}{unit}" for cpu, value in sorted(by.items())),
+                remedy="isthmus nfv apply sets the planned affinity"
+                if plan
+                else "ovs-appctl dpif-netdev/pmd-rxq-rebalance, or set pmd-rxq-affinity",
+            )
+
+
+def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Nobody else runs on CPUs that poll or that instances own."""
+    owned = (
+        set(plan.isolated_cpus) if plan else {*polling(state), *_option(state, "cpu_dedicated_set")}
+    )
+    if not owned or not owned & set(state.isolated):
+        return  # said already: nothing is isolated, so everything may run everywhere
+    guests: list[Thread] = []
+    for thread in state.threads:
+        if thread.is_kernel or not owned & set(thread.allowed):
+            continue
+        if thread.process.startswith(EMULATORS):
+            guests.append(thread)
+        elif thread.process != SWITCH or not thread.name.startswith("pmd-"):
+            hit = sorted(owned & set(thread.allowed))
+            yield Finding(
+                code="cpu.intruder",
+                severity=Severity.DEGRADED,
+                subject=f"{thread.process} ({thread.pid})",
+                message=f"thread {thread.tid} ({thread.name}) of {thread.process} may run on CPU "
+                f"{cpuset.render_list(hit)}, which is not for it",
+                evidence=f"/proc/{thread.pid}/task/{thread.tid}/status Cpus_allowed_list: "
+                f"{cpuset.render_list(thread.allowed)}",
+                remedy=f"taskset -cp {cpuset.render_list(plan.host_cpus) if plan else 'HOST-CPUS'} "
+                f"{thread.tid}, and find out who put it there",
+            )
+    if plan is not None:
+        yield from _check_guests(guests, plan)
+
+
+def _check_guests(threads: list[Thread], plan: HostPlan) -> Iterator[Finding]:
+    dedicated = set(plan.dedicated_cpus)
+    owners: dict[int, Thread] = {}
+    for thread in threads:
+        if not (thread.name.startswith("CPU ") and "/KVM" in thread.name):
+            continue
+        if strange := sorted(set(thread.allowed) - dedicated):
+            yield Finding(
+                code="instance.unpinned",
+                severity=Severity.BROKEN,
+                subject=f"{thread.process} ({thread.pid})",
+                message=f"{thread.name} may run on CPU {cpuset.render_list(strange)}, outside "
+                "cpu_dedicated_set",
+                evidence=f"/proc/{thread.pid}/task/{thread.tid}/status Cpus_allowed_list: "
+                f"{cpuset.render_list(thread.allowed)}",
+                remedy="give its flavor hw:cpu_policy=dedicated and resize or rebuild it",
+            )
+        for cpu in thread.allowed if len(thread.allowed) == 1 else ():
+            if cpu in owners:
+                yield Finding(
+                    code="instance.overlap",
+                    severity=Severity.BROKEN,
+                    subject=f"CPU {cpu}",
+                    message=f"two instances (processes {owners[cpu].pid} and {thread.pid}) have "
+                    f"pinned CPU {cpu}",
+                    evidence=f"both threads' Cpus_allowed_list: {cpu}",
+                    remedy="migrate one away; Nova's records of one are wrong",
+                )
+            owners[cpu] = thread
+
+
+def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Instances are pinned as libvirt, and so Nova, says; vhost-user has huge pages."""
+    dedicated = set(plan.dedicated_cpus if plan else _option(state, "cpu_dedicated_set"))
+    for domain in state.domains:
+        outside = sorted({cpu for cpus in domain.pins.values() for cpu in cpus} - dedicated)
+        if domain.pins and dedicated and outside:
+            yield Finding(
+                code="instance.pins",
+                severity=Severity.BROKEN,
+                subject=domain.name,
+                message=f"{domain.name} is pinned to CPU {cpuset.render_list(outside)}, outside "
+                "cpu_dedicated_set",
+                evidence=f"libvirt's vcpupin of {domain.name}",
+                remedy="migrate it away and back",
+            )
+        if domain.vhost_user and not domain.hugepages:
+            yield Finding(
+                code="instance.pages",
+                severity=Severity.BROKEN,
+                subject=domain.name,
+                message=f"{domain.name} has a vhost-user interface but no huge pages: no packet "
+                "passes",
+                evidence=f"libvirt: memoryBacking of {domain.name} has no hugepages",
+                remedy="set hw:mem_page_size=large on its flavor and resize it",
+            )
+
+
+def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """No interrupt lands on an isolated CPU."""
+    owned = set(plan.isolated_cpus) if plan else set(polling(state))
+    if not owned & set(state.isolated):
+        return
+    hit = {irq: cpus for irq, cpus in state.irqs.items() if cpus and owned.issuperset(cpus)}
+    if hit:
+        first = sorted(hit, key=lambda irq: (len(irq), irq))
+        yield Finding(
+            code="irq.isolated",
+            severity=Severity.DEGRADED,
+            subject=f"IRQ {', '.join(first[:6])}",
+            message=f"{len(hit)} interrupts land on CPUs that poll or belong to instances",
+            evidence=f"/proc/irq/{first[0]}/effective_affinity_list: "
+            f"{cpuset.render_list(hit[first[0]])}",
+            remedy="irqaffinity= on the kernel line, and no irqbalance over isolated CPUs",
+        )
+
+
+def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Open vSwitch's pages are kept from Nova, and are there at all."""
+    sockets = state.other_config.get("dpdk-socket-mem", "")
+    if plan is not None or state.other_config.get("dpdk-init") != "true":
+        return
+    if not any("node:" in value for value in state.nova.get("DEFAULT/reserved_huge_pages", ())):
+        yield Finding(
+            code="nova.reserved_huge_pages",
+            severity=Severity.BROKEN,
+            subject="[DEFAULT] reserved_huge_pages",
+            message="Nova may give the huge pages of Open vSwitch to instances",
+            evidence=f"dpdk-socket-mem is {sockets or 'not set'}, reserved_huge_pages is not set",
+            remedy="reserve them for each node in nova.conf",
+        )
+
+
+def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Count what was dropped; a count is no rate, so it is advice until it grows."""
+    del plan
+    for one in state.interfaces:
+        counts = {
+            key: value
+            for key, value in one.statistics.items()
+            if value
+            and (
+                key in {"rx_missed_errors", "rx_dropped", "tx_dropped", "ovs_rx_qos_drops"}
+                or key == "ovs_tx_failure_drops"
+            )
+        }
+        if counts and one.type.startswith("dpdk"):
+            said = ", ".join(f"{key} {value}" for key, value in sorted(counts.items()))
+            yield Finding(
+                code="port.drops",
+                severity=Severity.ADVICE,
+                subject=one.name,
+                message=f"{one.name} has dropped packets since it was made: {said}",
+                evidence=f"Interface {one.name} statistics: {said}",
+                remedy="check again in a minute; where it grows, more queues or PMD cores",
+            )
+
+
+def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """An IOMMU is active where devices are handed out."""
+    handed = [nic.name for nic in state.inventory.nics if nic.driver == "vfio-pci"]
+    needs = bool(plan and (plan.sriov or any(port.driver for port in plan.dpdk_ports)))
+    if (handed or needs) and not state.inventory.iommu:
+        yield Finding(
+            code="iommu.off",
+            severity=Severity.BROKEN,
+            subject="IOMMU",
+            message="devices are to be handed out, but no IOMMU is active",
+            evidence="/sys/class/iommu is empty",
+            remedy="switch VT-d or AMD-Vi on in firmware, and intel_iommu=on on the kernel line",
+        )

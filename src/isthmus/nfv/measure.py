@@ -1,0 +1,201 @@
+"""What passes through a host's data path: rates, drops and cycles from counters read twice.
+
+The switch counts everything itself, so a measurement is two readings and a subtraction; where the
+packets come from (a generator, or real traffic) does not matter to it. The generator is iperf3 and
+the latency is ping's: both are in every distribution. What they can show is bounded by the kernel
+they run on; line rate needs a hardware or DPDK generator (TRex, MoonGen) in front of the host, and
+this module then only reads.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.nfv.check import state
+from isthmus.nfv.inspect import facts
+
+_THREAD = re.compile(r"^pmd thread numa_id (\d+) core_id (\d+):")
+_COUNTER = re.compile(r"^\s+([a-z][a-z .]+[a-z]):\s+([\d.]+)")
+_PING = re.compile(r"time=([\d.]+) ms")
+COUNTERS = ("rx_packets", "tx_packets", "rx_dropped", "tx_dropped", "rx_missed_errors")
+SMALLEST = 64  #: bytes of UDP payload are not bytes on the wire; said where it is reported
+
+
+@dataclass(frozen=True, slots=True)
+class PortRate:
+    """One port between two readings."""
+
+    name: str
+    rx_pps: float
+    tx_pps: float
+    dropped_pps: float
+
+
+@dataclass(frozen=True, slots=True)
+class PmdRate:
+    """One PMD thread between two readings."""
+
+    cpu: int
+    numa: int
+    packets_pps: float
+    cycles_per_packet: float | None  #: None where nothing passed
+    busy_pct: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What the generator saw."""
+
+    sent_pps: float
+    received_pps: float
+    lost_pct: float
+    latency_p50_us: float | None
+    latency_p99_us: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The data path between two readings."""
+
+    seconds: float
+    ports: tuple[PortRate, ...]
+    pmds: tuple[PmdRate, ...]
+    generated: Generated | None = None
+
+
+def render_reading() -> str:
+    """Write the script that reads the counters once, with the time at which it did."""
+    wanted = [c for c in facts.COMMANDS if c[0] in {"ovs-interfaces", "pmd-stats-show"}]
+    lines = ["LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin", "cut -d' ' -f1 /proc/uptime"]
+    for _, command in wanted:
+        lines += [f"{command} || exit 3", "echo '# next'"]
+    return "\n".join(lines) + "\n"
+
+
+def render_generator(address: str, *, seconds: int, port: int, payload: int = SMALLEST) -> str:
+    """Write the script that sends UDP to an iperf3 server and pings it meanwhile."""
+    to = shlex.quote(address)
+    return (
+        "command -v iperf3 >/dev/null || { echo 'iperf3 is not installed' >&2; exit 3; }\n"
+        f"ping -n -i 0.05 -c {seconds * 20} -w {seconds + 2} {to} >/tmp/isthmus-ping.$$ 2>&1 &\n"
+        f"iperf3 -J -u -b 0 -l {payload} -t {seconds} -p {port} -c {to} || exit 3\n"
+        "wait\necho '# ping'\ncat /tmp/isthmus-ping.$$; rm -f /tmp/isthmus-ping.$$\n"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The counters at one moment."""
+
+    at_s: float
+    ports: Mapping[str, Mapping[str, int]]
+    pmds: Mapping[tuple[int, int], Mapping[str, float]]
+
+
+def parse_reading(text: str) -> Reading:
+    """Read what `render_reading`'s script wrote.
+
+    Raises:
+        ProtocolError: it is something else.
+    """
+    head, _, rest = text.partition("\n")
+    parts = rest.split("# next\n")
+    try:
+        at_s = float(head)
+        interfaces, stats = parts[0], parts[1]
+    except (ValueError, IndexError) as exc:
+        raise errors.ProtocolError("this is no reading of counters") from exc
+    pmds: dict[tuple[int, int], dict[str, float]] = {}
+    current: dict[str, float] = {}
+    for line in stats.splitlines():
+        if match := _THREAD.match(line):
+            current = pmds.setdefault((int(match[2]), int(match[1])), {})
+        elif line and not line[0].isspace():
+            current = {}  # the main thread, which is no PMD
+        elif counter := _COUNTER.match(line):
+            current[counter[1]] = float(counter[2])
+    ports = {one.name: one.statistics for one in state.parse_interfaces(interfaces)}
+    return Reading(at_s, ports, pmds)
+
+
+def compare(before: Reading, after: Reading) -> Measurement:
+    """Make rates of two readings.
+
+    Raises:
+        Inconsistent: the second is not after the first: the host was booted in between.
+    """
+    seconds = after.at_s - before.at_s
+    if seconds <= 0:
+        raise errors.Inconsistent("the host was booted while it was measured")
+    ports = [
+        PortRate(
+            name,
+            _rate(before.ports.get(name, {}), counters, ("rx_packets",), seconds),
+            _rate(before.ports.get(name, {}), counters, ("tx_packets",), seconds),
+            _rate(before.ports.get(name, {}), counters, COUNTERS[2:], seconds),
+        )
+        for name, counters in sorted(after.ports.items())
+    ]
+    pmds = [
+        _pmd(key, before.pmds.get(key, {}), now, seconds) for key, now in sorted(after.pmds.items())
+    ]
+    return Measurement(seconds, tuple(ports), tuple(pmds))
+
+
+def _rate(
+    before: Mapping[str, int], after: Mapping[str, int], names: Sequence[str], seconds: float
+) -> float:
+    return sum(max(0, after.get(name, 0) - before.get(name, 0)) for name in names) / seconds
+
+
+def _pmd(
+    key: tuple[int, int], before: Mapping[str, float], after: Mapping[str, float], seconds: float
+) -> PmdRate:
+    def grown(name: str) -> float:
+        return max(0.0, after.get(name, 0.0) - before.get(name, 0.0))
+
+    packets = grown("packets received")
+    busy, idle = grown("processing cycles"), grown("idle cycles")
+    return PmdRate(
+        cpu=key[0],
+        numa=key[1],
+        packets_pps=packets / seconds,
+        cycles_per_packet=busy / packets if packets else None,
+        busy_pct=100 * busy / (busy + idle) if busy + idle else None,
+    )
+
+
+def parse_generated(text: str) -> Generated:
+    """Read what the generator's script wrote.
+
+    Raises:
+        ProtocolError: iperf3 gave no result.
+    """
+    report, _, pings = text.partition("# ping\n")
+    body: Any = {}
+    try:
+        body = json.loads(report)
+        end = body["end"]
+        total = end["sum"]
+        sent = float(end.get("sum_sent", total)["packets"])
+        seconds = float(total["seconds"]) or 1.0
+        lost = float(total["lost_percent"])
+    except (ValueError, KeyError, TypeError) as exc:
+        said = body.get("error", "") if isinstance(body, dict) else ""
+        raise errors.ProtocolError(f"iperf3 gave no result{': ' if said else ''}{said}") from exc
+    times = sorted(float(one) * 1000 for one in _PING.findall(pings))
+    return Generated(
+        sent_pps=sent / seconds,
+        received_pps=sent / seconds * (1 - lost / 100),
+        lost_pct=lost,
+        latency_p50_us=_percentile(times, 50),
+        latency_p99_us=_percentile(times, 99),
+    )
+
+
+def _percentile(ordered: Sequence[float], percent: int) -> float | None:
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else None

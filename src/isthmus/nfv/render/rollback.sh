@@ -1,0 +1,36 @@
+# `isthmus nfv rollback`: put back what the newest generation kept, and forget it.
+set -u
+LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
+say() { printf '%s\n' "$*"; }
+fail() { say "failed: $*"; exit 3; }
+
+n=1; while [ -e "$S/$n" ]; do n=$((n + 1)); done
+n=$((n - 1)); G=$S/$n; grub=0
+[ "$n" -ge 1 ] || { say "nothing was applied here, or all of it was taken back"; exit 4; }
+
+while read -r what path; do
+  case $what:$path in
+    new:/etc/systemd/system/*) systemctl disable -q "$(basename "$path")" 2>/dev/null ;;
+  esac
+  case $what in
+    had) cp -p "$G/files$path" "$path" && say "restored $path" ;;
+    new) rm -f "$path" && say "removed $path" ;;
+  esac || fail "$path cannot be put back"
+  case $path in /etc/default/grub.d/*) grub=1 ;; esac
+done <"$G/list"
+systemctl daemon-reload 2>/dev/null
+
+if [ -s "$G/ovs-undo.sh" ]; then
+  # Last done, first undone.
+  sed -n '1!G;h;$p' "$G/ovs-undo.sh" >"$G/undo.sh"
+  sh -e "$G/undo.sh" || fail "Open vSwitch did not take its old settings; see $G/undo.sh"
+  say "restored Open vSwitch"
+fi
+if [ $grub = 1 ]; then
+  if command -v update-grub >/dev/null; then update-grub >"$S/grub.log" 2>&1
+  else grubby --update-kernel=ALL --remove-args="$(cat "$G/args")" >"$S/grub.log" 2>&1; fi || \
+    fail "the boot loader was not updated: $(tail -n 1 "$S/grub.log")"
+  say "reboot the kernel's line was taken back"
+fi
+rm -rf "$G"
+say done
