@@ -4,6 +4,7 @@ Used by processes that carry batches, which can wait a little and never need to 
 comes back is either the promised answer or an error whose class says what to do.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ _BY_STATUS: dict[int, type[errors.IsthmusError]] = {
     503: errors.Unreachable,
     504: errors.TimedOut,
 }
+
+_URL = re.compile(r"https?://[^/\s]+")
+_REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
 
 
 class NeutronDoor:
@@ -76,27 +80,23 @@ class NeutronDoor:
             TimedOut: no answer in time.
             IsthmusError: it was refused, or the answer is of no use.
         """
-        path = _path(resource)
-        answer = self._call(path, "POST", json={resource: body})
-        found = answer.get(resource) if isinstance(answer, Mapping) else None
-        if not isinstance(found, Mapping):
-            raise errors.ProtocolError(f"the answer of {self.name} to {path} has no {resource}")
-        return found
+        path = collection_path(resource)
+        return self.unwrap(resource, path, self.call("POST", path, body={resource: body}))
 
     def get_all(self, resource: str, **query: Any) -> list[Mapping[str, Any]]:
-        """List resources.
+        """List resources, as many as the API gives at once.
 
         Args:
             resource: their singular name.
-            query: filters.
+            query: filters, `fields`, `limit`, `marker` ...
 
         Raises:
             Unreachable: nobody answered.
             TimedOut: no answer in time.
             IsthmusError: it was refused, or the answer is of no use.
         """
-        path = _path(resource)
-        answer = self._call(path, "GET", params=query)
+        path = collection_path(resource)
+        answer = self.call("GET", path, query=query)
         found = answer.get(_plural(resource)) if isinstance(answer, Mapping) else None
         if not isinstance(found, list):
             raise errors.ProtocolError(f"the answer of {self.name} to {path} has no list")
@@ -109,18 +109,46 @@ class NeutronDoor:
             Unreachable: nobody did.
             TimedOut: not in time.
         """
-        self._call("/", "GET")
+        self.call("GET", "/")
 
-    def _call(self, path: str, method: str, **options: Any) -> Any:
+    def unwrap(self, resource: str, path: str, answer: Any) -> Mapping[str, Any]:
+        """Take a resource out of Neutron's envelope.
+
+        Raises:
+            ProtocolError: it is not there.
+        """
+        found = answer.get(resource) if isinstance(answer, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise errors.ProtocolError(f"the answer of {self.name} to {path} has no {resource}")
+        return found
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Make one call and give the JSON of the answer.
+
+        Raises:
+            Unreachable: nobody answered.
+            TimedOut: no answer in time.
+            IsthmusError: it was refused, or the answer is of no use.
+        """
+        options: dict[str, Any] = {"params": query} if query else {}
+        if body is not None:
+            options["json"] = body
         try:
             response = self._adapter.request(path, method, **options)
         except exceptions.ConnectTimeout as error:
             # keystoneauth has one name for two things: nobody there, and somebody too slow.
             if isinstance(error.__context__, requests.exceptions.ConnectTimeout):
-                raise errors.Unreachable(f"{self.name} cannot be reached: {error}") from error
+                raise errors.Unreachable(f"{self.name} cannot be reached: {_why(error)}") from error
             raise errors.TimedOut(f"{self.name} gave no answer to {path} in time") from error
         except exceptions.ConnectionError as error:
-            raise errors.Unreachable(f"{self.name} cannot be reached: {error}") from error
+            raise errors.Unreachable(f"{self.name} cannot be reached: {_why(error)}") from error
         except (exceptions.EndpointNotFound, exceptions.CatalogException) as error:
             raise errors.Unreachable(
                 f"{self.name} has no network endpoint in the catalogue: {error}"
@@ -130,7 +158,15 @@ class NeutronDoor:
         return _read(response, self.name, path)
 
 
-def _path(resource: str) -> str:
+def _why(error: Exception) -> str:
+    """Shorten what the HTTP library says of a connection that failed: where to, and the reason."""
+    text = str(error)
+    where, reason = _URL.search(text), _REASON.search(text)
+    return f"{where[0]}: {reason[1]}" if where and reason else text
+
+
+def collection_path(resource: str) -> str:
+    """Give the path of a resource's collection; hyphens in paths, underscores in bodies."""
     return f"/v2.0/{_plural(resource).replace('_', '-')}"
 
 
@@ -139,23 +175,28 @@ def _plural(resource: str) -> str:
 
 
 def _read(response: requests.Response, name: str, path: str) -> Any:
-    if response.status_code < 400:
-        try:
-            return response.json() if response.content else {}
-        except ValueError as error:
-            raise errors.ProtocolError(f"the answer of {name} to {path} is not JSON") from error
-    kind = _BY_STATUS.get(response.status_code, errors.ProtocolError)
-    raise kind(f"{name} answered {response.status_code} to {path}: {_reason(response)}")
-
-
-def _reason(response: requests.Response) -> str:
-    """Find the sentence in a Neutron error."""
     try:
-        answer = response.json()
+        answer = response.json() if response.content else {}
     except ValueError:
-        return response.text[:200]
+        answer = None
+    if response.status_code >= 400:
+        raise _to_error(response, answer, name, path)
+    if answer is None:
+        raise errors.ProtocolError(f"the answer of {name} to {path} is not JSON")
+    return answer
+
+
+def _to_error(
+    response: requests.Response, answer: Any, name: str, path: str
+) -> errors.IsthmusError:
+    """Rebuild the error in an answer; ours say their code as Neutron's `type`."""
     fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else answer
+    if isinstance(fault, Mapping) and isinstance(fault.get("error"), Mapping):
+        fault = fault["error"]  # Keystone's middleware
+    code, reason = "", str(fault or response.text[:200] or "no reason given")
     if isinstance(fault, Mapping):
-        inner = fault.get("message") or fault.get("error") or fault
-        fault = inner.get("message", inner) if isinstance(inner, Mapping) else inner
-    return str(fault)
+        code, reason = str(fault.get("type", "")), str(fault.get("message", fault))
+    if code.startswith(f"{errors.IsthmusError.code.partition('.')[0]}."):
+        return errors.from_code(code, reason)
+    kind = _BY_STATUS.get(response.status_code, errors.ProtocolError)
+    return kind(f"{name} answered {response.status_code} to {path}: {reason}")

@@ -172,14 +172,19 @@ class Cloud(ThreadingHTTPServer):
     def _row(
         self, method: str, rows: list[dict[str, Any]], row_id: str, singular: str, body: Any
     ) -> tuple[int, Any]:
-        found = next((row for row in rows if row["id"] == row_id), None)
+        row_id, _, action = row_id.partition("/")
+        found = next((row for row in rows if row_id in (row["id"], row.get("name"))), None)
         if found is None:
             text = f"{singular} {row_id} could not be found."
             return 404, {"NeutronError": {"message": text, "type": "NotFound", "detail": ""}}
         if method == "DELETE":
             rows.remove(found)
             return 204, None
-        if method == "PUT":
+        if action == "cancel":
+            rows.remove(found)
+        elif action == "retry":
+            found["state"] = "waiting"
+        elif method == "PUT":
             found.update(body[singular])
         return 200, {singular: found}
 
@@ -189,7 +194,12 @@ def _page(rows: list[dict[str, Any]], query: Mapping[str, list[str]]) -> list[di
     kept = [
         row
         for row in rows
-        if all(str(row[name]) in values for name, values in query.items() if name in row)
+        if all(
+            str(row[name]) in values
+            for name, values in query.items()
+            if name in row and name != "age"
+        )
+        and row.get("age", 0) >= int(query.get("age", ["0"])[0])
     ]
     marker = query.get("marker", [None])[0]
     if marker is not None:

@@ -1,0 +1,145 @@
+"""`isthmus job`: what is on its way to the sites, and what could not be done."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, parse_duration
+from isthmus.cli.render import Format
+from isthmus.model.intent import JobState, ResourceType
+
+app = typer.Typer(no_args_is_help=True, help="Jobs: what is on its way to the sites.")
+
+COLUMNS = ("id", "site", "type", "resource_id", "state", "attempts", "age", "last_error")
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")]
+Sites = Annotated[list[str] | None, typer.Option("--site", help="Only for this site.")]
+Types = Annotated[list[ResourceType] | None, typer.Option("--type", help="Only of this type.")]
+Resources = Annotated[
+    list[str] | None, typer.Option("--resource", help="Only of the object with this id.")
+]
+States = Annotated[list[JobState] | None, typer.Option("--state", help="Only in this state.")]
+OlderThan = Annotated[
+    str | None, typer.Option(metavar="SPAN", help="Only if first noted so long ago: 90s, 10m, 2h.")
+]
+
+
+def _open(cloud: str) -> Any:
+    from isthmus.wiring.admin import Admin
+
+    return Admin(cloud)
+
+
+def _filters(
+    site: list[str] | None,
+    kind: list[ResourceType] | None,
+    resource: list[str] | None,
+    state: list[JobState] | None,
+    older_than: str | None,
+) -> dict[str, Any]:
+    chosen = {
+        "site": site,
+        "type": [one.value for one in kind or ()],
+        "resource_id": resource,
+        "state": [one.value for one in state or ()],
+        "age": parse_duration(older_than),
+    }
+    return {name: value for name, value in chosen.items() if value not in (None, [])}
+
+
+@app.command("list")
+def list_jobs(
+    site: Sites = None,
+    kind: Types = None,
+    resource: Resources = None,
+    state: States = None,
+    older_than: OlderThan = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    marker: Annotated[
+        str | None, typer.Option(metavar="ID", help="Begin behind the job with this id.")
+    ] = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """List jobs, oldest first."""
+    options = _filters(site, kind, resource, state, older_than)
+    api = _open(os_cloud).api
+    if limit is not None:
+        options["page_size"] = min(limit, 500)
+    rows = api.iterate("site_job", marker=marker, sort_key="created_at", sort_dir="asc", **options)
+    render.print_rows(
+        itertools.islice(rows, limit),
+        COLUMNS,
+        output,
+        empty="No job is waiting.",
+        show={"age": lambda row: render.format_age(row["age"])},
+    )
+
+
+@app.command("show")
+def show_job(
+    job: Annotated[str, typer.Argument(help="Id of the job.")],
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Show a job, with the reason for which it waits."""
+    render.print_row(_open(os_cloud).api.get("site_job", job), output)
+
+
+@app.command("retry")
+def retry_jobs(
+    jobs: Ids = None,
+    site: Sites = None,
+    kind: Types = None,
+    resource: Resources = None,
+    state: States = None,
+    older_than: OlderThan = None,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Try jobs again at once, parked ones too: by id, or all that the options choose."""
+    filters = _filters(site, kind, resource, state, older_than)
+    api, chosen = _choose(os_cloud, jobs, filters)
+    render.note(f"{_act(api, chosen, 'retry')} jobs are due.")
+
+
+@app.command("cancel")
+def cancel_jobs(
+    jobs: Ids = None,
+    site: Sites = None,
+    kind: Types = None,
+    resource: Resources = None,
+    state: States = None,
+    older_than: OlderThan = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Drop jobs: the site keeps what it has until the object changes again."""
+    filters = _filters(site, kind, resource, state, older_than)
+    api, chosen = _choose(os_cloud, jobs, filters)
+    if not yes:
+        confirm(f"Drop {len(chosen)} jobs, with what they were to bring?")
+    render.note(f"{_act(api, chosen, 'cancel')} jobs are dropped.")
+
+
+def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    if bool(ids) == bool(filters):
+        raise typer.BadParameter("say which jobs: either their ids, or options such as --site")
+    api = _open(cloud).api
+    return api, ids or [row["id"] for row in api.list("site_job", **filters)]
+
+
+def _act(api: Any, ids: Iterable[str], action: str) -> int:
+    from isthmus import errors
+
+    done = 0
+    for job in ids:
+        try:
+            api.act("site_job", job, action)
+        except errors.NotFound as error:
+            render.note(f"{error.message} (done meanwhile?)")
+        else:
+            done += 1
+    return done

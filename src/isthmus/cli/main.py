@@ -1,0 +1,138 @@
+"""`isthmus`: the one command, with a noun and a verb behind it.
+
+Nouns live in modules of their own that are imported when they are used, so that `isthmus --help`
+and shell completion are quick. This is the one place in the CLI that catches everything.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typing_extensions import override
+
+from isthmus import errors
+
+#: (noun, module, attribute, help, panel). Add yours here.
+SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
+    ("site", "isthmus.cli.site", "Sites: add, watch, drain, remove them.", "Cloud"),
+    ("network", "isthmus.cli.network", "Networks: at which sites they are present.", "Cloud"),
+    ("job", "isthmus.cli.job", "Jobs: what is on its way to the sites.", "Cloud"),
+    ("lease", "isthmus.cli.lease", "Leases: which site gives out which addresses.", "Cloud"),
+    ("status", "isthmus.cli.status", "How every site stands, at a glance.", "Cloud"),
+    ("audit", "isthmus.cli.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
+    ("lab", "isthmus.cli.lab", "A whole cloud on this machine.", "Lab"),
+    ("demo", "isthmus.cli.demo", "Bring up a lab and stretch a network over its sites.", "Lab"),
+    ("nfv", "isthmus.cli.nfv", "Plan and check hosts for packet processing.", "Hosts"),
+)
+
+DEBUG_VARIABLE = "ISTHMUS_DEBUG"
+
+
+class _Deferred(TyperGroup):
+    """Stands for a sub-app until it is used."""
+
+    def __init__(self, name: str, module: str, text: str, panel: str) -> None:
+        super().__init__(name=name, help=text, rich_help_panel=panel)
+        self._module = module
+
+    @override
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Load the module and let its command take over."""
+        app = importlib.import_module(self._module).app
+        app._add_completion = False  # noqa: SLF001 - the root has it for all
+        command = typer.main.get_command(app)
+        return command.make_context(*arguments, **options)
+
+
+class _Root(TyperGroup):
+    """Knows the sub-apps by name only."""
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Give the nouns in the order of the list."""
+        return [*(name for name, *_ in SUB_APPS), *super().list_commands(ctx)]
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Give a noun's stand-in, or one of our own commands."""
+        for name, module, text, panel in SUB_APPS:
+            if name == cmd_name:
+                return _Deferred(name, module, text, panel)
+        return super().get_command(ctx, cmd_name)
+
+
+app = typer.Typer(
+    cls=_Root,
+    name="isthmus",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root(
+    os_cloud: Annotated[
+        str,
+        typer.Option(
+            "--os-cloud", metavar="NAME", help="Entry of clouds.yaml; also behind each command."
+        ),
+    ] = "",
+) -> None:
+    """Many OpenStack sites, run as one cloud."""
+    if os_cloud:
+        os.environ["OS_CLOUD"] = os_cloud
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib import metadata
+
+    print(metadata.version("isthmus"))
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run as a process; exits with a code of `errors.POLICY`, 70 for a bug, 130 after Ctrl-C."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    from isthmus.cli import render
+
+    if os.environ.get(DEBUG_VARIABLE):
+        logging.basicConfig(level=logging.DEBUG)
+    else:
+        # What libraries warn of is said again, and better, by the error that follows.
+        logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        try:
+            typer.main.get_command(app)(args=arguments, prog_name="isthmus")
+        finally:
+            sys.stdout.flush()
+    except errors.IsthmusError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        render.fail(error.message)
+        return errors.consequence(error).exit_code
+    except KeyboardInterrupt:
+        return errors.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough; nothing more may be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        render.fail(
+            f"this is a bug in isthmus: {type(error).__name__}: {error}. "
+            f"Run it again with {DEBUG_VARIABLE}=1 and report what it prints"
+        )
+        return errors.EXIT_BUG
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0

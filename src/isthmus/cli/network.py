@@ -1,0 +1,68 @@
+"""`isthmus network`: at which sites networks are present."""
+
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.render import Format
+
+app = typer.Typer(no_args_is_help=True, help="Networks: at which sites they are present.")
+
+COLUMNS = ("network_id", "site", "datapath_key", "withdrawn", "created_at")
+
+Network = Annotated[str, typer.Argument(help="Id or name of the network.")]
+
+
+def _open(cloud: str) -> Any:
+    from isthmus.wiring.admin import Admin
+
+    return Admin(cloud)
+
+
+@app.command("list")
+def list_networks(
+    network: Annotated[str | None, typer.Option(help="Only of this network (id or name).")] = None,
+    site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """List presences: one row for each network and site."""
+    rows = _open(os_cloud).list_presences(network=network, site=site)
+    render.print_rows(rows, COLUMNS, output, empty="No network is present at a site.")
+
+
+@app.command("show")
+def show_network(
+    network: Network, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
+) -> None:
+    """Show a network's sites, its datapath key and its leases."""
+    found = _open(os_cloud).get_network(network)
+    if output is Format.TABLE:
+        leases = found.pop("leases")
+        found["leases"] = [f"{one['kind']} {one['site']}: {one['size']}" for one in leases]
+    render.print_row(found, output)
+
+
+@app.command("extend")
+def extend_network(
+    network: Network,
+    sites: Annotated[list[str], typer.Argument(help="Sites to place it at.")],
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Place a network at sites now, before anybody uses it there."""
+    rows = _open(os_cloud).extend_network(network, sites)
+    render.print_rows(rows, COLUMNS, output)
+
+
+@app.command("withdraw")
+def withdraw_network(
+    network: Network,
+    site: Annotated[str, typer.Argument(help="The site that is to lose it.")],
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Take a network away from a site where no port of it lives."""
+    _open(os_cloud).withdraw_network(network, site)
+    render.note(f"Network {network} leaves site {site}.")

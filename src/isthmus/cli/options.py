@@ -1,0 +1,54 @@
+"""Options that several commands share, and how their texts are read."""
+
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from isthmus import errors
+from isthmus.cli.render import Format, note
+
+Output = Annotated[
+    Format, typer.Option("--output", "-o", help="Form of the answer.", case_sensitive=False)
+]
+Cloud = Annotated[
+    str,
+    typer.Option(
+        "--os-cloud",
+        envvar="OS_CLOUD",
+        help="Entry of clouds.yaml that names central and who you are.",
+    ),
+]
+#: What `--os-cloud` is where nothing is said.
+DEFAULT_CLOUD = "central"
+
+_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+)([smhd]?)")
+
+
+def confirm(question: str) -> None:
+    """Go on only after a yes; Ctrl-C ends the command as everywhere.
+
+    Raises:
+        Exit: with code 1, after anything else.
+    """
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        note("Nothing was done; answer y, or give --yes.")
+        raise typer.Exit(1)
+
+
+def parse_duration(text: str | None) -> int | None:
+    """Read a time span such as 90, 90s, 10m, 2h or 1d; gives seconds.
+
+    Raises:
+        Invalid: it is none of these.
+    """
+    if text is None:
+        return None
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise errors.Invalid(f"{text!r} is no time span: say for instance 90s, 10m, 2h or 1d")
+    return int(match[1]) * _UNITS_S[match[2]]

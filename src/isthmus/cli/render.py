@@ -1,0 +1,151 @@
+"""How the CLI prints: tables for people, JSON and YAML for programs; errors to stderr.
+
+The column names are the API's field names, in every format.
+"""
+
+import enum
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+#: Wide enough that no row of a table is cut where a program reads it.
+_PIPE_WIDTH = 1000
+
+Row = Mapping[str, Any]
+
+#: Words that a table shows in colour on a terminal.
+_STYLES = {
+    "reachable": "green",
+    "unreachable": "red",
+    "parked": "red",
+    "running": "cyan",
+    "draining": "yellow",
+    "disabled": "yellow",
+    "broken": "red",
+    "degraded": "yellow",
+}
+
+
+class Format(enum.StrEnum):
+    """What `-o` takes."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Give a console; where nobody looks it neither wraps nor cuts lines."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+def print_rows(
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    output: Format,
+    *,
+    empty: str = "",
+    show: Mapping[str, Callable[[Row], object]] | None = None,
+) -> None:
+    """Print a list.
+
+    Args:
+        rows: in the words of the API.
+        columns: which of them a table has; JSON and YAML have all.
+        output: the format.
+        empty: what is said on stderr where a table would have no rows.
+        show: how a table shows a column, where that is not the plain value.
+    """
+    found = [dict(row) for row in rows]
+    if output is not Format.TABLE:
+        _print_data(found, output)
+        return
+    if not found:
+        if empty:
+            note(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=column == "id", overflow="fold")
+    for row in found:
+        cells = [
+            (show or {}).get(column, lambda one, name=column: one.get(name))(row)
+            for column in columns
+        ]
+        table.add_row(*(_cell(cell) for cell in cells))
+    open_console().print(table)
+
+
+def print_row(row: Row, output: Format) -> None:
+    """Print one object."""
+    if output is not Format.TABLE:
+        _print_data(dict(row), output)
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in row.items():
+        table.add_row(name, _cell(value))
+    open_console().print(table)
+
+
+def note(sentence: str) -> None:
+    """Say something that is no part of the answer, on stderr."""
+    open_console(stderr=True).print(Text(sentence))
+
+
+def fail(sentence: str) -> None:
+    """Say what went wrong, on stderr."""
+    open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), sentence))
+
+
+def format_age(seconds: float | None) -> str:
+    """Write an age as a person reads it.
+
+    >>> [format_age(one) for one in (None, 5, 200, 4000, 200000)]
+    ['', '5s', '3m20s', '1h6m', '2d7h']
+    """
+    if seconds is None:
+        return ""
+    left = int(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2]) or "0s"
+
+
+def _print_data(data: Any, output: Format) -> None:
+    if output is Format.JSON:
+        sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
+        return
+    import yaml
+
+    plain = json.loads(json.dumps(data, default=str))
+    sys.stdout.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def _cell(value: object) -> Text:
+    """Write a value into a cell; never as markup, since names come from tenants."""
+    match value:
+        case None:
+            text = ""
+        case bool():
+            text = "yes" if value else "no"
+        case list() | tuple() if all(isinstance(one, str | int) for one in value):
+            text = ", ".join(str(one) for one in value)
+        case list() | tuple() | dict():
+            text = json.dumps(value, default=str)
+        case _:
+            text = str(value)
+    # Control characters could move the cursor of whoever reads.
+    safe = "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+    return Text(safe, style=_STYLES.get(safe, ""))

@@ -1,0 +1,144 @@
+"""`isthmus site`: the places that make up the cloud."""
+
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.render import Format
+from isthmus.model.site import Reachability, SiteState
+
+app = typer.Typer(no_args_is_help=True, help="Sites: add, watch, drain, remove them.")
+
+COLUMNS = (
+    "name",
+    "region",
+    "availability_zones",
+    "state",
+    "reachability",
+    "backlog",
+    "parked",
+    "last_seen_at",
+)
+
+Name = Annotated[str, typer.Argument(help="Name of the site.")]
+Region = Annotated[str | None, typer.Option(help="Keystone region of the site's endpoints.")]
+Zones = Annotated[
+    list[str] | None,
+    typer.Option("--zone", help="Availability zone that the site serves; repeat for several."),
+]
+User = Annotated[
+    str | None, typer.Option("--service-user", help="Keystone user that speaks for the site.")
+]
+Description = Annotated[str | None, typer.Option(help="What a person should know of it.")]
+
+
+def _open(cloud: str) -> Any:
+    from isthmus.wiring.admin import Admin
+
+    return Admin(cloud)
+
+
+@app.command("list")
+def list_sites(
+    state: Annotated[list[SiteState] | None, typer.Option(help="Only in this state.")] = None,
+    reachability: Annotated[
+        list[Reachability] | None, typer.Option(help="Only if last seen so.")
+    ] = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """List the sites, with what waits for each."""
+    rows = _open(os_cloud).api.list(
+        "site",
+        state=[one.value for one in state or ()] or None,
+        reachability=[one.value for one in reachability or ()] or None,
+        sort_key="name",
+    )
+    render.print_rows(
+        rows, COLUMNS, output, empty="There is no site; add one with: isthmus site create NAME"
+    )
+
+
+@app.command("show")
+def show_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+    """Show everything that central keeps of a site."""
+    render.print_row(_open(os_cloud).api.get("site", name), output)
+
+
+@app.command("create")
+def create_site(
+    name: Name,
+    region: Region = None,
+    zone: Zones = None,
+    service_user: User = None,
+    description: Description = None,
+    state: Annotated[SiteState, typer.Option(help="How it begins.")] = SiteState.ENABLED,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Add a site. Region and zone are called like the site, its user isthmus-NAME, if not said."""
+    body = {
+        "name": name,
+        "region": region or name,
+        "availability_zones": zone or [name],
+        "service_user": service_user or f"isthmus-{name}",
+        "description": description or "",
+        "state": state.value,
+    }
+    render.print_row(_open(os_cloud).api.create("site", body), output)
+
+
+@app.command("update")
+def update_site(
+    name: Name,
+    region: Region = None,
+    zone: Zones = None,
+    service_user: User = None,
+    description: Description = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Change what central knows of a site; what is not said stays."""
+    changes = {
+        "region": region,
+        "availability_zones": zone or None,
+        "service_user": service_user,
+        "description": description,
+    }
+    body = {key: value for key, value in changes.items() if value is not None}
+    if not body:
+        raise typer.BadParameter("say what to change: --region, --zone, --service-user ...")
+    render.print_row(_open(os_cloud).api.update("site", name, body), output)
+
+
+@app.command("delete")
+def delete_site(name: Name, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+    """Remove a site that holds nothing, or a disabled one with all that it held."""
+    _open(os_cloud).api.delete("site", name)
+    render.note(f"Site {name} is gone.")
+
+
+@app.command("enable")
+def enable_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+    """Let a site take part in everything."""
+    _set_state(name, SiteState.ENABLED, output, os_cloud)
+
+
+@app.command("drain")
+def drain_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+    """Place no network newly at a site; what it has goes on working."""
+    _set_state(name, SiteState.DRAINING, output, os_cloud)
+
+
+@app.command("disable")
+def disable_site(
+    name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
+) -> None:
+    """Neither send to a site nor hear it: for one that is lost, or not to be trusted."""
+    _set_state(name, SiteState.DISABLED, output, os_cloud)
+
+
+def _set_state(name: str, state: SiteState, output: Format, cloud: str) -> None:
+    render.print_row(_open(cloud).api.update("site", name, {"state": state.value}), output)

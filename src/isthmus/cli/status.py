@@ -1,0 +1,40 @@
+"""`isthmus status`: how every site stands, at a glance."""
+
+import dataclasses
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.render import Format
+from isthmus.model.site import Reachability
+
+app = typer.Typer()
+
+COLUMNS = (
+    "name", "state", "reachability", "last_seen_at", "backlog", "parked", "oldest", "last_error"
+)  # fmt: skip
+
+
+@app.command()
+def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+    """Show how every site stands: reachable, backlog, parked jobs, age of the oldest."""
+    from isthmus.wiring.admin import Admin
+
+    sites = Admin(os_cloud).collect_status()
+    render.print_rows(
+        [dataclasses.asdict(one) for one in sites],
+        COLUMNS,
+        output,
+        show={"oldest": lambda row: render.format_age(row["oldest"])},
+    )
+    if output is not Format.TABLE:
+        return
+    away = [one.name for one in sites if one.reachability != Reachability.REACHABLE]
+    waiting = sum(one.backlog for one in sites)
+    parked = sum(one.parked for one in sites)
+    sentence = f"{len(sites)} sites"
+    sentence += f", not reachable: {', '.join(away)}" if away else ", all reachable"
+    sentence += f"; {waiting} jobs under way"
+    sentence += f", {parked} parked: see isthmus job list --state parked" if parked else ""
+    render.note(sentence + ".")

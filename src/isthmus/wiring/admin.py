@@ -1,0 +1,146 @@
+"""What the operators' commands call: central's Admin API, and sums over it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.admin import AdminApi
+from isthmus.clients.cloud import PersonalCloud
+from isthmus.clients.neutron import NeutronDoor
+from isthmus.model.site import CENTRAL
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteStatus:
+    """How one site stands, in the words of the API."""
+
+    name: str
+    state: str
+    reachability: str
+    last_seen_at: str | None
+    backlog: int
+    parked: int
+    oldest: int | None  #: age of the oldest unparked job, in seconds
+    last_error: str
+
+
+class Admin:
+    """Central, as an operator sees it."""
+
+    def __init__(self, cloud_name: str) -> None:
+        """Read the entry of clouds.yaml; nothing is called yet.
+
+        Raises:
+            Invalid: there is no such entry.
+        """
+        self._cloud = PersonalCloud(cloud_name)
+        self.api = AdminApi(self.open_central())
+
+    def open_central(self) -> NeutronDoor:
+        """Open central's door."""
+        return self._cloud.open_door(name=CENTRAL)
+
+    def open_site(self, name: str, region: str) -> NeutronDoor:
+        """Open a site's door, with the person's own token."""
+        return self._cloud.open_door(name=name, region=region)
+
+    def collect_status(self) -> list[SiteStatus]:
+        """Read how every site stands."""
+        return [self._status(row) for row in self.api.list("site", sort_key="name")]
+
+    def _status(self, site: Row) -> SiteStatus:
+        oldest = None
+        if site["backlog"]:
+            jobs = self.api.iterate(
+                "site_job",
+                page_size=1,
+                site=site["name"],
+                state=["waiting", "running"],
+                sort_key="created_at",
+                sort_dir="asc",
+            )
+            oldest = next((int(job["age"]) for job in jobs), None)
+        return SiteStatus(
+            name=site["name"],
+            state=site["state"],
+            reachability=site["reachability"],
+            last_seen_at=site["last_seen_at"],
+            backlog=site["backlog"],
+            parked=site["parked"],
+            oldest=oldest,
+            last_error=site["last_error"] or "",
+        )
+
+    def list_presences(self, *, network: str | None = None, site: str | None = None) -> list[Row]:
+        """List where networks are present.
+
+        Args:
+            network: id or name of one.
+            site: name of one.
+
+        Raises:
+            NotFound: there is no such network.
+        """
+        network_id = self.api.get_named("network", network)["id"] if network else None
+        return self.api.list("site_presence", network_id=network_id, site=site)
+
+    def get_network(self, network: str) -> dict[str, Any]:
+        """Get a network with what Isthmus keeps of it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.api.get_named("network", network)
+        presences = self.api.list("site_presence", network_id=found["id"])
+        pools = [found["id"], *found.get("subnets", [])]
+        return {
+            "id": found["id"],
+            "name": found["name"],
+            "project_id": found["project_id"],
+            "status": found["status"],
+            "mtu": found.get("mtu"),
+            "datapath_key": presences[0]["datapath_key"] if presences else None,
+            "sites": [row["site"] for row in presences if not row["withdrawn"]],
+            "withdrawing": [row["site"] for row in presences if row["withdrawn"]],
+            "subnets": found.get("subnets", []),
+            "leases": self.api.list("site_lease", pool_id=pools),
+        }
+
+    def extend_network(self, network: str, sites: Sequence[str]) -> list[Row]:
+        """Place a network at sites ahead of use."""
+        network_id = self.api.get_named("network", network)["id"]
+        return [
+            self.api.create("site_presence", {"network_id": network_id, "site": site})
+            for site in sites
+        ]
+
+    def withdraw_network(self, network: str, site: str) -> None:
+        """Take a network away from a site.
+
+        Raises:
+            NotFound: it is not there.
+            InUse: ports of it live there.
+        """
+        rows = self.list_presences(network=network, site=site)
+        if not rows:
+            raise errors.NotFound(f"network {network!r} is not present at site {site!r}")
+        self.api.delete("site_presence", rows[0]["id"])
+
+    def list_leases(
+        self, *, pool: str | None = None, site: str | None = None, kind: str | None = None
+    ) -> list[Row]:
+        """List leases; `pool` is the id or the name of a subnet or of a network.
+
+        Raises:
+            NotFound: there is no such pool.
+        """
+        pool_id = None
+        if pool:
+            try:
+                pool_id = self.api.get_named("subnet", pool)["id"]
+            except errors.NotFound:
+                pool_id = self.api.get_named("network", pool)["id"]
+        return self.api.list("site_lease", pool_id=pool_id, site=site, kind=kind)

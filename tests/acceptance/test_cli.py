@@ -1,0 +1,334 @@
+"""The operators' commands as processes, against a small cloud on loopback."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from isthmus.testing.cloud import Cloud, running_cloud
+from isthmus.testing.until import until
+
+ISTHMUS = [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
+NET = "0a6b7c1e-0000-4000-8000-000000000001"
+SUBNET = "0a6b7c1e-0000-4000-8000-000000000002"
+
+
+class Shell:
+    """Runs commands as a person with a clouds.yaml would."""
+
+    def __init__(self, folder: Path, cloud: Cloud) -> None:
+        self.cloud = cloud
+        entry = {
+            "auth": {
+                "auth_url": f"{cloud.url}/v3",
+                "username": "admin",
+                "password": "secret",
+                "project_name": "admin",
+                "user_domain_id": "default",
+                "project_domain_id": "default",
+            },
+            "region_name": "central",
+            "api_timeout": 5,
+        }
+        nobody = json.loads(json.dumps(entry))
+        nobody["auth"]["auth_url"] = "http://127.0.0.1:1/v3"
+        path = folder / "clouds.yaml"
+        path.write_text(yaml.safe_dump({"clouds": {"central": entry, "away": nobody}}))
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "OS_CLIENT_CONFIG_FILE": str(path),
+        }
+
+    def run(
+        self, *arguments: str, code: int = 0, says: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        ran = subprocess.run(
+            [*ISTHMUS, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert ran.returncode == code, (ran.stdout, ran.stderr)
+        assert says in ran.stderr, ran.stderr
+        assert "Traceback" not in ran.stderr
+        return ran
+
+    def data(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "-o", "json").stdout)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with running_cloud("site1", "site2") as cloud:
+        cloud.defaults["sites"] = lambda: {
+            "reachability": "unknown",
+            "last_seen_at": None,
+            "last_error": "",
+            "backlog": 0,
+            "parked": 0,
+        }
+        cloud.defaults["site-presences"] = lambda: {
+            "withdrawn": False,
+            "datapath_key": 16711681,
+            "created_at": "2026-01-01T00:00:00Z",
+        }
+        cloud.rows["networks"] = [
+            {"id": NET, "name": "net1", "project_id": "p", "status": "ACTIVE", "subnets": [SUBNET]}
+        ]
+        cloud.rows["subnets"] = [{"id": SUBNET, "name": "sub1"}]
+        yield Shell(tmp_path, cloud)
+
+
+def job(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"job-{number:04}",
+        "site": "site1",
+        "type": "port",
+        "resource_id": f"port-{number:04}",
+        "state": "waiting",
+        "generation": 1,
+        "attempts": 0,
+        "age": number,
+        "created_at": "2026-01-01T00:00:00Z",
+        "last_error": "",
+        **more,
+    }
+
+
+def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
+    text = shell.run("--help").stdout
+    for noun in ("site", "network", "job", "lease", "status", "audit", "lab", "demo", "nfv"):
+        assert f" {noun} " in text
+    program = (
+        "import sys; from isthmus.cli.main import _run; _run(['--help']);"
+        "heavy = {'openstack', 'keystoneauth1', 'sqlalchemy', 'yaml', 'isthmus.cli.site'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_life_of_a_site(shell: Shell) -> None:
+    made = shell.data("site", "create", "site1", "--description", "first")
+    assert (made["region"], made["availability_zones"]) == ("site1", ["site1"])
+    assert made["service_user"] == "isthmus-site1"
+    shell.run("site", "create", "site2", "--region", "R2", "--zone", "a", "--zone", "b")
+    assert [row["name"] for row in shell.data("site", "list")] == ["site1", "site2"]
+    assert shell.data("site", "show", "site2")["availability_zones"] == ["a", "b"]
+    assert shell.data("site", "drain", "site2")["state"] == "draining"
+    assert [row["name"] for row in shell.data("site", "list", "--state", "draining")] == ["site2"]
+    assert shell.data("site", "disable", "site2")["state"] == "disabled"
+    assert shell.data("site", "enable", "site2")["state"] == "enabled"
+    assert shell.data("site", "update", "site2", "--zone", "c")["availability_zones"] == ["c"]
+    shell.run("site", "delete", "site2", says="site2 is gone")
+    assert [row["name"] for row in shell.data("site", "list")] == ["site1"]
+    shell.run("site", "show", "site2", code=2, says="error: ")
+
+
+def test_a_table_has_the_names_of_the_api_and_is_never_cut(shell: Shell) -> None:
+    shell.run("site", "create", "site1", "--description", "x")
+    header, row = shell.run("site", "list").stdout.splitlines()
+    assert header.split()[:4] == ["name", "region", "availability_zones", "state"]
+    assert row.split()[:4] == ["site1", "site1", "site1", "enabled"]
+    shell.cloud.rows["site-jobs"] = [job(1, state="parked", last_error="why " * 100)]
+    assert ("why " * 100).strip() in shell.run("job", "list").stdout
+
+
+def test_yaml_and_json_say_the_same(shell: Shell) -> None:
+    shell.run("site", "create", "site1")
+    as_yaml = shell.run("site", "list", "-o", "yaml").stdout
+    assert yaml.safe_load(as_yaml) == shell.data("site", "list")
+
+
+def test_networks_are_found_by_name_placed_and_withdrawn(shell: Shell) -> None:
+    made = shell.data("network", "extend", "net1", "site1", "site2")
+    assert [(row["network_id"], row["site"]) for row in made] == [(NET, "site1"), (NET, "site2")]
+    shell.cloud.rows["site-leases"] = [
+        {"id": "l", "kind": "subnet", "pool_id": SUBNET, "site": "site1", "size": 64}
+    ]
+    shown = shell.data("network", "show", "net1")
+    assert (shown["sites"], shown["datapath_key"]) == (["site1", "site2"], 16711681)
+    assert len(shown["leases"]) == 1
+    shell.run("network", "withdraw", "net1", "site2", says="leaves site site2")
+    assert [row["site"] for row in shell.data("network", "list", "--network", NET)] == ["site1"]
+    shell.run("network", "withdraw", "net1", "site2", code=2, says="is not present at site")
+    shell.run("network", "show", "nonet", code=2, says="there is no network 'nonet'")
+    shell.cloud.rows["networks"].append({**shell.cloud.rows["networks"][0], "id": "other"})
+    shell.run("network", "show", "net1", code=2, says="say which by its id")
+
+
+def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
+    shell.cloud.rows["site-jobs"] = [job(number) for number in range(1200)]
+    shell.cloud.rows["site-jobs"][7].update(state="parked", site="site2", type="network")
+    assert len(shell.data("job", "list")) == 1200
+    calls = [path for _, path, _ in shell.cloud.calls if "site-jobs" in path]
+    assert len(calls) == 4, "three pages and the end"
+    assert [row["id"] for row in shell.data("job", "list", "--limit", "2")] == [
+        "job-0000",
+        "job-0001",
+    ]
+    assert [row["id"] for row in shell.data("job", "list", "--marker", "job-1198")] == ["job-1199"]
+    for options in (
+        ("--site", "site2"),
+        ("--state", "parked"),
+        ("--type", "network"),
+        ("--resource", "port-0007"),
+    ):
+        assert [row["id"] for row in shell.data("job", "list", *options)] == ["job-0007"]
+    assert len(shell.data("job", "list", "--older-than", "19m")) == 1200 - 19 * 60
+    shell.run("job", "list", "--older-than", "soon", code=2, says="is no time span")
+
+
+def test_jobs_are_retried_and_cancelled(shell: Shell) -> None:
+    shell.cloud.rows["site-jobs"] = [job(number, state="parked") for number in range(3)]
+    shell.run("job", "retry", "job-0001", "nojob", says="1 jobs are due")
+    assert shell.data("job", "show", "job-0001")["state"] == "waiting"
+    shell.run("job", "retry", "--state", "parked", says="2 jobs are due")
+    shell.run("job", "retry", code=2, says="say which jobs")
+    shell.run("job", "cancel", "job-0001", code=1)
+    assert len(shell.data("job", "list")) == 3, "nobody said yes"
+    shell.run("job", "cancel", "--site", "site1", "--yes", says="3 jobs are dropped")
+    assert shell.data("job", "list") == []
+
+
+def test_leases_show_as_addresses_in_a_table_only(shell: Shell) -> None:
+    shell.cloud.rows["site-leases"] = [
+        {"id": "a", "kind": "subnet", "pool_id": SUBNET, "site": "site1", "first": "167772162"},
+        {"id": "b", "kind": "subnet", "pool_id": SUBNET, "site": "site1", "first": str(2**127)},
+        {"id": "c", "kind": "port_key", "pool_id": NET, "site": "site2", "first": "1"},
+    ]
+    for row in shell.cloud.rows["site-leases"]:
+        row.update(last=row["first"], size=1, created_at="")
+    text = shell.run("lease", "list").stdout
+    assert "10.0.0.2" in text
+    assert "8000::" in text
+    assert [row["first"] for row in shell.data("lease", "list", "--pool", "sub1")] == [
+        "167772162",
+        str(2**127),
+    ]
+    assert len(shell.data("lease", "list", "--pool", "net1")) == 1
+    assert len(shell.data("lease", "list", "--kind", "port_key", "--site", "site2")) == 1
+
+
+def test_status_counts_and_names_who_is_away(shell: Shell) -> None:
+    shell.run("site", "create", "site1")
+    shell.run("site", "create", "site2")
+    one, two = shell.cloud.rows["sites"]
+    one.update(reachability="reachable", backlog=2, parked=1)
+    two.update(reachability="unreachable", last_error="no route")
+    shell.cloud.rows["site-jobs"] = [job(4000), job(2)]
+    first, second = shell.data("status")
+    assert (first["oldest"], second["oldest"]) == (4000, None)
+    shown = shell.run(
+        "status", says="2 sites, not reachable: site2; 2 jobs under way, 1 parked: see isthmus job"
+    )
+    assert "1h6m" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["nosuch"], 2, "No such command"),
+        (["site", "show"], 2, "Missing argument"),
+        (["site", "list", "-o", "xml"], 2, "xml"),
+        (["site", "list", "--os-cloud", "nope"], 2, "known clouds: away, central"),
+        (
+            ["--os-cloud", "away", "site", "list"],
+            3,
+            "central cannot be reached: http://127.0.0.1:1: Conn",
+        ),
+        (["site", "update", "site1"], 2, "say what to change"),
+    ],
+)
+def test_mistakes_are_one_clear_sentence(
+    shell: Shell, arguments: list[str], code: int, says: str
+) -> None:
+    shell.run(*arguments, code=code, says=says)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "says"),
+    [
+        (403, "rule:get_site is disallowed", 2, "403"),
+        (409, "site holds 3 objects", 2, "site holds 3 objects"),
+        (500, "boom", 1, "500"),
+        (503, "overloaded", 3, "503"),
+    ],
+)
+def test_what_central_answers_decides_the_exit_code(
+    shell: Shell, status: int, message: str, code: int, says: str
+) -> None:
+    shell.cloud.refusal = (status, message)
+    shell.run("site", "list", code=code, says=says)
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal(shell: Shell) -> None:
+    shell.cloud.rows["site-jobs"] = [job(1, last_error="\x1b[2Jgone [red]x[/red]")]
+    text = shell.run("job", "list").stdout
+    assert "\x1b" not in text
+    assert "[red]x[/red]" in text
+
+
+def test_a_reader_that_stops_reading_is_no_error(shell: Shell) -> None:
+    shell.cloud.rows["site-jobs"] = [job(number) for number in range(5000)]
+    ran = subprocess.run(
+        f"{sys.executable} -c 'from isthmus.cli.main import run; run()' job list -o json | head -1",
+        shell=True,
+        executable="/bin/bash",
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == ["["]
+    assert ran.stderr == ""
+
+
+def test_ctrl_c_ends_with_130(shell: Shell) -> None:
+    shell.cloud.refusal = None
+    process = subprocess.Popen(
+        [*ISTHMUS, "job", "cancel", "--site", "site1"],
+        env=shell.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until(lambda: any("site-jobs" in path for _, path, _ in shell.cloud.calls))
+    assert process.stderr is not None
+    assert process.stderr.read(4) == b"Drop", "it waits for an answer"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
+
+
+def test_completion_knows_nouns_verbs_and_options(shell: Shell) -> None:
+    def complete(line: str, at: int) -> list[str]:
+        ran = subprocess.run(
+            ISTHMUS,
+            env={
+                **shell.environment,
+                "_ISTHMUS_COMPLETE": "complete_bash",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(at),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ran.stdout.split()
+
+    assert {"site", "job", "lab"} <= set(complete("isthmus ", 1))
+    assert {"list", "show", "drain"} <= set(complete("isthmus site ", 2))
+    assert "--older-than" in complete("isthmus job list --", 3)
