@@ -239,12 +239,12 @@ class CentralClient:
 
     def _call(self, method: str, path: str, body: Any, *, probe: bool) -> Any:
         if not self.breaker.admits(probe=probe):
-            raise errors.Unreachable(f"central cannot be reached: {self.breaker.why}")
+            raise errors.Unreachable("central cannot be reached", detail=self.breaker.why)
         self.calls += 1
         try:
             response = self._send(method, path, body)
         except errors.Transient as error:
-            self.breaker.failed(error.message)
+            self.breaker.failed(str(error.fields.get("detail", error.message)))
             raise
         self.breaker.succeeded()
         return _read(response, path)
@@ -256,12 +256,12 @@ class CentralClient:
                 answer: requests.Response = self._adapter.request(path, method, json=body)
                 return answer
             except exceptions.ConnectTimeout as error:
-                raise errors.TimedOut(f"central gave no answer to {path} in time") from error
+                raise errors.TimedOut("central gave no answer in time", detail=path) from error
             except exceptions.ConnectionError as error:
                 if began is not None and self._clock() - began < _STALE_S:
                     began = float("-inf")
                     continue
-                raise errors.Unreachable(f"central cannot be reached: {error}") from error
+                raise errors.Unreachable("central cannot be reached", detail=str(error)) from error
             except (exceptions.EndpointNotFound, exceptions.CatalogException) as error:
                 raise errors.StepFailed(f"central is not in the catalogue: {error}") from error
             except exceptions.HttpError as error:

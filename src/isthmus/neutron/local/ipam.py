@@ -117,7 +117,10 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
     def _check_leased(self, address: Any) -> None:
         with db_api.CONTEXT_READER.using(self._context):
             blocks = self._blocks(self._context.session.connection())
-        if blocks is not None and not any(int(address) in block for block in blocks):
+        if blocks is None or any(int(address) in block for block in blocks):
+            return
+        # Of one that a port here has already, Neutron itself says that it is in use.
+        if self.subnet_manager.check_unique_allocation(self._context, str(address)):
             raise NotLeased(
                 ip=address,
                 subnet=self.subnet_manager.neutron_id,

@@ -5,14 +5,14 @@ Connections are opened at first use, since a server loads its plugins before it 
 
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
-from neutron_lib.db import api as db_api
 from oslo_config import cfg
 
 from isthmus.clients.central import CentralClient, Timeouts, open_session
 from isthmus.config.site import GROUP, SiteConfig
+from isthmus.store.engine import open_engine
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,5 @@ def open_central(site: SiteConfig) -> CentralClient:
 
 
 def open_database() -> sa.Engine:
-    """Give the engine that Neutron itself uses, for transactions beside its own."""
-    engine: Any = db_api.get_writer_engine()
-    made: sa.Engine = engine
-    return made
+    """Open the site's database beside Neutron itself, for transactions that are ours alone."""
+    return open_engine(cfg.CONF.database.connection)

@@ -41,9 +41,7 @@ def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]])
         return
     auto = {
         subnet["id"]
-        for subnet in core.get_subnets(
-            context, {"id": list(subnet_ids)}, fields=["id", "ipv6_address_mode", "ip_version"]
-        )
+        for subnet in core.get_subnets(context, {"id": list(subnet_ids)})
         if ipv6_utils.is_auto_address_subnet(subnet)
     }
     for state in states:

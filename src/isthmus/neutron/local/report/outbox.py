@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from neutron.db import models_v2, standard_attr
+from neutron.db import models_v2
 from neutron.db.models import address_group as address_group_model
 from neutron.db.models import securitygroup as group_model
 from neutron_lib import constants
 from neutron_lib.db import api as db_api
+from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
 from isthmus.model.intent import IntentKey, ResourceType

@@ -108,7 +108,9 @@ class Relay:
         try:
             done = self._drain.run()
             if done.error is not None:
-                LOG.info("Reports to central are carried later: %s", done.error.message)
+                LOG.info(
+                    "Reports to central are carried later: %r %s", done.error, done.error.fields
+                )
             if done.idle:
                 self._client().knock()
         except errors.Transient as error:
