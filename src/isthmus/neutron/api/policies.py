@@ -53,4 +53,15 @@ def list_rules() -> Iterable[Any]:
         rules += [_rule(verb, resource, path, ADMIN) for verb in verbs]
     for resource, path, speaker in _SPOKEN:
         rules.append(_rule("create", resource, path, speaker))
-    return rules
+    return [*rules, *map(_action_on_job, ("retry", "cancel"))]
+
+
+def _action_on_job(action: str) -> Any:
+    # Neutron looks the rule of an action up under the action's bare name.
+    return policy.DocumentedRuleDefault(
+        name=action,
+        check_str=ADMIN,
+        description=f"{action.capitalize()} a job",
+        operations=[{"method": "PUT", "path": f"/site-jobs/{{id}}/{action}"}],
+        scope_types=["project"],
+    )

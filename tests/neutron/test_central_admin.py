@@ -1,0 +1,269 @@
+"""The Admin API: what operators see and do, and what others do not."""
+
+import uuid
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.central_server import (
+    ADMIN,
+    CARRIER,
+    READER,
+    CentralServer,
+    speaker,
+    tenant,
+)
+from tests.neutron.test_central_report import Stretched, item
+
+from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, ROUTINGS, SITES
+
+pytestmark = pytest.mark.neutron
+
+LISTS = ("sites", "site-routings", "site-jobs", "site-presences", "site-leases")
+
+
+def new_site(**more: Any) -> dict[str, Any]:
+    name = f"s{uuid.uuid4().hex[:8]}"
+    return {
+        "name": name,
+        "region": f"region-of-{name}",
+        "availability_zones": [f"zone-of-{name}"],
+        "service_user": f"isthmus-{name}",
+        **more,
+    }
+
+
+def test_a_site_from_its_making_to_its_end(central: CentralServer) -> None:
+    wanted = new_site(description="a place")
+    site = central.create("site", **wanted)
+    assert wanted.items() <= site.items()
+    assert (site["state"], site["reachability"]) == ("enabled", "unknown")
+    assert (site["backlog"], site["parked"]) == (0, 0)
+    path = f"/v2.0/sites/{site['id']}"
+    assert central.call("GET", path).only() == site
+    assert central.call("GET", f"/v2.0/sites/{site['name']}").only() == site
+    assert central.call("GET", f"/v2.0/sites?region={site['region']}").only() == [site]
+    changed = central.call("PUT", path, {"site": {"state": "draining"}}).only()
+    assert changed["state"] == "draining"
+    assert central.call("PUT", path, {"site": {"name": "x"}}).status == 400
+    assert central.call("DELETE", path).status == 204
+    assert central.call("GET", path).status == 404
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ({"name": "central"}, 400),
+        ({"name": "Not A Name"}, 400),
+        ({"availability_zones": []}, 400),
+        ({"availability_zones": "zone1"}, 400),
+        ({"state": "gone"}, 400),
+        ({"region": "Region1"}, 409),
+        ({"name": "site1"}, 409),
+        ({"service_user": "isthmus-site1"}, 409),
+    ],
+)
+def test_bad_sites(central: CentralServer, values: dict[str, object], status: int) -> None:
+    reply = central.call("POST", "/v2.0/sites", {"site": new_site(**values)})
+    assert reply.status == status, reply
+
+
+def test_a_reader_reads_and_changes_nothing(central: CentralServer) -> None:
+    for path in (*LISTS, "site-inventories"):
+        assert central.call("GET", f"/v2.0/{path}", user=READER).status == 200
+    assert central.call("GET", "/v2.0/sites", user=READER).only()
+    assert central.call("POST", "/v2.0/sites", {"site": new_site()}, READER).status == 403
+    (site,) = central.call("GET", "/v2.0/sites?name=site1").only()
+    path = f"/v2.0/sites/{site['id']}"
+    assert central.call("DELETE", path, user=READER).status == 403
+    assert central.call("PUT", path, {"site": {"state": "disabled"}}, READER).status == 403
+
+
+def test_a_tenant_sees_nothing(central: CentralServer) -> None:
+    net = Stretched(central)
+    net.report(net.port())
+    (site,) = central.call("GET", "/v2.0/sites?name=site1").only()
+    (job, *_) = central.call("GET", "/v2.0/site-jobs").only()
+    for user in (net.user, speaker("site1")):
+        for path in (*LISTS, "site-inventories"):
+            assert central.call("GET", f"/v2.0/{path}", user=user).only() == []
+        for path in (f"sites/{site['id']}", f"site-jobs/{job['id']}"):
+            assert central.call("GET", f"/v2.0/{path}", user=user).status == 404
+        assert central.call("DELETE", f"/v2.0/sites/{site['id']}", user=user).status == 404
+        for action in ("retry", "cancel"):
+            path = f"/v2.0/site-jobs/{job['id']}/{action}"
+            assert central.call("PUT", path, {}, user).status == 404
+    body = {"site_snapshot": {"site": "site1", "keys": []}}
+    for user in (ADMIN, READER, net.user, speaker("site1")):
+        assert central.call("POST", "/v2.0/site-snapshots", body, user).status == 403
+    assert central.call("POST", "/v2.0/site-snapshots", body, CARRIER).status == 201
+
+
+def test_jobs_are_filtered_sorted_and_paged(central: CentralServer) -> None:
+    central.clear_journal()
+    net = Stretched(central)
+    ports = [net.port() for _ in range(7)]
+    central.report("site1", *map(item, ports))
+    base = "/v2.0/site-jobs?site=site2&type=shadow&sort_key=resource_id&sort_dir=desc&limit=3"
+    seen: list[str] = []
+    marker = ""
+    while page := central.call("GET", base + marker).body["site_jobs"]:
+        assert len(page) <= 3
+        seen += [job["resource_id"] for job in page]
+        marker = f"&marker={page[-1]['id']}"
+    assert seen == sorted((port["id"] for port in ports), reverse=True)
+    job = central.call("GET", f"/v2.0/site-jobs?resource_id={seen[0]}").only()[0]
+    assert (job["state"], job["site"], job["attempts"]) == ("waiting", "site2", 0)
+    assert central.call("GET", "/v2.0/site-jobs?state=parked").only() == []
+    assert central.call("GET", "/v2.0/site-jobs?age=3600").only() == []
+    assert central.call("GET", "/v2.0/site-jobs?age=0").only()
+    assert central.call("GET", "/v2.0/site-jobs?age=old").status == 400
+    assert central.call("GET", "/v2.0/site-jobs?marker=nowhere&limit=1").status == 400
+
+
+def test_a_parked_job_is_retried_or_cancelled(central: CentralServer) -> None:
+    central.clear_journal()
+    net = Stretched(central)
+    net.report(net.port())
+    with central.database(write=True) as connection:
+        connection.execute(
+            sa.update(JOURNAL).where(JOURNAL.c.lane == "site2").values(parked=True, attempts=4)
+        )
+    (site,) = central.call("GET", "/v2.0/sites?name=site2").only()
+    assert (site["backlog"], site["parked"]) == (0, 1)
+    (job,) = central.call("GET", "/v2.0/site-jobs?site=site2&state=parked").only()
+    path = f"/v2.0/site-jobs/{job['id']}"
+    assert central.call("PUT", f"{path}/retry", {}, READER).status == 403
+    assert central.call("PUT", f"{path}/retry", {}).only()["state"] == "waiting"
+    assert central.call("GET", path).only()["state"] == "waiting"
+    assert central.call("PUT", f"{path}/cancel", {}).status == 200
+    assert central.call("GET", path).status == 404
+    assert central.call("PUT", f"{path}/cancel", {}).status == 404
+
+
+def test_a_network_is_placed_ahead_of_use_and_withdrawn(central: CentralServer) -> None:
+    net = Stretched(central, present=("site1",))
+    network_id = net.network["id"]
+    net.report(net.port())
+    central.clear_journal()
+    presence = central.create("site_presence", network_id=network_id, site="site2")
+    assert (presence["network_id"], presence["site"]) == (network_id, "site2")
+    jobs = central.jobs("site2")
+    assert {("network", network_id), ("subnet", net.subnet["id"])} <= jobs
+    assert {kind for kind, _ in jobs} == {"security_group", "network", "subnet", "shadow"}
+    states = central.snapshot("site2", *jobs)
+    assert None not in states.values()
+    central.clear_journal()
+    path = f"/v2.0/site-presences/{presence['id']}"
+    assert central.call("DELETE", path).status == 204
+    assert central.jobs("site2") == {("network", network_id), ("subnet", net.subnet["id"])}
+    assert central.call("GET", path).only()["withdrawn"] is True
+    wanted = central.snapshot("site2", *jobs)
+    assert wanted[("network", network_id)] is None
+    assert wanted[("subnet", net.subnet["id"])] is None
+    assert all(state is None for (kind, _), state in wanted.items() if kind == "shadow")
+    central.acknowledge_all()
+    assert central.call("GET", path).status == 404
+    held = central.call("GET", f"/v2.0/site-leases?pool_id={network_id}").only()
+    assert [lease["site"] for lease in held] == ["site1"]
+    # Where a port lives, it stays.
+    (first,) = central.call("GET", f"/v2.0/site-presences?network_id={network_id}").only()
+    reply = central.call("DELETE", f"/v2.0/site-presences/{first['id']}")
+    assert reply.refusal() == (409, "isthmus.refused.in_use")
+
+
+def test_presences_of_what_cannot_be(central: CentralServer) -> None:
+    network = central.create("network", tenant(uuid.uuid4().hex), name="n")
+    for values, status in (
+        ({"network_id": network["id"], "site": "nowhere"}, 404),
+        ({"network_id": str(uuid.uuid4()), "site": "site1"}, 404),
+        ({"network_id": "not-a-uuid", "site": "site1"}, 400),
+    ):
+        body = {"site_presence": values}
+        assert central.call("POST", "/v2.0/site-presences", body).status == status
+    flat: dict[str, Any] = {
+        "provider:network_type": "flat",
+        "provider:physical_network": uuid.uuid4().hex,
+    }
+    flat_network = central.create("network", **flat)
+    body = {"site_presence": {"network_id": flat_network["id"], "site": "site1"}}
+    assert central.call("POST", "/v2.0/site-presences", body).status == 501
+
+
+def test_draining_and_disabled_sites(central: CentralServer) -> None:
+    site = central.create("site", **new_site())
+    name, path = site["name"], f"/v2.0/sites/{site['id']}"
+    net = Stretched(central, present=(name,))
+    other = Stretched(central, present=())
+    central.call("PUT", path, {"site": {"state": "draining"}}).only()
+    again = central.bundle(name, "network", net.network["id"], project=net.project)
+    assert again["items"]
+    refused = central.bundle(name, "network", other.network["id"], project=other.project)
+    assert refused["items"] == []
+    assert "draining" in refused["refused"][0]["message"]
+    assert central.call("DELETE", path).refusal() == (409, "isthmus.refused.in_use")
+    central.call("PUT", path, {"site": {"state": "disabled"}}).only()
+    body = {"site_report": {"sequence": 1, "items": []}}
+    reply = central.call("POST", "/v2.0/site-reports", body, speaker(name))
+    assert reply.refusal() == (503, "isthmus.transient.busy")
+    # A disabled site may be forgotten with all that it held.
+    assert central.call("DELETE", path).status == 204
+    with central.database() as connection:
+        for table in (ROUTINGS, LEASES, LOCATIONS):
+            assert connection.execute(sa.select(table).where(table.c.site == name)).all() == []
+
+
+def test_a_silent_site_keeps_its_networks(central: CentralServer) -> None:
+    site = central.create("site", **new_site())
+    net = Stretched(central, present=(site["name"],))
+    path = f"/v2.0/networks/{net.network['id']}"
+    _set_reachability(central, site["name"], "unreachable")
+    for one in (path, f"/v2.0/subnets/{net.subnet['id']}"):
+        reply = central.call("DELETE", one, user=net.user)
+        assert reply.refusal() == (409, "isthmus.refused.in_use")
+        assert site["name"] in reply.text
+    _set_reachability(central, site["name"], "reachable")
+    assert central.call("DELETE", path, user=net.user).status == 204
+
+
+def test_nothing_is_left_of_a_deleted_network(central: CentralServer) -> None:
+    net = Stretched(central)
+    ports = [net.port() for _ in range(2)]
+    central.report("site1", *map(item, ports))
+    central.create("port", net.user, network_id=net.network["id"])
+    for port in central.call("GET", f"/v2.0/ports?network_id={net.network['id']}").only():
+        assert central.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
+    assert central.call("DELETE", f"/v2.0/networks/{net.network['id']}").status == 204
+    held = central.call("GET", f"/v2.0/site-leases?pool_id={net.subnet['id']}").only()
+    assert {lease["site"] for lease in held} == {"site1", "site2"}  # until they know
+    central.acknowledge_all()
+    ids = [net.network["id"], net.subnet["id"], *(port["id"] for port in ports)]
+    with central.database() as connection:
+        for column in (
+            ROUTINGS.c.resource_id,
+            LEASES.c.pool_id,
+            DATAPATHS.c.network_id,
+            LOCATIONS.c.port_id,
+            JOURNAL.c.resource_id,
+        ):
+            assert connection.execute(sa.select(column).where(column.in_(ids))).all() == []
+
+
+def test_the_inventory_tells_all_of_a_network(central: CentralServer) -> None:
+    net = Stretched(central)
+    port = net.port()
+    net.report(port)
+    path = f"/v2.0/site-inventories?network_id={net.network['id']}"
+    (found,) = central.call("GET", path, user=CARRIER).only()
+    assert found["tier"] == "central"
+    assert [one["id"] for one in found["ports"]] == [port["id"]]
+    assert [one["chassis"] for one in found["locations"]] == ["chassis-1"]
+    assert {one["site"] for one in found["leases"]} == {"site1", "site2"}
+    assert {"network", "subnet", "port"} == {one["type"] for one in found["routings"]}
+    (part,) = central.call("GET", path + "&fields=datapaths").only()
+    assert set(part) == {"datapaths"}
+
+
+def _set_reachability(central: CentralServer, name: str, value: str) -> None:
+    with central.database(write=True) as connection:
+        connection.execute(sa.update(SITES).where(SITES.c.name == name).values(reachability=value))

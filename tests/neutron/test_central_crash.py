@@ -1,0 +1,109 @@
+"""Central dies in the middle of a bundle, a report or a snapshot; what was asked is asked again."""
+
+import http.client
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer, by_type
+from tests.neutron.test_central_report import Stretched, item
+
+from isthmus.journal.crash import EXIT_CODE, POINTS
+from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, ROUTINGS
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(300)]
+
+NAMES = [name for name, _ in POINTS if name.startswith("central.")]
+
+
+def make_sites(central: CentralServer) -> None:
+    for number in (1, 2):
+        central.create(
+            "site",
+            name=f"site{number}",
+            region=f"Region{number}",
+            availability_zones=[f"zone{number}"],
+            service_user=f"isthmus-site{number}",
+        )
+
+
+def ask(call: Callable[[], Any]) -> bool:
+    """Make a call and tell whether it was answered."""
+    try:
+        call()
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def test_every_point_is_passed_and_nothing_is_lost(
+    new_central: Callable[[], CentralServer],
+) -> None:
+    assert len(NAMES) == 8
+    central = new_central()
+    central.start()
+    make_sites(central)
+    for name in NAMES:
+        net = Stretched(central, present=("site1",))
+        port = net.port()
+        extra = net.port()
+        central.report("site1", item(port))
+        central.clear_journal()
+        changed = {**port, "name": "changed", "isthmus:base": port}
+
+        def bundle(net: Stretched = net) -> Any:
+            return central.bundle("site2", "network", net.network["id"], project=net.project)
+
+        def report(items: tuple[Any, ...] = (item(changed), item(extra))) -> Any:
+            return central.report("site1", *items)
+
+        def remove(items: tuple[Any, ...] = (item(port, gone=True),)) -> Any:
+            return central.report("site1", *items)
+
+        def snapshot(port_id: str = port["id"]) -> Any:
+            return central.snapshot("site1", ("port", port_id))
+
+        central.stop()
+        central.start(ISTHMUS_CRASH_AT=name)
+        answered = [ask(call) for call in (bundle, report, snapshot, remove)]
+        assert answered.count(False) >= 1, name
+        assert central.wait_dead() == EXIT_CODE
+        central.start()
+        leases = by_type(bundle()["items"], "lease")
+        assert leases == by_type(bundle()["items"], "lease")
+        assert all(one["code"] == "" for one in report())
+        snapshot()
+        assert [one["code"] for one in remove()] == [""]
+        check_whole(central, net, port, extra, name)
+
+
+def check_whole(central: CentralServer, net: Stretched, port: Any, extra: Any, name: str) -> None:
+    """After everything was asked again, all is as if nothing had happened."""
+    found = central.call("GET", f"/v2.0/ports?network_id={net.network['id']}").only()
+    assert [one["id"] for one in found] == [extra["id"]], name
+    with central.database() as connection:
+        places = connection.execute(
+            sa.select(LOCATIONS.c.port_id).where(LOCATIONS.c.network_id == net.network["id"])
+        ).scalars()
+        assert list(places) == [extra["id"]], name
+        homes = connection.execute(
+            sa.select(ROUTINGS.c.resource_id).where(ROUTINGS.c.type == "port")
+        ).scalars()
+        assert port["id"] not in set(homes), name
+        # Each site has one block of each pool, and no two blocks meet.
+        runs = connection.execute(
+            sa.select(LEASES.c.site, LEASES.c.first, LEASES.c.last).where(
+                LEASES.c.pool_id == net.subnet["id"]
+            )
+        ).all()
+        assert sorted(run.site for run in runs) == ["site1", "site2"], name
+        (one, two) = sorted((run.first, run.last) for run in runs)
+        assert one[1] < two[0]
+        told = connection.execute(
+            sa.select(JOURNAL.c.resource_id).where(
+                JOURNAL.c.lane == "site2", JOURNAL.c.type == "shadow"
+            )
+        ).scalars()
+        # The shadow of the one is to be made, that of the other to go.
+        assert set(told) >= {extra["id"]}, name

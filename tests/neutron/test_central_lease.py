@@ -1,0 +1,202 @@
+"""Who gives out which address: nothing is ever given twice, and nothing is lost."""
+
+import ipaddress
+import itertools
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.neutron.central_server import CentralServer, by_type, tenant
+from tests.neutron.test_central_report import Stretched
+
+pytestmark = pytest.mark.neutron
+
+
+def number(address: str) -> int:
+    return int(ipaddress.ip_address(address))
+
+
+def blocks(leases: Any) -> list[tuple[int, int]]:
+    return sorted((int(one["first"]), int(one["last"])) for one in leases)
+
+
+def held(central: CentralServer, subnet_id: str) -> dict[str, list[tuple[int, int]]]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    for lease in central.call("GET", f"/v2.0/site-leases?pool_id={subnet_id}").only():
+        found.setdefault(lease["site"], []).append((int(lease["first"]), int(lease["last"])))
+    return found
+
+
+def small(central: CentralServer, cidr: str = "10.0.0.0/28") -> tuple[Any, Any, str]:
+    project = uuid.uuid4().hex
+    network = central.create("network", tenant(project), name="n")
+    subnet = central.create(
+        "subnet", tenant(project), network_id=network["id"], cidr=cidr, ip_version=4
+    )
+    return network, subnet, project
+
+
+def test_a_site_asks_for_more_and_gives_back(central: CentralServer) -> None:
+    net = Stretched(central)
+    pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
+    first = central.grant("site1", **pool).only()["leases"]
+    more = central.grant("site1", **pool, count=10).only()["leases"]
+    assert sum(last - one + 1 for one, last in blocks(more)) == 10 + sum(
+        last - one + 1 for one, last in blocks(first)
+    )
+    new = [one["id"] for one in more if one not in first]
+    assert central.grant("site1", **pool, give_back=new).only()["leases"] == first
+    # The tail of a block may go alone.
+    (lease,) = first
+    kept = str(int(lease["first"]) + 3)
+    part = [{"id": lease["id"], "last": kept}]
+    (left,) = central.grant("site1", **pool, give_back=part).only()["leases"]
+    assert (left["first"], left["last"]) == (lease["first"], kept)
+
+
+def test_what_is_in_use_is_not_taken_back(central: CentralServer) -> None:
+    net = Stretched(central)
+    net.report(net.port())
+    pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
+    leases = central.grant("site1", **pool).only()["leases"]
+    answer = central.grant("site1", **pool, give_back=[one["id"] for one in leases])
+    assert answer.only()["leases"] == leases
+
+
+def test_a_full_pool_says_who_holds_it(central: CentralServer) -> None:
+    network, subnet, project = small(central)
+    central.bundle("site1", "network", network["id"], project=project)
+    pool = {"kind": "subnet", "pool_id": subnet["id"]}
+    for _ in range(20):
+        reply = central.grant("site1", **pool, count=4)
+        if reply.status != 201:
+            break
+    assert reply.refusal() == (409, "isthmus.refused.exhausted")
+    assert "site1 holds 13" in reply.text
+    reply = central.call("POST", "/v2.0/ports", {"port": {"network_id": network["id"]}})
+    assert reply.refusal() == (409, "IpAddressGenerationFailure")
+    # A site that comes late still has the network; it is told when it asks for an address.
+    items = central.bundle("site2", "network", network["id"], project=project)["items"]
+    assert [one["kind"] for one in by_type(items, "lease")] == ["port_key"]
+
+
+def test_central_gives_way_where_it_does_not_use_its_own(central: CentralServer) -> None:
+    network, subnet, project = small(central)
+    port = central.create("port", tenant(project), network_id=network["id"])
+    central.bundle("site1", "network", network["id"], project=project)
+    pool = {"kind": "subnet", "pool_id": subnet["id"]}
+    while central.grant("site1", **pool, count=13).status == 201:
+        pass
+    own = number(port["fixed_ips"][0]["ip_address"])
+    assert held(central, subnet["id"])["central"] == [(own, own)]
+    assert sum(b - a + 1 for a, b in held(central, subnet["id"])["site1"]) == 12
+
+
+def test_addresses_asked_for_by_name(central: CentralServer) -> None:
+    network, subnet, project = small(central, "10.0.0.0/24")
+    items = central.bundle("site1", "network", network["id"], project=project)["items"]
+    (lease,) = (one for one in by_type(items, "lease") if one["kind"] == "subnet")
+    at_site = str(ipaddress.ip_address(int(lease["first"])))
+
+    def ask_central(address: str) -> Any:
+        ip = [{"subnet_id": subnet["id"], "ip_address": address}]
+        body = {"port": {"network_id": network["id"], "fixed_ips": ip}}
+        return central.call("POST", "/v2.0/ports", body)
+
+    reply = ask_central(at_site)
+    assert reply.refusal() == (409, "isthmus.refused.conflict")
+    assert "site1" in reply.text
+    free = "10.0.0.200"
+    assert ask_central(free).status == 201
+    pool = {"kind": "subnet", "pool_id": subnet["id"]}
+    reply = central.grant("site1", **pool, address=free)
+    assert reply.refusal() == (409, "isthmus.refused.conflict")
+    leases = central.grant("site1", **pool, address="10.0.0.201").only()["leases"]
+    assert (number("10.0.0.201"),) * 2 in blocks(leases)
+    assert ask_central("10.0.0.201").status == 409
+    # What central leased for one address and no longer uses may go to a site.
+    made = ask_central("10.0.0.202").only()
+    central.call("DELETE", f"/v2.0/ports/{made['id']}")
+    leases = central.grant("site1", **pool, address="10.0.0.202").only()["leases"]
+    assert (number("10.0.0.202"),) * 2 in blocks(leases)
+    assert central.grant("site1", **pool, address="not one").status == 400
+
+
+def test_a_stranger_is_granted_nothing(central: CentralServer) -> None:
+    net = Stretched(central, present=("site1",))
+    pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
+    assert central.grant("site2", **pool, count=1).status == 404
+    assert central.grant("site2", kind="subnet", pool_id=str(uuid.uuid4()), count=1).status == 404
+
+
+def test_pools_change_where_nobody_is_cut(central: CentralServer) -> None:
+    net = Stretched(central, present=("site1",))
+    path = f"/v2.0/subnets/{net.subnet['id']}"
+    ((first, last),) = held(central, net.subnet["id"])["site1"]
+    cut = [{"start": str(ipaddress.ip_address(last)), "end": "10.0.0.254"}]
+    reply = central.call("PUT", path, {"subnet": {"allocation_pools": cut}})
+    assert reply.refusal() == (409, "isthmus.refused.in_use")
+    kept = [{"start": str(ipaddress.ip_address(first)), "end": "10.0.0.99"}]
+    changed = central.call("PUT", path, {"subnet": {"allocation_pools": kept}}).only()
+    assert changed["allocation_pools"] == kept
+    reply = central.grant("site1", kind="subnet", pool_id=net.subnet["id"], count=200)
+    assert max(last for _, last in blocks(reply.only()["leases"])) <= number("10.0.0.99")
+
+
+def test_port_keys_never_meet(central: CentralServer) -> None:
+    net = Stretched(central)
+    pool = {"kind": "port_key", "pool_id": net.network["id"]}
+    for _ in range(3):
+        for site in ("site1", "site2"):
+            assert central.grant(site, **pool, count=100).status == 201
+    runs = sorted(run for runs in held(central, net.network["id"]).values() for run in runs)
+    assert runs[0][0] == 1
+    assert all(one[1] < two[0] for one, two in itertools.pairwise(runs))
+
+
+def test_many_at_once(central: CentralServer) -> None:
+    """Creates at central, reports and grants at the same time: no address is in two places."""
+    net = Stretched(central)
+    ports = [net.port() for _ in range(8)]
+    pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
+
+    def create(_: int) -> Any:
+        body = {"port": {"network_id": net.network["id"]}}
+        return central.call("POST", "/v2.0/ports", body).only()
+
+    with ThreadPoolExecutor(8) as threads:
+        made = [threads.submit(create, n) for n in range(12)]
+        taken = [threads.submit(net.report, port, sequence=10**9) for port in ports]
+        grants = [
+            threads.submit(central.grant, site, **pool, count=8) for site in ("site1", "site2") * 3
+        ]
+        assert all(one.result()["code"] == "" for one in taken)
+        assert all(one.result().status == 201 for one in grants)
+        addresses = [one.result()["fixed_ips"][0]["ip_address"] for one in made]
+    addresses += [port["fixed_ips"][0]["ip_address"] for port in ports]
+    assert len(set(addresses)) == len(addresses)
+    runs = sorted(run for runs in held(central, net.subnet["id"]).values() for run in runs)
+    assert all(one[1] < two[0] for one, two in itertools.pairwise(runs))
+
+
+def test_leases_of_a_stateful_ipv6_subnet(central: CentralServer) -> None:
+    project = uuid.uuid4().hex
+    network = central.create("network", tenant(project), name="n")
+    subnet = central.create(
+        "subnet",
+        tenant(project),
+        network_id=network["id"],
+        cidr="2001:db8:5::/64",
+        ip_version=6,
+        ipv6_address_mode="dhcpv6-stateful",
+        ipv6_ra_mode="dhcpv6-stateful",
+    )
+    central.bundle("site1", "network", network["id"], project=project)
+    port = central.create("port", tenant(project), network_id=network["id"])
+    own = number(port["fixed_ips"][0]["ip_address"])
+    found = held(central, subnet["id"])
+    assert any(first <= own <= last for first, last in found["central"])
+    assert not any(first <= own <= last for first, last in found["site1"])
+    (first, last), *_ = found["site1"]
+    assert last - first + 1 == 64
