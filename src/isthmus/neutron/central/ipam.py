@@ -21,7 +21,7 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import origin, pool
-from isthmus.neutron.central.session import writing
+from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
 from isthmus.store import routing
 

@@ -19,7 +19,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import closure, origin
 from isthmus.neutron.central.change import Changes, note
-from isthmus.neutron.central.session import now
+from isthmus.neutron.db.session import now
 from isthmus.store import journal, lanes, location, routing
 
 _KEY = "isthmus_changes"

@@ -21,8 +21,8 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.site import Reachability, SiteState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import outbox, zone
-from isthmus.neutron.central.session import reading
 from isthmus.neutron.db import sqlite
+from isthmus.neutron.db.session import reading
 from isthmus.store import routing
 from isthmus.store import site as site_store
 

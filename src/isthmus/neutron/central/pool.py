@@ -20,7 +20,7 @@ from isthmus.federation import lease as arithmetic
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.ovn import LAST_PORT_KEY
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.central.session import now
+from isthmus.neutron.db.session import now
 from isthmus.store import lease as store
 
 #: Every key that a port may have on a network.

@@ -10,7 +10,7 @@ from neutron_lib.plugins import directory
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.central.session import reading
+from isthmus.neutron.db.session import reading
 from isthmus.store import jobs
 from isthmus.store.tables import DATAPATHS, LEASES, LOCATIONS, ROUTINGS
 

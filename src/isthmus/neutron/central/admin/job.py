@@ -9,7 +9,7 @@ from isthmus import errors
 from isthmus.model.intent import JobState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import jobs
 from isthmus.store.page import select_page
 from isthmus.store.tables import JOURNAL

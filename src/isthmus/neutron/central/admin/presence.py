@@ -12,7 +12,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.central.exchange import placement, state
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import journal, routing
 from isthmus.store import site as site_store
 from isthmus.store.page import select_page

@@ -4,7 +4,7 @@ from typing import Any
 
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.central.session import reading
+from isthmus.neutron.db.session import reading
 from isthmus.store.page import select_page
 from isthmus.store.tables import ROUTINGS
 

@@ -9,7 +9,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import jobs, journal, purge, routing
 from isthmus.store import site as site_store
 

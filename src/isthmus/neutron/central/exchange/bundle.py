@@ -18,7 +18,7 @@ from isthmus.model.item import Item
 from isthmus.model.site import Site
 from isthmus.neutron.central import closure
 from isthmus.neutron.central.exchange import placement, state
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import journal, location, routing
 from isthmus.store import lease as lease_store
 

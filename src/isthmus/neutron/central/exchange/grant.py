@@ -13,7 +13,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Lease, PoolKind
 from isthmus.model.site import Site
 from isthmus.neutron.central import pool
-from isthmus.neutron.central.session import writing
+from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
 from isthmus.store import routing
 

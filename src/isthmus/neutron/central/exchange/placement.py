@@ -23,7 +23,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import pool, zone
 from isthmus.neutron.central.outbox import route_groups
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import datapath, journal, location, routing
 
 #: What can be stretched: networks whose packets OVN puts into a tunnel of its own.

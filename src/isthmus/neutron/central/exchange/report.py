@@ -28,7 +28,7 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_neutron
 from isthmus.neutron.central import origin, pool
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import journal, lanes, location, routing
 
 #: Most items of one report: each takes some tenths of a second (measured: 147 to 182 ms of CPU).

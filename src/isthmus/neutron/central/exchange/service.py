@@ -11,7 +11,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.exchange import bundle, grant, report, snapshot
 from isthmus.neutron.central.exchange.speaker import get_speaker
-from isthmus.neutron.central.session import reading
+from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
 
 

@@ -15,7 +15,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import pool
 from isthmus.neutron.central.exchange import placement, state
-from isthmus.neutron.central.session import reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store import lease as lease_store
 from isthmus.store import location, routing
 

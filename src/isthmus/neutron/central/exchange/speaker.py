@@ -4,7 +4,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.model.site import Site, SiteState
-from isthmus.neutron.central.session import reading
+from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
 
 #: Service users live in Keystone's default domain; a name elsewhere is somebody else's.

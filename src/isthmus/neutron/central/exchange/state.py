@@ -13,7 +13,7 @@ from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import SiteName
-from isthmus.neutron.central.session import reading
+from isthmus.neutron.db.session import reading
 from isthmus.store import datapath
 from isthmus.store import lease as lease_store
 from isthmus.store.location import Location
