@@ -5,14 +5,17 @@ are those of sites, a default security group has the same id in every tier, the 
 Geneve on the worst path between sites, and what a silent site still uses is not deleted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.plugins.ml2 import plugin as ml2
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.exceptions import availability_zone as az_exc
 from oslo_config import cfg
+from sqlalchemy.orm import object_session
 
 from isthmus import errors
 from isthmus.config.central import read_central
@@ -30,6 +33,10 @@ from isthmus.store import site as site_store
 TUNNEL_BYTES = 58
 #: Types whose packets travel in a tunnel between sites.
 TUNNELLED = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
+
+#: Key in a session's info: zones of the networks that it has loaded.
+_ZONES = "isthmus_zones"
+_Network = models_v2.Network
 
 
 class CentralPlugin(ml2.Ml2Plugin):
@@ -77,9 +84,23 @@ class CentralPlugin(ml2.Ml2Plugin):
 
     def get_network_availability_zones(self, network: Any) -> list[str]:
         """Give the zones of the sites where a network is present."""
-        with reading(n_context.get_admin_context()) as connection:
-            present = routing.list_sites(connection, ResourceType.NETWORK, [network["id"]])
-            return zone.zones_of(site_store.list_sites(connection), present.get(network["id"], {}))
+        session = object_session(network) if isinstance(network, models_v2.Network) else None
+        if session is None:
+            with reading(n_context.get_admin_context()) as connection:
+                return zone.zones_of(
+                    site_store.list_sites(connection), _present(connection, [network["id"]])[0]
+                )
+        known = session.info.get(_ZONES, {})
+        if network.id not in known:
+            # A list asks for one network after the other: answer for all of them at once.
+            listed = [one.id for one in session.identity_map.values() if isinstance(one, _Network)]
+            connection = session.connection()
+            sites = site_store.list_sites(connection)
+            known = session.info[_ZONES] = {
+                network_id: zone.zones_of(sites, present)
+                for network_id, present in zip(listed, _present(connection, listed), strict=True)
+            }
+        return list(known.get(network.id, ()))
 
     # Identity --------------------------------------------------------------------------------
 
@@ -142,3 +163,9 @@ class CentralPlugin(ml2.Ml2Plugin):
                     "reached and may have ports on it that central has not heard of: wait for it "
                     "to come back, or disable the site"
                 )
+
+
+def _present(connection: sa.Connection, network_ids: Sequence[str]) -> list[Collection[str]]:
+    """Give the sites where each network is present."""
+    found = routing.list_sites(connection, ResourceType.NETWORK, network_ids)
+    return [tuple(found.get(network_id, ())) for network_id in network_ids]
