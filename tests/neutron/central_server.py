@@ -176,6 +176,17 @@ class CentralServer:
         made: dict[str, Any] = self.call("POST", path, {kind: values}, user).only()
         return made
 
+    def make_sites(self) -> None:
+        """Make site1 and site2."""
+        for number in (1, 2):
+            self.create(
+                "site",
+                name=f"site{number}",
+                region=f"Region{number}",
+                availability_zones=[f"zone{number}"],
+                service_user=f"isthmus-site{number}",
+            )
+
     def bundle(self, site: str, kind: str, *ids: str, project: str | None, **more: Any) -> Any:
         body = {"type": kind, "ids": list(ids), "asking_project": project, **more}
         return self.call("POST", "/v2.0/site-bundles", {"site_bundle": body}, speaker(site)).only()

@@ -17,17 +17,6 @@ pytestmark = [pytest.mark.neutron, pytest.mark.timeout(300)]
 NAMES = [name for name, _ in POINTS if name.startswith("central.")]
 
 
-def make_sites(central: CentralServer) -> None:
-    for number in (1, 2):
-        central.create(
-            "site",
-            name=f"site{number}",
-            region=f"Region{number}",
-            availability_zones=[f"zone{number}"],
-            service_user=f"isthmus-site{number}",
-        )
-
-
 def ask(call: Callable[[], Any]) -> bool:
     """Make a call and tell whether it was answered."""
     try:
@@ -43,7 +32,7 @@ def test_every_point_is_passed_and_nothing_is_lost(
     assert len(NAMES) == 8
     central = new_central()
     central.start()
-    make_sites(central)
+    central.make_sites()
     for name in NAMES:
         net = Stretched(central, present=("site1",))
         port = net.port()

@@ -165,9 +165,11 @@ def test_many_at_once(central: CentralServer) -> None:
         body = {"port": {"network_id": net.network["id"]}}
         return central.call("POST", "/v2.0/ports", body).only()
 
+    central._sequence += 1
+    sequence = central._sequence
     with ThreadPoolExecutor(8) as threads:
         made = [threads.submit(create, n) for n in range(12)]
-        taken = [threads.submit(net.report, port, sequence=10**9) for port in ports]
+        taken = [threads.submit(net.report, port, sequence=sequence) for port in ports]
         grants = [
             threads.submit(central.grant, site, **pool, count=8) for site in ("site1", "site2") * 3
         ]

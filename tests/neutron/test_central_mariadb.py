@@ -1,0 +1,79 @@
+"""The same behaviour on MariaDB: the tests in which locks, upserts and INSERT .. SELECT matter."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.test_central_admin import (
+    test_a_network_is_placed_ahead_of_use_and_withdrawn,
+    test_a_parked_job_is_retried_or_cancelled,
+    test_a_site_from_its_making_to_its_end,
+    test_draining_and_disabled_sites,
+    test_jobs_are_filtered_sorted_and_paged,
+    test_nothing_is_left_of_a_deleted_network,
+)
+from tests.neutron.test_central_bundle import (
+    test_a_bundle_holds_all_that_a_network_takes,
+    test_a_port_brings_its_network_and_comes_home,
+    test_sites_get_different_numbers_of_one_network,
+)
+from tests.neutron.test_central_lease import (
+    test_addresses_asked_for_by_name,
+    test_central_gives_way_where_it_does_not_use_its_own,
+    test_many_at_once,
+    test_pools_change_where_nobody_is_cut,
+)
+from tests.neutron.test_central_report import (
+    test_a_late_batch_does_not_undo_a_newer_one,
+    test_a_move_is_told,
+    test_a_port_deleted_at_central_is_not_made_again,
+    test_reporting_twice_changes_nothing,
+)
+from tests.ports.conftest import mariadb_url
+
+pytestmark = [pytest.mark.neutron, pytest.mark.db]
+
+__all__ = [
+    "mariadb_url",
+    "test_a_bundle_holds_all_that_a_network_takes",
+    "test_a_late_batch_does_not_undo_a_newer_one",
+    "test_a_move_is_told",
+    "test_a_network_is_placed_ahead_of_use_and_withdrawn",
+    "test_a_parked_job_is_retried_or_cancelled",
+    "test_a_port_brings_its_network_and_comes_home",
+    "test_a_port_deleted_at_central_is_not_made_again",
+    "test_a_site_from_its_making_to_its_end",
+    "test_addresses_asked_for_by_name",
+    "test_central_gives_way_where_it_does_not_use_its_own",
+    "test_draining_and_disabled_sites",
+    "test_jobs_are_filtered_sorted_and_paged",
+    "test_many_at_once",
+    "test_nothing_is_left_of_a_deleted_network",
+    "test_pools_change_where_nobody_is_cut",
+    "test_reporting_twice_changes_nothing",
+    "test_sites_get_different_numbers_of_one_network",
+]
+
+
+@pytest.fixture(scope="module")
+def central(mariadb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralServer]:
+    """A central on MariaDB."""
+    url = mariadb_url.replace("/isthmus?", "/neutron_central?")
+    engine = sa.create_engine(mariadb_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE DATABASE neutron_central CHARACTER SET utf8mb4"))
+    engine.dispose()
+    subprocess.run(
+        [sys.executable, "-m", "isthmus.neutron.db.create", url], check=True, capture_output=True
+    )
+    folder = tmp_path_factory.mktemp("central-mariadb")
+    server = CentralServer(folder, folder / "no-template", url=url)
+    server.start()
+    try:
+        server.make_sites()
+        yield server
+    finally:
+        server.stop()
