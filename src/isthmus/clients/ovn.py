@@ -227,6 +227,8 @@ class OvnRows:
 class _UnboundEvent(ovs_event.RowEvent):
     """A remote port of ours that nobody has bound, or that stands on the wrong chassis."""
 
+    GLOBAL = True  #: Neutron hands it to every process: our rows go round its hash ring
+
     def __init__(self, wake: Callable[[str], None]) -> None:
         super().__init__((self.ROW_CREATE, self.ROW_UPDATE), "Port_Binding", None)
         self._wake = wake
@@ -251,6 +253,16 @@ class _CreatedEvent(ovs_event.RowEvent):
 
     def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
         self._wake(row.name)
+
+
+#: Tables in which rows of ours bear `SHADOW_MARK`.
+_MARKED_TABLES = frozenset({"Logical_Switch_Port", "Port_Binding", "Chassis"})
+
+
+def is_ours(row: Any) -> bool:
+    """Tell whether a row is one of a shadow port."""
+    table = row._table.name  # noqa: SLF001  (a row has no other way to say it)
+    return table in _MARKED_TABLES and SHADOW_MARK in row.external_ids
 
 
 def watch(rows: OvnRows, *, unbound: Callable[[str], None], made: Callable[[str], None]) -> None:
@@ -363,7 +375,12 @@ def _read_port(row: Any, groups: frozenset[str]) -> RemotePort:
 
 
 def _read_own_port(row: Any, network_id: str) -> SwitchPort:
-    return SwitchPort(network_id=network_id, type=row.type, port_key=_requested_key(row.options))
+    return SwitchPort(
+        network_id=network_id,
+        type=row.type,
+        port_key=_requested_key(row.options),
+        addresses=frozenset(row.addresses),
+    )
 
 
 def _read_binding(row: Any) -> Binding:

@@ -107,6 +107,7 @@ class SwitchPort:
     network_id: str
     type: str
     port_key: int | None  #: what its row asks for
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus.config.site import read_site
-from isthmus.neutron.central.session import now
+from isthmus.neutron.db.session import now
 from isthmus.neutron.local import ovn_client, port_keys
 from isthmus.neutron.local.reconciler import Reconciler, connect_to_neutron
 from isthmus.store import datapath, port_key, shadow

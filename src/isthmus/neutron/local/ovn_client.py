@@ -4,18 +4,22 @@ Every port of a stretched network needs `requested-tnl-key` in the very transact
 row: a key that changes later leaves stale flows on hypervisors. Neutron's driver has no door for
 that, and replaces a port's options with every update. So its client class is replaced by a subclass
 before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
-tool all make theirs by that name. A test holds the overridden methods against the installed
-Neutron.
+tool all make theirs by that name.
+
+The connections of API processes are replaced likewise, so that rows of shadow ports go round the
+hash ring by which those processes share the work of events: for each row it may write to Neutron's
+database, in the thread that carries every OVN transaction of the process, and there is nothing in
+such a row for Neutron to do. A test holds what is overridden against the installed Neutron.
 """
 
 from typing import Any
 
-from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client
+from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client, ovsdb_monitor
 from neutron_lib import context as n_context
 from typing_extensions import override
 
-from isthmus.clients.ovn import KEY_OPTION
-from isthmus.neutron.central.session import reading
+from isthmus.clients.ovn import KEY_OPTION, is_ours
+from isthmus.neutron.db.session import reading
 from isthmus.store import datapath, port_key
 
 
@@ -65,6 +69,30 @@ def _find_port_key(context: Any, port_id: str) -> int | None:
         return port_key.find_key(connection, port_id)
 
 
+class QuietNbIdl(ovsdb_monitor.OvnNbIdl):
+    """Neutron's northbound connection, without the hash ring for rows of ours."""
+
+    @override
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if is_ours(row):
+            self.notify_handler.notify(event, row, updates, global_=True)
+        else:
+            super().notify(event, row, updates)
+
+
+class QuietSbIdl(ovsdb_monitor.OvnSbIdl):
+    """Neutron's southbound connection, without the hash ring for rows of ours."""
+
+    @override
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if is_ours(row):
+            self.notify_handler.notify(event, row, updates, global_=True)
+        else:
+            super().notify(event, row, updates)
+
+
 def install() -> None:
-    """Have Neutron make clients of our class from now on in this process; again is harmless."""
+    """Have Neutron use our classes from now on in this process; again is harmless."""
     ovn_client.OVNClient = KeyedOvnClient
+    ovsdb_monitor.OvnNbIdl = QuietNbIdl
+    ovsdb_monitor.OvnSbIdl = QuietSbIdl

@@ -7,6 +7,7 @@ thread, and no lock is needed, since all writes are idempotent.
 """
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -22,7 +23,7 @@ from isthmus.federation import responder
 from isthmus.federation.capability import parse_capability
 from isthmus.federation.stretch import diff_stretch
 from isthmus.model.ovn import Desired, Observed
-from isthmus.neutron.central.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.neutron.local import port_keys, stretch
 from isthmus.store import port_key, shadow
 
@@ -33,6 +34,9 @@ _ROUNDS = 5
 #: After a database did not answer, in seconds; doubled up to the greatest.
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+#: How long a shadow that another process made may stay unbound before this one looks, in seconds:
+#: anything between, so that not all processes look at once.
+_LATE_S = (1.0, 3.0)
 
 
 @dataclass(slots=True)
@@ -73,8 +77,11 @@ class Reconciler:
         self._keys_low = keys_low
         self._condition = threading.Condition()
         self._dirty = _Dirty(everything=True)
+        self._awaited: set[str] = set()  # shadows that this process made and nobody has bound
+        self._late: set[str] = set()  # shadows that wait for the process that made them
         self._busy = False
         self._stopping = False
+        self._connecting = threading.Lock()
         self._rows: OvnRows | None = None
         self._thread = threading.Thread(target=self._run, name="isthmus-ovn", daemon=True)
 
@@ -122,7 +129,9 @@ class Reconciler:
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is left to look at; False when time is up."""
         with self._condition:
-            return self._condition.wait_for(lambda: not self._dirty and not self._busy, timeout_s)
+            return self._condition.wait_for(
+                lambda: not (self._dirty or self._busy or self._late), timeout_s
+            )
 
     def _made(self, name: str) -> None:
         with self._condition:
@@ -133,13 +142,19 @@ class Reconciler:
             self._condition.notify_all()
 
     def _unbound(self, port_id: str) -> None:
-        self.wake(ports=[port_id])
+        """Bind at once what this process made; leave the rest to its maker for a while."""
+        with self._condition:
+            if port_id in self._awaited:
+                self._dirty.ports.add(port_id)
+            else:
+                self._late.add(port_id)
+            self._condition.notify_all()
 
     def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         next_sweep = time.monotonic()
         while True:
-            dirty = self._take(next_sweep - time.monotonic())
+            dirty = self._take(next_sweep)
             if dirty is None:
                 return
             try:
@@ -164,10 +179,18 @@ class Reconciler:
                     self._busy = False
                     self._condition.notify_all()
 
-    def _take(self, timeout_s: float) -> _Dirty | None:
+    def _take(self, next_sweep: float) -> _Dirty | None:
         """Wait for something to do; None when it is time to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._stopping or self._dirty, max(timeout_s, 0))
+            while not self._stopping and not self._dirty:
+                timeout_s = next_sweep - time.monotonic()
+                if timeout_s <= 0:
+                    break
+                if not self._late:
+                    self._condition.wait(timeout_s)
+                elif not self._condition.wait(min(timeout_s, random.uniform(*_LATE_S))):  # noqa: S311
+                    self._dirty.ports |= self._late
+                    self._late.clear()
             if self._stopping:
                 return None
             dirty, self._dirty = self._dirty, _Dirty()
@@ -182,11 +205,12 @@ class Reconciler:
 
     def rows(self) -> OvnRows:
         """Give the databases, connecting the first time."""
-        if self._rows is None:
-            rows = self._connect()
-            ovn.watch(rows, unbound=self._unbound, made=self._made)
-            self._rows = rows
-        return self._rows
+        with self._connecting:
+            if self._rows is None:
+                rows = self._connect()
+                ovn.watch(rows, unbound=self._unbound, made=self._made)
+                self._rows = rows
+            return self._rows
 
     def _reconcile_everything(self) -> None:
         rows = self.rows()
@@ -235,9 +259,15 @@ class Reconciler:
 
     def _step(self, rows: OvnRows, desired: Desired, observed: Observed) -> bool:
         """Write what differs; False when nothing does, or nothing more can be done."""
-        plan = diff_stretch(desired, observed, parse_capability(rows.northd_version()))
+        capability = parse_capability(rows.northd_version())
+        plan = diff_stretch(desired, observed, capability)
         if not plan:
             return False
+        with self._condition:
+            if not capability.binds_remote:
+                self._awaited |= {one.port_id for one in plan.put_ports}
+            self._awaited -= {port_id for port_id, _ in plan.bind}
+            self._awaited -= {port_id for _, port_id in plan.remove_ports}
         _LOG.info("Changing %d OVN rows of stretched networks", plan.size())
         refused = ovn_write.apply_plan(rows, plan)
         if plan.remove_responders:

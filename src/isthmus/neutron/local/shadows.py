@@ -17,24 +17,27 @@ from isthmus.federation.shadow import Surroundings
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.ovn import Capability, LocalChassis
 from isthmus.model.shadow import Shadow
-from isthmus.neutron.central.session import writing
+from isthmus.neutron.db.session import writing
 from isthmus.neutron.local import stretch
-from isthmus.neutron.local.reconciler import Reconciler
+from isthmus.neutron.local.dataplane import get_reconciler
 from isthmus.store import datapath, port_key
 from isthmus.store import shadow as shadow_store
 
 
-def apply(context: Any, items: Sequence[Item], reconciler: Reconciler) -> list[ItemResult]:
+def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
     """Take, change and drop shadows; all that can be taken is, in one transaction.
 
     Args:
         context: Neutron's, of an administrator, with no transaction open.
-        items: of type shadow.
-        reconciler: of this process.
+        items: of type shadow, no two of the same port.
 
     Returns:
         One result for each item, in the same order.
+
+    Raises:
+        Unreachable: this process has no connection to OVN.
     """
+    reconciler = get_reconciler()
     rows = reconciler.rows()
     with writing(context) as connection:
         batch = _Batch(connection, items, rows)
@@ -118,11 +121,13 @@ class _Batch:
 
     def _keep(self, one: Shadow) -> None:
         outdated = rules.find_outdated(one, self._hypervisors.values())
-        for other in shadow_store.list_on_chassis(self._connection, outdated):
-            if other.port_id != one.port_id and other.port_id not in self._drop:
-                current = self._put.get(other.port_id, other)
-                self._put[other.port_id] = rules.follow(one, current)
-                self.touched.add(other.port_id)
+        found = shadow_store.list_on_chassis(self._connection, outdated) if outdated else ()
+        standing = {other.port_id: other for other in found}
+        standing |= {key: other for key, other in self._put.items() if other.chassis in outdated}
+        for port_id, other in standing.items():
+            if port_id != one.port_id and port_id not in self._drop:
+                self._put[port_id] = rules.follow(one, self._put.get(port_id, other))
+                self.touched.add(port_id)
         for name in outdated:
             self._hypervisors.pop(name)
             self.chassis_left.add(name)

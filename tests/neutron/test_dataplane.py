@@ -1,0 +1,497 @@
+"""A site's data plane with a real Neutron (29), OVN databases and northd."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.testing.ovn import OvnDatabases, missing_programs
+from isthmus.testing.until import until
+
+pytestmark = pytest.mark.neutron
+
+KEY = 0xFFF010
+CONFIG = """
+[DEFAULT]
+core_plugin = ml2
+service_plugins = ovn-router,segments
+transport_url = fake:/
+enable_traditional_dhcp = False
+notify_nova_on_port_status_changes = False
+notify_nova_on_port_data_changes = False
+state_path = {folder}
+api_paste_config =
+host = test
+base_mac = fa:16:01:00:00:00
+[database]
+connection = sqlite:///{folder}/neutron.db
+[oslo_concurrency]
+lock_path = {folder}/lock
+[ml2]
+mechanism_drivers = ovn,isthmus_local
+extension_drivers = port_security,isthmus_keys
+type_drivers = geneve
+tenant_network_types = geneve
+[ml2_type_geneve]
+vni_ranges = 1:1000
+max_header_size = 38
+[ovn]
+ovn_nb_connection = {nb}
+ovn_sb_connection = {sb}
+ovsdb_connection_timeout = 10
+ovn_metadata_enabled = True
+neutron_sync_mode = off
+[isthmus]
+site = site1
+stretch_pass_s = 3600
+"""
+
+
+class RefusedError(Exception):
+    """A call was refused."""
+
+
+class Server:
+    """One Neutron process."""
+
+    def __init__(self, folder: Path, worker: str = "api") -> None:
+        environment = {
+            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        }
+        self._log = (folder / f"{worker}.log").open("a")
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("site_process.py"), folder / "conf", worker],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env={**environment, "ASGI_WORKERS": "1"},
+        )
+
+    def ready(self) -> "Server":
+        assert self._answer() == "ready"
+        return self
+
+    def __call__(self, call: str, **arguments: Any) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"call": call, "arguments": arguments}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"Neutron ended; see {self._log.name}"
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RefusedError(f"{answer['kind']}: {answer['error']}")
+        return answer["result"]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._log.close()
+
+
+class Site:
+    """OVN, the database and one or more Neutron processes."""
+
+    def __init__(self, folder: Path, ovn: OvnDatabases) -> None:
+        self.folder = folder
+        self.ovn = ovn
+        self._servers: list[Server] = []
+        text = CONFIG.format(folder=folder, nb=ovn.nb_remote, sb=ovn.sb_remote)
+        (folder / "conf").write_text(text)
+        subprocess.run(
+            [sys.executable, "-m", "isthmus.neutron.db.create", f"sqlite:///{folder}/neutron.db"],
+            check=True,
+            capture_output=True,
+        )
+
+    def start(self, worker: str = "api") -> Server:
+        server = Server(self.folder, worker)
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    missing = missing_programs()
+    if missing:
+        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not installed: {missing}"
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-site-"))
+    with OvnDatabases(folder / "ovn") as ovn:
+        made = Site(folder, ovn)
+        try:
+            yield made
+        finally:
+            made.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def api(site: Site) -> Server:
+    return site.start().ready()
+
+
+def uuid(number: int) -> str:
+    return f"44444444-4444-4444-4444-{number:012d}"
+
+
+def make_network(api: Server, number: int, first: int = 1, last: int = 100) -> str:
+    network_id = uuid(number)
+    api("stretch", network_id=network_id, datapath_key=KEY + number, first=first, last=last)
+    api("create", kind="network", body={"id": network_id, "name": f"net{number}"})
+    return network_id
+
+
+def shadow(number: int, network_id: str, **changes: Any) -> dict[str, Any]:
+    state = {
+        "port_id": f"55555555-5555-5555-5555-{number:012d}",
+        "network_id": network_id,
+        "site": "site2",
+        "chassis": "hv-b",
+        "hostname": "host-b",
+        "encap_ip": "192.0.2.2",
+        "port_key": 1000 + number,
+        "mac_address": f"fa:16:02:00:00:{number:02x}",
+        "addresses": [f"10.0.0.{number}"],
+        "extra_addresses": [],
+        "accepts_unknown": False,
+        "security_groups": [],
+        **changes,
+    }
+    return {"type": "shadow", "id": state["port_id"], "state": state}
+
+
+def gone(number: int) -> dict[str, Any]:
+    return {"type": "shadow", "id": f"55555555-5555-5555-5555-{number:012d}", "state": None}
+
+
+def lsp(site: Site, port_id: str, column: str) -> str:
+    return site.ovn.nbctl("--bare", f"--columns={column}", "list", "Logical_Switch_Port", port_id)
+
+
+def codes(results: list[dict[str, str]]) -> list[str]:
+    return [result["code"] for result in results]
+
+
+def test_keys_are_there_from_the_start_and_stay(site: Site, api: Server) -> None:
+    assert api("client_class") == "KeyedOvnClient"
+    network_id = make_network(api, 1)
+    other = site.ovn.nbctl("get", "Logical_Switch", f"neutron-{network_id}", "other_config")
+    assert f'requested-tnl-key="{KEY + 1}"' in other
+    api(
+        "create",
+        kind="subnet",
+        body={"network_id": network_id, "cidr": "10.0.0.0/24", "ip_version": 4, "name": "s"},
+    )
+    port = api("create", kind="port", body={"network_id": network_id, "name": "one"})
+    table = {row["port_id"]: row["port_key"] for row in api("table", name="isthmus_port_keys")}
+    key = table[port["id"]]
+    assert f"requested-tnl-key={key}" in lsp(site, port["id"], "options")
+    api("update", kind="port", object_id=port["id"], body={"name": "two"})
+    assert "two" in lsp(site, port["id"], "external_ids")
+    assert f"requested-tnl-key={key}" in lsp(site, port["id"], "options")
+    api("update", kind="network", object_id=network_id, body={"name": "other"})
+    other = site.ovn.nbctl("get", "Logical_Switch", f"neutron-{network_id}", "other_config")
+    assert f'requested-tnl-key="{KEY + 1}"' in other
+    assert len(table) == len(set(table.values()))
+    metadata = [one for one in api("collect")["ports"] if one["type"] == "localport"]
+    assert len(metadata) == 1
+    assert metadata[0]["requested_key"] == metadata[0]["key"] == table[metadata[0]["id"]]
+
+
+def test_router_ports_keep_their_keys(site: Site, api: Server) -> None:
+    network_id = make_network(api, 2)
+    subnet = api(
+        "create",
+        kind="subnet",
+        body={"network_id": network_id, "cidr": "10.2.0.0/24", "ip_version": 4, "name": "s"},
+    )
+    router = api(
+        "router",
+        action="create_router",
+        router={"router": {"name": "r", "tenant_id": "p1", "admin_state_up": True}},
+    )
+    made = api(
+        "router",
+        action="add_router_interface",
+        router_id=router["id"],
+        interface_info={"subnet_id": subnet["id"]},
+    )
+    table = {row["port_id"]: row["port_key"] for row in api("table", name="isthmus_port_keys")}
+    options = lsp(site, made["port_id"], "options")
+    assert f"requested-tnl-key={table[made['port_id']]}" in options
+    assert "router-port=lrp-" in options
+    api("update", kind="port", object_id=made["port_id"], body={"name": "gate"})
+    options = lsp(site, made["port_id"], "options")
+    assert f"requested-tnl-key={table[made['port_id']]}" in options
+    assert "router-port=lrp-" in options
+
+
+def test_networks_of_the_site_itself_have_no_keys(site: Site, api: Server) -> None:
+    network = api("create", kind="network", body={"name": "own"})
+    port = api("create", kind="port", body={"network_id": network["id"], "name": "one"})
+    assert "requested-tnl-key" not in lsp(site, port["id"], "options")
+    rows = api("table", name="isthmus_port_keys")
+    assert port["id"] not in {row["port_id"] for row in rows}
+
+
+def test_freed_keys_rest_and_the_end_is_said(site: Site, api: Server) -> None:
+    network_id = make_network(api, 3, first=1, last=4)
+    body = {"network_id": network_id, "name": "x"}
+    ports = [api("create", kind="port", body=body) for _ in range(3)]  # and the metadata port
+    with pytest.raises(RefusedError, match=r"no port key of network .* is left"):
+        api("create", kind="port", body=body)
+    assert network_id in api("keys_low")
+    rows = [
+        one for one in api("table", name="isthmus_port_keys") if one["network_id"] == network_id
+    ]
+    assert len(rows) == 4
+    api("delete", kind="port", object_id=ports[0]["id"])
+    with pytest.raises(RefusedError):
+        api("create", kind="port", body={"network_id": network_id, "name": "too early"})
+
+
+def test_shadows_become_rows(site: Site, api: Server) -> None:
+    network_id = make_network(api, 4)
+    group = api("create", kind="security_group", body={"name": "g", "description": ""})
+    items = [shadow(1, network_id, security_groups=[group["id"]]), shadow(2, network_id)]
+    assert codes(api("apply", items=items)) == ["", ""]
+    assert api("wait_idle")
+    one = items[0]["id"]
+    assert lsp(site, one, "type") == "remote"
+    assert lsp(site, one, "addresses") == "fa:16:02:00:00:01 10.0.0.1"
+    assert (
+        site.ovn.sbctl("--bare", "--columns=hostname", "list", "Chassis", "hv-b") == "site2/host-b"
+    )
+
+    def bound() -> bool:
+        found = {port["id"]: port["chassis"] for port in api("collect")["shadows"]}
+        return found == {items[0]["id"]: "hv-b", items[1]["id"]: "hv-b"}
+
+    until(bound, what="both shadows are bound")
+    collected = {port["id"]: port for port in api("collect")["shadows"]}
+    assert collected[one]["key"] == 1001
+    assert collected[one]["groups"] == ["pg_" + group["id"].replace("-", "_")]
+    # A group that comes later finds the shadow that is already there.
+    later = "66666666-6666-6666-6666-666666666666"
+    api("apply", items=[shadow(2, network_id, security_groups=[later])])
+    assert api("wait_idle")
+    api("create", kind="security_group", body={"id": later, "name": "late", "description": ""})
+    until(
+        lambda: (
+            ["pg_" + later.replace("-", "_")]
+            in [port["groups"] for port in api("collect")["shadows"]]
+        ),
+        what="the shadow joins the new group",
+    )
+    # Another group, another hypervisor.
+    moved = shadow(1, network_id, chassis="hv-c", hostname="host-c", encap_ip="192.0.2.3")
+    assert codes(api("apply", items=[moved, gone(2)])) == ["", ""]
+    assert api("wait_idle")
+    until(lambda: bound_to(api, one) == "hv-c", what="the shadow moves")
+    assert site.ovn.sbctl("--bare", "--columns=name", "list", "Chassis") == "hv-c"
+    assert api("collect")["drift"] == []
+    api("apply", items=[gone(1)])
+    assert api("wait_idle")
+    assert site.ovn.sbctl("--bare", "--columns=name", "list", "Chassis") == ""
+
+
+def bound_to(api: Server, port_id: str) -> str:
+    return str({one["id"]: one["chassis"] for one in api("collect")["shadows"]}.get(port_id, ""))
+
+
+def test_what_cannot_be_taken_says_why(site: Site, api: Server) -> None:
+    network_id = make_network(api, 5)
+    port = api("create", kind="port", body={"network_id": network_id, "name": "mine"})
+    key = {row["port_id"]: row["port_key"] for row in api("table", name="isthmus_port_keys")}
+    site.ovn.sbctl("chassis-add", "hv-own", "geneve", "192.0.2.99")
+    results = api(
+        "apply",
+        items=[
+            shadow(1, network_id),
+            shadow(2, uuid(999)),
+            shadow(3, network_id, port_key=1001),
+            shadow(4, network_id, port_key=key[port["id"]]),
+            shadow(5, network_id, chassis="hv-own"),
+            shadow(6, network_id, encap_ip="192.0.2.99", chassis="hv-x"),
+            shadow(7, network_id, site="site3"),
+            shadow(8, network_id, port_key=40000),
+            {"type": "shadow", "id": uuid(8), "state": {"port_id": uuid(8)}},
+        ],
+    )
+    assert codes(results) == [
+        "",
+        "isthmus.transient.stale",
+        "isthmus.transient.stale",
+        "isthmus.refused.conflict",
+        "isthmus.refused.conflict",
+        "isthmus.refused.conflict",
+        "isthmus.refused.conflict",
+        "isthmus.refused.invalid",
+        "isthmus.broken.protocol",
+    ]
+    # The key is free once its holder is gone, in the same batch too.
+    assert codes(api("apply", items=[shadow(3, network_id, port_key=1001), gone(1)])) == ["", ""]
+    api("apply", items=[gone(3)])
+    site.ovn.sbctl("chassis-del", "hv-own")
+    assert api("wait_idle")
+
+
+def test_a_hypervisor_that_changes_takes_its_shadows_along(site: Site, api: Server) -> None:
+    network_id = make_network(api, 6)
+    api("apply", items=[shadow(1, network_id), shadow(2, network_id), shadow(3, network_id)])
+    renamed = shadow(1, network_id, chassis="hv-new")
+    assert codes(api("apply", items=[renamed])) == [""]
+    assert api("wait_idle")
+    assert {port["requested_chassis"] for port in api("collect")["shadows"]} == {"hv-new"}
+    readdressed = shadow(2, network_id, chassis="hv-new", encap_ip="192.0.2.7")
+    assert codes(api("apply", items=[readdressed])) == [""]
+    assert api("wait_idle")
+    remote = [one for one in api("collect")["chassis"] if one["site"]]
+    assert [(one["name"], one["encap_ips"]) for one in remote] == [("hv-new", ["192.0.2.7"])]
+    api("apply", items=[gone(1), gone(2), gone(3)])
+    assert api("wait_idle")
+
+
+def test_a_network_leaves_nothing_behind(site: Site, api: Server) -> None:
+    network_id = make_network(api, 7)
+    api(
+        "create",
+        kind="subnet",
+        body={
+            "network_id": network_id,
+            "cidr": "2001:db8:7::/64",
+            "ip_version": 6,
+            "ipv6_ra_mode": "slaac",
+            "ipv6_address_mode": "slaac",
+            "name": "s6",
+        },
+    )
+    api("apply", items=[shadow(1, network_id)])
+    until(lambda: api("collect")["responders"], what="the responder comes")
+    assert api("wait_idle")
+    api("delete", kind="network", object_id=network_id)
+    assert api("wait_idle")
+    collected = api("collect")
+    for part in ("responders", "shadows", "drift"):
+        assert collected[part] == [], part
+    assert [one for one in collected["chassis"] if one["site"]] == []
+    tables = ("isthmus_port_keys", "isthmus_shadows", "isthmus_datapaths")
+    for table in tables:
+        assert network_id not in {row["network_id"] for row in api("table", name=table)}
+    assert network_id not in site.ovn.nbctl("show")
+
+
+def test_responder_gives_way_to_a_router(site: Site, api: Server) -> None:
+    network_id = make_network(api, 8)
+    subnet = api(
+        "create",
+        kind="subnet",
+        body={
+            "network_id": network_id,
+            "cidr": "2001:db8:8::/64",
+            "ip_version": 6,
+            "ipv6_ra_mode": "dhcpv6-stateful",
+            "ipv6_address_mode": "dhcpv6-stateful",
+            "name": "s6",
+        },
+    )
+    until(lambda: api("collect")["responders"], what="the responder comes")
+    assert api("collect")["responders"][0]["mode"] == "dhcpv6_stateful"
+    assert api("collect")["responders"][0]["networks"] == ["2001:db8:8::/64"]
+    router = api(
+        "router",
+        action="create_router",
+        router={"router": {"name": "r6", "tenant_id": "p1", "admin_state_up": True}},
+    )
+    interface = {"subnet_id": subnet["id"]}
+    api(
+        "router",
+        action="add_router_interface",
+        router_id=router["id"],
+        interface_info=interface,
+    )
+    until(lambda: not api("collect")["responders"], what="the responder goes")
+    api(
+        "router",
+        action="remove_router_interface",
+        router_id=router["id"],
+        interface_info=interface,
+    )
+    until(lambda: api("collect")["responders"], what="the responder comes back")
+
+
+def test_sweep_repairs_everything(site: Site, api: Server) -> None:
+    network_id = make_network(api, 9)
+    port = api("create", kind="port", body={"network_id": network_id, "name": "mine"})
+    api("apply", items=[shadow(1, network_id)])
+    assert api("wait_idle")
+    one = shadow(1, network_id)["id"]
+    site.ovn.nbctl("lsp-del", one)
+    site.ovn.nbctl("clear", "Logical_Switch_Port", port["id"], "options")
+    site.ovn.sbctl("chassis-del", "hv-b")
+    what = {drift["what"] for drift in until(lambda: api("collect")["drift"])}
+    assert "shadow port missing or different" in what
+    assert api("sweep")
+    until(lambda: bound_to(api, one) == "hv-b", what="the shadow is bound again")
+    assert api("collect")["drift"] == []
+    assert "requested-tnl-key" in lsp(site, port["id"], "options")
+
+
+def test_two_servers_agree(site: Site, api: Server) -> None:
+    other = site.start().ready()
+    network_id = make_network(api, 10)
+    for number in range(1, 21):
+        server = api if number % 2 else other
+        assert codes(server("apply", items=[shadow(number, network_id)])) == [""]
+    for number in range(1, 21):
+        server = other if number % 2 else api
+        state = shadow(number, network_id, addresses=[f"10.9.9.{number}"])
+        assert codes(server("apply", items=[state])) == [""]
+    assert api("wait_idle")
+    assert other("wait_idle")
+    until(lambda: not api("collect")["drift"], what="nothing differs")
+    rows = {one["addresses"][0] for one in api("collect")["shadows"] if "10.9.9" in str(one)}
+    assert len(rows) == 20
+    assert codes(other("apply", items=[gone(number) for number in range(1, 21)])) == [""] * 20
+
+
+def test_too_many_shadows_are_refused(site: Site, api: Server) -> None:
+    limit = api("collect")["shadow_limit"]
+    if limit is None:
+        pytest.skip("this OVN has no limit")
+    network_id = make_network(api, 11)
+    items = [
+        shadow(n, network_id, mac_address=f"fa:16:02:00:{n >> 8:02x}:{n & 255:02x}")
+        for n in range(1, limit + 3)
+    ]
+    results = api("apply", items=items)
+    assert codes(results) == [""] * limit + ["isthmus.refused.exhausted"] * 2
+    assert "24.03" in results[-1]["message"]
+    assert api("wait_idle")
+    assert api("collect")["drift"] == []
+    assert codes(api("apply", items=[gone(1), items[-1]])) == ["", ""]
+
+
+def test_maintenance_worker_carries_keys(site: Site, api: Server) -> None:
+    worker = site.start("maintenance").ready()
+    assert worker("client_class") == "KeyedOvnClient"
