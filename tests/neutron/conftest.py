@@ -1,13 +1,19 @@
 """Real Neutron servers, one process each."""
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.neutron.central_server import CentralServer, speaker
+from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.wan import Wan
 
-from tests.neutron.central_server import CentralServer
+from isthmus.testing.ovn import OvnDatabases, missing_programs
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +59,38 @@ def new_central(neutron_template: Path, tmp_path: Path) -> Iterator[Callable[[],
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def site_ovn() -> Iterator[OvnDatabases]:
+    """The OVN databases of a site, with two hypervisors."""
+    missing = missing_programs()
+    if missing:
+        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not installed: {missing}"
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))  # short: sockets have 107 bytes
+    try:
+        with OvnDatabases(folder) as ovn:
+            for number in (1, 2):
+                add_chassis(ovn, f"hv{number}", f"host{number}", f"192.0.2.{number}")
+            yield ovn
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def site1(
+    central: CentralServer,
+    site_ovn: OvnDatabases,
+    neutron_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LocalServer]:
+    """The site `site1` of `central`; tests share it and use networks of their own."""
+    wan = Wan(lambda: central.port, speaker("site1").headers())
+    server = LocalServer(tmp_path_factory.mktemp("site1"), neutron_template, site_ovn, "site1", wan)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        wan.close()

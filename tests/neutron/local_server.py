@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from tests.neutron.central_server import ADMIN, CARRIER, PASTE, START_S, Reply, User
+from tests.neutron.wan import Wan
 
 from isthmus.lab import render
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.testing.ovn import OvnDatabases
-from tests.neutron.central_server import ADMIN, CARRIER, PASTE, START_S, Reply, User
-from tests.neutron.wan import Wan
 
 
 @dataclass

@@ -40,9 +40,8 @@ class Wan(ThreadingHTTPServer):
     def target(self) -> int:
         return self._port()
 
-    @property
-    def is_cut(self) -> bool:
-        return self._cut.is_set()
+    def passes(self) -> bool:
+        return not self._cut.is_set()
 
     def cut(self) -> None:
         """Let nothing through, and close what is open, as a firewall that resets does."""
@@ -72,7 +71,7 @@ class _Relay(BaseHTTPRequestHandler):
 
     def _relay(self) -> None:
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.server.is_cut:
+        if not self.server.passes():
             self.close_connection = True
             self.connection.close()
             return
@@ -92,7 +91,7 @@ class _Relay(BaseHTTPRequestHandler):
             return
         finally:
             connection.close()
-        if self.server.is_cut:  # the answer is lost on its way
+        if not self.server.passes():  # the answer is lost on its way
             self.close_connection = True
             self.connection.close()
             return

@@ -21,6 +21,7 @@ from neutron.db import models_v2
 from neutron.db.models import securitygroup as group_model
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
+from oslo_context import context as oslo_context
 from oslo_log import log as logging
 from oslo_utils import uuidutils
 
@@ -52,14 +53,27 @@ _IDS: dict[ResourceType, Any] = {
 Materialise = Callable[[Sequence[Item]], Sequence[ItemResult]]
 
 
-def may_ask(context: Any) -> bool:
-    """Tell whether a request context may make this site ask central.
+def find_asker(context: Any, fields: Sequence[str] | None = None) -> Any | None:
+    """Find the person on whose behalf something is looked up.
 
-    It must be a person's, and no transaction may be open: what is fetched is made in transactions
-    of its own.
+    Neutron's policy checks look up a parent (the network of a port that is to be made) as an
+    administrator who is nobody, and ask for one field of it; then the person is the one whose
+    request this thread serves. Any other lookup by nobody is Neutron's own.
+
+    Args:
+        context: of the lookup.
+        fields: which fields it wants.
+
+    Returns:
+        That person's context; None where nobody may be asked, since the lookup is Neutron's own or
+        a transaction is open: what is fetched is made in transactions of its own.
     """
-    asked_by_person = bool(context.user_id or context.project_id)
-    return asked_by_person and not db_api.is_session_active(context.session)
+    if db_api.is_session_active(context.session):
+        return None
+    if context.user_id or context.project_id:
+        return context
+    served = oslo_context.get_current() if fields and len(fields) == 1 else None
+    return served if served is not None and (served.user_id or served.project_id) else None
 
 
 class Misses:

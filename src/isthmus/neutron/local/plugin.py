@@ -20,11 +20,12 @@ from isthmus import errors
 from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
+from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.db import sqlite
 from isthmus.neutron.local import guards, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
-from isthmus.neutron.local.demand import Demand, may_ask
+from isthmus.neutron.local.demand import Demand, find_asker
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.ownership import Ownership
 from isthmus.neutron.local.presence import Presence
@@ -72,7 +73,13 @@ class LocalPlugin(Ownership):
 
     # What is missing is fetched.
 
-    def _fetch_missing(self, context: Any, kind: ResourceType, ids: Sequence[str] | None) -> bool:
+    def _fetch_missing(
+        self,
+        context: Any,
+        kind: ResourceType,
+        ids: Sequence[str] | None,
+        fields: Sequence[str] | None = None,
+    ) -> bool:
         """Fetch what a person named and this site has not.
 
         Returns:
@@ -81,15 +88,20 @@ class LocalPlugin(Ownership):
         Raises:
             CentralUnreachable: central would have to be asked, and does not answer.
         """
-        if not ids or scope.current() is not None or not may_ask(context):
+        if not ids or scope.current() is not None:
+            return False
+        asker = find_asker(context, fields)
+        if asker is None:
             return False
         try:
-            return self.demand.fetch_missing(kind, ids, context)
+            return self.demand.fetch_missing(kind, ids, asker)
         except errors.Transient as error:
             raise CentralUnreachable(
                 reason=f"{kind.value.replace('_', ' ').capitalize()} {', '.join(ids)} is not known "
                 f"at site {self.site.site}, and {error.message}"
             ) from error
+        except errors.IsthmusError as error:
+            raise to_fault(error) from error
 
     def _or_fetch(
         self,
@@ -97,12 +109,13 @@ class LocalPlugin(Ownership):
         kind: ResourceType,
         resource_id: str,
         missing: type[Exception],
+        fields: Sequence[str] | None,
         get: Callable[[], _T],
     ) -> _T:
         try:
             return get()
         except missing:
-            if not self._fetch_missing(context, kind, [resource_id]):
+            if not self._fetch_missing(context, kind, [resource_id], fields):
                 raise
         return get()
 
@@ -115,6 +128,7 @@ class LocalPlugin(Ownership):
             ResourceType.NETWORK,
             id,
             n_exc.NetworkNotFound,
+            fields,
             lambda: super(LocalPlugin, self).get_network(context, id, fields, net_db),
         )
 
@@ -133,6 +147,7 @@ class LocalPlugin(Ownership):
             ResourceType.SUBNET,
             id,
             n_exc.SubnetNotFound,
+            fields,
             lambda: super(LocalPlugin, self).get_subnet(context, id, fields),
         )
 
@@ -152,6 +167,7 @@ class LocalPlugin(Ownership):
             ResourceType.PORT,
             id,
             n_exc.PortNotFound,
+            fields,
             lambda: super(LocalPlugin, self).get_port(context, id, fields),
         )
 
@@ -172,6 +188,7 @@ class LocalPlugin(Ownership):
             ResourceType.SECURITY_GROUP,
             id,
             ext_group.SecurityGroupNotFound,
+            fields,
             lambda: super(LocalPlugin, self).get_security_group(context, id, fields, project_id),
         )
 
@@ -192,24 +209,37 @@ class LocalPlugin(Ownership):
         if scope.current() is not None:
             made: dict[str, Any] = super().create_port(context, port)
             return made
-        self._before_ports(context, [port["port"]])
-        return self._with_leases(
-            [port["port"]["network_id"]],
-            1,
-            lambda: super(LocalPlugin, self).create_port(context, {"port": _copied(port["port"])}),
+        wanted = port["port"]
+        return self._make_ports(
+            context,
+            [wanted],
+            lambda: super(LocalPlugin, self).create_port(context, {"port": _copied(wanted)}),
         )
 
     def create_port_bulk(self, context: Any, ports: Any) -> list[dict[str, Any]]:
         """Make ports; on stretched networks with the site's addresses."""
         wanted = [one["port"] for one in ports["ports"]]
-        self._before_ports(context, wanted)
-        return self._with_leases(
-            sorted({port["network_id"] for port in wanted}),
-            len(wanted),
+        return self._make_ports(
+            context,
+            wanted,
             lambda: super(LocalPlugin, self).create_port_bulk(
                 context, {"ports": [{"port": _copied(port)} for port in wanted]}
             ),
         )
+
+    def _make_ports(self, context: Any, ports: Sequence[Any], make: Callable[[], _T]) -> _T:
+        networks = sorted({port["network_id"] for port in ports})
+
+        def attempt() -> _T:
+            self._before_ports(context, ports)
+            return self._with_leases(networks, len(ports), make)
+
+        try:
+            return attempt()
+        except n_exc.NetworkNotFound:
+            if not self._fetch_missing(context, ResourceType.NETWORK, networks):
+                raise
+        return attempt()
 
     def update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
         """Change a port."""
@@ -260,6 +290,8 @@ class LocalPlugin(Ownership):
             self.demand.fetch(ResourceType.NETWORK, [network_id], project_id)
         except errors.Transient:
             return
+        except errors.IsthmusError as error:
+            raise to_fault(error) from error
 
     def _learn_groups(self, context: Any, port: Any, unknown: set[str]) -> None:
         default = default_security_group_id(port["project_id"])
@@ -272,6 +304,8 @@ class LocalPlugin(Ownership):
                 reason=f"Security group {', '.join(sorted(unknown))} is not known at site "
                 f"{self.site.site}, and {error.message}"
             ) from error
+        except errors.IsthmusError as error:
+            raise to_fault(error) from error
         left = unknown - came - {default}
         if left and guards.groups_of(port) & left:
             raise guards.GroupOnlyHere(groups=", ".join(sorted(left)), network=port["network_id"])

@@ -1,0 +1,47 @@
+"""What Xjob does, one pass at a time: what central wants of a site goes there and is settled."""
+
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.local_server import LocalServer
+
+from isthmus.model.intent import IntentKey, ResourceType, removal_rank
+from isthmus.model.site import SiteName
+from isthmus.store import removal
+from isthmus.store.tables import JOURNAL
+
+
+def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
+    """Carry a site's whole lane once.
+
+    Returns:
+        The error code of each object by its id, empty for what was taken.
+    """
+    with central.database() as connection:
+        rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.lane == local.site)).all()
+    if not rows:
+        return {}
+    states = central.snapshot(local.site, *((row.type, row.resource_id) for row in rows))
+    items = [{"type": kind, "id": one, "state": state} for (kind, one), state in states.items()]
+    items.sort(
+        key=lambda one: (
+            removal_rank(ResourceType(one["type"]))
+            if one["state"] is None
+            else ResourceType(one["type"]).rank
+        )
+    )
+    codes = local.apply(*items)
+    done = [row for row in rows if not codes[row.resource_id]]
+    gone = [
+        IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id)
+        for row in done
+        if states[row.type, row.resource_id] is None
+    ]
+    with central.database(write=True) as connection:
+        for row in done:
+            connection.execute(
+                sa.delete(JOURNAL).where(
+                    JOURNAL.c.id == row.id, JOURNAL.c.generation == row.generation
+                )
+            )
+        removal.forget(connection, gone)
+    return codes
