@@ -185,6 +185,44 @@ def test_a_group_given_at_central_goes_along(central: CentralServer) -> None:
     assert ("shadow", port["id"]) in central.jobs("site2")
 
 
+def test_dhcp_options_come_and_go(central: CentralServer) -> None:
+    net = Stretched(central)
+    options = [
+        {"opt_name": "mtu", "opt_value": "1400", "ip_version": 4},
+        {"opt_name": "tftp-server", "opt_value": "192.0.2.1", "ip_version": 4},
+    ]
+    port = net.port(extra_dhcp_opts=options)
+    assert net.report(port)["code"] == ""
+    assert len(net.shown(port)["extra_dhcp_opts"]) == 2
+    fewer = {**port, "extra_dhcp_opts": options[:1], "isthmus:base": port}
+    assert net.report(fewer)["code"] == ""
+    assert net.shown(port)["extra_dhcp_opts"] == options[:1]
+
+
+def test_port_security_and_address_pairs(central: CentralServer) -> None:
+    net = Stretched(central)
+    open_port = net.port(port_security_enabled=False, security_groups=[])
+    pairs = [
+        {"ip_address": "10.0.0.240", "mac_address": "fa:16:01:aa:bb:cc"},
+        {"ip_address": "10.0.0.241", "mac_address": "fa:16:01:00:00:77"},
+    ]
+    paired = net.port(mac_address="fa:16:01:00:00:77", allowed_address_pairs=pairs)
+    results = central.report("site1", item(open_port), item(paired))
+    assert [one["code"] for one in results] == ["", ""]
+    keys = [("shadow", one["id"]) for one in (open_port, paired)]
+    first, second = central.snapshot("site2", *keys).values()
+    assert (first["accepts_unknown"], second["accepts_unknown"]) == (True, False)
+    assert second["addresses"] == [paired["fixed_ips"][0]["ip_address"], "10.0.0.241"]
+    assert second["extra_addresses"] == ["fa:16:01:aa:bb:cc 10.0.0.240"]
+
+
+def test_a_report_that_says_too_little(central: CentralServer) -> None:
+    net = Stretched(central)
+    port = net.port()
+    del port["mac_address"]
+    assert net.report(port)["code"] == "isthmus.refused.invalid"
+
+
 def test_a_removed_port_is_gone_with_its_shadows(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()

@@ -58,15 +58,30 @@ def record(
 
 
 def list_sites(
-    connection: sa.Connection, kind: ResourceType, resource_ids: Collection[str]
+    connection: sa.Connection,
+    kind: ResourceType,
+    resource_ids: Collection[str],
+    *,
+    latest: bool = False,
 ) -> dict[str, dict[SiteName, bool]]:
-    """List where objects are routed: id to site to whether it is withdrawn there."""
+    """List where objects are routed: id to site to whether it is withdrawn there.
+
+    Args:
+        connection: where.
+        kind: type of the objects.
+        resource_ids: which.
+        latest: read what is committed now, not what was when the transaction began (MariaDB's
+            snapshots; it takes shared locks). For one who has to tell every site of a change, and
+            must not miss one that is being placed at the same time.
+    """
     found: dict[str, dict[SiteName, bool]] = {}
     ids = sorted(set(resource_ids))
     for start in range(0, len(ids), _CHUNK):
         query = sa.select(ROUTINGS.c.resource_id, ROUTINGS.c.site, ROUTINGS.c.withdrawn).where(
             ROUTINGS.c.type == kind.value, ROUTINGS.c.resource_id.in_(ids[start : start + _CHUNK])
         )
+        if latest:
+            query = query.with_for_update(read=True)
         for resource_id, site, withdrawn in connection.execute(query):
             found.setdefault(resource_id, {})[SiteName(site)] = withdrawn
     return found

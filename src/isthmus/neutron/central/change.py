@@ -97,26 +97,35 @@ def _port(changes: Changes, row: Row) -> None:
         changes.shadowed.add(port.id)
 
 
+# A part that was made together with its whole may not know it yet: then the whole is new as well,
+# and is seen by itself.
+
+
 def _part_of_port(changes: Changes, row: Row) -> None:
-    changes.ports.add(row.entity.port_id)
+    if row.entity.port_id:
+        changes.ports.add(row.entity.port_id)
 
 
 def _shadowed_part(changes: Changes, row: Row) -> None:
     _part_of_port(changes, row)
-    changes.shadowed.add(row.entity.port_id)
+    if row.entity.port_id:
+        changes.shadowed.add(row.entity.port_id)
 
 
 def _group_of_port(changes: Changes, row: Row) -> None:
     _shadowed_part(changes, row)
-    changes.regrouped.add(row.entity.port_id)
+    if row.entity.port_id:
+        changes.regrouped.add(row.entity.port_id)
 
 
 def _part_of_network(changes: Changes, row: Row) -> None:
-    changes.networks.add(row.entity.network_id)
+    if row.entity.network_id:
+        changes.networks.add(row.entity.network_id)
 
 
 def _part_of_subnet(changes: Changes, row: Row) -> None:
-    changes.subnets.setdefault(row.entity.subnet_id, "")
+    if row.entity.subnet_id:
+        changes.subnets.setdefault(row.entity.subnet_id, "")
 
 
 def _security_group(changes: Changes, row: Row) -> None:
@@ -124,7 +133,8 @@ def _security_group(changes: Changes, row: Row) -> None:
 
 
 def _rule(changes: Changes, row: Row) -> None:
-    changes.security_groups.add(row.entity.security_group_id)
+    if row.entity.security_group_id:
+        changes.security_groups.add(row.entity.security_group_id)
 
 
 def _address_group(changes: Changes, row: Row) -> None:
@@ -132,11 +142,13 @@ def _address_group(changes: Changes, row: Row) -> None:
 
 
 def _address(changes: Changes, row: Row) -> None:
-    changes.address_groups.add(row.entity.address_group_id)
+    if row.entity.address_group_id:
+        changes.address_groups.add(row.entity.address_group_id)
 
 
 def _shared_network(changes: Changes, row: Row) -> None:
-    changes.networks.add(row.entity.object_id)
+    if row.entity.object_id:
+        changes.networks.add(row.entity.object_id)
 
 
 def _description(changes: Changes, row: Row) -> None:

@@ -63,6 +63,8 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
     def _check_named(self, address: int) -> None:
         said = origin.current()
         with writing(self._context) as connection:
+            if not pool.subnet_needs_leases(connection, self._subnet_id):
+                return  # made of the MAC, which Neutron has checked
             locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
             if said is None:
                 pool.lease_address(locked, CENTRAL, address)

@@ -72,7 +72,7 @@ def _layer_two(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     kind = ResourceType.SUBNET
     _resolve_networks(connection, changes)
     networks = changes.networks | {one for one in changes.subnets.values() if one}
-    present = routing.list_sites(connection, ResourceType.NETWORK, networks)
+    present = routing.list_sites(connection, ResourceType.NETWORK, networks, latest=True)
     held = routing.list_sites(connection, kind, changes.subnets)
     keys = {
         IntentKey(site, ResourceType.NETWORK, network_id)
@@ -151,7 +151,10 @@ def _ports(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
                 keys |= route_groups(connection, _groups_of(connection, port_id), site)
     placed = location.list_locations(connection, changes.shadowed | gone)
     present = routing.list_sites(
-        connection, ResourceType.NETWORK, {one.network_id for one in placed.values()}
+        connection,
+        ResourceType.NETWORK,
+        {one.network_id for one in placed.values()},
+        latest=True,
     )
     for port_id, place in placed.items():
         for site, withdrawn in present.get(place.network_id, {}).items():

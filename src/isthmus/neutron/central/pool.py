@@ -212,6 +212,15 @@ def needs_leases(subnet: Any) -> bool:
     )
 
 
+def subnet_needs_leases(connection: sa.Connection, subnet_id: str) -> bool:
+    """Tell the same of a subnet by its id."""
+    subnet = models_v2.Subnet
+    row = connection.execute(
+        sa.select(subnet.ip_version, subnet.ipv6_address_mode).where(subnet.id == subnet_id)
+    ).one_or_none()
+    return row is not None and needs_leases(dict(row._mapping))
+
+
 def to_address(number: int) -> str:
     """Give an address as text."""
     if number < 2**32:

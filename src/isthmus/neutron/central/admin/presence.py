@@ -1,5 +1,6 @@
 """Presences: where networks are; placed ahead of use, or withdrawn."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central import closure
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.central.exchange import placement, state
 from isthmus.neutron.db.session import now, reading, writing
@@ -89,7 +91,8 @@ class PresenceCalls:
             admin = n_context.get_admin_context()
             placement.place(admin, site, [plan])
             with writing(admin) as connection:
-                journal.record(connection, _all_of(connection, network_id, name), now=now())
+                keys = _all_of(connection, network_id, groups, name)
+                journal.record(connection, keys, now=now())
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 
@@ -112,18 +115,22 @@ class PresenceCalls:
                 journal.record(connection, keys, now=now())
 
 
-def _all_of(connection: sa.Connection, network_id: str, site: SiteName) -> list[IntentKey]:
+def _all_of(
+    connection: sa.Connection, network_id: str, groups: Iterable[str], site: SiteName
+) -> list[IntentKey]:
     """List what a site has to be told of a network that it did not ask for."""
-    keys = [IntentKey(site, _NETWORK, network_id)]
-    keys += [
-        IntentKey(site, ResourceType.SUBNET, one) for one in _subnet_ids(connection, network_id)
-    ]
-    for kind in (ResourceType.ADDRESS_GROUP, ResourceType.SECURITY_GROUP):
-        routed = sa.select(ROUTINGS.c.resource_id).where(
-            ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site
+    group_ids, address_group_ids = closure.close(connection, groups)
+    subnet_ids = _subnet_ids(connection, network_id)
+    return [
+        IntentKey(site, kind, one)
+        for kind, ids in (
+            (ResourceType.ADDRESS_GROUP, address_group_ids),
+            (ResourceType.SECURITY_GROUP, group_ids),
+            (_NETWORK, [network_id]),
+            (ResourceType.SUBNET, subnet_ids),
         )
-        keys += [IntentKey(site, kind, one) for one in connection.execute(routed).scalars()]
-    return keys
+        for one in ids
+    ]
 
 
 def _subnet_ids(connection: sa.Connection, network_id: str) -> list[str]:

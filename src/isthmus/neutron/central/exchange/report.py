@@ -35,6 +35,8 @@ from isthmus.store import journal, lanes, location, routing
 MOST_ITEMS = 25
 
 _PORT = ResourceType.PORT
+#: Without these nothing can be said of a port.
+_REQUIRED = ("id", "network_id", "project_id", "mac_address", "fixed_ips")
 #: VIF types that mean that a port is bound nowhere.
 _UNBOUND = frozenset({portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, ""})
 
@@ -80,6 +82,9 @@ def _remove(site: SiteName, port_id: str) -> None:
 
 
 def _upsert(site: SiteName, port_id: str, state: dict[str, Any]) -> None:
+    missing = [name for name in _REQUIRED if name not in state]
+    if missing or state["id"] != port_id:
+        raise errors.Invalid(f"the report of port {port_id} lacks {', '.join(missing) or 'its id'}")
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
     with reading(admin) as connection:
@@ -124,6 +129,10 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
     theirs = _comparable(port)
     merged = merge.merge(None if base is None else merge.normalise(base, SHARED), mine, theirs)
     body = merge.changes(theirs, merged)
+    if "extra_dhcp_opts" in body:
+        body["extra_dhcp_opts"] = _with_removals(
+            port.get("extra_dhcp_opts") or [], body["extra_dhcp_opts"]
+        )
     body |= {name: state[name] for name in HOME if name in state and state[name] != port.get(name)}
     binding = _binding(site, state)
     if binding[portbindings.HOST_ID] != port.get(portbindings.HOST_ID):
@@ -143,6 +152,16 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
 def _comparable(port: dict[str, Any]) -> dict[str, Any]:
     """Give what is merged of a port; each tier adds derived addresses by itself, and so is base."""
     return merge.normalise({**port, "fixed_ips": _without_derived(port["fixed_ips"])}, SHARED)
+
+
+def _with_removals(
+    before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Say in Neutron's way which DHCP options go: those that are given no value."""
+    kept = list(after)
+    names = {(one["opt_name"], one.get("ip_version", 4)) for one in kept}
+    gone = [one for one in before if (one["opt_name"], one.get("ip_version", 4)) not in names]
+    return [*kept, *({**one, "opt_value": None} for one in gone)]
 
 
 def _binding(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +199,9 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any]) -> Non
                 ),
             )
         if changed:
-            present = routing.list_sites(connection, ResourceType.NETWORK, [network_id])
+            present = routing.list_sites(
+                connection, ResourceType.NETWORK, [network_id], latest=True
+            )
             journal.record(
                 connection,
                 [
