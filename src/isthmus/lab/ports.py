@@ -1,23 +1,32 @@
 """What the lab needs of the world outside, as small Protocols; `isthmus.wiring.lab` joins them."""
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from isthmus.model.process import ProcessId
 
 
 class CommandOutput(Protocol):
     """What a command said."""
 
     @property
-    def exit_code(self) -> int: ...
+    def exit_code(self) -> int:
+        """Give the exit code."""
+
     @property
-    def stdout(self) -> str: ...
+    def stdout(self) -> str:
+        """Give what it wrote to standard output."""
+
     @property
-    def stderr(self) -> str: ...
+    def stderr(self) -> str:
+        """Give what it wrote to standard error."""
 
 
 class Commands(Protocol):
-    """Runs a command to its end; `isthmus.clients.shell.run`."""
+    """Runs a command to its end."""
 
     def __call__(
         self,
@@ -28,4 +37,123 @@ class Commands(Protocol):
         stdin: str | None = None,
         timeout_s: float = 60,
         check: bool = True,
-    ) -> CommandOutput: ...
+    ) -> CommandOutput:
+        """Run it.
+
+        Raises:
+            Unsupported: there is no such program.
+            TimedOut: it did not end in time.
+            StepFailed: it failed, and `check` is set.
+        """
+
+
+class FindProgram(Protocol):
+    """Looks a program up."""
+
+    def __call__(self, name: str) -> Path | None:
+        """Say where it is, or None."""
+
+
+class Interaction(Protocol):
+    """Runs a command on the person's terminal."""
+
+    def __call__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        netns: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> int:
+        """Run it and give its exit code."""
+
+
+class Zygote(Protocol):
+    """Forks services; see `isthmus.lab.zygote`."""
+
+    def give_birth(self, line: str) -> ProcessId:
+        """Fork one."""
+
+    def close(self) -> None:
+        """Let the zygote end; its children live on."""
+
+
+class Processes(Protocol):
+    """Long-running processes of the machine."""
+
+    def spawn(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        netns: str | None,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+    ) -> ProcessId:
+        """Start one that outlives this one."""
+
+    def is_alive(self, process: ProcessId) -> bool:
+        """Tell whether this very process lives."""
+
+    def send(self, process: ProcessId, number: signal.Signals) -> bool:
+        """Signal this very process; False when it is gone."""
+
+    def find_marked(self, name: str, value: str) -> Iterator[ProcessId]:
+        """Find processes by an environment variable."""
+
+    def memory_kib(self, process: ProcessId) -> int:
+        """Give a process's share of memory."""
+
+    def open_zygote(self, preload: Sequence[str], log: Path, env: Mapping[str, str]) -> Zygote:
+        """Start a zygote; it imports while we do other things."""
+
+
+class Api(Protocol):
+    """One tier's Neutron API as one of the users of `clouds.yaml`."""
+
+    def get_all(self, resource: str, **query: Any) -> list[Mapping[str, Any]]:
+        """List resources."""
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Make one call and give the JSON of the answer."""
+
+
+class Apis(Protocol):
+    """Opens the APIs of a lab."""
+
+    def __call__(self, clouds_file: Path, cloud: str) -> Api:
+        """Open one; nothing is called yet."""
+
+
+class Answers(Protocol):
+    """Asks a server whether it is there."""
+
+    def __call__(self, url: str) -> bool:
+        """Tell whether anything answers HTTP there, whatever it says."""
+
+
+class Reporter(Protocol):
+    """Is told how far a longer piece of work has come."""
+
+    def begin(self, phase: str) -> None:
+        """Hear that a phase begins."""
+
+    def end(self, phase: str, seconds: float) -> None:
+        """Hear that a phase has ended, and how long it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """All of them."""
+
+    run: Commands
+    find_program: FindProgram
+    interact: Interaction
+    processes: Processes
+    answers: Answers
+    open_api: Apis

@@ -114,7 +114,7 @@ def sqlite_url(path: Path) -> str:
 
 def render_neutron(server: NeutronServer) -> str:
     """Write a `neutron.conf`."""
-    return _render(_merge(neutron_sections(server), server.extra))
+    return render_sections(_merge(neutron_sections(server), server.extra))
 
 
 def neutron_sections(server: NeutronServer) -> dict[str, dict[str, object]]:
@@ -193,7 +193,17 @@ def render_keystone(server: KeystoneServer) -> str:
     }
     if not server.public_url:
         del sections["DEFAULT"]["public_endpoint"]
-    return _render(sections)
+    return render_sections(sections)
+
+
+def render_sections(sections: Sections) -> str:
+    """Write an INI file as oslo.config reads it."""
+    lines = []
+    for name, options in sections.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {_text(value)}" for key, value in options.items()]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _authtoken(auth: Auth) -> dict[str, object]:
@@ -214,15 +224,6 @@ def _authtoken(auth: Auth) -> dict[str, object]:
 def _merge(base: Sections, over: Sections) -> dict[str, dict[str, object]]:
     names = [*base, *(name for name in over if name not in base)]
     return {name: {**base.get(name, {}), **over.get(name, {})} for name in names}
-
-
-def _render(sections: Sections) -> str:
-    lines = []
-    for name, options in sections.items():
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {_text(value)}" for key, value in options.items()]
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _text(value: object) -> str:

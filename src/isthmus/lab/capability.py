@@ -1,0 +1,79 @@
+"""What the machine must be able to do before a lab can be made, asked before anything is made."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from isthmus import errors
+from isthmus.lab.ports import Tools
+
+#: Program -> Debian package that has it.
+PROGRAMS: Mapping[str, str] = {
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "sysctl": "procps",
+    "ethtool": "ethtool",
+    "nft": "nftables",
+    "ping": "iputils-ping",
+    "dhclient": "isc-dhcp-client",
+    "memcached": "memcached",
+    "ovsdb-server": "openvswitch-switch",
+    "ovs-vswitchd": "openvswitch-switch",
+    "ovn-northd": "ovn-central",
+    "ovn-controller": "ovn-host",
+}
+_PROBE = "isthmus-probe"
+
+
+def check_machine(tools: Tools) -> None:
+    """Make sure that a lab can be made here.
+
+    Raises:
+        Refused: this person may not.
+        Unsupported: a program or a kernel feature is missing; the message names all of them.
+    """
+    if os.geteuid() != 0:
+        raise errors.Refused("a lab needs root, to make network namespaces: run it with sudo")
+    missing = missing_programs(tools)
+    if missing:
+        packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
+        raise errors.Unsupported(
+            f"{', '.join(missing)} not found: install them with: apt-get install {packages}"
+        )
+    lacks = kernel_lacks(tools)
+    if lacks:
+        raise errors.Unsupported(f"this kernel or container does not allow: {'; '.join(lacks)}")
+
+
+def missing_programs(tools: Tools) -> list[str]:
+    """List the programs that are not installed."""
+    return [name for name in PROGRAMS if not _installed(tools, name)]
+
+
+def kernel_lacks(tools: Tools) -> list[str]:
+    """Try each kernel feature in a namespace of the probe's own, and list what does not work."""
+    netns = f"{_PROBE}-{os.getpid()}"
+    lacks = []
+    if not Path("/dev/net/tun").exists():
+        lacks.append("TUN devices (/dev/net/tun)")
+    made = tools.run(["ip", "netns", "add", netns], check=False)
+    if made.exit_code != 0:
+        return [*lacks, f"network namespaces ({made.stderr.strip()})"]
+    try:
+        probes = {
+            "veth links": ["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"],
+            "bridges": ["ip", "link", "add", "b0", "type", "bridge"],
+            "nftables": ["nft", "add", "table", "ip", "probe"],
+            "policy routing": ["ip", "rule", "add", "priority", "9", "lookup", "9"],
+        }
+        for feature, command in probes.items():
+            done = tools.run(command, netns=netns, check=False)
+            if done.exit_code != 0:
+                lacks.append(f"{feature} ({done.stderr.strip()[:120]})")
+    finally:
+        tools.run(["ip", "netns", "delete", netns])
+    return lacks
+
+
+def _installed(tools: Tools, name: str) -> bool:
+    return tools.find_program(name) is not None

@@ -1,0 +1,322 @@
+"""Which processes a tier and a hypervisor have, and what their files say. Pure."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.lab import identity, render
+from isthmus.lab.identity import Endpoint, Interface
+from isthmus.lab.plan import (
+    KEYSTONE_PORT,
+    MEMCACHED_PORT,
+    NEUTRON_PORT,
+    SOUTHBOUND_PORT,
+    LabPlan,
+)
+from isthmus.lab.program import Program
+from isthmus.lab.template import KEYSTONE_DB, NEUTRON_DB
+from isthmus.lab.zygote import Birth
+from isthmus.model.topology import Hypervisor, Tier
+
+#: What the zygote imports: all that a Neutron or a Keystone of the lab loads at its start.
+PRELOAD = (
+    "neutron.server.api",
+    "neutron.plugins.ml2.plugin",
+    "neutron.plugins.ml2.drivers.ovn.mech_driver.mech_driver",
+    "neutron.services.ovn_l3.plugin",
+    "neutron.services.qos.qos_plugin",
+    "neutron.services.trunk.plugin",
+    "neutron.services.segments.plugin",
+    "keystone.server.wsgi",
+    "keystone.server.flask.core",
+    "keystonemiddleware.auth_token",
+    "cheroot.wsgi",
+    "isthmus.neutron.db.sqlite",
+    "isthmus.neutron.central.plugin",
+    "isthmus.neutron.local.plugin",
+    "isthmus.neutron.local.mechanism",
+    "isthmus.worker.main",
+)
+#: What makes Neutron fit for SQLite; the plugins of ours do it themselves, stock ones do not.
+_SQLITE = "isthmus.neutron.db.sqlite:install"
+_MEMCACHED_MIB = 16
+#: Every process of the lab carries it, so that `down` knows its own even without a record.
+MARKER = "ISTHMUS_LAB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What the files of all tiers have in common."""
+
+    plan: LabPlan
+    passwords: Mapping[str, str]
+    keystone_dir: Path  #: one database and one set of keys for every tier's Keystone
+    paste_file: Path
+    flavour: Mapping[str, render.Flavour]  #: by tier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierServices:
+    """The files and processes of one tier, in the order in which they may start."""
+
+    files: Mapping[Path, str]
+    early: tuple[Program, ...]  #: need nothing
+    middle: tuple[Program, ...]  #: APIs
+    late: tuple[Program, ...]  #: need the APIs, and nobody waits for them
+
+
+def plan_endpoints(plan: LabPlan) -> list[Endpoint]:
+    """Decide the catalogue: a person comes over the management link, services over the WAN."""
+    rows = []
+    for tier in plan.tiers:
+        addresses = {
+            Interface.PUBLIC: tier.management_address,
+            Interface.INTERNAL: tier.address,
+            Interface.ADMIN: tier.management_address,
+        }
+        for interface, address in addresses.items():
+            rows += [
+                Endpoint("identity", tier.name, interface, f"http://{address}:{KEYSTONE_PORT}/v3"),
+                Endpoint("network", tier.name, interface, f"http://{address}:{NEUTRON_PORT}"),
+            ]
+    return rows
+
+
+def plan_tier(setting: Setting, tier: Tier) -> TierServices:
+    """Decide the files and processes of a tier."""
+    home = setting.plan.tier_dir(tier)
+    make = _Maker(setting.plan, tier.name, tier.netns, home)
+    neutron_conf, keystone_conf = home / "neutron.conf", home / "keystone.conf"
+    keystone = render.KeystoneServer(
+        database=render.sqlite_url(setting.keystone_dir / KEYSTONE_DB),
+        keys_dir=setting.keystone_dir,
+    )
+    files = {
+        neutron_conf: render.render_neutron(_neutron(setting, tier)),
+        keystone_conf: render.render_keystone(keystone),
+    }
+    early = [make.memcached()]
+    middle = [
+        make.api("keystone", keystone_conf, KEYSTONE_PORT, tier),
+        make.api("neutron", neutron_conf, NEUTRON_PORT, tier),
+    ]
+    if tier.is_central:
+        xjob_conf = home / "xjob.conf"
+        files[xjob_conf] = _xjob_conf(setting, tier)
+        late = [make.xjob(neutron_conf, xjob_conf)]
+    else:
+        early += [make.ovsdb("nb"), make.ovsdb("sb", f"ptcp:{SOUTHBOUND_PORT}:{tier.address}")]
+        early.append(make.northd())
+        late = [make.maintenance(neutron_conf)]
+    return TierServices(files=files, early=tuple(early), middle=tuple(middle), late=tuple(late))
+
+
+def plan_hypervisor(plan: LabPlan, host: Hypervisor) -> tuple[Program, ...]:
+    """Decide the processes of a hypervisor, in the order in which they must start."""
+    home = plan.host_dir(host)
+    make = _Maker(plan, host.name, host.netns, home)
+    database = f"unix:{home}/db.sock"
+    return (
+        make.program(
+            "ovsdb",
+            "ovsdb-server",
+            f"--remote=punix:{home}/db.sock",
+            f"--unixctl={home}/ovsdb.ctl",
+            "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+            str(home / "conf.db"),
+            socket=f"{home}/db.sock",
+        ),
+        make.program("vswitchd", "ovs-vswitchd", f"--unixctl={home}/vswitchd.ctl", database),
+        make.program("controller", "ovn-controller", database),
+    )
+
+
+def vswitch_settings(plan: LabPlan, host: Hypervisor) -> list[str]:
+    """Write the one `ovs-vsctl` transaction that makes a bare vswitchd a hypervisor of its site."""
+    site = plan.get_tier(host.site)
+    ids = {
+        "system-id": host.name,
+        "hostname": host.name,
+        "ovn-remote": f"tcp:{site.address}:{SOUTHBOUND_PORT}",
+        "ovn-encap-type": "geneve",
+        "ovn-encap-ip": host.address,
+        "ovn-bridge": "br-int",
+        "ovn-bridge-datapath-type": "netdev",
+        # Without it ovn-controller builds no tunnel to the hypervisors of other sites.
+        "ovn-is-interconn": "true",
+        "ovn-monitor-all": "false",
+    }
+    words = ["set", "Open_vSwitch", ".", *(f"external_ids:{key}={ids[key]}" for key in ids)]
+    for bridge in ("br-int", "br-phys"):
+        words += ["--", "add-br", bridge]
+        words += ["--", "set", "Bridge", bridge, "datapath_type=netdev"]
+    words += ["--", "set", "Bridge", "br-int", "fail-mode=secure"]
+    return [*words, "--", "add-port", "br-phys", "eth0"]
+
+
+def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
+    home = setting.plan.tier_dir(tier)
+    flavour = setting.flavour[tier.name]
+    return render.NeutronServer(
+        flavour=flavour,
+        host=f"{tier.name}-api",
+        state_dir=home,
+        database=render.sqlite_url(home / NEUTRON_DB),
+        paste_file=setting.paste_file,
+        base_mac=f"fa:16:{tier.number:02x}:00:00:00",
+        auth=render.Auth(
+            url=_own_keystone(),
+            username=identity.USER_NEUTRON,
+            password=setting.passwords[identity.USER_NEUTRON],
+            memcached=f"127.0.0.1:{MEMCACHED_PORT}",
+        ),
+        ovn=None
+        if tier.is_central
+        else render.Ovn(northbound=f"unix:{home}/nb.sock", southbound=f"unix:{home}/sb.sock"),
+        isthmus={} if tier.is_central else _site_options(setting, tier),
+    )
+
+
+def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:
+    user = identity.site_user(tier.name)
+    return {
+        "site": tier.name,
+        "central_region": setting.plan.central.name,
+        **_login(user, setting.passwords[user]),
+    }
+
+
+def _xjob_conf(setting: Setting, central: Tier) -> str:
+    login = _login(identity.USER_XJOB, setting.passwords[identity.USER_XJOB])
+    return render.render_sections({"isthmus_xjob": {"central_region": central.name, **login}})
+
+
+def _login(user: str, password: str) -> dict[str, object]:
+    return {
+        "auth_type": "password",
+        "auth_url": _own_keystone(),
+        "username": user,
+        "password": password,
+        "project_name": identity.PROJECT_SERVICE,
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+    }
+
+
+def _own_keystone() -> str:
+    """Give the Keystone of a tier as its own services reach it: a cut WAN must not matter."""
+    return f"http://127.0.0.1:{KEYSTONE_PORT}/v3"
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the programs of one place."""
+
+    plan: LabPlan
+    place: str
+    netns: str
+    home: Path
+
+    def program(self, service: str, command: str, *words: str, socket: str = "") -> Program:
+        name = f"{self.place}.{service}"
+        return Program(
+            name=name,
+            netns=self.netns,
+            log=self.plan.log_dir / f"{name}.log",
+            argv=(command, *words),
+            socket=socket,
+            env=self._env(),
+        )
+
+    def memcached(self) -> Program:
+        words = ["-u", "root", "-l", "127.0.0.1", "-p", str(MEMCACHED_PORT), "-t", "1"]
+        return self.program("memcached", "memcached", *words, "-m", str(_MEMCACHED_MIB))
+
+    def ovsdb(self, name: str, *remotes: str) -> Program:
+        sock = f"{self.home}/{name}.sock"
+        return self.program(
+            name,
+            "ovsdb-server",
+            f"--remote=punix:{sock}",
+            *(f"--remote={remote}" for remote in remotes),
+            f"--unixctl={self.home}/{name}.ctl",
+            str(self.home / f"{name}.db"),
+            socket=sock,
+        )
+
+    def northd(self) -> Program:
+        return self.program(
+            "northd",
+            "ovn-northd",
+            f"--ovnnb-db=unix:{self.home}/nb.sock",
+            f"--ovnsb-db=unix:{self.home}/sb.sock",
+            f"--unixctl={self.home}/northd.ctl",
+        )
+
+    def api(self, service: str, conf: Path, port: int, tier: Tier) -> Program:
+        """Give the program of Keystone's or Neutron's API."""
+        name = f"{self.place}.{service}"
+        birth = self._birth(
+            name,
+            env={f"OS_{service.upper()}_CONFIG_FILES": str(conf)},
+            argv=(f"{service}-api",),
+            prepare=(_SQLITE,) if service == "neutron" else (),
+            application=f"{service}.wsgi.api:application",
+            bind="0.0.0.0",  # noqa: S104  (all of the tier's own namespace)
+            port=port,
+        )
+        return self._born(birth, url=f"http://{tier.management_address}:{port}/")
+
+    def xjob(self, *confs: Path) -> Program:
+        words = [word for conf in confs for word in ("--config-file", str(conf))]
+        name = f"{self.place}.xjob"
+        argv = ("isthmus-xjob", *words)
+        return self._born(self._birth(name, argv=argv, main="isthmus.worker.main:run"))
+
+    def maintenance(self, conf: Path) -> Program:
+        """Give the program of Neutron's own worker that repairs OVN rows."""
+        name = f"{self.place}.maintenance"
+        return self._born(
+            self._birth(
+                name,
+                argv=("neutron-ovn-maintenance-worker", "--config-file", str(conf)),
+                prepare=(_SQLITE,),
+                main="neutron.cmd.server:main_ovn_maintenance",
+            )
+        )
+
+    def _birth(
+        self, name: str, *, env: Mapping[str, str] | None = None, **fields: object
+    ) -> Birth:
+        service = name.rpartition(".")[2]
+        scratch = str(self.home / f"tmp-{service}")
+        # Neutron counts its API processes, to share the work on OVN's events among them.
+        always = {**self._env(), "TMPDIR": scratch, "ASGI_WORKERS": "1"}
+        return Birth(
+            name=name,
+            netns=f"/run/netns/{self.netns}",
+            log=str(self.plan.log_dir / f"{name}.log"),
+            env={**always, **(env or {})},
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def _born(self, birth: Birth, url: str = "") -> Program:
+        return Program(
+            name=birth.name,
+            netns=self.netns,
+            log=Path(birth.log),
+            birth=birth,
+            url=url,
+            empties=birth.env["TMPDIR"],
+        )
+
+    def _env(self) -> dict[str, str]:
+        bin_dir = Path(sys.executable).parent
+        return {
+            MARKER: str(self.plan.folder),
+            "VIRTUAL_ENV": str(bin_dir.parent),
+            # Daemons of one place find each other's sockets here, and nobody else's.
+            "OVS_RUNDIR": str(self.home),
+            "OVN_RUNDIR": str(self.home),
+        }

@@ -1,0 +1,246 @@
+"""Bring a lab up: the order in which things are made, and who waits for whom.
+
+Imports are most of it. So the zygote starts first and imports on one core, while wires, databases
+and hypervisors are made on the other; then it forks every API at once.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus import errors
+from isthmus.lab import clouds, identity, services, underlay
+from isthmus.lab.ledger import Ledger
+from isthmus.lab.plan import LabPlan
+from isthmus.lab.ports import Reporter, Tools, Zygote
+from isthmus.lab.program import Program
+from isthmus.lab.render import Flavour
+from isthmus.lab.start import start, wait_until_up
+from isthmus.lab.template import NEUTRON_DB, Templates, copy_database
+from isthmus.model.process import ProcessId
+from isthmus.model.topology import Hypervisor, Tier
+from isthmus.lab.wan import Wan
+
+#: Longest wait for a hypervisor to announce itself, in seconds.
+CHASSIS_TIMEOUT_S = 60
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """Where the programs' own files are on this machine."""
+
+    paste_file: Path
+    ovn_schemas: Path
+    ovs_schema: Path
+
+
+class Up:
+    """One `lab up`."""
+
+    def __init__(
+        self,
+        plan: LabPlan,
+        *,
+        tools: Tools,
+        templates: Templates,
+        installed: Installed,
+        reporter: Reporter,
+        stock: bool = False,
+    ) -> None:
+        """Bind it; nothing is made yet.
+
+        Args:
+            plan: what to make.
+            tools: what to make it with.
+            templates: databases.
+            installed: the machine's files.
+            reporter: hears of the progress.
+            stock: whether the sites are plain ML2/OVN, each on its own.
+        """
+        self._plan = plan
+        self._tools = tools
+        self._templates = templates
+        self._installed = installed
+        self._reporter = reporter
+        self._stock = stock
+        self._ledger = Ledger(plan.folder)
+
+    def run(self) -> None:
+        """Make it all.
+
+        Raises:
+            IsthmusError: something could not be made or did not come up; the ledger names what
+                is there.
+        """
+        plan = self._plan
+        plan.log_dir.mkdir(parents=True, exist_ok=True)
+        env = {services.MARKER: str(plan.folder)}
+        zygote = self._tools.processes.open_zygote(
+            services.PRELOAD, plan.log_dir / "zygote.log", env
+        )
+        try:
+            setting = self._databases()
+            self._underlay()
+            tiers = {tier.name: services.plan_tier(setting, tier) for tier in plan.tiers}
+            self._write_files(setting, tiers)
+            with self._phase("Open vSwitch and OVN"):
+                self._start_all([program for t in tiers.values() for program in t.early])
+                with ThreadPoolExecutor(max_workers=4) as pool:
+                    list(pool.map(self._hypervisor, plan.hypervisors))
+            with self._phase("imports of Keystone and Neutron"):
+                middle = [program for tier in tiers.values() for program in tier.middle]
+                running = [(program, self._begin(program, zygote)) for program in middle]
+            with self._phase("APIs"):
+                for program, process in running:
+                    wait_until_up(program, process, self._tools)
+            with self._phase("join"):
+                self._join()
+                self._await_chassis()
+            for tier in tiers.values():
+                for program in tier.late:
+                    if not (self._stock and program.name.endswith(".xjob")):
+                        self._begin(program, zygote)
+            self._delays()
+            self._ledger.add("whole")
+        finally:
+            zygote.close()
+
+    def _databases(self) -> services.Setting:
+        plan = self._plan
+        with self._phase("databases"):
+            names = identity.user_names([tier.name for tier in plan.sites])
+            passwords = self._templates.passwords(names)
+            people = identity.plan_identity(
+                [tier.name for tier in plan.sites], services.plan_endpoints(plan), passwords
+            )
+            keystone_dir = plan.folder / "keystone"
+            shutil.copytree(self._templates.keystone(people), keystone_dir)
+            neutron = self._templates.neutron()
+            for tier in plan.tiers:
+                copy_database(neutron, plan.tier_dir(tier) / NEUTRON_DB)
+        flavour = {str(tier.name): self._flavour(tier) for tier in plan.tiers}
+        return services.Setting(
+            plan=plan,
+            passwords=passwords,
+            keystone_dir=keystone_dir,
+            paste_file=self._installed.paste_file,
+            flavour=flavour,
+        )
+
+    def _flavour(self, tier: Tier) -> Flavour:
+        if tier.is_central:
+            return Flavour.CENTRAL
+        return Flavour.STOCK if self._stock else Flavour.LOCAL
+
+    def _underlay(self) -> None:
+        plan, run = self._plan, self._tools.run
+        with self._phase("underlay"):
+            for netns in underlay.list_netns(plan):
+                self._ledger.add("netns", name=netns)
+                run(["ip", "netns", "add", netns])
+            for netns, settings in underlay.render_sysctls(plan).items():
+                run(["sysctl", "-qw", *settings], netns=netns)
+            run(["ip", "-batch", "-"], stdin="\n".join(underlay.render_links(plan)))
+            for netns, lines in underlay.render_inside(plan).items():
+                run(["ip", "-batch", "-"], netns=netns, stdin="\n".join(lines))
+            for netns, link in underlay.links_without_offload(plan):
+                run(["ethtool", "-K", link, "tx", "off"], netns=netns)
+
+    def _write_files(
+        self, setting: services.Setting, tiers: Mapping[str, services.TierServices]
+    ) -> None:
+        for tier in tiers.values():
+            for path, text in tier.files.items():
+                _write_secret(path, text)
+        _write_secret(self._plan.clouds_file, clouds.render_clouds(self._plan, setting.passwords))
+        for site in self._plan.sites:
+            for name in ("nb", "sb"):
+                schema = self._installed.ovn_schemas / f"ovn-{name}.ovsschema"
+                self._create_ovsdb(self._plan.tier_dir(site) / f"{name}.db", schema)
+
+    def _create_ovsdb(self, file: Path, schema: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._tools.run(["ovsdb-tool", "create", file, schema])
+
+    def _start_all(self, programs: list[Program]) -> None:
+        for program in programs:
+            self._begin(program)
+
+    def _begin(self, program: Program, zygote: Zygote | None = None) -> ProcessId:
+        return start(program, self._tools, self._ledger, zygote)
+
+    def _hypervisor(self, host: Hypervisor) -> None:
+        home = self._plan.host_dir(host)
+        self._create_ovsdb(home / "conf.db", self._installed.ovs_schema)
+        database, vswitchd, controller = services.plan_hypervisor(self._plan, host)
+        self._begin(database)
+        vsctl = ["ovs-vsctl", f"--db=unix:{home}/db.sock", "--timeout=30"]
+        self._tools.run([*vsctl, "--no-wait", "init"])
+        self._begin(vswitchd)
+        self._tools.run([*vsctl, *services.vswitch_settings(self._plan, host)])
+        prefix = self._plan.get_tier(host.site).subnet.prefixlen
+        router = self._plan.get_tier(host.site).router
+        lines = [
+            f"addr add {host.address}/{prefix} dev br-phys",
+            "link set br-phys up",
+            f"route add default via {router}",
+        ]
+        self._tools.run(["ip", "-batch", "-"], netns=host.netns, stdin="\n".join(lines))
+        self._begin(controller)
+
+    def _join(self) -> None:
+        """Make the sites known to central."""
+        if self._stock:
+            return
+        api = self._tools.open_api(self._plan.clouds_file, self._plan.central.name)
+        for tier in self._plan.sites:
+            row = {
+                "name": tier.name,
+                "region": tier.name,
+                "availability_zones": [tier.name],
+                "service_user": identity.site_user(tier.name),
+            }
+            api.call("POST", "/v2.0/sites", body={"site": row})
+
+    def _await_chassis(self) -> None:
+        for tier in self._plan.sites:
+            wanted = {host.name for host in tier.hypervisors}
+            sock = self._plan.tier_dir(tier) / "sb.sock"
+
+            def missing(sock: Path = sock, wanted: set[str] = wanted) -> set[str]:
+                words = [f"--db=unix:{sock}", "--bare", "--columns=name", "list", "Chassis"]
+                return wanted - set(self._tools.run(["ovn-sbctl", *words]).stdout.split())
+
+            _wait(missing, f"did not announce themselves at {tier.name}'s southbound database")
+
+    def _delays(self) -> None:
+        wan = Wan(self._plan, self._tools, self._ledger)
+        for tier in self._plan.sites:
+            if tier.wan_rtt_ms:
+                wan.delay(tier, tier.wan_rtt_ms)
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._reporter.begin(name)
+        began = time.monotonic()
+        yield
+        self._reporter.end(name, time.monotonic() - began)
+
+
+def _wait(missing: Callable[[], set[str]], what: str) -> None:
+    deadline = time.monotonic() + CHASSIS_TIMEOUT_S
+    while left := missing():
+        if time.monotonic() > deadline:
+            raise errors.TimedOut(f"{', '.join(sorted(left))} {what} in {CHASSIS_TIMEOUT_S} s")
+        time.sleep(_POLL_S)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)

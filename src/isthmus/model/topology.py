@@ -1,0 +1,67 @@
+"""The shape of a lab: which sites there are, with which hypervisors, and how far away they are."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from isthmus.model.site import SiteName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabSite:
+    """One site that a lab is to have."""
+
+    name: SiteName
+    hosts: tuple[str, ...]  #: short names; the hypervisor is called `<site>-<host>`
+    wan_rtt_ms: float = 0.0  #: round trip that the site's WAN link adds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """What a person asks for."""
+
+    sites: tuple[LabSite, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypervisor:
+    """One hypervisor of a lab, with its place on the underlay."""
+
+    name: str  #: `<site>-<host>`: chassis name, host name and Neutron's binding host alike
+    site: SiteName
+    netns: str
+    address: IPv4Address  #: tunnel endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """Central or a site: one place with services of its own."""
+
+    name: SiteName
+    number: int  #: 0 is central
+    netns: str
+    subnet: IPv4Network  #: the underlay of this place
+    router: IPv4Address  #: the WAN router's address on it
+    address: IPv4Address  #: where the tier's services answer other tiers
+    management: IPv4Network  #: a link between the machine and the tier, for the person alone
+    hypervisors: tuple[Hypervisor, ...] = ()
+    wan_rtt_ms: float = 0.0
+
+    @property
+    def is_central(self) -> bool:
+        """Tell whether this is the central tier."""
+        return self.number == 0
+
+    @property
+    def bridge(self) -> str:
+        """Name the underlay's switch of this place, in the WAN's namespace."""
+        return f"br{self.number}"
+
+    @property
+    def machine_address(self) -> IPv4Address:
+        """Give the machine's end of the management link."""
+        return self.management[1]
+
+    @property
+    def management_address(self) -> IPv4Address:
+        """Give the tier's end of the management link: where a person reaches its APIs."""
+        return self.management[2]

@@ -1,0 +1,257 @@
+"""Joins the lab with this machine: its commands, processes and APIs, and where labs are kept."""
+
+import contextlib
+import fcntl
+import ipaddress
+import json
+import os
+import re
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients import lab_cloud, process, shell
+from isthmus.lab import down as lab_down
+from isthmus.lab.capability import check_machine
+from isthmus.lab.ledger import FILE, Ledger, Made
+from isthmus.lab.plan import MAX_LABS, LabPlan, check_lab_name, management_range, plan_lab, prefix
+from isthmus.lab.ports import Reporter, Tools
+from isthmus.lab.template import Templates
+from isthmus.lab.topology import default_topology, parse_topology
+from isthmus.lab.up import Installed, Up
+from isthmus.lab.wan import Wan
+from isthmus.model.topology import Topology
+
+#: Where labs are kept; each in a folder of its name.
+STATE_VARIABLE = "ISTHMUS_STATE"
+DEFAULT_STATE = Path("/var/lib/isthmus")
+_TEMPLATES = ".templates"
+_OVN_SCHEMAS = Path("/usr/share/ovn")
+_OVS_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+
+
+class MachineProcesses:
+    """The processes of this machine."""
+
+    spawn = staticmethod(process.spawn)
+    is_alive = staticmethod(process.is_alive)
+    send = staticmethod(process.send)
+    find_marked = staticmethod(process.find_marked)
+    memory_kib = staticmethod(process.memory_kib)
+    open_zygote = staticmethod(process.Zygote)
+
+
+def machine_tools() -> Tools:
+    """Give the tools of this machine."""
+    return Tools(
+        run=shell.run,
+        find_program=shell.find_program,
+        interact=shell.interact,
+        processes=MachineProcesses(),
+        answers=lab_cloud.answers,
+        open_api=lab_cloud.open_cloud,
+    )
+
+
+def state_dir() -> Path:
+    """Say where labs are kept."""
+    return Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLab:
+    """A lab that is up, with what is needed to do something with it."""
+
+    plan: LabPlan
+    tools: Tools
+    ledger: Ledger
+    made: Made
+
+    @property
+    def wan(self) -> Wan:
+        """Give its WAN."""
+        return Wan(self.plan, self.tools, self.ledger)
+
+
+class Labs:
+    """The labs of this machine."""
+
+    def __init__(self, folder: Path | None = None, tools: Tools | None = None) -> None:
+        """Bind them.
+
+        Args:
+            folder: where labs are kept; None for what the environment says.
+            tools: of the machine; None for the real ones.
+        """
+        self._folder = folder or state_dir()
+        self._tools = tools or machine_tools()
+
+    @property
+    def templates(self) -> Templates:
+        """Give the cache of databases that all labs share."""
+        return Templates(self._folder / _TEMPLATES, shell.run)
+
+    def up(
+        self,
+        name: str,
+        topology: Topology,
+        *,
+        reporter: Reporter,
+        stock: bool = False,
+    ) -> OpenLab:
+        """Bring a lab up.
+
+        Args:
+            name: of the new lab.
+            topology: what it is to have.
+            reporter: hears of the progress.
+            stock: whether its sites are plain ML2/OVN.
+
+        Raises:
+            Exists: there is a lab of that name, whole or not.
+            Unsupported: the machine cannot do it.
+            StepFailed: something did not come up; what there is stays, for `logs` and `down`.
+        """
+        check_lab_name(name)
+        folder = self._folder / name
+        if Ledger(folder).exists:
+            state = "up" if Ledger(folder).read().whole else "there, though not whole,"
+            raise errors.Exists(f"lab {name!r} is {state} already; see: isthmus lab down {_as(name)}")
+        foreign = sorted(entry.name for entry in shell.NETNS_DIR.glob(f"{prefix(name)}*"))
+        if foreign:
+            raise errors.Exists(
+                f"there are namespaces of a lab {name!r} that {self._folder} does not know "
+                f"({foreign[0]} ...): choose another --name, or set {STATE_VARIABLE} to its folder"
+            )
+        check_machine(self._tools)
+        plan = plan_lab(topology, name=name, number=self._free_number(), folder=folder)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _locked(folder):
+            ledger = Ledger(folder)
+            ledger.add(
+                "settings",
+                values={"number": plan.number, "stock": stock, "sites": _sites(topology)},
+            )
+            Up(
+                plan,
+                tools=self._tools,
+                templates=self.templates,
+                installed=find_installed(),
+                reporter=reporter,
+                stock=stock,
+            ).run()
+        return self.open(name)
+
+    def down(self, name: str) -> int:
+        """Remove a lab; gives how many processes were alive.
+
+        Raises:
+            NotFound: there is no such lab.
+            Busy: somebody is bringing it up right now.
+        """
+        check_lab_name(name)
+        folder = self._folder / name
+        if not Ledger(folder).exists:
+            raise errors.NotFound(f"lab {name!r} is not up, so there is nothing to take down")
+        with _locked(folder):
+            return lab_down.take_down(folder, self._tools)
+
+    def open(self, name: str) -> OpenLab:
+        """Open a lab that is up.
+
+        Raises:
+            NotFound: there is no such lab.
+        """
+        check_lab_name(name)
+        folder = self._folder / name
+        ledger = Ledger(folder)
+        made = ledger.read()
+        sites = {"sites": made.settings["sites"]}
+        topology = parse_topology(_dump(sites), str(folder / FILE))
+        plan = plan_lab(topology, name=name, number=made.settings["number"], folder=folder)
+        return OpenLab(plan, self._tools, ledger, made)
+
+    def list_names(self) -> list[str]:
+        """List the labs that are there."""
+        if not self._folder.is_dir():
+            return []
+        return sorted(entry.parent.name for entry in self._folder.glob(f"[a-z]*/{FILE}"))
+
+    def _free_number(self) -> int:
+        used = {Ledger(self._folder / name).read().settings["number"] for name in self.list_names()}
+        addresses = self._tools.run(["ip", "-o", "-4", "addr", "show"]).stdout
+        present = re.findall(r"inet (\d+\.\d+\.\d+\.\d+)", addresses)
+        for number in range(MAX_LABS):
+            links = management_range(number)
+            if number not in used and not any(_in(address, links) for address in present):
+                return number
+        raise errors.Exhausted(f"this machine has {MAX_LABS} labs already")
+
+
+def choose_topology(file: Path | None, sites: int | None, hosts: int | None) -> Topology:
+    """Read what the person asked for.
+
+    Raises:
+        Invalid: it is wrong, or says two things at once.
+        NotFound: there is no such file.
+    """
+    if file is None:
+        return default_topology(2 if sites is None else sites, 2 if hosts is None else hosts)
+    if sites is not None or hosts is not None:
+        raise errors.Invalid("--topology says it all: leave out --sites and --hosts")
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise errors.NotFound(f"{file} cannot be read: {exc}") from exc
+    return parse_topology(text, str(file))
+
+
+def find_installed() -> Installed:
+    """Find the files that the programs brought along.
+
+    Raises:
+        Unsupported: one is not there.
+    """
+    paste = Path(sysconfig.get_path("data")) / "etc" / "neutron" / "api-paste.ini"
+    for needed in (paste, _OVS_SCHEMA, _OVN_SCHEMAS / "ovn-nb.ovsschema"):
+        if not needed.exists():
+            raise errors.Unsupported(f"{needed} is not there; run: ./dev setup")
+    return Installed(paste_file=paste, ovn_schemas=_OVN_SCHEMAS, ovs_schema=_OVS_SCHEMA)
+
+
+def _sites(topology: Topology) -> list[dict[str, Any]]:
+    return [
+        {"name": str(site.name), "hosts": list(site.hosts), "wan_rtt_ms": site.wan_rtt_ms}
+        for site in topology.sites
+    ]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value)  # JSON is YAML
+
+
+def _as(name: str) -> str:
+    return "" if name == "lab" else f"--name {name}"
+
+
+def _in(address: str, links: ipaddress.IPv4Network) -> bool:
+    return ipaddress.IPv4Address(address) in links
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep others from bringing the same lab up or down meanwhile."""
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(handle)
+        raise errors.Busy(f"somebody is bringing lab {folder.name!r} up or down just now") from exc
+    try:
+        yield
+    finally:
+        os.close(handle)
+
