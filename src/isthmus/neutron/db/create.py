@@ -17,10 +17,12 @@ from sqlalchemy.engine import make_url
 
 from isthmus.neutron.db import models
 from isthmus.neutron.db.migration import VERSION_TABLE
-from isthmus.store import sqlite
 
 #: Where each project of the database keeps its revision (Source: the env.py of each).
 _VERSION_TABLES = {"neutron": "alembic_version", "isthmus": VERSION_TABLE}
+
+#: The migration that brought default rules of security groups, in Neutron 2023.2.
+_DEFAULT_RULES = "c33da356b165"
 
 
 def create(url: str) -> None:
@@ -34,12 +36,44 @@ def create(url: str) -> None:
     try:
         if engine.dialect.name == "sqlite":
             with engine.connect() as connection:
-                sqlite.use_write_ahead_log(connection)
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         with engine.begin() as connection:
             head.get_metadata().create_all(connection, checkfirst=False)
+            _insert_default_rules(connection)
             _stamp(connection)
     finally:
         engine.dispose()
+
+
+def _insert_default_rules(connection: sa.Connection) -> None:
+    """Put in the rules that every new security group starts with.
+
+    They are the only rows that Neutron's migrations put into a new database; without them a server
+    may not even send. The migration itself says what they are.
+    """
+    (config,) = (
+        one
+        for one in migration_cli.get_alembic_configs()
+        if one.get_main_option("neutron_project") == "neutron"
+    )
+    script = ScriptDirectory.from_config(config).get_revision(_DEFAULT_RULES)
+    assert script is not None, f"Neutron has no migration {_DEFAULT_RULES}"
+    tables = head.get_metadata().tables
+    for rule in script.module.default_template_rules:
+        row = dict(rule)
+        attributes = connection.execute(
+            sa.insert(tables["standardattributes"]).values(
+                resource_type="securitygroupdefaultrules",
+                description=row.pop("description"),
+                revision_number=0,
+            )
+        ).inserted_primary_key
+        assert attributes is not None
+        connection.execute(
+            sa.insert(tables["securitygroupdefaultrules"]).values(
+                **row, standard_attr_id=attributes[0]
+            )
+        )
 
 
 def _stamp(connection: sa.Connection) -> None:
