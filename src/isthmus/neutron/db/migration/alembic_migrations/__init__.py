@@ -1,0 +1,1 @@
+"""The folder that Neutron's migration tool reads."""
