@@ -130,7 +130,8 @@ class LocalServer:
         return dict(self.try_create(kind, user, **values).only())
 
     def try_create(self, kind: str, user: User = ADMIN, **values: Any) -> Reply:
-        return self.call("POST", f"/v2.0/{kind.replace('_', '-')}s", {kind: values}, user)
+        plural = kind[:-1] + "ies" if kind.endswith("y") else f"{kind}s"
+        return self.call("POST", f"/v2.0/{plural.replace('_', '-')}", {kind: values}, user)
 
     def update(self, kind: str, one: str, user: User = ADMIN, **values: Any) -> Reply:
         return self.call("PUT", f"/v2.0/{kind.replace('_', '-')}s/{one}", {kind: values}, user)

@@ -12,7 +12,7 @@ from neutron_lib.db import api as db_api
 
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import guards
+from isthmus.neutron.local import guards, scope
 
 
 class Ownership(ml2_plugin.Ml2Plugin):
@@ -62,6 +62,14 @@ class Ownership(ml2_plugin.Ml2Plugin):
             body["id"] = default_security_group_id(body["project_id"])
         made: dict[str, Any] = super().create_security_group(context, security_group, default_sg)
         return made
+
+    def _create_rules_from_template(
+        self, context: Any, project_id: str, sg: Any, default_sg: bool
+    ) -> None:
+        """Give a new group its first rules; one of central's gets the ones it has there."""
+        item = scope.current()
+        if item is None or item.id != sg.id:
+            super()._create_rules_from_template(context, project_id, sg, default_sg)
 
     def update_security_group(self, context: Any, id: str, security_group: Any) -> dict[str, Any]:
         """Change a security group of the site's own."""

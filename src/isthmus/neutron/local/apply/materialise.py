@@ -74,7 +74,9 @@ class Materialiser:
         while left:
             waiting = []
             for item in left:
-                result = self._one(item, fresh=fresh, sequence=sequence)
+                # What this batch has made in part is finished, though it is here already by now.
+                again = (item.type, item.id) in results
+                result = self._one(item, fresh=fresh and not again, sequence=sequence)
                 results[item.type, item.id] = result
                 if result.code == errors.Stale.code:
                     waiting.append(item)

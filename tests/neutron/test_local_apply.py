@@ -1,0 +1,267 @@
+"""What central changes and removes, at the site."""
+
+import uuid
+from typing import Any
+
+import pytest
+from tests.neutron.carry import carry
+from tests.neutron.central_server import ADMIN, CARRIER, CentralServer, tenant
+from tests.neutron.local_server import LocalServer
+
+from isthmus.testing.until import until
+
+pytestmark = pytest.mark.neutron
+
+
+def make_network(central: CentralServer, project: str) -> tuple[Any, Any]:
+    user = tenant(project)
+    network = central.create("network", user, name="n")
+    subnet = central.create(
+        "subnet", user, network_id=network["id"], cidr="10.0.0.0/24", ip_version=4
+    )
+    return network, subnet
+
+
+def put(central: CentralServer, path: str, **body: Any) -> None:
+    answer = central.call("PUT", f"/v2.0/{path}", body)
+    assert answer.status == 200, answer
+
+
+def carried(central: CentralServer, site: LocalServer) -> None:
+    """Carry until there is nothing left to carry."""
+    until(lambda: not any(carry(central, site).values()) and not carry(central, site))
+
+
+def test_changes_of_every_type_arrive(central: CentralServer, site1: LocalServer) -> None:
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    network, subnet = make_network(central, project)
+    addresses = central.create("address_group", user, name="peers", addresses=["192.0.2.0/24"])
+    group = central.create("security_group", user, name="web")
+    rule = central.create(
+        "security_group_rule",
+        user,
+        security_group_id=group["id"],
+        direction="ingress",
+        remote_address_group_id=addresses["id"],
+    )
+    port = central.create(
+        "port", user, network_id=network["id"], name="p", security_groups=[group["id"]]
+    )
+    site1.get(f"ports/{port['id']}", user).only()
+    carried(central, site1)
+
+    put(central, f"networks/{network['id']}", network={"name": "other", "mtu": 1300})
+    put(
+        central,
+        f"subnets/{subnet['id']}",
+        subnet={
+            "name": "other",
+            "dns_nameservers": ["192.0.2.1"],
+            "allocation_pools": [{"start": "10.0.0.2", "end": "10.0.0.99"}],
+            "gateway_ip": None,
+        },
+    )
+    put(central, f"security-groups/{group['id']}", security_group={"name": "other"})
+    put(central, f"ports/{port['id']}", port={"name": "other", "fixed_ips": []})
+    put(central, f"address-groups/{addresses['id']}/add_addresses", addresses=["198.51.100.0/24"])
+    central.call("DELETE", f"/v2.0/security-group-rules/{rule['id']}")
+    more = central.create(
+        "security_group_rule",
+        user,
+        security_group_id=group["id"],
+        direction="egress",
+        protocol="udp",
+        remote_ip_prefix="203.0.113.0/24",
+        ethertype="IPv4",
+    )
+    late = central.create(
+        "subnet", user, network_id=network["id"], cidr="10.9.0.0/24", ip_version=4
+    )
+    carried(central, site1)
+
+    here = site1.get(f"networks/{network['id']}").only()
+    assert (here["name"], here["mtu"]) == ("other", 1300)
+    there = central.call("GET", f"/v2.0/subnets/{subnet['id']}").only()
+    here = site1.get(f"subnets/{subnet['id']}").only()
+    for name in ("name", "dns_nameservers", "allocation_pools", "gateway_ip"):
+        assert here[name] == there[name], name
+    here = site1.get(f"security-groups/{group['id']}").only()
+    assert here["name"] == "other"
+    rules = {one["id"] for one in here["security_group_rules"]}
+    assert more["id"] in rules
+    assert rule["id"] not in rules
+    here = site1.get(f"ports/{port['id']}").only()
+    assert (here["name"], here["fixed_ips"]) == ("other", [])
+    assert site1.get(f"subnets/{late['id']}").only()["cidr"] == "10.9.0.0/24"
+    assert {row["pool_id"] for row in site1.rows("isthmus_leases")} >= {late["id"], subnet["id"]}
+
+
+def test_applying_twice_and_out_of_date(central: CentralServer, site1: LocalServer) -> None:
+    project = uuid.uuid4().hex
+    network, _ = make_network(central, project)
+    site1.get(f"networks/{network['id']}", tenant(project)).only()
+    state = central.snapshot("site1", ("network", network["id"]))["network", network["id"]]
+    item = {"type": "network", "id": network["id"], "state": {**state, "name": "a"}}
+    assert site1.apply(item) == {network["id"]: ""}
+    assert site1.apply(item) == {network["id"]: ""}
+    old = {**item, "state": {**state, "name": "old"}}
+    assert site1.apply(old, sequence=1) == {network["id"]: "isthmus.transient.stale"}
+    assert site1.get(f"networks/{network['id']}").only()["name"] == "a"
+
+
+def test_a_network_that_goes_leaves_no_trace(central: CentralServer, site1: LocalServer) -> None:
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    network, subnet = make_network(central, project)
+    port = site1.create("port", user, network_id=network["id"])
+    until(lambda: central.call("GET", f"/v2.0/ports/{port['id']}").status == 200)
+    gone = {"type": "network", "id": network["id"], "state": None}
+    assert site1.apply(gone) == {network["id"]: "isthmus.refused.in_use"}
+    assert "in use at this site" in site1.messages[network["id"]]
+    assert site1.get(f"networks/{network['id']}").status == 200
+
+    assert central.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
+    assert central.call("DELETE", f"/v2.0/networks/{network['id']}").status == 204
+    carried(central, site1)
+    assert _traces(site1, [network["id"], subnet["id"], port["id"]]) == {}
+    assert f"neutron-{network['id']}" not in site1.ovn.nbctl("ls-list")
+    assert network["id"] not in site1.ovn.sbctl("list", "Datapath_Binding")
+    # Taking it away again does no harm.
+    assert site1.apply(gone) == {network["id"]: ""}
+
+
+def _traces(site: LocalServer, ids: list[str]) -> dict[str, Any]:
+    """Find what any table still says of objects."""
+    found = {}
+    with site.database() as connection:
+        tables = connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).scalars()
+        for table in list(tables):
+            rows = connection.exec_driver_sql(f"SELECT * FROM {table}").all()
+            hits = [row for row in rows if any(one in map(str, row) for one in ids)]
+            if hits:
+                found[table] = hits
+    return found
+
+
+def test_what_goes_and_what_comes_in_one_batch(central: CentralServer, site1: LocalServer) -> None:
+    """Items in any order: made by rank, removed the other way round, each with its own result."""
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    network, subnet = make_network(central, project)
+    port = central.create("port", user, network_id=network["id"])
+    bundle = central.bundle("site1", "port", port["id"], project=project)["items"]
+    nonsense: Any = {"type": "subnet", "id": str(uuid.uuid4()), "state": {"id": "?"}}
+    codes = site1.apply(*reversed(bundle), nonsense)
+    assert codes.pop(nonsense["id"]) == "isthmus.refused.invalid"
+    assert set(codes.values()) == {""}
+    assert site1.get(f"ports/{port['id']}").only()["fixed_ips"] == port["fixed_ips"]
+    ids = [
+        (one["type"], one["id"]) for one in bundle if one["type"] in ("network", "subnet", "port")
+    ]
+    codes = site1.apply(*({"type": kind, "id": one, "state": None} for kind, one in ids))
+    assert set(codes.values()) == {""}
+    assert not _traces(site1, [network["id"], subnet["id"], port["id"]])
+
+
+def test_a_site_keeps_what_is_its_own(site1: LocalServer) -> None:
+    own = site1.create("network", ADMIN, name="own")
+    subnet = site1.create("subnet", ADMIN, network_id=own["id"], cidr="10.0.0.0/24", ip_version=4)
+    codes = site1.apply(
+        {"type": "subnet", "id": subnet["id"], "state": None},
+        {"type": "network", "id": own["id"], "state": None},
+    )
+    assert set(codes.values()) == {"isthmus.refused.conflict"}
+    assert site1.get(f"networks/{own['id']}").only()["name"] == "own"
+
+
+def test_groups_that_name_each_other(central: CentralServer, site1: LocalServer) -> None:
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    one = central.create("security_group", user, name="one")
+    two = central.create("security_group", user, name="two")
+    for here, there in ((one, two), (two, one)):
+        central.create(
+            "security_group_rule",
+            user,
+            security_group_id=here["id"],
+            direction="ingress",
+            remote_group_id=there["id"],
+        )
+    assert site1.get(f"security-groups/{one['id']}", user).status == 200
+    for group in (one, two):
+        here = site1.get(f"security-groups/{group['id']}").only()["security_group_rules"]
+        there = central.call("GET", f"/v2.0/security-groups/{group['id']}").only()
+        assert {r["id"] for r in here} == {r["id"] for r in there["security_group_rules"]}
+
+
+def test_who_may_send_and_who_may_look(site1: LocalServer) -> None:
+    stranger = tenant(uuid.uuid4().hex)
+    body = {"site_apply": {"sequence": 1, "items": []}}
+    assert site1.call("POST", "/v2.0/site-applies", body, stranger).status in (403, 404)
+    assert site1.call("POST", "/v2.0/site-applies", body, CARRIER).status == 201
+    assert site1.get("site-inventories", stranger).only() == []
+    (inventory,) = site1.get("site-inventories").only()
+    assert inventory["tier"] == "local"
+    assert {"networks", "ports", "leases", "shadows", "ovn", "journal"} <= set(inventory)
+
+
+def test_central_owns_what_it_has_placed(central: CentralServer, site1: LocalServer) -> None:
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    network, subnet = make_network(central, project)
+    group = central.create("security_group", user, name="web")
+    central.create("security_group_rule", user, security_group_id=group["id"], direction="ingress")
+    site1.create("port", user, network_id=network["id"], security_groups=[group["id"]])
+    (rule, *_) = site1.get(f"security-groups/{group['id']}").only()["security_group_rules"]
+    default = site1.get("security-groups?name=default", user).only()[0]
+    for who in (user, ADMIN):
+        answers = [
+            site1.update("network", network["id"], who, name="x"),
+            site1.delete("network", network["id"], who),
+            site1.update("subnet", subnet["id"], who, name="x"),
+            site1.delete("subnet", subnet["id"], who),
+            site1.try_create(
+                "subnet", who, network_id=network["id"], cidr="10.7.0.0/24", ip_version=4
+            ),
+            site1.update("security_group", group["id"], who, name="x"),
+            site1.delete("security_group", group["id"], who),
+            site1.delete("security_group_rule", rule["id"], who),
+            *(
+                site1.try_create(
+                    "security_group_rule", who, security_group_id=one["id"], direction="ingress"
+                )
+                for one in (group, default)
+            ),
+            site1.try_create(
+                "rbac_policy",
+                who,
+                object_type="network",
+                object_id=network["id"],
+                target_tenant=uuid.uuid4().hex,
+                action="access_as_shared",
+            ),
+        ]
+        for answer in answers:
+            assert answer.refusal() == (409, "BelongsToCentral"), answer
+            assert "change it at central" in answer.text
+
+
+def test_a_group_of_the_sites_own_is_for_its_own_networks(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    network, _ = make_network(central, project)
+    group = site1.create("security_group", user, name="mine")
+    answer = site1.try_create("port", user, network_id=network["id"], security_groups=[group["id"]])
+    assert answer.refusal() == (400, "GroupOnlyHere")
+    assert "not known at central" in answer.text
+    port = site1.create("port", user, network_id=network["id"])
+    changed = site1.update("port", port["id"], user, security_groups=[group["id"]])
+    assert changed.refusal() == (400, "GroupOnlyHere")
+    own = site1.create("network", user, name="own")
+    site1.create("port", user, network_id=own["id"], security_groups=[group["id"]])
+    assert site1.update("security_group", group["id"], user, name="x").status == 200
