@@ -203,7 +203,12 @@ def apply_plan(
     say(f"rebooting {door.name}")
     _reboot(door, say)
     again = _run(door, script.render_apply(plan))
-    return Applied((*done.changes, *again.changes), again.needs_reboot, rebooted=True)
+    if again.needs_reboot:
+        raise errors.StepFailed(
+            f"{door.name} was rebooted, but its kernel line is still not the planned one: does it "
+            "boot by another boot loader than GRUB?"
+        )
+    return Applied((*done.changes, *again.changes), needs_reboot=False, rebooted=True)
 
 
 def roll_back(door: HostDoor) -> Applied:

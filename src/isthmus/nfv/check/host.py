@@ -23,6 +23,7 @@ PRACTICE_CHECKS: tuple[Callable[[HostState, HostPlan | None], Iterator[Finding]]
     practice.check_sets,
     practice.check_isolation,
     practice.check_locality,
+    practice.check_shut,
     practice.check_balance,
     practice.check_threads,
     practice.check_domains,

@@ -219,10 +219,28 @@ def check_ports(state: HostState, plan: HostPlan) -> Iterator[Finding]:
             )
             continue
         if one.error:
-            yield _port_finding(
-                "port.error", port, f"{port.name} does not work: {one.error}", one.error
-            )
+            yield _error_finding(state, port, one)
         yield from _check_port(port, one)
+
+
+def _error_finding(state: HostState, port: DpdkPortPlan, one: Interface) -> Finding:
+    """Say what a port suffers from, with what the switch's log says about it."""
+    logged = [line for line in state.switch_log.splitlines() if "netdev_dpdk|" in line]
+    mine = [line for line in logged if f" {port.name}" in line or port.pci_address in line]
+    # A pool that cannot be made for want of memory is tried again smaller; one that fails with
+    # EINVAL has no driver for its ring.
+    no_ring = any("Invalid argument" in line and "memory pool" in line for line in logged)
+    return Finding(
+        code="port.error",
+        severity=Severity.BROKEN,
+        subject=port.name,
+        message=f"{port.name} does not work: {one.error}",
+        evidence=(mine or logged or [one.error])[-1].rpartition("|ERR|")[2],
+        remedy="install DPDK's ring mempool driver (Debian: librte-mempool-ring23), then restart "
+        "Open vSwitch"
+        if no_ring
+        else "see ovs-vswitchd.log; is the device bound, and has its node huge pages?",
+    )
 
 
 def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ EMULATORS = ("qemu-system", "qemu-kvm", "kvm")
 #: A queue load (percent of a PMD) from which imbalance matters, and the spread that counts as such.
 BUSY_PCT = 50
 SPREAD_PCT = 40
+#: Interrupts since boot below which an IRQ does not disturb: the kernel's own start leaves some.
+MANY_INTERRUPTS = 100
 
 
 def polling(state: HostState) -> tuple[int, ...]:
@@ -106,6 +108,23 @@ def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Finding]
                 message=f"nobody polls {one.name}",
                 evidence=f"pmd-rxq-show has no queue of {one.name}",
                 remedy="set pmd-cpu-mask to CPUs of its node",
+            )
+
+
+def check_shut(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    """Each node with PMDs has one that takes vhost-user queues too."""
+    del plan
+    for node in sorted(set(state.pmds.values())):
+        cpus = [cpu for cpu, numa in state.pmds.items() if numa == node]
+        if all(cpu in state.shut_pmds for cpu in cpus):
+            yield Finding(
+                code="pmd.shut",
+                severity=Severity.DEGRADED,
+                subject=f"node {node}",
+                message=f"every PMD of node {node} polls its pinned queues only: instances there "
+                "are polled from another node, or by nobody",
+                evidence=f"pmd-rxq-show: isolated : true on core {cpuset.render_list(cpus)}",
+                remedy="set other_config:pmd-rxq-assign=group and pmd-rxq-isolate=false",
             )
 
 
@@ -233,7 +252,15 @@ def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     owned = set(plan.isolated_cpus) if plan else set(polling(state))
     if not owned & set(state.isolated):
         return
-    hit = {irq: cpus for irq, cpus in state.irqs.items() if cpus and owned.issuperset(cpus)}
+    at = {cpu: index for index, cpu in enumerate(state.online)}
+    hit: dict[str, tuple[int, ...]] = {}
+    for irq, cpus in state.irqs.items():
+        # A queue of a disk may be bound to its CPU by the kernel; it fires only where that CPU uses
+        # the disk, so what counts is whether it does.
+        counts = state.interrupts.get(irq, ())
+        fired = sum(counts[at[cpu]] for cpu in cpus if at.get(cpu, len(counts)) < len(counts))
+        if cpus and owned.issuperset(cpus) and fired >= MANY_INTERRUPTS:
+            hit[irq] = cpus
     if hit:
         first = sorted(hit, key=lambda irq: (len(irq), irq))
         yield Finding(

@@ -4,6 +4,7 @@ Only what checks need; a part that the host does not have (no Open vSwitch, no i
 and the checks say what that means.
 """
 
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -90,7 +91,10 @@ class HostState:
     nova: Mapping[str, tuple[str, ...]]
     tuned_profile: str
     threads: tuple[Thread, ...]
+    shut_pmds: tuple[int, ...]  #: PMD CPUs that take no further queue
+    switch_log: str  #: its last errors
     irqs: Mapping[str, tuple[int, ...]]  #: IRQ -> CPUs that really get it
+    interrupts: Mapping[str, tuple[int, ...]]  #: IRQ -> how often, by CPU
     domains: tuple[Domain, ...]
 
     @property
@@ -115,9 +119,9 @@ def parse_state(seen: facts.HostFacts) -> HostState:
         isolated=cpuset.parse_list(seen.text("/sys/devices/system/cpu/isolated")),
         nohz_full=_nohz(seen.text("/sys/devices/system/cpu/nohz_full")),
         online=cpuset.parse_list(seen.text("/sys/devices/system/cpu/online")),
-        ovs_runs=bool(row) and "vswitchd-pid" in seen.commands and "pmd-rxq-show" in seen.commands,
+        ovs_runs=bool(row) and "vswitchd-version" in seen.commands,
         ovs_says=_first_line(
-            seen.failures.get("ovs-vsctl", "") or seen.failures.get("pmd-rxq-show", "")
+            seen.failures.get("ovs-vsctl", "") or seen.failures.get("vswitchd-version", "")
         ),
         dpdk_initialized=bool(switch.get("dpdk_initialized")),
         other_config=_strings(switch.get("other_config")),
@@ -128,6 +132,9 @@ def parse_state(seen: facts.HostFacts) -> HostState:
         nova=parse_ini(_joined(seen, "/etc/nova/")),
         tuned_profile=seen.text("/etc/tuned/active_profile"),
         threads=parse_threads(seen.commands.get("threads", "")),
+        shut_pmds=parse_shut(seen.commands.get("pmd-rxq-show", "")),
+        switch_log=seen.commands.get("ovs-log", ""),
+        interrupts=parse_interrupts(seen.files.get("/proc/interrupts", "")),
         irqs={
             irq: cpuset.parse_list(text)
             for irq, text in seen.matching("/proc/irq/", "/effective_affinity_list")
@@ -235,6 +242,29 @@ def parse_rxqs(text: str) -> tuple[dict[int, int], tuple[Queue, ...]]:
             usage = int(match[4]) if match[4] and match[4].isdigit() else None
             queues.append(Queue(match[1], int(match[2]), cpu, numa, match[3] == "enabled", usage))
     return pmds, tuple(queues)
+
+
+def parse_shut(text: str) -> tuple[int, ...]:
+    """Read which PMDs poll their pinned queues and nothing else."""
+    found: list[int] = []
+    cpu = -1
+    for line in text.splitlines():
+        if head := _PMD.match(line):
+            cpu = int(head[2])
+        elif cpu >= 0 and re.match(r"^\s+isolated\s*:\s*true", line):
+            found.append(cpu)
+    return tuple(found)
+
+
+def parse_interrupts(text: str) -> dict[str, tuple[int, ...]]:
+    """Read /proc/interrupts: numbered IRQ -> deliveries, in order of the CPUs that run."""
+    found: dict[str, tuple[int, ...]] = {}
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        if name.strip().isdigit():
+            counts = itertools.takewhile(str.isdigit, rest.split())
+            found[name.strip()] = tuple(map(int, counts))
+    return found
 
 
 def parse_threads(text: str) -> tuple[Thread, ...]:

@@ -7,6 +7,7 @@ and parsed later: a bug report with it can be replayed.
 
 import base64
 import binascii
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -63,7 +64,7 @@ SETTING_FILES = (
     "/etc/default/grub.d/*.cfg",
     "/etc/tuned/active_profile",
     "/etc/tuned/cpu-partitioning-variables.conf",
-    "/proc/irq/*/smp_affinity_list",
+    "/proc/interrupts",
     "/proc/irq/*/effective_affinity_list",
 )
 COMMANDS = (
@@ -74,9 +75,11 @@ COMMANDS = (
         "mtu_request,error,statistics,status list Interface",
     ),
     ("ovs-version", "ovs-vswitchd --version"),
+    ("ovs-log", "grep -hE '[|](ERR|EMER)[|]' /var/log/openvswitch/ovs-vswitchd.log | tail -n 20"),
     ("pmd-rxq-show", "ovs-appctl --timeout=5 dpif-netdev/pmd-rxq-show"),
     ("pmd-stats-show", "ovs-appctl --timeout=5 dpif-netdev/pmd-stats-show"),
-    ("vswitchd-pid", "cat /run/openvswitch/ovs-vswitchd.pid"),
+    # pmd-rxq-show fails where there is no user-space datapath yet; this one tells a dead daemon.
+    ("vswitchd-version", "ovs-appctl --timeout=5 version"),
 )
 #: Threads that are pinned, or ought to be: instances, the switch, and whatever runs on their CPUs.
 #: pid, tid, 1 for a kernel thread, allowed CPUs, name of the process, name of the thread.
@@ -154,7 +157,7 @@ def render_script(*, root: str = "", settings: bool = False) -> str:
     lines += [f'for p in "$R"{pattern}; do l "$p"; done' for pattern in LINKS]
     if not root:
         wanted = COMMANDS if settings else tuple(c for c in COMMANDS if c[0] == "ovs-version")
-        lines += [f"c {key} '{command}'" for key, command in wanted]
+        lines += [f"c {key} {shlex.quote(command)}" for key, command in wanted]
         if settings:
             lines.append(f"threads() {{ {THREADS} }}")
             lines.append("printf 'C64 threads 0 '; threads | base64 | tr -d '\\n'; echo")

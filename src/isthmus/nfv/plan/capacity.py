@@ -82,21 +82,29 @@ def _place(rooms: list[Room], flavor: FlavorWish, ties: Ties) -> bool:
         return _float(rooms, flavor)
     if flavor.numa_nodes > len(rooms):
         return False
+    # Nova writes the page size that `large` came to on the first node it looks at into the request,
+    # and holds later nodes to it; so does this.
+    sizes: dict[int, int] = {}
     for chosen in itertools.permutations(_in_order(rooms, flavor, ties), flavor.numa_nodes):
-        if _place_on(rooms, chosen, flavor, ties):
+        if _place_on(rooms, chosen, flavor, ties, sizes):
             return True
     return False
 
 
-def _place_on(rooms: list[Room], chosen: Sequence[Room], flavor: FlavorWish, ties: Ties) -> bool:
+def _place_on(
+    rooms: list[Room],
+    chosen: Sequence[Room],
+    flavor: FlavorWish,
+    ties: Ties,
+    sizes: dict[int, int],
+) -> bool:
     nodes = {room.node for room in chosen}
-    if any(not nodes & reach for reach in ties.reach.values() if reach):
-        return False
     drafts = [room.copy() for room in chosen]
     for index, draft in enumerate(drafts):
-        isolated = flavor.emulator_threads is EmulatorThreads.ISOLATE and index == 0
-        if not _fit_cell(draft, flavor, extra=int(isolated)):
+        if not _fit_cell(draft, flavor, index, sizes):
             return False
+    if any(not nodes & reach for reach in ties.reach.values() if reach):
+        return False
     others = [] if ties.strict_vfs else [room.copy() for room in rooms if room.node not in nodes]
     if not _take_vfs([*drafts, *others], ties.vfs):
         return False
@@ -121,20 +129,26 @@ def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties) -> list[Roo
     return ordered
 
 
-def _fit_cell(room: Room, flavor: FlavorWish, *, extra: int) -> bool:
+def _fit_cell(room: Room, flavor: FlavorWish, index: int, sizes: dict[int, int]) -> bool:
+    """Take what one guest node needs; `index` is which, `sizes` the page sizes settled so far."""
     vcpus = flavor.vcpus // flavor.numa_nodes
-    if not _take_pages(room, flavor.ram_mib * 1024 // flavor.numa_nodes, flavor.page_size):
+    size = _take_pages(room, flavor, sizes.get(index))
+    if size is None:
         return False
+    sizes[index] = size
     if flavor.cpu_policy is CpuPolicy.SHARED:
         if vcpus > room.shared_cpus or vcpus > room.shared:
             return False
         room.shared -= vcpus
         return True
-    return _take_cpus(room, vcpus, flavor.thread_policy, extra)
+    isolated = flavor.emulator_threads is EmulatorThreads.ISOLATE and index == 0
+    return _take_cpus(room, vcpus, flavor.thread_policy, int(isolated))
 
 
-def _take_pages(room: Room, need_kib: int, page_size: str) -> bool:
-    wanted = page_kib(page_size)
+def _take_pages(room: Room, flavor: FlavorWish, settled: int | None) -> int | None:
+    """Take memory in pages of one size; give the size, or None where there is not enough."""
+    need_kib = flavor.ram_mib * 1024 // flavor.numa_nodes
+    wanted = settled or page_kib(flavor.page_size)
     sizes = (
         [wanted]
         if wanted is not None
@@ -143,8 +157,8 @@ def _take_pages(room: Room, need_kib: int, page_size: str) -> bool:
     for size in sizes:
         if need_kib % size == 0 and room.pages.get(size, 0) * size >= need_kib:
             room.pages[size] -= need_kib // size
-            return True
-    return False
+            return size
+    return None
 
 
 def _take_cpus(room: Room, vcpus: int, policy: ThreadPolicy, extra: int) -> bool:

@@ -103,6 +103,8 @@ def plan_other_config(
     if is_at_least(inventory.ovs_version, RXQ_ISOLATE):
         # Else a PMD with a pinned queue would poll nothing else, and no vhost-user queue at all
         # would be polled where every PMD has one.
+        # Only the assignment `group` heeds that.
+        found["pmd-rxq-assign"] = "group"
         found["pmd-rxq-isolate"] = "false"
     if intent.pmd.per_port_memory:
         found["per-port-memory"] = "true"

@@ -3,11 +3,14 @@ set -u
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
 umask 022
 mkdir -p "$S" && chmod 700 "$S" || exit 3
-G= changed=' ' stale=0
+G= stale=0
 
 say() { printf '%s\n' "$*"; }
 fail() { say "failed: $*"; exit 3; }
-has() { case $changed in *" $1 "*) return 0 ;; esac; return 1; }
+# What changed files still ask for is kept on disk, so that a run that was cut short is made good
+# by the next one: has EFFECT, settled EFFECT.
+has() { [ -e "$S/pending/$1" ]; }
+settled() { rm -f "$S/pending/$1"; }
 
 # keep PATH: remember what is there now, in this run's generation; `-` only opens one.
 keep() {
@@ -35,8 +38,9 @@ put() {
   fi
   keep "$1"
   d=$(dirname "$1"); [ -d "$d" ] || { mkdir -p "$d" && chmod 755 "$d"; }
+  mkdir -p "$S/pending" && : >"$S/pending/$3"
   chmod "$2" "$t" && mv "$t" "$1" || fail "$1 cannot be written"
-  changed="$changed$3 "; say "changed $1"
+  say "changed $1"
 }
 
 # running: is the running kernel's line the planned one?
@@ -68,14 +72,15 @@ settle() {
     systemctl daemon-reload
     for u in $UNITS; do systemctl enable -q "$u" || fail "$u cannot be enabled"; done
   fi
-  has grub && boot_loader
+  has grub && boot_loader && settled grub
   if has tuned && command -v tuned-adm >/dev/null; then
-    tuned-adm profile "$PROFILE" && say "changed tuned profile"
+    tuned-adm profile "$PROFILE" && say "changed tuned profile" && settled tuned
   fi
-  has nova && restart nova-compute openstack-nova-compute
+  has nova && { restart nova-compute openstack-nova-compute; settled nova; }
   if has neutron; then
     restart neutron-openvswitch-agent
     restart neutron-sriov-agent neutron-sriov-nic-agent
+    settled neutron
   fi
   if ! running; then say "reboot the running kernel's line is not the planned one"; exit 0; fi
   for u in $UNITS; do
@@ -83,6 +88,7 @@ settle() {
       systemctl restart "$u" || fail "$u does not start: systemctl status $u says why"
     fi
   done
+  settled units; settled boot
 }
 
 # switch: Open vSwitch is there, and it is the one with DPDK where there are two.

@@ -13,6 +13,7 @@ OWNED_KEYS = (
     "dpdk-socket-limit",
     "dpdk-extra",
     "pmd-cpu-mask",
+    "pmd-rxq-assign",
     "pmd-rxq-isolate",
     "per-port-memory",
     "pmd-maxsleep",

@@ -32,5 +32,5 @@ if [ $grub = 1 ]; then
     fail "the boot loader was not updated: $(tail -n 1 "$S/grub.log")"
   say "reboot the kernel's line was taken back"
 fi
-rm -rf "$G"
+rm -rf "$G" "$S/pending"
 say done
