@@ -1,0 +1,313 @@
+"""Central and sites, with the journal, lanes, leases and routings of the real ones, on SQLite.
+
+What Neutron keeps is two small tables: networks, which belong to central, and ports, which belong
+to the tier that made them. Everything between the tiers is the product's own code.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.federation import lease as arithmetic
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import Item, ItemResult, refused, taken
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store import journal, lanes, lease, removal, routing
+from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.journal_engine import SqlJournal
+from isthmus.store.tables import LEASES, METADATA
+from isthmus.testing.clock import FakeClock
+
+POOL_ID = "subnet"
+POOL = [Block(2, 30)]
+SUBNET = PoolKind.SUBNET
+SIZES = arithmetic.SizePolicy(first=4, smallest=1, largest=8)
+LOW_WATER = arithmetic.LowWater(least=1, spare=1)
+
+MODEL = sa.MetaData()
+NETWORKS = sa.Table(
+    "model_networks",
+    MODEL,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("value", sa.Integer),
+)
+PORTS = sa.Table(
+    "model_ports",
+    MODEL,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("home", sa.String(64), nullable=False),
+    sa.Column("address", sa.Integer, nullable=False),
+    sa.Column("value", sa.Integer, nullable=False),
+)
+SHADOWS = sa.Table(
+    "model_shadows",
+    MODEL,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("value", sa.Integer),
+)
+#: Leases that a site has given up; it never takes them into use again.
+BURIED = sa.Table("model_buried", MODEL, sa.Column("id", sa.String(36), primary_key=True))
+
+
+class Tier:
+    """What both kinds have."""
+
+    def __init__(self, name: SiteName, clock: FakeClock) -> None:
+        self.name = name
+        self.clock = clock
+        self.births = itertools.count()  # not random, so that a run can be played again
+        self.engine = open_engine("sqlite://")
+        METADATA.create_all(self.engine)
+        MODEL.create_all(self.engine)
+        self.journal = SqlJournal(self.engine)
+        self.step: Callable[[], None] = lambda: None  #: passed between two transactions
+
+    def clear(self) -> None:
+        """Empty every table."""
+        self.births = itertools.count()
+        with writing(self.engine) as connection:
+            for table in (*METADATA.sorted_tables, *MODEL.sorted_tables):
+                connection.execute(sa.delete(table))
+
+    def record(
+        self,
+        connection: sa.Connection,
+        kind: ResourceType,
+        resource: str,
+        sites: Iterable[SiteName],
+    ) -> None:
+        keys = [IntentKey(site, kind, resource) for site in sites]
+        journal.record(connection, keys, now=self.clock.now())
+
+    def blocks(self, connection: sa.Connection, site: SiteName) -> list[Block]:
+        return [one.block for one in lease.list_leases(connection, site=site)]
+
+    def free_address(self, connection: sa.Connection) -> int | None:
+        """Find the lowest address of this tier's blocks that no port here has."""
+        used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
+        return next(
+            (
+                number
+                for block in self.blocks(connection, self.name)
+                for number in range(block.first, block.last + 1)
+                if number not in used
+            ),
+            None,
+        )
+
+    def make_port(self, connection: sa.Connection, address: int, value: int) -> str:
+        port_id = f"{self.name}-port-{next(self.births):04}"
+        connection.execute(
+            sa.insert(PORTS).values(id=port_id, home=self.name, address=address, value=value)
+        )
+        return port_id
+
+    def take(self, items: Sequence[Item], work: Callable[[Item], None]) -> list[ItemResult]:
+        """Carry items out one by one, each in a transaction of its own."""
+        results = []
+        for item in items:
+            try:
+                work(item)
+            except errors.IsthmusError as error:
+                results.append(refused(item, error))
+            else:
+                results.append(taken(item))
+            self.step()
+        return results
+
+
+def rows(tier: Tier, table: sa.Table) -> dict[str, dict[str, Any]]:
+    """Read a table by id."""
+    with reading(tier.engine) as connection:
+        return {row.id: dict(row._mapping) for row in connection.execute(sa.select(table))}
+
+
+def put(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
+    """Insert or replace a row."""
+    connection.execute(sa.delete(table).where(table.c.id == row["id"]))
+    connection.execute(sa.insert(table).values(**row))
+
+
+def drop(connection: sa.Connection, table: sa.Table, row_id: str) -> bool:
+    return bool(connection.execute(sa.delete(table).where(table.c.id == row_id)).rowcount)
+
+
+class Central(Tier):
+    """The tier that owns networks and pools."""
+
+    def __init__(self, sites: Sequence[SiteName], clock: FakeClock) -> None:
+        super().__init__(CENTRAL, clock)
+        self.sites = sites
+        self.journal = SqlJournal(self.engine, forget=removal.forget)
+
+    def create_network(self, sites: Iterable[SiteName], value: int) -> None:
+        network = f"network-{next(self.births):04}"
+        with writing(self.engine) as connection:
+            put(connection, NETWORKS, {"id": network, "value": value})
+            for site in sites:
+                now = self.clock.now()
+                routing.record(connection, ResourceType.NETWORK, [network], site, now=now)
+            self.record(connection, ResourceType.NETWORK, network, sites)
+
+    def change_network(self, network: str, value: int) -> None:
+        with writing(self.engine) as connection:
+            put(connection, NETWORKS, {"id": network, "value": value})
+            self._note_network(connection, network)
+
+    def delete_network(self, network: str) -> None:
+        with writing(self.engine) as connection:
+            drop(connection, NETWORKS, network)
+            self._note_network(connection, network)
+
+    def _note_network(self, connection: sa.Connection, network: str) -> None:
+        routed = routing.list_sites(connection, ResourceType.NETWORK, [network])
+        self.record(connection, ResourceType.NETWORK, network, routed.get(network, {}))
+
+    def create_port(self, value: int) -> bool:
+        """Make a port of central's own; tell whether there was an address."""
+        with writing(self.engine) as connection:
+            address = self.free_address(connection)
+            if address is None:
+                try:
+                    address = self._lease(connection, self.name, 1).first
+                except errors.Exhausted:
+                    return False
+            if address in {row.address for row in connection.execute(sa.select(PORTS))}:
+                return False
+            port = self.make_port(connection, address, value)
+            self.record(connection, ResourceType.SHADOW, port, self.sites)
+        return True
+
+    def delete_port(self, port: str) -> None:
+        with writing(self.engine) as connection:
+            drop(connection, PORTS, port)
+            self.record(connection, ResourceType.SHADOW, port, self.sites)
+
+    def grant(self, site: SiteName, count: int, give_back: Sequence[str]) -> list[dict[str, str]]:
+        """Take blocks back, lease another one, and list all that the site then holds."""
+        with writing(self.engine) as connection:
+            used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
+            for one in lease.list_leases(connection, ids=give_back, site=site):
+                if not any(number in one.block for number in used):
+                    lease.delete(connection, [one.id])
+            if count:
+                self._lease(connection, site, count)
+            return [lease.to_state(one) for one in lease.list_leases(connection, site=site)]
+
+    def _lease(self, connection: sa.Connection, site: SiteName, count: int) -> Block:
+        taken_blocks = [one.block for one in lease.list_leases(connection)]
+        free = arithmetic.count(arithmetic.subtract(POOL, taken_blocks))
+        size = min(count, arithmetic.choose_size(free, SIZES)) if free else 1
+        held = self.blocks(connection, site)
+        block = arithmetic.carve(POOL, taken_blocks, size, held=held)
+        lease.insert(connection, SUBNET, POOL_ID, site, block, now=self.clock.now())
+        return block
+
+    def snapshot(self, lane: SiteName, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
+        networks, ports = rows(self, NETWORKS), rows(self, PORTS)
+        found = {}
+        for key in keys:
+            table = networks if key.type is ResourceType.NETWORK else ports
+            state = table.get(key.id)
+            if key.type is ResourceType.SHADOW and state and state["home"] == lane:
+                state = None
+            found[key] = Item(key.type, key.id, state)
+        return found
+
+    def take_reports(
+        self, site: SiteName, items: Sequence[Item], sequence: int
+    ) -> list[ItemResult]:
+        return self.take(items, lambda item: self._take_report(site, item, sequence))
+
+    def _take_report(self, site: SiteName, item: Item, sequence: int) -> None:
+        others = [one for one in self.sites if one != site]
+        with writing(self.engine) as connection:
+            lanes.admit(connection, site, sequence)
+            if item.state is None:
+                if drop(connection, PORTS, item.id):
+                    self.record(connection, ResourceType.SHADOW, item.id, others)
+                return
+            clash = connection.execute(
+                sa.select(PORTS.c.id).where(
+                    PORTS.c.address == item.state["address"], PORTS.c.id != item.id
+                )
+            ).scalar()
+            if clash is not None:
+                raise errors.Conflict(f"address {item.state['address']} is in use by {clash}")
+            put(connection, PORTS, item.state)
+            self.record(connection, ResourceType.SHADOW, item.id, others)
+
+
+class Site(Tier):
+    """A tier that makes ports of its own."""
+
+    def create_port(self, value: int) -> bool:
+        """Make a port; tell whether there was an address."""
+        with writing(self.engine) as connection:
+            address = self.free_address(connection)
+            if address is None:
+                return False
+            port = self.make_port(connection, address, value)
+            self.record(connection, ResourceType.PORT, port, [CENTRAL])
+        return True
+
+    def change_port(self, port: str, value: int) -> None:
+        with writing(self.engine) as connection:
+            connection.execute(sa.update(PORTS).where(PORTS.c.id == port).values(value=value))
+            self.record(connection, ResourceType.PORT, port, [CENTRAL])
+
+    def delete_port(self, port: str) -> None:
+        with writing(self.engine) as connection:
+            drop(connection, PORTS, port)
+            self.record(connection, ResourceType.PORT, port, [CENTRAL])
+
+    def add_leases(self, states: Iterable[Mapping[str, str]]) -> None:
+        """Take into use what central says that this site holds."""
+        with writing(self.engine) as connection:
+            known = {one.id for one in lease.list_leases(connection)}
+            known |= {row.id for row in connection.execute(sa.select(BURIED))}
+            for state in states:
+                if state["id"] in known:
+                    continue
+                block = Block(int(state["first"]), int(state["last"]))
+                made = lease.insert(
+                    connection, SUBNET, POOL_ID, self.name, block, now=self.clock.now()
+                )
+                connection.execute(
+                    sa.update(LEASES).where(LEASES.c.id == made.id).values(id=state["id"])
+                )
+
+    def bury_idle(self) -> None:
+        """Stop to use whole blocks that are not needed."""
+        with writing(self.engine) as connection:
+            used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
+            held = lease.list_leases(connection)
+            returns = arithmetic.plan_returns([one.block for one in held], used, LOW_WATER)
+            whole = {one.block for one in returns if one.keep is None}
+            idle = [one.id for one in held if one.block in whole]
+            lease.delete(connection, idle)
+            for one in idle:
+                put(connection, BURIED, {"id": one})
+
+    def buried(self) -> list[str]:
+        return sorted(rows(self, BURIED))
+
+    def read(self, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
+        ports = rows(self, PORTS)
+        return {key: Item(key.type, key.id, ports.get(key.id)) for key in keys}
+
+    def apply(self, items: Sequence[Item], sequence: int) -> list[ItemResult]:
+        return self.take(items, lambda item: self._apply(item, sequence))
+
+    def _apply(self, item: Item, sequence: int) -> None:
+        table = NETWORKS if item.type is ResourceType.NETWORK else SHADOWS
+        with writing(self.engine) as connection:
+            lanes.admit(connection, CENTRAL, sequence)
+            if item.state is None:
+                drop(connection, table, item.id)
+            else:
+                put(connection, table, {"id": item.id, "value": item.state["value"]})

@@ -1,0 +1,398 @@
+"""Central, two sites, their journals and leases, with every fault that we know how to make.
+
+Processes are killed between any two transactions, on either side of a call; calls are cut, lose
+their answer, arrive twice, or arrive long after a newer one. At every moment no address has two
+owners and no lane two workers; and whenever the faults stop, everything converges, stays so when
+the last late call comes in, and nothing is left behind.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from tests.property.federation.link import Died, Link, Weather
+from tests.property.federation.tiers import (
+    NETWORKS,
+    PORTS,
+    SHADOWS,
+    Central,
+    Site,
+    Tier,
+    rows,
+)
+from typing_extensions import override
+
+from isthmus import errors
+from isthmus.journal import crash
+from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.model.intent import IntentKey
+from isthmus.model.item import Item, ItemResult
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store import jobs, lease
+from isthmus.store.engine import reading
+from isthmus.store.tables import JOURNAL, ROUTINGS
+from isthmus.testing.clock import FakeClock
+
+ONE, TWO = SiteName("site1"), SiteName("site2")
+SITES = (ONE, TWO)
+
+sites = st.sampled_from(SITES)
+weathers = st.sampled_from(Weather)
+#: After how many steps a process dies; mostly never.
+fuses = st.one_of(st.none(), st.none(), st.integers(0, 5))
+picks = st.integers(0, 10**6)
+values = st.integers(0, 10**6)
+#: A new value, or None for gone.
+changes = st.one_of(st.none(), values)
+directions = st.sampled_from(["apply", "report"])
+
+
+class Apply:
+    """Xjob's two ends, for one site."""
+
+    def __init__(self, central: Central, site: Site, link: Link) -> None:
+        self._central, self._site, self._link = central, site, link
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        return self._central.snapshot(lane, keys)
+
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        results: Sequence[ItemResult] = self._link.call(lambda: self._site.apply(items, sequence))
+        return results
+
+
+class Report:
+    """The relay's two ends, at one site."""
+
+    def __init__(self, central: Central, site: Site, link: Link) -> None:
+        self._central, self._site, self._link = central, site, link
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        return self._site.read(keys)
+
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        results: Sequence[ItemResult] = self._link.call(
+            lambda: self._central.take_reports(self._site.name, items, sequence)
+        )
+        return results
+
+
+class Fuse:
+    """At one of the drain's crash points, kills the sender or lets something else happen."""
+
+    left: int | None = None
+    meanwhile: Callable[[], None] | None = None  #: what happens there; None is death
+
+    def set(self, left: int | None, meanwhile: Callable[[], None] | None = None) -> None:
+        self.left, self.meanwhile = left, meanwhile
+
+    def point(self, name: str) -> None:
+        if self.left is None:
+            return
+        if self.left:
+            self.left -= 1
+            return
+        self.left = None
+        if self.meanwhile is None:
+            raise Died(name)
+        self.meanwhile()
+
+
+FUSE = Fuse()
+CLOCK = FakeClock()
+#: Made once: clearing tables is quicker than making them.
+THE_CENTRAL = Central(SITES, CLOCK)
+THE_SITES = {name: Site(name, CLOCK) for name in SITES}
+
+
+class Federation(RuleBasedStateMachine):
+    """The machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = CLOCK
+        self.central = THE_CENTRAL
+        self.sites = THE_SITES
+        self.links = {name: Link() for name in SITES}
+        for tier in self.tiers():
+            tier.clear()
+        FUSE.set(None)
+        self.births = itertools.count()
+        self.drains: dict[tuple[str, SiteName, str], Drain] = {}
+
+    def tiers(self) -> list[Tier]:
+        return [self.central, *self.sites.values()]
+
+    @initialize()
+    def first_leases(self) -> None:
+        for name in SITES:
+            self.sites[name].add_leases(self.central.grant(name, 4, []))
+
+    # What people do.
+
+    @rule(where=st.sets(sites, min_size=1), value=values)
+    def create_network(self, where: set[SiteName], value: int) -> None:
+        self.central.create_network(sorted(where), value)
+
+    @rule(pick=picks, value=changes)
+    def change_or_delete_network(self, pick: int, value: int | None) -> None:
+        networks = sorted(rows(self.central, NETWORKS))
+        if networks:
+            chosen = networks[pick % len(networks)]
+            if value is None:
+                self.central.delete_network(chosen)
+            else:
+                self.central.change_network(chosen, value)
+
+    @rule(pick=picks, value=changes)
+    def create_or_delete_port_of_central(self, pick: int, value: int | None) -> None:
+        ports = sorted(
+            one for one, row in rows(self.central, PORTS).items() if row["home"] == CENTRAL
+        )
+        if value is not None:
+            self.central.create_port(value)
+        elif ports:
+            self.central.delete_port(ports[pick % len(ports)])
+
+    @rule(where=sites, count=st.integers(1, 4), value=values)
+    def create_ports(self, where: SiteName, count: int, value: int) -> None:
+        for _ in range(count):
+            self.sites[where].create_port(value)
+
+    @rule(where=sites, picked=st.lists(picks, min_size=1, max_size=4), value=changes)
+    def change_or_delete_ports(self, where: SiteName, picked: list[int], value: int | None) -> None:
+        for pick in picked:
+            ports = sorted(rows(self.sites[where], PORTS))
+            if ports:
+                chosen = ports[pick % len(ports)]
+                if value is None:
+                    self.sites[where].delete_port(chosen)
+                else:
+                    self.sites[where].change_port(chosen, value)
+
+    # What processes do, in any weather.
+
+    @rule(where=sites, weather=weathers, sender_dies=fuses, receiver_dies=fuses)
+    def apply(
+        self,
+        where: SiteName,
+        weather: Weather,
+        sender_dies: int | None,
+        receiver_dies: int | None,
+    ) -> None:
+        FUSE.set(sender_dies)
+        self._pass("apply", where, "a", weather, receiver_dies)
+
+    @rule(where=sites, weather=weathers, sender_dies=fuses, receiver_dies=fuses)
+    def report(
+        self,
+        where: SiteName,
+        weather: Weather,
+        sender_dies: int | None,
+        receiver_dies: int | None,
+    ) -> None:
+        FUSE.set(sender_dies)
+        self._pass("report", where, "a", weather, receiver_dies)
+
+    @rule(where=sites, weather=weathers, at=st.integers(0, 3), pick=picks, value=changes)
+    def apply_while_a_network_changes(
+        self, where: SiteName, weather: Weather, at: int, pick: int, value: int | None
+    ) -> None:
+        FUSE.set(at, lambda: self.change_or_delete_network(pick, value))
+        self._pass("apply", where, "a", weather)
+
+    @rule(where=sites, weather=weathers, at=st.integers(0, 3), pick=picks, value=changes)
+    def report_while_a_port_changes(
+        self, where: SiteName, weather: Weather, at: int, pick: int, value: int | None
+    ) -> None:
+        FUSE.set(at, lambda: self.change_or_delete_ports(where, [pick], value))
+        self._pass("report", where, "a", weather)
+
+    @rule(direction=directions, where=sites, weather=weathers, at=st.integers(0, 3), pick=picks)
+    def slow_worker_is_overtaken(
+        self, direction: str, where: SiteName, weather: Weather, at: int, pick: int
+    ) -> None:
+        """Its claims expire in the middle, another one does the work, and all changes again."""
+
+        def overtake() -> None:
+            self.clock.move(31)
+            self._pass(direction, where, "b", Weather.FINE)
+            self.change_or_delete_network(pick, pick)
+            self.change_or_delete_ports(where, [pick], pick)
+
+        FUSE.set(at, overtake)
+        self._pass(direction, where, "a", weather)
+
+    def _pass(
+        self,
+        direction: str,
+        where: SiteName,
+        owner: str,
+        weather: Weather,
+        receiver_dies: int | None = None,
+    ) -> None:
+        link = self.links[where]
+        receiver: Tier = self.sites[where] if direction == "apply" else self.central
+        link.weather, link.dies_after = weather, receiver_dies
+        receiver.step = link.step
+        try:
+            self._drain_of(direction, where, owner).run()
+        except Died:
+            # A new process has a new name and no memory.
+            del self.drains[direction, where, owner]
+        finally:
+            FUSE.set(None)
+            link.weather, link.dies_after = Weather.FINE, None
+
+    def _drain_of(self, direction: str, where: SiteName, owner: str) -> Drain:
+        key = (direction, where, owner)
+        if key not in self.drains:
+            kind = Apply if direction == "apply" else Report
+            ends = kind(self.central, self.sites[where], self.links[where])
+            sender: Tier = self.central if direction == "apply" else self.sites[where]
+            self.drains[key] = Drain(
+                where if direction == "apply" else CENTRAL,
+                store=sender.journal,
+                source=ends,
+                carrier=ends,
+                clock=self.clock,
+                settings=DrainSettings(owner=f"{owner}{next(self.births)}", batch=4, claim_s=30),
+                luck=lambda: 0.5,
+            )
+        return self.drains[key]
+
+    @rule(where=sites, count=st.integers(0, 6), idle=st.booleans(), weather=weathers)
+    def exchange_leases(self, where: SiteName, count: int, weather: Weather, *, idle: bool) -> None:
+        site, link = self.sites[where], self.links[where]
+        if idle:
+            site.bury_idle()
+        buried = site.buried()
+        link.weather = weather
+        try:
+            site.add_leases(link.call(lambda: self.central.grant(where, count, buried)))
+        except errors.IsthmusError:
+            pass
+        finally:
+            link.weather = Weather.FINE
+
+    @precondition(lambda self: any(link.late for link in self.links.values()))
+    @rule(pick=picks)
+    def late_call_arrives(self, pick: int) -> None:
+        late = [link for link in self.links.values() if link.late]
+        for tier in self.tiers():
+            tier.step = lambda: None
+        late[pick % len(late)].arrive(pick)
+
+    @rule(seconds=st.sampled_from([0.1, 1, 10, 100]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.move(seconds)
+
+    # What always holds.
+
+    @invariant()
+    def no_address_has_two_owners(self) -> None:
+        owned = [
+            row["address"]
+            for tier in self.tiers()
+            for row in rows(tier, PORTS).values()
+            if row["home"] == tier.name
+        ]
+        assert len(owned) == len(set(owned))
+
+    @invariant()
+    def leases_do_not_overlap_and_sites_use_only_theirs(self) -> None:
+        with reading(self.central.engine) as connection:
+            everything = lease.list_leases(connection)
+        blocks = sorted(one.block for one in everything)
+        assert all(left.last < right.first for left, right in itertools.pairwise(blocks))
+        for name, site in self.sites.items():
+            at_central = {one.id: one.block for one in everything if one.site == name}
+            with reading(site.engine) as connection:
+                here = lease.list_leases(connection)
+            assert all(at_central.get(one.id) == one.block for one in here)
+
+    @invariant()
+    def a_lane_has_one_worker(self) -> None:
+        for tier in self.tiers():
+            query = (
+                sa.select(JOURNAL.c.lane, sa.func.count(sa.distinct(JOURNAL.c.owner)))
+                .where(JOURNAL.c.owner.is_not(None), JOURNAL.c.expires_at > self.clock.now())
+                .group_by(JOURNAL.c.lane)
+            )
+            with reading(tier.engine) as connection:
+                assert all(count == 1 for _, count in connection.execute(query))
+
+    # What holds once the faults stop.
+
+    @override
+    def teardown(self) -> None:
+        self.heal()
+        self.check_converged()
+        late = [(link, which) for link in self.links.values() for which in range(len(link.late))]
+        for link, _ in late:
+            link.arrive(0)
+        self.check_converged()
+
+    def heal(self) -> None:
+        for tier in self.tiers():
+            tier.step = lambda: None
+        for _ in range(60):
+            self.clock.move(61)
+            for direction, where in itertools.product(("apply", "report"), SITES):
+                self._drain_of(direction, where, "a").run()
+            if not any(self._jobs(tier) for tier in self.tiers()):
+                return
+
+    def _jobs(self, tier: Tier) -> list[Any]:
+        with reading(tier.engine) as connection:
+            return jobs.list_jobs(connection, now=self.clock.now())
+
+    def check_converged(self) -> None:
+        for tier in self.tiers():
+            assert self._jobs(tier) == []
+        networks = rows(self.central, NETWORKS)
+        with reading(self.central.engine) as connection:
+            routed = {
+                (row.resource_id, row.site)
+                for row in connection.execute(
+                    sa.select(ROUTINGS).where(ROUTINGS.c.type == "network")
+                )
+            }
+        assert {network for network, _ in routed} == set(networks), "deleted means forgotten"
+        ports = rows(self.central, PORTS)
+        for name, site in self.sites.items():
+            wanted = {one: row for one, row in networks.items() if (one, name) in routed}
+            assert rows(site, NETWORKS) == wanted
+            own = {one: row for one, row in ports.items() if row["home"] == name}
+            assert rows(site, PORTS) == own
+            others = {one: row["value"] for one, row in ports.items() if row["home"] != name}
+            assert {one: row["value"] for one, row in rows(site, SHADOWS).items()} == others
+
+
+def test_federation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash, "point", FUSE.point)
+    run_state_machine_as_test(
+        Federation,
+        settings=settings(
+            max_examples=50,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
