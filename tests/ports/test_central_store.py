@@ -1,0 +1,258 @@
+"""Central's own rows (sites, routings, leases, places, keys) on SQLite and on MariaDB."""
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import Reachability, Site, SiteName
+from isthmus.store import datapath, journal, lease, location, purge, removal, routing, site
+from isthmus.store.engine import open_engine, writing
+from isthmus.store.location import Location
+from isthmus.store.page import Page, select_page
+from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, METADATA, ROUTINGS
+
+ONE, TWO = SiteName("site1"), SiteName("site2")
+T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
+NETWORK, SUBNET, PORT = ResourceType.NETWORK, ResourceType.SUBNET, ResourceType.PORT
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
+def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Connection]:
+    url = (
+        f"sqlite:///{tmp_path / 'central.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("mariadb_url")
+    )
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    with writing(engine) as opened:
+        yield opened
+    METADATA.drop_all(engine)
+    engine.dispose()
+
+
+def new_site(name: SiteName, **more: object) -> Site:
+    values = {
+        "name": name,
+        "region": f"region-{name}",
+        "availability_zones": (f"zone-{name}",),
+        "service_user": f"user-{name}",
+        **more,
+    }
+    return Site(**values)  # type: ignore[arg-type]
+
+
+def place(port_id: str, where: SiteName, network_id: str = "n") -> Location:
+    return Location(
+        port_id=port_id,
+        network_id=network_id,
+        site=where,
+        chassis="c",
+        hostname="h",
+        encap_ip="192.0.2.1",
+        port_key=1,
+    )
+
+
+def test_sites_are_known_by_name_and_by_user(connection: sa.Connection) -> None:
+    site.insert(connection, new_site(ONE), now=T0)
+    assert site.find_by_user(connection, "user-site1") == site.get_by_name(connection, "site1")
+    assert site.find_by_user(connection, "somebody") is None
+    with pytest.raises(errors.NotFound):
+        site.get_by_name(connection, "site2")
+
+
+@pytest.mark.parametrize("field", ["region", "service_user"])
+def test_what_belongs_to_one_site_cannot_be_anothers(connection: sa.Connection, field: str) -> None:
+    site.insert(connection, new_site(ONE), now=T0)
+    clash = new_site(TWO, **{field: getattr(new_site(ONE), field)})
+    with pytest.raises(errors.Exists, match="site1"):
+        site.insert(connection, clash, now=T0)
+    own = site.insert(connection, new_site(TWO), now=T0)
+    with pytest.raises(errors.Exists, match="site1"):
+        site.update(connection, own, clash, now=T0)
+    site.update(connection, own, new_site(TWO, description="same otherwise"), now=T0)
+
+
+def test_reachability_keeps_when_a_site_was_last_seen(connection: sa.Connection) -> None:
+    site.insert(connection, new_site(ONE), now=T0)
+    later = T0 + datetime.timedelta(hours=1)
+    site.record_reachability(connection, ONE, Reachability.REACHABLE, now=T0)
+    site.record_reachability(connection, ONE, Reachability.UNREACHABLE, now=later, error="no")
+    (row,) = site.list_rows(connection, {}, Page())
+    assert (row["reachability"], row["last_seen_at"], row["last_error"]) == (
+        "unreachable",
+        T0,
+        "no",
+    )
+    assert row["availability_zones"] == ["zone-site1"]
+
+
+def test_routings_come_go_and_come_back(connection: sa.Connection) -> None:
+    routing.record(connection, NETWORK, ["a", "b"], ONE, project_id="p", now=T0)
+    routing.record(connection, NETWORK, ["a"], TWO, now=T0)
+    routing.withdraw(connection, NETWORK, ["a"], ONE)
+    assert routing.list_sites(connection, NETWORK, ["a", "b", "c"], latest=True) == {
+        "a": {ONE: True, TWO: False},
+        "b": {ONE: False},
+    }
+    assert routing.list_ids(connection, NETWORK, ONE, ["a", "b"]) == {"b"}
+    routing.record(connection, NETWORK, ["a"], ONE, now=T0)
+    assert routing.is_routed(connection, NETWORK, "a", ONE)
+    assert routing.count_at(connection, ONE) == 2
+    routing.delete(connection, NETWORK, "a", ONE)
+    assert routing.list_sites(connection, NETWORK, ["a"]) == {"a": {TWO: False}}
+
+
+def test_datapath_keys_count_down_and_fill_gaps(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = datapath.HIGHEST_KEY
+    assert [datapath.ensure_key(connection, name) for name in "abca"] == [
+        top,
+        top - 1,
+        top - 2,
+        top,
+    ]
+    monkeypatch.setattr(datapath, "LOWEST_KEY", top - 2)
+    datapath.delete(connection, "b")
+    assert datapath.ensure_key(connection, "d") == top - 1
+    with pytest.raises(errors.Exhausted):
+        datapath.ensure_key(connection, "e")
+    assert datapath.find_key(connection, "e") is None
+
+
+def test_leases_sort_as_numbers_whatever_their_length(connection: sa.Connection) -> None:
+    blocks = [Block(9, 9), Block(10, 99), Block(2**127, 2**127 + 63)]
+    for block in reversed(blocks):
+        lease.insert(connection, PoolKind.SUBNET, "s", ONE, block, now=T0)
+    held = lease.list_leases(connection, kind=PoolKind.SUBNET, pool_ids=["s"], site=ONE)
+    assert [one.block for one in held] == blocks
+    assert lease.to_state(held[2])["first"] == str(2**127)
+    lease.shrink(connection, held[1].id, 20)
+    lease.delete(connection, [held[0].id])
+    lease.insert(connection, PoolKind.SUBNET, "s", TWO, Block(5, 6), now=T0)
+    lease.delete_unheld(connection, PoolKind.SUBNET, "s", {ONE})
+    assert [one.block for one in lease.list_leases(connection)] == [Block(10, 20), blocks[2]]
+
+
+def test_the_same_block_is_never_leased_twice(connection: sa.Connection) -> None:
+    lease.insert(connection, PoolKind.SUBNET, "s", ONE, Block(1, 4), now=T0)
+    with pytest.raises(sa.exc.IntegrityError), connection.begin_nested():
+        lease.insert(connection, PoolKind.SUBNET, "s", TWO, Block(1, 2), now=T0)
+
+
+def test_a_place_tells_whether_it_changed(connection: sa.Connection) -> None:
+    assert location.record(connection, place("p", ONE))
+    assert not location.record(connection, place("p", ONE))
+    assert location.record(connection, place("p", TWO))
+    assert location.list_locations(connection, ["p", "q"]) == {"p": place("p", TWO)}
+    location.delete(connection, {"p"})
+    assert location.list_locations(connection, ["p"]) == {}
+
+
+def test_shadows_of_a_network_are_noted_in_one_statement(connection: sa.Connection) -> None:
+    for port_id, where in (("a", ONE), ("b", ONE), ("c", TWO)):
+        location.record(connection, place(port_id, where))
+    location.record(connection, place("x", ONE, "other"))
+    wanted = location.shadow_keys(network_id="n", site=TWO)
+    journal.record_selected(connection, ResourceType.SHADOW, wanted, now=T0)
+    rows = connection.execute(sa.select(JOURNAL.c.lane, JOURNAL.c.resource_id)).all()
+    assert sorted(map(tuple, rows)) == [(TWO, "a"), (TWO, "b")]
+
+
+def test_the_last_site_frees_the_key(connection: sa.Connection) -> None:
+    datapath.ensure_key(connection, "n")
+    for where in (ONE, TWO):
+        routing.record(connection, NETWORK, ["n"], where, now=T0)
+        routing.record(connection, SUBNET, ["s"], where, now=T0)
+    lease.insert(connection, PoolKind.PORT_KEY, "n", ONE, Block(1, 9), now=T0)
+    lease.insert(connection, PoolKind.SUBNET, "s", ONE, Block(1, 9), now=T0)
+    lease.insert(connection, PoolKind.SUBNET, "s", TWO, Block(10, 19), now=T0)
+    removal.forget(connection, [IntentKey(ONE, SUBNET, "s"), IntentKey(ONE, NETWORK, "n")])
+    assert [one.site for one in lease.list_leases(connection)] == [TWO]
+    assert datapath.find_key(connection, "n") is not None
+    removal.forget(connection, [IntentKey(TWO, SUBNET, "s"), IntentKey(TWO, NETWORK, "n")])
+    for table in (LEASES, ROUTINGS, DATAPATHS):
+        assert connection.execute(sa.select(table)).all() == []
+
+
+def test_a_forgotten_site_leaves_no_row(connection: sa.Connection) -> None:
+    for where, network in ((ONE, "alone"), (ONE, "n"), (TWO, "n")):
+        routing.record(connection, NETWORK, [network], where, now=T0)
+        datapath.ensure_key(connection, network)
+    location.record(connection, place("a", ONE))
+    location.record(connection, place("c", TWO))
+    journal.record(connection, [IntentKey(ONE, NETWORK, "n")], now=T0)
+    assert purge.list_shadowed(connection, ONE) == {"a": {TWO}}
+    purge.forget_site(connection, ONE)
+    assert routing.list_sites(connection, NETWORK, ["alone", "n"]) == {"n": {TWO: False}}
+    assert location.list_locations(connection, ["a", "c"]).keys() == {"c"}
+    assert datapath.list_keys(connection, ["alone", "n"]).keys() == {"n"}
+    assert connection.execute(sa.select(JOURNAL)).all() == []
+
+
+_ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12)
+_SORTS = st.lists(
+    st.tuples(st.sampled_from(["project_id", "base", "id"]), st.booleans()),
+    max_size=2,
+    unique_by=lambda one: one[0],
+)
+
+
+@given(rows=_ROWS, sorts=_SORTS, limit=st.integers(1, 4))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_pages_make_up_the_list_in_either_direction(
+    rows: list[tuple[int, int]], sorts: list[tuple[str, bool]], limit: int
+) -> None:
+    engine = sa.create_engine("sqlite://")
+    METADATA.create_all(engine, tables=[ROUTINGS])
+    with engine.begin() as connection:
+        for number, (one, two) in enumerate(rows):
+            connection.execute(
+                sa.insert(ROUTINGS).values(
+                    type="port",
+                    resource_id=str(number),
+                    site="s",
+                    id=f"{number:03d}",
+                    project_id=str(one),
+                    base=json.dumps(two),
+                    created_at=T0,
+                )
+            )
+        columns = {name: ROUTINGS.c[name] for name in ("id", "project_id", "base")}
+        whole = [
+            row["id"] for row in select_page(connection, columns, page=Page(sorts=tuple(sorts)))
+        ]
+        assert sorted(whole) == sorted(f"{number:03d}" for number in range(len(rows)))
+        for reverse in (False, True):
+            seen: list[str] = []
+            marker = None
+            while True:
+                page = Page(sorts=tuple(sorts), limit=limit, marker=marker, reverse=reverse)
+                ids = [row["id"] for row in select_page(connection, columns, page=page)]
+                if not ids:
+                    break
+                seen = [*ids, *seen] if reverse else [*seen, *ids]
+                marker = ids[0] if reverse else ids[-1]
+            assert seen == whole
+    engine.dispose()
+
+
+def test_pages_refuse_what_is_not_there(connection: sa.Connection) -> None:
+    columns = dict(ROUTINGS.c)
+    with pytest.raises(errors.Invalid, match="sort"):
+        select_page(connection, columns, page=Page(sorts=(("nothing", True),)))
+    with pytest.raises(errors.Invalid, match="marker"):
+        select_page(connection, columns, page=Page(marker="nowhere"))
