@@ -385,6 +385,7 @@ class Federation(RuleBasedStateMachine):
             assert {one: row["value"] for one, row in rows(site, SHADOWS).items()} == others
 
 
+@pytest.mark.timeout(900)  # 20 s of work; as long as a busy machine needs
 def test_federation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crash, "point", FUSE.point)
     run_state_machine_as_test(
