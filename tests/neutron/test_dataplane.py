@@ -206,6 +206,9 @@ def test_keys_are_there_from_the_start_and_stay(site: Site, api: Server) -> None
     table = {row["port_id"]: row["port_key"] for row in api("table", name="isthmus_port_keys")}
     key = table[port["id"]]
     assert f"requested-tnl-key={key}" in lsp(site, port["id"], "options")
+    # The MTU that leaves room for Geneve in 1500 bytes is what DHCP says.
+    dhcp = site.ovn.nbctl("--bare", "--columns=options", "find", "DHCP_Options", "cidr=10.0.0.0/24")
+    assert "mtu=1442" in dhcp
     api("update", kind="port", object_id=port["id"], body={"name": "two"})
     assert "two" in lsp(site, port["id"], "external_ids")
     assert f"requested-tnl-key={key}" in lsp(site, port["id"], "options")

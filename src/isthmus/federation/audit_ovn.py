@@ -1,0 +1,291 @@
+"""The part of the audit that looks at data planes: shadows, keys, OVN rows. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from isthmus.federation.inventory import Inventory, Row, by
+from isthmus.model.finding import Finding, Severity
+from isthmus.model.lease import PoolKind
+from isthmus.model.shadow import Shadow
+from isthmus.model.site import CENTRAL, SiteName
+
+_SWEEP = "The site's next sweep writes it again; if it stays, see the log of its Neutron."
+_REPORT = "The port's site reports it again with its next change; touch the port there."
+_FLOATING = "network:floatingip"
+
+
+def check(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]:
+    """Compare what central knows of places and keys with every site's tables and OVN rows."""
+    for site in sites.values():
+        busy = bool(central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0))
+        yield from _check_keys(central, site)
+        yield from _check_rows(site)
+        yield from _check_shadows(central, site, busy)
+        yield from _check_locations(central, site, busy)
+    yield from _check_key_holders(sites)
+
+
+def _check_keys(central: Inventory, site: Inventory) -> Iterator[Finding]:
+    """Datapath keys are the same everywhere; port keys come from the site's leases."""
+    for network_id, key in sorted(site.datapaths.items()):
+        wanted = central.datapaths.get(network_id)
+        if wanted != key:
+            yield _error(
+                site,
+                "network",
+                network_id,
+                "datapath key different",
+                f"central {wanted}, here {key}",
+                "Withdraw the network from the site and place it there again.",
+            )
+    blocks: dict[str, list[tuple[int, int]]] = {}
+    for lease in central.leases:
+        if lease.kind is PoolKind.PORT_KEY and lease.site == site.name:
+            block = (lease.block.first, lease.block.last)
+            blocks.setdefault(lease.pool_id, []).append(block)
+    for row in site.ovn.get("port_keys", ()):
+        held = blocks.get(row["network_id"], [])
+        if not any(first <= row["key"] <= last for first, last in held):
+            yield _error(
+                site,
+                "port",
+                row["port_id"],
+                "port key outside the site's leases",
+                f"key {row['key']} of network {row['network_id']}, leases {held}",
+                "Delete the port and make it again.",
+            )
+
+
+def _check_key_holders(sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]:
+    """No two ports of a network have the same key, in whichever sites they are."""
+    holders: dict[tuple[str, int], list[tuple[SiteName, str]]] = {}
+    for site in sites.values():
+        for row in site.ovn.get("port_keys", ()):
+            where = (row["network_id"], int(row["key"]))
+            holders.setdefault(where, []).append((site.name, row["port_id"]))
+    for (network_id, key), ports in sorted(holders.items()):
+        if len(ports) > 1:
+            yield Finding(
+                severity=Severity.ERROR,
+                site=", ".join(sorted({site for site, _ in ports})),
+                type="port",
+                id=sorted(port for _, port in ports)[0],
+                what="port key given twice",
+                evidence=f"key {key} of network {network_id} is that of "
+                + ", ".join(f"{port} ({site})" for site, port in sorted(ports)),
+                remedy="Delete one of the ports and make it again.",
+            )
+
+
+def _check_rows(site: Inventory) -> Iterator[Finding]:
+    """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
+    for row in site.ovn.get("drift", ()):
+        yield _error(site, "ovn", row["id"], row["what"], row["id"], _SWEEP)
+    switches = by(site.ovn.get("switches", ()), "network_id")
+    for network_id in sorted(site.datapaths.keys() & site.networks.keys()):
+        switch = switches.get(network_id)
+        if switch is None:
+            yield _error(
+                site,
+                "network",
+                network_id,
+                "network without a logical switch",
+                "Neutron has it, OVN does not",
+                "Run neutron-ovn-db-sync-util at the site.",
+            )
+        elif switch["key"] != switch["requested_key"]:
+            yield _key_not_granted(site, "network", network_id, switch)
+    ports = by(site.ovn.get("ports", ()), "id")
+    for port_id, row in sorted({**ports, **by(site.ovn.get("shadows", ()), "id")}.items()):
+        if row["requested_key"] is not None and row["key"] != row["requested_key"]:
+            yield _key_not_granted(site, "port", port_id, row)
+    yield from _check_neutron_ports(site, ports, switches.keys())
+
+
+def _check_neutron_ports(
+    site: Inventory, rows: Mapping[str, Row], switches: Iterable[str]
+) -> Iterator[Finding]:
+    responders = {one["port_id"] for one in site.ovn.get("responders", ())}
+    wanted = {
+        port_id: port
+        for port_id, port in site.ports.items()
+        if port["network_id"] in set(switches) and port["device_owner"] != _FLOATING
+    }
+    for port_id in sorted(wanted.keys() - rows.keys()):
+        yield _error(
+            site,
+            "port",
+            port_id,
+            "port without a logical switch port",
+            "Neutron has it, OVN does not",
+            "Run neutron-ovn-db-sync-util at the site.",
+        )
+    for port_id in sorted(rows.keys() - wanted.keys() - responders):
+        yield _error(
+            site,
+            "port",
+            port_id,
+            "logical switch port that Neutron does not know",
+            f"type {rows[port_id]['type']!r} on network {rows[port_id]['network_id']}",
+            "Run neutron-ovn-db-sync-util at the site.",
+        )
+    for port_id in sorted(wanted.keys() & rows.keys()):
+        addresses = " ".join(rows[port_id]["addresses"]).split()
+        missing = [one for one in _addresses(wanted[port_id]) if one not in addresses]
+        if rows[port_id]["type"] == "" and addresses != ["unknown"] and missing:
+            yield _error(
+                site,
+                "port",
+                port_id,
+                "logical switch port with other addresses",
+                f"Neutron has {', '.join(missing)}, OVN {rows[port_id]['addresses']}",
+                "Run neutron-ovn-db-sync-util at the site.",
+            )
+
+
+def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[Finding]:
+    """Every port that lives elsewhere on a network that is here has its shadow here."""
+    present = {
+        network_id
+        for kind, network_id, name in central.routings
+        if kind == "network" and name == site.name
+    }
+    wanted = {
+        port_id: place
+        for port_id, place in central.locations.items()
+        if place["network_id"] in present and place["site"] != site.name
+    }
+    full = _full_networks(site)
+    severity = Severity.WARNING if busy else Severity.ERROR
+    for port_id in sorted(wanted.keys() - site.shadows.keys()):
+        network_id = wanted[port_id]["network_id"]
+        refused = network_id in full
+        yield Finding(
+            severity=Severity.ERROR if refused else severity,
+            site=site.name,
+            type="shadow",
+            id=port_id,
+            what="shadow port refused" if refused else "shadow port missing",
+            evidence=f"network {network_id} has {full[network_id]} shadow ports, the most that "
+            f"OVN {site.ovn.get('version')} holds"
+            if refused
+            else f"it lives at {wanted[port_id]['site']}",
+            remedy="Upgrade OVN at the site to 24.03 or newer."
+            if refused
+            else "The next sweep sends it again; if it stays, see `isthmus job list`.",
+        )
+    for port_id in sorted(site.shadows.keys() - wanted.keys()):
+        yield Finding(
+            severity=severity,
+            site=site.name,
+            type="shadow",
+            id=port_id,
+            what="shadow port of nothing",
+            evidence=f"central knows no place of it outside {site.name}",
+            remedy="The next sweep removes it; if it stays, see `isthmus job list`.",
+        )
+    for port_id in sorted(wanted.keys() & site.shadows.keys()):
+        differing = _differences(site.shadows[port_id], wanted[port_id], central.ports.get(port_id))
+        if differing:
+            yield Finding(
+                severity=severity,
+                site=site.name,
+                type="shadow",
+                id=port_id,
+                what="shadow port different",
+                evidence="; ".join(differing),
+                remedy="The next sweep sends it again; if it stays, see `isthmus job list`.",
+            )
+
+
+def _full_networks(site: Inventory) -> dict[str, int]:
+    limit = site.ovn.get("shadow_limit")
+    counts: dict[str, int] = {}
+    for shadow in site.shadows.values():
+        counts[shadow.network_id] = counts.get(shadow.network_id, 0) + 1
+    return {
+        network_id: number
+        for network_id, number in counts.items()
+        if limit is not None and number >= limit
+    }
+
+
+def _differences(shadow: Shadow, place: Row, port: Row | None) -> Sequence[str]:
+    found = [
+        f"{name}: central {place[name]!r}, here {getattr(shadow, name)!r}"
+        for name in ("network_id", "site", "chassis", "hostname", "encap_ip", "port_key")
+        if place[name] != getattr(shadow, name)
+    ]
+    if port is None:
+        return found
+    if port["mac_address"] != shadow.mac_address:
+        found.append(f"mac_address: central {port['mac_address']}, here {shadow.mac_address}")
+    addresses = {one["ip_address"] for one in port["fixed_ips"]}
+    if not addresses <= set(shadow.addresses):
+        found.append(f"addresses: central {sorted(addresses)}, here {list(shadow.addresses)}")
+    if set(port["security_groups"]) != set(shadow.security_groups):
+        found.append(
+            f"security_groups: central {sorted(port['security_groups'])}, "
+            f"here {sorted(shadow.security_groups)}"
+        )
+    return found
+
+
+def _check_locations(central: Inventory, site: Inventory, busy: bool) -> Iterator[Finding]:
+    """What central believes of a site's ports is what the site's own OVN says."""
+    rows = by(site.ovn.get("ports", ()), "id")
+    encaps = {one["name"]: one["encap_ips"] for one in site.ovn.get("chassis", ())}
+    for port_id, place in sorted(central.locations.items()):
+        row = rows.get(port_id)
+        if place["site"] != site.name or row is None:
+            continue
+        actual = {
+            "port_key": row["requested_key"],
+            "chassis": row["chassis"] or place["chassis"],
+            "encap_ip": (encaps.get(place["chassis"]) or [""])[0],
+        }
+        differing = [
+            f"{name}: central {place[name]!r}, here {value!r}"
+            for name, value in actual.items()
+            if place[name] != value
+        ]
+        if differing:
+            yield Finding(
+                severity=Severity.WARNING if busy else Severity.ERROR,
+                site=site.name,
+                type="port",
+                id=port_id,
+                what="port's place different",
+                evidence="; ".join(differing),
+                remedy=_REPORT,
+            )
+
+
+def _addresses(port: Row) -> Iterator[str]:
+    yield str(port["mac_address"])
+    for one in port["fixed_ips"]:
+        yield str(one["ip_address"])
+
+
+def _key_not_granted(site: Inventory, kind: str, row_id: str, row: Row) -> Finding:
+    return _error(
+        site,
+        kind,
+        row_id,
+        "key not granted",
+        f"asked for {row['requested_key']}, northd gave {row['key']}",
+        "Another row asks for the same key: see the log of ovn-northd.",
+    )
+
+
+def _error(
+    site: Inventory, kind: str, row_id: str, what: str, evidence: str, remedy: str
+) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        site=site.name,
+        type=kind,
+        id=row_id,
+        what=what,
+        evidence=evidence,
+        remedy=remedy,
+    )

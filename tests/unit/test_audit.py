@@ -1,0 +1,308 @@
+"""The audit: an agreeing world has no findings, and each kind of disagreement has its own."""
+
+import copy
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from isthmus import errors
+from isthmus.federation.audit import audit
+from isthmus.federation.inventory import parse_inventory
+from isthmus.model.finding import Finding, Severity
+from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.site import SiteName
+
+NET, SUB, GROUP, KEY = "net", "sub", "group", 16777000
+World = dict[str, dict[str, Any]]
+
+
+def port(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": f"port{number}",
+        "network_id": NET,
+        "project_id": "p",
+        "mac_address": f"fa:16:00:00:00:{number:02x}",
+        "fixed_ips": [{"subnet_id": SUB, "ip_address": f"10.0.0.{number}"}],
+        "security_groups": [GROUP],
+        "device_owner": "compute:nova",
+        "device_id": f"server{number}",
+        "status": "ACTIVE",
+        "admin_state_up": True,
+        "binding:host_id": f"host{number}",
+        "binding:vif_type": "ovs",
+        "allowed_address_pairs": [],
+        "port_security_enabled": True,
+        **changes,
+    }
+
+
+def lease(number: int, kind: str, pool: str, site: str, first: int, last: int) -> dict[str, Any]:
+    return {
+        "id": f"lease{number}",
+        "kind": kind,
+        "pool_id": pool,
+        "site": site,
+        "first": str(first),
+        "last": str(last),
+    }
+
+
+def place(number: int, site: str) -> dict[str, Any]:
+    return {
+        "port_id": f"port{number}",
+        "network_id": NET,
+        "site": site,
+        "chassis": f"hv-{site}",
+        "hostname": f"host{number}",
+        "encap_ip": f"192.0.2.{number}",
+        "port_key": number,
+    }
+
+
+def shadow(number: int, site: str) -> dict[str, Any]:
+    return {
+        **place(number, site),
+        "mac_address": f"fa:16:00:00:00:{number:02x}",
+        "addresses": [f"10.0.0.{number}"],
+        "extra_addresses": [],
+        "accepts_unknown": False,
+        "security_groups": [GROUP],
+    }
+
+
+def row(number: int, chassis: str, kind: str = "") -> dict[str, Any]:
+    return {
+        "id": f"port{number}",
+        "network_id": NET,
+        "type": kind,
+        "requested_key": number,
+        "key": number,
+        "addresses": [f"fa:16:00:00:00:{number:02x} 10.0.0.{number}"],
+        "chassis": chassis,
+    }
+
+
+def tier(name: str, ports: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "networks": [
+            {
+                "id": NET,
+                "name": "n",
+                "project_id": "p",
+                "status": "ACTIVE",
+                "mtu": 1442,
+                "provider:network_type": "geneve",
+            }
+        ],
+        "subnets": [
+            {
+                "id": SUB,
+                "network_id": NET,
+                "cidr": "10.0.0.0/24",
+                "ip_version": 4,
+                "ipv6_address_mode": None,
+                "gateway_ip": "10.0.0.254",
+            }
+        ],
+        "ports": ports,
+        "security_groups": [{"id": GROUP, "project_id": "p", "rules": ["r1", "r2"]}],
+        "datapaths": [{"network_id": NET, "datapath_key": KEY}],
+        "journal": {},
+        **changes,
+    }
+
+
+def local(name: str, own: int, other: int, other_site: str) -> dict[str, Any]:
+    metadata = {**port(own + 100), "device_owner": "network:distributed", "fixed_ips": []}
+    return tier(
+        name,
+        [port(own), metadata],
+        leases=[lease(own, "port_key", NET, name, own, own + 100)],
+        shadows=[shadow(other, other_site)],
+        ovn={
+            "version": "23.03.1",
+            "shadow_limit": 680,
+            "switches": [{"network_id": NET, "requested_key": KEY, "key": KEY}],
+            "ports": [row(own, f"hv-{name}"), row(own + 100, "", "localport")],
+            "shadows": [row(other, f"hv-{other_site}", "remote")],
+            "chassis": [
+                {"name": f"hv-{name}", "hostname": "h", "encap_ips": [f"192.0.2.{own}"], "site": ""}
+            ],
+            "responders": [],
+            "port_keys": [{"port_id": f"port{own}", "network_id": NET, "key": own}],
+            "drift": [],
+        },
+    )
+
+
+def world() -> World:
+    """Two sites, one network, one port each; port 1 lives at one, port 2 at two."""
+    routings = [
+        {"type": kind, "resource_id": resource_id, "site": site, "withdrawn": False}
+        for kind, resource_id, site in (
+            ("network", NET, "one"),
+            ("network", NET, "two"),
+            ("security_group", GROUP, "one"),
+            ("security_group", GROUP, "two"),
+            ("port", "port1", "one"),
+            ("port", "port2", "two"),
+        )
+    ]
+    return {
+        "central": tier(
+            "central",
+            [port(1), port(2)],
+            leases=[
+                lease(1, "port_key", NET, "one", 1, 101),
+                lease(2, "port_key", NET, "two", 200, 300),
+                lease(3, "subnet", SUB, "one", 1, 10),
+            ],
+            routings=routings,
+            locations=[place(1, "one"), place(2, "two")],
+        ),
+        "one": local("one", 1, 2, "two"),
+        "two": _second(),
+    }
+
+
+def _second() -> dict[str, Any]:
+    site = local("two", 2, 1, "one")
+    site["leases"] = [lease(2, "port_key", NET, "two", 200, 300)]
+    site["ovn"]["port_keys"] = []
+    return site
+
+
+def run(state: World, **more: Any) -> list[Finding]:
+    tiers = {name: parse_inventory(one) for name, one in state.items()}
+    central = tiers.pop("central")
+    return audit(central, {SiteName(name): one for name, one in tiers.items()}, **more)
+
+
+def test_an_agreeing_world_has_no_findings() -> None:
+    assert run(world()) == []
+
+
+def change(path: str, value: Any) -> Callable[[World], None]:
+    """Set something deep in the world; the last word of the path is a key or an index."""
+
+    def act(state: World) -> None:
+        *way, last = [int(word) if word.isdigit() else word for word in path.split("/")]
+        at: Any = state
+        for word in way:
+            at = at[word]
+        at[last] = value(at[last]) if callable(value) else value
+
+    return act
+
+
+def drop(path: str) -> Callable[[World], None]:
+    return change(path, lambda rows: rows[1:])
+
+
+def add(path: str, one: Any) -> Callable[[World], None]:
+    return change(path, lambda rows: [*rows, one])
+
+
+CASES = {
+    "network missing": drop("one/networks"),
+    "network too many": change(
+        "central/routings", lambda rows: [one for one in rows if one["site"] != "two"]
+    ),
+    "network different": change("one/networks/0/mtu", 1500),
+    "subnet missing": drop("one/subnets"),
+    "subnet different": change("two/subnets/0/gateway_ip", "10.0.0.1"),
+    "security_group missing": drop("one/security_groups"),
+    "security_group different": change("one/security_groups/0/rules", ["r1"]),
+    "port missing": drop("one/ports"),
+    "port too many": drop("central/ports"),
+    "port different": change("one/ports/0/device_id", "another"),
+    "port at two sites": add("one/ports", port(2)),
+    "address given twice": add("one/ports", port(3, mac_address="fa:16:00:00:00:01")),
+    "leases overlap": add("central/leases", lease(4, "subnet", SUB, "two", 10, 20)),
+    "lease that central does not know": add("one/leases", lease(5, "subnet", SUB, "one", 90, 99)),
+    "lease larger than at central": change("one/leases/0/last", "150"),
+    "datapath key different": change("two/datapaths/0/datapath_key", 16777001),
+    "port key outside the site's leases": change("one/ovn/port_keys/0/key", 199),
+    "port key given twice": change(
+        "two/ovn/port_keys", [{"port_id": "port2", "network_id": NET, "key": 1}]
+    ),
+    "shadow port not bound": add("one/ovn/drift", {"what": "shadow port not bound", "id": "port2"}),
+    "network without a logical switch": change("one/ovn/switches", []),
+    "key not granted": change("one/ovn/switches/0/key", 7),
+    "port without a logical switch port": change("one/ovn/ports", lambda rows: rows[1:]),
+    "logical switch port that Neutron does not know": change(
+        "one/ovn/ports", lambda rows: [*rows, row(9, "")]
+    ),
+    "logical switch port with other addresses": change(
+        "one/ovn/ports/0/addresses", ["fa:16:00:00:00:01 10.0.0.77"]
+    ),
+    "shadow port missing": change("one/shadows", []),
+    "shadow port of nothing": drop("central/locations"),
+    "shadow port different": change("one/shadows/0/encap_ip", "192.0.2.77"),
+    "port's place different": change("one/ovn/chassis/0/encap_ips", ["192.0.2.78"]),
+}
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_each_disagreement_has_its_finding(what: str) -> None:
+    state = world()
+    CASES[what](state)
+    assert state != world(), "the case changes nothing"
+    found = run(state)
+    assert what in {one.what for one in found}
+    for one in found:
+        assert one.evidence
+        assert one.remedy
+
+
+def test_refused_shadows_are_told_from_missing_ones() -> None:
+    state = world()
+    state["one"]["ovn"]["shadow_limit"] = 1
+    state["central"]["ports"].append(port(3))
+    state["central"]["locations"].append(place(3, "two"))
+    state["two"]["ports"].append(port(3))
+    found = {one.what: one for one in run(state) if one.id == "port3" and one.site == "one"}
+    assert "shadow port refused" in found
+    assert "shadow port missing" not in found
+    assert "24.03" in found["shadow port refused"].remedy
+    assert "1 shadow ports" in found["shadow port refused"].evidence
+
+
+def test_differences_are_warnings_while_intents_are_on_their_way() -> None:
+    state = world()
+    state["one"]["ports"][0]["device_id"] = "another"
+    assert {one.severity for one in run(state)} == {Severity.ERROR}
+    state["central"]["journal"] = {"one": {"backlog": 2, "parked": 1}}
+    assert {one.severity for one in run(state)} == {Severity.WARNING}
+
+
+def test_parked_intents_and_silent_sites_are_findings() -> None:
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    job = Job(
+        id="job1",
+        key=IntentKey(SiteName("one"), ResourceType.SHADOW, "port9"),
+        state=JobState.PARKED,
+        generation=1,
+        attempts=1,
+        created_at=now,
+        changed_at=now,
+        not_before=now,
+        last_error="680 shadow ports are the most",
+    )
+    state = world()
+    del state["two"]
+    found = run(state, jobs=[job], silent={SiteName("two"): "nobody answered"})
+    assert [one.what for one in found] == ["refused by the site", "site not audited"]
+    assert "680" in found[0].evidence
+    assert "job1" in found[0].remedy
+    assert found[0].to_wire()["severity"] == "error"
+
+
+def test_what_is_no_inventory_is_refused() -> None:
+    broken = copy.deepcopy(world()["one"])
+    del broken["ports"][0]["id"]
+    with pytest.raises(errors.ProtocolError):
+        parse_inventory(broken)

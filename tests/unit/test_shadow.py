@@ -1,0 +1,142 @@
+"""Which shadows a site takes, and the rows they become."""
+
+import dataclasses
+
+import pytest
+
+from isthmus import errors
+from isthmus.federation import shadow as rules
+from isthmus.federation.capability import OLD_SHADOW_LIMIT, parse_capability
+from isthmus.federation.responder import RaSubnet, choose_mac, name_port, plan_responders
+from isthmus.federation.shadow import Surroundings
+from isthmus.model.ovn import LocalChassis, RaMode, ResponderKey
+from isthmus.model.shadow import Shadow
+from isthmus.model.site import SiteName
+
+SHADOW = Shadow(
+    port_id="p",
+    network_id="n",
+    site=SiteName("two"),
+    chassis="hv",
+    hostname="host",
+    encap_ip="192.0.2.2",
+    port_key=7,
+    mac_address="fa:16:3e:00:00:01",
+    addresses=("10.0.0.1", "fd00::1"),
+    extra_addresses=("fa:16:3e:00:00:02 10.0.0.9",),
+    security_groups=("g1", "g2"),
+)
+AROUND = Surroundings(
+    stretched=True,
+    own_port=False,
+    own_key_holder=None,
+    shadow_key_holder=None,
+    others_on_network=0,
+    capability=parse_capability("23.03.1-20.27.0-70.6"),
+    local_chassis={"here": LocalChassis(name="here", hostname="here", encap_ips=("192.0.2.1",))},
+)
+
+
+def test_a_shadow_is_taken() -> None:
+    rules.check_shadow(SHADOW, AROUND)
+
+
+@pytest.mark.parametrize(
+    ("shadow", "around", "error"),
+    [
+        ({}, {"stretched": False}, errors.Stale),
+        ({}, {"own_port": True}, errors.Conflict),
+        ({"port_key": 0}, {}, errors.Invalid),
+        ({"port_key": 32768}, {}, errors.Invalid),
+        ({}, {"own_key_holder": "mine"}, errors.Conflict),
+        ({}, {"shadow_key_holder": "other"}, errors.Stale),
+        ({}, {"others_on_network": OLD_SHADOW_LIMIT}, errors.Exhausted),
+        ({"chassis": "here"}, {}, errors.Conflict),
+        ({"encap_ip": "192.0.2.1"}, {}, errors.Conflict),
+    ],
+)
+def test_what_is_not_taken(
+    shadow: dict[str, object], around: dict[str, object], error: type[errors.IsthmusError]
+) -> None:
+    one = dataclasses.replace(SHADOW, **shadow)  # type: ignore[arg-type]
+    where = dataclasses.replace(AROUND, **around)  # type: ignore[arg-type]
+    with pytest.raises(error, match="shadow port p of site two") as caught:
+        rules.check_shadow(one, where)
+    assert type(caught.value) is error
+
+
+def test_the_limit_is_exact_and_goes_with_the_version() -> None:
+    last = dataclasses.replace(AROUND, others_on_network=OLD_SHADOW_LIMIT - 1)
+    rules.check_shadow(SHADOW, last)
+    newer = dataclasses.replace(
+        AROUND, others_on_network=10_000, capability=parse_capability("24.03.2-20.33.0-72.6")
+    )
+    rules.check_shadow(SHADOW, newer)
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "binds", "limit"),
+    [
+        ("23.03.1-20.27.0-70.6", "23.03.1", False, 680),
+        ("23.06.2-20.27.2-73.6", "23.06.2", False, 680),
+        ("23.09.0-20.29.0-73.7", "23.09.0", True, 680),
+        ("24.03.1-20.33.0-72.6", "24.03.1", True, None),
+        ("25.03.0-20.41.0-78.8", "25.03.0", True, None),
+        ("", "", False, 680),
+        ("unknown", "", False, 680),
+    ],
+)
+def test_capability(text: str, version: str, binds: bool, limit: int | None) -> None:
+    found = parse_capability(text)
+    assert (found.version, found.binds_remote, found.shadow_limit) == (version, binds, limit)
+
+
+def test_the_row_of_a_shadow() -> None:
+    row = rules.render_port(SHADOW, frozenset({"pg_g1", "pg_g3"}), lambda group: f"pg_{group}")
+    assert row.addresses == {
+        "fa:16:3e:00:00:01 10.0.0.1 fd00::1",
+        "fa:16:3e:00:00:02 10.0.0.9",
+    }
+    assert row.groups == {"pg_g1"}
+    open_port = dataclasses.replace(SHADOW, accepts_unknown=True)
+    assert "unknown" in rules.render_addresses(open_port)
+    hypervisor = rules.render_chassis([SHADOW])["hv"]
+    assert hypervisor.hostname == "two/host"
+    assert hypervisor.encap_ip == "192.0.2.2"
+
+
+def test_hypervisors_of_two_sites_must_differ() -> None:
+    other = dataclasses.replace(SHADOW, port_id="q", site=SiteName("three"))
+    with pytest.raises(errors.Conflict, match="site two"):
+        rules.check_hypervisor(other, [SHADOW])
+    rules.check_hypervisor(dataclasses.replace(other, chassis="x", encap_ip="192.0.2.3"), [SHADOW])
+
+
+def test_a_hypervisor_that_changes_is_recognised() -> None:
+    renamed = dataclasses.replace(SHADOW, port_id="q", chassis="new")
+    moved = dataclasses.replace(SHADOW, port_id="q", encap_ip="192.0.2.8")
+    elsewhere = dataclasses.replace(SHADOW, port_id="q", chassis="x", encap_ip="192.0.2.9")
+    assert rules.find_outdated(renamed, [SHADOW]) == ["hv"]
+    assert rules.find_outdated(moved, [SHADOW]) == ["hv"]
+    assert rules.find_outdated(elsewhere, [SHADOW]) == []
+    assert rules.find_outdated(SHADOW, [SHADOW]) == []
+    assert rules.follow(renamed, SHADOW) == dataclasses.replace(SHADOW, chassis="new")
+
+
+def test_responders() -> None:
+    base = RaSubnet(network_id="n", cidr="fd00::/64", ra_mode="slaac", mtu=1442, routed=False)
+    subnets = [
+        base,
+        dataclasses.replace(base, cidr="fd01::/64"),
+        dataclasses.replace(base, cidr="fd02::/64", ra_mode="dhcpv6-stateful"),
+        dataclasses.replace(base, cidr="fd03::/64", routed=True),
+        dataclasses.replace(base, network_id="m", cidr="fd04::/64", ra_mode="dhcpv6-stateless"),
+    ]
+    keys = {name_port(ResponderKey("n", mode)): 10 for mode in RaMode}
+    found = plan_responders(subnets, keys.get)
+    slaac, stateful = ResponderKey("n", RaMode.SLAAC), ResponderKey("n", RaMode.STATEFUL)
+    assert found.keys() == {slaac, stateful}, "network m waits for a key"
+    assert found[slaac].networks == {"fd00::/64", "fd01::/64"}
+    assert found[stateful].networks == {"fd02::/64"}
+    assert found[slaac].mac == choose_mac(slaac) != found[stateful].mac
+    assert int(found[slaac].mac[:2], 16) & 3 == 2, "locally administered, no multicast"
