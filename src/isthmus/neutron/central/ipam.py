@@ -82,9 +82,8 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         config = read_central(cfg.CONF)
         with writing(context) as connection:
             locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
-            used = pool.addresses_in_use(connection, self._subnet_id)
             held = [one.block for one in locked.held_by(CENTRAL)]
-            free = _first_free(held, used, max(num_addresses, _WINDOW))
+            free = _first_free(held, locked.used, max(num_addresses, _WINDOW))
             while len(free) < num_addresses:
                 try:
                     missing = num_addresses - len(free)
@@ -95,7 +94,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
                     ) from error
                 held += [one.block for one in made]
                 locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
-                free = _first_free(held, used, max(num_addresses, _WINDOW))
+                free = _first_free(held, locked.used, max(num_addresses, _WINDOW))
         chosen = free[:num_addresses] if prefer_next else random.sample(free, num_addresses)
         version = netaddr.IPNetwork(self._cidr).version
         return [str(netaddr.IPAddress(number, version)) for number in chosen]
@@ -132,7 +131,7 @@ class CentralPool(neutron_ipam.NeutronDbPool):
             lease_store.delete_unheld(connection, PoolKind.SUBNET, subnet_id, set(held))
 
 
-def _first_free(held: list[Block], used: set[int], wanted: int) -> list[int]:
+def _first_free(held: list[Block], used: frozenset[int], wanted: int) -> list[int]:
     """List the first free numbers of blocks."""
     found: list[int] = []
     taken = [Block(number, number) for number in used]

@@ -36,11 +36,17 @@ class Pool:
     id: str
     blocks: tuple[Block, ...]
     leases: tuple[Lease, ...]
-    strays: tuple[Block, ...]  #: addresses in use that nobody holds, from before Isthmus
+    used: frozenset[int]  #: addresses that Neutron's IPAM has given out; none for port keys
 
     def held_by(self, site: SiteName) -> list[Lease]:
         """Give a holder's leases."""
         return [lease for lease in self.leases if lease.site == site]
+
+    @property
+    def strays(self) -> list[Block]:
+        """Give the addresses in use that nobody holds, from before Isthmus."""
+        held = arithmetic.merge(lease.block for lease in self.leases)
+        return arithmetic.subtract((Block(one, one) for one in self.used), held)
 
     @property
     def taken(self) -> list[Block]:
@@ -62,12 +68,10 @@ def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Pool:
         raise errors.NotFound(f"there is no pool {kind} {pool_id}")
     leases = store.list_leases(connection, kind=kind, pool_ids=[pool_id])
     if kind is PoolKind.PORT_KEY:
-        return Pool(connection, kind, pool_id, (PORT_KEYS,), tuple(leases), ())
+        return Pool(connection, kind, pool_id, (PORT_KEYS,), tuple(leases), frozenset())
     blocks = _allocation_pools(connection, pool_id)
-    held = arithmetic.merge(lease.block for lease in leases)
-    used = [Block(one, one) for one in addresses_in_use(connection, pool_id)]
-    strays = arithmetic.subtract(used, held)
-    return Pool(connection, kind, pool_id, tuple(blocks), tuple(leases), tuple(strays))
+    used = _addresses_in_use(connection, pool_id)
+    return Pool(connection, kind, pool_id, tuple(blocks), tuple(leases), used)
 
 
 def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
@@ -120,7 +124,7 @@ def lease_address(pool: Pool, site: SiteName, address: int) -> Lease:
     if holder is not None and holder.site == site:
         return holder
     if holder is not None and holder.site == CENTRAL:
-        if address in addresses_in_use(pool.connection, pool.id):
+        if address in pool.used:
             raise errors.Conflict(f"address {to_address(address)} is in use at central")
         _cut_out(pool, holder, address)
     elif holder is not None:
@@ -152,7 +156,6 @@ def take_back(pool: Pool, site: SiteName, returns: Iterable[tuple[str, int | Non
         returns: lease id and the last number that the site keeps, None for a whole block.
     """
     held = {str(lease.id): lease for lease in pool.held_by(site)}
-    used = addresses_in_use(pool.connection, pool.id) if pool.kind is PoolKind.SUBNET else set()
     for lease_id, last in returns:
         lease = held.get(lease_id)
         if lease is None:
@@ -160,7 +163,7 @@ def take_back(pool: Pool, site: SiteName, returns: Iterable[tuple[str, int | Non
         first_freed = lease.block.first if last is None else last + 1
         if first_freed > lease.block.last or first_freed < lease.block.first:
             continue
-        if any(first_freed <= number <= lease.block.last for number in used):
+        if any(first_freed <= number <= lease.block.last for number in pool.used):
             continue
         if first_freed == lease.block.first:
             store.delete(pool.connection, [lease.id])
@@ -186,23 +189,11 @@ def check_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
 
 def reclaim(pool: Pool) -> None:
     """Shrink central's own blocks to the addresses that are in use."""
-    used = addresses_in_use(pool.connection, pool.id)
     for lease in pool.held_by(CENTRAL):
-        kept = sorted(number for number in used if number in lease.block)
+        kept = sorted(number for number in pool.used if number in lease.block)
         store.delete(pool.connection, [lease.id])
         for block in arithmetic.merge(Block(number, number) for number in kept):
             store.insert(pool.connection, pool.kind, pool.id, CENTRAL, block, now=now())
-
-
-def addresses_in_use(connection: sa.Connection, subnet_id: str) -> set[int]:
-    """List the addresses that Neutron's IPAM has given out in a subnet."""
-    allocation, subnet = ipam_models.IpamAllocation, ipam_models.IpamSubnet
-    query = (
-        sa.select(allocation.ip_address)
-        .join(subnet, subnet.id == allocation.ipam_subnet_id)
-        .where(subnet.neutron_subnet_id == subnet_id)
-    )
-    return {int(ipaddress.ip_address(text)) for text in connection.execute(query).scalars()}
 
 
 def needs_leases(subnet: Any) -> bool:
@@ -226,6 +217,17 @@ def to_address(number: int) -> str:
     if number < 2**32:
         return str(ipaddress.IPv4Address(number))
     return str(ipaddress.IPv6Address(number))
+
+
+def _addresses_in_use(connection: sa.Connection, subnet_id: str) -> frozenset[int]:
+    allocation, subnet = ipam_models.IpamAllocation, ipam_models.IpamSubnet
+    query = (
+        sa.select(allocation.ip_address)
+        .join(subnet, subnet.id == allocation.ipam_subnet_id)
+        .where(subnet.neutron_subnet_id == subnet_id)
+    )
+    found = connection.execute(query).scalars()
+    return frozenset(int(ipaddress.ip_address(text)) for text in found)
 
 
 def _allocation_pools(connection: sa.Connection, subnet_id: str) -> list[Block]:
