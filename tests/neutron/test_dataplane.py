@@ -1,5 +1,6 @@
 """A site's data plane with a real Neutron (29), OVN databases and northd."""
 
+import functools
 import json
 import os
 import shutil
@@ -493,6 +494,28 @@ def test_too_many_shadows_are_refused(site: Site, api: Server) -> None:
     assert api("wait_idle")
     assert api("collect")["drift"] == []
     assert codes(api("apply", items=[gone(1), items[-1]])) == ["", ""]
+
+
+def test_ovn_goes_away_and_comes_back_empty(site: Site, api: Server) -> None:
+    network_id = make_network(api, 12)
+    before, during = shadow(1, network_id), shadow(2, network_id)
+    assert codes(api("apply", items=[before])) == [""]
+    until(lambda: bound_to(api, before["id"]) == "hv-b", what="the shadow is bound")
+    for name in ("northd", "sb", "nb"):
+        site.ovn.kill(name)
+    assert codes(api("apply", items=[during])) == [""], "central need not wait for OVN"
+    site.ovn.wipe("sb")
+    for name in ("nb", "sb"):
+        site.ovn.start(name)
+    site.ovn.sbctl("init")
+    site.ovn.start("northd")
+    for one in (before, during):
+        where = functools.partial(bound_to, api, one["id"])
+        until(where, what="the shadow is bound again", timeout_s=60)
+        assert where() == "hv-b"
+    assert api("wait_idle")
+    assert api("collect")["drift"] == []
+    assert codes(api("apply", items=[gone(1), gone(2)])) == ["", ""]
 
 
 def test_maintenance_worker_carries_keys(site: Site, api: Server) -> None:
