@@ -9,7 +9,7 @@ from neutron_lib.plugins import directory
 
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.central.session import reading
+from isthmus.neutron.db.session import reading
 from isthmus.neutron.local import dataplane
 from isthmus.neutron.local.lease.rows import RETURNED
 from isthmus.store import jobs

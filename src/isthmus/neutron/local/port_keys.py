@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.federation import key as choice
 from isthmus.model.lease import Block, PoolKind
-from isthmus.neutron.central.session import now
+from isthmus.neutron.db.session import now
 from isthmus.store import lease, port_key
 
 #: How long a key rests before another port may have it: longer than a report takes to every site.
