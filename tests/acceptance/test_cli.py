@@ -332,3 +332,69 @@ def test_completion_knows_nouns_verbs_and_options(shell: Shell) -> None:
     assert {"site", "job", "lab"} <= set(complete("isthmus ", 1))
     assert {"list", "show", "drain"} <= set(complete("isthmus site ", 2))
     assert "--older-than" in complete("isthmus job list --", 3)
+
+
+LEASE = {
+    "id": "l1",
+    "kind": "subnet",
+    "pool_id": SUBNET,
+    "site": "site1",
+    "first": "2",
+    "last": "9",
+}
+
+
+def audited(shell: Shell) -> None:
+    """Two sites, and leases that agree."""
+    shell.run("site", "create", "site1")
+    shell.run("site", "create", "site2")
+    shell.cloud.rows["site-inventories"] = [{"id": "central", "leases": [LEASE]}]
+    for name, site in shell.cloud.sites.items():
+        site.inventory = {"id": name, "leases": [LEASE] if name == "site1" else []}
+
+
+def test_audit_ends_well_where_all_tiers_agree(shell: Shell) -> None:
+    audited(shell)
+    shell.run("audit", says="All tiers agree")
+    assert shell.data("audit") == []
+    shell.run("audit", "--network", "net1", says="All tiers agree")
+    assert any(f"network_id={NET}" in path for _, path, _ in shell.cloud.calls)
+
+
+def test_audit_says_what_differs_and_ends_with_1(shell: Shell) -> None:
+    audited(shell)
+    shell.cloud.sites["site2"].inventory["leases"] = [LEASE]
+    shell.cloud.rows["site-jobs"] = [
+        job(1, state="parked", last_error="bad", changed_at="2026-01-01T00:00:00Z")
+        | {"not_before": "2026-01-01T00:00:00Z"}
+    ]
+    ran = shell.run("audit", "-o", "json", code=1)
+    assert [(one["what"], one["site"]) for one in json.loads(ran.stdout)] == [
+        ("lease that central does not know", "site2"),
+        ("refused by the site", "site1"),
+    ]
+
+
+def test_audit_tells_of_sites_that_do_not_answer(shell: Shell) -> None:
+    audited(shell)
+    shell.cloud.sites["site1"].cut = True
+    shell.run("site", "disable", "site2")
+    ran = shell.run("audit", "-o", "json", code=1)
+    reasons = {one["site"]: one["evidence"] for one in json.loads(ran.stdout)}
+    assert "cannot be reached" in reasons["site1"]
+    assert reasons["site2"] == "an operator has disabled it"
+
+
+def test_audit_waits_until_all_is_well(shell: Shell) -> None:
+    audited(shell)
+    shell.cloud.sites["site2"].inventory["leases"] = [LEASE]
+    process = subprocess.Popen(
+        [*ISTHMUS, "audit", "--wait", "30"],
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until(lambda: sum("/site2/" in path for _, path, _ in shell.cloud.calls) >= 1)
+    shell.cloud.sites["site2"].inventory["leases"] = []
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, b"All tiers agree.\n")

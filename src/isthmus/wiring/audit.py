@@ -1,0 +1,114 @@
+"""Collects the inventories of all tiers at once and has them compared."""
+
+import datetime
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.neutron import NeutronDoor
+from isthmus.federation.audit import audit
+from isthmus.federation.inventory import Inventory, parse_inventory
+from isthmus.model.finding import Finding, Severity
+from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.site import SiteName, SiteState
+from isthmus.wiring.admin import Admin
+
+#: Pause between two looks of `wait_clean`, in seconds: an inventory is not cheap.
+_LOOK_EVERY_S = 2.0
+
+
+def collect_findings(admin: Admin, *, network: str | None = None) -> list[Finding]:
+    """Ask every tier what it holds, and compare.
+
+    Args:
+        admin: central, and the way to the sites.
+        network: id or name of the one network to look at; None for everything.
+
+    Returns:
+        What differs, the worst first.
+
+    Raises:
+        NotFound: there is no such network.
+        IsthmusError: central does not answer.
+    """
+    network_id = admin.api.get_named("network", network)["id"] if network else None
+    sites = admin.api.list("site")
+    enabled = [row for row in sites if row["state"] != SiteState.DISABLED]
+    silent = {
+        SiteName(row["name"]): "an operator has disabled it"
+        for row in sites
+        if row["state"] == SiteState.DISABLED
+    }
+    doors = {SiteName(row["name"]): admin.open_site(row["name"], row["region"]) for row in enabled}
+    with ThreadPoolExecutor(max_workers=len(doors) + 1) as threads:
+        asked = threads.submit(_ask, admin.open_central(), network_id)
+        asked_sites = {name: threads.submit(_ask, door, network_id) for name, door in doors.items()}
+        central = asked.result()
+        held: dict[SiteName, Inventory] = {}
+        for name, answer in asked_sites.items():
+            try:
+                held[name] = answer.result()
+            except errors.IsthmusError as error:
+                silent[name] = error.message
+    parked = (_to_job(row) for row in admin.api.iterate("site_job", state="parked"))
+    jobs = [job for job in parked if network_id is None or _concerns(job, network_id, central)]
+    return audit(central, held, silent=silent, jobs=jobs)
+
+
+def wait_clean(
+    admin: Admin,
+    *,
+    network: str | None = None,
+    wait_s: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> list[Finding]:
+    """Look until nothing is wrong, or the time is over; gives the last findings."""
+    deadline = clock() + wait_s
+    while True:
+        findings = collect_findings(admin, network=network)
+        if not is_wrong(findings) or clock() >= deadline:
+            return findings
+        pause(min(_LOOK_EVERY_S, max(0.0, deadline - clock())))
+
+
+def is_wrong(findings: Iterable[Finding]) -> bool:
+    """Tell whether there is more than notes."""
+    return any(one.severity is not Severity.NOTE for one in findings)
+
+
+def _ask(door: NeutronDoor, network_id: str | None) -> Inventory:
+    query = {"network_id": network_id} if network_id else {}
+    rows = door.get_all("site_inventory", **query)
+    if len(rows) != 1:
+        raise errors.ProtocolError(f"{door.name} gave {len(rows)} inventories instead of one")
+    return parse_inventory(rows[0])
+
+
+def _concerns(job: Job, network_id: str, central: Inventory) -> bool:
+    """Tell whether a job is about a network or what is on it, as far as central knows."""
+    known = {network_id, *central.subnets, *central.ports}
+    return job.key.id in known
+
+
+def _to_job(row: Mapping[str, Any]) -> Job:
+    try:
+        return Job(
+            id=row["id"],
+            key=IntentKey(SiteName(row["site"]), ResourceType(row["type"]), row["resource_id"]),
+            state=JobState(row["state"]),
+            generation=row["generation"],
+            attempts=row["attempts"],
+            created_at=_time(row["created_at"]),
+            changed_at=_time(row["changed_at"]),
+            not_before=_time(row["not_before"]),
+            last_error=row["last_error"] or "",
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.ProtocolError(f"not a job: {error!r}") from error
+
+
+def _time(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=None)

@@ -1,0 +1,105 @@
+"""The operators' commands against a real central Neutron, and what only it can refuse."""
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.neutron.central_server import CentralServer
+from tests.neutron.front import Front, isthmus
+
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store import journal
+from isthmus.testing.cloud import running
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def environment(central: CentralServer, tmp_path: Path) -> Iterator[dict[str, str]]:
+    with running(Front(central=central.call, site1=central.call, site2=central.call)) as front:
+        yield front.write_clouds(tmp_path)
+
+
+def data(environment: dict[str, str], *arguments: str) -> Any:
+    return json.loads(isthmus(environment, *arguments, "-o", "json").stdout)
+
+
+def test_the_life_of_a_site(environment: dict[str, str]) -> None:
+    made = data(environment, "site", "create", "site9", "--zone", "z9", "--description", "x")
+    assert (made["region"], made["service_user"]) == ("site9", "isthmus-site9")
+    isthmus(environment, "site", "create", "site9", code=2, says="site9.* already")
+    assert data(environment, "site", "show", "site9")["availability_zones"] == ["z9"]
+    assert data(environment, "site", "show", made["id"])["name"] == "site9"
+    assert data(environment, "site", "drain", "site9")["state"] == "draining"
+    found = data(environment, "site", "list", "--state", "draining")
+    assert [row["name"] for row in found] == ["site9"]
+    assert data(environment, "site", "update", "site9", "--zone", "a", "--zone", "b")[
+        "availability_zones"
+    ] == ["a", "b"]
+    isthmus(environment, "site", "create", "central", code=2, says="no site can be called")
+    isthmus(environment, "site", "delete", "site9")
+    isthmus(environment, "site", "show", "site9", code=2, says="error: ")
+
+
+def test_networks_jobs_leases_and_status(
+    environment: dict[str, str], central: CentralServer
+) -> None:
+    network = central.create("network", name="cli-net")["id"]
+    subnet = central.create(
+        "subnet", network_id=network, ip_version=4, cidr="10.77.0.0/24", name="cli-sub"
+    )["id"]
+    (made,) = data(environment, "network", "extend", "cli-net", "site1")
+    assert (made["network_id"], made["site"]) == (network, "site1")
+    shown = data(environment, "network", "show", "cli-net")
+    assert shown["sites"] == ["site1"]
+    assert shown["subnets"] == [subnet]
+    assert shown["datapath_key"] >= 16711681
+    leases = data(environment, "lease", "list", "--pool", "cli-sub", "--site", "site1")
+    assert leases
+    assert all(row["pool_id"] == subnet for row in leases)
+    assert "10.77.0." in isthmus(environment, "lease", "list", "--pool", "cli-sub").stdout
+
+    jobs = data(environment, "job", "list", "--resource", network, "--site", "site1")
+    (job,) = jobs
+    assert (job["type"], job["state"]) == ("network", "waiting")
+    assert data(environment, "job", "show", job["id"])["resource_id"] == network
+    assert data(environment, "job", "list", "--resource", network, "--older-than", "1d") == []
+    rows = {row["name"]: row for row in data(environment, "status")}
+    assert rows["site1"]["backlog"] >= 1
+    assert rows["site1"]["oldest"] >= 0
+    isthmus(environment, "job", "retry", job["id"], says="1 jobs are due")
+    isthmus(environment, "job", "cancel", "--resource", network, "--yes", says="1 jobs are dropped")
+    assert data(environment, "job", "list", "--resource", network) == []
+
+    isthmus(environment, "network", "withdraw", "cli-net", "site1")
+    (row,) = data(environment, "network", "list", "--network", network)
+    assert row["withdrawn"]
+    isthmus(environment, "network", "extend", "cli-net", "nosite", code=2, says="no site 'nosite'")
+
+
+def test_long_lists_come_page_by_page(environment: dict[str, str], central: CentralServer) -> None:
+    keys = [IntentKey(SiteName("site2"), ResourceType.SHADOW, f"s{n:05}") for n in range(1203)]
+    moment = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    with central.database(write=True) as connection:
+        journal.record(connection, keys, now=moment)
+    found = data(environment, "job", "list", "--site", "site2", "--type", "shadow")
+    assert {row["resource_id"] for row in found} == {key.id for key in keys}
+    some = data(environment, "job", "list", "--site", "site2", "--type", "shadow", "--limit", "7")
+    assert len(some) == 7
+    rest = data(
+        environment, "job", "list", "--site", "site2", "--type", "shadow",
+        "--marker", some[-1]["id"],
+    )  # fmt: skip
+    assert len(rest) == 1203 - 7
+    central.clear_journal()
+
+
+def test_a_reader_reads_and_changes_nothing(environment: dict[str, str]) -> None:
+    watcher = {**environment, "OS_CLOUD": "watcher"}
+    assert data(watcher, "site", "list")
+    isthmus(watcher, "site", "drain", "site1", code=2, says="(403|policy|disallowed)")
+    isthmus(watcher, "site", "create", "site8", code=2, says="(403|policy|disallowed)")
