@@ -30,6 +30,7 @@ from tests.neutron.test_central_report import (
     test_a_late_batch_does_not_undo_a_newer_one,
     test_a_move_is_told,
     test_a_port_deleted_at_central_is_not_made_again,
+    test_nobody_is_missed_when_much_happens_at_once,
     test_reporting_twice_changes_nothing,
 )
 from tests.ports.conftest import mariadb_url
@@ -51,6 +52,7 @@ __all__ = [
     "test_draining_and_disabled_sites",
     "test_jobs_are_filtered_sorted_and_paged",
     "test_many_at_once",
+    "test_nobody_is_missed_when_much_happens_at_once",
     "test_nothing_is_left_of_a_deleted_network",
     "test_pools_change_where_nobody_is_cut",
     "test_reporting_twice_changes_nothing",

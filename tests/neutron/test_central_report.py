@@ -1,6 +1,7 @@
 """What a site reports of its ports becomes central's, once, whatever is lost on the way."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -294,6 +295,31 @@ def test_a_late_site_gets_the_shadows_that_are_there(central: CentralServer) -> 
     central.clear_journal()
     central.bundle("site2", "network", net.network["id"], project=net.project)
     assert central.jobs("site2") >= {("shadow", port["id"]) for port in ports}
+
+
+def test_nobody_is_missed_when_much_happens_at_once(central: CentralServer) -> None:
+    """A network comes to site2 while a subnet is made and ports move: site2 learns of them all."""
+    for _ in range(4):
+        net = Stretched(central, present=("site1",))
+        ports = [net.port() for _ in range(3)]
+        new = {"network_id": net.network["id"], "cidr": "10.0.1.0/24", "ip_version": 4}
+        central._sequence += 1
+        sequence = central._sequence
+        with ThreadPoolExecutor(5) as threads:
+            taken = [threads.submit(net.report, port, sequence=sequence) for port in ports]
+            placed = threads.submit(
+                central.bundle, "site2", "network", net.network["id"], project=net.project
+            )
+            made = threads.submit(central.create, "subnet", net.user, **new)
+            assert all(one.result()["code"] == "" for one in taken)
+            assert placed.result()["items"]
+            subnet = made.result()
+        told = central.jobs("site2")
+        got = {item["id"] for item in placed.result()["items"]}
+        assert ("subnet", subnet["id"]) in told or subnet["id"] in got
+        routed = central.call("GET", f"/v2.0/site-routings?resource_id={subnet['id']}").only()
+        assert {one["site"] for one in routed} == {"site1", "site2"}
+        assert {("shadow", port["id"]) for port in ports} <= told
 
 
 def test_slaac_addresses_are_taken_as_they_are(central: CentralServer) -> None:

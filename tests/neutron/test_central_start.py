@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from tests.neutron.central_server import CentralServer, tenant
+from tests.neutron.central_server import ADMIN, CentralServer, tenant
 
 from isthmus.federation.identity import default_security_group_id
 
@@ -33,7 +33,7 @@ def test_a_default_group_has_the_id_that_every_tier_derives(central: CentralServ
 
 def test_a_port_is_bound_wherever_it_is_said_to_be(central: CentralServer) -> None:
     network = central.create("network", name="n")
-    port = central.create("port", network_id=network["id"], **{"binding:host_id": "site1/h"})
+    port = central.create("port", ADMIN, network_id=network["id"], **{"binding:host_id": "site1/h"})
     assert (port["binding:vif_type"], port["status"]) == ("other", "ACTIVE")
 
 
