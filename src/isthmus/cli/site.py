@@ -55,6 +55,7 @@ def list_sites(
         state=[one.value for one in state or ()] or None,
         reachability=[one.value for one in reachability or ()] or None,
         sort_key="name",
+        sort_dir="asc",
     )
     render.print_rows(
         rows, COLUMNS, output, empty="There is no site; add one with: isthmus site create NAME"

@@ -58,10 +58,7 @@ def parse_inventory(row: Row) -> Inventory:
             },
             shadows={one["port_id"]: Shadow.from_wire(one) for one in row.get("shadows") or ()},
             ovn=row.get("ovn") or {},
-            backlog={
-                lane: int(count["backlog"]) - int(count["parked"])
-                for lane, count in journal.items()
-            },
+            backlog={lane: int(count["backlog"]) for lane, count in journal.items()},
             parked={lane: int(count["parked"]) for lane, count in journal.items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

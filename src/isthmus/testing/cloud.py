@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from typing_extensions import override
@@ -19,7 +19,7 @@ from typing_extensions import override
 from isthmus.model.item import Item, ItemResult, taken
 
 CENTRAL = "central"
-TOKEN = "a-token"  # noqa: S105 - of a cloud that holds nothing
+C = TypeVar("C", bound="Cloud")
 
 
 @dataclass
@@ -108,8 +108,16 @@ class Cloud(ThreadingHTTPServer):
             service("network", {region: f"{self.url}/{region}" for region in regions}),
         ]
 
-    def answer(self, method: str, target: str, body: Any) -> tuple[int, Any]:
-        """Answer a call: status and JSON."""
+    def answer(self, method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        """Answer a call: status and JSON.
+
+        Args:
+            method: such as GET.
+            target: path and query.
+            body: the JSON that came with it, or None.
+            caller: the name of the user whose token came with it.
+        """
+        del caller
         url = urlsplit(target)
         head, _, rest = url.path.strip("/").partition("/")
         if head == "v3":
@@ -167,6 +175,9 @@ class Cloud(ThreadingHTTPServer):
             made = {"id": str(uuid.uuid4()), **self.defaults.get(plural, dict)(), **body[name[:-1]]}
             rows.append(made)
             return 201, {name[:-1]: made}
+        if len(query.get("sort_key", [])) != len(query.get("sort_dir", [])):
+            text = "The number of sort_keys and sort_dirs must be same"
+            return 400, {"NeutronError": {"message": text, "type": "HTTPBadRequest"}}
         return 200, {name: _page(rows, query)}
 
     def _row(
@@ -220,12 +231,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.server.calls.append((self.command, self.path, body))
-        status, answer = self.server.answer(self.command, self.path, body)
+        # A token is the name of its user: this cloud trusts everybody.
+        caller = self.headers.get("X-Auth-Token", "")
+        if body is not None and self.path.endswith("/auth/tokens"):
+            caller = body["auth"]["identity"]["password"]["user"]["name"]
+        status, answer = self.server.answer(self.command, self.path, body, caller)
         data = b"" if answer is None else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
-        self.send_header("X-Subject-Token", TOKEN)
+        self.send_header("X-Subject-Token", caller)
         self.end_headers()
         self.wfile.write(data)
 
@@ -239,7 +254,13 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def running_cloud(*sites: str) -> Iterator[Cloud]:
     """Run a cloud in a thread."""
-    cloud = Cloud(*sites)
+    with running(Cloud(*sites)) as cloud:
+        yield cloud
+
+
+@contextmanager
+def running(cloud: C) -> Iterator[C]:
+    """Run a cloud that was made already."""
     thread = threading.Thread(target=cloud.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

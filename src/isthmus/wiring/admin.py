@@ -49,7 +49,7 @@ class Admin:
 
     def collect_status(self) -> list[SiteStatus]:
         """Read how every site stands."""
-        return [self._status(row) for row in self.api.list("site", sort_key="name")]
+        return [self._status(row) for row in self.api.list("site", sort_key="name", sort_dir="asc")]
 
     def _status(self, site: Row) -> SiteStatus:
         oldest = None
