@@ -104,6 +104,8 @@ def _take(made: Made, row: Mapping[str, Any]) -> None:
         made.servers[row["name"]] = row
     elif kind == "server-gone":
         made.servers.pop(row["name"], None)
+        for name in [name for name in made.programs if name.startswith(f"vm-{row['name']}.")]:
+            del made.programs[name]
     elif kind == "link":
         made.links[row["site"]] = row
     elif kind == "whole":

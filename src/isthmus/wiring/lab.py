@@ -19,6 +19,7 @@ from isthmus.lab.capability import check_machine
 from isthmus.lab.ledger import FILE, Ledger, Made
 from isthmus.lab.plan import MAX_LABS, LabPlan, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.ports import Reporter, Tools
+from isthmus.lab.server import Servers
 from isthmus.lab.template import Templates
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed, Up
@@ -75,6 +76,11 @@ class OpenLab:
         """Give its WAN."""
         return Wan(self.plan, self.tools, self.ledger)
 
+    @property
+    def servers(self) -> Servers:
+        """Give its servers."""
+        return Servers(self.plan, self.tools, self.ledger)
+
 
 class Labs:
     """The labs of this machine."""
@@ -119,7 +125,9 @@ class Labs:
         folder = self._folder / name
         if Ledger(folder).exists:
             state = "up" if Ledger(folder).read().whole else "there, though not whole,"
-            raise errors.Exists(f"lab {name!r} is {state} already; see: isthmus lab down {_as(name)}")
+            raise errors.Exists(
+                f"lab {name!r} is {state} already; see: isthmus lab down {_as(name)}"
+            )
         foreign = sorted(entry.name for entry in shell.NETNS_DIR.glob(f"{prefix(name)}*"))
         if foreign:
             raise errors.Exists(
@@ -254,4 +262,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-

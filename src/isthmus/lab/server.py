@@ -1,0 +1,339 @@
+"""Lab servers: namespaces that stand for virtual machines.
+
+A server is plugged into the integration bridge of a hypervisor just as Nova would plug it, takes
+its addresses from the network (DHCP, DHCPv6, router advertisements), and has nothing else.
+"""
+
+import ipaddress
+import json
+import re
+import signal
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isthmus import errors
+from isthmus.lab import dhcp
+from isthmus.lab.ledger import Ledger
+from isthmus.lab.plan import LabPlan
+from isthmus.lab.ports import Api, Tools
+from isthmus.lab.program import Program
+from isthmus.lab.services import MARKER
+from isthmus.lab.start import log_end, start
+from isthmus.model.topology import Hypervisor, Tier
+
+#: Longest waits, in seconds, on a busy machine.
+ACTIVE_TIMEOUT_S = 90
+ADDRESS_TIMEOUT_S = 60
+_POLL_S = 0.1
+LINK = "eth0"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,29}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DEVICE_OWNER = "compute:lab"
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person asks a server to be."""
+
+    name: str
+    site: str
+    network: str = ""  #: name or id; may be left out where a port is given
+    port: str = ""  #: id of a port that is there already
+    security_groups: tuple[str, ...] = ()  #: names or ids
+    fixed_ips: tuple[str, ...] = ()
+    host: str = ""  #: hypervisor; the emptiest of the site where left out
+    project: str = "demo"
+
+
+class Servers:
+    """The servers of one lab."""
+
+    def __init__(self, plan: LabPlan, tools: Tools, ledger: Ledger) -> None:
+        """Bind them."""
+        self._plan = plan
+        self._tools = tools
+        self._ledger = ledger
+        self._folder = plan.folder / "servers"
+
+    def list_rows(self) -> list[Row]:
+        """List the servers."""
+        keys = ("name", "site", "host", "network_id", "port_id", "mac_address", "addresses")
+        return [{key: row[key] for key in keys} for row in self._ledger.read().servers.values()]
+
+    def get(self, name: str) -> Row:
+        """Find a server.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        servers = self._ledger.read().servers
+        if name not in servers:
+            known = ", ".join(servers) or "none"
+            raise errors.NotFound(f"there is no server {name!r}; there is: {known}")
+        return servers[name]
+
+    def create(self, wish: Wish) -> Row:
+        """Make a server and wait until it has its addresses.
+
+        Raises:
+            Exists: there is one of that name.
+            NotFound: no such site, host, network, port or security group.
+            TimedOut: its port did not become active, or an address did not come. The server stays,
+                to be looked at.
+        """
+        if not NAME.fullmatch(wish.name):
+            raise errors.Invalid(f"{wish.name!r}: small letters, digits and hyphens, at most 30")
+        if wish.name in self._ledger.read().servers:
+            raise errors.Exists(f"there is a server {wish.name!r} already")
+        site = self._plan.get_site(wish.site)
+        host = self._choose_host(site, wish.host)
+        port = self._make_port(wish, site, host)
+        row = {
+            "name": wish.name,
+            "netns": self._plan.server_netns(wish.name),
+            "site": str(site.name),
+            "host": host.name,
+            "port_id": port["id"],
+            "network_id": port["network_id"],
+            "mac_address": port["mac_address"],
+            "addresses": [one["ip_address"] for one in port["fixed_ips"]],
+            "own_port": not wish.port,
+        }
+        self._ledger.add("server", **row)
+        self._plug(row, host, self._mtu(site, port))
+        self._await_active(site, row)
+        self._take_addresses(site, row, port)
+        return self.get(wish.name)
+
+    def delete(self, name: str) -> None:
+        """Remove a server, and its port where it was made for it.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        row = self.get(name)
+        for key, running in self._ledger.read().programs.items():
+            if key.startswith(f"vm-{name}."):
+                self._tools.processes.send(running.process, signal.SIGKILL)
+        host = self._plan.get_hypervisor(row["host"])
+        self._vsctl(host, "--if-exists", "del-port", "br-int", _tap(row["port_id"]))
+        if Path("/run/netns", row["netns"]).exists():
+            self._tools.run(["ip", "netns", "delete", row["netns"]])
+        api = self._api(row["site"])
+        path = f"/v2.0/ports/{row['port_id']}"
+        try:
+            if row["own_port"]:
+                api.call("DELETE", path)
+            else:
+                free = {"binding:host_id": "", "device_id": "", "device_owner": ""}
+                api.call("PUT", path, body={"port": free})
+        except errors.NotFound:
+            pass  # somebody has deleted it already
+        self._ledger.add("server-gone", name=name)
+
+    def exec(self, name: str, command: Sequence[str]) -> int:
+        """Run a command in a server, on the person's terminal; gives its exit code.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self._tools.interact(command, netns=self.get(name)["netns"])
+
+    def run(self, name: str, command: Sequence[str], timeout_s: float = 60) -> tuple[int, str]:
+        """Run a command in a server; gives its exit code and what it said.
+
+        Raises:
+            NotFound: there is none of that name.
+            TimedOut: it did not end in time.
+        """
+        netns = self.get(name)["netns"]
+        done = self._tools.run(command, netns=netns, timeout_s=timeout_s, check=False)
+        return done.exit_code, done.stdout + done.stderr
+
+    def _api(self, cloud: str) -> Api:
+        return self._tools.open_api(self._plan.clouds_file, cloud)
+
+    def _choose_host(self, site: Tier, name: str) -> Hypervisor:
+        if name:
+            return self._plan.get_hypervisor(name, site)
+        used = [row["host"] for row in self._ledger.read().servers.values()]
+        return min(site.hypervisors, key=lambda host: used.count(host.name))
+
+    def _make_port(self, wish: Wish, site: Tier, host: Hypervisor) -> Row:
+        binding = {
+            "binding:host_id": host.name,
+            "device_owner": _DEVICE_OWNER,
+            "device_id": str(uuid.uuid4()),
+        }
+        admin = self._api(site.name)
+        if wish.port:
+            # As Nova does: read it first, which at a site brings what only central knows so far.
+            admin.call("GET", f"/v2.0/ports/{wish.port}")
+            return _port(admin.call("PUT", f"/v2.0/ports/{wish.port}", body={"port": binding}))
+        if not wish.network:
+            raise errors.Invalid("give --network, or the --port to use")
+        tenant = f"{wish.project}-" if wish.project != "demo" else ""
+        body: dict[str, Any] = {
+            "name": wish.name,
+            "network_id": self._find_id("network", wish.network, tenant, site),
+        }
+        if wish.security_groups:
+            body["security_groups"] = [
+                self._find_id("security_group", group, tenant, site)
+                for group in wish.security_groups
+            ]
+        if wish.fixed_ips:
+            body["fixed_ips"] = [{"ip_address": address} for address in wish.fixed_ips]
+        if not tenant:
+            return _port(admin.call("POST", "/v2.0/ports", body={"port": {**body, **binding}}))
+        member = self._api(tenant + site.name)
+        made = _port(member.call("POST", "/v2.0/ports", body={"port": body}))
+        return _port(admin.call("PUT", f"/v2.0/ports/{made['id']}", body={"port": binding}))
+
+    def _find_id(self, resource: str, name: str, tenant: str, site: Tier) -> str:
+        """Find an id by name: central knows everything, and the site what is its own."""
+        if _UUID.fullmatch(name):
+            return name
+        for tier in (self._plan.central.name, site.name):
+            try:
+                rows = self._api(f"{tenant}{tier}").get_all(resource, name=name, fields="id")
+            except errors.Transient:
+                continue
+            if len(rows) > 1:
+                raise errors.Conflict(f"{len(rows)} {resource}s are called {name!r}: give the id")
+            if rows:
+                return str(rows[0]["id"])
+        raise errors.NotFound(f"there is no {resource.replace('_', ' ')} {name!r}")
+
+    def _mtu(self, site: Tier, port: Row) -> int:
+        path = f"/v2.0/networks/{port['network_id']}"
+        return int(self._api(site.name).call("GET", path)["network"]["mtu"])
+
+    def _plug(self, row: Row, host: Hypervisor, mtu: int) -> None:
+        run, netns, tap = self._tools.run, row["netns"], _tap(row["port_id"])
+        run(["ip", "netns", "add", netns])
+        # Like a guest: addresses are made from the MAC, as Neutron foretells them, and are used at
+        # once, because Neutron has made sure that nobody else has them.
+        settings = ["accept_dad=0", "dad_transmits=0", "addr_gen_mode=0", "use_tempaddr=0"]
+        words = [f"net.ipv6.conf.default.{setting}" for setting in settings]
+        run(["sysctl", "-qw", *words, "net.ipv4.ping_group_range=0 2147483647"], netns=netns)
+        link = f"link add {LINK} address {row['mac_address']} mtu {mtu} netns {netns} type veth "
+        run(["ip", "-batch", "-"], stdin=link + f"peer name {tap} mtu {mtu} netns {host.netns}")
+        run(["ip", "link", "set", "lo", "up"], netns=netns)
+        # Open vSwitch in user space takes packets as they are: checksums must be whole.
+        run(["ethtool", "-K", LINK, "tx", "off"], netns=netns)
+        run(["ip", "link", "set", tap, "up"], netns=host.netns)
+        ids = {
+            "iface-id": row["port_id"],
+            "attached-mac": row["mac_address"],
+            "vm-uuid": row["name"],
+            "iface-status": "active",
+        }
+        words = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
+        self._vsctl(host, "add-port", "br-int", tap, "--", "set", "Interface", tap, *words)
+
+    def _vsctl(self, host: Hypervisor, *words: str) -> None:
+        sock = self._plan.host_dir(host) / "db.sock"
+        self._tools.run(["ovs-vsctl", f"--db=unix:{sock}", "--timeout=30", *words])
+
+    def _await_active(self, site: Tier, row: Row) -> None:
+        api = self._api(site.name)
+        deadline = time.monotonic() + ACTIVE_TIMEOUT_S
+        while True:
+            port = _port(api.call("GET", f"/v2.0/ports/{row['port_id']}"))
+            if port["status"] == "ACTIVE":
+                return
+            if time.monotonic() > deadline:
+                raise errors.TimedOut(
+                    f"port {row['port_id']} of {row['name']} is {port['status']} after "
+                    f"{ACTIVE_TIMEOUT_S} s (vif_type {port.get('binding:vif_type')}); see: "
+                    f"isthmus lab logs {row['host']}.controller"
+                )
+            time.sleep(_POLL_S)
+
+    def _take_addresses(self, site: Tier, row: Row, port: Row) -> None:
+        api, netns = self._api(site.name), row["netns"]
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / "dhclient.conf").write_text(dhcp.CONF)
+        script = self._folder / "dhclient-script"
+        if not script.exists():
+            script.write_text(dhcp.SCRIPT)
+            script.chmod(0o755)
+        # Only now: the kernel asks for a router as the link comes up, and somebody must hear it.
+        self._tools.run(["ip", "link", "set", LINK, "up"], netns=netns)
+        modes: list[tuple[str, ...]] = []
+        for fixed in port["fixed_ips"]:
+            subnet = api.call("GET", f"/v2.0/subnets/{fixed['subnet_id']}")["subnet"]
+            mode = choose_mode(subnet)
+            if mode == STATIC:
+                length = ipaddress.ip_network(subnet["cidr"]).prefixlen
+                address = f"{fixed['ip_address']}/{length}"
+                self._tools.run(["ip", "addr", "replace", address, "dev", LINK], netns=netns)
+            elif mode and mode not in modes:
+                modes.append(mode)
+        for mode in modes:
+            self._start_client(row, mode)
+        self._await_addresses(row)
+
+    def _start_client(self, row: Row, mode: tuple[str, ...]) -> None:
+        name = f"vm-{row['name']}.dhcp{''.join(mode).replace('-', '')}"
+        program = Program(
+            name=name,
+            netns=row["netns"],
+            log=self._plan.log_dir / f"{name}.log",
+            argv=dhcp.client_command(self._folder, row["name"], LINK, mode),
+            env={MARKER: str(self._plan.folder)},
+        )
+        start(program, self._tools, self._ledger)
+
+    def _await_addresses(self, row: Row) -> None:
+        wanted = {ipaddress.ip_address(address) for address in row["addresses"]}
+        deadline = time.monotonic() + ADDRESS_TIMEOUT_S
+        while left := wanted - self._addresses(row["netns"]):
+            if time.monotonic() > deadline:
+                logs = sorted(self._plan.log_dir.glob(f"vm-{row['name']}.*"))
+                raise errors.TimedOut(
+                    f"{row['name']} did not get {', '.join(map(str, left))} in "
+                    f"{ADDRESS_TIMEOUT_S} s\n" + "\n".join(map(log_end, logs))
+                )
+            time.sleep(_POLL_S)
+
+    def _addresses(self, netns: str) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+        out = self._tools.run(["ip", "-json", "addr", "show", "dev", LINK], netns=netns).stdout
+        return {
+            ipaddress.ip_address(info["local"])
+            for link in json.loads(out)
+            for info in link.get("addr_info", ())
+            if not info.get("tentative")
+        }
+
+
+#: The mode of a subnet whose addresses nobody hands out: the server is told them.
+STATIC = ("static",)
+
+
+def choose_mode(subnet: Row) -> tuple[str, ...]:
+    """Say how a server gets its address on a subnet: options of dhclient, `STATIC`, or none (RA)."""
+    if subnet["ip_version"] == 4:
+        return ("-4",) if subnet["enable_dhcp"] else STATIC
+    mode = subnet.get("ipv6_address_mode")
+    by_mode = {"slaac": (), "dhcpv6-stateless": ("-6", "-S"), "dhcpv6-stateful": ("-6",)}
+    return by_mode.get(mode, STATIC) if subnet["enable_dhcp"] or mode == "slaac" else STATIC
+
+
+def _tap(port_id: str) -> str:
+    """Name the hypervisor's end of a server's link, as Nova does."""
+    return f"tap{port_id[:11]}"
+
+
+def _port(answer: Any) -> Row:
+    if not isinstance(answer, Mapping) or "port" not in answer:
+        raise errors.ProtocolError(f"the answer has no port: {str(answer)[:200]}")
+    port: Row = answer["port"]
+    return port
