@@ -131,11 +131,15 @@ def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties) -> list[Roo
 
 def _fit_cell(room: Room, flavor: FlavorWish, index: int, sizes: dict[int, int]) -> bool:
     """Take what one guest node needs; `index` is which, `sizes` the page sizes settled so far."""
-    vcpus = flavor.vcpus // flavor.numa_nodes
     size = _take_pages(room, flavor, sizes.get(index))
     if size is None:
         return False
     sizes[index] = size
+    return _fit_cpus(room, flavor, index)
+
+
+def _fit_cpus(room: Room, flavor: FlavorWish, index: int) -> bool:
+    vcpus = flavor.vcpus // flavor.numa_nodes
     if flavor.cpu_policy is CpuPolicy.SHARED:
         if vcpus > room.shared_cpus or vcpus > room.shared:
             return False
@@ -240,35 +244,37 @@ def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
     return low
 
 
-def limiting(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties) -> str:
-    """Say what runs out first, by giving the host plenty of each thing in turn."""
-    base, _ = fill(rooms, flavor, ties)
-    found: list[str] = []
-    for name, enrich in _PLENTY.items():
-        richer = [room.copy() for room in rooms]
-        for room in richer:
-            enrich(room)
-        more, _ = fill(richer, flavor, ties, most=base + 1)
-        if more > base:
-            found.append(name)
-    if not found:
-        return "NUMA affinity" if base == 0 else "several things at once"
-    return " and ".join(found)
+def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> str:
+    """Say what keeps the next instance out.
 
-
-def _plenty_cpus(room: Room) -> None:
-    room.cores = room.cores + [max(room.cores, default=1) or 2] * 512
-    room.shared += 4096
-    room.shared_cpus += 4096
-
-
-def _plenty_pages(room: Room) -> None:
-    room.pages = {size: count + (1 << 30) // size for size, count in room.pages.items()}
-
-
-def _plenty_vfs(room: Room) -> None:
-    for network in room.vfs:
-        room.vfs[network] += 4096
-
-
-_PLENTY = {"CPUs": _plenty_cpus, "memory": _plenty_pages, "virtual functions": _plenty_vfs}
+    Args:
+        left: what is left once no further instance fits.
+        flavor: its flavor.
+        ties: what binds it to nodes.
+    """
+    if flavor.cpu_policy is CpuPolicy.SHARED and flavor.page_size == "small":
+        short = flavor.vcpus > sum(room.shared for room in left)
+        return "CPUs" if short else "memory"
+    nodes = set.intersection(
+        {room.node for room in left}, *(ties.reach.values() if flavor.numa_nodes == 1 else ())
+    )
+    able: dict[str, set[int]] = {"CPUs": set(), "memory": set(), "virtual functions": set()}
+    for room in left:
+        draft = room.copy()
+        if _take_pages(draft, flavor, None) is not None:
+            able["memory"].add(room.node)
+        if _fit_cpus(draft, flavor, 0):
+            able["CPUs"].add(room.node)
+        if not ties.strict_vfs or _take_vfs([draft], ties.vfs):
+            able["virtual functions"].add(room.node)
+    need = flavor.numa_nodes
+    if not ties.strict_vfs and not _take_vfs([room.copy() for room in left], ties.vfs):
+        able["virtual functions"].clear()
+    if flavor.numa_nodes > 1 and able["virtual functions"]:
+        able["virtual functions"] = {room.node for room in left}  # one of its nodes is enough
+    short_of = [name for name, fine in able.items() if len(fine & nodes) < need]
+    if short_of:
+        return " and ".join(short_of)
+    if need == 1 and nodes:
+        return "CPUs here and memory there"
+    return "NUMA affinity"

@@ -189,7 +189,7 @@ def plan_flavors(
     found = []
     for flavor in intent.flavors:
         tie = ties[flavor.name]
-        alone, _ = capacity.fill(rooms, flavor, tie)
+        alone, full = capacity.fill(rooms, flavor, tie)
         more, _ = capacity.fill(left, flavor, tie)
         found.append(
             FlavorPlan(
@@ -204,7 +204,7 @@ def plan_flavors(
                 wanted=flavor.count,
                 fits_alone=alone,
                 fits_more=more,
-                limited_by=capacity.limiting(rooms, flavor, tie),
+                limited_by=capacity.limiting(full, flavor, tie),
                 nodes=draft.guests[flavor.name],
             )
         )
