@@ -1,9 +1,11 @@
+from typing import Any
+
 from isthmus.model.site import Reachability, Site, SiteName, SiteState
 from isthmus.neutron.central import zone
 
 
-def site(name: str, *zones: str, **more: object) -> Site:
-    return Site(  # type: ignore[arg-type]
+def site(name: str, *zones: str, **more: Any) -> Site:
+    return Site(
         name=SiteName(name),
         region=name,
         availability_zones=zones,
