@@ -38,6 +38,10 @@ for idl in (ovsdb_monitor.OvnNbIdl, ovsdb_monitor.OvnSbIdl):
     assert list(inspect.signature(idl.notify).parameters) == ["self", "event", "row", "updates"]
     assert f"ovsdb_monitor.{{idl.__name__}}.from_server(" in inspect.getsource(impl_idl_ovn)
     assert "return cls(" in inspect.getsource(idl.from_server)
+ring = inspect.getsource(ovsdb_monitor.OvnIdlDistributedLock)
+assert ring.count("self._hash_ring") == 2, "the hash ring is used in another way"
+assert "target_node, node_last_touch = self._hash_ring.get_node(" in ring
+assert ring.count("touch_node(") == 1
 assert "global_" in inspect.signature(ovsdb_monitor.OvnDbNotifyHandler.notify).parameters
 from isthmus.neutron.local import ovn_client as ours
 ours.install()

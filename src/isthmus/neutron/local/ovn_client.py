@@ -6,16 +6,24 @@ that, and replaces a port's options with every update. So its client class is re
 before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
 tool all make theirs by that name.
 
-The connections of API processes are replaced likewise, so that rows of shadow ports go round the
-hash ring by which those processes share the work of events: for each row it may write to Neutron's
-database, in the thread that carries every OVN transaction of the process, and there is nothing in
-such a row for Neutron to do. A test holds what is overridden against the installed Neutron.
+The connections of API processes are replaced likewise, for the sake of the thread that carries
+every OVN transaction of the process and holds the connection's lock meanwhile:
+
+* Rows of shadow ports go round the hash ring by which those processes share the work of events.
+  There is nothing in them for Neutron to do.
+* The thread no longer writes to Neutron's database to say that the process is alive; a periodic
+  task in a thread of its own does that anyway. On SQLite the write may wait for a transaction that
+  itself waits for the connection's lock (`chassis_exists` in a port's precommit), for a minute.
+
+A test holds what is overridden against the installed Neutron.
 """
 
+import datetime
 from typing import Any
 
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client, ovsdb_monitor
 from neutron_lib import context as n_context
+from oslo_utils import timeutils
 from typing_extensions import override
 
 from isthmus.clients.ovn import KEY_OPTION, is_ours
@@ -69,8 +77,23 @@ def _find_port_key(context: Any, port_id: str) -> int | None:
         return port_key.find_key(connection, port_id)
 
 
+class _FreshRing:
+    """A hash ring whose nodes were all alive just now, so that nobody writes that down."""
+
+    def __init__(self, ring: Any) -> None:
+        self._ring = ring
+
+    def get_node(self, key: str) -> tuple[str, datetime.datetime]:
+        node, _touched = self._ring.get_node(key)
+        return node, timeutils.utcnow()
+
+
 class QuietNbIdl(ovsdb_monitor.OvnNbIdl):
-    """Neutron's northbound connection, without the hash ring for rows of ours."""
+    """Neutron's northbound connection; see the top of this module."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hash_ring: Any = _FreshRing(self._hash_ring)
 
     @override
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
@@ -81,7 +104,11 @@ class QuietNbIdl(ovsdb_monitor.OvnNbIdl):
 
 
 class QuietSbIdl(ovsdb_monitor.OvnSbIdl):
-    """Neutron's southbound connection, without the hash ring for rows of ours."""
+    """Neutron's southbound connection; see the top of this module."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hash_ring: Any = _FreshRing(self._hash_ring)
 
     @override
     def notify(self, event: str, row: Any, updates: Any = None) -> None:

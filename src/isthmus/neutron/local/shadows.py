@@ -4,13 +4,12 @@ A shadow is taken when it is in the site's table; its OVN rows follow within mom
 crash or while OVN is away, so central need not wait for them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.clients.ovn import OvnRows
 from isthmus.federation import shadow as rules
 from isthmus.federation.capability import parse_capability
 from isthmus.federation.shadow import Surroundings
@@ -38,9 +37,12 @@ def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
         Unreachable: this process has no connection to OVN.
     """
     reconciler = get_reconciler()
+    # Before the transaction: who holds the database must not wait for OVN's connection.
     rows = reconciler.rows()
+    capability = parse_capability(rows.northd_version())
+    local_chassis = rows.local_chassis()
     with writing(context) as connection:
-        batch = _Batch(connection, items, rows)
+        batch = _Batch(connection, items, capability, local_chassis)
         results = [batch.take(item) for item in batch.removals_first()]
         batch.write()
     reconciler.wake(ports=batch.touched, groups=batch.groups_left, chassis=batch.chassis_left)
@@ -51,11 +53,17 @@ def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
 class _Batch:
     """What one batch knows and changes."""
 
-    def __init__(self, connection: sa.Connection, items: Sequence[Item], rows: OvnRows) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        items: Sequence[Item],
+        capability: Capability,
+        local_chassis: Mapping[str, LocalChassis],
+    ) -> None:
         self._connection = connection
         self._items = items
-        self._capability: Capability = parse_capability(rows.northd_version())
-        self._local_chassis: dict[str, LocalChassis] = rows.local_chassis()
+        self._capability = capability
+        self._local_chassis = local_chassis
         self._parsed = {item.id: _parse(item) for item in items}
         shadows = [one for one in self._parsed.values() if isinstance(one, Shadow)]
         networks = sorted({one.network_id for one in shadows})
