@@ -331,7 +331,9 @@ flavors:
                 nics=(make_nic("dpdk1", 0), make_nic("sriov1", 7, bus=0xE1)),
             )
         ),
-        intent=_DPDK_BESIDE_SRIOV.replace("by: ovs-dpdk", "by: ovs-dpdk, affinity: preferred"),
+        intent=_DPDK_BESIDE_SRIOV.replace(
+            "by: ovs-dpdk", "by: ovs-dpdk, affinity: preferred"
+        ).replace("count: 2", "count: 1"),
         source="http://iopenv.com/VA6QFFYFR/Miscellaneous-Notes-10-Detailed-Explanation-of-Numa",
         ours="ports, memory and numbering",
     ),
