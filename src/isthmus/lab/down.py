@@ -5,13 +5,13 @@ import shutil
 import signal
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from isthmus import errors
 from isthmus.lab.ledger import Ledger
 from isthmus.lab.ports import Tools
 from isthmus.lab.services import MARKER
 from isthmus.model.process import ProcessId
-from pathlib import Path
 
 #: A killed process is gone at once, save where it hangs in the kernel; seconds.
 GONE_TIMEOUT_S = 20
@@ -50,7 +50,9 @@ def _kill(tools: Tools, processes: Iterable[ProcessId]) -> int:
     for process in hit:
         while tools.processes.is_alive(process):
             if time.monotonic() > deadline:
-                raise errors.StepFailed(f"pid {process.pid} does not die; it may hang in the kernel")
+                raise errors.StepFailed(
+                    f"pid {process.pid} does not die; it may hang in the kernel"
+                )
             time.sleep(_POLL_S)
     return len(hit)
 

@@ -64,9 +64,7 @@ class Ledger:
 
     def add_process(self, program: Program, process: ProcessId) -> None:
         """Write down a process that was started."""
-        self.add(
-            "process", program=program.to_wire(), pid=process.pid, started=process.started
-        )
+        self.add("process", program=program.to_wire(), pid=process.pid, started=process.started)
 
     def read(self) -> Made:
         """Read it all.

@@ -286,9 +286,7 @@ class _Maker:
             )
         )
 
-    def _birth(
-        self, name: str, *, env: Mapping[str, str] | None = None, **fields: object
-    ) -> Birth:
+    def _birth(self, name: str, *, env: Mapping[str, str] | None = None, **fields: object) -> Birth:
         service = name.rpartition(".")[2]
         scratch = str(self.home / f"tmp-{service}")
         # Neutron counts its API processes, to share the work on OVN's events among them.

@@ -62,7 +62,7 @@ def render_inside(plan: LabPlan) -> dict[str, list[str]]:
 def render_sysctls(plan: LabPlan) -> dict[str, list[str]]:
     """Write the kernel settings of each namespace."""
     still = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]
-    settings = {netns: still for netns in list_netns(plan)}
+    settings = dict.fromkeys(list_netns(plan), still)
     settings[plan.wan_netns] = [
         *still,
         "net.ipv4.ip_forward=1",

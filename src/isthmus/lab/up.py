@@ -21,9 +21,9 @@ from isthmus.lab.program import Program
 from isthmus.lab.render import Flavour
 from isthmus.lab.start import start, wait_until_up
 from isthmus.lab.template import NEUTRON_DB, Templates, copy_database
+from isthmus.lab.wan import Wan
 from isthmus.model.process import ProcessId
 from isthmus.model.topology import Hypervisor, Tier
-from isthmus.lab.wan import Wan
 
 #: Longest wait for a hypervisor to announce itself, in seconds.
 CHASSIS_TIMEOUT_S = 60

@@ -1,0 +1,327 @@
+"""`isthmus lab`: a whole cloud on this machine."""
+
+import enum
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import Output
+from isthmus.cli.render import Format
+
+app = typer.Typer(no_args_is_help=True, help="A whole cloud on this machine.")
+server_app = typer.Typer(no_args_is_help=True, help="Servers: namespaces that stand for guests.")
+link_app = typer.Typer(no_args_is_help=True, help="WAN links of the sites.")
+app.add_typer(server_app, name="server")
+app.add_typer(link_app, name="link")
+
+LabName = Annotated[
+    str, typer.Option("--name", envvar="ISTHMUS_LAB_NAME", help="Which lab; several may be up.")
+]
+Server = Annotated[str, typer.Argument(help="Name of the server.")]
+Site = Annotated[str, typer.Argument(help="Name of the site.")]
+Process = Annotated[str, typer.Argument(help="Name of the process; see: isthmus lab status.")]
+#: How often `logs -f` looks, in seconds.
+_FOLLOW_S = 0.3
+
+
+class StatusFormat(enum.StrEnum):
+    """What `status -o` takes."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    ENV = "env"  #: variables for a shell
+
+
+def _labs() -> Any:
+    from isthmus.wiring.lab import Labs
+
+    return Labs()
+
+
+def _lab(name: str) -> Any:
+    return _labs().open(name)
+
+
+class Progress:
+    """Shows phases on stderr: a spinner on a terminal, a line each elsewhere."""
+
+    def __init__(self, *, timing: bool) -> None:
+        """Show nothing yet."""
+        self._console = render.open_console(stderr=True)
+        self._timing = timing
+        self._spinner: Any = None
+
+    def begin(self, phase: str) -> None:
+        """Show that a phase begins."""
+        if self._console.is_terminal:
+            self._spinner = self._console.status(phase)
+            self._spinner.start()
+
+    def end(self, phase: str, seconds: float) -> None:
+        """Show that it has ended."""
+        self.close()
+        took = f" ({seconds:.1f} s)" if self._timing else ""
+        self._console.print(f"[green]✓[/green] {phase}{took}")
+
+    def close(self) -> None:
+        """Take the spinner away, whatever happens."""
+        if self._spinner is not None:
+            self._spinner.stop()
+            self._spinner = None
+
+
+@app.command()
+def up(
+    sites: Annotated[int | None, typer.Option(help="How many sites (2).")] = None,
+    hosts: Annotated[int | None, typer.Option(help="How many hypervisors a site (2).")] = None,
+    topology: Annotated[Path | None, typer.Option(help="YAML file that says it all.")] = None,
+    name: LabName = "lab",
+    stock: Annotated[
+        bool, typer.Option("--stock", help="Sites of plain ML2/OVN, each on its own.")
+    ] = False,
+    timing: Annotated[
+        bool, typer.Option("--timing", "-v", help="Say how long each phase took.")
+    ] = False,
+) -> None:
+    """Bring up central and the sites: Keystone, Neutron, OVN, hypervisors, WAN."""
+    from isthmus.wiring.lab import choose_topology
+
+    began = time.monotonic()
+    progress = Progress(timing=timing)
+    try:
+        lab = _labs().up(
+            name, choose_topology(topology, sites, hosts), reporter=progress, stock=stock
+        )
+    except KeyboardInterrupt:
+        progress.close()
+        render.note(f"Stopped half way; take away what is there with: isthmus lab down {_as(name)}")
+        raise
+    finally:
+        progress.close()
+    plan = lab.plan
+    render.note(
+        f"Lab {name!r} is up after {time.monotonic() - began:.0f} s: central, "
+        f"{', '.join(tier.name for tier in plan.sites)}; {len(plan.hypervisors)} hypervisors."
+    )
+    render.note(f'To use it: eval "$(isthmus lab status {_as(name)}-o env)"')
+
+
+@app.command()
+def down(name: LabName = "lab") -> None:
+    """Take the lab away: everything that its ledger lists, and nothing else."""
+    alive = _labs().down(name)
+    render.note(f"Lab {name!r} is gone ({alive} processes ended).")
+
+
+@app.command()
+def status(
+    name: LabName = "lab",
+    output: Annotated[
+        StatusFormat, typer.Option("--output", "-o", help="Form of the answer.")
+    ] = StatusFormat.TABLE,
+) -> None:
+    """Show processes, memory, links and servers, or the variables to export."""
+    lab = _lab(name)
+    if output is StatusFormat.ENV:
+        print(lab.variables())
+        return
+    found = lab.summarise()
+    if output is not StatusFormat.TABLE:
+        render.print_row(found, Format(output.value))
+        return
+    render.print_rows(
+        found["processes"], ("name", "state", "pid", "memory_mib"), Format.TABLE, empty="nothing"
+    )
+    render.note("")
+    render.print_rows(found["links"], ("site", "state", "rtt_ms"), Format.TABLE)
+    render.note(
+        f"\n{found['memory_mib']:.0f} MiB in all; servers: {', '.join(found['servers']) or 'none'}"
+    )
+    if not found["whole"]:
+        render.note(f"`lab up` did not come to its end: isthmus lab down {_as(name)}")
+
+
+@app.command("list")
+def list_labs(output: Output = Format.TABLE) -> None:
+    """List the labs of this machine."""
+    labs = _labs()
+    rows = [{"name": one, "folder": str(labs.open(one).plan.folder)} for one in labs.list_names()]
+    render.print_rows(rows, ("name", "folder"), output, empty="No lab is up.")
+
+
+@app.command()
+def verify(name: LabName = "lab", output: Output = Format.TABLE) -> None:
+    """Prove that it works: processes, APIs, tunnels, and a ping from site to site."""
+    rows = _lab(name).verify()
+    render.print_rows(rows, ("check", "state", "message"), output)
+    if any(row["state"] != "ok" for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def exec(  # noqa: A001
+    server: Server,
+    command: Annotated[list[str], typer.Argument(help="Behind --: what to run.")],
+    name: LabName = "lab",
+) -> None:
+    """Run a command in a server."""
+    raise typer.Exit(_lab(name).servers.exec(server, command))
+
+
+@app.command()
+def shell(
+    place: Annotated[str, typer.Argument(help="A hypervisor, a tier, a server, or wan.")],
+    name: LabName = "lab",
+) -> None:
+    """Open a shell in one of the lab's namespaces."""
+    raise typer.Exit(_lab(name).shell(place))
+
+
+@app.command()
+def logs(
+    process: Process,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many last lines.")] = 100,
+    name: LabName = "lab",
+) -> None:
+    """Print the log of a process."""
+    log = _lab(name).get_program(process).program.log
+    for line in _read_log(log, lines, follow=follow):
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+
+@app.command()
+def kill(
+    process: Process,
+    number: Annotated[str, typer.Option("--signal", "-s", help="KILL, TERM, STOP ...")] = "KILL",
+    name: LabName = "lab",
+) -> None:
+    """Signal a process of the lab, KILL if nothing else is said."""
+    _lab(name).kill(process, _signal(number))
+
+
+@app.command()
+def start(process: Process, name: LabName = "lab") -> None:
+    """Start a process of the lab again, and wait until it answers."""
+    _lab(name).start(process)
+
+
+@server_app.command("create")
+def create_server(
+    server: Server,
+    site: Annotated[str, typer.Option(help="Site to live at.")],
+    network: Annotated[str, typer.Option(help="Network, by name or id.")] = "",
+    port: Annotated[str, typer.Option(help="Id of a port that is there already.")] = "",
+    security_group: Annotated[
+        list[str] | None, typer.Option(help="By name or id; repeat for several.")
+    ] = None,
+    fixed_ip: Annotated[list[str] | None, typer.Option(help="Address to ask for.")] = None,
+    host: Annotated[str, typer.Option(help="Hypervisor; the emptiest if not said.")] = "",
+    project: Annotated[str, typer.Option(help="demo or other.")] = "demo",
+    name: LabName = "lab",
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a server and wait until it has its addresses."""
+    from isthmus.wiring.lab import Wish
+
+    wish = Wish(
+        name=server,
+        site=site,
+        network=network,
+        port=port,
+        security_groups=tuple(security_group or ()),
+        fixed_ips=tuple(fixed_ip or ()),
+        host=host,
+        project=project,
+    )
+    render.print_row(_lab(name).servers.create(wish), output)
+
+
+@server_app.command("list")
+def list_servers(name: LabName = "lab", output: Output = Format.TABLE) -> None:
+    """List the servers."""
+    render.print_rows(
+        _lab(name).servers.list_rows(),
+        ("name", "site", "host", "addresses", "port_id"),
+        output,
+        empty="There is no server; make one with: isthmus lab server create NAME --site SITE ...",
+    )
+
+
+@server_app.command("delete")
+def delete_server(server: Server, name: LabName = "lab") -> None:
+    """Remove a server, and the port that was made for it."""
+    _lab(name).servers.delete(server)
+
+
+@server_app.command("console")
+def open_console(server: Server, name: LabName = "lab") -> None:
+    """Open a shell in a server."""
+    lab = _lab(name)
+    lab.servers.get(server)
+    raise typer.Exit(lab.shell(server))
+
+
+@link_app.command("list")
+def list_links(name: LabName = "lab", output: Output = Format.TABLE) -> None:
+    """List the WAN links of the sites."""
+    render.print_rows(_lab(name).wan.list_links(), ("site", "state", "rtt_ms"), output)
+
+
+@link_app.command("cut")
+def cut_link(site: Site, name: LabName = "lab") -> None:
+    """Cut a site off: control and data, at once."""
+    lab = _lab(name)
+    lab.wan.cut(lab.plan.get_site(site))
+
+
+@link_app.command("restore")
+def restore_link(site: Site, name: LabName = "lab") -> None:
+    """Put a site's link back: neither cut nor slow."""
+    lab = _lab(name)
+    lab.wan.restore(lab.plan.get_site(site))
+
+
+@link_app.command("delay")
+def delay_link(
+    site: Site,
+    rtt_ms: Annotated[float, typer.Argument(help="Round trip to add, in ms; 0 for none.")],
+    name: LabName = "lab",
+) -> None:
+    """Make a site's link slow."""
+    lab = _lab(name)
+    lab.wan.delay(lab.plan.get_site(site), rtt_ms)
+
+
+def _as(name: str) -> str:
+    return "" if name == "lab" else f"--name {name} "
+
+
+def _signal(text: str) -> signal.Signals:
+    from isthmus import errors
+
+    word = text.upper().removeprefix("SIG")
+    try:
+        return signal.Signals(int(word)) if word.isdigit() else signal.Signals[f"SIG{word}"]
+    except (KeyError, ValueError) as exc:
+        raise errors.Invalid(f"{text!r} is no signal: say for instance KILL, TERM or STOP") from exc
+
+
+def _read_log(log: Path, lines: int, *, follow: bool) -> Iterator[str]:
+    with log.open(errors="replace") as stream:
+        kept = stream.readlines()
+        yield from kept[-lines:] if lines else ()
+        while follow:
+            line = stream.readline()
+            if line:
+                yield line
+            else:
+                time.sleep(_FOLLOW_S)

@@ -1,0 +1,58 @@
+"""How a lab is, right now: its processes, their memory, its links and servers."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus.lab.ledger import Made
+from isthmus.lab.plan import LabPlan
+from isthmus.lab.ports import Tools
+
+Row = Mapping[str, Any]
+
+
+def list_processes(made: Made, tools: Tools) -> list[Row]:
+    """List the processes that the lab should have."""
+    return [
+        {
+            "name": name,
+            "state": "up" if tools.processes.is_alive(running.process) else "down",
+            "pid": running.process.pid,
+            "memory_mib": round(tools.processes.memory_kib(running.process) / 1024, 1),
+            "log": str(running.program.log),
+        }
+        for name, running in made.programs.items()
+    ]
+
+
+def variables(plan: LabPlan) -> dict[str, str]:
+    """Give the variables that let OpenStack's clients, and ours, find the lab."""
+    return {"OS_CLIENT_CONFIG_FILE": str(plan.clouds_file), "OS_CLOUD": str(plan.central.name)}
+
+
+def render_variables(plan: LabPlan) -> str:
+    """Write them as a shell reads them."""
+    return "\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables(plan).items())
+
+
+def summarise(plan: LabPlan, made: Made, processes: list[Row], links: list[dict[str, Any]]) -> Row:
+    """Put everything into one answer."""
+    memory = sum(row["memory_mib"] for row in processes)
+    return {
+        "name": plan.name,
+        "whole": made.whole,
+        "folder": str(plan.folder),
+        "memory_mib": round(memory, 1),
+        "tiers": [
+            {
+                "name": str(tier.name),
+                "neutron": f"http://{tier.management_address}:9696",
+                "hosts": [host.name for host in tier.hypervisors],
+            }
+            for tier in plan.tiers
+        ],
+        "links": links,
+        "processes": processes,
+        "servers": [row["name"] for row in made.servers.values()],
+        "variables": variables(plan),
+    }
