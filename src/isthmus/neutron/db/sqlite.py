@@ -13,6 +13,11 @@ with the events that oslo.db and SQLAlchemy offer:
 Other databases are left alone.
 """
 
+import logging
+import sqlite3
+import sys
+import threading
+import traceback
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,13 +25,19 @@ from neutron_lib.db import api as db_api
 from oslo_db.sqlalchemy import enginefacade
 from sqlalchemy import event, orm
 
+LOG = logging.getLogger(__name__)
+
 #: Longer than any request may hold the file; milliseconds, as SQLite counts.
 BUSY_TIMEOUT_MS = 60_000
 #: Marker in a connection's info that keeps oslo.db from its own BEGIN.
 _OSLO_MARKER = "in_transaction"
 _MODE = "isthmus_mode"
 
+_WRITING, _PLAIN = "BEGIN IMMEDIATE", "BEGIN"
+
 _installed: list[bool] = []
+#: Which thread writes on which connection, for the log, should somebody wait too long.
+_holders: dict[int, int] = {}
 
 
 def install() -> None:
@@ -63,6 +74,7 @@ def _on_begin(connection: sa.Connection) -> None:
 
 
 def _on_end(connection: sa.Connection) -> None:
+    _holders.pop(id(connection.connection.dbapi_connection), None)
     # oslo.db has just taken its marker away, and would send a BEGIN of its own next time.
     connection.info[_OSLO_MARKER] = True
 
@@ -76,8 +88,27 @@ def _on_session_begin(session: orm.Session, _transaction: Any, connection: sa.Co
 
 
 def _on_execute(connection: sa.Connection, cursor: Any, statement: str, *_rest: object) -> None:
-    if not cursor.connection.in_transaction and not statement.startswith("PRAGMA"):
-        cursor.execute(_begin_statement(connection.info.get(_MODE), statement))
+    if cursor.connection.in_transaction or statement.startswith("PRAGMA"):
+        return
+    begin = _begin_statement(connection.info.get(_MODE), statement)
+    if begin == _PLAIN:
+        cursor.execute(begin)
+        return
+    try:
+        cursor.execute(begin)
+    except sqlite3.OperationalError:
+        _report_holders()
+        raise
+    _holders[id(cursor.connection)] = threading.get_ident()
+
+
+def _report_holders() -> None:
+    """Say what the threads of this process that may write are doing: one of them holds the file."""
+    frames = sys._current_frames()
+    for thread in set(_holders.values()):
+        if thread in frames and thread != threading.get_ident():
+            stack = "".join(traceback.format_stack(frames[thread]))
+            LOG.warning("This thread has held the database for long:\n%s", stack)
 
 
 def _begin_statement(mode: Any, statement: str) -> str:
@@ -86,4 +117,4 @@ def _begin_statement(mode: Any, statement: str) -> str:
         writes = not statement.lstrip("( \n").upper().startswith(("SELECT", "WITH"))
     else:
         writes = mode is enginefacade._WRITER
-    return "BEGIN IMMEDIATE" if writes else "BEGIN"
+    return _WRITING if writes else _PLAIN
