@@ -230,9 +230,7 @@ def create_server(
     output: Output = Format.TABLE,
 ) -> None:
     """Make a server and wait until it has its addresses."""
-    from isthmus.wiring.lab import Wish
-
-    wish = Wish(
+    row = _lab(name).create_server(
         name=server,
         site=site,
         network=network,
@@ -242,7 +240,7 @@ def create_server(
         host=host,
         project=project,
     )
-    render.print_row(_lab(name).servers.create(wish), output)
+    render.print_row(row, output)
 
 
 @server_app.command("list")

@@ -156,7 +156,9 @@ def _versions(*distributions: str) -> str:
 def _migrations() -> str:
     """Digest the files that say what our own tables look like."""
     package = Path(__file__).parents[1]
-    sources = sorted([package / "store" / "tables.py", *(package / "neutron" / "db").rglob("*.py")])
+    database = package / "neutron" / "db"
+    sources = [package / "store" / "tables.py", database / "models.py", database / "create.py"]
+    sources += sorted((database / "migration").rglob("*.py"))
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.read_bytes())

@@ -21,7 +21,7 @@ from isthmus.lab.capability import check_machine
 from isthmus.lab.ledger import FILE, Ledger, Made, Running
 from isthmus.lab.plan import MAX_LABS, LabPlan, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.ports import Reporter, Tools
-from isthmus.lab.server import Servers
+from isthmus.lab.server import Servers, Wish
 from isthmus.lab.start import start, wait_until_up
 from isthmus.lab.template import Templates
 from isthmus.lab.topology import default_topology, parse_topology
@@ -156,6 +156,10 @@ class OpenLab:
             env["OVS_RUNDIR"] = env["OVN_RUNDIR"] = str(self.plan.host_dir(hosts[place]))
         command = ["bash", "--norc"] if shell.find_program("bash") else ["sh"]
         return self.tools.interact(command, netns=netns, env=env)
+
+    def create_server(self, **wish: Any) -> Any:
+        """Make a server; see `isthmus.lab.server.Wish` for what can be asked."""
+        return self.servers.create(Wish(**wish))
 
     @property
     def servers(self) -> Servers:
