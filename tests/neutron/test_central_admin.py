@@ -172,6 +172,19 @@ def test_a_network_is_placed_ahead_of_use_and_withdrawn(central: CentralServer) 
     assert reply.refusal() == (409, "isthmus.refused.in_use")
 
 
+def test_routings_are_found_by_project_site_and_type(central: CentralServer) -> None:
+    net = Stretched(central, present=("site1",))
+    port = net.port()
+    net.report(port)
+    base = f"/v2.0/site-routings?project_id={net.project}"
+    rows = central.call("GET", base).only()
+    assert {row["type"] for row in rows} == {"network", "subnet", "security_group", "port"}
+    (row,) = central.call("GET", f"{base}&type=port&site=site1").only()
+    assert (row["resource_id"], row["withdrawn"]) == (port["id"], False)
+    assert central.call("GET", f"/v2.0/site-routings/{row['id']}").only() == row
+    assert central.call("GET", f"{base}&site=site2").only() == []
+
+
 def test_presences_of_what_cannot_be(central: CentralServer) -> None:
     network = central.create("network", tenant(uuid.uuid4().hex), name="n")
     for values, status in (

@@ -98,7 +98,7 @@ def test_reachability_keeps_when_a_site_was_last_seen(connection: sa.Connection)
 
 
 def test_routings_come_go_and_come_back(connection: sa.Connection) -> None:
-    routing.record(connection, NETWORK, ["a", "b"], ONE, project_id="p", now=T0)
+    routing.record(connection, NETWORK, ["a", "b"], ONE, owners={"a": "p"}, now=T0)
     routing.record(connection, NETWORK, ["a"], TWO, now=T0)
     routing.withdraw(connection, NETWORK, ["a"], ONE)
     assert routing.list_sites(connection, NETWORK, ["a", "b", "c"], latest=True) == {

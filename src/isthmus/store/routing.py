@@ -2,7 +2,7 @@
 
 import datetime
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,17 +22,27 @@ def record(
     resource_ids: Iterable[str],
     site: SiteName,
     *,
-    project_id: str | None = None,
+    owners: Mapping[str, str | None] | None = None,
     now: datetime.datetime,
 ) -> None:
-    """Note that objects of one type are to be at a site; one that was withdrawn comes back."""
+    """Note that objects of one type are to be at a site; one that was withdrawn comes back.
+
+    Args:
+        connection: where.
+        kind: type of the objects.
+        resource_ids: which.
+        site: where they are to be.
+        owners: their projects, as far as they are known.
+        now: the time.
+    """
+    owners = owners or {}
     rows = [
         {
             "type": kind.value,
             "resource_id": resource_id,
             "site": site,
             "id": str(uuid.uuid4()),
-            "project_id": project_id,
+            "project_id": owners.get(resource_id),
             "withdrawn": False,
             "created_at": now,
         }

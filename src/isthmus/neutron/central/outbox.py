@@ -19,6 +19,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import closure, origin
 from isthmus.neutron.central.change import Changes, note
+from isthmus.neutron.central.route import route
 from isthmus.neutron.db.session import now
 from isthmus.store import journal, lanes, location, routing
 
@@ -84,7 +85,7 @@ def _layer_two(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         if subnet_id not in changes.gone_subnets:
             for site, withdrawn in present.get(network_id, {}).items():
                 if site not in sites and not withdrawn:
-                    routing.record(connection, kind, [subnet_id], site, now=now())
+                    route(connection, kind, [subnet_id], site)
                     sites.add(site)
         keys |= {IntentKey(site, kind, subnet_id) for site in sites}
     return keys
@@ -127,7 +128,7 @@ def route_groups(
     ):
         missing = ids - routing.list_ids(connection, kind, site, ids)
         if missing:
-            routing.record(connection, kind, missing, site, now=now())
+            route(connection, kind, missing, site)
             keys |= {IntentKey(site, kind, one) for one in missing}
     return keys
 
@@ -138,7 +139,7 @@ def _ports(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     gone = changes.gone_ports
     said = origin.current()
     if said is not None and said.port_id in changes.new_ports:
-        routing.record(connection, kind, [said.port_id], said.site, now=now())
+        route(connection, kind, [said.port_id], said.site)
     homes = routing.list_sites(connection, kind, changes.ports | gone)
     keys: set[IntentKey] = set()
     for port_id, sites in homes.items():

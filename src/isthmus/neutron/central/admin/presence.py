@@ -83,11 +83,7 @@ class PresenceCalls:
                 raise errors.NotFound(f"there is no network {network_id}")
             placement.check(site, network)
             groups = placement.default_groups([network["project_id"]])
-            plan = placement.Placement(
-                network_id=network_id,
-                group_ids=frozenset(groups),
-                project_id=network["project_id"],
-            )
+            plan = placement.Placement(network_id=network_id, group_ids=frozenset(groups))
             admin = n_context.get_admin_context()
             placement.place(admin, site, [plan])
             with writing(admin) as connection:

@@ -18,6 +18,7 @@ from isthmus.model.item import Item
 from isthmus.model.site import Site
 from isthmus.neutron.central import closure
 from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.central.route import route
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import journal, location, routing
 from isthmus.store import lease as lease_store
@@ -95,9 +96,7 @@ def _place_one(
     groups = placement.default_groups(projects)
     if asked.kind is ResourceType.PORT:
         groups |= set(one.get("security_groups") or [])
-    plan = placement.Placement(
-        network_id=network_id, group_ids=frozenset(groups), project_id=network["project_id"]
-    )
+    plan = placement.Placement(network_id=network_id, group_ids=frozenset(groups))
     if asked.kind is ResourceType.PORT:
         _check_home(site, one)
     placement.place(context, site, [plan])
@@ -126,7 +125,7 @@ def _bring_home(context: Any, site: Site, port_id: str) -> None:
         if home is not None and home != site.name:
             routing.delete(connection, ResourceType.PORT, port_id, home)
             journal.record(connection, [IntentKey(home, ResourceType.PORT, port_id)], now=now())
-        routing.record(connection, ResourceType.PORT, [port_id], site.name, now=now())
+        route(connection, ResourceType.PORT, [port_id], site.name)
 
 
 def _collect(

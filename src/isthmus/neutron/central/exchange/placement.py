@@ -23,6 +23,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import pool, zone
 from isthmus.neutron.central.outbox import route_groups
+from isthmus.neutron.central.route import route
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import datapath, journal, location, routing
 
@@ -36,7 +37,6 @@ class Placement:
 
     network_id: str
     group_ids: frozenset[str]  #: security groups that go along
-    project_id: str | None
 
 
 def check(site: Site, network: dict[str, Any]) -> None:
@@ -95,14 +95,7 @@ def _place(connection: sa.Connection, site: SiteName, placement: Placement) -> N
     datapath.ensure_key(connection, network_id)
     route_groups(connection, placement.group_ids, site)
     if presence is not False:
-        routing.record(
-            connection,
-            ResourceType.NETWORK,
-            [network_id],
-            site,
-            project_id=placement.project_id,
-            now=now(),
-        )
+        route(connection, ResourceType.NETWORK, [network_id], site)
         journal.record_selected(
             connection,
             ResourceType.SHADOW,
@@ -113,7 +106,7 @@ def _place(connection: sa.Connection, site: SiteName, placement: Placement) -> N
         journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)], now=now())
     pool.ensure(keys, site, config)
     for subnet in _subnets(connection, network_id):
-        routing.record(connection, ResourceType.SUBNET, [subnet["id"]], site, now=now())
+        route(connection, ResourceType.SUBNET, [subnet["id"]], site)
         if presence is True:
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
             journal.record(connection, [intent], now=now())

@@ -28,6 +28,7 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_neutron
 from isthmus.neutron.central import origin, pool
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
+from isthmus.neutron.central.route import route
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import journal, lanes, location, routing
 
@@ -144,7 +145,7 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
         return
     with writing(admin) as connection:
         if not at_home:
-            routing.record(connection, _PORT, [port_id], site, now=now())
+            route(connection, _PORT, [port_id], site)
         if merged != mine:  # central keeps something that the site does not have yet
             journal.record(connection, [IntentKey(site, _PORT, port_id)], now=now())
 
