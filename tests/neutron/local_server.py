@@ -80,6 +80,7 @@ class LocalServer:
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, "-m", "isthmus.lab.serve", "--port", str(self.port)]
         command += ["--application", "neutron.wsgi.api:application"]
+        command += ["--prepare", "isthmus.neutron.db.sqlite:install"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         deadline = time.monotonic() + START_S

@@ -7,7 +7,6 @@ middleware would have.
 import contextlib
 import http.client
 import threading
-import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -77,7 +76,7 @@ class _Relay(BaseHTTPRequestHandler):
             return
         self.server.calls.append(f"{self.command} {self.path}")
         if self.server.delay_s:
-            time.sleep(self.server.delay_s)
+            threading.Event().wait(self.server.delay_s)
         headers = {"Content-Type": "application/json", **self.server.headers}
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         try:

@@ -55,6 +55,13 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "seconds.",
     ),
     cfg.FloatOpt(
+        "lease_settle_s",
+        default=60.0,
+        min=0,
+        help="How long an unused lease rests before it is given back, in seconds: longer than any "
+        "transaction of Neutron's, so that nobody is still picking an address from it.",
+    ),
+    cfg.FloatOpt(
         "stretch_pass_s",
         default=60.0,
         min=0.5,
@@ -77,6 +84,7 @@ class SiteConfig:
     miss_ttl_s: float
     relay_poll_s: float
     lease_pass_s: float
+    lease_settle_s: float
     stretch_pass_s: float = 60.0
 
 
@@ -107,5 +115,6 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
         miss_ttl_s=group.miss_ttl_s,
         relay_poll_s=group.relay_poll_s,
         lease_pass_s=group.lease_pass_s,
+        lease_settle_s=group.lease_settle_s,
         stretch_pass_s=group.stretch_pass_s,
     )

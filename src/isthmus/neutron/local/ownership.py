@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from neutron.plugins.ml2 import plugin as ml2_plugin
-from neutron_lib.db import api as db_api
 
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
@@ -117,8 +116,7 @@ class Ownership(ml2_plugin.Ml2Plugin):
 
     def add_addresses(self, context: Any, address_group_id: str, addresses: Any) -> dict[str, Any]:
         """Add addresses to an address group of the site's own."""
-        if not db_api.is_session_active(context.session):
-            guards.check_owner(context, ResourceType.ADDRESS_GROUP, [address_group_id])
+        guards.check_owner(context, ResourceType.ADDRESS_GROUP, [address_group_id])
         changed: dict[str, Any] = super().add_addresses(context, address_group_id, addresses)
         return changed
 

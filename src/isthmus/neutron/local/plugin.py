@@ -57,7 +57,11 @@ class LocalPlugin(Ownership):
         self.central = Lazy(lambda: open_central(self.site))
         self.database = Lazy(open_database)
         self.keeper = Keeper(
-            self.site.site, self.central, self.database, every_s=self.site.lease_pass_s
+            self.site.site,
+            self.central,
+            self.database,
+            every_s=self.site.lease_pass_s,
+            settle_s=self.site.lease_settle_s,
         )
         self.materialiser = Materialiser(self, self.site.site)
         self.demand = Demand(
@@ -267,16 +271,17 @@ class LocalPlugin(Ownership):
             NotLeased: an address that central does not give this site.
         """
         for port in ports:
+            groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
+            addresses = guards.addresses_of(port)
+            if not addresses and self.presence.needs_no_look(port["network_id"], groups):
+                continue
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
                 if not self.presence.is_stretched(connection, port["network_id"]):
                     continue
                 complete = self.presence.is_complete(connection, port["network_id"])
-                groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
                 unknown = self.presence.find_unknown_groups(connection, groups)
-                outside = self.addresses.find_outside(
-                    connection, port["network_id"], guards.addresses_of(port)
-                )
+                outside = self.addresses.find_outside(connection, port["network_id"], addresses)
             if not complete:
                 self._complete(port["network_id"], port["project_id"])
             if unknown:

@@ -72,6 +72,16 @@ class Presence:
                 memory.put(resource_id, answer)
         return answer
 
+    def needs_no_look(self, network_id: str, groups: Collection[str]) -> bool:
+        """Tell, with no query, that all is known that a port on a network takes.
+
+        That is so on a network of the site's own, and on a stretched one after its first ports.
+        """
+        owned = self._owned[ResourceType.NETWORK].get(network_id)
+        if not owned:
+            return owned is False
+        return bool(self._complete.get(network_id)) and all(map(self._groups.get, groups))
+
     def is_complete(self, connection: sa.Connection, network_id: str) -> bool:
         """Tell whether all that a stretched network takes has arrived once."""
         if self._complete.get(network_id):

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus.model.intent import ResourceType
-from isthmus.model.site import SiteName
-from isthmus.store.tables import DATAPATHS, LEASES, PORT_KEYS, ROUTINGS
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, PORT_KEYS, ROUTINGS
 
 #: The base of a network whose bundle has arrived as a whole.
 COMPLETE: Mapping[str, Any] = {"complete": True}
@@ -154,6 +154,14 @@ def add_datapath_key(connection: sa.Connection, network_id: str, key: int) -> No
 def forget(connection: sa.Connection, kind: ResourceType, resource_id: str) -> None:
     """Remove every row of ours about an object that is going."""
     remove(connection, kind, [resource_id])
+    if kind is ResourceType.PORT:  # central has said that it is gone: nothing is left to report
+        connection.execute(
+            sa.delete(JOURNAL).where(
+                JOURNAL.c.lane == CENTRAL,
+                JOURNAL.c.type == kind.value,
+                JOURNAL.c.resource_id == resource_id,
+            )
+        )
     if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
         connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == resource_id))
     if kind is ResourceType.NETWORK:

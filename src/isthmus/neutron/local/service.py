@@ -20,11 +20,10 @@ from isthmus.neutron.api import definition, extensions
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local import dataplane
 from isthmus.neutron.local.inventory import InventoryCalls
-from isthmus.neutron.local.report.carrier import CentralCarrier, forget_reported
+from isthmus.neutron.local.report.carrier import CentralCarrier
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.report.relay import Relay
 from isthmus.neutron.local.report.source import PortSource
-from isthmus.store.journal_engine import SqlJournal
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
 
@@ -67,7 +66,7 @@ class LocalService(InventoryCalls, base.ServicePluginBase):
         )
         locator = Locator(lambda: dataplane.get_reconciler().rows())
         self.relay = Relay(
-            store=SqlJournal(core.database(), forget=forget_reported),
+            engine=core.database,
             source=PortSource(core, locator),
             carrier=CentralCarrier(core.site.site, core.central, core.database),
             client=core.central,

@@ -18,6 +18,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply.sharing import share
 
 _UPDATED = ("name", "description")
 
@@ -39,6 +40,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     if have is None:
         _create(core, context, state)
         crash.point("apply.address_group.made")
+        share(context, group_object.AddressGroupRBAC, state)
         return
     with db_api.CONTEXT_READER.using(context):
         known = routings.find_known(
@@ -48,6 +50,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         raise errors.Conflict(f"address group {group_id} was made at this site, not at central")
     if fresh:
         return
+    share(context, group_object.AddressGroupRBAC, state)
     changed = changes(have, {name: state[name] for name in _UPDATED if name in state})
     if changed:
         core.update_address_group(context, group_id, {"address_group": changed})

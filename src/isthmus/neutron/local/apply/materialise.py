@@ -135,21 +135,13 @@ class Materialiser:
             with db_api.CONTEXT_WRITER.using(context):
                 rows.add(context.session.connection(), self._site, [state])
             return
-        if not fresh and item.type in (ResourceType.NETWORK, ResourceType.SUBNET):
-            self._bring_missing(context, item, state)
+        leases = state.get("isthmus:leases")
+        if leases:  # before the object: the metadata port takes a key and an address of them
+            with db_api.CONTEXT_WRITER.using(context):
+                rows.add(context.session.connection(), self._site, leases)
         to_report = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
         if to_report:
             self._report(context, item.id)
-
-    def _bring_missing(self, context: Any, item: Item, state: Mapping[str, Any]) -> None:
-        """Fetch what a network or subnet takes that is placed here ahead of use: its leases.
-
-        Raises:
-            Transient: central does not answer.
-        """
-        here = network if item.type is ResourceType.NETWORK else subnet
-        if here.find(self._core, context, item.id) is None:
-            self._core.demand.fetch(item.type, [item.id], state.get("project_id"))
 
     def _remove(self, context: Any, item: Item) -> None:
         if item.type is ResourceType.LEASE:

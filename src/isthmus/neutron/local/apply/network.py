@@ -14,6 +14,7 @@ from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.neutron.local.apply.sharing import share
 
 _COLLECTION = "networks"
 _CREATED = (
@@ -59,7 +60,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         if changed:
             core.update_network(context, state["id"], {"network": changed})
     if have is None or not fresh:
-        _share(context, state["id"], state.get("isthmus:rbac") or ())
+        share(context, network_object.NetworkRBAC, state)
 
 
 def find(core: Any, context: Any, network_id: str) -> dict[str, Any] | None:
@@ -88,30 +89,6 @@ def _check_owned(context: Any, state: Mapping[str, Any]) -> None:
         )
     with db_api.CONTEXT_WRITER.using(context):
         routings.add_datapath_key(context.session.connection(), network_id, int(key))
-
-
-def _share(context: Any, network_id: str, wanted: Any) -> None:
-    """Bring the RBAC rows to what central has, ids included."""
-    rows_wanted = {row["id"]: row for row in wanted}
-    with db_api.CONTEXT_WRITER.using(context):
-        have = network_object.NetworkRBAC.get_objects(context, object_id=network_id)
-        for row in have:
-            if row.id not in rows_wanted:
-                row.delete()
-        kept = {row.id: row for row in have}
-        for row_id, row in rows_wanted.items():
-            if row_id not in kept:
-                network_object.NetworkRBAC(
-                    context,
-                    id=row_id,
-                    object_id=network_id,
-                    project_id=row["project_id"],
-                    target_project=row["target_project"],
-                    action=row["action"],
-                ).create()
-            elif kept[row_id].target_project != row["target_project"]:
-                kept[row_id].target_project = row["target_project"]
-                kept[row_id].update()
 
 
 def remove(core: Any, context: Any, network_id: str) -> None:

@@ -18,6 +18,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply.sharing import share
 
 _RULE = (
     "id",
@@ -79,6 +80,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     }
     if changed:
         core.update_security_group(context, group_id, {"security_group": changed})
+    share(context, group_object.SecurityGroupRBAC, state)
     _reconcile(core, context, have["security_group_rules"], state["security_group_rules"])
 
 

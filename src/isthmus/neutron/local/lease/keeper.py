@@ -31,9 +31,6 @@ from isthmus.store.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
 
-#: A lease that is to go back rests this long first, in seconds, so that a transaction that read it
-#: before has ended: none lives longer than the database's own lock time-outs.
-SETTLE_S = 60.0
 #: A pool that was counted is not counted again sooner than this, in seconds.
 _RECOUNT_S = 1.0
 
@@ -53,6 +50,7 @@ class Keeper:
         engine: Callable[[], sa.Engine],
         *,
         every_s: float,
+        settle_s: float,
     ) -> None:
         """Bind the keeper; nothing runs before `start`.
 
@@ -61,11 +59,14 @@ class Keeper:
             client: gives the way to central, once this process needs it.
             engine: gives the site's database.
             every_s: seconds between two looks at every pool.
+            settle_s: seconds that a lease rests before it goes back, so that a transaction that
+                read it before has ended.
         """
         self._site = site
         self._client = client
         self.engine = engine
         self._every_s = every_s
+        self._settle_s = settle_s
         self._poked: queue.SimpleQueue[tuple[Pool, int] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
@@ -183,7 +184,7 @@ class Keeper:
 
     def _return(self, pool_id: str) -> None:
         """Tell central of the blocks that were set aside a while ago and stayed idle."""
-        before = utcnow() - datetime.timedelta(seconds=SETTLE_S)
+        before = utcnow() - datetime.timedelta(seconds=self._settle_s)
         with writing(self.engine()) as connection:
             aside = rows.read_untold(connection, pool_id, before=before)
             if not aside:
@@ -202,8 +203,12 @@ class Keeper:
             PoolKind.SUBNET.value, pool_id, give_back=give_back, probe=True
         )
         crash.point("grant.given_back")
+        # Central keeps a block leased in which it still knows an address in use.
+        kept = {str(state.get("id")) for state in states} & set(give_back)
         with writing(self.engine()) as connection:
-            rows.mark_told(connection, give_back)
+            rows.mark_told(connection, set(give_back) - kept)
+            if kept:
+                rows.revive(connection, PoolKind.SUBNET, kept)
             rows.add(connection, self._site, states)
 
     def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int]]:

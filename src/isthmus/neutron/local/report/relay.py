@@ -6,20 +6,25 @@ claims see to that.
 """
 
 import datetime
-import os
 import threading
 import time
+from collections.abc import Callable
 
-from oslo_config import cfg
+import sqlalchemy as sa
 from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.clients.central import CentralClient
+from isthmus.journal import owner
 from isthmus.journal.engine import Drain, DrainSettings
-from isthmus.journal.ports import Carrier, Source, Store
+from isthmus.journal.ports import Carrier, Source
 from isthmus.model.site import CENTRAL
+from isthmus.neutron.local.report.carrier import forget_reported
 from isthmus.neutron.local.room import Lazy
 from isthmus.neutron.local.routings import utcnow
+from isthmus.store import sweep
+from isthmus.store.engine import writing
+from isthmus.store.journal_engine import SqlJournal
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ class Relay:
     def __init__(
         self,
         *,
-        store: Store,
+        engine: Callable[[], sa.Engine],
         source: Source,
         carrier: Carrier,
         client: Lazy[CentralClient],
@@ -53,7 +58,7 @@ class Relay:
         """Bind it; nothing runs before `start`.
 
         Args:
-            store: the journal.
+            engine: gives the site's database, in which the journal stands.
             source: reads ports.
             carrier: the way to central.
             client: is asked to find out whether a link that was down is up again.
@@ -61,6 +66,7 @@ class Relay:
             poll_s: how often to look where nothing woke it, in seconds.
             call_s: how long a call may take, in seconds.
         """
+        self._engine = engine
         self._client = client
         self._woken = woken
         self._poll_s = poll_s
@@ -68,12 +74,12 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._drain = Drain(
             CENTRAL,
-            store=store,
+            store=SqlJournal(engine(), forget=forget_reported),
             source=source,
             carrier=carrier,
             clock=_Clock(),
             settings=DrainSettings(
-                owner=f"{cfg.CONF.host}/{os.getpid()}",
+                owner=owner.new(),
                 batch=BATCH,
                 claim_s=call_s + _CLAIM_MARGIN_S,
             ),
@@ -93,11 +99,20 @@ class Relay:
             self._thread = None
 
     def _run(self) -> None:
+        self._release()
         while not self._stopping:
             self._woken.wait(self._poll_s)
             self._woken.clear()
             while not self._stopping and self._pass():
                 pass
+
+    def _release(self) -> None:
+        """Take over at once what a process of this machine left behind when it died."""
+        try:
+            with writing(self._engine()) as connection:
+                sweep.release_dead(connection, owner.is_dead)
+        except errors.IsthmusError as error:
+            LOG.info("Claims of dead processes are left to expire: %s", error.message)
 
     def _pass(self) -> bool:
         """Do one pass.
