@@ -26,6 +26,7 @@ from isthmus.lab.start import start, wait_until_up
 from isthmus.lab.template import Templates
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed, Up
+from isthmus.lab.verify import Verify
 from isthmus.lab.wan import Wan
 from isthmus.model.topology import Topology
 
@@ -156,6 +157,10 @@ class OpenLab:
             env["OVS_RUNDIR"] = env["OVN_RUNDIR"] = str(self.plan.host_dir(hosts[place]))
         command = ["bash", "--norc"] if shell.find_program("bash") else ["sh"]
         return self.tools.interact(command, netns=netns, env=env)
+
+    def verify(self) -> list[dict[str, str]]:
+        """Prove that the lab works; gives a row per check."""
+        return [found.to_row() for found in Verify(self.plan, self.tools, self.ledger).run()]
 
     def create_server(self, **wish: Any) -> Any:
         """Make a server; see `isthmus.lab.server.Wish` for what can be asked."""

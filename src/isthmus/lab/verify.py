@@ -1,0 +1,182 @@
+"""Prove that a lab works: its processes, its APIs, and packets from every site to every other.
+
+Probe servers are made on a network of their own, and taken away again, whatever happens.
+"""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.lab.ledger import Ledger
+from isthmus.lab.plan import LabPlan
+from isthmus.lab.ports import Api, Tools
+from isthmus.lab.server import Servers, Wish
+
+#: From the address being there to the first reply, on a busy machine; seconds.
+PING_TIMEOUT_S = 60
+#: A network goes only when its last port is gone everywhere; seconds.
+REMOVE_TIMEOUT_S = 60
+_POLL_S = 0.3
+_CIDR = {4: "10.254.0.0/24", 6: "fd00:1571:254::/64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found."""
+
+    check: str
+    ok: bool
+    message: str
+
+    def to_row(self) -> dict[str, str]:
+        """Give the form that is printed."""
+        state = "ok" if self.ok else "broken"
+        return {"check": self.check, "state": state, "message": self.message}
+
+
+class Verify:
+    """The checks of one lab."""
+
+    def __init__(self, plan: LabPlan, tools: Tools, ledger: Ledger) -> None:
+        """Bind them."""
+        self._plan = plan
+        self._tools = tools
+        self._ledger = ledger
+        self._servers = Servers(plan, tools, ledger)
+        made = ledger.read()
+        self._stock = bool(made.settings.get("stock"))
+
+    def run(self) -> list[Finding]:
+        """Run every check; what fails is a finding, not an error."""
+        findings = [self._check("processes", self._processes)]
+        findings += [
+            self._check(f"API of {tier.name}", self._api(str(tier.name)))
+            for tier in self._plan.tiers
+        ]
+        if not all(finding.ok for finding in findings) or self._stock:
+            return findings
+        findings.append(self._check("sites at central", self._sites))
+        findings += self._pings()
+        return findings
+
+    def _check(self, name: str, check: Callable[[], str]) -> Finding:
+        try:
+            return Finding(name, True, check())
+        except errors.IsthmusError as error:
+            return Finding(name, False, error.message)
+
+    def _processes(self) -> str:
+        programs = self._ledger.read().programs
+        dead = [
+            name
+            for name, running in programs.items()
+            if not self._tools.processes.is_alive(running.process)
+        ]
+        if dead:
+            raise errors.StepFailed(f"dead: {', '.join(dead)}; see: isthmus lab start {dead[0]}")
+        return f"{len(programs)} alive"
+
+    def _api(self, tier: str) -> Callable[[], str]:
+        def check() -> str:
+            api = self._tools.open_api(self._plan.clouds_file, tier)
+            return f"{len(api.get_all('network'))} networks"
+
+        return check
+
+    def _sites(self) -> str:
+        api = self._central()
+        deadline = time.monotonic() + PING_TIMEOUT_S
+        while True:
+            rows = api.get_all("site")
+            lost = [row["name"] for row in rows if row["reachability"] != "reachable"]
+            if not lost and len(rows) == len(self._plan.sites):
+                return f"{len(rows)} reachable"
+            if time.monotonic() > deadline:
+                raise errors.StepFailed(f"not reachable for central: {', '.join(lost) or 'all'}")
+            time.sleep(_POLL_S)
+
+    def _central(self) -> Api:
+        return self._tools.open_api(self._plan.clouds_file, str(self._plan.central.name))
+
+    def _pings(self) -> list[Finding]:
+        name = f"verify-{uuid.uuid4().hex[:6]}"
+        try:
+            with self._network(name) as network_id, self._probes(name, network_id) as probes:
+                return [
+                    self._check(f"ping {one['site']} to {other['site']}", self._ping(one, other))
+                    for one in probes
+                    for other in probes
+                    if one is not other
+                ]
+        except errors.IsthmusError as error:
+            return [Finding("probe servers", False, error.message)]
+
+    @contextlib.contextmanager
+    def _network(self, name: str) -> Iterator[str]:
+        api = self._central()
+        made = api.call("POST", "/v2.0/networks", body={"network": {"name": name}})
+        network_id = made["network"]["id"]
+        try:
+            for version, cidr in _CIDR.items():
+                body: dict[str, Any] = {"network_id": network_id, "ip_version": version}
+                body["cidr"] = cidr
+                if version == 6:
+                    body |= {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+                api.call("POST", "/v2.0/subnets", body={"subnet": body})
+            yield network_id
+        finally:
+            self._remove(api, network_id)
+
+    def _remove(self, api: Api, network_id: str) -> None:
+        deadline = time.monotonic() + REMOVE_TIMEOUT_S
+        while True:
+            try:
+                api.call("DELETE", f"/v2.0/networks/{network_id}")
+            except errors.NotFound:
+                return
+            except (errors.Conflict, errors.Transient, errors.StepFailed):
+                # A site has not said yet that the last port is gone.
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            time.sleep(_POLL_S)
+
+    @contextlib.contextmanager
+    def _probes(self, name: str, network_id: str) -> Iterator[list[Any]]:
+        wishes = [
+            Wish(name=f"{name}-{tier.name}", site=str(tier.name), network=network_id)
+            for tier in self._plan.sites
+        ]
+        try:
+            with ThreadPoolExecutor(max_workers=4) as pool:
+                yield list(pool.map(self._servers.create, wishes))
+        finally:
+            for wish in wishes:
+                with contextlib.suppress(errors.NotFound):
+                    self._servers.delete(wish.name)
+
+    def _ping(self, one: Any, other: Any) -> Callable[[], str]:
+        def check() -> str:
+            began = time.monotonic()
+            for address in other["addresses"]:
+                self._await_reply(one["name"], address)
+            waited = time.monotonic() - began
+            return f"{', '.join(other['addresses'])} answered within {waited:.1f} s"
+
+        return check
+
+    def _await_reply(self, server: str, address: str) -> None:
+        deadline = time.monotonic() + PING_TIMEOUT_S
+        while True:
+            code, _ = self._servers.run(server, ["ping", "-n", "-c", "1", "-W", "1", address])
+            if code == 0:
+                return
+            if time.monotonic() > deadline:
+                raise errors.StepFailed(f"no reply from {address} within {PING_TIMEOUT_S} s")
+            time.sleep(_POLL_S)
