@@ -2,8 +2,8 @@
 
 The scheduler fits one instance after the other, most free node first; this module does the same on
 plain numbers, so the count is what Nova will place, fragments included, and not what a sum over the
-host promises. Where an instance has one or two equal NUMA nodes and nothing ties it to a port, the
-closed form (largest n with sum of min(c_i, n) >= k * n) gives the same; the tests hold both
+host promises. For one guest node that is the closed form (largest n with sum of min(c_i, n) >=
+k * n); for two Nova can stay below it, since it takes the emptiest nodes first. The tests hold this module
 against answers recorded from nova 34's `numa_fit_instance_to_host`.
 
 Source:
@@ -258,6 +258,21 @@ def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> str:
     nodes = set.intersection(
         {room.node for room in left}, *(ties.reach.values() if flavor.numa_nodes == 1 else ())
     )
+    if not nodes:
+        return "NUMA affinity"
+    able = _able(left, flavor, ties)
+    need = flavor.numa_nodes
+    short_of = [name for name, fine in able.items() if len(fine & nodes) < need]
+    if short_of:
+        return " and ".join(short_of)
+    if need == 1:
+        return "CPUs here and memory there"
+    return "NUMA affinity"
+
+
+def _able(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> dict[str, set[int]]:
+    """Give, for each thing that an instance needs, the nodes that still have enough of it."""
+    everywhere = {room.node for room in left}
     able: dict[str, set[int]] = {"CPUs": set(), "memory": set(), "virtual functions": set()}
     for room in left:
         draft = room.copy()
@@ -265,16 +280,10 @@ def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> str:
             able["memory"].add(room.node)
         if _fit_cpus(draft, flavor, 0):
             able["CPUs"].add(room.node)
-        if not ties.strict_vfs or _take_vfs([draft], ties.vfs):
+        if _take_vfs([draft], ties.vfs):
             able["virtual functions"].add(room.node)
-    need = flavor.numa_nodes
-    if not ties.strict_vfs and not _take_vfs([room.copy() for room in left], ties.vfs):
-        able["virtual functions"].clear()
-    if flavor.numa_nodes > 1 and able["virtual functions"]:
-        able["virtual functions"] = {room.node for room in left}  # one of its nodes is enough
-    short_of = [name for name, fine in able.items() if len(fine & nodes) < need]
-    if short_of:
-        return " and ".join(short_of)
-    if need == 1 and nodes:
-        return "CPUs here and memory there"
-    return "NUMA affinity"
+    if not ties.strict_vfs or flavor.numa_nodes > 1:
+        # Functions of any node will do, or of one of its nodes.
+        enough = _take_vfs([room.copy() for room in left], ties.vfs)
+        able["virtual functions"] = everywhere if enough else set()
+    return able

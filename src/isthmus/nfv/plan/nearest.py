@@ -7,7 +7,7 @@ enough, so that nothing is suggested that does not work.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import HostPlan, Refusal
@@ -16,8 +16,8 @@ from isthmus.nfv.plan.host import plan_host
 Change = tuple[str, Callable[[nfv_intent.NfvIntent], nfv_intent.NfvIntent]]
 
 MOST_SUGGESTIONS = 5
-#: Pairs are tried only up to this many, so that a hopeless intent is answered quickly too.
-MOST_PAIRS = 60
+#: So many changes are tried as the first of two, so that a hopeless intent is answered soon too.
+MOST_FIRST = 8
 
 
 def plan_or_nearest(
@@ -30,13 +30,21 @@ def plan_or_nearest(
     changes = list(list_changes(inventory, intent, outcome))
     found = [text for text, change in changes if _works(inventory, change(intent))]
     if not found:
-        pairs = itertools.islice(itertools.combinations(changes, 2), MOST_PAIRS)
-        found = [
-            f"{one[0]}, and {two[0]}"
-            for one, two in pairs
-            if _works(inventory, two[1](one[1](intent)))
-        ]
+        found = list(itertools.islice(_find_pairs(inventory, intent, changes), MOST_SUGGESTIONS))
     return dataclasses.replace(outcome, nearest=tuple(found[:MOST_SUGGESTIONS]))
+
+
+def _find_pairs(
+    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, changes: Sequence[Change]
+) -> Iterator[str]:
+    """Find two changes that work together; the second answers what the first has left."""
+    for text, change in changes[:MOST_FIRST]:
+        changed = change(intent)
+        left = plan_host(inventory, changed)
+        if isinstance(left, Refusal):
+            for more, second in list_changes(inventory, changed, left):
+                if _works(inventory, second(changed)):
+                    yield f"{text}, and {more}"
 
 
 def _works(inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent) -> bool:
