@@ -250,6 +250,25 @@ def test_pages_make_up_the_list_in_either_direction(
     engine.dispose()
 
 
+def test_filters_are_read_as_their_columns_have_them(connection: sa.Connection) -> None:
+    routing.record(connection, NETWORK, ["a", "b"], ONE, now=T0)
+    routing.withdraw(connection, NETWORK, ["a"], ONE)
+    columns = dict(ROUTINGS.c)
+
+    def found(**filters: list[str]) -> list[str]:
+        rows = select_page(connection, columns, filters=filters)
+        return sorted(row["resource_id"] for row in rows)
+
+    assert found(withdrawn=["true"]) == ["a"]
+    assert found(withdrawn=["False"]) == ["b"]
+    assert found(created_at=["2026-01-01T01:00:00+01:00"]) == ["a", "b"]
+    assert found(created_at=["2026-01-02"]) == []
+    assert found(resource_id=["a", "c"], unheard_of=["x"]) == ["a"]
+    for filters in ({"withdrawn": ["maybe"]}, {"created_at": ["yesterday"]}):
+        with pytest.raises(errors.Invalid):
+            found(**filters)
+
+
 def test_pages_refuse_what_is_not_there(connection: sa.Connection) -> None:
     columns = dict(ROUTINGS.c)
     with pytest.raises(errors.Invalid, match="sort"):

@@ -1,5 +1,6 @@
 """Lists as Neutron pages them: filters, sort keys, a marker row, a limit, either direction."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
+
+_UTC = datetime.UTC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +40,15 @@ def select_page(
         page: which part; by default all, by id.
 
     Raises:
-        Invalid: a sort key that does not exist, or a marker that names no row.
+        Invalid: a sort key that does not exist, a marker that names no row, or a filter's value
+            that is not of its column's type.
     """
     page = page or Page()
     query = sa.select(*(column.label(name) for name, column in columns.items())).where(*where)
     for name, values in (filters or {}).items():
         if name in columns and values:
-            query = query.where(columns[name].in_(list(values)))
+            column = columns[name]
+            query = query.where(column.in_([_converted(name, column, one) for one in values]))
     sorts = _total_order(columns, page)
     if page.marker is not None:
         query = query.where(_behind(connection, columns, sorts, page.marker))
@@ -52,6 +57,25 @@ def select_page(
     )
     rows = [dict(row._mapping) for row in connection.execute(query.limit(page.limit))]  # noqa: SLF001
     return rows[::-1] if page.reverse else rows
+
+
+def _converted(name: str, column: sa.ColumnElement[Any], value: Any) -> Any:
+    """Read a filter's value, which may be text from a URL, as its column has it.
+
+    Raises:
+        Invalid: it is not of the column's type.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        if isinstance(column.type, sa.Boolean):
+            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+        if isinstance(column.type, sa.DateTime):
+            moment = datetime.datetime.fromisoformat(value)
+            return moment if moment.tzinfo is None else moment.astimezone(_UTC).replace(tzinfo=None)
+        return int(value) if isinstance(column.type, sa.Integer) else value
+    except (KeyError, ValueError) as error:
+        raise errors.Invalid(f"{value!r} is no value of {name}") from error
 
 
 def _total_order(

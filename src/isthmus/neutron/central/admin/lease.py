@@ -6,7 +6,7 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import reading
 from isthmus.store.page import select_page
-from isthmus.store.tables import LEASES
+from isthmus.store.tables import LEASES, NUMBER_LENGTH
 
 
 class LeaseCalls:
@@ -23,11 +23,14 @@ class LeaseCalls:
         page_reverse: bool = False,
     ) -> list[listing.Row]:
         """List leases."""
+        wanted = dict(filters or {})
+        for name in {"first", "last"} & wanted.keys():
+            wanted[name] = [one.zfill(NUMBER_LENGTH) for one in wanted[name]]
         with translated(), reading(context) as connection:
             rows = select_page(
                 connection,
                 dict(LEASES.c),
-                filters=filters,
+                filters=wanted,
                 page=listing.to_page(sorts, limit, marker, page_reverse),
             )
         for row in rows:
