@@ -64,17 +64,19 @@ class Cloud:
         return list(json.loads(ran.stdout))
 
     def at_site(self, network: str) -> Any:
-        reply = self.site.get(f"networks/{network}")
-        return reply.only() if reply.status == 200 else None
+        """Find the site's row: a GET by id would fetch the network from central."""
+        return next((row for row in self.site.rows("networks") if row["id"] == network), None)
 
     def settled(self, network: str, *, gone: bool = False) -> None:
         """Wait until nothing is under way and the site has, or has not, the network."""
-        until(
-            lambda: not self.central.jobs("site1") and (self.at_site(network) is None) == gone,
-            timeout_s=120,
-            every_s=0.3,
-            what=f"{network} settled; Xjob: {self.log.read_text()[-3000:]}",
-        )
+
+        def state() -> tuple[bool, bool]:
+            return not self.central.jobs("site1"), (self.at_site(network) is None) == gone
+
+        try:
+            until(lambda: all(state()), timeout_s=120, every_s=0.3)
+        except AssertionError as error:
+            raise AssertionError((state(), self.jobs(), self.log.read_text()[-3000:])) from error
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_a_network_goes_out_and_comes_back_in(
     xjob()
     network = cloud.make_network()
     cloud.settled(network)
-    here = cloud.at_site(network)
+    here = cloud.site.get(f"networks/{network}").only()
     there = cloud.central.call("GET", f"/v2.0/networks/{network}").only()
     assert (here["name"], here["mtu"], here["subnets"]) == (
         there["name"],

@@ -28,7 +28,17 @@ def is_dead(name: str) -> bool:
         return True
     except PermissionError:
         return False
-    return False
+    return _is_zombie(rest)
+
+
+def _is_zombie(process: str) -> bool:
+    """Tell whether a process has ended and only waits for its parent to notice."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    # The second field is the name, in parentheses and with anything in it; the third the state.
+    return text.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 def _host() -> str:

@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 
 #: How often the list of sites is read, in seconds.
 _SITES_S = 1.0
+#: How often claims of dead workers of this machine are looked for, in seconds.
+_DEAD_S = 5.0
 #: How long a lane has to finish its batch, beyond the time that a call may take.
 _GRACE_S = 2.0
 
@@ -63,6 +65,7 @@ class Supervisor:
         self._renew_at: dict[SiteName, float] = {}
         self._sites_at = 0.0
         self._sweep_at = 0.0
+        self._dead_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, then let every lane finish the batch in hand."""
@@ -89,9 +92,13 @@ class Supervisor:
         if now >= self._sweep_at:
             self._sweep_at = now + self._work.settings.sweep_interval_s
             dropped = self._work.drop_orphans()
+            if dropped:
+                LOG.info("sweep dropped=%d", dropped)
+        if now >= self._dead_at:
+            self._dead_at = now + _DEAD_S
             released = self._work.release_dead(owner.is_dead)
-            if dropped or released:
-                LOG.info("sweep dropped=%d released=%d", dropped, released)
+            if released:
+                LOG.info("released=%d claims of dead workers", released)
         for name, at in self._renew_at.items():
             if now >= at:
                 self._renew_at[name] = now + self._work.settings.renew_interval_s
