@@ -1,10 +1,10 @@
 """How many instances of a flavor fit: Nova's own placement, step by step.
 
 The scheduler fits one instance after the other, most free node first; this module does the same on
-plain numbers, so the count is what Nova will place, fragments included, and not what a sum over the
-host promises. For one guest node that is the closed form (largest n with sum of min(c_i, n) >=
-k * n); for two Nova can stay below it, since it takes the emptiest nodes first. The tests hold this module
-against answers recorded from nova 34's `numa_fit_instance_to_host`.
+plain numbers, so the count is what Nova will place, fragments included, and not what a sum over
+the host promises. For one guest node that is the closed form (largest n with sum of min(c_i, n) >=
+k * n); for two Nova can stay below it, since it takes the emptiest nodes first. The tests hold this
+module against answers recorded from nova 34's `numa_fit_instance_to_host`.
 
 Source:
     nova.virt.hardware: `numa_fit_instance_to_host`, `_numa_fit_instance_cell`,

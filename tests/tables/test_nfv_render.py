@@ -1,0 +1,120 @@
+"""Golden files and scripts of a plan, and that a shell and the tools' own readers take them."""
+
+import configparser
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from isthmus.model.host_plan import HostPlan
+from isthmus.nfv.check.state import parse_ini
+from isthmus.nfv.cpuset import parse_list
+from isthmus.nfv.plan.host import plan_host
+from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.render import files, ovs, script
+from isthmus.testing.nfv_shapes import PUBLISHED, by_name
+from isthmus.wiring import nfv as wiring
+
+FOLDER = Path(__file__).parent / "nfv" / "rendered"
+MACHINES = ("xeon-nics-on-one-node", "epyc-7742-nps4", "mirantis-one-node")
+
+
+def plan_of(name: str) -> HostPlan:
+    one = by_name(name)
+    plan = plan_host(one.inventory, parse_intent(one.intent))
+    assert isinstance(plan, HostPlan)
+    return plan
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_rendered_files(name: str) -> None:
+    rendered = wiring.render_plan(plan_of(name))
+    rendered = {key: text for key, text in rendered.items() if "/" in key}
+    path = FOLDER / f"{name}.json"
+    if os.environ.get("ISTHMUS_GOLDEN") == "write":
+        FOLDER.mkdir(exist_ok=True)
+        lines = {key: text.splitlines() for key, text in sorted(rendered.items())}
+        path.write_text(json.dumps(lines, indent=1) + "\n")
+    wanted = {key: "\n".join(lines) + "\n" for key, lines in json.loads(path.read_text()).items()}
+    assert rendered == wanted
+
+
+@pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.inventory.name)
+def test_a_shell_takes_the_scripts(one: object, tmp_path: Path) -> None:
+    plan = plan_of(one.inventory.name)  # type: ignore[attr-defined]
+    rendered = wiring.render_plan(plan)
+    for name, text in rendered.items():
+        if name.endswith(".sh") or text.startswith("#!/bin/sh"):
+            done = subprocess.run(
+                ["sh", "-n"], input=text, text=True, capture_output=True, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, ""), name
+
+
+def test_what_is_written_for_nova_reads_back() -> None:
+    plan = plan_of("epyc-7742-nps4")
+    text = next(file.content for file in files.render_files(plan) if file.path == files.NOVA)
+    assert parse_ini(text) == dict(plan.nova)
+    # oslo.config reads a repeated option as several; the standard library's reader must at least
+    # take the syntax.
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read_string(text)
+    assert parser["compute"]["cpu_dedicated_set"] == plan.nova["compute/cpu_dedicated_set"][0]
+    for spec in plan.nova["pci/device_spec"]:
+        assert json.loads(spec)["physical_network"] == "direct"
+
+
+def test_each_kernel_line_is_short_enough() -> None:
+    """The kernel cuts what is longer than COMMAND_LINE_SIZE, 2048 on x86 and arm64."""
+    for one in PUBLISHED:
+        line = " ".join(plan_of(one.inventory.name).kernel_args)
+        assert len(line) < 1800, one.inventory.name
+
+
+def test_a_bond_is_made_at_once() -> None:
+    """Open vSwitch takes a bond's ports only together."""
+    commands = ovs.render_ports(plan_of("mirantis-one-node"))
+    bond = next(command for command in commands if "add-bond" in command)
+    assert bond[bond.index("bond-prv") + 1 : bond.index("bond-prv") + 3] == ("dpdk0", "dpdk1")
+    assert not any("add-port" in command for command in commands)
+
+
+def test_a_port_of_mellanox_keeps_its_driver() -> None:
+    plan = plan_of("epyc-7742-nps4")
+    assert {port.driver for port in plan.dpdk_ports} == {""}
+    text = files.render_devices(plan)
+    assert "modprobe vfio-pci" not in text
+    assert "functions 0000:e1:00.0 16" in text
+
+
+def test_unneeded_keys_are_taken_away() -> None:
+    text = script.render_apply(plan_of("mirantis-one-node"))
+    assert "key other_config dpdk-extra ''" in text
+    assert "key other_config pmd-cpu-mask 0x82" in text
+
+
+def test_ovs_values_are_quoted_as_ovsdb_wants_them() -> None:
+    assert ovs.quote("0x30c") == "0x30c"
+    assert ovs.quote("2048,2048") == '"2048,2048"'
+    assert ovs.quote('a"b') == '"a\\"b"'
+
+
+def test_the_hugepage_unit_names_every_pool() -> None:
+    plan = plan_of("epyc-7742-nps4")
+    text = files.render_pages_unit(plan)
+    for node in plan.nodes:
+        for page in node.pages:
+            assert (
+                f"echo {page.total} >/sys/devices/system/node/node{node.id}/hugepages/"
+                f"hugepages-{page.size_kib}kB/nr_hugepages" in text
+            )
+
+
+def test_isolated_cpus_agree_everywhere() -> None:
+    plan = plan_of("xeon-nics-on-one-node")
+    line = dict(arg.partition("=")[::2] for arg in plan.kernel_args)
+    assert parse_list(line["isolcpus"].removeprefix("managed_irq,domain,")) == plan.isolated_cpus
+    assert parse_list(line["nohz_full"]) == plan.isolated_cpus
+    assert set(parse_list(line["irqaffinity"])).isdisjoint(plan.isolated_cpus)
