@@ -101,7 +101,7 @@ def up(
         )
     except KeyboardInterrupt:
         progress.close()
-        render.note(f"Stopped half way; take away what is there with: isthmus lab down {_as(name)}")
+        render.note(f"Stopped half way; take away what is there with: isthmus lab down{_as(name)}")
         raise
     finally:
         progress.close()
@@ -110,7 +110,7 @@ def up(
         f"Lab {name!r} is up after {time.monotonic() - began:.0f} s: central, "
         f"{', '.join(tier.name for tier in plan.sites)}; {len(plan.hypervisors)} hypervisors."
     )
-    render.note(f'To use it: eval "$(isthmus lab status {_as(name)}-o env)"')
+    render.note(f'To use it: eval "$(isthmus lab status{_as(name)} -o env)"')
 
 
 @app.command()
@@ -145,7 +145,7 @@ def status(
         f"\n{found['memory_mib']:.0f} MiB in all; servers: {', '.join(found['servers']) or 'none'}"
     )
     if not found["whole"]:
-        render.note(f"`lab up` did not come to its end: isthmus lab down {_as(name)}")
+        render.note(f"`lab up` did not come to its end: isthmus lab down{_as(name)}")
 
 
 @app.command("list")
@@ -300,7 +300,7 @@ def delay_link(
 
 
 def _as(name: str) -> str:
-    return "" if name == "lab" else f"--name {name} "
+    return "" if name == "lab" else f" --name {name}"
 
 
 def _signal(text: str) -> signal.Signals:

@@ -1,7 +1,7 @@
-"""What the DHCP client of a lab server reads: its configuration and the script that it calls. Pure.
+"""What the DHCP client of a lab server reads: its configuration and the script it calls. Pure.
 
-The client is Debian's dhclient, as in many a guest. Its usual script writes `/etc/resolv.conf`; ours
-touches nothing outside the server's namespace and its own folder.
+The client is Debian's dhclient, as in many a guest. Its usual script writes `/etc/resolv.conf`;
+ours touches nothing outside the server's namespace and its own folder.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,8 @@ case $reason in
         fi
         name_servers ;;
     EXPIRE | FAIL | RELEASE | STOP)
-        [ -z "$old_ip_address" ] || ip -4 addr del "$old_ip_address/$old_subnet_mask" dev "$interface" ;;
+        [ -z "$old_ip_address" ] ||
+            ip -4 addr del "$old_ip_address/$old_subnet_mask" dev "$interface" ;;
     BOUND6 | RENEW6 | REBIND6)
         [ -z "$new_ip6_address" ] ||
             ip -6 addr replace "$new_ip6_address/$new_ip6_prefixlen" dev "$interface" nodad

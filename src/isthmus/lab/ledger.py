@@ -98,6 +98,8 @@ def _take(made: Made, row: Mapping[str, Any]) -> None:
     elif kind == "process":
         program = Program.from_wire(row["program"])
         made.programs[program.name] = Running(program, ProcessId(row["pid"], row["started"]))
+    elif kind == "process-gone":
+        made.programs.pop(row["name"], None)
     elif kind == "server":
         made.servers[row["name"]] = row
     elif kind == "server-gone":

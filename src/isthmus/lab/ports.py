@@ -126,7 +126,7 @@ class Api(Protocol):
 class Apis(Protocol):
     """Opens the APIs of a lab."""
 
-    def __call__(self, clouds_file: Path, cloud: str) -> Api:
+    def __call__(self, clouds_file: Path, name: str) -> Api:
         """Open one; nothing is called yet."""
 
 

@@ -52,6 +52,11 @@ class Door:
 
 def seed(door: Door, plan: Mapping[str, Any]) -> None:
     """Make all that the plan names and Keystone does not have yet."""
+    _seed_catalogue(door, plan)
+    _seed_people(door, plan)
+
+
+def _seed_catalogue(door: Door, plan: Mapping[str, Any]) -> None:
     for region in plan["regions"]:
         door.make("region", id=region)
     services = {row["type"]: row["id"] for row in door.call("GET", "services")["services"]}
@@ -66,6 +71,9 @@ def seed(door: Door, plan: Mapping[str, Any]) -> None:
             interface=point["interface"],
             url=point["url"],
         )
+
+
+def _seed_people(door: Door, plan: Mapping[str, Any]) -> None:
     roles, projects, users = door.ids("roles"), door.ids("projects"), door.ids("users")
     for name in plan["roles"]:
         roles[name] = door.make("role", name=name)

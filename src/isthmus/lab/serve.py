@@ -15,6 +15,9 @@ from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any
 
+from cheroot import wsgi
+from typing_extensions import override
+
 #: Threads that run requests. Neutron is bound by the interpreter lock long before ten.
 THREADS = 10
 #: Idle connections are kept this long, in seconds: longer than any client of ours thinks.
@@ -27,6 +30,15 @@ GRACE_S = 2
 BACKLOG = 128
 
 LOG = logging.getLogger(__name__)
+
+
+class _Server(wsgi.Server):
+    """Writes what goes wrong with a connection into the service's own log."""
+
+    @override
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """Take a message of the HTTP server's."""
+        LOG.log(level, "%s", msg, exc_info=traceback)
 
 
 def load(name: str) -> Any:
@@ -43,13 +55,11 @@ def prepare(names: Iterable[str]) -> None:
 
 def serve(application: str, bind: str, port: int) -> None:
     """Load a WSGI application and serve it until SIGTERM or SIGINT; then end this process."""
-    from cheroot import wsgi
-
     loaded = load(application)
     # After loading, because applications set handlers of their own.
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
-    server = wsgi.Server(
+    server = _Server(
         (bind, port),
         loaded,
         numthreads=THREADS,
@@ -58,7 +68,6 @@ def serve(application: str, bind: str, port: int) -> None:
         shutdown_timeout=GRACE_S,
     )
     server.keep_alive_conn_limit = KEEP_ALIVE_LIMIT
-    server.error_log = _error_log
     server.prepare()
     LOG.warning("serving %s on %s port %d", application, bind, port)
     try:
@@ -74,10 +83,6 @@ def run_main(target: str, argv: Sequence[str]) -> None:
     """Run a program's `main` (a worker that is not a server) as if from a shell."""
     sys.argv = list(argv)
     load(target)()
-
-
-def _error_log(message: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-    LOG.log(level, "%s", message, exc_info=traceback)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:

@@ -319,10 +319,10 @@ STATIC = ("static",)
 
 
 def choose_mode(subnet: Row) -> tuple[str, ...]:
-    """Say how a server gets its address on a subnet: options of dhclient, `STATIC`, or none (RA)."""
+    """Say how a server gets its address: options of dhclient, `STATIC`, or none (by RA)."""
     if subnet["ip_version"] == 4:
         return ("-4",) if subnet["enable_dhcp"] else STATIC
-    mode = subnet.get("ipv6_address_mode")
+    mode = str(subnet.get("ipv6_address_mode") or "")
     by_mode = {"slaac": (), "dhcpv6-stateless": ("-6", "-S"), "dhcpv6-stateful": ("-6",)}
     return by_mode.get(mode, STATIC) if subnet["enable_dhcp"] or mode == "slaac" else STATIC
 

@@ -88,7 +88,11 @@ class Templates:
             conf = self._keystone_conf(folder)
             for keys in ("fernet", "credential"):
                 (folder / keys).mkdir(mode=0o700)
-            manage = [Path(sys.executable).with_name("keystone-manage"), "--config-file", conf]
+            manage: list[str | Path] = [
+                Path(sys.executable).with_name("keystone-manage"),
+                "--config-file",
+                conf,
+            ]
             owner = ["--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid())]
             for step in (["db_sync"], ["fernet_setup", *owner], ["credential_setup", *owner]):
                 self._commands([*manage, *step], timeout_s=BUILD_TIMEOUT_S)

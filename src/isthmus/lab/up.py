@@ -86,7 +86,7 @@ class Up:
         try:
             setting = self._databases()
             self._underlay()
-            tiers = {tier.name: services.plan_tier(setting, tier) for tier in plan.tiers}
+            tiers = {str(tier.name): services.plan_tier(setting, tier) for tier in plan.tiers}
             self._write_files(setting, tiers)
             with self._phase("Open vSwitch and OVN"):
                 self._start_all([program for t in tiers.values() for program in t.early])

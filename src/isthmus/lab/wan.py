@@ -97,6 +97,7 @@ class Wan:
         running = self._ledger.read().programs.get(RELAY)
         if running is not None:
             self._tools.processes.send(running.process, signal.SIGKILL)
+            self._ledger.add("process-gone", name=RELAY)
 
     def _start_relay(self, delays: dict[Tier, float]) -> None:
         words = [f"{tier.subnet}={rtt / 2:g}" for tier, rtt in delays.items()]

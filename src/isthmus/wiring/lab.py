@@ -216,7 +216,7 @@ class Labs:
         if Ledger(folder).exists:
             state = "up" if Ledger(folder).read().whole else "there, though not whole,"
             raise errors.Exists(
-                f"lab {name!r} is {state} already; see: isthmus lab down {_as(name)}"
+                f"lab {name!r} is {state} already; see: isthmus lab down{_as(name)}"
             )
         foreign = sorted(entry.name for entry in shell.NETNS_DIR.glob(f"{prefix(name)}*"))
         if foreign:
@@ -332,7 +332,7 @@ def _dump(value: Any) -> str:
 
 
 def _as(name: str) -> str:
-    return "" if name == "lab" else f"--name {name}"
+    return "" if name == "lab" else f" --name {name}"
 
 
 def _in(address: str, links: ipaddress.IPv4Network) -> bool:
