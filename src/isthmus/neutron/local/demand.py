@@ -40,6 +40,9 @@ LOG = logging.getLogger(__name__)
 _ROOM = 10_000
 #: How often a bundle is asked for again because central's changes overtook it.
 _OVERTAKEN = 3
+#: How long it is believed that something seen here is still here, in seconds. Lists that name what
+#: they want are frequent, Neutron makes some for each port, and each would cost a query.
+_SEEN_S = 30.0
 #: Most ids in one question, as central's API has it.
 _MOST_IDS = 64
 
@@ -76,14 +79,14 @@ def find_asker(context: Any, fields: Sequence[str] | None = None) -> Any | None:
     return served if served is not None and (served.user_id or served.project_id) else None
 
 
-class Misses:
-    """What central was asked for and did not show; safe for threads."""
+class Recent:
+    """What was found out a moment ago; safe for threads."""
 
     def __init__(self, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Start empty.
 
         Args:
-            ttl_s: how long a miss is remembered, in seconds.
+            ttl_s: how long something is remembered, in seconds.
             clock: gives seconds that only grow.
         """
         self._ttl_s = ttl_s
@@ -92,11 +95,11 @@ class Misses:
         self._until: dict[tuple[object, ...], float] = {}
 
     def knows(self, key: tuple[object, ...]) -> bool:
-        """Tell whether a miss is fresh."""
+        """Tell whether something was found out a moment ago."""
         return self._until.get(key, 0.0) > self._clock()
 
     def add(self, key: tuple[object, ...]) -> None:
-        """Remember a miss."""
+        """Remember something."""
         with self._lock:
             self._until.pop(key, None)
             self._until[key] = self._clock() + self._ttl_s
@@ -150,11 +153,20 @@ class Demand:
         self._client = client
         self._engine = engine
         self._materialise = materialise
-        self._misses = Misses(miss_ttl_s)
+        self._misses = Recent(miss_ttl_s)
+        self._here = Recent(_SEEN_S)
         self._locks = _Locks()
 
-    def fetch_missing(self, kind: ResourceType, ids: Collection[str], context: Any) -> bool:
+    def fetch_missing(
+        self, kind: ResourceType, ids: Collection[str], context: Any, *, looked: bool
+    ) -> bool:
         """Fetch those objects that are not here.
+
+        Args:
+            kind: their type.
+            ids: which; what is no UUID is nobody's.
+            context: of the person who asks.
+            looked: whether the caller has just looked for them in vain.
 
         Returns:
             Whether anything came.
@@ -169,6 +181,8 @@ class Demand:
             for one in ids
             if uuidutils.is_uuid_like(one) and not self._misses.knows((kind, one, *asker))
         }
+        if not looked:
+            wanted = {one for one in wanted if not self._here.knows((kind, one))}
         missing = wanted - self._find_here(kind, wanted)
         if not missing:
             return False
@@ -274,4 +288,7 @@ class Demand:
             return set()
         column = _IDS[kind]
         with reading(self._engine()) as connection:
-            return set(connection.scalars(sa.select(column).where(column.in_(ids))))
+            found = set(connection.scalars(sa.select(column).where(column.in_(ids))))
+        for one in found:
+            self._here.add((kind, one))
+        return found

@@ -83,6 +83,8 @@ class LocalPlugin(Ownership):
         kind: ResourceType,
         ids: Sequence[str] | None,
         fields: Sequence[str] | None = None,
+        *,
+        looked: bool = False,
     ) -> bool:
         """Fetch what a person named and this site has not.
 
@@ -98,7 +100,7 @@ class LocalPlugin(Ownership):
         if asker is None:
             return False
         try:
-            return self.demand.fetch_missing(kind, ids, asker)
+            return self.demand.fetch_missing(kind, ids, asker, looked=looked)
         except errors.Transient as error:
             raise CentralUnreachable(
                 reason=f"{kind.value.replace('_', ' ').capitalize()} {', '.join(ids)} is not known "
@@ -119,7 +121,7 @@ class LocalPlugin(Ownership):
         try:
             return get()
         except missing:
-            if not self._fetch_missing(context, kind, [resource_id], fields):
+            if not self._fetch_missing(context, kind, [resource_id], fields, looked=True):
                 raise
         return get()
 
@@ -241,7 +243,7 @@ class LocalPlugin(Ownership):
         try:
             return attempt()
         except n_exc.NetworkNotFound:
-            if not self._fetch_missing(context, ResourceType.NETWORK, networks):
+            if not self._fetch_missing(context, ResourceType.NETWORK, networks, looked=True):
                 raise
         return attempt()
 

@@ -150,7 +150,7 @@ class Keeper:
             blocks, used = self._read(pool_id)
             if not blocks or not arithmetic.runs_dry(blocks, len(used), LOW_WATER):
                 return False
-            count = arithmetic.low_mark(blocks, LOW_WATER)
+            count = 2 * arithmetic.low_mark(blocks, LOW_WATER)  # grows with what the site uses
         return bool(count and self.fetch(kind, pool_id, count=count))
 
     def look(self) -> None:

@@ -28,8 +28,9 @@ from isthmus.store.journal_engine import SqlJournal
 
 LOG = logging.getLogger(__name__)
 
-#: Most ports in one report: each takes central some tenths of a second, and a call must end soon.
-BATCH = 25
+#: Most ports in one report. Each takes central some tenths of a second, and a port that has just
+#: come up waits for the report that is under way; central takes 25.
+BATCH = 10
 #: A claim outlives a call by this much, in seconds.
 _CLAIM_MARGIN_S = 20.0
 
