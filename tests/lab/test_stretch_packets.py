@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients import ovn, ovn_write, shell
+from isthmus.clients import ovn, ovn_connection, ovn_write, shell
 from isthmus.federation import responder
 from isthmus.federation.capability import parse_capability
 from isthmus.federation.responder import RaSubnet
@@ -246,8 +246,8 @@ def pair() -> Iterator[Pair]:
             switch = f"neutron-{NET}"
             config = f"other_config:requested-tnl-key={KEY}"
             databases.nbctl("ls-add", switch, "--", "set", "Logical_Switch", switch, config)
-            made.rows[site] = ovn.connect(databases.nb_remote, databases.sb_remote, 20)
-            stack.callback(ovn.disconnect, made.rows[site])
+            made.rows[site] = ovn_connection.connect(databases.nb_remote, databases.sb_remote, 20)
+            stack.callback(ovn_connection.disconnect, made.rows[site])
             made.hypervisors[site] = stack.enter_context(
                 Hypervisor(
                     folder, prefix, f"hv-{site}", databases.sb_remote, f"192.0.2.{number}/24"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients import ovn
+from isthmus.clients import ovn, ovn_connection
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 
 
@@ -30,6 +30,6 @@ def databases() -> Iterator[OvnDatabases]:
 @pytest.fixture
 def rows(databases: OvnDatabases) -> Iterator[ovn.OvnRows]:
     """Connections to them."""
-    opened = ovn.connect(databases.nb_remote, databases.sb_remote, timeout_s=10)
+    opened = ovn_connection.connect(databases.nb_remote, databases.sb_remote, timeout_s=10)
     yield opened
-    ovn.disconnect(opened)
+    ovn_connection.disconnect(opened)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from isthmus.clients import ovn, ovn_write
+from isthmus.clients import ovn, ovn_connection, ovn_write
 from isthmus.federation.capability import parse_capability
 from isthmus.federation.stretch import diff_stretch
 from isthmus.model.ovn import (
@@ -173,7 +173,7 @@ def test_wiped_southbound_is_filled_again(databases: OvnDatabases, rows: ovn.Ovn
 def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
     unbound: set[str] = set()
     made: set[str] = set()
-    ovn.watch(rows, unbound=unbound.add, made=made.add)
+    ovn_connection.watch(rows, unbound=unbound.add, made=made.add)
     make_network(databases)
     wait_for(lambda: {f"neutron-{NET}", "pg_one"} <= made, "switch and port group are announced")
     one = port(1)

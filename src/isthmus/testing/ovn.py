@@ -8,6 +8,7 @@ from typing import Self
 
 from isthmus import errors
 from isthmus.clients import shell
+from isthmus.testing.until import until
 
 _SCHEMAS = Path("/usr/share/ovn")
 _PROGRAMS = ("ovsdb-server", "ovsdb-tool", "ovn-northd", "ovn-nbctl", "ovn-sbctl")
@@ -83,8 +84,10 @@ class OvnDatabases:
         """Kill one of them, as a crash would; nothing happens where it does not run."""
         pidfile = self.folder / f"{name}.pid"
         if pidfile.exists():
+            pid = int(pidfile.read_text())
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pidfile.read_text()), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: _is_gone(pid), what=f"the end of {name}")
             pidfile.unlink()
 
     def wipe(self, name: str) -> None:
@@ -98,3 +101,12 @@ class OvnDatabases:
     def sbctl(self, *words: str) -> str:
         """Run ovn-sbctl."""
         return shell.run(["ovn-sbctl", f"--db={self.sb_remote}", "-t10", *words]).stdout.strip()
+
+
+def _is_gone(pid: int) -> bool:
+    """Tell whether a process has let go of its files; its parent may not have noticed yet."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return status.rpartition(")")[2].split()[0] in {"Z", "X"}

@@ -26,7 +26,8 @@ from neutron_lib import context as n_context
 from oslo_utils import timeutils
 from typing_extensions import override
 
-from isthmus.clients.ovn import KEY_OPTION, is_ours
+from isthmus.clients.ovn import KEY_OPTION
+from isthmus.clients.ovn_connection import is_ours
 from isthmus.neutron.db.session import reading
 from isthmus.store import datapath, port_key
 

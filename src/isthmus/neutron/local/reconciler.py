@@ -17,7 +17,7 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
 from isthmus import errors
-from isthmus.clients import ovn, ovn_write
+from isthmus.clients import ovn_connection, ovn_write
 from isthmus.clients.ovn import SWITCH_PREFIX, OvnRows
 from isthmus.federation import responder
 from isthmus.federation.capability import parse_capability
@@ -208,7 +208,7 @@ class Reconciler:
         with self._connecting:
             if self._rows is None:
                 rows = self._connect()
-                ovn.watch(rows, unbound=self._unbound, made=self._made)
+                ovn_connection.watch(rows, unbound=self._unbound, made=self._made)
                 self._rows = rows
             return self._rows
 
