@@ -1,0 +1,94 @@
+"""Hundreds of hosts: groups, outliers, one plan a group."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from isthmus.model.host_inventory import HostInventory
+from isthmus.model.host_plan import HostPlan, Refusal
+from isthmus.nfv.fleet import group_fleet, plan_fleet
+from isthmus.nfv.inspect import document
+from isthmus.nfv.plan.intent import parse_intent
+from isthmus.testing.nfv_host import Shape, make_host, make_nic
+from isthmus.wiring import nfv as wiring
+
+INTENT = parse_intent("""
+physical_networks: [{name: fast, by: ovs-dpdk, nics: [dpdk1]}]
+flavors: [{name: f, vcpus: 4, ram_mib: 8192, networks: [fast]}]
+""")
+
+
+def host(number: int, *, cores: int = 8, memory: int = 65536, node: int = 0) -> HostInventory:
+    made = make_host(
+        Shape(
+            name=f"h{number:03}",
+            cores_per_node=cores,
+            # Kernels of equal hosts differ by a few MiB from boot to boot.
+            memory_mib=(memory - number % 7, memory - number % 5),
+            nics=(make_nic("dpdk1", node),),
+        )
+    )
+    nics = tuple(dataclasses.replace(nic, mac=f"02:00:00:00:00:{number:02x}") for nic in made.nics)
+    return dataclasses.replace(made, nics=nics)
+
+
+def fleet() -> list[HostInventory]:
+    hosts = [host(number) for number in range(60)]
+    hosts += [host(number, cores=16) for number in range(60, 90)]
+    return [*hosts, host(90, memory=49152), host(91, node=1)]
+
+
+def test_equal_hosts_are_one_group() -> None:
+    groups = group_fleet(fleet())
+    assert [len(group.members) for group in groups] == [60, 30, 1, 1]
+    assert sorted(name for group in groups for name in group.members) == [
+        f"h{number:03}" for number in range(92)
+    ]
+    assert [node.memory_mib for node in groups[0].representative.nodes] == [65530, 65532]
+
+
+def test_outliers_say_how_they_differ() -> None:
+    by_member = {group.members[0]: group for group in group_fleet(fleet()) if group.differs}
+    assert set(by_member) == {"h090", "h091"}
+    assert by_member["h090"].differs == (
+        "nearest is group1",
+        "memory: node 0: 48 GiB, node 1: 48 GiB instead of node 0: 64 GiB, node 1: 64 GiB",
+    )
+    assert any("on node 1" in text and "on node 0" in text for text in by_member["h091"].differs)
+
+
+def test_every_group_is_planned_once() -> None:
+    calls: list[str] = []
+
+    def plan(one: HostInventory, intent: object) -> HostPlan | Refusal:
+        calls.append(one.name)
+        return Refusal(host=one.name, constraints=())
+
+    planned = plan_fleet(fleet(), INTENT, plan=plan)
+    assert calls == ["group1", "group2", "group3", "group4"]
+    assert len(planned) == 4
+
+
+def test_a_groups_plan_holds_on_each_of_its_members() -> None:
+    for one in plan_fleet(fleet(), INTENT):
+        assert isinstance(one.outcome, HostPlan)
+        members = [each for each in fleet() if each.name in one.group.members]
+        for member in members:
+            for node, planned in zip(member.nodes, one.outcome.nodes, strict=True):
+                huge = sum(page.total * page.size_kib // 1024 for page in planned.pages)
+                assert huge <= node.memory_mib
+
+
+def test_a_folder_of_files(tmp_path: Path) -> None:
+    for one in fleet()[:3]:
+        (tmp_path / f"{one.name}.json").write_text(json.dumps(document.to_document(one)))
+    (tmp_path / "bad.json").write_text("[")
+    (tmp_path / ".hidden").write_text("x")
+    found, faults = wiring.read_fleet([tmp_path, tmp_path / "h000.json", tmp_path / "gone"])
+    assert len(found) == 4
+    assert [fault.rpartition("/")[2].partition(":")[0] for fault in faults] == ["bad.json", "gone"]
+
+
+def test_one_host_alone_is_no_outlier() -> None:
+    (group,) = group_fleet([host(1)])
+    assert group.differs == ()
