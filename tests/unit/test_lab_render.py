@@ -1,0 +1,125 @@
+import configparser
+from pathlib import Path
+
+import pytest
+import yaml
+from oslo_config import cfg
+
+from isthmus.lab import identity, services
+from isthmus.lab.clouds import PEOPLE, render_clouds
+from isthmus.lab.plan import LabPlan, plan_lab
+from isthmus.lab.render import Auth, Flavour, NeutronServer, Ovn, render_neutron
+from isthmus.lab.topology import default_topology
+
+PLAN: LabPlan = plan_lab(default_topology(), name="lab", number=0, folder=Path("/lab"))
+PASSWORDS = {name: f"pw-{name}" for name in identity.user_names(["site1", "site2"])}
+
+
+def read(text: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(text)
+    return parser
+
+
+def make_server(flavour: Flavour, **fields: object) -> NeutronServer:
+    base = {
+        "flavour": flavour,
+        "host": "h",
+        "state_dir": Path("/s"),
+        "database": "sqlite://",
+        "paste_file": Path("/p"),
+        "base_mac": "fa:16:01:00:00:00",
+    }
+    return NeutronServer(**{**base, **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("flavour", "core", "mechanisms"),
+    [
+        (Flavour.CENTRAL, "isthmus_central", "isthmus_central"),
+        (Flavour.LOCAL, "isthmus_local", "ovn,isthmus_local"),
+        (Flavour.STOCK, "ml2", "ovn"),
+    ],
+)
+def test_plugins_of_each_flavour(flavour: Flavour, core: str, mechanisms: str) -> None:
+    conf = read(render_neutron(make_server(flavour)))
+    assert conf["DEFAULT"]["core_plugin"] == core
+    assert conf["ml2"]["mechanism_drivers"] == mechanisms
+    assert conf["DEFAULT"]["auth_strategy"] == "noauth"
+    assert ("isthmus" in conf) == (flavour is not Flavour.STOCK)
+
+
+def test_login_and_ovn_appear_where_given_and_extra_wins() -> None:
+    auth = Auth(url="http://k/v3", username="u", password="secret", memcached="m:1")
+    server = make_server(
+        Flavour.LOCAL,
+        auth=auth,
+        ovn=Ovn(northbound="unix:/nb", southbound="unix:/sb"),
+        isthmus={"site": "site1"},
+        extra={"ovn": {"ovn_metadata_enabled": True}, "new": {"a": 1}},
+    )
+    conf = read(render_neutron(server))
+    assert conf["DEFAULT"]["auth_strategy"] == "keystone"
+    assert conf["keystone_authtoken"]["username"] == "u"
+    assert conf["ovn"]["ovn_nb_connection"] == "unix:/nb"
+    assert conf["ovn"]["ovn_metadata_enabled"] == "true"
+    assert conf["new"]["a"] == "1"
+    assert "secret" not in repr(auth)
+
+
+def test_a_password_with_a_dollar_survives_oslo_config(tmp_path: Path) -> None:
+    auth = Auth(url="u", username="u", password="a$b$$c", memcached="m")
+    file = tmp_path / "neutron.conf"
+    file.write_text(render_neutron(make_server(Flavour.STOCK, auth=auth)))
+    conf = cfg.ConfigOpts()
+    conf.register_opts([cfg.StrOpt("password")], "keystone_authtoken")
+    conf(args=[], default_config_files=[str(file)])
+    assert conf.keystone_authtoken.password == "a$b$$c"
+
+
+def test_catalogue_has_every_service_of_every_tier_once() -> None:
+    rows = services.plan_endpoints(PLAN)
+    keys = [(row.service_type, row.region, row.interface) for row in rows]
+    assert len(set(keys)) == len(keys) == 2 * 3 * 3
+    public = {row.url for row in rows if row.interface is identity.Interface.PUBLIC}
+    internal = {row.url for row in rows if row.interface is identity.Interface.INTERNAL}
+    assert not public & internal
+
+
+def test_no_service_user_is_an_administrator() -> None:
+    plan = identity.plan_identity(["site1"], [], PASSWORDS)
+    roles = {user.name: {grant.role for grant in user.grants} for user in plan.users}
+    assert roles["isthmus-site1"] == {"isthmus_site"}
+    assert roles["isthmus-xjob"] == {"isthmus_carrier"}
+    assert roles["neutron"] == {"service"}
+    assert [name for name, held in roles.items() if "admin" in held] == ["admin"]
+
+
+def test_clouds_are_named_for_tiers_and_people() -> None:
+    clouds = yaml.safe_load(render_clouds(PLAN, PASSWORDS))["clouds"]
+    tiers = ("central", "site1", "site2")
+    assert set(clouds) == {before + tier for before in PEOPLE for tier in tiers}
+    assert clouds["site1"]["region_name"] == "site1"
+    assert clouds["other-site1"]["auth"]["project_name"] == "other"
+
+
+def test_every_program_has_a_log_and_a_name_of_its_own() -> None:
+    setting = services.Setting(
+        plan=PLAN,
+        passwords=PASSWORDS,
+        keystone_dir=Path("/lab/keystone"),
+        paste_file=Path("/p"),
+        flavour={
+            str(tier.name): Flavour.CENTRAL if tier.is_central else Flavour.LOCAL
+            for tier in PLAN.tiers
+        },
+    )
+    programs = [p for host in PLAN.hypervisors for p in services.plan_hypervisor(PLAN, host)]
+    for tier in PLAN.tiers:
+        found = services.plan_tier(setting, tier)
+        programs += [*found.early, *found.middle, *found.late]
+    assert len({program.name for program in programs}) == len(programs)
+    assert len({program.log for program in programs}) == len(programs)
+    for program in programs:
+        env = program.birth.env if program.birth else program.env
+        assert env[services.MARKER] == "/lab"

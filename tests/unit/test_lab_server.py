@@ -1,0 +1,82 @@
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.lab.dhcp import SCRIPT, client_command
+from isthmus.lab.server import STATIC, choose_mode
+
+
+@pytest.mark.parametrize(
+    ("subnet", "mode"),
+    [
+        ({"ip_version": 4, "enable_dhcp": True}, ("-4",)),
+        ({"ip_version": 4, "enable_dhcp": False}, STATIC),
+        ({"ip_version": 6, "enable_dhcp": True, "ipv6_address_mode": "slaac"}, ()),
+        ({"ip_version": 6, "enable_dhcp": True, "ipv6_address_mode": "dhcpv6-stateful"}, ("-6",)),
+        (
+            {"ip_version": 6, "enable_dhcp": True, "ipv6_address_mode": "dhcpv6-stateless"},
+            ("-6", "-S"),
+        ),
+        ({"ip_version": 6, "enable_dhcp": True, "ipv6_address_mode": None}, STATIC),
+        ({"ip_version": 6, "enable_dhcp": False, "ipv6_address_mode": None}, STATIC),
+    ],
+)
+def test_how_an_address_comes(subnet: dict[str, Any], mode: tuple[str, ...]) -> None:
+    assert choose_mode(subnet) == mode
+
+
+def test_clients_of_one_server_share_no_file() -> None:
+    four = client_command(Path("/f"), "a", "eth0", ("-4",))
+    six = client_command(Path("/f"), "a", "eth0", ("-6", "-S"))
+    files = [[word for word in words if word.startswith("/f/a.")] for words in (four, six)]
+    assert len(files[0]) == len(files[1]) == 2
+    assert not set(files[0]) & set(files[1])
+
+
+def run_script(folder: Path, **variables: str) -> list[str]:
+    """Run the script with an `ip` that writes down what it is asked."""
+    script, fake = folder / "dhclient-script", folder / "bin" / "ip"
+    script.write_text(SCRIPT)
+    fake.parent.mkdir(exist_ok=True)
+    fake.write_text(f'#!/bin/sh\necho "$@" >>{folder}/asked\n')
+    fake.chmod(0o755)
+    env = {"PATH": f"{fake.parent}:/usr/bin:/bin", "LAB_SERVER": "a", "interface": "eth0"}
+    subprocess.run(["sh", script], env={**env, **variables}, check=True)
+    asked = folder / "asked"
+    return asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_script_sets_address_routes_and_name_servers(tmp_path: Path) -> None:
+    asked = run_script(
+        tmp_path,
+        reason="BOUND",
+        new_ip_address="10.0.0.5",
+        new_subnet_mask="255.255.255.0",
+        new_interface_mtu="1442",
+        new_routers="10.0.0.1",
+        new_domain_name_servers="9.9.9.9 8.8.8.8",
+    )
+    assert asked == [
+        "link set eth0 mtu 1442",
+        "-4 addr replace 10.0.0.5/255.255.255.0 dev eth0",
+        "-4 route replace default via 10.0.0.1 dev eth0",
+    ]
+    assert (tmp_path / "a.resolv").read_text() == "nameserver 9.9.9.9\nnameserver 8.8.8.8\n"
+
+
+def test_classless_routes_take_the_place_of_routers(tmp_path: Path) -> None:
+    asked = run_script(
+        tmp_path,
+        reason="RENEW",
+        new_ip_address="10.0.0.5",
+        new_subnet_mask="255.255.255.0",
+        new_routers="10.0.0.1",
+        new_rfc3442_classless_static_routes="0 10 0 0 2 20 10 9 16 10 0 0 3 24 10 8 1 0 0 0 0",
+    )
+    assert asked[1:] == [
+        "-4 route replace 0.0.0.0/0 via 10.0.0.2 dev eth0 onlink",
+        "-4 route replace 10.9.16.0/20 via 10.0.0.3 dev eth0 onlink",
+        "-4 route replace 10.8.1.0/24 dev eth0",
+    ]
