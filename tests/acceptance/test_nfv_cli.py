@@ -1,0 +1,150 @@
+"""`isthmus nfv` as a process: answers, exit codes, one sentence where it cannot."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isthmus.nfv.inspect import document
+from isthmus.testing.nfv_shapes import by_name
+
+INTENT = """
+physical_networks:
+- {name: fast, by: ovs-dpdk, nics: [dpdk1], packet_rate_mpps: 2}
+- {name: direct, by: sriov, nics: [sriov1]}
+tunnel_network: fast
+flavors:
+- {name: router, vcpus: 4, ram_mib: 8192, count: 2, networks: [fast, tunnel]}
+"""
+
+
+def isthmus(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from isthmus.cli.main import run; run()", "nfv", *map(str, words)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    host = by_name("epyc-7742-nps1").inventory
+    (tmp_path / "host.json").write_text(json.dumps(document.to_document(host)))
+    (tmp_path / "intent.yaml").write_text(INTENT)
+    return tmp_path
+
+
+def plan(folder: Path) -> Path:
+    done = isthmus("plan", "host.json", "--intent", "intent.yaml", "-o", "json", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder / "plan.json").write_text(done.stdout)
+    return folder / "plan.json"
+
+
+def test_a_plan_in_three_forms(folder: Path) -> None:
+    words = ("plan", "host.json", "--intent", "intent.yaml")
+    table = isthmus(*words, folder=folder)
+    assert table.returncode == 0
+    assert "router" in table.stdout
+    assert "kernel line: default_hugepagesz=1G" in table.stdout
+    as_json = json.loads(isthmus(*words, "-o", "json", folder=folder).stdout)
+    as_yaml = yaml.safe_load(isthmus(*words, "-o", "yaml", folder=folder).stdout)
+    assert as_json == as_yaml
+    assert as_json["host"] == "epyc-7742-nps1"
+
+
+def test_inspect_a_file_and_this_host(folder: Path) -> None:
+    saved = isthmus("inspect", "host.json", "-o", "json", folder=folder)
+    assert json.loads(saved.stdout) == json.loads((folder / "host.json").read_text())
+    here = isthmus("inspect", "-o", "json", folder=folder)
+    assert here.returncode == 0, here.stderr
+    (folder / "here.json").write_text(here.stdout)
+    assert isthmus("inspect", "here.json", folder=folder).returncode == 0
+
+
+def test_render_into_a_folder(folder: Path) -> None:
+    done = isthmus("render", plan(folder), "--to", "out", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "out/host/etc/nova/nova.conf.d/60-isthmus-nfv.conf").is_file()
+    assert (folder / "out/apply.sh").is_file()
+    shown = isthmus("render", folder / "plan.json", folder=folder)
+    assert "cpu_dedicated_set" in shown.stdout
+
+
+def test_apply_shows_its_script_first(folder: Path) -> None:
+    done = isthmus("apply", plan(folder), "local", "--dry-run", folder=folder)
+    assert done.returncode == 0
+    assert "put /etc/default/grub.d/60-isthmus-nfv.cfg" in done.stdout
+
+
+def test_check_finds_that_this_host_is_another(folder: Path) -> None:
+    done = isthmus("check", "local", "--plan", plan(folder), folder=folder)
+    assert done.returncode == 1, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("broken ")
+    assert first.count(" | ") == 2
+    found = json.loads(
+        isthmus("check", "local", "--plan", "plan.json", "-o", "json", folder=folder).stdout
+    )
+    assert {"code", "severity", "subject", "message", "evidence", "remedy"} == set(found[0])
+
+
+def test_check_facts_from_a_file(folder: Path) -> None:
+    facts = isthmus("inspect", "--facts", folder=folder)
+    assert facts.returncode == 0
+    (folder / "facts.txt").write_text(facts.stdout)
+    done = isthmus("check", "facts.txt", "--plan", plan(folder), folder=folder)
+    assert done.returncode == 1
+    assert "kernel.arg" in done.stdout
+
+
+def test_a_fleet(folder: Path) -> None:
+    body = json.loads((folder / "host.json").read_text())
+    hosts = folder / "hosts"
+    hosts.mkdir()
+    for number in range(3):
+        (hosts / f"{number}.json").write_text(json.dumps({**body, "name": f"n{number}"}))
+    (hosts / "broken.json").write_text("{")
+    done = isthmus("fleet", "hosts", "--intent", "intent.yaml", "--to", "plans", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "left out: hosts/broken.json: broken is neither JSON nor YAML" in done.stderr
+    assert "n0, n1, n2" in done.stdout
+    assert json.loads((folder / "plans/group1.json").read_text())["host"] == "group1"
+
+
+BAD = {
+    "no file": (("plan", "gone.json", "--intent", "intent.yaml"), "there is no file gone.json"),
+    "no intent": (("plan", "host.json", "--intent", "gone.yaml"), "there is no file gone.yaml"),
+    "no host": (("inspect", "a b"), "is no host"),
+    "nobody there": (("inspect", "root@127.0.0.1:1"), "ssh to root@127.0.0.1:1 failed"),
+    "no plan": (("render", "host.json"), "the plan host.json has faults: host: field required; nodes.0"),
+    "binary": (("inspect", "binary.json"), "cannot be read as text"),
+    "half a generator": (("measure", "local", "--from", "local"), "both --from and --to"),
+    "no switch": (("measure", "local", "--seconds", "1"), "gives no counters"),
+    "impossible": (
+        ("plan", "host.json", "--intent", "impossible.yaml"),
+        "What would work: 31 instead of 999 instances of f.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_sentence_and_an_exit_code(folder: Path, name: str) -> None:
+    (folder / "binary.json").write_bytes(b"\xff\xfe\x00\x80")
+    (folder / "impossible.yaml").write_text(
+        "physical_networks: [{name: fast, by: ovs-dpdk, nics: [dpdk1]}]\n"
+        "flavors: [{name: f, vcpus: 4, ram_mib: 8192, count: 999, networks: [fast]}]\n"
+    )
+    words, said = BAD[name]
+    done = isthmus(*words, folder=folder)
+    assert done.returncode in {1, 2, 3}
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in done.stderr
