@@ -50,7 +50,7 @@ def test_a_port_is_at_central_with_its_place(central: CentralServer, site1: Loca
     assert site1.wan is not None
     network = make_network(central, uuid.uuid4().hex)
     port = boot(site1, network)
-    bundles = site1.wan.count("bundles") + site1.wan.count("grants")
+    bundles = site1.wan.asked()
     settled(site1, port["id"])
     there = at_central(central, port["id"])
     assert there is not None
@@ -68,7 +68,7 @@ def test_a_port_is_at_central_with_its_place(central: CentralServer, site1: Loca
     assert f'requested-tnl-key="{row.port_key}"' in lsp
     # The steady state asks central for nothing.
     boot(site1, network)
-    assert site1.wan.count("bundles") + site1.wan.count("grants") == bundles
+    assert site1.wan.asked() == bundles
 
 
 def test_status_follows(central: CentralServer, site1: LocalServer) -> None:

@@ -52,6 +52,10 @@ class Wan(ThreadingHTTPServer):
     def count(self, word: str = "") -> int:
         return sum(word in call for call in self.calls)
 
+    def asked(self) -> int:
+        """Count what was asked for, which a tenant waits for; reports nobody waits for."""
+        return self.count("bundles") + self.count("grants")
+
     def close(self) -> None:
         self.shutdown()
         self.server_close()
