@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from isthmus.lab.plan import MAX_LABS, LabPlan, check_lab_name, management_range
 from isthmus.lab.ports import Reporter, Tools
 from isthmus.lab.server import Servers, Wish
 from isthmus.lab.start import start, wait_until_up
+from isthmus.lab.story import Line, Story
 from isthmus.lab.template import Templates
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed, Up
@@ -161,6 +162,14 @@ class OpenLab:
     def verify(self) -> list[dict[str, str]]:
         """Prove that the lab works; gives a row per check."""
         return [found.to_row() for found in Verify(self.plan, self.tools, self.ledger).run()]
+
+    def tell_story(self, tell: Callable[[Line], None]) -> None:
+        """Stretch a network over the sites, and tell what was seen.
+
+        Raises:
+            StepFailed: something was not as it should be.
+        """
+        Story(self.plan, self.tools, self.ledger, tell).run()
 
     def create_server(self, **wish: Any) -> Any:
         """Make a server; see `isthmus.lab.server.Wish` for what can be asked."""
