@@ -31,9 +31,6 @@ from isthmus.model.site import SiteName
 from isthmus.store import lanes
 from isthmus.store.tables import JOURNAL
 
-#: Rows in one INSERT: SQLite takes 32766 variables, MariaDB 65535; a row has nine.
-_CHUNK = 500
-
 _COLUMNS = (
     "id",
     "lane",
@@ -73,25 +70,25 @@ def record(connection: sa.Connection, keys: Iterable[IntentKey], *, now: datetim
     One row for each key: noting it again moves its generation on, makes it due at once and takes it
     out of the car park, but leaves a running claim alone.
     """
-    ordered = sorted(set(keys))  # one order for all, so that two writers cannot deadlock
-    for start in range(0, len(ordered), _CHUNK):
-        rows = [
-            {
-                "id": str(uuid.uuid4()),
-                "lane": key.lane,
-                "type": key.type.value,
-                "resource_id": key.id,
-                "rank": key.type.rank,
-                "generation": 1,
-                "attempts": 0,
-                "not_before": now,
-                "parked": False,
-                "created_at": now,
-                "changed_at": now,
-            }
-            for key in ordered[start : start + _CHUNK]
-        ]
-        connection.execute(_or_touch(_insert(connection).values(rows), now))
+    rows = [
+        {
+            "id": str(uuid.uuid4()),
+            "lane": key.lane,
+            "type": key.type.value,
+            "resource_id": key.id,
+            "rank": key.type.rank,
+            "generation": 1,
+            "attempts": 0,
+            "not_before": now,
+            "parked": False,
+            "created_at": now,
+            "changed_at": now,
+        }
+        for key in sorted(set(keys))  # one order for all, so that two writers cannot deadlock
+    ]
+    if rows:
+        # The same statement for any number of rows, so that it is compiled once.
+        connection.execute(_or_touch(_insert(connection)), rows)
 
 
 def record_selected(
@@ -125,7 +122,7 @@ def record_selected(
         sa.literal(now, sa.DateTime),
         # SQLite cannot tell the ON of ON CONFLICT from a join's without a WHERE before it.
     ).where(sa.text("1 = 1"))
-    connection.execute(_or_touch(_insert(connection).from_select(_COLUMNS, source), now))
+    connection.execute(_or_touch(_insert(connection).from_select(_COLUMNS, source)))
 
 
 def _insert(connection: sa.Connection) -> sqlite.Insert | mysql.Insert:
@@ -134,22 +131,22 @@ def _insert(connection: sa.Connection) -> sqlite.Insert | mysql.Insert:
     return mysql.insert(JOURNAL)
 
 
-def _or_touch(insert: sqlite.Insert | mysql.Insert, now: datetime.datetime) -> sa.Executable:
+def _or_touch(insert: sqlite.Insert | mysql.Insert) -> sa.Executable:
     """Have an INSERT move on the rows that stand already."""
+    new = insert.excluded if isinstance(insert, sqlite.Insert) else insert.inserted
     changes: dict[str, Any] = {
-        "generation": JOURNAL.c.generation + 1,
-        "attempts": 0,
-        "not_before": now,
-        "parked": False,
-        "last_error": None,
-        "changed_at": now,
+        # PyMySQL joins many rows into one INSERT only where nothing is bound behind them.
+        "generation": JOURNAL.c.generation + sa.literal_column("1"),
+        "rank": new.rank,
+        "attempts": new.attempts,
+        "not_before": new.not_before,
+        "parked": new.parked,
+        "last_error": sa.null(),
+        "changed_at": new.changed_at,
     }
     if isinstance(insert, sqlite.Insert):
-        changes["rank"] = insert.excluded.rank
-        return insert.on_conflict_do_update(
-            index_elements=[JOURNAL.c.lane, JOURNAL.c.type, JOURNAL.c.resource_id], set_=changes
-        )
-    changes["rank"] = insert.inserted.rank
+        key = [JOURNAL.c.lane, JOURNAL.c.type, JOURNAL.c.resource_id]
+        return insert.on_conflict_do_update(index_elements=key, set_=changes)
     return insert.on_duplicate_key_update(changes)
 
 
