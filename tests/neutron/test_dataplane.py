@@ -328,6 +328,10 @@ def test_what_cannot_be_taken_says_why(site: Site, api: Server) -> None:
     port = api("create", kind="port", body={"network_id": network_id, "name": "mine"})
     key = {row["port_id"]: row["port_key"] for row in api("table", name="isthmus_port_keys")}
     site.ovn.sbctl("chassis-add", "hv-own", "geneve", "192.0.2.99")
+    until(
+        lambda: "hv-own" in {one["name"] for one in api("collect")["chassis"]},
+        what="Neutron sees the hypervisor",
+    )
     results = api(
         "apply",
         items=[
