@@ -154,11 +154,11 @@ def without(mapping: Any, key: str) -> dict[str, Any]:
     return {name: value for name, value in mapping.items() if name != key}
 
 
-def pages(node: int, total: int) -> Callable[[HostState], HostState]:
+def pages(node: int, total: int, free: int = 0) -> Callable[[HostState], HostState]:
     nodes = list(STATE.inventory.nodes)
     pool = nodes[node].hugepages[0]
     nodes[node] = dataclasses.replace(
-        nodes[node], hugepages=(dataclasses.replace(pool, total=total),)
+        nodes[node], hugepages=(dataclasses.replace(pool, total=total, free=free),)
     )
     return hardware(nodes=tuple(nodes))
 
@@ -214,6 +214,20 @@ WRONG: dict[str, tuple[Callable[[HostState], HostState], str, str, str, str]] = 
         "node1/hugepages",
     ),
     "more pages than planned": (pages(0, 15), "pages.total", "degraded", "planned are 14", "15"),
+    "the switch has not taken its pages": (
+        pages(0, 14, free=14),
+        "pages.short",
+        "degraded",
+        "0 pages of 1048576 KiB are in use on node 0, where Open vSwitch should have 2",
+        "14 of 14 free",
+    ),
+    "pages that nobody holds": (
+        lambda state: dataclasses.replace(pages(1, 14, free=3)(state), domains=()),
+        "pages.leaked",
+        "degraded",
+        "11 pages of 1048576 KiB are in use on node 1",
+        "3 of 14 free",
+    ),
     "the switch is dead": (
         change(ovs_runs=False, ovs_says="connection refused", pmds={}, queues=()),
         "ovs.down",

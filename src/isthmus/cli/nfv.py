@@ -95,6 +95,11 @@ def inspect(
         ("node", "cores", "CPUs", "MiB", "distances", "huge pages"),
         rows,
     )
+    typer.echo(
+        f"kernel {inventory.kernel_release or '?'}, IOMMU "
+        f"{ {True: 'on', False: 'off', None: '?'}[inventory.iommu] }, Open vSwitch "
+        f"{inventory.ovs_version or '-'}, DPDK {inventory.dpdk_version or '-'}"
+    )
     ports = [
         (
             nic.name,

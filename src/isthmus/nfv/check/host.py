@@ -13,6 +13,7 @@ PLAN_CHECKS: tuple[Callable[[HostState, HostPlan], Iterator[Finding]], ...] = (
     planned.check_isolation,
     planned.check_files,
     planned.check_pages,
+    planned.check_pages_in_use,
     planned.check_switch,
     planned.check_ports,
     planned.check_devices,

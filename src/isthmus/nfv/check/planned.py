@@ -16,6 +16,8 @@ APPLY = "isthmus nfv apply puts it right"
 REBOOT = "isthmus nfv apply, then reboot the host"
 CPU_ARGS = frozenset({"isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"})
 CPU_OPTIONS = frozenset({"compute/cpu_dedicated_set", "compute/cpu_shared_set"})
+#: Processes that are instances.
+EMULATORS = ("qemu-system", "qemu-kvm", "kvm")
 #: Options that may be given several times, each counting.
 MULTI_OPTIONS = frozenset({"DEFAULT/reserved_huge_pages", "pci/device_spec", "pci/alias"})
 
@@ -137,6 +139,37 @@ def check_pages(state: HostState, plan: HostPlan) -> Iterator[Finding]:
                     evidence=f"{where}: {total}",
                     remedy="systemctl restart isthmus-hugepages; where memory is in pieces, reboot",
                 )
+
+
+def check_pages_in_use(state: HostState, plan: HostPlan) -> Iterator[Finding]:
+    """The switch has taken its pages, and nobody unknown has taken others."""
+    if not (state.ovs_runs and state.dpdk_initialized):
+        return
+    has_guests = bool(state.domains) or any(
+        thread.process.startswith(EMULATORS) for thread in state.threads
+    )
+    for seen, node in zip(state.inventory.nodes, plan.nodes, strict=False):
+        for page in node.pages:
+            pool = next((one for one in seen.hugepages if one.size_kib == page.size_kib), None)
+            if pool is None or pool.free is None or pool.total != page.total:
+                continue  # said already
+            used = pool.total - pool.free
+            short = used < page.for_ovs
+            if not short and (has_guests or used == page.for_ovs):
+                continue
+            yield Finding(
+                code="pages.short" if short else "pages.leaked",
+                severity=Severity.DEGRADED,
+                subject=f"node {node.id}",
+                message=f"{used} pages of {page.size_kib} KiB are in use on node {node.id}, where "
+                f"Open vSwitch should have {page.for_ovs}"
+                + ("" if short else " and no instance runs"),
+                evidence=f"node{node.id} hugepages-{page.size_kib}kB: {pool.free} of {pool.total} "
+                "free",
+                remedy="restart Open vSwitch once the pages are there"
+                if short
+                else "look for files left in /dev/hugepages (fuser -v shows who holds them)",
+            )
 
 
 def check_switch(state: HostState, plan: HostPlan) -> Iterator[Finding]:

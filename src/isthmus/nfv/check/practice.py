@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
+from isthmus.nfv.check.planned import EMULATORS
 from isthmus.nfv.check.state import HostState, Thread
 
 #: Processes that belong on isolated CPUs.
 SWITCH = "ovs-vswitchd"
-EMULATORS = ("qemu-system", "qemu-kvm", "kvm")
 #: A queue load (percent of a PMD) from which imbalance matters, and the spread that counts as such.
 BUSY_PCT = 50
 SPREAD_PCT = 40
