@@ -50,7 +50,7 @@ def test_plugins_of_each_flavour(flavour: Flavour, core: str, mechanisms: str) -
 
 
 def test_login_and_ovn_appear_where_given_and_extra_wins() -> None:
-    auth = Auth(url="http://k/v3", username="u", password="secret", memcached="m:1")
+    auth = Auth(url="http://k/v3", username="u", password="secret", memcached="m:1", region="site1")
     server = make_server(
         Flavour.LOCAL,
         auth=auth,
@@ -68,7 +68,7 @@ def test_login_and_ovn_appear_where_given_and_extra_wins() -> None:
 
 
 def test_a_password_with_a_dollar_survives_oslo_config(tmp_path: Path) -> None:
-    auth = Auth(url="u", username="u", password="a$b$$c", memcached="m")
+    auth = Auth(url="u", username="u", password="a$b$$c", memcached="m", region="r")
     file = tmp_path / "neutron.conf"
     file.write_text(render_neutron(make_server(Flavour.STOCK, auth=auth)))
     conf = cfg.ConfigOpts()

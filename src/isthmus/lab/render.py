@@ -68,6 +68,7 @@ class Auth:
     password: str = field(repr=False)
     project: str = "service"
     memcached: str  #: host:port of the cache of checked tokens
+    region: str  #: whose Keystone checks them; without it the middleware takes the catalogue's first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +218,10 @@ def _authtoken(auth: Auth) -> dict[str, object]:
         "user_domain_id": "default",
         "project_domain_id": "default",
         "memcached_servers": auth.memcached,
+        "region_name": auth.region,
+        "interface": "internal",
+        # A Keystone that does not answer must not hold a thread for ever.
+        "http_connect_timeout": 10,
         "service_token_roles_required": True,
     }
 

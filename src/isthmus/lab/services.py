@@ -170,6 +170,7 @@ def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
             username=identity.USER_NEUTRON,
             password=setting.passwords[identity.USER_NEUTRON],
             memcached=f"127.0.0.1:{MEMCACHED_PORT}",
+            region=tier.name,
         ),
         ovn=None
         if tier.is_central
