@@ -80,8 +80,8 @@ def test_lookups_name_what_there_is() -> None:
 def test_cuts_replace_each_other() -> None:
     plan = make_plan()
     one = render_cuts([plan.get_site("site1")])
-    assert "ip saddr 172.30.1.0/24 drop" in one
-    assert "ip daddr 172.30.1.0/24 drop" in one
+    assert "ip saddr 172.30.1.0/24 ip daddr != 172.30.1.0/24 drop" in one
+    assert "ip daddr 172.30.1.0/24 ip saddr != 172.30.1.0/24 drop" in one
     assert "drop" not in render_cuts([])
     assert "delete table ip isthmus" in render_cuts([])
 

@@ -61,6 +61,8 @@ def test_login_and_ovn_appear_where_given_and_extra_wins() -> None:
     conf = read(render_neutron(server))
     assert conf["DEFAULT"]["auth_strategy"] == "keystone"
     assert conf["keystone_authtoken"]["username"] == "u"
+    # Or a site would ask central's Keystone, over a WAN that may be cut.
+    assert conf["keystone_authtoken"]["region_name"] == "site1"
     assert conf["ovn"]["ovn_nb_connection"] == "unix:/nb"
     assert conf["ovn"]["ovn_metadata_enabled"] == "true"
     assert conf["new"]["a"] == "1"

@@ -79,8 +79,7 @@ class Story:
         self._tools = tools
         self._ledger = ledger
         self._servers = Servers(plan, tools, ledger)
-        self._say = lambda text: tell(Line(text))
-        self._checked = lambda text: tell(Line(text, checked=True))
+        self._tell = tell
 
     def run(self) -> None:
         """Tell it.
@@ -99,6 +98,12 @@ class Story:
             self._tcp(source, target)
         self._capture(a, b)
         self._cut(one)
+
+    def _say(self, text: str) -> None:
+        self._tell(Line(text))
+
+    def _checked(self, text: str) -> None:
+        self._tell(Line(text, checked=True))
 
     def _api(self, tier: Tier) -> Any:
         return self._tools.open_api(self._plan.clouds_file, str(tier.name))
@@ -168,8 +173,8 @@ class Story:
                 what = f"{source['name']} gets no web page from {target['name']} ({address})"
                 _await(fetched, what)
                 self._checked(
-                    f"{source['name']} reads a page from {target['name']} over TCP at {address} "
-                    "(the default group lets members in, over sites)"
+                    f"{source['name']} reads a page from {target['name']} at {address}, over TCP "
+                    "(they are in one security group)"
                 )
 
     def _capture(self, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:

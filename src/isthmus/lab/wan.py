@@ -123,7 +123,9 @@ def render_cuts(cut: list[Tier]) -> str:
     lines = ["table ip isthmus", "delete table ip isthmus", "table ip isthmus {"]
     lines += ["  chain forward {", "    type filter hook forward priority 0; policy accept;"]
     for tier in cut:
-        lines += [f"    ip saddr {tier.subnet} drop", f"    ip daddr {tier.subnet} drop"]
+        # Some kernels show this chain what a bridge forwards too: a site's own packets must pass.
+        lines.append(f"    ip saddr {tier.subnet} ip daddr != {tier.subnet} drop")
+        lines.append(f"    ip daddr {tier.subnet} ip saddr != {tier.subnet} drop")
     return "\n".join([*lines, "  }", "}", ""])
 
 
