@@ -69,9 +69,6 @@ class Auth:
     project: str = "service"
     memcached: str  #: host:port of the cache of checked tokens
     region: str = ""  #: whose Keystone checks tokens; without it, the catalogue's first one
-    region: (
-        str  #: whose Keystone checks them; without it the middleware takes the catalogue's first
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +210,6 @@ def render_sections(sections: Sections) -> str:
 def _authtoken(auth: Auth) -> dict[str, object]:
     return {
         **({"region_name": auth.region} if auth.region else {}),
-        # Keystone is beside its services: whoever does not answer at once is not there.
-        "http_connect_timeout": 10,
         "auth_type": "password",
         "auth_url": auth.url,
         "www_authenticate_uri": auth.url,
@@ -224,7 +219,6 @@ def _authtoken(auth: Auth) -> dict[str, object]:
         "user_domain_id": "default",
         "project_domain_id": "default",
         "memcached_servers": auth.memcached,
-        "region_name": auth.region,
         "interface": "internal",
         # A Keystone that does not answer must not hold a thread for ever.
         "http_connect_timeout": 10,

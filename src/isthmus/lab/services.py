@@ -171,7 +171,6 @@ def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
             password=setting.passwords[identity.USER_NEUTRON],
             memcached=f"127.0.0.1:{MEMCACHED_PORT}",
             region=tier.name,
-            region=tier.name,
         ),
         ovn=None
         if tier.is_central
