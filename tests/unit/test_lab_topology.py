@@ -25,6 +25,11 @@ def test_file_with_names_and_numbers() -> None:
     assert topology.sites[1].wan_rtt_ms == 100
 
 
+def test_a_site_may_be_stock() -> None:
+    topology = parse_topology("sites:\n- {name: ours}\n- {name: peer, flavour: stock}\n")
+    assert [site.is_stock for site in topology.sites] == [False, True]
+
+
 def test_every_fault_is_named_with_its_place() -> None:
     text = "sites: [{name: A}, {nam: x}, {name: central}, {name: s, hosts: 0}]"
     with pytest.raises(errors.Invalid) as caught:
@@ -47,6 +52,7 @@ def test_every_fault_is_named_with_its_place() -> None:
         ("sites: [{name: a, hosts: [x, x]}]", "sites[0].hosts: the name 'x' is given 2 times"),
         ("sites: [{name: a, wan_rtt_ms: -1}]", "sites[0].wan_rtt_ms"),
         ("sites: [{name: a}]\nextra: 1", "extra: "),
+        ("sites: [{name: a, flavour: odd}]", "sites[0].flavour"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, message: str) -> None:

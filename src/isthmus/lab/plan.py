@@ -57,6 +57,11 @@ class LabPlan:
         return self.tiers[1:]
 
     @property
+    def joined_sites(self) -> tuple[Tier, ...]:
+        """Give the sites that central knows."""
+        return tuple(tier for tier in self.sites if not tier.is_stock)
+
+    @property
     def hypervisors(self) -> tuple[Hypervisor, ...]:
         """Give every hypervisor."""
         return tuple(host for tier in self.tiers for host in tier.hypervisors)
@@ -178,6 +183,7 @@ def _plan_tier(site: LabSite, number: int, before: str, lab_number: int) -> Tier
         address=subnet[2],
         management=IPv4Network((int(links.network_address) + number * 4, 30)),
         wan_rtt_ms=site.wan_rtt_ms,
+        is_stock=site.is_stock,
         hypervisors=tuple(
             _plan_hypervisor(site.name, host, before, subnet[_FIRST_HYPERVISOR + n])
             for n, host in enumerate(site.hosts)

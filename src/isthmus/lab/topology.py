@@ -8,12 +8,14 @@ The file::
       - name: site2
         hosts: [c]
         wan_rtt_ms: 100     # round trip added to the site's WAN link
+      - name: peer
+        flavour: stock      # plain ML2/OVN on its own, to compare with; central does not know it
 """
 
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -51,6 +53,7 @@ class _Site(_Strict):
     name: Name
     hosts: Count | Names = 2
     wan_rtt_ms: Annotated[float, pydantic.Field(ge=0, le=60_000)] = 0.0
+    flavour: Literal["local", "stock"] = "local"
 
 
 class _File(_Strict):
@@ -100,6 +103,7 @@ def parse_topology(text: str, source: str = "the topology file") -> Topology:
             name=SiteName(site.name),
             hosts=_numbered(site.hosts) if isinstance(site.hosts, int) else tuple(site.hosts),
             wan_rtt_ms=site.wan_rtt_ms,
+            is_stock=site.flavour == "stock",
         )
         for site in wanted.sites
     )

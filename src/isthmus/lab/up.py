@@ -135,7 +135,7 @@ class Up:
     def _flavour(self, tier: Tier) -> Flavour:
         if tier.is_central:
             return Flavour.CENTRAL
-        return Flavour.STOCK if self._stock else Flavour.LOCAL
+        return Flavour.STOCK if self._stock or tier.is_stock else Flavour.LOCAL
 
     def _underlay(self) -> None:
         plan, run = self._plan, self._tools.run
@@ -198,7 +198,7 @@ class Up:
         if self._stock:
             return
         api = self._tools.open_api(self._plan.clouds_file, self._plan.central.name)
-        for tier in self._plan.sites:
+        for tier in self._plan.joined_sites:
             row = {
                 "name": tier.name,
                 "region": tier.name,

@@ -94,7 +94,7 @@ class Verify:
         while True:
             rows = api.get_all("site")
             lost = [row["name"] for row in rows if row["reachability"] != "reachable"]
-            if not lost and len(rows) == len(self._plan.sites):
+            if not lost and len(rows) == len(self._plan.joined_sites):
                 return f"{len(rows)} reachable"
             if time.monotonic() > deadline:
                 raise errors.StepFailed(f"not reachable for central: {', '.join(lost) or 'all'}")
@@ -151,7 +151,7 @@ class Verify:
     def _probes(self, name: str, network_id: str) -> Iterator[list[Any]]:
         wishes = [
             Wish(name=f"{name}-{tier.name}", site=str(tier.name), network=network_id)
-            for tier in self._plan.sites
+            for tier in self._plan.joined_sites
         ]
         try:
             with ThreadPoolExecutor(max_workers=4) as pool:

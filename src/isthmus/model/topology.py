@@ -13,6 +13,7 @@ class LabSite:
     name: SiteName
     hosts: tuple[str, ...]  #: short names; the hypervisor is called `<site>-<host>`
     wan_rtt_ms: float = 0.0  #: round trip that the site's WAN link adds
+    is_stock: bool = False  #: plain ML2/OVN on its own: the peer of benches and of conformance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Tier:
     management: IPv4Network  #: a link between the machine and the tier, for the person alone
     hypervisors: tuple[Hypervisor, ...] = ()
     wan_rtt_ms: float = 0.0
+    is_stock: bool = False  #: a site of plain ML2/OVN, which central does not know
 
     @property
     def is_central(self) -> bool:

@@ -191,13 +191,13 @@ class Labs:
             folder: where labs are kept; None for what the environment says.
             tools: of the machine; None for the real ones.
         """
-        self._folder = folder or state_dir()
+        self.folder = folder or state_dir()
         self._tools = tools or machine_tools()
 
     @property
     def templates(self) -> Templates:
         """Give the cache of databases that all labs share."""
-        return Templates(self._folder / _TEMPLATES, shell.run)
+        return Templates(self.folder / _TEMPLATES, shell.run)
 
     def up(
         self,
@@ -221,7 +221,7 @@ class Labs:
             StepFailed: something did not come up; what there is stays, for `logs` and `down`.
         """
         check_lab_name(name)
-        folder = self._folder / name
+        folder = self.folder / name
         if Ledger(folder).exists:
             state = "up" if Ledger(folder).read().whole else "there, though not whole,"
             raise errors.Exists(
@@ -230,7 +230,7 @@ class Labs:
         foreign = sorted(entry.name for entry in shell.NETNS_DIR.glob(f"{prefix(name)}*"))
         if foreign:
             raise errors.Exists(
-                f"there are namespaces of a lab {name!r} that {self._folder} does not know "
+                f"there are namespaces of a lab {name!r} that {self.folder} does not know "
                 f"({foreign[0]} ...): choose another --name, or set {STATE_VARIABLE} to its folder"
             )
         check_machine(self._tools)
@@ -260,7 +260,7 @@ class Labs:
             Busy: somebody is bringing it up right now.
         """
         check_lab_name(name)
-        folder = self._folder / name
+        folder = self.folder / name
         if not Ledger(folder).exists:
             raise errors.NotFound(f"lab {name!r} is not up, so there is nothing to take down")
         with _locked(folder):
@@ -273,7 +273,7 @@ class Labs:
             NotFound: there is no such lab.
         """
         check_lab_name(name)
-        folder = self._folder / name
+        folder = self.folder / name
         ledger = Ledger(folder)
         made = ledger.read()
         sites = {"sites": made.settings["sites"]}
@@ -283,12 +283,12 @@ class Labs:
 
     def list_names(self) -> list[str]:
         """List the labs that are there."""
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return []
-        return sorted(entry.parent.name for entry in self._folder.glob(f"[a-z]*/{FILE}"))
+        return sorted(entry.parent.name for entry in self.folder.glob(f"[a-z]*/{FILE}"))
 
     def _free_number(self) -> int:
-        used = {Ledger(self._folder / name).read().settings["number"] for name in self.list_names()}
+        used = {Ledger(self.folder / name).read().settings["number"] for name in self.list_names()}
         addresses = self._tools.run(["ip", "-o", "-4", "addr", "show"]).stdout
         present = re.findall(r"inet (\d+\.\d+\.\d+\.\d+)", addresses)
         for number in range(MAX_LABS):
@@ -331,7 +331,12 @@ def find_installed() -> Installed:
 
 def _sites(topology: Topology) -> list[dict[str, Any]]:
     return [
-        {"name": str(site.name), "hosts": list(site.hosts), "wan_rtt_ms": site.wan_rtt_ms}
+        {
+            "name": str(site.name),
+            "hosts": list(site.hosts),
+            "wan_rtt_ms": site.wan_rtt_ms,
+            "flavour": "stock" if site.is_stock else "local",
+        }
         for site in topology.sites
     ]
 
