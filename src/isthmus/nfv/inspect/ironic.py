@@ -2,8 +2,8 @@
 
 Two parts of the document count: `inventory` (CPU, memory, interfaces) and, where the ramdisk ran
 the `numa-topology` collector, `numa_topology`. Without the latter NUMA is not known and the host is
-refused: guessing one node is how plans by hand go wrong. `extra` (hardware-detect) and
-`pci_devices` fill in what they can.
+refused: guessing one node is how plans by hand go wrong. `pci_devices` fills in what it can; how
+many virtual functions a device may have nobody collects, so plans say that they did not check.
 
 Source:
     ironic-python-agent, `numa_inspector.collect_numa_topology_info` and "How it works: inspection".
@@ -121,7 +121,6 @@ def _nics(
                 product_id=_hex(one.get("product") or device.get("product_id")),
                 mac=str(one.get("mac_address") or ""),
                 speed_mbps=int(one["speed_mbps"]) if one.get("speed_mbps") else None,
-                max_vfs=int(device.get("numa_sriov_totalvfs") or one.get("sriov_totalvfs") or 0),
             )
         )
     return tuple(found)
