@@ -60,7 +60,12 @@ class Story:
     """One telling, in one lab of two sites or more."""
 
     def __init__(
-        self, plan: LabPlan, tools: Tools, ledger: Ledger, tell: Callable[[Line], None]
+        self,
+        plan: LabPlan,
+        tools: Tools,
+        ledger: Ledger,
+        tell: Callable[[Line], None],
+        before: str = "",
     ) -> None:
         """Bind it.
 
@@ -69,6 +74,7 @@ class Story:
             tools: the machine's.
             ledger: the lab's.
             tell: hears each sentence as it happens.
+            before: what the names of network and servers begin with.
 
         Raises:
             Invalid: there are not two sites.
@@ -80,6 +86,7 @@ class Story:
         self._ledger = ledger
         self._servers = Servers(plan, tools, ledger)
         self._tell = tell
+        self._before = before
 
     def run(self) -> None:
         """Tell it.
@@ -89,7 +96,7 @@ class Story:
         """
         one, two = self._plan.sites[:2]
         self._make_network()
-        a, b = self._boot("a", one), self._boot("b", two)
+        a, b = self._boot(f"{self._before}a", one), self._boot(f"{self._before}b", two)
         for server, site in ((a, one), (b, two)):
             self._same_everywhere(server, site)
         for source, target in ((a, b), (b, a)):
@@ -97,7 +104,11 @@ class Story:
         for source, target in ((a, b), (b, a)):
             self._tcp(source, target)
         self._capture(a, b)
-        self._cut(one)
+        self._cut(one, a, b)
+
+    @property
+    def _network(self) -> str:
+        return self._before + NETWORK
 
     def _say(self, text: str) -> None:
         self._tell(Line(text))
@@ -109,20 +120,20 @@ class Story:
         return self._tools.open_api(self._plan.clouds_file, str(tier.name))
 
     def _make_network(self) -> None:
-        self._say(f"A network {NETWORK} with an IPv4 and an IPv6 subnet, made at central:")
+        self._say(f"A network {self._network} with an IPv4 and an IPv6 subnet, made at central:")
         api = self._api(self._plan.central)
-        body = {"network": {"name": NETWORK}}
+        body = {"network": {"name": self._network}}
         network = api.call("POST", "/v2.0/networks", body=body)["network"]
         for subnet in SUBNETS:
             wanted = {**subnet, "network_id": network["id"]}
             api.call("POST", "/v2.0/subnets", body={"subnet": wanted})
         cidrs = " and ".join(str(subnet["cidr"]) for subnet in SUBNETS)
-        self._checked(f"{NETWORK} {network['id']} with {cidrs}, MTU {network['mtu']}")
+        self._checked(f"{self._network} {network['id']} with {cidrs}, MTU {network['mtu']}")
 
     def _boot(self, name: str, site: Tier) -> Mapping[str, Any]:
         self._say(f"A server {name} at {site.name}, made through the API of {site.name}:")
         began = time.monotonic()
-        row = self._servers.create(Wish(name=name, site=str(site.name), network=NETWORK))
+        row = self._servers.create(Wish(name=name, site=str(site.name), network=self._network))
         took = time.monotonic() - began
         self._checked(f"{name} on {row['host']} has {', '.join(row['addresses'])} ({took:.1f} s)")
         return row
@@ -205,21 +216,23 @@ class Story:
         text = log.read_text(errors="replace") if log.exists() else ""
         return {(found[1], found[2]) for found in _TUNNELLED.finditer(text)}
 
-    def _cut(self, site: Tier) -> None:
+    def _cut(self, site: Tier, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         self._say(f"The WAN of {site.name} is cut; somebody boots a server there:")
         wan = Wan(self._plan, self._tools, self._ledger)
         wan.cut(site)
         try:
-            network_id = self._servers.get("a")["network_id"]
-            wish = Wish(name="c", site=str(site.name), network=network_id)
+            name = f"{self._before}c"
+            wish = Wish(name=name, site=str(site.name), network=a["network_id"])
             row = self._servers.create(wish)
-            self._checked(f"c has {', '.join(row['addresses'])}, from the lease of {site.name}")
-            self._ping(row, self._servers.get("a"))
+            self._checked(
+                f"{name} has {', '.join(row['addresses'])}, from the lease of {site.name}"
+            )
+            self._ping(row, a)
         finally:
             wan.restore(site)
         self._say("The WAN is back:")
         self._same_everywhere(row, site)
-        self._ping(self._servers.get("b"), row)
+        self._ping(b, row)
 
     @contextmanager
     def _running(self, command: Sequence[str], netns: str, name: str) -> Iterator[ProcessId]:

@@ -163,13 +163,13 @@ class OpenLab:
         """Prove that the lab works; gives a row per check."""
         return [found.to_row() for found in Verify(self.plan, self.tools, self.ledger).run()]
 
-    def tell_story(self, tell: Callable[[Line], None]) -> None:
+    def tell_story(self, tell: Callable[[Line], None], before: str = "") -> None:
         """Stretch a network over the sites, and tell what was seen.
 
         Raises:
             StepFailed: something was not as it should be.
         """
-        Story(self.plan, self.tools, self.ledger, tell).run()
+        Story(self.plan, self.tools, self.ledger, tell, before).run()
 
     def create_server(self, **wish: Any) -> Any:
         """Make a server; see `isthmus.lab.server.Wish` for what can be asked."""

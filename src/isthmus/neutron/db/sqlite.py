@@ -103,12 +103,15 @@ def _on_execute(connection: sa.Connection, cursor: Any, statement: str, *_rest: 
 
 
 def _report_holders() -> None:
-    """Say what the threads of this process that may write are doing: one of them holds the file."""
+    """Say what the threads of this process that write are doing: one of them holds the file."""
     frames = sys._current_frames()
-    for thread in set(_holders.values()):
-        if thread in frames and thread != threading.get_ident():
-            stack = "".join(traceback.format_stack(frames[thread]))
-            LOG.warning("This thread has held the database for long:\n%s", stack)
+    others = {thread for thread in _holders.values() if thread != threading.get_ident()}
+    held = [frames[thread] for thread in others if thread in frames]
+    for frame in held:
+        stack = "".join(traceback.format_stack(frame))
+        LOG.warning("This thread has held the database for long:\n%s", stack)
+    if not held:
+        LOG.warning("Another process has held the database for long")
 
 
 def _begin_statement(mode: Any, statement: str) -> str:

@@ -1,0 +1,66 @@
+"""One lab for all tests that want a whole cloud; each uses networks and servers of its own."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from isthmus import errors
+from isthmus.lab.capability import check_machine
+from isthmus.wiring.lab import Labs, OpenLab, choose_topology, machine_tools
+
+
+class Silent:
+    """Hears of phases and says nothing."""
+
+    def begin(self, phase: str) -> None: ...
+
+    def end(self, phase: str, seconds: float) -> None: ...
+
+
+def need_lab() -> None:
+    """Skip where no lab can be made; fail there if everything is required."""
+    try:
+        check_machine(machine_tools())
+    except errors.Refused as refusal:
+        if os.environ.get("ISTHMUS_REQUIRE") == "1":
+            raise
+        pytest.skip(refusal.message)
+
+
+def new_name() -> str:
+    """Give a lab's name that no other test run on this machine has."""
+    return f"t{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[OpenLab]:
+    """Two sites with two hypervisors each."""
+    need_lab()
+    labs, name = Labs(), new_name()
+    try:
+        yield labs.up(name, choose_topology(None, 2, 2), reporter=Silent())
+    finally:
+        with contextlib.suppress(errors.NotFound):
+            labs.down(name)
+
+
+@pytest.fixture
+def make_network(lab: OpenLab) -> Callable[..., str]:
+    """Make networks at central with an IPv4 and an IPv6 subnet; gives the id."""
+    api = lab.tools.open_api(lab.plan.clouds_file, "central")
+
+    def make(cidr: str = "10.77.0.0/24", cidr6: str = "fd00:77::/64") -> str:
+        body: dict[str, Any] = {"network": {"name": uuid.uuid4().hex}}
+        network_id = str(api.call("POST", "/v2.0/networks", body=body)["network"]["id"])
+        four = {"network_id": network_id, "ip_version": 4, "cidr": cidr}
+        modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+        six = {"network_id": network_id, "ip_version": 6, "cidr": cidr6, **modes}
+        for subnet in (four, six):
+            api.call("POST", "/v2.0/subnets", body={"subnet": subnet})
+        return network_id
+
+    return make
