@@ -1,0 +1,1 @@
+"""Measurements: each prints a ratio to a named peer that ran in the same minutes."""
