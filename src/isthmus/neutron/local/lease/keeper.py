@@ -157,19 +157,25 @@ class Keeper:
         """Look at every pool of addresses: ask where it runs low, give back what is idle.
 
         Raises:
-            IsthmusError: central did not answer, or refused.
+            Transient: the site's database does not answer.
         """
         with reading(self.engine()) as connection:
             pools = rows.find_pools(connection, PoolKind.SUBNET)
-        for pool_id in pools:
-            if not self.top_up(PoolKind.SUBNET, pool_id):
-                self._set_aside(pool_id)
-            self._return(pool_id)
+        for pool_id in pools:  # what is wrong with one is no reason to leave the others
+            self._guarded(functools.partial(self._look_at, pool_id))
         with writing(self.engine()) as connection:
             rows.clear_buried(connection, now=utcnow())
 
+    def _look_at(self, pool_id: str) -> None:
+        if not self.top_up(PoolKind.SUBNET, pool_id):
+            self._set_aside(pool_id)
+        self._return(pool_id)
+
     def _set_aside(self, pool_id: str) -> None:
-        """Stop using whole blocks that the site has no need of."""
+        """Stop using whole blocks that the site has no need of.
+
+        A young one is left alone: somebody may have asked for it and be about to use it.
+        """
         blocks, used = self._read(pool_id)
         idle = {
             give.block
@@ -179,14 +185,17 @@ class Keeper:
         if not idle:
             return
         with writing(self.engine()) as connection:
-            leases = rows.read_leases(connection, PoolKind.SUBNET, pool_id)
-            rows.bury(connection, [lease_id for lease_id, block in leases if block in idle])
+            old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, before=self._settled())
+            rows.bury(connection, [lease_id for lease_id, block in old if block in idle])
+
+    def _settled(self) -> datetime.datetime:
+        """Give the time before which whatever was begun has ended by now."""
+        return utcnow() - datetime.timedelta(seconds=self._settle_s)
 
     def _return(self, pool_id: str) -> None:
         """Tell central of the blocks that were set aside a while ago and stayed idle."""
-        before = utcnow() - datetime.timedelta(seconds=self._settle_s)
         with writing(self.engine()) as connection:
-            aside = rows.read_untold(connection, pool_id, before=before)
+            aside = rows.read_untold(connection, pool_id, before=self._settled())
             if not aside:
                 return
             used = _read_used(connection, pool_id)

@@ -32,13 +32,28 @@ def read_blocks(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list
     return [block for _, block in read_leases(connection, kind, pool_id)]
 
 
-def read_leases(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list[tuple[str, Block]]:
-    """Read the ids and blocks of the site's leases of a pool, oldest first."""
+def read_leases(
+    connection: sa.Connection,
+    kind: PoolKind,
+    pool_id: str,
+    *,
+    before: datetime.datetime | None = None,
+) -> list[tuple[str, Block]]:
+    """Read the ids and blocks of the site's leases of a pool, oldest first.
+
+    Args:
+        connection: where.
+        kind: what the pool holds.
+        pool_id: the pool.
+        before: only leases that came before this time.
+    """
     query = (
         sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last)
         .where(LEASES.c.pool_id == pool_id, LEASES.c.kind == kind.value)
         .order_by(LEASES.c.created_at, LEASES.c.first)
     )
+    if before is not None:
+        query = query.where(LEASES.c.created_at <= before)
     return [
         (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
     ]
@@ -104,6 +119,8 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
 
 def bury(connection: sa.Connection, ids: Collection[str]) -> None:
     """Stop using leases; central is told once nobody can still be picking from them."""
+    if not ids:
+        return
     going = LEASES.alias()
     # A tombstone of the same block, leased and given back before, makes room.
     connection.execute(
