@@ -38,8 +38,11 @@ PRELOAD = (
     "isthmus.neutron.local.mechanism",
     "isthmus.worker.main",
 )
-#: What makes Neutron fit for SQLite; the plugins of ours do it themselves, stock ones do not.
-_SQLITE = "isthmus.neutron.db.sqlite:install"
+#: What makes both fit for SQLite; our plugins do it themselves, stock Neutron and Keystone do not.
+_SQLITE = {
+    "neutron": "isthmus.neutron.db.sqlite:install",
+    "keystone": "isthmus.neutron.db.sqlite:install_for_keystone",
+}
 _MEMCACHED_MIB = 16
 #: Every process of the lab carries it, so that `down` knows its own even without a record.
 MARKER = "ISTHMUS_LAB"
@@ -262,7 +265,7 @@ class _Maker:
             name,
             env={f"OS_{service.upper()}_CONFIG_FILES": str(conf)},
             argv=(f"{service}-api",),
-            prepare=(_SQLITE,) if service == "neutron" else (),
+            prepare=(_SQLITE[service],),
             application=f"{service}.wsgi.api:application",
             bind="0.0.0.0",  # noqa: S104  (all of the tier's own namespace)
             port=port,
@@ -282,7 +285,7 @@ class _Maker:
             self._birth(
                 name,
                 argv=("neutron-ovn-maintenance-worker", "--config-file", str(conf)),
-                prepare=(_SQLITE,),
+                prepare=(_SQLITE["neutron"],),
                 main="neutron.cmd.server:main_ovn_maintenance",
             )
         )

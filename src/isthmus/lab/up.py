@@ -119,8 +119,10 @@ class Up:
                 [tier.name for tier in plan.sites], services.plan_endpoints(plan), passwords
             )
             keystone_dir = plan.folder / "keystone"
-            shutil.copytree(self._templates.keystone(people), keystone_dir)
-            neutron = self._templates.neutron()
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                keystone = pool.submit(self._templates.keystone, people)
+                neutron = pool.submit(self._templates.neutron).result()
+                shutil.copytree(keystone.result(), keystone_dir)
             for tier in plan.tiers:
                 copy_database(neutron, plan.tier_dir(tier) / NEUTRON_DB)
         flavour = {str(tier.name): self._flavour(tier) for tier in plan.tiers}

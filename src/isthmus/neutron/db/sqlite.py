@@ -1,4 +1,4 @@
-"""Neutron on SQLite, with several threads and processes on one file.
+"""Neutron (and Keystone) on SQLite, with several threads and processes on one file.
 
 SQLite has one writer at a time. A transaction that began by reading cannot wait for its turn to
 write: it gets "database is locked" at once, because its snapshot may be old. So a transaction has
@@ -46,6 +46,13 @@ def install() -> None:
         return
     _installed.append(True)
     db_api.get_context_manager().append_on_engine_create(prepare)
+
+
+def install_for_keystone() -> None:
+    """Prepare every engine that Keystone opens in this process: it suffers from the same."""
+    from keystone.common.sql import core
+
+    core._get_main_context_manager().append_on_engine_create(prepare)
 
 
 def prepare(engine: sa.Engine) -> None:
