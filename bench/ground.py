@@ -1,6 +1,7 @@
 """What the measurements of a lab share: a lab of their own, the machine's state, and numbers."""
 
 import contextlib
+import functools
 import os
 import statistics
 import time
@@ -8,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.lab.topology import parse_topology
@@ -54,9 +57,14 @@ def say_machine(moment: str) -> None:
     print(f"# {moment}: {os.cpu_count()} cores, {model}; load {load}", flush=True)
 
 
+@functools.cache
+def _open(tools: Any, file: Path, cloud: str) -> Any:
+    return tools.open_api(file, cloud)
+
+
 def api(lab: OpenLab, cloud: str) -> Any:
-    """Open the Neutron of one tier."""
-    return lab.tools.open_api(lab.plan.clouds_file, cloud)
+    """Open the Neutron of one tier, once: reading clouds.yaml must not be measured."""
+    return _open(lab.tools, lab.plan.clouds_file, cloud)
 
 
 def make_network(lab: OpenLab, cloud: str, name: str, *, dhcp: bool = True) -> str:
@@ -101,5 +109,6 @@ class Spread:
         worst = ordered[min(len(ordered) - 1, round(0.99 * (len(ordered) - 1)))]
         return cls(len(ordered), statistics.median(ordered), worst)
 
+    @override
     def __str__(self) -> str:
         return f"median {self.median * 1e3:.1f} ms, p99 {self.p99 * 1e3:.1f} ms, n {self.count}"
