@@ -54,7 +54,8 @@ class Birth:
     @classmethod
     def from_line(cls, line: str) -> Self:
         """Read such a line."""
-        return cls(**json.loads(line))
+        body = json.loads(line)
+        return cls(**{**body, "argv": tuple(body["argv"]), "prepare": tuple(body["prepare"])})
 
 
 def preload(names: Sequence[str]) -> None:

@@ -1,0 +1,132 @@
+"""The processes that serve a lab's APIs, with the standard library's demo application."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from isthmus.clients import process
+from isthmus.lab.zygote import Birth
+from isthmus.model.process import ProcessId
+from isthmus.testing.until import until
+
+APPLICATION = "wsgiref.simple_server:demo_app"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def test_serve_keeps_connections_and_ends_on_sigterm() -> None:
+    port = free_port()
+    words = ["--application", APPLICATION, "--port", str(port)]
+    command = [sys.executable, "-m", "isthmus.lab.serve", *words]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            until(lambda: answers(port), what="an answer")
+            connection = HTTPConnection("127.0.0.1", port, timeout=20)
+            for _ in range(3):
+                connection.request("GET", "/")
+                assert b"Hello world!" in connection.getresponse().read()
+                assert connection.sock is not None, "the server closed a connection it could keep"
+            connection.close()
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(20) == 0
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def zygote(tmp_path: Path) -> Iterator[process.Zygote]:
+    made = process.Zygote(["wsgiref.simple_server"], tmp_path / "zygote.log", {})
+    yield made
+    made.close()
+
+
+def end(child: ProcessId) -> None:
+    process.send(child, signal.SIGKILL)
+    until(lambda: not process.is_alive(child), what="its end")
+
+
+def test_children_serve_and_outlive_the_zygote(zygote: process.Zygote, tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    children = []
+    try:
+        for port in ports:
+            birth = Birth(
+                name=f"child-{port}",
+                log=str(tmp_path / f"{port}.log"),
+                application=APPLICATION,
+                bind="127.0.0.1",
+                port=port,
+                env={"ISTHMUS_TEST_CHILD": str(port)},
+            )
+            children.append(zygote.give_birth(birth.to_line()))
+        for port in ports:
+            until(partial(answers, port), what="an answer")
+        zygote.close()
+        assert all(answers(port) for port in ports)
+        assert all(process.is_alive(child) for child in children)
+    finally:
+        for child in children:
+            end(child)
+    assert not any(answers(port) for port in ports)
+
+
+def test_a_child_that_cannot_start_says_why_in_its_log(
+    zygote: process.Zygote, tmp_path: Path
+) -> None:
+    log = tmp_path / "bad.log"
+    birth = Birth(name="bad", log=str(log), application="no.such:thing", bind="", port=0)
+    child = zygote.give_birth(birth.to_line())
+    until(lambda: not process.is_alive(child), what="its end")
+    until(lambda: "No module named" in log.read_text(), what="its last words")
+
+
+def test_a_pid_that_was_given_away_again_is_never_hit() -> None:
+    me = process.find(os.getpid())
+    assert me is not None
+    stranger = ProcessId(me.pid, me.started + 1)
+    assert process.is_alive(me)
+    assert not process.is_alive(stranger)
+    # Were it sent, this test would end here.
+    assert not process.send(stranger, signal.SIGKILL)
+
+
+def test_processes_are_found_by_their_marker_and_no_other() -> None:
+    env = {**os.environ, "ISTHMUS_TEST_MARK": "/a/b"}
+    with subprocess.Popen(["cat"], env=env, stdin=subprocess.PIPE) as child:
+        try:
+            until(lambda: [one.pid for one in process.find_marked("ISTHMUS_TEST_MARK", "/a/b")])
+            found = [one.pid for one in process.find_marked("ISTHMUS_TEST_MARK", "/a/b")]
+            assert found == [child.pid]
+            assert list(process.find_marked("ISTHMUS_TEST_MARK", "/a")) == []
+        finally:
+            child.kill()
+
+
+def test_zygote_line_and_birth_are_one() -> None:
+    birth = Birth(name="x", log="/l", env={"a": "b"}, argv=("p", "q"), main="m:f")
+    assert json.loads(birth.to_line())["argv"] == ["p", "q"]
+    assert Birth.from_line(birth.to_line()) == birth
