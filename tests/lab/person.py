@@ -1,0 +1,65 @@
+"""A person at the lab: runs `isthmus` as a command and asks the clouds with the stock SDK."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openstack
+
+from isthmus.lab.plan import LabPlan
+
+
+class Person:
+    """Does by command and SDK what the tests ask for."""
+
+    def __init__(self, plan: LabPlan) -> None:
+        self.plan = plan
+        self._clouds: dict[str, Any] = {}
+
+    def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run an `isthmus` command against this lab."""
+        done = subprocess.run(
+            [Path(sys.executable).parent / "isthmus", *words],
+            env={
+                **os.environ,
+                "ISTHMUS_LAB_NAME": self.plan.name,
+                "OS_CLIENT_CONFIG_FILE": str(self.plan.clouds_file),
+            },
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"isthmus {' '.join(words)}: {done.stderr}{done.stdout}"
+        return done
+
+    def json(self, *words: str) -> Any:
+        """Run a command and read its JSON."""
+        return json.loads(self.run(*words, "-o", "json").stdout)
+
+    def network(self, cloud: str) -> Any:
+        """Give the SDK's Neutron of one of the lab's clouds."""
+        if cloud not in self._clouds:
+            os.environ["OS_CLIENT_CONFIG_FILE"] = str(self.plan.clouds_file)
+            self._clouds[cloud] = openstack.connect(cloud=cloud)
+        return self._clouds[cloud].network
+
+    def server(self, name: str, site: str, network: str, *more: str) -> dict[str, Any]:
+        """Make a server and give its row."""
+        words = ("create", name, "--site", site, "--network", network, *more)
+        row: dict[str, Any] = self.json("lab", "server", *words)
+        return row
+
+    def ping(self, server: str, address: str, *, count: int = 3) -> bool:
+        """Tell whether an address answers a server."""
+        words = ("exec", server, "--", "ping", "-c", str(count), "-W", "2", address)
+        return self.run("lab", *words, check=False).returncode == 0
+
+    def agree(self, within_s: int = 120) -> None:
+        """Wait until the audit finds nothing."""
+        done = self.run("audit", "--wait", str(within_s), check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
