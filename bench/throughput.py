@@ -1,18 +1,25 @@
 """TCP throughput and round trip between two sites, against two hypervisors of one site.
 
-The named peer is the path between two hypervisors of the same site, in the same lab: same Open
-vSwitch, same tunnels, no WAN. Rounds are taken in turns.
+Two named peers: the path between two hypervisors of the same site, in the same lab (same Open
+vSwitch, same tunnels, no WAN), and an OVN-IC transit switch (`bench.transit`). Rounds are taken in
+turns.
 """
 
 import argparse
+import contextlib
 import json
+import pathlib
 import re
 import statistics
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.ground import make_network, open_lab, say_machine
+from bench.ground import api, make_network, open_lab, say_machine
+from bench.transit import guest_address, guest_netns, open_transit
 from isthmus import errors
-from isthmus.clients import process, shell
+from isthmus.clients import shell
 from isthmus.wiring.lab import OpenLab
 
 TOPOLOGY = """
@@ -21,91 +28,121 @@ sites:
 - {name: site2, hosts: 1}
 """
 TARGET_RATIO = 0.9
+NEAR, FAR, PEER = "same site, other host", "cross-site", "OVN-IC transit switch"
 _IPERF_PORT = 5301
 _PINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """A server that is spoken to."""
+class Path:
+    """Two ends of one stream."""
 
-    netns: str
-    address: str
+    client: str  #: namespace
+    server: str  #: namespace
+    address: str  #: of the server
 
 
-def ping_ms(client: str, server: End) -> float:
+def ping_ms(path: Path) -> float:
     """Measure the average round trip, after one that warms the flows."""
     for count in ("3", str(_PINGS)):
-        words = ["ping", "-n", "-q", "-i", "0.01", "-c", count, server.address]
-        said = shell.run(words, netns=client).stdout
+        words = ["ping", "-n", "-q", "-i", "0.01", "-c", count, path.address]
+        said = shell.run(words, netns=path.client).stdout
     found = re.search(r"= [\d.]+/([\d.]+)/", said)
     if found is None:
-        raise errors.StepFailed(f"ping of {server.address} said: {said}")
+        raise errors.StepFailed(f"ping of {path.address} said: {said}")
     return float(found.group(1))
 
 
-def mbits(client: str, server: End, seconds: int) -> float:
+def mbits(path: Path, seconds: int) -> float:
     """Measure what one TCP stream carries, at its receiver."""
-    words = ["iperf3", "-J", "-c", server.address, "-p", str(_IPERF_PORT), "-t", str(seconds)]
-    said = json.loads(shell.run(words, netns=client, timeout_s=seconds + 30).stdout)
+    words = ["iperf3", "-J", "-c", path.address, "-p", str(_IPERF_PORT), "-t", str(seconds)]
+    said = json.loads(shell.run(words, netns=path.client, timeout_s=seconds + 30).stdout)
     return float(said["end"]["sum_received"]["bits_per_second"]) / 1e6
 
 
-def compare(
-    client: str, paths: dict[str, End], *, rounds: int, seconds: int
-) -> dict[str, tuple[float, float]]:
+def compare(paths: dict[str, Path], *, rounds: int, seconds: int) -> dict[str, tuple[float, float]]:
     """Measure every path in turns; gives medians of Mbit/s and of the round trip in ms."""
     speed: dict[str, list[float]] = {name: [] for name in paths}
     delay: dict[str, list[float]] = {name: [] for name in paths}
     names = list(paths)
     for number in range(rounds):
         for name in names if number % 2 else reversed(names):
-            delay[name].append(ping_ms(client, paths[name]))
-            speed[name].append(mbits(client, paths[name], seconds))
+            delay[name].append(ping_ms(paths[name]))
+            speed[name].append(mbits(paths[name], seconds))
     return {
         name: (statistics.median(speed[name]), statistics.median(delay[name])) for name in paths
     }
 
 
-def serve(lab: OpenLab, netns: str) -> None:
-    """Start an iperf3 server; its process ends with its namespace's lab."""
-    log = lab.plan.log_dir / f"{netns}.iperf3.log"
+@contextlib.contextmanager
+def serving(path: Path) -> Iterator[None]:
+    """Run an iperf3 server at the far end."""
     words = ["iperf3", "-s", "-p", str(_IPERF_PORT)]
-    process.spawn(words, netns=netns, log=log, env={"ISTHMUS_LAB": str(lab.plan.folder)})
+    quiet = subprocess.DEVNULL
+    one = subprocess.Popen(shell.inside(path.server, words), stdout=quiet, stderr=quiet)
+    try:
+        yield
+    finally:
+        one.terminate()
+        one.wait()
+
+
+def plug_servers(lab: OpenLab) -> dict[str, Path]:
+    """Make three servers of ours, and wait until packets pass from site to site."""
+    network = make_network(lab, "central", "bench")
+    places = (("one", "site1", "h1"), ("beside", "site1", "h2"), ("far", "site2", "h1"))
+    group = open_group(lab)
+    rows = {
+        name: lab.create_server(
+            name=name, site=site, network=network, host=host, security_groups=(group,)
+        )
+        for name, site, host in places
+    }
+    paths = {
+        title: Path(rows["one"]["netns"], rows[name]["netns"], rows[name]["addresses"][0])
+        for title, name in ((NEAR, "beside"), (FAR, "far"))
+    }
+    for path in paths.values():
+        words = ["ping", "-n", "-c", "1", "-w", "60", path.address]
+        shell.run(words, netns=path.client, timeout_s=90)
+    return paths
+
+
+def open_group(lab: OpenLab) -> str:
+    """Make a security group that lets everything of IPv4 in; gives its id."""
+    door = api(lab, "central")
+    body = {"security_group": {"name": "bench"}}
+    group = str(door.call("POST", "/v2.0/security-groups", body=body)["security_group"]["id"])
+    rule = {"security_group_id": group, "direction": "ingress", "ethertype": "IPv4"}
+    door.call("POST", "/v2.0/security-group-rules", body={"security_group_rule": rule})
+    return group
+
+
+def tell(found: dict[str, tuple[float, float]]) -> None:
+    for name, (speed, delay) in found.items():
+        print(f"{name + ':':42} {speed:8.0f} Mbit/s, {delay:.3f} ms")
+    for peer in found:
+        if peer != FAR:
+            speed, delay = found[FAR][0] / found[peer][0], found[FAR][1] / found[peer][1]
+            print(f"cross-site over {peer}: throughput {speed:.3f}, round trip {delay:.3f}")
+    print(f"target: throughput at least {TARGET_RATIO} of the same site's; ahead of OVN-IC in both")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Cross-site against same-site cross-host.")
+    parser = argparse.ArgumentParser(description="Cross-site throughput and round trip.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=3, help="a stream")
     parser.add_argument("--name", default="benchtp", help="of the lab")
     options = parser.parse_args()
     say_machine("before")
-    with open_lab(options.name, TOPOLOGY) as lab:
-        network = make_network(lab, "central", "bench")
-        rows = {
-            name: lab.create_server(name=name, site=site, network=network, host=host)
-            for name, site, host in (
-                ("one", "site1", "h1"),
-                ("beside", "site1", "h2"),
-                ("far", "site2", "h1"),
-            )
-        }
-        client = rows["one"]["netns"]
-        ends = {
-            name: End(rows[name]["netns"], rows[name]["addresses"][0]) for name in ("beside", "far")
-        }
-        lab.tools.run(
-            ["ping", "-n", "-c", "1", "-w", "60", ends["far"].address], netns=client, timeout_s=90
-        )
-        # Both ends take rules of the default group: replies pass, and so does what one begins.
-        for end in ends.values():
-            serve(lab, end.netns)
-        found = compare(client, ends, rounds=options.rounds, seconds=options.seconds)
-    near, far = found["beside"], found["far"]
-    print(f"same site, other host: {near[0]:.0f} Mbit/s, {near[1]:.3f} ms")
-    print(f"other site:            {far[0]:.0f} Mbit/s, {far[1]:.3f} ms")
-    print(f"ratio of throughput: {far[0] / near[0]:.3f} (target >= {TARGET_RATIO})")
-    print(f"ratio of round trips (same site over other site): {near[1] / far[1]:.3f} (same target)")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="isthmus-bench-"))
+        lab = stack.enter_context(open_lab(options.name, TOPOLOGY))
+        stack.enter_context(open_transit(pathlib.Path(folder)))
+        paths = plug_servers(lab)
+        paths[PEER] = Path(guest_netns(1), guest_netns(2), guest_address(2))
+        for path in paths.values():
+            stack.enter_context(serving(path))
+        tell(compare(paths, rounds=options.rounds, seconds=options.seconds))
     say_machine("after")
     return 0
