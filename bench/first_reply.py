@@ -12,8 +12,8 @@ import argparse
 import contextlib
 import ipaddress
 import re
-import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -72,9 +72,12 @@ def hurry(netns: str) -> None:
 @contextlib.contextmanager
 def pinging(netns: str, address: str) -> Iterator[list[float]]:
     """Ping until the block ends; what it gives then holds the time of the first reply."""
-    words = ["ping", "-n", "-D", "-i", str(_PING_S), "-w", str(PATIENCE_S), address]
+    # With a deadline of its own ping would end at the first address that cannot be resolved yet.
+    words = ["ping", "-n", "-D", "-i", str(_PING_S), address]
     one = subprocess.Popen(shell.inside(netns, words), stdout=subprocess.PIPE, bufsize=0)
     first: list[float] = []
+    late = threading.Timer(PATIENCE_S, one.kill)
+    late.start()
     try:
         yield first
         assert one.stdout is not None
@@ -86,7 +89,8 @@ def pinging(netns: str, address: str) -> Iterator[list[float]]:
             said += chunk
         first.append(float(found.group(1)))
     finally:
-        one.send_signal(signal.SIGKILL)
+        late.cancel()
+        one.kill()
         one.wait()
 
 

@@ -92,7 +92,7 @@ def environ() -> dict[str, str]:
 
 def list_tests(folder: Path, regex: str) -> list[str]:
     """List the ids of the tests."""
-    words = [TEMPEST / "tempest", "run", "--list-tests", "--regex", regex]
+    words = [f"{TEMPEST}/tempest", "run", "--list-tests", "--regex", regex]
     said = subprocess.run(words, cwd=folder, env=environ(), check=True, capture_output=True)
     lines = said.stdout.decode().splitlines()
     return sorted(line for line in lines if line.startswith(("tempest.", "neutron_tempest_")))
