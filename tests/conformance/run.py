@@ -72,6 +72,7 @@ def workspace(folder: Path, cloud: str, region: str) -> None:
         "network": {"region": region, "project_networks_reachable": "false"},
         "network-feature-enabled": {
             "ipv6": "true",
+            "ipv6_subnet_attributes": "true",
             "port_security": "true",
             "floating_ips": "false",
             "api_extensions": ",".join(extensions),
