@@ -123,7 +123,10 @@ BAD = {
     "no intent": (("plan", "host.json", "--intent", "gone.yaml"), "there is no file gone.yaml"),
     "no host": (("inspect", "a b"), "is no host"),
     "nobody there": (("inspect", "root@127.0.0.1:1"), "ssh to root@127.0.0.1:1 failed"),
-    "no plan": (("render", "host.json"), "the plan host.json has faults: host: field required; nodes.0"),
+    "no plan": (
+        ("render", "host.json"),
+        "the plan host.json has faults: host: field required; nodes.0",
+    ),
     "binary": (("inspect", "binary.json"), "cannot be read as text"),
     "half a generator": (("measure", "local", "--from", "local"), "both --from and --to"),
     "no switch": (("measure", "local", "--seconds", "1"), "gives no counters"),

@@ -48,7 +48,9 @@ def workspace(folder: Path, cloud: str, region: str) -> None:
     connection = openstack.connect(cloud=cloud)
     auth = connection.config.get_auth_args()
     extensions = sorted(extension.alias for extension in connection.network.extensions())
-    subprocess.run([TEMPEST / "tempest", "init", folder], check=True, capture_output=True)
+    # A list of workspaces of its own: the person's would refuse a name that it has seen before.
+    listed = ["--workspace-path", folder.parent / "workspaces.yaml"]
+    subprocess.run([TEMPEST / "tempest", "init", *listed, folder], check=True, capture_output=True)
     settings = {
         "DEFAULT": {"log_file": "tempest.log"},
         "auth": {

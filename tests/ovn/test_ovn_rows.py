@@ -1,7 +1,6 @@
 """Rows of stretched networks, written to and read from real databases with a real northd."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +19,7 @@ from isthmus.model.ovn import (
 )
 from isthmus.model.site import SiteName
 from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.until import until
 
 pytestmark = pytest.mark.ovn
 
@@ -29,10 +29,7 @@ KEY = 0xFFF001
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.02)
+    until(condition, what=what, timeout_s=timeout_s)
 
 
 def make_network(databases: OvnDatabases) -> None:
@@ -73,15 +70,16 @@ def desired(*ports: RemotePort, **changes: object) -> Desired:
 
 def settle(rows: ovn.OvnRows, wanted: Desired) -> Observed:
     """Compare and write until nothing is left to do, as the reconciler does."""
-    deadline = time.monotonic() + 20
-    while True:
+
+    def look() -> Observed | None:
         seen = rows.observe(wanted.switch_keys)
         plan = diff_stretch(wanted, seen, parse_capability(rows.northd_version()))
         if not plan and set(wanted.ports) <= set(seen.bindings):
             return seen
-        assert time.monotonic() < deadline, f"does not settle: {plan}"
         assert ovn_write.apply_plan(rows, plan) == []
-        time.sleep(0.02)
+        return None
+
+    return until(look, what="the rows settle")
 
 
 def test_shadow_is_bound_with_its_key(databases: OvnDatabases, rows: ovn.OvnRows) -> None:

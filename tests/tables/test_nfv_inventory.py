@@ -169,7 +169,10 @@ GARBAGE = {
     "a word for a number": (broken(nodes__0__memory_mib="much"), r"nodes\.0\.memory_mib"),
     "an unknown key": (broken(cpu_speed=3), "cpu_speed: unexpected keyword"),
     "no cores": (broken(cores=[]), "it has no CPU"),
-    "no nodes": (broken(nodes=[]), "cores sit on NUMA node 0, 1, which is not there; it has no NUMA node"),
+    "no nodes": (
+        broken(nodes=[]),
+        "cores sit on NUMA node 0, 1, which is not there; it has no NUMA node",
+    ),
     "a CPU twice": (broken(cores__0__cpus=[1, 17]), "CPU 1, 17 belongs to two cores"),
     "a core without CPU": (broken(cores__0__cpus=[]), "a core has no CPU"),
     "a CPU from nowhere": (broken(cores__0__cpus=[-1, 99999]), "CPU numbers outside 0 to 8191"),

@@ -32,12 +32,12 @@ class Item:
             ProtocolError: a key is missing or of the wrong form.
         """
         try:
-            state = body["state"]
-            if state is not None and not isinstance(state, Mapping):
-                raise TypeError("state")
-            return cls(ResourceType(body["type"]), str(body["id"]), state)
+            kind, id_, state = ResourceType(body["type"]), str(body["id"]), body["state"]
         except (KeyError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item: {str(body)[:200]}") from exc
+        if state is not None and not isinstance(state, Mapping):
+            raise errors.ProtocolError(f"not an item, its state is no object: {str(body)[:200]}")
+        return cls(kind, id_, state)
 
 
 @dataclass(frozen=True, slots=True)
