@@ -36,8 +36,6 @@ PACKAGES = (
     "grub2-common",
     "openvswitch-switch-dpdk",
     "librte-net-e1000-23",
-    "iperf3",
-    "iputils-ping",
     # Only recommended by Debian's package, yet no port works without it.
     "librte-mempool-ring23",
 )
