@@ -49,8 +49,10 @@ def workspace(folder: Path, cloud: str, region: str) -> None:
     auth = connection.config.get_auth_args()
     extensions = sorted(extension.alias for extension in connection.network.extensions())
     # A list of workspaces of its own: the person's would refuse a name that it has seen before.
-    listed = ["--workspace-path", folder.parent / "workspaces.yaml"]
-    subprocess.run([TEMPEST / "tempest", "init", *listed, folder], check=True, capture_output=True)
+    listed = ["--workspace-path", str(folder.parent / "workspaces.yaml")]
+    subprocess.run(
+        [TEMPEST / "tempest", "init", *listed, str(folder)], check=True, capture_output=True
+    )
     settings = {
         "DEFAULT": {"log_file": "tempest.log"},
         "auth": {
