@@ -1,6 +1,9 @@
 """`isthmus demo`: bring up a lab, stretch a network over its sites, and tell what was seen."""
 
+import shutil
+import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +18,7 @@ app = typer.Typer(
 _NEXT = """
 The lab stays up. Things to try:
 
-  eval "$(isthmus lab status{option} -o env)"
+{path}  eval "$(isthmus lab status{option} -o env)"
   openstack network list
   openstack --os-cloud site2 port list
   isthmus status
@@ -54,4 +57,15 @@ def demo(
     console.print(f"\nAll of it was seen, {took:.0f} s after the start.", style="bold")
     option = "" if name == "lab" else f" --name {name}"
     address = lab.servers.get("b")["addresses"][0]
-    console.print(_NEXT.format(option=option, address=address), markup=False)
+    console.print(
+        _NEXT.format(option=option, address=address, path=_path_line()),
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _path_line() -> str:
+    """Say how to find the commands, where the shell does not find them by itself."""
+    if shutil.which("isthmus"):
+        return ""
+    return f'  export PATH="{Path(sys.executable).parent}:$PATH"\n'
