@@ -25,11 +25,11 @@ def neutron_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def central(
     neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[CentralServer]:
-    """A central with two sites; tests share it and use networks of their own."""
+    """A central with two sites; a file's tests share it and use networks of their own."""
     server = CentralServer(tmp_path_factory.mktemp("central"), neutron_template)
     server.start()
     try:
@@ -61,7 +61,7 @@ def new_central(neutron_template: Path, tmp_path: Path) -> Iterator[Callable[[],
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site_ovn() -> Iterator[OvnDatabases]:
     """The OVN databases of a site, with two hypervisors."""
     missing = missing_programs()
@@ -78,14 +78,14 @@ def site_ovn() -> Iterator[OvnDatabases]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site1(
     central: CentralServer,
     site_ovn: OvnDatabases,
     neutron_template: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalServer]:
-    """The site `site1` of `central`; tests share it and use networks of their own."""
+    """The site `site1` of `central`; a file's tests share it and use networks of their own."""
     wan = Wan(lambda: central.port, speaker("site1").headers())
     server = LocalServer(tmp_path_factory.mktemp("site1"), neutron_template, site_ovn, "site1", wan)
     try:

@@ -29,7 +29,17 @@ def put(central: CentralServer, path: str, **body: Any) -> None:
 
 def carried(central: CentralServer, site: LocalServer) -> None:
     """Carry until there is nothing left to carry."""
-    until(lambda: not any(carry(central, site).values()) and not carry(central, site))
+    left: dict[str, str] = {}
+
+    def look() -> bool:
+        left.clear()
+        left.update(carry(central, site))
+        return not left
+
+    try:
+        until(look)
+    except AssertionError as late:
+        raise AssertionError(f"still refused: {left}") from late
 
 
 def test_changes_of_every_type_arrive(central: CentralServer, site1: LocalServer) -> None:

@@ -148,7 +148,9 @@ class Keeper:
         """
         if not count and kind is PoolKind.SUBNET:
             blocks, used = self._read(pool_id)
-            if not blocks or not arithmetic.runs_dry(blocks, len(used), LOW_WATER):
+            # Whoever poked has yet to commit the address it takes.
+            if not blocks or not arithmetic.runs_dry(blocks, len(used) + 1, LOW_WATER):
+                self._counted_at.pop(pool_id, None)  # the next one who pokes is heard at once
                 return False
             count = 2 * arithmetic.low_mark(blocks, LOW_WATER)  # grows with what the site uses
         return bool(count and self.fetch(kind, pool_id, count=count))
