@@ -1,7 +1,6 @@
 """Joins the lab with this machine: its commands, processes and APIs, and where labs are kept."""
 
 import contextlib
-import fcntl
 import ipaddress
 import json
 import os
@@ -9,6 +8,7 @@ import re
 import signal
 import sysconfig
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from isthmus.lab import down as lab_down
 from isthmus.lab import status
 from isthmus.lab.capability import check_machine
 from isthmus.lab.ledger import FILE, Ledger, Made, Running
+from isthmus.lab.lock import locked
 from isthmus.lab.plan import MAX_LABS, LabPlan, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.ports import Reporter, Tools
 from isthmus.lab.server import Servers, Wish
@@ -35,6 +36,9 @@ from isthmus.model.topology import Topology
 STATE_VARIABLE = "ISTHMUS_STATE"
 DEFAULT_STATE = Path("/var/lib/isthmus")
 _TEMPLATES = ".templates"
+_LOCK = ".lock"
+#: Longest wait for others that choose a lab's number; each takes one short command.
+NUMBER_TIMEOUT_S = 60
 _OVN_SCHEMAS = Path("/usr/share/ovn")
 _OVS_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
@@ -218,30 +222,24 @@ class Labs:
         Raises:
             Exists: there is a lab of that name, whole or not.
             Unsupported: the machine cannot do it.
+            Busy: others have been choosing a number for their lab for a minute.
             StepFailed: something did not come up; what there is stays, for `logs` and `down`.
         """
         check_lab_name(name)
         folder = self.folder / name
-        if Ledger(folder).exists:
-            state = "up" if Ledger(folder).read().whole else "there, though not whole,"
-            raise errors.Exists(
-                f"lab {name!r} is {state} already; see: isthmus lab down{_as(name)}"
-            )
-        foreign = sorted(entry.name for entry in shell.NETNS_DIR.glob(f"{prefix(name)}*"))
-        if foreign:
-            raise errors.Exists(
-                f"there are namespaces of a lab {name!r} that {self.folder} does not know "
-                f"({foreign[0]} ...): choose another --name, or set {STATE_VARIABLE} to its folder"
-            )
+        self._check_absent(name)
         check_machine(self._tools)
-        plan = plan_lab(topology, name=name, number=self._free_number(), folder=folder)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(folder):
-            ledger = Ledger(folder)
-            ledger.add(
-                "settings",
-                values={"number": plan.number, "stock": stock, "sites": _sites(topology)},
-            )
+        with contextlib.ExitStack() as held:
+            # Until the ledger tells the number, nobody else can know that it is taken.
+            with self._choosing():
+                self._check_absent(name)  # others may have come first
+                plan = plan_lab(topology, name=name, number=self._free_number(), folder=folder)
+                folder.mkdir(exist_ok=True, mode=0o700)
+                held.enter_context(_one_at_a_time(folder))
+                Ledger(folder).add(
+                    "settings",
+                    values={"number": plan.number, "stock": stock, "sites": _sites(topology)},
+                )
             Up(
                 plan,
                 tools=self._tools,
@@ -263,7 +261,7 @@ class Labs:
         folder = self.folder / name
         if not Ledger(folder).exists:
             raise errors.NotFound(f"lab {name!r} is not up, so there is nothing to take down")
-        with _locked(folder):
+        with _one_at_a_time(folder):
             return lab_down.take_down(folder, self._tools)
 
     def open(self, name: str) -> OpenLab:
@@ -287,8 +285,28 @@ class Labs:
             return []
         return sorted(entry.parent.name for entry in self.folder.glob(f"[a-z]*/{FILE}"))
 
+    def _check_absent(self, name: str) -> None:
+        folder = self.folder / name
+        if Ledger(folder).exists:
+            state = "up" if Ledger(folder).read().whole else "there, though not whole,"
+            raise errors.Exists(
+                f"lab {name!r} is {state} already; see: isthmus lab down{_as(name)}"
+            )
+        foreign = sorted(entry.name for entry in shell.NETNS_DIR.glob(f"{prefix(name)}*"))
+        if foreign:
+            raise errors.Exists(
+                f"there are namespaces of a lab {name!r} that {self.folder} does not know "
+                f"({foreign[0]} ...): choose another --name, or set {STATE_VARIABLE} to its folder"
+            )
+
+    def _choosing(self) -> AbstractContextManager[None]:
+        """Keep others from choosing a number meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        busy = f"others are choosing the numbers of their labs in {self.folder}: try again"
+        return locked(self.folder / _LOCK, busy, NUMBER_TIMEOUT_S)
+
     def _free_number(self) -> int:
-        used = {Ledger(self.folder / name).read().settings["number"] for name in self.list_names()}
+        used = set(self._used_numbers())
         addresses = self._tools.run(["ip", "-o", "-4", "addr", "show"]).stdout
         present = re.findall(r"inet (\d+\.\d+\.\d+\.\d+)", addresses)
         for number in range(MAX_LABS):
@@ -296,6 +314,12 @@ class Labs:
             if number not in used and not any(_in(address, links) for address in present):
                 return number
         raise errors.Exhausted(f"this machine has {MAX_LABS} labs already")
+
+    def _used_numbers(self) -> Iterator[int]:
+        for name in self.list_names():
+            # Between the two looks somebody may have taken it down.
+            with contextlib.suppress(errors.NotFound):
+                yield Ledger(self.folder / name).read().settings["number"]
 
 
 def choose_topology(file: Path | None, sites: int | None, hosts: int | None) -> Topology:
@@ -353,16 +377,7 @@ def _in(address: str, links: ipaddress.IPv4Network) -> bool:
     return ipaddress.IPv4Address(address) in links
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _one_at_a_time(folder: Path) -> AbstractContextManager[None]:
     """Keep others from bringing the same lab up or down meanwhile."""
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(handle)
-        raise errors.Busy(f"somebody is bringing lab {folder.name!r} up or down just now") from exc
-    try:
-        yield
-    finally:
-        os.close(handle)
+    busy = f"somebody is bringing lab {folder.name!r} up or down just now"
+    return locked(folder / "lock", busy)

@@ -1,0 +1,95 @@
+"""Labs that come up at once are told apart by their numbers."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus import errors
+from isthmus.clients.shell import Output
+from isthmus.lab.lock import locked
+from isthmus.lab.ports import Tools
+from isthmus.lab.topology import default_topology
+from isthmus.wiring import lab as wiring
+from isthmus.wiring.lab import Labs, machine_tools
+
+#: How long one lab that looks at the machine's addresses waits for the other to look too.
+MEETING_S = 0.5
+
+
+class Nothing:
+    """Hears of phases, and makes nothing of a lab."""
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None: ...
+
+    def run(self) -> None: ...
+
+    def begin(self, phase: str) -> None: ...
+
+    def end(self, phase: str, seconds: float) -> None: ...
+
+
+class Meeting:
+    """The machine's addresses; whoever looks at them waits a little for somebody else who looks."""
+
+    def __init__(self) -> None:
+        self.met = 0
+        self._barrier = threading.Barrier(2)
+
+    def __call__(self, argv: Sequence[str | Path], **_kwargs: Any) -> Output:
+        assert argv[:2] == ["ip", "-o"]
+        try:
+            self._barrier.wait(MEETING_S)
+            self.met += 1
+        except threading.BrokenBarrierError:
+            self._barrier.reset()
+        return Output(0, "1: lo    inet 127.0.0.1/8 scope host lo", "")
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """A machine that can hold labs, where bringing one up ends with its number."""
+    monkeypatch.setattr(wiring, "check_machine", lambda _tools: None)
+    monkeypatch.setattr(wiring, "find_installed", lambda: None)
+    monkeypatch.setattr(wiring, "Up", Nothing)
+    return replace(machine_tools(), run=Meeting())
+
+
+def test_two_labs_that_come_up_at_once_have_two_numbers(tmp_path: Path, tools: Tools) -> None:
+    def bring_up(name: str) -> int:
+        labs = Labs(tmp_path / "state", tools)
+        return labs.up(name, default_topology(1, 1), reporter=Nothing()).plan.number
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        numbers = list(pool.map(bring_up, ["racea", "raceb"]))
+    assert sorted(numbers) == [0, 1]
+    assert tools.run.met == 0  # type: ignore[attr-defined]  # nobody looked while another chose
+
+
+def test_a_name_is_given_once_when_two_ask_for_it_at_once(tmp_path: Path, tools: Tools) -> None:
+    def bring_up(name: str) -> str:
+        try:
+            Labs(tmp_path, tools).up(name, default_topology(1, 1), reporter=Nothing())
+        except (errors.Exists, errors.Busy):
+            return "refused"
+        return "up"
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        assert sorted(pool.map(bring_up, ["raced", "raced"])) == ["refused", "up"]
+
+
+def test_the_wait_for_others_that_choose_has_an_end(
+    tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "NUMBER_TIMEOUT_S", 0.05)
+    labs = Labs(tmp_path, tools)
+    with (
+        locked(tmp_path / ".lock", "held by the test itself"),
+        pytest.raises(errors.Busy, match="try again"),
+    ):
+        labs.up("racec", default_topology(1, 1), reporter=Nothing())
+    assert labs.list_names() == []
