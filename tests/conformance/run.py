@@ -147,7 +147,7 @@ def main() -> int:
     """Compare central with a stock server."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--regex", default=REGEX, help="which tests")
-    parser.add_argument("--lab", default="conformance", help="name of the lab to use or make")
+    parser.add_argument("--lab", default="conform", help="name of the lab to use or make")
     parser.add_argument("--keep", action="store_true", help="leave the lab and the workspaces")
     parser.add_argument("--central-only", action="store_true", help="skip the stock server")
     parser.add_argument("--central-results", type=Path, help="a central.json of before, to go on")
