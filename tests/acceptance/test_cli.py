@@ -107,7 +107,18 @@ def job(number: int, **more: Any) -> dict[str, Any]:
 
 def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
     text = shell.run("--help").stdout
-    for noun in ("site", "network", "job", "lease", "status", "audit", "lab", "demo", "nfv"):
+    for noun in (
+        "site",
+        "network",
+        "port",
+        "job",
+        "lease",
+        "status",
+        "audit",
+        "lab",
+        "demo",
+        "nfv",
+    ):
         assert f" {noun} " in text
     program = (
         "import sys; from isthmus.cli.main import _run; _run(['--help']);"
@@ -167,6 +178,50 @@ def test_networks_are_found_by_name_placed_and_withdrawn(shell: Shell) -> None:
     shell.run("network", "show", "nonet", code=2, says="there is no network 'nonet'")
     shell.cloud.rows["networks"].append({**shell.cloud.rows["networks"][0], "id": "other"})
     shell.run("network", "show", "net1", code=2, says="say which by its id")
+
+
+def test_a_port_is_shown_as_every_tier_knows_it(shell: Shell) -> None:
+    for site in ("site1", "site2"):
+        shell.run("site", "create", site)
+    shell.run("network", "extend", "net1", "site1", "site2")
+    port = {
+        "id": "p1",
+        "name": "web",
+        "network_id": NET,
+        "mac_address": "fa:16:01:00:00:01",
+        "fixed_ips": [{"subnet_id": SUBNET, "ip_address": "10.0.0.7"}],
+        "status": "ACTIVE",
+        "binding:host_id": "site1/h1",
+    }
+    shadow = {
+        "id": "p1",
+        "site": "site1",
+        "hostname": "h1",
+        "port_key": 4097,
+        "mac_address": port["mac_address"],
+        "addresses": ["10.0.0.7", "10.0.0.100"],
+    }
+    one, two = shell.cloud.sites["site1"], shell.cloud.sites["site2"]
+    shell.cloud.rows["ports"] = [port]
+    one.rows = {"ports": [{**port, "binding:host_id": "h1"}], "site-shadows": []}
+    two.rows = {"ports": [], "site-shadows": [shadow]}
+
+    def seen() -> list[tuple[str, str, str, bool | None]]:
+        rows = shell.data("port", "show", "web")
+        return [(row["tier"], row["known_as"], row["host"], row["agrees"]) for row in rows]
+
+    central, home = ("central", "port", "site1/h1", True), ("site1", "port", "h1", True)
+    assert seen() == [central, home, ("site2", "shadow", "site1/h1", True)]
+    asked = [path for _, path, _ in shell.cloud.calls if path.startswith("/site")]
+    assert not any("/ports/p1" in path or "ports?id=" in path for path in asked), asked
+    shadow["mac_address"] = "fa:16:01:00:00:02"
+    assert seen()[2] == ("site2", "shadow", "site1/h1", False)
+    two.rows["site-shadows"] = []
+    assert seen()[2] == ("site2", "nothing", "", None)
+    two.cut = True
+    assert seen() == [central, home, ("site2", "", "", None)]
+    assert "site2 did not answer" in shell.run("port", "show", "p1").stderr
+    shell.run("port", "show", "nobody", code=2, says="there is no port 'nobody'")
 
 
 def test_jobs_are_filtered_and_paged(shell: Shell) -> None:

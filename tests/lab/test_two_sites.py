@@ -99,6 +99,18 @@ def test_a_port_is_the_same_in_every_tier(person: Person, pair: dict[str, dict[s
         }
         assert len({json.dumps(fact) for fact in facts.values()}) == 1, facts
         assert facts["central"][2] == "ACTIVE"
+        (other,) = {"site1", "site2"} - {server["site"]}
+        shadow = person.network(other).get(f"/site-shadows/{server['port_id']}").json()
+        mac, addresses, _ = facts["central"]
+        assert shadow["site_shadow"]["mac_address"] == mac
+        assert sorted(shadow["site_shadow"]["addresses"]) == addresses
+        shown = {row["tier"]: row for row in person.json("port", "show", server["port_id"])}
+        assert {tier: row["known_as"] for tier, row in shown.items()} == {
+            "central": "port",
+            server["site"]: "port",
+            other: "shadow",
+        }
+        assert all(row["agrees"] for row in shown.values()), shown
 
 
 def test_packets_go_straight_from_hypervisor_to_hypervisor(

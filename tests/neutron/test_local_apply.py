@@ -8,6 +8,8 @@ from tests.neutron.carry import carry
 from tests.neutron.central_server import ADMIN, CARRIER, CentralServer, tenant
 from tests.neutron.local_server import LocalServer
 
+from isthmus.model.shadow import Shadow
+from isthmus.model.site import SiteName
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
@@ -216,6 +218,44 @@ def test_who_may_send_and_who_may_look(site1: LocalServer) -> None:
     (inventory,) = site1.get("site-inventories").only()
     assert inventory["tier"] == "local"
     assert {"networks", "ports", "leases", "shadows", "ovn", "journal"} <= set(inventory)
+
+
+def test_shadows_are_listed_as_neutron_lists(central: CentralServer, site1: LocalServer) -> None:
+    project = uuid.uuid4().hex
+    network, _ = make_network(central, project)
+    site1.create("port", tenant(project), network_id=network["id"])
+    shadows = [
+        Shadow(
+            port_id=str(uuid.UUID(int=number)),
+            network_id=network["id"],
+            site=SiteName("site2"),
+            chassis=f"hv-far-{number % 2}",
+            hostname=f"far-{number % 2}",
+            encap_ip=f"192.0.2.{20 + number % 2}",
+            port_key=20000 - number,
+            mac_address=f"fa:16:42:00:00:{number:02x}",
+            addresses=(f"10.9.0.{number}",),
+        )
+        for number in range(1, 6)
+    ]
+    items = [{"type": "shadow", "id": s.port_id, "state": s.to_wire()} for s in shadows]
+    assert site1.apply(*items) == dict.fromkeys((s.port_id for s in shadows), "")
+    here = f"site-shadows?network_id={network['id']}"
+    one, *others = site1.get(here).only()
+    wire = shadows[0].to_wire()
+    assert one == {"id": wire.pop("port_id"), **wire}
+    assert [row["id"] for row in others] == [s.port_id for s in shadows[1:]]
+    by_key = site1.get(f"{here}&sort_key=port_key&sort_dir=asc&fields=port_key").only()
+    assert by_key == [{"port_key": key} for key in range(19995, 20000)]
+    answer = site1.get(f"{here}&limit=2&marker={shadows[1].port_id}")
+    page = answer.body["site_shadows"]
+    assert [row["id"] for row in page] == [shadows[2].port_id, shadows[3].port_id]
+    assert len(site1.get(f"{here}&chassis=hv-far-1").only()) == 3
+    assert site1.get(f"site-shadows/{shadows[4].port_id}").only()["addresses"] == ["10.9.0.5"]
+    assert site1.get(f"site-shadows/{uuid.uuid4()}").status == 404
+    stranger = tenant(project)
+    assert site1.get("site-shadows", stranger).only() == []
+    assert site1.get(f"site-shadows/{shadows[4].port_id}", stranger).status == 404
 
 
 def test_central_owns_what_it_has_placed(central: CentralServer, site1: LocalServer) -> None:

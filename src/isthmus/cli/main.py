@@ -20,6 +20,7 @@ from isthmus import errors
 SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("site", "isthmus.cli.site", "Sites: add, watch, drain, remove them.", "Cloud"),
     ("network", "isthmus.cli.network", "Networks: at which sites they are present.", "Cloud"),
+    ("port", "isthmus.cli.port", "Ports: what every tier knows of one.", "Cloud"),
     ("job", "isthmus.cli.job", "Jobs: what is on its way to the sites.", "Cloud"),
     ("lease", "isthmus.cli.lease", "Leases: which site gives out which addresses.", "Cloud"),
     ("status", "isthmus.cli.status", "How every site stands, at a glance.", "Cloud"),

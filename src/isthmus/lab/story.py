@@ -97,14 +97,14 @@ class Story:
         one, two = self._plan.sites[:2]
         self._make_network()
         a, b = self._boot(f"{self._before}a", one), self._boot(f"{self._before}b", two)
-        for server, site in ((a, one), (b, two)):
-            self._same_everywhere(server, site)
+        for server, site, other in ((a, one, two), (b, two, one)):
+            self._same_everywhere(server, site, other)
         for source, target in ((a, b), (b, a)):
             self._ping(source, target)
         for source, target in ((a, b), (b, a)):
             self._tcp(source, target)
         self._capture(a, b)
-        self._cut(one, a, b)
+        self._cut(one, two, a, b)
 
     @property
     def _network(self) -> str:
@@ -138,24 +138,32 @@ class Story:
         self._checked(f"{name} on {row['host']} has {', '.join(row['addresses'])} ({took:.1f} s)")
         return row
 
-    def _same_everywhere(self, server: Mapping[str, Any], site: Tier) -> None:
-        path = f"/v2.0/ports/{server['port_id']}"
+    def _same_everywhere(self, server: Mapping[str, Any], site: Tier, other: Tier) -> None:
+        """Check that a port is itself in all three Neutrons; in the other site it is a shadow."""
+        port_id, name = server["port_id"], server["name"]
 
         def look(tier: Tier) -> dict[str, Any]:
-            port = self._api(tier).call("GET", path)["port"]
+            port = self._api(tier).call("GET", f"/v2.0/ports/{port_id}")["port"]
             addresses = sorted(one["ip_address"] for one in port["fixed_ips"])
             return {"mac_address": port["mac_address"], "addresses": addresses}
+
+        def look_at_shadow() -> dict[str, Any]:
+            path = f"/v2.0/site-shadows/{port_id}"
+            shadow = self._api(other).call("GET", path)["site_shadow"]
+            addresses = sorted(shadow["addresses"])
+            return {"mac_address": shadow["mac_address"], "addresses": addresses}
 
         home = look(site)
 
         def agreed() -> bool:
             try:
-                return look(self._plan.central) == home
+                return look(self._plan.central) == home == look_at_shadow()
             except errors.NotFound:
                 return False  # the report is under way
 
-        _await(agreed, f"central does not show port {server['port_id']} as {site.name} does")
-        self._checked(f"central and {site.name} agree on id, MAC and addresses of {server['name']}")
+        tiers = f"central, {site.name} and {other.name}"
+        _await(agreed, f"{tiers} do not show port {port_id} alike")
+        self._checked(f"{tiers} agree on id, MAC and addresses of {name}")
 
     def _ping(self, source: Mapping[str, Any], target: Mapping[str, Any]) -> None:
         for address in target["addresses"]:
@@ -216,7 +224,7 @@ class Story:
         text = log.read_text(errors="replace") if log.exists() else ""
         return {(found[1], found[2]) for found in _TUNNELLED.finditer(text)}
 
-    def _cut(self, site: Tier, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+    def _cut(self, site: Tier, other: Tier, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         self._say(f"The WAN of {site.name} is cut; somebody boots a server there:")
         wan = Wan(self._plan, self._tools, self._ledger)
         wan.cut(site)
@@ -231,7 +239,7 @@ class Story:
         finally:
             wan.restore(site)
         self._say("The WAN is back:")
-        self._same_everywhere(row, site)
+        self._same_everywhere(row, site, other)
         self._ping(b, row)
 
     @contextmanager

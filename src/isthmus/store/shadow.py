@@ -1,16 +1,19 @@
 """Shadow ports of a site in SQL: what its OVN rows are made from."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from isthmus.model.shadow import Shadow
+from isthmus.store.page import Page, select_page
 from isthmus.store.tables import SHADOWS
 
 #: Ids in one IN (...).
 _CHUNK = 500
+#: What a list of shadows can be filtered and sorted by, besides the port.
+_FILTERED = ("network_id", "chassis", "port_key")
 
 _T = TypeVar("_T")
 
@@ -23,6 +26,20 @@ def list_shadows(
     if network_ids is not None:
         query = query.where(SHADOWS.c.network_id.in_(list(network_ids)))
     return [_read(state) for state in connection.execute(query).scalars()]
+
+
+def list_page(
+    connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[Shadow]:
+    """List shadows as an API pages them; `id` is the port's.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value that cannot be.
+    """
+    columns = {"id": SHADOWS.c.port_id, **{name: SHADOWS.c[name] for name in _FILTERED}}
+    rows = select_page(connection, columns, filters=filters, page=page)
+    found = get_shadows(connection, [row["id"] for row in rows])
+    return [found[row["id"]] for row in rows]
 
 
 def get_shadows(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Shadow]:

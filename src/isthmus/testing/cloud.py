@@ -35,6 +35,7 @@ class CloudSite:
     waiting: threading.Event = field(default_factory=threading.Event)  #: an apply has come
     refuse: Callable[[Item], ItemResult | None] = lambda _: None
     inventory: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  #: lists, by plural name
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Take a batch."""
@@ -127,7 +128,7 @@ class Cloud(ThreadingHTTPServer):
             return 200, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": links}]}
         plural = rest.removeprefix("v2.0").strip("/")
         if head in self.sites:
-            return self._site(self.sites[head], method, plural, body)
+            return self._site(self.sites[head], method, plural, parse_qs(url.query), body)
         return self._central(method, plural, parse_qs(url.query), body)
 
     def _keystone(self, method: str, path: str) -> tuple[int, Any]:
@@ -146,11 +147,20 @@ class Cloud(ThreadingHTTPServer):
         links = [{"rel": "self", "href": f"{self.url}/v3/"}]
         return 200, {"version": {"id": "v3.14", "status": "stable", "links": links}}
 
-    def _site(self, site: CloudSite, method: str, plural: str, body: Any) -> tuple[int, Any]:
+    def _site(
+        self,
+        site: CloudSite,
+        method: str,
+        plural: str,
+        query: Mapping[str, list[str]],
+        body: Any,
+    ) -> tuple[int, Any]:
         if (method, plural) == ("POST", "site-applies"):
             return 201, {"site_apply": site.apply(body["site_apply"])}
         if (method, plural) == ("GET", "site-inventories"):
             return 200, {"site_inventories": [site.inventory]}
+        if method == "GET" and plural in site.rows:
+            return 200, {plural.replace("-", "_"): _page(site.rows[plural], query)}
         return 404, {"NeutronError": {"message": f"no {plural}", "type": "NotFound"}}
 
     def _central(

@@ -1,7 +1,7 @@
 """What the operators' commands call: central's Admin API, and sums over it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isthmus import errors
@@ -25,6 +25,21 @@ class SiteStatus:
     parked: int
     oldest: int | None  #: age of the oldest unparked job, in seconds
     last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortView:
+    """What one tier knows of a port."""
+
+    tier: str
+    known_as: str  #: "port", "shadow", "nothing", or "" where the tier did not answer
+    mac_address: str = ""
+    addresses: tuple[str, ...] = ()
+    status: str = ""
+    host: str = ""
+    port_key: int | None = None  #: of a shadow
+    agrees: bool | None = None  #: with central on MAC and fixed IPs; None where nothing is known
+    error: str = ""  #: why the tier did not answer
 
 
 class Admin:
@@ -109,6 +124,27 @@ class Admin:
             "leases": self.api.list("site_lease", pool_id=pools),
         }
 
+    def collect_port(self, port: str) -> list[PortView]:
+        """Read what central, and every site where its network is present, know of a port.
+
+        Nothing comes of looking: a site is not asked for the port by its id, since a site that is
+        asked so for a port without a home becomes its home.
+
+        Args:
+            port: id or name, as central knows it.
+
+        Raises:
+            NotFound: there is no such port.
+        """
+        wanted = self.api.get_named("port", port)
+        views = [_view_port(CENTRAL, wanted)]
+        present = {row["site"] for row in self.list_presences(network=wanted["network_id"])}
+        for row in self.api.list("site", sort_key="name", sort_dir="asc"):
+            if row["name"] in present:
+                door = self.open_site(row["name"], row["region"])
+                views.append(_look(row["name"], door, wanted["id"], wanted["network_id"]))
+        return [replace(one, agrees=_agrees(one, views[0])) for one in views]
+
     def extend_network(self, network: str, sites: Sequence[str]) -> list[Row]:
         """Place a network at sites ahead of use."""
         network_id = self.api.get_named("network", network)["id"]
@@ -144,3 +180,45 @@ class Admin:
             except errors.NotFound:
                 pool_id = self.api.get_named("network", pool)["id"]
         return self.api.list("site_lease", pool_id=pool_id, site=site, kind=kind)
+
+
+def _look(site: str, door: NeutronDoor, port_id: str, network_id: str) -> PortView:
+    try:
+        ports = door.get_all("port", network_id=network_id)
+        shadows = door.get_all("site_shadow", id=port_id)
+    except errors.IsthmusError as error:
+        return PortView(site, "", error=error.message)
+    for port in ports:
+        if port["id"] == port_id:
+            return _view_port(site, port)
+    for shadow in shadows:
+        return PortView(
+            site,
+            "shadow",
+            mac_address=shadow["mac_address"],
+            addresses=tuple(shadow["addresses"]),
+            host=f"{shadow['site']}/{shadow['hostname']}",
+            port_key=shadow["port_key"],
+        )
+    return PortView(site, "nothing")
+
+
+def _view_port(tier: str, port: Row) -> PortView:
+    return PortView(
+        tier,
+        "port",
+        mac_address=port["mac_address"],
+        addresses=tuple(sorted(one["ip_address"] for one in port["fixed_ips"])),
+        status=port["status"],
+        host=port.get("binding:host_id") or "",
+    )
+
+
+def _agrees(view: PortView, central: PortView) -> bool | None:
+    """Compare with central; a shadow has the addresses of allowed address pairs besides."""
+    if view.known_as not in ("port", "shadow"):
+        return None
+    same = view.mac_address == central.mac_address
+    if view.known_as == "shadow":
+        return same and set(central.addresses) <= set(view.addresses)
+    return same and view.addresses == central.addresses

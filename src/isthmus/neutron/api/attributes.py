@@ -8,13 +8,14 @@ from typing import Any
 Attributes = dict[str, dict[str, Any]]
 
 
-def _shown(*, primary: bool = False) -> dict[str, Any]:
+def _shown(*, primary: bool = False, column: bool = True) -> dict[str, Any]:
+    """Describe what can only be read; without a column it can be neither filtered nor sorted by."""
     return {
         "allow_post": False,
         "allow_put": False,
         "is_visible": True,
-        "is_filter": True,
-        "is_sort_key": True,
+        "is_filter": column,
+        "is_sort_key": column,
         "primary_key": primary,
     }
 
@@ -131,6 +132,22 @@ SITE_SNAPSHOTS: Attributes = {
 
 SITE_APPLIES: Attributes = SITE_REPORTS
 
+#: The ports of other sites, as a site's data plane knows them; `id` is the port's own.
+SITE_SHADOWS: Attributes = {
+    "id": _shown(primary=True),
+    "network_id": _shown(),
+    "site": _shown(column=False),
+    "chassis": _shown(),
+    "hostname": _shown(column=False),
+    "encap_ip": _shown(column=False),
+    "port_key": _shown(),
+    "mac_address": _shown(column=False),
+    "addresses": _shown(column=False),
+    "extra_addresses": _shown(column=False),
+    "accepts_unknown": _shown(column=False),
+    "security_groups": _shown(column=False),
+}
+
 SITE_INVENTORIES: Attributes = {
     "id": _shown(primary=True),
     "tier": _shown(),
@@ -165,5 +182,6 @@ CENTRAL: dict[str, Attributes] = {
 #: What a site serves.
 LOCAL: dict[str, Attributes] = {
     "site_applies": SITE_APPLIES,
+    "site_shadows": SITE_SHADOWS,
     "site_inventories": SITE_INVENTORIES,
 }

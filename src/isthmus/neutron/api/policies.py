@@ -21,6 +21,7 @@ _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("site_job", "/site-jobs", ("update",), READER),
     ("site_presence", "/site-presences", ("create", "delete"), READER),
     ("site_lease", "/site-leases", (), READER),
+    ("site_shadow", "/site-shadows", (), READER),
     ("site_inventory", "/site-inventories", (), f"{READER} or {CARRIER}"),
 )
 

@@ -24,6 +24,7 @@ from isthmus.neutron.local.report.carrier import CentralCarrier
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.report.relay import Relay
 from isthmus.neutron.local.report.source import PortSource
+from isthmus.neutron.local.shadow_calls import ShadowCalls
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
 
@@ -33,7 +34,7 @@ _API_WORKER = "WorkerService"
 _KEYS = 64
 
 
-class LocalService(InventoryCalls, base.ServicePluginBase):
+class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
     """What Isthmus adds to a site's API."""
 
     supported_extension_aliases = (definition.LOCAL_ALIAS,)

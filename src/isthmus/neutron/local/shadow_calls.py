@@ -1,0 +1,40 @@
+"""Shadow ports as this site's API shows them: what it knows of the ports of other sites."""
+
+from typing import Any
+
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.admin import listing
+from isthmus.neutron.db.session import reading
+from isthmus.store import shadow as shadow_store
+
+
+class ShadowCalls:
+    """Shadows follow the ports of other sites; they can only be read."""
+
+    def get_site_shadows(
+        self,
+        context: Any,
+        filters: Any = None,
+        fields: Any = None,
+        sorts: Any = None,
+        limit: Any = None,
+        marker: Any = None,
+        page_reverse: bool = False,
+    ) -> list[listing.Row]:
+        """List shadows."""
+        with translated(), reading(context) as connection:
+            found = shadow_store.list_page(
+                connection,
+                filters=filters or {},
+                page=listing.to_page(sorts, limit, marker, page_reverse),
+            )
+        rows = []
+        for shadow in found:
+            row = shadow.to_wire()
+            rows.append({"id": row.pop("port_id"), **row})
+        return listing.to_rows(rows, fields)
+
+    def get_site_shadow(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show a shadow."""
+        with translated():
+            return listing.get_one(self.get_site_shadows, context, "shadow of port", id, fields)
