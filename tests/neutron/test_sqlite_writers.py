@@ -42,6 +42,29 @@ elif sys.argv[2] == "count":
     threads = [threading.Thread(target=count) for _ in range(3)]
     [one.start() for one in threads]
     [one.join() for one in threads]
+elif sys.argv[2] == "heartbeat":
+    # What Neutron does: a writer waits for OVN's connection, whose thread is sending a heartbeat.
+    from neutron.db import ovn_hash_ring_db
+    from neutron.objects import network  # the models know each other by name
+    from neutron.db.models import ovn
+    writer = context.get_admin_context()
+    with api.CONTEXT_WRITER.using(writer):
+        ovn.OVNHashRing.__table__.create(writer.session.connection())
+    done = []
+    def beat():
+        try:
+            ovn_hash_ring_db.touch_node(context.get_admin_context(), "node")
+        except Exception as exc:
+            done.append(type(exc).__name__)
+        else:
+            done.append("beaten")
+    with api.CONTEXT_WRITER.using(writer):
+        sql(writer, "update counter set n = -1")
+        thread = threading.Thread(target=beat)
+        thread.start()
+        thread.join()
+    beat()
+    print(*done)
 else:
     writer, reader = context.get_admin_context(), context.get_admin_context()
     with api.CONTEXT_WRITER.using(writer):
@@ -75,3 +98,10 @@ def test_threads_and_processes_count_together_and_lose_nothing(tmp_path: Path) -
         finish(child)
     # Two processes, three threads each, 25 times; and the open write of "look" shows to nobody.
     assert finish(run(database, "look")).strip() == "150"
+
+
+def test_a_heartbeat_does_not_wait_for_who_waits_for_it(tmp_path: Path) -> None:
+    database = tmp_path / "counter.db"
+    finish(run(database, "make"))
+    # The first one gave up; the writer then came to its end, and the next one went well.
+    assert finish(run(database, "heartbeat")).split() == ["OperationalError", "beaten"]

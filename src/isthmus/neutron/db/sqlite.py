@@ -8,7 +8,11 @@ with the events that oslo.db and SQLAlchemy offer:
 
 * connect: write-ahead log (readers never wait for the writer), and a long busy timeout;
 * begin: oslo.db's own `BEGIN` is held back, by its own marker;
-* before the first statement: `BEGIN IMMEDIATE` for a writer, plain `BEGIN` for a reader.
+* before the first statement: `BEGIN IMMEDIATE` for a writer, plain `BEGIN` for a reader;
+* a heartbeat of Neutron's hash ring gives up soon. The thread that carries OVN's events sends it
+  while it holds the lock of the OVN connection, and a writer may wait for that very lock
+  (`get_lswitch` in `delete_network`): each would wait for the other. Neutron takes a lost heartbeat
+  lightly; the next event, or a periodic task, sends another.
 
 Other databases are left alone.
 """
@@ -29,6 +33,10 @@ LOG = logging.getLogger(__name__)
 
 #: Longer than any request may hold the file; milliseconds, as SQLite counts.
 BUSY_TIMEOUT_MS = 60_000
+#: How long a heartbeat waits for its turn; longer than nearly every transaction of Neutron's, and
+#: short beside the 60 s after which a node without heartbeats counts as dead.
+HEARTBEAT_TIMEOUT_MS = 100
+_HEARTBEAT = "UPDATE ovn_hash_ring SET"
 #: Marker in a connection's info that keeps oslo.db from its own BEGIN.
 _OSLO_MARKER = "in_transaction"
 _MODE = "isthmus_mode"
@@ -100,6 +108,13 @@ def _on_execute(connection: sa.Connection, cursor: Any, statement: str, *_rest: 
     begin = _begin_statement(connection.info.get(_MODE), statement)
     if begin == _PLAIN:
         cursor.execute(begin)
+        return
+    if statement.startswith(_HEARTBEAT):
+        cursor.execute(f"PRAGMA busy_timeout = {HEARTBEAT_TIMEOUT_MS}")
+        try:
+            cursor.execute(begin)
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         return
     try:
         cursor.execute(begin)
