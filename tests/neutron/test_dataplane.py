@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.federation.capability import parse_capability
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 from isthmus.testing.until import until
 
@@ -361,6 +362,42 @@ def test_what_cannot_be_taken_says_why(site: Site, api: Server) -> None:
     assert codes(api("apply", items=[shadow(3, network_id, port_key=1001), gone(1)])) == ["", ""]
     api("apply", items=[gone(3)])
     site.ovn.sbctl("chassis-del", "hv-own")
+    assert api("wait_idle")
+
+
+def test_one_shadow_more_than_old_ovn_holds_is_refused(site: Site, api: Server) -> None:
+    """OVN before 24.03 gives up the whole network at 681, so the 681st may not get there."""
+    network_id = make_network(api, 40)
+    version = site.ovn.nbctl("get", "NB_Global", ".", "options:northd_internal_version")
+    limit = parse_capability(version.strip('"')).shadow_limit
+    if limit is None:
+        pytest.skip("this OVN has no such limit")
+
+    def numbered(number: int) -> dict[str, Any]:
+        return shadow(
+            40_000 + number,
+            network_id,
+            port_key=1000 + number,
+            mac_address=f"fa:16:02:00:{number // 256:02x}:{number % 256:02x}",
+            addresses=[f"10.40.{number // 256}.{number % 256}"],
+        )
+
+    whole = [numbered(number) for number in range(limit)]
+    assert set(codes(api("apply", items=whole))) == {""}
+    (result,) = api("apply", items=[numbered(limit)])
+    assert result["code"] == "isthmus.refused.exhausted"
+    assert f"at most {limit}" in result["message"]
+    assert api("wait_idle")
+
+    def bound() -> bool:
+        here = [one for one in api("collect")["shadows"] if one["id"] in {i["id"] for i in whole}]
+        return len(here) == limit and all(one["chassis"] == "hv-b" for one in here)
+
+    until(bound, what="every shadow is bound", timeout_s=120)
+    # Who is there already may change, and one that leaves makes room.
+    assert codes(api("apply", items=[numbered(0)])) == [""]
+    assert codes(api("apply", items=[gone(40_000), numbered(limit)])) == ["", ""]
+    assert set(codes(api("apply", items=[gone(40_001 + n) for n in range(limit)]))) == {""}
     assert api("wait_idle")
 
 
