@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.clients import process
-from isthmus.lab.zygote import Birth
+from isthmus.lab.process.zygote import Birth
 from isthmus.model.process import ProcessId
 from isthmus.testing.until import until
 
@@ -41,7 +41,7 @@ def answers(port: int) -> bool:
 def test_serve_keeps_connections_and_ends_on_sigterm() -> None:
     port = free_port()
     words = ["--application", APPLICATION, "--port", str(port)]
-    command = [sys.executable, "-m", "isthmus.lab.serve", *words]
+    command = [sys.executable, "-m", "isthmus.lab.process.serve", *words]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: answers(port), what="an answer")

@@ -13,8 +13,8 @@ from tests.lab.conftest import Silent, need_lab, new_name
 from isthmus import errors
 from isthmus.clients import process
 from isthmus.lab.plan import prefix
-from isthmus.lab.services import MARKER
 from isthmus.lab.story import Line
+from isthmus.lab.tier.services import MARKER
 from isthmus.testing.until import until
 from isthmus.wiring.lab import Labs, OpenLab, choose_topology
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.lab import render
+from isthmus.lab.tier import render
 from isthmus.store.engine import open_engine, reading, writing
 
 START_S = 120
@@ -136,7 +136,7 @@ class CentralServer:
             self.port = probe.getsockname()[1]
         env = {**os.environ, "OS_NEUTRON_CONFIG_FILES": str(conf), **environment}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [sys.executable, "-m", "isthmus.lab.serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "isthmus.lab.process.serve", "--port", str(self.port)]
         command += ["--application", "neutron.wsgi.api:application"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, env=env, stdout=log, stderr=log)

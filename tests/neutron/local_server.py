@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from tests.neutron.central_server import ADMIN, CARRIER, PASTE, START_S, Reply, User
 from tests.neutron.wan import Wan
 
-from isthmus.lab import render
+from isthmus.lab.tier import render
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.testing.ovn import OvnDatabases
 
@@ -78,7 +78,7 @@ class LocalServer:
         env = {**os.environ, "OS_NEUTRON_CONFIG_FILES": str(conf), "ASGI_WORKERS": "1"}
         env |= environment
         env.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [sys.executable, "-m", "isthmus.lab.serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "isthmus.lab.process.serve", "--port", str(self.port)]
         command += ["--application", "neutron.wsgi.api:application"]
         command += ["--prepare", "isthmus.neutron.db.sqlite:install"]
         with (self.folder / "log").open("ab") as log:

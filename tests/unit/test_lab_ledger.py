@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
-from isthmus.lab.ledger import FILE, Ledger
-from isthmus.lab.program import Program
-from isthmus.lab.zygote import Birth
+from isthmus.lab.process.ledger import FILE, Ledger
+from isthmus.lab.process.program import Program
+from isthmus.lab.process.zygote import Birth
 from isthmus.model.process import ProcessId
 
 

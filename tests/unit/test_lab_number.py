@@ -11,8 +11,8 @@ import pytest
 
 from isthmus import errors
 from isthmus.clients.shell import Output
-from isthmus.lab.lock import locked
 from isthmus.lab.ports import Tools
+from isthmus.lab.process.lock import locked
 from isthmus.lab.topology import default_topology
 from isthmus.wiring import lab as wiring
 from isthmus.wiring.lab import Labs, machine_tools

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
+from isthmus.lab.network.underlay import list_netns, machine_link, render_inside, render_links
+from isthmus.lab.network.wan import render_cuts, render_rules
 from isthmus.lab.plan import LabPlan, management_range, plan_lab
 from isthmus.lab.topology import default_topology
-from isthmus.lab.underlay import list_netns, machine_link, render_inside, render_links
-from isthmus.lab.wan import render_cuts, render_rules
 
 #: The kernel's limit on the name of an interface (IFNAMSIZ, with its final zero byte).
 IFNAMSIZ = 16

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest import approx  # noqa: PT013
 
-from isthmus.lab.relay import Queue, parse_delays
+from isthmus.lab.network.relay import Queue, parse_delays
 
 ONE, TWO, FAR = "172.30.1.11", "172.30.2.11", "172.30.9.9"
 

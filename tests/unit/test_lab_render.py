@@ -5,10 +5,10 @@ import pytest
 import yaml
 from oslo_config import cfg
 
-from isthmus.lab import identity, services
-from isthmus.lab.clouds import PEOPLE, render_clouds
 from isthmus.lab.plan import LabPlan, plan_lab
-from isthmus.lab.render import Auth, Flavour, NeutronServer, Ovn, render_neutron
+from isthmus.lab.tier import identity, services
+from isthmus.lab.tier.clouds import PEOPLE, render_clouds
+from isthmus.lab.tier.render import Auth, Flavour, NeutronServer, Ovn, render_neutron
 from isthmus.lab.topology import default_topology
 
 PLAN: LabPlan = plan_lab(default_topology(), name="lab", number=0, folder=Path("/lab"))

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from isthmus.lab.dhcp import SCRIPT, client_command
-from isthmus.lab.server import STATIC, choose_mode
+from isthmus.lab.network.dhcp import SCRIPT, client_command
+from isthmus.lab.network.server import STATIC, choose_mode
 
 
 @pytest.mark.parametrize(

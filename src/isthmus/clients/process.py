@@ -109,7 +109,7 @@ def memory_kib(process: ProcessId) -> int:
 
 
 class Zygote:
-    """Isthmus's own forking process; see `isthmus.lab.zygote` for what it does."""
+    """Isthmus's own forking process; see `isthmus.lab.process.zygote` for what it does."""
 
     def __init__(self, preload: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
         """Start it; it imports while we do other things."""
@@ -117,7 +117,7 @@ class Zygote:
         self._log = log
         with log.open("ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "isthmus.lab.zygote", *words],
+                [sys.executable, "-m", "isthmus.lab.process.zygote", *words],
                 env=shell.clean_environment(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.ledger import Ledger
 from isthmus.lab.ports import Tools
-from isthmus.lab.services import MARKER
+from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.tier.services import MARKER
 from isthmus.model.process import ProcessId
 
 #: A killed process is gone at once, save where it hangs in the kernel; seconds.

@@ -68,7 +68,7 @@ class Interaction(Protocol):
 
 
 class Zygote(Protocol):
-    """Forks services; see `isthmus.lab.zygote`."""
+    """Forks services; see `isthmus.lab.process.zygote`."""
 
     def give_birth(self, line: str) -> ProcessId:
         """Fork one."""

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from isthmus.lab.ledger import Made
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Tools
+from isthmus.lab.process.ledger import Made
 
 Row = Mapping[str, Any]
 

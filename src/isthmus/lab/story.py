@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab.ledger import Ledger
+from isthmus.lab.network.server import Servers, Wish
+from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Tools
-from isthmus.lab.server import Servers, Wish
-from isthmus.lab.services import MARKER
-from isthmus.lab.wan import Wan
+from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.tier.services import MARKER
 from isthmus.model.process import ProcessId
 from isthmus.model.topology import Tier
 

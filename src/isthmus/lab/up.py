@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab import clouds, identity, services, underlay
-from isthmus.lab.ledger import Ledger
+from isthmus.lab.network import underlay
+from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Reporter, Tools, Zygote
-from isthmus.lab.program import Program
-from isthmus.lab.render import Flavour
-from isthmus.lab.start import start, wait_until_up
-from isthmus.lab.template import NEUTRON_DB, Templates, copy_database
-from isthmus.lab.wan import Wan
+from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.process.program import Program
+from isthmus.lab.process.start import start, wait_until_up
+from isthmus.lab.tier import clouds, identity, services
+from isthmus.lab.tier.render import Flavour
+from isthmus.lab.tier.template import NEUTRON_DB, Templates, copy_database
 from isthmus.model.process import ProcessId
 from isthmus.model.topology import Hypervisor, Tier
 

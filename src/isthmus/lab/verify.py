@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab.ledger import Ledger
+from isthmus.lab.network.server import Servers, Wish
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Api, Tools
-from isthmus.lab.server import Servers, Wish
+from isthmus.lab.process.ledger import Ledger
 
 #: From the address being there to the first reply, on a busy machine; seconds.
 PING_TIMEOUT_S = 60

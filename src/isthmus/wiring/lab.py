@@ -18,18 +18,18 @@ from isthmus.clients import lab_cloud, process, shell
 from isthmus.lab import down as lab_down
 from isthmus.lab import status
 from isthmus.lab.capability import check_machine
-from isthmus.lab.ledger import FILE, Ledger, Made, Running
-from isthmus.lab.lock import locked
+from isthmus.lab.network.server import Servers, Wish
+from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import MAX_LABS, LabPlan, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.ports import Reporter, Tools
-from isthmus.lab.server import Servers, Wish
-from isthmus.lab.start import start, wait_until_up
+from isthmus.lab.process.ledger import FILE, Ledger, Made, Running
+from isthmus.lab.process.lock import locked
+from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.story import Line, Story
-from isthmus.lab.template import Templates
+from isthmus.lab.tier.template import Templates
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed, Up
 from isthmus.lab.verify import Verify
-from isthmus.lab.wan import Wan
 from isthmus.model.topology import Topology
 
 #: Where labs are kept; each in a folder of its name.
@@ -176,7 +176,7 @@ class OpenLab:
         Story(self.plan, self.tools, self.ledger, tell, before).run()
 
     def create_server(self, **wish: Any) -> Any:
-        """Make a server; see `isthmus.lab.server.Wish` for what can be asked."""
+        """Make a server; see `isthmus.lab.network.server.Wish` for what can be asked."""
         return self.servers.create(Wish(**wish))
 
     @property

@@ -1,7 +1,7 @@
 """A slow wire in user space: packets go in at one end of a TUN device and come back later.
 
-Run as `python -m isthmus.lab.relay DEVICE READY_FILE SUBNET=MS ...` in the WAN's namespace. A
-packet waits for the delay of the subnet it comes from plus that of the subnet it goes to. Packets
+Run as `python -m isthmus.lab.network.relay DEVICE READY_FILE SUBNET=MS ...` in the WAN's namespace.
+A packet waits for the delay of the subnet it comes from plus that of the subnet it goes to. Packets
 of one pair stay in order, because the delay of a pair never changes while the relay runs.
 """
 

@@ -3,10 +3,10 @@
 Importing is most of what a service does at its start, and most of its memory. A child shares both:
 it moves into its tier's network namespace, reads its own configuration and goes on from there.
 
-Run as `python -m isthmus.lab.zygote --preload MODULE ...`. Standard input takes one `Birth` as JSON
-a line; standard output answers each with `{"name", "pid"}`. It ends when its input ends; the
-children live on. It must have one thread only: a lock that another thread holds would stay locked
-in the child for ever, so more than one is refused.
+Run as `python -m isthmus.lab.process.zygote --preload MODULE ...`. Standard input takes one `Birth`
+as JSON a line; standard output answers each with `{"name", "pid"}`. It ends when its input ends;
+the children live on. It must have one thread only: a lock that another thread holds would stay
+locked in the child for ever, so more than one is refused.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn, Self
 
-from isthmus.lab import serve
+from isthmus.lab.process import serve
 
 #: setns(2) and its flag for a network namespace (Source: linux/sched.h).
 _CLONE_NEWNET = 0x40000000
@@ -136,7 +136,7 @@ def _name_process(name: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run as a command."""
-    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.zygote")
+    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.process.zygote")
     parser.add_argument("--preload", action="append", default=[], metavar="MODULE")
     wanted = parser.parse_args(arguments)
     # Ctrl-C on the terminal is for the person's command, which then ends our input.

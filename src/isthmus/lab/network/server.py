@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab import dhcp
-from isthmus.lab.ledger import Ledger
+from isthmus.lab.network import dhcp
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Api, Tools
-from isthmus.lab.program import Program
-from isthmus.lab.services import MARKER
-from isthmus.lab.start import log_end, start
+from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.process.program import Program
+from isthmus.lab.process.start import log_end, start
+from isthmus.lab.tier.services import MARKER
 from isthmus.model.topology import Hypervisor, Tier
 
 #: Longest waits, in seconds, on a busy machine.

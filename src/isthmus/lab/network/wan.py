@@ -10,12 +10,12 @@ import signal
 import sys
 
 from isthmus import errors
-from isthmus.lab.ledger import Ledger
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Tools
-from isthmus.lab.program import Program
-from isthmus.lab.services import MARKER
-from isthmus.lab.start import start
+from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.process.program import Program
+from isthmus.lab.process.start import start
+from isthmus.lab.tier.services import MARKER
 from isthmus.model.topology import Tier
 
 RELAY = "wan.relay"
@@ -107,7 +107,7 @@ class Wan:
                 name=RELAY,
                 netns=self._plan.wan_netns,
                 log=self._plan.log_dir / f"{RELAY}.log",
-                argv=(sys.executable, "-m", "isthmus.lab.relay", DEVICE, str(sock), *words),
+                argv=(sys.executable, "-m", "isthmus.lab.network.relay", DEVICE, str(sock), *words),
                 socket=str(sock),
                 env={MARKER: str(self._plan.folder)},
             ),

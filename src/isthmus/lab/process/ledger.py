@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab.program import Program
+from isthmus.lab.process.program import Program
 from isthmus.model.process import ProcessId
 
 FILE = "ledger.jsonl"

@@ -1,8 +1,8 @@
 """Put a lab's users, roles and catalogue into a Keystone database.
 
-Run as `python -m isthmus.lab.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as JSON on
-standard input. It loads Keystone's own WSGI application and calls its API in this process, so that
-every row is one that Keystone made, and no server has to be up.
+Run as `python -m isthmus.lab.tier.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as
+JSON on standard input. It loads Keystone's own WSGI application and calls its API in this process,
+so that every row is one that Keystone made, and no server has to be up.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The process that serves a tier's API: a WSGI application behind a threaded HTTP server.
 
-Run as `python -m isthmus.lab.serve --application MODULE:NAME --bind ADDRESS --port N`; the zygote
-calls `serve` in a child of its own instead, which saves the imports. The HTTP server is cheroot:
-pure Python, keeps idle connections open, and needs no build step.
+Run as `python -m isthmus.lab.process.serve --application MODULE:NAME --bind ADDRESS --port N`; the
+zygote calls `serve` in a child of its own instead, which saves the imports. The HTTP server is
+cheroot: pure Python, keeps idle connections open, and needs no build step.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run as a command."""
-    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.serve")
+    parser = argparse.ArgumentParser(prog="python -m isthmus.lab.process.serve")
     parser.add_argument("--application", required=True, help="MODULE:NAME of a WSGI application")
     parser.add_argument("--bind", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab import render, seed
-from isthmus.lab.identity import USER_ADMIN, Identity
 from isthmus.lab.ports import Commands
+from isthmus.lab.tier import render, seed
+from isthmus.lab.tier.identity import USER_ADMIN, Identity
 
 #: A first build on a busy machine; seconds.
 BUILD_TIMEOUT_S = 300
@@ -77,7 +77,7 @@ class Templates:
             shutil.copytree(base, folder, dirs_exist_ok=True)
             conf = self._keystone_conf(folder)
             env = {"OS_KEYSTONE_CONFIG_FILES": str(conf), seed.ADMIN_PASSWORD: admin}
-            python = [sys.executable, "-m", "isthmus.lab.seed"]
+            python = [sys.executable, "-m", "isthmus.lab.tier.seed"]
             self._commands(python, env=env, stdin=plan, timeout_s=BUILD_TIMEOUT_S)
             _prepare_sqlite(folder / KEYSTONE_DB)
 
@@ -159,7 +159,7 @@ def _versions(*distributions: str) -> str:
 
 def _migrations() -> str:
     """Digest the files that say what our own tables look like."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     database = package / "neutron" / "db"
     sources = [package / "store" / "tables.py", database / "models.py", database / "create.py"]
     sources += sorted((database / "migration").rglob("*.py"))

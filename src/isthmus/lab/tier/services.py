@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.lab import identity, render
-from isthmus.lab.identity import Endpoint, Interface
 from isthmus.lab.plan import (
     KEYSTONE_PORT,
     MEMCACHED_PORT,
@@ -14,9 +12,11 @@ from isthmus.lab.plan import (
     SOUTHBOUND_PORT,
     LabPlan,
 )
-from isthmus.lab.program import Program
-from isthmus.lab.template import KEYSTONE_DB, NEUTRON_DB
-from isthmus.lab.zygote import Birth
+from isthmus.lab.process.program import Program
+from isthmus.lab.process.zygote import Birth
+from isthmus.lab.tier import identity, render
+from isthmus.lab.tier.identity import Endpoint, Interface
+from isthmus.lab.tier.template import KEYSTONE_DB, NEUTRON_DB
 from isthmus.model.topology import Hypervisor, Tier
 
 #: What the zygote imports: all that a Neutron or a Keystone of the lab loads at its start.

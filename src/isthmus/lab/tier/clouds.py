@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from isthmus.lab.identity import PROJECT_DEMO, PROJECT_OTHER, PROJECT_SERVICE, USER_ADMIN
 from isthmus.lab.plan import KEYSTONE_PORT, LabPlan
+from isthmus.lab.tier.identity import PROJECT_DEMO, PROJECT_OTHER, PROJECT_SERVICE, USER_ADMIN
 from isthmus.model.topology import Tier
 
 #: Prefix of a cloud's name -> (user, project). The plain name is the administrator's, who may say

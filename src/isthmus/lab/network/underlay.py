@@ -7,7 +7,7 @@ says to another place passes there, control and data alike, and nowhere else.
 from collections.abc import Iterator
 
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.render import UNDERLAY_MTU
+from isthmus.lab.tier.render import UNDERLAY_MTU
 from isthmus.model.topology import Hypervisor, Tier
 
 #: A hypervisor's link to the underlay; Open vSwitch takes it over.

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from isthmus.lab.zygote import Birth
+from isthmus.lab.process.zygote import Birth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
