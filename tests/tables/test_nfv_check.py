@@ -9,6 +9,7 @@ import pytest
 from isthmus.model.host_inventory import HugePages
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity, is_clean
+from isthmus.nfv import cpuset
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state as states
 from isthmus.nfv.check.state import Domain, HostState, Interface, Queue, Thread
@@ -424,6 +425,28 @@ WRONG: dict[str, tuple[Callable[[HostState], HostState], str, str, str, str]] = 
         "processes 100 and 200",
         f"Cpus_allowed_list: {CPU}",
     ),
+    "a virtual CPU moved by hand": (
+        change(
+            threads=(*STATE.threads, vcpu(100, PLAN.dedicated_cpus[3])),
+            domains=(dataclasses.replace(STATE.domains[0], tids={0: 101}),),
+        ),
+        "instance.moved",
+        "broken",
+        f"virtual CPU 0 of instance-1 runs on CPU {PLAN.dedicated_cpus[3]}, Nova put it on {CPU}",
+        "/proc/100/task/101/status",
+    ),
+    "an emulated instance that floats": (
+        change(
+            threads=(
+                *STATE.threads,
+                dataclasses.replace(vcpu(100, *PLAN.host_cpus, CPU), name="CPU 1/TCG"),
+            )
+        ),
+        "instance.unpinned",
+        "broken",
+        "outside cpu_dedicated_set",
+        "/proc/100/task/101/status",
+    ),
     "pinned elsewhere than Nova says": (
         change(domains=(dataclasses.replace(STATE.domains[0], pins={0: PLAN.host_cpus[:1]}),)),
         "instance.pins",
@@ -554,15 +577,27 @@ def test_interfaces_as_ovs_vsctl_gives_them() -> None:
     assert states.parse_interfaces("not JSON") == ()
 
 
+def test_an_instance_that_shares_cpus_is_as_it_should_be() -> None:
+    """Nova gives each of its virtual CPUs all shared CPUs of a node."""
+    shared = cpuset.parse_list(PLAN.nova["compute/cpu_shared_set"][0])
+    one = Domain("instance-3", {0: shared}, shared, 0, hugepages=False, tids={0: 101})
+    state = dataclasses.replace(
+        STATE, threads=(*STATE.threads, vcpu(100, *shared)), domains=(*STATE.domains, one)
+    )
+    assert checks.check_host(state, PLAN) == checks.check_host(STATE, PLAN)
+
+
 def test_a_domain_as_libvirt_keeps_it() -> None:
     domain = states.parse_domain(
-        "<domstatus><domain type='kvm'><name>instance-2</name>"
+        "<domstatus pid='90'><vcpus><vcpu id='0' pid='97'/><vcpu id='1' pid='98'/></vcpus>"
+        "<domain type='kvm'><name>instance-2</name>"
         "<memoryBacking><hugepages/></memoryBacking>"
         "<cputune><vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='16'/>"
         "<emulatorpin cpuset='0-1'/></cputune>"
         "<devices><interface type='vhostuser'/></devices></domain></domstatus>"
     )
-    assert domain == Domain("instance-2", {0: (4,), 1: (16,)}, (0, 1), 1, hugepages=True)
+    pins = {0: (4,), 1: (16,)}
+    assert domain == Domain("instance-2", pins, (0, 1), 1, hugepages=True, tids={0: 97, 1: 98})
     assert states.parse_domain("<network/>") is None
     assert states.parse_domain("<half") is None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity, order
-from isthmus.nfv.check import planned, practice
+from isthmus.nfv.check import instances, planned, practice
 from isthmus.nfv.check.state import HostState
 
 PLAN_CHECKS: tuple[Callable[[HostState, HostPlan], Iterator[Finding]], ...] = (
@@ -27,7 +27,8 @@ PRACTICE_CHECKS: tuple[Callable[[HostState, HostPlan | None], Iterator[Finding]]
     practice.check_shut,
     practice.check_balance,
     practice.check_threads,
-    practice.check_domains,
+    instances.check_vcpus,
+    instances.check_domains,
     practice.check_irqs,
     practice.check_memory,
     practice.check_drops,

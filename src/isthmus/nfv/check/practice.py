@@ -6,7 +6,7 @@ from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.planned import EMULATORS
-from isthmus.nfv.check.state import HostState, Thread
+from isthmus.nfv.check.state import HostState
 
 #: Processes that belong on isolated CPUs.
 SWITCH = "ovs-vswitchd"
@@ -166,13 +166,12 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     )
     if not owned or not owned & set(state.isolated):
         return  # said already: nothing is isolated, so everything may run everywhere
-    guests: list[Thread] = []
     for thread in state.threads:
         if thread.is_kernel or not owned & set(thread.allowed):
             continue
         if thread.process.startswith(EMULATORS):
-            guests.append(thread)
-        elif thread.process != SWITCH or not thread.name.startswith("pmd-"):
+            continue  # `instances` looks at them
+        if thread.process != SWITCH or not thread.name.startswith("pmd-"):
             hit = sorted(owned & set(thread.allowed))
             yield Finding(
                 code="cpu.intruder",
@@ -184,66 +183,6 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 f"{cpuset.render_list(thread.allowed)}",
                 remedy=f"taskset -cp {cpuset.render_list(plan.host_cpus) if plan else 'HOST-CPUS'} "
                 f"{thread.tid}, and find out who put it there",
-            )
-    if plan is not None:
-        yield from _check_guests(guests, plan)
-
-
-def _check_guests(threads: list[Thread], plan: HostPlan) -> Iterator[Finding]:
-    dedicated = set(plan.dedicated_cpus)
-    owners: dict[int, Thread] = {}
-    for thread in threads:
-        if not (thread.name.startswith("CPU ") and "/KVM" in thread.name):
-            continue
-        if strange := sorted(set(thread.allowed) - dedicated):
-            yield Finding(
-                code="instance.unpinned",
-                severity=Severity.BROKEN,
-                subject=f"{thread.process} ({thread.pid})",
-                message=f"{thread.name} may run on CPU {cpuset.render_list(strange)}, outside "
-                "cpu_dedicated_set",
-                evidence=f"/proc/{thread.pid}/task/{thread.tid}/status Cpus_allowed_list: "
-                f"{cpuset.render_list(thread.allowed)}",
-                remedy="give its flavor hw:cpu_policy=dedicated and resize or rebuild it",
-            )
-        for cpu in thread.allowed if len(thread.allowed) == 1 else ():
-            if cpu in owners:
-                yield Finding(
-                    code="instance.overlap",
-                    severity=Severity.BROKEN,
-                    subject=f"CPU {cpu}",
-                    message=f"two instances (processes {owners[cpu].pid} and {thread.pid}) have "
-                    f"pinned CPU {cpu}",
-                    evidence=f"both threads' Cpus_allowed_list: {cpu}",
-                    remedy="migrate one away; Nova's records of one are wrong",
-                )
-            owners[cpu] = thread
-
-
-def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
-    """Instances are pinned as libvirt, and so Nova, says; vhost-user has huge pages."""
-    dedicated = set(plan.dedicated_cpus if plan else _option(state, "cpu_dedicated_set"))
-    for domain in state.domains:
-        outside = sorted({cpu for cpus in domain.pins.values() for cpu in cpus} - dedicated)
-        if domain.pins and dedicated and outside:
-            yield Finding(
-                code="instance.pins",
-                severity=Severity.BROKEN,
-                subject=domain.name,
-                message=f"{domain.name} is pinned to CPU {cpuset.render_list(outside)}, outside "
-                "cpu_dedicated_set",
-                evidence=f"libvirt's vcpupin of {domain.name}",
-                remedy="migrate it away and back",
-            )
-        if domain.vhost_user and not domain.hugepages:
-            yield Finding(
-                code="instance.pages",
-                severity=Severity.BROKEN,
-                subject=domain.name,
-                message=f"{domain.name} has a vhost-user interface but no huge pages: no packet "
-                "passes",
-                evidence=f"libvirt: memoryBacking of {domain.name} has no hugepages",
-                remedy="set hw:mem_page_size=large on its flavor and resize it",
             )
 
 

@@ -9,7 +9,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus.model import host_inventory
@@ -69,6 +69,7 @@ class Domain:
     emulator: tuple[int, ...]
     vhost_user: int  #: interfaces by vhost-user
     hugepages: bool
+    tids: Mapping[int, int] = field(default_factory=dict)  #: vCPU -> thread, where it is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,4 +306,7 @@ def parse_domain(text: str) -> Domain | None:
         emulator=cpuset.parse_list(emulator.get("cpuset", "") if emulator is not None else ""),
         vhost_user=len(domain.findall("devices/interface[@type='vhostuser']")),
         hugepages=domain.find("memoryBacking/hugepages") is not None,
+        tids={
+            int(one.get("id", "0")): int(one.get("pid", "0")) for one in root.iterfind("vcpus/vcpu")
+        },
     )
