@@ -4,8 +4,8 @@ The named peer is a stock ML2/OVN server of the same version, in the same lab, o
 the same call, taken in turns with ours. Calls from the site to central are read off the wire where
 they arrive, by path: reports are sent afterwards by a thread of their own, and so is the question
 for the next block of addresses or keys, long before the last one is full (a create that found its
-block full would ask by itself, and with a slow WAN be seen as the slowest); anything else would be a
-call that a port create waits for. Then all is measured again with a slow WAN.
+block full would ask by itself, and with a slow WAN be seen as the slowest); anything else would be
+a call that a port create waits for. Then all is measured again with a slow WAN.
 """
 
 import argparse
