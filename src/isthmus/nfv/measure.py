@@ -81,10 +81,11 @@ def render_generator(address: str, *, seconds: int, port: int, payload: int = SM
     to = shlex.quote(address)
     return (
         "command -v iperf3 >/dev/null || { echo 'iperf3 is not installed' >&2; exit 3; }\n"
-        f"ping -n -i 0.05 -c {seconds * 20} -w {seconds + 2} {to} >/tmp/isthmus-ping.$$ 2>&1 &\n"
+        "f=$(mktemp) || exit 3; trap 'rm -f \"$f\"' EXIT\n"
+        f'ping -n -i 0.05 -c {seconds * 20} -w {seconds + 2} {to} >"$f" 2>&1 & p=$!\n'
         "iperf3 -J --connect-timeout 5000 "
-        f"-u -b 0 -l {payload} -t {seconds} -p {port} -c {to} || exit 3\n"
-        "wait\necho '# ping'\ncat /tmp/isthmus-ping.$$; rm -f /tmp/isthmus-ping.$$\n"
+        f"-u -b 0 -l {payload} -t {seconds} -p {port} -c {to} || {{ kill $p; exit 3; }}\n"
+        "wait $p\necho '# ping'\ncat \"$f\"\n"
     )
 
 

@@ -145,9 +145,12 @@ def render_script(*, root: str = "", settings: bool = False) -> str:
         f"R='{root}'",
         f"echo '{MAGIC}'",
         # One line a file where it is one line of plain text, else base64: dumps stay readable.
-        'f() { [ -f "$1" ] && [ -r "$1" ] || return 0; c=$(cat "$1" 2>/dev/null) || return 0',
-        "  case $c in *'\n'*) printf 'F64 %s ' \"${1#\"$R\"}\"; printf '%s\\n' \"$c\" | base64 | "
-        'tr -d \'\\n\'; echo;; *) printf \'F %s %s\\n\' "${1#"$R"}" "$c";; esac; }',
+        # The shell reads short files itself: a process for each is most of the time on large hosts.
+        'f() { [ -f "$1" ] && [ -r "$1" ] || return 0; c= d= m=',
+        '  { IFS= read -r c && { IFS= read -r d || [ -n "$d" ]; } && m=1; } 2>/dev/null <"$1"',
+        '  [ -n "$c$m" ] || { c=$(cat "$1" 2>/dev/null) || return 0; }',
+        '  if [ -n "$m" ]; then printf \'F64 %s \' "${1#"$R"}"; base64 <"$1" | tr -d "\\n"; echo',
+        '  else printf \'F %s %s\\n\' "${1#"$R"}" "$c"; fi; }',
         'l() { [ -L "$1" ] || return 0; t=$(readlink -f "$1"); '
         'printf \'L %s %s\\n\' "${1#"$R"}" "${t#"$R"}"; }',
         'c() { k=$1; shift; o=$(sh -c "$*" 2>&1); s=$?; '
