@@ -8,6 +8,7 @@ from isthmus import errors
 from isthmus.nfv.measure import (
     Measurement,
     compare,
+    has_caught_up,
     parse_generated,
     parse_reading,
     render_generator,
@@ -15,14 +16,26 @@ from isthmus.nfv.measure import (
 )
 
 
-def reading(at_s: float, rx: int, tx: int, lost: int, packets: int, busy: int, idle: int) -> str:
+def reading(
+    at_s: float, rx: int, tx: int, lost: int, packets: int, busy: int, idle: int, *, late: int = 0
+) -> str:
+    live = f"""\
+netdev@ovs-netdev:
+  lookups: hit:1 missed:6 lost:0
+  flows: 0
+  port 3: dpdk0 (dpdk: configured_rx_queues=2, mtu=1500)
+    RX packets:{rx} errors:0 dropped:0 overruns:? frame:?
+    TX packets:{tx} errors:0 dropped:{lost} aborted:? carrier:?
+    collisions:?
+    RX bytes:5 (1.0 KiB)  TX bytes:?
+"""
     interfaces = {
         "headings": ["name", "type", "statistics"],
         "data": [
             [
                 "dpdk0",
                 "dpdk",
-                ["map", [["rx_packets", rx], ["tx_packets", tx], ["rx_missed_errors", lost]]],
+                ["map", [["rx_packets", rx - late], ["rx_missed_errors", lost]]],
             ]
         ],
     }
@@ -35,7 +48,7 @@ pmd thread numa_id 1 core_id 8:
   idle cycles: {idle} (90.00%)
   processing cycles: {busy} (10.00%)
 """
-    return f"{at_s}\n{json.dumps(interfaces)}\n# next\n{stats}# next\n"
+    return f"{at_s}\n{live}# next\n{stats}# next\n{json.dumps(interfaces)}\n# next\n"
 
 
 def test_rates_are_differences_over_time() -> None:
@@ -44,10 +57,17 @@ def test_rates_are_differences_over_time() -> None:
     got = compare(before, after)
     assert isinstance(got, Measurement)
     (port,) = got.ports
-    assert (port.rx_pps, port.tx_pps, port.dropped_pps) == (2000, 1000, 5)
+    assert (port.rx_pps, port.tx_pps, port.dropped_pps) == (2000, 1000, 10)
     (pmd,) = got.pmds
     assert (pmd.cpu, pmd.numa, pmd.packets_pps, pmd.cycles_per_packet) == (8, 1, 2000, 100)
     assert pmd.busy_pct == 50
+
+
+def test_the_database_lags_behind_the_datapath() -> None:
+    now = parse_reading(reading(100.0, 1000, 0, 0, 0, 0, 0, late=400))
+    assert now.ports["dpdk0"]["rx_packets"] == 1000
+    assert not has_caught_up(now, now)
+    assert has_caught_up(now, parse_reading(reading(105.0, 1400, 0, 0, 0, 0, 0, late=400)))
 
 
 def test_nothing_passed() -> None:

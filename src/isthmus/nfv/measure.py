@@ -1,7 +1,9 @@
 """What passes through a host's data path: rates, drops and cycles from counters read twice.
 
-The switch counts everything itself, so a measurement is two readings and a subtraction; where the
-packets come from (a generator, or real traffic) does not matter to it. The generator is iperf3 and
+The switch counts everything itself, so a measurement is two readings and a subtraction. Packets are
+read from the datapath, since the database has counters of some seconds ago; what a card missed is
+only there, so the second reading is repeated until the database has caught up. Where the packets
+come from (a generator, or real traffic) does not matter to it. The generator is iperf3 and
 the latency is ping's: both are in every distribution. What they can show is bounded by the kernel
 they run on; line rate needs a hardware or DPDK generator (TRex, MoonGen) in front of the host, and
 this module then only reads.
@@ -21,7 +23,10 @@ from isthmus.nfv.inspect import facts
 _THREAD = re.compile(r"^pmd thread numa_id (\d+) core_id (\d+):")
 _COUNTER = re.compile(r"^\s+([a-z][a-z .]+[a-z]):\s+([\d.]+)")
 _PING = re.compile(r"time=([\d.]+) ms")
-COUNTERS = ("rx_packets", "tx_packets", "rx_dropped", "tx_dropped", "rx_missed_errors")
+_PORT = re.compile(r"^\s+port \d+: (\S+)")
+_PACKETS = re.compile(r"^\s+(RX|TX) packets:(\d+|\?) errors:\S+ dropped:(\d+|\?)")
+DROPS = ("rx_dropped", "tx_dropped")
+MISSED = "rx_missed_errors"
 SMALLEST = 64  #: bytes of UDP payload are not bytes on the wire; said where it is reported
 
 
@@ -69,9 +74,10 @@ class Measurement:
 
 def render_reading() -> str:
     """Write the script that reads the counters once, with the time at which it did."""
-    wanted = [c for c in facts.COMMANDS if c[0] in {"ovs-interfaces", "pmd-stats-show"}]
+    known = dict(facts.COMMANDS)
+    live = "ovs-appctl --timeout=10 dpctl/show -s"
     lines = ["LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin", "cut -d' ' -f1 /proc/uptime"]
-    for _, command in wanted:
+    for command in (live, known["pmd-stats-show"], known["ovs-interfaces"]):
         lines += [f"{command} || exit 3", "echo '# next'"]
     return "\n".join(lines) + "\n"
 
@@ -94,8 +100,9 @@ class Reading:
     """The counters at one moment."""
 
     at_s: float
-    ports: Mapping[str, Mapping[str, int]]
+    ports: Mapping[str, Mapping[str, int]]  #: of the datapath, now
     pmds: Mapping[tuple[int, int], Mapping[str, float]]
+    recorded: Mapping[str, Mapping[str, int]]  #: of the database, some seconds ago
 
 
 def parse_reading(text: str) -> Reading:
@@ -108,7 +115,7 @@ def parse_reading(text: str) -> Reading:
     parts = rest.split("# next\n")
     try:
         at_s = float(head)
-        interfaces, stats = parts[0], parts[1]
+        live, stats, interfaces = parts[0], parts[1], parts[2]
     except (ValueError, IndexError) as exc:
         raise errors.ProtocolError("this is no reading of counters") from exc
     pmds: dict[tuple[int, int], dict[str, float]] = {}
@@ -120,8 +127,31 @@ def parse_reading(text: str) -> Reading:
             current = {}  # the main thread, which is no PMD
         elif counter := _COUNTER.match(line):
             current[counter[1]] = float(counter[2])
-    ports = {one.name: one.statistics for one in state.parse_interfaces(interfaces)}
-    return Reading(at_s, ports, pmds)
+    recorded = {one.name: one.statistics for one in state.parse_interfaces(interfaces)}
+    return Reading(at_s, _parse_ports(live), pmds, recorded)
+
+
+def _parse_ports(text: str) -> dict[str, dict[str, int]]:
+    """Read `dpctl/show -s`; what a port does not count is a question mark there."""
+    found: dict[str, dict[str, int]] = {}
+    current: dict[str, int] = {}
+    for line in text.splitlines():
+        if match := _PORT.match(line):
+            current = found.setdefault(match[1], {})
+        elif match := _PACKETS.match(line):
+            way = match[1].lower()
+            for key, value in ((f"{way}_packets", match[2]), (f"{way}_dropped", match[3])):
+                current[key] = int(value) if value != "?" else 0
+    return found
+
+
+def has_caught_up(reading: Reading, later: Reading) -> bool:
+    """Tell whether the database of a later reading has what the datapath had counted before."""
+    return all(
+        later.recorded[name].get("rx_packets", 0) >= counters.get("rx_packets", 0)
+        for name, counters in reading.ports.items()
+        if name in later.recorded
+    )
 
 
 def compare(before: Reading, after: Reading) -> Measurement:
@@ -138,7 +168,10 @@ def compare(before: Reading, after: Reading) -> Measurement:
             name,
             _rate(before.ports.get(name, {}), counters, ("rx_packets",), seconds),
             _rate(before.ports.get(name, {}), counters, ("tx_packets",), seconds),
-            _rate(before.ports.get(name, {}), counters, COUNTERS[2:], seconds),
+            _rate(before.ports.get(name, {}), counters, DROPS, seconds)
+            + _rate(
+                before.recorded.get(name, {}), after.recorded.get(name, {}), (MISSED,), seconds
+            ),
         )
         for name, counters in sorted(after.ports.items())
     ]

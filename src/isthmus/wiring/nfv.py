@@ -26,6 +26,8 @@ FACTS_TIMEOUT_S = 180.0
 APPLY_TIMEOUT_S = 600.0
 REBOOT_TIMEOUT_S = 900.0
 POLL_S = 3.0
+#: Open vSwitch writes its counters down every five seconds, unless it is told otherwise.
+RECORDS_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +338,19 @@ def measure_host(
             raise errors.StepFailed(f"the generator on {generator.name} failed: {said}")
         generated = measure.parse_generated(output.stdout)
     after = measure.parse_reading(_read_counters(door))
-    return dataclasses.replace(measure.compare(before, after), generated=generated)
+    settled = _await_records(door, after) if generator is not None else after
+    result = measure.compare(before, dataclasses.replace(after, recorded=settled.recorded))
+    return dataclasses.replace(result, generated=generated)
+
+
+def _await_records(door: HostDoor, reading: measure.Reading) -> measure.Reading:
+    """Read until the switch's database has what its datapath had counted; not for ever."""
+    deadline = time.monotonic() + RECORDS_TIMEOUT_S
+    later = reading
+    while not measure.has_caught_up(reading, later) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        later = measure.parse_reading(_read_counters(door))
+    return later
 
 
 def _read_counters(door: HostDoor) -> str:
