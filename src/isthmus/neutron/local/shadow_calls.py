@@ -12,21 +12,12 @@ class ShadowCalls:
     """Shadows follow the ports of other sites; they can only be read."""
 
     def get_site_shadows(
-        self,
-        context: Any,
-        filters: Any = None,
-        fields: Any = None,
-        sorts: Any = None,
-        limit: Any = None,
-        marker: Any = None,
-        page_reverse: bool = False,
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List shadows."""
         with translated(), reading(context) as connection:
             found = shadow_store.list_page(
-                connection,
-                filters=filters or {},
-                page=listing.to_page(sorts, limit, marker, page_reverse),
+                connection, filters=filters or {}, page=listing.to_page(**paging)
             )
         rows = []
         for shadow in found:

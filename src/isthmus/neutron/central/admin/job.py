@@ -9,9 +9,8 @@ from isthmus import errors
 from isthmus.model.intent import JobState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import now, writing
 from isthmus.store import jobs
-from isthmus.store.page import select_page
 from isthmus.store.tables import JOURNAL
 from neutron import policy
 
@@ -25,28 +24,21 @@ class JobCalls:
         filters: Any = None,
         fields: Any = None,
         sorts: Any = None,
-        limit: Any = None,
-        marker: Any = None,
-        page_reverse: bool = False,
+        **paging: Any,
     ) -> list[listing.Row]:
         """List jobs; the filter `age` gives those at least so many seconds old."""
         moment = now()
         wanted = dict(filters or {})
         with translated():
             where = _older_than(wanted.pop("age", None), moment)
-            # An age sorts as its beginning does, the other way round.
-            order = [
-                ("created_at", not ascending) if key == "age" else (key, ascending)
-                for key, ascending in sorts or ()
-            ]
-            with reading(context) as connection:
-                rows = select_page(
-                    connection,
-                    _columns(moment),
-                    where=where,
-                    filters=wanted,
-                    page=listing.to_page(order, limit, marker, page_reverse),
-                )
+        # An age sorts as its beginning does, the other way round.
+        order = [
+            ("created_at", not ascending) if key == "age" else (key, ascending)
+            for key, ascending in sorts or ()
+        ]
+        rows = listing.collect_rows(
+            context, _columns(moment), where=where, filters=wanted, sorts=order, **paging
+        )
         for row in rows:
             row["age"] = max(0, int((moment - row["created_at"]).total_seconds()))
             row["last_error"] = row["last_error"] or ""

@@ -4,8 +4,6 @@ from typing import Any
 
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.db.session import reading
-from isthmus.store.page import select_page
 from isthmus.store.tables import LEASES, NUMBER_LENGTH
 
 
@@ -13,37 +11,19 @@ class LeaseCalls:
     """Leases follow use; they can only be read."""
 
     def get_site_leases(
-        self,
-        context: Any,
-        filters: Any = None,
-        fields: Any = None,
-        sorts: Any = None,
-        limit: Any = None,
-        marker: Any = None,
-        page_reverse: bool = False,
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List leases."""
         wanted = dict(filters or {})
         for name in {"first", "last"} & wanted.keys():
             wanted[name] = [one.zfill(NUMBER_LENGTH) for one in wanted[name]]
-        with translated(), reading(context) as connection:
-            rows = select_page(
-                connection,
-                dict(LEASES.c),
-                filters=wanted,
-                page=listing.to_page(sorts, limit, marker, page_reverse),
-            )
+        rows = listing.collect_rows(context, dict(LEASES.c), filters=wanted, **paging)
         for row in rows:
             first, last = int(row["first"]), int(row["last"])
             row.update(first=str(first), last=str(last), size=last - first + 1)
         return listing.to_rows(rows, fields)
 
-    def get_site_lease(
-        self,
-        context: Any,
-        id: str,
-        fields: Any = None,
-    ) -> listing.Row:
+    def get_site_lease(self, context: Any, id: str, fields: Any = None) -> listing.Row:
         """Show a lease."""
         with translated():
             return listing.get_one(self.get_site_leases, context, "lease", id, fields)

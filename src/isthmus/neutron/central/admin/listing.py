@@ -4,22 +4,44 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from neutron_lib.db import utils as db_utils
 
 from isthmus import errors
-from isthmus.store.page import Page
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.db.session import reading
+from isthmus.store.page import Page, select_page
 
 Row = dict[str, Any]
 
 
 def to_page(
-    sorts: Sequence[tuple[str, bool]] | None,
-    limit: int | None,
-    marker: str | None,
-    page_reverse: bool,
+    sorts: Sequence[tuple[str, bool]] | None = None,
+    limit: int | None = None,
+    marker: str | None = None,
+    page_reverse: bool = False,
 ) -> Page:
     """Read Neutron's paging arguments."""
     return Page(sorts=tuple(sorts or ()), limit=limit, marker=marker, reverse=page_reverse)
+
+
+def collect_rows(
+    context: Any,
+    columns: Mapping[str, sa.ColumnElement[Any]],
+    *,
+    where: Sequence[sa.ColumnElement[bool]] = (),
+    filters: Mapping[str, Sequence[Any]] | None = None,
+    **paging: Any,
+) -> list[Row]:
+    """Select the rows that a list of the API asks for; `paging` is as in `to_page`.
+
+    Raises:
+        Fault: a sort key, a marker or a filter's value is none.
+    """
+    with translated(), reading(context) as connection:
+        return select_page(
+            connection, columns, where=where, filters=filters, page=to_page(**paging)
+        )
 
 
 def to_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -> list[Row]:

@@ -17,7 +17,6 @@ from isthmus.neutron.central.exchange import placement, state
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import journal, routing
 from isthmus.store import site as site_store
-from isthmus.store.page import select_page
 from isthmus.store.tables import DATAPATHS, ROUTINGS
 
 _NETWORK = ResourceType.NETWORK
@@ -28,14 +27,7 @@ class PresenceCalls:
     """Where networks are present."""
 
     def get_site_presences(
-        self,
-        context: Any,
-        filters: Any = None,
-        fields: Any = None,
-        sorts: Any = None,
-        limit: Any = None,
-        marker: Any = None,
-        page_reverse: bool = False,
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List presences."""
         key = (
@@ -51,22 +43,12 @@ class PresenceCalls:
             "datapath_key": key,
             "created_at": ROUTINGS.c.created_at,
         }
-        with translated(), reading(context) as connection:
-            rows = select_page(
-                connection,
-                columns,
-                where=[_IS_NETWORK],
-                filters=filters,
-                page=listing.to_page(sorts, limit, marker, page_reverse),
-            )
+        rows = listing.collect_rows(
+            context, columns, where=[_IS_NETWORK], filters=filters, **paging
+        )
         return listing.to_rows(rows, fields)
 
-    def get_site_presence(
-        self,
-        context: Any,
-        id: str,
-        fields: Any = None,
-    ) -> listing.Row:
+    def get_site_presence(self, context: Any, id: str, fields: Any = None) -> listing.Row:
         """Show a presence."""
         with translated():
             return listing.get_one(self.get_site_presences, context, "presence", id, fields)

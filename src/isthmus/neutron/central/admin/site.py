@@ -21,19 +21,11 @@ class SiteCalls:
     """The sites of the cloud."""
 
     def get_sites(
-        self,
-        context: Any,
-        filters: Any = None,
-        fields: Any = None,
-        sorts: Any = None,
-        limit: Any = None,
-        marker: Any = None,
-        page_reverse: bool = False,
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List sites, with what waits for each."""
         with translated(), reading(context) as connection:
-            page = listing.to_page(sorts, limit, marker, page_reverse)
-            rows = site_store.list_rows(connection, filters or {}, page)
+            rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
             counts = jobs.count_lanes(connection)
         for row in rows:
             count = counts.get(SiteName(row["name"]))
