@@ -1,0 +1,142 @@
+"""What the inventories of both tiers have in common, so that an audit can compare them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib import context as n_context
+from neutron_lib.plugins import directory
+
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.admin import listing
+from isthmus.neutron.db.session import reading
+from isthmus.store import jobs
+from isthmus.store.tables import DATAPATHS, LEASES, ROUTINGS
+
+#: Reads one part of an inventory, of these networks only; of all where the list is empty.
+Part = Callable[[list[str]], Any]
+
+#: What of Neutron's rows an audit compares.
+_NETWORK = ("id", "name", "project_id", "status", "mtu", "provider:network_type")
+_SUBNET = ("id", "network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip")
+_PORT = (
+    "id",
+    "network_id",
+    "project_id",
+    "mac_address",
+    "fixed_ips",
+    "security_groups",
+    "device_owner",
+    "device_id",
+    "status",
+    "admin_state_up",
+    "binding:host_id",
+    "binding:vif_type",
+    "allowed_address_pairs",
+    "port_security_enabled",
+)
+
+
+def collect(
+    tier: str, name: str, parts: Mapping[str, Part], filters: Any, fields: Any
+) -> list[listing.Row]:
+    """Read the one inventory of a tier, as a list of the API.
+
+    Args:
+        tier: `central` or `local`.
+        name: of central or the site; it is the inventory's id.
+        parts: how each part is read, in the order in which they are shown.
+        filters: `network_id` narrows the inventory.
+        fields: which parts are read; None for all.
+    """
+    networks = list((filters or {}).get("network_id") or [])
+    wanted = set(fields or parts) & set(parts)
+    with translated():
+        row: dict[str, Any] = {"id": name, "tier": tier}
+        row |= {part: read(networks) for part, read in parts.items() if part in wanted}
+        if networks:
+            row["network_id"] = networks[0]
+    return listing.to_rows([row], fields)
+
+
+def _neutron(method: str, names: Sequence[str], key: str) -> Part:
+    def read(networks: list[str]) -> Any:
+        lister = getattr(directory.get_plugin(), method)
+        rows = lister(n_context.get_admin_context(), {key: networks} if networks else {})
+        return [{name: row.get(name) for name in names} for row in rows]
+
+    return read
+
+
+def _collect_groups(_networks: list[str]) -> Any:
+    rows = directory.get_plugin().get_security_groups(
+        n_context.get_admin_context(), default_sg=True
+    )
+    return [
+        {
+            "id": row["id"],
+            "project_id": row["project_id"],
+            "rules": sorted(rule["id"] for rule in row["security_group_rules"]),
+        }
+        for row in rows
+    ]
+
+
+#: The parts that Neutron's own rows make.
+NEUTRON_PARTS: Mapping[str, Part] = {
+    "networks": _neutron("get_networks", _NETWORK, "id"),
+    "subnets": _neutron("get_subnets", _SUBNET, "network_id"),
+    "ports": _neutron("get_ports", _PORT, "network_id"),
+    "security_groups": _collect_groups,
+}
+
+
+def collect_leases(networks: list[str], *where: sa.ColumnElement[bool]) -> list[listing.Row]:
+    """Read the leases that satisfy some conditions."""
+    query = sa.select(LEASES).where(*where)
+    if networks:
+        pools = [*networks, *_find_ids("get_subnets", networks)]
+        query = query.where(LEASES.c.pool_id.in_(pools))
+    rows = collect_rows(query)
+    for row in rows:
+        row.update(first=str(int(row["first"])), last=str(int(row["last"])))
+    return listing.to_rows(rows, None)
+
+
+def collect_routings(networks: list[str]) -> list[listing.Row]:
+    """Read the routings of networks, with those of their subnets and ports."""
+    query = sa.select(ROUTINGS)
+    if networks:
+        ids = [*networks, *_find_ids("get_subnets", networks), *_find_ids("get_ports", networks)]
+        query = query.where(ROUTINGS.c.resource_id.in_(ids))
+    rows = collect_rows(query)
+    for row in rows:
+        row.pop("base")
+    return listing.to_rows(rows, None)
+
+
+def collect_datapaths(networks: list[str]) -> list[listing.Row]:
+    """Read the datapath keys of networks."""
+    query = sa.select(DATAPATHS)
+    return collect_rows(query.where(DATAPATHS.c.network_id.in_(networks)) if networks else query)
+
+
+def count_jobs(_networks: list[str]) -> Any:
+    """Count what waits in each lane of the journal."""
+    with reading(n_context.get_admin_context()) as connection:
+        counts = jobs.count_lanes(connection)
+    return {
+        lane: {"backlog": count.backlog, "parked": count.parked} for lane, count in counts.items()
+    }
+
+
+def collect_rows(query: sa.Select[Any]) -> list[listing.Row]:
+    """Run a query and give its rows as dicts."""
+    with reading(n_context.get_admin_context()) as connection:
+        return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _find_ids(method: str, networks: list[str]) -> list[str]:
+    lister = getattr(directory.get_plugin(), method)
+    found = lister(n_context.get_admin_context(), {"network_id": networks}, fields=["id"])
+    return [row["id"] for row in found]
