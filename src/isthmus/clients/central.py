@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from keystoneauth1 import adapter, exceptions, loading, noauth, session
+from keystoneauth1 import exceptions, loading, noauth, session
 from oslo_config import cfg
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
 
 from isthmus import errors
 from isthmus.clients.breaker import Breaker
+from isthmus.clients.neutron import collection_path, open_adapter
 from isthmus.model.item import Item, ItemResult
 
 #: A connection that breaks sooner than this after the call began was a stale one from the pool.
@@ -133,15 +134,7 @@ class CentralClient:
         self.breaker = breaker or Breaker()
         self.calls = 0  #: how many calls went out, for tests and for the inventory
         self._clock = clock
-        self._adapter = adapter.Adapter(
-            session=wire,
-            service_type="network",
-            region_name=region,
-            interface=interface,
-            endpoint_override=endpoint,
-            raise_exc=False,
-            connect_retries=0,
-        )
+        self._adapter = open_adapter(wire, region, interface, endpoint)
 
     def ask_bundle(
         self, kind: str, ids: Sequence[str], *, project_id: str | None, is_admin: bool
@@ -230,7 +223,7 @@ class CentralClient:
             self._call("GET", "/", None, probe=True)
 
     def _post(self, resource: str, body: Mapping[str, Any], *, probe: bool) -> Mapping[str, Any]:
-        path = f"/v2.0/{resource.replace('_', '-')}s"
+        path = collection_path(resource)
         answer = self._call("POST", path, {resource: body}, probe=probe)
         found = answer.get(resource) if isinstance(answer, Mapping) else None
         if not isinstance(found, Mapping):

@@ -55,15 +55,7 @@ class NeutronDoor:
             endpoint: its address without /v2.0, instead of the catalogue's.
         """
         self.name = name
-        self._adapter = adapter.Adapter(
-            session=wire,
-            service_type="network",
-            region_name=region,
-            interface=interface,
-            endpoint_override=endpoint,
-            raise_exc=False,
-            connect_retries=0,
-        )
+        self._adapter = open_adapter(wire, region, interface, endpoint)
 
     def post(self, resource: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Create a resource in Neutron's envelope.
@@ -163,6 +155,28 @@ def _why(error: Exception) -> str:
     text = str(error)
     where, reason = _URL.search(text), _REASON.search(text)
     return f"{where[0]}: {reason[1]}" if where and reason else text
+
+
+def open_adapter(
+    wire: session.Session, region: str | None, interface: str, endpoint: str | None
+) -> adapter.Adapter:
+    """Open the way to a Neutron API: what it answers comes back, and nothing is tried twice.
+
+    Args:
+        wire: a session that is logged in.
+        region: where the catalogue has it.
+        interface: which of its endpoints in the catalogue.
+        endpoint: its address without /v2.0, instead of the catalogue's.
+    """
+    return adapter.Adapter(
+        session=wire,
+        service_type="network",
+        region_name=region,
+        interface=interface,
+        endpoint_override=endpoint,
+        raise_exc=False,
+        connect_retries=0,
+    )
 
 
 def collection_path(resource: str) -> str:
