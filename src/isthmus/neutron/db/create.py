@@ -13,10 +13,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from neutron.db.migration import cli as migration_cli
 from neutron.db.migration.models import head
-from sqlalchemy.engine import make_url
 
 from isthmus.neutron.db import models
 from isthmus.neutron.db.migration import VERSION_TABLE
+from isthmus.store.engine import open_engine
 
 #: Where each project of the database keeps its revision (Source: the env.py of each).
 _VERSION_TABLES = {"neutron": "alembic_version", "isthmus": VERSION_TABLE}
@@ -29,14 +29,12 @@ def create(url: str) -> None:
     """Make every table at `url` and stamp it with the head revisions.
 
     Raises:
+        Invalid: it is not a URL, or of a database that is not supported.
         sqlalchemy.exc.SQLAlchemyError: the database refuses, for instance since it is not empty.
     """
     models.register()
-    engine = sa.create_engine(make_url(url))
+    engine = open_engine(url)
     try:
-        if engine.dialect.name == "sqlite":
-            with engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         with engine.begin() as connection:
             head.get_metadata().create_all(connection, checkfirst=False)
             _insert_default_rules(connection)
