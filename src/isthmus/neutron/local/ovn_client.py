@@ -89,8 +89,8 @@ class _FreshRing:
         return node, timeutils.utcnow()
 
 
-class QuietNbIdl(ovsdb_monitor.OvnNbIdl):
-    """Neutron's northbound connection; see the top of this module."""
+class _Quiet(ovsdb_monitor.OvnIdlDistributedLock):
+    """What both connections do in another way than Neutron's; see the top of this module."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -104,19 +104,12 @@ class QuietNbIdl(ovsdb_monitor.OvnNbIdl):
             super().notify(event, row, updates)
 
 
-class QuietSbIdl(ovsdb_monitor.OvnSbIdl):
-    """Neutron's southbound connection; see the top of this module."""
+class QuietNbIdl(_Quiet, ovsdb_monitor.OvnNbIdl):
+    """Neutron's northbound connection."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._hash_ring: Any = _FreshRing(self._hash_ring)
 
-    @override
-    def notify(self, event: str, row: Any, updates: Any = None) -> None:
-        if is_ours(row):
-            self.notify_handler.notify(event, row, updates, global_=True)
-        else:
-            super().notify(event, row, updates)
+class QuietSbIdl(_Quiet, ovsdb_monitor.OvnSbIdl):
+    """Neutron's southbound connection."""
 
 
 def install() -> None:
