@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.neutron.central_server import CentralServer, speaker
+from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.server import speaker
 from tests.neutron.wan import Wan
 
 from isthmus.testing.ovn import OvnDatabases, missing_programs
@@ -33,14 +34,7 @@ def central(
     server = CentralServer(tmp_path_factory.mktemp("central"), neutron_template)
     server.start()
     try:
-        for number in (1, 2):
-            server.create(
-                "site",
-                name=f"site{number}",
-                region=f"Region{number}",
-                availability_zones=[f"zone{number}"],
-                service_user=f"isthmus-site{number}",
-            )
+        server.make_sites()
         yield server
     finally:
         server.stop()

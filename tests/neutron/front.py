@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.neutron.central_server import ADMIN, CARRIER, READER, Reply, User
+from tests.neutron.server import ADMIN, CARRIER, READER, Reply, User
 from typing_extensions import override
 
 from isthmus.testing.cloud import Cloud

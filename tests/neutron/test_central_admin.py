@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.neutron.central_server import (
-    ADMIN,
-    CARRIER,
-    READER,
-    CentralServer,
-    speaker,
-    tenant,
-)
+from tests.neutron.central_server import CentralServer
+from tests.neutron.server import ADMIN, CARRIER, READER, speaker, tenant
 from tests.neutron.test_central_report import Stretched, item
 
 from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, ROUTINGS, SITES

@@ -4,7 +4,8 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.neutron.central_server import ADMIN, CARRIER, CentralServer, by_type, speaker, tenant
+from tests.neutron.central_server import CentralServer, by_type
+from tests.neutron.server import ADMIN, CARRIER, speaker, tenant
 
 from isthmus.federation.identity import default_security_group_id
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.neutron.central_server import CentralServer, by_type, tenant
+from tests.neutron.central_server import CentralServer, by_type
+from tests.neutron.server import tenant
 from tests.neutron.test_central_report import Stretched
 
 pytestmark = pytest.mark.neutron

@@ -4,7 +4,8 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.neutron.central_server import CentralServer, tenant
+from tests.neutron.central_server import CentralServer
+from tests.neutron.server import tenant
 
 from isthmus.federation.identity import default_security_group_id
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.neutron.central_server import CentralServer, by_type, tenant
+from tests.neutron.central_server import CentralServer, by_type
+from tests.neutron.server import tenant
 
 pytestmark = pytest.mark.neutron
 
@@ -347,7 +348,7 @@ def test_slaac_addresses_are_taken_as_they_are(central: CentralServer) -> None:
 def test_too_large_a_report_is_refused(central: CentralServer) -> None:
     items = [{"type": "port", "id": str(n), "state": None} for n in range(26)]
     body = {"site_report": {"sequence": 1, "items": items}}
-    from tests.neutron.central_server import speaker
+    from tests.neutron.server import speaker
 
     reply = central.call("POST", "/v2.0/site-reports", body, speaker("site1"))
     assert reply.refusal() == (400, "isthmus.refused.invalid")

@@ -3,7 +3,8 @@
 import uuid
 
 import pytest
-from tests.neutron.central_server import ADMIN, CentralServer, tenant
+from tests.neutron.central_server import CentralServer
+from tests.neutron.server import ADMIN, tenant
 
 from isthmus.federation.identity import default_security_group_id
 

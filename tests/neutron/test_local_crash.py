@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from tests.neutron.carry import carry
-from tests.neutron.central_server import ADMIN, CentralServer, by_type, speaker, tenant
+from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.server import ADMIN, speaker, tenant
 from tests.neutron.wan import Wan
 
 from isthmus.journal import crash

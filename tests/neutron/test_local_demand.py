@@ -4,8 +4,9 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.neutron.central_server import ADMIN, CentralServer, tenant
+from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
+from tests.neutron.server import ADMIN, tenant
 
 from isthmus.federation.identity import default_security_group_id
 

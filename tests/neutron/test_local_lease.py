@@ -5,8 +5,9 @@ import uuid
 from typing import Any
 
 import pytest
-from tests.neutron.central_server import CentralServer, tenant
+from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
+from tests.neutron.server import tenant
 
 from isthmus.testing.until import until
 

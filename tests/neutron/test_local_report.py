@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from tests.neutron.carry import carry
-from tests.neutron.central_server import ADMIN, CentralServer, tenant
+from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
+from tests.neutron.server import ADMIN, tenant
 
 from isthmus.testing.until import until
 
