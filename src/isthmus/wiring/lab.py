@@ -39,6 +39,9 @@ _TEMPLATES = ".templates"
 _LOCK = ".lock"
 #: Longest wait for others that choose a lab's number; each takes one short command.
 NUMBER_TIMEOUT_S = 60
+#: A process that `up` was just about to start when it was killed holds the lab's lock until it is the
+#: program that it is to be; seconds, on a busy machine.
+_FORK_S = 2.0
 _OVN_SCHEMAS = Path("/usr/share/ovn")
 _OVS_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 
@@ -380,4 +383,4 @@ def _in(address: str, links: ipaddress.IPv4Network) -> bool:
 def _one_at_a_time(folder: Path) -> AbstractContextManager[None]:
     """Keep others from bringing the same lab up or down meanwhile."""
     busy = f"somebody is bringing lab {folder.name!r} up or down just now"
-    return locked(folder / "lock", busy)
+    return locked(folder / "lock", busy, _FORK_S)
