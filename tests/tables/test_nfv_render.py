@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from isthmus.nfv.check.state import parse_ini
 from isthmus.nfv.cpuset import parse_list
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.intent import parse_intent
-from isthmus.nfv.render import files, ovs, script
+from isthmus.nfv.render import files, ovs, script, slices
 from isthmus.testing.nfv_shapes import PUBLISHED, by_name
 from isthmus.wiring import nfv as wiring
 
@@ -118,3 +119,18 @@ def test_isolated_cpus_agree_everywhere() -> None:
     assert parse_list(line["isolcpus"].removeprefix("managed_irq,domain,")) == plan.isolated_cpus
     assert parse_list(line["nohz_full"]) == plan.isolated_cpus
     assert set(parse_list(line["irqaffinity"])).isdisjoint(plan.isolated_cpus)
+
+
+def test_groups_hold_everybody_to_the_plan() -> None:
+    plan = plan_of("xeon-nics-on-one-node")
+    found = slices.render_slices(plan)
+    allowed = {
+        path.split("/")[4].removesuffix(".d"): set(parse_list(match[1]))
+        for path, text in found.items()
+        if (match := re.search("AllowedCPUs=(.*)", text))
+    }
+    assert set(allowed) == {"system.slice", "user.slice", "init.scope", "isthmus.slice"}
+    switch = allowed.pop("isthmus.slice")
+    assert set(plan.pmd_cpus) < switch
+    assert switch.isdisjoint(plan.dedicated_cpus)
+    assert all(cpus.isdisjoint(plan.isolated_cpus) for cpus in allowed.values())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from isthmus.model.host_plan import HostPlan
 from isthmus.nfv.plan.intent import SMALL_KIB
+from isthmus.nfv.render import slices
 
 HEAD = "# Written by Isthmus from the NFV plan of {host}; it will be replaced as a whole.\n"
 
@@ -69,6 +70,10 @@ def render_files(plan: HostPlan) -> tuple[RenderedFile, ...]:
         ]
     if _bound(plan):
         files.append(RenderedFile(MODULES, _with_head(plan, "vfio-pci\n"), 0o644, Effect.BOOT))
+    files += [
+        RenderedFile(path, _with_head(plan, text), 0o644, Effect.BOOT)
+        for path, text in slices.render_slices(plan).items()
+    ]
     return tuple(sorted(files, key=lambda file: file.path))
 
 
