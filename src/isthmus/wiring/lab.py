@@ -39,8 +39,8 @@ _TEMPLATES = ".templates"
 _LOCK = ".lock"
 #: Longest wait for others that choose a lab's number; each takes one short command.
 NUMBER_TIMEOUT_S = 60
-#: A process that `up` was just about to start when it was killed holds the lab's lock until it is the
-#: program that it is to be; seconds, on a busy machine.
+#: A child that `up` was just starting when it was killed holds the lab's lock until it has become its
+#: program; seconds, on a busy machine.
 _FORK_S = 2.0
 _OVN_SCHEMAS = Path("/usr/share/ovn")
 _OVS_SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
