@@ -39,7 +39,7 @@ _TEMPLATES = ".templates"
 _LOCK = ".lock"
 #: Longest wait for others that choose a lab's number; each takes one short command.
 NUMBER_TIMEOUT_S = 60
-#: A child that `up` was just starting when it was killed holds the lab's lock until it has become its
+#: A child of an `up` that was killed as it started it holds the lock until it has become its
 #: program; seconds, on a busy machine.
 _FORK_S = 2.0
 _OVN_SCHEMAS = Path("/usr/share/ovn")
