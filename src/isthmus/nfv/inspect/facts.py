@@ -84,13 +84,10 @@ COMMANDS = (
 #: Threads that are pinned, or ought to be: instances, the switch, and whatever runs on their CPUs.
 #: pid, tid, 1 for a kernel thread, allowed CPUs, name of the process, name of the thread.
 THREADS = r"""
-for s in /proc/[0-9]*/task/[0-9]*/status; do
+printf '%s\n' /proc/[0-9]*/task/[0-9]*/status | xargs grep -sH '^Cpus_allowed_list:' |
+while IFS=':	' read -r s key allowed; do
   t=${s%/status}; p=${t%/task/*}
   { IFS= read -r name <"$t/comm" && IFS= read -r owner <"$p/comm"; } 2>/dev/null || continue
-  allowed=
-  while IFS=': 	' read -r key value; do
-    [ "$key" = Cpus_allowed_list ] && { allowed=$value; break; }
-  done <"$s" 2>/dev/null
   kernel=1; [ -e "$p/exe" ] && kernel=0
   printf '%s\t%s\t%s\t%s\t%s\t%s\n' "${p#/proc/}" "${t##*/}" "$kernel" "$allowed" "$owner" "$name"
 done
