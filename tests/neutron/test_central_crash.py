@@ -12,7 +12,7 @@ from tests.neutron.test_central_report import Stretched, item
 from isthmus.journal.crash import EXIT_CODE, POINTS
 from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, ROUTINGS
 
-pytestmark = [pytest.mark.neutron, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
 NAMES = [name for name, _ in POINTS if name.startswith("central.")]
 
