@@ -1,0 +1,30 @@
+"""Last, since the machine is not as planned after it: another kernel line, and the way back."""
+
+import json
+
+import pytest
+from tests.qemu.tuned import Tuned
+
+from isthmus.nfv.render import files
+from isthmus.wiring import nfv as wiring
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
+
+
+def test_a_kernel_line_that_is_not_the_planned_one(tuned: Tuned) -> None:
+    """Booted by hand without isolation; the file for the next boot is as planned."""
+    tuned.run("sed -i 's/ isolcpus=[^ ]*//' /boot/grub/grub.cfg")
+    wiring._reboot(tuned.door, lambda _: None)
+    assert "isolcpus" in tuned.until_found({"kernel.arg": ["isolcpus"]})["kernel.arg"]
+
+
+def test_rolling_back_leaves_nothing(tuned: Tuned) -> None:
+    while tuned.run("ls /var/lib/isthmus/nfv | grep -c '^[0-9]' || true").strip() != "0":
+        wiring.roll_back(tuned.door)
+    written = " ".join(file.path for file in files.render_files(tuned.plan))
+    assert tuned.run(f"ls {written} 2>/dev/null | cat") == ""
+    config = json.loads(
+        tuned.run("ovs-vsctl --format=json --columns=other_config list Open_vSwitch")
+    )
+    assert config["data"][0][0] == ["map", []]
+    assert "isolcpus" not in tuned.run("cat /boot/grub/grub.cfg")

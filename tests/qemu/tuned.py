@@ -1,0 +1,76 @@
+"""The machine with a plan on it, and what tests ask of it."""
+
+import dataclasses
+import time
+from collections.abc import Collection, Mapping
+
+from tests.qemu.machine import Guest
+
+from isthmus.model.host_plan import HostPlan
+from isthmus.model.nfv_finding import Finding
+from isthmus.nfv.ports import HostDoor
+from isthmus.wiring import nfv as wiring
+
+INTENT = """
+physical_networks:
+- {name: left, by: ovs-dpdk, nics: ["0000:41:00.0"]}
+- {name: right, by: ovs-dpdk, nics: ["0000:81:00.0"]}
+tunnel_network: left
+page_size: 2MiB
+host: {memory_mib: 2048}
+pmd: {max_sleep_us: 5000}  # the machine's twelve CPUs are two real ones
+flavors:
+- {name: vnf.left, vcpus: 2, ram_mib: 256, count: 1, networks: [left]}
+- {name: vnf.right, vcpus: 2, ram_mib: 256, count: 1, networks: [right]}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """The machine, its plan, what was found before it was applied, and what that did."""
+
+    guest: Guest
+    plan: HostPlan
+    before: tuple[Finding, ...]
+    first: wiring.Applied
+
+    @property
+    def door(self) -> HostDoor:
+        return self.guest.door
+
+    def run(self, script: str, *, timeout_s: float = 180) -> str:
+        """Run a script there, which must end well."""
+        output = self.door.run_script(script, timeout_s=timeout_s)
+        assert output.exit_code == 0, output.stdout + output.stderr
+        return output.stdout
+
+    def check(self) -> dict[str, list[str]]:
+        """Check the host; give code -> subjects of all findings that are no advice."""
+        found: dict[str, list[str]] = {}
+        for finding in wiring.check_host(self.door, self.plan):
+            if finding.severity != "advice":
+                found.setdefault(finding.code, []).append(finding.subject)
+                assert finding.evidence
+                assert finding.remedy
+        return found
+
+    def until_clean(self) -> dict[str, list[str]]:
+        """Check until nothing is found: the switch takes its settings in its own time."""
+        return self._until(())
+
+    def until_found(self, expected: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+        """Check until all codes are found, and each names its subjects."""
+        found = self._until(expected)
+        for code, subjects in expected.items():
+            assert code in found, found
+            for subject in subjects:
+                assert any(subject in one for one in found[code]), found
+        return found
+
+    def _until(self, expected: Collection[str]) -> dict[str, list[str]]:
+        deadline = time.monotonic() + 300
+        while True:
+            found = self.check()
+            there = set(expected) <= set(found) if expected else not found
+            if there or time.monotonic() > deadline:
+                return found
