@@ -1,0 +1,67 @@
+"""What switch, libvirt, kernel and configuration files say, read into the state that checks see."""
+
+from isthmus.nfv.check import state as states
+from isthmus.nfv.check.state import Domain, Queue
+
+RXQS = """\
+Displaying last 60 seconds pmd usage %
+pmd thread numa_id 0 core_id 2:
+  isolated : true
+  port: dpdk0             queue-id:  0 (enabled)   pmd usage: NOT AVAIL
+  overhead: NOT AVAIL
+pmd thread numa_id 1 core_id 8:
+  isolated : false
+  port: dpdk1             queue-id:  0 (enabled)   pmd usage: 12 %
+  port: vhu1              queue-id:  1 (disabled)  pmd usage:  0 %
+  overhead:  3 %
+"""
+
+
+def test_queues_as_the_switch_shows_them() -> None:
+    pmds, queues = states.parse_rxqs(RXQS)
+    assert pmds == {2: 0, 8: 1}
+    assert queues == (
+        Queue("dpdk0", 0, 2, 0, enabled=True, usage_pct=None),
+        Queue("dpdk1", 0, 8, 1, enabled=True, usage_pct=12),
+        Queue("vhu1", 1, 8, 1, enabled=False, usage_pct=0),
+    )
+    assert states.parse_shut(RXQS) == (2,)
+
+
+def test_interfaces_as_ovs_vsctl_gives_them() -> None:
+    text = (
+        '{"headings":["name","type","options","other_config","mtu","error","statistics","status"],'
+        '"data":[["dpdk0","dpdk",["map",[["n_rxq","2"]]],["map",[]],1500,["set",[]],'
+        '["map",[["rx_packets",5]]],["map",[["numa_id","1"]]]]]}'
+    )
+    (one,) = states.parse_interfaces(text)
+    assert (one.name, one.options, one.mtu, one.error) == ("dpdk0", {"n_rxq": "2"}, 1500, "")
+    assert (one.statistics, one.status) == ({"rx_packets": 5}, {"numa_id": "1"})
+    assert states.parse_interfaces("not JSON") == ()
+
+
+def test_a_domain_as_libvirt_keeps_it() -> None:
+    domain = states.parse_domain(
+        "<domstatus pid='90'><vcpus><vcpu id='0' pid='97'/><vcpu id='1' pid='98'/></vcpus>"
+        "<domain type='kvm'><name>instance-2</name>"
+        "<memoryBacking><hugepages/></memoryBacking>"
+        "<cputune><vcpupin vcpu='0' cpuset='4'/><vcpupin vcpu='1' cpuset='16'/>"
+        "<emulatorpin cpuset='0-1'/></cputune>"
+        "<devices><interface type='vhostuser'/></devices></domain></domstatus>"
+    )
+    pins = {0: (4,), 1: (16,)}
+    assert domain == Domain("instance-2", pins, (0, 1), 1, hugepages=True, tids={0: 97, 1: 98})
+    assert states.parse_domain("<network/>") is None
+    assert states.parse_domain("<half") is None
+
+
+def test_options_repeat_and_the_last_counts() -> None:
+    text = "[DEFAULT]\na = 1\n# a = 9\na=2\n[pci]\n b = x=y \n"
+    assert states.parse_ini(text) == {"DEFAULT/a": ("1", "2"), "pci/b": ("x=y",)}
+
+
+def test_interrupts_by_cpu() -> None:
+    text = (
+        "     CPU0  CPU1\n  0:   110   3  IR-IO-APIC  2-edge timer\nNMI:  1 2\n 28: 0 7 PCI-MSI x\n"
+    )
+    assert states.parse_interrupts(text) == {"0": (110, 3), "28": (0, 7)}
