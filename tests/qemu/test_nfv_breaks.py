@@ -66,7 +66,7 @@ BREAKS: dict[str, tuple[str, str, dict[str, list[str]]]] = {
     "the switch is dead, and a port is taken from DPDK": (
         "systemctl stop ovs-vswitchd; echo 0000:81:00.0 >/sys/bus/pci/drivers/vfio-pci/unbind",
         "systemctl restart isthmus-nfv-devices ovs-vswitchd",
-        {"ovs.down": ["Open vSwitch"], "nic.driver": ["0000:81:00.0"]},
+        {"ovs.down": ["Open vSwitch"], "nic.driver": ["enp129s0"]},
     ),
 }
 
