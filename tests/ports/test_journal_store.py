@@ -4,11 +4,12 @@ import datetime
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.journal.ports import Store
 from isthmus.model.intent import (
     Batch,
@@ -22,7 +23,7 @@ from isthmus.model.intent import (
 )
 from isthmus.model.site import SiteName
 from isthmus.store import jobs, journal
-from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.engine import again_when_busy, open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.store.tables import METADATA
 from isthmus.testing.journal import MemoryJournal
@@ -57,6 +58,7 @@ class InSql(SqlJournal):
         self.engine = engine
         super().__init__(engine, forget=lambda _, keys: self.removed.extend(keys))
 
+    @again_when_busy  # Neutron's API does so with a request whose transaction collided
     def record(self, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None:
         with writing(self.engine) as connection:
             journal.record(connection, keys, now=now)
@@ -272,6 +274,33 @@ def test_many_rows_at_once(store: Journal) -> None:
     found = store.list_jobs(now=at(1))
     assert sorted(job.generation for job in found) == [1] * 600 + [2] * 600
     assert len(claim(store, 1, limit=2000).claims) == 1200
+
+
+@pytest.mark.parametrize("calls", [3, 9])
+def test_a_collision_is_tried_again_and_a_busy_database_given_up(
+    tmp_path: Path, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'journal.db'}")
+    METADATA.create_all(engine)
+    store = InSql(engine)
+    store.record([PORT], now=at(0))
+    real, collisions = journal.claim, iter(range(calls))
+
+    def colliding(*arguments: Any, **options: Any) -> Batch:
+        if next(collisions, None) is not None:
+            cause = Exception(1020, "Record has changed since last read in table 'x'")
+            raise sa.exc.OperationalError("UPDATE", {}, cause)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(journal, "claim", colliding)
+    if calls < 5:
+        assert keys(claim(store)) == [PORT]
+    else:
+        with pytest.raises(errors.Busy, match="1020"):
+            claim(store)
+    monkeypatch.undo()
+    assert len(store.list_jobs(now=at(0))) == 1
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

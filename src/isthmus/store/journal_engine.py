@@ -1,4 +1,7 @@
-"""The journal bound to an engine: every call a transaction of its own, as the drain needs it."""
+"""The journal bound to an engine: every call a transaction of its own, as the drain needs it.
+
+Workers of one lane and Neutron's writers collide now and then; who has to begin again, does.
+"""
 
 import datetime
 from collections.abc import Callable, Sequence
@@ -8,7 +11,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import Batch, IntentKey, Settlement
 from isthmus.model.site import SiteName
 from isthmus.store import journal
-from isthmus.store.engine import reading, writing
+from isthmus.store.engine import again_when_busy, reading, writing
 
 
 def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
@@ -39,6 +42,7 @@ class SqlJournal:
         with reading(self._engine) as connection:
             return journal.due_lanes(connection, now=now)
 
+    @again_when_busy
     def claim(
         self,
         lane: SiteName,
@@ -57,6 +61,7 @@ class SqlJournal:
                 connection, lane, owner=owner, now=now, expires_at=expires_at, limit=limit
             )
 
+    @again_when_busy
     def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
         """End claims."""
         with writing(self._engine) as connection:
