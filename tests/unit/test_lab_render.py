@@ -1,5 +1,8 @@
 import configparser
+import contextlib
+import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -9,6 +12,7 @@ from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.tier import identity, services
 from isthmus.lab.tier.clouds import PEOPLE, render_clouds
 from isthmus.lab.tier.render import Auth, Flavour, NeutronServer, Ovn, render_neutron
+from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
 from isthmus.lab.topology import default_topology
 
 PLAN: LabPlan = plan_lab(default_topology(), name="lab", number=0, folder=Path("/lab"))
@@ -86,6 +90,22 @@ def test_catalogue_has_every_service_of_every_tier_once() -> None:
     public = {row.url for row in rows if row.interface is identity.Interface.PUBLIC}
     internal = {row.url for row in rows if row.interface is identity.Interface.INTERNAL}
     assert not public & internal
+
+
+def test_one_template_of_the_catalogue_is_for_labs_of_any_number(tmp_path: Path) -> None:
+    other = plan_lab(default_topology(), name="lab", number=7, folder=Path("/lab"))
+    assert services.plan_endpoints(other) == services.plan_endpoints(PLAN)
+    source = tmp_path / "template"
+    source.mkdir()
+    with contextlib.closing(sqlite3.connect(source / KEYSTONE_DB)) as connection, connection:
+        connection.execute("CREATE TABLE endpoint (url TEXT)")
+        urls = [(row.url,) for row in services.plan_endpoints(PLAN)]
+        connection.executemany("INSERT INTO endpoint VALUES (?)", urls)
+    copy_keystone(source, tmp_path / "lab", services.list_management_hosts(other))
+    with contextlib.closing(sqlite3.connect(tmp_path / "lab" / KEYSTONE_DB)) as connection:
+        found = {url for (url,) in connection.execute("SELECT url FROM endpoint")}
+    hosts = {address for tier in other.tiers for address in (tier.address, tier.management_address)}
+    assert {urlsplit(url).hostname for url in found} == {str(host) for host in hosts}
 
 
 def test_no_service_user_is_an_administrator() -> None:

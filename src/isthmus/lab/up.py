@@ -5,7 +5,6 @@ and hypervisors are made on the other; then it forks every API at once.
 """
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.tier import clouds, identity, services
 from isthmus.lab.tier.render import Flavour
-from isthmus.lab.tier.template import NEUTRON_DB, Templates, copy_database
+from isthmus.lab.tier.template import NEUTRON_DB, Templates, copy_database, copy_keystone
 from isthmus.model.process import ProcessId
 from isthmus.model.topology import Hypervisor, Tier
 
@@ -123,7 +122,8 @@ class Up:
             with ThreadPoolExecutor(max_workers=2) as pool:
                 keystone = pool.submit(self._templates.keystone, people)
                 neutron = pool.submit(self._templates.neutron).result()
-                shutil.copytree(keystone.result(), keystone_dir)
+                hosts = services.list_management_hosts(plan)
+                copy_keystone(keystone.result(), keystone_dir, hosts)
             for tier in plan.tiers:
                 copy_database(neutron, plan.tier_dir(tier) / NEUTRON_DB)
         flavour = {str(tier.name): self._flavour(tier) for tier in plan.tiers}

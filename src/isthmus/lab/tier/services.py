@@ -70,20 +70,33 @@ class TierServices:
 
 
 def plan_endpoints(plan: LabPlan) -> list[Endpoint]:
-    """Decide the catalogue: a person comes over the management link, services over the WAN."""
+    """Decide the catalogue: a person comes over the management link, services over the WAN.
+
+    The ends of management links are named, not numbered, because their addresses differ from lab to
+    lab and one template of the catalogue is for all; see `list_management_hosts`.
+    """
     rows = []
     for tier in plan.tiers:
-        addresses = {
-            Interface.PUBLIC: tier.management_address,
-            Interface.INTERNAL: tier.address,
-            Interface.ADMIN: tier.management_address,
+        hosts = {
+            Interface.PUBLIC: _management_host(tier),
+            Interface.INTERNAL: str(tier.address),
+            Interface.ADMIN: _management_host(tier),
         }
-        for interface, address in addresses.items():
+        for interface, host in hosts.items():
             rows += [
-                Endpoint("identity", tier.name, interface, f"http://{address}:{KEYSTONE_PORT}/v3"),
-                Endpoint("network", tier.name, interface, f"http://{address}:{NEUTRON_PORT}"),
+                Endpoint("identity", tier.name, interface, f"http://{host}:{KEYSTONE_PORT}/v3"),
+                Endpoint("network", tier.name, interface, f"http://{host}:{NEUTRON_PORT}"),
             ]
     return rows
+
+
+def list_management_hosts(plan: LabPlan) -> dict[str, str]:
+    """Give the address behind each name that the catalogue has for a management link."""
+    return {_management_host(tier): str(tier.management_address) for tier in plan.tiers}
+
+
+def _management_host(tier: Tier) -> str:
+    return f"{tier.name}.management"
 
 
 def plan_tier(setting: Setting, tier: Tier) -> TierServices:

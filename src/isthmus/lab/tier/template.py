@@ -15,7 +15,7 @@ import secrets
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from isthmus import errors
@@ -135,6 +135,21 @@ def copy_database(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o600)
+
+
+def copy_keystone(source: Path, target: Path, hosts: Mapping[str, str]) -> None:
+    """Copy a template's Keystone for its services to use.
+
+    Args:
+        source: what `Templates.keystone` gave.
+        target: a folder that is not there yet.
+        hosts: addresses that take the place of names in the catalogue.
+    """
+    shutil.copytree(source, target)
+    with contextlib.closing(sqlite3.connect(target / KEYSTONE_DB)) as connection, connection:
+        for name, address in hosts.items():
+            change = "UPDATE endpoint SET url = replace(url, ?, ?)"
+            connection.execute(change, (f"//{name}:", f"//{address}:"))
 
 
 def _prepare_sqlite(file: Path) -> None:
