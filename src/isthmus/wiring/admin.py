@@ -12,6 +12,9 @@ from isthmus.model.site import CENTRAL
 
 Row = Mapping[str, Any]
 
+#: What `isthmus port show` looks at.
+_PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", "binding:host_id")
+
 
 @dataclass(frozen=True, slots=True)
 class SiteStatus:
@@ -183,14 +186,14 @@ class Admin:
 
 
 def _look(site: str, door: NeutronDoor, port_id: str, network_id: str) -> PortView:
+    api = AdminApi(door)
     try:
-        ports = door.get_all("port", network_id=network_id)
-        shadows = door.get_all("site_shadow", id=port_id)
+        for port in api.iterate("port", network_id=network_id, fields=_PORT_FIELDS):
+            if port["id"] == port_id:
+                return _view_port(site, port)
+        shadows = api.list("site_shadow", id=port_id)
     except errors.IsthmusError as error:
         return PortView(site, "", error=error.message)
-    for port in ports:
-        if port["id"] == port_id:
-            return _view_port(site, port)
     for shadow in shadows:
         return PortView(
             site,
