@@ -6,12 +6,11 @@ from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.planned import EMULATORS
-from isthmus.nfv.check.state import Domain, HostState, Thread
+from isthmus.nfv.check.state import Domain, HostState, Thread, parse_nova_cpus
 
 
 def _option(state: HostState, plan: HostPlan | None, key: str) -> set[int]:
-    values = (plan.nova if plan else state.nova).get(f"compute/{key}", ())
-    return set(cpuset.parse_list(values[-1])) if values else set()
+    return set(parse_nova_cpus(plan.nova if plan else state.nova, key))
 
 
 def is_vcpu(thread: Thread) -> bool:

@@ -6,7 +6,7 @@ from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.planned import EMULATORS
-from isthmus.nfv.check.state import HostState
+from isthmus.nfv.check.state import HostState, parse_nova_cpus
 
 #: Processes that belong on isolated CPUs.
 SWITCH = "ovs-vswitchd"
@@ -24,17 +24,12 @@ def polling(state: HostState) -> tuple[int, ...]:
     )
 
 
-def _option(state: HostState, key: str) -> tuple[int, ...]:
-    values = state.nova.get(f"compute/{key}", ())
-    return cpuset.parse_list(values[-1]) if values else ()
-
-
 def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     """PMD, pinned and shared CPUs are disjoint and split no core."""
     sets = {
         "PMD threads": polling(state) if state.ovs_runs else (),
-        "cpu_dedicated_set": _option(state, "cpu_dedicated_set"),
-        "cpu_shared_set": _option(state, "cpu_shared_set"),
+        "cpu_dedicated_set": parse_nova_cpus(state.nova, "cpu_dedicated_set"),
+        "cpu_shared_set": parse_nova_cpus(state.nova, "cpu_shared_set"),
     }
     names = list(sets)
     for index, one in enumerate(names):
@@ -162,7 +157,9 @@ def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
 def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     """Nobody else runs on CPUs that poll or that instances own."""
     owned = (
-        set(plan.isolated_cpus) if plan else {*polling(state), *_option(state, "cpu_dedicated_set")}
+        set(plan.isolated_cpus)
+        if plan
+        else {*polling(state), *parse_nova_cpus(state.nova, "cpu_dedicated_set")}
     )
     if not owned or not owned & set(state.isolated):
         return  # said already: nothing is isolated, so everything may run everywhere

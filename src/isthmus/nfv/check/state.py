@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -310,3 +310,14 @@ def parse_domain(text: str) -> Domain | None:
             int(one.get("id", "0")): int(one.get("pid", "0")) for one in root.iterfind("vcpus/vcpu")
         },
     )
+
+
+def parse_nova_cpus(nova: Mapping[str, Sequence[str]], key: str) -> tuple[int, ...]:
+    """Read a set of CPUs of `[compute]`; empty where it is not set, the last one where it is twice.
+
+    Args:
+        nova: `section/option` -> values, of a host or of a plan.
+        key: such as `cpu_dedicated_set`.
+    """
+    values = nova.get(f"compute/{key}", ())
+    return cpuset.parse_list(values[-1]) if values else ()
