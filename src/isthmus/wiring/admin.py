@@ -1,6 +1,7 @@
 """What the operators' commands call: central's Admin API, and sums over it."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,13 +141,20 @@ class Admin:
             NotFound: there is no such port.
         """
         wanted = self.api.get_named("port", port)
-        views = [_view_port(CENTRAL, wanted)]
-        present = {row["site"] for row in self.list_presences(network=wanted["network_id"])}
-        for row in self.api.list("site", sort_key="name", sort_dir="asc"):
-            if row["name"] in present:
-                door = self.open_site(row["name"], row["region"])
-                views.append(_look(row["name"], door, wanted["id"], wanted["network_id"]))
-        return [replace(one, agrees=_agrees(one, views[0])) for one in views]
+        central, network_id = _view_port(CENTRAL, wanted), wanted["network_id"]
+        presences = self.api.list("site_presence", network_id=network_id)
+        present = {row["site"] for row in presences}
+        sites = self.api.list("site", sort_key="name", sort_dir="asc")
+        doors = {
+            row["name"]: self.open_site(row["name"], row["region"])
+            for row in sites
+            if row["name"] in present
+        }
+        with ThreadPoolExecutor(max_workers=len(doors) + 1) as threads:  # who hangs delays no other
+            views = threads.map(
+                lambda name: _look(name, doors[name], wanted["id"], network_id), doors
+            )
+            return [replace(one, agrees=_agrees(one, central)) for one in (central, *views)]
 
     def extend_network(self, network: str, sites: Sequence[str]) -> list[Row]:
         """Place a network at sites ahead of use."""
