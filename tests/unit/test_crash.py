@@ -1,11 +1,13 @@
-"""Crash points end a process without any clean-up, and only where the environment says."""
+"""Crash points end a process without any clean-up, or pause it, only where the environment says."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from isthmus.journal import crash
+from isthmus.testing.until import until
 
 PROGRAM = """
 import atexit
@@ -36,6 +38,42 @@ def test_where_it_ends(where: str, code: int, output: list[str]) -> None:
         check=False,
     )
     assert (ran.returncode, ran.stdout.splitlines()) == (code, output), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "before"),
+    [("drain.read", ["turn 0"]), ("drain.claimed:3", ["turn 0", "turn 1", "turn 2"])],
+)
+def test_where_it_pauses(where: str, before: list[str], tmp_path: Path) -> None:
+    """It stands still there, and then goes on to the end."""
+    output = tmp_path / "output"
+    folder = tmp_path / "pause"
+    folder.mkdir()
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            env={crash.PAUSE: where, crash.PAUSE_FOLDER: str(folder)},
+            stdout=file,
+        )
+        until((folder / crash.PAUSED).exists, timeout_s=60)
+        assert (output.read_text().splitlines(), process.poll()) == (before, None)
+        (folder / crash.GO).touch()
+        assert process.wait(60) == 0
+    assert output.read_text().splitlines() == ["turn 0", "turn 1", "turn 2", "cleaned up"]
+
+
+def test_a_pause_ends_with_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "pause"
+    folder.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={crash.PAUSE: "drain.claimed", crash.PAUSE_FOLDER: str(folder)},
+        stdout=subprocess.DEVNULL,
+    )
+    until((folder / crash.PAUSED).exists, timeout_s=60)
+    (folder / crash.PAUSED).unlink()
+    folder.rmdir()
+    assert process.wait(60) == 0
 
 
 def test_a_point_that_is_not_listed_is_a_mistake() -> None:

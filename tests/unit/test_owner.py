@@ -1,7 +1,9 @@
 """A worker that was killed is recognised on its own machine, and only there."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,6 +32,41 @@ def test_a_process_whose_parent_has_not_noticed_is_dead() -> None:
 def test_names_differ_and_fit_the_column() -> None:
     assert owner.new() != owner.new()
     assert len(owner.new()) <= 64
+
+
+@pytest.fixture
+def _named_anew() -> Iterator[None]:
+    owner._host.cache_clear()
+    yield
+    owner._host.cache_clear()
+
+
+@pytest.mark.usefixtures("_named_anew")
+def test_pods_with_long_names_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pods of one deployment differ at the end of the name, and each has a first namespace."""
+    names = []
+    for pod in (
+        "isthmus-xjob-production-cluster-7d9f8b6c5-abcde",
+        "isthmus-xjob-production-x-7d-z",
+    ):
+        host = os.uname_result(("Linux", pod, "6.1", "1", "x86_64"))
+        monkeypatch.setattr(os, "uname", lambda host=host: host)
+        owner._host.cache_clear()
+        names.append(owner.new())
+    first, second = (name.split(":")[0] for name in names)
+    assert first != second
+    assert all(len(name) <= 64 for name in names)
+    assert not owner.is_dead(f"{first}:999999999:abc"), "nothing is known of another pod's process"
+    assert owner.is_dead(f"{second}:999999999:abc")
+
+
+@pytest.mark.usefixtures("_named_anew")
+def test_a_machine_that_started_again_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Process numbers begin anew then; a claim of before is left to its expiry."""
+    before = owner.new()
+    monkeypatch.setattr(owner, "_read_boot", lambda: "another boot")
+    owner._host.cache_clear()
+    assert owner.new().split(":")[0] != before.split(":")[0]
 
 
 @pytest.mark.parametrize("name", ["", "a", "elsewhere/1:999999999:abc", "a:b:c"])

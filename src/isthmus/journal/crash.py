@@ -1,14 +1,26 @@
-"""Crash points: places where tests end the process to show that nothing is lost.
+"""Crash points: places where tests end or pause the process to show that nothing is lost.
 
-A process dies wherever it happens to be. The steps between which it matters are named here, and a
-test names one in the environment; anywhere else the call does nothing.
+A process dies wherever it happens to be, and it can be slow anywhere: others go on meanwhile. The
+steps between which it matters are named here, and a test names one in the environment; anywhere
+else the call does nothing.
+
+A thread that pauses makes the file `paused` in a folder and goes on once there is a file `go`. Only
+the thread that passes the point the n-th time pauses; the rest of the process goes on.
 """
 
 import os
 import threading
+import time
+from pathlib import Path
 
 VARIABLE = "ISTHMUS_CRASH_AT"  #: "<point>", or "<point>:<n>" for the n-th time it is passed
 EXIT_CODE = 137  #: what a shell reports of a process that was killed with SIGKILL (128 + 9)
+PAUSE = "ISTHMUS_PAUSE_AT"  #: the same form
+PAUSE_FOLDER = "ISTHMUS_PAUSE_DIR"  #: where a paused process says so, and waits to be let go
+PAUSED = "paused"
+GO = "go"
+
+_LOOK_INTERVAL_S = 0.01
 
 #: Every crash point and the one file, below `src/isthmus`, that passes it. Add yours here.
 POINTS: tuple[tuple[str, str], ...] = (
@@ -50,23 +62,39 @@ POINTS: tuple[tuple[str, str], ...] = (
 
 _NAMES = frozenset(name for name, _ in POINTS)
 _lock = threading.Lock()
-_passed: dict[str, int] = {}
+_passed: dict[tuple[str, str], int] = {}
 
 
 def point(name: str) -> None:
-    """End the process here if the environment asks for it, without any clean-up.
+    """End or pause the process here if the environment asks for it.
+
+    It ends without any clean-up.
 
     Args:
         name: one of `POINTS`.
     """
     assert name in _NAMES, f"unknown crash point {name!r}"
-    wanted = os.environ.get(VARIABLE)
+    if _is_here(VARIABLE, name):
+        os._exit(EXIT_CODE)
+    if _is_here(PAUSE, name):
+        _pause(Path(os.environ[PAUSE_FOLDER]))
+
+
+def _is_here(variable: str, name: str) -> bool:
+    """Tell whether a variable means this pass of a point."""
+    wanted = os.environ.get(variable)
     if not wanted:
-        return
+        return False
     wanted_name, _, nth = wanted.partition(":")
     if wanted_name != name:
-        return
+        return False
     with _lock:
-        _passed[name] = _passed.get(name, 0) + 1
-        if _passed[name] == int(nth or 1):
-            os._exit(EXIT_CODE)
+        _passed[variable, name] = _passed.get((variable, name), 0) + 1
+        return _passed[variable, name] == int(nth or 1)
+
+
+def _pause(folder: Path) -> None:
+    """Wait until somebody says go, or has removed the folder: nobody is left to say it."""
+    (folder / PAUSED).touch()
+    while folder.exists() and not (folder / GO).exists():
+        time.sleep(_LOOK_INTERVAL_S)

@@ -4,12 +4,18 @@ A claim of a dead worker expires by itself. Where the next worker starts on the 
 need not wait for that.
 """
 
+import functools
+import hashlib
 import os
 import uuid
 from pathlib import Path
 
-#: A worker's name fits the journal's column: host, process, and a part that is never used again.
-_HOST_LENGTH = 40
+#: What a name begins with is for people; names of hosts may be long and differ at their ends only.
+_HOST_LENGTH = 14
+#: Of the hash that tells hosts apart, in hexadecimal digits.
+_HASH_LENGTH = 16
+#: Where the kernel keeps what changes with each start of the machine.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def new() -> str:
@@ -41,7 +47,23 @@ def _is_zombie(process: str) -> bool:
     return text.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
+@functools.cache
 def _host() -> str:
-    # Process numbers mean something only inside one namespace of processes.
+    """Name what gives process numbers their meaning: one namespace of one run of one host.
+
+    A worker's name fits the journal's column of 64: host, process, a part that is never used again.
+    """
     space = Path("/proc/self/ns/pid").stat().st_ino
-    return f"{os.uname().nodename[: _HOST_LENGTH - 12]}/{space}"
+    host = os.uname().nodename
+    return f"{host[:_HOST_LENGTH]}/{_hash(host, _read_boot(), space)}"
+
+
+def _hash(host: str, boot: str, space: int) -> str:
+    return hashlib.sha256(f"{host}/{boot}/{space}".encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def _read_boot() -> str:
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
