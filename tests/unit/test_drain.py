@@ -300,6 +300,28 @@ def test_what_was_not_there_yet_is_taken_when_it_is(bench: Bench) -> None:
     assert "p1" in bench.site.held
 
 
+def test_what_waits_for_removals_does_not_keep_them_away() -> None:
+    """Ports that take the addresses of ports which are to go, more of them than a batch takes."""
+    bench = Bench(batch=2)
+    old = [key(ResourceType.PORT, f"old{number}") for number in range(3)]
+    new = [key(ResourceType.PORT, f"new{number}") for number in range(3)]
+    bench.site.held = {one.id: {} for one in old}
+    bench.site.refusals = {one.id: errors.Conflict("in use") for one in new}
+
+    def free_addresses(_items: Sequence[Item]) -> None:
+        for before, after in zip(old, new, strict=True):
+            if before.id not in bench.site.held:
+                bench.site.refusals.pop(after.id, None)
+
+    bench.site.before = free_addresses
+    bench.want(*new)
+    bench.drop(*old)
+    for _ in range(12):
+        bench.clock.move(60)  # so that whatever waits is due
+        bench.drain.run()
+    assert bench.states() == {}
+
+
 def test_removing_what_is_not_there_is_done(bench: Bench) -> None:
     bench.drop(PORT)
     bench.site.refusals["p1"] = errors.NotFound("no port")

@@ -6,7 +6,8 @@ so a removal found in the middle of a longer backlog is put behind it (`Settleme
 
 Errors follow `errors.POLICY`, with one refinement: a refusal that another intent in flight may
 cure (a thing that does not exist *yet*, or is *still* in the way) is tried a few times before a
-person has to look.
+person has to look; and behind the removals, since one of them may be what it waits for, and a batch
+full of what waits would never let them come.
 """
 
 import datetime
@@ -72,7 +73,8 @@ def judge(
     if error is None or (absent and isinstance(error, errors.NotFound)):
         return Settlement(claim=claim, outcome=Outcome.DONE, absent=absent)
     action = errors.consequence(error).journal
-    if isinstance(error, ORDER_DEPENDENT) and claim.attempts + 1 < PATIENCE:
+    waits = isinstance(error, ORDER_DEPENDENT) and claim.attempts + 1 < PATIENCE
+    if waits:
         action = errors.JournalAction.RETRY
     match action:
         case errors.JournalAction.RETRY_FREE:
@@ -89,6 +91,7 @@ def judge(
         absent=absent,
         not_before=now + datetime.timedelta(seconds=wait),
         counts=action is errors.JournalAction.RETRY,
+        after=waits,
         error=_reason(error),
     )
 

@@ -91,7 +91,7 @@ class Settlement:
     absent: bool = False  #: what was carried said that the object is gone
     not_before: datetime.datetime | None = None  #: for AGAIN; None means at once
     counts: bool = False  #: for AGAIN: whether it was a failed attempt
-    after: bool = False  #: for AGAIN: the object is gone, so it goes after what is to be made
+    after: bool = False  #: for AGAIN: it is gone or waits for what goes: after what is to be made
     error: str = ""
 
 
