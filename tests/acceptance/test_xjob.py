@@ -77,11 +77,11 @@ class Central:
         for key in keys:
             self.cloud.wanted[key.lane, key.type.value, key.id] = {"id": key.id}
         with writing(self.engine) as connection:
-            journal.record(connection, keys, now=now())
+            journal.record(connection, keys)
 
     def jobs(self) -> list[Job]:
         with reading(self.engine) as connection:
-            return jobs.list_jobs(connection, now=now())
+            return jobs.list_jobs(connection)
 
     def site(self, name: SiteName) -> dict[str, object]:
         with reading(self.engine) as connection:
@@ -139,7 +139,7 @@ def test_a_removal_that_arrived_takes_its_routing_along(
 ) -> None:
     with writing(central.engine) as connection:
         routing.record(connection, ResourceType.PORT, ["p1"], ONE, now=now())
-        journal.record(connection, [PORT], now=now())
+        journal.record(connection, [PORT])
     until(lambda: not central.jobs())
     with reading(central.engine) as connection:
         assert routing.count_at(connection, ONE) == 0
@@ -266,7 +266,7 @@ def test_a_configuration_that_makes_no_sense_is_one_sentence(
 def test_orphans_are_swept(central: Central, xjob: subprocess.Popen[bytes]) -> None:
     orphan = IntentKey(SiteName("gone"), ResourceType.PORT, "p9")
     with writing(central.engine) as connection:
-        journal.record(connection, [orphan], now=now())
+        journal.record(connection, [orphan])
     central.configure(sweep_interval_s=1)
     xjob.send_signal(signal.SIGHUP)
     until(lambda: not central.jobs())

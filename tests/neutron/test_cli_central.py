@@ -1,6 +1,5 @@
 """The operators' commands against a real central Neutron, and what only it can refuse."""
 
-import datetime
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,9 +82,8 @@ def test_networks_jobs_leases_and_status(
 
 def test_long_lists_come_page_by_page(environment: dict[str, str], central: CentralServer) -> None:
     keys = [IntentKey(SiteName("site2"), ResourceType.SHADOW, f"s{n:05}") for n in range(1203)]
-    moment = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     with central.database(write=True) as connection:
-        journal.record(connection, keys, now=moment)
+        journal.record(connection, keys)
     found = data(environment, "job", "list", "--site", "site2", "--type", "shadow")
     assert {row["resource_id"] for row in found} == {key.id for key in keys}
     some = data(environment, "job", "list", "--site", "site2", "--type", "shadow", "--limit", "7")

@@ -165,7 +165,7 @@ def test_shadows_of_a_network_are_noted_in_one_statement(connection: sa.Connecti
         location.record(connection, place(port_id, where))
     location.record(connection, place("x", ONE, "other"))
     wanted = location.shadow_keys(network_id="n", site=TWO)
-    journal.record_selected(connection, ResourceType.SHADOW, wanted, now=T0)
+    journal.record_selected(connection, ResourceType.SHADOW, wanted)
     rows = connection.execute(sa.select(JOURNAL.c.lane, JOURNAL.c.resource_id)).all()
     assert sorted(map(tuple, rows)) == [(TWO, "a"), (TWO, "b")]
 
@@ -192,7 +192,7 @@ def test_a_forgotten_site_leaves_no_row(connection: sa.Connection) -> None:
         datapath.ensure_key(connection, network)
     location.record(connection, place("a", ONE))
     location.record(connection, place("c", TWO))
-    journal.record(connection, [IntentKey(ONE, NETWORK, "n")], now=T0)
+    journal.record(connection, [IntentKey(ONE, NETWORK, "n")])
     assert purge.list_shadowed(connection, ONE) == {"a": {TWO}}
     purge.forget_site(connection, ONE)
     assert routing.list_sites(connection, NETWORK, ["alone", "n"]) == {"n": {TWO: False}}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.ports.database_clock import drive, follow
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey, JobState, Outcome, ResourceType, Settlement
@@ -14,6 +15,7 @@ from isthmus.store import jobs, journal, lanes, site, sweep
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.jobs import JobFilter
 from isthmus.store.tables import JOURNAL, LANES, LOCATIONS, METADATA, ROUTINGS
+from isthmus.testing.clock import FakeClock
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
 T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
@@ -21,6 +23,17 @@ T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
 
 def at(seconds: float) -> datetime.datetime:
     return T0 + datetime.timedelta(seconds=seconds)
+
+
+#: The database's clock.
+CLOCK = FakeClock()
+
+
+def when(connection: sa.Connection, seconds: float) -> sa.Connection:
+    """Set the database's clock."""
+    CLOCK.set(at(seconds))
+    follow(connection, CLOCK)
+    return connection
 
 
 def port(number: int, lane: SiteName = ONE) -> IntentKey:
@@ -35,6 +48,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
         else request.getfixturevalue("mariadb_url")
     )
     made = open_engine(url)
+    drive(made, CLOCK)
     METADATA.create_all(made)
     yield made
     METADATA.drop_all(made)
@@ -47,20 +61,25 @@ def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield opened
 
 
+def make_site(connection: sa.Connection, name: SiteName) -> None:
+    one = Site(name=name, region=name, availability_zones=(name,), service_user=f"isthmus-{name}")
+    site.insert(connection, one, now=at(0))
+
+
 def states(connection: sa.Connection, **wanted: object) -> dict[str, JobState]:
-    found = jobs.list_jobs(connection, now=at(10), wanted=JobFilter(**wanted))  # type: ignore[arg-type]
+    found = jobs.list_jobs(when(connection, 10), wanted=JobFilter(**wanted))  # type: ignore[arg-type]
     return {f"{job.key.lane}/{job.key.id}": job.state for job in found}
 
 
 @pytest.fixture
 def three(connection: sa.Connection) -> sa.Connection:
     """p1 is parked, p2 runs, p3 waits, all at site1; p1 waits at site2."""
-    journal.record(connection, [port(1), port(2)], now=at(0))
-    batch = journal.claim(connection, ONE, owner="a", now=at(0), expires_at=at(60), limit=10)
+    journal.record(when(connection, 0), [port(1), port(2)])
+    batch = journal.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
     refusal = Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")
-    journal.settle(connection, [refusal], now=at(1))
-    journal.record(connection, [port(3)], now=at(2))
-    journal.record(connection, [port(1, TWO)], now=at(3))
+    journal.settle(when(connection, 1), [refusal])
+    journal.record(when(connection, 2), [port(3)])
+    journal.record(when(connection, 3), [port(1, TWO)])
     return connection
 
 
@@ -93,11 +112,11 @@ def test_filters_narrow(three: sa.Connection, wanted: dict[str, object], found: 
 
 def test_pages_are_complete_and_in_order(connection: sa.Connection) -> None:
     for number in range(7):
-        journal.record(connection, [port(number), port(number, TWO)], now=at(number))
-    everything = jobs.list_jobs(connection, now=at(10))
+        journal.record(when(connection, number), [port(number), port(number, TWO)])
+    everything = jobs.list_jobs(when(connection, 10))
     paged = []
     marker = None
-    while page := jobs.list_jobs(connection, now=at(10), marker=marker, limit=3):
+    while page := jobs.list_jobs(connection, marker=marker, limit=3):
         paged += page
         marker = page[-1].id
     assert paged == everything
@@ -105,6 +124,9 @@ def test_pages_are_complete_and_in_order(connection: sa.Connection) -> None:
 
 
 def test_lanes_are_counted(three: sa.Connection) -> None:
+    for name in (ONE, TWO, SiteName("site3")):
+        make_site(three, name)
+    assert jobs.count_lanes(three, [TWO]).keys() == {TWO}
     assert jobs.count_lanes(three) == {
         ONE: jobs.LaneCounts(backlog=2, parked=1, oldest_at=at(0)),
         TWO: jobs.LaneCounts(backlog=1, parked=0, oldest_at=at(3)),
@@ -112,7 +134,7 @@ def test_lanes_are_counted(three: sa.Connection) -> None:
 
 
 def test_retry_brings_parked_ones_back_and_leaves_running_ones(three: sa.Connection) -> None:
-    assert jobs.retry_now(three, JobFilter(lanes=[ONE]), now=at(5)) == 2
+    assert jobs.retry_now(when(three, 5), JobFilter(lanes=[ONE])) == 2
     assert states(three, lanes=[ONE]) == {
         "site1/p1": JobState.WAITING,
         "site1/p2": JobState.RUNNING,
@@ -123,10 +145,10 @@ def test_retry_brings_parked_ones_back_and_leaves_running_ones(three: sa.Connect
 def test_cancel_drops_even_a_running_one_whose_worker_then_finds_nothing(
     connection: sa.Connection,
 ) -> None:
-    journal.record(connection, [port(1)], now=at(0))
-    batch = journal.claim(connection, ONE, owner="a", now=at(0), expires_at=at(60), limit=10)
-    assert jobs.cancel(connection, JobFilter(resource_ids=["p1"]), now=at(1)) == 1
-    journal.settle(connection, [Settlement(claim=batch.claims[0], outcome=Outcome.DONE)], now=at(2))
+    journal.record(when(connection, 0), [port(1)])
+    batch = journal.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
+    assert jobs.cancel(when(connection, 1), JobFilter(resource_ids=["p1"])) == 1
+    journal.settle(when(connection, 2), [Settlement(claim=batch.claims[0], outcome=Outcome.DONE)])
     assert states(connection) == {}
 
 
@@ -135,10 +157,10 @@ def test_rows_selected_in_the_database_are_recorded_like_any(connection: sa.Conn
         connection.execute(
             sa.insert(LOCATIONS).values(port_id=f"p{number}", network_id="n", site="site2")
         )
-    journal.record(connection, [port(1)], now=at(0))
+    journal.record(when(connection, 0), [port(1)])
     selection = sa.select(sa.literal("site1"), LOCATIONS.c.port_id)
-    journal.record_selected(connection, ResourceType.PORT, selection, now=at(1))
-    found = jobs.list_jobs(connection, now=at(1))
+    journal.record_selected(when(connection, 1), ResourceType.PORT, selection)
+    found = jobs.list_jobs(when(connection, 1))
     assert {(job.key, job.generation) for job in found} == {(port(1), 2), (port(2), 1)}
     assert len({job.id for job in found}) == 2
     assert all(len(job.id) == 36 for job in found)
@@ -147,16 +169,13 @@ def test_rows_selected_in_the_database_are_recorded_like_any(connection: sa.Conn
 
 def test_an_empty_selection_records_nothing(connection: sa.Connection) -> None:
     selection = sa.select(LOCATIONS.c.site, LOCATIONS.c.port_id)
-    journal.record_selected(connection, ResourceType.SHADOW, selection, now=at(0))
-    assert jobs.list_jobs(connection, now=at(0)) == []
+    journal.record_selected(when(connection, 0), ResourceType.SHADOW, selection)
+    assert jobs.list_jobs(when(connection, 0)) == []
 
 
 def test_intents_of_deleted_sites_are_swept(connection: sa.Connection) -> None:
-    known = Site(
-        name=ONE, region="site1", availability_zones=("site1",), service_user="isthmus-site1"
-    )
-    site.insert(connection, known, now=at(0))
-    journal.record(connection, [port(1), port(1, TWO)], now=at(0))
+    make_site(connection, ONE)
+    journal.record(when(connection, 0), [port(1), port(1, TWO)])
     for lane in (ONE, TWO):
         lanes.next_sequence(connection, lane, now=at(0))
     assert sweep.drop_orphans(connection) == 1
@@ -186,10 +205,10 @@ def test_renewing_notes_all_that_a_site_should_have(connection: sa.Connection) -
         ("p3", "n2", "site1"),
     ):
         connection.execute(sa.insert(LOCATIONS).values(port_id=name, network_id=network, site=home))
-    sweep.renew(connection, ONE, now=at(0))
+    sweep.renew(when(connection, 0), ONE)
     found = {
         (job.key.lane, job.key.type.value, job.key.id)
-        for job in jobs.list_jobs(connection, now=at(0))
+        for job in jobs.list_jobs(when(connection, 0))
     }
     assert found == {
         (ONE, "network", "n1"),

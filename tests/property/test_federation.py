@@ -361,7 +361,7 @@ class Federation(RuleBasedStateMachine):
 
     def _jobs(self, tier: Tier) -> list[Any]:
         with reading(tier.engine) as connection:
-            return jobs.list_jobs(connection, now=self.clock.now())
+            return jobs.list_jobs(connection)
 
     def check_converged(self) -> None:
         for tier in self.tiers():

@@ -5,7 +5,6 @@ nothing about the object, so it delays the *lane*: the breaker opens, and each t
 one small probe goes out before the backlog follows.
 """
 
-import datetime
 from dataclasses import dataclass, replace
 
 #: Exponents above this change nothing but would overflow a float in a row that failed for years.
@@ -43,19 +42,18 @@ class Breaker:
     """Whether a lane may be tried now."""
 
     failures: int = 0
-    retry_at: datetime.datetime | None = None
+    retry_at_s: float | None = None  #: on a clock that only grows
 
-    def allows(self, now: datetime.datetime) -> bool:
+    def allows(self, now_s: float) -> bool:
         """Tell whether a call may go out."""
-        return self.retry_at is None or now >= self.retry_at
+        return self.retry_at_s is None or now_s >= self.retry_at_s
 
     @property
     def probing(self) -> bool:
         """Tell whether the next call is a probe, to be kept small."""
         return self.failures > 0
 
-    def failed(self, now: datetime.datetime, luck: float, backoff: Backoff = PROBES) -> "Breaker":
+    def failed(self, now_s: float, luck: float, backoff: Backoff = PROBES) -> "Breaker":
         """Open after an unanswered call."""
         failures = self.failures + 1
-        delay = datetime.timedelta(seconds=backoff.delay_s(failures, luck))
-        return replace(self, failures=failures, retry_at=now + delay)
+        return replace(self, failures=failures, retry_at_s=now_s + backoff.delay_s(failures, luck))

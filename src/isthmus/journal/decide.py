@@ -10,7 +10,6 @@ person has to look; and behind the removals, since one of them may be what it wa
 full of what waits would never let them come.
 """
 
-import datetime
 from collections.abc import Mapping, Sequence
 
 from isthmus import errors
@@ -57,7 +56,6 @@ def judge(
     item: Item,
     error: errors.IsthmusError | None,
     *,
-    now: datetime.datetime,
     luck: float,
 ) -> Settlement:
     """Decide what becomes of one intent that was carried.
@@ -66,7 +64,6 @@ def judge(
         claim: the intent.
         item: what was carried.
         error: why it was not taken; None if it was.
-        now: the time.
         luck: a random number from 0 to 1, for jitter.
     """
     absent = item.state is None
@@ -89,7 +86,7 @@ def judge(
         claim=claim,
         outcome=Outcome.AGAIN,
         absent=absent,
-        not_before=now + datetime.timedelta(seconds=wait),
+        delay_s=wait,
         counts=action is errors.JournalAction.RETRY,
         after=waits,
         error=_reason(error),
@@ -97,13 +94,13 @@ def judge(
 
 
 def put_back(
-    claim: Claim, *, error: errors.IsthmusError, until: datetime.datetime, counts: bool
+    claim: Claim, *, error: errors.IsthmusError, delay_s: float, counts: bool
 ) -> Settlement:
     """Give a claim back after a batch failed as a whole."""
     return Settlement(
         claim=claim,
         outcome=Outcome.AGAIN,
-        not_before=until,
+        delay_s=delay_s,
         counts=counts,
         error=_reason(error),
     )

@@ -7,7 +7,6 @@ whose object changes meanwhile stays due because its generation has moved on. A 
 between any two steps: its claims expire, and carrying the same state twice does no harm.
 """
 
-import datetime
 import enum
 import random
 from collections.abc import Callable, Sequence
@@ -42,7 +41,7 @@ class Pass:
     parked: int = 0
     failed_side: Side | None = None
     error: errors.IsthmusError | None = None
-    retry_at: datetime.datetime | None = None  #: the lane is shut until then
+    retry_at_s: float | None = None  #: the lane is shut until then, by the drain's clock
 
     @property
     def idle(self) -> bool:
@@ -83,7 +82,7 @@ class Drain:
             store: the journal.
             source: where wanted state is read.
             carrier: the way to the other side.
-            clock: the time.
+            clock: measures how long the lane stays shut.
             settings: owner, batch, claim time.
             luck: gives numbers from 0 to 1, for jitter.
         """
@@ -103,15 +102,13 @@ class Drain:
         Raises:
             Transient: the journal's own database is busy or away.
         """
-        now = self._clock.now()
-        if not self._breaker.allows(now):
-            return Pass(retry_at=self._breaker.retry_at)
+        if not self._breaker.allows(self._clock.seconds()):
+            return Pass(retry_at_s=self._breaker.retry_at_s)
         limit = min(self._size, _PROBE_SIZE) if self._breaker.probing else self._size
         batch = self._store.claim(
             self.lane,
             owner=self._settings.owner,
-            now=now,
-            expires_at=now + datetime.timedelta(seconds=self._settings.claim_s),
+            holds_s=self._settings.claim_s,
             limit=limit,
         )
         claims = batch.claims
@@ -137,9 +134,8 @@ class Drain:
                     self._settle(settlements)
                 return self._failed(first, error, Side.CARRIER)
             crash.point("drain.delivered")
-            now = self._clock.now()
             settlements += [
-                decide.judge(claim, item, error, now=now, luck=self._luck())
+                decide.judge(claim, item, error, luck=self._luck())
                 for claim, item, error in zip(
                     first, items, decide.match_results(items, results), strict=True
                 )
@@ -150,13 +146,8 @@ class Drain:
 
     def _unread(self, claim: Claim) -> Settlement:
         error = errors.Stale(f"the snapshot says nothing of {claim.key.type} {claim.key.id}")
-        return decide.judge(
-            claim,
-            Item(claim.key.type, claim.key.id, {}),
-            error,
-            now=self._clock.now(),
-            luck=self._luck(),
-        )
+        item = Item(claim.key.type, claim.key.id, {})
+        return decide.judge(claim, item, error, luck=self._luck())
 
     def _failed(
         self,
@@ -170,12 +161,11 @@ class Drain:
         it parks nothing: a door that is shut today may be open tomorrow. Unless nobody answered,
         the batch is halved until the culprit, if there is one, stands alone and steps aside.
         """
-        now = self._clock.now()
         alone = len(claims) == 1
         timed_out = isinstance(error, errors.TimedOut)
         unreachable = isinstance(error, errors.Unreachable)
         if not timed_out and (alone or isinstance(error, errors.Transient)):
-            self._breaker = self._breaker.failed(now, self._luck())
+            self._breaker = self._breaker.failed(self._clock.seconds(), self._luck())
         if not unreachable:
             self._size = max(1, len(claims) // 2)
         step_aside_s = 0.0
@@ -187,7 +177,7 @@ class Drain:
             decide.put_back(
                 claim,
                 error=error,
-                until=now + datetime.timedelta(seconds=step_aside_s),
+                delay_s=step_aside_s,
                 counts=alone and not unreachable and not timed_out,
             )
             for claim in claims
@@ -201,7 +191,7 @@ class Drain:
         error: errors.IsthmusError | None = None,
         side: Side | None = None,
     ) -> Pass:
-        self._store.settle(settlements, now=self._clock.now())
+        self._store.settle(settlements)
         crash.point("drain.settled")
         return Pass(
             claimed=len(settlements),
@@ -210,5 +200,5 @@ class Drain:
             parked=sum(one.outcome is Outcome.PARKED for one in settlements),
             failed_side=side,
             error=error,
-            retry_at=self._breaker.retry_at,
+            retry_at_s=self._breaker.retry_at_s,
         )

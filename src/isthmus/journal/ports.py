@@ -4,7 +4,6 @@ The same engine drains central's lanes towards the sites (Xjob) and a site's lan
 (the relay thread of the local Neutron); only these four things differ.
 """
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -14,10 +13,13 @@ from isthmus.model.site import SiteName
 
 
 class Clock(Protocol):
-    """The time of day, a parameter so that tests own it."""
+    """A clock of this process, a parameter so that tests own it.
 
-    def now(self) -> datetime.datetime:
-        """Give the time, UTC and naive as in Neutron's tables."""
+    Only this process measures by it; what several decide by a time is the store's business.
+    """
+
+    def seconds(self) -> float:
+        """Give seconds that only grow, from no matter when."""
 
 
 class Store(Protocol):
@@ -27,22 +29,14 @@ class Store(Protocol):
         Transient: the database is busy or away; nothing was changed.
     """
 
-    def claim(
-        self,
-        lane: SiteName,
-        *,
-        owner: str,
-        now: datetime.datetime,
-        expires_at: datetime.datetime,
-        limit: int,
-    ) -> Batch:
-        """Take up to `limit` due intents of a lane, in the order of work.
+    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
+        """Take up to `limit` due intents of a lane, in the order of work, for so many seconds.
 
         Gives none while another owner holds unexpired claims in the lane: the order of work holds
         for a lane as a whole, so one worker at a time carries it.
         """
 
-    def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
+    def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims: acknowledge, put back or park them, all in one transaction."""
 
 

@@ -63,7 +63,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An intent in the hands of one worker until `expires_at`."""
+    """An intent in the hands of one worker until the claim runs out."""
 
     id: str  #: of the row: a row that went and came back counts its generations anew
     key: IntentKey
@@ -71,14 +71,13 @@ class Claim:
     attempts: int  #: failed attempts so far, unanswered ones not counted
     rank: int  #: place in the lane's order of work
     owner: str
-    expires_at: datetime.datetime  #: UTC, naive as in Neutron's own tables
 
 
 class Outcome(enum.Enum):
     """What one attempt made of an intent."""
 
     DONE = "done"  #: taken; the row goes, unless the object changed in the meantime
-    AGAIN = "again"  #: stays, due at `not_before`
+    AGAIN = "again"  #: stays, due after `delay_s`
     PARKED = "parked"  #: stays until a person retries or cancels it, or the object changes
 
 
@@ -89,7 +88,7 @@ class Settlement:
     claim: Claim
     outcome: Outcome
     absent: bool = False  #: what was carried said that the object is gone
-    not_before: datetime.datetime | None = None  #: for AGAIN; None means at once
+    delay_s: float = 0.0  #: for AGAIN; 0 means due at once
     counts: bool = False  #: for AGAIN: whether it was a failed attempt
     after: bool = False  #: for AGAIN: it is gone or waits for what goes: after what is to be made
     error: str = ""
@@ -106,5 +105,5 @@ class Job:
     attempts: int
     created_at: datetime.datetime
     changed_at: datetime.datetime
-    not_before: datetime.datetime
+    not_before: datetime.datetime | None  #: None: due at once
     last_error: str = ""

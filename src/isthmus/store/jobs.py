@@ -8,8 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
-from isthmus.model.site import SiteName
-from isthmus.store.tables import JOURNAL
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.clock import utc_now
+from isthmus.store.journal import through
+from isthmus.store.tables import JOURNAL, SITES
+
+#: Counting a lane's intents ends here, so that a look at all sites reads a bounded part of the
+#: journal: a count of this many means this many or more.
+MOST_COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +34,14 @@ class JobFilter:
 class LaneCounts:
     """How a lane stands."""
 
-    backlog: int  #: intents that are not parked
-    parked: int
+    backlog: int  #: intents that are not parked; `MOST_COUNTED` means that many or more
+    parked: int  #: the same of those that are
     oldest_at: datetime.datetime | None  #: when the oldest unparked intent was first recorded
 
 
 def list_jobs(
     connection: sa.Connection,
     *,
-    now: datetime.datetime,
     wanted: JobFilter | None = None,
     marker: str | None = None,
     limit: int | None = None,
@@ -45,12 +50,11 @@ def list_jobs(
 
     Args:
         connection: where.
-        now: the time, which tells running claims from expired ones.
         wanted: which.
         marker: the id of the last job of the page before; one that is gone begins at the start.
         limit: how many at most.
     """
-    query = sa.select(JOURNAL).where(*_where(wanted or JobFilter(), now))
+    query = sa.select(JOURNAL, running().label("running")).where(*_where(wanted or JobFilter()))
     if marker is not None:
         begin = connection.execute(
             sa.select(JOURNAL.c.created_at).where(JOURNAL.c.id == marker)
@@ -63,25 +67,60 @@ def list_jobs(
                 )
             )
     query = query.order_by(JOURNAL.c.created_at, JOURNAL.c.id).limit(limit)
-    return [_job(row, now) for row in connection.execute(query)]
+    return [_job(row) for row in connection.execute(query)]
 
 
-def count_lanes(connection: sa.Connection) -> dict[SiteName, LaneCounts]:
-    """Count the intents of every lane that has any."""
-    waiting = JOURNAL.c.parked.is_(sa.false())
+def count_lanes(
+    connection: sa.Connection, lanes: Collection[SiteName] | None = None
+) -> dict[SiteName, LaneCounts]:
+    """Count the intents of lanes, in each `MOST_COUNTED` at most; those with none are left out.
+
+    Args:
+        connection: where.
+        lanes: which of those of all sites and of central; None for every one.
+    """
+    known = sa.union_all(
+        sa.select(SITES.c.name.label("lane")), sa.select(sa.literal(CENTRAL).label("lane"))
+    ).subquery("known")
     query = sa.select(
-        JOURNAL.c.lane,
-        sa.func.sum(sa.case((waiting, 1), else_=0)),
-        sa.func.sum(sa.case((waiting, 0), else_=1)),
-        sa.func.min(sa.case((waiting, JOURNAL.c.created_at), else_=None)),
-    ).group_by(JOURNAL.c.lane)
+        known.c.lane,
+        _count(known.c.lane, sa.false()).label("backlog"),
+        _count(known.c.lane, sa.true()).label("parked"),
+        _find_oldest(known.c.lane).label("oldest_at"),
+    )
+    if lanes is not None:
+        query = query.where(known.c.lane.in_(list(lanes)))
     return {
-        SiteName(lane): LaneCounts(backlog=int(backlog), parked=int(parked), oldest_at=oldest)
-        for lane, backlog, parked, oldest in connection.execute(query)
+        SiteName(row.lane): LaneCounts(
+            backlog=int(row.backlog), parked=int(row.parked), oldest_at=row.oldest_at
+        )
+        for row in connection.execute(query)
+        if row.backlog or row.parked
     }
 
 
-def retry_now(connection: sa.Connection, wanted: JobFilter, *, now: datetime.datetime) -> int:
+def _count(lane: sa.ColumnElement[str], parked: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    """Count in a lane: all where there are few, else only whether there are as many as we count."""
+    some = sa.select(sa.literal(MOST_COUNTED)).select_from(JOURNAL)
+    some = some.where(JOURNAL.c.lane == lane, JOURNAL.c.parked == parked)
+    all_ = some.with_only_columns(sa.func.count(JOURNAL.c.created_at))
+    many = some.order_by(JOURNAL.c.created_at).offset(MOST_COUNTED - 1).limit(1)
+    return sa.func.coalesce(
+        through(many, "age").scalar_subquery(), through(all_, "age").scalar_subquery()
+    )
+
+
+def _find_oldest(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[datetime.datetime]:
+    oldest = (
+        sa.select(JOURNAL.c.created_at)
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false())
+        .order_by(JOURNAL.c.created_at)
+        .limit(1)
+    )
+    return through(oldest, "age").scalar_subquery()
+
+
+def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
     """Make jobs due at once, parked ones too; running ones are left to their worker.
 
     Returns:
@@ -89,21 +128,21 @@ def retry_now(connection: sa.Connection, wanted: JobFilter, *, now: datetime.dat
     """
     return connection.execute(
         sa.update(JOURNAL)
-        .where(*_where(wanted, now), ~_running(now))
-        .values(parked=False, attempts=0, not_before=now)
+        .where(*_where(wanted), ~running())
+        .values(parked=False, attempts=0, not_before=None)
     ).rowcount
 
 
-def cancel(connection: sa.Connection, wanted: JobFilter, *, now: datetime.datetime) -> int:
+def cancel(connection: sa.Connection, wanted: JobFilter) -> int:
     """Drop jobs: the site keeps what it has until the object changes again or a sweep finds it.
 
     Returns:
         How many.
     """
-    return connection.execute(sa.delete(JOURNAL).where(*_where(wanted, now))).rowcount
+    return connection.execute(sa.delete(JOURNAL).where(*_where(wanted))).rowcount
 
 
-def _where(wanted: JobFilter, now: datetime.datetime) -> list[sa.ColumnElement[bool]]:
+def _where(wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
     columns: Sequence[tuple[Any, Collection[str]]] = (
         (JOURNAL.c.id, wanted.ids),
         (JOURNAL.c.lane, wanted.lanes),
@@ -115,9 +154,9 @@ def _where(wanted: JobFilter, now: datetime.datetime) -> list[sa.ColumnElement[b
     ]
     if wanted.states:
         by_state = {
-            JobState.PARKED: JOURNAL.c.parked.is_(sa.true()),
-            JobState.RUNNING: _running(now),
-            JobState.WAITING: sa.and_(JOURNAL.c.parked.is_(sa.false()), ~_running(now)),
+            JobState.PARKED: JOURNAL.c.parked == sa.true(),
+            JobState.RUNNING: running(),
+            JobState.WAITING: sa.and_(JOURNAL.c.parked == sa.false(), ~running()),
         }
         terms.append(sa.or_(*(by_state[state] for state in wanted.states)))
     if wanted.created_before is not None:
@@ -125,23 +164,22 @@ def _where(wanted: JobFilter, now: datetime.datetime) -> list[sa.ColumnElement[b
     return terms
 
 
-def _running(now: datetime.datetime) -> sa.ColumnElement[bool]:
-    # Never NULL, so that it can be negated.
+def running() -> sa.ColumnElement[bool]:
+    """Tell whether a worker has the intent in hand; never NULL, so that it can be negated."""
     return sa.and_(
         JOURNAL.c.owner.is_not(None),
         JOURNAL.c.expires_at.is_not(None),
-        JOURNAL.c.expires_at > now,
+        JOURNAL.c.expires_at > utc_now(),
     )
 
 
-def _job(row: Any, now: datetime.datetime) -> Job:
-    running = row.owner is not None and row.expires_at is not None and row.expires_at > now
+def _job(row: Any) -> Job:
     return Job(
         id=row.id,
         key=IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id),
         state=JobState.PARKED
         if row.parked
-        else (JobState.RUNNING if running else JobState.WAITING),
+        else (JobState.RUNNING if row.running else JobState.WAITING),
         generation=row.generation,
         attempts=row.attempts,
         created_at=row.created_at,

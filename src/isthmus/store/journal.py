@@ -6,9 +6,12 @@ both commit or neither does. `SqlJournal` in `journal_engine.py` wraps them for 
 
 No function reads a row and then writes what it computed from it: each transition is one guarded
 statement, so two workers, or a worker and a tenant's change, cannot undo each other.
+
+Times are the database's own, and what is due at once has none, so that no clock can delay it. No
+statement reads more of the journal than the part of one lane that it needs: a look at all lanes is
+one dive into an index for each of them (`tests/ports/test_journal_plans.py` asks the databases).
 """
 
-import datetime
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,8 +31,9 @@ from isthmus.model.intent import (
     removal_rank,
 )
 from isthmus.model.site import SiteName
-from isthmus.store import lanes
-from isthmus.store.tables import JOURNAL
+from isthmus.store import clock, lanes
+from isthmus.store.clock import utc_after, utc_now
+from isthmus.store.tables import JOURNAL, SITES
 
 _COLUMNS = (
     "id",
@@ -64,12 +68,16 @@ def _fresh_uuid_other(_element: Any, _compiler: Any, **_options: Any) -> str:
     return "uuid()"
 
 
-def record(connection: sa.Connection, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None:
+def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
     """Note that these objects may differ from what is wanted at these sites.
 
     One row for each key: noting it again moves its generation on, makes it due at once and takes it
     out of the car park, but leaves a running claim alone.
     """
+    wanted = sorted(set(keys))  # one order for all, so that two writers cannot deadlock
+    if not wanted:
+        return
+    now = clock.read(connection)
     rows = [
         {
             "id": str(uuid.uuid4()),
@@ -79,24 +87,19 @@ def record(connection: sa.Connection, keys: Iterable[IntentKey], *, now: datetim
             "rank": key.type.rank,
             "generation": 1,
             "attempts": 0,
-            "not_before": now,
+            "not_before": None,
             "parked": False,
             "created_at": now,
             "changed_at": now,
         }
-        for key in sorted(set(keys))  # one order for all, so that two writers cannot deadlock
+        for key in wanted
     ]
-    if rows:
-        # The same statement for any number of rows, so that it is compiled once.
-        connection.execute(_or_touch(_insert(connection)), rows)
+    # The same statement for any number of rows, so that it is compiled once.
+    connection.execute(_or_touch(_insert(connection)), rows)
 
 
 def record_selected(
-    connection: sa.Connection,
-    kind: ResourceType,
-    selection: sa.Select[Any],
-    *,
-    now: datetime.datetime,
+    connection: sa.Connection, kind: ResourceType, selection: sa.Select[Any]
 ) -> None:
     """Note many objects of one type with one statement, whose rows never leave the database.
 
@@ -104,7 +107,6 @@ def record_selected(
         connection: where.
         kind: their type.
         selection: gives two columns, the lane and the object's id, no pair twice.
-        now: the time.
     """
     chosen = selection.subquery()
     lane, resource_id = list(chosen.c)[:2]
@@ -116,10 +118,10 @@ def record_selected(
         sa.literal(kind.rank),
         sa.literal(1),
         sa.literal(0),
-        sa.literal(now, sa.DateTime),
+        sa.null(),
         sa.false(),
-        sa.literal(now, sa.DateTime),
-        sa.literal(now, sa.DateTime),
+        utc_now(),
+        utc_now(),
         # SQLite cannot tell the ON of ON CONFLICT from a join's without a WHERE before it.
     ).where(sa.text("1 = 1"))
     connection.execute(_or_touch(_insert(connection).from_select(_COLUMNS, source)))
@@ -150,18 +152,45 @@ def _or_touch(insert: sqlite.Insert | mysql.Insert) -> sa.Executable:
     return insert.on_duplicate_key_update(changes)
 
 
-def due_lanes(connection: sa.Connection, *, now: datetime.datetime) -> set[SiteName]:
-    """List the lanes that have an intent due and unclaimed."""
-    query = sa.select(JOURNAL.c.lane).distinct().where(_due(now))
-    return {SiteName(lane) for (lane,) in connection.execute(query)}
+def due_lanes(connection: sa.Connection) -> set[SiteName]:
+    """List the sites that have an intent due and unclaimed: one dive into an index for each."""
+    query = sa.select(SITES.c.name).where(_first_is_due(SITES.c.name).is_(sa.true()))
+    return {SiteName(name) for (name,) in connection.execute(query)}
 
 
-def _due(now: datetime.datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        JOURNAL.c.parked.is_(sa.false()),
-        JOURNAL.c.not_before <= now,
-        sa.or_(JOURNAL.c.owner.is_(None), JOURNAL.c.expires_at <= now),
+def is_due(connection: sa.Connection, lane: SiteName) -> bool:
+    """Tell whether a lane has an intent due and unclaimed."""
+    return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane)))).scalar_one())
+
+
+def _first_is_due(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[bool]:
+    """Ask it of the intent that comes first in time: where that is not due, none is."""
+    first = (
+        sa.select(_is_time())
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free())
+        .order_by(JOURNAL.c.not_before)
+        .limit(1)
+        .correlate(SITES)
     )
+    return through(first, "due").scalar_subquery()
+
+
+def through(query: sa.Select[Any], index: str) -> sa.Select[Any]:
+    """Have MariaDB read the journal through one of its indexes.
+
+    It likes to take the primary key, which begins with the lane too, and then reads the whole lane.
+    """
+    for dialect in ("mysql", "mariadb"):
+        query = query.with_hint(JOURNAL, f"FORCE INDEX (ix_isthmus_journal_{index})", dialect)
+    return query
+
+
+def _is_time() -> sa.ColumnElement[bool]:
+    return sa.or_(JOURNAL.c.not_before.is_(None), JOURNAL.c.not_before <= utc_now())
+
+
+def _is_free() -> sa.ColumnElement[bool]:
+    return sa.or_(JOURNAL.c.owner.is_(None), JOURNAL.c.expires_at <= utc_now())
 
 
 def claim(
@@ -169,30 +198,37 @@ def claim(
     lane: SiteName,
     *,
     owner: str,
-    now: datetime.datetime,
-    expires_at: datetime.datetime,
+    holds_s: float,
     limit: int,
 ) -> Batch:
     """Take up to `limit` due intents of a lane, in the order of work.
 
     None while another owner holds unexpired claims in the lane.
+
+    Args:
+        connection: where.
+        lane: which lane.
+        owner: who claims.
+        holds_s: how long the claims hold, in seconds.
+        limit: how many at most.
     """
     # Also the lock that lets one worker at a time claim in a lane.
-    sequence = lanes.next_sequence(connection, lane, now=now)
-    other = JOURNAL.alias()
-    carried_by_another = sa.exists().where(
-        other.c.lane == lane,
-        other.c.owner.is_not(None),
-        other.c.owner != owner,
-        other.c.expires_at > now,
-    )
+    sequence = lanes.next_sequence(connection, lane, now=clock.read(connection))
+    if _is_held(connection, lane, owner):
+        return Batch()
     chosen = (
         sa.select(JOURNAL.c.id)
-        .where(JOURNAL.c.lane == lane, _due(now), ~carried_by_another)
-        .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.resource_id)
+        .where(
+            JOURNAL.c.lane == lane,
+            JOURNAL.c.parked == sa.false(),
+            _is_time(),
+            _is_free(),
+        )
+        .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.changed_at)
         .limit(limit)
     )
-    change = sa.update(JOURNAL).values(owner=owner, expires_at=expires_at)
+    chosen = through(chosen, "work")
+    change = sa.update(JOURNAL).values(owner=owner, expires_at=utc_after(holds_s))
     if connection.dialect.name == "sqlite":
         rows = connection.execute(change.where(JOURNAL.c.id.in_(chosen)).returning(JOURNAL)).all()
     else:
@@ -210,7 +246,6 @@ def claim(
             attempts=row.attempts,
             rank=row.rank,
             owner=owner,
-            expires_at=expires_at,
         )
         for row in rows
     ]
@@ -219,9 +254,22 @@ def claim(
     return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
 
-def settle(
-    connection: sa.Connection, settlements: Sequence[Settlement], *, now: datetime.datetime
-) -> list[IntentKey]:
+def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
+    """Tell whether another owner carries a lane; holds while the lane's row is locked."""
+    held = (
+        sa.select(JOURNAL.c.id)
+        .where(
+            JOURNAL.c.lane == lane,
+            JOURNAL.c.owner.is_not(None),
+            JOURNAL.c.owner != owner,
+            JOURNAL.c.expires_at > utc_now(),
+        )
+        .limit(1)
+    )
+    return connection.execute(through(held, "owner")).first() is not None
+
+
+def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list[IntentKey]:
     """End claims.
 
     Returns:
@@ -234,7 +282,7 @@ def settle(
                 if acknowledge(connection, one.claim) and one.absent:
                     removed.append(one.claim.key)
             case Outcome.AGAIN:
-                retry(connection, one, now=now)
+                retry(connection, one)
             case Outcome.PARKED:
                 park(connection, one.claim, error=one.error)
     return removed
@@ -254,11 +302,11 @@ def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
     return bool(gone)
 
 
-def retry(connection: sa.Connection, settlement: Settlement, *, now: datetime.datetime) -> None:
+def retry(connection: sa.Connection, settlement: Settlement) -> None:
     """Give a row back, due later; one that moved on in the meantime is due at once."""
     claim = settlement.claim
     values: dict[str, Any] = {"owner": None, "expires_at": None}
-    values["not_before"] = settlement.not_before or now
+    values["not_before"] = utc_after(settlement.delay_s) if settlement.delay_s > 0 else None
     if settlement.error:
         values["last_error"] = settlement.error
     if settlement.counts:

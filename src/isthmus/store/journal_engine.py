@@ -3,7 +3,6 @@
 Workers of one lane and Neutron's writers collide now and then; who has to begin again, does.
 """
 
-import datetime
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
@@ -37,34 +36,24 @@ class SqlJournal:
         self._engine = engine
         self._forget = forget
 
-    def due_lanes(self, *, now: datetime.datetime) -> set[SiteName]:
-        """List the lanes that have an intent due and unclaimed."""
+    def due_lanes(self) -> set[SiteName]:
+        """List the sites that have an intent due and unclaimed."""
         with reading(self._engine) as connection:
-            return journal.due_lanes(connection, now=now)
+            return journal.due_lanes(connection)
 
     @again_when_busy
-    def claim(
-        self,
-        lane: SiteName,
-        *,
-        owner: str,
-        now: datetime.datetime,
-        expires_at: datetime.datetime,
-        limit: int,
-    ) -> Batch:
+    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
         """Take up to `limit` due intents of a lane, in the order of work."""
         with reading(self._engine) as connection:
-            if lane not in journal.due_lanes(connection, now=now):
+            if not journal.is_due(connection, lane):
                 return Batch()  # an idle worker writes nothing
         with writing(self._engine) as connection:
-            return journal.claim(
-                connection, lane, owner=owner, now=now, expires_at=expires_at, limit=limit
-            )
+            return journal.claim(connection, lane, owner=owner, holds_s=holds_s, limit=limit)
 
     @again_when_busy
-    def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
+    def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims."""
         with writing(self._engine) as connection:
-            removed = journal.settle(connection, settlements, now=now)
+            removed = journal.settle(connection, settlements)
             if removed:
                 self._forget(connection, removed)

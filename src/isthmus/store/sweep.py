@@ -1,6 +1,5 @@
 """Sweeps: what the journal does not learn from changes."""
 
-import datetime
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -19,7 +18,11 @@ def drop_orphans(connection: sa.Connection) -> int:
     """
     known = sa.select(SITES.c.name)
     connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
-    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.not_in(known))).rowcount
+    lanes = set(connection.scalars(sa.select(JOURNAL.c.lane).distinct()))
+    orphans = sorted(lanes - set(connection.scalars(known)))
+    if not orphans:
+        return 0
+    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.in_(orphans))).rowcount
 
 
 def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> int:
@@ -32,18 +35,28 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
     Returns:
         How many claims.
     """
-    owners = connection.scalars(
-        sa.select(JOURNAL.c.owner).distinct().where(JOURNAL.c.owner.is_not(None))
-    ).all()
-    dead = [owner for owner in owners if is_dead(owner)]
-    if not dead:
-        return 0
-    return connection.execute(
-        sa.update(JOURNAL).where(JOURNAL.c.owner.in_(dead)).values(owner=None, expires_at=None)
-    ).rowcount
+    # A lane that was ever claimed has its row: one dive into an index for each. One owner carries
+    # it at a time, and what is left of another has run out.
+    last = (
+        sa.select(JOURNAL.c.owner)
+        .where(JOURNAL.c.lane == LANES.c.lane)
+        .order_by(JOURNAL.c.owner.desc())
+        .limit(1)
+        .correlate(LANES)
+    )
+    owners = sa.select(LANES.c.lane, journal.through(last, "owner").scalar_subquery())
+    released = 0
+    for lane, owner in connection.execute(owners).all():
+        if owner is not None and is_dead(owner):
+            released += connection.execute(
+                sa.update(JOURNAL)
+                .where(JOURNAL.c.lane == lane, JOURNAL.c.owner == owner)
+                .values(owner=None, expires_at=None)
+            ).rowcount
+    return released
 
 
-def renew(connection: sa.Connection, site: SiteName, *, now: datetime.datetime) -> None:
+def renew(connection: sa.Connection, site: SiteName) -> None:
     """Note everything that a site should have as if it had just changed.
 
     Level-triggered intents make that harmless: what is in order already is taken and forgotten.
@@ -65,4 +78,4 @@ def renew(connection: sa.Connection, site: SiteName, *, now: datetime.datetime) 
             selection = sa.select(ROUTINGS.c.site, ROUTINGS.c.resource_id).where(
                 ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site
             )
-        journal.record_selected(connection, kind, selection, now=now)
+        journal.record_selected(connection, kind, selection)

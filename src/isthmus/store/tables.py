@@ -20,6 +20,7 @@ HOST_LENGTH = 255
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 #: Both tiers. At central the lane is the site to be told; at a site it is always "central".
+#: Times are the database's (`isthmus.store.clock`); what is due at once has none.
 JOURNAL = sa.Table(
     "isthmus_journal",
     METADATA,
@@ -30,14 +31,18 @@ JOURNAL = sa.Table(
     sa.Column("rank", sa.Integer, nullable=False),
     sa.Column("generation", _BIG, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("not_before", sa.DateTime, nullable=False),
+    sa.Column("not_before", sa.DateTime),
     sa.Column("owner", sa.String(64)),
     sa.Column("expires_at", sa.DateTime),
     sa.Column("parked", sa.Boolean, nullable=False, default=False),
     sa.Column("last_error", sa.Text),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("changed_at", sa.DateTime, nullable=False),
-    sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before"),
+    # Whether a lane has work; the work of a lane in its order; who carries it; how old it is.
+    sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before", "owner", "expires_at"),
+    sa.Index("ix_isthmus_journal_work", "lane", "parked", "rank", "not_before", "changed_at"),
+    sa.Index("ix_isthmus_journal_owner", "lane", "owner"),
+    sa.Index("ix_isthmus_journal_age", "lane", "parked", "created_at"),
 )
 
 #: Both tiers: the numbers of the newest batches to and from each lane; `isthmus.store.lanes`.

@@ -14,6 +14,14 @@ class FakeClock:
         """Give the time."""
         return self._now
 
+    def set(self, now: datetime.datetime) -> None:
+        """Set it, forwards or back."""
+        self._now = now
+
+    def seconds(self) -> float:
+        """Give the time as a number that only grows."""
+        return self._now.timestamp()
+
     def move(self, seconds: float) -> None:
         """Let time pass."""
         self._now += datetime.timedelta(seconds=seconds)

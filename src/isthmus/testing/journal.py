@@ -21,6 +21,10 @@ from isthmus.model.intent import (
 )
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.site import SiteName
+from isthmus.testing.clock import FakeClock
+
+#: Sorts before every time.
+_AT_ONCE = datetime.datetime.min  # noqa: DTZ901
 
 
 @dataclass(kw_only=True)
@@ -30,7 +34,7 @@ class _Row:
     rank: int
     generation: int = 1
     attempts: int = 0
-    not_before: datetime.datetime
+    not_before: datetime.datetime | None = None
     owner: str | None = None
     expires_at: datetime.datetime | None = None
     parked: bool = False
@@ -42,20 +46,23 @@ class _Row:
         return self.owner is not None and self.expires_at is not None and self.expires_at > now
 
     def due(self, now: datetime.datetime) -> bool:
-        return not self.parked and self.not_before <= now and not self.claimed(now)
+        is_time = self.not_before is None or self.not_before <= now
+        return not self.parked and is_time and not self.claimed(now)
 
 
 class MemoryJournal:
     """The journal's rows in a dict."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, clock: FakeClock) -> None:
+        """Start empty; the clock is what a database's own would be."""
+        self.clock = clock
         self.rows: dict[IntentKey, _Row] = {}
         self.removed: list[IntentKey] = []  #: absent objects whose row went
         self._sequences: dict[SiteName, int] = {}
 
-    def record(self, keys: Iterable[IntentKey], *, now: datetime.datetime) -> None:
+    def record(self, keys: Iterable[IntentKey]) -> None:
         """Note that objects may differ from what is wanted."""
+        now = self.clock.now()
         for key in set(keys):
             row = self.rows.get(key)
             if row is None:
@@ -63,7 +70,6 @@ class MemoryJournal:
                     id=str(uuid.uuid4()),
                     key=key,
                     rank=key.type.rank,
-                    not_before=now,
                     created_at=now,
                     changed_at=now,
                 )
@@ -71,35 +77,29 @@ class MemoryJournal:
             row.generation += 1
             row.rank = key.type.rank
             row.attempts = 0
-            row.not_before = row.changed_at = now
+            row.not_before, row.changed_at = None, now
             row.parked = False
             row.last_error = ""
 
-    def due_lanes(self, *, now: datetime.datetime) -> set[SiteName]:
+    def due_lanes(self) -> set[SiteName]:
         """List the lanes that have an intent due and unclaimed."""
+        now = self.clock.now()
         return {row.key.lane for row in self.rows.values() if row.due(now)}
 
-    def claim(
-        self,
-        lane: SiteName,
-        *,
-        owner: str,
-        now: datetime.datetime,
-        expires_at: datetime.datetime,
-        limit: int,
-    ) -> Batch:
+    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
         """Take up to `limit` due intents of a lane, in the order of work."""
+        now = self.clock.now()
         rows = [row for row in self.rows.values() if row.key.lane == lane]
         if any(row.claimed(now) and row.owner != owner for row in rows):
             return Batch()
         due = sorted(
             (row for row in rows if row.due(now)),
-            key=lambda row: (row.rank, row.not_before, row.key.id),
+            key=lambda row: (row.rank, row.not_before or _AT_ONCE, row.changed_at, row.key.id),
         )[:limit]
         if not due:
             return Batch()
         for row in due:
-            row.owner, row.expires_at = owner, expires_at
+            row.owner, row.expires_at = owner, now + datetime.timedelta(seconds=holds_s)
         sequence = self._sequences[lane] = self._sequences.get(lane, 0) + 1
         claims = [
             Claim(
@@ -109,13 +109,12 @@ class MemoryJournal:
                 attempts=row.attempts,
                 rank=row.rank,
                 owner=owner,
-                expires_at=expires_at,
             )
             for row in due
         ]
         return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
-    def settle(self, settlements: Sequence[Settlement], *, now: datetime.datetime) -> None:
+    def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims."""
         for one in settlements:
             claim = one.claim
@@ -130,21 +129,23 @@ class MemoryJournal:
             elif row.owner == claim.owner:
                 row.owner = row.expires_at = None
                 if unchanged:
-                    self._put_back(row, one, now)
+                    self._put_back(row, one)
 
-    def _put_back(self, row: _Row, one: Settlement, now: datetime.datetime) -> None:
+    def _put_back(self, row: _Row, one: Settlement) -> None:
         row.last_error = one.error or row.last_error
         if one.outcome is Outcome.PARKED:
             row.parked = True
             row.attempts += 1
             return
-        row.not_before = one.not_before or now
+        delay = datetime.timedelta(seconds=one.delay_s)
+        row.not_before = self.clock.now() + delay if delay else None
         row.attempts += one.counts
         if one.after:
             row.rank = removal_rank(row.key.type)
 
-    def list_jobs(self, *, now: datetime.datetime) -> list[Job]:
+    def list_jobs(self) -> list[Job]:
         """List jobs, oldest first."""
+        now = self.clock.now()
         rows = sorted(self.rows.values(), key=lambda row: (row.created_at, row.id))
         return [
             Job(

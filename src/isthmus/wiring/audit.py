@@ -103,7 +103,7 @@ def _to_job(row: Mapping[str, Any]) -> Job:
             attempts=row["attempts"],
             created_at=_time(row["created_at"]),
             changed_at=_time(row["changed_at"]),
-            not_before=_time(row["not_before"]),
+            not_before=None if row["not_before"] is None else _time(row["not_before"]),
             last_error=row["last_error"] or "",
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -1,6 +1,6 @@
 """Joins the drain with central's database, central's Neutron and the sites' Neutrons."""
 
-import datetime
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,17 +13,17 @@ from isthmus.journal.ports import Clock
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
-from isthmus.store import removal, site, sweep
+from isthmus.store import clock, removal, site, sweep
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's monotonic clock, which no correction of the time moves."""
 
-    def now(self) -> datetime.datetime:
-        """Give the time, UTC and naive."""
-        return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    def seconds(self) -> float:
+        """Give seconds that only grow."""
+        return time.monotonic()
 
 
 class CentralSource:
@@ -90,7 +90,7 @@ class Xjob:
 
     def due_lanes(self) -> set[SiteName]:
         """List the sites that have work."""
-        return self._journal.due_lanes(now=self.clock.now())
+        return self._journal.due_lanes()
 
     def open_lane(self, one: Site) -> tuple[Drain, NeutronDoor]:
         """Give a site's drain and its door."""
@@ -112,9 +112,8 @@ class Xjob:
     ) -> None:
         """Note what was last seen of a site."""
         with writing(self._engine) as connection:
-            site.record_reachability(
-                connection, name, reachability, now=self.clock.now(), error=error
-            )
+            now = clock.read(connection)
+            site.record_reachability(connection, name, reachability, now=now, error=error)
 
     def drop_orphans(self) -> int:
         """Drop intents of deleted sites and tell how many."""
@@ -129,7 +128,7 @@ class Xjob:
     def renew(self, name: SiteName) -> None:
         """Note everything that a site should have as if it had just changed."""
         with writing(self._engine) as connection:
-            sweep.renew(connection, name, now=self.clock.now())
+            sweep.renew(connection, name)
 
     def close(self) -> None:
         """Let go of the database."""

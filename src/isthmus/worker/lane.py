@@ -51,7 +51,7 @@ class Lane:
             drain: does the passes.
             door: asked whether the site is there.
             note: told what was seen of the site; may raise `Transient`.
-            clock: the time.
+            clock: measures how long the site has been left alone.
             probe_interval_s: how often the site is asked where there is no work, and how often
                 `note` is told that nothing changed.
         """
@@ -161,4 +161,4 @@ class Lane:
         )
 
     def _now(self) -> float:
-        return self._clock.now().timestamp()
+        return self._clock.seconds()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from tests.ports.database_clock import drive
 
 from isthmus import errors
 from isthmus.federation import lease as arithmetic
@@ -61,6 +62,7 @@ class Tier:
         self.clock = clock
         self.births = itertools.count()  # not random, so that a run can be played again
         self.engine = open_engine("sqlite://")
+        drive(self.engine, clock)
         METADATA.create_all(self.engine)
         MODEL.create_all(self.engine)
         self.journal = SqlJournal(self.engine)
@@ -81,7 +83,7 @@ class Tier:
         sites: Iterable[SiteName],
     ) -> None:
         keys = [IntentKey(site, kind, resource) for site in sites]
-        journal.record(connection, keys, now=self.clock.now())
+        journal.record(connection, keys)
 
     def blocks(self, connection: sa.Connection, site: SiteName) -> list[Block]:
         return [one.block for one in lease.list_leases(connection, site=site)]

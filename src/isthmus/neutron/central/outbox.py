@@ -20,7 +20,6 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.central import closure, origin
 from isthmus.neutron.central.change import Changes, note
 from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import now
 from isthmus.store import journal, lanes, location, routing
 
 _KEY = "isthmus_changes"
@@ -65,7 +64,7 @@ def record(connection: sa.Connection, changes: Changes) -> None:
     keys = _layer_two(connection, changes)
     keys |= _groups(connection, changes)
     keys |= _ports(connection, changes)
-    journal.record(connection, keys, now=now())
+    journal.record(connection, keys)
 
 
 def _layer_two(connection: sa.Connection, changes: Changes) -> set[IntentKey]:

@@ -9,8 +9,8 @@ from isthmus import errors
 from isthmus.model.intent import JobState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
-from isthmus.neutron.db.session import now, writing
-from isthmus.store import jobs
+from isthmus.neutron.db.session import reading, writing
+from isthmus.store import clock, jobs
 from isthmus.store.tables import JOURNAL
 from neutron import policy
 
@@ -27,7 +27,8 @@ class JobCalls:
         **paging: Any,
     ) -> list[listing.Row]:
         """List jobs; the filter `age` gives those at least so many seconds old."""
-        moment = now()
+        with reading(context) as connection:
+            moment = clock.read(connection)
         wanted = dict(filters or {})
         with translated():
             where = _older_than(wanted.pop("age", None), moment)
@@ -37,7 +38,7 @@ class JobCalls:
             for key, ascending in sorts or ()
         ]
         rows = listing.collect_rows(
-            context, _columns(moment), where=where, filters=wanted, sorts=order, **paging
+            context, _columns(), where=where, filters=wanted, sorts=order, **paging
         )
         for row in rows:
             row["age"] = max(0, int((moment - row["created_at"]).total_seconds()))
@@ -54,7 +55,7 @@ class JobCalls:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
-                jobs.retry_now(connection, jobs.JobFilter(ids=[id]), now=now())
+                jobs.retry_now(connection, jobs.JobFilter(ids=[id]))
             row["state"] = JobState.WAITING.value
         return {"site_job": row}
 
@@ -63,7 +64,7 @@ class JobCalls:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
-                jobs.cancel(connection, jobs.JobFilter(ids=[id]), now=now())
+                jobs.cancel(connection, jobs.JobFilter(ids=[id]))
         return {"site_job": row}
 
     def _get_for_change(self, context: Any, job_id: str) -> listing.Row:
@@ -80,16 +81,15 @@ class JobCalls:
         return row
 
 
-def _columns(moment: datetime.datetime) -> dict[str, sa.ColumnElement[Any]]:
-    running = sa.and_(JOURNAL.c.owner.is_not(None), JOURNAL.c.expires_at > moment)
+def _columns() -> dict[str, sa.ColumnElement[Any]]:
     return {
         "id": JOURNAL.c.id,
         "site": JOURNAL.c.lane,
         "type": JOURNAL.c.type,
         "resource_id": JOURNAL.c.resource_id,
         "state": sa.case(
-            (JOURNAL.c.parked.is_(sa.true()), JobState.PARKED.value),
-            (running, JobState.RUNNING.value),
+            (JOURNAL.c.parked == sa.true(), JobState.PARKED.value),
+            (jobs.running(), JobState.RUNNING.value),
             else_=JobState.WAITING.value,
         ),
         "generation": JOURNAL.c.generation,

@@ -14,7 +14,7 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import closure
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.central.exchange import placement, state
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store import journal, routing
 from isthmus.store import site as site_store
 from isthmus.store.tables import DATAPATHS, ROUTINGS
@@ -70,7 +70,7 @@ class PresenceCalls:
             placement.place(admin, site, [plan])
             with writing(admin) as connection:
                 keys = _all_of(connection, network_id, groups, name)
-                journal.record(connection, keys, now=now())
+                journal.record(connection, keys)
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 
@@ -90,7 +90,7 @@ class PresenceCalls:
                 routing.withdraw(connection, _NETWORK, [network_id], site)
                 keys = [IntentKey(site, ResourceType.SUBNET, one) for one in subnets]
                 keys.append(IntentKey(site, _NETWORK, network_id))
-                journal.record(connection, keys, now=now())
+                journal.record(connection, keys)
 
 
 def _all_of(

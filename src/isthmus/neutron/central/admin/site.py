@@ -26,7 +26,7 @@ class SiteCalls:
         """List sites, with what waits for each."""
         with translated(), reading(context) as connection:
             rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
-            counts = jobs.count_lanes(connection)
+            counts = jobs.count_lanes(connection, [SiteName(row["name"]) for row in rows])
         for row in rows:
             count = counts.get(SiteName(row["name"]))
             row["backlog"] = count.backlog if count else 0
@@ -109,7 +109,5 @@ def _forget_ports(connection: sa.Connection, name: SiteName) -> None:
     """Take the shadows of a site's ports away from the others."""
     for port_id, others in purge.list_shadowed(connection, name).items():
         journal.record(
-            connection,
-            [IntentKey(other, ResourceType.SHADOW, port_id) for other in sorted(others)],
-            now=now(),
+            connection, [IntentKey(other, ResourceType.SHADOW, port_id) for other in sorted(others)]
         )

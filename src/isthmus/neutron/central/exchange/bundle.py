@@ -19,7 +19,7 @@ from isthmus.model.site import Site
 from isthmus.neutron.central import closure
 from isthmus.neutron.central.exchange import placement, state
 from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store import journal, location, routing
 from isthmus.store import lease as lease_store
 
@@ -124,7 +124,7 @@ def _bring_home(context: Any, site: Site, port_id: str) -> None:
         home = routing.find_home(connection, port_id)
         if home is not None and home != site.name:
             routing.delete(connection, ResourceType.PORT, port_id, home)
-            journal.record(connection, [IntentKey(home, ResourceType.PORT, port_id)], now=now())
+            journal.record(connection, [IntentKey(home, ResourceType.PORT, port_id)])
         route(connection, ResourceType.PORT, [port_id], site.name)
 
 

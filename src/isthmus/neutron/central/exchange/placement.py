@@ -24,7 +24,7 @@ from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import pool, zone
 from isthmus.neutron.central.outbox import route_groups
 from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store import datapath, journal, location, routing
 
 #: What can be stretched: networks whose packets OVN puts into a tunnel of its own.
@@ -97,19 +97,16 @@ def _place(connection: sa.Connection, site: SiteName, placement: Placement) -> N
     if presence is not False:
         route(connection, ResourceType.NETWORK, [network_id], site)
         journal.record_selected(
-            connection,
-            ResourceType.SHADOW,
-            location.shadow_keys(network_id=network_id, site=site),
-            now=now(),
+            connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
         )
     if presence is True:  # its removal may be under way
-        journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)], now=now())
+        journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)])
     pool.ensure(keys, site, config)
     for subnet in _subnets(connection, network_id):
         route(connection, ResourceType.SUBNET, [subnet["id"]], site)
         if presence is True:
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
-            journal.record(connection, [intent], now=now())
+            journal.record(connection, [intent])
         ensure_addresses(connection, subnet, site)
 
 

@@ -29,7 +29,7 @@ from isthmus.neutron.api.faults import from_neutron
 from isthmus.neutron.central import origin, pool
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
 from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store import journal, lanes, location, routing
 
 #: Most items of one report: each takes some tenths of a second (measured: 147 to 182 ms of CPU).
@@ -147,7 +147,7 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
         if not at_home:
             route(connection, _PORT, [port_id], site)
         if merged != mine:  # central keeps something that the site does not have yet
-            journal.record(connection, [IntentKey(site, _PORT, port_id)], now=now())
+            journal.record(connection, [IntentKey(site, _PORT, port_id)])
 
 
 def _comparable(port: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +210,6 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any]) -> Non
                     for other, withdrawn in present.get(network_id, {}).items()
                     if other != site and not withdrawn
                 ],
-                now=now(),
             )
         crash.point("central.report.before_commit")
 

@@ -20,7 +20,7 @@ from isthmus.model.intent import IntentKey, ResourceType, removal_rank
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_neutron
-from isthmus.neutron.local import routings, scope, shadows
+from isthmus.neutron.local import scope, shadows
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
 from isthmus.neutron.local.lease import rows
 from isthmus.store import journal, lanes
@@ -154,9 +154,7 @@ class Materialiser:
         """Have central told how a merge came out."""
         with db_api.CONTEXT_WRITER.using(context):
             journal.record(
-                context.session.connection(),
-                [IntentKey(CENTRAL, ResourceType.PORT, port_id)],
-                now=routings.utcnow(),
+                context.session.connection(), [IntentKey(CENTRAL, ResourceType.PORT, port_id)]
             )
 
 

@@ -77,7 +77,6 @@ class Outbox:
         journal.record(
             session.connection(),
             [IntentKey(CENTRAL, ResourceType.PORT, port_id) for port_id in fresh],
-            now=routings.utcnow(),
         )
 
     def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:

@@ -5,7 +5,6 @@ behind, it finds when it looks. Of several processes one carries the lane at a t
 claims see to that.
 """
 
-import datetime
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from isthmus.journal.ports import Carrier, Source
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.report.carrier import forget_reported
 from isthmus.neutron.local.room import Lazy
-from isthmus.neutron.local.routings import utcnow
 from isthmus.store import sweep
 from isthmus.store.engine import writing
 from isthmus.store.journal_engine import SqlJournal
@@ -36,10 +34,10 @@ _CLAIM_MARGIN_S = 20.0
 
 
 class _Clock:
-    """The time of day, as the journal wants it."""
+    """The machine's monotonic clock."""
 
-    def now(self) -> datetime.datetime:
-        return utcnow()
+    def seconds(self) -> float:
+        return time.monotonic()
 
 
 class Relay:

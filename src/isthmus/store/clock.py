@@ -1,0 +1,62 @@
+"""The database's clock, in SQL.
+
+What several machines decide by a time (when an intent is due again, when a claim has run out) is
+written and compared by the one clock that all of them share: that of the tier's database. No
+machine's own clock, and no difference between two of them, takes part.
+"""
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+#: As SQLAlchemy writes times into SQLite, which has milliseconds at most.
+_SQLITE_FORM = "'%Y-%m-%d %H:%M:%f000', 'now'"
+_MICROSECONDS = 1_000_000
+
+
+class utc_now(FunctionElement[datetime.datetime]):  # noqa: N801 - the name of a SQL function
+    """The time now, UTC and naive; the same throughout a statement."""
+
+    type = sa.DateTime()
+    inherit_cache = True
+
+
+@compiles(utc_now, "sqlite")
+def _utc_now_sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return f"strftime({_SQLITE_FORM})"
+
+
+@compiles(utc_now)
+def _utc_now_other(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "UTC_TIMESTAMP(6)"
+
+
+class utc_after(FunctionElement[datetime.datetime]):  # noqa: N801 - the name of a SQL function
+    """The time in so many seconds; a negative number gives one that has passed."""
+
+    type = sa.DateTime()
+    inherit_cache = True
+
+    def __init__(self, delay_s: float) -> None:
+        """Take the delay as a parameter of the statement."""
+        super().__init__(sa.literal(round(delay_s * _MICROSECONDS), sa.BigInteger()))
+
+
+@compiles(utc_after, "sqlite")
+def _utc_after_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    micros = compiler.process(element.clauses, **options)
+    return f"strftime({_SQLITE_FORM}, ({micros} / {_MICROSECONDS}.0) || ' seconds')"
+
+
+@compiles(utc_after)
+def _utc_after_other(element: Any, compiler: Any, **options: Any) -> str:
+    micros = compiler.process(element.clauses, **options)
+    return f"TIMESTAMPADD(MICROSECOND, {micros}, UTC_TIMESTAMP(6))"
+
+
+def read(connection: sa.Connection) -> datetime.datetime:
+    """Ask the database what time it is; fixes no snapshot."""
+    return connection.execute(sa.select(utc_now())).scalar_one()

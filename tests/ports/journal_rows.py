@@ -1,0 +1,51 @@
+"""A full journal: many lanes, many intents in each."""
+
+import itertools
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.store import clock, lanes, site
+from isthmus.store.tables import JOURNAL
+
+LANES = tuple(SiteName(f"site{number}") for number in range(60))
+#: A lane in which everything waits for its next attempt.
+BACKED_OFF = LANES[3]
+#: Lanes in which a worker holds some of what is due.
+HELD = LANES[20:30]
+
+_KINDS = (ResourceType.PORT, ResourceType.SHADOW, ResourceType.SECURITY_GROUP)
+
+
+def fill(connection: sa.Connection, rows_a_lane: int) -> None:
+    """Make the sites, and intents for each."""
+    now = clock.read(connection)
+    later = connection.execute(sa.select(clock.utc_after(3600))).scalar_one()
+    rows: list[dict[str, Any]] = []
+    for lane in LANES:
+        one = Site(name=lane, region=lane, availability_zones=(lane,), service_user=f"user-{lane}")
+        site.insert(connection, one, now=now)
+        lanes.next_sequence(connection, lane, now=now)
+        for number, kind in zip(range(rows_a_lane), itertools.cycle(_KINDS), strict=False):
+            held = lane in HELD and number < 5
+            rows.append(
+                {
+                    "id": str(uuid.uuid4()),
+                    "lane": lane,
+                    "type": kind.value,
+                    "resource_id": f"{number:05}",
+                    "rank": kind.rank,
+                    "generation": 1,
+                    "attempts": 0,
+                    "not_before": later if lane == BACKED_OFF else None,
+                    "owner": "other" if held else None,
+                    "expires_at": later if held else None,
+                    "parked": False,
+                    "created_at": now,
+                    "changed_at": now,
+                }
+            )
+    connection.execute(sa.insert(JOURNAL), rows)
