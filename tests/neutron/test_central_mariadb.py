@@ -1,12 +1,7 @@
 """The same behaviour on MariaDB: the tests in which locks, upserts and INSERT .. SELECT matter."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-
 import pytest
-import sqlalchemy as sa
-from tests.neutron.central_server import CentralServer
+from tests.neutron.mariadb import central, mariadb_url, new_database, sound
 from tests.neutron.test_central_admin import (
     test_a_network_is_placed_ahead_of_use_and_withdrawn,
     test_a_parked_job_is_retried_or_cancelled,
@@ -33,12 +28,14 @@ from tests.neutron.test_central_report import (
     test_nobody_is_missed_when_much_happens_at_once,
     test_reporting_twice_changes_nothing,
 )
-from tests.ports.conftest import mariadb_url
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
 __all__ = [
+    "central",
     "mariadb_url",
+    "new_database",
+    "sound",
     "test_a_bundle_holds_all_that_a_network_takes",
     "test_a_late_batch_does_not_undo_a_newer_one",
     "test_a_move_is_told",
@@ -58,24 +55,3 @@ __all__ = [
     "test_reporting_twice_changes_nothing",
     "test_sites_get_different_numbers_of_one_network",
 ]
-
-
-@pytest.fixture(scope="module")
-def central(mariadb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralServer]:
-    """A central on MariaDB."""
-    url = mariadb_url.replace("/isthmus?", "/neutron_central?")
-    engine = sa.create_engine(mariadb_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE DATABASE neutron_central CHARACTER SET utf8mb4"))
-    engine.dispose()
-    subprocess.run(
-        [sys.executable, "-m", "isthmus.neutron.db.create", url], check=True, capture_output=True
-    )
-    folder = tmp_path_factory.mktemp("central-mariadb")
-    server = CentralServer(folder, folder / "no-template", url=url)
-    server.start()
-    try:
-        server.make_sites()
-        yield server
-    finally:
-        server.stop()

@@ -1,0 +1,141 @@
+"""What holds at every moment between two transactions, whatever has happened.
+
+No two leases overlap; every address that central's Neutron has given out lies in a lease; a site's
+blocks are among those that central has leased to it; what a site has given out of its own lies in
+its blocks; a port has one home; and what is routed to a site that is known to lack it is noted in
+the journal.
+"""
+
+import ipaddress
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.local_server import LocalServer
+from tests.neutron.server import Server
+
+Row = dict[str, Any]
+
+
+def check(central: CentralServer, *sites: LocalServer) -> None:
+    """Check central, and the sites that run."""
+    found = find_faults(central, *sites)
+    assert not found, "\n".join(found)
+
+
+def find_faults(central: CentralServer, *sites: LocalServer) -> list[str]:
+    """List what does not hold."""
+    faults = [
+        *_overlaps(_read(central, "isthmus_leases")),
+        *_outside_leases(central),
+        *_homes(_read(central, "isthmus_routings")),
+    ]
+    for site in sites:
+        faults += _of_site(central, site)
+    return faults
+
+
+def _read(server: Server, table: str) -> list[Row]:
+    with server.database() as connection:
+        return [dict(row._mapping) for row in connection.exec_driver_sql(f"SELECT * FROM {table}")]
+
+
+def _span(row: Row) -> tuple[int, int]:
+    return int(row["first"]), int(row["last"])
+
+
+def _overlaps(leases: Iterable[Row]) -> list[str]:
+    by_pool: dict[tuple[str, str], list[Row]] = {}
+    for row in leases:
+        by_pool.setdefault((row["kind"], row["pool_id"]), []).append(row)
+    return [
+        f"{kind} {pool_id}: {one['site']} {_span(one)} overlaps {two['site']} {_span(two)}"
+        for (kind, pool_id), rows in by_pool.items()
+        for one, two in itertools.pairwise(sorted(rows, key=_span))
+        if int(one["last"]) >= int(two["first"])
+    ]
+
+
+def _allocations(server: Server) -> list[tuple[str, int]]:
+    """List (subnet, address) of every address that is given out one by one."""
+    query = sa.text(
+        "SELECT s.id, a.ip_address FROM ipamallocations a "
+        "JOIN ipamsubnets i ON i.id = a.ipam_subnet_id "
+        "JOIN subnets s ON s.id = i.neutron_subnet_id "
+        "WHERE s.ip_version = 4 OR s.ipv6_address_mode IS NULL "
+        "OR s.ipv6_address_mode = 'dhcpv6-stateful'"
+    )
+    with server.database() as connection:
+        return [(row[0], int(ipaddress.ip_address(row[1]))) for row in connection.execute(query)]
+
+
+def _outside_leases(central: CentralServer) -> list[str]:
+    blocks: dict[str, list[tuple[int, int]]] = {}
+    for row in _read(central, "isthmus_leases"):
+        blocks.setdefault(row["pool_id"], []).append(_span(row))
+    return [
+        f"central gave out {ipaddress.ip_address(number)} of subnet {subnet_id} without a lease"
+        for subnet_id, number in _allocations(central)
+        if not any(first <= number <= last for first, last in blocks.get(subnet_id, ()))
+    ]
+
+
+def _homes(routings: Iterable[Row]) -> list[str]:
+    homes: dict[str, list[str]] = {}
+    for row in routings:
+        if row["type"] == "port":
+            homes.setdefault(row["resource_id"], []).append(row["site"])
+    return [
+        f"port {port_id} has homes {', '.join(sorted(at))}"
+        for port_id, at in homes.items()
+        if len(at) > 1
+    ]
+
+
+def _of_site(central: CentralServer, site: LocalServer) -> list[str]:
+    # The site first: what it holds, central leased to it earlier, and takes back only afterwards.
+    own = [row for row in _read(site, "isthmus_leases") if row["kind"] != "returned"]
+    routed = [row for row in _read(central, "isthmus_routings") if row["site"] == site.site]
+    at_site = {
+        (row["type"], row["resource_id"])
+        for table in ("isthmus_routings", "isthmus_journal")
+        for row in _read(site, table)
+    }
+    at_site |= {("port", row["id"]) for row in _read(site, "ports")}  # it may yet await an answer
+    noted = {
+        (row["type"], row["resource_id"])
+        for row in _read(central, "isthmus_journal")
+        if row["lane"] == site.site
+    }
+    leased = {row["id"]: row for row in _read(central, "isthmus_leases")}
+    faults = _overlaps(own)
+    for row in own:
+        there = leased.get(row["id"])
+        if there is None or there["site"] != site.site:
+            faults.append(f"{site.site} holds lease {row['id']} {_span(row)}, unknown to central")
+        elif not (_span(there)[0] <= _span(row)[0] and _span(row)[1] <= _span(there)[1]):
+            faults.append(f"{site.site} holds {_span(row)} of lease {row['id']} {_span(there)}")
+    faults += _strangers(central, site, own)
+    for row in routed:
+        key = (row["type"], row["resource_id"])
+        if key not in at_site and key not in noted:
+            faults.append(f"{' '.join(key)} is routed to {site.site}, not there and not noted")
+    return faults
+
+
+def _strangers(central: CentralServer, site: LocalServer, own: Iterable[Row]) -> list[str]:
+    """Find addresses that a site gave out on stretched subnets outside of everybody's word."""
+    held: dict[str, list[tuple[int, int]]] = {}
+    for row in own:
+        held.setdefault(row["pool_id"], []).append(_span(row))
+    known = set(_allocations(central))
+    stretched = {row["id"] for row in _read(central, "subnets")}
+    return [
+        f"{site.site} uses {ipaddress.ip_address(number)} of subnet {subnet_id}, not leased to it"
+        for subnet_id, number in _allocations(site)
+        if subnet_id in stretched
+        and (subnet_id, number) not in known
+        and not any(first <= number <= last for first, last in held.get(subnet_id, ()))
+    ]
