@@ -1,10 +1,13 @@
 """Rows of stretched networks, written to and read from real databases with a real northd."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import pytest
+from tests.ovn.overtaxed import OvertaxedDoor
 
+from isthmus import errors
 from isthmus.clients import ovn, ovn_connection, ovn_write
 from isthmus.federation.capability import parse_capability
 from isthmus.federation.stretch import diff_stretch
@@ -249,3 +252,43 @@ def test_a_thousand_shadows(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
     seen = settle(rows, desired(*many))
     assert len(seen.ports) == 1300
     assert all(seen.bindings[one.port_id].chassis == "hv-b" for one in many)
+
+
+def test_what_a_database_does_not_get_through_with_is_halved(databases: OvnDatabases) -> None:
+    make_network(databases)
+    many = [port(number) for number in range(1, 61)]
+    wanted = desired(*many)
+    door = OvertaxedDoor(databases.folder / "door.sock", databases.folder / "nb.sock")
+    with door:
+        rows = ovn_connection.connect(door.remote, databases.sb_remote, timeout_s=2)
+        door.most_bytes = 30_000  # some 40 of these rows
+        paces = ovn_write.Paces.start()
+        sizes = []
+
+        def settled() -> bool:
+            plan = diff_stretch(wanted, rows.observe([NET]), parse_capability(""))
+            try:
+                ovn_write.apply_plan(rows, plan, paces)
+            except errors.TimedOut:
+                sizes.append(paces.nb.rows)
+            return not plan
+
+        wait_for(settled, "the rows are written in small transactions", timeout_s=180)
+        assert door.lost
+        assert sizes == sorted(sizes, reverse=True)
+        assert all(after <= before // 2 for before, after in itertools.pairwise(sizes))
+        door.most_bytes = 10**9
+        more = desired(*many, *(port(number) for number in range(61, 101)))
+        plan = diff_stretch(more, rows.observe([NET]), parse_capability(""))
+        assert ovn_write.apply_plan(rows, plan, paces) == []
+        assert paces.nb.rows > sizes[-1]
+        ovn_connection.disconnect(rows)
+
+
+def test_one_row_that_takes_too_long_keeps_the_others_from_nothing() -> None:
+    pace = ovn_write.Pace(rows=1)
+    assert pace.timed_out(1), "passed over"
+    assert not pace.timed_out(1), "a second one: it is the database, not the row"
+    pace.written()
+    assert pace.timed_out(1)
+    assert [ovn_write.Pace().timed_out(size) for size in (1000, 2)] == [False, False]

@@ -2,11 +2,14 @@
 
 Rows go out in transactions of up to 1,000: with one a row, northd would run once for each. Where
 the server refuses a transaction it is halved until the row it dislikes stands alone, so that one
-bad row keeps no other from being written. Every write is idempotent.
+bad row keeps no other from being written. Where it does not get through with one in time, the next
+is half as large (`Pace`), and after each that is written twice as large again. Every write is
+idempotent.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ovsdbapp import exceptions as ovs_errors
@@ -52,16 +55,56 @@ class _Writes(command.BaseCommand):
         return f"{len(self._writes)} rows"
 
 
-def apply_plan(rows: OvnRows, plan: Plan, batch_rows: int = BATCH_ROWS) -> list[str]:
+@dataclass(slots=True)
+class Pace:
+    """How many rows a database gets through with in one transaction, as far as is known.
+
+    Kept from one plan to the next: a timed-out transaction may have been written after all, so one
+    looks again before the rest is tried.
+    """
+
+    rows: int = BATCH_ROWS
+    overtaxed: bool = False  #: the last transaction was of one row, and timed out
+
+    def written(self) -> None:
+        """Go faster."""
+        self.rows = min(BATCH_ROWS, self.rows * 2)
+        self.overtaxed = False
+
+    def timed_out(self, size: int) -> bool:
+        """Go slower, and tell whether to pass over what timed out: one row, the first to do so."""
+        self.rows = max(1, size // 2)
+        alone = size == 1 and not self.overtaxed
+        self.overtaxed = size == 1
+        return alone
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """Those of a site's two databases; whoever writes again and again keeps it."""
+
+    nb: Pace
+    sb: Pace
+
+    @staticmethod
+    def start() -> "Paces":
+        """Begin at full pace."""
+        return Paces(Pace(), Pace())
+
+
+def apply_plan(rows: OvnRows, plan: Plan, paces: Paces | None = None) -> list[str]:
     """Write a plan: southbound chassis, then northbound rows, then bindings, then what goes.
 
     Returns:
-        One sentence for each row that the server refused; the rest is written.
+        One sentence for each row that the server refused, or alone did not get through with; the
+        rest is written.
 
     Raises:
-        Unreachable: a database did not answer; some of the plan may be written.
+        TimedOut: a database did not answer in time; some of the plan may be written, and what is
+            tried next is half as large.
     """
-    refused = _commit(rows.sb, [_put_chassis(row) for row in plan.put_chassis], batch_rows)
+    paces = paces or Paces.start()
+    refused = _commit(rows.sb, [_put_chassis(row) for row in plan.put_chassis], paces.sb)
     northbound: list[_Write] = []
     northbound += [_remove_responder(row) for row in plan.remove_responders]
     northbound += [_remove_port(*one) for one in plan.remove_ports]
@@ -71,34 +114,48 @@ def apply_plan(rows: OvnRows, plan: Plan, batch_rows: int = BATCH_ROWS) -> list[
     northbound += [_join_group(*one) for one in plan.join_groups]
     northbound += [_leave_group(*one) for one in plan.leave_groups]
     northbound += [_put_responder(row) for row in plan.put_responders]
-    refused += _commit(rows.nb, northbound, batch_rows)
+    refused += _commit(rows.nb, northbound, paces.nb)
     southbound = [_bind(*one) for one in plan.bind]
     southbound += [_remove_chassis(name) for name in plan.remove_chassis]
-    return refused + _commit(rows.sb, southbound, batch_rows)
+    return refused + _commit(rows.sb, southbound, paces.sb)
 
 
-def _commit(api: Any, writes: Sequence[_Write], batch_rows: int) -> list[str]:
+def _commit(api: Any, writes: Sequence[_Write], pace: Pace) -> list[str]:
     refused: list[str] = []
-    for start in range(0, len(writes), batch_rows):
-        refused += _commit_batch(api, writes[start : start + batch_rows])
+    start = 0
+    while start < len(writes):
+        batch = writes[start : start + pace.rows]
+        refused += _commit_batch(api, batch, pace)
+        start += len(batch)
     return refused
 
 
-def _commit_batch(api: Any, writes: Sequence[_Write]) -> list[str]:
+def _commit_batch(api: Any, writes: Sequence[_Write], pace: Pace) -> list[str]:
     try:
         with api.transaction(check_error=True, log_errors=False) as txn:
             txn.add(_Writes(api, writes))
     except ovs_errors.TimeoutException as error:
-        raise errors.Unreachable(f"an OVN database does not answer: {error}") from error
+        return _timed_out(writes, pace, error)
     except (RuntimeError, idlutils.RowNotFound) as error:
         if "timed out" in str(error):
-            raise errors.Unreachable(f"an OVN database does not answer: {error}") from error
+            return _timed_out(writes, pace, error)
         if len(writes) == 1:
             _LOG.warning("OVN refused a row: %s", error)
             return [f"OVN refused a row: {error}"]
         half = len(writes) // 2
-        return _commit_batch(api, writes[:half]) + _commit_batch(api, writes[half:])
+        return _commit_batch(api, writes[:half], pace) + _commit_batch(api, writes[half:], pace)
+    pace.written()
     return []
+
+
+def _timed_out(writes: Sequence[_Write], pace: Pace, error: Exception) -> list[str]:
+    if pace.timed_out(len(writes)):
+        _LOG.warning("OVN did not get through with one row; the others go on: %s", error)
+        return [f"OVN did not get through with one row in time: {error}"]
+    raise errors.TimedOut(
+        f"an OVN database did not get through with {len(writes)} rows in time; "
+        f"the next transaction has {pace.rows}: {error}"
+    ) from error
 
 
 def _find(api: Any, table: str, name: str, column: str = "name") -> Any:

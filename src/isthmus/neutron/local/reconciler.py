@@ -83,6 +83,7 @@ class Reconciler:
         self._stopping = False
         self._connecting = threading.Lock()
         self._rows: OvnRows | None = None
+        self._paces = ovn_write.Paces.start()
         self._thread = threading.Thread(target=self._run, name="isthmus-ovn", daemon=True)
 
     def start(self) -> None:
@@ -269,7 +270,7 @@ class Reconciler:
             self._awaited -= {port_id for port_id, _ in plan.bind}
             self._awaited -= {port_id for _, port_id in plan.remove_ports}
         _LOG.info("Changing %d OVN rows of stretched networks", plan.size())
-        refused = ovn_write.apply_plan(rows, plan)
+        refused = ovn_write.apply_plan(rows, plan, self._paces)
         if plan.remove_responders:
             gone = [one.port_id for one in plan.remove_responders]
             with writing(n_context.get_admin_context()) as connection:

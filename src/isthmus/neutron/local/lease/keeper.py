@@ -6,7 +6,6 @@ because nobody pokes when blocks become idle. Where several processes do the sam
 at worst given one block more than it needed, which goes back later.
 """
 
-import datetime
 import functools
 import ipaddress
 import queue
@@ -26,7 +25,6 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
 from isthmus.neutron.local.lease import rows
-from isthmus.neutron.local.routings import utcnow
 from isthmus.store.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
@@ -166,7 +164,7 @@ class Keeper:
         for pool_id in pools:  # what is wrong with one is no reason to leave the others
             self._guarded(functools.partial(self._look_at, pool_id))
         with writing(self.engine()) as connection:
-            rows.clear_buried(connection, now=utcnow())
+            rows.clear_buried(connection)
 
     def _look_at(self, pool_id: str) -> None:
         if not self.top_up(PoolKind.SUBNET, pool_id):
@@ -187,17 +185,13 @@ class Keeper:
         if not idle:
             return
         with writing(self.engine()) as connection:
-            old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, before=self._settled())
+            old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s)
             rows.bury(connection, [lease_id for lease_id, block in old if block in idle])
-
-    def _settled(self) -> datetime.datetime:
-        """Give the time before which whatever was begun has ended by now."""
-        return utcnow() - datetime.timedelta(seconds=self._settle_s)
 
     def _return(self, pool_id: str) -> None:
         """Tell central of the blocks that were set aside a while ago and stayed idle."""
         with writing(self.engine()) as connection:
-            aside = rows.read_untold(connection, pool_id, before=self._settled())
+            aside = rows.read_untold(connection, pool_id, older_s=self._settle_s)
             if not aside:
                 return
             used = _read_used(connection, pool_id)

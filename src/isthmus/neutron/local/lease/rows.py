@@ -6,7 +6,6 @@ given back leaves a tombstone for longer than any answer can be under way, so th
 not bring the block back to life after central has given it to somebody else.
 """
 
-import datetime
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from isthmus import errors
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
-from isthmus.neutron.local.routings import utcnow
+from isthmus.store.clock import utc_after, utc_now
 from isthmus.store.tables import LEASES, NUMBER_LENGTH
 
 #: The kind of a tombstone.
@@ -37,7 +36,7 @@ def read_leases(
     kind: PoolKind,
     pool_id: str,
     *,
-    before: datetime.datetime | None = None,
+    older_s: float | None = None,
 ) -> list[tuple[str, Block]]:
     """Read the ids and blocks of the site's leases of a pool, oldest first.
 
@@ -45,15 +44,15 @@ def read_leases(
         connection: where.
         kind: what the pool holds.
         pool_id: the pool.
-        before: only leases that came before this time.
+        older_s: only leases that came at least so many seconds ago, by the database's clock.
     """
     query = (
         sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last)
         .where(LEASES.c.pool_id == pool_id, LEASES.c.kind == kind.value)
         .order_by(LEASES.c.created_at, LEASES.c.first)
     )
-    if before is not None:
-        query = query.where(LEASES.c.created_at <= before)
+    if older_s is not None:
+        query = query.where(LEASES.c.created_at <= utc_after(-older_s))
     return [
         (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
     ]
@@ -108,7 +107,7 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
             "site": str(state["site"]),
             "first": str(block.first).zfill(NUMBER_LENGTH),
             "last": str(block.last).zfill(NUMBER_LENGTH),
-            "created_at": utcnow(),
+            "created_at": utc_now(),
         }
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise errors.ProtocolError(f"not a lease: {str(dict(state))[:200]}") from error
@@ -143,19 +142,19 @@ def bury(connection: sa.Connection, ids: Collection[str]) -> None:
         )
     )
     connection.execute(
-        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=RETURNED, created_at=utcnow())
+        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=RETURNED, created_at=utc_now())
     )
 
 
 def read_untold(
-    connection: sa.Connection, pool_id: str, *, before: datetime.datetime
+    connection: sa.Connection, pool_id: str, *, older_s: float
 ) -> list[tuple[str, Block]]:
-    """Read the leases that were buried before a time and that central has not been told of."""
+    """Read the leases that were buried a while ago and that central has not been told of."""
     query = sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last).where(
         LEASES.c.pool_id == pool_id,
         LEASES.c.kind == RETURNED,
         LEASES.c.site != "",
-        LEASES.c.created_at <= before,
+        LEASES.c.created_at <= utc_after(-older_s),
     )
     return [
         (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
@@ -170,17 +169,17 @@ def revive(connection: sa.Connection, kind: PoolKind, ids: Collection[str]) -> N
 def mark_told(connection: sa.Connection, ids: Collection[str]) -> None:
     """Note that central has taken leases back; their tombstones stand for a while yet."""
     connection.execute(
-        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(site="", created_at=utcnow())
+        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(site="", created_at=utc_now())
     )
 
 
-def clear_buried(connection: sa.Connection, *, now: datetime.datetime) -> None:
+def clear_buried(connection: sa.Connection) -> None:
     """Remove tombstones that have stood long enough."""
     connection.execute(
         sa.delete(LEASES).where(
             LEASES.c.kind == RETURNED,
             LEASES.c.site == "",
-            LEASES.c.created_at < now - datetime.timedelta(seconds=REST_S),
+            LEASES.c.created_at < utc_after(-REST_S),
         )
     )
 
