@@ -1,5 +1,6 @@
 """A real central Neutron, and what sites and Xjob ask of it."""
 
+import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,17 @@ class CentralServer(Server):
                 service_user=f"isthmus-site{number}",
             )
 
+        self.hear()
+
+    def hear(self, *names: str) -> None:
+        """Make as if Xjob had just seen the sites, all if none is named, and did so for ever."""
+        from isthmus.store.tables import SITES
+
+        seen = {"reachability": "reachable", "last_seen_at": datetime.datetime(2099, 1, 1)}  # noqa: DTZ001
+        change = sa.update(SITES).values(seen)
+        with self.database(write=True) as connection:
+            connection.execute(change.where(SITES.c.name.in_(names)) if names else change)
+
     def bundle(self, site: str, kind: str, *ids: str, project: str | None, **more: Any) -> Any:
         body = {"type": kind, "ids": list(ids), "asking_project": project, **more}
         return self.call("POST", "/v2.0/site-bundles", {"site_bundle": body}, speaker(site)).only()
@@ -46,11 +58,11 @@ class CentralServer(Server):
     def grant(self, site: str, **values: Any) -> Reply:
         return self.call("POST", "/v2.0/site-grants", {"site_grant": values}, speaker(site))
 
-    def report(self, site: str, *items: Any, sequence: int | None = None) -> list[dict[str, str]]:
+    def report(self, site: str, *items: Any, sequence: int | None = None) -> list[dict[str, Any]]:
         self._sequence += 1
         body = {"sequence": sequence or self._sequence, "items": list(items)}
         answer = self.call("POST", "/v2.0/site-reports", {"site_report": body}, speaker(site))
-        results: list[dict[str, str]] = answer.only()["results"]
+        results: list[dict[str, Any]] = answer.only()["results"]
         return results
 
     def snapshot(self, site: str, *keys: tuple[str, str]) -> dict[tuple[str, str], Any]:

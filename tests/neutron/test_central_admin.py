@@ -1,5 +1,6 @@
 """The Admin API: what operators see and do, and what others do not."""
 
+import datetime
 import uuid
 from typing import Any
 
@@ -224,12 +225,29 @@ def test_a_silent_site_keeps_its_networks(central: CentralServer) -> None:
     site = central.create("site", **new_site())
     net = Stretched(central, present=(site["name"],))
     path = f"/v2.0/networks/{net.network['id']}"
-    _set_reachability(central, site["name"], "unreachable")
-    for one in (path, f"/v2.0/subnets/{net.subnet['id']}"):
-        reply = central.call("DELETE", one, user=net.user)
-        assert reply.refusal() == (409, "isthmus.refused.in_use")
-        assert site["name"] in reply.text
-    _set_reachability(central, site["name"], "reachable")
+    ever = datetime.datetime(2099, 1, 1)  # noqa: DTZ001
+    long_ago = datetime.datetime(2020, 1, 1)  # noqa: DTZ001
+    for what in (
+        {"reachability": "unreachable", "last_seen_at": ever},
+        {"reachability": "reachable", "last_seen_at": long_ago},  # Xjob looks no more
+        {"reachability": "reachable", "last_seen_at": None},
+        {"reachability": "unknown", "last_seen_at": None},  # nobody has ever looked
+    ):
+        with central.database(write=True) as connection:
+            connection.execute(sa.update(SITES).where(SITES.c.name == site["name"]).values(what))
+        (presence,) = central.call(
+            "GET", f"/v2.0/site-presences?network_id={net.network['id']}"
+        ).only()
+        withdrawal = f"/v2.0/site-presences/{presence['id']}"
+        for one, user in (
+            (path, net.user),
+            (f"/v2.0/subnets/{net.subnet['id']}", net.user),
+            (withdrawal, ADMIN),
+        ):
+            reply = central.call("DELETE", one, user=user)
+            assert reply.refusal() == (409, "isthmus.refused.in_use"), what
+            assert site["name"] in reply.text
+    central.hear(site["name"])
     assert central.call("DELETE", path, user=net.user).status == 204
 
 
@@ -269,8 +287,3 @@ def test_the_inventory_tells_all_of_a_network(central: CentralServer) -> None:
     assert {"network", "subnet", "port"} == {one["type"] for one in found["routings"]}
     (part,) = central.call("GET", path + "&fields=datapaths").only()
     assert set(part) == {"datapaths"}
-
-
-def _set_reachability(central: CentralServer, name: str, value: str) -> None:
-    with central.database(write=True) as connection:
-        connection.execute(sa.update(SITES).where(SITES.c.name == name).values(reachability=value))

@@ -1,6 +1,8 @@
 """The same behaviour on MariaDB: the tests in which locks, upserts and INSERT .. SELECT matter."""
 
 import pytest
+from tests.neutron import races
+from tests.neutron.central_server import CentralServer
 from tests.neutron.mariadb import central, mariadb_url, new_database, sound
 from tests.neutron.test_central_admin import (
     test_a_network_is_placed_ahead_of_use_and_withdrawn,
@@ -55,3 +57,10 @@ __all__ = [
     "test_reporting_twice_changes_nothing",
     "test_sites_get_different_numbers_of_one_network",
 ]
+
+
+def test_races(central: CentralServer) -> None:
+    """A short look; `test_central_races` takes longer."""
+    assert races.lose_rules(central, 25) == []
+    assert races.lose_removals(central, 25) == []
+    assert races.share_homes(central, 10) == []

@@ -72,7 +72,7 @@ class Stretched:
             **more,
         }
 
-    def report(self, port: dict[str, Any], **more: Any) -> dict[str, str]:
+    def report(self, port: dict[str, Any], **more: Any) -> dict[str, Any]:
         (result,) = self.central.report("site1", item(port), **more)
         return result
 

@@ -14,7 +14,7 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import Reachability, Site, SiteName
-from isthmus.store import datapath, journal, lease, location, purge, removal, routing, site
+from isthmus.store import clock, datapath, journal, lease, location, purge, removal, routing, site
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.location import Location
 from isthmus.store.page import Page, select_page
@@ -85,15 +85,24 @@ def test_what_belongs_to_one_site_cannot_be_anothers(connection: sa.Connection, 
 
 def test_reachability_keeps_when_a_site_was_last_seen(connection: sa.Connection) -> None:
     site.insert(connection, new_site(ONE), now=T0)
-    later = T0 + datetime.timedelta(hours=1)
-    site.record_reachability(connection, ONE, Reachability.REACHABLE, now=T0)
-    site.record_reachability(connection, ONE, Reachability.UNREACHABLE, now=later, error="no")
+    (never,) = site.list_seen(connection)
+    assert (never.reachability, never.seen_ago_s) == (Reachability.UNKNOWN, None)
+    moment = clock.read(connection)
+    site.record_reachability(connection, ONE, Reachability.REACHABLE, now=moment)
+    (seen,) = site.list_seen(connection)
+    assert seen.reachability is Reachability.REACHABLE
+    assert seen.seen_ago_s is not None
+    assert -1 < seen.seen_ago_s < 60
+    # What is old shows as old, by the database's own clock.
+    long_ago = moment.replace(microsecond=0) - datetime.timedelta(hours=1)
+    site.record_reachability(connection, ONE, Reachability.REACHABLE, now=long_ago)
+    site.record_reachability(connection, ONE, Reachability.UNREACHABLE, now=moment, error="no")
+    (silent,) = site.list_seen(connection)
+    assert silent.reachability is Reachability.UNREACHABLE
+    assert silent.seen_ago_s is not None
+    assert 3600 <= silent.seen_ago_s < 3660
     (row,) = site.list_rows(connection, {}, Page())
-    assert (row["reachability"], row["last_seen_at"], row["last_error"]) == (
-        "unreachable",
-        T0,
-        "no",
-    )
+    assert (row["last_seen_at"], row["last_error"]) == (long_ago, "no")
     assert row["availability_zones"] == ["zone-site1"]
 
 
@@ -105,7 +114,7 @@ def test_routings_come_go_and_come_back(connection: sa.Connection) -> None:
         "a": {ONE: True, TWO: False},
         "b": {ONE: False},
     }
-    assert routing.list_ids(connection, NETWORK, ONE, ["a", "b"]) == {"b"}
+    assert routing.peek_ids(connection, NETWORK, ONE, ["a", "b"]) == {"b"}
     routing.record(connection, NETWORK, ["a"], ONE, now=T0)
     assert routing.is_routed(connection, NETWORK, "a", ONE)
     assert routing.count_at(connection, ONE) == 2

@@ -35,6 +35,13 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         min=16,
         help="How many of a network's 32767 port keys a site is given at first.",
     ),
+    cfg.FloatOpt(
+        "silent_after_s",
+        default=30.0,
+        min=1.0,
+        help="How long after Xjob has last seen a site it counts as silent, in seconds: nothing "
+        "that it may use is deleted or moved. Several times Xjob's probe_interval_s.",
+    ),
 )
 
 
@@ -46,6 +53,7 @@ class CentralConfig:
     first_lease: int = 64
     central_lease: int = 8
     key_lease: int = 1024
+    silent_after_s: float = 30.0
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -62,4 +70,5 @@ def read_central(conf: cfg.ConfigOpts) -> CentralConfig:
         first_lease=group.first_lease,
         central_lease=group.central_lease,
         key_lease=group.key_lease,
+        silent_after_s=group.silent_after_s,
     )

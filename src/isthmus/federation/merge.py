@@ -14,6 +14,11 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from isthmus.federation.port import SHARED
+
+#: Attributes of a port that may be refused alone and taken together.
+_TOGETHER = frozenset({"security_groups", "allowed_address_pairs", "port_security_enabled"})
+
 #: The value of an attribute that a state does not have: equal to nothing but itself.
 _ABSENT: Final[Any] = object()
 
@@ -55,6 +60,21 @@ def choose(base: Any, mine: Any, theirs: Any) -> Any:
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Give the attributes of `after` that differ from `before`."""
     return {name: value for name, value in after.items() if before.get(name, _ABSENT) != value}
+
+
+def parts(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Split a change that was refused as a whole into ever smaller ones, to find what is refused.
+
+    First comes what only the home says, then each attribute by itself. Attributes that may need
+    each other (a port without port security has no groups) are tried together before that.
+    """
+    home = {name: value for name, value in body.items() if name not in SHARED}
+    together = {name: value for name, value in body.items() if name in _TOGETHER}
+    alone = [{name: value} for name, value in body.items() if name in SHARED]
+    found = [home] if home else []
+    if len(together) > 1:
+        found.append(together)
+    return [*found, *alone]
 
 
 def normalise(state: Mapping[str, Any], attributes: Collection[str]) -> dict[str, Any]:

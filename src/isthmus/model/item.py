@@ -19,10 +19,12 @@ class Item:
     type: ResourceType
     id: str
     state: Mapping[str, Any] | None  #: JSON-able; None means that the object is gone
+    withdrawn: bool = False  #: it still exists, but is to be here no more: what uses it may object
 
     def to_wire(self) -> dict[str, Any]:
         """Give the JSON form."""
-        return {"type": self.type.value, "id": self.id, "state": self.state}
+        body = {"type": self.type.value, "id": self.id, "state": self.state}
+        return {**body, "withdrawn": True} if self.withdrawn else body
 
     @classmethod
     def from_wire(cls, body: Any) -> Self:
@@ -37,7 +39,7 @@ class Item:
             raise errors.ProtocolError(f"not an item: {str(body)[:200]}") from exc
         if state is not None and not isinstance(state, Mapping):
             raise errors.ProtocolError(f"not an item, its state is no object: {str(body)[:200]}")
-        return cls(kind, id_, state)
+        return cls(kind, id_, state, withdrawn=state is None and bool(body.get("withdrawn")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,22 @@ class ItemResult:
     id: str
     code: str = ""  #: an error code of `isthmus.errors`
     message: str = ""
+    attributes: tuple[str, ...] = ()  #: which alone were refused; all else of the item was taken
 
     @property
     def taken(self) -> bool:
         """Tell whether the other side now holds what the item said."""
         return not self.code
 
-    def to_wire(self) -> dict[str, str]:
+    def to_wire(self) -> dict[str, Any]:
         """Give the JSON form."""
-        return {
+        body: dict[str, Any] = {
             "type": self.type.value,
             "id": self.id,
             "code": self.code,
             "message": self.message,
         }
+        return {**body, "attributes": list(self.attributes)} if self.attributes else body
 
     @classmethod
     def from_wire(cls, body: Any) -> Self:
@@ -71,7 +75,13 @@ class ItemResult:
             ProtocolError: a key is missing or of the wrong form.
         """
         try:
-            return cls(ResourceType(body["type"]), body["id"], body["code"], body["message"])
+            return cls(
+                ResourceType(body["type"]),
+                body["id"],
+                body["code"],
+                body["message"],
+                tuple(str(one) for one in body.get("attributes") or ()),
+            )
         except (KeyError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
 
@@ -79,6 +89,18 @@ class ItemResult:
 def refused(item: Item, error: errors.IsthmusError) -> ItemResult:
     """Say that an item was not taken, and why."""
     return ItemResult(item.type, item.id, error.code, error.message)
+
+
+def refused_in_part(item: Item, why: Mapping[str, errors.IsthmusError]) -> ItemResult:
+    """Say which attributes of an item were not taken, and why; all else of it was.
+
+    Args:
+        item: what was taken but for these.
+        why: attribute to reason; not empty.
+    """
+    first = next(iter(why.values()))
+    reasons = "; ".join(f"{name}: {error.message}" for name, error in sorted(why.items()))
+    return ItemResult(item.type, item.id, first.code, reasons, tuple(sorted(why)))
 
 
 def taken(item: Item) -> ItemResult:

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.clock import utc_now
@@ -131,6 +132,22 @@ def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
         .where(*_where(wanted), ~running())
         .values(parked=False, attempts=0, not_before=None)
     ).rowcount
+
+
+def retry_in_use(connection: sa.Connection, lane: SiteName) -> None:
+    """Try what a lane's side refused since something there was in use once more: it may have gone.
+
+    One attempt each; what is still in use is parked again at once.
+    """
+    connection.execute(
+        sa.update(JOURNAL)
+        .where(
+            JOURNAL.c.lane == lane,
+            JOURNAL.c.parked.is_(sa.true()),
+            JOURNAL.c.last_error.like(f"{errors.InUse.code}:%"),
+        )
+        .values(parked=False, not_before=None)  # its attempts are used up: one more is the last
+    )
 
 
 def cancel(connection: sa.Connection, wanted: JobFilter) -> int:

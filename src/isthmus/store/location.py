@@ -49,11 +49,27 @@ class Location:
 
 
 def list_locations(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Location]:
-    """List the locations of ports, by port; a port that is bound nowhere has none."""
+    """List the locations of ports as they are now, by port; one that is bound nowhere has none.
+
+    A locking read: who must not miss one that is being noted holds the port (`store.held`).
+    """
+    return _list(connection, port_ids, latest=True)
+
+
+def peek_locations(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Location]:
+    """List the locations of ports when the transaction began, for an answer that is only shown."""
+    return _list(connection, port_ids, latest=False)
+
+
+def _list(
+    connection: sa.Connection, port_ids: Collection[str], *, latest: bool
+) -> dict[str, Location]:
     found = {}
     ids = sorted(set(port_ids))
     for start in range(0, len(ids), _CHUNK):
         query = sa.select(LOCATIONS).where(LOCATIONS.c.port_id.in_(ids[start : start + _CHUNK]))
+        if latest:
+            query = query.order_by(LOCATIONS.c.port_id).with_for_update(read=True)
         for row in connection.execute(query):
             found[row.port_id] = _location(row)
     return found

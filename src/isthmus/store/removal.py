@@ -10,20 +10,30 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
-from isthmus.store import datapath, lease, routing
+from isthmus.store import datapath, home, jobs, lease, routing
 from isthmus.store.tables import ROUTINGS
+
+#: What keeps something else at a site.
+_IN_THE_WAY = frozenset({ResourceType.PORT, ResourceType.SUBNET, ResourceType.NETWORK})
 
 
 def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
-    """Drop what is kept of objects whose absence was acknowledged; in the settling transaction."""
+    """Drop what is kept of objects whose absence was acknowledged; in the settling transaction.
+
+    What the site refused to remove since one of them was in the way is tried again.
+    """
     for key in keys:
-        if key.type is not ResourceType.SHADOW:
+        if key.type is ResourceType.PORT:
+            home.delete(connection, key.id, key.lane)
+        elif key.type is not ResourceType.SHADOW:
             routing.delete(connection, key.type, key.id, key.lane)
         if key.type is ResourceType.SUBNET:
             lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
         if key.type is ResourceType.NETWORK:
             lease.delete_held(connection, PoolKind.PORT_KEY, key.id, key.lane)
             _free_datapath_key(connection, key.id)
+    for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
+        jobs.retry_in_use(connection, lane)
 
 
 def _free_datapath_key(connection: sa.Connection, network_id: str) -> None:

@@ -1,4 +1,8 @@
-"""Routings: which object is, or is to be, at which site. A presence is the routing of a network."""
+"""Routings: which object is, or is to be, at which site. A presence is the routing of a network.
+
+What a transaction decides by is read through `isthmus.store.held`; the reads here, called `peek`,
+may be old, and serve answers. The home of a port is a routing too: `isthmus.store.home`.
+"""
 
 import datetime
 import uuid
@@ -67,22 +71,15 @@ def record(
         connection.execute(statement)
 
 
-def list_sites(
-    connection: sa.Connection,
-    kind: ResourceType,
-    resource_ids: Collection[str],
-    *,
-    latest: bool = False,
+def peek_sites(
+    connection: sa.Connection, kind: ResourceType, resource_ids: Collection[str]
 ) -> dict[str, dict[SiteName, bool]]:
-    """List where objects are routed: id to site to whether it is withdrawn there.
+    """List where objects were routed when the transaction began, for an answer that is only shown.
 
-    Args:
-        connection: where.
-        kind: type of the objects.
-        resource_ids: which.
-        latest: read what is committed now, not what was when the transaction began (MariaDB's
-            snapshots; it takes shared locks). For one who has to tell every site of a change, and
-            must not miss one that is being placed at the same time.
+    Who decides anything by it takes `isthmus.store.held.Held` instead.
+
+    Returns:
+        Id to site to whether it is withdrawn there.
     """
     found: dict[str, dict[SiteName, bool]] = {}
     ids = sorted(set(resource_ids))
@@ -90,34 +87,18 @@ def list_sites(
         query = sa.select(ROUTINGS.c.resource_id, ROUTINGS.c.site, ROUTINGS.c.withdrawn).where(
             ROUTINGS.c.type == kind.value, ROUTINGS.c.resource_id.in_(ids[start : start + _CHUNK])
         )
-        if latest:
-            query = query.with_for_update(read=True)
         for resource_id, site, withdrawn in connection.execute(query):
-            found.setdefault(resource_id, {})[SiteName(site)] = withdrawn
+            found.setdefault(resource_id, {})[SiteName(site)] = bool(withdrawn)
     return found
 
 
-def find_home(connection: sa.Connection, port_id: str) -> SiteName | None:
-    """Find the home site of a port."""
-    home = connection.execute(
-        sa.select(ROUTINGS.c.site).where(
-            ROUTINGS.c.type == ResourceType.PORT.value, ROUTINGS.c.resource_id == port_id
-        )
-    ).scalar()
-    return None if home is None else SiteName(home)
-
-
-def is_routed(
-    connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName
-) -> bool:
-    """Tell whether an object is, or is to be, at a site."""
-    return resource_id in list_ids(connection, kind, site, [resource_id])
-
-
-def list_ids(
+def peek_ids(
     connection: sa.Connection, kind: ResourceType, site: SiteName, resource_ids: Collection[str]
 ) -> set[str]:
-    """Tell which of these objects are to be at a site; withdrawn ones are not."""
+    """Tell which of these objects were to be at a site when the transaction began.
+
+    Withdrawn ones are not. For answers that are only shown, as `peek_sites`.
+    """
     query = sa.select(ROUTINGS.c.resource_id).where(
         ROUTINGS.c.type == kind.value,
         ROUTINGS.c.site == site,
@@ -125,6 +106,48 @@ def list_ids(
         ROUTINGS.c.resource_id.in_(list(resource_ids)),
     )
     return {resource_id for (resource_id,) in connection.execute(query)}
+
+
+def list_sites(
+    connection: sa.Connection,
+    kind: ResourceType,
+    resource_ids: Collection[str],
+    *,
+    latest: bool = True,
+) -> dict[str, dict[SiteName, bool]]:
+    """List where objects are routed now: id to site to whether it is withdrawn there.
+
+    A locking read; who has to see a site that is placed at this very moment, too, holds the objects
+    (`isthmus.store.held`), which nothing but their own row can make sure of.
+    """
+    assert latest, "what a transaction decides by is read as it is now"
+    found: dict[str, dict[SiteName, bool]] = {}
+    ids = sorted(set(resource_ids))
+    for start in range(0, len(ids), _CHUNK):
+        query = (
+            sa.select(ROUTINGS.c.resource_id, ROUTINGS.c.site, ROUTINGS.c.withdrawn)
+            .where(
+                ROUTINGS.c.type == kind.value,
+                ROUTINGS.c.resource_id.in_(ids[start : start + _CHUNK]),
+            )
+            .order_by(ROUTINGS.c.resource_id, ROUTINGS.c.site)
+            .with_for_update(read=True)
+        )
+        for resource_id, site, withdrawn in connection.execute(query):
+            found.setdefault(resource_id, {})[SiteName(site)] = bool(withdrawn)
+    return found
+
+
+def find_home(connection: sa.Connection, port_id: str) -> SiteName | None:
+    """Find the home site of a port, as it is now (a locking read)."""
+    return next(iter(list_sites(connection, ResourceType.PORT, [port_id]).get(port_id, {})), None)
+
+
+def is_routed(
+    connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName
+) -> bool:
+    """Tell whether an object is to be at a site, as it is now (a locking read)."""
+    return list_sites(connection, kind, [resource_id]).get(resource_id, {}).get(site) is False
 
 
 def withdraw(

@@ -4,12 +4,14 @@ import datetime
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.site import Reachability, Site, SiteName, SiteState
+from isthmus.store import clock
 from isthmus.store.page import Page, select_page
 from isthmus.store.tables import SITES
 
@@ -110,6 +112,31 @@ def find_row_id(connection: sa.Connection, name: str) -> str | None:
     return connection.execute(sa.select(SITES.c.id).where(SITES.c.name == name)).scalar()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was last seen of a site, and how long ago by the database's clock."""
+
+    name: SiteName
+    state: SiteState
+    reachability: Reachability
+    seen_ago_s: float | None  #: None where it never answered
+
+
+def list_seen(connection: sa.Connection) -> list[Seen]:
+    """List what was last seen of every site."""
+    now = clock.read(connection)
+    query = sa.select(SITES.c.name, SITES.c.state, SITES.c.reachability, SITES.c.last_seen_at)
+    return [
+        Seen(
+            name=SiteName(row.name),
+            state=SiteState(row.state),
+            reachability=Reachability(row.reachability),
+            seen_ago_s=(now - row.last_seen_at).total_seconds() if row.last_seen_at else None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
 def record_reachability(
     connection: sa.Connection,
     name: SiteName,
@@ -118,7 +145,7 @@ def record_reachability(
     now: datetime.datetime,
     error: str = "",
 ) -> None:
-    """Note what was last seen of a site."""
+    """Note what was last seen of a site; the time is the database's (`isthmus.store.clock`)."""
     values: dict[str, Any] = {"reachability": reachability.value, "last_error": error or None}
     if reachability is Reachability.REACHABLE:
         values["last_seen_at"] = now

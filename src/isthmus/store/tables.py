@@ -82,6 +82,8 @@ ROUTINGS = sa.Table(
     sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
     # Central: the site is to lose the object although it still exists.
     sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
+    # Central: the port whose home this is. Unique, so that no port has two.
+    sa.Column("home_of", sa.String(UUID_LENGTH), unique=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Index("ix_isthmus_routings_site", "site", "type"),
 )
@@ -123,6 +125,21 @@ LOCATIONS = sa.Table(
     sa.Column("hostname", sa.String(HOST_LENGTH), nullable=False, default=""),
     sa.Column("encap_ip", sa.String(64), nullable=False, default=""),
     sa.Column("port_key", sa.Integer),
+)
+
+#: Central: what it did not take of sites' reports, until it does or the site says that it is gone.
+#: The site keeps the report in its own journal meanwhile.
+REFUSALS = sa.Table(
+    "isthmus_refusals",
+    METADATA,
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("attributes", sa.String(255), nullable=False),  # names, by comma; empty: all of it
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
 #: Site: the key of each of its ports on a stretched network. A row whose `freed_at` is set holds a

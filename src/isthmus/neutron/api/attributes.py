@@ -80,6 +80,18 @@ SITE_JOBS: Attributes = {
     "last_error": _shown(),
 }
 
+#: What central did not take of sites' reports.
+SITE_REFUSALS: Attributes = {
+    "id": _shown(primary=True),
+    "site": _shown(),
+    "type": _shown(),
+    "resource_id": _shown(),
+    "attributes": _shown(),
+    "reason": _shown(),
+    "created_at": _shown(),
+    "changed_at": _shown(),
+}
+
 SITE_PRESENCES: Attributes = {
     "id": _shown(primary=True),
     "network_id": _given(_UUID),
@@ -105,6 +117,7 @@ SITE_BUNDLES: Attributes = {
     "ids": _given({"type:list_of_unique_strings": 64}),
     "asking_project": _given({"type:string_or_none": 255}, default=None),
     "asking_admin": _given({"type:boolean": None}, default=False),
+    "looking": _given({"type:boolean": None}, default=False),
     "items": _shown(),
     "refused": _shown(),
 }
@@ -170,6 +183,7 @@ CENTRAL: dict[str, Attributes] = {
     "sites": SITES,
     "site_routings": SITE_ROUTINGS,
     "site_jobs": SITE_JOBS,
+    "site_refusals": SITE_REFUSALS,
     "site_presences": SITE_PRESENCES,
     "site_leases": SITE_LEASES,
     "site_bundles": SITE_BUNDLES,

@@ -17,8 +17,9 @@ _VERBS = {"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE"}
 #: (resource, path, verbs that change it, who reads)
 _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("site", "/sites", ("create", "update", "delete"), f"{READER} or {CARRIER}"),
-    ("site_routing", "/site-routings", (), READER),
+    ("site_routing", "/site-routings", ("update",), READER),
     ("site_job", "/site-jobs", ("update",), READER),
+    ("site_refusal", "/site-refusals", (), READER),
     ("site_presence", "/site-presences", ("create", "delete"), READER),
     ("site_lease", "/site-leases", (), READER),
     ("site_shadow", "/site-shadows", (), READER),
@@ -54,15 +55,20 @@ def list_rules() -> Iterable[Any]:
         rules += [_rule(verb, resource, path, ADMIN) for verb in verbs]
     for resource, path, speaker in _SPOKEN:
         rules.append(_rule("create", resource, path, speaker))
-    return [*rules, *map(_action_on_job, ("retry", "cancel"))]
+    actions = (
+        ("retry", "/site-jobs", "Retry a job"),
+        ("cancel", "/site-jobs", "Cancel a job"),
+        ("release", "/site-routings", "Have the home of a port let go of it"),
+    )
+    return [*rules, *(_action(*one) for one in actions)]
 
 
-def _action_on_job(action: str) -> Any:
+def _action(action: str, path: str, description: str) -> Any:
     # Neutron looks the rule of an action up under the action's bare name.
     return policy.DocumentedRuleDefault(
         name=action,
         check_str=ADMIN,
-        description=f"{action.capitalize()} a job",
-        operations=[{"method": "PUT", "path": f"/site-jobs/{{id}}/{action}"}],
+        description=description,
+        operations=[{"method": "PUT", "path": f"{path}/{{id}}/{action}"}],
         scope_types=["project"],
     )

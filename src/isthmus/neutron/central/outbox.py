@@ -15,12 +15,14 @@ from neutron.db.models import address_group, securitygroup
 from neutron_lib.db import api as db_api
 from sqlalchemy.orm import Session
 
+from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import closure, origin
 from isthmus.neutron.central.change import Changes, note
-from isthmus.neutron.central.route import route
-from isthmus.store import journal, lanes, location, routing
+from isthmus.neutron.db.session import now
+from isthmus.store import home, journal, lanes, location
+from isthmus.store.held import Held
 
 _KEY = "isthmus_changes"
 
@@ -69,46 +71,55 @@ def record(connection: sa.Connection, changes: Changes) -> None:
 
 def _layer_two(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Networks and subnets go where the network is present, and where they have been."""
-    kind = ResourceType.SUBNET
     _resolve_networks(connection, changes)
-    networks = changes.networks | {one for one in changes.subnets.values() if one}
-    present = routing.list_sites(connection, ResourceType.NETWORK, networks, latest=True)
-    held = routing.list_sites(connection, kind, changes.subnets)
+    if not (changes.networks or changes.subnets):
+        return set()
+    present = Held(
+        connection,
+        ResourceType.NETWORK,
+        changes.networks | {one for one in changes.subnets.values() if one},
+    )
     keys = {
         IntentKey(site, ResourceType.NETWORK, network_id)
         for network_id in changes.networks
-        for site in present.get(network_id, {})
+        for site in present.sites(network_id)
     }
-    for subnet_id, network_id in changes.subnets.items():
-        sites = set(held.get(subnet_id, {}))
-        if subnet_id not in changes.gone_subnets:
-            for site, withdrawn in present.get(network_id, {}).items():
-                if site not in sites and not withdrawn:
-                    route(connection, kind, [subnet_id], site)
-                    sites.add(site)
-        keys |= {IntentKey(site, kind, subnet_id) for site in sites}
+    if changes.subnets:
+        keys |= _subnets(connection, changes, present)
     return keys
+
+
+def _subnets(connection: sa.Connection, changes: Changes, present: Held) -> set[IntentKey]:
+    held = Held(connection, ResourceType.SUBNET, changes.subnets, alone=True)
+    for subnet_id, network_id in changes.subnets.items():
+        if subnet_id in changes.gone_subnets:
+            continue
+        for site, withdrawn in present.sites(network_id).items():
+            if not withdrawn and site not in held.sites(subnet_id):
+                held.route(site, [subnet_id], now=now())
+    return {
+        IntentKey(site, ResourceType.SUBNET, subnet_id)
+        for subnet_id in changes.subnets
+        for site in held.sites(subnet_id)
+    }
 
 
 def _groups(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Groups go where they are routed, and take along what their rules name."""
-    if not (changes.security_groups or changes.address_groups):
-        return set()
-    at = routing.list_sites(connection, ResourceType.SECURITY_GROUP, changes.security_groups)
-    keys = {
-        IntentKey(site, ResourceType.SECURITY_GROUP, group_id)
-        for group_id, sites in at.items()
-        for site in sites
-    }
-    for group_id, sites in at.items():
-        for site in sites:
-            keys |= route_groups(connection, [group_id], site)
-    at = routing.list_sites(connection, ResourceType.ADDRESS_GROUP, changes.address_groups)
-    return keys | {
-        IntentKey(site, ResourceType.ADDRESS_GROUP, group_id)
-        for group_id, sites in at.items()
-        for site in sites
-    }
+    keys: set[IntentKey] = set()
+    for kind, ids in (
+        (ResourceType.SECURITY_GROUP, changes.security_groups),
+        (ResourceType.ADDRESS_GROUP, changes.address_groups),
+    ):
+        if not ids:
+            continue
+        held = Held(connection, kind, ids)
+        for group_id in ids:
+            for site in held.sites(group_id):
+                keys.add(IntentKey(site, kind, group_id))
+                if kind is ResourceType.SECURITY_GROUP:
+                    keys |= route_groups(connection, [group_id], site)
+    return keys
 
 
 def route_groups(
@@ -116,20 +127,34 @@ def route_groups(
 ) -> set[IntentKey]:
     """Route security groups and all that their rules name to a site.
 
+    Level by level: the rules of a group are read once the group is held, so that a rule which is
+    added meanwhile is seen either here or, by its own transaction, to concern the site.
+
     Returns:
         What the site does not have yet.
     """
     keys: set[IntentKey] = set()
-    groups, address_groups = closure.close(connection, group_ids)
-    for kind, ids in (
-        (ResourceType.ADDRESS_GROUP, address_groups),
-        (ResourceType.SECURITY_GROUP, groups),
-    ):
-        missing = ids - routing.list_ids(connection, kind, site, ids)
-        if missing:
-            route(connection, kind, missing, site)
-            keys |= {IntentKey(site, kind, one) for one in missing}
-    return keys
+    address_groups: set[str] = set()
+    known: set[str] = set()
+    fresh = set(group_ids)
+    while fresh:
+        keys |= _route_missing(connection, ResourceType.SECURITY_GROUP, fresh, site)
+        known |= fresh
+        named, addresses = closure.step(connection, fresh)
+        address_groups |= addresses
+        fresh = named - known
+    return keys | _route_missing(connection, ResourceType.ADDRESS_GROUP, address_groups, site)
+
+
+def _route_missing(
+    connection: sa.Connection, kind: ResourceType, ids: set[str], site: SiteName
+) -> set[IntentKey]:
+    """Route what is not at a site; only that is held alone, and what is there is not."""
+    missing = ids - Held(connection, kind, ids).at(site)
+    if not missing:
+        return set()
+    Held(connection, kind, missing, alone=True).route(site, now=now())
+    return {IntentKey(site, kind, one) for one in missing}
 
 
 def _ports(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
@@ -137,31 +162,68 @@ def _ports(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     kind = ResourceType.PORT
     gone = changes.gone_ports
     said = origin.current()
-    if said is not None and said.port_id in changes.new_ports:
-        route(connection, kind, [said.port_id], said.site)
-    homes = routing.list_sites(connection, kind, changes.ports | gone)
     keys: set[IntentKey] = set()
-    for port_id, sites in homes.items():
-        for site in sites:
+    if said is not None and said.port_id in changes.new_ports:
+        _give_home(connection, said)
+        keys |= route_groups(connection, _groups_of(connection, said.port_id), said.site)
+    # Nobody else can have routed a port that this transaction makes.
+    old = (changes.ports | changes.shadowed | gone) - changes.new_ports
+    homes = Held(connection, kind, old)
+    if said is not None and said.port_id in old:
+        _check_home(homes, said)
+    for port_id in (changes.ports | gone) - changes.new_ports:
+        for site in homes.sites(port_id):
             if not _said_by(site, port_id):
                 keys.add(IntentKey(site, kind, port_id))
             elif port_id in gone:
-                routing.delete(connection, kind, port_id, site)
+                home.delete(connection, port_id, site)
             if port_id in changes.regrouped and port_id not in gone:
                 keys |= route_groups(connection, _groups_of(connection, port_id), site)
-    placed = location.list_locations(connection, changes.shadowed | gone)
-    present = routing.list_sites(
-        connection,
-        ResourceType.NETWORK,
-        {one.network_id for one in placed.values()},
-        latest=True,
-    )
-    for port_id, place in placed.items():
-        for site, withdrawn in present.get(place.network_id, {}).items():
-            if site != place.site and not withdrawn:
-                keys.add(IntentKey(site, ResourceType.SHADOW, port_id))
+    return keys | _shadows(connection, (changes.shadowed | gone) - changes.new_ports, gone)
+
+
+def _shadows(connection: sa.Connection, port_ids: set[str], gone: set[str]) -> set[IntentKey]:
+    """Tell the sites that hold the shadows of ports; a new one has none before it is located."""
+    placed = location.list_locations(connection, port_ids)
+    if not placed:
+        return set()
+    present = Held(connection, ResourceType.NETWORK, {one.network_id for one in placed.values()})
     location.delete(connection, gone & placed.keys())
-    return keys
+    return {
+        IntentKey(site, ResourceType.SHADOW, port_id)
+        for port_id, place in placed.items()
+        for site, withdrawn in present.sites(place.network_id).items()
+        if site != place.site and not withdrawn
+    }
+
+
+def _give_home(connection: sa.Connection, said: origin.Origin) -> None:
+    """Give a port that was born at a site its home, in the transaction that makes it.
+
+    Raises:
+        Stale: the network has been withdrawn from the site in the meantime; look again.
+    """
+    port = models_v2.Port
+    row = connection.execute(
+        sa.select(port.project_id, port.network_id).where(port.id == said.port_id)
+    ).one()
+    network = Held(connection, ResourceType.NETWORK, [row.network_id])
+    if network.sites(row.network_id).get(said.site) is not False:
+        raise errors.Stale(f"network {row.network_id} is being withdrawn from site {said.site}")
+    home.settle(connection, said.port_id, said.site, project_id=row.project_id, now=now())
+
+
+def _check_home(homes: Held, said: origin.Origin) -> None:
+    """Let a report change a port only while its site is the port's home.
+
+    Raises:
+        Conflict: the home has moved since the report was looked at.
+    """
+    sites = homes.sites(said.port_id)
+    if said.site not in sites:
+        raise errors.Conflict(
+            f"port {said.port_id} does not live at site {said.site}", site=next(iter(sites), None)
+        )
 
 
 def _said_by(site: SiteName, port_id: str) -> bool:

@@ -21,9 +21,8 @@ from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
-from isthmus.model.site import Reachability, SiteState
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import outbox, zone
+from isthmus.neutron.central import outbox, silence, zone
 from isthmus.neutron.db import sqlite
 from isthmus.neutron.db.session import reading
 from isthmus.store import routing
@@ -147,15 +146,8 @@ class CentralPlugin(ml2.Ml2Plugin):
 
     def _refuse_if_silent(self, context: Any, word: str, resource_id: str, network_id: str) -> None:
         with reading(context) as connection:
-            present = routing.list_sites(connection, ResourceType.NETWORK, [network_id])
-            names = present.get(network_id, {})
-            silent = [
-                site.name
-                for site in (site_store.list_sites(connection) if names else [])
-                if site.name in names
-                and site.state is not SiteState.DISABLED
-                and site.reachability is Reachability.UNREACHABLE
-            ]
+            present = routing.peek_sites(connection, ResourceType.NETWORK, [network_id])
+            silent = sorted(silence.list_silent(connection) & present.get(network_id, {}).keys())
         if silent:
             with translated():
                 raise errors.InUse(
@@ -167,5 +159,5 @@ class CentralPlugin(ml2.Ml2Plugin):
 
 def _present(connection: sa.Connection, network_ids: Sequence[str]) -> list[Collection[str]]:
     """Give the sites where each network is present."""
-    found = routing.list_sites(connection, ResourceType.NETWORK, network_ids)
+    found = routing.peek_sites(connection, ResourceType.NETWORK, network_ids)
     return [tuple(found.get(network_id, ())) for network_id in network_ids]

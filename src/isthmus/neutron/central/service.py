@@ -10,6 +10,7 @@ from isthmus.neutron.central.admin.inventory import InventoryCalls
 from isthmus.neutron.central.admin.job import JobCalls
 from isthmus.neutron.central.admin.lease import LeaseCalls
 from isthmus.neutron.central.admin.presence import PresenceCalls
+from isthmus.neutron.central.admin.refusal import RefusalCalls
 from isthmus.neutron.central.admin.routing import RoutingCalls
 from isthmus.neutron.central.admin.site import SiteCalls
 from isthmus.neutron.central.exchange.service import ExchangeCalls
@@ -21,6 +22,7 @@ class CentralService(
     SiteCalls,
     RoutingCalls,
     JobCalls,
+    RefusalCalls,
     PresenceCalls,
     LeaseCalls,
     InventoryCalls,

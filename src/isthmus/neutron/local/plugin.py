@@ -25,6 +25,7 @@ from isthmus.neutron.db import sqlite
 from isthmus.neutron.local import guards, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
+from isthmus.neutron.local.apply.port import check_let_go
 from isthmus.neutron.local.demand import Demand, find_asker
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.ownership import Ownership
@@ -71,7 +72,7 @@ class LocalPlugin(Ownership):
             miss_ttl_s=self.site.miss_ttl_s,
         )
         self.addresses = Addresses(self.site.site, self.presence, self.keeper)
-        self.outbox = Outbox(self.site.site, self.presence, base_of)
+        self.outbox = Outbox(self.site.site, self.presence, base_of, check_let_go)
         super().__init__()
         self.outbox.listen()
 

@@ -32,6 +32,9 @@ class Isthmus(extensions.ExtensionDescriptor):
 
     @classmethod
     def get_resources(cls) -> list[Any]:
-        """Give the resources and the actions on jobs."""
-        actions = {"site_job": {"retry": "PUT", "cancel": "PUT"}}
+        """Give the resources, the actions on jobs and the one on routings."""
+        actions = {
+            "site_job": {"retry": "PUT", "cancel": "PUT"},
+            "site_routing": {"release": "PUT"},
+        }
         return definition.build_resources(attributes.CENTRAL, actions)

@@ -11,12 +11,13 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import closure
+from isthmus.neutron.central import closure, silence
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.central.exchange import placement, state
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store import journal, routing
+from isthmus.store import journal
 from isthmus.store import site as site_store
+from isthmus.store.held import Held
 from isthmus.store.tables import DATAPATHS, ROUTINGS
 
 _NETWORK = ResourceType.NETWORK
@@ -80,14 +81,20 @@ class PresenceCalls:
             row = listing.get_one(self.get_site_presences, context, "presence", id, None)
             network_id, site = row["network_id"], SiteName(row["site"])
             with writing(context) as connection:
+                network = Held(connection, _NETWORK, [network_id], alone=True)
+                if site in silence.list_silent(connection):
+                    raise errors.InUse(
+                        f"site {site} cannot be heard and may have ports on network {network_id} "
+                        "that central does not know of: wait for it to come back, or disable it"
+                    )
                 in_use = _count_ports(connection, network_id, site)
                 if in_use:
                     raise errors.InUse(
                         f"network {network_id} has {in_use} ports at site {site}: delete them first"
                     )
                 subnets = _subnet_ids(connection, network_id)
-                routing.withdraw(connection, ResourceType.SUBNET, subnets, site)
-                routing.withdraw(connection, _NETWORK, [network_id], site)
+                Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
+                network.withdraw(site)
                 keys = [IntentKey(site, ResourceType.SUBNET, one) for one in subnets]
                 keys.append(IntentKey(site, _NETWORK, network_id))
                 journal.record(connection, keys)
@@ -113,14 +120,15 @@ def _all_of(
 
 def _subnet_ids(connection: sa.Connection, network_id: str) -> list[str]:
     subnet = models_v2.Subnet
-    query = sa.select(subnet.id).where(subnet.network_id == network_id)
-    return sorted(connection.execute(query).scalars())
+    query = sa.select(subnet.id).where(subnet.network_id == network_id).order_by(subnet.id)
+    return list(connection.execute(query.with_for_update(read=True)).scalars())
 
 
 def _count_ports(connection: sa.Connection, network_id: str, site: SiteName) -> int:
+    """Count the ports of a network at home at a site; the caller holds the network."""
     port = models_v2.Port
     query = (
-        sa.select(sa.func.count())
+        sa.select(port.id)
         .select_from(ROUTINGS)
         .join(port, port.id == ROUTINGS.c.resource_id)
         .where(
@@ -128,5 +136,6 @@ def _count_ports(connection: sa.Connection, network_id: str, site: SiteName) -> 
             ROUTINGS.c.site == site,
             port.network_id == network_id,
         )
+        .with_for_update(read=True)
     )
-    return int(connection.execute(query).scalar_one())
+    return len(connection.execute(query).all())

@@ -10,7 +10,7 @@ from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import jobs, journal, purge, routing
+from isthmus.store import jobs, journal, purge, refusal, routing
 from isthmus.store import site as site_store
 
 #: What `update_site` may change.
@@ -27,10 +27,12 @@ class SiteCalls:
         with translated(), reading(context) as connection:
             rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
             counts = jobs.count_lanes(connection, [SiteName(row["name"]) for row in rows])
+            refused = refusal.count(connection)
         for row in rows:
             count = counts.get(SiteName(row["name"]))
             row["backlog"] = count.backlog if count else 0
-            row["parked"] = count.parked if count else 0
+            # What waits at the site since central refuses it, too: a person has to look at it.
+            row["parked"] = (count.parked if count else 0) + refused.get(SiteName(row["name"]), 0)
         return listing.to_rows(rows, fields)
 
     def get_site(self, context: Any, id: str, fields: Any = None) -> listing.Row:

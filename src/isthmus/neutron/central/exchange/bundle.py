@@ -13,14 +13,12 @@ from neutron_lib import exceptions as n_exc
 from neutron_lib.plugins import directory
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import Site
 from isthmus.neutron.central import closure
 from isthmus.neutron.central.exchange import placement, state
-from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import reading, writing
-from isthmus.store import journal, location, routing
+from isthmus.neutron.db.session import reading
 from isthmus.store import lease as lease_store
 
 
@@ -32,6 +30,7 @@ class Asked:
     ids: tuple[str, ...]
     project_id: str | None
     is_admin: bool
+    looking: bool = False  #: ports are only to be shown: nothing is placed and none comes home
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,9 @@ class Bundle:
 def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
     """Place what was asked for at a site and give it."""
     seen = _find_visible(asked)
+    if asked.looking:
+        shown = state.port_states([one["id"] for one in seen])
+        return Bundle(state.to_items(ResourceType.PORT, shown), [])
     refused: list[tuple[str, errors.IsthmusError]] = []
     groups: set[str] = set()
     networks: set[str] = set()
@@ -55,7 +57,7 @@ def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
         network_id = one["id"] if asked.kind is ResourceType.NETWORK else one["network_id"]
         try:
             groups |= _place_one(context, site, asked, one, network_id)
-        except errors.Refused as error:
+        except (errors.Refused, errors.Stale) as error:
             refused.append((one["id"], error))
             continue
         networks.add(network_id)
@@ -94,38 +96,12 @@ def _place_one(
     placement.check(site, network)
     projects = [network["project_id"], asked.project_id, one.get("project_id")]
     groups = placement.default_groups(projects)
-    if asked.kind is ResourceType.PORT:
-        groups |= set(one.get("security_groups") or [])
-    plan = placement.Placement(network_id=network_id, group_ids=frozenset(groups))
-    if asked.kind is ResourceType.PORT:
-        _check_home(site, one)
-    placement.place(context, site, [plan])
-    if asked.kind is ResourceType.PORT:
-        _bring_home(context, site, one["id"])
-    return groups
-
-
-def _check_home(site: Site, port: dict[str, Any]) -> None:
-    """Refuse a port that lives elsewhere.
-
-    Raises:
-        Conflict: it is bound at another site.
-    """
-    with reading(n_context.get_admin_context()) as connection:
-        home = routing.find_home(connection, port["id"])
-        placed = location.list_locations(connection, [port["id"]])
-    if home not in (None, site.name) and (placed or port.get("binding:host_id")):
-        raise errors.Conflict(f"port {port['id']} lives at site {home}", site=home)
-
-
-def _bring_home(context: Any, site: Site, port_id: str) -> None:
-    """Make a port at home at a site; a site where it lay unused gives it up."""
-    with writing(context) as connection:
-        home = routing.find_home(connection, port_id)
-        if home is not None and home != site.name:
-            routing.delete(connection, ResourceType.PORT, port_id, home)
-            journal.record(connection, [IntentKey(home, ResourceType.PORT, port_id)])
-        route(connection, ResourceType.PORT, [port_id], site.name)
+    plan = placement.Placement(
+        network_id=network_id,
+        group_ids=frozenset(groups),
+        port_id=one["id"] if asked.kind is ResourceType.PORT else None,
+    )
+    return groups | placement.place(context, site, [plan])
 
 
 def _collect(

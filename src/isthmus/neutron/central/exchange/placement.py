@@ -21,11 +21,11 @@ from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.neutron.central import pool, zone
+from isthmus.neutron.central import home, pool, zone
 from isthmus.neutron.central.outbox import route_groups
-from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import datapath, journal, location, routing
+from isthmus.store.held import Held
 
 #: What can be stretched: networks whose packets OVN puts into a tunnel of its own.
 _STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
@@ -37,6 +37,7 @@ class Placement:
 
     network_id: str
     group_ids: frozenset[str]  #: security groups that go along
+    port_id: str | None = None  #: a port of it that comes home with it
 
 
 def check(site: Site, network: dict[str, Any]) -> None:
@@ -54,7 +55,7 @@ def check(site: Site, network: dict[str, Any]) -> None:
             "only geneve and vxlan networks reach over sites"
         )
     with reading(n_context.get_admin_context()) as connection:
-        if routing.is_routed(connection, ResourceType.NETWORK, network_id, site.name):
+        if routing.peek_ids(connection, ResourceType.NETWORK, site.name, [network_id]):
             return
     hints = network.get("availability_zone_hints") or []
     if not zone.serves(site, hints):
@@ -66,18 +67,47 @@ def check(site: Site, network: dict[str, Any]) -> None:
         raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
 
 
-def place(context: Any, site: Site, placements: Iterable[Placement]) -> None:
-    """Place networks at a site; again is harmless and changes nothing.
+def place(context: Any, site: Site, placements: Iterable[Placement]) -> set[str]:
+    """Place networks at a site, each with its port; again is harmless and changes nothing.
+
+    Returns:
+        The security groups that the ports bring along.
 
     Raises:
         Exhausted: no datapath key, port key or address is left.
-        NotFound: a network went in the meantime.
+        NotFound: a network or port went in the meantime.
+        Conflict: a port lives elsewhere, and stays there.
+        Stale: a port lives elsewhere, and has been asked for; what stood before it is placed.
     """
+    moving: errors.Stale | None = None
+    groups: set[str] = set()
     with writing(context) as connection:
         for placement in placements:
-            _place(connection, site.name, placement)
+            arrival = _bring(connection, site, placement)
+            if arrival.moving_from is not None:
+                moving = _moving(placement, arrival.moving_from)
+                break
+            groups |= arrival.groups
+            _place(connection, site.name, placement, arrival.groups)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
+    if moving is not None:  # only now: asking for it must not be rolled back
+        raise moving
+    return groups
+
+
+def _bring(connection: sa.Connection, site: Site, placement: Placement) -> home.Arrival:
+    if placement.port_id is None:
+        return home.Arrival(frozenset())
+    return home.bring(connection, site, placement.port_id)
+
+
+def _moving(placement: Placement, home_site: SiteName) -> errors.Stale:
+    return errors.Stale(
+        f"port {placement.port_id} is moving: site {home_site} has been asked to let go of it; "
+        "try again in a moment",
+        site=home_site,
+    )
 
 
 def place_groups(context: Any, site: Site, group_ids: Iterable[str]) -> None:
@@ -86,24 +116,28 @@ def place_groups(context: Any, site: Site, group_ids: Iterable[str]) -> None:
         route_groups(connection, group_ids, site.name)
 
 
-def _place(connection: sa.Connection, site: SiteName, placement: Placement) -> None:
+def _place(
+    connection: sa.Connection, site: SiteName, placement: Placement, more_groups: Iterable[str]
+) -> None:
     network_id = placement.network_id
     config = read_central(cfg.CONF)
+    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
-    state = routing.list_sites(connection, ResourceType.NETWORK, [network_id])
-    presence = state.get(network_id, {}).get(site)  # None: never; True: withdrawn
+    presence = network.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
-    route_groups(connection, placement.group_ids, site)
+    route_groups(connection, {*placement.group_ids, *more_groups}, site)
     if presence is not False:
-        route(connection, ResourceType.NETWORK, [network_id], site)
+        network.route(site, now=now())
         journal.record_selected(
             connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
         )
     if presence is True:  # its removal may be under way
         journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)])
     pool.ensure(keys, site, config)
-    for subnet in _subnets(connection, network_id):
-        route(connection, ResourceType.SUBNET, [subnet["id"]], site)
+    rows = _subnets(connection, network_id)
+    subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
+    subnets.route(site, now=now())
+    for subnet in rows:
         if presence is True:
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
             journal.record(connection, [intent])
@@ -141,4 +175,5 @@ def _subnets(connection: sa.Connection, network_id: str) -> list[Any]:
     query = sa.select(subnet.id, subnet.ip_version, subnet.ipv6_address_mode).where(
         subnet.network_id == network_id
     )
-    return [dict(row._mapping) for row in connection.execute(query.order_by(subnet.id))]
+    query = query.order_by(subnet.id).with_for_update(read=True)
+    return [dict(row._mapping) for row in connection.execute(query)]

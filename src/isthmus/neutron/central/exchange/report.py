@@ -6,8 +6,8 @@ again, and the site is told that it is gone.
 """
 
 import contextlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from neutron.db import models_v2
@@ -27,10 +27,11 @@ from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_neutron
 from isthmus.neutron.central import origin, pool
+from isthmus.neutron.central.exchange import placement
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
-from isthmus.neutron.central.route import route
-from isthmus.neutron.db.session import reading, writing
-from isthmus.store import journal, lanes, location, routing
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store import home, jobs, journal, lanes, location, refusal, routing
+from isthmus.store.held import Held
 
 #: Most items of one report: each takes some tenths of a second (measured: 147 to 182 ms of CPU).
 MOST_ITEMS = 25
@@ -39,75 +40,144 @@ _PORT = ResourceType.PORT
 #: Without these nothing can be said of a port.
 _REQUIRED = ("id", "network_id", "project_id", "mac_address", "fixed_ips")
 #: VIF types that mean that a port is bound nowhere.
-_UNBOUND = frozenset({portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, ""})
+_UNBOUND = frozenset(
+    {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
+)
+#: What a port can be made without, for a start.
+_OPTIONAL = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhcp_opts")
+#: What a port may let go of, so that something else can be removed at its site.
+_FREES = frozenset({"fixed_ips", "security_groups"})
+
+#: Attributes that were not taken, and why.
+Refusals = dict[str, errors.IsthmusError]
 
 
 def take_report(site: Site, sequence: int, items: Iterable[Item]) -> list[ItemResult]:
-    """Take what a site reports, each item by itself."""
+    """Take what a site reports, each item by itself, and of an item what can be taken."""
     results = []
     for item in items:
         try:
-            _take(site.name, sequence, item)
-            results.append(wire.taken(item))
+            left = _take(site, sequence, item)
+            result = wire.refused_in_part(item, left) if left else wire.taken(item)
         except (errors.IsthmusError, n_exc.NeutronException) as error:
-            results.append(wire.refused(item, from_neutron(error)))
+            result = wire.refused(item, from_neutron(error))
+        _keep(site.name, result)
+        results.append(result)
     crash.point("central.report.taken")
     return results
 
 
-def _take(site: SiteName, sequence: int, item: Item) -> None:
+def _keep(site: SiteName, result: ItemResult) -> None:
+    """Show an operator what was not taken; what may go through the next time is no news."""
+    if result.taken or isinstance(errors.from_code(result.code, ""), errors.Transient):
+        return
+    with writing(n_context.get_admin_context()) as connection:
+        refusal.record(connection, site, result, now=now())
+
+
+def _take(site: Site, sequence: int, item: Item) -> Refusals:
     if item.type is not _PORT:
         raise errors.Invalid(f"a site reports ports, not a {item.type}")
-    with origin.reported_by(site, item.id, sequence):
+    with origin.reported_by(site.name, item.id, sequence):
         with writing(n_context.get_admin_context()) as connection:
-            lanes.admit(connection, site, sequence)
+            lanes.admit(connection, site.name, sequence)
         if item.state is None:
-            _remove(site, item.id)
-        else:
-            _upsert(site, item.id, dict(item.state))
+            _remove(site.name, item.id)
+            return {}
+        return _upsert(site, item.id, dict(item.state))
 
 
 def _remove(site: SiteName, port_id: str) -> None:
     admin = n_context.get_admin_context()
     with writing(admin) as connection:
-        home = routing.find_home(connection, port_id)
-    if home not in (None, site):
-        return  # it moved on and is none of this site's business any more
-    if home is None:
-        return  # central's own port, or one that is gone already
-    with contextlib.suppress(n_exc.PortNotFound):
-        directory.get_plugin().delete_port(admin, port_id, l3_port_check=False)
-    crash.point("central.report.removed")
+        lives_here = routing.find_home(connection, port_id) == site
+    # Else it is central's own, or has moved on and is none of this site's business any more.
+    if lives_here:
+        with contextlib.suppress(n_exc.PortNotFound):
+            directory.get_plugin().delete_port(admin, port_id, l3_port_check=False)
+        crash.point("central.report.removed")
     with writing(admin) as connection:
-        routing.delete(connection, _PORT, port_id, site)
+        if lives_here:
+            home.delete(connection, port_id, site)
+        refusal.delete(connection, site, port_id)
+        # Whether central knew of it or not: something that it was in the way of may go now.
+        jobs.retry_in_use(connection, site)
 
 
-def _upsert(site: SiteName, port_id: str, state: dict[str, Any]) -> None:
+def _upsert(site: Site, port_id: str, state: dict[str, Any]) -> Refusals:
     missing = [name for name in _REQUIRED if name not in state]
     if missing or state["id"] != port_id:
         raise errors.Invalid(f"the report of port {port_id} lacks {', '.join(missing) or 'its id'}")
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
-    with reading(admin) as connection:
-        home = routing.find_home(connection, port_id)
-        present = routing.is_routed(connection, ResourceType.NETWORK, state["network_id"], site)
-    if home not in (None, site):
-        raise errors.Conflict(f"port {port_id} lives at site {home}", site=home)
+    with writing(admin) as connection:
+        lives_at = routing.find_home(connection, port_id)
+        present = routing.list_sites(connection, ResourceType.NETWORK, [state["network_id"]])
+    if lives_at not in (None, site.name):
+        _refuse_elsewhere(site.name, port_id, lives_at)
     try:
         port = core.get_port(admin, port_id)
     except n_exc.PortNotFound:
-        if home is not None:
+        if lives_at is not None:
             raise errors.NotFound(f"port {port_id} was deleted at central") from None
-        if not present:
-            raise errors.NotFound(
-                f"network {state['network_id']} is not at site {site}, as central knows it"
-            ) from None
-        core.create_port(admin, {"port": _to_creation(site, state)})
+        _check_presence(site, state["network_id"], present.get(state["network_id"], {}))
+        left = _create(site.name, state)
         crash.point("central.report.created")
     else:
-        _update(site, port, state, at_home=home is not None)
+        if lives_at is None:
+            raise errors.Conflict(
+                f"port {port_id} has no home: it comes to a site that asks for it, not by report"
+            )
+        left = _update(site.name, port, state)
     _follow_status(port_id, state)
-    _follow_location(site, port_id, state)
+    _follow_location(site.name, port_id, state, refused=bool(left))
+    return left
+
+
+def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
+    """Refuse a report of a port that lives at another site; the speaker may have to give it up."""
+    with writing(n_context.get_admin_context()) as connection:
+        journal.record(connection, [IntentKey(site, _PORT, port_id)])
+    raise errors.Conflict(f"port {port_id} lives at site {lives_at}", site=lives_at)
+
+
+def _check_presence(site: Site, network_id: str, present: Mapping[SiteName, bool]) -> None:
+    """Make sure that a network is at the site; one that was being withdrawn is in use after all.
+
+    Raises:
+        NotFound: it is not, as central knows it.
+    """
+    withdrawn = present.get(site.name)
+    if withdrawn is None:
+        raise errors.NotFound(f"network {network_id} is not at site {site.name}, as central knows")
+    if withdrawn:
+        plan = placement.Placement(network_id=network_id, group_ids=frozenset())
+        placement.place(n_context.get_admin_context(), site, [plan])
+
+
+def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
+    """Make a port that was born at a site; what stands in the way of it is left out.
+
+    Raises:
+        NeutronException: it cannot be made at all.
+    """
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    body = _to_creation(site, state)
+    try:
+        core.create_port(admin, {"port": dict(body)})
+        return {}
+    except n_exc.NeutronException as error:
+        if isinstance(from_neutron(error), errors.Transient):
+            raise
+        why = error
+    bare = {**body, **{name: [] for name in _OPTIONAL}}
+    try:
+        port = core.create_port(admin, {"port": bare})
+    except n_exc.NeutronException:
+        raise why from None
+    # Of what was left out, each piece as far as it can be had.
+    return _update(site, port, {**state, "isthmus:base": _comparable(port)})
 
 
 def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
@@ -121,10 +191,8 @@ def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
     return {**body, **_binding(site, state)}
 
 
-def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_home: bool) -> None:
-    """Merge a report into a port that central has."""
-    admin = n_context.get_admin_context()
-    port_id = port["id"]
+def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refusals:
+    """Merge a report into a port that central has; give what of it had to be left."""
     base = state.get("isthmus:base")
     mine = _comparable(state)
     theirs = _comparable(port)
@@ -138,16 +206,42 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any], *, at_h
     binding = _binding(site, state)
     if binding[portbindings.HOST_ID] != port.get(portbindings.HOST_ID):
         body |= binding
+    left: Refusals = {}
     if body:
-        directory.get_plugin().update_port(admin, port_id, {"port": body})
+        left = _change(port, body, binding)
         crash.point("central.report.updated")
-    if at_home and merged == mine:
-        return
-    with writing(admin) as connection:
-        if not at_home:
-            route(connection, _PORT, [port_id], site)
-        if merged != mine:  # central keeps something that the site does not have yet
-            journal.record(connection, [IntentKey(site, _PORT, port_id)])
+    if merged != mine or _FREES & body.keys():
+        with writing(n_context.get_admin_context()) as connection:
+            if merged != mine:  # central keeps something that the site does not have yet
+                journal.record(connection, [IntentKey(site, _PORT, port["id"])])
+            if _FREES & body.keys():
+                jobs.retry_in_use(connection, site)
+    return left
+
+
+def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any]) -> Refusals:
+    """Change a port all at once or, where Neutron refuses that, one attribute after the other."""
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    if "mac_address" in body and port.get(portbindings.VIF_TYPE) not in _UNBOUND:
+        # Its home has changed it, so it was unbound there for a moment; Neutron wants to see that.
+        nowhere = {portbindings.HOST_ID: "", portbindings.PROFILE: {}}
+        core.update_port(admin, port["id"], {"port": nowhere})
+        body = {**body, **binding}
+    refused: Refusals = {}
+    for part in (body, *merge.parts(body)):
+        try:
+            core.update_port(admin, port["id"], {"port": dict(part)})
+        except n_exc.NeutronException as error:
+            ours = from_neutron(error)
+            if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
+                raise
+            refused |= dict.fromkeys(part, ours)
+        else:
+            if part is body:
+                return {}
+            refused = {name: why for name, why in refused.items() if name not in part}
+    return refused
 
 
 def _comparable(port: dict[str, Any]) -> dict[str, Any]:
@@ -183,15 +277,21 @@ def _follow_status(port_id: str, state: dict[str, Any]) -> None:
         directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
 
 
-def _follow_location(site: SiteName, port_id: str, state: dict[str, Any]) -> None:
+def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
     """Keep where the port lives, and tell the other sites if that changed."""
     body = state.get("isthmus:location")
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
+        held = Held(connection, _PORT, [port_id], alone=True)
+        if port_id not in held.owners or site not in held.sites(port_id):
+            return  # deleted in the meantime, or gone elsewhere: nothing of it may stay
+        if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
+            _stay(connection, site, port_id)
         before = location.list_locations(connection, [port_id]).get(port_id)
         if body is None:
-            location.delete(connection, [port_id])
             changed = before is not None
+            if changed:
+                location.delete(connection, [port_id])
         else:
             changed = location.record(
                 connection,
@@ -200,18 +300,24 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any]) -> Non
                 ),
             )
         if changed:
-            present = routing.list_sites(
-                connection, ResourceType.NETWORK, [network_id], latest=True
-            )
+            present = Held(connection, ResourceType.NETWORK, [network_id]).sites(network_id)
             journal.record(
                 connection,
                 [
                     IntentKey(other, ResourceType.SHADOW, port_id)
-                    for other, withdrawn in present.get(network_id, {}).items()
+                    for other, withdrawn in present.items()
                     if other != site and not withdrawn
                 ],
             )
+        if not refused:
+            refusal.delete(connection, site, port_id)
         crash.point("central.report.before_commit")
+
+
+def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
+    """Leave a port where it is: its home was asked to let go of it, and has bound it meanwhile."""
+    home.set_leaving(connection, port_id, leaving=False)
+    journal.record(connection, [IntentKey(site, _PORT, port_id)])
 
 
 def _without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]]:
@@ -222,11 +328,12 @@ def _without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]
         subnet.id.in_([one["subnet_id"] for one in ips])
     )
     with reading(n_context.get_admin_context()) as connection:
-        by_hand = {
-            row.id for row in connection.execute(query) if pool.needs_leases(dict(row._mapping))
+        derived = {
+            row.id for row in connection.execute(query) if not pool.needs_leases(dict(row._mapping))
         }
+    # An address of a subnet that is not here (any more) stays, to be refused by its name.
     return [
         {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
         for one in ips
-        if one["subnet_id"] in by_hand
+        if one["subnet_id"] not in derived
     ]

@@ -43,6 +43,7 @@ class ExchangeCalls(_NotKept):
                 ids=tuple(body["ids"]),
                 project_id=body["asking_project"],
                 is_admin=bool(body["asking_admin"]),
+                looking=bool(body["looking"]) and body["type"] == ResourceType.PORT,
             )
             made = bundle.make_bundle(context.elevated(), site, asked)
         return {

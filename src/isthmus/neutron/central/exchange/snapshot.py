@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron_lib import context as n_context
 from oslo_config import cfg
 
@@ -45,12 +47,30 @@ def make_snapshot(site: SiteName, keys: Sequence[Key]) -> list[Item]:
         by_kind.setdefault(kind, []).append(resource_id)
     states = {kind: _READERS[kind](site, ids) for kind, ids in by_kind.items()}
     crash.point("central.snapshot.read")
-    return [Item(kind, resource_id, states[kind].get(resource_id)) for kind, resource_id in keys]
+    away = _standing([one for kind, one in keys if kind is ResourceType.PORT])
+    return [
+        Item(
+            kind,
+            resource_id,
+            state := states[kind].get(resource_id),
+            withdrawn=state is None and kind is ResourceType.PORT and resource_id in away,
+        )
+        for kind, resource_id in keys
+    ]
+
+
+def _standing(port_ids: Sequence[str]) -> set[str]:
+    """Tell which ports exist: a site that is to have one no more may still object."""
+    if not port_ids:
+        return set()
+    port = models_v2.Port
+    with reading(n_context.get_admin_context()) as connection:
+        return set(connection.scalars(sa.select(port.id).where(port.id.in_(port_ids))))
 
 
 def _routed(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
     with reading(n_context.get_admin_context()) as connection:
-        return routing.list_ids(connection, kind, site, list(ids))
+        return routing.peek_ids(connection, kind, site, list(ids))
 
 
 def _networks(site: SiteName, ids: Sequence[str]) -> state.States:
@@ -97,7 +117,7 @@ def _address_groups(site: SiteName, ids: Sequence[str]) -> state.States:
 
 def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
     with reading(n_context.get_admin_context()) as connection:
-        places = location.list_locations(connection, ids)
+        places = location.peek_locations(connection, ids)
     elsewhere = {one: place for one, place in places.items() if place.site != site}
     present = _routed(
         ResourceType.NETWORK, site, {place.network_id for place in elsewhere.values()}

@@ -5,6 +5,7 @@ What is to be made comes first, in order of rank, then what is gone, the other w
 that waits for another one of the batch is tried again after it.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -92,6 +93,7 @@ class Materialiser:
         context = n_context.get_admin_context()
         try:
             self._admit(context, sequence)
+            item = self._complete(context, item)
             with scope.applying(item):
                 if item.state is None:
                     self._remove(context, item)
@@ -129,6 +131,14 @@ class Materialiser:
         with db_api.CONTEXT_WRITER.using(context):
             lanes.admit(context.session.connection(), CENTRAL, sequence)
         crash.point("apply.admitted")
+
+    def _complete(self, context: Any, item: Item) -> Item:
+        """Note in a port which addresses follow from its MAC, before anything is agreed on."""
+        if item.type is not ResourceType.PORT or item.state is None:
+            return item
+        state = {**item.state}
+        port.mark_auto_subnets(self._core, context, [state])
+        return dataclasses.replace(item, state=state)
 
     def _ensure(self, context: Any, item: Item, state: Mapping[str, Any], *, fresh: bool) -> None:
         if item.type is ResourceType.LEASE:

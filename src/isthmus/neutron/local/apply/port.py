@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.common import ipv6_utils
 from neutron.extensions import securitygroup as ext_group
+from neutron.plugins.ml2 import models as ml2_models
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
@@ -14,9 +16,12 @@ from isthmus.federation.merge import changes, merge, normalise
 from isthmus.federation.port import HOME, SHARED
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
+from isthmus.model.site import CENTRAL
 from isthmus.neutron.local import routings
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.store.tables import JOURNAL
 
+_BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"
 _CREATED = (*SHARED, *HOME, "network_id", "dns_name")
 
@@ -65,8 +70,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         Stale: its network or a group of it is not here yet.
         Conflict: its address or MAC is taken at this site.
     """
-    theirs = {**state}
-    mark_auto_subnets(core, context, [theirs])
+    theirs = {**state}  # the caller has marked its subnets
     have = _find(core, context, state["id"])
     if have is None:
         _create(core, context, theirs)
@@ -168,6 +172,7 @@ def remove(core: Any, context: Any, port_id: str) -> None:
 
     Raises:
         InUse: something of this site still needs it.
+        Busy: it is to live elsewhere, and central has not heard all of it yet.
     """
     try:
         core.delete_port(context, port_id, l3_port_check=False)
@@ -178,3 +183,34 @@ def remove(core: Any, context: Any, port_id: str) -> None:
     crash.point("apply.port.removed")
     with db_api.CONTEXT_WRITER.using(context):
         routings.forget(context.session.connection(), ResourceType.PORT, port_id)
+
+
+def check_let_go(connection: sa.Connection, port_id: str) -> None:
+    """Make sure that a port which is to live elsewhere is not needed here.
+
+    Asked in the transaction that deletes it, by locking reads: who is just binding it comes before
+    or after.
+
+    Raises:
+        InUse: it is bound here.
+        Busy: what was changed here has not been reported yet, and would be lost.
+    """
+    hosts = connection.scalars(
+        sa.select(_BINDINGS.c.host).where(_BINDINGS.c.port_id == port_id).with_for_update()
+    ).all()
+    if any(hosts):
+        raise errors.InUse(
+            f"port {port_id} is bound at this site, to {', '.join(filter(None, hosts))}"
+        )
+    unreported = connection.scalar(
+        sa.select(JOURNAL.c.id)
+        .where(
+            JOURNAL.c.lane == CENTRAL,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.resource_id == port_id,
+            JOURNAL.c.parked.is_(sa.false()),
+        )
+        .with_for_update()
+    )
+    if unreported is not None:
+        raise errors.Busy(f"port {port_id} was changed at this site, and central is being told")

@@ -1,6 +1,7 @@
 """The relay's way to central, and what both tiers agree on once central has taken something."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -45,21 +46,42 @@ class CentralCarrier:
         """
         results = self._client().send_reports(items, sequence=sequence)
         crash.point("report.taken")
-        taken = {(result.type, result.id) for result in results if result.taken}
-        agreed = [one for one in items if one.state is not None and (one.type, one.id) in taken]
+        by_key = {(result.type, result.id): result for result in results}
+        with_state = [(one, by_key.get((one.type, one.id))) for one in items if one.state]
+        agreed = [
+            (item, result.attributes)
+            for item, result in with_state
+            if result is not None and (result.taken or result.attributes)
+        ]
         if agreed:
             with writing(self._engine()) as connection:
-                for item in agreed:
+                for item, refused in agreed:
                     assert item.state is not None
+                    before = item.state["isthmus:base"]
                     routings.agree(
                         connection,
                         item.id,
                         self._site,
                         project_id=item.state.get("project_id"),
-                        before=item.state["isthmus:base"],
-                        base=port_form.agreed(item.state),
+                        before=before,
+                        base=_agreed(item.state, before, refused),
                     )
         return results
+
+
+def _agreed(
+    state: Mapping[str, Any], before: Mapping[str, Any] | None, refused: Collection[str]
+) -> dict[str, Any]:
+    """Give what both tiers agree on after a report of which some attributes were refused.
+
+    Of those, what was agreed on before still stands: the site's value is news until it is taken.
+    """
+    base = port_form.agreed(state)
+    for name in refused:
+        base.pop(name, None)
+        if before is not None and name in before:
+            base[name] = before[name]
+    return base
 
 
 def forget_reported(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:

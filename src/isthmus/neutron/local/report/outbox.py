@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import address_group as address_group_model
 from neutron.db.models import securitygroup as group_model
@@ -47,6 +48,7 @@ class Outbox:
         site: SiteName,
         presence: Presence,
         base_of: Callable[[Item], dict[str, Any] | None],
+        let_go: Callable[[sa.Connection, str], None],
     ) -> None:
         """Bind the listener; it hears nothing before `listen`.
 
@@ -54,10 +56,12 @@ class Outbox:
             site: this site.
             presence: which networks are central's.
             base_of: gives what is agreed on once an item is carried out.
+            let_go: objects where a port that is to live elsewhere is needed here.
         """
         self._site = site
         self._presence = presence
         self._base_of = base_of
+        self._let_go = let_go
         self.woken = threading.Event()  #: set when something was noted and committed
 
     def listen(self) -> None:
@@ -81,6 +85,8 @@ class Outbox:
 
     def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:
         item = scope.current()
+        if item is not None and item.withdrawn:
+            self._check_let_go(session, item)
         self._forget(session, even_ports=item is not None)
         if item is not None:
             self._mark(session, item)
@@ -94,6 +100,11 @@ class Outbox:
         ]
         if stretched:
             self.note(session, stretched)
+
+    def _check_let_go(self, session: orm.Session, item: Item) -> None:
+        for gone in session.deleted:
+            if isinstance(gone, models_v2.Port) and gone.id == item.id:
+                self._let_go(session.connection(), item.id)
 
     def _mark(self, session: orm.Session, item: Item) -> None:
         """Mark the object that is being made for an item as central's."""

@@ -70,6 +70,7 @@ def _create_both_tiers() -> None:
         sa.Column("project_id", sa.String(255)),
         sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
         sa.Column("withdrawn", sa.Boolean, nullable=False),
+        sa.Column("home_of", sa.String(36), unique=True),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Index("ix_isthmus_routings_site", "site", "type"),
     )
@@ -109,6 +110,17 @@ def _create_central() -> None:
 
 
 def _create_site() -> None:
+    op.create_table(
+        "isthmus_refusals",
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("resource_id", sa.String(36), primary_key=True),
+        sa.Column("id", sa.String(36), nullable=False, unique=True),
+        sa.Column("type", sa.String(32), nullable=False),
+        sa.Column("attributes", sa.String(255), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("changed_at", sa.DateTime, nullable=False),
+    )
     op.create_table(
         "isthmus_port_keys",
         sa.Column("port_id", sa.String(36), primary_key=True),

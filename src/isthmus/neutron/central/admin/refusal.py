@@ -1,0 +1,26 @@
+"""Refusals: what central did not take of the sites' reports."""
+
+from typing import Any
+
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central.admin import listing
+from isthmus.store.tables import REFUSALS
+
+_SHOWN = tuple(column.name for column in REFUSALS.c)
+
+
+class RefusalCalls:
+    """Reports that wait at their sites for a reason to go away; they can only be read."""
+
+    def get_site_refusals(
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
+    ) -> list[listing.Row]:
+        """List refusals."""
+        columns = {name: REFUSALS.c[name] for name in _SHOWN}
+        rows = listing.collect_rows(context, columns, filters=filters, **paging)
+        return listing.to_rows(rows, fields)
+
+    def get_site_refusal(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show a refusal."""
+        with translated():
+            return listing.get_one(self.get_site_refusals, context, "refusal", id, fields)

@@ -1,0 +1,138 @@
+"""Giving ports their homes; `isthmus.federation.home` decides, here is what it is decided from.
+
+Everything is read behind the lock of the port's own row: its home, its place, its binding and its
+groups, so that a report, a change, a delete and another site's wish each come before or after.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from neutron.db.models import securitygroup
+from neutron.plugins.ml2 import models as ml2_models
+
+from isthmus import errors
+from isthmus.federation.home import Situation, Step, decide
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import Site, SiteName, SiteState
+from isthmus.neutron.central import silence
+from isthmus.neutron.db.session import now
+from isthmus.store import home as home_store
+from isthmus.store import journal, location
+from isthmus.store import site as site_store
+from isthmus.store.held import Held
+
+_PORT = ResourceType.PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What became of a site's wish for a port."""
+
+    groups: frozenset[str]  #: the port's security groups
+    moving_from: SiteName | None = None  #: the home that is to let go of it first
+
+
+def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
+    """Give a port its home at a site, or ask the one that has it to let go.
+
+    The caller commits either way, since asking is done by an intent.
+
+    Raises:
+        NotFound: the port went in the meantime.
+        Conflict: it is in use where it lives, or that site cannot be heard.
+    """
+    held = Held(connection, _PORT, [port_id], alone=True)
+    if port_id not in held.owners:
+        raise errors.NotFound(f"port {port_id} went in the meantime")
+    home = home_store.lock(connection, port_id)
+    step = decide(site.name, _observe(connection, port_id, home))
+    if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
+        raise _refusal(port_id, home, step)
+    if home is not None and step is Step.ASK:
+        home_store.set_leaving(connection, port_id, leaving=True)
+    if home is not None and step in (Step.ASK, Step.WAIT):
+        # Asked again is asked anew, so that a refusal whose reason has gone does not stand.
+        journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
+        return Arrival(frozenset(), home.site)
+    if step is Step.COMES:
+        home_store.settle(
+            connection, port_id, site.name, project_id=held.owners[port_id], now=now()
+        )
+    return Arrival(_groups_of(connection, port_id))
+
+
+def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName | None:
+    """Have a port's home let go of it, for an operator.
+
+    Args:
+        connection: where.
+        port_id: which.
+        force: forget the home at once, whatever it holds: the operator knows better.
+
+    Returns:
+        The home; None where it has none.
+
+    Raises:
+        Conflict: it is in use there, or that site cannot be heard, and no force is used.
+    """
+    Held(connection, _PORT, [port_id], alone=True)
+    home = home_store.lock(connection, port_id)
+    if home is None:
+        return None
+    if force:
+        home_store.delete(connection, port_id, home.site)
+        location.delete(connection, [port_id])
+    else:
+        step = decide("", _observe(connection, port_id, home))
+        if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
+            raise _refusal(port_id, home, step)
+        home_store.set_leaving(connection, port_id, leaving=True)
+    journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
+    return home.site
+
+
+def _observe(connection: sa.Connection, port_id: str, home: home_store.Home | None) -> Situation:
+    if home is None:
+        return Situation(home=None)
+    site = site_store.find_by_name(connection, home.site)
+    return Situation(
+        home=home.site,
+        leaving=home.leaving,
+        bound=_is_bound(connection, port_id),
+        heard=home.site not in silence.list_silent(connection),
+        disabled=site is None or site.state is SiteState.DISABLED,
+    )
+
+
+def _is_bound(connection: sa.Connection, port_id: str) -> bool:
+    if location.list_locations(connection, [port_id]):
+        return True
+    binding = ml2_models.PortBinding
+    hosts = connection.execute(
+        sa.select(binding.host).where(binding.port_id == port_id).with_for_update(read=True)
+    ).scalars()
+    return any(hosts)
+
+
+def _groups_of(connection: sa.Connection, port_id: str) -> frozenset[str]:
+    binding = securitygroup.SecurityGroupPortBinding
+    return frozenset(
+        connection.execute(
+            sa.select(binding.security_group_id)
+            .where(binding.port_id == port_id)
+            .with_for_update(read=True)
+        ).scalars()
+    )
+
+
+def _refusal(port_id: str, home: home_store.Home | None, step: Step) -> errors.Conflict:
+    site = home.site if home is not None else None
+    if step is Step.REFUSE_BOUND:
+        return errors.Conflict(
+            f"port {port_id} lives at site {site}, where it is in use", site=site
+        )
+    return errors.Conflict(
+        f"port {port_id} lives at site {site}, which cannot be heard and may use it: wait for it "
+        f"to come back, or have an operator say `isthmus port release {port_id} --force`",
+        site=site,
+    )

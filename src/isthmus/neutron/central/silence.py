@@ -1,0 +1,27 @@
+"""Which sites cannot be heard now, and may hold what central does not know of."""
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from isthmus.config.central import read_central
+from isthmus.model.site import Reachability, SiteName, SiteState
+from isthmus.store import site as site_store
+
+
+def list_silent(connection: sa.Connection) -> set[SiteName]:
+    """List the enabled sites that have not been heard of lately.
+
+    What was last seen of a site is worth nothing where nobody has looked since: with Xjob down, or
+    a site just added, it counts as silent. The time is the database's.
+    """
+    longest_s = read_central(cfg.CONF).silent_after_s
+    return {
+        one.name
+        for one in site_store.list_seen(connection)
+        if one.state is not SiteState.DISABLED
+        and (
+            one.reachability is not Reachability.REACHABLE
+            or one.seen_ago_s is None
+            or one.seen_ago_s > longest_s
+        )
+    }

@@ -1,0 +1,79 @@
+"""Homes: the one site at which a port lives, or is about to.
+
+A home is the routing of a port. A unique column keeps a second one away, whoever would make it; a
+home that is *leaving* (`withdrawn`) stays the port's home until that site has acknowledged that it
+let go (`isthmus.store.removal`), and only then may there be another.
+"""
+
+import datetime
+import uuid
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.tables import ROUTINGS
+
+_PORT = ROUTINGS.c.type == ResourceType.PORT.value
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a port lives."""
+
+    site: SiteName
+    leaving: bool  #: that site is to let go of it
+
+
+def lock(connection: sa.Connection, port_id: str) -> Home | None:
+    """Find the home of a port and hold it until the transaction ends."""
+    row = connection.execute(
+        sa.select(ROUTINGS.c.site, ROUTINGS.c.withdrawn)
+        .where(_PORT, ROUTINGS.c.resource_id == port_id)
+        .with_for_update()
+    ).one_or_none()
+    return None if row is None else Home(SiteName(row.site), bool(row.withdrawn))
+
+
+def settle(
+    connection: sa.Connection,
+    port_id: str,
+    site: SiteName,
+    *,
+    project_id: str | None,
+    now: datetime.datetime,
+) -> None:
+    """Give a port its home; the caller holds the port alone, and it has none.
+
+    Raises:
+        IntegrityError: it has one.
+    """
+    connection.execute(
+        sa.insert(ROUTINGS).values(
+            type=ResourceType.PORT.value,
+            resource_id=port_id,
+            site=site,
+            id=str(uuid.uuid4()),
+            project_id=project_id,
+            withdrawn=False,
+            home_of=port_id,
+            created_at=now,
+        )
+    )
+
+
+def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> None:
+    """Note that the home of a port is to let go of it, or keeps it after all."""
+    connection.execute(
+        sa.update(ROUTINGS)
+        .where(_PORT, ROUTINGS.c.resource_id == port_id)
+        .values(withdrawn=leaving)
+    )
+
+
+def delete(connection: sa.Connection, port_id: str, site: SiteName) -> None:
+    """Drop the home of a port, if it is this site."""
+    connection.execute(
+        sa.delete(ROUTINGS).where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.site == site)
+    )
