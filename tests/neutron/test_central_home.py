@@ -190,15 +190,12 @@ def test_what_is_refused_of_a_report_does_not_hold_up_the_rest(central: CentralS
         assert connection.execute(found).all() == []
 
 
-@pytest.mark.parametrize("name", ["fixed_ips", "security_groups", "allowed_address_pairs"])
+@pytest.mark.parametrize("name", ["fixed_ips", "security_groups"])
 def test_a_port_is_known_though_a_part_of_it_is_refused(central: CentralServer, name: str) -> None:
     net = Stretched(central)
     wrong: dict[str, Any] = {
         "fixed_ips": [{"subnet_id": str(uuid.uuid4()), "ip_address": "10.9.9.9"}],
         "security_groups": [str(uuid.uuid4())],
-        "allowed_address_pairs": [
-            {"ip_address": f"10.8.0.{n}", "mac_address": "fa:16:01:aa:bb:cc"} for n in range(50)
-        ],
     }
     port = net.port(**{name: wrong[name]})
     result = net.report(port)
