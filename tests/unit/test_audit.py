@@ -66,7 +66,9 @@ def shadow(number: int, site: str) -> dict[str, Any]:
         **place(number, site),
         "mac_address": f"fa:16:00:00:00:{number:02x}",
         "addresses": [f"10.0.0.{number}"],
-        "extra_addresses": [],
+        "extra_macs": [],
+        "answered": True,
+        "enabled": True,
         "accepts_unknown": False,
         "security_groups": [GROUP],
     }

@@ -23,7 +23,7 @@ SHADOW = Shadow(
     port_key=7,
     mac_address="fa:16:3e:00:00:01",
     addresses=("10.0.0.1", "fd00::1"),
-    extra_addresses=("fa:16:3e:00:00:02 10.0.0.9",),
+    extra_macs=("fa:16:3e:00:00:02",),
     security_groups=("g1", "g2"),
 )
 AROUND = Surroundings(
@@ -95,11 +95,13 @@ def test_the_row_of_a_shadow() -> None:
     row = rules.render_port(SHADOW, frozenset({"pg_g1", "pg_g3"}), lambda group: f"pg_{group}")
     assert row.addresses == {
         "fa:16:3e:00:00:01 10.0.0.1 fd00::1",
-        "fa:16:3e:00:00:02 10.0.0.9",
+        "fa:16:3e:00:00:02",
     }
     assert row.groups == {"pg_g1"}
     open_port = dataclasses.replace(SHADOW, accepts_unknown=True)
     assert "unknown" in rules.render_addresses(open_port)
+    flooded = dataclasses.replace(SHADOW, accepts_unknown=True, answered=False, extra_macs=())
+    assert rules.render_addresses(flooded) == {"unknown"}
     hypervisor = rules.render_chassis([SHADOW])["hv"]
     assert hypervisor.hostname == "two/host"
     assert hypervisor.encap_ip == "192.0.2.2"

@@ -239,6 +239,7 @@ def _read_port(row: Any, groups: frozenset[str]) -> RemotePort:
         port_key=key or 0,
         addresses=frozenset(row.addresses),
         groups=groups,
+        enabled=row.enabled != [False],
         intact=row.type == "remote" and not options and not row.port_security,
     )
 

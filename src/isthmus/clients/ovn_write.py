@@ -204,6 +204,7 @@ def _put_port(wanted: RemotePort) -> _Write:
         row.type = "remote"
         row.options = {KEY_OPTION: str(wanted.port_key), CHASSIS_OPTION: wanted.chassis}
         row.addresses = sorted(wanted.addresses)
+        row.enabled = wanted.enabled
         row.port_security = []
         row.external_ids = {SHADOW_MARK: wanted.network_id, SITE_MARK: wanted.site}
 

@@ -126,8 +126,10 @@ def follow(shadow: Shadow, outdated: Shadow) -> Shadow:
 
 
 def render_addresses(shadow: Shadow) -> frozenset[str]:
-    """Give the port's addresses as OVN writes them."""
-    rows = {" ".join((shadow.mac_address, *shadow.addresses)), *shadow.extra_addresses}
+    """Return `Logical_Switch_Port.addresses` as ML2/OVN writes them at the port's home."""
+    rows = set(shadow.extra_macs)
+    if shadow.answered:
+        rows.add(" ".join((shadow.mac_address, *shadow.addresses)))
     if shadow.accepts_unknown:
         rows.add(UNKNOWN)
     return frozenset(rows)
@@ -151,6 +153,7 @@ def render_port(
         port_key=shadow.port_key,
         addresses=render_addresses(shadow),
         groups=frozenset(map(name_group, shadow.security_groups)) & groups,
+        enabled=shadow.enabled,
     )
 
 

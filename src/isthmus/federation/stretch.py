@@ -5,6 +5,8 @@ bindings and groups, removals of chassis last. Rows whose switch is missing are 
 makes switches, and the next comparison finds them there.
 """
 
+import dataclasses
+
 from isthmus.model.ovn import Capability, Desired, Observed, Plan, RemotePort
 
 
@@ -67,10 +69,7 @@ def diff_stretch(desired: Desired, observed: Observed, capability: Capability) -
 
 def _same_row(port: RemotePort, row: RemotePort | None) -> bool:
     """Compare all but the groups, which are rows of their own."""
-    return row is not None and (
-        (port.network_id, port.site, port.chassis, port.port_key, port.addresses, port.intact)
-        == (row.network_id, row.site, row.chassis, row.port_key, row.addresses, row.intact)
-    )
+    return row is not None and dataclasses.replace(port, groups=row.groups) == row
 
 
 def _join(ports: dict[str, RemotePort], observed: Observed) -> tuple[tuple[str, str], ...]:

@@ -37,6 +37,7 @@ class RemotePort:
     port_key: int
     addresses: frozenset[str]  #: as in Logical_Switch_Port.addresses
     groups: frozenset[str] = frozenset()  #: names of Port_Group rows that exist
+    enabled: bool = True  #: as in Logical_Switch_Port.enabled, where empty means true
     intact: bool = True  #: observed: no foreign option, right type, no port security of its own
 
 

@@ -20,8 +20,10 @@ class Shadow:
     encap_ip: str  #: its Geneve tunnel address
     port_key: int  #: requested-tnl-key, equal in every site
     mac_address: str
-    addresses: tuple[str, ...]  #: fixed IPs, then pair IPs answered with the same MAC
-    extra_addresses: tuple[str, ...] = ()  #: "mac ip" of allowed address pairs with a MAC of theirs
+    addresses: tuple[str, ...]  #: fixed IPs
+    extra_macs: tuple[str, ...] = ()  #: MACs of allowed address pairs that have one of their own
+    answered: bool = True  #: OVN answers ARP and ND requests for the fixed IPs
+    enabled: bool = True  #: administratively up
     accepts_unknown: bool = False  #: port security off: any MAC may be behind it
     security_groups: tuple[str, ...] = ()
 

@@ -156,7 +156,9 @@ SITE_SHADOWS: Attributes = {
     "port_key": _shown(),
     "mac_address": _shown(column=False),
     "addresses": _shown(column=False),
-    "extra_addresses": _shown(column=False),
+    "extra_macs": _shown(column=False),
+    "answered": _shown(column=False),
+    "enabled": _shown(column=False),
     "accepts_unknown": _shown(column=False),
     "security_groups": _shown(column=False),
 }

@@ -39,6 +39,10 @@ _HOME_OWNED = frozenset(
 )
 
 
+#: Attributes of a port's own row that other sites have to be told of.
+_SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
+
+
 @dataclass(slots=True)
 class Changes:
     """Ids of what one transaction touched."""
@@ -93,7 +97,7 @@ def _port(changes: Changes, row: Row) -> None:
     changed = row.changed()
     if changed - _HOME_OWNED:
         changes.ports.add(port.id)
-    if "mac_address" in changed:
+    if changed & _SHADOWED:
         changes.shadowed.add(port.id)
 
 

@@ -125,8 +125,11 @@ def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
     ports = state.port_states(
         [one for one, place in elsewhere.items() if place.network_id in present]
     )
+    answered = state.find_answered(ports.values())
     return {
-        port_id: state.build_shadow(port, elsewhere[port_id]).to_wire()
+        port_id: state.build_shadow(
+            port, elsewhere[port_id], answered=port_id in answered
+        ).to_wire()
         for port_id, port in ports.items()
     }
 

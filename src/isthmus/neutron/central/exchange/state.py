@@ -1,9 +1,11 @@
 """The states of objects as they travel to sites: Neutron's own dicts, as an admin sees them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.common.ovn import constants as ovn_const
+from neutron.common.ovn import utils as ovn_utils
 from neutron.db import rbac_db_models as rbac
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
@@ -71,13 +73,63 @@ def address_group_states(ids: Collection[str]) -> States:
     return states
 
 
-def build_shadow(port: dict[str, Any], place: Location) -> Shadow:
-    """Say what another site must know of a port."""
+def find_answered(ports: Collection[dict[str, Any]]) -> set[str]:
+    """Return the ids of ports whose ARP and ND requests OVN answers itself.
+
+    ML2/OVN leaves a port's own addresses out of `Logical_Switch_Port.addresses` where the port has
+    neither port security nor DHCP options; requests for them are flooded then (Source:
+    `OVNClient._get_port_options`, `_get_port_dhcp_options`).
+
+    Args:
+        ports: in the form of Neutron's API.
+    """
+    found = {port["id"] for port in ports if _is_secured(port)}
+    others = [port for port in ports if port["id"] not in found]
+    subnet_ids = {one["subnet_id"] for port in others for one in port["fixed_ips"]}
+    served = {
+        subnet["id"]: subnet["ip_version"]
+        for subnet in _read("get_subnets", subnet_ids).values()
+        if subnet["enable_dhcp"] and not ovn_utils.is_dhcp_options_ignored(subnet)
+    }
+    return found | {port["id"] for port in others if _has_dhcp_options(port, served)}
+
+
+def _has_dhcp_options(port: dict[str, Any], served: Mapping[str, int]) -> bool:
+    """Tell whether a port gets DHCP options; `served` gives the IP version of DHCP subnets."""
+    if ovn_utils.is_network_device_port(port):
+        return False
+    refused = {
+        option["ip_version"]
+        for option in port.get("extra_dhcp_opts") or []
+        if option["opt_name"] == ovn_const.DHCP_DISABLED_OPT
+        and str(option["opt_value"]).lower() == "true"
+    }
+    return any(
+        one["subnet_id"] in served and served[one["subnet_id"]] not in refused
+        for one in port["fixed_ips"]
+    )
+
+
+def build_shadow(port: dict[str, Any], place: Location, *, answered: bool) -> Shadow:
+    """Return what another site must know of a port.
+
+    Addresses are those that ML2/OVN writes for the port at its home (Source:
+    `OVNClient._get_port_options`, `_get_allowed_addresses_from_port`): the addresses of allowed
+    address pairs are in its port security alone, since northd would answer ARP requests for all
+    that stands in `Logical_Switch_Port.addresses`, and a virtual address moves between ports.
+
+    Args:
+        port: in the form of Neutron's API.
+        place: where it is bound.
+        answered: whether OVN answers requests for its addresses, see `find_answered`.
+    """
     mac = port["mac_address"]
-    pairs = port.get("allowed_address_pairs") or []
-    own = [pair["ip_address"] for pair in pairs if pair.get("mac_address") in (None, mac)]
-    foreign = [pair for pair in pairs if pair.get("mac_address") not in (None, mac)]
-    fixed = [one["ip_address"] for one in port["fixed_ips"]]
+    secured = _is_secured(port)
+    macs = {
+        pair["mac_address"]
+        for pair in port.get("allowed_address_pairs") or []
+        if secured and pair.get("mac_address") not in (None, mac)
+    }
     return Shadow(
         port_id=port["id"],
         network_id=port["network_id"],
@@ -87,13 +139,17 @@ def build_shadow(port: dict[str, Any], place: Location) -> Shadow:
         encap_ip=place.encap_ip,
         port_key=place.port_key,
         mac_address=mac,
-        addresses=(*sorted(fixed), *sorted(set(own) - set(fixed))),
-        extra_addresses=tuple(
-            sorted(f"{pair['mac_address']} {pair['ip_address']}" for pair in foreign)
-        ),
-        accepts_unknown=not port.get("port_security_enabled", True),
+        addresses=tuple(sorted(one["ip_address"] for one in port["fixed_ips"])),
+        extra_macs=tuple(sorted(macs)),
+        answered=answered,
+        enabled=bool(port["admin_state_up"]),
+        accepts_unknown=not secured,
         security_groups=tuple(sorted(port.get("security_groups") or [])),
     )
+
+
+def _is_secured(port: dict[str, Any]) -> bool:
+    return bool(port.get("port_security_enabled", True)) and not ovn_utils.is_lsp_trusted(port)
 
 
 def to_items(kind: ResourceType, states: States) -> list[Item]:
