@@ -50,7 +50,7 @@ def test_a_first_use_makes_the_same_network_here(
     assert site1.wan.asked() == before + 1
     admin_here = site1.get(f"networks/{network['id']}").only()
     admin_there = central.call("GET", f"/v2.0/networks/{network['id']}").only()
-    for name in ("mtu", "provider:network_type", "provider:segmentation_id", "project_id"):
+    for name in ("mtu", "provider:network_type", "project_id"):
         assert admin_here[name] == admin_there[name]
     for subnet in (four, six):
         here = site1.get(f"subnets/{subnet['id']}", tenant(project)).only()
@@ -61,6 +61,31 @@ def test_a_first_use_makes_the_same_network_here(
     switch = site1.ovn.nbctl("get", "Logical_Switch", f"neutron-{network['id']}", "other_config")
     (row,) = [r for r in site1.rows("isthmus_datapaths") if r["network_id"] == network["id"]]
     assert f'requested-tnl-key="{row["datapath_key"]}"' in switch
+
+
+@pytest.mark.parametrize("kind", ["geneve", "vxlan"])
+def test_a_segmentation_id_in_use_here_keeps_no_network_away(
+    kind: str, central: CentralServer, site1: LocalServer
+) -> None:
+    project = uuid.uuid4().hex
+    network = central.create(
+        "network", ADMIN, project_id=project, **{"provider:network_type": kind}
+    )
+    central.create(
+        "subnet", tenant(project), network_id=network["id"], cidr="10.0.0.0/24", ip_version=4
+    )
+    taken = {"provider:network_type": kind, "provider:segmentation_id": _segment(network)}
+    own = site1.create("network", ADMIN, name="the site's own", **taken)
+    port = site1.create("port", tenant(project), network_id=network["id"])
+
+    assert port["fixed_ips"]
+    here = site1.get(f"networks/{network['id']}").only()
+    assert here["provider:network_type"] == kind
+    assert _segment(here) != _segment(own) == _segment(network)
+
+
+def _segment(network: Any) -> int:
+    return int(network["provider:segmentation_id"])
 
 
 def test_another_tenant_gets_404_and_nothing_comes(

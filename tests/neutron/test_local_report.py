@@ -89,6 +89,31 @@ def test_status_follows(central: CentralServer, site1: LocalServer) -> None:
     until(active, what="the port is ACTIVE at central")
 
 
+def test_a_subport_of_a_trunk_is_where_ovn_has_it(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    network = make_network(central, uuid.uuid4().hex)
+    parent = boot(site1, network)
+    child = site1.create("port", ADMIN, network_id=network["id"], project_id=network["project_id"])
+    sub_port = {"port_id": child["id"], "segmentation_type": "vlan", "segmentation_id": 7}
+    site1.create("trunk", ADMIN, port_id=parent["id"], sub_ports=[sub_port])
+    site1.ovn.sbctl("set", "Port_Binding", child["id"], f"chassis={_chassis(site1, 'hv2')}")
+    site1.ovn.sbctl("set", "Port_Binding", child["id"], "up=true")
+    until(
+        lambda: _places(central, child["id"]) == [("site1", "hv2", "host2", "192.0.2.2")],
+        what="central knows where the subport is",
+    )
+
+
+def _places(central: CentralServer, port_id: str) -> list[tuple[str, ...]]:
+    with central.database() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT site, chassis, hostname, encap_ip FROM isthmus_locations WHERE port_id = ?",
+            (port_id,),
+        ).all()
+    return [tuple(row) for row in rows]
+
+
 def _chassis(site: LocalServer, name: str) -> str:
     return site.ovn.sbctl("get", "Chassis", name, "_uuid")
 

@@ -1,4 +1,4 @@
-"""Networks: made with central's id, segment and key; removed with every trace."""
+"""Networks: made with central's id and datapath key; removed with every trace."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +24,9 @@ _CREATED = (
     "mtu",
     "port_security_enabled",
     "dns_domain",
+    # The segmentation id is this site's own to choose: OVN puts the datapath key on the wire, and
+    # central's id may be in use here.
     "provider:network_type",
-    "provider:physical_network",
-    "provider:segmentation_id",
 )
 _UPDATED = ("name", "description", "admin_state_up", "mtu", "port_security_enabled", "dns_domain")
 
@@ -51,7 +51,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
             core.create_network(context, {"network": body})
         except db_exc.DBDuplicateEntry:
             if find(core, context, state["id"]) is None:
-                raise  # something else of it was taken: its segment
+                raise
         crash.point("apply.network.made")
     _check_owned(context, state)
     if have is not None and not fresh:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.services.trunk import constants as trunk_constants
 
 from isthmus.clients.ovn import OvnRows
 from isthmus.model.ovn import LocalChassis
@@ -36,23 +37,33 @@ class Locator:
         self._known: dict[str, tuple[float, LocalChassis]] = {}
 
     def locate(self, port: Mapping[str, Any], port_key: int | None) -> dict[str, Any] | None:
-        """Say where a port is, in the form in which that travels.
+        """Return where a port is, in the form in which that travels.
 
         Returns:
             None while it is bound nowhere, or OVN does not know its hypervisor.
         """
-        host = port.get(portbindings.HOST_ID)
-        if not host or port.get(portbindings.VIF_TYPE) in _UNBOUND or port_key is None:
+        if port_key is None:
             return None
-        chassis = self._find(str(host))
+        if port.get("device_owner") == trunk_constants.TRUNK_SUBPORT_OWNER:
+            chassis = self._find_bound(str(port["id"]))
+        else:
+            host = port.get(portbindings.HOST_ID)
+            bound = host and port.get(portbindings.VIF_TYPE) not in _UNBOUND
+            chassis = self._find(str(host)) if bound else None
         if chassis is None or not chassis.encap_ips:
             return None
         return {
             "chassis": chassis.name,
-            "hostname": host,
+            "hostname": chassis.hostname,
             "encap_ip": chassis.encap_ips[0],
             "port_key": port_key,
         }
+
+    def _find_bound(self, port_id: str) -> LocalChassis | None:
+        """Find the hypervisor on which OVN has a trunk's subport; ML2/OVN gives it no host."""
+        rows = self._rows()
+        binding = rows.find_binding(port_id)
+        return rows.local_chassis().get(binding.chassis) if binding and binding.chassis else None
 
     def _find(self, host: str) -> LocalChassis | None:
         with self._lock:
