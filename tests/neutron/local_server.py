@@ -84,13 +84,16 @@ class LocalServer(Server):
 
     def apply(self, *items: Any, sequence: int | None = None) -> dict[str, str]:
         """Send items as Xjob does; gives the code of each by id."""
-        if sequence is None:
-            self._sequence = max(self._sequence + 1, time.time_ns() // 1000)
-            sequence = self._sequence
+        sequence = sequence or self.next_sequence()
         body = {"site_apply": {"sequence": sequence, "items": list(items)}}
         answer = self.call("POST", "/v2.0/site-applies", body, CARRIER).only()
         self.messages = {one["id"]: one["message"] for one in answer["results"]}
         return {one["id"]: one["code"] for one in answer["results"]}
+
+    def next_sequence(self) -> int:
+        """Number a batch above all that this site may have seen."""
+        self._sequence = max(self._sequence + 1, time.time_ns() // 1000)
+        return self._sequence
 
     def inventory(self, *parts: str) -> dict[str, Any]:
         query = "&".join(f"fields={part}" for part in parts)

@@ -28,7 +28,7 @@ def fill(connection: sa.Connection, rows_a_lane: int) -> None:
     for lane in LANES:
         one = Site(name=lane, region=lane, availability_zones=(lane,), service_user=f"user-{lane}")
         site.insert(connection, one, now=now)
-        lanes.next_sequence(connection, lane, now=now)
+        lanes.next_sequence(connection, lane)
         for number, kind in zip(range(rows_a_lane), itertools.cycle(_KINDS), strict=False):
             held = lane in HELD and number < 5
             rows.append(

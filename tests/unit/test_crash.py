@@ -62,6 +62,28 @@ def test_where_it_pauses(where: str, before: list[str], tmp_path: Path) -> None:
     assert output.read_text().splitlines() == ["turn 0", "turn 1", "turn 2", "cleaned up"]
 
 
+def test_one_process_is_paused_again_and_again(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    folder = tmp_path / "pause"
+    folder.mkdir()
+    (folder / crash.AT).write_text("drain.claimed")
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], env={crash.PAUSE_FOLDER: str(folder)}, stdout=file
+        )
+        for turn in ("turn 0", "turn 1"):
+            until((folder / crash.PAUSED).exists, timeout_s=60)
+            assert output.read_text().splitlines()[-1] == turn
+            assert not (folder / crash.AT).exists()
+            (folder / "next").write_text("drain.claimed")
+            (folder / "next").rename(folder / crash.AT)
+            (folder / crash.GO).touch()
+            until(lambda: not (folder / crash.GO).exists(), timeout_s=60)
+        until((folder / crash.PAUSED).exists, timeout_s=60)
+        (folder / crash.GO).touch()
+        assert process.wait(60) == 0
+
+
 def test_a_pause_ends_with_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "pause"
     folder.mkdir()

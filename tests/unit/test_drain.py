@@ -143,6 +143,20 @@ def test_batches_carry_growing_numbers(bench: Bench) -> None:
     assert first < second
 
 
+def test_a_sender_goes_on_above_what_the_other_side_has_seen(bench: Bench) -> None:
+    """Its database came back from a backup: the first batch is late, the next one is not."""
+    seen = 2**50
+    bench.site.refusals = {PORT.id: errors.Stale("late", seen=seen)}
+    bench.want(PORT)
+    bench.drain.run()
+    assert bench.site.sequences[-1] < seen
+    bench.site.refusals = {}
+    bench.clock.move(60)
+    bench.drain.run()
+    assert bench.site.sequences[-1] == seen + 1
+    assert bench.states() == {}
+
+
 def test_a_silent_lane_is_probed_ever_later_and_counts_no_attempt(bench: Bench) -> None:
     bench.want(NETWORK, SUBNET)
     error = bench.site.error = errors.Unreachable("gone")

@@ -5,9 +5,12 @@ steps between which it matters are named here, and a test names one in the envir
 else the call does nothing.
 
 A thread that pauses makes the file `paused` in a folder and goes on once there is a file `go`. Only
-the thread that passes the point the n-th time pauses; the rest of the process goes on.
+the thread that passes the point the n-th time pauses; the rest of the process goes on. A process
+that has such a folder also looks for a file `at` there, which names the point at which the next
+thread is to pause; so one process can be paused again and again, at one point after the other.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -17,6 +20,7 @@ VARIABLE = "ISTHMUS_CRASH_AT"  #: "<point>", or "<point>:<n>" for the n-th time 
 EXIT_CODE = 137  #: what a shell reports of a process that was killed with SIGKILL (128 + 9)
 PAUSE = "ISTHMUS_PAUSE_AT"  #: the same form
 PAUSE_FOLDER = "ISTHMUS_PAUSE_DIR"  #: where a paused process says so, and waits to be let go
+AT = "at"
 PAUSED = "paused"
 GO = "go"
 
@@ -76,8 +80,9 @@ def point(name: str) -> None:
     assert name in _NAMES, f"unknown crash point {name!r}"
     if _is_here(VARIABLE, name):
         os._exit(EXIT_CODE)
-    if _is_here(PAUSE, name):
-        _pause(Path(os.environ[PAUSE_FOLDER]))
+    folder = os.environ.get(PAUSE_FOLDER)
+    if folder and (_is_here(PAUSE, name) or _is_asked_for(Path(folder), name)):
+        _pause(Path(folder))
 
 
 def _is_here(variable: str, name: str) -> bool:
@@ -93,8 +98,22 @@ def _is_here(variable: str, name: str) -> bool:
         return _passed[variable, name] == int(nth or 1)
 
 
+def _is_asked_for(folder: Path, name: str) -> bool:
+    """Tell whether the file in the folder means this point; of several threads, one pauses."""
+    try:
+        if (folder / AT).read_text() != name:
+            return False
+        (folder / AT).rename(folder / PAUSED)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _pause(folder: Path) -> None:
     """Wait until somebody says go, or has removed the folder: nobody is left to say it."""
-    (folder / PAUSED).touch()
+    with contextlib.suppress(FileNotFoundError):
+        (folder / PAUSED).touch()
     while folder.exists() and not (folder / GO).exists():
         time.sleep(_LOOK_INTERVAL_S)
+    for name in (PAUSED, GO):
+        (folder / name).unlink(missing_ok=True)

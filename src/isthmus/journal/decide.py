@@ -127,8 +127,18 @@ def match_results(
         elif result.taken:
             found.append(None)
         else:
-            found.append(errors.from_code(result.code, result.message))
+            error = errors.from_code(result.code, result.message)
+            if result.seen is not None:
+                error.fields["seen"] = result.seen
+            found.append(error)
     return found
+
+
+def find_seen(sequence: int, results: Sequence[errors.IsthmusError | None]) -> int | None:
+    """Find the newest batch that the other side says it has seen, where that is not this one."""
+    said = [one.fields.get("seen") for one in results if isinstance(one, errors.Stale)]
+    newer = [one for one in said if isinstance(one, int) and one > sequence]
+    return max(newer, default=None)
 
 
 def _reason(error: errors.IsthmusError) -> str:

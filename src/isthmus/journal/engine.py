@@ -134,11 +134,13 @@ class Drain:
                     self._settle(settlements)
                 return self._failed(first, error, Side.CARRIER)
             crash.point("drain.delivered")
+            became = decide.match_results(items, results)
+            seen = decide.find_seen(batch.sequence, became)
+            if seen is not None:
+                self._store.go_on_above(self.lane, seen)
             settlements += [
                 decide.judge(claim, item, error, luck=self._luck())
-                for claim, item, error in zip(
-                    first, items, decide.match_results(items, results), strict=True
-                )
+                for claim, item, error in zip(first, items, became, strict=True)
             ]
         self._breaker = Breaker()
         self._size = min(self._settings.batch, self._size * 2)

@@ -39,6 +39,13 @@ class Store(Protocol):
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims: acknowledge, put back or park them, all in one transaction."""
 
+    def go_on_above(self, lane: SiteName, seen: int) -> None:
+        """Number the lane's next batches above what the other side has seen, if they are not.
+
+        Raises:
+            ProtocolError: that is no batch's number.
+        """
+
 
 class Source(Protocol):
     """Where the wanted state is read, at the moment of acting."""

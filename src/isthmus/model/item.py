@@ -51,6 +51,7 @@ class ItemResult:
     code: str = ""  #: an error code of `isthmus.errors`
     message: str = ""
     attributes: tuple[str, ...] = ()  #: which alone were refused; all else of the item was taken
+    seen: int | None = None  #: where it was late: the newest batch that the other side has seen
 
     @property
     def taken(self) -> bool:
@@ -65,7 +66,9 @@ class ItemResult:
             "code": self.code,
             "message": self.message,
         }
-        return {**body, "attributes": list(self.attributes)} if self.attributes else body
+        if self.attributes:
+            body["attributes"] = list(self.attributes)
+        return body if self.seen is None else {**body, "seen": self.seen}
 
     @classmethod
     def from_wire(cls, body: Any) -> Self:
@@ -75,20 +78,29 @@ class ItemResult:
             ProtocolError: a key is missing or of the wrong form.
         """
         try:
+            seen = body.get("seen")
             return cls(
                 ResourceType(body["type"]),
                 body["id"],
                 body["code"],
                 body["message"],
                 tuple(str(one) for one in body.get("attributes") or ()),
+                None if seen is None else int(seen),
             )
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
 
 
 def refused(item: Item, error: errors.IsthmusError) -> ItemResult:
     """Say that an item was not taken, and why."""
-    return ItemResult(item.type, item.id, error.code, error.message)
+    seen = error.fields.get("seen")
+    return ItemResult(
+        item.type,
+        item.id,
+        error.code,
+        error.message,
+        seen=seen if isinstance(seen, int) else None,
+    )
 
 
 def refused_in_part(item: Item, why: Mapping[str, errors.IsthmusError]) -> ItemResult:

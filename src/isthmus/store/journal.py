@@ -213,7 +213,7 @@ def claim(
         limit: how many at most.
     """
     # Also the lock that lets one worker at a time claim in a lane.
-    sequence = lanes.next_sequence(connection, lane, now=clock.read(connection))
+    sequence = lanes.next_sequence(connection, lane)
     if _is_held(connection, lane, owner):
         return Batch()
     chosen = (

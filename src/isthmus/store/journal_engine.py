@@ -3,14 +3,18 @@
 Workers of one lane and Neutron's writers collide now and then; who has to begin again, does.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from isthmus.model import number
 from isthmus.model.intent import Batch, IntentKey, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store import journal
+from isthmus.store import journal, lanes
 from isthmus.store.engine import again_when_busy, reading, writing
+
+LOG = logging.getLogger(__name__)
 
 
 def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
@@ -49,6 +53,18 @@ class SqlJournal:
                 return Batch()  # an idle worker writes nothing
         with writing(self._engine) as connection:
             return journal.claim(connection, lane, owner=owner, holds_s=holds_s, limit=limit)
+
+    @again_when_busy
+    def go_on_above(self, lane: SiteName, seen: int) -> None:
+        """Number the lane's next batches above what the other side has seen, if they are not."""
+        with writing(self._engine) as connection:
+            if lanes.go_on_above(connection, lane, seen):
+                LOG.warning(
+                    "Lane %s has seen batch %s, which this database did not send: it was restored, "
+                    "or somebody else sent that",
+                    lane,
+                    number.show(seen),
+                )
 
     @again_when_busy
     def settle(self, settlements: Sequence[Settlement]) -> None:

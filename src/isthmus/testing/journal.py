@@ -114,6 +114,10 @@ class MemoryJournal:
         ]
         return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
+    def go_on_above(self, lane: SiteName, seen: int) -> None:
+        """Number the lane's next batches above what the other side has seen, if they are not."""
+        self._sequences[lane] = max(self._sequences.get(lane, 0), seen)
+
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims."""
         for one in settlements:

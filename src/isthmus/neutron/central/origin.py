@@ -10,7 +10,11 @@ import contextvars
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from isthmus.model.site import SiteName
+from isthmus.neutron.db import guard
+from isthmus.store import lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,15 @@ _current: contextvars.ContextVar[Origin | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
-    """Apply what a site said of one port."""
+    """Apply what a site said of one port, as long as no newer batch of the site has come."""
+
+    def admit(connection: sa.Connection) -> None:
+        lanes.admit(connection, site, sequence)
+
     token = _current.set(Origin(site, port_id, sequence))
     try:
-        yield
+        with guard.Guarded(admit):
+            yield
     finally:
         _current.reset(token)
 

@@ -21,7 +21,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.central import closure, origin
 from isthmus.neutron.central.change import Changes, note
 from isthmus.neutron.db.session import now
-from isthmus.store import home, journal, lanes, location
+from isthmus.store import home, journal, location
 from isthmus.store.held import Held
 
 _KEY = "isthmus_changes"
@@ -50,9 +50,6 @@ def _before_commit(session: Session) -> None:
     changes = session.info.pop(_KEY, None)
     if changes:
         connection = session.connection()
-        said = origin.current()
-        if said is not None:
-            lanes.admit(connection, said.site, said.sequence)
         record(connection, changes)
 
 

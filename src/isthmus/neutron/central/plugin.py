@@ -23,7 +23,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import outbox, silence, zone
-from isthmus.neutron.db import sqlite
+from isthmus.neutron.db import guard, sqlite
 from isthmus.neutron.db.session import reading
 from isthmus.store import routing
 from isthmus.store import site as site_store
@@ -52,6 +52,7 @@ class CentralPlugin(ml2.Ml2Plugin):
         self._isthmus = read_central(cfg.CONF)
         super().__init__()
         outbox.listen()
+        guard.listen()
 
     # Zones -----------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from neutron.db import models_v2
@@ -26,7 +26,7 @@ from oslo_log import log as logging
 from oslo_utils import uuidutils
 
 from isthmus import errors
-from isthmus.clients.central import Bundle, CentralClient
+from isthmus.clients.central import CentralClient
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL
@@ -38,8 +38,8 @@ LOG = logging.getLogger(__name__)
 
 #: Most misses remembered.
 _ROOM = 10_000
-#: How often a bundle is asked for again because central's changes overtook it.
-_OVERTAKEN = 3
+#: How often a bundle is asked for because central's changes overtook it.
+_OVERTAKEN = 6
 #: How long it is believed that something seen here is still here, in seconds. Lists that name what
 #: they want are frequent, Neutron makes some for each port, and each would cost a query.
 _SEEN_S = 30.0
@@ -53,7 +53,18 @@ _IDS: dict[ResourceType, Any] = {
     ResourceType.SECURITY_GROUP: group_model.SecurityGroup.__table__.c.id,
 }
 
-Materialise = Callable[[Sequence[Item]], Sequence[ItemResult]]
+
+class Materialise(Protocol):
+    """Makes what a bundle holds; `isthmus.neutron.local.apply.materialise`."""
+
+    def __call__(
+        self,
+        items: Sequence[Item],
+        *,
+        seen: int,
+        unfinished: Collection[tuple[ResourceType, str]],
+    ) -> Sequence[ItemResult]:
+        """Make items, and refuse those that a newer batch than `seen` has overtaken."""
 
 
 def find_asker(context: Any, fields: Sequence[str] | None = None) -> Any | None:
@@ -218,19 +229,21 @@ class Demand:
     def _fetch(
         self, kind: ResourceType, ids: Sequence[str], asker: tuple[str | None, bool]
     ) -> set[str]:
-        project_id, is_admin = asker
-        items: list[Item] = []
-        not_here: dict[str, errors.IsthmusError] = {}
-        for start in range(0, len(ids), _MOST_IDS):
-            some = ids[start : start + _MOST_IDS]
-            bundle = self._ask(kind, some, project_id=project_id, is_admin=is_admin)
-            items += bundle.items
-            not_here |= bundle.refused
-        if not_here and not items:
-            raise next(iter(not_here.values()))
-        if not items:
-            return set()
-        results = self._materialise(items)
+        unfinished: set[tuple[ResourceType, str]] = set()
+        for _ in range(_OVERTAKEN):
+            seen = self._seen()
+            items, not_here = self._ask(kind, ids, asker)
+            if not_here and not items:
+                raise next(iter(not_here.values()))
+            if not items:
+                return set()
+            results = self._materialise(items, seen=seen, unfinished=unfinished)
+            late = {(one.type, one.id) for one in results if one.code == errors.Stale.code}
+            if not late or self._seen() == seen:
+                break
+            # Central has told this site something meanwhile, perhaps of these very objects: making
+            # them as they were would undo that. What was made before is here.
+            unfinished |= late
         came = {result.id for result in results if result.type is kind and result.taken}
         refused = [result for result in results if not result.taken]
         for result in refused:
@@ -247,21 +260,19 @@ class Demand:
         return came & set(ids)
 
     def _ask(
-        self, kind: ResourceType, ids: Sequence[str], *, project_id: str | None, is_admin: bool
-    ) -> Bundle:
-        """Ask for a bundle that nothing has overtaken.
-
-        While the answer was under way, central may have changed or removed what is in it and have
-        told this site so. Then the answer is old, and making it would undo that.
-        """
-        for _ in range(_OVERTAKEN):
-            seen = self._seen()
+        self, kind: ResourceType, ids: Sequence[str], asker: tuple[str | None, bool]
+    ) -> tuple[list[Item], dict[str, errors.IsthmusError]]:
+        project_id, is_admin = asker
+        items: list[Item] = []
+        not_here: dict[str, errors.IsthmusError] = {}
+        for start in range(0, len(ids), _MOST_IDS):
+            some = ids[start : start + _MOST_IDS]
             bundle = self._client().ask_bundle(
-                kind.value, ids, project_id=project_id, is_admin=is_admin
+                kind.value, some, project_id=project_id, is_admin=is_admin
             )
-            if not bundle.items or self._seen() == seen:
-                break
-        return bundle
+            items += bundle.items
+            not_here |= bundle.refused
+        return items, not_here
 
     def _seen(self) -> int:
         with reading(self._engine()) as connection:

@@ -21,7 +21,7 @@ from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
-from isthmus.neutron.db import sqlite
+from isthmus.neutron.db import guard, sqlite
 from isthmus.neutron.local import guards, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
@@ -75,6 +75,7 @@ class LocalPlugin(Ownership):
         self.outbox = Outbox(self.site.site, self.presence, base_of, check_let_go)
         super().__init__()
         self.outbox.listen()
+        guard.listen()
 
     # What is missing is fetched.
 

@@ -6,9 +6,10 @@ that waits for another one of the batch is tried again after it.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
@@ -21,6 +22,7 @@ from isthmus.model.intent import IntentKey, ResourceType, removal_rank
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_neutron
+from isthmus.neutron.db import guard
 from isthmus.neutron.local import scope, shadows
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
 from isthmus.neutron.local.lease import rows
@@ -28,6 +30,7 @@ from isthmus.store import journal, lanes
 
 LOG = logging.getLogger(__name__)
 
+Key = tuple[ResourceType, str]
 
 #: Who makes, changes and removes objects of a type; leases are rows, shadows are taken together.
 _MODULES: Mapping[ResourceType, Any] = {
@@ -52,9 +55,23 @@ class Materialiser:
         self._core = core
         self._site = site
 
-    def bring(self, items: Sequence[Item]) -> list[ItemResult]:
-        """Make what a bundle holds; what is here already is left as it is."""
-        return self._carry_out(items, fresh=True, sequence=None)
+    def bring(
+        self, items: Sequence[Item], *, seen: int, unfinished: Collection[Key] = ()
+    ) -> list[ItemResult]:
+        """Make what a bundle holds; what is here already is left as it is.
+
+        Args:
+            items: the objects.
+            seen: the newest batch when the bundle was asked for; an item is refused as `Stale` once
+                another one was seen, since that may have changed or removed it.
+            unfinished: objects of which an earlier bundle may have made a part.
+        """
+
+        def ask(connection: sa.Connection) -> None:
+            lanes.refuse_overtaken(connection, CENTRAL, seen)
+
+        there = {(one.type, one.id) for one in items} - set(unfinished)
+        return self._carry_out(items, ask, leave=there)
 
     def apply(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Bring objects to what central says of them.
@@ -63,38 +80,42 @@ class Materialiser:
             items: the objects.
             sequence: the number of the batch; an item is refused once a newer batch was seen.
         """
-        return self._carry_out(items, fresh=False, sequence=sequence)
+
+        def ask(connection: sa.Connection) -> None:
+            lanes.admit(connection, CENTRAL, sequence)
+
+        return self._carry_out(items, ask, leave=frozenset())
 
     def _carry_out(
-        self, items: Sequence[Item], *, fresh: bool, sequence: int | None
+        self, items: Sequence[Item], question: guard.Question, *, leave: Collection[Key]
     ) -> list[ItemResult]:
-        results: dict[tuple[ResourceType, str], ItemResult] = {}
+        results: dict[Key, ItemResult] = {}
         gone = [one for one in items if one.state is None and one.type is ResourceType.SHADOW]
-        results.update(self._shadows(gone, sequence=sequence))
+        results.update(self._shadows(gone, question))
         left = sorted((one for one in items if one.type is not ResourceType.SHADOW), key=_place)
         while left:
             waiting = []
             for item in left:
                 # What this batch has made in part is finished, though it is here already by now.
-                again = (item.type, item.id) in results
-                result = self._one(item, fresh=fresh and not again, sequence=sequence)
-                results[item.type, item.id] = result
+                key = (item.type, item.id)
+                result = self._one(item, question, fresh=key in leave and key not in results)
+                results[key] = result
                 if result.code == errors.Stale.code:
                     waiting.append(item)
             if len(waiting) == len(left):
                 break
             left = waiting
         come = [one for one in items if one.state is not None and one.type is ResourceType.SHADOW]
-        results.update(self._shadows(come, sequence=sequence))
+        results.update(self._shadows(come, question))
         return [results[item.type, item.id] for item in items]
 
-    def _one(self, item: Item, *, fresh: bool, sequence: int | None) -> ItemResult:
+    def _one(self, item: Item, question: guard.Question, *, fresh: bool) -> ItemResult:
         """Carry out one item; the boundary of the extension, so nothing gets past it."""
         context = n_context.get_admin_context()
         try:
-            self._admit(context, sequence)
             item = self._complete(context, item)
-            with scope.applying(item):
+            with guard.Guarded(question), scope.applying(item):
+                self._admit(context)
                 if item.state is None:
                     self._remove(context, item)
                 else:
@@ -107,16 +128,15 @@ class Materialiser:
             return refused(item, ours)
         return taken(item)
 
-    def _shadows(
-        self, items: Sequence[Item], *, sequence: int | None
-    ) -> dict[tuple[ResourceType, str], ItemResult]:
+    def _shadows(self, items: Sequence[Item], question: guard.Question) -> dict[Key, ItemResult]:
         """Take or drop shadows, all in one transaction: a network may have thousands."""
         if not items:
             return {}
         context = n_context.get_admin_context()
         try:
-            self._admit(context, sequence)
-            results = shadows.apply(context, items)
+            with guard.Guarded(question):
+                self._admit(context)
+                results = shadows.apply(context, items)
             crash.point("apply.shadows")
         except Exception as error:
             ours = _translate(error)
@@ -125,11 +145,10 @@ class Materialiser:
             results = [refused(item, ours) for item in items]
         return {(one.type, one.id): one for one in results}
 
-    def _admit(self, context: Any, sequence: int | None) -> None:
-        if sequence is None:
-            return
+    def _admit(self, context: Any) -> None:
+        """Find out whether the batch is late before anything is done for it."""
         with db_api.CONTEXT_WRITER.using(context):
-            lanes.admit(context.session.connection(), CENTRAL, sequence)
+            pass  # the guard asks
         crash.point("apply.admitted")
 
     def _complete(self, context: Any, item: Item) -> Item:

@@ -1,0 +1,87 @@
+"""A question that every transaction of a piece of work asks just before it commits.
+
+What is applied for a batch takes many transactions, most of them Neutron's own, and the batch may
+be overtaken between any two. So the question stands in each of them, whatever it changed and by
+whatever means: whoever may not go on any more commits nothing.
+"""
+
+import contextvars
+from collections.abc import Callable
+from types import TracebackType
+
+import sqlalchemy as sa
+from neutron_lib.db import api as db_api
+from sqlalchemy.orm import Session
+
+from isthmus import errors
+
+#: Raises where the work must not go on.
+Question = Callable[[sa.Connection], None]
+
+_current: contextvars.ContextVar["Guarded | None"] = contextvars.ContextVar(
+    "isthmus_guard", default=None
+)
+
+
+class Guarded:
+    """A block whose every transaction asks a question before it commits.
+
+    Once the answer was no, the block ends with that answer, whatever Neutron made of the error on
+    its way (a failure of a callback, a line in the log).
+    """
+
+    def __init__(self, question: Question) -> None:
+        """Prepare the block."""
+        self._question = question
+        self._refusal: errors.IsthmusError | None = None
+        self._token: contextvars.Token[Guarded | None] | None = None
+
+    def __enter__(self) -> None:
+        """Begin to ask."""
+        self._token = _current.set(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the block."""
+        assert self._token is not None
+        _current.reset(self._token)
+        if self._refusal is None or error is self._refusal:
+            return
+        if error is None or isinstance(error, Exception):
+            raise self._refusal from error
+
+    def ask(self, connection: sa.Connection) -> None:
+        """Ask the question in a transaction.
+
+        Raises:
+            IsthmusError: the work must not go on.
+        """
+        try:
+            self._question(connection)
+        except errors.IsthmusError as error:
+            self._refusal = error
+            raise
+
+
+def listen() -> None:
+    """Start to watch every session of this process.
+
+    Call it after other listeners have been added: what the question locks is then locked last.
+    """
+    db_api.sqla_listen(Session, "before_commit", _before_commit)
+
+
+def _before_commit(session: Session) -> None:
+    block = _current.get()
+    if block is None:
+        return
+    transaction = session.get_transaction()
+    if transaction is not None and transaction.nested:
+        return  # a savepoint: the commit proper is still to come
+    if session.new or session.dirty or session.deleted:
+        session.flush()
+    block.ask(session.connection())

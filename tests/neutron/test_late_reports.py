@@ -1,0 +1,144 @@
+"""A report that was slow in central never undoes a newer one, wherever it stood meanwhile."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.pausing import Pause
+from tests.neutron.test_central_report import _LOCATION, Stretched, item
+from tests.ports.conftest import mariadb_url
+
+from isthmus.journal import crash
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
+
+__all__ = ["mariadb_url"]
+
+#: Every step of taking a report. A slow one that is inside a transaction holds its locks.
+POINTS = [name for name, _ in crash.POINTS if name.startswith("central.report.")]
+INSIDE = {"central.report.before_commit"}
+
+
+@dataclass
+class Held:
+    """A central that can be held at a point."""
+
+    server: CentralServer
+    pause: Pause
+    sequence: int = 0
+
+    def next(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+
+@contextlib.contextmanager
+def serving(server: CentralServer, folder: Path) -> Iterator[Held]:
+    pause = Pause(folder)
+    server.start(**pause.environment)
+    try:
+        server.make_sites()
+        yield Held(server, pause)
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    folder = tmp_path_factory.mktemp("held")
+    with serving(CentralServer(folder / "central", neutron_template), folder / "pause") as held:
+        yield held
+
+
+@pytest.fixture(scope="module")
+def on_mariadb(mariadb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    url = mariadb_url.replace("/isthmus?", "/neutron_held?")
+    engine = sa.create_engine(mariadb_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE DATABASE neutron_held CHARACTER SET utf8mb4"))
+    engine.dispose()
+    command = [sys.executable, "-m", "isthmus.neutron.db.create", url]
+    subprocess.run(command, check=True, capture_output=True)
+    folder = tmp_path_factory.mktemp("held-mariadb")
+    with serving(CentralServer(folder, folder / "none", url=url), folder / "pause") as held:
+        yield held
+
+
+def check_overtaken(held: Held, point: str) -> None:
+    """Hold a report at a point, send a newer one, let the first one go."""
+    net = Stretched(held.server)
+    port = net.port()
+    old = {
+        **port,
+        "device_id": "old",
+        "isthmus:location": {**_LOCATION, "chassis": "old", "encap_ip": "192.0.2.11"},
+    }
+    new = {
+        **port,
+        "description": "new",
+        "device_id": "new",
+        "isthmus:base": dict(port),
+        "isthmus:location": {**_LOCATION, "chassis": "new", "encap_ip": "192.0.2.12"},
+    }
+    if point != "central.report.created":
+        assert net.report(port, sequence=held.next())["code"] == ""
+        old["isthmus:base"] = dict(port)
+    gone = point == "central.report.removed"
+    late = item(old, gone=gone)
+    number, newer = held.next(), held.next()
+    answers: dict[str, Any] = {}
+
+    def send_newer() -> None:
+        answers["newer"] = net.report(new, sequence=newer)["code"]
+
+    thread = threading.Thread(target=send_newer, daemon=True)
+    with held.pause.during(
+        point, lambda: held.server.report("site1", late, sequence=number)
+    ) as done:
+        thread.start()
+        if point not in INSIDE:
+            thread.join(120)
+            assert not thread.is_alive()
+    thread.join(120)
+    (result,) = done["result"]
+    if gone:  # the port went at central, and came back with the newer one
+        assert (answers["newer"], result["code"]) == ("", "isthmus.transient.stale")
+        path = f"/v2.0/site-routings?resource_id={port['id']}"
+        assert [one["site"] for one in held.server.call("GET", path).only()] == ["site1"]
+    if answers["newer"]:  # it met what the late one had begun; its sender tries again
+        new["isthmus:base"] = {**port, "description": net.shown(port)["description"]}
+        assert net.report(new, sequence=held.next())["code"] == ""
+    assert (net.shown(port)["description"], net.shown(port)["device_id"]) == ("new", "new")
+    shadow = held.server.snapshot("site2", ("shadow", port["id"]))[("shadow", port["id"])]
+    assert (shadow["chassis"], shadow["encap_ip"]) == ("new", "192.0.2.12")
+    again = net.report(old, sequence=number)
+    assert again["code"] == "isthmus.transient.stale"
+    assert again["seen"] == held.sequence, "the sender learns where to go on"
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_newer_report_stands(on_sqlite: Held, point: str) -> None:
+    check_overtaken(on_sqlite, point)
+
+
+@pytest.mark.db
+@pytest.mark.parametrize("point", ["central.report.updated", "central.report.before_commit"])
+def test_a_newer_report_stands_on_mariadb(on_mariadb: Held, point: str) -> None:
+    check_overtaken(on_mariadb, point)
+
+
+def test_a_wrong_number_is_refused_and_silences_nobody(on_sqlite: Held) -> None:
+    net = Stretched(on_sqlite.server)
+    port = net.port()
+    assert net.report(port, sequence=on_sqlite.next())["code"] == ""
+    for wrong in (2**62, 2**70):
+        assert net.report(port, sequence=wrong)["code"] == "isthmus.refused.invalid"
+    assert net.report(port, sequence=on_sqlite.next())["code"] == ""
