@@ -20,8 +20,8 @@ def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
         rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.lane == local.site)).all()
     if not rows:
         return {}
-    states = central.snapshot(local.site, *((row.type, row.resource_id) for row in rows))
-    items = [{"type": kind, "id": one, "state": state} for (kind, one), state in states.items()]
+    items = central.wanted(local.site, *((row.type, row.resource_id) for row in rows))
+    states = {(one["type"], one["id"]): one["state"] for one in items}
     items.sort(
         key=lambda one: (
             removal_rank(ResourceType(one["type"]))

@@ -66,9 +66,14 @@ class CentralServer(Server):
         return results
 
     def snapshot(self, site: str, *keys: tuple[str, str]) -> dict[tuple[str, str], Any]:
+        return {(one["type"], one["id"]): one["state"] for one in self.wanted(site, *keys)}
+
+    def wanted(self, site: str, *keys: tuple[str, str]) -> list[dict[str, Any]]:
+        """Give the items that Xjob would carry."""
         body = {"site": site, "keys": [{"type": kind, "id": one} for kind, one in keys]}
         answer = self.call("POST", "/v2.0/site-snapshots", {"site_snapshot": body}, CARRIER)
-        return {(item["type"], item["id"]): item["state"] for item in answer.only()["items"]}
+        items: list[dict[str, Any]] = answer.only()["items"]
+        return items
 
     def jobs(self, site: str, kind: str | None = None) -> set[tuple[str, str]]:
         path = f"/v2.0/site-jobs?site={site}" + (f"&type={kind}" if kind else "")

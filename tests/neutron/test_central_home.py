@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer, by_type
-from tests.neutron.server import CARRIER
 from tests.neutron.test_central_report import Stretched, item
 
 from isthmus.model.intent import IntentKey, ResourceType
@@ -32,10 +31,8 @@ def homes(central: CentralServer, port_id: str) -> dict[str, bool]:
 
 def item_for(central: CentralServer, site: str, port_id: str) -> dict[str, Any]:
     """Give what Xjob would carry."""
-    body = {"site": site, "keys": [{"type": "port", "id": port_id}]}
-    answer = central.call("POST", "/v2.0/site-snapshots", {"site_snapshot": body}, CARRIER)
-    (one,) = answer.only()["items"]
-    return dict(one)
+    (one,) = central.wanted(site, ("port", port_id))
+    return one
 
 
 def let_go(central: CentralServer, site: str, port_id: str) -> None:

@@ -155,7 +155,10 @@ def test_a_port_that_was_made_at_central_is_the_same_here(
         allowed_address_pairs=[{"ip_address": "10.0.0.250"}],
         extra_dhcp_opts=[{"opt_name": "mtu", "opt_value": "1400"}],
     )
-    here = site1.get(f"ports/{port['id']}", tenant(project)).only()
+    shown = site1.get(f"ports/{port['id']}", tenant(project)).only()
+    assert port["id"] not in {row["id"] for row in site1.rows("ports")}, "only looked at"
+    here = site1.update("port", port["id"], tenant(project), description="here").only()
+    assert {**shown, "description": "here"}.keys() <= here.keys()
     for name in (
         "mac_address",
         "fixed_ips",

@@ -15,6 +15,8 @@ app = typer.Typer(no_args_is_help=True, help="Jobs: what is on its way to the si
 
 COLUMNS = ("id", "site", "type", "resource_id", "state", "attempts", "age", "last_error")
 
+REFUSAL_COLUMNS = ("site", "type", "resource_id", "attributes", "reason", "changed_at")
+
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")]
 Sites = Annotated[list[str] | None, typer.Option("--site", help="Only for this site.")]
 Types = Annotated[list[ResourceType] | None, typer.Option("--type", help="Only of this type.")]
@@ -77,6 +79,26 @@ def list_jobs(
         empty="No job is waiting.",
         show={"age": lambda row: render.format_age(row["age"])},
     )
+
+
+@app.command("refused")
+def list_refused(
+    site: Sites = None,
+    resource: Resources = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """List what sites report and central does not take: whole ports, or attributes of them.
+
+    The site keeps such a report parked and tells it again with the port's next change. It is shown
+    until central takes it or the port is gone.
+    """
+    wanted = {"site": site, "resource_id": resource}
+    filters = {name: value for name, value in wanted.items() if value}
+    rows = _open(os_cloud).api.iterate(
+        "site_refusal", sort_key="created_at", sort_dir="asc", **filters
+    )
+    render.print_rows(rows, REFUSAL_COLUMNS, output, empty="Nothing is refused.")
 
 
 @app.command("show")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm
 from isthmus.cli.render import Format
 
 app = typer.Typer(no_args_is_help=True, help="Ports: what every tier knows of one.")
@@ -36,3 +36,26 @@ def show_port(
     for row in rows:
         if row["error"]:
             render.note(f"{row['tier']} did not answer: {row['error']}")
+
+
+@app.command("release")
+def release_port(
+    port: Annotated[str, typer.Argument(help="Id or name of the port.")],
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Forget its home at once, though a server may use it there."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Have the site where a port lives let go of it, so that another site may have it.
+
+    A port that lies unused moves by itself to the site that binds it. Force is for a home that will
+    not come back: what it still holds of the port it keeps until it is unbound there.
+    """
+    from isthmus.wiring.admin import Admin
+
+    if force and not yes:
+        confirm(f"Take port {port} away from its home, though a server there may use it?")
+    home = Admin(os_cloud).release_port(port, force=force)
+    render.note(f"Site {home} {'has the port no more' if force else 'is asked to let go of it'}.")

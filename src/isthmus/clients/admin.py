@@ -81,10 +81,14 @@ class AdminApi:
         """Remove one."""
         self._door.call("DELETE", f"{collection_path(resource)}/{row_id}")
 
-    def act(self, resource: str, row_id: str, action: str) -> Row:
+    def act(
+        self, resource: str, row_id: str, action: str, body: Mapping[str, Any] | None = None
+    ) -> Row:
         """Do something with one that is neither of the above."""
         path = f"{collection_path(resource)}/{row_id}/{action}"
-        return self._door.unwrap(resource, path, self._door.call("PUT", path, body={}))
+        return self._door.unwrap(
+            resource, path, self._door.call("PUT", path, body=dict(body or {}))
+        )
 
     def get_named(self, resource: str, id_or_name: str, *, fields: Sequence[str] = ()) -> Row:
         """Get one of Neutron's own resources by its id or, if no id is like that, by its name.

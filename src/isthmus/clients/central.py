@@ -137,9 +137,22 @@ class CentralClient:
         self._adapter = open_adapter(wire, region, interface, endpoint)
 
     def ask_bundle(
-        self, kind: str, ids: Sequence[str], *, project_id: str | None, is_admin: bool
+        self,
+        kind: str,
+        ids: Sequence[str],
+        *,
+        project_id: str | None,
+        is_admin: bool,
+        looking: bool = False,
     ) -> Bundle:
         """Ask for objects and all that they take at this site, on behalf of a person.
+
+        Args:
+            kind: their type.
+            ids: which.
+            project_id: the person's project.
+            is_admin: whether it is an administrator.
+            looking: ports are only to be shown: nothing is placed, and none comes home.
 
         Raises:
             Unreachable, TimedOut: central did not answer.
@@ -150,6 +163,7 @@ class CentralClient:
             "ids": list(ids),
             "asking_project": project_id,
             "asking_admin": is_admin,
+            "looking": looking,
         }
         answer = self._post("site_bundle", body, probe=False)
         refused = answer.get("refused") or []
@@ -160,6 +174,22 @@ class CentralClient:
                 for one in refused
             },
         )
+
+    def ask_mac(self, network_id: str, mac: str, port_id: str | None) -> bool:
+        """Ask whether a port of a network, but for one, has a MAC.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        body = {
+            "type": "network",
+            "ids": [network_id],
+            "looking": True,
+            "mac_address": mac,
+            "port_id": port_id,
+        }
+        return bool(self._post("site_bundle", body, probe=False).get("mac_in_use"))
 
     def ask_grant(
         self,

@@ -128,11 +128,34 @@ class Admin:
             "leases": self.api.list("site_lease", pool_id=pools),
         }
 
+    def release_port(self, port: str, *, force: bool) -> str:
+        """Have the home of a port let go of it.
+
+        Args:
+            port: id or name, as central knows it.
+            force: forget the home at once.
+
+        Returns:
+            The home.
+
+        Raises:
+            NotFound: there is no such port, or it lives nowhere.
+            Conflict: it is in use there, or that site cannot be heard, and no force is used.
+        """
+        wanted = self.api.get_named("port", port, fields=["id"])
+        rows = self.api.list("site_routing", type="port", resource_id=wanted["id"])
+        if not rows:
+            raise errors.NotFound(
+                f"port {wanted['id']} lives nowhere: the first site to use it has it"
+            )
+        self.api.act("site_routing", rows[0]["id"], "release", {"force": force})
+        return str(rows[0]["site"])
+
     def collect_port(self, port: str) -> list[PortView]:
         """Read what central, and every site where its network is present, know of a port.
 
-        Nothing comes of looking: a site is not asked for the port by its id, since a site that is
-        asked so for a port without a home becomes its home.
+        A site is not asked for the port by its id, since it would show what central knows of one
+        that it does not have.
 
         Args:
             port: id or name, as central knows it.

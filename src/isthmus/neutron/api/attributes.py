@@ -118,6 +118,9 @@ SITE_BUNDLES: Attributes = {
     "asking_project": _given({"type:string_or_none": 255}, default=None),
     "asking_admin": _given({"type:boolean": None}, default=False),
     "looking": _given({"type:boolean": None}, default=False),
+    "mac_address": _given({"type:mac_address_or_none": None}, default=None),
+    "port_id": _given({"type:uuid_or_none": None}, default=None),
+    "mac_in_use": _shown(),
     "items": _shown(),
     "refused": _shown(),
 }

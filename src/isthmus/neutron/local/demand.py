@@ -13,7 +13,7 @@ import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -225,6 +225,51 @@ class Demand:
             for one in wanted - came:
                 self._misses.add((kind, one, *asker))
         return came
+
+    def look(self, ids: Collection[str], context: Any) -> list[Mapping[str, Any]]:
+        """Ask central for ports that are not here, only to show them.
+
+        Args:
+            ids: which; what is no UUID is nobody's.
+            context: of the person who asks.
+
+        Returns:
+            Their states; those that he may not see are missing.
+
+        Raises:
+            Transient: central did not answer.
+            IsthmusError: central's answer is of no use.
+        """
+        kind = ResourceType.PORT
+        asker = (context.project_id, context.is_admin)
+        wanted = {
+            one
+            for one in ids
+            if uuidutils.is_uuid_like(one) and not self._misses.knows((kind, one, *asker))
+        }
+        missing = sorted(wanted - self._find_here(kind, wanted))
+        found: dict[str, Mapping[str, Any]] = {}
+        for start in range(0, len(missing), _MOST_IDS):
+            bundle = self._client().ask_bundle(
+                kind.value,
+                missing[start : start + _MOST_IDS],
+                project_id=context.project_id,
+                is_admin=context.is_admin,
+                looking=True,
+            )
+            found |= {one.id: one.state for one in bundle.items if one.state is not None}
+        for one in set(missing) - found.keys():
+            self._misses.add((kind, one, *asker))
+        return [found[one] for one in missing if one in found]
+
+    def knows_mac(self, network_id: str, mac: str, port_id: str | None) -> bool:
+        """Ask central whether another port of a network has a MAC.
+
+        Raises:
+            Transient: central did not answer.
+            IsthmusError: its answer is of no use.
+        """
+        return self._client().ask_mac(network_id, mac, port_id)
 
     def _fetch(
         self, kind: ResourceType, ids: Sequence[str], asker: tuple[str | None, bool]

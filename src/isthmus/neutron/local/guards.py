@@ -126,3 +126,9 @@ def addresses_of(port: Mapping[str, Any]) -> list[tuple[str | None, str]]:
     return [
         (one.get("subnet_id"), str(one["ip_address"])) for one in fixed_ips if one.get("ip_address")
     ]
+
+
+def mac_of(port: Mapping[str, Any]) -> str | None:
+    """Give the MAC that a request asks for by name."""
+    mac = port.get("mac_address", constants.ATTR_NOT_SPECIFIED)
+    return str(mac) if validators.is_attr_set(mac) else None

@@ -5,7 +5,8 @@ A thin layer. It adds four things to ML2 and leaves all else alone: what is miss
 `lease.keeper`), and what changes is noted for central (`report.outbox`).
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from neutron.db import models_v2
@@ -22,7 +23,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.db import guard, sqlite
-from isthmus.neutron.local import guards, scope
+from isthmus.neutron.local import guards, look, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
 from isthmus.neutron.local.apply.port import check_let_go
@@ -101,8 +102,14 @@ class LocalPlugin(Ownership):
         asker = find_asker(context, fields)
         if asker is None:
             return False
-        try:
+        with self._asking(kind, ids):
             return self.demand.fetch_missing(kind, ids, asker, looked=looked)
+
+    @contextlib.contextmanager
+    def _asking(self, kind: ResourceType, ids: Sequence[str]) -> Iterator[None]:
+        """Say to a person why central's answer is missing."""
+        try:
+            yield
         except errors.Transient as error:
             raise CentralUnreachable(
                 reason=f"{kind.value.replace('_', ' ').capitalize()} {', '.join(ids)} is not known "
@@ -169,7 +176,15 @@ class LocalPlugin(Ownership):
         return found
 
     def get_port(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
-        """Show a port, fetched with its network if need be."""
+        """Show a port; one that is not here as central knows it, or fetched if need be."""
+        if look.is_look_before(id):
+            try:
+                here: dict[str, Any] = super().get_port(context, id, fields)
+                return here
+            except n_exc.PortNotFound:
+                for state in self._look(context, [id], fields):
+                    return look.show(state, fields)
+                raise
         return self._or_fetch(
             context,
             ResourceType.PORT,
@@ -180,12 +195,47 @@ class LocalPlugin(Ownership):
         )
 
     def get_ports(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
+        self, context: Any, filters: Any = None, fields: Any = None, *rest: Any, **options: Any
     ) -> list[dict[str, Any]]:
-        """List ports; those named by id are fetched if need be."""
-        self._fetch_missing(context, ResourceType.PORT, (filters or {}).get("id"))
-        found: list[dict[str, Any]] = super().get_ports(context, filters, *arguments, **options)
+        """List ports; those named by id are shown as central knows them, or fetched if need be."""
+        ids = list((filters or {}).get("id") or ())
+        only_look = bool(ids) and look.is_look()
+        if not only_look:
+            self._fetch_missing(context, ResourceType.PORT, ids)
+        found: list[dict[str, Any]] = super().get_ports(context, filters, fields, *rest, **options)
+        if only_look:
+            states = self._look(context, ids, None)
+            found += [look.show(one, fields) for one in look.choose(states, filters)]
         return found
+
+    def _look(
+        self, context: Any, ids: Sequence[str], fields: Sequence[str] | None
+    ) -> list[Mapping[str, Any]]:
+        """Ask central for ports that a person named and this site has not, only to show them.
+
+        Raises:
+            CentralUnreachable: central does not answer.
+        """
+        asker = find_asker(context, fields) if scope.current() is None else None
+        if asker is None:
+            return []
+        with self._asking(ResourceType.PORT, ids):
+            return self.demand.look(ids, asker)
+
+    def _bring_home(self, context: Any, port_id: str) -> None:
+        """Have a port that is to be changed come home to this site, if it is not here.
+
+        Raises:
+            CentralUnreachable: central does not answer, or the port is still moving.
+            Fault: it lives at another site.
+        """
+        self._fetch_missing(context, ResourceType.PORT, [port_id], looked=True)
+
+    def delete_port(self, context: Any, id: str, l3_port_check: bool = True) -> None:
+        """Delete a port; one that is not here comes home first, or belongs to another site."""
+        if scope.current() is None and look.is_change_of(id) and _find_network(id)[0] is None:
+            self._bring_home(context, id)
+        super().delete_port(context, id, l3_port_check)
 
     def get_security_group(
         self, context: Any, id: str, fields: Any = None, project_id: str | None = None
@@ -250,16 +300,25 @@ class LocalPlugin(Ownership):
         return attempt()
 
     def update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
-        """Change a port."""
+        """Change a port; one that is not here comes home first."""
         wanted = port["port"]
-        asks = guards.addresses_of(wanted) or guards.groups_of(wanted)
+        asks = guards.addresses_of(wanted) or guards.groups_of(wanted) or guards.mac_of(wanted)
         if scope.current() is not None or not ("fixed_ips" in wanted or asks):
-            changed: dict[str, Any] = super().update_port(context, id, port)
+            changed: dict[str, Any]
+            try:
+                changed = super().update_port(context, id, port)
+            except n_exc.PortNotFound:
+                if scope.current() is not None or not look.is_change_of(id):
+                    raise
+                self._bring_home(context, id)
+                changed = super().update_port(context, id, port)
             return changed
+        if look.is_change_of(id) and _find_network(id)[0] is None:
+            self._bring_home(context, id)
         network_id, project_id = _find_network(id)
         if network_id is not None:
             self._before_ports(
-                context, [{**wanted, "network_id": network_id, "project_id": project_id}]
+                context, [{**wanted, "id": id, "network_id": network_id, "project_id": project_id}]
             )
         return self._with_leases(
             [network_id] if network_id else [],
@@ -277,7 +336,8 @@ class LocalPlugin(Ownership):
         for port in ports:
             groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
             addresses = guards.addresses_of(port)
-            if not addresses and self.presence.needs_no_look(port["network_id"], groups):
+            mac = guards.mac_of(port)
+            if not (addresses or mac) and self.presence.needs_no_look(port["network_id"], groups):
                 continue
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
@@ -292,6 +352,25 @@ class LocalPlugin(Ownership):
                 self._learn_groups(context, port, unknown)
             for subnet_id, address in outside:
                 self.addresses.ask(subnet_id, address)
+            if mac is not None:
+                self._check_mac(port["network_id"], mac, port.get("id"))
+
+    def _check_mac(self, network_id: str, mac: str, port_id: str | None) -> None:
+        """Refuse a MAC that was asked for by name and is in use on the network, in any site.
+
+        With central away it is taken; the report will tell then.
+
+        Raises:
+            MacAddressInUse: another port has it.
+        """
+        try:
+            known = self.demand.knows_mac(network_id, mac, port_id)
+        except errors.Transient:
+            return
+        except errors.IsthmusError as error:
+            raise to_fault(error) from error
+        if known:
+            raise n_exc.MacAddressInUse(net_id=network_id, mac=mac)
 
     def _complete(self, network_id: str, project_id: str) -> None:
         """Fetch what a network placed ahead of use may still lack; work with what is here else."""

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
 from neutron_lib.plugins import directory
@@ -20,6 +22,7 @@ from isthmus.neutron.central import closure
 from isthmus.neutron.central.exchange import placement, state
 from isthmus.neutron.db.session import reading
 from isthmus.store import lease as lease_store
+from isthmus.store import routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,21 @@ def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
         placement.place_groups(context, site, groups)
     items = _collect(site, groups, networks, [port["id"] for port in ports])
     return Bundle(items, refused)
+
+
+def find_mac(site: Site, network_ids: Collection[str], mac: str, but_for: str | None) -> bool:
+    """Tell whether a port of a network that is at a site has a MAC, some one port aside.
+
+    Raises:
+        NotFound: the network is not at the site.
+    """
+    port = models_v2.Port
+    with reading(n_context.get_admin_context()) as connection:
+        here = routing.peek_ids(connection, ResourceType.NETWORK, site.name, network_ids)
+        if not here:
+            raise errors.NotFound(f"network {', '.join(network_ids)} is not at site {site.name}")
+        query = sa.select(port.id).where(port.network_id.in_(here), port.mac_address == mac)
+        return bool(set(connection.scalars(query)) - {but_for})
 
 
 def _find_visible(asked: Asked) -> list[dict[str, Any]]:

@@ -38,6 +38,9 @@ class ExchangeCalls(_NotKept):
         body = site_bundle["site_bundle"]
         with translated():
             site = get_speaker(context)
+            if body["mac_address"] is not None:
+                in_use = bundle.find_mac(site, body["ids"], body["mac_address"], body["port_id"])
+                return {"type": body["type"], "items": [], "refused": [], "mac_in_use": in_use}
             asked = bundle.Asked(
                 kind=ResourceType(body["type"]),
                 ids=tuple(body["ids"]),
