@@ -14,7 +14,18 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import Reachability, Site, SiteName
-from isthmus.store import clock, datapath, journal, lease, location, purge, removal, routing, site
+from isthmus.store import (
+    clock,
+    datapath,
+    jobs,
+    journal,
+    lease,
+    location,
+    purge,
+    removal,
+    routing,
+    site,
+)
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.location import Location
 from isthmus.store.page import Page, select_page
@@ -284,3 +295,27 @@ def test_pages_refuse_what_is_not_there(connection: sa.Connection) -> None:
         select_page(connection, columns, page=Page(sorts=(("nothing", True),)))
     with pytest.raises(errors.Invalid, match="marker"):
         select_page(connection, columns, page=Page(marker="nowhere"))
+
+
+def test_what_was_in_use_is_tried_again_when_something_is_gone(connection: sa.Connection) -> None:
+    """A network's removal takes along what stood in the way of its subnets' removals."""
+    subnet, group = (
+        IntentKey(ONE, ResourceType.SUBNET, "s"),
+        IntentKey(ONE, ResourceType.SECURITY_GROUP, "g"),
+    )
+    elsewhere = IntentKey(TWO, ResourceType.SUBNET, "s")
+    journal.record(connection, [subnet, group, elsewhere])
+    connection.execute(
+        sa.update(JOURNAL).values(parked=True, attempts=5, last_error=f"{errors.InUse.code}: x")
+    )
+    other = sa.update(JOURNAL).where(JOURNAL.c.type == ResourceType.SECURITY_GROUP.value)
+    connection.execute(other.values(last_error=f"{errors.Conflict.code}: x"))
+    removal.forget(connection, [IntentKey(ONE, NETWORK, "n")])
+    parked = sa.select(JOURNAL.c.lane, JOURNAL.c.type).where(JOURNAL.c.parked.is_(sa.true()))
+    assert {tuple(row) for row in connection.execute(parked)} == {
+        (ONE, "security_group"),
+        (TWO, "subnet"),
+    }
+    jobs.retry_parked(connection, ONE)
+    assert {tuple(row) for row in connection.execute(parked)} == {(TWO, "subnet")}
+    assert set(connection.scalars(sa.select(JOURNAL.c.attempts))) == {5}

@@ -139,13 +139,18 @@ def retry_in_use(connection: sa.Connection, lane: SiteName) -> None:
 
     One attempt each; what is still in use is parked again at once.
     """
+    _retry(connection, lane, JOURNAL.c.last_error.like(f"{errors.InUse.code}:%"))
+
+
+def retry_parked(connection: sa.Connection, lane: SiteName) -> None:
+    """Try everything that a lane's side refused once more, one attempt each."""
+    _retry(connection, lane)
+
+
+def _retry(connection: sa.Connection, lane: SiteName, *which: sa.ColumnElement[bool]) -> None:
     connection.execute(
         sa.update(JOURNAL)
-        .where(
-            JOURNAL.c.lane == lane,
-            JOURNAL.c.parked.is_(sa.true()),
-            JOURNAL.c.last_error.like(f"{errors.InUse.code}:%"),
-        )
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked.is_(sa.true()), *which)
         .values(parked=False, not_before=None)  # its attempts are used up: one more is the last
     )
 

@@ -20,7 +20,7 @@ from isthmus.journal.ports import Carrier, Source
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.report.carrier import forget_reported
 from isthmus.neutron.local.room import Lazy
-from isthmus.store import sweep
+from isthmus.store import jobs, sweep
 from isthmus.store.engine import writing
 from isthmus.store.journal_engine import SqlJournal
 
@@ -29,6 +29,8 @@ LOG = logging.getLogger(__name__)
 #: Most ports in one report. Each takes central some tenths of a second, and a port that has just
 #: come up waits for the report that is under way; central takes 25.
 BATCH = 10
+#: How often what central refused is told again, in seconds: its reason may have gone there.
+_RETRY_S = 300.0
 #: A claim outlives a call by this much, in seconds.
 _CLAIM_MARGIN_S = 20.0
 
@@ -69,6 +71,7 @@ class Relay:
         self._client = client
         self._woken = woken
         self._poll_s = poll_s
+        self._retry_at = time.monotonic() + _RETRY_S
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._drain = Drain(
@@ -113,6 +116,13 @@ class Relay:
         except errors.IsthmusError as error:
             LOG.info("Claims of dead processes are left to expire: %s", error.message)
 
+    def _retry_parked(self) -> None:
+        if time.monotonic() < self._retry_at:
+            return
+        self._retry_at = time.monotonic() + _RETRY_S
+        with writing(self._engine()) as connection:
+            jobs.retry_parked(connection, CENTRAL)
+
     def _pass(self) -> bool:
         """Do one pass.
 
@@ -126,6 +136,7 @@ class Relay:
                     "Reports to central are carried later: %r %s", done.error, done.error.fields
                 )
             if done.idle:
+                self._retry_parked()
                 self._client().knock()
         except errors.Transient as error:
             LOG.debug("Nothing is reported now: %s", error.message)
