@@ -10,7 +10,7 @@ from tests.neutron.server import tenant
 
 pytestmark = pytest.mark.neutron
 
-_LOCATION = {
+_LOCATION: dict[str, Any] = {
     "chassis": "chassis-1",
     "hostname": "host1",
     "encap_ip": "192.0.2.11",
@@ -38,6 +38,7 @@ class Stretched:
             self.leases[site] = by_type(items["items"], "lease")
             self.groups = [one["id"] for one in by_type(items["items"], "security_group")]
         self._next = 0
+        self._key = _LOCATION["port_key"]
 
     def address(self, site: str = "site1") -> str:
         (lease,) = (one for one in self.leases[site] if one["kind"] == "subnet")
@@ -47,6 +48,7 @@ class Stretched:
 
     def port(self, **more: Any) -> dict[str, Any]:
         port_id = str(uuid.uuid4())
+        self._key += 1
         return {
             "id": port_id,
             "network_id": self.network["id"],
@@ -68,7 +70,7 @@ class Stretched:
             "binding:profile": {},
             "status": "ACTIVE",
             "isthmus:base": None,
-            "isthmus:location": _LOCATION,
+            "isthmus:location": {**_LOCATION, "port_key": self._key - 1},
             **more,
         }
 
@@ -144,7 +146,7 @@ def test_a_move_is_told(central: CentralServer) -> None:
     port = net.port()
     net.report(port)
     central.clear_journal()
-    moved = {**_LOCATION, "chassis": "chassis-2", "encap_ip": "192.0.2.12"}
+    moved = {**port["isthmus:location"], "chassis": "chassis-2", "encap_ip": "192.0.2.12"}
     net.report(
         {**port, "binding:host_id": "host2", "isthmus:location": moved, "isthmus:base": port}
     )

@@ -35,5 +35,6 @@ class Site:
     availability_zones: tuple[str, ...]  #: Neutron zones that the site serves; at least one
     state: SiteState = SiteState.ENABLED
     service_user: str  #: Keystone user, in the default domain, that alone may speak for the site
+    tunnel_prefixes: tuple[str, ...] = ()  #: where its tunnel addresses lie; () for anywhere
     reachability: Reachability = Reachability.UNKNOWN
     description: str = ""

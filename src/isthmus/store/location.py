@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus import errors
 from isthmus.model.site import SiteName
+from isthmus.store import hypervisor
 from isthmus.store.tables import LOCATIONS, ROUTINGS
 
 #: Ids in one IN (...).
@@ -76,22 +76,43 @@ def _list(
 
 
 def record(connection: sa.Connection, location: Location) -> bool:
-    """Keep a port's location and tell whether it changed."""
-    if list_locations(connection, [location.port_id]).get(location.port_id) == location:
+    """Keep a port's location and tell whether it changed.
+
+    Raises:
+        Conflict: its hypervisor's name or tunnel address is another site's.
+        Stale: its port key is still that of another port.
+    """
+    query = sa.select(LOCATIONS).where(LOCATIONS.c.port_id == location.port_id)
+    old = connection.execute(query.with_for_update()).one_or_none()
+    if old is not None and _location(old) == location:
         return False
-    values = {name: getattr(location, name) for name in location.__slots__}
-    rest = {name: value for name, value in values.items() if name != "port_id"}
-    statement: sa.Executable
-    if connection.dialect.name == "sqlite":
-        statement = (
-            sqlite.insert(LOCATIONS)
-            .values(values)
-            .on_conflict_do_update(index_elements=[LOCATIONS.c.port_id], set_=rest)
+    hypervisor.claim(connection, location.site, location.chassis, location.encap_ip)
+    holder = find_key_holder(connection, location, latest=True)
+    if holder is not None:
+        raise errors.Stale(
+            f"port {location.port_id}: port key {location.port_key} is still that of port {holder}"
         )
+    values = {name: getattr(location, name) for name in location.__slots__}
+    # No upsert: MariaDB's would take another port's row where the key is the same.
+    if old is None:
+        connection.execute(sa.insert(LOCATIONS).values(values))
     else:
-        statement = mysql.insert(LOCATIONS).values(values).on_duplicate_key_update(rest)
-    connection.execute(statement)
+        connection.execute(
+            sa.update(LOCATIONS).where(LOCATIONS.c.port_id == location.port_id).values(values)
+        )
     return True
+
+
+def find_key_holder(
+    connection: sa.Connection, location: Location, *, latest: bool = False
+) -> str | None:
+    """Find another port of the network that has a location's port key."""
+    query = sa.select(LOCATIONS.c.port_id).where(
+        LOCATIONS.c.network_id == location.network_id,
+        LOCATIONS.c.port_key == location.port_key,
+        LOCATIONS.c.port_id != location.port_id,
+    )
+    return connection.execute(query.with_for_update() if latest else query).scalar()
 
 
 def delete(connection: sa.Connection, port_ids: Collection[str]) -> None:

@@ -4,7 +4,15 @@ import sqlalchemy as sa
 
 from isthmus.model.site import SiteName
 from isthmus.store import datapath, lanes
-from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, REFUSALS, ROUTINGS
+from isthmus.store.tables import (
+    DATAPATHS,
+    HYPERVISORS,
+    JOURNAL,
+    LEASES,
+    LOCATIONS,
+    REFUSALS,
+    ROUTINGS,
+)
 
 
 def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[SiteName]]:
@@ -23,7 +31,7 @@ def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[Si
 
 def forget_site(connection: sa.Connection, site: SiteName) -> None:
     """Remove every row that speaks of a site, but not the site's own."""
-    for table in (LEASES, ROUTINGS, LOCATIONS, REFUSALS):
+    for table in (LEASES, ROUTINGS, LOCATIONS, REFUSALS, HYPERVISORS):
         connection.execute(sa.delete(table).where(table.c.site == site))
     connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane == site))
     lanes.forget(connection, site)

@@ -52,6 +52,7 @@ def list_rows(
     rows = select_page(connection, dict(SITES.c), filters=filters, page=page)
     for row in rows:
         row["availability_zones"] = json.loads(row["availability_zones"])
+        row["tunnel_prefixes"] = json.loads(row["tunnel_prefixes"])
         row["last_error"] = row["last_error"] or ""
     return rows
 
@@ -72,6 +73,7 @@ def insert(connection: sa.Connection, site: Site, *, now: datetime.datetime) -> 
             availability_zones=json.dumps(site.availability_zones),
             state=site.state.value,
             service_user=site.service_user,
+            tunnel_prefixes=json.dumps(site.tunnel_prefixes),
             description=site.description,
             reachability=site.reachability.value,
             created_at=now,
@@ -96,6 +98,7 @@ def update(connection: sa.Connection, site_id: str, site: Site, *, now: datetime
             availability_zones=json.dumps(site.availability_zones),
             state=site.state.value,
             service_user=site.service_user,
+            tunnel_prefixes=json.dumps(site.tunnel_prefixes),
             description=site.description,
             updated_at=now,
         )
@@ -174,6 +177,7 @@ def _site(row: Any) -> Site:
         availability_zones=tuple(json.loads(row.availability_zones)),
         state=SiteState(row.state),
         service_user=row.service_user,
+        tunnel_prefixes=tuple(json.loads(row.tunnel_prefixes)),
         reachability=Reachability(row.reachability),
         description=row.description,
     )

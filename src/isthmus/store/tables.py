@@ -106,6 +106,8 @@ SITES = sa.Table(
     sa.Column("availability_zones", sa.Text, nullable=False),  # JSON list
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("service_user", sa.String(255), nullable=False, unique=True),
+    # Where its hypervisors' tunnel addresses must lie; none for anywhere. JSON list.
+    sa.Column("tunnel_prefixes", sa.Text, nullable=False),
     sa.Column("description", sa.String(255), nullable=False, default=""),
     sa.Column("reachability", sa.String(16), nullable=False),
     sa.Column("last_seen_at", sa.DateTime),
@@ -125,6 +127,17 @@ LOCATIONS = sa.Table(
     sa.Column("hostname", sa.String(HOST_LENGTH), nullable=False, default=""),
     sa.Column("encap_ip", sa.String(64), nullable=False, default=""),
     sa.Column("port_key", sa.Integer),
+    sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_locations0key"),
+    sa.Index("ix_isthmus_locations_chassis", "site", "chassis"),
+)
+
+#: Central: whose hypervisors are whose; `isthmus.store.hypervisor`.
+HYPERVISORS = sa.Table(
+    "isthmus_hypervisors",
+    METADATA,
+    sa.Column("chassis", sa.String(HOST_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False, index=True),
+    sa.Column("encap_ip", sa.String(64), nullable=False, unique=True),
 )
 
 #: Central: what it did not take of sites' reports, until it does or the site says that it is gone.

@@ -45,6 +45,7 @@ SITES: Attributes = {
         {"type:values": ["enabled", "draining", "disabled"]}, put=True, default="enabled"
     ),
     "service_user": _given(_TEXT, put=True),
+    "tunnel_prefixes": _given(put=True, default=[]),
     "description": _given(_TEXT, put=True, default=""),
     "reachability": _shown(),
     "last_seen_at": _shown(),

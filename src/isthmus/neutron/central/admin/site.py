@@ -1,5 +1,6 @@
 """Sites: create, list, show, update, delete."""
 
+import ipaddress
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +15,16 @@ from isthmus.store import jobs, journal, purge, refusal, routing
 from isthmus.store import site as site_store
 
 #: What `update_site` may change.
-_CHANGEABLE = ("region", "availability_zones", "state", "service_user", "description")
+_CHANGEABLE = (
+    "region",
+    "availability_zones",
+    "state",
+    "service_user",
+    "tunnel_prefixes",
+    "description",
+)
+#: Most tunnel prefixes of one site.
+_MOST_PREFIXES = 64
 
 
 class SiteCalls:
@@ -102,9 +112,19 @@ def _to_site(body: dict[str, Any], name: SiteName) -> Site:
         availability_zones=tuple(dict.fromkeys(zones)),
         state=SiteState(body["state"]),
         service_user=body["service_user"],
+        tunnel_prefixes=_to_prefixes(body["tunnel_prefixes"]),
         reachability=Reachability.UNKNOWN,
         description=body["description"],
     )
+
+
+def _to_prefixes(body: Any) -> tuple[str, ...]:
+    if not isinstance(body, list) or len(body) > _MOST_PREFIXES:
+        raise errors.Invalid(f"tunnel_prefixes must be a list of at most {_MOST_PREFIXES}")
+    try:
+        return tuple(str(ipaddress.ip_network(one)) for one in body)
+    except (TypeError, ValueError) as error:
+        raise errors.Invalid(f"tunnel_prefixes: {error}") from error
 
 
 def _forget_ports(connection: sa.Connection, name: SiteName) -> None:

@@ -27,7 +27,7 @@ from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_neutron
 from isthmus.neutron.central import origin, pool
-from isthmus.neutron.central.exchange import placement
+from isthmus.neutron.central.exchange import placement, validator
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import home, jobs, journal, location, refusal, routing
@@ -37,8 +37,6 @@ from isthmus.store.held import Held
 MOST_ITEMS = 25
 
 _PORT = ResourceType.PORT
-#: Without these nothing can be said of a port.
-_REQUIRED = ("id", "network_id", "project_id", "mac_address", "fixed_ips")
 #: VIF types that mean that a port is bound nowhere.
 _UNBOUND = frozenset(
     {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
@@ -76,15 +74,14 @@ def _keep(site: SiteName, result: ItemResult) -> None:
 
 
 def _take(site: Site, sequence: int, item: Item) -> Refusals:
-    if item.type is not _PORT:
-        raise errors.Invalid(f"a site reports ports, not a {item.type}")
+    state, left = validator.check(site.name, item)
     with origin.reported_by(site.name, item.id, sequence):
         with writing(n_context.get_admin_context()):
             pass  # asks whether the batch is late, before anything is read for it
-        if item.state is None:
+        if state is None:
             _remove(site.name, item.id)
             return {}
-        return _upsert(site, item.id, dict(item.state))
+        return left | _upsert(site, item.id, state)
 
 
 def _remove(site: SiteName, port_id: str) -> None:
@@ -105,9 +102,6 @@ def _remove(site: SiteName, port_id: str) -> None:
 
 
 def _upsert(site: Site, port_id: str, state: dict[str, Any]) -> Refusals:
-    missing = [name for name in _REQUIRED if name not in state]
-    if missing or state["id"] != port_id:
-        raise errors.Invalid(f"the report of port {port_id} lacks {', '.join(missing) or 'its id'}")
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
     with writing(admin) as connection:

@@ -90,6 +90,7 @@ def _create_central() -> None:
         sa.Column("availability_zones", sa.Text, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("service_user", sa.String(255), nullable=False, unique=True),
+        sa.Column("tunnel_prefixes", sa.Text, nullable=False),
         sa.Column("description", sa.String(255), nullable=False),
         sa.Column("reachability", sa.String(16), nullable=False),
         sa.Column("last_seen_at", sa.DateTime),
@@ -106,6 +107,14 @@ def _create_central() -> None:
         sa.Column("hostname", sa.String(255), nullable=False),
         sa.Column("encap_ip", sa.String(64), nullable=False),
         sa.Column("port_key", sa.Integer),
+        sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_locations0key"),
+        sa.Index("ix_isthmus_locations_chassis", "site", "chassis"),
+    )
+    op.create_table(
+        "isthmus_hypervisors",
+        sa.Column("chassis", sa.String(255), primary_key=True),
+        sa.Column("site", sa.String(64), nullable=False, index=True),
+        sa.Column("encap_ip", sa.String(64), nullable=False, unique=True),
     )
 
 

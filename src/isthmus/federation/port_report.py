@@ -1,0 +1,365 @@
+"""What is believed of a site's report of a port, held against what central itself gave. Pure.
+
+A site is authenticated, and then believed only in what is its own: a port whose home it is, on a
+network that is present there, with a port key of its lease, on a hypervisor of its own. What does
+not hold is refused before anything is written.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.model.lease import Block
+from isthmus.model.ovn import LAST_PORT_KEY
+from isthmus.model.site import SiteName
+
+#: Lengths of Neutron's columns.
+_TEXT = 255
+_PROFILE = 4095
+#: Most entries of a list; Neutron's own limits are at or below them.
+_MOST: Mapping[str, int] = {
+    "fixed_ips": 64,
+    "security_groups": 256,
+    "allowed_address_pairs": 256,
+    "extra_dhcp_opts": 64,
+}
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_NO_MACS = frozenset({"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"})
+
+#: Owners of ports that Neutron trusts more than a server's, and that a site may have all the same.
+TRUSTED_OWNERS = frozenset({"network:dhcp", "network:distributed", "network:router_interface"})
+_NETWORK_OWNER = "network:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a port is, as its site says."""
+
+    chassis: str
+    hostname: str
+    encap_ip: str
+    port_key: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What central knows that bears on a report."""
+
+    home: SiteName | None
+    exists: bool  #: central has the port
+    network_id: str | None = None  #: of central's port
+    device_owner: str = ""  #: of central's port
+    groups: frozenset[str] = frozenset()  #: of central's port
+    pairs: frozenset[tuple[str, str]] = frozenset()  #: (address, MAC) of central's port
+    routed: bool  #: the network is at the site; it may be on its way from there
+    owns_network: bool  #: the port's project owns the network
+    may_use_network: bool  #: or it is shared with the project
+    usable_groups: frozenset[str]  #: of the groups named, those that the project may use
+    keys: tuple[Block, ...]  #: the site's port keys of the network
+    key_holder: str | None = None  #: another port of the network that has the key
+    hypervisor_of: SiteName | None = None  #: another site that has this name or tunnel address
+    prefixes: tuple[str, ...] = ()  #: where the site's tunnel addresses must lie; () for anywhere
+    prefix_of: SiteName | None = None  #: another site in whose prefixes the tunnel address lies
+
+
+def is_id(value: object) -> bool:
+    """Tell whether something is a UUID as Neutron writes it."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def check_form(port_id: str, state: Mapping[str, Any]) -> None:
+    """Check types, lengths and ranges of a report; what it does not know it leaves alone.
+
+    Raises:
+        Invalid: something has not the promised form.
+    """
+    for said in (state, state.get("isthmus:base") or {}):
+        for name, holds in _FORM.items():
+            if name in said and not holds(said[name]):
+                raise errors.Invalid(
+                    f"the report of port {port_id} has a {name} that is none: {_cut(said[name])}"
+                )
+        for name, most in _MOST.items():
+            if len(said.get(name) or ()) > most:
+                raise errors.Invalid(f"the report of port {port_id} has more than {most} {name}")
+    parse_place(port_id, state.get("isthmus:location"))
+
+
+def parse_place(port_id: str, body: Any) -> Place | None:
+    """Read where a port is; None where it is bound nowhere.
+
+    Raises:
+        Invalid: it has not the promised form.
+    """
+    if body is None:
+        return None
+    what = f"the report of port {port_id} has a location that is none"
+    if not isinstance(body, Mapping):
+        raise errors.Invalid(f"{what}: {_cut(body)}")
+    found: list[Any] = [body.get(name) for name in ("chassis", "hostname", "encap_ip", "port_key")]
+    chassis, hostname, address, key = found
+    if not (_is_name(chassis) and _is_name(hostname)):
+        raise errors.Invalid(f"{what}: its hypervisor is {_cut((chassis, hostname))}")
+    if not is_tunnel_address(address):
+        raise errors.Invalid(f"{what}: its tunnel address is {_cut(address)}")
+    if not _is_number(key) or not 1 <= key <= LAST_PORT_KEY:
+        raise errors.Invalid(f"{what}: its port key is {_cut(key)}, not 1 to {LAST_PORT_KEY}")
+    return Place(chassis=chassis, hostname=hostname, encap_ip=address, port_key=key)
+
+
+def check_report(site: SiteName, port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
+    """Tell whether a site may say this of a port.
+
+    Args:
+        site: who says it.
+        port_id: of which port.
+        state: what; its form is checked already.
+        facts: what central knows.
+
+    Raises:
+        Conflict: the port, the hypervisor or the tunnel address is not the site's.
+        NotFound: the network is not at the site, or the port was deleted at central.
+        Refused: the project or the owner may not be what it says.
+        Stale: the port key is still that of another port.
+    """
+    _check_home(site, port_id, state, facts)
+    _check_owner(port_id, state, facts)
+    place = parse_place(port_id, state.get("isthmus:location"))
+    if place is not None:
+        _check_place(site, port_id, place, facts)
+
+
+def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
+    network_id = state["network_id"]
+    if facts.home not in (None, site):
+        raise errors.Conflict(f"port {port_id} lives at site {facts.home}", site=facts.home)
+    if facts.exists and facts.home is None:
+        raise errors.Conflict(
+            f"port {port_id} has no home: a site that is to have it asks for a bundle"
+        )
+    if facts.exists and facts.network_id != network_id:
+        raise errors.Invalid(f"port {port_id} is on network {facts.network_id}, not {network_id}")
+    if not facts.exists and facts.home is not None:
+        raise errors.NotFound(f"port {port_id} was deleted at central")
+    if not facts.routed:
+        raise errors.NotFound(f"network {network_id} is not at site {site}, as central knows it")
+
+
+def _check_owner(port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
+    project, owner = state["project_id"], state.get("device_owner") or ""
+    if (
+        owner.startswith(_NETWORK_OWNER)
+        and owner not in TRUSTED_OWNERS
+        and owner != facts.device_owner
+    ):
+        raise errors.Refused(f"port {port_id}: no site makes ports of owner {owner!r}")
+    if not facts.exists and not facts.may_use_network and (project or owner not in TRUSTED_OWNERS):
+        raise errors.Refused(
+            f"port {port_id}: project {project!r} may not use network {state['network_id']}"
+        )
+
+
+def find_refused(
+    port_id: str, state: Mapping[str, Any], facts: Facts
+) -> dict[str, errors.IsthmusError]:
+    """Give the attributes that are not taken of a report which is taken otherwise, and why."""
+    refused: dict[str, errors.IsthmusError] = {}
+    foreign = groups_of(state) - facts.usable_groups - facts.groups
+    if foreign and _changed(groups_of, state, facts):
+        # The same words whether there is such a group or not: who may not use it must not learn.
+        refused["security_groups"] = errors.NotFound(
+            f"port {port_id}: project {state['project_id']!r} has no security group "
+            f"{', '.join(sorted(foreign))}"
+        )
+    new_pairs = pairs_of(state) - facts.pairs
+    if new_pairs and not facts.owns_network and _changed(pairs_of, state, facts):
+        addresses = ", ".join(sorted(address for address, _ in new_pairs))
+        refused["allowed_address_pairs"] = errors.Refused(
+            f"port {port_id}: its project does not own the network, so it is not given the "
+            f"allowed address pairs {addresses}"
+        )
+    return refused
+
+
+def _changed(
+    read: Callable[[Mapping[str, Any]], frozenset[Any]], state: Mapping[str, Any], facts: Facts
+) -> bool:
+    """Tell whether a site says it changed something; else central's own stays (`merge`)."""
+    base = state.get("isthmus:base")
+    return not facts.exists or (base is not None and read(base) != read(state))
+
+
+def _check_place(site: SiteName, port_id: str, place: Place, facts: Facts) -> None:
+    if not any(place.port_key in block for block in facts.keys):
+        raise errors.Conflict(f"port {port_id}: port key {place.port_key} is not leased to {site}")
+    if facts.key_holder is not None:
+        raise errors.Stale(
+            f"port {port_id}: port key {place.port_key} is still that of port {facts.key_holder}"
+        )
+    where = f"port {port_id}: hypervisor {place.chassis} ({place.encap_ip})"
+    if facts.hypervisor_of is not None:
+        raise errors.Conflict(
+            f"{where} has the name or the tunnel address of one of site {facts.hypervisor_of}"
+        )
+    if facts.prefixes and not lies_in(place.encap_ip, facts.prefixes):
+        raise errors.Conflict(
+            f"{where} is outside of the tunnel prefixes of site {site}: {', '.join(facts.prefixes)}"
+        )
+    if facts.prefix_of is not None:
+        raise errors.Conflict(f"{where} is in the tunnel prefixes of site {facts.prefix_of}")
+
+
+def lies_in(address: str, prefixes: Collection[str]) -> bool:
+    """Tell whether an address lies in one of some prefixes."""
+    found = ipaddress.ip_address(address)
+    return any(found in ipaddress.ip_network(prefix) for prefix in prefixes)
+
+
+def is_tunnel_address(value: object) -> bool:
+    """Tell whether a tunnel may end at an address: one host, and not this one."""
+    if not isinstance(value, str):
+        return False
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    # One spelling only: owners are compared as text.
+    return str(address) == value and not (
+        address.is_multicast or address.is_unspecified or address.is_loopback
+    )
+
+
+def groups_of(port: Mapping[str, Any]) -> frozenset[str]:
+    """Give the security groups of a port."""
+    return frozenset(port.get("security_groups") or ())
+
+
+def pairs_of(port: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """Give the allowed address pairs of a port as (address, MAC); "" is the port's own MAC."""
+    mac = port.get("mac_address")
+    return frozenset(
+        (pair["ip_address"], "" if pair.get("mac_address") in (None, mac) else pair["mac_address"])
+        for pair in port.get("allowed_address_pairs") or ()
+    )
+
+
+def _cut(value: object) -> str:
+    return repr(value)[:100]
+
+
+def _is_text(value: object, most: int = _TEXT) -> bool:
+    return isinstance(value, str) and len(value) <= most and "\0" not in value
+
+
+def _is_name(value: object) -> bool:
+    """Tell whether something can name a hypervisor: printable, with no blanks."""
+    return _is_text(value) and bool(re.fullmatch(r"[!-~]+", str(value)))
+
+
+def _is_host(value: object) -> bool:
+    return value is None or value == "" or _is_name(value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_mac(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and _MAC.fullmatch(value.lower()) is not None
+        and value.lower() not in _NO_MACS
+    )
+
+
+def _is_address(value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value
+
+
+def _is_prefix(value: object) -> bool:
+    if not isinstance(value, str) or "%" in value:
+        return False
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_list(each: Callable[[Any], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(each, value))
+
+
+def _is_fixed_ip(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and is_id(value.get("subnet_id"))
+        and _is_address(value.get("ip_address"))
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and _is_prefix(value.get("ip_address"))
+        and (value.get("mac_address") is None or _is_mac(value["mac_address"]))
+    )
+
+
+def _is_option(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and _is_text(value.get("opt_name"), 64)
+        and (value.get("opt_value") is None or _is_text(value["opt_value"]))
+        and value.get("ip_version", 4) in (4, 6)
+    )
+
+
+def _is_profile(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, Mapping) and len(json.dumps(value)) <= _PROFILE
+
+
+def _is_state(value: object) -> bool:
+    """Tell whether something can be what both sides last agreed on of a port."""
+    return value is None or isinstance(value, Mapping)
+
+
+_FORM: Mapping[str, Callable[[Any], bool]] = {
+    "id": is_id,
+    "network_id": is_id,
+    "project_id": _is_text,
+    "name": _is_text,
+    "description": _is_text,
+    "admin_state_up": _is_flag,
+    "port_security_enabled": _is_flag,
+    "mac_address": _is_mac,
+    "fixed_ips": _is_list(_is_fixed_ip),
+    "security_groups": _is_list(is_id),
+    "allowed_address_pairs": _is_list(_is_pair),
+    "extra_dhcp_opts": _is_list(_is_option),
+    "device_id": _is_text,
+    "device_owner": _is_text,
+    "binding:host_id": _is_host,
+    "binding:vif_type": lambda value: value is None or _is_text(value, 64),
+    "binding:vnic_type": lambda value: _is_text(value, 64),
+    "binding:profile": _is_profile,
+    "status": lambda value: _is_text(value, 16),
+    "isthmus:base": _is_state,
+}
