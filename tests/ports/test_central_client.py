@@ -11,7 +11,8 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient, Timeouts, open_session
+from isthmus.clients.central import CentralClient
+from isthmus.clients.transport import Timeouts, open_session
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 
@@ -67,7 +68,7 @@ def server() -> Iterator[_Server]:
     thread.join()
 
 
-def _client(server: _Server, **timeouts: float) -> CentralClient:
+def _client(server: _Server, **timeouts: Any) -> CentralClient:
     conf = cfg.ConfigOpts()
     conf([])
     url = f"http://127.0.0.1:{server.server_address[1]}"

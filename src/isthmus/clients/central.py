@@ -5,17 +5,13 @@ while it counts as cut a tenant's call fails at once (`breaker`). All of these c
 twice with no harm, so a pooled connection that central has closed meanwhile is simply tried again.
 """
 
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import requests
-from keystoneauth1 import exceptions, loading, noauth, session
-from oslo_config import cfg
-from requests.adapters import HTTPAdapter
-from typing_extensions import override
+from keystoneauth1 import exceptions, session
 
 from isthmus import errors
 from isthmus.clients.breaker import Breaker
@@ -45,67 +41,6 @@ class Bundle:
 
     items: list[Item]  #: in the order in which they are made; none of what the asker may not see
     refused: dict[str, errors.IsthmusError]  #: by id: seen, but not to be had at this site
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long to wait, in seconds."""
-
-    connect_s: float = 2.0
-    read_s: float = 10.0
-
-
-class _Impatient(HTTPAdapter):
-    """Keeps connect and read apart; keystoneauth knows one number for both.
-
-    A connection of the pool over a link that was cut since would swallow a request and be silent
-    for the whole read time-out. So it breaks when its data is not acknowledged within the time that
-    a new connection would have (TCP_USER_TIMEOUT, RFC 5482).
-    """
-
-    def __init__(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
-        super().__init__(pool_maxsize=16)
-
-    @override
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        unheard_ms = int(self._timeouts.connect_s * 1000)
-        options["socket_options"] = [
-            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unheard_ms),
-        ]
-        super().init_poolmanager(*arguments, **options)
-
-    @override
-    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
-        options["timeout"] = (self._timeouts.connect_s, self._timeouts.read_s)
-        return super().send(request, **options)
-
-
-def open_session(
-    conf: cfg.ConfigOpts, group: str, timeouts: Timeouts, *, endpoint: str | None = None
-) -> session.Session:
-    """Open a session that logs in as the options of a group say.
-
-    Args:
-        conf: where the options stand.
-        group: whose `auth_type`, `auth_url`, `username` ... to use.
-        timeouts: for every call of the session, the one for a token included.
-        endpoint: where to go if `auth_type` is not set, which means with no login at all.
-    """
-    loading.register_auth_conf_options(conf, group)
-    loading.register_session_conf_options(conf, group)
-    if conf[group].auth_type:
-        auth = loading.load_auth_from_conf_options(conf, group)
-    else:
-        auth = noauth.NoAuth(endpoint=endpoint)
-    wire = requests.Session()
-    for scheme in ("http://", "https://"):
-        wire.mount(scheme, _Impatient(timeouts))
-    made: session.Session = loading.load_session_from_conf_options(
-        conf, group, auth=auth, session=wire
-    )
-    return made
 
 
 class CentralClient:

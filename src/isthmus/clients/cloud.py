@@ -7,9 +7,13 @@ from openstack import exceptions
 
 from isthmus import errors
 from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.transport import MIB, Timeouts, bound
 
 #: How long a person waits for one answer, in seconds, where clouds.yaml sets nothing.
 _TIMEOUT_S = 60.0
+_CONNECT_S = 10.0
+#: Largest answer: the whole inventory of a tier comes in one.
+_MOST_BYTES = 512 * MIB
 
 
 class PersonalCloud:
@@ -58,6 +62,7 @@ class PersonalCloud:
             except exceptions.ConfigException as error:
                 raise errors.Invalid(f"cloud {self.name!r} cannot be used: {error}") from error
             self._wire.timeout = self._wire.timeout or _TIMEOUT_S
+            bound(self._wire, Timeouts(_CONNECT_S, self._wire.timeout, _MOST_BYTES))
         return NeutronDoor(
             self._wire,
             name=name,

@@ -15,6 +15,7 @@ from keystoneauth1.identity import v3
 
 from isthmus import errors
 from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.transport import Timeouts, bound
 
 #: Longest wait for one answer, in seconds: a lab's machine may be very busy.
 _TIMEOUT_S = 120
@@ -47,4 +48,6 @@ def answers(url: str) -> bool:
 
 @functools.cache
 def _session(auth: tuple[tuple[str, Any], ...]) -> session.Session:
-    return session.Session(auth=v3.Password(**dict(auth)), timeout=_TIMEOUT_S)
+    wire = session.Session(auth=v3.Password(**dict(auth)), timeout=_TIMEOUT_S)
+    bound(wire, Timeouts(_TIMEOUT_S, _TIMEOUT_S))
+    return wire

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.central import Timeouts, open_session
 from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.transport import Timeouts, open_session
 from isthmus.config.xjob import GROUP, XjobConfig
 from isthmus.journal.engine import Drain, DrainSettings
 from isthmus.journal.ports import Clock

@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from isthmus.clients.central import CentralClient, Timeouts, open_session
+from isthmus.clients.central import CentralClient
+from isthmus.clients.transport import Timeouts, open_session
 from isthmus.config.site import GROUP, SiteConfig
 from isthmus.store.engine import open_engine
 

@@ -1,0 +1,253 @@
+"""HTTP to other tiers: nothing that the other side does takes more than was meant to be given.
+
+A tier on the far side may be slow, broken or hostile. So no redirect is followed (it would carry a
+token to wherever the other side likes), an answer is read up to a limit, and a call as a whole ends
+at a deadline, however slowly its answer drips in.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import urllib3
+from keystoneauth1 import loading, noauth, session
+from oslo_config import cfg
+from requests.adapters import HTTPAdapter
+from typing_extensions import override
+from urllib3 import connection as urllib3_connection
+from urllib3 import connectionpool
+
+from isthmus import errors
+
+MIB = 2**20
+#: Statuses that ask a client to go elsewhere.
+_REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
+#: Read at a time, in bytes.
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait, in seconds, and for how much."""
+
+    connect_s: float = 2.0
+    read_s: float = 10.0
+    most_bytes: int = 16 * MIB  #: of one answer
+
+    @property
+    def total_s(self) -> float:
+        """Longest that one call may take."""
+        return self.connect_s + self.read_s
+
+
+class _Deadline:
+    """Cuts the connection of one call when its time is over."""
+
+    def __init__(self, total_s: float) -> None:
+        self.passed = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(total_s, self._cut)
+        self._timer.daemon = True
+
+    def watch(self, wire: socket.socket | None) -> None:
+        """Say which connection the call uses."""
+        with self._lock:
+            self._socket = wire
+            if self.passed:
+                self._shut()
+
+    def start(self) -> None:
+        self._timer.start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._socket = None
+        self._timer.cancel()
+
+    def _cut(self) -> None:
+        with self._lock:
+            self.passed = True
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Not close(): the thread that reads from it has to be woken.
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+_under_way = threading.local()
+
+
+def _watch(wire: Any) -> None:
+    deadline: _Deadline | None = getattr(_under_way, "deadline", None)
+    if deadline is not None:
+        deadline.watch(wire)
+
+
+class _Connection(urllib3_connection.HTTPConnection):
+    @override
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+    @override
+    def request(self, *arguments: Any, **options: Any) -> None:
+        _watch(self.sock)
+        super().request(*arguments, **options)
+
+
+class _SecureConnection(urllib3_connection.HTTPSConnection):
+    @override
+    def connect(self) -> None:
+        super().connect()
+        _watch(self.sock)
+
+    @override
+    def request(self, *arguments: Any, **options: Any) -> None:
+        _watch(self.sock)
+        super().request(*arguments, **options)
+
+
+class _Pool(connectionpool.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Keeps connect and read apart, which keystoneauth has one number for, and bounds both.
+
+    A connection of the pool over a link that was cut since would swallow a request and be silent
+    for the whole read time-out. So it breaks when its data is not acknowledged within the time that
+    a new connection would have (TCP_USER_TIMEOUT, RFC 5482).
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        """Bind it.
+
+        Args:
+            timeouts: for every call.
+        """
+        self._timeouts = timeouts
+        super().__init__(pool_maxsize=16)
+
+    @override
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        unheard_ms = int(self._timeouts.connect_s * 1000)
+        options["socket_options"] = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unheard_ms),
+        ]
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    @override
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
+        """Make a call and read its whole answer.
+
+        Raises:
+            ProtocolError: the answer is a redirect, or too large.
+            requests.exceptions.RequestException: as always; a read time-out where the deadline
+                has passed.
+        """
+        options["timeout"] = (self._timeouts.connect_s, self._timeouts.read_s)
+        # Compressed, an answer could be a thousand times what is read of it.
+        request.headers["Accept-Encoding"] = "identity"
+        with self._deadline(request) as deadline:
+            response = super().send(request, **{**options, "stream": True})
+            try:
+                self._refuse(response, request)
+                body = self._read(response, request)
+                if deadline.passed:  # what was cut off may look like the end
+                    raise requests.exceptions.ReadTimeout(request=request)
+            finally:
+                if deadline.passed:
+                    response.close()
+        response._content = body  # noqa: SLF001  (requests has no other way in)
+        response._content_consumed = True  # noqa: SLF001
+        return response
+
+    @contextlib.contextmanager
+    def _deadline(self, request: requests.PreparedRequest) -> Iterator[_Deadline]:
+        deadline = _under_way.deadline = _Deadline(self._timeouts.total_s)
+        deadline.start()
+        try:
+            yield deadline
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+            if deadline.passed:
+                raise requests.exceptions.ReadTimeout(
+                    f"no whole answer in {self._timeouts.total_s:g} s", request=request
+                ) from error
+            raise
+        finally:
+            _under_way.deadline = None
+            deadline.end()
+
+    @staticmethod
+    def _refuse(response: requests.Response, request: requests.PreparedRequest) -> None:
+        wrong = ""
+        if response.status_code in _REDIRECTS:
+            wrong = (
+                f"a redirect to {response.headers.get('Location', '')[:200]!r}: none is followed"
+            )
+        elif response.headers.get("Content-Encoding", "identity") != "identity":
+            wrong = "compressed, which nobody asked for"
+        if wrong:
+            response.close()
+            raise errors.ProtocolError(f"the answer of {request.url} is {wrong}")
+
+    def _read(self, response: requests.Response, request: requests.PreparedRequest) -> bytes:
+        most = self._timeouts.most_bytes
+        body = bytearray()
+        try:
+            while chunk := response.raw.read(_CHUNK, decode_content=False):
+                body += chunk
+                if len(body) > most:
+                    response.close()
+                    raise errors.ProtocolError(
+                        f"the answer of {request.url} is larger than {most // MIB} MiB"
+                    )
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.exceptions.ReadTimeout(error, request=request) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise requests.exceptions.ConnectionError(error, request=request) from error
+        return bytes(body)
+
+
+def bound(wire: session.Session, timeouts: Timeouts) -> None:
+    """Bound every call of a session that something else has opened."""
+    for scheme in ("http://", "https://"):
+        wire.session.mount(scheme, BoundedAdapter(timeouts))
+    wire.redirect = False
+
+
+def open_session(
+    conf: cfg.ConfigOpts, group: str, timeouts: Timeouts, *, endpoint: str | None = None
+) -> session.Session:
+    """Open a session that logs in as the options of a group say.
+
+    Args:
+        conf: where the options stand.
+        group: whose `auth_type`, `auth_url`, `username` ... to use.
+        timeouts: for every call of the session, the one for a token included.
+        endpoint: where to go if `auth_type` is not set, which means with no login at all.
+    """
+    loading.register_auth_conf_options(conf, group)
+    loading.register_session_conf_options(conf, group)
+    if conf[group].auth_type:
+        auth = loading.load_auth_from_conf_options(conf, group)
+    else:
+        auth = noauth.NoAuth(endpoint=endpoint)
+    made: session.Session = loading.load_session_from_conf_options(
+        conf, group, auth=auth, session=requests.Session()
+    )
+    bound(made, timeouts)
+    return made

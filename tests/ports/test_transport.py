@@ -1,0 +1,227 @@
+"""Clients of another tier against one that is hostile: nothing is followed or awaited for ever."""
+
+import gzip
+import re
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from oslo_config import cfg
+
+from isthmus import errors
+from isthmus.clients import lab_cloud
+from isthmus.clients.central import CentralClient
+from isthmus.clients.cloud import PersonalCloud
+from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.transport import MIB, Timeouts, open_session
+
+Answer = Callable[[socket.socket, threading.Event], None]
+SHORT = Timeouts(connect_s=0.2, read_s=0.4, most_bytes=MIB)
+TOKEN = "the-token-of-a-carrier"
+
+
+class Hostile:
+    """Listens on loopback, reads a request and answers as it likes."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.heard: list[str] = []
+        self.over = threading.Event()
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            wire, _ = self._listener.accept()
+            if self.over.is_set():
+                wire.close()
+                return
+            self._threads.append(threading.Thread(target=self._serve, args=(wire,)))
+            self._threads[-1].start()
+
+    def _serve(self, wire: socket.socket) -> None:
+        with wire:
+            try:
+                self.heard.append(_read_request(wire))
+                self._answer(wire, self.over)
+            except OSError:
+                pass  # the client hung up
+
+    def close(self) -> None:
+        self.over.set()
+        socket.create_connection(self._listener.getsockname()).close()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+
+def _read_request(wire: socket.socket) -> str:
+    """Read all of a request: what is left unread would reset the connection."""
+    data = b""
+    while True:
+        head, end, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        if end and len(body) >= int(length[1] if length else 0):
+            return data.decode()
+        data += wire.recv(65536)
+
+
+@pytest.fixture
+def hostile() -> Iterator[Callable[[Answer], Hostile]]:
+    made: list[Hostile] = []
+
+    def make(answer: Answer) -> Hostile:
+        made.append(Hostile(answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def say(text: str | bytes) -> Answer:
+    data = text.encode() if isinstance(text, str) else text
+    return lambda wire, _: wire.sendall(data)
+
+
+def door(url: str, tmp_path: Path) -> NeutronDoor:
+    """Open the door that Xjob has, with a token of its own."""
+    file = tmp_path / "x.conf"
+    file.write_text(f"[g]\nauth_type = admin_token\nendpoint = {url}\ntoken = {TOKEN}\n")
+    conf = cfg.ConfigOpts()
+    conf(args=[], default_config_files=[str(file)], default_config_dirs=[])
+    return NeutronDoor(open_session(conf, "g", SHORT), name="site1", region="", endpoint=url)
+
+
+OK = "HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n" + '{"site_apply": {"results": []}}'[:30]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(
+    hostile: Callable[[Answer], Hostile], tmp_path: Path, status: int
+) -> None:
+    victim = hostile(say(OK))
+    evil = hostile(
+        say(f"HTTP/1.1 {status} X\r\nLocation: {victim.url}/in\r\nContent-Length: 0\r\n\r\n")
+    )
+    with pytest.raises(errors.ProtocolError, match="redirect"):
+        door(evil.url, tmp_path).post("site_apply", {"sequence": 1})
+    assert len(evil.heard) == 1
+    assert TOKEN in evil.heard[0]
+    assert victim.heard == []
+
+
+def _by_person(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NeutronDoor:
+    file = tmp_path / "clouds.yaml"
+    cloud = {"auth_type": "admin_token", "auth": {"endpoint": url, "token": TOKEN}}
+    more = {"region_name": "r", "network_endpoint_override": url}
+    file.write_text(yaml.safe_dump({"clouds": {"c": {**cloud, **more}}}))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+    return PersonalCloud("c").open_door(name="central")
+
+
+# openstacksdk warns of itself, whatever one asks of it.
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nor_by_the_command_line(
+    hostile: Callable[[Answer], Hostile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = hostile(say(OK))
+    evil = hostile(say(f"HTTP/1.1 307 X\r\nLocation: {victim.url}\r\nContent-Length: 0\r\n\r\n"))
+    with pytest.raises(errors.ProtocolError, match="redirect"):
+        _by_person(evil.url, tmp_path, monkeypatch).call("GET", "/v2.0/sites")
+    assert victim.heard == []
+
+
+def test_nor_by_the_lab(hostile: Callable[[Answer], Hostile], tmp_path: Path) -> None:
+    victim = hostile(say(OK))
+    evil = hostile(say(f"HTTP/1.1 307 X\r\nLocation: {victim.url}\r\nContent-Length: 0\r\n\r\n"))
+    file = tmp_path / "clouds.yaml"
+    auth = {"auth_url": f"{evil.url}/v3", "username": "u", "password": "p"}
+    entry = {"auth": auth, "region_name": "r", "interface": "public"}
+    file.write_text(yaml.safe_dump({"clouds": {"c": entry}}))
+    with pytest.raises(errors.ProtocolError, match="redirect"):
+        lab_cloud.open_cloud(file, "c").call("GET", "/")
+    assert victim.heard == []
+
+
+def test_nor_by_a_site(hostile: Callable[[Answer], Hostile]) -> None:
+    victim = hostile(say(OK))
+    evil = hostile(say(f"HTTP/1.1 307 X\r\nLocation: {victim.url}\r\nContent-Length: 0\r\n\r\n"))
+    conf = cfg.ConfigOpts()
+    conf([])
+    client = CentralClient(open_session(conf, "g", SHORT, endpoint=evil.url), endpoint=evil.url)
+    with pytest.raises(errors.ProtocolError, match="redirect"):
+        client.send_reports([], sequence=1)
+    assert victim.heard == []
+
+
+def _endless(wire: socket.socket, over: threading.Event) -> None:
+    wire.sendall(b'HTTP/1.1 201 X\r\nConnection: close\r\n\r\n{"site_apply":{"results":["')
+    for _ in range(300):
+        if over.is_set():
+            return
+        wire.sendall(b"x" * MIB)
+
+
+def test_a_huge_answer_is_not_read(hostile: Callable[[Answer], Hostile], tmp_path: Path) -> None:
+    evil = hostile(_endless)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(errors.ProtocolError, match="larger than 1 MiB"):
+        door(evil.url, tmp_path).post("site_apply", {})
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
+
+
+def test_a_small_answer_that_would_be_huge(
+    hostile: Callable[[Answer], Hostile], tmp_path: Path
+) -> None:
+    bomb = gzip.compress(b" " * 100 * MIB)
+    head = f"HTTP/1.1 201 X\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+    evil = hostile(say(head.encode() + bomb))
+    with pytest.raises(errors.ProtocolError, match="compressed"):
+        door(evil.url, tmp_path).post("site_apply", {})
+
+
+def _drip(head: bytes, drop: bytes) -> Answer:
+    def answer(wire: socket.socket, over: threading.Event) -> None:
+        wire.sendall(head)
+        while not over.wait(0.1):
+            wire.sendall(drop)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        (b"", b"H"),
+        (b"HTTP/1.1 201 X\r\n", b"X: y\r\n"),
+        (b"HTTP/1.1 201 X\r\nContent-Length: 100000\r\n\r\n", b" "),
+        (b"HTTP/1.1 201 X\r\nConnection: close\r\n\r\n", b" "),
+        (b"HTTP/1.1 201 X\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"HTTP/1.1 201 X\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    ],
+)
+def test_an_answer_that_drips_in_ends_at_the_deadline(
+    hostile: Callable[[Answer], Hostile], tmp_path: Path, head: bytes, drop: bytes
+) -> None:
+    evil = hostile(_drip(head, drop))
+    began = time.monotonic()
+    with pytest.raises(errors.TimedOut):
+        door(evil.url, tmp_path).post("site_apply", {})
+    # Each drop comes sooner than the read time-out: without a deadline this never ends.
+    assert time.monotonic() - began < 20
+
+
+def test_a_good_answer_is_read_whole(hostile: Callable[[Answer], Hostile], tmp_path: Path) -> None:
+    body = '{"site_apply": {"results": ["' + "x" * 500_000 + '"]}}'
+    good = hostile(say(f"HTTP/1.1 201 Created\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
+    answer = door(good.url, tmp_path).post("site_apply", {})
+    assert len(answer["results"][0]) == 500_000
