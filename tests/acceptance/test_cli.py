@@ -134,7 +134,7 @@ def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
 def test_the_life_of_a_site(shell: Shell) -> None:
     made = shell.data("site", "create", "site1", "--description", "first")
     assert (made["region"], made["availability_zones"]) == ("site1", ["site1"])
-    assert made["service_user"] == "isthmus-site1"
+    assert made["service_user"] == "default/isthmus-site1"
     shell.run("site", "create", "site2", "--region", "R2", "--zone", "a", "--zone", "b")
     assert [row["name"] for row in shell.data("site", "list")] == ["site1", "site2"]
     assert shell.data("site", "show", "site2")["availability_zones"] == ["a", "b"]

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.journal import crash
+from isthmus.lab.tier.render import render_sections
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.item import refused
 from isthmus.model.site import Site, SiteName, SiteState
@@ -49,12 +50,13 @@ class Central:
                     name=name, region=name, availability_zones=(name,), service_user=f"u-{name}"
                 )
                 site.insert(connection, one, now=now())
+        self.groups: dict[str, dict[str, object]] = {}  #: laid over the rest
         self.config = folder / "xjob.conf"
         self.log = folder / "xjob.log"
         self.configure()
 
     def configure(self, **options: object) -> None:
-        values = {
+        values: dict[str, object] = {
             "auth_type": "v3password",
             "auth_url": f"{self.cloud.url}/v3",
             "username": "isthmus-xjob",
@@ -68,10 +70,12 @@ class Central:
             "call_timeout_s": 2,
             **options,
         }
-        lines = [f"{name} = {value}" for name, value in values.items()]
-        self.config.write_text(
-            f"[database]\nconnection = {self.url}\n[isthmus_xjob]\n" + "\n".join(lines) + "\n"
-        )
+        login = self.login = {name: values[name] for name in list(values)[:7]}
+        groups = {"isthmus_xjob": values}
+        for name in (ONE, TWO):
+            groups[f"isthmus_xjob:{name}"] = {**login, "username": f"isthmus-xjob-{name}"}
+        groups |= self.groups
+        self.config.write_text(render_sections({"database": {"connection": self.url}, **groups}))
 
     def want(self, *keys: IntentKey) -> None:
         for key in keys:
@@ -295,3 +299,52 @@ def test_a_database_without_tables_is_waited_for(central: Central) -> None:
     central.want(NETWORK)
     until(lambda: not central.jobs())
     assert end(process) == 0
+
+
+def test_no_site_sees_a_token_that_another_tier_knows(
+    central: Central, xjob: subprocess.Popen[bytes]
+) -> None:
+    central.want(NETWORK, PORT_AT_TWO)
+    until(lambda: not central.jobs(), timeout_s=30)
+    seen: dict[str, set[str]] = {}
+    for tier, caller in central.cloud.callers:
+        if tier != "v3":
+            seen.setdefault(tier, set()).add(caller)
+    assert seen == {
+        "central": {"isthmus-xjob"},
+        "site1": {"isthmus-xjob-site1"},
+        "site2": {"isthmus-xjob-site2"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("login", "why"),
+    [
+        ({}, "has no auth_type: it needs a user for site1 alone"),
+        ({"username": "isthmus-xjob"}, "name one user: each needs its own"),
+        ({"username": "isthmus-xjob-site2"}, "name one user: each needs its own"),
+    ],
+)
+def test_a_lane_without_a_login_of_its_own_is_not_carried(
+    central: Central, login: dict[str, object], why: str
+) -> None:
+    login = {**central.login, **login} if login else {}
+    central.groups = {"isthmus_xjob:site1": login} if login else {"isthmus_xjob:site1": {}}
+    central.configure()
+    central.want(NETWORK, PORT_AT_TWO)
+    process = central.start()
+    try:
+
+        def told() -> bool:
+            with reading(central.engine) as connection:
+                rows = site.list_rows(connection, {}, Page())
+            return any(why in row["last_error"] for row in rows)
+
+        until(told, timeout_s=30)
+        until(lambda: len(central.jobs()) == 1, timeout_s=30)
+        assert ("site1", "isthmus-xjob") not in central.cloud.callers
+        users = [caller for tier, caller in central.cloud.callers if tier.startswith("site")]
+        assert len(users) == len(set(users)) == 1
+    finally:
+        process.terminate()
+        process.wait(30)

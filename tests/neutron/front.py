@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.neutron.server import ADMIN, CARRIER, READER, Reply, User
+from tests.neutron.server import ADMIN, CARRIER, READER, Reply, User, carrier
 from typing_extensions import override
 
 from isthmus.testing.cloud import Cloud
 
-USERS = {user.name: user for user in (ADMIN, CARRIER, READER)}
+USERS = {user.name: user for user in (ADMIN, CARRIER, READER, carrier("site1"))}
 
 
 class Front(Cloud):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from tests.neutron.server import ADMIN, CARRIER, Reply, Server, User
+from tests.neutron.server import ADMIN, Reply, Server, User, carrier
 from tests.neutron.wan import Wan
 from typing_extensions import override
 
@@ -34,6 +34,7 @@ class LocalServer(Server):
     def configuration(self, paste_file: Path) -> render.NeutronServer:
         settings = {
             "site": self.site,
+            "carrier_user": carrier(self.site).name,
             "central_url": self.wan.url if self.wan else "http://127.0.0.1:1",
             "read_timeout_s": 60,
             "relay_poll_s": 0.2,
@@ -86,7 +87,7 @@ class LocalServer(Server):
         """Send items as Xjob does; gives the code of each by id."""
         sequence = sequence or self.next_sequence()
         body = {"site_apply": {"sequence": sequence, "items": list(items)}}
-        answer = self.call("POST", "/v2.0/site-applies", body, CARRIER).only()
+        answer = self.call("POST", "/v2.0/site-applies", body, carrier(self.site)).only()
         self.messages = {one["id"]: one["message"] for one in answer["results"]}
         return {one["id"]: one["code"] for one in answer["results"]}
 

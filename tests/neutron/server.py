@@ -29,9 +29,13 @@ _PASTE = """
 use = egg:Paste#urlmap
 /v2.0: api
 [pipeline:api]
-pipeline = request_id catch_errors context extensions app
+pipeline = request_id isthmus_refusals sizelimit catch_errors context extensions app
 [filter:request_id]
 paste.filter_factory = oslo_middleware:RequestId.factory
+[filter:isthmus_refusals]
+paste.filter_factory = isthmus.neutron.api.refusals:filter_factory
+[filter:sizelimit]
+paste.filter_factory = oslo_middleware:RequestBodySizeLimiter.factory
 [filter:catch_errors]
 paste.filter_factory = oslo_middleware:CatchErrors.factory
 [filter:context]
@@ -50,10 +54,12 @@ class User:
     name: str
     project: str
     roles: tuple[str, ...]
+    #: In Keystone; where a test says nothing, the name will do for it.
+    id: str = ""
 
     def headers(self) -> dict[str, str]:
         return {
-            "X-User-Id": f"id-of-{self.name}",
+            "X-User-Id": self.id or self.name,
             "X-User-Name": self.name,
             "X-Project-Id": self.project,
             "X-Roles": ",".join(self.roles),
@@ -62,12 +68,18 @@ class User:
 
 
 ADMIN = User("admin", "admin-project", ("admin", "manager", "member", "reader"))
-CARRIER = User("isthmus-xjob", "service", ("isthmus_carrier",))
+#: Xjob at central.
+CARRIER = User("isthmus-xjob", "service", ("isthmus_xjob",))
 READER = User("watcher", "ops", ("isthmus_reader", "reader"))
 
 
 def tenant(project: str) -> User:
     return User(f"user-of-{project}", project, ("member", "reader"))
+
+
+def carrier(site: str) -> User:
+    """Give Xjob at a site."""
+    return User(f"isthmus-xjob-{site}", "service", ("isthmus_carrier",))
 
 
 def speaker(site: str) -> User:

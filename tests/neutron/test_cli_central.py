@@ -29,7 +29,7 @@ def data(environment: dict[str, str], *arguments: str) -> Any:
 
 def test_the_life_of_a_site(environment: dict[str, str]) -> None:
     made = data(environment, "site", "create", "site9", "--zone", "z9", "--description", "x")
-    assert (made["region"], made["service_user"]) == ("site9", "isthmus-site9")
+    assert (made["region"], made["service_user"]) == ("site9", "default/isthmus-site9")
     isthmus(environment, "site", "create", "site9", code=2, says="site9.* already")
     assert data(environment, "site", "show", "site9")["availability_zones"] == ["z9"]
     assert data(environment, "site", "show", made["id"])["name"] == "site9"

@@ -7,7 +7,7 @@ import pytest
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import ADMIN, CARRIER, tenant
+from tests.neutron.server import ADMIN, carrier, tenant
 
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import SiteName
@@ -214,7 +214,7 @@ def test_who_may_send_and_who_may_look(site1: LocalServer) -> None:
     stranger = tenant(uuid.uuid4().hex)
     body = {"site_apply": {"sequence": 1, "items": []}}
     assert site1.call("POST", "/v2.0/site-applies", body, stranger).status in (403, 404)
-    assert site1.call("POST", "/v2.0/site-applies", body, CARRIER).status == 201
+    assert site1.call("POST", "/v2.0/site-applies", body, carrier("site1")).status == 201
     assert site1.get("site-inventories", stranger).only() == []
     (inventory,) = site1.get("site-inventories").only()
     assert inventory["tier"] == "local"

@@ -41,6 +41,10 @@ class Cloud:
             "password = x\nuser_domain_id = default\nproject_name = service\n"
             "project_domain_id = default\npoll_interval_s = 0.1\nprobe_interval_s = 0.5\n"
             "call_timeout_s = 60\nclaim_s = 3600\n"
+            "[isthmus_xjob:site1]\n"
+            f"auth_type = v3password\nauth_url = {front.url}/v3\nusername = isthmus-xjob-site1\n"
+            "password = x\nuser_domain_id = default\nproject_name = service\n"
+            "project_domain_id = default\n"
         )
 
     def start(self, **environment: str) -> subprocess.Popen[bytes]:

@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.principal import Caller
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.store import (
     clock,
     datapath,
+    hypervisor,
     jobs,
     journal,
     lease,
@@ -29,7 +33,7 @@ from isthmus.store import (
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.location import Location
 from isthmus.store.page import Page, select_page
-from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, METADATA, ROUTINGS
+from isthmus.store.tables import DATAPATHS, HYPERVISORS, JOURNAL, LEASES, METADATA, ROUTINGS
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
 T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
@@ -67,19 +71,28 @@ def place(port_id: str, where: SiteName, network_id: str = "n") -> Location:
         port_id=port_id,
         network_id=network_id,
         site=where,
-        chassis="c",
+        chassis=f"c-{where}",
         hostname="h",
-        encap_ip="192.0.2.1",
-        port_key=1,
+        encap_ip=f"192.0.2.{where[-1]}",
+        port_key=zlib.crc32(f"{port_id} {where}".encode()) % 2**15,
     )
 
 
 def test_sites_are_known_by_name_and_by_user(connection: sa.Connection) -> None:
     site.insert(connection, new_site(ONE), now=T0)
-    assert site.find_by_user(connection, "user-site1") == site.get_by_name(connection, "site1")
-    assert site.find_by_user(connection, "somebody") is None
+    known, name = site.get_by_name(connection, "site1"), "user-site1"
+    assert site.find_by_caller(connection, Caller(name, "whoever", "d")) == known
+    # Somebody else of that name, and of an id that a database might hold for the same.
+    for stranger in (Caller("new-id", name, "default"), Caller(name.upper(), name, "default")):
+        assert site.find_by_caller(connection, stranger) is None
+    site.insert(connection, replace(new_site(TWO), service_user="d/named"), now=T0)
+    assert site.find_by_caller(connection, Caller("any", "named", "d")) == site.get_by_name(
+        connection, TWO
+    )
+    assert site.find_by_caller(connection, Caller("any", "named", "default")) is None
+    assert site.find_by_caller(connection, Caller("", "", "")) is None
     with pytest.raises(errors.NotFound):
-        site.get_by_name(connection, "site2")
+        site.get_by_name(connection, "site3")
 
 
 @pytest.mark.parametrize("field", ["region", "service_user"])
@@ -319,3 +332,48 @@ def test_what_was_in_use_is_tried_again_when_something_is_gone(connection: sa.Co
     jobs.retry_parked(connection, ONE)
     assert {tuple(row) for row in connection.execute(parked)} == {(TWO, "subnet")}
     assert set(connection.scalars(sa.select(JOURNAL.c.attempts))) == {5}
+
+
+def test_a_port_key_is_held_by_one_port_of_a_network(connection: sa.Connection) -> None:
+    first = place("p1", ONE)
+    assert location.record(connection, first)
+    with pytest.raises(errors.Stale, match="p1"):
+        location.record(connection, replace(place("p2", ONE), port_key=first.port_key))
+    assert location.list_locations(connection, ["p1", "p2"]) == {"p1": first}
+    elsewhere = replace(place("p3", ONE, "another"), port_key=first.port_key)
+    assert location.record(connection, elsewhere)
+    location.delete(connection, ["p1"])
+    assert location.record(connection, replace(place("p2", ONE), port_key=first.port_key))
+
+
+def test_a_hypervisor_belongs_to_one_site_while_it_has_ports(connection: sa.Connection) -> None:
+    own = place("p1", ONE)
+    location.record(connection, own)
+    theirs = place("p2", TWO)
+    for stolen in (
+        replace(theirs, chassis=own.chassis),
+        replace(theirs, encap_ip=own.encap_ip),
+    ):
+        with pytest.raises(errors.Conflict, match="site1"):
+            location.record(connection, stolen)
+    assert hypervisor.find_owner(connection, TWO, own.chassis, "192.0.2.99") == ONE
+    # Its own site may number it anew, and give its number to another.
+    moved = replace(own, encap_ip="192.0.2.50")
+    assert location.record(connection, moved)
+    assert location.record(
+        connection, replace(place("p3", ONE), chassis="c2", encap_ip="192.0.2.1")
+    )
+    # With its last port gone it is nobody's.
+    location.delete(connection, ["p1"])
+    taken = replace(theirs, chassis=own.chassis, encap_ip="192.0.2.50")
+    assert hypervisor.find_owner(connection, TWO, taken.chassis, taken.encap_ip) is None
+    assert location.record(connection, taken)
+    with pytest.raises(errors.Conflict, match="site2"):
+        location.record(connection, moved)
+
+
+def test_what_a_site_makes_up_does_not_pile_up(connection: sa.Connection) -> None:
+    for number in range(20):
+        made_up = replace(place("p1", ONE), chassis=f"c{number}", encap_ip=f"198.51.100.{number}")
+        location.record(connection, made_up)
+    assert len(connection.execute(sa.select(HYPERVISORS)).all()) <= 2

@@ -11,7 +11,7 @@ from oslo_config import cfg
 from isthmus.lab.plan import LabPlan, plan_lab
 from isthmus.lab.tier import identity, services
 from isthmus.lab.tier.clouds import PEOPLE, render_clouds
-from isthmus.lab.tier.render import Auth, Flavour, NeutronServer, Ovn, render_neutron
+from isthmus.lab.tier.render import Auth, Flavour, NeutronServer, Ovn, render_neutron, render_paste
 from isthmus.lab.tier.template import KEYSTONE_DB, copy_keystone
 from isthmus.lab.topology import default_topology
 
@@ -112,8 +112,9 @@ def test_no_service_user_is_an_administrator() -> None:
     plan = identity.plan_identity(["site1"], [], PASSWORDS)
     roles = {user.name: {grant.role for grant in user.grants} for user in plan.users}
     assert roles["isthmus-site1"] == {"isthmus_site"}
-    assert roles["isthmus-xjob"] == {"isthmus_carrier"}
-    assert roles["neutron"] == {"service"}
+    assert roles["isthmus-xjob"] == {"isthmus_xjob"}
+    assert roles["isthmus-xjob-site1"] == {"isthmus_carrier"}
+    assert roles["neutron-central"] == roles["neutron-site1"] == {"service"}
     assert [name for name, held in roles.items() if "admin" in held] == ["admin"]
 
 
@@ -130,7 +131,8 @@ def test_every_program_has_a_log_and_a_name_of_its_own() -> None:
         plan=PLAN,
         passwords=PASSWORDS,
         keystone_dir=Path("/lab/keystone"),
-        paste_file=Path("/p"),
+        users={name: f"id-of-{name}" for name in PASSWORDS},
+        paste=render_paste("keystone = cors request_id authtoken\n"),
         flavour={
             str(tier.name): Flavour.CENTRAL if tier.is_central else Flavour.LOCAL
             for tier in PLAN.tiers
@@ -145,3 +147,31 @@ def test_every_program_has_a_log_and_a_name_of_its_own() -> None:
     for program in programs:
         env = program.birth.env if program.birth else program.env
         assert env[services.MARKER] == "/lab"
+
+
+def test_what_opens_one_tier_opens_no_other() -> None:
+    """Of all that stands in a site's files, no user has a login anywhere else."""
+    setting = services.Setting(
+        plan=PLAN,
+        passwords=PASSWORDS,
+        users={name: f"id-of-{name}" for name in PASSWORDS},
+        keystone_dir=Path("/lab/keystone"),
+        paste=render_paste("keystone = cors request_id authtoken\n"),
+        flavour=dict.fromkeys(("central", "site1", "site2"), Flavour.LOCAL),
+    )
+    held: dict[str, set[str]] = {}
+    for tier in PLAN.tiers:
+        files = services.plan_tier(setting, tier).files
+        text = "\n".join(files.values())
+        held[tier.name] = {name for name, secret in PASSWORDS.items() if f"= {secret}\n" in text}
+        service_api = yaml.safe_load(files[PLAN.tier_dir(tier) / "policy.yaml"])["service_api"]
+        assert service_api == f"role:service and (user_id:id-of-neutron-{tier.name})"
+        paste = files[PLAN.tier_dir(tier) / "api-paste.ini"]
+        assert "request_id isthmus_refusals sizelimit authtoken" in paste
+        if not tier.is_central:
+            conf = read(files[PLAN.tier_dir(tier) / "neutron.conf"])
+            assert conf["isthmus"]["carrier_user"] == f"id-of-isthmus-xjob-{tier.name}"
+    assert held["site1"] == {"neutron-site1", "isthmus-site1"}
+    assert held["site2"] == {"neutron-site2", "isthmus-site2"}
+    lanes = {"isthmus-xjob-site1", "isthmus-xjob-site2"}
+    assert held["central"] == {"neutron-central", "isthmus-xjob", *lanes}

@@ -29,7 +29,19 @@ Zones = Annotated[
     typer.Option("--zone", help="Availability zone that the site serves; repeat for several."),
 ]
 User = Annotated[
-    str | None, typer.Option("--service-user", help="Keystone user that speaks for the site.")
+    str | None,
+    typer.Option(
+        "--service-user",
+        help="Keystone user that speaks for the site: its id, or DOMAIN_ID/NAME.",
+    ),
+]
+Prefixes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tunnel-prefix",
+        help="Network in which the tunnel addresses of the site's hypervisors lie; repeat for "
+        "several. Without one the site may name any address that no other site has.",
+    ),
 ]
 Description = Annotated[str | None, typer.Option(help="What a person should know of it.")]
 
@@ -74,17 +86,19 @@ def create_site(
     region: Region = None,
     zone: Zones = None,
     service_user: User = None,
+    tunnel_prefix: Prefixes = None,
     description: Description = None,
     state: Annotated[SiteState, typer.Option(help="How it begins.")] = SiteState.ENABLED,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Add a site. Region and zone are called like the site, its user isthmus-NAME, if not said."""
+    """Add a site. If not said: region and zone are its name, the user default/isthmus-NAME."""
     body = {
         "name": name,
         "region": region or name,
         "availability_zones": zone or [name],
-        "service_user": service_user or f"isthmus-{name}",
+        "service_user": service_user or f"default/isthmus-{name}",
+        "tunnel_prefixes": tunnel_prefix or [],
         "description": description or "",
         "state": state.value,
     }
@@ -97,6 +111,7 @@ def update_site(
     region: Region = None,
     zone: Zones = None,
     service_user: User = None,
+    tunnel_prefix: Prefixes = None,
     description: Description = None,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
@@ -106,6 +121,7 @@ def update_site(
         "region": region,
         "availability_zones": zone or None,
         "service_user": service_user,
+        "tunnel_prefixes": tunnel_prefix,
         "description": description,
     }
     body = {key: value for key, value in changes.items() if value is not None}

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 import urllib3
-from keystoneauth1 import loading, noauth, session
+from keystoneauth1 import exceptions, loading, noauth, plugin, session
 from oslo_config import cfg
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
@@ -227,6 +227,46 @@ def bound(wire: session.Session, timeouts: Timeouts) -> None:
     for scheme in ("http://", "https://"):
         wire.session.mount(scheme, BoundedAdapter(timeouts))
     wire.redirect = False
+
+
+class _NoLogin(plugin.BaseAuthPlugin):
+    """Fails each login, saying why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self._why = why
+
+    @override
+    def get_token(self, session: Any, **_: Any) -> str:
+        raise exceptions.AuthPluginException(self._why)
+
+    @override
+    def get_endpoint(self, session: Any, **_: Any) -> str:
+        raise exceptions.AuthPluginException(self._why)
+
+
+def closed_session(why: str) -> session.Session:
+    """Open a session that can make no call; each one says why."""
+    return session.Session(auth=_NoLogin(why))
+
+
+def find_login(conf: cfg.ConfigOpts, group: str) -> tuple[object, ...] | None:
+    """Find who a group logs in as; None where it says nothing of a login.
+
+    Two groups that give equal answers are one user.
+    """
+    loading.register_auth_conf_options(conf, group)
+    if not conf[group].auth_type:
+        return None
+    group = conf[group].auth_section or group
+    loading.register_auth_conf_options(conf, group)
+    loader = loading.get_plugin_loader(conf[group].auth_type)
+    conf.register_opts(loading.get_auth_plugin_conf_options(loader), group=group)
+    names = ("auth_url", "user_id", "username", "user_domain_id", "user_domain_name")
+    more = ("application_credential_id", "application_credential_name", "token")
+    options = conf[group]
+    known = [name for name in (*names, *more) if name in options]  # each plugin has its own
+    return tuple((name, options[name]) for name in known)
 
 
 def open_session(

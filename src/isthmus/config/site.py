@@ -15,6 +15,11 @@ GROUP = "isthmus"
 
 OPTIONS: tuple[cfg.Opt, ...] = (
     cfg.StrOpt("site", help="Name of this site, as central knows it."),
+    cfg.StrOpt(
+        "carrier_user",
+        help="The one user that carries central's batches to this site: the id of a Keystone user, "
+        "or DOMAIN_ID/NAME. Batches of anybody else are refused, whatever his roles.",
+    ),
     cfg.StrOpt("central_region", default="central", help="Keystone region of central's Neutron."),
     cfg.StrOpt(
         "central_interface",
@@ -76,6 +81,7 @@ class SiteConfig:
     """The options, checked."""
 
     site: SiteName
+    carrier_user: str
     central_region: str
     central_interface: str
     central_url: str | None
@@ -97,7 +103,7 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
     """Read the options.
 
     Raises:
-        Invalid: the site has no name, or central's.
+        Invalid: the site has no name, or central's; or nobody may carry to it.
     """
     register(conf)
     group = conf[GROUP]
@@ -105,8 +111,13 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
         raise errors.Invalid(
             f"[{GROUP}] site is {group.site!r}: give this site the name that central knows it by"
         )
+    if not group.carrier_user:
+        raise errors.Invalid(
+            f"[{GROUP}] carrier_user is not set: give the id of the user that carries to this site"
+        )
     return SiteConfig(
         site=SiteName(group.site),
+        carrier_user=group.carrier_user,
         central_region=group.central_region,
         central_interface=group.central_interface,
         central_url=group.central_url,

@@ -1,7 +1,9 @@
 """What Xjob has to be told: central's database, how to log in, and how patient to be.
 
 The options stand in the group `[isthmus_xjob]`, together with those by which keystoneauth logs Xjob
-in (`auth_type`, `auth_url`, `username` ...); the database is Neutron's own `[database] connection`,
+in at central (`auth_type`, `auth_url`, `username` ...). At each site it is another user, whose
+login stands in the group `[isthmus_xjob:SITE]`: a site sees the tokens that it is sent, and must
+not see one that opens anything else. The database is Neutron's own `[database] connection`,
 so that central's `neutron.conf` may serve as the file. They are read once, into a frozen object.
 """
 
@@ -70,6 +72,12 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "what no change announced (a restored database, a row changed by hand); 0 means never.",
     ),
 )
+
+
+def lane_group(site: str) -> str:
+    """Name the group with the login for one site."""
+    return f"{GROUP}:{site}"
+
 
 _DATABASE = (cfg.StrOpt("connection", secret=True, help="URL of central's Neutron database."),)
 

@@ -19,9 +19,15 @@ from isthmus.lab.ports import Reporter, Tools, Zygote
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
-from isthmus.lab.tier import clouds, identity, services
+from isthmus.lab.tier import clouds, identity, render, services
 from isthmus.lab.tier.render import Flavour
-from isthmus.lab.tier.template import NEUTRON_DB, Templates, copy_database, copy_keystone
+from isthmus.lab.tier.template import (
+    NEUTRON_DB,
+    Templates,
+    copy_database,
+    copy_keystone,
+    read_users,
+)
 from isthmus.model.process import ProcessId
 from isthmus.model.topology import Hypervisor, Tier
 
@@ -69,6 +75,7 @@ class Up:
         self._reporter = reporter
         self._stock = stock
         self._ledger = Ledger(plan.folder)
+        self._setting: services.Setting
 
     def run(self) -> None:
         """Make it all.
@@ -84,7 +91,7 @@ class Up:
             services.PRELOAD, plan.log_dir / "zygote.log", env
         )
         try:
-            setting = self._databases()
+            setting = self._setting = self._databases()
             self._underlay()
             tiers = {str(tier.name): services.plan_tier(setting, tier) for tier in plan.tiers}
             self._write_files(setting, tiers)
@@ -130,8 +137,9 @@ class Up:
         return services.Setting(
             plan=plan,
             passwords=passwords,
+            users=read_users(keystone_dir),
             keystone_dir=keystone_dir,
-            paste_file=self._installed.paste_file,
+            paste=render.render_paste(self._installed.paste_file.read_text()),
             flavour=flavour,
         )
 
@@ -206,7 +214,8 @@ class Up:
                 "name": tier.name,
                 "region": tier.name,
                 "availability_zones": [tier.name],
-                "service_user": identity.site_user(tier.name),
+                "service_user": self._setting.users[identity.site_user(tier.name)],
+                "tunnel_prefixes": [str(tier.subnet)],
             }
             api.call("POST", "/v2.0/sites", body={"site": row})
 

@@ -34,7 +34,7 @@ class Site:
     region: str  #: Keystone region that holds the site's endpoints
     availability_zones: tuple[str, ...]  #: Neutron zones that the site serves; at least one
     state: SiteState = SiteState.ENABLED
-    service_user: str  #: Keystone user, in the default domain, that alone may speak for the site
+    service_user: str  #: who alone may speak for the site; `isthmus.model.principal`
     tunnel_prefixes: tuple[str, ...] = ()  #: where its tunnel addresses lie; () for anywhere
     reachability: Reachability = Reachability.UNKNOWN
     description: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model.principal import Caller
 from isthmus.model.site import Reachability, Site, SiteName, SiteState
 from isthmus.store import clock
 from isthmus.store.page import Page, select_page
@@ -21,10 +22,12 @@ def list_sites(connection: sa.Connection) -> list[Site]:
     return [_site(row) for row in connection.execute(sa.select(SITES).order_by(SITES.c.name))]
 
 
-def find_by_user(connection: sa.Connection, user: str) -> Site | None:
+def find_by_caller(connection: sa.Connection, caller: Caller) -> Site | None:
     """Find the site whose service user this is."""
-    row = connection.execute(sa.select(SITES).where(SITES.c.service_user == user)).one_or_none()
-    return None if row is None else _site(row)
+    query = sa.select(SITES).where(SITES.c.service_user.in_(caller.spellings))
+    # Compared once more: a database may hold upper and lower case for the same.
+    rows = [row for row in connection.execute(query) if caller.is_written(row.service_user)]
+    return _site(rows[0]) if len(rows) == 1 else None
 
 
 def find_by_name(connection: sa.Connection, name: str) -> Site | None:

@@ -76,6 +76,7 @@ class Cloud(ThreadingHTTPServer):
         self.rows: dict[str, list[dict[str, Any]]] = {}  #: central's lists, by their plural name
         self.defaults: dict[str, Callable[[], dict[str, Any]]] = {}  #: by plural name
         self.calls: list[tuple[str, str, Any]] = []  #: (method, path with query, body)
+        self.callers: set[tuple[str, str]] = set()  #: (tier, whose token came there)
         self.refusal: tuple[int, str] | None = None  #: central's answer to everything
 
     @override
@@ -245,6 +246,8 @@ class _Handler(BaseHTTPRequestHandler):
         caller = self.headers.get("X-Auth-Token", "")
         if body is not None and self.path.endswith("/auth/tokens"):
             caller = body["auth"]["identity"]["password"]["user"]["name"]
+        else:
+            self.server.callers.add((self.path.strip("/").split("/")[0], caller))
         status, answer = self.server.answer(self.command, self.path, body, caller)
         data = b"" if answer is None else json.dumps(answer).encode()
         self.send_response(status)

@@ -6,8 +6,8 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.neutron import NeutronDoor
-from isthmus.clients.transport import Timeouts, open_session
-from isthmus.config.xjob import GROUP, XjobConfig
+from isthmus.clients.transport import Timeouts, closed_session, find_login, open_session
+from isthmus.config.xjob import GROUP, XjobConfig, lane_group
 from isthmus.journal.engine import Drain, DrainSettings
 from isthmus.journal.ports import Clock
 from isthmus.model.intent import IntentKey
@@ -77,10 +77,11 @@ class Xjob:
         self._owner = owner
         self._engine = open_engine(settings.database_url)
         self._journal = SqlJournal(self._engine, forget=removal.forget)
-        self._wire = open_session(
-            conf, GROUP, Timeouts(settings.connect_timeout_s, settings.call_timeout_s)
-        )
-        self._central = self._door(CENTRAL, settings.central_region)
+        self._conf = conf
+        self._timeouts = Timeouts(settings.connect_timeout_s, settings.call_timeout_s)
+        self._logins: dict[object, str] = {find_login(conf, GROUP): GROUP}
+        wire = open_session(conf, GROUP, self._timeouts)
+        self._central = self._door(wire, CENTRAL, settings.central_region)
 
     def list_sites(self) -> list[Site]:
         """List the sites that take deliveries."""
@@ -93,8 +94,8 @@ class Xjob:
         return self._journal.due_lanes()
 
     def open_lane(self, one: Site) -> tuple[Drain, NeutronDoor]:
-        """Give a site's drain and its door."""
-        door = self._door(one.name, one.region)
+        """Give a site's drain and its door, with a login that is for that site alone."""
+        door = self._door(self._open_session(one.name), one.name, one.region)
         drain = Drain(
             one.name,
             store=self._journal,
@@ -134,8 +135,19 @@ class Xjob:
         """Let go of the database."""
         self._engine.dispose()
 
-    def _door(self, name: str, region: str) -> NeutronDoor:
-        return NeutronDoor(self._wire, name=name, region=region, interface=self.settings.interface)
+    def _open_session(self, site: SiteName) -> Any:
+        """Log in for one site; never as a user that another tier knows as well."""
+        group = lane_group(site)
+        login = find_login(self._conf, group)
+        if login is None:
+            return closed_session(f"[{group}] has no auth_type: it needs a user for {site} alone")
+        other = self._logins.setdefault(login, group)
+        if other != group:
+            return closed_session(f"[{group}] and [{other}] name one user: each needs its own")
+        return open_session(self._conf, group, self._timeouts)
+
+    def _door(self, wire: Any, name: str, region: str) -> NeutronDoor:
+        return NeutronDoor(wire, name=name, region=region, interface=self.settings.interface)
 
 
 def _list(answer: Mapping[str, Any], name: str) -> list[Any]:

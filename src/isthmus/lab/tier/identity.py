@@ -1,6 +1,7 @@
 """Who may do what in a lab's Keystone: a value, decided before anything runs.
 
-Service users have the least role that does their work; none of them is an administrator. A person
+Service users have the least role that does their work; none of them is an administrator, and none
+is one in two tiers: what one site holds or sees opens nothing elsewhere. A person
 gets an administrator in the project `demo`, and two ordinary members in two projects, so that it
 can be seen what one tenant must not see of another.
 """
@@ -12,7 +13,9 @@ from typing import Any
 
 #: The role with which a site speaks to central.
 ROLE_SITE = "isthmus_site"
-#: The role with which Xjob speaks to every tier.
+#: The role with which Xjob reads at central what is wanted anywhere.
+ROLE_XJOB = "isthmus_xjob"
+#: The role with which Xjob carries to a site, as a user that this site alone knows.
 ROLE_CARRIER = "isthmus_carrier"
 #: The role of a person who may look at the Admin API and change nothing.
 ROLE_READER = "isthmus_reader"
@@ -27,7 +30,6 @@ PROJECT_DEMO = "demo"
 PROJECT_OTHER = "other"
 
 USER_ADMIN = "admin"
-USER_NEUTRON = "neutron"
 USER_XJOB = "isthmus-xjob"
 USER_READER = "reader"
 
@@ -89,10 +91,22 @@ def site_user(site: str) -> str:
     return f"isthmus-{site}"
 
 
-def user_names(sites: Sequence[str]) -> tuple[str, ...]:
+def carrier_user(site: str) -> str:
+    """Name the user that alone may carry to a site."""
+    return f"{USER_XJOB}-{site}"
+
+
+def neutron_user(tier: str) -> str:
+    """Name the user as which a tier's Neutron checks tokens."""
+    return f"neutron-{tier}"
+
+
+def user_names(sites: Sequence[str], central: str = "central") -> tuple[str, ...]:
     """List every user that needs a password."""
     people = (USER_ADMIN, PROJECT_DEMO, PROJECT_OTHER, USER_READER)
-    return (*people, USER_NEUTRON, USER_XJOB, *(site_user(site) for site in sites))
+    services = (USER_XJOB, *(neutron_user(tier) for tier in (central, *sites)))
+    own = (name(site) for site in sites for name in (site_user, carrier_user))
+    return (*people, *services, *own)
 
 
 def plan_identity(
@@ -118,15 +132,16 @@ def plan_identity(
         regions=(central, *sites),
         services=(("identity", "keystone"), ("network", "neutron")),
         endpoints=tuple(endpoints),
-        roles=(ROLE_SITE, ROLE_CARRIER, ROLE_READER),
+        roles=(ROLE_SITE, ROLE_XJOB, ROLE_CARRIER, ROLE_READER),
         projects=(PROJECT_SERVICE, PROJECT_DEMO, PROJECT_OTHER),
         users=(
             user(USER_ADMIN, Grant(ROLE_ADMIN, PROJECT_DEMO), Grant(ROLE_ADMIN, PROJECT_SERVICE)),
             user(PROJECT_DEMO, Grant(ROLE_MEMBER, PROJECT_DEMO), default=PROJECT_DEMO),
             user(PROJECT_OTHER, Grant(ROLE_MEMBER, PROJECT_OTHER), default=PROJECT_OTHER),
             user(USER_READER, Grant(ROLE_READER, PROJECT_SERVICE), default=PROJECT_SERVICE),
-            user(USER_NEUTRON, *in_service),
-            user(USER_XJOB, Grant(ROLE_CARRIER, PROJECT_SERVICE)),
+            *(user(neutron_user(tier), *in_service) for tier in (central, *sites)),
+            user(USER_XJOB, Grant(ROLE_XJOB, PROJECT_SERVICE)),
+            *(user(carrier_user(site), Grant(ROLE_CARRIER, PROJECT_SERVICE)) for site in sites),
             *(user(site_user(site), Grant(ROLE_SITE, PROJECT_SERVICE)) for site in sites),
         ),
     )

@@ -5,9 +5,17 @@ test that runs one Neutron on loopback renders with the same functions as the la
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+#: The filters that Isthmus asks for, behind `request_id` in the pipeline.
+PASTE_FILTERS = """[filter:isthmus_refusals]
+paste.filter_factory = isthmus.neutron.api.refusals:filter_factory
+
+[filter:sizelimit]
+paste.filter_factory = oslo_middleware:RequestBodySizeLimiter.factory
+"""
 
 Sections = Mapping[str, Mapping[str, object]]
 
@@ -17,6 +25,8 @@ GENEVE_HEADER_BYTES = 38
 UNDERLAY_MTU = 1500
 #: How long SQLite waits for another writer, in seconds; far above what a request may take.
 SQLITE_BUSY_S = 60
+#: Largest request that an API reads: a batch of 50 objects is some hundreds of KiB at most.
+MOST_BODY_BYTES = 8 * 2**20
 
 
 class Flavour(enum.StrEnum):
@@ -88,6 +98,7 @@ class NeutronServer:
     state_dir: Path
     database: str  #: SQLAlchemy URL
     paste_file: Path  #: Neutron's api-paste.ini
+    policy_file: Path | None = None  #: what it says beside Neutron's own defaults
     base_mac: str  #: a prefix per site, so that no two sites mint the same MAC
     auth: Auth | None = None  #: None: `auth_strategy=noauth`, for tests without Keystone
     ovn: Ovn | None = None  #: None at central
@@ -145,7 +156,12 @@ def neutron_sections(server: NeutronServer) -> dict[str, dict[str, object]]:
         },
         "database": {"connection": server.database},
         "oslo_concurrency": {"lock_path": server.state_dir / "lock"},
-        "oslo_policy": {"enforce_scope": True, "enforce_new_defaults": True},
+        "oslo_policy": {
+            "enforce_scope": True,
+            "enforce_new_defaults": True,
+            **({"policy_file": server.policy_file} if server.policy_file else {}),
+        },
+        "oslo_middleware": {"max_request_body_size": MOST_BODY_BYTES},
         "ml2": {
             "mechanism_drivers": plugins.mechanisms,
             "extension_drivers": plugins.extensions,
@@ -197,6 +213,29 @@ def render_keystone(server: KeystoneServer) -> str:
     return render_sections(sections)
 
 
+def render_policy(service_users: Sequence[str]) -> str:
+    """Write a `policy.yaml`: only this tier's own services may do what services may.
+
+    Neutron lets anybody with the role `service` list and change every tenant's ports, and a role is
+    the same in all tiers.
+
+    Args:
+        service_users: the ids of those services' users.
+    """
+    users = " or ".join(f"user_id:{one}" for one in service_users)
+    return f'"service_api": "role:service and ({users})"\n'
+
+
+def render_paste(stock: str) -> str:
+    """Write an `api-paste.ini`: Neutron's own, with a limit of bodies and a log of refusals.
+
+    Args:
+        stock: the text of Neutron's.
+    """
+    text = stock.replace(" request_id ", " request_id isthmus_refusals sizelimit ")
+    return f"{text}\n{PASTE_FILTERS}"
+
+
 def render_sections(sections: Sections) -> str:
     """Write an INI file as oslo.config reads it."""
     lines = []
@@ -223,6 +262,8 @@ def _authtoken(auth: Auth) -> dict[str, object]:
         # A Keystone that does not answer must not hold a thread for ever.
         "http_connect_timeout": 10,
         "service_token_roles_required": True,
+        # A site asks central on behalf of a person, with the token of each.
+        "service_token_roles": "service,isthmus_site",
     }
 
 

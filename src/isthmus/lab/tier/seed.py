@@ -1,18 +1,22 @@
 """Put a lab's users, roles and catalogue into a Keystone database.
 
 Run as `python -m isthmus.lab.tier.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as
-JSON on standard input. It loads Keystone's own WSGI application and calls its API in this process,
-so that every row is one that Keystone made, and no server has to be up.
+JSON on standard input. The ids of the users go to the file that `USERS_FILE` names, since a user is
+known by its id elsewhere. It loads Keystone's own WSGI application and calls its API in this
+process, so that every row is one that Keystone made, and no server has to be up.
 """
 
 import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 #: The variable that holds the password of the bootstrapped administrator.
 ADMIN_PASSWORD = "ISTHMUS_ADMIN_PASSWORD"  # noqa: S105  (the name of a variable)
+#: The variable that holds the path of the file for the ids of users, by name.
+USERS_FILE = "ISTHMUS_USERS_FILE"
 
 
 class Door:
@@ -50,10 +54,11 @@ class Door:
         return str(made["id"])
 
 
-def seed(door: Door, plan: Mapping[str, Any]) -> None:
-    """Make all that the plan names and Keystone does not have yet."""
+def seed(door: Door, plan: Mapping[str, Any]) -> dict[str, str]:
+    """Make all that the plan names and Keystone does not have yet; give the ids of users."""
     _seed_catalogue(door, plan)
     _seed_people(door, plan)
+    return door.ids("users")
 
 
 def _seed_catalogue(door: Door, plan: Mapping[str, Any]) -> None:
@@ -98,7 +103,8 @@ def main() -> None:
     from keystone.server.wsgi import initialize_public_application
 
     sys.argv = ["keystone"]
-    seed(Door(initialize_public_application(), os.environ[ADMIN_PASSWORD]), plan)
+    users = seed(Door(initialize_public_application(), os.environ[ADMIN_PASSWORD]), plan)
+    Path(os.environ[USERS_FILE]).write_text(json.dumps(users, indent=1, sort_keys=True))
 
 
 if __name__ == "__main__":

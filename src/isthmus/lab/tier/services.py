@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from isthmus.config.xjob import GROUP, lane_group
 from isthmus.lab.plan import (
     KEYSTONE_PORT,
     MEMCACHED_PORT,
@@ -54,8 +55,9 @@ class Setting:
 
     plan: LabPlan
     passwords: Mapping[str, str]
+    users: Mapping[str, str]  #: ids in Keystone, by name
     keystone_dir: Path  #: one database and one set of keys for every tier's Keystone
-    paste_file: Path
+    paste: str  #: what every Neutron's api-paste.ini says
     flavour: Mapping[str, render.Flavour]  #: by tier
 
 
@@ -104,6 +106,7 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
     home = setting.plan.tier_dir(tier)
     make = _Maker(setting.plan, tier.name, tier.netns, home)
     neutron_conf, keystone_conf = home / "neutron.conf", home / "keystone.conf"
+    own_neutron = setting.users[identity.neutron_user(tier.name)]
     keystone = render.KeystoneServer(
         database=render.sqlite_url(setting.keystone_dir / KEYSTONE_DB),
         keys_dir=setting.keystone_dir,
@@ -111,6 +114,8 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
     files = {
         neutron_conf: render.render_neutron(_neutron(setting, tier)),
         keystone_conf: render.render_keystone(keystone),
+        _paste_file(home): setting.paste,
+        _policy_file(home): render.render_policy([own_neutron]),
     }
     early = [make.memcached()]
     middle = [
@@ -174,17 +179,19 @@ def vswitch_settings(plan: LabPlan, host: Hypervisor) -> list[str]:
 def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
     home = setting.plan.tier_dir(tier)
     flavour = setting.flavour[tier.name]
+    user = identity.neutron_user(tier.name)
     return render.NeutronServer(
         flavour=flavour,
         host=f"{tier.name}-api",
         state_dir=home,
         database=render.sqlite_url(home / NEUTRON_DB),
-        paste_file=setting.paste_file,
+        paste_file=_paste_file(home),
+        policy_file=_policy_file(home),
         base_mac=f"fa:16:{tier.number:02x}:00:00:00",
         auth=render.Auth(
             url=_own_keystone(),
-            username=identity.USER_NEUTRON,
-            password=setting.passwords[identity.USER_NEUTRON],
+            username=user,
+            password=setting.passwords[user],
             memcached=f"127.0.0.1:{MEMCACHED_PORT}",
             region=tier.name,
         ),
@@ -199,6 +206,7 @@ def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:
     user = identity.site_user(tier.name)
     return {
         "site": tier.name,
+        "carrier_user": setting.users[identity.carrier_user(tier.name)],
         "central_region": setting.plan.central.name,
         **_login(user, setting.passwords[user]),
     }
@@ -206,7 +214,19 @@ def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:
 
 def _xjob_conf(setting: Setting, central: Tier) -> str:
     login = _login(identity.USER_XJOB, setting.passwords[identity.USER_XJOB])
-    return render.render_sections({"isthmus_xjob": {"central_region": central.name, **login}})
+    sections = {GROUP: {"central_region": central.name, **login}}
+    for site in setting.plan.joined_sites:
+        user = identity.carrier_user(site.name)
+        sections[lane_group(site.name)] = _login(user, setting.passwords[user])
+    return render.render_sections(sections)
+
+
+def _paste_file(home: Path) -> Path:
+    return home / "api-paste.ini"
+
+
+def _policy_file(home: Path) -> Path:
+    return home / "policy.yaml"
 
 
 def _login(user: str, password: str) -> dict[str, object]:

@@ -26,6 +26,8 @@ from isthmus.lab.tier.identity import USER_ADMIN, Identity
 #: A first build on a busy machine; seconds.
 BUILD_TIMEOUT_S = 300
 KEYSTONE_DB = "keystone.db"
+#: Beside it: the ids of its users, by name.
+KEYSTONE_USERS = "users.json"
 NEUTRON_DB = "neutron.db"
 _PASSWORD_BYTES = 16
 
@@ -76,7 +78,11 @@ class Templates:
         def build(folder: Path) -> None:
             shutil.copytree(base, folder, dirs_exist_ok=True)
             conf = self._keystone_conf(folder)
-            env = {"OS_KEYSTONE_CONFIG_FILES": str(conf), seed.ADMIN_PASSWORD: admin}
+            env = {
+                "OS_KEYSTONE_CONFIG_FILES": str(conf),
+                seed.ADMIN_PASSWORD: admin,
+                seed.USERS_FILE: str(folder / KEYSTONE_USERS),
+            }
             python = [sys.executable, "-m", "isthmus.lab.tier.seed"]
             self._commands(python, env=env, stdin=plan, timeout_s=BUILD_TIMEOUT_S)
             _prepare_sqlite(folder / KEYSTONE_DB)
@@ -135,6 +141,12 @@ def copy_database(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o600)
+
+
+def read_users(keystone: Path) -> dict[str, str]:
+    """Give the ids of the users of a template's Keystone, or of a copy, by name."""
+    found: dict[str, str] = json.loads((keystone / KEYSTONE_USERS).read_text())
+    return found
 
 
 def copy_keystone(source: Path, target: Path, hosts: Mapping[str, str]) -> None:

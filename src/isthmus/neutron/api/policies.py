@@ -7,23 +7,25 @@ from oslo_policy import policy
 
 ADMIN = "rule:admin_only"
 READER = f"{ADMIN} or role:isthmus_reader"
-#: A site's service user; which site it speaks for, central finds by the user's name.
+#: A site's service user; which site it speaks for, central finds by the user's id.
 SITE = "role:isthmus_site"
-#: Xjob and its like.
+#: Xjob at central, where it reads what is wanted anywhere. No site ever sees its token.
+XJOB = "role:isthmus_xjob"
+#: Xjob at a site: a user for each, whom the site knows (`carrier_user`) and central does not.
 CARRIER = "role:isthmus_carrier"
 
 _VERBS = {"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE"}
 
 #: (resource, path, verbs that change it, who reads)
 _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("site", "/sites", ("create", "update", "delete"), f"{READER} or {CARRIER}"),
+    ("site", "/sites", ("create", "update", "delete"), READER),
     ("site_routing", "/site-routings", ("update",), READER),
     ("site_job", "/site-jobs", ("update",), READER),
     ("site_refusal", "/site-refusals", (), READER),
     ("site_presence", "/site-presences", ("create", "delete"), READER),
     ("site_lease", "/site-leases", (), READER),
     ("site_shadow", "/site-shadows", (), READER),
-    ("site_inventory", "/site-inventories", (), f"{READER} or {CARRIER}"),
+    ("site_inventory", "/site-inventories", (), READER),
 )
 
 #: (resource, path, who calls)
@@ -31,7 +33,7 @@ _SPOKEN: tuple[tuple[str, str, str], ...] = (
     ("site_bundle", "/site-bundles", SITE),
     ("site_grant", "/site-grants", SITE),
     ("site_report", "/site-reports", SITE),
-    ("site_snapshot", "/site-snapshots", CARRIER),
+    ("site_snapshot", "/site-snapshots", XJOB),
     ("site_apply", "/site-applies", CARRIER),
 )
 

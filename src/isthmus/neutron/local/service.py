@@ -17,6 +17,7 @@ from isthmus import errors
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
 from isthmus.neutron.api import definition, extensions
+from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local import dataplane
 from isthmus.neutron.local.inventory import InventoryCalls
@@ -32,6 +33,8 @@ neutron_extensions.append_api_extensions_path(extensions.__path__)
 _API_WORKER = "WorkerService"
 #: Port keys to ask for when they run low; central gives what it finds right, at least one.
 _KEYS = 64
+#: Most items of one batch; as many as Xjob may be told to carry at once.
+_MOST_ITEMS = 1000
 
 
 class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
@@ -89,9 +92,8 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
         """Carry out what central says of objects at this site."""
         body = site_apply["site_apply"]
         with translated():
-            if not isinstance(body["items"], list):
-                raise errors.ProtocolError("items is not a list")
-            items = [Item.from_wire(one) for one in body["items"]]
+            _check_carrier(context)
+            items = _parse_items(body["items"])
             results = directory.get_plugin().materialiser.apply(
                 items, sequence=int(body["sequence"])
             )
@@ -109,3 +111,21 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
     def get_site_apply(self, context: Any, id: str, fields: Any = None) -> Any:
         """Show nothing."""
         raise n_exc.NotFound
+
+
+def _check_carrier(context: Any) -> None:
+    """Let nobody but the one user carry to this site whom its configuration names.
+
+    Raises:
+        Refused: it is somebody else, whatever his roles.
+    """
+    caller = get_caller(context)
+    if not caller.is_written(directory.get_plugin().site.carrier_user):
+        log_refusal(context, caller, "does not carry to this site")
+        raise errors.Refused(f"user {caller.user_name!r} does not carry to this site")
+
+
+def _parse_items(body: Any) -> list[Item]:
+    if not isinstance(body, list) or len(body) > _MOST_ITEMS:
+        raise errors.Invalid(f"items must be a list of at most {_MOST_ITEMS}")
+    return [Item.from_wire(one) for one in body]

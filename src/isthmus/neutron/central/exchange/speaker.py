@@ -3,27 +3,30 @@
 from typing import Any
 
 from isthmus import errors
+from isthmus.model.principal import Caller
 from isthmus.model.site import Site, SiteState
+from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
 
-#: Service users live in Keystone's default domain; a name elsewhere is somebody else's.
-_DOMAIN = "default"
 
-
-def get_speaker(context: Any) -> Site:
+def get_speaker(context: Any, caller: Caller | None = None) -> Site:
     """Get the site whose service user makes this request.
+
+    Args:
+        context: of the request.
+        caller: the service user, where the request is on a person's behalf.
 
     Raises:
         NotFound: the user speaks for no site.
         Busy: the site is disabled; it may come back.
     """
-    user = context.user_name
-    domain = context.user_domain_id or _DOMAIN
+    caller = caller or get_caller(context)
     with reading(context) as connection:
-        site = site_store.find_by_user(connection, user) if user and domain == _DOMAIN else None
+        site = site_store.find_by_caller(connection, caller)
     if site is None:
-        raise errors.NotFound(f"user {user!r} speaks for no site")
+        log_refusal(context, caller, "speaks for no site")
+        raise errors.NotFound(f"user {caller.user_name!r} speaks for no site")
     if site.state is SiteState.DISABLED:
         raise errors.Busy(f"site {site.name} is disabled; an operator has to enable it")
     return site
