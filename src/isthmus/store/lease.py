@@ -1,9 +1,9 @@
 """Leases in SQL; the arithmetic is in `isthmus.federation.lease`.
 
 Numbers are kept as zero-padded decimal text, so that an IPv6 address fits and text order is the
-order of the numbers. A caller locks the pool before it carves blocks (a row lock on MariaDB; on
-SQLite the writer is alone anyway); the unique constraint on a block's first number is the last
-guard.
+order of the numbers. A caller locks the pool before it carves blocks (`isthmus.store.pool`), and
+decides from what `read_latest` gives, never from a plain read: on MariaDB that may show the table
+as it was before the lock. The last guard stands behind each insert: no other block may overlap.
 """
 
 import datetime
@@ -13,8 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
-from isthmus.model.site import SiteName
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.latest import Latest
 from isthmus.store.tables import LEASES, NUMBER_LENGTH
 
 
@@ -52,6 +54,32 @@ def find_newest(
     return None if row is None else (from_row(row), row.created_at)
 
 
+def read_latest(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Latest[Lease]:
+    """Read every lease of a pool as it is committed now, and lock them, in the order of numbers."""
+    query = (
+        sa.select(LEASES)
+        .where(LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
+        .order_by(LEASES.c.first)
+    )
+    return Latest.read(connection, query, from_row, write=True)
+
+
+def find_covering(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, number: int, *, write: bool = True
+) -> Lease | None:
+    """Find the lease that holds a number, as it is committed now, and lock it.
+
+    Args:
+        connection: where.
+        kind: what the pool holds.
+        pool_id: the pool.
+        number: the number.
+        write: lock against others that read it here too; else only against a change of it.
+    """
+    lease = _find_before(connection, kind, pool_id, number, write=write)
+    return lease if lease is not None and number in lease.block else None
+
+
 def insert(
     connection: sa.Connection,
     kind: PoolKind,
@@ -60,9 +88,24 @@ def insert(
     block: Block,
     *,
     now: datetime.datetime,
+    lease_id: str | None = None,
 ) -> Lease:
-    """Put a block into a holder's hands."""
-    lease = Lease(id=LeaseId(str(uuid.uuid4())), kind=kind, pool_id=pool_id, site=site, block=block)
+    """Put a block into a holder's hands; central's joins the blocks that it touches.
+
+    A site's blocks stay apart, since the site knows each by its id.
+
+    Raises:
+        Busy: somebody else leased a part of it in the meantime; nothing may be committed.
+    """
+    if site == CENTRAL:
+        block = _absorb(connection, kind, pool_id, block)
+    lease = Lease(
+        id=LeaseId(lease_id or str(uuid.uuid4())),
+        kind=kind,
+        pool_id=pool_id,
+        site=site,
+        block=block,
+    )
     connection.execute(
         sa.insert(LEASES).values(
             id=lease.id,
@@ -74,7 +117,47 @@ def insert(
             created_at=now,
         )
     )
+    other = _find_before(connection, kind, pool_id, block.last, but=lease.id)
+    if other is not None and other.block.overlaps(block):
+        raise errors.Busy(
+            f"{kind} {pool_id}: {block.first} to {block.last} was leased to {other.site} meanwhile"
+        )
     return lease
+
+
+def _find_before(
+    connection: sa.Connection,
+    kind: PoolKind,
+    pool_id: str,
+    number: int,
+    *,
+    but: LeaseId | None = None,
+    write: bool = True,
+) -> Lease | None:
+    """Find the lease that begins at a number or next below it; blocks do not overlap."""
+    query = (
+        sa.select(LEASES)
+        .where(
+            LEASES.c.kind == kind.value,
+            LEASES.c.pool_id == pool_id,
+            LEASES.c.first <= to_text(number),
+        )
+        .order_by(LEASES.c.first.desc())
+        .limit(1)
+    )
+    if but is not None:
+        query = query.where(LEASES.c.id != but)
+    return next(iter(Latest.read(connection, query, from_row, write=write)), None)
+
+
+def _absorb(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> Block:
+    """Take central's neighbouring leases out of the table and give the block of all."""
+    for number in (block.first - 1, block.last + 1):
+        other = find_covering(connection, kind, pool_id, number) if number >= 0 else None
+        if other is not None and other.site == CENTRAL:
+            delete(connection, [other.id])
+            block = Block(min(block.first, other.block.first), max(block.last, other.block.last))
+    return block
 
 
 def shrink(connection: sa.Connection, lease_id: LeaseId, last: int) -> None:

@@ -43,6 +43,8 @@ JOURNAL = sa.Table(
     sa.Index("ix_isthmus_journal_work", "lane", "parked", "rank", "not_before", "changed_at"),
     sa.Index("ix_isthmus_journal_owner", "lane", "owner"),
     sa.Index("ix_isthmus_journal_age", "lane", "parked", "created_at"),
+    # Whether anybody still has to hear of an object; `isthmus.store.resting`.
+    sa.Index("ix_isthmus_journal_object", "resource_id"),
 )
 
 #: Both tiers: the numbers of the newest batches to and from each lane; `isthmus.store.lanes`.
@@ -67,6 +69,34 @@ LEASES = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
     sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+)
+
+#: Central: a row for each pool, written by whoever carves it; `isthmus.store.pool`.
+POOLS = sa.Table(
+    "isthmus_pools",
+    METADATA,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("turn", _BIG, nullable=False),
+)
+
+#: Central: the runs of its own leases of a subnet that no port has; `isthmus.store.spare`.
+SPARES = sa.Table(
+    "isthmus_spares",
+    METADATA,
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("first", sa.String(NUMBER_LENGTH), primary_key=True),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+)
+
+#: Both tiers: addresses that a port gave up and that somebody may still take for that port's;
+#: `isthmus.store.resting`.
+RESTING = sa.Table(
+    "isthmus_resting",
+    METADATA,
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("number", sa.String(NUMBER_LENGTH), primary_key=True),
+    sa.Column("port_id", sa.String(UUID_LENGTH), nullable=False),
 )
 
 #: Both tiers: which object is (or is to be) at which site. A presence is the routing of a network.

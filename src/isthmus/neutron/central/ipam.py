@@ -1,13 +1,14 @@
 """Central's IPAM driver: Neutron's own, except that addresses come out of leases.
 
-Central gives out addresses of its own blocks and carves another when they are full. An address that
-somebody asks for by name must not be in a site's block. What a site reports must be in its own.
+Central gives out addresses of its own blocks and carves another when they are full. An address
+that somebody asks for by name must not be in a site's block. What a site reports must be in its
+own. None of it reads all addresses of the subnet.
 """
 
-import random
 from typing import Any
 
 import netaddr
+import sqlalchemy as sa
 from neutron.ipam import exceptions as ipam_exc
 from neutron.ipam import requests as ipam_req
 from neutron.ipam.drivers.neutrondb_ipam import driver as neutron_ipam
@@ -20,14 +21,11 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import origin, pool
+from isthmus.neutron.central import origin, pool, spares
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
-from isthmus.store import routing
-
-#: Among how many of the next free addresses one is chosen, as Neutron does, so that two requests
-#: at the same time seldom choose the same.
-_WINDOW = 64
+from isthmus.store import pool as pool_store
+from isthmus.store import resting, routing, spare
 
 
 class CentralSubnet(neutron_ipam.NeutronDbSubnet):
@@ -41,10 +39,17 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         """
         by_name = isinstance(address_request, ipam_req.SpecificAddressRequest)
         derived = isinstance(address_request, ipam_req.AutomaticAddressRequest)
-        if by_name and not derived:
-            with translated():
-                self._check_named(int(address_request.address))
-        return super().allocate(address_request)
+        if not by_name or derived:
+            return super().allocate(address_request)
+        address = int(address_request.address)
+        with translated(), writing(self._context) as connection:
+            locked = self._lease_named(connection, address)
+            given = super().allocate(address_request)
+            # Behind the insert: it has waited for whoever was just giving the address up.
+            if locked is not None:
+                port_id = getattr(address_request, "port_id", None)
+                pool.check_rested(locked, address, port_id=port_id)
+            return given
 
     def update_allocation_pools(self, pools: Any, cidr: Any) -> None:
         """Change the allocation pools unless a site's block would be cut.
@@ -60,44 +65,53 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
                 pool.check_pools(locked, old, blocks)
         super().update_allocation_pools(pools, cidr)
 
-    def _check_named(self, address: int) -> None:
+    def _lease_named(self, connection: sa.Connection, address: int) -> pool.Locked | None:
+        """See to it that the holder of an address is who gives it out.
+
+        Returns:
+            The pool if it is central that does.
+        """
+        if not pool.subnet_needs_leases(connection, self._subnet_id):
+            return None  # made of the MAC, which Neutron has checked
         said = origin.current()
-        with writing(self._context) as connection:
-            if not pool.subnet_needs_leases(connection, self._subnet_id):
-                return  # made of the MAC, which Neutron has checked
-            locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
-            if said is None:
-                pool.lease_address(locked, CENTRAL, address)
-                return
-            holder = pool.find_holder(locked, address)
+        if said is None:
+            locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
+            pool.lease_address(locked, CENTRAL, address)
+            spare.take_one(connection, self._subnet_id, address)
+            return locked
+        holder = lease_store.find_covering(
+            connection, PoolKind.SUBNET, self._subnet_id, address, write=False
+        )
         if holder is None or holder.site != said.site:
             raise errors.Conflict(
                 f"site {said.site} reports address {pool.to_address(address)}, which is leased to "
                 f"{holder.site if holder else 'nobody'}"
             )
+        resting.delete(connection, self._subnet_id, [address])  # the site itself gives it again
+        return None
 
     def _generate_ips(
         self, context: Any, prefer_next: bool = False, num_addresses: int = 1
     ) -> list[str]:
-        config = read_central(cfg.CONF)
+        more = read_central(cfg.CONF).central_lease
         with writing(context) as connection:
-            locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
-            held = [one.block for one in locked.held_by(CENTRAL)]
-            free = _first_free(held, locked.used, max(num_addresses, _WINDOW))
-            while len(free) < num_addresses:
-                try:
-                    missing = num_addresses - len(free)
-                    made = pool.lease_more(locked, CENTRAL, max(missing, config.central_lease))
-                except errors.Exhausted as error:
-                    raise ipam_exc.IpAddressGenerationFailure(
-                        subnet_id=self.subnet_manager.neutron_id
-                    ) from error
-                held += [one.block for one in made]
-                locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
-                free = _first_free(held, locked.used, max(num_addresses, _WINDOW))
-        chosen = free[:num_addresses] if prefer_next else random.sample(free, num_addresses)
+            locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
+            try:
+                chosen = spares.take(locked, num_addresses, more)
+            except errors.Exhausted as error:
+                raise ipam_exc.IpAddressGenerationFailure(
+                    subnet_id=self.subnet_manager.neutron_id
+                ) from error
         version = netaddr.IPNetwork(self._cidr).version
         return [str(netaddr.IPAddress(number, version)) for number in chosen]
+
+
+class _RequestFactory(ipam_req.AddressRequestFactory):
+    @classmethod
+    def get_request(cls, context: Any, port: Any, ip_dict: Any) -> Any:
+        request = super().get_request(context, port, ip_dict)
+        request.port_id = port.get("id")
+        return request
 
 
 class CentralPool(neutron_ipam.NeutronDbPool):
@@ -106,6 +120,10 @@ class CentralPool(neutron_ipam.NeutronDbPool):
     def get_subnet(self, subnet_id: str) -> Any:
         """Load a subnet."""
         return CentralSubnet.load(subnet_id, self._context)
+
+    def get_address_request_factory(self) -> Any:
+        """Give what makes requests: Neutron's own, that say for which port."""
+        return _RequestFactory
 
     def update_subnet(self, subnet_request: Any) -> Any:
         """Take on new allocation pools.
@@ -129,15 +147,6 @@ class CentralPool(neutron_ipam.NeutronDbPool):
                 subnet_id, {}
             )
             lease_store.delete_unheld(connection, PoolKind.SUBNET, subnet_id, set(held))
-
-
-def _first_free(held: list[Block], used: frozenset[int], wanted: int) -> list[int]:
-    """List the first free numbers of blocks."""
-    found: list[int] = []
-    taken = [Block(number, number) for number in used]
-    for block in arithmetic.subtract(held, taken):
-        last = min(block.last, block.first + wanted - len(found) - 1)
-        found += range(block.first, last + 1)
-        if len(found) >= wanted:
-            break
-    return found
+            spare.delete_all(connection, subnet_id)
+            resting.delete_pool(connection, subnet_id)
+            pool_store.delete(connection, PoolKind.SUBNET, subnet_id)

@@ -22,8 +22,8 @@ from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import outbox, silence, zone
-from isthmus.neutron.db import guard, sqlite
+from isthmus.neutron.central import outbox, pool, silence, zone
+from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.session import reading
 from isthmus.store import routing
 from isthmus.store import site as site_store
@@ -51,7 +51,9 @@ class CentralPlugin(ml2.Ml2Plugin):
         sqlite.install()
         self._isthmus = read_central(cfg.CONF)
         super().__init__()
+        isolation.check_database()
         outbox.listen()
+        freed.listen(pool.pick_leased)
         guard.listen()
 
     # Zones -----------------------------------------------------------------------------------

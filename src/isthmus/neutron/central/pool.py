@@ -1,18 +1,17 @@
 """Pools and their leases at central: who may give out which addresses and port keys.
 
-A pool is the allocation pools of a subnet, or the port keys of a network. It is locked (its
-subnet's or network's row, on MariaDB) before a block is carved, so that two carvings of one pool
-follow each other.
+A pool is the allocation pools of a subnet, or the port keys of a network. Whoever carves a block
+holds its lock, and decides from locking reads alone: a `Pool` can be made of nothing else. Which
+addresses are in use is asked of the block in question, never of the whole subnet.
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
 
 from isthmus import errors
 from isthmus.config.central import CentralConfig
@@ -20,58 +19,95 @@ from isthmus.federation import lease as arithmetic
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.ovn import LAST_PORT_KEY
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.central import usage
 from isthmus.neutron.db.session import now
 from isthmus.store import lease as store
+from isthmus.store import pool as pool_store
+from isthmus.store import resting, spare
+from isthmus.store.latest import Latest
 
-#: Every key that a port may have on a network.
+#: Every key that a port may have on a network; the keys above are those of multicast groups.
 PORT_KEYS = Block(1, LAST_PORT_KEY)
+#: Most numbers of one block: so many addresses are looked up before it is leased.
+LARGEST = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """One pool, locked, as it stands in this transaction."""
+class Locked:
+    """A pool that nobody else carves until this transaction ends; made by `hold`."""
 
     connection: sa.Connection
     kind: PoolKind
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool with all its leases, as they are committed now."""
+
+    locked: Locked
     blocks: tuple[Block, ...]
-    leases: tuple[Lease, ...]
-    used: frozenset[int]  #: addresses that Neutron's IPAM has given out; none for port keys
+    leases: Latest[Lease]
+
+    @property
+    def connection(self) -> sa.Connection:
+        """Give where the pool stands."""
+        return self.locked.connection
+
+    @property
+    def kind(self) -> PoolKind:
+        """Tell what it holds."""
+        return self.locked.kind
+
+    @property
+    def id(self) -> str:
+        """Give the subnet or network."""
+        return self.locked.id
 
     def held_by(self, site: SiteName) -> list[Lease]:
         """Give a holder's leases."""
         return [lease for lease in self.leases if lease.site == site]
 
     @property
-    def strays(self) -> list[Block]:
-        """Give the addresses in use that nobody holds, from before Isthmus."""
-        held = arithmetic.merge(lease.block for lease in self.leases)
-        return arithmetic.subtract((Block(one, one) for one in self.used), held)
-
-    @property
     def taken(self) -> list[Block]:
         """Give what cannot be leased any more."""
-        return [*(lease.block for lease in self.leases), *self.strays]
+        return [lease.block for lease in self.leases]
+
+    @property
+    def free(self) -> int:
+        """Count the numbers that nobody holds."""
+        return arithmetic.count(arithmetic.subtract(self.blocks, self.taken))
 
 
-def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Pool:
-    """Lock a pool and read it.
+def hold(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Locked:
+    """Lock a pool.
 
     Raises:
         NotFound: there is no such subnet or network.
     """
     table = models_v2.Subnet if kind is PoolKind.SUBNET else models_v2.Network
-    row = connection.execute(
-        sa.select(table.id).where(table.id == pool_id).with_for_update()
-    ).one_or_none()
-    if row is None:
+    query = sa.select(table.id).where(table.id == pool_id)
+    if not Latest.read(connection, query, lambda row: row.id, write=False):
         raise errors.NotFound(f"there is no pool {kind} {pool_id}")
-    leases = store.list_leases(connection, kind=kind, pool_ids=[pool_id])
-    if kind is PoolKind.PORT_KEY:
-        return Pool(connection, kind, pool_id, (PORT_KEYS,), tuple(leases), frozenset())
-    blocks = _allocation_pools(connection, pool_id)
-    used = _addresses_in_use(connection, pool_id)
-    return Pool(connection, kind, pool_id, tuple(blocks), tuple(leases), used)
+    pool_store.lock(connection, kind, pool_id)
+    return Locked(connection, kind, pool_id)
+
+
+def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Pool:
+    """Lock a pool and read all its leases.
+
+    Raises:
+        NotFound: there is no such subnet or network.
+    """
+    return read(hold(connection, kind, pool_id))
+
+
+def read(locked: Locked) -> Pool:
+    """Read all leases of a pool."""
+    leases = store.read_latest(locked.connection, locked.kind, locked.id)
+    if locked.kind is PoolKind.PORT_KEY:
+        return Pool(locked, (PORT_KEYS,), leases)
+    return Pool(locked, tuple(_allocation_pools(locked.connection, locked.id)), leases)
 
 
 def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
@@ -81,8 +117,7 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
         Exhausted: no number is left, not even among those that central holds and does not use.
     """
     pool = _with_room(pool, site)
-    free = arithmetic.count(arithmetic.subtract(pool.blocks, pool.taken))
-    left = max(1, min(count, free // 2))
+    left = max(1, min(count, LARGEST, pool.free // 2))
     made: list[Lease] = []
     taken = pool.taken
     held = [lease.block for lease in pool.held_by(site)]
@@ -93,9 +128,14 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
             if made:
                 break
             raise errors.Exhausted(_describe_exhausted(pool)) from None
-        made.append(store.insert(pool.connection, pool.kind, pool.id, site, block, now=now()))
         taken.append(block)
-        left -= block.size
+        # What is in use without a lease is central's, from before Isthmus or from a site that left.
+        strays = usage.find_used(pool.connection, pool.kind, pool.id, block)
+        for stray in arithmetic.merge(Block(one, one) for one in strays):
+            store.insert(pool.connection, pool.kind, pool.id, CENTRAL, stray, now=now())
+        for part in arithmetic.subtract([block], (Block(one, one) for one in strays)):
+            made.append(store.insert(pool.connection, pool.kind, pool.id, site, part, now=now()))
+            left -= part.size
     return made
 
 
@@ -108,40 +148,54 @@ def ensure(pool: Pool, site: SiteName, config: CentralConfig) -> list[Lease]:
     held = pool.held_by(site)
     if held:
         return held
-    free = arithmetic.count(arithmetic.subtract(pool.blocks, pool.taken))
     first = config.first_lease if pool.kind is PoolKind.SUBNET else config.key_lease
-    policy = arithmetic.SizePolicy(first=first, largest=max(first, 1024))
-    return lease_more(pool, site, arithmetic.choose_size(free, policy))
+    policy = arithmetic.SizePolicy(first=first, largest=max(first, LARGEST))
+    return lease_more(pool, site, arithmetic.choose_size(pool.free, policy))
 
 
-def lease_address(pool: Pool, site: SiteName, address: int) -> Lease:
-    """Lease the block that holds one address, which may lie outside the allocation pools.
+def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
+    """Lease the block that holds one number, which may lie outside the allocation pools.
 
     Raises:
-        Conflict: it is in another holder's block, or in use.
+        Conflict: it is in another holder's block, or in use, or not yet given up everywhere.
     """
-    holder = find_holder(pool, address)
+    connection, kind, pool_id = locked.connection, locked.kind, locked.id
+    holder = store.find_covering(connection, kind, pool_id, address)
     if holder is not None and holder.site == site:
         return holder
-    if holder is not None and holder.site == CENTRAL:
-        if address in pool.used:
-            raise errors.Conflict(f"address {to_address(address)} is in use at central")
-        _cut_out(pool, holder, address)
-    elif holder is not None:
+    if holder is not None and holder.site != CENTRAL:
         raise errors.Conflict(
             f"address {to_address(address)} is leased to site {holder.site}; ask there for it",
             site=holder.site,
         )
-    if any(address in block for block in pool.strays):
-        raise errors.Conflict(f"address {to_address(address)} is in use at central")
-    return store.insert(
-        pool.connection, pool.kind, pool.id, site, Block(address, address), now=now()
-    )
+    one = Block(address, address)
+    if site != CENTRAL:
+        if usage.find_used(connection, kind, pool_id, one):
+            raise errors.Conflict(f"address {to_address(address)} is in use at central")
+        check_rested(locked, address)
+    if holder is not None:
+        spare.take_one(connection, pool_id, address)
+        store.delete(connection, [holder.id])
+        for part in arithmetic.subtract([holder.block], [one]):
+            store.insert(connection, kind, pool_id, CENTRAL, part, now=now())
+    return store.insert(connection, kind, pool_id, site, one, now=now())
 
 
-def find_holder(pool: Pool, address: int) -> Lease | None:
-    """Find the lease that holds a number."""
-    return next((lease for lease in pool.leases if address in lease.block), None)
+def check_rested(locked: Locked, address: int, *, port_id: str | None = None) -> None:
+    """Tell whether an address that was freed may be given again; if so, it rests no more.
+
+    Raises:
+        Conflict: a site may still take it for that of the port which gave it up.
+    """
+    last = resting.find_port(locked.connection, locked.id, address)
+    if last is None:
+        return
+    if last != port_id and resting.find_untold(locked.connection, [last]):
+        raise errors.Conflict(
+            f"address {to_address(address)} was that of port {last}, and not every site has "
+            "acknowledged yet that it is so no more: try again"
+        )
+    resting.delete(locked.connection, locked.id, [address])
 
 
 def take_back(pool: Pool, site: SiteName, returns: Iterable[tuple[str, int | None]]) -> None:
@@ -163,7 +217,8 @@ def take_back(pool: Pool, site: SiteName, returns: Iterable[tuple[str, int | Non
         first_freed = lease.block.first if last is None else last + 1
         if first_freed > lease.block.last or first_freed < lease.block.first:
             continue
-        if any(first_freed <= number <= lease.block.last for number in pool.used):
+        freed = Block(first_freed, lease.block.last)
+        if not _is_idle(pool.locked, freed):
             continue
         if first_freed == lease.block.first:
             store.delete(pool.connection, [lease.id])
@@ -188,12 +243,15 @@ def check_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
 
 
 def reclaim(pool: Pool) -> None:
-    """Shrink central's own blocks to the addresses that are in use."""
+    """Give back what central holds and does not use."""
+    spares = spare.read_all(pool.connection, pool.id)
     for lease in pool.held_by(CENTRAL):
-        kept = sorted(number for number in pool.used if number in lease.block)
-        store.delete(pool.connection, [lease.id])
-        for block in arithmetic.merge(Block(number, number) for number in kept):
-            store.insert(pool.connection, pool.kind, pool.id, CENTRAL, block, now=now())
+        kept = arithmetic.subtract([lease.block], spares)
+        if kept != [lease.block]:
+            store.delete(pool.connection, [lease.id])
+            for block in kept:
+                store.insert(pool.connection, pool.kind, pool.id, CENTRAL, block, now=now())
+    spare.delete_all(pool.connection, pool.id)
 
 
 def needs_leases(subnet: Any) -> bool:
@@ -212,6 +270,15 @@ def subnet_needs_leases(connection: sa.Connection, subnet_id: str) -> bool:
     return row is not None and needs_leases(dict(row._mapping))
 
 
+def pick_leased(connection: sa.Connection, subnet_ids: Collection[str]) -> set[str]:
+    """Pick the subnets that there are and whose addresses are given out one by one."""
+    subnet = models_v2.Subnet
+    query = sa.select(subnet.id, subnet.ip_version, subnet.ipv6_address_mode).where(
+        subnet.id.in_(sorted(subnet_ids))
+    )
+    return {row.id for row in connection.execute(query) if needs_leases(dict(row._mapping))}
+
+
 def to_address(number: int) -> str:
     """Give an address as text."""
     if number < 2**32:
@@ -219,41 +286,38 @@ def to_address(number: int) -> str:
     return str(ipaddress.IPv6Address(number))
 
 
-def _addresses_in_use(connection: sa.Connection, subnet_id: str) -> frozenset[int]:
-    allocation, subnet = ipam_models.IpamAllocation, ipam_models.IpamSubnet
-    query = (
-        sa.select(allocation.ip_address)
-        .join(subnet, subnet.id == allocation.ipam_subnet_id)
-        .where(subnet.neutron_subnet_id == subnet_id)
-    )
-    found = connection.execute(query).scalars()
-    return frozenset(int(ipaddress.ip_address(text)) for text in found)
-
-
 def _allocation_pools(connection: sa.Connection, subnet_id: str) -> list[Block]:
     row = models_v2.IPAllocationPool
     query = sa.select(row.first_ip, row.last_ip).where(row.subnet_id == subnet_id)
     return arithmetic.merge(
-        Block(int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last)))
-        for first, last in connection.execute(query)
+        Latest.read(
+            connection,
+            query,
+            lambda one: Block(
+                int(ipaddress.ip_address(one.first_ip)), int(ipaddress.ip_address(one.last_ip))
+            ),
+            write=False,
+        )
     )
 
 
 def _with_room(pool: Pool, site: SiteName) -> Pool:
     """Take back what central holds and does not use, if nothing else is left."""
-    if pool.kind is not PoolKind.SUBNET or site == CENTRAL:
-        return pool
-    if arithmetic.subtract(pool.blocks, pool.taken):
+    if pool.kind is not PoolKind.SUBNET or site == CENTRAL or pool.free:
         return pool
     reclaim(pool)
-    return lock(pool.connection, pool.kind, pool.id)
+    return read(pool.locked)
 
 
-def _cut_out(pool: Pool, lease: Lease, number: int) -> None:
-    """Split one of central's blocks around a number."""
-    store.delete(pool.connection, [lease.id])
-    for block in arithmetic.subtract([lease.block], [Block(number, number)]):
-        store.insert(pool.connection, pool.kind, pool.id, lease.site, block, now=now())
+def _is_idle(locked: Locked, block: Block) -> bool:
+    """Tell whether nobody has, and nobody is thought to have, a number of a block."""
+    if usage.find_used(locked.connection, locked.kind, locked.id, block):
+        return False
+    rests = resting.list_in(locked.connection, locked.id, block)
+    if resting.find_untold(locked.connection, {port_id for _, port_id in rests}):
+        return False
+    resting.delete(locked.connection, locked.id, [number for number, _ in rests])
+    return True
 
 
 def _describe_exhausted(pool: Pool) -> str:

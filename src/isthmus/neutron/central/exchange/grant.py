@@ -63,19 +63,15 @@ def make_grant(context: Any, site: Site, wish: Wish) -> list[Lease]:
         Invalid: the address is none.
     """
     with writing(context) as connection:
+        locked = pool.hold(connection, wish.kind, wish.pool_id)
         _check_presence(connection, site, wish)
-        locked = pool.lock(connection, wish.kind, wish.pool_id)
         if wish.returns:
-            pool.take_back(locked, site.name, wish.returns)
-            locked = pool.lock(connection, wish.kind, wish.pool_id)
+            pool.take_back(pool.read(locked), site.name, wish.returns)
         if wish.address is not None:
             pool.lease_address(locked, site.name, _parse_address(wish))
-            locked = pool.lock(connection, wish.kind, wish.pool_id)
         if wish.count > 0:
-            pool.lease_more(locked, site.name, wish.count)
-        return lease_store.list_leases(
-            connection, kind=wish.kind, pool_ids=[wish.pool_id], site=site.name
-        )
+            pool.lease_more(pool.read(locked), site.name, wish.count)
+        return pool.read(locked).held_by(site.name)
 
 
 def to_wire(leases: Iterable[Lease]) -> list[dict[str, str]]:
@@ -87,12 +83,11 @@ def _check_presence(connection: sa.Connection, site: Site, wish: Wish) -> None:
     network_id: str | None = wish.pool_id
     if wish.kind is PoolKind.SUBNET:
         subnet = models_v2.Subnet
-        network_id = connection.execute(
+        network_id = connection.execute(  # it never changes
             sa.select(subnet.network_id).where(subnet.id == wish.pool_id)
         ).scalar()
-    if network_id is None or not routing.is_routed(
-        connection, ResourceType.NETWORK, network_id, site.name
-    ):
+    at = routing.list_sites(connection, ResourceType.NETWORK, [network_id or ""], latest=True)
+    if at.get(network_id or "", {}).get(site.name, True):
         raise errors.NotFound(f"{wish.kind} {wish.pool_id} is not at site {site.name}")
 
 

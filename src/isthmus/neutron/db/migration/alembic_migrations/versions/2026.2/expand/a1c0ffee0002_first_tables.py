@@ -42,6 +42,7 @@ def _create_both_tiers() -> None:
         sa.Index("ix_isthmus_journal_work", "lane", "parked", "rank", "not_before", "changed_at"),
         sa.Index("ix_isthmus_journal_owner", "lane", "owner"),
         sa.Index("ix_isthmus_journal_age", "lane", "parked", "created_at"),
+        sa.Index("ix_isthmus_journal_object", "resource_id"),
     )
     op.create_table(
         "isthmus_lanes",
@@ -60,6 +61,24 @@ def _create_both_tiers() -> None:
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
         sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+    )
+    op.create_table(
+        "isthmus_pools",
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("pool_id", sa.String(36), primary_key=True),
+        sa.Column("turn", _BIG, nullable=False),
+    )
+    op.create_table(
+        "isthmus_spares",
+        sa.Column("pool_id", sa.String(36), primary_key=True),
+        sa.Column("first", sa.String(40), primary_key=True),
+        sa.Column("last", sa.String(40), nullable=False),
+    )
+    op.create_table(
+        "isthmus_resting",
+        sa.Column("pool_id", sa.String(36), primary_key=True),
+        sa.Column("number", sa.String(40), primary_key=True),
+        sa.Column("port_id", sa.String(36), nullable=False),
     )
     op.create_table(
         "isthmus_routings",

@@ -1,0 +1,42 @@
+"""Which addresses of a block Neutron has given out: looked up one by one, by their key."""
+
+import ipaddress
+
+import sqlalchemy as sa
+from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
+
+from isthmus.model.lease import Block, PoolKind
+from isthmus.store.latest import Latest
+
+_CHUNK = 500
+
+
+def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> list[int]:
+    """List the addresses of a block that are in use as it is committed now; keys are none."""
+    if kind is not PoolKind.SUBNET:
+        return []
+    return find_used_of(connection, pool_id, range(block.first, block.last + 1))
+
+
+def find_used_of(
+    connection: sa.Connection, subnet_id: str, numbers: "range | list[int]"
+) -> list[int]:
+    """List which of these addresses are in use, as it is committed now."""
+    allocation, subnet = ipam_models.IpamAllocation, ipam_models.IpamSubnet
+    ipam_id = connection.execute(  # it never changes
+        sa.select(subnet.id).where(subnet.neutron_subnet_id == subnet_id)
+    ).scalar()
+    texts = [str(ipaddress.ip_address(number)) for number in numbers]
+    found: list[int] = []
+    for start in range(0, len(texts), _CHUNK):
+        query = sa.select(allocation.ip_address).where(
+            allocation.ipam_subnet_id == ipam_id,
+            allocation.ip_address.in_(texts[start : start + _CHUNK]),
+        )
+        found += Latest.read(
+            connection,
+            query,
+            lambda row: int(ipaddress.ip_address(row.ip_address)),
+            write=False,
+        )
+    return sorted(found)

@@ -1,0 +1,112 @@
+"""Tenants name addresses just ahead of the blocks of two sites that ask for more: none is twice.
+
+On MariaDB at its default level and at READ COMMITTED: whoever decides from what it read before it
+had the lock gives one number to two holders within seconds.
+"""
+
+import collections
+import ipaddress
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron import invariants
+from tests.neutron.central_server import CentralServer
+from tests.neutron.mariadb import mariadb_url, new_database
+from tests.neutron.server import tenant
+
+from isthmus.store.tables import LEASES
+
+pytestmark = [pytest.mark.neutron, pytest.mark.db]
+
+__all__ = ["mariadb_url", "new_database"]
+
+#: The default alone where time is short.
+LEVELS = ("REPEATABLE READ", pytest.param("READ COMMITTED", marks=pytest.mark.stress))
+
+
+@pytest.fixture(params=LEVELS)
+def central(
+    request: pytest.FixtureRequest, new_database: Callable[[], str], tmp_path: Path
+) -> Iterator[CentralServer]:
+    """A central on MariaDB at one level, with two sites."""
+    url = new_database()
+    level = request.param.replace(" ", "-")
+    server = CentralServer(
+        tmp_path / "central",
+        tmp_path / "no-template",
+        url=url,
+    )
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"SET GLOBAL tx_isolation = '{level}'")
+    try:
+        server.start()
+        server.make_sites()
+        yield server
+    finally:
+        server.stop()
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET GLOBAL tx_isolation = 'REPEATABLE-READ'")
+        engine.dispose()
+
+
+def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
+    """Let two tenants and two sites ask for the same numbers."""
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    central.call("PUT", f"/v2.0/quotas/{project}", {"quota": {"port": -1}})
+    network = central.create("network", user, name="n")
+    subnet = central.create(
+        "subnet", user, network_id=network["id"], cidr="10.0.0.0/19", ip_version=4
+    )
+    for site in ("site1", "site2"):
+        central.bundle(site, "network", network["id"], project=project)
+    end = time.monotonic() + seconds
+    answers: collections.Counter[str] = collections.Counter()
+    query = sa.select(sa.func.max(LEASES.c.last)).where(
+        LEASES.c.pool_id == subnet["id"], LEASES.c.site.like("site%")
+    )
+
+    def name() -> None:
+        while time.monotonic() < end:
+            with central.database() as connection:
+                number = int(connection.execute(query).scalar_one()) + random.randint(2, 30)
+            wanted = [{"subnet_id": subnet["id"], "ip_address": str(ipaddress.ip_address(number))}]
+            reply = central.try_create("port", user, network_id=network["id"], fixed_ips=wanted)
+            answers[f"port {reply.status}"] += 1
+
+    def ask(site: str) -> None:
+        while time.monotonic() < end:
+            reply = central.grant(site, kind="subnet", pool_id=subnet["id"], count=10)
+            answers[f"grant {reply.status}"] += 1
+
+    threads = [threading.Thread(target=name) for _ in range(2)]
+    threads += [threading.Thread(target=ask, args=(site,)) for site in ("site1", "site2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def test_no_number_has_two_holders(central: CentralServer) -> None:
+    answers = race(central, seconds=6)
+    assert answers["port 201"] > 0, answers
+    assert answers["grant 201"] > 0, answers
+    invariants.check(central)
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(1800)
+def test_no_number_has_two_holders_in_twenty_rounds(central: CentralServer) -> None:
+    for _ in range(20):
+        answers = race(central, seconds=12)
+        assert answers["port 201"] > 0, answers
+        assert answers["grant 201"] > 0, answers
+        invariants.check(central)
