@@ -24,6 +24,8 @@ class SizePolicy:
     smallest: int = 4  #: a site that uses little ends up here; scarcity may go below
     largest: int = 1024  #: about what a site creates while a day-long cut lasts
     share: int = 4  #: never more than this fraction (1/share) of what is still free
+    idle_share: int = 2  #: a site holds at most this fraction of the pool without known use ...
+    idle_least: int = 8  #: ... or so many numbers, since reports come a little later than ports
     busy_s: float = (
         600.0  #: the last block used up faster than this: the next one is twice as large
     )
@@ -36,6 +38,7 @@ class LowWater:
 
     fraction: int = 4  #: asks when less than 1/fraction of its blocks is free
     least: int = 2  #: asks when fewer than this are free, however small its blocks
+    most: int = 16  #: keeps no more in reserve than 1/most of the pool: of a tiny one, nothing
     spare: int = 2  #: keeps free numbers up to this many times the low-water mark
 
 
@@ -163,23 +166,54 @@ def choose_size(
     return max(1, min(size, free // policy.share))
 
 
-def low_mark(blocks: Iterable[Block], policy: LowWater) -> int:
-    """Give the number of free numbers below which a holder of these blocks asks for more."""
-    return max(policy.least, count(blocks) // policy.fraction)
+def limit_grant(asked: int, *, free: int, size: int, idle: int, policy: SizePolicy) -> int:
+    """Choose how many numbers a site gets that asks for some, whatever it says it needs.
+
+    At most a share of what is free, so that others find something too; and nothing to one that has
+    half of the pool in hand without a port on it that central has heard of.
+
+    Args:
+        asked: how many it asks for.
+        free: numbers of the pool that nobody holds.
+        size: numbers of the pool.
+        idle: numbers that the site holds and that central knows no use of.
+        policy: the bounds.
+    """
+    allowed = max(policy.idle_least, size // policy.idle_share) - idle
+    wanted = max(asked, policy.smallest)
+    return min(wanted, policy.largest, max(1, free // policy.share), max(0, allowed))
 
 
-def runs_dry(blocks: Sequence[Block], used: int, policy: LowWater) -> bool:
+def low_mark(blocks: Iterable[Block], policy: LowWater, size: int | None = None) -> int:
+    """Give the number of free numbers below which a holder of these blocks asks for more.
+
+    Args:
+        blocks: what the site holds of one pool.
+        policy: the low-water mark.
+        size: numbers of the whole pool, as far as that is known.
+    """
+    return _bounded(max(policy.least, count(blocks) // policy.fraction), policy, size)
+
+
+def _bounded(mark: int, policy: LowWater, size: int | None) -> int:
+    return mark if size is None else min(mark, size // policy.most)
+
+
+def runs_dry(blocks: Sequence[Block], used: int, policy: LowWater, size: int | None = None) -> bool:
     """Tell whether it is time to ask for the next block.
 
     Args:
         blocks: what the site holds of one pool.
         used: how many numbers of them are in use.
         policy: the low-water mark.
+        size: numbers of the whole pool, as far as that is known.
     """
-    return count(blocks) - used < low_mark(blocks, policy)
+    return count(blocks) - used < low_mark(blocks, policy, size)
 
 
-def plan_returns(blocks: Iterable[Block], used: Iterable[int], policy: LowWater) -> list[Return]:
+def plan_returns(
+    blocks: Iterable[Block], used: Iterable[int], policy: LowWater, size: int | None = None
+) -> list[Return]:
     """Choose what a site gives back: the highest free numbers, down to a spare reserve.
 
     A block goes whole if nothing of it is in use, else its unused tail goes.
@@ -188,11 +222,12 @@ def plan_returns(blocks: Iterable[Block], used: Iterable[int], policy: LowWater)
         blocks: what the site holds of one pool.
         used: the numbers in use.
         policy: the low-water mark and the spare.
+        size: numbers of the whole pool, as far as that is known.
     """
     held = sorted(blocks)
     busy = sorted(number for number in set(used) if any(number in block for block in held))
     # Measured against what is in use: against what is held, each return would allow another.
-    floor = policy.spare * max(policy.least, len(busy) // policy.fraction)
+    floor = policy.spare * _bounded(max(policy.least, len(busy) // policy.fraction), policy, size)
     surplus = count(held) - len(busy) - floor
     returns: list[Return] = []
     for block in reversed(held):

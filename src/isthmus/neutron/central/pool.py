@@ -28,8 +28,10 @@ from isthmus.store.latest import Latest
 
 #: Every key that a port may have on a network; the keys above are those of multicast groups.
 PORT_KEYS = Block(1, LAST_PORT_KEY)
+#: How large the blocks of sites are.
+SIZES = arithmetic.SizePolicy()
 #: Most numbers of one block: so many addresses are looked up before it is leased.
-LARGEST = 1024
+LARGEST = SIZES.largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,10 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
 
     Raises:
         Exhausted: no number is left, not even among those that central holds and does not use.
+        Conflict: the site has many and uses few.
     """
     pool = _with_room(pool, site)
-    left = max(1, min(count, LARGEST, pool.free // 2))
+    left = _limit(pool, site, count)
     made: list[Lease] = []
     taken = pool.taken
     held = [lease.block for lease in pool.held_by(site)]
@@ -158,6 +161,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
 
     Raises:
         Conflict: it is in another holder's block, or in use, or not yet given up everywhere.
+        Invalid: it is no number of this pool.
     """
     connection, kind, pool_id = locked.connection, locked.kind, locked.id
     holder = store.find_covering(connection, kind, pool_id, address)
@@ -170,6 +174,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         )
     one = Block(address, address)
     if site != CENTRAL:
+        _check_number(locked, address)
         if usage.find_used(connection, kind, pool_id, one):
             raise errors.Conflict(f"address {to_address(address)} is in use at central")
         check_rested(locked, address)
@@ -179,6 +184,28 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         for part in arithmetic.subtract([holder.block], [one]):
             store.insert(connection, kind, pool_id, CENTRAL, part, now=now())
     return store.insert(connection, kind, pool_id, site, one, now=now())
+
+
+def _check_number(locked: Locked, number: int) -> None:
+    """Tell whether a site may have a number at all; of central's, Neutron sees to it.
+
+    Raises:
+        Invalid: it is no number of this pool.
+    """
+    if locked.kind is PoolKind.PORT_KEY:
+        if number not in PORT_KEYS:
+            raise errors.Invalid(f"{number} is no port key: they go up to {LAST_PORT_KEY}")
+        return
+    subnet = models_v2.Subnet
+    cidr = locked.connection.execute(  # it never changes
+        sa.select(subnet.cidr).where(subnet.id == locked.id)
+    ).scalar()
+    network = ipaddress.ip_network(str(cidr))
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.version == 4 and network.prefixlen < 31:
+        first, last = first + 1, last - 1  # the network's own, and the broadcast
+    if not first <= number <= last:
+        raise errors.Invalid(f"{number} is no address of subnet {locked.id}, {cidr}")
 
 
 def check_rested(locked: Locked, address: int, *, port_id: str | None = None) -> None:
@@ -299,6 +326,27 @@ def _allocation_pools(connection: sa.Connection, subnet_id: str) -> list[Block]:
             write=False,
         )
     )
+
+
+def _limit(pool: Pool, site: SiteName, count: int) -> int:
+    """Choose how many numbers a holder gets.
+
+    Raises:
+        Conflict: it has many and uses few.
+    """
+    if site == CENTRAL:
+        return max(1, min(count, LARGEST, pool.free // 2))
+    held = arithmetic.count(lease.block for lease in pool.held_by(site))
+    idle = held - usage.count_of_site(pool.connection, pool.kind, pool.id, site) if held else 0
+    size = arithmetic.count(pool.blocks)
+    limit = arithmetic.limit_grant(count, free=pool.free, size=size, idle=idle, policy=SIZES)
+    if limit == 0:
+        raise errors.Conflict(
+            f"site {site} holds {held} of the {size} numbers of {pool.kind} {pool.id}, and central "
+            f"knows of no port on {idle} of them: no more until they are used, or given back",
+            site=site,
+        )
+    return limit
 
 
 def _with_room(pool: Pool, site: SiteName) -> Pool:

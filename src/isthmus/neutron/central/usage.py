@@ -3,10 +3,14 @@
 import ipaddress
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
 
+from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import SiteName
 from isthmus.store.latest import Latest
+from isthmus.store.tables import LOCATIONS, ROUTINGS
 
 _CHUNK = 500
 
@@ -16,6 +20,30 @@ def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Bl
     if kind is not PoolKind.SUBNET:
         return []
     return find_used_of(connection, pool_id, range(block.first, block.last + 1))
+
+
+def count_of_site(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> int:
+    """Count the numbers of a pool that ports at home at a site have, as far as central knows."""
+    if kind is PoolKind.PORT_KEY:
+        query = sa.select(sa.func.count()).where(
+            LOCATIONS.c.network_id == pool_id, LOCATIONS.c.site == site
+        )
+    else:
+        address = models_v2.IPAllocation
+        query = (
+            sa.select(sa.func.count())
+            .select_from(address)
+            .join(
+                ROUTINGS,
+                sa.and_(
+                    ROUTINGS.c.resource_id == address.port_id,
+                    ROUTINGS.c.type == ResourceType.PORT.value,
+                    ROUTINGS.c.site == site,
+                ),
+            )
+            .where(address.subnet_id == pool_id)
+        )
+    return int(connection.execute(query).scalar_one())
 
 
 def find_used_of(

@@ -84,7 +84,8 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
     ) -> list[str]:
         version = self._cidr.version
         # Addresses of ports that came from central count as well, so this errs on the early side.
-        if arithmetic.runs_dry(blocks, len(used) + wanted, LOW_WATER):
+        size = sum(pool.size for pool in self._pools)
+        if arithmetic.runs_dry(blocks, len(used) + wanted, LOW_WATER, size):
             directory.get_plugin().keeper.poke(PoolKind.SUBNET, self.subnet_manager.neutron_id)
         try:
             numbers = pick(

@@ -1,6 +1,7 @@
 """Grants: a site asks for more numbers of a pool, or gives some back."""
 
 import ipaddress
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,15 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Lease, PoolKind
 from isthmus.model.site import Site
 from isthmus.neutron.central import pool
+from isthmus.neutron.central.exchange.rate import Rate
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
 from isthmus.store import routing
+
+#: Most leases that a site gives back at once.
+MOST_RETURNS = 64
+#: How often a site may ask, of each process: far more often than one that keeps ahead has to.
+RATE = Rate(per_s=10.0, burst=300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +42,18 @@ def parse_wish(body: dict[str, Any]) -> Wish:
     Raises:
         Invalid: `give_back` is not well formed.
     """
+    listed = body["give_back"] or []
+    if not isinstance(listed, list) or len(listed) > MOST_RETURNS:
+        raise errors.Invalid(f"give_back must be a list of at most {MOST_RETURNS}")
     returns: list[tuple[str, int | None]] = []
-    for one in body["give_back"] or []:
+    for one in listed:
         try:
             if isinstance(one, str):
-                returns.append((one, None))
+                returns.append((str(uuid.UUID(one)), None))
             else:
-                returns.append((str(one["id"]), int(one["last"])))
-        except (KeyError, TypeError, ValueError) as error:
-            raise errors.Invalid(f"give_back names no lease: {one!r}") from error
+                returns.append((str(uuid.UUID(one["id"])), parse_number(one["last"])))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise errors.Invalid(f"give_back names no lease: {str(one)[:80]}") from error
     return Wish(
         kind=PoolKind(body["kind"]),
         pool_id=body["pool_id"],
@@ -53,15 +63,29 @@ def parse_wish(body: dict[str, Any]) -> Wish:
     )
 
 
+def parse_number(text: Any) -> int:
+    """Read a number of a pool.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = int(text)
+    if not 0 <= number < 2**128:
+        raise ValueError("out of range")
+    return number
+
+
 def make_grant(context: Any, site: Site, wish: Wish) -> list[Lease]:
     """Grant a wish and give every block of the pool that the site then holds.
 
     Raises:
         NotFound: the pool is not at this site.
         Exhausted: no number is left.
-        Conflict: the address belongs to somebody else.
+        Conflict: the address belongs to somebody else, or the site has many and uses few.
         Invalid: the address is none.
+        Busy: the site asks too often.
     """
+    RATE.count(site.name)
     with writing(context) as connection:
         locked = pool.hold(connection, wish.kind, wish.pool_id)
         _check_presence(connection, site, wish)
@@ -95,6 +119,6 @@ def _parse_address(wish: Wish) -> int:
     try:
         if wish.kind is PoolKind.SUBNET:
             return int(ipaddress.ip_address(str(wish.address)))
-        return int(str(wish.address))
+        return parse_number(wish.address)
     except ValueError as error:
         raise errors.Invalid(f"{wish.address!r} is not an address") from error

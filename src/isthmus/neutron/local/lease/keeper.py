@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.ipam.drivers.neutrondb_ipam import db_models
 from oslo_log import log as logging
 
@@ -34,6 +35,7 @@ _RECOUNT_S = 1.0
 
 _IPAM_SUBNETS = db_models.IpamSubnet.__table__
 _ALLOCATIONS = db_models.IpamAllocation.__table__
+_POOLS = models_v2.IPAllocationPool.__table__
 
 Pool = tuple[PoolKind, str]
 
@@ -145,12 +147,13 @@ class Keeper:
             IsthmusError: central did not answer, or refused.
         """
         if not count and kind is PoolKind.SUBNET:
-            blocks, used = self._read(pool_id)
+            blocks, used, size = self._read(pool_id)
             # Whoever poked has yet to commit the address it takes.
-            if not blocks or not arithmetic.runs_dry(blocks, len(used) + 1, LOW_WATER):
+            if not blocks or not arithmetic.runs_dry(blocks, len(used) + 1, LOW_WATER, size):
                 self._counted_at.pop(pool_id, None)  # the next one who pokes is heard at once
                 return False
-            count = 2 * arithmetic.low_mark(blocks, LOW_WATER)  # grows with what the site uses
+            # It grows with what the site uses.
+            count = 2 * arithmetic.low_mark(blocks, LOW_WATER, size)
         return bool(count and self.fetch(kind, pool_id, count=count))
 
     def look(self) -> None:
@@ -176,10 +179,10 @@ class Keeper:
 
         A young one is left alone: somebody may have asked for it and be about to use it.
         """
-        blocks, used = self._read(pool_id)
+        blocks, used, size = self._read(pool_id)
         idle = {
             give.block
-            for give in arithmetic.plan_returns(blocks, used, LOW_WATER)
+            for give in arithmetic.plan_returns(blocks, used, LOW_WATER, size)
             if give.keep is None
         }
         if not idle:
@@ -216,11 +219,22 @@ class Keeper:
                 rows.revive(connection, PoolKind.SUBNET, kept)
             rows.add(connection, self._site, states)
 
-    def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int]]:
-        """Read the blocks of a pool, and which of their numbers are in use."""
+    def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int], int | None]:
+        """Read the blocks of a pool, which of their numbers are in use, and the pool's size."""
         with reading(self.engine()) as connection:
             blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
-            return blocks, _within(_read_used(connection, pool_id), blocks)
+            used = _within(_read_used(connection, pool_id), blocks)
+            return blocks, used, _read_size(connection, pool_id)
+
+
+def _read_size(connection: sa.Connection, subnet_id: str) -> int | None:
+    """Count the addresses that central gives out of a subnet; None where it is not here yet."""
+    query = sa.select(_POOLS.c.first_ip, _POOLS.c.last_ip).where(_POOLS.c.subnet_id == subnet_id)
+    size = sum(
+        int(ipaddress.ip_address(last)) - int(ipaddress.ip_address(first)) + 1
+        for first, last in connection.execute(query)
+    )
+    return size or None
 
 
 def _read_used(connection: sa.Connection, subnet_id: str) -> set[int]:

@@ -1,0 +1,45 @@
+"""How often a site may ask for something that costs central more than it costs the site."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from isthmus import errors
+from isthmus.model.site import SiteName
+
+
+class Rate:
+    """So many calls a second of each site, and some at once; of one process."""
+
+    def __init__(
+        self, *, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Bind it.
+
+        Args:
+            per_s: calls a second that may go on for ever.
+            burst: calls at once, by a site that was quiet.
+            clock: gives the time in seconds.
+        """
+        self._per_s = per_s
+        self._burst = burst
+        self._clock = clock
+        self._left: dict[SiteName, tuple[float, float]] = {}  # what is left, and when it was
+        self._lock = threading.Lock()
+
+    def count(self, site: SiteName) -> None:
+        """Count a call.
+
+        Raises:
+            Busy: there were too many.
+        """
+        with self._lock:
+            now = self._clock()
+            left, at = self._left.get(site, (float(self._burst), now))
+            left = min(float(self._burst), left + (now - at) * self._per_s)
+            if left < 1:
+                self._left[site] = (left, now)
+                raise errors.Busy(
+                    f"site {site} asks more often than {self._per_s:g} times a second: try later"
+                )
+            self._left[site] = (left - 1, now)
