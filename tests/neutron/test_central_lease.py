@@ -73,10 +73,16 @@ def test_a_full_pool_says_who_holds_it(central: CentralServer) -> None:
         reply = central.grant("site1", **pool, count=4)
         if reply.status != 201:
             break
-    assert reply.refusal() == (409, "isthmus.refused.exhausted")
-    assert "site1 holds 13" in reply.text
-    reply = central.call("POST", "/v2.0/ports", {"port": {"network_id": network["id"]}})
+    assert reply.refusal() == (409, "isthmus.refused.conflict")  # others shall have some too
+    for _ in range(20):
+        body = {"port": {"network_id": network["id"]}}
+        reply = central.call("POST", "/v2.0/ports", body)
+        if reply.status != 201:
+            break
     assert reply.refusal() == (409, "IpAddressGenerationFailure")
+    reply = central.grant("site1", **pool, count=4)
+    assert reply.refusal() == (409, "isthmus.refused.exhausted")
+    assert "central holds 5, site1 holds 8" in reply.text
     # A site that comes late still has the network; it is told when it asks for an address.
     items = central.bundle("site2", "network", network["id"], project=project)["items"]
     assert [one["kind"] for one in by_type(items, "lease")] == ["port_key"]
@@ -91,7 +97,7 @@ def test_central_gives_way_where_it_does_not_use_its_own(central: CentralServer)
         pass
     own = number(port["fixed_ips"][0]["ip_address"])
     assert held(central, subnet["id"])["central"] == [(own, own)]
-    assert sum(b - a + 1 for a, b in held(central, subnet["id"])["site1"]) == 12
+    assert sum(b - a + 1 for a, b in held(central, subnet["id"])["site1"]) == 8
 
 
 def test_addresses_asked_for_by_name(central: CentralServer) -> None:
@@ -138,11 +144,11 @@ def test_pools_change_where_nobody_is_cut(central: CentralServer) -> None:
     cut = [{"start": str(ipaddress.ip_address(last)), "end": "10.0.0.254"}]
     reply = central.call("PUT", path, {"subnet": {"allocation_pools": cut}})
     assert reply.refusal() == (409, "isthmus.refused.in_use")
-    kept = [{"start": str(ipaddress.ip_address(first)), "end": "10.0.0.99"}]
+    kept = [{"start": str(ipaddress.ip_address(first)), "end": "10.0.0.199"}]
     changed = central.call("PUT", path, {"subnet": {"allocation_pools": kept}}).only()
     assert changed["allocation_pools"] == kept
     reply = central.grant("site1", kind="subnet", pool_id=net.subnet["id"], count=200)
-    assert max(last for _, last in blocks(reply.only()["leases"])) <= number("10.0.0.99")
+    assert max(last for _, last in blocks(reply.only()["leases"])) <= number("10.0.0.199")
 
 
 def test_port_keys_never_meet(central: CentralServer) -> None:

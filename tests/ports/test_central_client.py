@@ -165,7 +165,7 @@ def test_a_knock_opens_the_door_again(server: _Server) -> None:
     now[0] += 60
     client.knock()
     server.answer = {"site_grant": {"leases": []}}
-    assert client.ask_grant("subnet", "s", count=1) == []
+    assert client.ask_grant("subnet", "s", count=1).leases == []
 
 
 def test_nobody_listens() -> None:

@@ -43,6 +43,14 @@ class Bundle:
     refused: dict[str, errors.IsthmusError]  #: by id: seen, but not to be had at this site
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a site holds of a pool, by central's word."""
+
+    leases: list[Mapping[str, Any]]  #: the state of each lease
+    resting: frozenset[str]  #: of the ports asked about, those that somebody has yet to hear of
+
+
 class CentralClient:
     """The calls that a site makes; safe for threads."""
 
@@ -133,9 +141,10 @@ class CentralClient:
         *,
         count: int = 0,
         address: str | None = None,
-        give_back: Sequence[str] = (),
+        give_back: Sequence[str | Mapping[str, str]] = (),
+        news: Mapping[str, Sequence[str]] | None = None,
         probe: bool = False,
-    ) -> list[Mapping[str, Any]]:
+    ) -> Grant:
         """Ask for more numbers of a pool, or for one address, and give blocks back.
 
         Args:
@@ -143,11 +152,13 @@ class CentralClient:
             pool_id: the subnet's or network's id.
             count: how many more numbers are wanted.
             address: an address whose block is wanted.
-            give_back: leases that the site no longer uses.
+            give_back: leases that the site no longer uses, or runs of numbers (first, last).
+            news: `resting`, ports that are gone, or have other addresses, whose numbers rest;
+                `answered`, leases of which central asked something back and has what is idle.
             probe: whether the caller has time to find out that the link is down.
 
         Returns:
-            The states of every lease of the pool that the site now holds.
+            The states of every lease of the pool that the site now holds, and what rests still.
 
         Raises:
             Conflict: the pool is exhausted, or the address is another's.
@@ -160,8 +171,13 @@ class CentralClient:
             "count": count,
             "address": address,
             "give_back": list(give_back),
+            **{name: list(ids) for name, ids in (news or {}).items()},
         }
-        return _list(self._post("site_grant", body, probe=probe), "leases")
+        answer = self._post("site_grant", body, probe=probe)
+        still = answer.get("resting", [])
+        if not isinstance(still, list):
+            raise errors.ProtocolError("central's answer lacks what rests")
+        return Grant(_list(answer, "leases"), frozenset(str(one) for one in still))
 
     def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Tell central about objects of this site; a result for each.

@@ -29,6 +29,13 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         min=1,
         help="How many addresses central takes for itself at a time.",
     ),
+    cfg.FloatOpt(
+        "recall_wait_s",
+        default=10.0,
+        min=0,
+        help="How long a call waits for a site to give back an address that it holds and does not "
+        "use, in seconds.",
+    ),
     cfg.IntOpt(
         "key_lease",
         default=1024,
@@ -53,6 +60,7 @@ class CentralConfig:
     first_lease: int = 64
     central_lease: int = 8
     key_lease: int = 1024
+    recall_wait_s: float = 10.0
     silent_after_s: float = 30.0
 
 
@@ -70,5 +78,6 @@ def read_central(conf: cfg.ConfigOpts) -> CentralConfig:
         first_lease=group.first_lease,
         central_lease=group.central_lease,
         key_lease=group.key_lease,
+        recall_wait_s=group.recall_wait_s,
         silent_after_s=group.silent_after_s,
     )

@@ -9,6 +9,7 @@ Everything works on intervals: an IPv6 subnet holds more numbers than can be cou
 """
 
 import bisect
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -242,3 +243,32 @@ def plan_returns(
         returns.append(Return(block, keep))
         surplus -= block.last - keep_until
     return returns
+
+
+def plan_recall(asked: Block, used: Iterable[int], count: int) -> list[Block]:
+    """Choose what of a block goes back when central asks for it: the highest idle numbers.
+
+    Args:
+        asked: the part of a lease that is asked for.
+        used: the numbers in use; others do not matter.
+        count: how many are asked for at most.
+
+    Returns:
+        Runs of numbers, the highest first.
+    """
+    runs: list[Block] = []
+    for gap in reversed(subtract([asked], (Block(one, one) for one in used if one in asked))):
+        if count <= 0:
+            break
+        run = Block(max(gap.first, gap.last - count + 1), gap.last)
+        runs.append(run)
+        count -= run.size
+    return runs
+
+
+def rest_id(lease_id: str, first: int) -> str:
+    """Give the id of what is left of a lease above a run that was cut out of its middle.
+
+    Both tiers make it, so that nothing has to be said of it. Runs are cut out from the top.
+    """
+    return str(uuid.uuid5(uuid.UUID(lease_id), str(first)))

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 import sqlalchemy as sa
 
 from isthmus.model.lease import Block
+from isthmus.store.resting import untold
 from isthmus.store.tables import DATAPATHS, PORT_KEYS
 
 _HELD = PORT_KEYS.c.freed_at.is_(None)
@@ -31,19 +32,14 @@ def find_highest(connection: sa.Connection, network_id: str, block: Block) -> in
     return None if found is None else int(found)
 
 
-def find_rested(
-    connection: sa.Connection,
-    network_id: str,
-    blocks: Iterable[Block],
-    freed_before: datetime.datetime,
-) -> int | None:
-    """Find the key that has rested longest, None where none was given back early enough."""
+def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Block]) -> int | None:
+    """Find the key that was given back longest ago, of those that have rested; None for none."""
     ranges = [PORT_KEYS.c.port_key.between(block.first, block.last) for block in blocks]
     query = (
         sa.select(PORT_KEYS.c.port_key)
         .where(
             PORT_KEYS.c.network_id == network_id,
-            PORT_KEYS.c.freed_at < freed_before,
+            PORT_KEYS.c.rested.is_(sa.true()),
             sa.or_(sa.false(), *ranges),
         )
         .order_by(PORT_KEYS.c.freed_at, PORT_KEYS.c.port_key)
@@ -51,6 +47,42 @@ def find_rested(
     )
     found = connection.execute(query).scalar()
     return None if found is None else int(found)
+
+
+def list_resting(connection: sa.Connection, network_id: str, limit: int) -> list[str]:
+    """List the former holders of keys that were given back and have not rested yet.
+
+    Those of whose end central itself has not heard are left out.
+    """
+    query = (
+        sa.select(PORT_KEYS.c.port_id)
+        .where(
+            PORT_KEYS.c.network_id == network_id,
+            PORT_KEYS.c.freed_at.is_not(None),
+            PORT_KEYS.c.rested.is_(sa.false()),
+            ~untold(PORT_KEYS.c.port_id),
+        )
+        .order_by(PORT_KEYS.c.freed_at)
+        .limit(limit)
+    )
+    return list(connection.scalars(query))
+
+
+def list_resting_networks(connection: sa.Connection) -> list[str]:
+    """List the networks of which keys were given back that have not rested yet."""
+    query = sa.select(PORT_KEYS.c.network_id).where(
+        PORT_KEYS.c.freed_at.is_not(None), PORT_KEYS.c.rested.is_(sa.false())
+    )
+    return list(connection.scalars(query.distinct()))
+
+
+def end_rest(connection: sa.Connection, port_ids: Collection[str]) -> None:
+    """Note that nobody has to hear of these ports any more."""
+    connection.execute(
+        sa.update(PORT_KEYS)
+        .where(PORT_KEYS.c.port_id.in_(list(port_ids)), PORT_KEYS.c.freed_at.is_not(None))
+        .values(rested=True)
+    )
 
 
 def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
@@ -65,7 +97,9 @@ def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -
         )
     )
     connection.execute(
-        sa.insert(PORT_KEYS).values(port_id=port_id, network_id=network_id, port_key=key)
+        sa.insert(PORT_KEYS).values(
+            port_id=port_id, network_id=network_id, port_key=key, rested=False
+        )
     )
 
 
@@ -74,7 +108,7 @@ def free(connection: sa.Connection, port_ids: Collection[str], now: datetime.dat
     connection.execute(
         sa.update(PORT_KEYS)
         .where(PORT_KEYS.c.port_id.in_(list(port_ids)), _HELD)
-        .values(freed_at=now)
+        .values(freed_at=now, rested=False)
     )
 
 

@@ -2,7 +2,8 @@
 
 Central tells the port's home, and the home of every shadow of it, by intents that were noted in the
 transaction in which the address was freed. So the address has rested enough once no intent of that
-port is left: by what was acknowledged, not by a clock.
+port is left: by what was acknowledged, not by a clock. A site looks first whether it has told
+central of the port, and then asks central the same of the other sites.
 """
 
 from collections.abc import Collection, Iterable
@@ -81,21 +82,41 @@ def list_in(connection: sa.Connection, pool_id: str, block: Block) -> list[tuple
     )
 
 
-def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int]:
-    """Find addresses of whose ports nobody has to hear any more, the lowest first."""
-    told = ~(
+def untold(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]":
+    """Tell, in a query, whether somebody still has to hear of a port."""
+    return (
         sa.select(JOURNAL.c.id)
-        .where(JOURNAL.c.resource_id == RESTING.c.port_id, JOURNAL.c.type.in_(_TYPES))
+        .where(JOURNAL.c.resource_id == port_id, JOURNAL.c.type.in_(_TYPES))
         .exists()
     )
+
+
+def list_told(connection: sa.Connection, pool_id: str, limit: int) -> list[tuple[int, str]]:
+    """List (number, port) of what rests of a pool where this tier has told of the port."""
     query = (
         sa.select(RESTING.c.number, RESTING.c.port_id)
-        .where(RESTING.c.pool_id == pool_id, told)
+        .where(RESTING.c.pool_id == pool_id, ~untold(RESTING.c.port_id))
         .order_by(RESTING.c.number)
         .limit(limit)
     )
+    return [(int(row.number), str(row.port_id)) for row in connection.execute(query)]
+
+
+def list_numbers(connection: sa.Connection, pool_id: str) -> set[int]:
+    """List what rests of a pool."""
+    query = sa.select(RESTING.c.number).where(RESTING.c.pool_id == pool_id)
+    return {int(text) for text in connection.scalars(query)}
+
+
+def list_pools(connection: sa.Connection) -> list[str]:
+    """List the pools of which something rests."""
+    return list(connection.scalars(sa.select(RESTING.c.pool_id).distinct()))
+
+
+def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int]:
+    """Find addresses of whose ports nobody has to hear any more, the lowest first."""
     # The journal was read as it was; what is decided rests on a look at it as it is.
-    found = [(int(row.number), str(row.port_id)) for row in connection.execute(query)]
+    found = list_told(connection, pool_id, limit)
     waiting = find_untold(connection, {port_id for _, port_id in found})
     return [
         number

@@ -89,6 +89,18 @@ SPARES = sa.Table(
     sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
 )
 
+#: Central: what it asks sites to give back of their leases; `isthmus.store.recall`.
+RECALLS = sa.Table(
+    "isthmus_recalls",
+    METADATA,
+    sa.Column("lease_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
+)
+
 #: Both tiers: addresses that a port gave up and that somebody may still take for that port's;
 #: `isthmus.store.resting`.
 RESTING = sa.Table(
@@ -186,7 +198,8 @@ REFUSALS = sa.Table(
 )
 
 #: Site: the key of each of its ports on a stretched network. A row whose `freed_at` is set holds a
-#: key that was given back, so that it rests for a while; its port_id is the former holder's.
+#: key that was given back; its port_id is the former holder's. It may be used again once it has
+#: `rested`: nobody has to hear of that port any more.
 PORT_KEYS = sa.Table(
     "isthmus_port_keys",
     METADATA,
@@ -194,6 +207,7 @@ PORT_KEYS = sa.Table(
     sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("port_key", sa.Integer, nullable=False),
     sa.Column("freed_at", sa.DateTime),
+    sa.Column("rested", sa.Boolean, nullable=False, default=False),
     sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
 )
 

@@ -132,6 +132,8 @@ SITE_GRANTS: Attributes = {
     "count": _given({"type:non_negative": None}, default=0),
     "address": _given({"type:string_or_none": 64}, default=None),
     "give_back": _given(default=[]),
+    "resting": _given(default=[]),
+    "answered": _given(default=[]),
     "leases": _shown(),
 }
 

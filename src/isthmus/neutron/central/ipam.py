@@ -22,10 +22,11 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import origin, pool, spares
+from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
 from isthmus.store import pool as pool_store
-from isthmus.store import resting, routing, spare
+from isthmus.store import recall, resting, routing, spare
 
 
 class CentralSubnet(neutron_ipam.NeutronDbSubnet):
@@ -106,14 +107,6 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         return [str(netaddr.IPAddress(number, version)) for number in chosen]
 
 
-class _RequestFactory(ipam_req.AddressRequestFactory):
-    @classmethod
-    def get_request(cls, context: Any, port: Any, ip_dict: Any) -> Any:
-        request = super().get_request(context, port, ip_dict)
-        request.port_id = port.get("id")
-        return request
-
-
 class CentralPool(neutron_ipam.NeutronDbPool):
     """Every subnet of central."""
 
@@ -123,7 +116,7 @@ class CentralPool(neutron_ipam.NeutronDbPool):
 
     def get_address_request_factory(self) -> Any:
         """Give what makes requests: Neutron's own, that say for which port."""
-        return _RequestFactory
+        return RequestFactory
 
     def update_subnet(self, subnet_request: Any) -> Any:
         """Take on new allocation pools.
@@ -149,4 +142,5 @@ class CentralPool(neutron_ipam.NeutronDbPool):
             lease_store.delete_unheld(connection, PoolKind.SUBNET, subnet_id, set(held))
             spare.delete_all(connection, subnet_id)
             resting.delete_pool(connection, subnet_id)
+            recall.delete_pool(connection, subnet_id)
             pool_store.delete(connection, PoolKind.SUBNET, subnet_id)

@@ -10,7 +10,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.plugins.ml2 import plugin as ml2
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.exceptions import availability_zone as az_exc
@@ -23,6 +22,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import outbox, pool, silence, zone
+from isthmus.neutron.central.recalling import Recalling
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.session import reading
 from isthmus.store import routing
@@ -38,7 +38,7 @@ _ZONES = "isthmus_zones"
 _Network = models_v2.Network
 
 
-class CentralPlugin(ml2.Ml2Plugin):
+class CentralPlugin(Recalling):
     """ML2 at central."""
 
     # Neutron looks these up under the mangled name of the very class, not of its base.

@@ -23,7 +23,7 @@ from isthmus.neutron.central import usage
 from isthmus.neutron.db.session import now
 from isthmus.store import lease as store
 from isthmus.store import pool as pool_store
-from isthmus.store import resting, spare
+from isthmus.store import recall, resting, spare
 from isthmus.store.latest import Latest
 
 #: Every key that a port may have on a network; the keys above are those of multicast groups.
@@ -109,7 +109,7 @@ def read(locked: Locked) -> Pool:
     leases = store.read_latest(locked.connection, locked.kind, locked.id)
     if locked.kind is PoolKind.PORT_KEY:
         return Pool(locked, (PORT_KEYS,), leases)
-    return Pool(locked, tuple(_allocation_pools(locked.connection, locked.id)), leases)
+    return Pool(locked, tuple(list_blocks(locked.connection, locked.id)), leases)
 
 
 def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
@@ -120,6 +120,8 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
         Conflict: the site has many and uses few.
     """
     pool = _with_room(pool, site)
+    if not pool.free:
+        raise errors.Exhausted(_describe_exhausted(pool))
     left = _limit(pool, site, count)
     made: list[Lease] = []
     taken = pool.taken
@@ -168,6 +170,11 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     if holder is not None and holder.site == site:
         return holder
     if holder is not None and holder.site != CENTRAL:
+        if recall.list_of(connection, [holder.id]):
+            raise errors.Busy(
+                f"address {to_address(address)} is leased to site {holder.site}, which was asked "
+                "to give it back and has not answered yet: try again"
+            )
         raise errors.Conflict(
             f"address {to_address(address)} is leased to site {holder.site}; ask there for it",
             site=holder.site,
@@ -253,6 +260,24 @@ def take_back(pool: Pool, site: SiteName, returns: Iterable[tuple[str, int | Non
             store.shrink(pool.connection, lease.id, first_freed - 1)
 
 
+def take_back_run(locked: Locked, site: SiteName, run: Block) -> None:
+    """Take back numbers out of the midst of a site's lease, unless one is known to be in use."""
+    connection, kind = locked.connection, locked.kind
+    lease = store.find_covering(connection, kind, locked.id, run.first)
+    if lease is None or lease.site != site or run.last not in lease.block:
+        return
+    if not _is_idle(locked, run):
+        return
+    if run.first == lease.block.first:
+        store.delete(connection, [lease.id])
+    else:
+        store.shrink(connection, lease.id, run.first - 1)
+    if run.last < lease.block.last:
+        rest = Block(run.last + 1, lease.block.last)
+        rest_id = arithmetic.rest_id(lease.id, rest.first)
+        store.insert(connection, kind, locked.id, site, rest, now=now(), lease_id=rest_id)
+
+
 def check_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
     """Tell whether a subnet's allocation pools may change; frees what central does not use.
 
@@ -297,6 +322,12 @@ def subnet_needs_leases(connection: sa.Connection, subnet_id: str) -> bool:
     return row is not None and needs_leases(dict(row._mapping))
 
 
+def is_leased_out(connection: sa.Connection, subnet_id: str, part: Block) -> bool:
+    """Tell, as far as is seen at a glance, whether a site has a block in a part of a subnet."""
+    leases = store.list_leases(connection, kind=PoolKind.SUBNET, pool_ids=[subnet_id])
+    return any(one.site != CENTRAL and one.block.overlaps(part) for one in leases)
+
+
 def pick_leased(connection: sa.Connection, subnet_ids: Collection[str]) -> set[str]:
     """Pick the subnets that there are and whose addresses are given out one by one."""
     subnet = models_v2.Subnet
@@ -313,7 +344,8 @@ def to_address(number: int) -> str:
     return str(ipaddress.IPv6Address(number))
 
 
-def _allocation_pools(connection: sa.Connection, subnet_id: str) -> list[Block]:
+def list_blocks(connection: sa.Connection, subnet_id: str) -> list[Block]:
+    """List the allocation pools of a subnet."""
     row = models_v2.IPAllocationPool
     query = sa.select(row.first_ip, row.last_ip).where(row.subnet_id == subnet_id)
     return arithmetic.merge(

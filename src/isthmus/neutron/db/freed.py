@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.ipam import requests as ipam_req
 from neutron_lib.db import api as db_api
 from sqlalchemy.orm import Session
 
@@ -15,6 +16,17 @@ _KEY = "isthmus_freed"
 
 #: Picks those subnets whose addresses rest.
 Pick = Callable[[sa.Connection, Collection[str]], Collection[str]]
+
+
+class RequestFactory(ipam_req.AddressRequestFactory):
+    """Neutron's maker of requests for addresses; says for which port."""
+
+    @classmethod
+    def get_request(cls, context: Any, port: Any, ip_dict: Any) -> Any:
+        """Make a request; a port may have back what it gave up itself."""
+        request = super().get_request(context, port, ip_dict)
+        request.port_id = port.get("id")
+        return request
 
 
 def listen(pick: Pick) -> None:

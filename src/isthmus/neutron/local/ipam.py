@@ -24,8 +24,11 @@ from isthmus import errors
 from isthmus.federation import lease as arithmetic
 from isthmus.federation.pick import pick
 from isthmus.model.lease import Block, PoolKind
+from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.local import scope
 from isthmus.neutron.local.lease import rows
+from isthmus.store import lease as lease_store
+from isthmus.store import resting
 
 #: When the site asks for more addresses, and what it keeps when it gives back.
 LOW_WATER = arithmetic.LowWater()
@@ -74,7 +77,10 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             connection = context.session.connection()
             blocks = self._blocks(connection)
             if blocks is not None:
+                # In this order: what is freed in between is seen as one or the other.
                 used = read_used(connection, self.subnet_manager._ipam_subnet_id)
+                rests = resting.list_numbers(connection, self.subnet_manager.neutron_id)
+                used |= {to_text(number, self._cidr.version) for number in rests}
         if blocks is None:
             return list(super()._generate_ips(context, prefer_next, num_addresses))
         return self._pick(blocks, used, num_addresses, prefer_next)
@@ -107,13 +113,71 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         Raises:
             NotLeased: one was asked for by name that this site may not give out.
         """
-        if (
-            isinstance(address_request, ipam_req.SpecificAddressRequest)
-            and not isinstance(address_request, ipam_req.AutomaticAddressRequest)
-            and scope.current() is None
-        ):
+        by_name = isinstance(address_request, ipam_req.SpecificAddressRequest) and not isinstance(
+            address_request, ipam_req.AutomaticAddressRequest
+        )
+        if by_name and scope.current() is None:
             self._check_leased(address_request.address)
-        return str(super().allocate(address_request))
+        given = str(super().allocate(address_request))
+        if by_name:
+            self._end_rest(int(address_request.address), getattr(address_request, "port_id", None))
+        if scope.current() is None and not isinstance(
+            address_request, ipam_req.AutomaticAddressRequest
+        ):
+            self._guard([given])
+        return given
+
+    def bulk_allocate(self, address_request: Any) -> list[str]:
+        """Give out several addresses."""
+        given = [str(one) for one in super().bulk_allocate(address_request)]
+        if isinstance(address_request, ipam_req.BulkAddressRequest):
+            self._guard(given)
+        return given
+
+    def _guard(self, given: Sequence[str]) -> None:
+        """See to it, behind the insert, that these addresses are still in blocks of this site.
+
+        The block is held until the transaction ends; one who takes it away meanwhile has to wait,
+        and then finds the address in use.
+
+        Raises:
+            IpAddressGenerationFailure: one is not; choose again.
+        """
+        subnet_id = self.subnet_manager.neutron_id
+        with db_api.CONTEXT_WRITER.using(self._context):
+            connection = self._context.session.connection()
+            if self._blocks(connection) is None:
+                return
+            for text in given:
+                number = int(ipaddress.ip_address(text))
+                held = lease_store.find_covering(
+                    connection, PoolKind.SUBNET, subnet_id, number, write=False
+                )
+                if held is None:
+                    raise ipam_exc.IpAddressGenerationFailure(subnet_id=subnet_id)
+
+    def _end_rest(self, number: int, port_id: str | None) -> None:
+        """See to it that an address given out by name does not rest, behind the insert.
+
+        Raises:
+            NotLeased: others may still take it for that of the port which gave it up.
+        """
+        subnet_id = self.subnet_manager.neutron_id
+        with db_api.CONTEXT_WRITER.using(self._context):
+            connection = self._context.session.connection()
+            last = resting.find_port(connection, subnet_id, number)
+            if last is None:
+                return
+            if last != port_id and scope.current() is None:
+                directory.get_plugin().keeper.poke_rest(PoolKind.SUBNET, subnet_id)
+                raise NotLeased(
+                    ip=to_text(number, self._cidr.version),
+                    subnet=subnet_id,
+                    site=directory.get_plugin().site.site,
+                    reason=f"it was that of port {last}, of which not every other site has heard "
+                    "yet that it is so no more: try again",
+                )
+            resting.delete(connection, subnet_id, [number])
 
     def _check_leased(self, address: Any) -> None:
         with db_api.CONTEXT_READER.using(self._context):
@@ -137,3 +201,7 @@ class LocalPool(neutron_driver.NeutronDbPool):
         """Load a subnet."""
         subnet: LocalSubnet = LocalSubnet.load(subnet_id, self._context)
         return subnet
+
+    def get_address_request_factory(self) -> Any:
+        """Give what makes requests: Neutron's own, that say for which port."""
+        return RequestFactory

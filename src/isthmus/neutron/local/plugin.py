@@ -6,9 +6,10 @@ A thin layer. It adds four things to ML2 and leaves all else alone: what is miss
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.extensions import securitygroup as ext_group
 from neutron.plugins.ml2.common import exceptions as ml2_exc
@@ -22,7 +23,7 @@ from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
-from isthmus.neutron.db import guard, sqlite
+from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.local import guards, look, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
@@ -75,8 +76,16 @@ class LocalPlugin(Ownership):
         self.addresses = Addresses(self.site.site, self.presence, self.keeper)
         self.outbox = Outbox(self.site.site, self.presence, base_of, check_let_go)
         super().__init__()
+        isolation.check_database()
         self.outbox.listen()
+        freed.listen(self._pick_stretched)
         guard.listen()
+
+    def _pick_stretched(
+        self, connection: sa.Connection, subnet_ids: Collection[str]
+    ) -> Collection[str]:
+        """Pick the subnets whose addresses other sites hear of."""
+        return [one for one in subnet_ids if self.presence.is_stretched_subnet(connection, one)]
 
     # What is missing is fetched.
 

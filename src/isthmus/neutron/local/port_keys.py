@@ -1,6 +1,5 @@
 """Giving port keys to the ports of a site, out of the site's leases."""
 
-import datetime
 import functools
 from dataclasses import dataclass
 
@@ -9,11 +8,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.federation import key as choice
 from isthmus.model.lease import Block, PoolKind
-from isthmus.neutron.db.session import now
 from isthmus.store import lease, port_key
-
-#: How long a key rests before another port may have it: longer than a report takes to every site.
-REST = datetime.timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
         return Allocation(held, fresh)
     key = choice.choose_fresh(blocks, highest)
     if key is None:
-        key = port_key.find_rested(connection, network_id, blocks, now() - REST)
+        key = port_key.find_rested(connection, network_id, blocks)
     if key is None:
         raise errors.Exhausted(
             f"no port key of network {network_id} is left in this site's leases; central has to "
@@ -66,7 +61,7 @@ def count_left(connection: sa.Connection, network_id: str) -> int:
     fresh = choice.count_fresh(
         blocks, functools.partial(port_key.find_highest, connection, network_id)
     )
-    rested = port_key.find_rested(connection, network_id, blocks, now() - REST)
+    rested = port_key.find_rested(connection, network_id, blocks)
     return fresh + (rested is not None)
 
 

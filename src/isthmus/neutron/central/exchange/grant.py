@@ -11,13 +11,13 @@ from neutron.db import models_v2
 
 from isthmus import errors
 from isthmus.model.intent import ResourceType
-from isthmus.model.lease import Lease, PoolKind
+from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import Site
 from isthmus.neutron.central import pool
 from isthmus.neutron.central.exchange.rate import Rate
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
-from isthmus.store import routing
+from isthmus.store import recall, resting, routing
 
 #: Most leases that a site gives back at once.
 MOST_RETURNS = 64
@@ -34,6 +34,9 @@ class Wish:
     count: int = 0
     address: str | None = None
     returns: tuple[tuple[str, int | None], ...] = ()  #: lease id, last number kept
+    runs: tuple[Block, ...] = ()  #: numbers that go back, of whichever lease
+    answered: tuple[str, ...] = ()  #: leases of which was given back what was asked for, and idle
+    resting: tuple[str, ...] = ()  #: ports whose numbers the site would use again
 
 
 def parse_wish(body: dict[str, Any]) -> Wish:
@@ -46,10 +49,13 @@ def parse_wish(body: dict[str, Any]) -> Wish:
     if not isinstance(listed, list) or len(listed) > MOST_RETURNS:
         raise errors.Invalid(f"give_back must be a list of at most {MOST_RETURNS}")
     returns: list[tuple[str, int | None]] = []
+    runs: list[Block] = []
     for one in listed:
         try:
             if isinstance(one, str):
                 returns.append((str(uuid.UUID(one)), None))
+            elif "first" in one:
+                runs.append(_parse_run(one))
             else:
                 returns.append((str(uuid.UUID(one["id"])), parse_number(one["last"])))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -60,7 +66,26 @@ def parse_wish(body: dict[str, Any]) -> Wish:
         count=int(body["count"]),
         address=body["address"],
         returns=tuple(returns),
+        runs=tuple(sorted(runs, reverse=True)),
+        resting=_parse_ids(body["resting"] or [], "resting"),
+        answered=_parse_ids(body["answered"] or [], "answered"),
     )
+
+
+def _parse_ids(listed: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(listed, list) or len(listed) > MOST_RETURNS:
+        raise errors.Invalid(f"{name} must be a list of at most {MOST_RETURNS}")
+    try:
+        return tuple(str(uuid.UUID(one)) for one in listed)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise errors.Invalid(f"{name} must be a list of ids") from error
+
+
+def _parse_run(one: Any) -> Block:
+    first, last = parse_number(one["first"]), parse_number(one["last"])
+    if not first <= last < first + pool.LARGEST:
+        raise ValueError("it is empty, or longer than any lease")
+    return Block(first, last)
 
 
 def parse_number(text: Any) -> int:
@@ -75,8 +100,12 @@ def parse_number(text: Any) -> int:
     return number
 
 
-def make_grant(context: Any, site: Site, wish: Wish) -> list[Lease]:
-    """Grant a wish and give every block of the pool that the site then holds.
+def make_grant(context: Any, site: Site, wish: Wish) -> tuple[list[Lease], list[str]]:
+    """Grant a wish.
+
+    Returns:
+        Every block of the pool that the site then holds, and those of the ports which it names as
+        resting that somebody still has to hear of.
 
     Raises:
         NotFound: the pool is not at this site.
@@ -91,11 +120,16 @@ def make_grant(context: Any, site: Site, wish: Wish) -> list[Lease]:
         _check_presence(connection, site, wish)
         if wish.returns:
             pool.take_back(pool.read(locked), site.name, wish.returns)
+        for run in wish.runs:
+            pool.take_back_run(locked, site.name, run)
+        if wish.answered:
+            recall.delete(connection, site.name, wish.answered)
         if wish.address is not None:
             pool.lease_address(locked, site.name, _parse_address(wish))
         if wish.count > 0:
             pool.lease_more(pool.read(locked), site.name, wish.count)
-        return pool.read(locked).held_by(site.name)
+        untold = sorted(resting.find_untold(connection, wish.resting))
+        return pool.read(locked).held_by(site.name), untold
 
 
 def to_wire(leases: Iterable[Lease]) -> list[dict[str, str]]:

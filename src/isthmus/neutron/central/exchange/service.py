@@ -7,8 +7,10 @@ from neutron_lib import exceptions as n_exc
 from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
+from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central import recall
 from isthmus.neutron.central.exchange import bundle, grant, report, snapshot
 from isthmus.neutron.central.exchange.speaker import get_speaker
 from isthmus.neutron.db.session import reading
@@ -63,11 +65,17 @@ class ExchangeCalls(_NotKept):
         with translated():
             site = get_speaker(context)
             wish = grant.parse_wish(site_grant["site_grant"])
-            leases = grant.make_grant(context.elevated(), site, wish)
+            try:
+                leases, untold = grant.make_grant(context.elevated(), site, wish)
+            except errors.Exhausted:
+                if wish.kind is PoolKind.SUBNET:  # for the next time: the site does not wait
+                    recall.ask_idle(wish.pool_id, but=site.name)
+                raise
         return {
             "kind": wish.kind.value,
             "pool_id": wish.pool_id,
             "leases": grant.to_wire(leases),
+            "resting": untold,
         }
 
     def create_site_report(self, context: Any, site_report: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from isthmus.neutron.central import pool
 from isthmus.neutron.central.exchange import placement, state
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store import lease as lease_store
-from isthmus.store import location, routing
+from isthmus.store import location, recall, routing
 
 Key = tuple[ResourceType, str]
 
@@ -137,7 +137,15 @@ def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
 def _leases(site: SiteName, ids: Sequence[str]) -> state.States:
     with reading(n_context.get_admin_context()) as connection:
         leases = lease_store.list_leases(connection, ids=ids, site=site)
-    return {lease.id: dict(lease_store.to_state(lease)) for lease in leases}
+        asked = recall.list_of(connection, [lease.id for lease in leases])
+    states: dict[str, dict[str, Any]] = {}
+    for lease in leases:
+        states[lease.id] = dict(lease_store.to_state(lease))
+        if lease.id in asked:
+            block, count = asked[lease.id]
+            back = {"first": str(block.first), "last": str(block.last), "count": count}
+            states[lease.id]["isthmus:recall"] = back
+    return states
 
 
 _READERS: Mapping[ResourceType, Callable[[SiteName, Sequence[str]], state.States]] = {

@@ -163,6 +163,8 @@ class Materialiser:
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
                 rows.add(context.session.connection(), self._site, [state])
+            if state.get("isthmus:recall"):
+                self._recall(item.id, state)
             return
         leases = state.get("isthmus:leases")
         if leases:  # before the object: the metadata port takes a key and an address of them
@@ -171,6 +173,14 @@ class Materialiser:
         to_report = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
         if to_report:
             self._report(context, item.id)
+
+    def _recall(self, lease_id: str, state: Mapping[str, Any]) -> None:
+        """Have the keeper give back what central asks for of a lease."""
+        asked = state["isthmus:recall"]
+        (block,) = rows.blocks_of([asked])
+        self._core.keeper.answer_recall(
+            str(state["pool_id"]), lease_id, block, int(asked.get("count", block.size))
+        )
 
     def _remove(self, context: Any, item: Item) -> None:
         if item.type is ResourceType.LEASE:

@@ -26,18 +26,19 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
 from isthmus.neutron.local.lease import rows
+from isthmus.store import port_key, resting
 from isthmus.store.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
 
+#: Most ports that central is asked about at once.
+_MOST_RESTING = 64
 #: A pool that was counted is not counted again sooner than this, in seconds.
 _RECOUNT_S = 1.0
 
 _IPAM_SUBNETS = db_models.IpamSubnet.__table__
 _ALLOCATIONS = db_models.IpamAllocation.__table__
 _POOLS = models_v2.IPAllocationPool.__table__
-
-Pool = tuple[PoolKind, str]
 
 
 class Keeper:
@@ -67,7 +68,7 @@ class Keeper:
         self.engine = engine
         self._every_s = every_s
         self._settle_s = settle_s
-        self._poked: queue.SimpleQueue[tuple[Pool, int] | None] = queue.SimpleQueue()
+        self._poked: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
 
@@ -83,7 +84,15 @@ class Keeper:
         if time.monotonic() - at < _RECOUNT_S:
             return
         self._counted_at[pool_id] = time.monotonic()
-        self._poked.put(((kind, pool_id), count))
+        self._poked.put(functools.partial(self.top_up, kind, pool_id, count=count))
+
+    def poke_rest(self, kind: PoolKind, pool_id: str) -> None:
+        """Have it found out, in the thread, what of a pool has rested; returns at once."""
+        self._poked.put(functools.partial(self.end_rest, kind, pool_id))
+
+    def answer_recall(self, pool_id: str, lease_id: str, asked: Block, count: int) -> None:
+        """Give back what is idle of a part of a lease, in the thread; returns at once."""
+        self._poked.put(functools.partial(self._answer_recall, pool_id, lease_id, asked, count))
 
     def start(self) -> None:
         """Start the thread of this process."""
@@ -108,10 +117,46 @@ class Keeper:
         Raises:
             IsthmusError: central did not answer, or refused.
         """
-        states = self._client().ask_grant(kind.value, pool_id, count=count, address=address)
+        if count and self.end_rest(kind, pool_id) >= count:
+            return []
+        grant = self._client().ask_grant(kind.value, pool_id, count=count, address=address)
         crash.point("grant.answered")
         with writing(self.engine()) as connection:
-            return rows.add(connection, self._site, states)
+            return rows.add(connection, self._site, grant.leases)
+
+    def end_rest(self, kind: PoolKind, pool_id: str) -> int:
+        """Use numbers again of whose former ports every site has heard.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            IsthmusError: central did not answer, or refused.
+        """
+        with reading(self.engine()) as connection:
+            if kind is PoolKind.SUBNET:
+                told = resting.list_told(connection, pool_id, _MOST_RESTING)
+            else:
+                ports = port_key.list_resting(connection, pool_id, _MOST_RESTING)
+                told = [(0, port_id) for port_id in ports]
+        if not told:
+            return 0
+        asked = sorted({port_id for _, port_id in told})
+        still = self._client().ask_grant(kind.value, pool_id, news={"resting": asked}).resting
+        over = [(number, port_id) for number, port_id in told if port_id not in still]
+        with writing(self.engine()) as connection:
+            if kind is PoolKind.SUBNET:
+                # Not one that has been used and given up again since.
+                over = [
+                    (number, port_id)
+                    for number, port_id in over
+                    if resting.find_port(connection, pool_id, number) == port_id
+                    and port_id not in resting.find_untold(connection, [port_id])
+                ]
+                resting.delete(connection, pool_id, [number for number, _ in over])
+            else:
+                port_key.end_rest(connection, [port_id for _, port_id in over])
+        return len(over)
 
     def _run(self) -> None:
         next_look = time.monotonic() + self._every_s
@@ -124,8 +169,7 @@ class Keeper:
                 continue
             if poked is None:
                 return
-            (kind, pool_id), count = poked
-            self._guarded(functools.partial(self.top_up, kind, pool_id, count=count))
+            self._guarded(poked)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         try:
@@ -164,6 +208,12 @@ class Keeper:
         """
         with reading(self.engine()) as connection:
             pools = rows.find_pools(connection, PoolKind.SUBNET)
+            subnets = resting.list_pools(connection)
+            networks = port_key.list_resting_networks(connection)
+        for pool_id in subnets:
+            self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
+        for pool_id in networks:
+            self._guarded(functools.partial(self.end_rest, PoolKind.PORT_KEY, pool_id))
         for pool_id in pools:  # what is wrong with one is no reason to leave the others
             self._guarded(functools.partial(self._look_at, pool_id))
         with writing(self.engine()) as connection:
@@ -191,11 +241,34 @@ class Keeper:
             old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s)
             rows.bury(connection, [lease_id for lease_id, block in old if block in idle])
 
-    def _return(self, pool_id: str) -> None:
-        """Tell central of the blocks that were set aside a while ago and stayed idle."""
+    def _answer_recall(self, pool_id: str, lease_id: str, asked: Block, count: int) -> None:
+        """Give back what is idle of a part of a lease, and tell central at once.
+
+        There is nobody to wait for: who was about to take a number looks behind its insert whether
+        it is still this site's, and finds that it is not.
+        """
+        self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
         with writing(self.engine()) as connection:
-            aside = rows.read_untold(connection, pool_id, older_s=self._settle_s)
-            if not aside:
+            block = rows.lock(connection, lease_id)
+            if block is not None and block.overlaps(asked):
+                part = Block(max(block.first, asked.first), min(block.last, asked.last))
+                used = _read_used(connection, pool_id)
+                runs = arithmetic.plan_recall(part, used, count)
+                rows.cut_out(connection, self._site, pool_id, lease_id, runs)
+        crash.point("recall.cut_out")
+        self._return(pool_id, answered=[lease_id])
+
+    def _return(self, pool_id: str, *, answered: Sequence[str] = ()) -> None:
+        """Tell central of the blocks that were set aside a while ago and stayed idle.
+
+        Args:
+            pool_id: the subnet.
+            answered: the leases of which central has asked something back; then all are told of.
+        """
+        older_s = 0.0 if answered else self._settle_s
+        with writing(self.engine()) as connection:
+            aside = rows.read_untold(connection, pool_id, older_s=older_s)
+            if not (aside or answered):
                 return
             used = _read_used(connection, pool_id)
             busy = [
@@ -203,20 +276,38 @@ class Keeper:
             ]
             if busy:
                 rows.revive(connection, PoolKind.SUBNET, busy)
-        give_back = [lease_id for lease_id, _ in aside if lease_id not in busy]
-        if not give_back:
+        give_back = {lease_id: block for lease_id, block in aside if lease_id not in busy}
+        if not (give_back or answered):
             return
         crash.point("grant.set_aside")
-        states = self._client().ask_grant(
-            PoolKind.SUBNET.value, pool_id, give_back=give_back, probe=True
+        states = (
+            self._client()
+            .ask_grant(
+                PoolKind.SUBNET.value,
+                pool_id,
+                give_back=[
+                    {"first": str(block.first), "last": str(block.last)}
+                    for block in sorted(give_back.values(), reverse=True)
+                ],
+                news={"answered": answered},
+                probe=True,
+            )
+            .leases
         )
         crash.point("grant.given_back")
-        # Central keeps a block leased in which it still knows an address in use.
-        kept = {str(state.get("id")) for state in states} & set(give_back)
+        # Central keeps a block leased in which it still knows an address in use. A whole lease is
+        # used again then; of what was cut out of one, central is told again later.
+        whole = {str(state.get("id")) for state in states} & set(give_back)
+        held = rows.blocks_of(states)
+        kept = {
+            lease_id
+            for lease_id, block in give_back.items()
+            if any(block.overlaps(one) for one in held)
+        }
         with writing(self.engine()) as connection:
             rows.mark_told(connection, set(give_back) - kept)
-            if kept:
-                rows.revive(connection, PoolKind.SUBNET, kept)
+            if whole & kept:
+                rows.revive(connection, PoolKind.SUBNET, whole & kept)
             rows.add(connection, self._site, states)
 
     def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int], int | None]:
@@ -238,12 +329,14 @@ def _read_size(connection: sa.Connection, subnet_id: str) -> int | None:
 
 
 def _read_used(connection: sa.Connection, subnet_id: str) -> set[int]:
+    """Read the addresses that are in use, or at rest."""
     query = (
         sa.select(_ALLOCATIONS.c.ip_address)
         .join(_IPAM_SUBNETS, _IPAM_SUBNETS.c.id == _ALLOCATIONS.c.ipam_subnet_id)
         .where(_IPAM_SUBNETS.c.neutron_subnet_id == subnet_id)
     )
-    return {int(ipaddress.ip_address(text)) for text in connection.scalars(query)}
+    used = {int(ipaddress.ip_address(text)) for text in connection.scalars(query)}
+    return used | resting.list_numbers(connection, subnet_id)
 
 
 def _within(numbers: Iterable[int], blocks: Sequence[Block]) -> set[int]:

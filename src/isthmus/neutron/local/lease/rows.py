@@ -6,6 +6,7 @@ given back leaves a tombstone for longer than any answer can be under way, so th
 not bring the block back to life after central has given it to somebody else.
 """
 
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus import errors
+from isthmus.federation import lease as arithmetic
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.store.clock import utc_after, utc_now
@@ -144,6 +146,89 @@ def bury(connection: sa.Connection, ids: Collection[str]) -> None:
     connection.execute(
         sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=RETURNED, created_at=utc_now())
     )
+
+
+def lock(connection: sa.Connection, lease_id: str) -> Block | None:
+    """Find the block of a lease and hold it against everybody who takes a number of it."""
+    row = connection.execute(
+        sa.select(LEASES.c.first, LEASES.c.last)
+        .where(LEASES.c.id == lease_id, LEASES.c.kind == PoolKind.SUBNET.value)
+        .with_for_update()
+    ).one_or_none()
+    return None if row is None else Block(int(row.first), int(row.last))
+
+
+def cut_out(
+    connection: sa.Connection,
+    site: SiteName,
+    pool_id: str,
+    lease_id: str,
+    runs: Iterable[Block],
+) -> None:
+    """Stop using parts of a lease, the highest first; the caller holds it.
+
+    What is left above a run becomes a lease of its own, under the id that central gives it too.
+    """
+    for run in runs:
+        block = lock(connection, lease_id)
+        assert block is not None, "it is held"
+        assert block.first <= run.first, "cut from the top"
+        _clear(connection, pool_id, run.first)
+        values = {"pool_id": pool_id, "site": site, "created_at": utc_now()}
+        if run.first == block.first:  # the lease itself is the tombstone: an old answer names it
+            connection.execute(
+                sa.update(LEASES)
+                .where(LEASES.c.id == lease_id)
+                .values(kind=RETURNED, last=_text(run.last), created_at=utc_now())
+            )
+        else:
+            connection.execute(
+                sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=_text(run.first - 1))
+            )
+            connection.execute(
+                sa.insert(LEASES).values(
+                    id=str(uuid.uuid4()),
+                    kind=RETURNED,
+                    first=_text(run.first),
+                    last=_text(run.last),
+                    **values,
+                )
+            )
+        if run.last < block.last:
+            connection.execute(
+                sa.insert(LEASES).values(
+                    id=arithmetic.rest_id(lease_id, run.last + 1),
+                    kind=PoolKind.SUBNET.value,
+                    first=_text(run.last + 1),
+                    last=_text(block.last),
+                    **values,
+                )
+            )
+
+
+def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
+    """Read the blocks of leases in the form in which they travel.
+
+    Raises:
+        ProtocolError: one has not that form.
+    """
+    try:
+        return [Block(int(state["first"]), int(state["last"])) for state in states]
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise errors.ProtocolError("central's answer lists what is no lease") from error
+
+
+def _clear(connection: sa.Connection, pool_id: str, first: int) -> None:
+    """Make room for a tombstone where one of the same number stands."""
+    connection.execute(
+        sa.delete(LEASES).where(
+            LEASES.c.kind == RETURNED, LEASES.c.pool_id == pool_id, LEASES.c.first == _text(first)
+        )
+    )
+
+
+def _text(number: int) -> str:
+    return str(number).zfill(NUMBER_LENGTH)
 
 
 def read_untold(

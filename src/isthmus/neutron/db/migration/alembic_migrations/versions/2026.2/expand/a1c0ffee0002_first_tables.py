@@ -75,6 +75,15 @@ def _create_both_tiers() -> None:
         sa.Column("last", sa.String(40), nullable=False),
     )
     op.create_table(
+        "isthmus_recalls",
+        sa.Column("lease_id", sa.String(36), primary_key=True),
+        sa.Column("pool_id", sa.String(36), nullable=False, index=True),
+        sa.Column("site", sa.String(64), nullable=False),
+        sa.Column("first", sa.String(40), nullable=False),
+        sa.Column("last", sa.String(40), nullable=False),
+        sa.Column("wanted", sa.Integer, nullable=False),
+    )
+    op.create_table(
         "isthmus_resting",
         sa.Column("pool_id", sa.String(36), primary_key=True),
         sa.Column("number", sa.String(40), primary_key=True),
@@ -155,6 +164,7 @@ def _create_site() -> None:
         sa.Column("network_id", sa.String(36), nullable=False),
         sa.Column("port_key", sa.Integer, nullable=False),
         sa.Column("freed_at", sa.DateTime),
+        sa.Column("rested", sa.Boolean, nullable=False),
         sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
     )
     op.create_table(
