@@ -109,14 +109,17 @@ def _of_site(central: CentralServer, site: LocalServer) -> list[str]:
         for row in _read(central, "isthmus_journal")
         if row["lane"] == site.site
     }
-    leased = {row["id"]: row for row in _read(central, "isthmus_leases")}
+    leased: dict[str, list[tuple[int, int]]] = {}
+    for row in _read(central, "isthmus_leases"):
+        if row["site"] == site.site:
+            leased.setdefault(row["pool_id"], []).append(_span(row))
     faults = _overlaps(own)
     for row in own:
-        there = leased.get(row["id"])
-        if there is None or there["site"] != site.site:
-            faults.append(f"{site.site} holds lease {row['id']} {_span(row)}, unknown to central")
-        elif not (_span(there)[0] <= _span(row)[0] and _span(row)[1] <= _span(there)[1]):
-            faults.append(f"{site.site} holds {_span(row)} of lease {row['id']} {_span(there)}")
+        first, last = _span(row)
+        if not any(a <= first and last <= b for a, b in leased.get(row["pool_id"], ())):
+            faults.append(
+                f"{site.site} holds {first} to {last}, which central has not leased to it"
+            )
     faults += _strangers(central, site, own)
     for row in routed:
         key = (row["type"], row["resource_id"])
