@@ -15,7 +15,6 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import tenant
 from tests.neutron.test_local_lease import blocks, make_network, number
 
-from isthmus.store.clock import utc_now
 from isthmus.store.tables import SITES
 from isthmus.testing.until import until
 
@@ -30,7 +29,7 @@ def central(
     server = CentralServer(
         tmp_path_factory.mktemp("central"),
         neutron_template,
-        extra={"isthmus": {"recall_wait_s": 50, "silent_after_s": 3600}},
+        extra={"isthmus": {"recall_wait_s": 50}},
     )
     server.start()
     try:
@@ -44,7 +43,6 @@ def central(
 def carried(central: CentralServer, site1: LocalServer) -> Iterator[threading.Event]:
     """Carry what central wants to site1, as Xjob does, as long as the event is not set."""
     stopped = threading.Event()
-    heard(central)
 
     def run() -> None:
         while not stopped.wait(0.2):
@@ -56,14 +54,6 @@ def carried(central: CentralServer, site1: LocalServer) -> Iterator[threading.Ev
     until(lambda: not invariants.find_faults(central, site1), what="agreement", timeout_s=60)
     stopped.set()
     thread.join()
-
-
-def heard(central: CentralServer) -> None:
-    """Make as if Xjob had just heard of every site."""
-    with central.database(write=True) as connection:
-        connection.execute(
-            sa.update(SITES).values(reachability="reachable", last_seen_at=utc_now())
-        )
 
 
 def name_at_central(central: CentralServer, network: Any, address: str) -> Any:
@@ -104,7 +94,7 @@ def test_a_site_that_is_cut_off_is_not_waited_for(
         ((_, last),) = blocks(site1, subnet)
         answer = name_at_central(central, network, f"10.0.0.{last % 256}")
     finally:
-        heard(central)
+        central.hear()
     assert answer.refusal() == (409, "isthmus.refused.conflict")
     with central.database() as connection:
         assert not connection.exec_driver_sql("SELECT * FROM isthmus_recalls").all()

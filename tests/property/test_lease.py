@@ -14,7 +14,10 @@ from isthmus.federation.lease import (
     carve_one,
     choose_size,
     count,
+    limit_grant,
+    low_mark,
     merge,
+    plan_recall,
     plan_returns,
     runs_dry,
     subtract,
@@ -197,3 +200,41 @@ def test_a_whole_unused_block_goes_whole() -> None:
 def test_when_a_site_asks(size: int, used: int, *, dry: bool) -> None:
     blocks = [Block(1, size)] if size else []
     assert runs_dry(blocks, used, LowWater()) is dry
+
+
+@given(
+    used=st.lists(st.integers(0, 120), max_size=20),
+    first=st.integers(0, 60),
+    size=st.integers(1, 64),
+)
+def test_a_recall_takes_idle_numbers_alone(used: list[int], first: int, size: int) -> None:
+    asked = Block(first, first + size - 1)
+    for wanted in (1, 3, size):
+        runs = plan_recall(asked, used, wanted)
+        given_back = [number for run in runs for number in range(run.first, run.last + 1)]
+        idle = [number for number in range(asked.first, asked.last + 1) if number not in used]
+        assert sorted(given_back) == idle[max(0, len(idle) - wanted) :]
+        assert runs == sorted(runs, reverse=True)
+
+
+@given(
+    asked=st.integers(0, 10**7),
+    free=st.integers(1, 70000),
+    size=st.integers(1, 70000),
+    idle=st.integers(0, 70000),
+)
+def test_a_grant_is_bounded(asked: int, free: int, size: int, idle: int) -> None:
+    policy = SizePolicy()
+    got = limit_grant(asked, free=free, size=size, idle=idle, policy=policy)
+    assert 0 <= got <= min(policy.largest, max(1, free // 4))
+    assert got + idle <= max(8, size // 2) or got == 0
+
+
+@given(size=st.integers(1, 31))
+def test_of_a_tiny_pool_nothing_is_kept_in_reserve(size: int) -> None:
+    low = LowWater()
+    block = [Block(0, size - 1)]
+    assert low_mark(block, low, size) <= 1
+    if size < low.most:
+        assert not runs_dry(block, size, low, size)
+        assert plan_returns(block, [], low, size)[0].keep is None
