@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from tests.neutron.server import CARRIER, Reply, Server, speaker
+from tests.neutron.server import ADMIN, CARRIER, OnBehalf, Reply, Server, speaker, tenant
 from typing_extensions import override
 
 from isthmus.lab.tier import render
@@ -53,8 +53,22 @@ class CentralServer(Server):
             connection.execute(change.where(SITES.c.name.in_(names)) if names else change)
 
     def bundle(self, site: str, kind: str, *ids: str, project: str | None, **more: Any) -> Any:
-        body = {"type": kind, "ids": list(ids), "asking_project": project, **more}
-        return self.call("POST", "/v2.0/site-bundles", {"site_bundle": body}, speaker(site)).only()
+        return self.try_bundle(site, kind, *ids, project=project, **more).only()
+
+    def try_bundle(
+        self,
+        site: str,
+        kind: str,
+        *ids: str,
+        project: str | None,
+        admin: bool = False,
+        **more: Any,
+    ) -> Reply:
+        """Ask on behalf of a member of a project, of an administrator, or (None) of nobody."""
+        person = ADMIN if admin else tenant(project) if project else None
+        user = OnBehalf(person, speaker(site)) if person else speaker(site)
+        body = {"site_bundle": {"type": kind, "ids": list(ids), **more}}
+        return self.call("POST", "/v2.0/site-bundles", body, user)
 
     def grant(self, site: str, **values: Any) -> Reply:
         return self.call("POST", "/v2.0/site-grants", {"site_grant": values}, speaker(site))

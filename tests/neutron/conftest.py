@@ -80,7 +80,7 @@ def site1(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalServer]:
     """The site `site1` of `central`; a file's tests share it and use networks of their own."""
-    wan = Wan(lambda: central.port, speaker("site1").headers())
+    wan = Wan(lambda: central.port, speaker("site1"))
     server = LocalServer(tmp_path_factory.mktemp("site1"), neutron_template, site_ovn, "site1", wan)
     try:
         server.start()

@@ -91,7 +91,7 @@ def site1(
 ) -> Iterator[LocalServer]:
     """The site `site1` of `central`, on MariaDB too."""
     folder = tmp_path_factory.mktemp("site1-mariadb")
-    wan = Wan(lambda: central.port, speaker("site1").headers())
+    wan = Wan(lambda: central.port, speaker("site1"))
     server = LocalServer(folder, folder / "no-template", site_ovn, "site1", wan, url=new_database())
     try:
         server.start()

@@ -51,7 +51,7 @@ def held(
     central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Held]:
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, speaker("site2").headers())
+    wan = Wan(lambda: central.port, speaker("site2"))
     pause = Pause(tmp_path_factory.mktemp("pause"))
     try:
         with OvnDatabases(folder) as ovn:

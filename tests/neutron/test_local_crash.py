@@ -43,7 +43,7 @@ def site2(
     import tempfile
 
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, speaker("site2").headers())
+    wan = Wan(lambda: central.port, speaker("site2"))
     with OvnDatabases(folder) as ovn:
         add_chassis(ovn, "hv3", "host3", "192.0.2.3")
         server = LocalServer(

@@ -7,10 +7,11 @@ middleware would have.
 import contextlib
 import http.client
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.neutron.server import OnBehalf, User, read_token
 from typing_extensions import override
 
 
@@ -19,10 +20,11 @@ class Wan(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: Callable[[], int], headers: Mapping[str, str]) -> None:
+    def __init__(self, port: Callable[[], int], site: User) -> None:
         super().__init__(("127.0.0.1", 0), _Relay)
         self._port = port
-        self.headers = dict(headers)
+        self.site = site
+        self.headers = site.headers()
         self.calls: list[str] = []
         self.delay_s = 0.0
         self._cut = threading.Event()
@@ -82,6 +84,9 @@ class _Relay(BaseHTTPRequestHandler):
         if self.server.delay_s:
             threading.Event().wait(self.server.delay_s)
         headers = {"Content-Type": "application/json", **self.server.headers}
+        if self.headers.get("X-Service-Token"):  # what Keystone's middleware makes of it
+            person = read_token(self.headers["X-Auth-Token"])
+            headers = OnBehalf(person, self.server.site).headers()
         connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         try:
             connection.request(self.command, self.path, data or None, headers)

@@ -90,8 +90,7 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
                 "site_bundle": {
                     "type": "network",
                     "ids": ["n"],
-                    "asking_project": "p",
-                    "asking_admin": False,
+                    "looking": False,
                 }
             },
         )

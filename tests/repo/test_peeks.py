@@ -11,6 +11,7 @@ ALLOWED = {
     "neutron/central/plugin.py": "zones of a network; a first look before a delete",
     "neutron/central/exchange/bundle.py": "whether a site may ask about a network's MACs",
     "neutron/central/exchange/validator.py": "a first look; what is written stands behind locks",
+    "neutron/central/exchange/entitled.py": "what a site is shown that asks for itself",
     "neutron/central/exchange/placement.py": "whether hints matter; placing looks again",
     "neutron/central/exchange/snapshot.py": "states for Xjob: what changes later is noted again",
 }

@@ -142,3 +142,36 @@ def test_responders() -> None:
     assert found[stateful].networks == {"fd02::/64"}
     assert found[slaac].mac == choose_mac(slaac) != found[stateful].mac
     assert int(found[slaac].mac[:2], 16) & 3 == 2, "locally administered, no multicast"
+
+
+def test_a_shadow_travels_whole() -> None:
+    assert Shadow.from_wire(SHADOW.to_wire()) == SHADOW
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"port_id": "p" * 37},
+        {"port_id": 'p" or 1'},
+        {"network_id": None},
+        {"chassis": "hv 1"},
+        {"chassis": ["hv"]},
+        {"hostname": "h" * 256},
+        {"encap_ip": "not-an-ip; drop"},
+        {"encap_ip": "::1"},
+        {"encap_ip": "0.0.0.0"},
+        {"port_key": "7"},
+        {"port_key": 2**40},
+        {"port_key": True},
+        {"mac_address": "fa:16:3e:00:00:01 10.0.0.1"},
+        {"addresses": "10.0.0.1"},
+        {"addresses": ["10.0.0.0/8"]},
+        {"addresses": ["10.0.0.1"] * 513},
+        {"extra_macs": ["unknown"]},
+        {"accepts_unknown": "false"},
+        {"security_groups": ["g 1"]},
+    ],
+)
+def test_what_no_shadow_is(said: dict[str, object]) -> None:
+    with pytest.raises(errors.ProtocolError):
+        Shadow.from_wire({**SHADOW.to_wire(), **said})

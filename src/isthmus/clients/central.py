@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from keystoneauth1 import exceptions, session
+from keystoneauth1 import exceptions, plugin, session
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.clients.breaker import Breaker
@@ -51,6 +52,37 @@ class Grant:
     resting: frozenset[str]  #: of the ports asked about, those that somebody has yet to hear of
 
 
+class _OnBehalf(plugin.BaseAuthPlugin):
+    """A person's token, with the site's own beside it, as OpenStack's services do it."""
+
+    def __init__(self, own: Any, token: str) -> None:
+        super().__init__()
+        self._own = own
+        self._token = token
+
+    @override
+    def get_token(self, session: Any, **_: Any) -> str:
+        return self._token
+
+    @override
+    def get_headers(self, session: Any, **_: Any) -> dict[str, str]:
+        own = self._own.get_token(session)
+        return {"X-Auth-Token": self._token, "X-Service-Token": own}
+
+    @override
+    def get_endpoint(self, session: Any, **options: Any) -> str | None:
+        found: str | None = self._own.get_endpoint(session, **options)
+        return found
+
+    @override
+    def get_connection_params(self, session: Any, **options: Any) -> Any:
+        return self._own.get_connection_params(session, **options)
+
+    @override
+    def invalidate(self) -> bool:
+        return bool(self._own.invalidate())
+
+
 class CentralClient:
     """The calls that a site makes; safe for threads."""
 
@@ -62,6 +94,7 @@ class CentralClient:
         region: str | None = None,
         interface: str = "internal",
         breaker: Breaker | None = None,
+        person: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Bind the client.
@@ -72,11 +105,14 @@ class CentralClient:
             region: central's region in the catalogue.
             interface: which endpoint of the catalogue.
             breaker: the state of the link.
+            person: gives the token of the person for whom this thread works, if there is one.
             clock: gives seconds that only grow.
         """
         self.breaker = breaker or Breaker()
         self.calls = 0  #: how many calls went out, for tests and for the inventory
+        self._person = person
         self._clock = clock
+        self._own = wire.auth
         self._adapter = open_adapter(wire, region, interface, endpoint)
 
     def ask_bundle(
@@ -90,10 +126,14 @@ class CentralClient:
     ) -> Bundle:
         """Ask for objects and all that they take at this site, on behalf of a person.
 
+        Central believes the person's own token, which goes along; where this thread works for
+        nobody, it gives what the site has a right to by itself. What is said of the person here is
+        not sent.
+
         Args:
             kind: their type.
             ids: which.
-            project_id: the person's project.
+            project_id: the person's project, as this site knows it.
             is_admin: whether it is an administrator.
             looking: ports are only to be shown: nothing is placed, and none comes home.
 
@@ -101,14 +141,9 @@ class CentralClient:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused, or its answer is of no use.
         """
-        body = {
-            "type": kind,
-            "ids": list(ids),
-            "asking_project": project_id,
-            "asking_admin": is_admin,
-            "looking": looking,
-        }
-        answer = self._post("site_bundle", body, probe=False)
+        del project_id, is_admin
+        body = {"type": kind, "ids": list(ids), "looking": looking}
+        answer = self._post("site_bundle", body, probe=False, token=self._person())
         refused = answer.get("refused") or []
         return Bundle(
             items=[Item.from_wire(one) for one in _list(answer, "items")],
@@ -203,31 +238,41 @@ class CentralClient:
         if self.breaker.open:
             self._call("GET", "/", None, probe=True)
 
-    def _post(self, resource: str, body: Mapping[str, Any], *, probe: bool) -> Mapping[str, Any]:
+    def _post(
+        self, resource: str, body: Mapping[str, Any], *, probe: bool, token: str | None = None
+    ) -> Mapping[str, Any]:
         path = collection_path(resource)
-        answer = self._call("POST", path, {resource: body}, probe=probe)
+        answer = self._call("POST", path, {resource: body}, probe=probe, token=token)
         found = answer.get(resource) if isinstance(answer, Mapping) else None
         if not isinstance(found, Mapping):
             raise errors.ProtocolError(f"central's answer to {path} has no {resource}")
         return found
 
-    def _call(self, method: str, path: str, body: Any, *, probe: bool) -> Any:
+    def _call(
+        self, method: str, path: str, body: Any, *, probe: bool, token: str | None = None
+    ) -> Any:
         if not self.breaker.admits(probe=probe):
             raise errors.Unreachable("central cannot be reached", detail=self.breaker.why)
         self.calls += 1
         try:
-            response = self._send(method, path, body)
+            response = self._send(method, path, body, token)
         except errors.Transient as error:
             self.breaker.failed(str(error.fields.get("detail", error.message)))
             raise
         self.breaker.succeeded()
+        if token and response.status_code == requests.codes.unauthorized:
+            # It was good here a moment ago, so central has not heard of it, or it ran out just now.
+            raise errors.Busy("central does not take the token of this request: log in again")
         return _read(response, path)
 
-    def _send(self, method: str, path: str, body: Any) -> requests.Response:
+    def _send(self, method: str, path: str, body: Any, token: str | None) -> requests.Response:
         began = self._clock()
+        options = {"auth": _OnBehalf(self._own, token)} if token else {}
         while True:
             try:
-                answer: requests.Response = self._adapter.request(path, method, json=body)
+                answer: requests.Response = self._adapter.request(
+                    path, method, json=body, **options
+                )
                 return answer
             except exceptions.ConnectTimeout as error:
                 raise errors.TimedOut("central gave no answer in time", detail=path) from error

@@ -7,18 +7,28 @@ not hold is refused before anything is written.
 
 import ipaddress
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
+from isthmus.model.form import (
+    is_address,
+    is_flag,
+    is_id,
+    is_list,
+    is_mac,
+    is_name,
+    is_number,
+    is_prefix,
+    is_text,
+    is_tunnel_address,
+)
 from isthmus.model.lease import Block
 from isthmus.model.ovn import LAST_PORT_KEY
 from isthmus.model.site import SiteName
 
-#: Lengths of Neutron's columns.
-_TEXT = 255
+#: Length of Neutron's column.
 _PROFILE = 4095
 #: Most entries of a list; Neutron's own limits are at or below them.
 _MOST: Mapping[str, int] = {
@@ -27,9 +37,6 @@ _MOST: Mapping[str, int] = {
     "allowed_address_pairs": 256,
     "extra_dhcp_opts": 64,
 }
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-_NO_MACS = frozenset({"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"})
 
 #: Owners of ports that Neutron trusts more than a server's, and that a site may have all the same.
 TRUSTED_OWNERS = frozenset({"network:dhcp", "network:distributed", "network:router_interface"})
@@ -67,11 +74,6 @@ class Facts:
     prefix_of: SiteName | None = None  #: another site in whose prefixes the tunnel address lies
 
 
-def is_id(value: object) -> bool:
-    """Tell whether something is a UUID as Neutron writes it."""
-    return isinstance(value, str) and _UUID.fullmatch(value) is not None
-
-
 def check_form(port_id: str, state: Mapping[str, Any]) -> None:
     """Check types, lengths and ranges of a report; what it does not know it leaves alone.
 
@@ -103,11 +105,11 @@ def parse_place(port_id: str, body: Any) -> Place | None:
         raise errors.Invalid(f"{what}: {_cut(body)}")
     found: list[Any] = [body.get(name) for name in ("chassis", "hostname", "encap_ip", "port_key")]
     chassis, hostname, address, key = found
-    if not (_is_name(chassis) and _is_name(hostname)):
+    if not (is_name(chassis) and is_name(hostname)):
         raise errors.Invalid(f"{what}: its hypervisor is {_cut((chassis, hostname))}")
     if not is_tunnel_address(address):
         raise errors.Invalid(f"{what}: its tunnel address is {_cut(address)}")
-    if not _is_number(key) or not 1 <= key <= LAST_PORT_KEY:
+    if not is_number(key) or not 1 <= key <= LAST_PORT_KEY:
         raise errors.Invalid(f"{what}: its port key is {_cut(key)}, not 1 to {LAST_PORT_KEY}")
     return Place(chassis=chassis, hostname=hostname, encap_ip=address, port_key=key)
 
@@ -220,20 +222,6 @@ def lies_in(address: str, prefixes: Collection[str]) -> bool:
     return any(found in ipaddress.ip_network(prefix) for prefix in prefixes)
 
 
-def is_tunnel_address(value: object) -> bool:
-    """Tell whether a tunnel may end at an address: one host, and not this one."""
-    if not isinstance(value, str):
-        return False
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    # One spelling only: owners are compared as text.
-    return str(address) == value and not (
-        address.is_multicast or address.is_unspecified or address.is_loopback
-    )
-
-
 def groups_of(port: Mapping[str, Any]) -> frozenset[str]:
     """Give the security groups of a port."""
     return frozenset(port.get("security_groups") or ())
@@ -252,80 +240,31 @@ def _cut(value: object) -> str:
     return repr(value)[:100]
 
 
-def _is_text(value: object, most: int = _TEXT) -> bool:
-    return isinstance(value, str) and len(value) <= most and "\0" not in value
-
-
-def _is_name(value: object) -> bool:
-    """Tell whether something can name a hypervisor: printable, with no blanks."""
-    return _is_text(value) and bool(re.fullmatch(r"[!-~]+", str(value)))
-
-
 def _is_host(value: object) -> bool:
-    return value is None or value == "" or _is_name(value)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_mac(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and _MAC.fullmatch(value.lower()) is not None
-        and value.lower() not in _NO_MACS
-    )
-
-
-def _is_address(value: object) -> bool:
-    if not isinstance(value, str):
-        return False
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return "%" not in value
-
-
-def _is_prefix(value: object) -> bool:
-    if not isinstance(value, str) or "%" in value:
-        return False
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_list(each: Callable[[Any], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list) and all(map(each, value))
+    return value is None or value == "" or is_name(value)
 
 
 def _is_fixed_ip(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and is_id(value.get("subnet_id"))
-        and _is_address(value.get("ip_address"))
+        and is_address(value.get("ip_address"))
     )
 
 
 def _is_pair(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
-        and _is_prefix(value.get("ip_address"))
-        and (value.get("mac_address") is None or _is_mac(value["mac_address"]))
+        and is_prefix(value.get("ip_address"))
+        and (value.get("mac_address") is None or is_mac(value["mac_address"]))
     )
 
 
 def _is_option(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
-        and _is_text(value.get("opt_name"), 64)
-        and (value.get("opt_value") is None or _is_text(value["opt_value"]))
+        and is_text(value.get("opt_name"), 64)
+        and (value.get("opt_value") is None or is_text(value["opt_value"]))
         and value.get("ip_version", 4) in (4, 6)
     )
 
@@ -344,22 +283,22 @@ def _is_state(value: object) -> bool:
 _FORM: Mapping[str, Callable[[Any], bool]] = {
     "id": is_id,
     "network_id": is_id,
-    "project_id": _is_text,
-    "name": _is_text,
-    "description": _is_text,
-    "admin_state_up": _is_flag,
-    "port_security_enabled": _is_flag,
-    "mac_address": _is_mac,
-    "fixed_ips": _is_list(_is_fixed_ip),
-    "security_groups": _is_list(is_id),
-    "allowed_address_pairs": _is_list(_is_pair),
-    "extra_dhcp_opts": _is_list(_is_option),
-    "device_id": _is_text,
-    "device_owner": _is_text,
+    "project_id": is_text,
+    "name": is_text,
+    "description": is_text,
+    "admin_state_up": is_flag,
+    "port_security_enabled": is_flag,
+    "mac_address": is_mac,
+    "fixed_ips": is_list(_is_fixed_ip),
+    "security_groups": is_list(is_id),
+    "allowed_address_pairs": is_list(_is_pair),
+    "extra_dhcp_opts": is_list(_is_option),
+    "device_id": is_text,
+    "device_owner": is_text,
     "binding:host_id": _is_host,
-    "binding:vif_type": lambda value: value is None or _is_text(value, 64),
-    "binding:vnic_type": lambda value: _is_text(value, 64),
+    "binding:vif_type": lambda value: value is None or is_text(value, 64),
+    "binding:vnic_type": lambda value: is_text(value, 64),
     "binding:profile": _is_profile,
-    "status": lambda value: _is_text(value, 16),
+    "status": lambda value: is_text(value, 16),
     "isthmus:base": _is_state,
 }

@@ -115,9 +115,7 @@ SITE_LEASES: Attributes = {
 
 SITE_BUNDLES: Attributes = {
     "type": _given({"type:values": ["network", "subnet", "port", "security_group"]}),
-    "ids": _given({"type:list_of_unique_strings": 64}),
-    "asking_project": _given({"type:string_or_none": 255}, default=None),
-    "asking_admin": _given({"type:boolean": None}, default=False),
+    "ids": _given({"type:list_of_unique_strings": 36}),
     "looking": _given({"type:boolean": None}, default=False),
     "mac_address": _given({"type:mac_address_or_none": None}, default=None),
     "port_id": _given({"type:uuid_or_none": None}, default=None),

@@ -9,6 +9,8 @@ ADMIN = "rule:admin_only"
 READER = f"{ADMIN} or role:isthmus_reader"
 #: A site's service user; which site it speaks for, central finds by the user's id.
 SITE = "role:isthmus_site"
+#: The same with a person's token beside its own: it asks on behalf of that person.
+ON_BEHALF = f"{SITE} or service_roles:isthmus_site"
 #: Xjob at central, where it reads what is wanted anywhere. No site ever sees its token.
 XJOB = "role:isthmus_xjob"
 #: Xjob at a site: a user for each, whom the site knows (`carrier_user`) and central does not.
@@ -30,7 +32,7 @@ _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 
 #: (resource, path, who calls)
 _SPOKEN: tuple[tuple[str, str, str], ...] = (
-    ("site_bundle", "/site-bundles", SITE),
+    ("site_bundle", "/site-bundles", ON_BEHALF),
     ("site_grant", "/site-grants", SITE),
     ("site_report", "/site-reports", SITE),
     ("site_snapshot", "/site-snapshots", XJOB),

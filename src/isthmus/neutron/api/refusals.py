@@ -1,8 +1,8 @@
 """A log of who was refused what: a filter of Neutron's pipeline, right behind `request_id`.
 
-Neutron's own log says neither who called nor, for what its policy hides behind a 404, that anything
-was refused. Who may try the doors of other tiers is a service, or somebody with a token that is no
-good: these are written down, and whoever calls what Isthmus adds.
+Neutron's own log says neither who called nor, for what its policy hides behind a 404 or an empty
+list, that anything was refused. Who may try the doors of other tiers is a service, or somebody with
+a token that is no good: these are written down, and whoever calls what Isthmus adds.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,33 +18,41 @@ LOG = logging.getLogger(__name__)
 _OURS = "/site"
 _VERSION = "/v2.0"
 #: Roles of services, of Keystone and ours; a tenant's refusals are Neutron's own business.
-_SERVICES = ("service", "isthmus_")
+_SERVICE = "service"
+_OUR_ROLES = "isthmus_"
 
 
-def is_worth_a_line(environ: Mapping[str, Any], status: int) -> bool:
-    """Tell whether an answer is written down."""
-    if status < 400:
-        return False
+def find_verdict(environ: Mapping[str, Any], status: int) -> str:
+    """Give the word for an answer that is written down; "" for one that is not."""
     roles = str(environ.get("HTTP_X_ROLES", "")).split(",")
-    service = any(role.startswith(_SERVICES) for role in roles)
-    path = str(environ.get("PATH_INFO", "")).removeprefix(_VERSION)
-    return service or status in (401, 403, 413) or path.startswith(_OURS)
+    ours = str(environ.get("PATH_INFO", "")).removeprefix(_VERSION).startswith(_OURS)
+    our_service = any(role.startswith(_OUR_ROLES) for role in roles)
+    if status >= 400 and (ours or our_service or _SERVICE in roles or status in (401, 403, 413)):
+        return "refused"
+    if our_service and not ours:
+        return "unexpected"
+    context = environ.get("neutron.context")
+    # The service of another tier: this one's policy does not count it among its own.
+    if _SERVICE in roles and context is not None and not context.is_service_role:
+        return "unexpected"
+    return ""
 
 
 def render_line(environ: Mapping[str, Any], status: int, reason: str) -> str:
-    """Say who was refused what."""
+    """Say who was answered what."""
     user, name, roles = (
         environ.get(f"HTTP_X_{key}") or "nobody" for key in ("USER_ID", "USER_NAME", "ROLES")
     )
     service = environ.get("HTTP_X_SERVICE_USER_ID")
     where = f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    return (
-        f"refused: user={user} name={name} roles={roles}"
+    line = (
+        f"user={user} name={name} roles={roles}"
         + (f" service={service}" if service else "")
         + f" request={environ.get('openstack.request_id')}"
         + f" from={environ.get('REMOTE_ADDR')}: {environ.get('REQUEST_METHOD')} {where[:200]}"
         + f" -> {status} {reason[:300]}"
     )
+    return line.replace("\n", " ")
 
 
 class Refusals:
@@ -56,11 +64,14 @@ class Refusals:
 
     @webob.dec.wsgify
     def __call__(self, request: Any) -> Any:
-        """Pass a request on, and write down what was refused."""
+        """Pass a request on, and write down what it came to."""
         response = request.get_response(self._application)
-        if is_worth_a_line(request.environ, response.status_int):
-            line = render_line(request.environ, response.status_int, response.text or "")
-            LOG.warning("%s", line.replace("\n", " "))
+        verdict = find_verdict(request.environ, response.status_int)
+        if verdict:
+            reason = response.text if verdict == "refused" and response.charset else ""
+            LOG.warning(
+                "%s: %s", verdict, render_line(request.environ, response.status_int, reason)
+            )
         return response
 
 

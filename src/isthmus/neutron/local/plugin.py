@@ -403,8 +403,11 @@ class LocalPlugin(Ownership):
             ) from error
         except errors.IsthmusError as error:
             raise to_fault(error) from error
-        left = unknown - came - {default}
-        if left and guards.groups_of(port) & left:
+        left = (unknown - came - {default}) & set(guards.groups_of(port))
+        for group_id in sorted(left):
+            # Raises the same for a group that is nowhere and for one that is somebody else's.
+            super().get_security_group(context, group_id)
+        if left:
             raise guards.GroupOnlyHere(groups=", ".join(sorted(left)), network=port["network_id"])
 
     def _with_leases(self, network_ids: Sequence[str], count: int, work: Callable[[], _T]) -> _T:

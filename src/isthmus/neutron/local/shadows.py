@@ -160,6 +160,9 @@ def _parse(item: Item) -> Shadow | errors.IsthmusError | None:
     if item.state is None:
         return None
     try:
-        return Shadow.from_wire(item.state)
+        shadow = Shadow.from_wire(item.state)
     except errors.ProtocolError as error:
         return error
+    if shadow.port_id != item.id:
+        return errors.ProtocolError(f"shadow port {item.id} says that it is {shadow.port_id}")
+    return shadow

@@ -1,9 +1,11 @@
 """Bundles: all that a site needs in order to use an object that only central knows.
 
 First it is settled whether the person who asks at the site may see the object at all; nothing is
-leased and nothing placed for one who may not.
+leased and nothing placed for one who may not. Who that is says his own token, which the site sends
+along; a site that asks for itself is given what it has a right to (`entitled`).
 """
 
+import contextlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +15,24 @@ from neutron.db import models_v2
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
 from neutron_lib.plugins import directory
+from oslo_context import context as oslo_context
+from oslo_log import log as logging
 
 from isthmus import errors
+from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import Site
 from isthmus.neutron.central import closure
-from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.central.exchange import entitled, placement, state
 from isthmus.neutron.db.session import reading
 from isthmus.store import lease as lease_store
 from isthmus.store import routing
+
+LOG = logging.getLogger(__name__)
+
+#: Most ids in one line of the log.
+_MOST_LOGGED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +41,7 @@ class Asked:
 
     kind: ResourceType
     ids: tuple[str, ...]
-    project_id: str | None
-    is_admin: bool
+    asker: Any | None  #: context of the person, by his own token; None: the site for itself
     looking: bool = False  #: ports are only to be shown: nothing is placed and none comes home
 
 
@@ -46,7 +55,7 @@ class Bundle:
 
 def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
     """Place what was asked for at a site and give it."""
-    seen = _find_visible(asked)
+    seen = _find_visible(site, asked)
     if asked.looking:
         shown = state.port_states([one["id"] for one in seen])
         return Bundle(state.to_items(ResourceType.PORT, shown), [])
@@ -87,20 +96,31 @@ def find_mac(site: Site, network_ids: Collection[str], mac: str, but_for: str | 
         return bool(set(connection.scalars(query)) - {but_for})
 
 
-def _find_visible(asked: Asked) -> list[dict[str, Any]]:
+def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
     """Read what the asker may see; what he may not is simply not there."""
-    asker = n_context.Context(
-        user_id=None, project_id=asked.project_id, is_admin=asked.is_admin, roles=[]
-    )
-    if not asked.is_admin and not asked.project_id:
-        return []
+    asker, ids = asked.asker, list(dict.fromkeys(asked.ids))
+    if asker is None:
+        asker = n_context.get_admin_context()
+        with reading(asker) as connection:
+            ids = entitled.find(connection, site.name, asked.kind, ids)
+    elif default_security_group_id(asker.project_id or "") in ids:
+        placement.default_groups([asker.project_id])
     getter = getattr(directory.get_plugin(), f"get_{asked.kind.value}")
     found = []
-    for resource_id in dict.fromkeys(asked.ids):
-        try:
+    for resource_id in ids:
+        with contextlib.suppress(n_exc.NotFound):
             found.append(getter(asker, resource_id))
-        except n_exc.NotFound:
-            continue
+    if len(found) < len(set(asked.ids)):
+        LOG.info(
+            "refused: site=%s user=%s request=%s asks on behalf of project %s for %ss that are not "
+            "to be seen: %s",
+            site.name,
+            site.service_user,
+            getattr(oslo_context.get_current(), "request_id", None),
+            asked.asker.project_id if asked.asker is not None else None,
+            asked.kind.value,
+            ", ".join(sorted(set(asked.ids) - {one["id"] for one in found})[:_MOST_LOGGED]),
+        )
     return found
 
 
@@ -112,7 +132,8 @@ def _place_one(
     if network is None:
         raise errors.NotFound(f"network {network_id} went in the meantime")
     placement.check(site, network)
-    projects = [network["project_id"], asked.project_id, one.get("project_id")]
+    own = asked.asker.project_id if asked.asker is not None else None
+    projects = [network["project_id"], own, one.get("project_id")]
     groups = placement.default_groups(projects)
     plan = placement.Placement(
         network_id=network_id,

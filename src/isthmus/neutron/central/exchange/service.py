@@ -2,19 +2,26 @@
 
 from typing import Any
 
+from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
 
 from isthmus import errors
+from isthmus.model.form import is_id
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
+from isthmus.neutron.api.caller import get_service
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import recall
 from isthmus.neutron.central.exchange import bundle, grant, report, snapshot
 from isthmus.neutron.central.exchange.speaker import get_speaker
 from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
+
+#: Most objects that one bundle is asked for.
+_MOST_IDS = 64
+_SITE_ROLE = "isthmus_site"
 
 
 class _NotKept:
@@ -39,18 +46,19 @@ class ExchangeCalls(_NotKept):
         """Place what a site asks for there and give it."""
         body = site_bundle["site_bundle"]
         with translated():
-            site = get_speaker(context)
+            on_behalf = _SITE_ROLE in context.service_roles
+            site = get_speaker(context, get_service(context) if on_behalf else None)
+            ids = _parse_ids(body["ids"])
             if body["mac_address"] is not None:
-                in_use = bundle.find_mac(site, body["ids"], body["mac_address"], body["port_id"])
+                in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
                 return {"type": body["type"], "items": [], "refused": [], "mac_in_use": in_use}
             asked = bundle.Asked(
                 kind=ResourceType(body["type"]),
-                ids=tuple(body["ids"]),
-                project_id=body["asking_project"],
-                is_admin=bool(body["asking_admin"]),
+                ids=ids,
+                asker=context if on_behalf else None,
                 looking=bool(body["looking"]) and body["type"] == ResourceType.PORT,
             )
-            made = bundle.make_bundle(context.elevated(), site, asked)
+            made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
         return {
             "type": asked.kind.value,
             "items": [item.to_wire() for item in made.items],
@@ -96,6 +104,12 @@ class ExchangeCalls(_NotKept):
                 site_store.get_by_name(connection, body["site"])
             items = snapshot.make_snapshot(SiteName(body["site"]), keys)
         return {"site": body["site"], "items": [item.to_wire() for item in items]}
+
+
+def _parse_ids(body: Any) -> tuple[str, ...]:
+    if len(body) > _MOST_IDS or not all(map(is_id, body)):
+        raise errors.Invalid(f"ids must be at most {_MOST_IDS} UUIDs")
+    return tuple(body)
 
 
 def _parse_items(body: Any) -> list[Item]:

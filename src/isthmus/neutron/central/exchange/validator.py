@@ -18,6 +18,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation import port_report as rules
+from isthmus.model.form import is_id
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
@@ -72,7 +73,7 @@ def _check(
 ) -> tuple[dict[str, Any] | None, dict[str, errors.IsthmusError]]:
     if item.type is not ResourceType.PORT:
         raise errors.Invalid(f"a site reports ports, not a {item.type}")
-    if not rules.is_id(item.id):
+    if not is_id(item.id):
         raise errors.Invalid("the id of a reported port is none")
     if item.state is None:
         return None, {}  # that it is gone is taken from its home, and from nobody else

@@ -1,0 +1,89 @@
+"""Forms of values that come from another tier: what may stand where a MAC or an id is promised."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+
+#: Length of Neutron's columns for names.
+TEXT = 255
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_PRINTABLE = re.compile(r"[!-~]+")
+_NO_MACS = frozenset({"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"})
+
+
+def is_id(value: object) -> bool:
+    """Tell whether something is a UUID as Neutron writes it."""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+
+
+def is_text(value: object, most: int = TEXT) -> bool:
+    """Tell whether something is a text that Neutron's column takes."""
+    return isinstance(value, str) and len(value) <= most and "\0" not in value
+
+
+def is_name(value: object, most: int = TEXT) -> bool:
+    """Tell whether something can name a machine or a row: printable ASCII, with no blanks."""
+    return is_text(value, most) and _PRINTABLE.fullmatch(str(value)) is not None
+
+
+def is_flag(value: object) -> bool:
+    """Tell whether something is true or false."""
+    return isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether something is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_mac(value: object) -> bool:
+    """Tell whether something is the MAC of one station."""
+    return (
+        isinstance(value, str)
+        and _MAC.fullmatch(value.lower()) is not None
+        and value.lower() not in _NO_MACS
+    )
+
+
+def is_address(value: object) -> bool:
+    """Tell whether something is an IP address, with no zone."""
+    if not isinstance(value, str) or "%" in value:
+        return False
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def is_prefix(value: object) -> bool:
+    """Tell whether something is an IP address or a network."""
+    if not isinstance(value, str) or "%" in value:
+        return False
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def is_tunnel_address(value: object) -> bool:
+    """Tell whether a tunnel may end at an address: one host, and not this one."""
+    if not isinstance(value, str) or not is_address(value):
+        return False
+    address = ipaddress.ip_address(value)
+    # One spelling only: owners are compared as text.
+    return str(address) == value and not (
+        address.is_multicast or address.is_unspecified or address.is_loopback
+    )
+
+
+def is_list(each: Callable[[Any], bool], most: int | None = None) -> Callable[[object], bool]:
+    """Make the form of a list: each of its entries has a form, and there are at most so many."""
+    return lambda value: (
+        isinstance(value, list | tuple)
+        and (most is None or len(value) <= most)
+        and all(map(each, value))
+    )
