@@ -17,7 +17,7 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.clients.breaker import Breaker
 from isthmus.clients.neutron import collection_path, open_adapter
-from isthmus.model.item import Item, ItemResult
+from isthmus.model.item import Item, ItemResult, read_results
 
 #: A connection that breaks sooner than this after the call began was a stale one from the pool.
 _STALE_S = 0.2
@@ -227,7 +227,7 @@ class CentralClient:
         """
         body = {"sequence": sequence, "items": [item.to_wire() for item in items]}
         answer = self._post("site_report", body, probe=True)
-        return [ItemResult.from_wire(one) for one in _list(answer, "results")]
+        return read_results(answer.get("results"), items)
 
     def knock(self) -> None:
         """Find out whether central answers, where the link counts as down.

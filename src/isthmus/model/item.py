@@ -4,12 +4,16 @@ An item carries the whole wanted (or, in a report, observed) state of one object
 gone. Applying one twice, or an old one before a new one of the same object, must do no harm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from isthmus import errors
 from isthmus.model.intent import ResourceType
+
+#: What is kept of the words of another tier: of an id or a code, and of a message, in characters.
+_MOST_ID = 64
+_MOST_MESSAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,25 @@ class ItemResult:
             seen = body.get("seen")
             return cls(
                 ResourceType(body["type"]),
-                body["id"],
-                body["code"],
-                body["message"],
-                tuple(str(one) for one in body.get("attributes") or ()),
+                str(body["id"])[:_MOST_ID],
+                str(body["code"])[:_MOST_ID],
+                str(body["message"])[:_MOST_MESSAGE],
+                tuple(str(one)[:_MOST_ID] for one in (body.get("attributes") or ())[:_MOST_ID]),
                 None if seen is None else int(seen),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
+
+
+def read_results(body: Any, items: Sequence[Item]) -> list[ItemResult]:
+    """Read the results of a batch: of no more items than it had.
+
+    Raises:
+        ProtocolError: they have not the promised form.
+    """
+    if not isinstance(body, list) or len(body) > len(items):
+        raise errors.ProtocolError(f"the answer has no list of results for {len(items)} items")
+    return [ItemResult.from_wire(one) for one in body]
 
 
 def refused(item: Item, error: errors.IsthmusError) -> ItemResult:

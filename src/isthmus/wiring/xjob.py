@@ -11,7 +11,7 @@ from isthmus.config.xjob import GROUP, XjobConfig, lane_group
 from isthmus.journal.engine import Drain, DrainSettings
 from isthmus.journal.ports import Clock
 from isthmus.model.intent import IntentKey
-from isthmus.model.item import Item, ItemResult
+from isthmus.model.item import Item, ItemResult, read_results
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.store import clock, removal, site, sweep
 from isthmus.store.engine import open_engine, reading, writing
@@ -55,7 +55,7 @@ class SiteCarrier:
         del lane
         body = {"sequence": sequence, "items": [item.to_wire() for item in items]}
         answer = self._door.post("site_apply", body)
-        return [ItemResult.from_wire(one) for one in _list(answer, "results")]
+        return read_results(answer.get("results"), items)
 
 
 class Xjob:

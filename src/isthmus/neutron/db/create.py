@@ -1,4 +1,7 @@
-"""A new Neutron database in one go: `python -m isthmus.neutron.db.create URL`.
+"""A new Neutron database in one go: `python -m isthmus.neutron.db.create --url-file FILE`.
+
+A URL with a password is no argument, since everybody on the machine sees those: it stands in a file
+or in the environment (`ISTHMUS_DATABASE_URL`).
 
 Neutron's migrations cannot run on SQLite and take many seconds on MariaDB, so a new database is
 made from the models as they are at the head, ours included, and stamped with the head revisions of
@@ -6,7 +9,9 @@ every branch, after which `neutron-db-manage upgrade heads` carries it on like a
 """
 
 import argparse
+import os
 import sys
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
@@ -18,6 +23,8 @@ from isthmus.neutron.db import models
 from isthmus.neutron.db.migration import VERSION_TABLE
 from isthmus.store.engine import open_engine
 
+#: The variable that may hold the URL.
+VARIABLE = "ISTHMUS_DATABASE_URL"
 #: Where each project of the database keeps its revision (Source: the env.py of each).
 _VERSION_TABLES = {"neutron": "alembic_version", "isthmus": VERSION_TABLE}
 
@@ -90,8 +97,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m isthmus.neutron.db.create", description=__doc__
     )
-    parser.add_argument("url", help="SQLAlchemy URL of an empty database")
-    create(parser.parse_args(arguments).url)
+    parser.add_argument(
+        "url", nargs="?", help="SQLAlchemy URL of an empty database, if there is no password in it"
+    )
+    parser.add_argument("--url-file", type=Path, help="a file that holds the URL")
+    found = parser.parse_args(arguments)
+    if found.url_file is not None:
+        url = found.url_file.read_text().strip()
+    elif found.url is not None:
+        url = found.url
+        if sa.engine.make_url(url).password:
+            parser.error(f"the URL has a password: give it by --url-file or {VARIABLE}")
+    else:
+        url = os.environ.get(VARIABLE, "")
+    if not url:
+        parser.error(f"give the URL, by --url-file or {VARIABLE} where it has a password")
+    create(url)
     return 0
 
 

@@ -31,6 +31,7 @@ from isthmus.neutron.local.apply.port import check_let_go
 from isthmus.neutron.local.demand import Demand, find_asker
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.ownership import Ownership
+from isthmus.neutron.local.person import acting_for
 from isthmus.neutron.local.presence import Presence
 from isthmus.neutron.local.report.outbox import Outbox
 from isthmus.neutron.local.room import Lazy, open_central, open_database
@@ -111,7 +112,7 @@ class LocalPlugin(Ownership):
         asker = find_asker(context, fields)
         if asker is None:
             return False
-        with self._asking(kind, ids):
+        with self._asking(kind, ids), acting_for(asker):
             return self.demand.fetch_missing(kind, ids, asker, looked=looked)
 
     @contextlib.contextmanager
@@ -228,7 +229,7 @@ class LocalPlugin(Ownership):
         asker = find_asker(context, fields) if scope.current() is None else None
         if asker is None:
             return []
-        with self._asking(ResourceType.PORT, ids):
+        with self._asking(ResourceType.PORT, ids), acting_for(asker):
             return self.demand.look(ids, asker)
 
     def _bring_home(self, context: Any, port_id: str) -> None:
@@ -393,7 +394,8 @@ class LocalPlugin(Ownership):
     def _learn_groups(self, context: Any, port: Any, unknown: set[str]) -> None:
         default = default_security_group_id(port["project_id"])
         try:
-            came = self.demand.fetch(ResourceType.SECURITY_GROUP, unknown, port["project_id"])
+            with acting_for(context):
+                came = self.demand.fetch(ResourceType.SECURITY_GROUP, unknown, port["project_id"])
         except errors.Transient as error:
             if unknown == {default}:
                 return  # with central away, the site's own copy of the default group has to do

@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 from oslo_config import cfg
-from oslo_context import context as oslo_context
 
 from isthmus.clients.central import CentralClient
 from isthmus.clients.transport import Timeouts, open_session
 from isthmus.config.site import GROUP, SiteConfig
+from isthmus.neutron.local.person import find_token
 from isthmus.store.engine import open_engine
 
 _T = TypeVar("_T")
@@ -46,14 +46,8 @@ def open_central(site: SiteConfig) -> CentralClient:
         endpoint=site.central_url,
         region=site.central_region,
         interface=site.central_interface,
-        person=_find_token,
+        person=find_token,
     )
-
-
-def _find_token() -> str | None:
-    """Find the token of the person whose request this thread serves."""
-    served = oslo_context.get_current()
-    return getattr(served, "auth_token", None) or None
 
 
 def open_database() -> sa.Engine:

@@ -1,0 +1,30 @@
+"""What another tier says of a batch is read up to a limit."""
+
+from typing import Any
+
+import pytest
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item, ItemResult, read_results
+
+ITEMS = [Item(ResourceType.PORT, "p", None)]
+RESULT = {"type": "port", "id": "p", "code": "isthmus.refused", "message": "no"}
+
+
+def test_results_are_no_more_than_the_items() -> None:
+    assert read_results([RESULT], ITEMS) == [
+        ItemResult(ResourceType.PORT, "p", "isthmus.refused", "no")
+    ]
+    wrongs: list[Any] = [[RESULT, RESULT], {}, None, "results", [{}], [None]]
+    for wrong in wrongs:
+        with pytest.raises(errors.ProtocolError):
+            read_results(wrong, ITEMS)
+
+
+def test_words_are_cut() -> None:
+    long = {**RESULT, "id": "i" * 10**6, "code": "c" * 10**6, "message": "m" * 10**6}
+    (result,) = read_results([{**long, "attributes": ["a" * 10**6] * 1000}], ITEMS)
+    assert (len(result.id), len(result.code), len(result.message)) == (64, 64, 2000)
+    assert len(result.attributes) == 64
+    assert {len(one) for one in result.attributes} == {64}
