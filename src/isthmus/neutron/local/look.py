@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from neutron_lib.db import utils as db_utils
-from pecan import core  # type: ignore[import-untyped]
+from pecan import core
 
 _CHANGES = frozenset({"PUT", "DELETE"})
 
