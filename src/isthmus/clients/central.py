@@ -229,6 +229,21 @@ class CentralClient:
         answer = self._post("site_report", body, probe=True)
         return read_results(answer.get("results"), items)
 
+    def register(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Say which life this site lives and, if it is asked for, what it believes in.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        answer = self._post("site_registration", body, probe=True)
+        missing = {"registration", "epoch", "restored", "register", "heard", "proof"} - set(answer)
+        if missing:
+            raise errors.ProtocolError(f"central's answer has no {', '.join(sorted(missing))}")
+        for name in ("void", "leases", "port_keys"):
+            _list(answer, name)
+        return answer
+
     def knock(self) -> None:
         """Find out whether central answers, where the link counts as down.
 

@@ -35,6 +35,16 @@ def ensure_key(connection: sa.Connection, network_id: str) -> int:
     return key
 
 
+def adopt(connection: sa.Connection, network_id: str, key: int) -> bool:
+    """Give a network the key that it has at a site already, unless that is another's."""
+    if not LOWEST_KEY <= key <= HIGHEST_KEY or key in set(
+        connection.scalars(sa.select(DATAPATHS.c.datapath_key))
+    ):
+        return False
+    connection.execute(sa.insert(DATAPATHS).values(network_id=network_id, datapath_key=key))
+    return True
+
+
 def find_key(connection: sa.Connection, network_id: str) -> int | None:
     """Find a network's key."""
     return list_keys(connection, [network_id]).get(network_id)

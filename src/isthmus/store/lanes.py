@@ -13,7 +13,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
-from isthmus.store.tables import LANES
+from isthmus.store.tables import EPOCHS, LANES
 
 #: What a lane begins with in a database that never knew another epoch.
 FIRST_EPOCH = 1
@@ -97,6 +97,14 @@ def read_seen(connection: sa.Connection, lane: SiteName) -> int:
     return int(seen or 0)
 
 
+def read_sent(connection: sa.Connection, lane: SiteName) -> int:
+    """Read the newest number given, as it is now."""
+    sent = connection.scalar(
+        sa.select(LANES.c.sent).where(LANES.c.lane == lane).with_for_update(read=True)
+    )
+    return int(sent or 0)
+
+
 def forget(connection: sa.Connection, lane: SiteName) -> None:
     """Forget a lane's numbers, with the site."""
     connection.execute(sa.delete(LANES).where(LANES.c.lane == lane))
@@ -117,7 +125,8 @@ def _admitted(connection: sa.Connection, lane: SiteName, sequence: int) -> bool:
 
 
 def _ensure(connection: sa.Connection, lane: SiteName) -> None:
-    row = {"lane": lane, "sent": number.make(FIRST_EPOCH), "seen": 0}
+    epoch = sa.func.coalesce(sa.select(EPOCHS.c.epoch).scalar_subquery(), FIRST_EPOCH)
+    row = {"lane": lane, "sent": epoch * number.make(1), "seen": 0}
     if connection.dialect.name == "sqlite":
         connection.execute(sqlite.insert(LANES).values(row).on_conflict_do_nothing())
     else:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store import epoch
 from isthmus.store.latest import Latest
 from isthmus.store.tables import LEASES, NUMBER_LENGTH
 
@@ -95,8 +96,10 @@ def insert(
     A site's blocks stay apart, since the site knows each by its id.
 
     Raises:
-        Busy: somebody else leased a part of it in the meantime; nothing may be committed.
+        Busy: somebody else leased a part of it in the meantime, or this tier was restored and has
+            not settled yet; nothing may be committed.
     """
+    epoch.require_settled(connection)
     if site == CENTRAL:
         block = _absorb(connection, kind, pool_id, block)
     lease = Lease(

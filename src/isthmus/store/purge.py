@@ -2,8 +2,9 @@
 
 import sqlalchemy as sa
 
+from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
-from isthmus.store import datapath, lanes
+from isthmus.store import datapath, lanes, registration
 from isthmus.store.tables import (
     DATAPATHS,
     HYPERVISORS,
@@ -12,6 +13,7 @@ from isthmus.store.tables import (
     LOCATIONS,
     REFUSALS,
     ROUTINGS,
+    SITES,
 )
 
 
@@ -30,13 +32,27 @@ def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[Si
 
 
 def forget_site(connection: sa.Connection, site: SiteName) -> None:
-    """Remove every row that speaks of a site, but not the site's own."""
-    for table in (LEASES, ROUTINGS, LOCATIONS, REFUSALS, HYPERVISORS):
+    """Remove every row that speaks of a site, but not the site's own.
+
+    What it held of numbers is set aside: it may still use them.
+    """
+    row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
+    if row_id is not None:
+        registration.set_aside(connection, site, row_id)
+    registration.forget(connection, site)
+    for table in (ROUTINGS, LOCATIONS, REFUSALS, HYPERVISORS):
         connection.execute(sa.delete(table).where(table.c.site == site))
     connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane == site))
     lanes.forget(connection, site)
+    free_datapaths(connection)
+
+
+def free_datapaths(connection: sa.Connection) -> None:
+    """Free the tunnel keys of networks that are at no site, and at none that was removed."""
     present = sa.select(ROUTINGS.c.resource_id).where(ROUTINGS.c.type == "network")
-    for network_id in connection.execute(
-        sa.select(DATAPATHS.c.network_id).where(DATAPATHS.c.network_id.not_in(present))
-    ).scalars():
+    aside = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.PORT_KEY.value)
+    unused = sa.select(DATAPATHS.c.network_id).where(
+        DATAPATHS.c.network_id.not_in(present), DATAPATHS.c.network_id.not_in(aside)
+    )
+    for network_id in connection.execute(unused).scalars().all():
         datapath.delete(connection, network_id)

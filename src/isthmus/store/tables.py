@@ -56,6 +56,32 @@ LANES = sa.Table(
     sa.Column("seen", _BIG, nullable=False, default=0),
 )
 
+#: Both tiers: one row, which life of this database this is; `isthmus.store.epoch`.
+EPOCHS = sa.Table(
+    "isthmus_epochs",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("epoch", _BIG, nullable=False),
+    sa.Column("turn", _BIG, nullable=False),
+    sa.Column("settled", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("secret", sa.String(64), nullable=False),
+    # Site: the row of `isthmus_sites` that it is, and the newest proof that central gave.
+    sa.Column("registration", sa.String(UUID_LENGTH)),
+    sa.Column("heard", _BIG, nullable=False),
+    sa.Column("proof", sa.String(64)),
+)
+
+#: Central: what each site that ever registered has said of itself; `isthmus.store.registration`.
+REGISTRATIONS = sa.Table(
+    "isthmus_registrations",
+    METADATA,
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("registration", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("epoch", _BIG, nullable=False),
+    sa.Column("waits", sa.Boolean, nullable=False),
+)
+
 #: Both tiers. Central holds every block of every pool; a site holds its own.
 LEASES = sa.Table(
     "isthmus_leases",

@@ -52,6 +52,7 @@ SITES: Attributes = {
     "last_error": _shown(),
     "backlog": _shown(),
     "parked": _shown(),
+    "waits_for": _shown(column=False),
     "created_at": _shown(),
     "updated_at": _shown(),
 }
@@ -141,6 +142,21 @@ SITE_REPORTS: Attributes = {
     "results": _shown(),
 }
 
+SITE_REGISTRATIONS: Attributes = {
+    "registration": _given({"type:uuid_or_none": None}, default=None),
+    "epoch": _given({"type:non_negative": None}),
+    "sent": _given({"type:non_negative": None}, default=0),
+    "heard": _given({"type:non_negative": None}, default=0),
+    "proof": _given({"type:string_or_none": 64}, default=None),
+    "leases": _given(default=None),
+    "datapaths": _given(default=None),
+    "restored": _shown(),
+    "register": _shown(),
+    "void": _shown(),
+    "port_keys": _shown(),
+    "pending": _shown(),
+}
+
 SITE_SNAPSHOTS: Attributes = {
     "site": _given(_NAME),
     "keys": _given(),
@@ -195,6 +211,7 @@ CENTRAL: dict[str, Attributes] = {
     "site_bundles": SITE_BUNDLES,
     "site_grants": SITE_GRANTS,
     "site_reports": SITE_REPORTS,
+    "site_registrations": SITE_REGISTRATIONS,
     "site_snapshots": SITE_SNAPSHOTS,
     "site_inventories": SITE_INVENTORIES,
 }

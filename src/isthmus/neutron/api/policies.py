@@ -35,6 +35,7 @@ _SPOKEN: tuple[tuple[str, str, str], ...] = (
     ("site_bundle", "/site-bundles", ON_BEHALF),
     ("site_grant", "/site-grants", SITE),
     ("site_report", "/site-reports", SITE),
+    ("site_registration", "/site-registrations", SITE),
     ("site_snapshot", "/site-snapshots", XJOB),
     ("site_apply", "/site-applies", CARRIER),
 )
@@ -63,6 +64,8 @@ def list_rules() -> Iterable[Any]:
         ("retry", "/site-jobs", "Retry a job"),
         ("cancel", "/site-jobs", "Cancel a job"),
         ("release", "/site-routings", "Have the home of a port let go of it"),
+        ("go_on_without", "/sites", "Have nobody wait for a site to register"),
+        ("free_for_good", "/site-leases", "Free what a removed site never let go of"),
     )
     return [*rules, *(_action(*one) for one in actions)]
 

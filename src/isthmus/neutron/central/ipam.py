@@ -24,9 +24,9 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import origin, pool, spares
 from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.db.session import writing
+from isthmus.store import epoch, recall, resting, routing, spare
 from isthmus.store import lease as lease_store
 from isthmus.store import pool as pool_store
-from isthmus.store import recall, resting, routing, spare
 
 
 class CentralSubnet(neutron_ipam.NeutronDbSubnet):
@@ -76,6 +76,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
             return None  # made of the MAC, which Neutron has checked
         said = origin.current()
         if said is None:
+            epoch.require_settled(connection)
             locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
             pool.lease_address(locked, CENTRAL, address)
             spare.take_one(connection, self._subnet_id, address)
@@ -95,7 +96,8 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         self, context: Any, prefer_next: bool = False, num_addresses: int = 1
     ) -> list[str]:
         more = read_central(cfg.CONF).central_lease
-        with writing(context) as connection:
+        with translated(), writing(context) as connection:
+            epoch.require_settled(connection)
             locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
             try:
                 chosen = spares.take(locked, num_addresses, more)

@@ -24,11 +24,12 @@ from isthmus import errors
 from isthmus.federation import lease as arithmetic
 from isthmus.federation.pick import pick
 from isthmus.model.lease import Block, PoolKind
+from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.local import scope
 from isthmus.neutron.local.lease import rows
+from isthmus.store import epoch, resting
 from isthmus.store import lease as lease_store
-from isthmus.store import resting
 
 #: When the site asks for more addresses, and what it keeps when it gives back.
 LOW_WATER = arithmetic.LowWater()
@@ -77,6 +78,8 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             connection = context.session.connection()
             blocks = self._blocks(connection)
             if blocks is not None:
+                with translated():
+                    epoch.require_settled(connection)
                 # In this order: what is freed in between is seen as one or the other.
                 used = read_used(connection, self.subnet_manager._ipam_subnet_id)
                 rests = resting.list_numbers(connection, self.subnet_manager.neutron_id)
@@ -181,7 +184,11 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
 
     def _check_leased(self, address: Any) -> None:
         with db_api.CONTEXT_READER.using(self._context):
-            blocks = self._blocks(self._context.session.connection())
+            connection = self._context.session.connection()
+            blocks = self._blocks(connection)
+            if blocks is not None:
+                with translated():
+                    epoch.require_settled(connection)
         if blocks is None or any(int(address) in block for block in blocks):
             return
         # Of one that a port here has already, Neutron itself says that it is in use.

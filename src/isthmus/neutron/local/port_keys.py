@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.federation import key as choice
 from isthmus.model.lease import Block, PoolKind
-from isthmus.store import lease, port_key
+from isthmus.store import epoch, lease, port_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
 
     Raises:
         Exhausted: no key is left in the site's leases; its fields say kind and pool_id.
+        Busy: the site was restored and has not settled yet.
     """
     if not port_key.lock_network(connection, network_id):
         return None
@@ -41,6 +42,7 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
     held = port_key.find_key(connection, port_id)
     if held is not None:
         return Allocation(held, fresh)
+    epoch.require_settled(connection)
     key = choice.choose_fresh(blocks, highest)
     if key is None:
         key = port_key.find_rested(connection, network_id, blocks)

@@ -4,6 +4,7 @@ The threads start when a worker has been forked and its OVN connections stand. T
 API processes, because only those can make networks and ports.
 """
 
+from pathlib import Path
 from typing import Any
 
 from neutron.api import extensions as neutron_extensions
@@ -12,6 +13,7 @@ from neutron_lib import exceptions as n_exc
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.plugins import directory
 from neutron_lib.services import base
+from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.model.item import Item
@@ -21,6 +23,7 @@ from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local import dataplane
 from isthmus.neutron.local.inventory import InventoryCalls
+from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.report.relay import Relay
@@ -51,6 +54,7 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
         """Prepare; the threads start with the process."""
         super().__init__()
         self.relay: Relay | None = None
+        self.registrar: Registrar | None = None
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     def get_plugin_type(self) -> Any:
@@ -78,12 +82,23 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
             poll_s=core.site.relay_poll_s,
             call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )
+        self.registrar = Registrar(
+            core.site.site,
+            core.central,
+            core.database,
+            folder=Path(cfg.CONF.state_path),
+            every_s=core.site.lease_pass_s,
+        )
+        self.registrar.start()
         core.keeper.start()
         self.relay.start()
 
     def stop(self) -> None:
         """End the threads and wait for them."""
         if self.relay is not None:
+            if self.registrar is not None:
+                self.registrar.stop()
+                self.registrar = None
             directory.get_plugin().keeper.stop()
             self.relay.stop()
             self.relay = None

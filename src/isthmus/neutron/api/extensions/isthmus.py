@@ -36,5 +36,7 @@ class Isthmus(extensions.ExtensionDescriptor):
         actions = {
             "site_job": {"retry": "PUT", "cancel": "PUT"},
             "site_routing": {"release": "PUT"},
+            "site": {"go_on_without": "PUT"},
+            "site_lease": {"free_for_good": "PUT"},
         }
         return definition.build_resources(attributes.CENTRAL, actions)

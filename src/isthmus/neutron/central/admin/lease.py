@@ -2,13 +2,18 @@
 
 from typing import Any
 
+from isthmus import errors
+from isthmus.model.lease import LeaseId
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
+from isthmus.neutron.db.session import writing
+from isthmus.store import lease, purge, registration
 from isthmus.store.tables import LEASES, NUMBER_LENGTH
+from neutron import policy
 
 
 class LeaseCalls:
-    """Leases follow use; they can only be read."""
+    """Leases follow use; they can only be read, and freed where their site was removed."""
 
     def get_site_leases(
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
@@ -22,6 +27,23 @@ class LeaseCalls:
             first, last = int(row["first"]), int(row["last"])
             row.update(first=str(first), last=str(last), size=last - first + 1)
         return listing.to_rows(rows, fields)
+
+    def free_for_good(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Free a lease of a site that was removed and never let go of it.
+
+        Whoever calls it knows that nothing of that site runs any more.
+        """
+        with translated():
+            row = listing.get_one(self.get_site_leases, context, "lease", id, None)
+            if not policy.check(context, "get_site_lease", row, pluralized="site_leases"):
+                raise errors.NotFound(f"there is no lease {id}")
+            policy.enforce(context, "free_for_good", row, pluralized="site_leases")
+            if not registration.is_aside(row["site"]):
+                raise errors.InUse(f"lease {id} is of {row['site']}, which can give it back")
+            with writing(context.elevated()) as connection:
+                lease.delete(connection, [LeaseId(id)])
+                purge.free_datapaths(connection)
+        return {"site_lease": row}
 
     def get_site_lease(self, context: Any, id: str, fields: Any = None) -> listing.Row:
         """Show a lease."""

@@ -11,8 +11,9 @@ from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import jobs, journal, purge, refusal, routing
+from isthmus.store import epoch, jobs, journal, purge, refusal, registration, routing
 from isthmus.store import site as site_store
+from neutron import policy
 
 #: What `update_site` may change.
 _CHANGEABLE = (
@@ -38,7 +39,13 @@ class SiteCalls:
             rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
             counts = jobs.count_lanes(connection, [SiteName(row["name"]) for row in rows])
             refused = refusal.count(connection)
+            waiting = set(epoch.list_waiting(connection))
         for row in rows:
+            row["waits_for"] = (
+                "central was restored and this site has yet to register"
+                if row["name"] in waiting
+                else ""
+            )
             count = counts.get(SiteName(row["name"]))
             row["backlog"] = count.backlog if count else 0
             # What waits at the site since central refuses it, too: a person has to look at it.
@@ -72,6 +79,19 @@ class SiteCalls:
                     connection, site_id, _to_site(merged, SiteName(row["name"])), now=now()
                 )
             return listing.get_one(self.get_sites, context, "site", site_id, None)
+
+    def go_on_without(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Give numbers out though this site has not registered since central was restored."""
+        with translated():
+            site_id = _row_id(context, id)
+            row = listing.get_one(self.get_sites, context, "site", site_id, None)
+            if not policy.check(context, "get_site", row, pluralized="sites"):
+                raise errors.NotFound(f"there is no site {id}")
+            policy.enforce(context, "update_site", row, pluralized="sites")
+            with writing(context.elevated()) as connection:
+                registration.go_on_without(connection, SiteName(row["name"]))
+            row = listing.get_one(self.get_sites, context, "site", site_id, None)
+        return {"site": row}
 
     def delete_site(self, context: Any, id: str) -> None:
         """Remove a site that holds nothing, or one that is disabled with all that it held."""

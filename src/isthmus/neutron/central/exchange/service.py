@@ -14,7 +14,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api.caller import get_service
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import recall
-from isthmus.neutron.central.exchange import bundle, grant, report, snapshot
+from isthmus.neutron.central.exchange import bundle, grant, registration, report, snapshot
 from isthmus.neutron.central.exchange.speaker import get_speaker
 from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
@@ -35,6 +35,8 @@ class _NotKept:
     def _show_none(self, context: Any, id: str, fields: Any = None) -> Any:
         raise n_exc.NotFound
 
+    get_site_registrations = _list_none
+    get_site_registration = _show_none
     get_site_bundles = get_site_grants = get_site_reports = get_site_snapshots = _list_none
     get_site_bundle = get_site_grant = get_site_report = get_site_snapshot = _show_none
 
@@ -94,6 +96,15 @@ class ExchangeCalls(_NotKept):
             items = _parse_items(body["items"])
             results = report.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_wire() for result in results]}
+
+    def create_site_registration(
+        self, context: Any, site_registration: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Hear which life a site lives and what it believes in."""
+        with translated():
+            site = get_speaker(context)
+            said = registration.parse(site, site_registration["site_registration"])
+            return registration.take(context.elevated(), site, said)
 
     def create_site_snapshot(self, context: Any, site_snapshot: dict[str, Any]) -> dict[str, Any]:
         """Read what is wanted at a site."""

@@ -51,6 +51,18 @@ def _create_both_tiers() -> None:
         sa.Column("seen", _BIG, nullable=False),
     )
     op.create_table(
+        "isthmus_epochs",
+        sa.Column("id", sa.String(16), primary_key=True),
+        sa.Column("epoch", _BIG, nullable=False),
+        sa.Column("turn", _BIG, nullable=False),
+        sa.Column("settled", sa.Boolean, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("secret", sa.String(64), nullable=False),
+        sa.Column("registration", sa.String(36)),
+        sa.Column("heard", _BIG, nullable=False),
+        sa.Column("proof", sa.String(64)),
+    )
+    op.create_table(
         "isthmus_leases",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -110,6 +122,13 @@ def _create_both_tiers() -> None:
 
 
 def _create_central() -> None:
+    op.create_table(
+        "isthmus_registrations",
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("registration", sa.String(36), nullable=False),
+        sa.Column("epoch", _BIG, nullable=False),
+        sa.Column("waits", sa.Boolean, nullable=False),
+    )
     op.create_table(
         "isthmus_sites",
         sa.Column("id", sa.String(36), primary_key=True),

@@ -1,0 +1,253 @@
+"""The registrar: says hello to central, and registers where one of the two lost its memory.
+
+A thread in each API process. Beside the database it keeps a witness, a small file in the state
+directory of this host, which shows that a database came back from a backup even while central
+cannot be asked. A site that finds that out gives no address and no key out before it has
+registered: then it has stopped using what is another's by now, and has got back what it forgot. A
+site that is cut off and was not restored goes on.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.clients.central import CentralClient
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.local.lease import rows
+from isthmus.store import epoch, journal, lease, port_key
+from isthmus.store.engine import reading, writing
+from isthmus.store.tables import DATAPATHS, LANES, LEASES, PORT_KEYS
+
+LOG = logging.getLogger(__name__)
+
+#: How often a site that has not settled tries again, in seconds.
+_AGAIN_S = 1.0
+
+
+class Registrar:
+    """Registers this site."""
+
+    def __init__(
+        self,
+        site: SiteName,
+        client: Callable[[], CentralClient],
+        engine: Callable[[], sa.Engine],
+        *,
+        folder: Path,
+        every_s: float,
+    ) -> None:
+        """Bind it; nothing runs before `start`.
+
+        Args:
+            site: this site.
+            client: gives the way to central.
+            engine: gives the site's database.
+            folder: where the witness is kept, beside the database and not in its backups.
+            every_s: seconds between two hellos.
+        """
+        self._site = site
+        self._client = client
+        self._engine = engine
+        self._witness = folder / f"isthmus-{site}.witness"
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Look at the witness, then start the thread of this process."""
+        self._look_at_witness()
+        self._thread = threading.Thread(target=self._run, name="isthmus-registrar", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            settled = False
+            try:
+                settled = self.turn()
+            except errors.Transient as error:
+                LOG.debug("Central hears of this site later: %s", error.message)
+            except errors.IsthmusError as error:
+                LOG.warning("Central does not register this site: %s", error.message)
+            except Exception:  # the boundary of a worker loop
+                LOG.exception("The registrar failed; it goes on")
+            self._stop.wait(self._every_s if settled else min(_AGAIN_S, self._every_s))
+
+    def turn(self) -> bool:
+        """Say hello, and register if that is called for.
+
+        Returns:
+            Whether the site has settled.
+
+        Raises:
+            IsthmusError: central did not answer, or refused.
+        """
+        own = self._look_at_witness()
+        answer = self._say(own, leases=False)
+        if answer["restored"]:
+            with writing(self._engine()) as connection:
+                reason = (
+                    "central has seen more of this site than its database knows: it was restored"
+                )
+                own = epoch.begin(connection, reason, above=int(answer["epoch"]))
+            LOG.warning("%s; epoch %d begins", own.reason, own.epoch)
+            self._remember(own)
+        if answer["register"] or not own.settled:
+            answer = self._say(own, leases=True)
+            if answer["restored"] or answer["register"]:
+                return False
+        return self._heed(own, answer)
+
+    def _say(self, own: epoch.Epoch, *, leases: bool) -> Mapping[str, Any]:
+        with reading(self._engine()) as connection:
+            sent = connection.scalar(sa.select(LANES.c.sent).where(LANES.c.lane == CENTRAL))
+            named = datapaths = None
+            if leases:
+                query = sa.select(LEASES).where(LEASES.c.kind != rows.RETURNED)
+                named = [
+                    {
+                        "id": row.id,
+                        "kind": row.kind,
+                        "pool_id": row.pool_id,
+                        "first": str(int(row.first)),
+                        "last": str(int(row.last)),
+                    }
+                    for row in connection.execute(query)
+                ]
+                datapaths = {
+                    row.network_id: row.datapath_key
+                    for row in connection.execute(sa.select(DATAPATHS))
+                }
+        return self._client().register(
+            {
+                "registration": own.registration,
+                "epoch": own.epoch,
+                "sent": int(sent or 0),
+                "heard": own.heard,
+                "proof": own.proof,
+                "leases": named,
+                "datapaths": datapaths,
+            }
+        )
+
+    def _heed(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
+        """Do what central said."""
+        void = [str(one) for one in answer["void"]]
+        if void:
+            LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
+        with writing(self._engine()) as connection:
+            if void:
+                connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(void)))
+            for state in answer["leases"]:
+                _narrow(connection, state)
+            rows.add(connection, self._site, answer["leases"])
+            for one in answer["port_keys"]:
+                _restore_key(connection, one)
+            epoch.join(
+                connection, str(answer["registration"]), int(answer["heard"]), str(answer["proof"])
+            )
+            if answer["leases"] or void:
+                _tell_of_ports(connection)
+            if own.settled:
+                return True
+            if answer["pending"]:
+                epoch.explain(
+                    connection,
+                    f"{_cause(own.reason)}; waits for {answer['pending']} ports that central knows",
+                )
+                return False
+            epoch.settle(connection)
+        LOG.info("This site has settled in epoch %d", own.epoch)
+        return True
+
+    def _look_at_witness(self) -> epoch.Epoch:
+        """Compare the database with the witness, and have the witness follow it."""
+        with writing(self._engine()) as connection:
+            own = epoch.read(connection)
+            seen = self._recall()
+            if (own.epoch, own.turn) < seen:
+                reason = f"this site's database is older than {self._witness}: it was restored"
+                own = epoch.begin(connection, reason, above=seen[0])
+                LOG.warning("%s; epoch %d begins", reason, own.epoch)
+            own = epoch.tick(connection)
+        self._remember(own)
+        return own
+
+    def _recall(self) -> tuple[int, int]:
+        try:
+            found = json.loads(self._witness.read_text())
+            return int(found["epoch"]), int(found["turn"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0
+
+    def _remember(self, own: epoch.Epoch) -> None:
+        new = self._witness.with_suffix(f".{os.getpid()}.new")
+        try:
+            self._witness.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps({"epoch": own.epoch, "turn": own.turn}))
+            new.replace(self._witness)
+        except OSError as error:
+            LOG.warning("The witness %s cannot be written: %s", self._witness, error)
+
+
+def _cause(reason: str) -> str:
+    return reason.partition(";")[0]
+
+
+def _narrow(connection: sa.Connection, state: Mapping[str, Any]) -> None:
+    """Stop using what this site has given back of a lease and does not know of."""
+    row = connection.execute(
+        sa.select(LEASES.c.first, LEASES.c.last).where(LEASES.c.id == str(state["id"]))
+    ).one_or_none()
+    if row is None:
+        return
+    first = max(int(row.first), int(state["first"]))
+    last = min(int(row.last), int(state["last"]))
+    if (first, last) == (int(row.first), int(row.last)):
+        return
+    if first > last:
+        connection.execute(sa.delete(LEASES).where(LEASES.c.id == str(state["id"])))
+        return
+    connection.execute(
+        sa.update(LEASES)
+        .where(LEASES.c.id == str(state["id"]))
+        .values(first=lease.to_text(first), last=lease.to_text(last))
+    )
+
+
+def _restore_key(connection: sa.Connection, one: Mapping[str, Any]) -> None:
+    """Give a port its key back, which its shadows elsewhere have."""
+    port_id, network_id, key = str(one["port_id"]), str(one["network_id"]), int(one["port_key"])
+    query = sa.select(PORT_KEYS.c.port_id).where(
+        sa.or_(
+            PORT_KEYS.c.port_id == port_id,
+            sa.and_(
+                PORT_KEYS.c.network_id == network_id,
+                PORT_KEYS.c.port_key == key,
+                PORT_KEYS.c.freed_at.is_(None),
+            ),
+        ),
+        PORT_KEYS.c.freed_at.is_(None),
+    )
+    if connection.execute(query).first() is None:
+        port_key.insert(connection, port_id, network_id, key)
+
+
+def _tell_of_ports(connection: sa.Connection) -> None:
+    """Note every port with a key for central: what it has lost it learns again."""
+    ids = connection.scalars(sa.select(PORT_KEYS.c.port_id).where(PORT_KEYS.c.freed_at.is_(None)))
+    journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in ids])

@@ -1,0 +1,162 @@
+"""Which life of its database a tier lives: its epoch, and whether it may give numbers out.
+
+A database that came back from a backup, or was made anew, does not know what was given out since.
+Its tier takes up a new epoch and gives nothing out before it has settled: a site, when central has
+heard its blocks and has given it back what was lost; central, when every site has registered or an
+operator has said to go on without it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model import number
+from isthmus.model.site import SiteName
+from isthmus.store import lanes
+from isthmus.store.tables import EPOCHS, LANES, REGISTRATIONS, SITES
+
+_OWN = "own"
+#: Most sites that a reason names.
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """What a tier knows of itself."""
+
+    epoch: int
+    turn: int  #: grows with time: a database whose turn is lower than one seen before is older
+    settled: bool
+    reason: str
+    secret: str
+    registration: str | None
+    heard: int
+    proof: str
+
+
+def read(connection: sa.Connection) -> Epoch:
+    """Read the tier's epoch, as it is now; made the first time. The transaction must write."""
+    query = sa.select(EPOCHS).where(EPOCHS.c.id == _OWN).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        connection.execute(
+            sa.insert(EPOCHS).values(
+                id=_OWN,
+                epoch=lanes.FIRST_EPOCH,
+                turn=0,
+                settled=True,
+                secret=secrets.token_hex(32),
+                heard=0,
+            )
+        )
+        row = connection.execute(query).one()
+    return Epoch(
+        epoch=int(row.epoch),
+        turn=int(row.turn),
+        settled=bool(row.settled),
+        reason=row.reason or "",
+        secret=row.secret,
+        registration=row.registration,
+        heard=int(row.heard),
+        proof=row.proof or "",
+    )
+
+
+def tick(connection: sa.Connection) -> Epoch:
+    """Move the turn on, which a witness outside the database then remembers."""
+    read(connection)
+    connection.execute(sa.update(EPOCHS).values(turn=EPOCHS.c.turn + 1))
+    return read(connection)
+
+
+def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
+    """Begin a new epoch, since this database does not know all that was given out.
+
+    Args:
+        connection: where.
+        reason: what shows that, for people.
+        above: the greatest epoch of this tier that anybody has heard of.
+    """
+    own = read(connection)
+    new = max(own.epoch, above) + 1
+    if new >= 1 << number.EPOCH_BITS:
+        raise errors.Inconsistent(f"epoch {new} cannot be: nobody restores a database that often")
+    connection.execute(sa.update(EPOCHS).values(epoch=new, settled=False, reason=reason))
+    connection.execute(
+        sa.update(LANES).where(LANES.c.sent < number.make(new)).values(sent=number.make(new))
+    )
+    # At central; a site has neither table filled.
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
+    connection.execute(sa.update(REGISTRATIONS).values(waits=True))
+    known = sa.select(REGISTRATIONS.c.site)
+    connection.execute(
+        sa.insert(REGISTRATIONS).from_select(
+            ["site", "registration", "epoch", "waits"],
+            sa.select(SITES.c.name, SITES.c.id, sa.literal(0), sa.true()).where(
+                SITES.c.name.not_in(known)
+            ),
+        )
+    )
+    return read(connection)
+
+
+def settle(connection: sa.Connection) -> None:
+    """Note that numbers may be given out again."""
+    connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))
+
+
+def explain(connection: sa.Connection, reason: str) -> None:
+    """Note what a tier that has not settled waits for."""
+    connection.execute(
+        sa.update(EPOCHS).where(EPOCHS.c.settled.is_(sa.false())).values(reason=reason)
+    )
+
+
+def join(connection: sa.Connection, registration: str, heard: int, proof: str) -> None:
+    """Note, at a site, as whom central knows it, and the proof of what central has sent."""
+    read(connection)
+    connection.execute(
+        sa.update(EPOCHS).values(registration=registration, heard=heard, proof=proof)
+    )
+
+
+def require_settled(connection: sa.Connection) -> None:
+    """Refuse to give a number out before the tier has settled.
+
+    Raises:
+        Busy: it has not; the message says what it waits for.
+    """
+    row = connection.execute(
+        sa.select(EPOCHS.c.settled, EPOCHS.c.reason).with_for_update(read=True)
+    ).one_or_none()
+    if row is None or row.settled:
+        return
+    waiting = list_waiting(connection)
+    what = f"; waits for sites {', '.join(waiting[:_NAMED])} to register" if waiting else ""
+    if len(waiting) > _NAMED:
+        what += f" and {len(waiting) - _NAMED} more"
+    raise errors.Busy(f"no address or key is given out now: {row.reason}{what}")
+
+
+def list_waiting(connection: sa.Connection) -> list[SiteName]:
+    """List the sites that central waits for."""
+    query = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
+    return [SiteName(name) for name in connection.scalars(query.order_by(REGISTRATIONS.c.site))]
+
+
+def prove(secret: str, lane: SiteName, sent: int) -> str:
+    """Give what shows that this tier has sent a number, which nobody else can make."""
+    return hmac.new(secret.encode(), f"{lane}:{sent}".encode(), hashlib.sha256).hexdigest()
+
+
+def is_proven(secret: str, lane: SiteName, sent: int, proof: str) -> bool:
+    """Tell whether a proof is this tier's."""
+    return hmac.compare_digest(prove(secret, lane, sent), proof)
+
+
+def _site_names() -> "sa.Select[tuple[str]]":
+    return sa.select(SITES.c.name)

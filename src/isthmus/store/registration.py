@@ -1,0 +1,93 @@
+"""Registrations at central: as which site, and in which of its epochs, a site has last registered.
+
+Leases of a site that was removed without having let go of them are set aside under a name of their
+own, until that very site comes back, or an operator has said that it never will.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus.model.lease import LeaseId
+from isthmus.model.site import SiteName
+from isthmus.store.tables import EPOCHS, LEASES, REGISTRATIONS
+
+_ASIDE = "gone/"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a site said last."""
+
+    registration: str  #: id of the row of `isthmus_sites`
+    epoch: int
+    waits: bool
+
+
+def find(connection: sa.Connection, site: SiteName) -> Registration | None:
+    """Find a site's registration."""
+    row = connection.execute(
+        sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site).with_for_update()
+    ).one_or_none()
+    return None if row is None else Registration(row.registration, int(row.epoch), bool(row.waits))
+
+
+def put(connection: sa.Connection, site: SiteName, registration: str, epoch: int) -> None:
+    """Note that a site has registered; central settles with the last one."""
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    connection.execute(
+        sa.insert(REGISTRATIONS).values(
+            site=site, registration=registration, epoch=epoch, waits=False
+        )
+    )
+    _settle_with_last(connection)
+
+
+def go_on_without(connection: sa.Connection, site: SiteName) -> bool:
+    """Note that nobody is to wait for a site; tell whether somebody did."""
+    waited = connection.execute(
+        sa.update(REGISTRATIONS)
+        .where(REGISTRATIONS.c.site == site, REGISTRATIONS.c.waits.is_(sa.true()))
+        .values(waits=False)
+    ).rowcount
+    _settle_with_last(connection)
+    return bool(waited)
+
+
+def forget(connection: sa.Connection, site: SiteName) -> None:
+    """Forget a site; its leases are set aside."""
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    _settle_with_last(connection)
+
+
+def aside(registration: str) -> SiteName:
+    """Give the holder under which the leases of a removed site are set aside."""
+    return SiteName(f"{_ASIDE}{registration}")
+
+
+def is_aside(site: str) -> bool:
+    """Tell whether a holder is a site that was removed."""
+    return site.startswith(_ASIDE)
+
+
+def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> None:
+    """Set a site's leases aside."""
+    connection.execute(
+        sa.update(LEASES).where(LEASES.c.site == site).values(site=aside(registration))
+    )
+
+
+def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
+    """Give leases that were set aside to the site that they were of."""
+    connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=site))
+
+
+def _settle_with_last(connection: sa.Connection) -> None:
+    left = connection.scalar(
+        sa.select(sa.func.count())
+        .select_from(REGISTRATIONS)
+        .where(REGISTRATIONS.c.waits.is_(sa.true()))
+    )
+    if not left:
+        connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))

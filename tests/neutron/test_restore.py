@@ -1,0 +1,303 @@
+"""A tier that came back from a backup, or was made again, gives nothing out twice."""
+
+import contextlib
+import ipaddress
+import itertools
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.carry import carry
+from tests.neutron.central_server import CentralServer
+from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.server import ADMIN, Server, speaker, tenant
+from tests.neutron.wan import Wan
+
+from isthmus.store.tables import EPOCHS, LEASES
+from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.until import until
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
+
+
+class Cloud:
+    """A central, a real site1 with servers, and site2, which only asks."""
+
+    def __init__(self, central: CentralServer, site: LocalServer, folder: Path) -> None:
+        self.central = central
+        self.site = site
+        self._folder = folder
+        self.user = tenant("p")
+        self.network = central.create("network", self.user, name="n")
+        self.subnet = central.create(
+            "subnet", self.user, network_id=self.network["id"], cidr="10.0.0.0/24", ip_version=4
+        )
+        central.bundle("site2", "network", self.network["id"], project="p")
+
+    def boot(self, **more: Any) -> str:
+        """Make a port at site1, as for a server; gives its address."""
+        port = self.site.create(
+            "port",
+            ADMIN,
+            network_id=self.network["id"],
+            project_id="p",
+            device_owner="compute:nova",
+            device_id="d",
+            **{"binding:host_id": "host1"},
+            **more,
+        )
+        return str(port["fixed_ips"][0]["ip_address"])
+
+    def back_up(self, tier: Server, name: str) -> Path:
+        copy = self._folder / name
+        with (
+            contextlib.closing(sqlite3.connect(tier.folder / "neutron.db")) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+        return copy
+
+    def restore(self, tier: Server, copy: Path) -> None:
+        tier.stop()
+        for end in ("", "-wal", "-shm"):
+            (tier.folder / f"neutron.db{end}").unlink(missing_ok=True)
+        shutil.copy(copy, tier.folder / "neutron.db")
+        tier.start()
+
+    def settle(self) -> None:
+        """Carry until neither tier owes the other anything and both have settled."""
+
+        def quiet() -> bool:
+            carry(self.central, self.site)
+            owed = {row["id"] for row in self.site.rows("isthmus_journal")}
+            return not (owed or self.central.jobs("site1") or self.why(self.site))
+
+        until(quiet, timeout_s=240, what="both tiers are quiet")
+
+    def why(self, tier: Server) -> str:
+        """Tell what a tier that has not settled waits for."""
+        with tier.database() as connection:
+            row = connection.execute(sa.select(EPOCHS)).one_or_none()
+        return "" if row is None or row.settled else str(row.reason)
+
+    def epoch(self, tier: Server) -> int:
+        with tier.database() as connection:
+            return int(connection.scalar(sa.select(EPOCHS.c.epoch)) or 0)
+
+    def held(self, holder: str) -> list[range]:
+        with self.central.database() as connection:
+            query = sa.select(LEASES).where(
+                LEASES.c.site == holder, LEASES.c.pool_id == self.subnet["id"]
+            )
+            return [range(int(one.first), int(one.last) + 1) for one in connection.execute(query)]
+
+    def known(self) -> list[range]:
+        return [
+            range(int(row["first"]), int(row["last"]) + 1)
+            for row in self.site.rows("isthmus_leases")
+            if row["pool_id"] == self.subnet["id"] and row["kind"] == "subnet"
+        ]
+
+    def check(self, *running: str) -> None:
+        """See that no number is held twice, and none that a server has by anybody else."""
+        with self.central.database() as connection:
+            rows = connection.execute(
+                sa.select(LEASES).where(LEASES.c.pool_id == self.subnet["id"])
+            ).all()
+        blocks = sorted((int(row.first), int(row.last), row.site) for row in rows)
+        for left, right in itertools.pairwise(blocks):
+            assert left[1] < right[0], (left, right)
+        assert len(running) == len(set(running))
+        for address in running:
+            number = int(ipaddress.ip_address(address))
+            (holder,) = {site for first, last, site in blocks if first <= number <= last}
+            assert holder == "site1" or holder.startswith("gone/"), (address, holder)
+
+
+@pytest.fixture
+def cloud(
+    new_central: Callable[[], CentralServer], neutron_template: Path, tmp_path: Path
+) -> Iterator[Cloud]:
+    central = new_central()
+    central.start()
+    central.make_sites()
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
+    wan = Wan(lambda: central.port, speaker("site1").headers())
+    try:
+        with OvnDatabases(folder) as ovn:
+            add_chassis(ovn, "hv1", "host1", "192.0.2.1")
+            site = LocalServer(
+                tmp_path / "site1",
+                neutron_template,
+                ovn,
+                "site1",
+                wan,
+                isthmus={"lease_pass_s": 1.0, "lease_settle_s": 600.0},
+            )
+            site.start()
+            try:
+                yield Cloud(central, site, tmp_path)
+            finally:
+                site.stop()
+    finally:
+        wan.close()
+        shutil.rmtree(folder)
+
+
+def grant(cloud: Cloud, count: int) -> Any:
+    return cloud.central.grant(
+        "site2", kind="subnet", pool_id=cloud.subnet["id"], count=count, address=None
+    )
+
+
+def test_a_site_restored_from_a_backup(cloud: Cloud) -> None:
+    """What its servers have since is not given again, be central there or not."""
+    running = [cloud.boot() for _ in range(2)]
+    cloud.settle()
+    copy = cloud.back_up(cloud.site, "site1.db")
+    before = cloud.epoch(cloud.site)
+    running += [cloud.boot() for _ in range(6)]
+    cloud.settle()
+    assert cloud.site.wan is not None
+    cloud.site.wan.cut()
+    cloud.restore(cloud.site, copy)
+    until(lambda: cloud.why(cloud.site), timeout_s=60, what="the site knows by its witness")
+    refused = cloud.site.try_create(
+        "port", ADMIN, network_id=cloud.network["id"], project_id="p", device_owner="compute:nova"
+    )
+    assert refused.status == 503
+    assert "restored" in refused.text
+    cloud.site.wan.heal()
+    cloud.settle()
+    assert cloud.epoch(cloud.site) > before
+    running += [cloud.boot() for _ in range(3)]
+    cloud.settle()
+    cloud.check(*running)
+    keys = [
+        row["port_key"] for row in cloud.site.rows("isthmus_port_keys") if row["freed_at"] is None
+    ]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
+    """The site believes in a block which is another's by now."""
+    cloud.boot()
+    cloud.settle()
+    turn = cloud.site.rows("isthmus_epochs")[0]["turn"]
+    copy = cloud.back_up(cloud.site, "site1.db")
+    (block,) = cloud.known()
+    until(lambda: cloud.site.rows("isthmus_epochs")[0]["turn"] > turn + 1, timeout_s=60)
+    cloud.site.stop()
+    with cloud.central.database(write=True) as connection:
+        connection.execute(
+            sa.update(LEASES)
+            .where(LEASES.c.site == "site1", LEASES.c.pool_id == cloud.subnet["id"])
+            .values(site="site2", id="00000000-0000-0000-0000-000000000001")
+        )
+    cloud.restore(cloud.site, copy)
+    until(lambda: block not in cloud.known(), timeout_s=60, what="the block is void")
+    address = int(ipaddress.ip_address(cloud.boot()))
+    assert address not in block
+
+
+def test_central_restored_from_a_backup(cloud: Cloud) -> None:
+    running = [cloud.boot()]
+    cloud.settle()
+    # Whoever heard from central since can show it.
+    copy = cloud.back_up(cloud.central, "central.db")
+    heard = cloud.site.rows("isthmus_epochs")[0]["heard"]
+    running.append(cloud.boot())
+    running.append(cloud.boot(fixed_ips=[{"ip_address": "10.0.0.222"}]))
+    cloud.settle()
+    until(lambda: cloud.site.rows("isthmus_epochs")[0]["heard"] > heard, what="the site said hello")
+    blocks = cloud.known()
+    assert len(blocks) > 1
+    # site2 registers as well, so that central waits for it.
+    body: dict[str, Any] = {
+        "registration": None,
+        "epoch": 1,
+        "sent": 0,
+        "heard": 0,
+        "proof": None,
+        "leases": [],
+    }
+    cloud.restore(cloud.central, copy)
+    until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
+    shown = cloud.central.call("GET", "/v2.0/sites").only()
+    assert "restored" in {one["name"]: one["waits_for"] for one in shown}["site2"]
+    refused = grant(cloud, 8)
+    assert refused.status == 503
+    assert "site2" in refused.text
+    port = cloud.central.try_create("port", cloud.user, network_id=cloud.network["id"])
+    assert port.status == 503
+    answer = cloud.central.call(
+        "POST", "/v2.0/site-registrations", {"site_registration": body}, speaker("site2")
+    )
+    assert answer.status == 201
+    until(lambda: grant(cloud, 8).status == 201, timeout_s=120, what="all have registered")
+    assert sorted(map(str, cloud.known())) == sorted(map(str, cloud.held("site1")))
+    cloud.settle()
+    running.append(cloud.boot())
+    cloud.settle()
+    cloud.check(*running)
+    there = {
+        one["fixed_ips"][0]["ip_address"]
+        for one in cloud.central.call("GET", "/v2.0/ports?device_owner=compute:nova").only()
+    }
+    assert set(running) <= there
+
+
+def test_a_site_removed_and_made_again_under_its_name(cloud: Cloud) -> None:
+    running = [cloud.boot() for _ in range(2)]
+    cloud.settle()
+    assert cloud.site.wan is not None
+    cloud.site.wan.cut()
+    blocks = cloud.known()
+    central = cloud.central
+    body = {"site": {"state": "disabled"}}
+    assert central.call("PUT", "/v2.0/sites/site1", body).status == 200
+    assert central.call("DELETE", "/v2.0/sites/site1").status == 204
+    aside = [
+        one
+        for one in central.call("GET", "/v2.0/site-leases").only()
+        if one["site"].startswith("gone/")
+    ]
+    assert aside
+    while grant(cloud, 64).status == 201:
+        pass
+    cloud.check(*running)
+    running.append(cloud.boot())  # cut off, it goes on from its blocks
+    cloud.check(*running)
+    central.create(
+        "site",
+        name="site1",
+        region="Region1",
+        availability_zones=["zone1"],
+        service_user="isthmus-site1",
+    )
+    cloud.site.wan.heal()
+    until(lambda: cloud.held("site1") == blocks, timeout_s=120, what="its blocks are its own again")
+    cloud.settle()
+    running.append(cloud.boot())
+    cloud.settle()
+    cloud.check(*running)
+
+
+def test_an_operator_says_that_a_site_never_comes_back(cloud: Cloud) -> None:
+    cloud.boot()
+    cloud.settle()
+    cloud.site.stop()
+    central = cloud.central
+    body = {"site": {"state": "disabled"}}
+    assert central.call("PUT", "/v2.0/sites/site1", body).status == 200
+    assert central.call("DELETE", "/v2.0/sites/site1").status == 204
+    for one in central.call("GET", "/v2.0/site-leases").only():
+        freed = central.call("PUT", f"/v2.0/site-leases/{one['id']}/free_for_good", {})
+        assert freed.status == (200 if one["site"].startswith("gone/") else 409)
+    holders = {one["site"] for one in central.call("GET", "/v2.0/site-leases").only()}
+    assert not any(one.startswith("gone/") for one in holders)
