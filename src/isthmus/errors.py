@@ -8,6 +8,7 @@
     │   ├── InUse           something else still needs it
     │   ├── Conflict        it changed underneath: read again, decide again
     │   ├── Exhausted       no address, key, core or page left
+    │   │   └── OverQuota       the project has all that it may have; retried, as that may change
     │   └── Unsupported     this site, host or kernel lacks the capability
     ├── Transient       the same call may work later
     │   ├── Unreachable     nobody answered: does not count as an attempt
@@ -85,6 +86,12 @@ class Exhausted(Refused):
     """Nothing is left to give."""
 
     code = "isthmus.refused.exhausted"
+
+
+class OverQuota(Exhausted):
+    """The project has all that its quota allows."""
+
+    code = "isthmus.refused.exhausted.over_quota"
 
 
 class Unsupported(Refused):
@@ -173,6 +180,7 @@ POLICY: dict[type[IsthmusError], Consequence] = {
     InUse: Consequence(409, JournalAction.PARK, 2),
     Conflict: Consequence(409, JournalAction.PARK, 2),
     Exhausted: Consequence(409, JournalAction.PARK, 2),
+    OverQuota: Consequence(409, JournalAction.RETRY, 2),
     Unsupported: Consequence(501, JournalAction.PARK, 2),
     Transient: Consequence(503, JournalAction.RETRY, 3),
     Unreachable: Consequence(503, JournalAction.RETRY_FREE, 3),

@@ -308,3 +308,43 @@ def test_what_is_no_inventory_is_refused() -> None:
     del broken["ports"][0]["id"]
     with pytest.raises(errors.ProtocolError):
         parse_inventory(broken)
+
+
+def test_sharing_tags_and_address_groups_are_compared() -> None:
+    shared = ["access_as_shared other"]
+    for part, attribute, value in (
+        ("networks", "sharing", shared),
+        ("security_groups", "sharing", shared),
+        ("networks", "tags", ["gold"]),
+        ("subnets", "tags", ["gold"]),
+        ("security_groups", "tags", ["gold"]),
+    ):
+        state = world()
+        state["one"][part][0][attribute] = value
+        (found,) = run(state)
+        assert (found.site, found.what) == ("one", f"{part[:-1]} different")
+        assert attribute in found.evidence
+    group = {"id": "ag", "project_id": "p", "addresses": ["192.0.2.1/32"], "sharing": []}
+    state = world()
+    state["central"]["routings"].append(
+        {"type": "address_group", "resource_id": "ag", "site": "one", "withdrawn": False}
+    )
+    state["central"]["address_groups"] = [group]
+    assert [one.what for one in run(state)] == ["address_group missing"]
+    state["one"]["address_groups"] = [{**group, "sharing": shared}]
+    assert [one.what for one in run(state)] == ["address_group different"]
+    state["one"]["address_groups"] = [group]
+    assert run(state) == []
+
+
+def test_a_default_group_that_nobody_has_placed_is_the_sites_own() -> None:
+    state = world()
+    mine = {"id": "default", "project_id": "q", "rules": ["r1"]}
+    state["central"]["security_groups"].append({**mine, "rules": ["r1", "r2"]})
+    state["one"]["security_groups"].append(mine)
+    assert run(state) == []
+    # One that the site has as central's, and central does not, is found.
+    state["one"]["routings"] = [
+        {"type": "security_group", "resource_id": "default", "site": "one", "withdrawn": False}
+    ]
+    assert [one.what for one in run(state)] == ["security_group too many"]

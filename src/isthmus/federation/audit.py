@@ -19,9 +19,10 @@ from isthmus.model.site import CENTRAL, SiteName
 _LOCAL_OWNER = "network:distributed"
 #: What of an object has to be equal in every tier.
 _COMPARED: Mapping[str, Sequence[str]] = {
-    "network": ("name", "project_id", "mtu", "provider:network_type"),
-    "subnet": ("network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip"),
-    "security_group": ("project_id", "rules"),
+    "network": ("name", "project_id", "mtu", "provider:network_type", "sharing", "tags"),
+    "subnet": ("network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip", "tags"),
+    "security_group": ("project_id", "rules", "sharing", "tags"),
+    "address_group": ("project_id", "addresses", "sharing"),
     "port": (
         "network_id",
         "mac_address",
@@ -217,7 +218,12 @@ def _check_site(central: Inventory, site: Inventory) -> Iterator[Finding]:
             _of(central.subnets, "network_id", here),
             _of(site.subnets, "network_id", site.datapaths.keys()),
         ),
-        "security_group": _groups(central, site),
+        "security_group": _groups(
+            "security_group", central, site, central.security_groups, site.security_groups
+        ),
+        "address_group": _groups(
+            "address_group", central, site, central.address_groups, site.address_groups
+        ),
         "port": (_wanted_ports(central, site.name, here), _shared_ports(site)),
     }
     for kind, (wanted, held) in parts.items():
@@ -230,17 +236,26 @@ def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]
     return {row_id: row for row_id, row in rows.items() if row[key] in wanted}
 
 
-def _groups(central: Inventory, site: Inventory) -> tuple[Mapping[str, Row], Mapping[str, Row]]:
-    """Groups that central has routed to the site; a site may hold groups of its own."""
-    routed = {
-        resource_id
-        for kind, resource_id, name in central.routings
-        if kind == "security_group" and name == site.name
+def _groups(
+    kind: str,
+    central: Inventory,
+    site: Inventory,
+    wanted: Mapping[str, Row],
+    held: Mapping[str, Row],
+) -> tuple[Mapping[str, Row], Mapping[str, Row]]:
+    """Groups that central has routed to the site, and those that the site has as central's.
+
+    A site may hold groups of its own, and the default group of a project that uses nothing of
+    central's there is one, whether central knows the group or not.
+    """
+    routed = _routed(kind, central, site.name)
+    return _of(wanted, "id", routed), _of(held, "id", routed | _routed(kind, site, site.name))
+
+
+def _routed(kind: str, tier: Inventory, site: SiteName) -> set[str]:
+    return {
+        resource_id for word, resource_id, name in tier.routings if (word, name) == (kind, site)
     }
-    return (
-        _of(central.security_groups, "id", routed),
-        _of(site.security_groups, "id", routed | central.security_groups.keys()),
-    )
 
 
 def _is_local(port: Row) -> bool:

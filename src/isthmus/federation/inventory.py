@@ -22,6 +22,7 @@ class Inventory:
     subnets: Mapping[str, Row]
     ports: Mapping[str, Row]
     security_groups: Mapping[str, Row]
+    address_groups: Mapping[str, Row]
     leases: tuple[Lease, ...]
     routings: frozenset[tuple[str, str, SiteName]]  #: (type, id, site), withdrawn ones left out
     locations: Mapping[str, Row]  #: central: by port
@@ -46,6 +47,7 @@ def parse_inventory(row: Row) -> Inventory:
             subnets=_by(row, "subnets", "id"),
             ports=_by(row, "ports", "id"),
             security_groups=_by(row, "security_groups", "id"),
+            address_groups=_by(row, "address_groups", "id"),
             leases=tuple(_lease(one) for one in row.get("leases") or ()),
             routings=frozenset(
                 (one["type"], one["resource_id"], SiteName(one["site"]))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import rbac_db_models as rbac
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
@@ -17,8 +18,8 @@ from isthmus.store.tables import DATAPATHS, LEASES, ROUTINGS
 Part = Callable[[list[str]], Any]
 
 #: What of Neutron's rows an audit compares.
-_NETWORK = ("id", "name", "project_id", "status", "mtu", "provider:network_type")
-_SUBNET = ("id", "network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip")
+_NETWORK = ("id", "name", "project_id", "status", "mtu", "provider:network_type", "tags")
+_SUBNET = ("id", "network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip", "tags")
 _PORT = (
     "id",
     "network_id",
@@ -59,35 +60,53 @@ def collect(
     return listing.to_rows([row], fields)
 
 
-def _neutron(method: str, names: Sequence[str], key: str) -> Part:
+def _neutron(method: str, names: Sequence[str], key: str, sharing: Any = None) -> Part:
     def read(networks: list[str]) -> Any:
         lister = getattr(directory.get_plugin(), method)
-        rows = lister(n_context.get_admin_context(), {key: networks} if networks else {})
-        return [{name: row.get(name) for name in names} for row in rows]
+        filters = {key: networks} if networks and key else {}
+        rows = lister(n_context.get_admin_context(), filters)
+        return _shared([{name: row.get(name) for name in names} for row in rows], sharing)
 
     return read
+
+
+def _shared(rows: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
+    """Add to rows with whom they are shared."""
+    if model is None:
+        return rows
+    found: dict[str, list[str]] = {}
+    query = sa.select(model.object_id, model.target_project, model.action)
+    with reading(n_context.get_admin_context()) as connection:
+        for one in connection.execute(query):
+            found.setdefault(one.object_id, []).append(f"{one.action} {one.target_project}")
+    return [{**row, "sharing": sorted(found.get(row["id"], ()))} for row in rows]
 
 
 def _collect_groups(_networks: list[str]) -> Any:
     rows = directory.get_plugin().get_security_groups(
         n_context.get_admin_context(), default_sg=True
     )
-    return [
+    groups = [
         {
             "id": row["id"],
             "project_id": row["project_id"],
             "rules": sorted(rule["id"] for rule in row["security_group_rules"]),
+            "tags": row.get("tags"),
         }
         for row in rows
     ]
+    return _shared(groups, rbac.SecurityGroupRBAC)
 
 
 #: The parts that Neutron's own rows make.
 NEUTRON_PARTS: Mapping[str, Part] = {
-    "networks": _neutron("get_networks", _NETWORK, "id"),
+    "networks": _neutron("get_networks", _NETWORK, "id", rbac.NetworkRBAC),
     "subnets": _neutron("get_subnets", _SUBNET, "network_id"),
     "ports": _neutron("get_ports", _PORT, "network_id"),
     "security_groups": _collect_groups,
+    "address_groups": _neutron(
+        "get_address_groups", ("id", "project_id", "addresses"), "", rbac.AddressGroupRBAC
+    ),
 }
 
 

@@ -50,8 +50,9 @@ _PLUGINS = {
     Flavour.CENTRAL: _Plugins(
         core="isthmus_central",
         mechanisms="isthmus_central",
-        services="isthmus_central,qos,trunk,segments",
+        services="isthmus_central,segments",
         ipam="isthmus_central",
+        extensions="port_security",
     ),
     Flavour.LOCAL: _Plugins(
         core="isthmus_local",

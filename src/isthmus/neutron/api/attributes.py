@@ -191,6 +191,7 @@ SITE_INVENTORIES: Attributes = {
     "subnets": _shown(),
     "ports": _shown(),
     "security_groups": _shown(),
+    "address_groups": _shown(),
     "leases": _shown(),
     "routings": _shown(),
     "locations": _shown(),

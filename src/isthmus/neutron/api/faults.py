@@ -70,8 +70,8 @@ def from_neutron(error: Exception) -> errors.IsthmusError:
     for kind, ours in (
         (n_exc.NotFound, errors.NotFound),
         (n_exc.InUse, errors.InUse),
+        (n_exc.OverQuota, errors.OverQuota),
         (n_exc.IpAddressGenerationFailure, errors.Exhausted),
-        (n_exc.OverQuota, errors.Exhausted),
         (n_exc.Conflict, errors.Conflict),
         (n_exc.ServiceUnavailable, errors.Busy),
         (n_exc.BadRequest, errors.Invalid),

@@ -1,7 +1,7 @@
 """What a transaction changes, as far as sites care: read off SQLAlchemy's unit of work.
 
-A literal table says what a change of each kind of row means. A row of a table that is not here is
-of no concern to any site.
+A literal table says what a change of each kind of row means; which rows there are, and why others
+are of no concern to any site, is in `isthmus.neutron.db.carried`.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from neutron.db.models import (
     securitygroup,
     segment,
     subnet_service_type,
+    tag,
     uplink_status_propagation,
 )
 from neutron.db.port_security import models as port_security
@@ -58,6 +59,7 @@ class Changes:
     security_groups: set[str] = field(default_factory=set)
     address_groups: set[str] = field(default_factory=set)
     described: set[tuple[str, int]] = field(default_factory=set)  #: (table, standard attribute)
+    tagged: set[int] = field(default_factory=set)  #: standard attributes
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
@@ -155,6 +157,21 @@ def _shared_network(changes: Changes, row: Row) -> None:
         changes.networks.add(row.entity.object_id)
 
 
+def _shared_security_group(changes: Changes, row: Row) -> None:
+    if row.entity.object_id:
+        changes.security_groups.add(row.entity.object_id)
+
+
+def _shared_address_group(changes: Changes, row: Row) -> None:
+    if row.entity.object_id:
+        changes.address_groups.add(row.entity.object_id)
+
+
+def _tag(changes: Changes, row: Row) -> None:
+    if row.entity.standard_attr_id is not None:
+        changes.tagged.add(row.entity.standard_attr_id)
+
+
 def _description(changes: Changes, row: Row) -> None:
     if not row.deleted and row.entity.id is not None and "description" in row.changed():
         changes.described.add((row.entity.resource_type, row.entity.id))
@@ -172,6 +189,7 @@ _HANDLERS: dict[type, Callable[[Changes, Row], None]] = {
     models_v2.SubnetRoute: _part_of_subnet,
     models_v2.IPAllocationPool: _part_of_subnet,
     subnet_service_type.SubnetServiceType: _part_of_subnet,
+    dns.SubnetDNSPublishFixedIP: _part_of_subnet,
     models_v2.Port: _port,
     models_v2.IPAllocation: _shadowed_part,
     allowed_address_pair.AllowedAddressPair: _shadowed_part,
@@ -182,9 +200,12 @@ _HANDLERS: dict[type, Callable[[Changes, Row], None]] = {
     uplink_status_propagation.PortUplinkStatusPropagation: _part_of_port,
     securitygroup.SecurityGroup: _security_group,
     securitygroup.SecurityGroupRule: _rule,
+    rbac_db_models.SecurityGroupRBAC: _shared_security_group,
     address_group.AddressGroup: _address_group,
     address_group.AddressAssociation: _address,
+    rbac_db_models.AddressGroupRBAC: _shared_address_group,
     standard_attr.StandardAttribute: _description,
+    tag.Tag: _tag,
 }
 
 

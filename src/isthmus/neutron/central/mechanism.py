@@ -5,11 +5,12 @@ There is no data plane behind it. A host is written `site/host`.
 
 from typing import Any
 
+from neutron.common.ovn import utils as ovn_utils
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2 import api
 
-from isthmus.neutron.central import drivers
+from isthmus.neutron.central import origin
 
 #: Key in the binding profile by which a report hands over the VIF type of the home site.
 PROFILE_VIF_TYPE = "isthmus_vif_type"
@@ -19,9 +20,15 @@ class CentralMechanismDriver(api.MechanismDriver):
     """Binds whatever is asked, since all of it was bound at a site already."""
 
     def initialize(self) -> None:
-        """Offer what the trunk and QoS service plugins need in order to load."""
-        self._trunk = drivers.CentralTrunkDriver.create()
-        self._qos = drivers.CentralQosDriver.create()
+        """Do nothing: there is no data plane."""
+
+    def create_port_precommit(self, context: Any) -> None:
+        """Refuse what the port's home would refuse."""
+        _check_port(context)
+
+    def update_port_precommit(self, context: Any) -> None:
+        """Refuse what the port's home would refuse."""
+        _check_port(context)
 
     @property
     def connectivity(self) -> str:
@@ -46,3 +53,17 @@ class CentralMechanismDriver(api.MechanismDriver):
     ) -> Any:
         """Say that every host reaches every segment."""
         return candidate_hosts
+
+
+def _check_port(context: Any) -> None:
+    """Refuse a port that ML2/OVN takes at no site, by ML2/OVN's own checks.
+
+    As there, the MACs of address pairs count from when the port is bound. What a site reports has
+    passed its own ML2/OVN.
+    """
+    if origin.current() is not None:
+        return
+    port = context.current
+    ovn_utils.validate_and_get_data_from_binding_profile(port)
+    if port.get(portbindings.HOST_ID):
+        ovn_utils.validate_port_allowed_address_pairs_vrrp_mac(port)

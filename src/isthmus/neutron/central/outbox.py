@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import address_group, securitygroup
 from neutron_lib.db import api as db_api
+from neutron_lib.db import standard_attr
 from sqlalchemy.orm import Session
 
 from isthmus import errors
@@ -250,8 +251,16 @@ def _resolve_networks(connection: sa.Connection, changes: Changes) -> None:
 
 
 def _resolve_descriptions(connection: sa.Connection, changes: Changes) -> None:
-    """Find the objects whose description changed, which stands in a table of its own."""
-    for table, attribute_id in changes.described:
+    """Find the objects whose description or tags changed, which stand in tables of their own."""
+    attribute = standard_attr.StandardAttribute
+    tagged = (
+        connection.execute(
+            sa.select(attribute.resource_type, attribute.id).where(attribute.id.in_(changes.tagged))
+        ).all()
+        if changes.tagged
+        else ()
+    )
+    for table, attribute_id in {*changes.described, *map(tuple, tagged)}:
         model = _DESCRIBED.get(table)
         if model is None:
             continue

@@ -23,6 +23,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import outbox, pool, silence, zone
 from isthmus.neutron.central.recalling import Recalling
+from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.session import reading
 from isthmus.store import routing
@@ -38,7 +39,7 @@ _ZONES = "isthmus_zones"
 _Network = models_v2.Network
 
 
-class CentralPlugin(Recalling):
+class CentralPlugin(Refusals, Recalling):
     """ML2 at central."""
 
     # Neutron looks these up under the mangled name of the very class, not of its base.

@@ -118,6 +118,22 @@ class Recent:
                 del self._until[next(iter(self._until))]
 
 
+def _explain(refused: Sequence[ItemResult]) -> errors.IsthmusError:
+    """Say why what was asked for is not here: all of a bundle is needed, so each refusal counts.
+
+    What can never be made is said as the refusal it is; only what may work later asks to wait.
+    """
+    found = [(one, errors.from_code(one.code, one.message)) for one in refused]
+    for result, error in found:
+        if not isinstance(error, errors.Transient):
+            kind = type(error) if isinstance(error, errors.Refused) else errors.Conflict
+            return kind(f"{result.type} {result.id} cannot be made at this site: {result.message}")
+    result = refused[0]
+    return errors.Stale(
+        f"{result.type} {result.id} cannot be made at this site yet: {result.message}"
+    )
+
+
 class _Locks:
     """A lock for each id that somebody is fetching."""
 
@@ -183,7 +199,9 @@ class Demand:
             Whether anything came.
 
         Raises:
-            Transient: central did not answer, or what it sent cannot be made now.
+            Stale: what central sent cannot be made yet.
+            Transient: central did not answer.
+            Refused: something that the ids take cannot be made at this site.
             IsthmusError: central's answer is of no use.
         """
         asker = (context.project_id, context.is_admin)
@@ -213,7 +231,9 @@ class Demand:
             The ids that came.
 
         Raises:
-            Transient: central did not answer, or what it sent cannot be made now.
+            Stale: what central sent cannot be made yet.
+            Transient: central did not answer.
+            Refused: something that the ids take cannot be made at this site.
             IsthmusError: central's answer is of no use.
         """
         asker = (project_id, True)
@@ -296,12 +316,8 @@ class Demand:
                 "%s %s of a bundle was not taken: %s", result.type, result.id, result.message
             )
         self._note_complete(items, refused)
-        failed = [result for result in refused if result.id in ids] or (refused and not came)
-        if failed:
-            first = refused[0]
-            raise errors.Busy(
-                f"{first.type} {first.id} cannot be made at this site yet: {first.message}"
-            )
+        if refused:
+            raise _explain(refused)
         return came & set(ids)
 
     def _ask(

@@ -15,7 +15,6 @@ from neutron_lib import exceptions as n_exc
 from neutron_lib.api import validators
 from neutron_lib.db import api as db_api
 
-from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings, scope
 
@@ -48,43 +47,21 @@ def check_owner(context: Any, kind: ResourceType, ids: Collection[str]) -> None:
     with db_api.CONTEXT_READER.using(context):
         known = routings.find_known(context.session.connection(), kind, ids)
     if known:
-        raise BelongsToCentral(kind=kind.value.replace("_", " ").capitalize(), id=min(known))
+        raise BelongsToCentral(kind=word(kind), id=min(known))
 
 
-def check_group(context: Any, group_id: str, project_id: str | None) -> None:
-    """Refuse to change a security group of central's, which every default group is.
-
-    Raises:
-        BelongsToCentral: it is.
-    """
-    if scope.current() is not None:
-        return
-    if project_id and group_id == default_security_group_id(project_id):
-        raise BelongsToCentral(kind="Security group", id=group_id)
-    check_owner(context, ResourceType.SECURITY_GROUP, [group_id])
+def word(kind: ResourceType) -> str:
+    """Give the word for a type that begins a sentence."""
+    return kind.value.replace("_", " ").capitalize()
 
 
-def find_group_of_rule(context: Any, rule_id: str) -> tuple[str, str] | None:
-    """Find a rule's security group and its owner."""
-    groups = group_model.SecurityGroup.__table__
-    query = (
-        sa.select(groups.c.id, groups.c.project_id)
-        .join(_RULES, _RULES.c.security_group_id == groups.c.id)
-        .where(_RULES.c.id == rule_id)
-    )
+def find_group_of_rule(context: Any, rule_id: str) -> str | None:
+    """Find a rule's security group."""
     with db_api.CONTEXT_READER.using(context):
-        row = context.session.connection().execute(query).one_or_none()
-    return None if row is None else (row.id, row.project_id)
-
-
-def find_owner(context: Any, group_id: str) -> str | None:
-    """Find the project that a security group belongs to."""
-    groups = group_model.SecurityGroup.__table__
-    with db_api.CONTEXT_READER.using(context):
-        owner: str | None = context.session.connection().scalar(
-            sa.select(groups.c.project_id).where(groups.c.id == group_id)
+        found: str | None = context.session.connection().scalar(
+            sa.select(_RULES.c.security_group_id).where(_RULES.c.id == rule_id)
         )
-    return owner
+    return found
 
 
 def find_rbac_object(context: Any, policy_id: str) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """What belongs to central is changed at central: the calls of Neutron's that would change it here.
 
 Each one asks first whether the object is central's. What this process does on central's behalf
-passes (`scope`).
+passes (`scope`). Whatever comes by another way is refused where rows are written (`flush_guard`).
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ class Ownership(ml2_plugin.Ml2Plugin):
 
     def update_security_group(self, context: Any, id: str, security_group: Any) -> dict[str, Any]:
         """Change a security group of the site's own."""
-        guards.check_group(context, id, guards.find_owner(context, id))
+        guards.check_owner(context, ResourceType.SECURITY_GROUP, [id])
         changed: dict[str, Any] = super().update_security_group(context, id, security_group)
         return changed
 
@@ -87,25 +87,25 @@ class Ownership(ml2_plugin.Ml2Plugin):
         made: dict[str, Any] = super().create_security_group_rule(context, security_group_rule)
         return made
 
-    def create_security_group_rule_bulk_native(
+    def create_security_group_rule_bulk(
         self, context: Any, security_group_rules: Any
     ) -> list[dict[str, Any]]:
         """Add rules to security groups of the site's own."""
         self._check_rules(context, security_group_rules["security_group_rules"])
-        made: list[dict[str, Any]] = super().create_security_group_rule_bulk_native(
+        made: list[dict[str, Any]] = super().create_security_group_rule_bulk(
             context, security_group_rules
         )
         return made
 
     def _check_rules(self, context: Any, rules: Sequence[Any]) -> None:
-        for group_id in {one["security_group_rule"]["security_group_id"] for one in rules}:
-            guards.check_group(context, group_id, guards.find_owner(context, group_id))
+        groups = {one["security_group_rule"]["security_group_id"] for one in rules}
+        guards.check_owner(context, ResourceType.SECURITY_GROUP, groups)
 
     def delete_security_group_rule(self, context: Any, id: str) -> None:
         """Remove a rule of a security group of the site's own."""
-        found = guards.find_group_of_rule(context, id)
-        if found is not None:
-            guards.check_group(context, *found)
+        group_id = guards.find_group_of_rule(context, id)
+        if group_id is not None:
+            guards.check_owner(context, ResourceType.SECURITY_GROUP, [group_id])
         super().delete_security_group_rule(context, id)
 
     def update_address_group(self, context: Any, id: str, address_group: Any) -> dict[str, Any]:

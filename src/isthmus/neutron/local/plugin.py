@@ -24,7 +24,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.db import freed, guard, isolation, sqlite
-from isthmus.neutron.local import guards, look, scope
+from isthmus.neutron.local import flush_guard, guards, look, quota, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
 from isthmus.neutron.local.apply.port import check_let_go
@@ -45,6 +45,12 @@ class CentralUnreachable(n_exc.ServiceUnavailable):
     message = "%(reason)s"
 
 
+class NotYet(n_exc.ServiceUnavailable):
+    """What is asked for cannot be made at this site at the moment; central has answered."""
+
+    message = "%(reason)s"
+
+
 class LocalPlugin(Ownership):
     """ML2 at a site."""
 
@@ -56,6 +62,7 @@ class LocalPlugin(Ownership):
     def __init__(self) -> None:
         """Load ML2 and what stands beside it."""
         sqlite.install()
+        quota.install()
         self.site = read_site(cfg.CONF)
         self.presence = Presence()
         self.central = Lazy(lambda: open_central(self.site))
@@ -74,10 +81,12 @@ class LocalPlugin(Ownership):
             self.materialiser.bring,
             miss_ttl_s=self.site.miss_ttl_s,
         )
+        self.overdrawn = quota.Overdrawn(self.database)
         self.addresses = Addresses(self.site.site, self.presence, self.keeper)
         self.outbox = Outbox(self.site.site, self.presence, base_of, check_let_go)
         super().__init__()
         isolation.check_database()
+        flush_guard.listen()
         self.outbox.listen()
         freed.listen(self._pick_stretched)
         guard.listen()
@@ -106,6 +115,7 @@ class LocalPlugin(Ownership):
 
         Raises:
             CentralUnreachable: central would have to be asked, and does not answer.
+            NotYet: what central sent cannot be made at the moment.
         """
         if not ids or scope.current() is not None:
             return False
@@ -120,6 +130,8 @@ class LocalPlugin(Ownership):
         """Say to a person why central's answer is missing."""
         try:
             yield
+        except errors.Stale as error:
+            raise NotYet(reason=error.message) from error
         except errors.Transient as error:
             raise CentralUnreachable(
                 reason=f"{kind.value.replace('_', ' ').capitalize()} {', '.join(ids)} is not known "
@@ -299,6 +311,7 @@ class LocalPlugin(Ownership):
         networks = sorted({port["network_id"] for port in ports})
 
         def attempt() -> _T:
+            self._check_quota(context, ports)
             self._before_ports(context, ports)
             return self._with_leases(networks, len(ports), make)
 
@@ -335,6 +348,20 @@ class LocalPlugin(Ownership):
             1,
             lambda: super(LocalPlugin, self).update_port(context, id, {"port": _copied(wanted)}),
         )
+
+    def _check_quota(self, context: Any, ports: Sequence[Any]) -> None:
+        """Refuse ports on stretched networks of projects that are over their quota at central.
+
+        Raises:
+            OverQuota: one of them is.
+        """
+        try:
+            self.overdrawn.check({port["project_id"] for port in ports})
+        except n_exc.OverQuota:
+            with db_api.CONTEXT_READER.using(context):
+                connection = context.session.connection()
+                if any(self.presence.is_stretched(connection, one["network_id"]) for one in ports):
+                    raise
 
     def _before_ports(self, context: Any, ports: Sequence[Any]) -> None:
         """Check and fetch what ports on stretched networks take; nothing for other networks.
@@ -386,6 +413,8 @@ class LocalPlugin(Ownership):
         """Fetch what a network placed ahead of use may still lack; work with what is here else."""
         try:
             self.demand.fetch(ResourceType.NETWORK, [network_id], project_id)
+        except errors.Stale as error:
+            raise NotYet(reason=error.message) from error
         except errors.Transient:
             return
         except errors.IsthmusError as error:

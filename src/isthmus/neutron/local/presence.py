@@ -92,6 +92,12 @@ class Presence:
             self._complete.put(network_id, True)
         return complete
 
+    def doubt(self, connection: sa.Connection, network_id: str) -> None:
+        """Note that a subnet of a network could not be made: its next port asks again."""
+        if routings.find_known(connection, ResourceType.NETWORK, [network_id]):
+            routings.set_base(connection, ResourceType.NETWORK, network_id, {})
+            self._complete.drop(network_id)
+
     def find_unknown_groups(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:
         """Tell which security groups are not known to be central's."""
         unsure = {one for one in ids if not self._groups.get(one)}

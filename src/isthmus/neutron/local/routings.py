@@ -55,14 +55,23 @@ def add(
         )
 
 
-def find_known(connection: sa.Connection, kind: ResourceType, ids: Collection[str]) -> set[str]:
-    """Tell which of these objects are central's."""
+def find_known(
+    connection: sa.Connection, kind: ResourceType, ids: Collection[str], *, latest: bool = False
+) -> set[str]:
+    """Tell which of these objects are central's.
+
+    Args:
+        connection: where.
+        kind: their type.
+        ids: which.
+        latest: look past the transaction's own snapshot, for a decision that a write hangs on.
+    """
     if not ids:
         return set()
     query = sa.select(ROUTINGS.c.resource_id).where(
         ROUTINGS.c.type == kind.value, ROUTINGS.c.resource_id.in_(ids)
     )
-    return set(connection.scalars(query))
+    return set(connection.scalars(query.with_for_update(read=True) if latest else query))
 
 
 def find_bases(

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.quota import QUOTAS
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
@@ -115,6 +116,8 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any]) -> Refusals:
         if lives_at is not None:
             raise errors.NotFound(f"port {port_id} was deleted at central") from None
         _check_presence(site, state["network_id"], present.get(state["network_id"], {}))
+        # What a site makes passes below the API's quotas; what is over is told, and taken later.
+        QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
         left = _create(site.name, state)
         crash.point("central.report.created")
     else:

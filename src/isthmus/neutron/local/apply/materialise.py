@@ -5,6 +5,7 @@ What is to be made comes first, in order of rank, then what is gone, the other w
 that waits for another one of the batch is tried again after it.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
@@ -24,7 +26,7 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_neutron
 from isthmus.neutron.db import guard
 from isthmus.neutron.local import scope, shadows
-from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
+from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
 from isthmus.neutron.local.lease import rows
 from isthmus.store import journal, lanes
 
@@ -125,8 +127,17 @@ class Materialiser:
             ours = _translate(error)
             if isinstance(ours, errors.Broken):
                 LOG.exception("%s %s could not be carried out", item.type, item.id)
+            self._doubt(context, item)
             return refused(item, ours)
         return taken(item)
+
+    def _doubt(self, context: Any, item: Item) -> None:
+        """Have the next port of a network ask again, where a subnet of it cannot be made."""
+        network_id = (item.state or {}).get("network_id")
+        if item.type is not ResourceType.SUBNET or not network_id:
+            return
+        with contextlib.suppress(db_exc.DBError), db_api.CONTEXT_WRITER.using(context) as session:
+            self._core.presence.doubt(session.connection(), network_id)
 
     def _shadows(self, items: Sequence[Item], question: guard.Question) -> dict[Key, ItemResult]:
         """Take or drop shadows, all in one transaction: a network may have thousands."""
@@ -171,6 +182,7 @@ class Materialiser:
             with db_api.CONTEXT_WRITER.using(context):
                 rows.add(context.session.connection(), self._site, leases)
         to_report = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
+        tags.ensure(context, item.type, state, fresh=fresh)
         if to_report:
             self._report(context, item.id)
 
@@ -210,13 +222,22 @@ def _translate(error: Exception) -> errors.IsthmusError:
     if isinstance(error, db_exc.DBError | db_exc.RetryRequest):
         return errors.Busy(f"this site's database could not do it now: {error}")
     if isinstance(error, ml2_exc.MechanismDriverError):
-        ours = next(
-            (one for one in error.inner_exceptions if isinstance(one, errors.IsthmusError)), None
-        )
-        return ours or errors.Busy(f"this site's OVN could not do it now: {error}")
+        return _translate_drivers(error)
     if isinstance(error, KeyError | TypeError | ValueError):
         return errors.ProtocolError(f"the item has not the promised form: {error!r}")
     return from_neutron(error)
+
+
+def _translate_drivers(error: ml2_exc.MechanismDriverError) -> errors.IsthmusError:
+    """Say what drivers said: a refusal stays one, with its reason; any other failure may pass."""
+    inner = error.inner_exceptions
+    for one in inner:
+        if isinstance(one, errors.IsthmusError):
+            return one
+        if isinstance(one, n_exc.BadRequest | n_exc.Conflict | n_exc.NotAuthorized):
+            return from_neutron(one)
+    reasons = "; ".join(str(one) or type(one).__name__ for one in inner) or str(error)
+    return errors.Busy(f"this site's OVN could not do it now: {reasons}")
 
 
 def base_of(item: Item) -> dict[str, Any] | None:

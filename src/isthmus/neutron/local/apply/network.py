@@ -26,9 +26,18 @@ _CREATED = (
     "dns_domain",
     # The segmentation id is this site's own to choose: OVN puts the datapath key on the wire, and
     # central's id may be in use here.
+    "router:external",
     "provider:network_type",
 )
-_UPDATED = ("name", "description", "admin_state_up", "mtu", "port_security_enabled", "dns_domain")
+_UPDATED = (
+    "name",
+    "description",
+    "admin_state_up",
+    "mtu",
+    "port_security_enabled",
+    "dns_domain",
+    "router:external",
+)
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:

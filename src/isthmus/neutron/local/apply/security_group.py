@@ -7,6 +7,8 @@ So a group is made with the rules that can be made, and asks to be tried again f
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db.models import securitygroup as group_model
 from neutron.extensions import securitygroup as ext_group
 from neutron.objects import address_group as address_group_object
 from neutron.objects import securitygroup as group_object
@@ -68,6 +70,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         have = core.get_security_group(context, group_id)
     elif not _is_owned(context, group_id):
         _take_over(context, state)
+        have = core.get_security_group(context, group_id)  # with what was waited for
     elif fresh:
         return
     changed = {
@@ -100,9 +103,15 @@ def _take_over(context: Any, state: Mapping[str, Any]) -> None:
 
     if not is_default(state):
         raise errors.Conflict(f"security group {state['id']} was made at this site")
+    group = group_model.SecurityGroup
     with db_api.CONTEXT_WRITER.using(context):
+        connection = context.session.connection()
+        # Whoever changes the group as the site's own at this moment is waited for, or refused.
+        connection.execute(
+            sa.select(group.id).where(group.id == state["id"]).with_for_update()
+        ).all()
         routings.add(
-            context.session.connection(),
+            connection,
             ResourceType.SECURITY_GROUP,
             state["id"],
             directory.get_plugin().site.site,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import netaddr
+from neutron.ipam import utils as ipam_utils
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
@@ -58,7 +60,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     """
     have = find(core, context, state["id"])
     if have is None:
-        body = make_body(_COLLECTION, state, _CREATED)
+        body = make_body(_COLLECTION, _without_default_pools(state), _CREATED)
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
         try:
             core.create_subnet(context, {"subnet": body})
@@ -73,6 +75,25 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         changed = {} if fresh else changes(have, pick_known(_COLLECTION, state, _UPDATED))
         if changed:
             core.update_subnet(context, state["id"], {"subnet": changed})
+
+
+def _without_default_pools(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave pools out that Neutron makes by itself: of some subnets it takes no others by name."""
+    if not state.get("cidr"):
+        return dict(state)  # not a subnet: Neutron says so better
+    generated = {
+        (str(netaddr.IPAddress(pool.first)), str(netaddr.IPAddress(pool.last)))
+        for pool in ipam_utils.generate_pools(state["cidr"], state.get("gateway_ip"))
+    }
+    pools = {
+        (str(netaddr.IPAddress(pool["start"])), str(netaddr.IPAddress(pool["end"])))
+        for pool in state.get("allocation_pools") or ()
+    }
+    return {
+        name: value
+        for name, value in state.items()
+        if name != "allocation_pools" or pools != generated
+    }
 
 
 def find(core: Any, context: Any, subnet_id: str) -> dict[str, Any] | None:

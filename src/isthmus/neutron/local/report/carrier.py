@@ -10,7 +10,7 @@ from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import quota, routings
 from isthmus.neutron.local.apply import port as port_form
 from isthmus.store.engine import writing
 
@@ -53,8 +53,9 @@ class CentralCarrier:
             for item, result in with_state
             if result is not None and (result.taken or result.attributes)
         ]
-        if agreed:
+        if results:
             with writing(self._engine()) as connection:
+                quota.keep(connection, results)
                 for item, refused in agreed:
                     assert item.state is not None
                     before = item.state["isthmus:base"]

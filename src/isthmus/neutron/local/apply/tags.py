@@ -1,0 +1,46 @@
+"""Tags: central's, on whatever object; a site has a copy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db.models import tag as tag_model
+from neutron.objects import tag as tag_object
+from neutron_lib.db import api as db_api
+
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.db import carried
+
+
+def ensure(context: Any, kind: ResourceType, state: Mapping[str, Any], *, fresh: bool) -> None:
+    """Bring an object's tags to what central says; does nothing where it says nothing.
+
+    Args:
+        context: an administrator's, with no transaction open.
+        kind: the object's type.
+        state: the object as central's API shows it.
+        fresh: whether to leave an object alone that has tags already.
+    """
+    if "tags" not in state:
+        return
+    wanted = set(state["tags"])
+    whole = carried.WHOLES[kind]
+    with db_api.CONTEXT_WRITER.using(context) as session:
+        attribute_id = session.execute(
+            sa.select(whole.standard_attr_id).where(whole.id == state["id"])
+        ).scalar()
+        if attribute_id is None:
+            return
+        have = set(
+            session.execute(
+                sa.select(tag_model.Tag.tag).where(tag_model.Tag.standard_attr_id == attribute_id)
+            ).scalars()
+        )
+        if fresh and have:
+            return
+        if have - wanted:
+            tag_object.Tag.delete_objects(
+                context, standard_attr_id=attribute_id, tag=sorted(have - wanted)
+            )
+        for tag in sorted(wanted - have):
+            tag_object.Tag(context, standard_attr_id=attribute_id, tag=tag).create()

@@ -1,0 +1,103 @@
+"""Quotas at a site: its own are no matter of central's objects; central's bind what it makes.
+
+Central counts every port of a stretched network, wherever it was made. A site asks nobody while it
+makes one. Should central then find a project over its quota, it does not take the report; the site
+keeps that refusal, and makes no more ports of the project on stretched networks until central has
+taken all of them, because the tenant has deleted some or has got a larger quota.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.quota import driver_nolock
+from neutron_lib import exceptions as n_exc
+from oslo_config import cfg
+from typing_extensions import override
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import ItemResult
+from isthmus.model.site import CENTRAL
+from isthmus.neutron.db.session import now
+from isthmus.neutron.local import scope
+from isthmus.store import refusal
+from isthmus.store.engine import reading
+from isthmus.store.tables import REFUSALS
+
+#: How long it is believed which projects are over their quota, in seconds.
+_TTL_S = 1.0
+
+
+class SiteQuotaDriver(driver_nolock.DbQuotaNoLockDriver):
+    """Neutron's driver, with central's objects let in: they were counted at central."""
+
+    @override
+    def quota_limit_check(self, context: Any, project_id: str, resources: Any, deltas: Any) -> None:
+        if scope.current() is None:
+            super().quota_limit_check(context, project_id, resources, deltas)
+
+
+def install() -> None:
+    """Make the driver Neutron's, unless the operator has chosen one."""
+    cfg.CONF.set_default("quota_driver", f"{__name__}.{SiteQuotaDriver.__name__}", group="QUOTAS")
+
+
+def keep(connection: sa.Connection, results: Sequence[ItemResult]) -> None:
+    """Keep which ports central has not taken because their project is over its quota."""
+    for result in results:
+        if result.type is not ResourceType.PORT:
+            continue
+        if result.code == errors.OverQuota.code:
+            refusal.record(connection, CENTRAL, result, now=now())
+        else:
+            refusal.delete(connection, CENTRAL, result.id)
+
+
+class Overdrawn:
+    """Which projects have ports here that central has not taken; one for a process."""
+
+    def __init__(
+        self, engine: Callable[[], sa.Engine], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Bind it.
+
+        Args:
+            engine: gives the site's database.
+            clock: gives seconds that only grow.
+        """
+        self._engine = engine
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._projects: frozenset[str] = frozenset()
+
+    def check(self, project_ids: Collection[str | None]) -> None:
+        """Refuse to make more ports of a project that is over its quota at central.
+
+        Raises:
+            OverQuota: one of them is.
+        """
+        if not self._look().isdisjoint(project_ids):
+            raise n_exc.OverQuota(overs=["port"])
+
+    def _look(self) -> frozenset[str]:
+        with self._lock:
+            if self._clock() < self._until:
+                return self._projects
+            self._until = self._clock() + _TTL_S
+        port = models_v2.Port.__table__
+        query = (
+            sa.select(port.c.project_id)
+            .join(REFUSALS, REFUSALS.c.resource_id == port.c.id)
+            .where(REFUSALS.c.site == CENTRAL)
+            .distinct()
+        )
+        with reading(self._engine()) as connection:
+            projects = frozenset(connection.scalars(query))
+        with self._lock:
+            self._projects = projects
+        return projects
