@@ -47,7 +47,7 @@ class Tuned:
     def check(self) -> dict[str, list[str]]:
         """Check the host; give code -> subjects of all findings that are no advice."""
         found: dict[str, list[str]] = {}
-        for finding in wiring.check_host(self.door, self.plan):
+        for finding in wiring.check_host(self.door, self.plan).findings:
             if finding.severity != "advice":
                 found.setdefault(finding.code, []).append(finding.subject)
                 assert finding.evidence

@@ -17,7 +17,7 @@ from isthmus.cli.render import Format
 from isthmus.cli.render import open_console as render_console
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Finding, is_clean
+from isthmus.model.nfv_finding import Answer, Report, is_clean
 from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.fleet import GroupPlan
 from isthmus.nfv.measure import Measurement
@@ -229,25 +229,30 @@ def check(
     """Hold a host against its plan and good practice; exit code 1 where something is wrong."""
     planned = wiring.read_plan(plan_file) if plan_file else None
     if Path(target).is_file():
-        findings = wiring.check_facts(wiring.read_text(Path(target)), planned)
+        report = wiring.check_facts(wiring.read_text(Path(target)), planned)
     else:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        findings = wiring.check_host(door, planned)
+        report = wiring.check_host(door, planned)
     if output is not Format.TABLE:
-        _print(findings, output)
+        _print(report.findings, output)
     else:
-        _show_findings(target, findings)
-    if not is_clean(findings):
+        _show_report(target, report)
+    if not is_clean(report.findings):
         raise typer.Exit(FOUND)
 
 
-def _show_findings(target: str, findings: tuple[Finding, ...]) -> None:
-    for one in findings:
+def _show_report(target: str, report: Report) -> None:
+    for one in report.findings:
         typer.echo(
             f"{one.severity:<8} {one.code:<24} {one.message} | {one.evidence} | {one.remedy}"
         )
-    if is_clean(findings):
-        typer.echo(f"{target} is as it should be")
+    counts = ", ".join(f"{report.count(answer)} {answer}" for answer in Answer)
+    unseen = f" ({', '.join(report.unseen)})" if report.unseen else ""
+    wrong = "" if is_clean(report.findings) else "not "
+    said = "as it should be" if not report.unseen else "as it should be in what was seen"
+    typer.echo(
+        f"{target} is {wrong}{said if not wrong else 'as it should be'}; checks: {counts}{unseen}"
+    )
 
 
 @app.command()

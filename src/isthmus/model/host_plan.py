@@ -71,10 +71,13 @@ class DpdkPortPlan:
     physical_network: str
     bridge: str
     bond: str = ""
+    bond_mode: str = ""  #: balance-slb, active-backup or balance-tcp
+    lacp: str = ""  #: active, passive or off
     mtu: int
     rx_queues: int
     rxq_affinity: Mapping[int, int]  #: queue -> CPU
     is_local: bool  #: all its CPUs are on its node
+    rx_descriptors: int | None = None  #: of each queue; None: Open vSwitch's 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class SriovPlan:
     mtu: int
     vendor_id: str = ""
     vf_product_id: str = ""
+    spoof_check: bool = True  #: functions send from their own MAC only
+    switchdev: bool = False  #: flows are offloaded to the switch in the card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from isthmus import errors
 from isthmus.clients import host as host_client
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Finding
+from isthmus.model.nfv_finding import Report
 from isthmus.nfv import fleet, measure
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state
@@ -295,7 +295,7 @@ def plan_fleet(
     return fleet.plan_fleet(inventories, intent)
 
 
-def check_host(door: HostDoor, plan: HostPlan | None = None) -> tuple[Finding, ...]:
+def check_host(door: HostDoor, plan: HostPlan | None = None) -> Report:
     """Check a live host.
 
     Raises:
@@ -361,7 +361,7 @@ def _read_counters(door: HostDoor) -> str:
     return output.stdout
 
 
-def check_facts(text: str, plan: HostPlan | None = None) -> tuple[Finding, ...]:
+def check_facts(text: str, plan: HostPlan | None = None) -> Report:
     """Check a host from facts that were gathered before (with settings).
 
     Raises:

@@ -21,6 +21,14 @@ PER_NODE_HUGEPAGES = (5, 16)  #: first kernel that reads hugepages=<node>:<n>
 RXQ_ISOLATE = (2, 16)  #: first Open vSwitch with pmd-rxq-isolate
 SLEEP_MAX = (3, 2)  #: where pmd-maxsleep of 3.1 became pmd-sleep-max
 VHOST_SOCKETS = "/var/lib/vhost_sockets"
+#: Options that Nova of old had, and the new ones beside which nova-compute does not start
+#: (nova.virt.libvirt.driver, `_check_cpu_set_configuration`).
+OLD_OPTIONS: Mapping[str, frozenset[str]] = {
+    "DEFAULT/vcpu_pin_set": frozenset({"compute/cpu_dedicated_set"}),
+    "DEFAULT/reserved_host_cpus": frozenset(
+        {"compute/cpu_dedicated_set", "compute/cpu_shared_set"}
+    ),
+}
 TUNED_PROFILE = "cpu-partitioning"
 
 

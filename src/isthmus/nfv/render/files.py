@@ -182,6 +182,12 @@ def render_devices_unit(plan: HostPlan) -> str:
     )
 
 
+def mount_unit(size_kib: int) -> str:
+    """Name the unit that mounts pages of a size beside the default one."""
+    size = f"{size_kib // 1048576}G" if size_kib >= 1048576 else f"{size_kib // 1024}M"
+    return f"dev-hugepages{size}.mount"
+
+
 def render_controller(plan: HostPlan) -> dict[str, str]:
     """Give what the control plane needs: flavors, and Neutron's side of OVN."""
     found = {FLAVORS: render_flavors(plan)} if plan.flavors else {}
