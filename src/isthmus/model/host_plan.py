@@ -77,6 +77,7 @@ class DpdkPortPlan:
     rx_queues: int
     rxq_affinity: Mapping[int, int]  #: queue -> CPU
     is_local: bool  #: all its CPUs are on its node
+    carries_management: bool = False  #: taken though it carries the default route or ssh
     rx_descriptors: int | None = None  #: of each queue; None: Open vSwitch's 2048
 
 
@@ -88,7 +89,7 @@ class SriovPlan:
 
     nic: str
     pci_address: str
-    node: int
+    node: int | None  #: None where firmware does not say
     physical_network: str
     vfs: int
     trusted: bool
@@ -110,6 +111,7 @@ class KernelPortPlan:
     physical_network: str
     bridge: str
     mtu: int
+    carries_management: bool = False  #: taken though it carries the default route or ssh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ class Constraint:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
-    code: str  #: cpus, memory, pages, nic, vfs, node, flavor, affinity
+    code: str  #: cpus, memory, pages, nic, vfs, node, flavor, affinity, iommu, guard, path
     message: str  #: one sentence with the values
 
 

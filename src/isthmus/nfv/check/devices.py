@@ -101,7 +101,7 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 f"/sys/bus/pci/devices/{one.pci_address}/sriov_numvfs: {nic.vfs}",
                 f"{RESTART} while no instance uses one",
             )
-        if nic.node is not None and nic.node != one.node:
+        if nic.node is not None and one.node is not None and nic.node != one.node:
             yield _moved(one.nic, nic, one.node)
         if nic.mtu is not None and nic.mtu != one.mtu:
             yield _finding(

@@ -67,7 +67,7 @@ def _check_row(
         if key.endswith("-mask"):
             if cpuset.parse_mask(given) == cpuset.parse_mask(value):
                 continue
-        elif given == value:
+        elif given == value or (key.startswith("dpdk-socket-") and _same_list(given, value)):
             continue
         yield Finding(
             code=f"ovs.{key}",
@@ -78,6 +78,18 @@ def _check_row(
             evidence=f"Open_vSwitch {column}:{key}={given}" if given else f"no {column}:{key}",
             remedy=APPLY + ("; it restarts the switch" if key in ovs.START_KEYS else ""),
         )
+
+
+def _same_list(one: str, two: str) -> bool:
+    """Compare values of nodes: what is not listed is zero."""
+    return bool(one) and _trimmed(one) == _trimmed(two)
+
+
+def _trimmed(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    while parts and parts[-1] in {"", "0"}:
+        parts.pop()
+    return parts
 
 
 def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:

@@ -43,6 +43,8 @@ HARDWARE_FILES = (
     "/sys/class/net/*/mtu",
     "/sys/class/net/*/speed",
     "/sys/class/net/*/operstate",
+    "/sys/class/net/*/phys_port_name",
+    "/sys/class/net/*/dev_port",
     "/sys/bus/pci/devices/*/class",
     "/sys/bus/pci/devices/*/vendor",
     "/sys/bus/pci/devices/*/device",
@@ -88,7 +90,6 @@ OWN_FILES = (
     "/etc/systemd/system/*.d/60-isthmus-nfv.conf",
     "/etc/systemd/system/dev-hugepages*.mount",
     "/etc/systemd/system/isthmus*",
-    "/etc/tmpfiles.d/isthmus-nfv.conf",
     "/etc/tuned/cpu-partitioning-variables.conf",
     "/usr/local/libexec/isthmus-*",
     "/var/lib/openstack/config/nova/60-isthmus-nfv.conf",
@@ -191,6 +192,8 @@ def render_script(*, root: str = "", settings: bool = False, layout: Layout | No
         lines += [_each("line", pattern) for pattern in LINE_FILES]
         lines.append(_each("domain", DOMAINS))
     lines.append('echo "$L" | b C64 layout 0')
+    if not root:
+        lines.append("carriers | b C64 carriers 0")
     if not root:
         lines += _render_commands(settings=settings)
     lines.append(f"echo '{END}'")

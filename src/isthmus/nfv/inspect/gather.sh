@@ -87,8 +87,14 @@ r() { k=$1; shift; o=$( (eval "$*") 2>&1 </dev/null); s=$?
 # X what runs a command of Open vSwitch. L may be told before.
 find_layout() {
   E= N= X=
+  # An engine that has never had a container need not be asked: it takes its time to say so.
   for e in podman docker; do
     command -v "$e" >/dev/null 2>&1 || continue
+    case $e in
+      podman) set -- /var/lib/containers/storage/*-containers/containers.json ;;
+      docker) set -- /var/lib/docker/containers/* ;;
+    esac
+    [ -e "$1" ] || [ -d "$R/etc/kolla" ] || [ -d "$R/var/lib/config-data" ] || continue
     n=$(timeout 60 "$e" ps -a --format '{{.Names}} {{.State}}' 2>/dev/null) && [ -n "$n" ] || continue
     E=$e N=$n; break
   done
@@ -98,7 +104,12 @@ find_layout() {
     elif [ -d "$R/var/lib/config-data/puppet-generated/nova_libvirt" ]; then L=tripleo
     elif [ -d "$R/var/lib/openstack/config/nova" ]; then L=rhoso; fi
   fi
-  case "$N" in *openvswitch_vswitchd*) X="$E exec openvswitch_vswitchd" ;; esac
+  case "$N" in
+    *ovsdpdk_vswitchd*) V=ovsdpdk_vswitchd ;;  # Kolla's, where enable_ovs_dpdk is set
+    *openvswitch_vswitchd*) V=openvswitch_vswitchd ;;
+    *) V= ;;
+  esac
+  [ -z "$V" ] || X="$E exec -u 0 $V"
 }
 # Threads that are pinned, or ought to be: instances, the switch, and whatever runs on their CPUs.
 # pid, tid, 1 for a kernel thread, allowed CPUs, name of the process, name of the thread.
@@ -123,5 +134,20 @@ functions() {
     m=$(devlink dev eswitch show "pci/$a" 2>/dev/null | sed -n 's/.*mode \([a-z]*\).*/\1/p')
     o=$(ethtool -k "$i" 2>/dev/null | sed -n 's/^hw-tc-offload: \([a-z]*\).*/\1/p')
     echo "switch $i ${m:-?} ${o:-?}"
+  done
+}
+# below IF: the ports under an interface: members of a bond, what a bridge or a VLAN is made of.
+below() {
+  [ -e "/sys/class/net/$1/device" ] && echo "$1"
+  for w in /sys/class/net/"$1"/lower_*; do [ -e "$w" ] && below "${w##*/lower_}"; done
+}
+# carriers: ports that the host itself cannot do without, and for what.
+carriers() {
+  for i in $(ip -o route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | sort -u); do
+    for p in $(below "$i"); do echo "$p default route"; done
+  done
+  a=$(echo "${SSH_CONNECTION:-}" | cut -d' ' -f3); [ -n "$a" ] || return 0
+  for i in $(ip -o addr show 2>/dev/null | awk -v a="$a" '{ split($4, w, "/"); if (w[1] == a) print $2 }'); do
+    for p in $(below "$i"); do echo "$p ssh session"; done
   done
 }
