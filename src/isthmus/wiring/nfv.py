@@ -282,7 +282,7 @@ def read_fleet(paths: Sequence[Path]) -> tuple[list[host_inventory.HostInventory
             if file.is_dir() or file.name.startswith("."):
                 continue
             try:
-                found.append(read_inventory(file))
+                found += document.parse_inventories(read_text(file), name=file.stem)
             except errors.IsthmusError as exc:
                 faults.append(f"{file}: {exc.message}")
     return found, faults

@@ -229,12 +229,11 @@ def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 "no such Port" if one is None else f"Port {name} interfaces",
             )
             continue
-        lead = members[0]
-        for what, planned, given in (
-            ("mode", lead.bond_mode, one.bond_mode),
-            ("lacp", lead.lacp, one.lacp or "off"),
+        for what, asked, given in (
+            ("mode", {port.bond_mode for port in members}, one.bond_mode),
+            ("lacp", {port.lacp for port in members}, one.lacp or "off"),
         ):
-            if planned and given != planned:
+            for planned in sorted(asked - {"", given}):
                 yield _finding(
                     f"bond.{what}",
                     name,

@@ -128,40 +128,71 @@ def fill(
 
 def _place(rooms: list[Room], flavor: FlavorWish, ties: Ties, pools: Pools) -> Pools | None:
     """Place one instance, or leave the rooms as they are; give the pools that are left."""
-    if flavor.cpu_policy is CpuPolicy.SHARED and flavor.page_size == "small":
-        left = take(pools, ties.functions, None, {})
-        return left if left is not None and _float(rooms, flavor) else None
     if flavor.numa_nodes > len(rooms):
         return None
-    # Nova writes the page size that `large` came to on the first node it looks at into the request,
-    # and holds later nodes to it; so does this.
-    sizes: dict[int, int] = {}
-    shares = shares_of(flavor)
+    search = Search(flavor, shares_of(flavor))
     sockets = {room.node: room.socket for room in rooms}
     for chosen in itertools.permutations(_in_order(rooms, flavor, ties, pools), flavor.numa_nodes):
-        nodes = [room.node for room in chosen]
-        drafts = _fit_all(chosen, flavor, shares, sizes)
-        if drafts is None:
+        if not search.fits(chosen):
             continue
+        nodes = [room.node for room in chosen]
         left = take(pools, ties.functions, nodes, sockets)
         if left is None or any(not reach & set(nodes) for reach in ties.reach.values() if reach):
             continue
-        for draft in drafts:
-            rooms[next(i for i, room in enumerate(rooms) if room.node == draft.node)] = draft
-        return left
+        return left if search.commit(rooms, chosen) else None
     return None
 
 
-def _fit_all(
-    chosen: Sequence[Room], flavor: FlavorWish, shares: Sequence[Share], sizes: dict[int, int]
-) -> list[Room] | None:
-    drafts: list[Room] = []
-    for index, room in enumerate(chosen):
-        draft = room.copy()
-        if not _fit_cell(draft, flavor, shares[index], index, sizes):
-            return None
-        drafts.append(draft)
-    return drafts
+@dataclass(slots=True)
+class Search:
+    """The search for the nodes of one instance, with what Nova remembers on its way.
+
+    Three things of `numa_fit_instance_to_host` decide answers that a search without memory would
+    give otherwise: the page size that `large` came to on the first node that had it is demanded of
+    later ones; what fitted or did not is remembered by the pair of host node and guest node, where
+    a guest node's id becomes that of the last host node that it fitted; and a remembered fit keeps
+    the CPUs that were worked out last, so that one on another node is no placement: the claim
+    fails, and the instance is not built.
+    """
+
+    flavor: FlavorWish
+    shares: tuple[Share, ...]
+    sizes: dict[int, int] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
+    worked_out: dict[int, int] = field(default_factory=dict)  #: guest node -> host node
+    fitting: set[tuple[int, int]] = field(default_factory=set)
+    unfit: set[tuple[int, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ids = list(range(len(self.shares)))
+
+    def fits(self, chosen: Sequence[Room]) -> bool:
+        """Tell whether each guest node fits its host node, as far as Nova looks."""
+        for index, room in enumerate(chosen):
+            pair = (room.node, self.ids[index])
+            if pair in self.unfit:
+                return False
+            if pair not in self.fitting:
+                if not _fit_cell(room.copy(), self.flavor, self.shares[index], index, self.sizes):
+                    self.unfit.add(pair)
+                    return False
+                self.fitting.add(pair)
+                self.worked_out[index] = room.node
+            self.ids[index] = room.node
+        return True
+
+    def commit(self, rooms: list[Room], chosen: Sequence[Room]) -> bool:
+        """Take what the instance needs, or nothing where its claim fails."""
+        drafts = [room.copy() for room in chosen]
+        for index, draft in enumerate(drafts):
+            share = self.shares[index]
+            if share.dedicated and self.worked_out.get(index) != draft.node:
+                return False
+            if not _fit_cell(draft, self.flavor, share, index, self.sizes):
+                return False
+        for draft in drafts:
+            rooms[next(i for i, room in enumerate(rooms) if room.node == draft.node)] = draft
+        return True
 
 
 def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools) -> list[Room]:
@@ -263,26 +294,6 @@ def _take_spread(room: Room, cpus: int) -> bool:
     return not cpus
 
 
-def _float(rooms: list[Room], flavor: FlavorWish) -> bool:
-    """Place an instance without NUMA topology: it may take from all nodes at once."""
-    need = flavor.ram_mib * 1024
-    if flavor.vcpus > sum(room.shared for room in rooms):
-        return False
-    if need > sum(room.pages.get(SMALL_KIB, 0) * SMALL_KIB for room in rooms):
-        return False
-    vcpus = float(flavor.vcpus)
-    pages = -(-need // SMALL_KIB)
-    for room in rooms:
-        used = min(room.shared, vcpus)
-        room.shared -= used
-        room.used_shared += int(used)
-        vcpus -= used
-        taken = min(room.pages.get(SMALL_KIB, 0), pages)
-        room.pages[SMALL_KIB] = room.pages.get(SMALL_KIB, 0) - taken
-        pages -= taken
-    return True
-
-
 def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
     """Give the largest n with sum of min(c_i, n) >= k * n; c_i is what one node alone holds."""
     low, high = 0, sum(per_node) // max(guest_nodes, 1)
@@ -304,9 +315,6 @@ def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools 
         ties: what binds it to nodes.
         pools: the virtual functions that are left.
     """
-    if flavor.cpu_policy is CpuPolicy.SHARED and flavor.page_size == "small":
-        short = flavor.vcpus > sum(room.shared for room in left)
-        return "CPUs" if short else "memory"
     nodes = set.intersection(
         {room.node for room in left}, *(ties.reach.values() if flavor.numa_nodes == 1 else ())
     )

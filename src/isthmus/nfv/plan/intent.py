@@ -248,6 +248,14 @@ def _check_flavor(intent: model.NfvIntent, flavor: model.FlavorWish) -> list[str
     return faults
 
 
+def _is_all_realtime(flavor: model.FlavorWish) -> bool:
+    try:
+        cpus = parse_vcpus(flavor.realtime_vcpus, max(flavor.vcpus, 1))
+    except errors.Invalid:
+        return False  # said elsewhere
+    return not flavor.realtime_vcpus or len(cpus) == flavor.vcpus
+
+
 def _check_kinds(flavor: model.FlavorWish) -> list[str]:
     """Hold CPU policy, dedicated and realtime virtual CPUs against each other, as Nova does."""
     faults: list[str] = []
@@ -265,8 +273,8 @@ def _check_kinds(flavor: model.FlavorWish) -> list[str]:
         )
     if (
         flavor.realtime
-        and not flavor.realtime_vcpus
         and flavor.emulator_threads is model.EmulatorThreads.NONE
+        and _is_all_realtime(flavor)
     ):
         faults.append(
             f"{say} is realtime on all virtual CPUs: its emulator threads need emulator_threads "

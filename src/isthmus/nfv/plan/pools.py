@@ -35,7 +35,7 @@ Pools = tuple[Pool, ...]
 def take(
     pools: Pools,
     requests: Sequence[Request],
-    nodes: Sequence[int] | None,
+    nodes: Sequence[int],
     sockets: Mapping[int, int | None],
 ) -> Pools | None:
     """Take one function for each request, one after the other.
@@ -43,7 +43,7 @@ def take(
     Args:
         pools: what is free, in the order in which Nova lists it.
         requests: what is wanted.
-        nodes: nodes of the instance; None where it has no NUMA topology and may be anywhere.
+        nodes: nodes of the instance.
         sockets: node -> socket, None where not known.
 
     Returns:
@@ -64,12 +64,10 @@ def take(
 def _filter(
     pools: list[Pool],
     affinity: Affinity,
-    nodes: Sequence[int] | None,
+    nodes: Sequence[int],
     sockets: Mapping[int, int | None],
 ) -> list[Pool]:
     """Keep the pools that a policy allows; nearer ones first, whatever it allows."""
-    if nodes is None:
-        return pools
     near = [pool for pool in pools if pool.node in nodes]
     if affinity is Affinity.REQUIRED or near:
         return near

@@ -176,7 +176,7 @@ def plan_nova(
         for page in node.pages
         if page.for_ovs
     )
-    if any(small_mib.values()):
+    if any(flavor.page_size == "small" for flavor in intent.flavors):
         # Nova counts all small pages of a node for instances, the host's own among them.
         reserved += tuple(
             f"node:{node.id},size:{SMALL_KIB},count:"
@@ -302,11 +302,9 @@ def plan_extra_specs(flavor: nfv_intent.FlavorWish, *, affinity: str) -> dict[st
         if flavor.emulator_threads is not nfv_intent.EmulatorThreads.NONE:
             found["hw:emulator_threads_policy"] = str(flavor.emulator_threads)
     size = page_kib(flavor.page_size)
-    if size != SMALL_KIB:
-        found["hw:mem_page_size"] = "large" if size is None else str(size)
-    elif pinned:
-        # Without a size Nova does not count the pages of pinned instances.
-        found["hw:mem_page_size"] = "small"
+    # Without a size Nova counts no pages, and gives instances the memory of huge ones too.
+    small = size == SMALL_KIB
+    found["hw:mem_page_size"] = "small" if small else "large" if size is None else str(size)
     if flavor.numa_nodes > 1 or flavor.networks:
         found["hw:numa_nodes"] = str(flavor.numa_nodes)
     if affinity:
