@@ -236,7 +236,12 @@ bridge() {
   say "changed bridge $1"
 }
 port() {
-  ovs-vsctl --timeout=10 port-to-br "$1" >/dev/null 2>&1 && return
+  on=$(ovs-vsctl --timeout=10 port-to-br "$1" 2>/dev/null)
+  [ "$on" = "$2" ] && return
+  if [ -n "$on" ]; then
+    keep -; echo "ovs-vsctl --no-wait --may-exist add-port '$on' '$1'" >>"$G/ovs-undo.sh"
+    ovs-vsctl --timeout=30 del-port "$1" || fail "$1 cannot be taken from $on"
+  fi
   keep -; echo "ovs-vsctl --no-wait --if-exists del-port '$1'" >>"$G/ovs-undo.sh"
   say "changed port $1"
 }

@@ -118,10 +118,10 @@ def _keys(plan: HostPlan) -> Iterable[str]:
 def _ports(plan: HostPlan) -> Iterable[str]:
     bridges = [port.bridge for port in plan.dpdk_ports]
     bridges += [one.bridge for one in plan.kernel_ports]
-    names = [port.bond or port.name for port in plan.dpdk_ports]
-    names += [one.nic for one in plan.kernel_ports]
+    names = [(port.bond or port.name, port.bridge) for port in plan.dpdk_ports]
+    names += [(one.nic, one.bridge) for one in plan.kernel_ports]
     yield from (f"bridge {shlex.quote(name)}" for name in dict.fromkeys(bridges))
-    yield from (f"port {shlex.quote(name)}" for name in dict.fromkeys(names))
+    yield from (f"port {shlex.join(pair)}" for pair in dict.fromkeys(names))
     for command in ovs.render_ports(plan):
         text = shlex.join(command)
         yield f"{text} || fail {shlex.quote(text)}"
