@@ -28,6 +28,11 @@ def _read(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text()
 
 
+def read_apply() -> str:
+    """Give the functions of `apply`, which do nothing but find the layout."""
+    return _read("apply.sh")
+
+
 #: Seconds that a restarted service must stay: nova-compute needs most of them to read its options.
 STAY_S = 20
 
@@ -58,7 +63,7 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
     }
     lines = [facts.render_functions(layout=chosen)]
     lines += [f"{name}={shlex.quote(value)}" for name, value in values.items()]
-    lines += [_places(), _read("apply.sh")]
+    lines += [render_places(), read_apply()]
     if taken := [shlex.quote(name) for name in taken_ports(plan)]:
         lines.append(f"guard {' '.join(taken)}")
     lines.append("retire")
@@ -81,7 +86,7 @@ def taken_ports(plan: HostPlan) -> list[str]:
     return [*polled, *bridged]
 
 
-def _places() -> str:
+def render_places() -> str:
     """Write where each layout has its options, and what is restarted for them, as shell."""
     place, units, kept = [], [], []
     for name, one in layout.PLACES.items():
