@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from isthmus import errors
+from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Answer, Report, is_clean
+from isthmus.nfv.inspect import facts, sysfs
 from isthmus.wiring import nfv as wiring
 
 CASES = Path(__file__).with_name("nfv") / "cases"
@@ -84,3 +87,70 @@ def test_nothing_seen_is_not_fine() -> None:
     report = check("c15-nothing-seen", planned=False)
     assert report.count(Answer.NOT_SEEN) >= 3
     assert set(report.unseen) >= {"nova, switch", "interfaces"}
+
+
+def plan(name: str) -> HostPlan:
+    (path,) = [*CASES.glob(f"{name}-*.inventory.json"), *CASES.glob(f"{name}-*.txt")]
+    (intent,) = CASES.glob(f"{name}-*.intent.yaml")
+    return wiring.plan_or_refuse(wiring.read_inventory(path), wiring.read_intent(intent))
+
+
+def codes_of(planned: HostPlan) -> set[str]:
+    return {note.code for note in planned.notes}
+
+
+def test_p01_functions_of_an_unknown_node_are_legacy_and_said() -> None:
+    planned = plan("p01")
+    (flavor,) = planned.flavors
+    assert flavor.extra_specs["hw:pci_numa_affinity_policy"] == "legacy"
+    assert flavor.fits_alone == 1
+    assert {"node-unknown", "affinity-legacy"} <= codes_of(planned)
+
+
+def test_p02_a_node_without_cpus_has_no_pages_and_no_reserve() -> None:
+    planned = plan("p02")
+    assert [[page.total for page in node.pages] for node in planned.nodes] == [[60], [0]]
+    assert planned.nodes[0].host_memory_mib == 4096
+    assert "hugepages=0:60" in planned.kernel_args
+    assert "memory-only" in codes_of(planned)
+
+
+def test_p03_socket_memory_ends_at_the_last_node_with_buffers() -> None:
+    assert plan("p03").other_config["dpdk-socket-mem"] == "2048"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("p04", "p0 has no PCI address"),
+        ("p05", r"tells them apart by MAC \(class=eth,mac=\)"),
+        ("p07", "p0 is in IOMMU group 30 with s0"),
+    ],
+)
+def test_what_dpdk_or_the_kernel_would_refuse_is_refused(name: str, said: str) -> None:
+    with pytest.raises(errors.Exhausted, match=said) as refused:
+        plan(name)
+    assert "What would work" in str(refused.value)
+
+
+def test_p05b_both_ports_of_one_function_are_seen() -> None:
+    text = (CASES / "p05b-two-ports-live.facts").read_text()
+    host = sysfs.parse_host(facts.parse_facts(text))
+    assert [nic.name for nic in host.nics] == ["ens1", "ens1d1"]
+
+
+def test_p08_what_a_text_does_not_say_is_said() -> None:
+    planned = plan("p08")
+    assert "intel_iommu=on" in planned.kernel_args
+    assert {"vendor-unknown", "pages-unknown", "iommu-unknown"} <= codes_of(planned)
+
+
+def test_p09_the_second_page_size_has_a_mount_and_vhost_user_its_folder() -> None:
+    rendered = wiring.render_plan(plan("p09"))
+    mount = rendered["host/etc/systemd/system/dev-hugepages2M.mount"]
+    assert "Options=pagesize=2M" in mount
+    assert "Where=/dev/hugepages2M" in mount
+    assert (
+        "sockets /var/lib/vhost_sockets" in rendered["host/usr/local/libexec/isthmus-nfv-devices"]
+    )
+    assert "dev-hugepages2M.mount" in rendered["apply.sh"]
