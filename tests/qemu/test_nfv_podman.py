@@ -1,7 +1,7 @@
 """The machine as Kolla leaves a host: nova-compute's configuration and Open vSwitch in containers.
 
-The containers are podman's, of the machine's own files, with Kolla's names and folders; what runs in
-that of Open vSwitch is the real switch, with DPDK on the planned ports.
+The containers are podman's, of the machine's own files, with Kolla's names and folders; what runs
+in that of Open vSwitch is the real switch, with DPDK on the planned ports.
 """
 
 from collections.abc import Iterator
