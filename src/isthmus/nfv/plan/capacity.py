@@ -175,11 +175,22 @@ class Search:
             if pair not in self.fitting:
                 if not _fit_cell(room.copy(), self.flavor, self.shares[index], index, self.sizes):
                     self.unfit.add(pair)
+                    self._note_pinned(room, index)
                     return False
                 self.fitting.add(pair)
                 self.worked_out[index] = room.node
             self.ids[index] = room.node
         return True
+
+    def _note_pinned(self, room: Room, index: int) -> None:
+        """Follow a mixed guest node that was pinned before shared CPUs turned out too few."""
+        if self.flavor.cpu_policy is not CpuPolicy.MIXED:
+            return
+        ample = room.copy()
+        ample.shared = float("inf")
+        if _fit_cell(ample, self.flavor, self.shares[index], index, self.sizes):
+            self.ids[index] = room.node
+            self.worked_out[index] = room.node
 
     def commit(self, rooms: list[Room], chosen: Sequence[Room]) -> bool:
         """Take what the instance needs, or nothing where its claim fails."""
@@ -233,7 +244,14 @@ def _fit_cpus(room: Room, flavor: FlavorWish, share: Share, index: int) -> bool:
         return True
     isolated = flavor.emulator_threads is EmulatorThreads.ISOLATE and index == 0
     if not share.dedicated:
-        # Nova finds no CPU for the emulator where no virtual CPU is pinned.
+        # Nova finds no CPU for the emulator where no virtual CPU is pinned, and looks for siblings
+        # or whole cores also for none.
+        if flavor.thread_policy is ThreadPolicy.REQUIRE and not any(one > 1 for one in room.cores):
+            return False
+        if flavor.thread_policy is ThreadPolicy.ISOLATE and not (
+            room.threads == 1 and any(room.cores)
+        ):
+            return False
         return not isolated
     return _take_cpus(room, share.dedicated, flavor.thread_policy, int(isolated))
 
