@@ -65,10 +65,13 @@ def hosts(draw: st.DrawFn) -> HostInventory:
 def intents(draw: st.DrawFn) -> NfvIntent:
     ports = draw(st.permutations([f"n{number}" for number in range(4)]))
     cuts = sorted(draw(st.sets(st.integers(1, 3), max_size=2)))
+    # One switch has its bridges in user space or in the kernel, not both.
+    without = draw(st.sampled_from([DataPath.OVS_DPDK, DataPath.SWITCHDEV]))
+    paths = [path for path in DataPath if path is not without]
     networks = tuple(
         PhysicalNetwork(
             name=f"net{number}",
-            by=draw(st.sampled_from(DataPath)),
+            by=draw(st.sampled_from(paths)),
             nics=tuple(ports[low:high]),
             mtu=draw(st.sampled_from([1400, 1500, 2000, 9000])),
             packet_rate_mpps=draw(st.sampled_from([0.0, 1.0, 5.5])),

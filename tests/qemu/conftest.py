@@ -52,6 +52,6 @@ def tuned(guest: Guest) -> Tuned:
         ("0000:81:00.0", 1),
     ]
     plan = wiring.plan_or_refuse(inventory, parse_intent(INTENT))
-    before = wiring.check_host(guest.door, plan)
+    before = wiring.check_host(guest.door, plan).findings
     first = wiring.apply_plan(guest.door, plan, may_reboot=True)
     return Tuned(guest, plan, before, first)

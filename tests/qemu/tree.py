@@ -31,6 +31,11 @@ PACKAGES = (
     "qemu-system-x86",
     "python3-libvirt",
     "python3-openvswitch",
+    # Containers, for the layout in which most clouds run Nova and Open vSwitch.
+    "podman",
+    "crun",
+    # All of what the two instances that send each other packets are made of.
+    "busybox-static",
 )
 #: Not needed, and slow: libvirt asks every emulator that it finds what it can.
 LEFT_OUT = (

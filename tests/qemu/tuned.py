@@ -46,8 +46,15 @@ class Tuned:
 
     def check(self) -> dict[str, list[str]]:
         """Check the host; give code -> subjects of all findings that are no advice."""
+        return self._check(self.plan)
+
+    def check_bare(self) -> dict[str, list[str]]:
+        """Check the host by good practice alone."""
+        return self._check(None)
+
+    def _check(self, plan: HostPlan | None) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for finding in wiring.check_host(self.door, self.plan):
+        for finding in wiring.check_host(self.door, plan).findings:
             if finding.severity != "advice":
                 found.setdefault(finding.code, []).append(finding.subject)
                 assert finding.evidence

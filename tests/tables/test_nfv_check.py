@@ -1,7 +1,8 @@
 """Every finding: a host that is just as planned, with one thing wrong at a time."""
 
 import dataclasses
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity, is_clean
 from isthmus.nfv import cpuset
 from isthmus.nfv.check import host as checks
-from isthmus.nfv.check.state import Domain, HostState, Interface, Queue, Thread
+from isthmus.nfv.check import rule
+from isthmus.nfv.check.state import SOURCES, Domain, HostState, Interface, Queue, Thread
+from isthmus.nfv.check.state.switch import Port
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.render import files, ovs
@@ -117,10 +120,20 @@ def make_state(plan: HostPlan = PLAN) -> HostState:
                 name="instance-1",
                 pins={0: plan.dedicated_cpus[:1], 1: plan.dedicated_cpus[1:2]},
                 emulator=plan.shared_cpus,
-                vhost_user=1,
+                vhost_user=("vhu1",),
                 hugepages=True,
             ),
         ),
+        seen=frozenset(SOURCES),
+        neutron=dict(plan.neutron),
+        ports=tuple(Port(port.name, (port.name,), port.bridge) for port in plan.dpdk_ports),
+        datapaths={port.bridge: "netdev" for port in plan.dpdk_ports},
+        digests={
+            file.path: hashlib.sha256(file.content.encode()).hexdigest()
+            for file in files.render_files(plan)
+        },
+        mounts=(("/dev/hugepages", "rw,relatime,pagesize=1024M"),),
+        sockets="755 libvirt-qemu kvm",
     )
 
 
@@ -479,13 +492,13 @@ WRONG: dict[str, tuple[Callable[[HostState], HostState], str, str, str, str]] = 
 
 
 def test_a_host_as_planned_is_clean() -> None:
-    assert checks.check_host(STATE, PLAN) == ()
+    assert checks.check_host(STATE, PLAN).findings == ()
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_named(name: str) -> None:
     wrong, code, severity, said, seen = WRONG[name]
-    found = checks.check_host(wrong(STATE), PLAN)
+    found = checks.check_host(wrong(STATE), PLAN).findings
     mine = [one for one in found if one.code == code]
     assert mine, [one.code for one in found]
     assert any(one.severity == severity and said in one.message for one in mine), mine
@@ -503,15 +516,18 @@ def test_every_check_has_a_case_here() -> None:
 
 def test_the_worst_comes_first() -> None:
     state = dataclasses.replace(STATE, tuned_profile="balanced", online=HOST.cpus[:-1])
-    assert [one.severity for one in checks.check_host(state, PLAN)] == ["broken", "degraded"]
+    assert [one.severity for one in checks.check_host(state, PLAN).findings] == [
+        "broken",
+        "degraded",
+    ]
 
 
 def test_without_a_plan_good_practice_counts() -> None:
-    assert is_clean(checks.check_host(STATE))
+    assert is_clean(checks.check_host(STATE).findings)
     state = dataclasses.replace(
         STATE, isolated=(), nova=without(STATE.nova, "DEFAULT/reserved_huge_pages")
     )
-    codes = {one.code for one in checks.check_host(state)}
+    codes = {one.code for one in checks.check_host(state).findings}
     assert codes == {"pmd.shared", "nova.reserved_huge_pages"}
 
 
@@ -525,16 +541,16 @@ def test_siblings_with_two_uses() -> None:
             "compute/cpu_shared_set": (str(sibling[1]),),
         },
     )
-    found = [one for one in checks.check_host(state) if one.code == "cpu.siblings"]
+    found = [one for one in checks.check_host(state).findings if one.code == "cpu.siblings"]
     assert found[0].subject == f"CPU {sibling[0]},{sibling[1]}"
 
 
 def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(state: HostState, plan: HostPlan) -> list[Finding]:
+    def crash(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         raise ZeroDivisionError("by nothing")
 
-    monkeypatch.setattr(checks, "PLAN_CHECKS", (crash,))
-    found = checks.check_host(STATE, PLAN)
+    monkeypatch.setattr(checks, "PLANNED", (rule.Rule(crash),))
+    found = checks.check_host(STATE, PLAN).findings
     assert [(one.code, one.severity) for one in found] == [("check.crashed", Severity.UNKNOWN)]
     assert not is_clean(found)
 
@@ -542,7 +558,7 @@ def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_instance_that_shares_cpus_is_as_it_should_be() -> None:
     """Nova gives each of its virtual CPUs all shared CPUs of a node."""
     shared = cpuset.parse_list(PLAN.nova["compute/cpu_shared_set"][0])
-    one = Domain("instance-3", {0: shared}, shared, 0, hugepages=False, tids={0: 101})
+    one = Domain("instance-3", {0: shared}, shared, tids={0: 101})
     state = dataclasses.replace(
         STATE, threads=(*STATE.threads, vcpu(100, *shared)), domains=(*STATE.domains, one)
     )

@@ -63,7 +63,7 @@ CONTRADICTIONS = {
     "a tunnel to nowhere": (NETWORK + "tunnel_network: slow", "tunnel_network slow is none"),
     "no core for the host": (NETWORK + "host: {cores_per_node: 0}", "must be at least 1"),
     "less than nothing": (NETWORK + "host: {memory_mib: -1}", "host.memory_mib is negative"),
-    "a page of another size": (NETWORK + "page_size: 4MiB", "neither 2MiB nor 1GiB"),
+    "a page of another size": (NETWORK + "page_size: 4MiB", "is the size of no huge page"),
     "a flavor of nothing": (flavor("count: -1"), "-1 wanted"),
     "small pages on vhost-user": (
         flavor("page_size: small, networks: [fast]"),

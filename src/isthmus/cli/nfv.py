@@ -17,7 +17,8 @@ from isthmus.cli.render import Format
 from isthmus.cli.render import open_console as render_console
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Finding, is_clean
+from isthmus.model.nfv_finding import Answer, Report, is_clean
+from isthmus.model.nfv_layout import Layout
 from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.fleet import GroupPlan
 from isthmus.nfv.measure import Measurement
@@ -29,6 +30,10 @@ Target = Annotated[str, typer.Argument(help="local or [user@]host[:port]; also a
 Identity = Annotated[str | None, typer.Option("--identity", "-i", help="private key for ssh")]
 SshOption = Annotated[
     list[str] | None, typer.Option("--ssh-option", help="an -o option for ssh; repeatable")
+]
+LayoutOption = Annotated[
+    Layout | None,
+    typer.Option("--layout", help="where Nova and Open vSwitch are; found where it is not told"),
 ]
 PlanFile = Annotated[Path, typer.Argument(help="a plan, as `nfv plan -o json` writes it")]
 
@@ -66,14 +71,22 @@ def _inventory(
 def inspect(
     target: Target = "local",
     output: Output = Format.TABLE,
-    facts: Annotated[bool, typer.Option("--facts", help="raw facts, to keep or send")] = False,
+    facts: Annotated[
+        bool,
+        typer.Option(
+            "--facts",
+            help="raw facts, to keep or send: hardware, threads, and of nova.conf, kernel lines, "
+            "instances and Open vSwitch the options that checks read; no passwords, no keys",
+        ),
+    ] = False,
+    layout: LayoutOption = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
 ) -> None:
     """Show what a host is made of; -o json is a saved inventory."""
     if facts:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        sys.stdout.write(wiring.collect_facts(door, settings=True))
+        sys.stdout.write(wiring.collect_facts(door, settings=True, layout=layout))
         return
     inventory = _inventory(target, identity, ssh_option or ())
     if output is not Format.TABLE:
@@ -187,6 +200,7 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="show the script, run nothing")
     ] = False,
+    layout: LayoutOption = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
 ) -> None:
@@ -197,7 +211,7 @@ def apply(
         return
     door = wiring.open_door(target, identity=identity, options=ssh_option or ())
     done = wiring.apply_plan(
-        door, planned, may_reboot=reboot, say=lambda text: typer.echo(text, err=True)
+        door, planned, may_reboot=reboot, layout=layout, say=lambda text: typer.echo(text, err=True)
     )
     for change in done.changes:
         typer.echo(change)
@@ -223,31 +237,37 @@ def check(
     target: Target,
     plan_file: Annotated[Path | None, typer.Option("--plan", help="its plan")] = None,
     output: Output = Format.TABLE,
+    layout: LayoutOption = None,
     identity: Identity = None,
     ssh_option: SshOption = None,
 ) -> None:
     """Hold a host against its plan and good practice; exit code 1 where something is wrong."""
     planned = wiring.read_plan(plan_file) if plan_file else None
     if Path(target).is_file():
-        findings = wiring.check_facts(wiring.read_text(Path(target)), planned)
+        report = wiring.check_facts(wiring.read_text(Path(target)), planned)
     else:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        findings = wiring.check_host(door, planned)
+        report = wiring.check_host(door, planned, layout=layout)
     if output is not Format.TABLE:
-        _print(findings, output)
+        _print(report.findings, output)
     else:
-        _show_findings(target, findings)
-    if not is_clean(findings):
+        _show_report(target, report)
+    if not is_clean(report.findings):
         raise typer.Exit(FOUND)
 
 
-def _show_findings(target: str, findings: tuple[Finding, ...]) -> None:
-    for one in findings:
+def _show_report(target: str, report: Report) -> None:
+    for one in report.findings:
         typer.echo(
             f"{one.severity:<8} {one.code:<24} {one.message} | {one.evidence} | {one.remedy}"
         )
-    if is_clean(findings):
-        typer.echo(f"{target} is as it should be")
+    counts = ", ".join(f"{report.count(answer)} {answer}" for answer in Answer)
+    unseen = f" ({', '.join(report.unseen)})" if report.unseen else ""
+    wrong = "" if is_clean(report.findings) else "not "
+    said = "as it should be" if not report.unseen else "as it should be in what was seen"
+    typer.echo(
+        f"{target} is {wrong}{said if not wrong else 'as it should be'}; checks: {counts}{unseen}"
+    )
 
 
 @app.command()

@@ -74,6 +74,7 @@ class Nic:
     max_vfs: int = 0
     vfs: int = 0
     iommu_group: int | None = None
+    carries: tuple[str, ...] = ()  #: what the host itself needs it for: default route, ssh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,24 @@ class HostInventory:
     def threads_per_core(self) -> int:
         """The most CPUs that one core has."""
         return max((len(core.cpus) for core in self.cores), default=1)
+
+    @property
+    def has_numa_sockets(self) -> bool:
+        """Tell whether it is known in which socket each node is."""
+        return self.source != "ironic" and all(
+            len({core.socket for core in self.cores_of(node)}) == 1 for node in self.node_ids
+        )
+
+    def socket_nodes(self, node: int) -> tuple[int, ...]:
+        """Give all nodes of a node's socket, ascending; the node alone where that is not known."""
+        sockets = {core.socket for core in self.cores_of(node)}
+        if not self.has_numa_sockets or len(sockets) != 1:
+            return (node,)
+        return tuple(
+            other
+            for other in self.node_ids
+            if {core.socket for core in self.cores_of(other)} == sockets
+        )
 
     def cores_of(self, node: int) -> tuple[Core, ...]:
         """Cores of one node, by their lowest CPU."""

@@ -71,10 +71,14 @@ class DpdkPortPlan:
     physical_network: str
     bridge: str
     bond: str = ""
+    bond_mode: str = ""  #: balance-slb, active-backup or balance-tcp
+    lacp: str = ""  #: active, passive or off
     mtu: int
     rx_queues: int
     rxq_affinity: Mapping[int, int]  #: queue -> CPU
     is_local: bool  #: all its CPUs are on its node
+    carries_management: bool = False  #: taken though it carries the default route or ssh
+    rx_descriptors: int | None = None  #: of each queue; None: Open vSwitch's 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +89,15 @@ class SriovPlan:
 
     nic: str
     pci_address: str
-    node: int
+    node: int | None  #: None where firmware does not say
     physical_network: str
     vfs: int
     trusted: bool
     mtu: int
     vendor_id: str = ""
     vf_product_id: str = ""
+    spoof_check: bool = True  #: functions send from their own MAC only
+    switchdev: bool = False  #: flows are offloaded to the switch in the card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +111,7 @@ class KernelPortPlan:
     physical_network: str
     bridge: str
     mtu: int
+    carries_management: bool = False  #: taken though it carries the default route or ssh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +213,7 @@ class Constraint:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
-    code: str  #: cpus, memory, pages, nic, vfs, node, flavor, affinity
+    code: str  #: cpus, memory, pages, nic, vfs, node, flavor, affinity, iommu, guard, path
     message: str  #: one sentence with the values
 
 

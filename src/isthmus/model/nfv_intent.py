@@ -14,13 +14,21 @@ class DataPath(enum.StrEnum):
 
     OVS_DPDK = "ovs-dpdk"
     SRIOV = "sriov"
+    SWITCHDEV = "switchdev"  #: virtual functions whose flows Open vSwitch offloads to the card
     KERNEL = "kernel"
+
+    @property
+    def has_functions(self) -> bool:
+        """Tell whether instances get virtual functions by it."""
+        return self in {DataPath.SRIOV, DataPath.SWITCHDEV}
 
 
 class Affinity(enum.StrEnum):
-    """Whether instances must run on the NUMA node of their network's port."""
+    """Whether instances must run on the NUMA node of their network's port: Nova's policies."""
 
     REQUIRED = "required"
+    SOCKET = "socket"  #: on any node of the port's socket
+    LEGACY = "legacy"  #: on its node where that is known
     PREFERRED = "preferred"
 
 
@@ -29,6 +37,7 @@ class CpuPolicy(enum.StrEnum):
 
     DEDICATED = "dedicated"
     SHARED = "shared"
+    MIXED = "mixed"  #: some virtual CPUs of each kind
 
 
 class ThreadPolicy(enum.StrEnum):
@@ -54,6 +63,22 @@ class SiblingUse(enum.StrEnum):
     IDLE = "idle"  #: isolated and left alone: one PMD has the whole core
 
 
+class BondMode(enum.StrEnum):
+    """How a bond of Open vSwitch spreads packets (ovs-vswitchd.conf.db, Port: bond_mode)."""
+
+    ACTIVE_BACKUP = "active-backup"
+    BALANCE_SLB = "balance-slb"  #: by source MAC and VLAN; the other side needs no bond
+    BALANCE_TCP = "balance-tcp"  #: by flow; only with LACP
+
+
+class Lacp(enum.StrEnum):
+    """Whether a bond speaks LACP."""
+
+    OFF = "off"
+    ACTIVE = "active"
+    PASSIVE = "passive"
+
+
 class Backend(enum.StrEnum):
     """Which Neutron back end wires the host."""
 
@@ -74,10 +99,15 @@ class PhysicalNetwork:
     packet_rate_mpps: float = 0.0  #: million packets a second over each port, both directions
     affinity: Affinity = Affinity.REQUIRED
     bond: bool = False  #: OVS-DPDK: one bond of all ports instead of one bridge port each
+    bond_mode: BondMode = BondMode.ACTIVE_BACKUP
+    lacp: Lacp = Lacp.OFF
     vfs: int | None = None  #: SR-IOV, per port; None: as many as the wanted instances need
     trusted: bool = False  #: SR-IOV: VFs may change MAC and go promiscuous
+    spoof_check: bool = True  #: SR-IOV: VFs send from their own MAC only
     bridge: str = ""  #: br-<name> where empty
     af_packet: bool = False  #: OVS-DPDK over the kernel's driver: for laboratories, never for speed
+    rx_descriptors: int | None = None  #: OVS-DPDK, of each queue; None: Open vSwitch's 2048
+    carries_management: bool = False  #: yes, take the port that carries the default route or ssh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +154,12 @@ class FlavorWish:
     thread_policy: ThreadPolicy = ThreadPolicy.PREFER
     emulator_threads: EmulatorThreads = EmulatorThreads.SHARE
     numa_nodes: int = 1
-    page_size: str = "large"  #: large, small, 2MiB or 1GiB
+    page_size: str = "large"  #: large, small, or a size such as 2MiB, 512MiB, 1GiB
     networks: tuple[str, ...] = ()  #: physical networks, by name; tenant overlay is `tunnel`
     multiqueue: bool = False
+    dedicated_vcpus: str = ""  #: policy mixed: which are, such as 2-7 or ^0-1 (all but those)
+    realtime: bool = False  #: the kernel's realtime scheduling for them
+    realtime_vcpus: str = ""  #: which; empty: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +172,8 @@ class NfvIntent:
     tunnel_network: str = ""  #: the physical network whose port carries tenant tunnels
     host: HostReserve = field(default_factory=HostReserve)
     pmd: PmdWish = field(default_factory=PmdWish)
-    page_size: str = "1GiB"  #: default huge page size: 1GiB or 2MiB
+    page_size: str = "1GiB"  #: default huge page size: 1GiB, 2MiB, 512MiB, 16MiB ...
+    vhost_queue_size: int = 1024  #: [libvirt] rx_queue_size and tx_queue_size; 0: QEMU's 256
     flavors: tuple[FlavorWish, ...] = ()
     backend: Backend = Backend.OVN
     shared_ratio: float = 4.0  #: cpu_allocation_ratio for cpu_shared_set

@@ -14,6 +14,7 @@ from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.model.nfv_intent import NfvIntent
 from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.plan.nearest import plan_or_nearest
+from isthmus.nfv.plan.ports import SILENT_ON_VFS
 from isthmus.nfv.plan.settings import PER_NODE_HUGEPAGES, is_at_least
 
 MEMORY_TOLERANCE = 0.02
@@ -59,7 +60,7 @@ def describe(inventory: HostInventory) -> Facets:
         ("page sizes", str(inventory.page_sizes_kib)),
         ("page syntax", str(is_at_least(inventory.kernel_release, PER_NODE_HUGEPAGES))),
         ("Open vSwitch", inventory.ovs_version),
-        ("source", "silent" if inventory.source in {"ironic", "commands"} else "full"),
+        ("source", "silent" if inventory.source in SILENT_ON_VFS else "full"),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
-from isthmus.nfv.check import state
+from isthmus.nfv.check.state import switch
 from isthmus.nfv.inspect import facts
 
 _THREAD = re.compile(r"^pmd thread numa_id (\d+) core_id (\d+):")
@@ -74,10 +74,12 @@ class Measurement:
 
 def render_reading() -> str:
     """Write the script that reads the counters once, with the time at which it did."""
-    known = dict(facts.COMMANDS)
-    live = "ovs-appctl --timeout=10 dpctl/show -s"
-    lines = ["LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin", "cut -d' ' -f1 /proc/uptime"]
-    for command in (live, known["pmd-stats-show"], known["ovs-interfaces"]):
+    # $X is what runs a command of Open vSwitch's where that is in a container.
+    live = "$X ovs-appctl --timeout=10 dpctl/show -s"
+    stats = "$X ovs-appctl --timeout=5 dpif-netdev/pmd-stats-show"
+    rows = "$X ovs-vsctl --timeout=10 --format=json --columns=name,type,statistics list Interface"
+    lines = [facts.render_functions(), "find_layout", "cut -d' ' -f1 /proc/uptime"]
+    for command in (live, stats, rows):
         lines += [f"{command} || exit 3", "echo '# next'"]
     return "\n".join(lines) + "\n"
 
@@ -127,7 +129,7 @@ def parse_reading(text: str) -> Reading:
             current = {}  # the main thread, which is no PMD
         elif counter := _COUNTER.match(line):
             current[counter[1]] = float(counter[2])
-    recorded = {one.name: one.statistics for one in state.parse_interfaces(interfaces)}
+    recorded = {one.name: one.statistics for one in switch.parse_interfaces(interfaces)}
     return Reading(at_s, _parse_ports(live), pmds, recorded)
 
 

@@ -11,7 +11,8 @@ from isthmus import errors
 from isthmus.clients import host as host_client
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Finding
+from isthmus.model.nfv_finding import Report
+from isthmus.model.nfv_layout import Layout
 from isthmus.nfv import fleet, measure
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state
@@ -19,7 +20,7 @@ from isthmus.nfv.inspect import document, facts, sysfs
 from isthmus.nfv.plan import nearest
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.ports import HostDoor
-from isthmus.nfv.render import files, ovs, script
+from isthmus.nfv.render import deploy, files, ovs, script
 
 #: A slow host under load still answers within this.
 FACTS_TIMEOUT_S = 180.0
@@ -48,14 +49,20 @@ def open_door(target: str, *, identity: str | None = None, options: Sequence[str
     return host_client.open_host(target, identity=identity, options=options)
 
 
-def collect_facts(door: HostDoor, *, settings: bool = False) -> str:
-    """Gather the facts of a host as text.
+def collect_facts(door: HostDoor, *, settings: bool = False, layout: Layout | None = None) -> str:
+    """Gather the facts of a host as text; they hold no secret (`nfv.inspect.allow`).
+
+    Args:
+        door: the host.
+        settings: how it is set up too, not only what it is made of.
+        layout: where it keeps Nova and Open vSwitch; None: found.
 
     Raises:
         Unreachable: nobody answered.
         StepFailed: the script did not end.
     """
-    output = door.run_script(facts.render_script(settings=settings), timeout_s=FACTS_TIMEOUT_S)
+    text = facts.render_script(settings=settings, layout=layout)
+    output = door.run_script(text, timeout_s=FACTS_TIMEOUT_S)
     if output.exit_code != 0 or facts.END not in output.stdout[-200:]:
         said = output.stderr.strip().splitlines() or ["it said nothing"]
         raise errors.StepFailed(f"gathering the facts of {door.name} failed: {said[-1]}")
@@ -152,7 +159,7 @@ def dump(noun: object) -> str:
 def render_plan(plan: HostPlan) -> dict[str, str]:
     """Give all that a plan means as path -> content, for a person to read or carry."""
     found = {f"host{file.path}": file.content for file in files.render_files(plan)}
-    found |= files.render_controller(plan)
+    found |= files.render_controller(plan) | deploy.render_deploy(plan)
     commands = [*ovs.render_config(plan), *ovs.render_ports(plan)]
     if commands:
         found["host/ovs-commands.sh"] = ovs.render_shell(commands)
@@ -185,6 +192,7 @@ def apply_plan(
     plan: HostPlan,
     *,
     may_reboot: bool = False,
+    layout: Layout | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Applied:
     """Put a plan on its host; with leave to reboot, also through the reboot.
@@ -193,18 +201,19 @@ def apply_plan(
         door: the host.
         plan: its plan.
         may_reboot: reboot where the kernel line asks for it, wait, and go on.
+        layout: where the host keeps Nova and Open vSwitch; None: found.
         say: told what happens.
 
     Raises:
         StepFailed: a step failed; what was done before it stays, and can be rolled back.
         Unreachable: the host does not answer, or did not come back.
     """
-    done = _run(door, script.render_apply(plan))
+    done = _run(door, script.render_apply(plan, chosen=layout))
     if not done.needs_reboot or not may_reboot:
         return done
     say(f"rebooting {door.name}")
     _reboot(door, say)
-    again = _run(door, script.render_apply(plan))
+    again = _run(door, script.render_apply(plan, chosen=layout))
     if again.needs_reboot:
         raise errors.StepFailed(
             f"{door.name} was rebooted, but its kernel line is still not the planned one: does it "
@@ -282,7 +291,7 @@ def read_fleet(paths: Sequence[Path]) -> tuple[list[host_inventory.HostInventory
             if file.is_dir() or file.name.startswith("."):
                 continue
             try:
-                found.append(read_inventory(file))
+                found += document.parse_inventories(read_text(file), name=file.stem)
             except errors.IsthmusError as exc:
                 faults.append(f"{file}: {exc.message}")
     return found, faults
@@ -295,14 +304,16 @@ def plan_fleet(
     return fleet.plan_fleet(inventories, intent)
 
 
-def check_host(door: HostDoor, plan: HostPlan | None = None) -> tuple[Finding, ...]:
+def check_host(
+    door: HostDoor, plan: HostPlan | None = None, *, layout: Layout | None = None
+) -> Report:
     """Check a live host.
 
     Raises:
         Unreachable: nobody answered.
         StepFailed: the facts could not be gathered.
     """
-    return check_facts(collect_facts(door, settings=True), plan)
+    return check_facts(collect_facts(door, settings=True, layout=layout), plan)
 
 
 def measure_host(
@@ -361,7 +372,7 @@ def _read_counters(door: HostDoor) -> str:
     return output.stdout
 
 
-def check_facts(text: str, plan: HostPlan | None = None) -> tuple[Finding, ...]:
+def check_facts(text: str, plan: HostPlan | None = None) -> Report:
     """Check a host from facts that were gathered before (with settings).
 
     Raises:

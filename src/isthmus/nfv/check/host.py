@@ -1,68 +1,119 @@
 """All checks of one host, run one by one."""
 
-from collections.abc import Callable, Iterator
-
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity, order
-from isthmus.nfv.check import instances, planned, practice
+from isthmus.model.nfv_finding import Answer, Finding, Report, Severity, order
+from isthmus.nfv.check import (
+    cores,
+    devices,
+    instances,
+    kernel,
+    memory,
+    options,
+    planned,
+    ports,
+    practice,
+    services,
+)
+from isthmus.nfv.check.rule import Rule, where_planned, with_instances, with_switch
 from isthmus.nfv.check.state import HostState
 
-PLAN_CHECKS: tuple[Callable[[HostState, HostPlan], Iterator[Finding]], ...] = (
-    planned.check_cpus_online,
-    planned.check_kernel_line,
-    planned.check_isolation,
-    planned.check_files,
-    planned.check_pages,
-    planned.check_pages_in_use,
-    planned.check_switch,
-    planned.check_ports,
-    planned.check_devices,
-    planned.check_nova,
-    planned.check_tuned,
+#: What holds for every host, with a plan or without one.
+PRACTICE: tuple[Rule, ...] = (
+    Rule(cores.check_sets, ("nova", "switch")),
+    Rule(cores.check_lcores, ("switch",), with_switch),
+    Rule(practice.check_isolation, ("pmds",), with_switch),
+    Rule(practice.check_shut, ("pmds",), with_switch),
+    Rule(practice.check_balance, ("pmds",), with_switch),
+    Rule(practice.check_threads, ("threads",)),
+    Rule(practice.check_irqs),
+    Rule(practice.check_drops, ("interfaces",), with_switch),
+    Rule(ports.check_dpdk, ("switch",), with_switch),
+    Rule(ports.check_errors, ("interfaces",)),
+    Rule(ports.check_locality, ("interfaces", "pmds"), with_switch),
+    Rule(ports.check_unpolled, ("interfaces", "pmds"), with_switch),
+    Rule(instances.check_vcpus, ("threads",), with_instances),
+    Rule(instances.check_domains, ("threads",), with_instances),
+    Rule(instances.check_memory, (), with_instances),
+    Rule(instances.check_emulators, ("threads",), with_instances),
+    Rule(kernel.check_nohz),
+    Rule(kernel.check_pages_asked),
+    Rule(memory.check_reserved, ("nova", "switch"), with_switch),
+    Rule(memory.check_socket_pages, ("switch",), with_switch),
+    Rule(memory.check_buffers, ("switch", "interfaces"), with_switch),
+    Rule(options.check_old, ("nova",)),
+    Rule(services.check_services, ("services",)),
+    Rule(devices.check_iommu),
 )
-PRACTICE_CHECKS: tuple[Callable[[HostState, HostPlan | None], Iterator[Finding]], ...] = (
-    practice.check_sets,
-    practice.check_isolation,
-    practice.check_locality,
-    practice.check_shut,
-    practice.check_balance,
-    practice.check_threads,
-    instances.check_vcpus,
-    instances.check_domains,
-    practice.check_irqs,
-    practice.check_memory,
-    practice.check_drops,
-    practice.check_iommu,
+#: What holds a host against its plan.
+PLANNED: tuple[Rule, ...] = (
+    Rule(cores.check_online),
+    Rule(cores.check_unplanned),
+    Rule(kernel.check_line),
+    Rule(kernel.check_isolated),
+    Rule(kernel.check_default_page),
+    Rule(kernel.check_default_irqs),
+    Rule(planned.check_files),
+    Rule(planned.check_digests, ("digests",)),
+    Rule(planned.check_tuned),
+    Rule(planned.check_mounts, ("mounts",)),
+    Rule(planned.check_sockets, ("sockets",), where_planned(lambda plan: plan.dpdk_ports)),
+    Rule(memory.check_pages),
+    Rule(memory.check_pages_in_use, ("switch",), where_planned(lambda plan: plan.dpdk_ports)),
+    Rule(
+        ports.check_switch,
+        ("switch",),
+        where_planned(lambda plan: plan.other_config or plan.external_ids),
+    ),
+    Rule(ports.check_ports, ("interfaces",), where_planned(lambda plan: plan.dpdk_ports)),
+    Rule(ports.check_bonds, ("ports",), where_planned(ports.bonds_of)),
+    Rule(ports.check_bridges, ("ports",), where_planned(ports.bridges_of)),
+    Rule(ports.check_kernel_ports, ("interfaces",), where_planned(lambda plan: plan.kernel_ports)),
+    Rule(devices.check_dpdk_devices, (), where_planned(lambda plan: plan.dpdk_ports)),
+    Rule(devices.check_sriov, (), where_planned(lambda plan: plan.sriov)),
+    Rule(devices.check_functions, ("functions",), where_planned(lambda plan: plan.sriov)),
+    Rule(options.check_nova, (), where_planned(lambda plan: plan.nova)),
+    Rule(
+        options.check_neutron, (), where_planned(lambda plan: options.agent_options(plan.neutron))
+    ),
 )
 
 
-def check_host(state: HostState, plan: HostPlan | None = None) -> tuple[Finding, ...]:
-    """Hold a host against its plan, where there is one, and against good practice.
-
-    Returns:
-        Findings, the worst first; empty for a host with nothing to say about.
-    """
-    found: list[Finding] = []
-    if plan is not None:
-        for check in PLAN_CHECKS:
-            found += _run(check.__name__, lambda check=check: check(state, plan))  # type: ignore[misc]
-    for rule in PRACTICE_CHECKS:
-        found += _run(rule.__name__, lambda rule=rule: rule(state, plan))  # type: ignore[misc]
-    return tuple(sorted(found, key=order))
+def check_host(state: HostState, plan: HostPlan | None = None) -> Report:
+    """Hold a host against its plan, where there is one, and against good practice."""
+    rulings, found = [], []
+    for rule in (*(PLANNED if plan is not None else ()), *PRACTICE):
+        ruling, mine = rule.run(state, plan)
+        rulings.append(ruling)
+        found += mine
+    found += _say_unseen(state, plan, [one.why for one in rulings if one.answer is Answer.NOT_SEEN])
+    return Report(findings=tuple(sorted(found, key=order)), rulings=tuple(rulings))
 
 
-def _run(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """Run one check; one that crashes has found out nothing, and says so."""
-    try:
-        return list(check())
-    except Exception as exc:  # noqa: BLE001 - one of the four places that may
+def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[str]) -> list[Finding]:
+    """Say that nothing, or not all of a plan, was seen: no finding proves nothing then."""
+    if not ({"switch", "nova"} & state.seen or state.domains):
         return [
             Finding(
-                code="check.crashed",
+                code="host.unseen",
                 severity=Severity.UNKNOWN,
-                subject=name,
-                message=f"{name} could not tell: {exc}",
-                evidence=f"{type(exc).__name__}: {exc}",
-                remedy="send the facts (isthmus nfv inspect --facts) with a bug report",
+                subject="this host",
+                message="neither Open vSwitch nor Nova nor an instance was seen, so nothing can be "
+                "said of this host",
+                evidence=state.ovs_says or "no options of Nova's, no table of Open vSwitch's",
+                remedy="run it as root on a compute host, or tell where they are with --layout",
             )
         ]
+    if plan is None or not missing:
+        return []
+    names = sorted({name for one in missing for name in one.split(", ")})
+    return [
+        Finding(
+            code="check.unseen",
+            severity=Severity.UNKNOWN,
+            subject=", ".join(names),
+            message=f"{len(missing)} checks of the plan could not be made: {', '.join(names)} not "
+            "seen",
+            evidence="the facts do not have it",
+            remedy="gather the facts anew, as root, with this version",
+        )
+    ]

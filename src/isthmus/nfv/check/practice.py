@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
-from isthmus.nfv.check.planned import EMULATORS
+from isthmus.nfv.check.cores import polling
+from isthmus.nfv.check.rule import is_emulator
 from isthmus.nfv.check.state import HostState, parse_nova_cpus
 
 #: Processes that belong on isolated CPUs.
@@ -15,48 +16,6 @@ BUSY_PCT = 50
 SPREAD_PCT = 40
 #: Interrupts since boot below which an IRQ does not disturb: the kernel's own start leaves some.
 MANY_INTERRUPTS = 100
-
-
-def polling(state: HostState) -> tuple[int, ...]:
-    """CPUs on which the switch polls, or would."""
-    return tuple(sorted(state.pmds)) or cpuset.parse_mask(
-        state.other_config.get("pmd-cpu-mask", "")
-    )
-
-
-def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
-    """PMD, pinned and shared CPUs are disjoint and split no core."""
-    sets = {
-        "PMD threads": polling(state) if state.ovs_runs else (),
-        "cpu_dedicated_set": parse_nova_cpus(state.nova, "cpu_dedicated_set"),
-        "cpu_shared_set": parse_nova_cpus(state.nova, "cpu_shared_set"),
-    }
-    names = list(sets)
-    for index, one in enumerate(names):
-        for two in names[index + 1 :]:
-            if both := sorted(set(sets[one]) & set(sets[two])):
-                yield Finding(
-                    code="cpu.overlap",
-                    severity=Severity.BROKEN,
-                    subject=f"CPU {cpuset.render_list(both)}",
-                    message=f"CPU {cpuset.render_list(both)} is in {one} and in {two}",
-                    evidence=f"{one}: {cpuset.render_list(sets[one])}; {two}: "
-                    f"{cpuset.render_list(sets[two])}",
-                    remedy="give each CPU one use: isthmus nfv plan, then apply",
-                )
-    if plan is not None:
-        return
-    for core in state.inventory.cores:
-        uses = {name for name in names for cpu in core.cpus if cpu in sets[name]}
-        if len(uses) > 1:
-            yield Finding(
-                code="cpu.siblings",
-                severity=Severity.DEGRADED,
-                subject=f"CPU {cpuset.render_list(core.cpus)}",
-                message=f"one core is shared by {' and '.join(sorted(uses))}",
-                evidence=f"siblings {cpuset.render_list(core.cpus)}",
-                remedy="keep siblings together: isthmus nfv plan, then apply",
-            )
 
 
 def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
@@ -72,38 +31,6 @@ def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Finding
             evidence=f"/sys/devices/system/cpu/isolated: {cpuset.render_list(state.isolated)}",
             remedy="add it to isolcpus and reboot",
         )
-
-
-def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
-    """Every polled port is polled on its own node, and something polls every queue."""
-    node_of = {nic.pci_address: nic.node for nic in state.inventory.nics}
-    said = {port.name for port in (plan.dpdk_ports if plan else ()) if not port.is_local}
-    for one in state.interfaces:
-        status_node = one.status.get("numa_id")
-        node = node_of.get(one.options.get("dpdk-devargs", ""))
-        if node is None and status_node is not None and status_node.isdigit():
-            node = int(status_node)
-        mine = [queue for queue in state.queues if queue.port == one.name]
-        far = sorted({queue.cpu for queue in mine if node is not None and queue.numa != node})
-        if far and one.name not in said:
-            yield Finding(
-                code="pmd.remote",
-                severity=Severity.DEGRADED,
-                subject=one.name,
-                message=f"{one.name} sits on node {node} but CPU {cpuset.render_list(far)} of "
-                "another node polls it",
-                evidence=f"pmd-rxq-show: {one.name} on core {cpuset.render_list(far)}",
-                remedy="set pmd-cpu-mask and pmd-rxq-affinity to CPUs of the port's node",
-            )
-        if state.ovs_runs and one.type == "dpdk" and not one.error and not mine:
-            yield Finding(
-                code="rxq.unpolled",
-                severity=Severity.BROKEN,
-                subject=one.name,
-                message=f"nobody polls {one.name}",
-                evidence=f"pmd-rxq-show has no queue of {one.name}",
-                remedy="set pmd-cpu-mask to CPUs of its node",
-            )
 
 
 def check_shut(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
@@ -148,10 +75,21 @@ def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 f"to {max(by.values())}{unit} a PMD",
                 evidence="pmd-rxq-show: "
                 + ", ".join(f"core {cpu}: {value}{unit}" for cpu, value in sorted(by.items())),
-                remedy="isthmus nfv apply sets the planned affinity"
-                if plan
-                else "ovs-appctl dpif-netdev/pmd-rxq-rebalance, or set pmd-rxq-affinity",
+                remedy=_say_rebalance(state, node, planned=plan is not None),
             )
+
+
+def _say_rebalance(state: HostState, node: int, *, planned: bool) -> str:
+    """Say what moves the load: no plan has a say over the queues of instances."""
+    pinned = {one.name for one in state.interfaces if "pmd-rxq-affinity" in one.other_config}
+    here = [queue for queue in state.queues if queue.numa == node]
+    busiest = max(here, key=lambda queue: queue.usage_pct or 0, default=None)
+    if planned and busiest is not None and busiest.port in pinned:
+        return "isthmus nfv apply sets the planned affinity"
+    return (
+        "ovs-appctl dpif-netdev/pmd-rxq-rebalance spreads the queues of instances anew; more of "
+        "them (hw:vif_multiqueue_enabled), or more PMD cores (pmd.cores)"
+    )
 
 
 def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
@@ -166,7 +104,7 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     for thread in state.threads:
         if thread.is_kernel or not owned & set(thread.allowed):
             continue
-        if thread.process.startswith(EMULATORS):
+        if is_emulator(thread.process):
             continue  # `instances` looks at them
         if thread.process != SWITCH or not thread.name.startswith("pmd-"):
             hit = sorted(owned & set(thread.allowed))
@@ -210,22 +148,6 @@ def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
-    """Open vSwitch's pages are kept from Nova, and are there at all."""
-    sockets = state.other_config.get("dpdk-socket-mem", "")
-    if plan is not None or state.other_config.get("dpdk-init") != "true":
-        return
-    if not any("node:" in value for value in state.nova.get("DEFAULT/reserved_huge_pages", ())):
-        yield Finding(
-            code="nova.reserved_huge_pages",
-            severity=Severity.BROKEN,
-            subject="[DEFAULT] reserved_huge_pages",
-            message="Nova may give the huge pages of Open vSwitch to instances",
-            evidence=f"dpdk-socket-mem is {sockets or 'not set'}, reserved_huge_pages is not set",
-            remedy="reserve them for each node in nova.conf",
-        )
-
-
 def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     """Count what was dropped; a count is no rate, so it is advice until it grows."""
     del plan
@@ -249,18 +171,3 @@ def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 evidence=f"Interface {one.name} statistics: {said}",
                 remedy="check again in a minute; where it grows, more queues or PMD cores",
             )
-
-
-def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
-    """An IOMMU is active where devices are handed out."""
-    handed = [nic.name for nic in state.inventory.nics if nic.driver == "vfio-pci"]
-    needs = bool(plan and (plan.sriov or any(port.driver for port in plan.dpdk_ports)))
-    if (handed or needs) and not state.inventory.iommu:
-        yield Finding(
-            code="iommu.off",
-            severity=Severity.BROKEN,
-            subject="IOMMU",
-            message="devices are to be handed out, but no IOMMU is active",
-            evidence="/sys/class/iommu is empty",
-            remedy="switch VT-d or AMD-Vi on in firmware, and intel_iommu=on on the kernel line",
-        )

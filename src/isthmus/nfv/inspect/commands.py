@@ -6,10 +6,12 @@ in any order, prompts and other lines between them allowed.
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from isthmus import errors
 from isthmus.model import host_inventory as model
 from isthmus.nfv.inspect import sound
+from isthmus.nfv.sources import lscpu
 
 _LSCPU_HEAD = re.compile(r"^# ?(CPU,.*)$", re.IGNORECASE)
 _NODE_SIZE = re.compile(r"^node (\d+) size: (\d+) MB")
@@ -20,7 +22,7 @@ _CODE = re.compile(r"\[([0-9a-fA-F]{4})\]\s*$")
 
 def is_output(text: str) -> bool:
     """Tell whether some text holds the output of `lscpu -p`."""
-    return any(_LSCPU_HEAD.match(line) for line in text.splitlines())
+    return any(_LSCPU_HEAD.match(line) for line in text.splitlines()) or lscpu.is_lscpu(text)
 
 
 def parse_output(text: str, *, name: str = "host") -> model.HostInventory:
@@ -30,7 +32,8 @@ def parse_output(text: str, *, name: str = "host") -> model.HostInventory:
         Invalid: the memory of the nodes is missing, or what is there cannot be.
         ProtocolError: no `lscpu -p=CPU,CORE,SOCKET,NODE` is in it.
     """
-    cores = _parse_lscpu(text)
+    said = lscpu.parse_lscpu(text)
+    cores = _parse_lscpu(text) or _make_cores(said.rows)
     if not cores:
         raise errors.ProtocolError("there is no output of lscpu -p=CPU,CORE,SOCKET,NODE in it")
     nodes = _parse_numactl(text)
@@ -42,7 +45,14 @@ def parse_output(text: str, *, name: str = "host") -> model.HostInventory:
         )
     return sound.require_sound(
         model.HostInventory(
-            name=name, source="commands", cores=cores, nodes=nodes, nics=_parse_lspci(text)
+            name=name,
+            source="commands",
+            cpu_vendor=said.vendor,
+            cpu_model=said.model,
+            cores=cores,
+            nodes=nodes,
+            nics=_parse_lspci(text),
+            page_sizes_kib=said.page_sizes_kib,
         )
     )
 
@@ -62,8 +72,19 @@ def _parse_lscpu(text: str) -> tuple[model.Core, ...]:
                 raise errors.ProtocolError(f"lscpu's line {line.strip()!r} has no {exc}") from exc
         elif line.strip() and not line.startswith("#"):
             columns = []
+    return _sorted_cores(threads)
+
+
+def _make_cores(rows: Sequence[tuple[int, int, int, int]]) -> tuple[model.Core, ...]:
+    threads: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for cpu, core, socket, node in rows:
+        threads[socket, core, node].append(cpu)
+    return _sorted_cores(threads)
+
+
+def _sorted_cores(threads: Mapping[tuple[int, int, int], list[int]]) -> tuple[model.Core, ...]:
     cores = (
-        model.Core(socket=socket, id=core, node=node, cpus=tuple(sorted(cpus)))
+        model.Core(socket=max(socket, 0), id=core, node=node, cpus=tuple(sorted(cpus)))
         for (socket, core, node), cpus in threads.items()
     )
     return tuple(sorted(cores, key=lambda core: core.cpus))

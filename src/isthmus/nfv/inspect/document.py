@@ -3,8 +3,8 @@
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import pydantic
 import yaml
@@ -12,6 +12,7 @@ import yaml
 from isthmus import errors
 from isthmus.model import host_inventory
 from isthmus.nfv.inspect import commands, facts, ironic, sound, sysfs
+from isthmus.nfv.sources import libvirt, lstopo, sheet
 
 Noun = TypeVar("Noun")
 
@@ -85,8 +86,37 @@ def read_document(text: str, *, what: str) -> Any:
         raise errors.Invalid(f"{what} is neither JSON nor YAML: {place}") from exc
 
 
+def _parse_sheet(text: str, *, name: str) -> host_inventory.HostInventory:
+    listed = sheet.parse_sheet(text, name=name)
+    if len(listed) > 1:
+        names = ", ".join(one.name for one in listed[:4])
+        raise errors.Invalid(
+            f"{name} lists {len(listed)} devices ({names} ...): plan them with isthmus nfv fleet"
+        )
+    return listed[0]
+
+
+class ParseText(Protocol):
+    """What makes an inventory of a text of one kind."""
+
+    def __call__(self, text: str, *, name: str) -> host_inventory.HostInventory:
+        """Make an inventory; `name` where the text has none."""
+
+
+#: How a text of each kind is known, and what reads it.
+TEXTS: tuple[tuple[Callable[[str], bool], ParseText], ...] = (
+    (lstopo.is_topology, lstopo.parse_topology),
+    (libvirt.is_capabilities, libvirt.parse_capabilities),
+    (sheet.is_sheet, _parse_sheet),
+    (commands.is_output, commands.parse_output),
+)
+
+
 def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
-    """Make an inventory of any text that describes a host: saved, facts, Ironic or commands.
+    """Make an inventory of any text that describes a host.
+
+    That is a saved inventory, facts, introspection data, the output of commands, hwloc's XML,
+    libvirt's capabilities, or a sheet of one device.
 
     Args:
         text: the file's content.
@@ -98,16 +128,29 @@ def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
     """
     if text.startswith(facts.MAGIC):
         return dataclasses.replace(sysfs.parse_host(facts.parse_facts(text)), source="facts")
-    if commands.is_output(text):
-        return commands.parse_output(text, name=name)
+    for is_one, parse_one in TEXTS:
+        if is_one(text):
+            return parse_one(text, name=name)
     document = read_document(text, what=name)
     if not isinstance(document, Mapping):
         raise errors.Invalid(
-            f"{name} describes no host: it is no saved inventory, no facts, no introspection data "
-            "and no output of lscpu -p"
+            f"{name} describes no host: it is no saved inventory, no facts, no introspection data, "
+            "no output of lscpu -p, no XML of hwloc's or libvirt's, and no sheet"
         )
     if ironic.is_introspection(document):
         return ironic.parse_introspection(document, name=name)
     return sound.require_sound(
         parse_noun(host_inventory.HostInventory, dict(document), what=f"the inventory {name}")
     )
+
+
+def parse_inventories(text: str, *, name: str) -> tuple[host_inventory.HostInventory, ...]:
+    """Make the inventories of any text that describes one host, or a sheet of many.
+
+    Raises:
+        Invalid: it describes none, or one that cannot be.
+        ProtocolError: it is garbled.
+    """
+    if sheet.is_sheet(text):
+        return sheet.parse_sheet(text, name=name)
+    return (parse_inventory(text, name=name),)

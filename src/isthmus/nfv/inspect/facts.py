@@ -1,8 +1,8 @@
 """Raw facts of a host: files, links and command output, gathered by one script in one go.
 
-The script is plain POSIX shell, reads only, and needs nothing installed, so that the same door
-works for a live host, over ssh and inside a ramdisk. Its output is a text file which can be kept
-and parsed later: a bug report with it can be replayed.
+The script is plain POSIX shell and awk, reads only, and needs nothing installed, so that the same
+door works for a live host, over ssh and inside a ramdisk. Its output is a text file which can be
+kept and parsed later: a bug report with it can be replayed. It holds no secret: see `allow`.
 """
 
 import base64
@@ -10,8 +10,11 @@ import binascii
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 
 from isthmus import errors
+from isthmus.model.nfv_layout import Layout
+from isthmus.nfv.inspect import allow
 
 MAGIC = "# isthmus host facts 1"
 END = "# end of facts"
@@ -20,12 +23,12 @@ END = "# end of facts"
 HARDWARE_FILES = (
     "/proc/cpuinfo",
     "/proc/meminfo",
-    "/proc/cmdline",
     "/proc/sys/kernel/osrelease",
     "/proc/sys/kernel/hostname",
     "/sys/devices/system/cpu/online",
     "/sys/devices/system/cpu/isolated",
     "/sys/devices/system/cpu/nohz_full",
+    "/sys/devices/system/cpu/smt/active",
     "/sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id",
     "/sys/devices/system/cpu/cpu[0-9]*/topology/core_id",
     "/sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list",
@@ -39,6 +42,9 @@ HARDWARE_FILES = (
     "/sys/class/net/*/address",
     "/sys/class/net/*/mtu",
     "/sys/class/net/*/speed",
+    "/sys/class/net/*/operstate",
+    "/sys/class/net/*/phys_port_name",
+    "/sys/class/net/*/dev_port",
     "/sys/bus/pci/devices/*/class",
     "/sys/bus/pci/devices/*/vendor",
     "/sys/bus/pci/devices/*/device",
@@ -55,43 +61,82 @@ LINKS = (
     "/sys/bus/pci/devices/*/physfn",
     "/sys/class/iommu/*",
 )
-#: Files that describe how the host is set up.
+#: Files that describe how the host is set up and hold nothing else.
 SETTING_FILES = (
-    "/etc/nova/nova.conf",
-    "/etc/nova/nova.conf.d/*.conf",
-    "/etc/neutron/neutron-*.conf.d/*.conf",
-    "/etc/default/grub",
-    "/etc/default/grub.d/*.cfg",
     "/etc/tuned/active_profile",
     "/etc/tuned/cpu-partitioning-variables.conf",
     "/proc/interrupts",
     "/proc/irq/*/effective_affinity_list",
+    "/proc/irq/default_smp_affinity",
 )
-COMMANDS = (
-    ("ovs-vsctl", "ovs-vsctl --timeout=5 --format=json list Open_vSwitch"),
+#: Files of which only what `allow` names is taken.
+INI_FILES = (
+    *("/etc/nova/nova.conf", "/etc/nova/nova-compute.conf", "/etc/nova/nova.conf.d/*.conf"),
+    *("/etc/neutron/neutron-*.conf.d/*.conf", "/etc/neutron/plugins/ml2/*_agent.ini"),
+    "/etc/kolla/nova-compute/nova.conf",
+    *("/etc/kolla/neutron-openvswitch-agent/*.ini", "/etc/kolla/neutron-sriov-agent/*.ini"),
+    "/var/lib/config-data/puppet-generated/nova_libvirt/etc/nova/nova.conf",
+    "/var/lib/config-data/puppet-generated/neutron/etc/neutron/plugins/ml2/*_agent.ini",
+    "/var/lib/openstack/config/nova/*.conf",
+    "/var/lib/openstack/config/neutron-sriov-agent/*.conf",
+)
+LINE_FILES = ("/etc/default/grub", "/etc/default/grub.d/*.cfg")
+#: Files that `apply` writes: their digests tell whether they are as rendered.
+OWN_FILES = (
+    "/etc/default/grub.d/60-isthmus-nfv.cfg",
+    "/etc/modules-load.d/isthmus-nfv.conf",
+    "/etc/neutron/*/60-isthmus-nfv.conf",
+    "/etc/nova/nova.conf.d/60-isthmus-nfv.conf",
+    "/etc/systemd/system/*.d/60-isthmus-nfv.conf",
+    "/etc/systemd/system/dev-hugepages*.mount",
+    "/etc/systemd/system/isthmus*",
+    "/etc/tuned/cpu-partitioning-variables.conf",
+    "/usr/local/libexec/isthmus-*",
+    "/var/lib/openstack/config/nova/60-isthmus-nfv.conf",
+)
+UNITS = (
+    *("nova-compute", "openstack-nova-compute", "tripleo_nova_compute", "edpm_nova_compute"),
+    *("kolla-nova_compute-container", "libvirtd", "virtqemud", "ovs-vswitchd"),
+    *("neutron-openvswitch-agent", "neutron-sriov-agent", "neutron-sriov-nic-agent"),
+    *("ovn-controller", "isthmus-hugepages", "isthmus-nfv-devices", "tuned", "irqbalance"),
+)
+#: key, columns: the tables of Open vSwitch's database, never whole.
+TABLES = (
+    ("ovs-vsctl", "Open_vSwitch", "_uuid,dpdk_initialized,other_config,external_ids"),
     (
         "ovs-interfaces",
-        "ovs-vsctl --timeout=5 --format=json --columns=name,type,options,other_config,mtu,"
-        "mtu_request,error,statistics,status list Interface",
+        "Interface",
+        "_uuid,name,type,options,other_config,mtu,mtu_request,error,statistics,status",
     ),
-    ("ovs-version", "ovs-vswitchd --version"),
-    ("ovs-log", "grep -hE '[|](ERR|EMER)[|]' /var/log/openvswitch/ovs-vswitchd.log | tail -n 20"),
-    ("pmd-rxq-show", "ovs-appctl --timeout=5 dpif-netdev/pmd-rxq-show"),
-    ("pmd-stats-show", "ovs-appctl --timeout=5 dpif-netdev/pmd-stats-show"),
-    # pmd-rxq-show fails where there is no user-space datapath yet; this one tells a dead daemon.
-    ("vswitchd-version", "ovs-appctl --timeout=5 version"),
+    ("ovs-ports", "Port", "_uuid,name,interfaces,bond_mode,lacp"),
+    ("ovs-bridges", "Bridge", "_uuid,name,ports,datapath_type"),
 )
-#: Threads that are pinned, or ought to be: instances, the switch, and whatever runs on their CPUs.
-#: pid, tid, 1 for a kernel thread, allowed CPUs, name of the process, name of the thread.
-THREADS = r"""
-printf '%s\n' /proc/[0-9]*/task/[0-9]*/status | xargs grep -sH '^Cpus_allowed_list:' |
-while IFS=':	' read -r s key allowed; do
-  t=${s%/status}; p=${t%/task/*}
-  { IFS= read -r name <"$t/comm" && IFS= read -r owner <"$p/comm"; } 2>/dev/null || continue
-  kernel=1; [ -e "$p/exe" ] && kernel=0
-  printf '%s\t%s\t%s\t%s\t%s\t%s\n' "${p#/proc/}" "${t##*/}" "$kernel" "$allowed" "$owner" "$name"
-done
-"""
+LOG = "/var/log/openvswitch/ovs-vswitchd.log"
+KOLLA_LOG = "/var/log/kolla/openvswitch/ovs-vswitchd.log"
+#: Of the switch's log: errors and warnings of the modules that have to do with DPDK.
+LOG_LINES = "[|](dpdk|netdev_dpdk|dpif_netdev|netdev_vport)[^|]*[|](WARN|ERR|EMER)[|]|[|]EMER[|]"
+#: key, command; $X runs it where Open vSwitch is.
+COMMANDS = (
+    ("ovs-version", "$X ovs-vswitchd --version"),
+    (
+        "ovs-log",
+        f"$X grep -hE '{LOG_LINES}' {LOG} {KOLLA_LOG} 2>/dev/null | tail -n 40",
+    ),
+    ("pmd-rxq-show", "$X ovs-appctl --timeout=5 dpif-netdev/pmd-rxq-show"),
+    ("pmd-stats-show", "$X ovs-appctl --timeout=5 dpif-netdev/pmd-stats-show"),
+    # pmd-rxq-show fails where there is no user-space datapath yet; this one tells a dead daemon.
+    ("vswitchd-version", "$X ovs-appctl --timeout=5 version"),
+    ("bonds", "$X ovs-appctl --timeout=5 bond/show"),
+    (
+        "services",
+        f"systemctl show -p Id,LoadState,ActiveState,UnitFileState {' '.join(UNITS)}",
+    ),
+    ("containers", 'echo "$N"'),
+    ("hugetlbfs", "grep ' hugetlbfs ' /proc/mounts; true"),
+    ("vhost-sockets", "stat -c '%a %U %G' /var/lib/vhost_sockets"),
+    ("functions", "functions"),
+    ("digests", f"sha256sum {' '.join(OWN_FILES)} 2>/dev/null; true"),
+)
 #: Where libvirt keeps what it runs.
 DOMAINS = "/run/libvirt/qemu/*.xml"
 
@@ -129,40 +174,63 @@ class HostFacts:
                     yield middle, self.files[path]
 
 
-def render_script(*, root: str = "", settings: bool = False) -> str:
+def render_script(*, root: str = "", settings: bool = False, layout: Layout | None = None) -> str:
     """Write the shell script that gathers facts.
 
     Args:
         root: a folder in front of every path, for a tree that was copied from elsewhere.
         settings: gather how the host is set up too, not only what it is made of.
+        layout: where the host keeps Nova and Open vSwitch; None: found by the script.
     """
-    files = (*HARDWARE_FILES, *((*SETTING_FILES, DOMAINS) if settings else ()))
-    lines = [
-        "LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin",
-        f"R='{root}'",
-        f"echo '{MAGIC}'",
-        # One line a file where it is one line of plain text, else base64: dumps stay readable.
-        # The shell reads short files itself: a process for each is most of the time on large hosts.
-        'f() { [ -f "$1" ] && [ -r "$1" ] || return 0; c= d= m=',
-        '  { IFS= read -r c && { IFS= read -r d || [ -n "$d" ]; } && m=1; } 2>/dev/null <"$1"',
-        '  [ -n "$c$m" ] || { c=$(cat "$1" 2>/dev/null) || return 0; }',
-        '  if [ -n "$m" ]; then printf \'F64 %s \' "${1#"$R"}"; base64 <"$1" | tr -d "\\n"; echo',
-        '  else printf \'F %s %s\\n\' "${1#"$R"}" "$c"; fi; }',
-        'l() { [ -L "$1" ] || return 0; t=$(readlink -f "$1"); '
-        'printf \'L %s %s\\n\' "${1#"$R"}" "${t#"$R"}"; }',
-        'c() { k=$1; shift; o=$(sh -c "$*" 2>&1); s=$?; '
-        "printf 'C64 %s %s ' \"$k\" $s; printf '%s\\n' \"$o\" | base64 | tr -d '\\n'; echo; }",
-    ]
-    lines += [f'for p in "$R"{pattern}; do f "$p"; done' for pattern in files]
-    lines += [f'for p in "$R"{pattern}; do l "$p"; done' for pattern in LINKS]
+    lines = [render_functions(root=root, layout=layout), f"echo '{MAGIC}'; find_layout"]
+    files = (*HARDWARE_FILES, *(SETTING_FILES if settings else ()))
+    lines += [_each("f", pattern) for pattern in files]
+    lines.append(_each("line", "/proc/cmdline"))
+    lines += [_each("l", pattern) for pattern in LINKS]
+    if settings:
+        lines += [_each("ini", pattern) for pattern in INI_FILES]
+        lines += [_each("line", pattern) for pattern in LINE_FILES]
+        lines.append(_each("domain", DOMAINS))
+    lines.append('echo "$L" | b C64 layout 0')
     if not root:
-        wanted = COMMANDS if settings else tuple(c for c in COMMANDS if c[0] == "ovs-version")
-        lines += [f"c {key} {shlex.quote(command)}" for key, command in wanted]
-        if settings:
-            lines.append(f"threads() {{ {THREADS} }}")
-            lines.append("printf 'C64 threads 0 '; threads | base64 | tr -d '\\n'; echo")
+        lines.append("carriers | b C64 carriers 0")
+    if not root:
+        lines += _render_commands(settings=settings)
     lines.append(f"echo '{END}'")
     return "\n".join(lines) + "\n"
+
+
+def render_functions(*, root: str = "", layout: Layout | None = None) -> str:
+    """Write the shell functions that gather facts, and what they go by; they do nothing yet."""
+    values = {
+        "R": root,
+        "L": str(layout or ""),
+        "INI": " ".join(allow.OPTIONS),
+        "WORDS": " ".join(allow.KERNEL_WORDS),
+        "ELEMENTS": " ".join(allow.ELEMENTS),
+        "KEYS": " ".join(allow.OVS_KEYS),
+    }
+    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+    return "\n".join([*lines, resources.files(__package__).joinpath("gather.sh").read_text()])
+
+
+def _each(function: str, pattern: str) -> str:
+    return f'for p in "$R"{pattern}; do {function} "$p"; done'
+
+
+def _render_commands(*, settings: bool) -> list[str]:
+    wanted = COMMANDS if settings else tuple(one for one in COMMANDS if one[0] == "ovs-version")
+    lines = [f"c {key} {shlex.quote(command)}" for key, command in wanted]
+    if settings:
+        lines += [
+            f"r {key} {shlex.quote(_list_rows(table, columns))}" for key, table, columns in TABLES
+        ]
+        lines.append("threads | b C64 threads 0")
+    return lines
+
+
+def _list_rows(table: str, columns: str) -> str:
+    return f"$X ovs-vsctl --timeout=5 --format=json --columns={columns} list {table}"
 
 
 def parse_facts(text: str) -> HostFacts:

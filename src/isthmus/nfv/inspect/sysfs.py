@@ -17,6 +17,8 @@ _NODE = "/sys/devices/system/node/node"
 _NET = "/sys/class/net/"
 _PCI = "/sys/bus/pci/devices/"
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECASE)
+#: Names that drivers give interfaces which stand for functions: pf0vf1, c1pf0vf1, pf0sf88, pf0hpf.
+_REPRESENTOR = re.compile(r"pf\d+(vf|sf)\d+|hpf")
 _MEM_TOTAL = re.compile(r"MemTotal:\s+(\d+) kB")
 _NETWORK_CLASS = 0x02  #: PCI base class "network controller"
 
@@ -125,22 +127,44 @@ def parse_caches(seen: facts.HostFacts) -> tuple[model.Cache, ...]:
 
 
 def parse_nics(seen: facts.HostFacts) -> tuple[model.Nic, ...]:
-    """Read every physical function of a network device, also where DPDK holds it already."""
-    names: dict[str, str] = {}
+    """Read every port of a network device's physical functions, also where DPDK holds it already.
+
+    A function may have several ports (ConnectX-3), and one whose switch is in use has an interface
+    for each virtual function, which is no port.
+    """
+    names: dict[str, list[str]] = {}
     for path, target in seen.links.items():
         if path.startswith(_NET) and path.endswith("/device"):
+            name = path[len(_NET) : -len("/device")]
             addresses = _ADDRESS.findall(target)
-            if addresses:
-                names.setdefault(addresses[-1].lower(), path[len(_NET) : -len("/device")])
+            if addresses and not _REPRESENTOR.search(seen.text(f"{_NET}{name}/phys_port_name")):
+                names.setdefault(addresses[-1].lower(), []).append(name)
+    carriers = parse_carriers(seen.commands.get("carriers", ""))
     found: list[model.Nic] = []
     for address, text in seen.matching(_PCI, "/class"):
         if int(text, 16) >> 16 != _NETWORK_CLASS or f"{_PCI}{address}/physfn" in seen.links:
             continue
-        found.append(_parse_nic(seen, address, names.get(address.lower(), "")))
+        ports = sorted(
+            names.get(address.lower(), [""]),
+            key=lambda name: (seen.number(f"{_NET}{name}/dev_port") or 0, name),
+        )
+        found += [_parse_nic(seen, address, name, carriers.get(name, ())) for name in ports]
     return tuple(sorted(found, key=lambda nic: nic.pci_address))
 
 
-def _parse_nic(seen: facts.HostFacts, address: str, name: str) -> model.Nic:
+def parse_carriers(text: str) -> dict[str, tuple[str, ...]]:
+    """Read which ports the host itself needs, and for what."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        name, _, what = line.strip().partition(" ")
+        if what and what not in found.get(name, ()):
+            found[name] = (*found.get(name, ()), what)
+    return found
+
+
+def _parse_nic(
+    seen: facts.HostFacts, address: str, name: str, carries: tuple[str, ...]
+) -> model.Nic:
     device = f"{_PCI}{address}"
     node = seen.number(f"{device}/numa_node")
     speed = seen.number(f"{_NET}{name}/speed") if name else None
@@ -159,6 +183,7 @@ def _parse_nic(seen: facts.HostFacts, address: str, name: str) -> model.Nic:
         max_vfs=seen.number(f"{device}/sriov_totalvfs") or 0,
         vfs=seen.number(f"{device}/sriov_numvfs") or 0,
         iommu_group=int(group) if group.isdigit() else None,
+        carries=carries,
     )
 
 
@@ -174,6 +199,8 @@ def parse_cpu_name(cpuinfo: str) -> tuple[str, str]:
         for key, _, value in (line.partition(":") for line in cpuinfo.splitlines()[:40])
     }
     vendor = found.get("vendor_id", "ARM" if "CPU implementer" in found else "")
+    if not vendor and found.get("cpu", "").upper().startswith("POWER"):
+        return "IBM", found["cpu"]
     return vendor, found.get("model name", found.get("CPU part", ""))
 
 

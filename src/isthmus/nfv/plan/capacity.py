@@ -8,16 +8,17 @@ module against answers recorded from nova 34's `numa_fit_instance_to_host`.
 
 Source:
     nova.virt.hardware: `numa_fit_instance_to_host`, `_numa_fit_instance_cell`,
-    `_pack_instance_onto_cores`, `_numa_cells_support_network_metadata`.
+    `_pack_instance_onto_cores`, `_numa_cells_support_network_metadata`; nova.pci.stats:
+    `_filter_pools_for_numa_cells` (in `pools` here).
 """
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from isthmus.model.nfv_intent import CpuPolicy, EmulatorThreads, FlavorWish, ThreadPolicy
-from isthmus.nfv.plan.intent import SMALL_KIB, page_kib
+from isthmus.nfv.plan.intent import SMALL_KIB, page_kib, parse_vcpus
+from isthmus.nfv.plan.pools import Pools, Request, take
 
 #: Nobody puts more on one host; stops counting where a flavor needs next to nothing.
 MOST_INSTANCES = 4096
@@ -32,7 +33,13 @@ class Room:
     pages: dict[int, int]  #: page size in KiB -> free pages; SMALL_KIB too
     shared: float = 0.0  #: vCPUs that cpu_shared_set still takes
     shared_cpus: int = 0
-    vfs: Counter[str] = field(default_factory=Counter)  #: physical network -> free functions
+    socket: int | None = 0
+    threads: int = 0  #: the most threads that a core for instances has; 0: as `cores` has now
+    used_shared: int = 0  #: vCPUs on cpu_shared_set
+    memory_kib: int | None = None  #: free memory as Nova counts it; None: what is in pages
+
+    def __post_init__(self) -> None:
+        self.threads = self.threads or max(self.cores, default=0)
 
     def copy(self) -> "Room":
         """Give a room that can be filled on its own."""
@@ -42,7 +49,10 @@ class Room:
             dict(self.pages),
             self.shared,
             self.shared_cpus,
-            Counter(self.vfs),
+            self.socket,
+            self.threads,
+            self.used_shared,
+            self.memory_kib,
         )
 
     @property
@@ -52,7 +62,9 @@ class Room:
 
     @property
     def free_kib(self) -> int:
-        """Free memory in pages of any size."""
+        """Free memory, by which Nova sorts nodes."""
+        if self.memory_kib is not None:
+            return self.memory_kib
         return sum(size * count for size, count in self.pages.items())
 
 
@@ -61,97 +73,192 @@ class Ties:
     """What binds an instance to nodes, besides CPU and memory."""
 
     reach: Mapping[str, frozenset[int]] = field(default_factory=dict)  #: network -> nodes it needs
-    vfs: Mapping[str, int] = field(default_factory=dict)  #: network -> functions per instance
-    strict_vfs: bool = True  #: functions must sit on the instance's nodes
+    functions: tuple[Request, ...] = ()  #: one for each virtual function
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one guest node needs."""
+
+    dedicated: int
+    shared: int
+    memory_kib: int
+
+
+def shares_of(flavor: FlavorWish) -> tuple[Share, ...]:
+    """Split a flavor over its guest nodes, as Nova does: virtual CPUs in order, evenly."""
+    each = flavor.vcpus // flavor.numa_nodes
+    memory = flavor.ram_mib * 1024 // flavor.numa_nodes
+    if flavor.cpu_policy is CpuPolicy.SHARED:
+        pinned: frozenset[int] = frozenset()
+    elif flavor.cpu_policy is CpuPolicy.MIXED:
+        pinned = parse_vcpus(flavor.dedicated_vcpus or flavor.realtime_vcpus, flavor.vcpus)
+    else:
+        pinned = frozenset(range(flavor.vcpus))
+    counts = [
+        len(pinned & set(range(index * each, (index + 1) * each)))
+        for index in range(flavor.numa_nodes)
+    ]
+    return tuple(Share(count, each - count, memory) for count in counts)
 
 
 def fill(
-    rooms: Sequence[Room], flavor: FlavorWish, ties: Ties, *, most: int = MOST_INSTANCES
-) -> tuple[int, list[Room]]:
-    """Place instances until none fits or `most` are placed; give the count and what is left."""
-    rooms = [room.copy() for room in rooms]
-    placed = 0
-    while placed < most and _place(rooms, flavor, ties):
-        placed += 1
-    return placed, rooms
-
-
-def _place(rooms: list[Room], flavor: FlavorWish, ties: Ties) -> bool:
-    """Place one instance, or leave the rooms as they are."""
-    if flavor.cpu_policy is CpuPolicy.SHARED and flavor.page_size == "small":
-        return _float(rooms, flavor)
-    if flavor.numa_nodes > len(rooms):
-        return False
-    # Nova writes the page size that `large` came to on the first node it looks at into the request,
-    # and holds later nodes to it; so does this.
-    sizes: dict[int, int] = {}
-    for chosen in itertools.permutations(_in_order(rooms, flavor, ties), flavor.numa_nodes):
-        if _place_on(rooms, chosen, flavor, ties, sizes):
-            return True
-    return False
-
-
-def _place_on(
-    rooms: list[Room],
-    chosen: Sequence[Room],
+    rooms: Sequence[Room],
     flavor: FlavorWish,
     ties: Ties,
-    sizes: dict[int, int],
-) -> bool:
-    nodes = {room.node for room in chosen}
-    drafts = [room.copy() for room in chosen]
-    for index, draft in enumerate(drafts):
-        if not _fit_cell(draft, flavor, index, sizes):
-            return False
-    if any(not nodes & reach for reach in ties.reach.values() if reach):
-        return False
-    others = [] if ties.strict_vfs else [room.copy() for room in rooms if room.node not in nodes]
-    if not _take_vfs([*drafts, *others], ties.vfs):
-        return False
-    for draft in [*drafts, *others]:
-        at = next(i for i, room in enumerate(rooms) if room.node == draft.node)
-        rooms[at] = draft
-    return True
+    *,
+    pools: Pools = (),
+    most: int = MOST_INSTANCES,
+) -> tuple[int, list[Room], Pools]:
+    """Place instances until none fits or `most` are placed.
+
+    Returns:
+        The count, and what is left of rooms and pools.
+    """
+    rooms = [room.copy() for room in rooms]
+    placed = 0
+    while placed < most:
+        left = _place(rooms, flavor, ties, pools)
+        if left is None:
+            break
+        pools = left
+        placed += 1
+    return placed, rooms, pools
 
 
-def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties) -> list[Room]:
+def _place(rooms: list[Room], flavor: FlavorWish, ties: Ties, pools: Pools) -> Pools | None:
+    """Place one instance, or leave the rooms as they are; give the pools that are left."""
+    if flavor.numa_nodes > len(rooms):
+        return None
+    search = Search(flavor, shares_of(flavor))
+    sockets = {room.node: room.socket for room in rooms}
+    for chosen in itertools.permutations(_in_order(rooms, flavor, ties, pools), flavor.numa_nodes):
+        if not search.fits(chosen):
+            continue
+        nodes = [room.node for room in chosen]
+        left = take(pools, ties.functions, nodes, sockets)
+        if left is None or any(not reach & set(nodes) for reach in ties.reach.values() if reach):
+            continue
+        return left if search.commit(rooms, chosen) else None
+    return None
+
+
+@dataclass(slots=True)
+class Search:
+    """The search for the nodes of one instance, with what Nova remembers on its way.
+
+    Three things of `numa_fit_instance_to_host` decide answers that a search without memory would
+    give otherwise: the page size that `large` came to on the first node that had it is demanded of
+    later ones; what fitted or did not is remembered by the pair of host node and guest node, where
+    a guest node's id becomes that of the last host node that it fitted; and a remembered fit keeps
+    the CPUs that were worked out last, so that one on another node is no placement: the claim
+    fails, and the instance is not built.
+    """
+
+    flavor: FlavorWish
+    shares: tuple[Share, ...]
+    sizes: dict[int, int] = field(default_factory=dict)
+    ids: list[int] = field(default_factory=list)
+    worked_out: dict[int, int] = field(default_factory=dict)  #: guest node -> host node
+    fitting: set[tuple[int, int]] = field(default_factory=set)
+    unfit: set[tuple[int, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.ids = list(range(len(self.shares)))
+
+    def fits(self, chosen: Sequence[Room]) -> bool:
+        """Tell whether each guest node fits its host node, as far as Nova looks."""
+        for index, room in enumerate(chosen):
+            pair = (room.node, self.ids[index])
+            if pair in self.unfit:
+                return False
+            if pair not in self.fitting:
+                if not _fit_cell(room.copy(), self.flavor, self.shares[index], index, self.sizes):
+                    self.unfit.add(pair)
+                    self._note_pinned(room, index)
+                    return False
+                self.fitting.add(pair)
+                self.worked_out[index] = room.node
+            self.ids[index] = room.node
+        return True
+
+    def _note_pinned(self, room: Room, index: int) -> None:
+        """Follow a mixed guest node that was pinned before shared CPUs turned out too few."""
+        if self.flavor.cpu_policy is not CpuPolicy.MIXED:
+            return
+        ample = room.copy()
+        ample.shared = float("inf")
+        if _fit_cell(ample, self.flavor, self.shares[index], index, self.sizes):
+            self.ids[index] = room.node
+            self.worked_out[index] = room.node
+
+    def commit(self, rooms: list[Room], chosen: Sequence[Room]) -> bool:
+        """Take what the instance needs, or nothing where its claim fails."""
+        drafts = [room.copy() for room in chosen]
+        for index, draft in enumerate(drafts):
+            share = self.shares[index]
+            if share.dedicated and self.worked_out.get(index) != draft.node:
+                return False
+            if not _fit_cell(draft, self.flavor, share, index, self.sizes):
+                return False
+        for draft in drafts:
+            rooms[next(i for i, room in enumerate(rooms) if room.node == draft.node)] = draft
+        return True
+
+
+def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools) -> list[Room]:
     """Sort nodes as Nova does: three stable sorts, the last one counts most."""
     if len(rooms) == flavor.numa_nodes:
         return list(rooms)
     ordered = sorted(rooms, key=lambda room: -room.free_kib)
-    if flavor.cpu_policy is CpuPolicy.DEDICATED:
-        ordered.sort(key=lambda room: -room.free_cpus)
+    if flavor.cpu_policy is CpuPolicy.SHARED:
+        ordered.sort(key=lambda room: room.used_shared)
     else:
-        ordered.sort(key=lambda room: -room.shared)
-    if any(sum(room.vfs.values()) for room in rooms):
-        sign = -1 if ties.vfs else 1
-        ordered.sort(key=lambda room: sign * sum(room.vfs.values()))
+        ordered.sort(key=lambda room: -room.free_cpus)
+    counts = {room.node: 0 for room in rooms}
+    for pool in pools:
+        if pool.node in counts:
+            counts[pool.node] += pool.count
+    sign = -1 if ties.functions else 1
+    ordered.sort(key=lambda room: sign * counts[room.node])
     return ordered
 
 
-def _fit_cell(room: Room, flavor: FlavorWish, index: int, sizes: dict[int, int]) -> bool:
+def _fit_cell(
+    room: Room, flavor: FlavorWish, share: Share, index: int, sizes: dict[int, int]
+) -> bool:
     """Take what one guest node needs; `index` is which, `sizes` the page sizes settled so far."""
-    size = _take_pages(room, flavor, sizes.get(index))
+    size = _take_pages(room, flavor, share, sizes.get(index))
     if size is None:
         return False
     sizes[index] = size
-    return _fit_cpus(room, flavor, index)
+    return _fit_cpus(room, flavor, share, index)
 
 
-def _fit_cpus(room: Room, flavor: FlavorWish, index: int) -> bool:
-    vcpus = flavor.vcpus // flavor.numa_nodes
+def _fit_cpus(room: Room, flavor: FlavorWish, share: Share, index: int) -> bool:
+    if share.shared > room.shared_cpus or share.shared > room.shared:
+        return False
+    room.shared -= share.shared
+    room.used_shared += share.shared
     if flavor.cpu_policy is CpuPolicy.SHARED:
-        if vcpus > room.shared_cpus or vcpus > room.shared:
-            return False
-        room.shared -= vcpus
         return True
     isolated = flavor.emulator_threads is EmulatorThreads.ISOLATE and index == 0
-    return _take_cpus(room, vcpus, flavor.thread_policy, int(isolated))
+    if not share.dedicated:
+        # Nova finds no CPU for the emulator where no virtual CPU is pinned, and looks for siblings
+        # or whole cores also for none.
+        if flavor.thread_policy is ThreadPolicy.REQUIRE and not any(one > 1 for one in room.cores):
+            return False
+        if flavor.thread_policy is ThreadPolicy.ISOLATE and not (
+            room.threads == 1 and any(room.cores)
+        ):
+            return False
+        return not isolated
+    return _take_cpus(room, share.dedicated, flavor.thread_policy, int(isolated))
 
 
-def _take_pages(room: Room, flavor: FlavorWish, settled: int | None) -> int | None:
+def _take_pages(room: Room, flavor: FlavorWish, share: Share, settled: int | None) -> int | None:
     """Take memory in pages of one size; give the size, or None where there is not enough."""
-    need_kib = flavor.ram_mib * 1024 // flavor.numa_nodes
+    need_kib = share.memory_kib
     wanted = settled or page_kib(flavor.page_size)
     sizes = (
         [wanted]
@@ -161,6 +268,8 @@ def _take_pages(room: Room, flavor: FlavorWish, settled: int | None) -> int | No
     for size in sizes:
         if need_kib % size == 0 and room.pages.get(size, 0) * size >= need_kib:
             room.pages[size] -= need_kib // size
+            if room.memory_kib is not None:
+                room.memory_kib -= need_kib
             return size
     return None
 
@@ -169,11 +278,13 @@ def _take_cpus(room: Room, vcpus: int, policy: ThreadPolicy, extra: int) -> bool
     """Take CPUs of whole cores first; `extra` is the isolated emulator thread."""
     if room.free_cpus < vcpus + extra or not room.cores:
         return False
-    threads = max(room.cores, default=0)
     if policy is ThreadPolicy.ISOLATE:
-        # On a host with hyper-threading Nova takes this policy to cpu_dedicated_set never, see
+        # With hyper-threading Nova takes this policy to cpu_dedicated_set never, see
         # `plan.check_threads`; without it a core is a thread.
-        return _take_spread(room, vcpus + extra)
+        return room.threads == 1 and _take_spread(room, vcpus + extra)
+    if policy is ThreadPolicy.REQUIRE and room.threads <= 1:
+        return False
+    threads = max(room.cores, default=0)
     for depth in range(threads, 0, -1):
         if policy is ThreadPolicy.REQUIRE and depth == 1:
             break
@@ -201,37 +312,6 @@ def _take_spread(room: Room, cpus: int) -> bool:
     return not cpus
 
 
-def _take_vfs(drafts: Sequence[Room], needs: Mapping[str, int]) -> bool:
-    for network, need in needs.items():
-        left = need
-        for draft in drafts:
-            used = min(left, draft.vfs[network])
-            draft.vfs[network] -= used
-            left -= used
-        if left:
-            return False
-    return True
-
-
-def _float(rooms: list[Room], flavor: FlavorWish) -> bool:
-    """Place an instance without NUMA topology: it may take from all nodes at once."""
-    need = flavor.ram_mib * 1024
-    if flavor.vcpus > sum(room.shared for room in rooms):
-        return False
-    if need > sum(room.pages.get(SMALL_KIB, 0) * SMALL_KIB for room in rooms):
-        return False
-    vcpus = float(flavor.vcpus)
-    pages = -(-need // SMALL_KIB)
-    for room in rooms:
-        used = min(room.shared, vcpus)
-        room.shared -= used
-        vcpus -= used
-        taken = min(room.pages.get(SMALL_KIB, 0), pages)
-        room.pages[SMALL_KIB] = room.pages.get(SMALL_KIB, 0) - taken
-        pages -= taken
-    return True
-
-
 def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
     """Give the largest n with sum of min(c_i, n) >= k * n; c_i is what one node alone holds."""
     low, high = 0, sum(per_node) // max(guest_nodes, 1)
@@ -244,23 +324,21 @@ def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
     return low
 
 
-def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> str:
+def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools = ()) -> str:
     """Say what keeps the next instance out.
 
     Args:
         left: what is left once no further instance fits.
         flavor: its flavor.
         ties: what binds it to nodes.
+        pools: the virtual functions that are left.
     """
-    if flavor.cpu_policy is CpuPolicy.SHARED and flavor.page_size == "small":
-        short = flavor.vcpus > sum(room.shared for room in left)
-        return "CPUs" if short else "memory"
     nodes = set.intersection(
         {room.node for room in left}, *(ties.reach.values() if flavor.numa_nodes == 1 else ())
     )
     if not nodes:
         return "NUMA affinity"
-    able = _able(left, flavor, ties)
+    able = _able(left, flavor, ties, pools)
     need = flavor.numa_nodes
     short_of = [name for name, fine in able.items() if len(fine & nodes) < need]
     if short_of:
@@ -270,20 +348,24 @@ def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> str:
     return "NUMA affinity"
 
 
-def _able(left: Sequence[Room], flavor: FlavorWish, ties: Ties) -> dict[str, set[int]]:
+def _able(
+    left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools
+) -> dict[str, set[int]]:
     """Give, for each thing that an instance needs, the nodes that still have enough of it."""
     everywhere = {room.node for room in left}
     able: dict[str, set[int]] = {"CPUs": set(), "memory": set(), "virtual functions": set()}
+    share = shares_of(flavor)[0]
+    sockets = {room.node: room.socket for room in left}
     for room in left:
         draft = room.copy()
-        if _take_pages(draft, flavor, None) is not None:
+        if _take_pages(draft, flavor, share, None) is not None:
             able["memory"].add(room.node)
-        if _fit_cpus(draft, flavor, 0):
+        if _fit_cpus(draft, flavor, share, 0):
             able["CPUs"].add(room.node)
-        if _take_vfs([draft], ties.vfs):
+        if take(pools, ties.functions, [room.node], sockets) is not None:
             able["virtual functions"].add(room.node)
-    if not ties.strict_vfs or flavor.numa_nodes > 1:
-        # Functions of any node will do, or of one of its nodes.
-        enough = _take_vfs([room.copy() for room in left], ties.vfs)
+    if flavor.numa_nodes > 1:
+        # Functions of any of its nodes will do.
+        enough = take(pools, ties.functions, sorted(everywhere), sockets) is not None
         able["virtual functions"] = everywhere if enough else set()
     return able

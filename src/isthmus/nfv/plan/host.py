@@ -1,6 +1,5 @@
 """The plan of one host: every part put together, or every reason why it cannot be."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,19 @@ from isthmus.model.host_plan import (
     Refusal,
     SriovPlan,
 )
-from isthmus.nfv.plan import capacity, crossing, pages, partition, ports, settings
-from isthmus.nfv.plan.intent import PAGE_SIZES, SMALL_KIB
+from isthmus.nfv.plan import (
+    affinity,
+    caches,
+    capacity,
+    crossing,
+    functions,
+    pages,
+    partition,
+    pools,
+    ports,
+    settings,
+)
+from isthmus.nfv.plan.intent import SMALL_KIB, default_page_kib, size_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,8 @@ def draft_plan(inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIn
     )
     sriov, vf_faults, vf_notes = ports.plan_sriov(inventory, intent, seats)
     absent = _check_memoryless(inventory, seats)
+    refused = functions.check_functions(inventory, seats)
+    policies = [affinity.decide_policy(intent, seats, flavor) for flavor in intent.flavors]
     return Draft(
         seats=seats,
         homes=homes,
@@ -79,8 +91,21 @@ def draft_plan(inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIn
             flavor.name: pages.guest_nodes(inventory, intent, seats, flavor)
             for flavor in intent.flavors
         },
-        constraints=(*nic_faults, *cpu_faults, *memory_faults, *vf_faults, *absent),
-        notes=(*nic_notes, *vf_notes),
+        constraints=(
+            *nic_faults,
+            *refused,
+            *cpu_faults,
+            *memory_faults,
+            *vf_faults,
+            *absent,
+            *affinity.check_sockets(inventory, intent),
+        ),
+        notes=(
+            *nic_notes,
+            *vf_notes,
+            *(note for policy in policies for note in policy.notes),
+            *functions.note_functions(inventory, seats),
+        ),
     )
 
 
@@ -115,70 +140,80 @@ def make_rooms(
 ) -> list[capacity.Room]:
     """Give what instances may fill, node by node."""
     found: list[capacity.Room] = []
+    own = any(part.shared for part in draft.cpus.values())
     for node in inventory.nodes:
         cpus, memory = draft.cpus[node.id], draft.memory[node.id]
         dedicated = set(cpus.dedicated)
-        shared = len(cpus.shared or cpus.host)
+        shared = len(cpus.shared if own else cpus.host)
         free = {page.size_kib: max(0, page.total - page.for_ovs) for page in memory.pages}
         free[SMALL_KIB] = memory.small_for_instances_mib * 1024 // SMALL_KIB
-        room = capacity.Room(
-            node=node.id,
-            cores=[
-                len(core.cpus)
-                for core in inventory.cores_of(node.id)
-                if dedicated.issuperset(core.cpus)
-            ],
-            pages=free,
-            shared=shared * intent.shared_ratio,
-            shared_cpus=shared,
+        sockets = {core.socket for core in inventory.cores_of(node.id)}
+        found.append(
+            capacity.Room(
+                node=node.id,
+                cores=[
+                    len(core.cpus)
+                    for core in inventory.cores_of(node.id)
+                    if dedicated.issuperset(core.cpus)
+                ],
+                pages=free,
+                shared=shared * intent.shared_ratio,
+                shared_cpus=shared,
+                socket=next(iter(sockets)) if len(sockets) == 1 else None,
+                memory_kib=node.memory_mib * 1024,
+            )
         )
-        for one in draft.sriov:
-            if one.node == node.id:
-                room.vfs[one.physical_network] += one.vfs
-        found.append(room)
-    own = any(room.shared_cpus for room in found) and any(
-        part.shared for part in draft.cpus.values()
-    )
-    if own:
-        for room in found:
-            room.shared_cpus = len(draft.cpus[room.node].shared)
-            room.shared = room.shared_cpus * intent.shared_ratio
     return found
 
 
+def make_pools(draft: Draft) -> pools.Pools:
+    """Give the virtual functions that instances may have, one pool a network and node."""
+    counts: dict[tuple[str, int | None], int] = {}
+    for one in draft.sriov:
+        key = (one.physical_network, one.node)
+        counts[key] = counts.get(key, 0) + one.vfs
+    return tuple(pools.Pool(network, node, count) for (network, node), count in counts.items())
+
+
 def make_ties(
-    intent: nfv_intent.NfvIntent, draft: Draft, flavor: nfv_intent.FlavorWish
+    inventory: host_inventory.HostInventory,
+    intent: nfv_intent.NfvIntent,
+    draft: Draft,
+    flavor: nfv_intent.FlavorWish,
 ) -> capacity.Ties:
     """Give what binds a flavor's instances to nodes."""
     reach: dict[str, frozenset[int]] = {}
-    needs: Counter[str] = Counter()
-    strict = True
+    policy = affinity.decide_policy(intent, draft.seats, flavor).affinity
     for name in flavor.networks:
         network = intent.network(intent.tunnel_network if name == "tunnel" else name)
-        if network is None:
+        if network is None or network.by.has_functions:
             continue
-        required = network.affinity is nfv_intent.Affinity.REQUIRED
-        if network.by is nfv_intent.DataPath.SRIOV:
-            needs[network.name] += 1
-            strict = strict and required
-        elif required:
-            reach[name] = frozenset(ports.nodes_of(draft.seats, network.name))
-    return capacity.Ties(reach=reach, vfs=dict(needs), strict_vfs=strict)
+        if network.affinity is not nfv_intent.Affinity.PREFERRED:
+            reach[name] = frozenset(pages.reach_of(inventory, draft.seats, network))
+    return capacity.Ties(
+        reach=reach,
+        functions=tuple(
+            pools.Request(network.name, policy)
+            for network in affinity.networks_of(intent, flavor)
+            if policy is not None
+        ),
+    )
 
 
 def plan_flavors(
     inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, draft: Draft
 ) -> tuple[tuple[FlavorPlan, ...], list[Constraint]]:
     """Count how many of each flavor fit, and place all that are wanted, the largest first."""
-    rooms = make_rooms(inventory, intent, draft)
-    ties = {flavor.name: make_ties(intent, draft, flavor) for flavor in intent.flavors}
+    rooms, free = make_rooms(inventory, intent, draft), make_pools(draft)
+    ties = {flavor.name: make_ties(inventory, intent, draft, flavor) for flavor in intent.flavors}
     faults: list[Constraint] = []
-    left = rooms
+    left, some = rooms, free
     for flavor in sorted(intent.flavors, key=lambda one: (-one.vcpus, -one.ram_mib, one.name)):
         faults += check_threads(inventory, flavor)
-        placed, left = capacity.fill(left, flavor, ties[flavor.name], most=flavor.count)
+        tie = ties[flavor.name]
+        placed, left, some = capacity.fill(left, flavor, tie, pools=some, most=flavor.count)
         if placed < flavor.count:
-            why = capacity.limiting(left, flavor, ties[flavor.name])
+            why = capacity.limiting(left, flavor, tie, some)
             faults.append(
                 Constraint(
                     code="capacity",
@@ -189,22 +224,20 @@ def plan_flavors(
     found = []
     for flavor in intent.flavors:
         tie = ties[flavor.name]
-        alone, full = capacity.fill(rooms, flavor, tie)
-        more, _ = capacity.fill(left, flavor, tie)
+        alone, full, rest = capacity.fill(rooms, flavor, tie, pools=free)
+        more, *_ = capacity.fill(left, flavor, tie, pools=some)
+        policy = affinity.decide_policy(intent, draft.seats, flavor).affinity
         found.append(
             FlavorPlan(
                 name=flavor.name,
                 vcpus=flavor.vcpus,
                 ram_mib=flavor.ram_mib,
                 disk_gib=flavor.disk_gib,
-                extra_specs=settings.plan_extra_specs(
-                    flavor,
-                    affinity="" if not tie.vfs else "required" if tie.strict_vfs else "preferred",
-                ),
+                extra_specs=settings.plan_extra_specs(flavor, affinity=str(policy or "")),
                 wanted=flavor.count,
                 fits_alone=alone,
                 fits_more=more,
-                limited_by=capacity.limiting(full, flavor, tie),
+                limited_by=capacity.limiting(full, flavor, tie, rest),
                 nodes=draft.guests[flavor.name],
             )
         )
@@ -236,15 +269,18 @@ def _assemble(
     flavors: tuple[FlavorPlan, ...],
 ) -> HostPlan:
     dpdk = ports.plan_dpdk(
-        draft.seats, {node: part.pmd for node, part in draft.cpus.items()}, draft.homes
+        draft.seats,
+        {node: part.pmd for node, part in draft.cpus.items()},
+        draft.homes,
+        frozenset(nic.pci_address for nic in inventory.nics if functions.mates_of(inventory, nic)),
     )
     nodes = _plan_nodes(inventory, draft, polled=bool(dpdk))
     needs_iommu = bool(draft.sriov) or any(port.driver == "vfio-pci" for port in dpdk)
     network_nodes = {
-        network.name: ports.nodes_of(draft.seats, network.name)
+        network.name: tuple(sorted(pages.reach_of(inventory, draft.seats, network)))
         for network in intent.physical_networks
     }
-    default_kib = PAGE_SIZES[intent.page_size]
+    default_kib = default_page_kib(intent)
     small = sum(part.small_for_instances_mib for part in draft.memory.values())
     reserved = sum(node.host_memory_mib for node in nodes) - small
     crossings = crossing.find_crossings(inventory, intent, draft.seats, draft.homes, draft.guests)
@@ -262,7 +298,15 @@ def _assemble(
         external_ids=settings.plan_external_ids(
             intent, settings.bridge_mappings(intent), has_dpdk=bool(dpdk)
         ),
-        nova=settings.plan_nova(intent, nodes, draft.sriov, network_nodes, reserved_mib=reserved),
+        nova=settings.plan_nova(
+            intent,
+            nodes,
+            draft.sriov,
+            network_nodes,
+            reserved_mib=reserved,
+            small_mib={node: part.small_for_instances_mib for node, part in draft.memory.items()},
+            has_dpdk=bool(dpdk),
+        ),
         neutron=settings.plan_neutron(intent, draft.sriov, has_dpdk=bool(dpdk)),
         tuned_profile=settings.TUNED_PROFILE,
         tuned_variables=settings.plan_tuned(nodes),
@@ -300,6 +344,50 @@ def _plan_nodes(
     return tuple(found)
 
 
+def _note_unknown(
+    inventory: host_inventory.HostInventory,
+    intent: nfv_intent.NfvIntent,
+    nodes: Sequence[NodePlan],
+) -> list[Note]:
+    """Say what the source does not know and the plan rests on."""
+    found: list[Note] = []
+    if not inventory.page_sizes_kib:
+        sizes = sorted({page.size_kib for node in nodes for page in node.pages if page.total})
+        found.append(
+            Note(
+                code="pages-unknown",
+                text="the inventory does not say which huge pages CPU and kernel offer: "
+                f"{', '.join(map(size_name, sizes))} are planned unchecked, and a kernel without "
+                "them drops hugepagesz without a word (isthmus nfv check tells)",
+            )
+        )
+    if not inventory.cpu_vendor and (
+        any(network.by.has_functions for network in intent.physical_networks)
+        or any(network.by is nfv_intent.DataPath.OVS_DPDK for network in intent.physical_networks)
+    ):
+        found.append(
+            Note(
+                code="vendor-unknown",
+                text="the inventory does not name the maker of the CPU: intel_iommu=on is on the "
+                "kernel line in case it is Intel's, and means nothing to others",
+            )
+        )
+    idle = [
+        node.id
+        for node in nodes
+        if node.memory_mib and not any(core.node == node.id for core in inventory.cores)
+    ]
+    if idle:
+        found.append(
+            Note(
+                code="memory-only",
+                text=f"NUMA node {', '.join(map(str, idle))} has memory but no CPU: it gets no "
+                "huge pages and nothing of the host's reserve, since no instance could use it",
+            )
+        )
+    return found
+
+
 def _notes(
     inventory: host_inventory.HostInventory,
     intent: nfv_intent.NfvIntent,
@@ -332,6 +420,8 @@ def _notes(
                 "isthmus-hugepages.service moves them to their nodes at boot",
             )
         )
+    found += _note_unknown(inventory, intent, nodes)
+    found += caches.note_caches(inventory, intent, nodes)
     high = [cpu for node in nodes for cpu in node.host_cpus if cpu >= 128]
     if dpdk and high:
         found.append(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.host import plan_host
+from isthmus.nfv.plan.intent import default_page_kib, page_kib, size_name
 
 Change = tuple[str, Callable[[nfv_intent.NfvIntent], nfv_intent.NfvIntent]]
 
@@ -63,10 +64,10 @@ def list_changes(
     if codes & {"cpus", "capacity"}:
         yield from _fewer_cores(intent)
     if codes & {"pages", "memory", "capacity"}:
-        yield from _other_memory(intent)
+        yield from _other_memory(inventory, intent)
     if codes & {"flavor", "capacity"}:
         yield from _other_flavors(intent)
-    if codes & {"nic", "node", "memory", "cpus"}:
+    if codes & {"nic", "node", "memory", "cpus", "iommu", "guard"}:
         yield from _other_ports(inventory, intent)
 
 
@@ -117,7 +118,7 @@ def _fewer_vfs(
         nic.pci_address: nic.max_vfs for nic in inventory.nics
     }
     for network in intent.physical_networks:
-        if network.by is not nfv_intent.DataPath.SRIOV:
+        if not network.by.has_functions:
             continue
         can = min((most.get(name, 0) for name in network.nics), default=0)
         if can:
@@ -146,19 +147,27 @@ def _fewer_cores(intent: nfv_intent.NfvIntent) -> Iterator[Change]:
         )
 
 
-def _other_memory(intent: nfv_intent.NfvIntent) -> Iterator[Change]:
-    if intent.page_size in {"1GiB", "1GB"}:
+def _other_memory(
+    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
+) -> Iterator[Change]:
+    # Smaller pages waste less and are there on more hosts; a host that says what it has is heeded.
+    mine = default_page_kib(intent)
+    known = inventory.page_sizes_kib or (2048,)
+    for size in sorted((kib for kib in known if kib != mine and kib >= 1024), reverse=True):
+        name = size_name(size)
 
-        def small(one: nfv_intent.NfvIntent) -> nfv_intent.NfvIntent:
+        def other(
+            one: nfv_intent.NfvIntent, name: str = name.replace(" ", "")
+        ) -> nfv_intent.NfvIntent:
             flavors = tuple(
                 dataclasses.replace(flavor, page_size="large")
-                if flavor.page_size in {"1GiB", "1GB"}
+                if page_kib(flavor.page_size) == mine
                 else flavor
                 for flavor in one.flavors
             )
-            return dataclasses.replace(one, page_size="2MiB", flavors=flavors)
+            return dataclasses.replace(one, page_size=name, flavors=flavors)
 
-        yield "2 MiB pages instead of 1 GiB", small
+        yield f"{name} pages instead of {size_name(mine)}", other
     if not intent.pmd.per_port_memory:
         pmd = dataclasses.replace(intent.pmd, per_port_memory=True)
         yield (
@@ -196,7 +205,7 @@ def _other_flavors(intent: nfv_intent.NfvIntent) -> Iterator[Change]:
                 functools.partial(_with_flavor, flavor=split),
             )
     required = [
-        one for one in intent.physical_networks if one.affinity is nfv_intent.Affinity.REQUIRED
+        one for one in intent.physical_networks if one.affinity is not nfv_intent.Affinity.PREFERRED
     ]
     for network in required:
         loose = dataclasses.replace(network, affinity=nfv_intent.Affinity.PREFERRED)
@@ -214,7 +223,7 @@ def _other_ports(
     there = {nic.name for nic in inventory.nics} | {nic.pci_address for nic in inventory.nics}
     for network in intent.physical_networks:
         for nic in spare[:4]:
-            if network.by is nfv_intent.DataPath.SRIOV and not nic.max_vfs:
+            if network.by.has_functions and not nic.max_vfs:
                 continue
             for name in network.nics:
                 swapped = dataclasses.replace(

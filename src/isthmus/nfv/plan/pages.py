@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import Constraint, MempoolPlan, PagePlan
 from isthmus.nfv.plan import memory, ports
-from isthmus.nfv.plan.intent import PAGE_SIZES, SMALL_KIB, page_kib
+from isthmus.nfv.plan.intent import SMALL_KIB, default_page_kib, page_kib, size_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,26 @@ def guest_nodes(
         return tuple(sorted(nodes))
     for name in flavor.networks:
         network = intent.network(intent.tunnel_network if name == "tunnel" else name)
-        if network is not None and network.affinity is nfv_intent.Affinity.REQUIRED:
-            nodes &= set(ports.nodes_of(seats, network.name))
+        if network is not None and network.affinity is not nfv_intent.Affinity.PREFERRED:
+            nodes &= reach_of(inventory, seats, network)
     return tuple(sorted(nodes))
+
+
+def reach_of(
+    inventory: host_inventory.HostInventory,
+    seats: Sequence[ports.Seat],
+    network: nfv_intent.PhysicalNetwork,
+) -> set[int]:
+    """Give the nodes from which a network's affinity lets instances use it."""
+    mine = [seat for seat in seats if seat.network.name == network.name]
+    if network.affinity is nfv_intent.Affinity.PREFERRED or (
+        network.by.has_functions and not all(seat.is_known for seat in mine)
+    ):
+        return set(inventory.node_ids)
+    nodes = {seat.node for seat in mine}
+    if network.affinity is nfv_intent.Affinity.SOCKET:
+        nodes |= {other for node in nodes for other in inventory.socket_nodes(node)}
+    return nodes
 
 
 def buffer_ports(
@@ -75,12 +92,16 @@ def buffer_ports(
             for flavor in intent.flavors
             if network.name in flavor.networks or (tunnels and "tunnel" in flavor.networks)
         ]
+        most = max((user.vcpus for user in users if user.multiqueue), default=1)
         nodes = {node for user in users for node in guest_nodes(inventory, intent, seats, user)}
         if not users:
-            pinned = network.affinity is nfv_intent.Affinity.REQUIRED
-            nodes = set(ports.nodes_of(seats, network.name) if pinned else inventory.node_ids)
+            pinned = network.affinity is not nfv_intent.Affinity.PREFERRED
+            everywhere = {core.node for core in inventory.cores} & {
+                node.id for node in inventory.nodes if node.memory_mib
+            }
+            nodes = reach_of(inventory, seats, network) if pinned else everywhere
         for node in sorted(nodes):
-            port = memory.PortMemory(f"vhost-user on {network.name}", network.mtu)
+            port = memory.PortMemory(f"vhost-user on {network.name}", network.mtu, most)
             found.setdefault(node, []).append(port)
     return found
 
@@ -94,16 +115,22 @@ def split_memory(
     pmds: int,
 ) -> tuple[dict[int, NodeMemory], tuple[Constraint, ...]]:
     """Split the memory of every node."""
-    default_kib = PAGE_SIZES[intent.page_size]
+    default_kib = default_page_kib(intent)
     faults = list(_check_sizes(inventory, intent))
     buffers = buffer_ports(inventory, intent, seats, queues)
     sides = _side_pools(inventory, intent, seats)
-    total = sum(node.memory_mib for node in inventory.nodes) or 1
+    with_cpus = {core.node for core in inventory.cores}
+    total = sum(node.memory_mib for node in inventory.nodes if node.id in with_cpus) or 1
     reserve = intent.host.memory_mib + intent.host.memory_per_instance_mib * sum(
         flavor.count for flavor in intent.flavors
     )
     found: dict[int, NodeMemory] = {}
     for node in inventory.nodes:
+        if node.id not in with_cpus:
+            # No instance can use its memory, and the host's own is where its CPUs are.
+            found[node.id] = _without_cpus(node, default_kib)
+            faults += _check_buffers_there(node, buffers.get(node.id, ()))
+            continue
         share = -(-reserve * node.memory_mib // total)
         pools = memory.plan_mempools(
             buffers.get(node.id, ()), per_port=intent.pmd.per_port_memory, pmds=pmds
@@ -111,6 +138,31 @@ def split_memory(
         found[node.id] = _split_node(node, share, pools, default_kib, sides.get(node.id, {}))
         faults += _check_node(node, found[node.id], share, default_kib, sides.get(node.id, {}))
     return found, tuple(faults)
+
+
+def _without_cpus(node: host_inventory.NumaNode, default_kib: int) -> NodeMemory:
+    """Leave a node of memory alone (CXL, persistent memory, a GPU's) to the kernel, whole."""
+    return NodeMemory(
+        total_mib=node.memory_mib,
+        host_mib=node.memory_mib,
+        small_for_instances_mib=0,
+        socket_mib=0,
+        mempools=(),
+        pages=(PagePlan(size_kib=default_kib, total=0, for_ovs=0),),
+    )
+
+
+def _check_buffers_there(
+    node: host_inventory.NumaNode, buffers: Sequence[memory.PortMemory]
+) -> list[Constraint]:
+    return [
+        Constraint(
+            code="node",
+            message=f"{port.name} has its packet buffers on NUMA node {node.id}, which has no CPU: "
+            "no huge pages are set aside there",
+        )
+        for port in buffers
+    ]
 
 
 def _split_node(
@@ -151,7 +203,7 @@ def _side_pools(
     seats: Sequence[ports.Seat],
 ) -> dict[int, dict[int, int]]:
     """Give MiB per node and page size for flavors that do not use the default size."""
-    default_kib = PAGE_SIZES[intent.page_size]
+    default_kib = default_page_kib(intent)
     found: dict[int, dict[int, int]] = {}
     for flavor in intent.flavors:
         size = page_kib(flavor.page_size)
@@ -170,17 +222,17 @@ def _check_sizes(
     inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
 ) -> list[Constraint]:
     wanted = {intent.page_size} | {
-        flavor.page_size for flavor in intent.flavors if flavor.page_size in PAGE_SIZES
+        flavor.page_size for flavor in intent.flavors if flavor.page_size not in {"large", "small"}
     }
     known = inventory.page_sizes_kib
     return [
         Constraint(
             code="pages",
             message=f"{inventory.name} has no {name} pages: its CPU and kernel offer "
-            f"{', '.join(f'{size} KiB' for size in known)}",
+            f"{', '.join(map(size_name, known))}",
         )
         for name in sorted(wanted)
-        if known and PAGE_SIZES[name] not in known
+        if known and page_kib(name) not in known
     ]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import Constraint
-from isthmus.nfv.plan import ports
+from isthmus.nfv.plan import caches, ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,10 @@ def find_homes(
     inventory: host_inventory.HostInventory, seats: Sequence[ports.Seat]
 ) -> dict[int, int]:
     """Map the node of each polled port to the node whose CPUs poll it: its own, or the nearest."""
-    with_cpus = sorted({core.node for core in inventory.cores})
+    memory = {node.id for node in inventory.nodes if node.memory_mib}
+    with_cpus = sorted({core.node for core in inventory.cores} & memory) or sorted(
+        {core.node for core in inventory.cores}
+    )
     return {
         seat.node: min(
             with_cpus,
@@ -58,7 +61,8 @@ def count_pmd_cores(
         for node, rate in rates.items()
     }
     if intent.pmd.on_every_node and found:
-        found = {core.node: 1 for core in inventory.cores} | found
+        memory = {node.id for node in inventory.nodes if node.memory_mib}
+        found = {core.node: 1 for core in inventory.cores if core.node in memory} | found
     return found | {node: cores for node, cores in intent.pmd.cores.items() if cores}
 
 
@@ -85,6 +89,10 @@ def partition_cpus(
         if not cores and not polling:
             found[node_id] = NodeCpus()
             continue
+        if not inventory.nodes[inventory.node_ids.index(node_id)].memory_mib and not polling:
+            # No instance fits there, and no PMD should: nothing has memory at hand.
+            found[node_id] = NodeCpus(host=tuple(sorted(cpu for c in cores for cpu in c.cpus)))
+            continue
         if len(cores) < host + shared + polling:
             faults.append(
                 Constraint(
@@ -93,28 +101,36 @@ def partition_cpus(
                     f"{shared} shared and {polling} for PMDs are {host + shared + polling}",
                 )
             )
-        found[node_id] = _cut(cores, host, shared, polling, intent.pmd.siblings)
+        rest = cores[host + shared :]
+        found[node_id] = _cut(
+            cores[:host],
+            cores[host : host + shared],
+            caches.pick_cores(inventory, rest, polling),
+            rest,
+            intent.pmd.siblings,
+        )
     return found, tuple(faults)
 
 
 def _cut(
-    cores: Sequence[host_inventory.Core],
-    host: int,
-    shared: int,
-    polling: int,
+    host: Sequence[host_inventory.Core],
+    shared: Sequence[host_inventory.Core],
+    polling: Sequence[host_inventory.Core],
+    rest: Sequence[host_inventory.Core],
     siblings: nfv_intent.SiblingUse,
 ) -> NodeCpus:
+    """Cut a node's CPUs: `rest` is what host and shared leave, of which `polling` are PMDs'."""
+
     def cpus(part: Sequence[host_inventory.Core]) -> tuple[int, ...]:
         return tuple(sorted(cpu for core in part for cpu in core.cpus))
 
-    pmd_cores = cores[host + shared : host + shared + polling]
-    leads = tuple(sorted(core.cpus[0] for core in pmd_cores))
-    all_pmd = cpus(pmd_cores)
+    leads = tuple(sorted(core.cpus[0] for core in polling))
+    all_pmd = cpus(polling)
     poll = all_pmd if siblings is nfv_intent.SiblingUse.POLL else leads
     return NodeCpus(
-        host=cpus(cores[:host]),
-        shared=cpus(cores[host : host + shared]),
+        host=cpus(host),
+        shared=cpus(shared),
         pmd=poll,
         idle=tuple(cpu for cpu in all_pmd if cpu not in poll),
-        dedicated=cpus(cores[host + shared + polling :]),
+        dedicated=cpus([core for core in rest if core not in polling]),
     )

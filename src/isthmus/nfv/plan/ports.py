@@ -10,7 +10,7 @@ from isthmus.nfv.plan.intent import bridge_name
 #: NICs whose DPDK driver works beside the kernel's; they are never unbound (doc.dpdk.org, mlx5).
 BIFURCATED_VENDORS = frozenset({"15b3"})
 #: Sources that cannot tell how many virtual functions a device may have.
-SILENT_ON_VFS = frozenset({"ironic", "commands"})
+SILENT_ON_VFS = frozenset({"ironic", "commands", "lstopo", "lscpu", "capabilities", "sheet"})
 MOST_QUEUES = 16  #: more receive queues than any one port gains from
 
 
@@ -20,7 +20,8 @@ class Seat:
 
     network: nfv_intent.PhysicalNetwork
     nic: host_inventory.Nic
-    node: int
+    node: int  #: where `is_known`, else an assumption
+    is_known: bool = True
 
 
 def seat_ports(
@@ -28,27 +29,78 @@ def seat_ports(
 ) -> tuple[tuple[Seat, ...], tuple[Constraint, ...], tuple[Note, ...]]:
     """Find every port that the intent names."""
     by_name = {nic.name: nic for nic in inventory.nics}
-    by_address = {nic.pci_address: nic for nic in inventory.nics if nic.pci_address}
+    by_address: dict[str, list[host_inventory.Nic]] = {}
+    for nic in inventory.nics:
+        if nic.pci_address:
+            by_address.setdefault(nic.pci_address, []).append(nic)
     seats: list[Seat] = []
     faults: list[Constraint] = []
     notes: list[Note] = []
     for network in intent.physical_networks:
         for name in network.nics:
-            nic = by_name.get(name) or by_address.get(name.lower())
-            if nic is None:
-                faults.append(_absent(inventory, network, name))
-                continue
-            node = nic.node if nic.node is not None else inventory.node_ids[0]
-            if nic.node is None and len(inventory.nodes) > 1:
-                notes.append(
-                    Note(
-                        code="node-unknown",
-                        text=f"firmware does not say on which NUMA node {nic.name} sits: node "
-                        f"{node} was assumed, and nothing proves that its PMD is local",
-                    )
+            found = [by_name[name]] if name in by_name else by_address.get(name.lower(), [])
+            if len(found) != 1:
+                faults.append(
+                    _ambiguous(network, name, found) if found else _absent(inventory, network, name)
                 )
-            seats.append(Seat(network, nic, node))
+                continue
+            seats.append(_seat(inventory, network, found[0]))
+            notes += _note_node(inventory, seats[-1])
     return tuple(seats), tuple(faults), tuple(notes)
+
+
+def _seat(
+    inventory: host_inventory.HostInventory,
+    network: nfv_intent.PhysicalNetwork,
+    nic: host_inventory.Nic,
+) -> Seat:
+    """Seat a port; one of an unknown node goes to the first with CPUs and memory."""
+    if nic.node is not None:
+        return Seat(network, nic, nic.node)
+    usable = [
+        node.id
+        for node in inventory.nodes
+        if node.memory_mib and any(core.node == node.id for core in inventory.cores)
+    ]
+    return Seat(network, nic, (usable or list(inventory.node_ids))[0], is_known=False)
+
+
+def _note_node(inventory: host_inventory.HostInventory, seat: Seat) -> list[Note]:
+    if seat.is_known:
+        return []
+    if seat.network.by.has_functions:
+        text = (
+            f"firmware does not say on which NUMA node {seat.nic.name} sits: Nova gives its "
+            "virtual functions to no instance that requires their node, so affinity is planned as "
+            "legacy"
+        )
+    elif len(inventory.nodes) > 1:
+        text = (
+            f"firmware does not say on which NUMA node {seat.nic.name} sits: node {seat.node} was "
+            "assumed, and nothing proves that its PMD is local"
+        )
+    else:
+        return []
+    return [Note(code="node-unknown", text=text)]
+
+
+def _ambiguous(
+    network: nfv_intent.PhysicalNetwork, name: str, found: Sequence[host_inventory.Nic]
+) -> Constraint:
+    names = " and ".join(nic.name for nic in found)
+    return Constraint(
+        code="nic",
+        message=f"physical network {network.name} wants {name}, but {names} are ports of that one "
+        "PCI function: name the interface",
+    )
+
+
+def planned_driver(seat: Seat) -> str:
+    """Give the driver that DPDK needs a port bound to; empty where the kernel's stays."""
+    by_dpdk = seat.network.by is nfv_intent.DataPath.OVS_DPDK
+    if not by_dpdk or seat.network.af_packet or seat.nic.vendor_id in BIFURCATED_VENDORS:
+        return ""
+    return "vfio-pci"
 
 
 def _absent(
@@ -78,7 +130,10 @@ def of_path(seats: Sequence[Seat], path: nfv_intent.DataPath) -> tuple[Seat, ...
 
 
 def plan_dpdk(
-    seats: Sequence[Seat], pmds: Mapping[int, tuple[int, ...]], homes: Mapping[int, int]
+    seats: Sequence[Seat],
+    pmds: Mapping[int, tuple[int, ...]],
+    homes: Mapping[int, int],
+    shared: frozenset[str] = frozenset(),
 ) -> tuple[DpdkPortPlan, ...]:
     """Lay out the ports that Open vSwitch polls, their queues and who polls which.
 
@@ -89,6 +144,7 @@ def plan_dpdk(
         seats: all ports of the plan.
         pmds: PMD CPUs of each node.
         homes: node of a port -> node whose PMDs poll it.
+        shared: PCI addresses of functions with several ports.
     """
     mine = of_path(seats, nfv_intent.DataPath.OVS_DPDK)
     load = {cpu: 0.0 for cpus in pmds.values() for cpu in cpus}
@@ -103,29 +159,41 @@ def plan_dpdk(
             cpu = min(cpus, key=lambda one: (load[one], one))
             load[cpu] += weight
             affinity[queue] = cpu
-        found.append(_dpdk_port(seat, index, affinity, is_local=homes[seat.node] == seat.node))
+        found.append(
+            _dpdk_port(
+                seat,
+                index,
+                affinity,
+                is_local=homes[seat.node] == seat.node,
+                by_mac=seat.nic.pci_address in shared,
+            )
+        )
     return tuple(found)
 
 
 def _dpdk_port(
-    seat: Seat, index: int, affinity: Mapping[int, int], *, is_local: bool
+    seat: Seat, index: int, affinity: Mapping[int, int], *, is_local: bool, by_mac: bool
 ) -> DpdkPortPlan:
     nic, network = seat.nic, seat.network
-    keeps_driver = network.af_packet or nic.vendor_id in BIFURCATED_VENDORS
+    devargs = f"class=eth,mac={nic.mac}" if by_mac else nic.pci_address
     return DpdkPortPlan(
         name=f"dpdk{index}",
         nic=nic.name,
         pci_address=nic.pci_address,
-        devargs=f"eth_af_packet{index},iface={nic.name}" if network.af_packet else nic.pci_address,
-        driver="" if keeps_driver else "vfio-pci",
+        devargs=f"eth_af_packet{index},iface={nic.name}" if network.af_packet else devargs,
+        driver=planned_driver(seat),
         node=seat.node,
         physical_network=network.name,
         bridge=bridge_name(network),
         bond=f"bond-{network.name}"[:15] if network.bond else "",
+        bond_mode=str(network.bond_mode) if network.bond else "",
+        lacp=str(network.lacp) if network.bond else "",
         mtu=network.mtu,
         rx_queues=len(affinity),
         rxq_affinity=affinity,
         is_local=is_local,
+        carries_management=network.carries_management,
+        rx_descriptors=network.rx_descriptors,
     )
 
 
@@ -136,7 +204,7 @@ def plan_sriov(
     found: list[SriovPlan] = []
     faults: list[Constraint] = []
     notes: list[Note] = []
-    for seat in of_path(seats, nfv_intent.DataPath.SRIOV):
+    for seat in with_functions(seats):
         nic, network = seat.nic, seat.network
         wanted = wanted_vfs(intent, network)
         if inventory.source in SILENT_ON_VFS and not nic.max_vfs:
@@ -156,16 +224,16 @@ def plan_sriov(
                     f"{nic.name}, which can have {can} virtual functions",
                 )
             )
-        if not nic.pci_address:
-            faults.append(Constraint(code="nic", message=f"{nic.name} has no PCI address"))
         found.append(
             SriovPlan(
                 nic=nic.name,
                 pci_address=nic.pci_address,
-                node=seat.node,
+                node=seat.node if seat.is_known else None,
                 physical_network=network.name,
                 vfs=wanted,
                 trusted=network.trusted,
+                spoof_check=network.spoof_check,
+                switchdev=network.by is nfv_intent.DataPath.SWITCHDEV,
                 mtu=network.mtu,
                 vendor_id=nic.vendor_id,
                 vf_product_id=nic.vf_product_id,
@@ -182,8 +250,20 @@ def wanted_vfs(intent: nfv_intent.NfvIntent, network: nfv_intent.PhysicalNetwork
     return max(1, -(-needed // len(network.nics)))
 
 
+def with_functions(seats: Sequence[Seat]) -> tuple[Seat, ...]:
+    """Give the ports whose virtual functions instances get, by their PCI address."""
+    paths = (nfv_intent.DataPath.SRIOV, nfv_intent.DataPath.SWITCHDEV)
+    return tuple(
+        sorted(
+            (seat for path in paths for seat in of_path(seats, path)),
+            key=lambda seat: (seat.nic.pci_address, seat.nic.name),
+        )
+    )
+
+
 def plan_kernel(seats: Sequence[Seat]) -> tuple[KernelPortPlan, ...]:
-    """List the ports that the kernel keeps."""
+    """List the ports that the kernel keeps on a bridge: its own, and uplinks of a card's switch."""
+    paths = (nfv_intent.DataPath.KERNEL, nfv_intent.DataPath.SWITCHDEV)
     return tuple(
         KernelPortPlan(
             nic=seat.nic.name,
@@ -191,6 +271,8 @@ def plan_kernel(seats: Sequence[Seat]) -> tuple[KernelPortPlan, ...]:
             physical_network=seat.network.name,
             bridge=bridge_name(seat.network),
             mtu=seat.network.mtu,
+            carries_management=seat.network.carries_management,
         )
-        for seat in of_path(seats, nfv_intent.DataPath.KERNEL)
+        for path in paths
+        for seat in of_path(seats, path)
     )

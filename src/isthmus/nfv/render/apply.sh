@@ -4,6 +4,13 @@ LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
 umask 022
 mkdir -p "$S" && chmod 700 "$S" || exit 3
 G= stale=0
+# Open vSwitch in a container: its commands run there.
+find_layout
+if [ -n "$X" ]; then
+  W=$(mktemp -d) || exit 3; trap 'rm -rf "$W"' EXIT
+  for w in ovs-vsctl ovs-appctl; do printf '#!/bin/sh\nexec %s %s "$@"\n' "$X" $w >"$W/$w"; done
+  chmod 755 "$W"/*; PATH=$W:$PATH
+fi
 
 say() { printf '%s\n' "$*"; }
 fail() { say "failed: $*"; exit 3; }
@@ -43,18 +50,106 @@ put() {
   say "changed $1"
 }
 
+# merge PATH MODE EFFECT: put options, in base64 on standard input, into a file that somebody else has
+# written: what is set there of the same options goes, ours come last, between two lines of ours.
+merge() {
+  [ -f "$1" ] || fail "$1 is not there: has the deployment tool run?"
+  o=$(mktemp) && t=$(mktemp) || fail "no temporary file"
+  base64 -d >"$o"
+  awk -v mine="$o" -v old="$OLD" '
+    function name(line, at) { at = match(line, /[=:]/); if (!at) return ""
+      k = substr(line, 1, at - 1); gsub(/[ \t]/, "", k); return k }
+    BEGIN { s = "DEFAULT"
+      while ((getline line <mine) > 0) { text = text line "\n"
+        if (line ~ /^\[/) { s = line; gsub(/^\[|\].*$/, "", s) }
+        else if (line !~ /^[#; \t]/ && name(line)) drop[s "/" name(line)] = 1 }
+      n = split(old, w, " "); for (i = 1; i <= n; i++) drop["DEFAULT/" w[i]] = 1; s = "DEFAULT" }
+    /^# isthmus nfv: begin/ { ours = 1 }
+    ours { if (/^# isthmus nfv: end/) ours = 0; next }
+    /^\[/ { s = $0; gsub(/^\[[ \t]*|[ \t]*\].*$/, "", s); gone = 0; print; next }
+    /^[ \t]+[^ \t]/ { if (!gone) print; next }
+    /^[#;]/ || /^[ \t]*$/ { if (/^[ \t]*$/) gone = 0; print; next }
+    { gone = ((s "/" name($0)) in drop); if (!gone) print }
+    END { printf "# isthmus nfv: begin\n%s# isthmus nfv: end\n", text }' <"$1" >"$t"
+  rm -f "$o"
+  if cmp -s "$t" "$1"; then say "same $1"; rm -f "$t"; return; fi
+  keep "$1"; mkdir -p "$S/pending" && : >"$S/pending/$3"
+  cat "$t" >"$1" || fail "$1 cannot be written"
+  rm -f "$t"; say "changed $1"
+}
+# options KIND: a file of options where this host's layout has it.
+options() { p=$(place "$1"); "${p%% *}" "${p#* }" 644 "$2"; }
+
+# retire: take out options of old that nova-compute does not start with beside the planned ones.
+retire() {
+  for w in $(nova_files); do
+    [ -f "$w" ] || continue
+    t=$(mktemp) || fail "no temporary file"
+    awk -v old="$OLD" '
+      BEGIN { n = split(old, w, " "); for (i = 1; i <= n; i++) drop[w[i]] = 1; s = "DEFAULT" }
+      /^\[/ { s = $0; gsub(/^\[[ \t]*|[ \t]*\].*$/, "", s) }
+      { k = $0; sub(/[ \t]*[=:].*/, "", k)
+        if (s == "DEFAULT" && /^[^#; \t]/ && k in drop) print "# isthmus nfv took this out: " $0
+        else print }' <"$w" >"$t"
+    if ! cmp -s "$t" "$w"; then
+      keep "$w"; mkdir -p "$S/pending" && : >"$S/pending/nova"
+      cat "$t" >"$w" || fail "$w cannot be written"
+      say "changed $w: options of old are taken out"
+    fi
+    rm -f "$t"
+  done
+}
+
+# guard NIC...: take no port that the host itself is reached by.
+guard() {
+  now=$(carriers)
+  for w in "$@"; do
+    case "
+$now" in *"
+$w "*) fail "$w carries this host's $(echo "$now" | sed -n "s/^$w //p" | paste -sd, -): the plan \
+would take it away; plan with carries_management: true where that is meant" ;; esac
+  done
+}
+
 # running: is the running kernel's line the planned one?
 running() {
   line=" $(cat /proc/cmdline) "
   for a in $ARGS; do case $line in *" $a "*) ;; *) return 1 ;; esac; done
 }
 
-# restart UNIT...: restart the first that runs.
+# restart UNIT...: restart the first that is set up here, a unit or a container, and see that it
+# comes back and stays.
 restart() {
   for u in "$@"; do
-    systemctl is-active -q "$u" 2>/dev/null || continue
-    systemctl restart "$u" && say "restarted $u"; return
+    if systemctl cat "$u" >/dev/null 2>&1; then
+      case $(systemctl show -p UnitFileState --value "$u") in disabled | masked) continue ;; esac
+      systemctl restart "$u" || fail "$u does not start: systemctl status $u says why"
+    elif [ -n "$E" ] && echo "$N" | grep -q "^$u "; then
+      "$E" restart "$u" >/dev/null || fail "the container $u does not start"
+    else continue; fi
+    stays "$u" || fail "$u does not come back: $(why "$u")"
+    say "restarted $u"; return
   done
+}
+# alive UNIT: its main process, empty where it has none.
+alive() {
+  if systemctl cat "$1" >/dev/null 2>&1; then
+    systemctl is-active -q "$1" && systemctl show -p MainPID --value "$1"
+  else "$E" inspect -f '{{if .State.Running}}{{.State.Pid}}{{end}}' "$1" 2>/dev/null; fi
+}
+# stays UNIT: it runs, as the same process, for as long as it takes to read its options and fail.
+stays() {
+  i=0 was=
+  while [ $i -lt "$STAY" ]; do
+    now=$(alive "$1"); [ -n "$now" ] && [ "$now" != 0 ] || return 1
+    [ -z "$was" ] || [ "$now" = "$was" ] || return 1
+    was=$now i=$((i + 1)); sleep 1
+  done
+}
+# why UNIT: the last error that it has logged.
+why() {
+  { journalctl -u "$1" -n 60 -o cat 2>/dev/null || "$E" logs --tail 60 "$1" 2>&1; } |
+    grep -E 'ERROR|CRITICAL|Error|rror:' | tail -n 1 | cut -c1-300
 }
 
 boot_loader() {
@@ -76,16 +171,18 @@ settle() {
   if has tuned && command -v tuned-adm >/dev/null; then
     tuned-adm profile "$PROFILE" && say "changed tuned profile" && settled tuned
   fi
-  has nova && { restart nova-compute openstack-nova-compute; settled nova; }
+  has nova && { restart $(units nova); settled nova; }
   if has neutron; then
-    restart neutron-openvswitch-agent
-    restart neutron-sriov-agent neutron-sriov-nic-agent
+    restart $(units ovs_agent)
+    restart $(units sriov_agent)
     settled neutron
   fi
   if ! running; then say "reboot the running kernel's line is not the planned one"; exit 0; fi
   for u in $UNITS; do
     if has units || has boot || ! systemctl is-active -q "$u"; then
-      systemctl restart "$u" || fail "$u does not start: systemctl status $u says why"
+      # A mount that is in use cannot be made anew, and need not be.
+      w=restart; case $u in *.mount) w=start ;; esac
+      systemctl $w "$u" || fail "$u does not start: systemctl status $u says why"
     fi
   done
   settled units; settled boot
@@ -95,7 +192,7 @@ settle() {
 switch() {
   command -v ovs-vsctl >/dev/null || fail "Open vSwitch is not installed"
   other=/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
-  { [ "$DPDK" = 1 ] && [ -x "$other" ]; } || return
+  { [ "$DPDK" = 1 ] && [ -x "$other" ] && [ -z "$X" ]; } || return
   was=$(readlink -f "$(command -v ovs-vswitchd)")
   [ "$was" = "$other" ] && return
   keep -
@@ -124,6 +221,7 @@ key() {
 # vswitchd: restart the daemon where it runs on settings that it reads only at its start.
 vswitchd() {
   [ "$stale" = 1 ] || return
+  if [ -n "$X" ]; then restart "kolla-$V-container" "$V"; return; fi
   for u in ovs-vswitchd openvswitch-switch openvswitch; do
     systemctl cat "$u" >/dev/null 2>&1 || continue
     systemctl restart "$u" && { say "restarted $u"; return; }
@@ -138,7 +236,12 @@ bridge() {
   say "changed bridge $1"
 }
 port() {
-  ovs-vsctl --timeout=10 port-to-br "$1" >/dev/null 2>&1 && return
+  on=$(ovs-vsctl --timeout=10 port-to-br "$1" 2>/dev/null)
+  [ "$on" = "$2" ] && return
+  if [ -n "$on" ]; then
+    keep -; echo "ovs-vsctl --no-wait --may-exist add-port '$on' '$1'" >>"$G/ovs-undo.sh"
+    ovs-vsctl --timeout=30 del-port "$1" || fail "$1 cannot be taken from $on"
+  fi
   keep -; echo "ovs-vsctl --no-wait --if-exists del-port '$1'" >>"$G/ovs-undo.sh"
   say "changed port $1"
 }

@@ -18,6 +18,8 @@ OWNED_KEYS = (
     "per-port-memory",
     "pmd-maxsleep",
     "pmd-sleep-max",
+    "hw-offload",
+    "tc-policy",
 )
 #: Keys that are read at the start of ovs-vswitchd only (ovs-vswitchd.conf.db(5)).
 START_KEYS = frozenset(
@@ -28,6 +30,8 @@ START_KEYS = frozenset(
         "dpdk-socket-limit",
         "dpdk-extra",
         "per-port-memory",
+        "hw-offload",
+        "tc-policy",
     }
 )
 
@@ -78,6 +82,9 @@ def _bond(bond: str, plan: HostPlan) -> Command:
     mine = [port for port in plan.dpdk_ports if port.bond == bond]
     command = ["ovs-vsctl", "--timeout=30", "--may-exist", "add-bond", mine[0].bridge, bond]
     command += [port.name for port in mine]
+    command += ["--", "set", "Port", bond]
+    command += [f"bond_mode={mine[0].bond_mode or 'active-backup'}"]
+    command += [f"lacp={mine[0].lacp or 'off'}"]
     for port in mine:
         command += ["--", "set", "Interface", port.name, *_options(port)]
     return tuple(command)
@@ -91,10 +98,12 @@ def _port(port: DpdkPortPlan) -> Command:
 
 
 def _options(port: DpdkPortPlan) -> list[str]:
+    descriptors = [f"options:n_rxq_desc={port.rx_descriptors}"] if port.rx_descriptors else []
     return [
         "type=dpdk",
         f"options:dpdk-devargs={quote(port.devargs)}",
         f"options:n_rxq={port.rx_queues}",
+        *descriptors,
         f"mtu_request={port.mtu}",
         f"other_config:pmd-rxq-affinity={quote(render_affinity(port))}",
     ]

@@ -4,6 +4,13 @@ LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
 say() { printf '%s\n' "$*"; }
 fail() { say "failed: $*"; exit 3; }
 
+find_layout
+if [ -n "$X" ]; then
+  W=$(mktemp -d) || exit 3; trap 'rm -rf "$W"' EXIT
+  printf '#!/bin/sh\nexec %s ovs-vsctl "$@"\n' "$X" >"$W/ovs-vsctl"
+  chmod 755 "$W"/*; PATH=$W:$PATH
+fi
+
 n=1; while [ -e "$S/$n" ]; do n=$((n + 1)); done
 n=$((n - 1)); G=$S/$n; grub=0
 [ "$n" -ge 1 ] || { say "nothing was applied here, or all of it was taken back"; exit 4; }

@@ -13,30 +13,60 @@ from collections.abc import Iterable
 from importlib import resources
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.nfv.render import files, ovs
+from isthmus.model.nfv_layout import Layout
+from isthmus.nfv.inspect import facts
+from isthmus.nfv.plan import settings
+from isthmus.nfv.render import files, layout, ovs
 
 #: Where a host keeps its generations.
 STATE = "/var/lib/isthmus/nfv"
+#: Files of options, which each layout has elsewhere.
+KINDS = {files.NOVA: "nova", files.OVS_AGENT: "ovs_agent", files.SRIOV_AGENT: "sriov_agent"}
 
 
 def _read(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text()
 
 
-def render_apply(plan: HostPlan) -> str:
-    """Write the script that puts the plan on its host."""
+def read_apply() -> str:
+    """Give the functions of `apply`, which do nothing but find the layout."""
+    return _read("apply.sh")
+
+
+#: Seconds that a restarted service must stay: nova-compute needs most of them to read its options.
+STAY_S = 20
+
+
+def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
+    """Write the script that puts the plan on its host.
+
+    Args:
+        plan: the plan.
+        chosen: the host's layout; None: the script finds it.
+    """
     rendered = files.render_files(plan)
     units = [file.path.rpartition("/")[2] for file in rendered if file.effect is files.Effect.UNITS]
+    old = sorted(
+        key.partition("/")[2]
+        for key, clash in settings.OLD_OPTIONS.items()
+        if clash & set(plan.nova)
+    )
     values = {
         "S": STATE,
+        "OLD": " ".join(old),
+        "STAY": str(STAY_S),
         "ARGS": " ".join(plan.kernel_args),
         "UNITS": " ".join(units),
         "PROFILE": plan.tuned_profile,
         "START": " " + " ".join(sorted(ovs.START_KEYS)) + " ",
         "DPDK": str(int(bool(plan.dpdk_ports))),
     }
-    lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
-    lines.append(_read("apply.sh"))
+    lines = [facts.render_functions(layout=chosen)]
+    lines += [f"{name}={shlex.quote(value)}" for name, value in values.items()]
+    lines += [render_places(), read_apply()]
+    if taken := [shlex.quote(name) for name in taken_ports(plan)]:
+        lines.append(f"guard {' '.join(taken)}")
+    lines.append("retire")
     lines += [_put(file) for file in rendered]
     lines.append("settle")
     if plan.other_config or plan.external_ids or plan.kernel_ports:
@@ -46,11 +76,39 @@ def render_apply(plan: HostPlan) -> str:
 
 def render_rollback() -> str:
     """Write the script that puts back what the newest generation kept."""
-    return f"S={shlex.quote(STATE)}\n" + _read("rollback.sh")
+    return "\n".join([facts.render_functions(), f"S={shlex.quote(STATE)}", _read("rollback.sh")])
+
+
+def taken_ports(plan: HostPlan) -> list[str]:
+    """List the interfaces that a plan takes from the host's own use."""
+    polled = [one.nic for one in plan.dpdk_ports if one.driver and not one.carries_management]
+    bridged = [one.nic for one in plan.kernel_ports if not one.carries_management]
+    return [*polled, *bridged]
+
+
+def render_places() -> str:
+    """Write where each layout has its options, and what is restarted for them, as shell."""
+    place, units, kept = [], [], []
+    for name, one in layout.PLACES.items():
+        for kind in ("nova", "ovs_agent", "sriov_agent"):
+            where: layout.Place = getattr(one, kind)
+            place.append(f"{name}:{kind}) echo {'merge' if where.merge else 'put'} {where.path} ;;")
+            units.append(f"{name}:{kind}) echo {' '.join(getattr(one, f'{kind}_units'))} ;;")
+        kept.append(f"{name}) echo {one.nova_files} ;;")
+    return "\n".join(
+        f"{function}() {{ case {subject} in\n" + "\n".join(lines) + "\nesac; }"
+        for function, subject, lines in (
+            ("place", "$L:$1", place),
+            ("units", "$L:$1", units),
+            ("nova_files", "$L", kept),
+        )
+    )
 
 
 def _put(file: files.RenderedFile) -> str:
     body = base64.b64encode(file.content.encode()).decode()
+    if kind := KINDS.get(file.path):
+        return f"options {kind} {file.effect} <<'END'\n{body}\nEND"
     return f"put {shlex.quote(file.path)} {file.mode:o} {file.effect} <<'END'\n{body}\nEND"
 
 
@@ -65,10 +123,10 @@ def _keys(plan: HostPlan) -> Iterable[str]:
 def _ports(plan: HostPlan) -> Iterable[str]:
     bridges = [port.bridge for port in plan.dpdk_ports]
     bridges += [one.bridge for one in plan.kernel_ports]
-    names = [port.bond or port.name for port in plan.dpdk_ports]
-    names += [one.nic for one in plan.kernel_ports]
+    names = [(port.bond or port.name, port.bridge) for port in plan.dpdk_ports]
+    names += [(one.nic, one.bridge) for one in plan.kernel_ports]
     yield from (f"bridge {shlex.quote(name)}" for name in dict.fromkeys(bridges))
-    yield from (f"port {shlex.quote(name)}" for name in dict.fromkeys(names))
+    yield from (f"port {shlex.join(pair)}" for pair in dict.fromkeys(names))
     for command in ovs.render_ports(plan):
         text = shlex.join(command)
         yield f"{text} || fail {shlex.quote(text)}"

@@ -1,0 +1,101 @@
+"""Which affinity a flavor's virtual functions have: one policy for all of them.
+
+Nova takes one policy from a flavor (`hw:pci_numa_affinity_policy`), so where its networks differ
+the strictest counts: what an operator has required is never loosened by another network. A single
+port may still have its own (`openstack port set --numa-policy-...`), which Nova then prefers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isthmus.model import host_inventory, nfv_intent
+from isthmus.model.host_plan import Constraint, Note
+from isthmus.nfv.plan import ports
+
+#: The strictest first. `socket` and `legacy` cannot be compared as a rule: a device of an unknown
+#: node is good for legacy only; where the node is known, legacy is the stricter one.
+STRICTEST = (
+    nfv_intent.Affinity.REQUIRED,
+    nfv_intent.Affinity.LEGACY,
+    nfv_intent.Affinity.SOCKET,
+    nfv_intent.Affinity.PREFERRED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy of one flavor; `affinity` is None where it has no virtual function."""
+
+    affinity: nfv_intent.Affinity | None
+    notes: tuple[Note, ...] = ()
+
+
+def decide_policy(
+    intent: nfv_intent.NfvIntent, seats: Sequence[ports.Seat], flavor: nfv_intent.FlavorWish
+) -> Policy:
+    """Decide the policy of a flavor's virtual functions."""
+    networks = networks_of(intent, flavor)
+    if not networks:
+        return Policy(None)
+    wanted = {network.affinity for network in networks}
+    affinity = next(one for one in STRICTEST if one in wanted)
+    notes: list[Note] = []
+    if len(wanted) > 1:
+        loose = sorted({one.name for one in networks if one.affinity is not affinity})
+        notes.append(
+            Note(
+                code="affinity-strictest",
+                text=f"flavor {flavor.name} has networks of several affinities, and Nova one "
+                f"policy for all: {affinity} counts for {', '.join(loose)} too, unless "
+                "a port has its own numa_affinity_policy",
+            )
+        )
+    names = {network.name for network in networks}
+    unknown = sorted(
+        seat.nic.name for seat in seats if seat.network.name in names and not seat.is_known
+    )
+    if unknown and affinity in {nfv_intent.Affinity.REQUIRED, nfv_intent.Affinity.SOCKET}:
+        notes.append(
+            Note(
+                code="affinity-legacy",
+                text=f"flavor {flavor.name} gets pci_numa_affinity_policy legacy, not {affinity}: "
+                f"the node of {', '.join(unknown)} is not known, and Nova gives such functions to "
+                f"nobody who asks for {affinity}",
+            )
+        )
+        affinity = nfv_intent.Affinity.LEGACY
+    return Policy(affinity, tuple(notes))
+
+
+def networks_of(
+    intent: nfv_intent.NfvIntent, flavor: nfv_intent.FlavorWish
+) -> list[nfv_intent.PhysicalNetwork]:
+    """List the networks of a flavor that give it virtual functions, one for each."""
+    found = (
+        intent.network(intent.tunnel_network if name == "tunnel" else name)
+        for name in flavor.networks
+    )
+    return [one for one in found if one is not None and one.by.has_functions]
+
+
+def check_sockets(
+    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
+) -> list[Constraint]:
+    """Hold the policy `socket` against the host: Nova wants each node to be in one socket."""
+    wanted = [
+        one.name for one in intent.physical_networks if one.affinity is nfv_intent.Affinity.SOCKET
+    ]
+    if not wanted or inventory.has_numa_sockets:
+        return []
+    why = (
+        "introspection data does not say in which socket a node is"
+        if inventory.source == "ironic"
+        else "a NUMA node of it has no CPU, or those of two sockets"
+    )
+    return [
+        Constraint(
+            code="affinity",
+            message=f"{', '.join(wanted)} asks for affinity socket, which Nova gives nobody on "
+            f"{inventory.name}: {why}",
+        )
+    ]

@@ -1,0 +1,82 @@
+"""The machine as Kolla leaves a host: nova-compute's configuration and Open vSwitch in containers.
+
+The containers are podman's, of the machine's own files, with Kolla's names and folders; what runs
+in that of Open vSwitch is the real switch, with DPDK on the planned ports.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.qemu.tuned import Tuned
+
+from isthmus.model.nfv_layout import Layout
+from isthmus.nfv.check.state import parse_state
+from isthmus.nfv.inspect import facts
+from isthmus.wiring import nfv as wiring
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(3600)]
+
+CONF = "/etc/kolla/nova-compute/nova.conf"
+#: As `kolla_start` does: the file that the deployment tool has written is copied in, then read.
+COMPUTE = "cp /etc/kolla/nova-compute/nova.conf /tmp/nova.conf && exec sleep infinity"
+SETUP = f"""
+set -e
+mkdir -p /etc/kolla/nova-compute
+printf '[DEFAULT]\\ntransport_url = rabbit://nova:secret@mq/\\nvcpu_pin_set = 4-5\\n' >{CONF}
+systemctl stop ovs-vswitchd
+run() {{ n=$1; shift; podman run -d --name "$n" --privileged --network host --pid host \\
+  -v /run:/run -v /dev:/dev -v /etc:/etc -v /var/lib:/var/lib -v /var/log:/var/log -v /sys:/sys \\
+  --rootfs /:O "$@"; }}
+run nova_compute sh -c '{COMPUTE}'
+run openvswitch_vswitchd ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile \\
+  --log-file=/var/log/openvswitch/ovs-vswitchd.log
+"""
+TEARDOWN = """
+podman rm -f nova_compute openvswitch_vswitchd
+rm -rf /etc/kolla
+systemctl restart ovs-vswitchd
+"""
+
+
+@pytest.fixture(scope="module")
+def kolla(tuned: Tuned) -> Iterator[Tuned]:
+    tuned.run(SETUP, timeout_s=600)
+    try:
+        yield tuned
+    finally:
+        tuned.run(TEARDOWN, timeout_s=600)
+    assert tuned.until_clean() == {}
+
+
+def test_the_layout_is_found_and_its_options_are_read(kolla: Tuned) -> None:
+    text = wiring.collect_facts(kolla.door, settings=True)
+    state = parse_state(facts.parse_facts(text))
+    assert state.layout is Layout.KOLLA
+    assert state.nova == {"DEFAULT/vcpu_pin_set": ("4-5",)}
+    assert state.ovs_runs
+    assert "secret" not in text
+    runs = {one.name: one.runs for one in state.services}
+    assert runs["nova_compute"]
+    assert runs["openvswitch_vswitchd"]
+
+
+def test_the_plan_is_applied_and_found_clean(kolla: Tuned) -> None:
+    done = wiring.apply_plan(kolla.door, kolla.plan)
+    assert any(CONF in change for change in done.changes)
+    assert any("restarted nova_compute" in change for change in done.changes)
+    assert kolla.until_clean() == {}
+    options = kolla.run(f"cat {CONF}")
+    assert "rabbit://nova:secret@mq/" in options, "what the tool has written stays"
+    assert wiring.apply_plan(kolla.door, kolla.plan).changes == ()
+
+
+def test_what_is_wrong_in_a_container_is_named(kolla: Tuned) -> None:
+    kolla.run(f"sed -i 's/^cpu_shared_set.*/cpu_shared_set = 0/' {CONF}; podman stop nova_compute")
+    try:
+        kolla.until_found(
+            {"nova.cpu_shared_set": ["[compute] cpu_shared_set"], "service.down": ["nova-compute"]}
+        )
+    finally:
+        kolla.run("podman start nova_compute")
+        wiring.apply_plan(kolla.door, kolla.plan)
+    assert kolla.until_clean() == {}

@@ -1,0 +1,211 @@
+"""The functions of apply.sh that edit what others have written, run by a shell on files here."""
+
+import base64
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from isthmus.model.nfv_layout import Layout
+from isthmus.nfv.check.state.ini import parse_ini
+from isthmus.nfv.inspect import facts
+from isthmus.nfv.render import script
+
+OURS = """\
+# Written by Isthmus
+
+[DEFAULT]
+reserved_huge_pages = node:0,size:1048576,count:2
+reserved_huge_pages = node:1,size:1048576,count:1
+
+[compute]
+cpu_dedicated_set = 2-4
+"""
+THEIRS = """\
+[DEFAULT]
+transport_url = rabbit://nova:PASSWORD@mq/
+vcpu_pin_set = 1-4
+reserved_huge_pages = node:0,size:2048,count:9
+reserved_huge_pages: node:1,size:2048,
+  count:9
+# cpu_dedicated_set = 9
+[compute]
+cpu_dedicated_set = 0-9
+cpu_shared_set = 0
+[libvirt]
+virt_type = kvm
+"""
+
+
+def run(folder: Path, *lines: str, carriers: str = "") -> subprocess.CompletedProcess[str]:
+    """Run lines after the functions, where the host's own answers are made up."""
+    text = "\n".join(
+        [
+            facts.render_functions(),
+            f"S={folder}/state OLD='reserved_host_cpus vcpu_pin_set' ARGS= STAY=2",
+            f"nova_files() {{ echo {folder}/*.conf; }}",
+            "find_layout() { E= N= X= L=plain; }",
+            f"carriers() {{ printf '%s' '{carriers}'; }}",
+            script.read_apply(),
+            *lines,
+        ]
+    )
+    return subprocess.run(
+        ["sh", "-s"], input=text, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    path = tmp_path / "nova.conf"
+    path.write_text(THEIRS)
+    path.chmod(0o640)
+    return path
+
+
+def test_options_are_merged_into_what_a_tool_has_written(tmp_path: Path, theirs: Path) -> None:
+    line = f"merge {theirs} 644 nova <<'END'\n{encoded(OURS)}\nEND"
+    done = run(tmp_path, line)
+    assert (done.returncode, done.stdout) == (0, f"changed {theirs}\n"), done.stderr
+    assert parse_ini(theirs.read_text()) == {
+        "DEFAULT/transport_url": ("rabbit://nova:PASSWORD@mq/",),
+        "DEFAULT/reserved_huge_pages": (
+            "node:0,size:1048576,count:2",
+            "node:1,size:1048576,count:1",
+        ),
+        "compute/cpu_shared_set": ("0",),
+        "compute/cpu_dedicated_set": ("2-4",),
+        "libvirt/virt_type": ("kvm",),
+    }
+    assert theirs.stat().st_mode & 0o777 == 0o640, "its own rights stay"
+    assert (tmp_path / "state/pending/nova").exists()
+    once = theirs.read_text()
+    again = run(tmp_path, line)
+    assert again.stdout == f"same {theirs}\n"
+    assert theirs.read_text() == once
+    changed = OURS.replace("2-4", "3-4")
+    run(tmp_path, f"merge {theirs} 644 nova <<'END'\n{encoded(changed)}\nEND")
+    assert parse_ini(theirs.read_text())["compute/cpu_dedicated_set"] == ("3-4",)
+    kept = (tmp_path / f"state/1/files{theirs}").read_text()
+    assert kept == THEIRS, "what was there before is kept for rollback"
+
+
+def test_merging_into_nothing_is_said(tmp_path: Path) -> None:
+    done = run(tmp_path, f"merge {tmp_path}/gone.conf 644 nova <<'END'\n{encoded(OURS)}\nEND")
+    assert done.returncode == 3
+    assert "has the deployment tool run?" in done.stdout
+
+
+def test_options_of_old_are_taken_out_and_nothing_else(tmp_path: Path, theirs: Path) -> None:
+    other = tmp_path / "other.conf"
+    other.write_text("[elsewhere]\nvcpu_pin_set = 7\n[DEFAULT]\nreserved_host_cpus=2\n")
+    done = run(tmp_path, "retire")
+    assert done.returncode == 0, done.stderr
+    assert "DEFAULT/vcpu_pin_set" not in parse_ini(theirs.read_text())
+    assert parse_ini(other.read_text()) == {"elsewhere/vcpu_pin_set": ("7",)}
+    left = theirs.read_text().replace("# isthmus nfv took this out: ", "")
+    assert left == THEIRS
+    assert run(tmp_path, "retire").stdout == ""
+
+
+def test_a_port_that_carries_ssh_is_not_taken(tmp_path: Path) -> None:
+    carriers = "ens1 default route\nens1 ssh session\nens10 default route\n"
+    done = run(tmp_path, "guard ens2 ens1", "say went on", carriers=carriers)
+    assert done.returncode == 3
+    assert "failed: ens1 carries this host's default route,ssh session" in done.stdout
+    assert "went on" not in done.stdout
+    again = run(tmp_path, "guard ens2 ens100", "say went on", carriers=carriers)
+    assert again.stdout == "went on\n"
+
+
+#: A systemctl that knows one unit, whose main process is in a file.
+SYSTEMCTL = """#!/bin/sh
+case "$1" in
+cat) [ "$2" = nova-compute ] ;;
+is-active) [ -s "$D/pid" ] ;;
+restart) cp "$D/next" "$D/pid" ;;
+show)
+  case "$*" in
+  *MainPID*) cat "$D/pid"; [ ! -e "$D/dies" ] || : >"$D/pid" ;;
+  *) echo enabled ;;
+  esac ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("dies", "code"), [(False, 0), (True, 3)])
+def test_a_service_that_does_not_come_back_is_said(
+    tmp_path: Path, *, dies: bool, code: int
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "systemctl").write_text(SYSTEMCTL)
+    (programs / "journalctl").write_text("#!/bin/sh\necho 'ERROR nova: vcpu_pin_set is old'\n")
+    for one in programs.iterdir():
+        one.chmod(0o755)
+    (tmp_path / "next").write_text("77\n")
+    if dies:
+        (tmp_path / "dies").touch()
+    done = run(
+        tmp_path,
+        f"D={tmp_path}; export D; PATH={programs}:$PATH",
+        "restart other nova-compute",
+        "say went on",
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    if dies:
+        assert "nova-compute does not come back: ERROR nova: vcpu_pin_set is old" in done.stdout
+    else:
+        assert done.stdout == "restarted nova-compute\nwent on\n"
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_every_layout_has_its_places(tmp_path: Path, layout: Layout) -> None:
+    text = script.render_places()
+    calls = "place nova; place ovs_agent; place sriov_agent; units nova; nova_files"
+    lines = [f"L={layout}", calls]
+    done = subprocess.run(
+        ["sh", "-s"],
+        input="\n".join([text, *lines]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = done.stdout.splitlines()
+    assert len(said) == 5
+    assert all(line.split()[0] in {"put", "merge"} for line in said[:3])
+
+
+def test_the_layout_is_found_by_what_is_there(tmp_path: Path) -> None:
+    for name, layout in (
+        ("etc/kolla/nova-compute", "kolla"),
+        ("var/lib/config-data/puppet-generated/nova_libvirt", "tripleo"),
+        ("var/lib/openstack/config/nova", "rhoso"),
+        ("etc/nova", "plain"),
+    ):
+        root = tmp_path / layout
+        (root / name).mkdir(parents=True)
+        done = subprocess.run(
+            ["sh", "-s"],
+            input=facts.render_functions(root=str(root)) + "\nfind_layout; echo $L\n",
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        assert done.stdout.strip() == layout
+
+
+def test_the_shell_is_sound() -> None:
+    dash = shutil.which("dash") or shutil.which("sh")
+    for text in (facts.render_functions(), script.read_apply(), script.render_rollback()):
+        done = subprocess.run(
+            [str(dash), "-n"], input=text, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
