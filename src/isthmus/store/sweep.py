@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
-from isthmus.model.site import SiteName
 from isthmus.store import journal
-from isthmus.store.tables import JOURNAL, LANES, LEASES, LOCATIONS, ROUTINGS, SITES
+from isthmus.store.tables import JOURNAL, LANES, SITES
 
 
 def drop_orphans(connection: sa.Connection) -> int:
@@ -54,28 +52,3 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
                 .values(owner=None, expires_at=None)
             ).rowcount
     return released
-
-
-def renew(connection: sa.Connection, site: SiteName) -> None:
-    """Note everything that a site should have as if it had just changed.
-
-    Level-triggered intents make that harmless: what is in order already is taken and forgotten.
-    """
-    for kind in ResourceType:
-        if kind is ResourceType.SHADOW:
-            selection = (
-                sa.select(ROUTINGS.c.site, LOCATIONS.c.port_id)
-                .join_from(LOCATIONS, ROUTINGS, ROUTINGS.c.resource_id == LOCATIONS.c.network_id)
-                .where(
-                    ROUTINGS.c.type == ResourceType.NETWORK.value,
-                    ROUTINGS.c.site == site,
-                    LOCATIONS.c.site != site,
-                )
-            )
-        elif kind is ResourceType.LEASE:
-            selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site == site)
-        else:
-            selection = sa.select(ROUTINGS.c.site, ROUTINGS.c.resource_id).where(
-                ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site
-            )
-        journal.record_selected(connection, kind, selection)

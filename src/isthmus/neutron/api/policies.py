@@ -35,6 +35,8 @@ _SPOKEN: tuple[tuple[str, str, str], ...] = (
     ("site_report", "/site-reports", SITE),
     ("site_snapshot", "/site-snapshots", XJOB),
     ("site_apply", "/site-applies", CARRIER),
+    ("site_digest", "/site-digests", XJOB),
+    ("site_comparison", "/site-comparisons", CARRIER),
 )
 
 

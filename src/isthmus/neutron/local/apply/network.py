@@ -29,6 +29,8 @@ _CREATED = (
     "provider:network_type",
 )
 _UPDATED = ("name", "description", "admin_state_up", "mtu", "port_security_enabled", "dns_domain")
+#: What a site takes over of one.
+CARRIED = (*_UPDATED, "isthmus:rbac", "isthmus:datapath_key", "isthmus:leases")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
