@@ -24,7 +24,7 @@ def site1(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalServer]:
     """A site that gives metadata by OVN: each network has a port with an address for that."""
-    wan = Wan(lambda: central.port, speaker("site1").headers())
+    wan = Wan(lambda: central.port, speaker("site1"))
     server = LocalServer(
         tmp_path_factory.mktemp("site1"),
         neutron_template,

@@ -127,7 +127,7 @@ def cloud(
     central.start()
     central.make_sites()
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, speaker("site1").headers())
+    wan = Wan(lambda: central.port, speaker("site1"))
     try:
         with OvnDatabases(folder) as ovn:
             add_chassis(ovn, "hv1", "host1", "192.0.2.1")

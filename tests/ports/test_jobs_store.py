@@ -12,7 +12,7 @@ from isthmus import errors
 from isthmus.model import number as numbers
 from isthmus.model.intent import IntentKey, JobState, Outcome, ResourceType, Settlement
 from isthmus.model.site import Site, SiteName
-from isthmus.store import jobs, journal, lanes, site, sweep
+from isthmus.store import holding, jobs, journal, lanes, site, sweep
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.jobs import JobFilter
 from isthmus.store.tables import JOURNAL, LANES, LOCATIONS, METADATA, ROUTINGS
@@ -184,7 +184,7 @@ def test_intents_of_deleted_sites_are_swept(connection: sa.Connection) -> None:
     assert [row.lane for row in connection.execute(sa.select(LANES))] == [ONE]
 
 
-def test_renewing_notes_all_that_a_site_should_have(connection: sa.Connection) -> None:
+def test_what_a_site_should_hold_comes_page_by_page(connection: sa.Connection) -> None:
     for kind, resource, lane in (
         ("network", "n1", "site1"),
         ("port", "p1", "site1"),
@@ -204,18 +204,22 @@ def test_renewing_notes_all_that_a_site_should_have(connection: sa.Connection) -
         ("p1", "n1", "site1"),
         ("p2", "n1", "site2"),
         ("p3", "n2", "site1"),
+        ("p4", "n1", "site2"),
     ):
         connection.execute(sa.insert(LOCATIONS).values(port_id=name, network_id=network, site=home))
-    sweep.renew(when(connection, 0), ONE)
-    found = {
-        (job.key.lane, job.key.type.value, job.key.id)
-        for job in jobs.list_jobs(when(connection, 0))
-    }
-    assert found == {
-        (ONE, "network", "n1"),
-        (ONE, "port", "p1"),
-        (ONE, "shadow", "p2"),  # not p1, which lives here, nor p3, whose network is not here
-    }
+
+    def wanted(kind: ResourceType, after: str = "", limit: int = 10) -> list[str]:
+        return holding.list_wanted(connection, ONE, kind, after, limit)
+
+    assert wanted(ResourceType.NETWORK) == ["n1"]
+    assert wanted(ResourceType.PORT) == ["p1"]
+    # Not p1, which lives here, nor p3, whose network is not here.
+    assert wanted(ResourceType.SHADOW) == ["p2", "p4"]
+    assert wanted(ResourceType.SHADOW, limit=1) == ["p2"]
+    assert wanted(ResourceType.SHADOW, after="p2") == ["p4"]
+    assert holding.list_held(connection, ResourceType.NETWORK, "", "") == ["n1", "n2"]
+    assert holding.list_held(connection, ResourceType.NETWORK, "", "n1") == ["n1"]
+    assert holding.list_held(connection, ResourceType.NETWORK, "n1", "") == ["n2"]
 
 
 def test_batches_are_admitted_upwards_only(connection: sa.Connection) -> None:

@@ -68,8 +68,8 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "renew_interval_s",
         default=86400.0,
         min=0.0,
-        help="How often everything that a site should have is noted for it again, in seconds, for "
-        "what no change announced (a restored database, a row changed by hand); 0 means never.",
+        help="How often what a site holds is compared with what it should, in seconds, for what no "
+        "change announced (a restored database, a row changed by hand); 0 means never.",
     ),
 )
 

@@ -67,6 +67,12 @@ class SqlJournal:
                 )
 
     @again_when_busy
+    def note(self, keys: Sequence[IntentKey]) -> None:
+        """Record intents."""
+        with writing(self._engine) as connection:
+            journal.record(connection, keys)
+
+    @again_when_busy
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims."""
         with writing(self._engine) as connection:

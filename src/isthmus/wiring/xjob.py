@@ -8,6 +8,7 @@ from isthmus import errors
 from isthmus.clients.neutron import NeutronDoor
 from isthmus.clients.transport import Timeouts, closed_session, find_login, open_session
 from isthmus.config.xjob import GROUP, XjobConfig, lane_group
+from isthmus.federation.renewal import Renewal
 from isthmus.journal.engine import Drain, DrainSettings
 from isthmus.journal.ports import Clock
 from isthmus.model.intent import IntentKey
@@ -16,6 +17,7 @@ from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.store import clock, removal, site, sweep
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
+from isthmus.wiring.renewal import open_renewal
 
 
 class SystemClock:
@@ -80,6 +82,7 @@ class Xjob:
         self._conf = conf
         self._timeouts = Timeouts(settings.connect_timeout_s, settings.call_timeout_s)
         self._logins: dict[object, str] = {find_login(conf, GROUP): GROUP}
+        self._doors: dict[SiteName, NeutronDoor] = {}
         wire = open_session(conf, GROUP, self._timeouts)
         self._central = self._door(wire, CENTRAL, settings.central_region)
 
@@ -96,6 +99,7 @@ class Xjob:
     def open_lane(self, one: Site) -> tuple[Drain, NeutronDoor]:
         """Give a site's drain and its door, with a login that is for that site alone."""
         door = self._door(self._open_session(one.name), one.name, one.region)
+        self._doors[one.name] = door
         drain = Drain(
             one.name,
             store=self._journal,
@@ -126,10 +130,11 @@ class Xjob:
         with writing(self._engine) as connection:
             return sweep.release_dead(connection, is_dead)
 
-    def renew(self, name: SiteName) -> None:
-        """Note everything that a site should have as if it had just changed."""
-        with writing(self._engine) as connection:
-            sweep.renew(connection, name)
+    def open_renewal(self, one: Site) -> Renewal:
+        """Prepare to compare what a site holds with what it should, by the door of its lane."""
+        return open_renewal(
+            one.name, central=self._central, door=self._doors[one.name], journal=self._journal
+        )
 
     def close(self) -> None:
         """Let go of the database."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from isthmus import errors
+from isthmus.federation.renewal import Renewal
 from isthmus.journal.engine import Drain, Pass, Side
 from isthmus.journal.ports import Clock
 from isthmus.model.site import Reachability, Site
@@ -64,6 +65,7 @@ class Lane:
         self._seen: tuple[Reachability, str] = (Reachability.UNKNOWN, "")
         self._heard = -1e9  # seconds of `_now` when the site was last tried, or noted
         self._noted = -1e9
+        self._renewal: Renewal | None = None
         self._stop = threading.Event()
         self._work = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lane-{site.name}", daemon=True)
@@ -74,6 +76,11 @@ class Lane:
 
     def wake(self) -> None:
         """Say that there is work."""
+        self._work.set()
+
+    def renew(self, renewal: Renewal) -> None:
+        """Have the site compared with what it should hold, whenever there is nothing else to do."""
+        self._renewal = renewal
         self._work.set()
 
     def stop(self) -> None:
@@ -107,12 +114,34 @@ class Lane:
         """
         while not self._stop.is_set():
             done = self._drain.run()
+            if done.idle and done.retry_at_s is None and self._compare():
+                continue
             if done.idle:
                 break
             self._log(done)
             self._heed(done)
         if not self._stop.is_set() and self._now() - self._heard >= self._probe_interval_s:
             self._probe()
+
+    def _compare(self) -> bool:
+        """Compare one page of what the site holds; tell whether one was."""
+        renewal = self._renewal
+        if renewal is None:
+            return False
+        try:
+            more = renewal.step()
+        except errors.Transient as error:
+            LOG.info("lane=%s renewal waits: %s", self.site.name, error)
+            return False
+        except errors.IsthmusError as error:
+            LOG.warning("lane=%s renewal ends: %s", self.site.name, error)
+            self._renewal = None
+            return False
+        if not more:
+            found = renewal.found
+            LOG.info("lane=%s renewed pages=%d noted=%d", self.site.name, found.pages, found.noted)
+            self._renewal = None
+        return True
 
     def _heed(self, done: Pass) -> None:
         """Learn from a pass whether the site is there."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from isthmus import errors
 from isthmus.config.xjob import XjobConfig
+from isthmus.federation.renewal import Renewal
 from isthmus.journal import owner
 from isthmus.journal.engine import Drain
 from isthmus.journal.ports import Clock
@@ -51,8 +52,8 @@ class Work(Protocol):
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
         """Give back what dead workers held and tell how many intents."""
 
-    def renew(self, name: SiteName) -> None:
-        """Note everything that a site should have as if it had just changed."""
+    def open_renewal(self, one: Site) -> Renewal:
+        """Prepare to compare what a site holds with what it should."""
 
 
 class Supervisor:
@@ -102,8 +103,8 @@ class Supervisor:
         for name, at in self._renew_at.items():
             if now >= at:
                 self._renew_at[name] = now + self._work.settings.renew_interval_s
-                self._work.renew(name)
-                LOG.info("lane=%s renewed", name)
+                lane = self._lanes[name]
+                lane.renew(self._work.open_renewal(lane.site))
         for name in self._work.due_lanes():
             if name in self._lanes:
                 self._lanes[name].wake()

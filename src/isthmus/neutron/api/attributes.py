@@ -165,6 +165,31 @@ SITE_SNAPSHOTS: Attributes = {
 
 SITE_APPLIES: Attributes = SITE_REPORTS
 
+#: What travels and can be compared; the words of `isthmus.model.intent.ResourceType`.
+_COMPARED = ["address_group", "security_group", "network", "subnet", "port", "shadow"]
+
+#: At central: a page of digests of what a site should hold.
+SITE_DIGESTS: Attributes = {
+    "site": _given(_NAME),
+    "type": _given({"type:values": _COMPARED}),
+    "after": _given({"type:string": 36}, default=""),
+    "attributes": _given(),
+    "until": _shown(),
+    "digests": _shown(),
+}
+
+#: At a site: whether it holds a page just so, and if not, what differs.
+SITE_COMPARISONS: Attributes = {
+    "type": _given({"type:values": ["", *_COMPARED]}, default=""),
+    "after": _given({"type:string": 36}, default=""),
+    "until": _given({"type:string": 36}, default=""),
+    "digest": _given({"type:string": 64}, default=""),
+    "digests": _given({"type:dict_or_none": None}, default=None),
+    "carried": _shown(),
+    "same": _shown(),
+    "differing": _shown(),
+}
+
 #: The ports of other sites, as a site's data plane knows them; `id` is the port's own.
 SITE_SHADOWS: Attributes = {
     "id": _shown(primary=True),
@@ -214,12 +239,14 @@ CENTRAL: dict[str, Attributes] = {
     "site_reports": SITE_REPORTS,
     "site_registrations": SITE_REGISTRATIONS,
     "site_snapshots": SITE_SNAPSHOTS,
+    "site_digests": SITE_DIGESTS,
     "site_inventories": SITE_INVENTORIES,
 }
 
 #: What a site serves.
 LOCAL: dict[str, Attributes] = {
     "site_applies": SITE_APPLIES,
+    "site_comparisons": SITE_COMPARISONS,
     "site_shadows": SITE_SHADOWS,
     "site_inventories": SITE_INVENTORIES,
 }

@@ -38,6 +38,8 @@ _SPOKEN: tuple[tuple[str, str, str], ...] = (
     ("site_registration", "/site-registrations", SITE),
     ("site_snapshot", "/site-snapshots", XJOB),
     ("site_apply", "/site-applies", CARRIER),
+    ("site_digest", "/site-digests", XJOB),
+    ("site_comparison", "/site-comparisons", CARRIER),
 )
 
 

@@ -16,12 +16,15 @@ from neutron_lib.services import base
 from oslo_config import cfg
 
 from isthmus import errors
+from isthmus.federation.digest import Page
+from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
 from isthmus.neutron.api import definition, extensions
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local import dataplane
+from isthmus.neutron.local.digest import Comparison, list_carried
 from isthmus.neutron.local.inventory import InventoryCalls
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
@@ -55,6 +58,7 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
         super().__init__()
         self.relay: Relay | None = None
         self.registrar: Registrar | None = None
+        self._comparison: Comparison | None = None
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     def get_plugin_type(self) -> Any:
@@ -73,9 +77,11 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
             lambda network_id: core.keeper.poke(PoolKind.PORT_KEY, network_id, count=_KEYS)
         )
         locator = Locator(lambda: dataplane.get_reconciler().rows())
+        source = PortSource(core, locator)
+        self._comparison = Comparison(core, core.site.site, source, core.outbox.woken.set)
         self.relay = Relay(
             engine=core.database,
-            source=PortSource(core, locator),
+            source=source,
             carrier=CentralCarrier(core.site.site, core.central, core.database),
             client=core.central,
             woken=core.outbox.woken,
@@ -117,6 +123,22 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
             "results": [result.to_wire() for result in results],
         }
 
+    def create_site_comparison(
+        self, context: Any, site_comparison: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Compare what this site holds with a page of digests; or say what can be compared."""
+        body = site_comparison["site_comparison"]
+        with translated():
+            _check_carrier(context)
+            if not body["type"]:
+                return {**body, "carried": list_carried()}
+            if self._comparison is None:
+                raise errors.Busy("this process of the site does not serve its OVN yet")
+            kind = ResourceType(body["type"])
+            page = Page(kind=kind, after=body["after"], until=body["until"])
+            differing = self._comparison.compare(page, body["digest"], body["digests"])
+        return {**body, "same": differing == [], "differing": differing or []}
+
     def get_site_applies(
         self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
     ) -> list[Any]:
@@ -126,6 +148,8 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
     def get_site_apply(self, context: Any, id: str, fields: Any = None) -> Any:
         """Show nothing."""
         raise n_exc.NotFound
+
+    get_site_comparisons, get_site_comparison = get_site_applies, get_site_apply
 
 
 def _check_carrier(context: Any) -> None:

@@ -14,7 +14,14 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api.caller import get_service
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import recall
-from isthmus.neutron.central.exchange import bundle, grant, registration, report, snapshot
+from isthmus.neutron.central.exchange import (
+    bundle,
+    digest,
+    grant,
+    registration,
+    report,
+    snapshot,
+)
 from isthmus.neutron.central.exchange.speaker import get_speaker
 from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
@@ -39,6 +46,7 @@ class _NotKept:
     get_site_registration = _show_none
     get_site_bundles = get_site_grants = get_site_reports = get_site_snapshots = _list_none
     get_site_bundle = get_site_grant = get_site_report = get_site_snapshot = _show_none
+    get_site_digests, get_site_digest = _list_none, _show_none
 
 
 class ExchangeCalls(_NotKept):
@@ -115,6 +123,20 @@ class ExchangeCalls(_NotKept):
                 site_store.get_by_name(connection, body["site"])
             items = snapshot.make_snapshot(SiteName(body["site"]), keys)
         return {"site": body["site"], "items": [item.to_wire() for item in items]}
+
+    def create_site_digest(self, context: Any, site_digest: dict[str, Any]) -> dict[str, Any]:
+        """Make a page of digests of what a site should hold."""
+        body = site_digest["site_digest"]
+        with translated():
+            with reading(context) as connection:
+                site_store.get_by_name(connection, body["site"])
+            page = digest.make_page(
+                SiteName(body["site"]),
+                ResourceType(body["type"]),
+                body["after"],
+                [str(one) for one in body["attributes"]],
+            )
+        return {**body, "until": page.until, "digests": dict(page.digests)}
 
 
 def _parse_ids(body: Any) -> tuple[str, ...]:

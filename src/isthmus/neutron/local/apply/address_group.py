@@ -21,6 +21,8 @@ from isthmus.neutron.local import routings
 from isthmus.neutron.local.apply.sharing import share
 
 _UPDATED = ("name", "description")
+#: What a site takes over of one.
+CARRIED = (*_UPDATED, "addresses", "isthmus:rbac")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:

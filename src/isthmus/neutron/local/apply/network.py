@@ -38,6 +38,8 @@ _UPDATED = (
     "dns_domain",
     "router:external",
 )
+#: What a site takes over of one.
+CARRIED = (*_UPDATED, "isthmus:rbac", "isthmus:datapath_key", "isthmus:leases")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:

@@ -24,6 +24,8 @@ from isthmus.store.tables import JOURNAL
 _BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"
 _CREATED = (*SHARED, *HOME, "network_id", "dns_name")
+#: What is compared of one with central.
+CARRIED = (*SHARED, "isthmus:location")
 
 
 def agreed(state: Mapping[str, Any]) -> dict[str, Any]:

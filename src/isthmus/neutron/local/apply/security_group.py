@@ -15,6 +15,7 @@ from neutron.objects import securitygroup as group_object
 from neutron_lib.db import api as db_api
 
 from isthmus import errors
+from isthmus.federation.digest import RULE, pick_rule
 from isthmus.federation.identity import default_security_group_id
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
@@ -22,20 +23,8 @@ from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
 from isthmus.neutron.local.apply.sharing import share
 
-_RULE = (
-    "id",
-    "project_id",
-    "security_group_id",
-    "direction",
-    "ethertype",
-    "protocol",
-    "port_range_min",
-    "port_range_max",
-    "remote_ip_prefix",
-    "remote_group_id",
-    "remote_address_group_id",
-    "description",
-)
+#: What a site takes over of one.
+CARRIED = ("name", "description", "stateful", "security_group_rules", "isthmus:rbac")
 
 
 def is_default(state: Mapping[str, Any]) -> bool:
@@ -125,11 +114,13 @@ def _reconcile(
     have: Sequence[Mapping[str, Any]],
     wanted: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Bring rules to what central has; a rule never changes, so its id tells it all."""
+    """Bring rules to what central has; one that is not as there was changed by hand."""
+    said = {rule["id"]: pick_rule(rule) for rule in wanted}
     there = {rule["id"] for rule in have}
-    wanted_ids = {rule["id"] for rule in wanted}
-    for rule_id in there - wanted_ids:
-        core.delete_security_group_rule(context, rule_id)
+    for rule in have:
+        if said.get(rule["id"]) != pick_rule(rule):
+            core.delete_security_group_rule(context, rule["id"])
+            there.remove(rule["id"])
     missing = []
     for rule in wanted:
         if rule["id"] in there:
@@ -138,7 +129,7 @@ def _reconcile(
         if absent:
             missing.append(absent)
             continue
-        body = {name: rule.get(name) for name in _RULE}
+        body = {name: rule.get(name) for name in RULE}
         core.create_security_group_rule(context, {"security_group_rule": body})
     if missing:
         raise errors.Stale(f"rules refer to {', '.join(sorted(missing))}, not here yet")

@@ -43,6 +43,8 @@ _UPDATED = (
     "service_types",
     "dns_publish_fixed_ip",
 )
+#: What a site takes over of one.
+CARRIED = (*_UPDATED, "isthmus:leases")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:

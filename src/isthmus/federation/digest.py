@@ -1,0 +1,141 @@
+"""Digests of what a site should hold and of what it holds, page by page. Pure.
+
+Both tiers make the digest of the same *carried* state: the attributes that the site says it takes
+of an object, in one order, and nothing else, no revision numbers and no times. So two digests are
+equal where carrying the object once more would change nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from isthmus.federation.lease import merge
+from isthmus.federation.merge import normalise
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import Block
+
+#: Digest of an object that central knows to be gone, or that is to leave the site.
+GONE = ""
+#: Objects on a page: about 12 KB where the pages differ, and one digest where they do not.
+PAGE = 200
+#: Hexadecimal digits; two of a page's objects look alike by accident once in 10**15 pages.
+_DIGITS = 20
+
+#: What a rule of a security group says.
+RULE: tuple[str, ...] = (
+    "id",
+    "project_id",
+    "security_group_id",
+    "direction",
+    "ethertype",
+    "protocol",
+    "port_range_min",
+    "port_range_max",
+    "remote_ip_prefix",
+    "remote_group_id",
+    "remote_address_group_id",
+    "description",
+)
+
+Digests = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The objects of one type with ids above `after`, up to and including `until`."""
+
+    kind: ResourceType
+    after: str
+    until: str  #: the last page has none
+    digests: Digests = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Give the digest of the page as a whole; what is gone is as if it had never been."""
+        there = sorted(one for one in self.digests.items() if one[1] != GONE)
+        return _hash(there)
+
+
+def make_digest(state: Mapping[str, Any] | None, attributes: Collection[str]) -> str:
+    """Make the digest of one object.
+
+    Args:
+        state: the object as its tier's API shows it; None where it is gone.
+        attributes: those that are carried. One that the state does not have counts as None.
+    """
+    if state is None:
+        return GONE
+    shown = {name: _or_none(state.get(name)) for name in attributes}
+    for name, read in _READ.items():
+        if name in shown:
+            shown[name] = read(state)
+    return _hash(normalise(shown, sorted(shown)))
+
+
+def pick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what a security group's rule says."""
+    return {name: _or_none(rule.get(name)) for name in RULE}
+
+
+def _or_none(value: Any) -> Any:
+    """Take an empty text for nothing: Neutron shows now the one, now the other."""
+    return None if value == "" else value
+
+
+def _rules(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [pick_rule(rule) for rule in state.get("security_group_rules") or ()]
+
+
+def _blocks(state: Mapping[str, Any]) -> list[str]:
+    """Say which numbers are leased, however they are cut into blocks."""
+    blocks = [
+        Block(int(one["first"]), int(one["last"])) for one in state.get("isthmus:leases") or ()
+    ]
+    return [f"{one.first}-{one.last}" for one in merge(blocks)]
+
+
+def _leased(state: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Leave the addresses out that follow from the MAC: each tier adds those by itself."""
+    return [
+        {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
+        for one in state.get("fixed_ips") or ()
+        if one["subnet_id"] not in state.get("isthmus:auto_subnets", ())
+    ]
+
+
+#: What is not compared as it is shown.
+_READ: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "fixed_ips": _leased,
+    "security_group_rules": _rules,
+    "isthmus:leases": _blocks,
+}
+
+
+def cut_page(ids: Iterable[str], limit: int = PAGE) -> tuple[str, list[str]]:
+    """Choose a page's objects.
+
+    Args:
+        ids: those after the page before, in order; one more than `limit` where there are as many.
+        limit: how many a page may have.
+
+    Returns:
+        The end of the page, empty where it is the last one, and the ids.
+    """
+    found = list(ids)
+    if len(found) <= limit:
+        return "", found
+    return found[limit - 1], found[:limit]
+
+
+def find_differing(wanted: Digests, held: Digests) -> set[str]:
+    """List the objects that are not as wanted: other, missing, or there although gone."""
+    return {
+        one for one in wanted.keys() | held.keys() if wanted.get(one, GONE) != held.get(one, GONE)
+    }
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

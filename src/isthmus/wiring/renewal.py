@@ -1,0 +1,79 @@
+"""Joins the renewal of a site with central's Neutron, the site's Neutron and central's journal."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.neutron import NeutronDoor
+from isthmus.federation.digest import Page
+from isthmus.federation.renewal import Noting, Renewal
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+
+#: Most objects that a site may name of one page, and the length of an id.
+_MOST_NAMED, _ID_LENGTH = 1000, 36
+
+
+class CentralPages:
+    """`isthmus.federation.renewal.Wanting`."""
+
+    def __init__(self, door: NeutronDoor) -> None:
+        """Bind it to central's door."""
+        self._door = door
+
+    def make_page(
+        self, site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]
+    ) -> Page:
+        """Have central make a page."""
+        body = {"site": site, "type": kind.value, "after": after, "attributes": list(attributes)}
+        answer = self._door.post("site_digest", body)
+        try:
+            digests = {str(one): str(text) for one, text in answer["digests"].items()}
+            return Page(kind=kind, after=after, until=str(answer["until"] or ""), digests=digests)
+        except (KeyError, AttributeError) as error:
+            raise errors.ProtocolError(f"not a page of digests: {error!r}") from error
+
+
+class SiteHoldings:
+    """`isthmus.federation.renewal.Holding`; the site is believed only in what it may ask for."""
+
+    def __init__(self, door: NeutronDoor) -> None:
+        """Bind it to the site's door."""
+        self._door = door
+
+    def list_carried(self) -> Mapping[ResourceType, Collection[str]]:
+        """Ask what the site takes over."""
+        answer = self._door.post("site_comparison", {})
+        try:
+            return {
+                ResourceType(kind): [str(name) for name in names]
+                for kind, names in answer["carried"].items()
+            }
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            raise errors.ProtocolError(f"not a list of what is carried: {error!r}") from error
+
+    def has(self, page: Page) -> bool:
+        """Ask whether the site holds a page just so."""
+        return self._ask(page).get("same") is True
+
+    def find_differing(self, page: Page) -> Sequence[str]:
+        """Ask what is not as the page says."""
+        named = self._ask(page, digests=dict(page.digests)).get("differing")
+        if (
+            not isinstance(named, list)
+            or len(named) > _MOST_NAMED
+            or not all(isinstance(one, str) and 0 < len(one) <= _ID_LENGTH for one in named)
+        ):
+            raise errors.ProtocolError("the site's answer has no list of at most 1,000 ids")
+        return named
+
+    def _ask(self, page: Page, **more: Any) -> Mapping[str, Any]:
+        body = {"type": page.kind.value, "after": page.after, "until": page.until}
+        return self._door.post("site_comparison", {**body, "digest": page.digest, **more})
+
+
+def open_renewal(
+    site: SiteName, *, central: NeutronDoor, door: NeutronDoor, journal: Noting
+) -> Renewal:
+    """Prepare the renewal of a site."""
+    return Renewal(site, central=CentralPages(central), holder=SiteHoldings(door), journal=journal)

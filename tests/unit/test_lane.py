@@ -1,0 +1,118 @@
+"""A lane's thread: what it does when, and what it compares when it has nothing to do."""
+
+import pytest
+
+from isthmus import errors
+from isthmus.federation.digest import Page
+from isthmus.federation.renewal import Renewal
+from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import Reachability, Site, SiteName
+from isthmus.testing.clock import FakeClock
+from isthmus.testing.journal import FakeSite, FakeWorld, MemoryJournal
+from isthmus.worker.lane import Lane
+
+SITE = SiteName("site1")
+PORT = IntentKey(SITE, ResourceType.PORT, "p1")
+
+
+class Bench:
+    """A lane, everything around it, and what was done in which order."""
+
+    def __init__(self, pages: int = 3) -> None:
+        self.done: list[str] = []
+        self.error: errors.IsthmusError | None = None
+        self.pages = pages
+        self.clock = FakeClock()
+        self.journal = MemoryJournal(self.clock)
+        self.site = FakeSite()
+        self.site.before = lambda items: self.done.extend(item.id for item in items)
+        self.drain = Drain(
+            SITE,
+            store=self.journal,
+            source=FakeWorld({PORT: {"name": "a"}}),
+            carrier=self.site,
+            clock=self.clock,
+            settings=DrainSettings(owner="a"),
+        )
+        site = Site(name=SITE, region="one", availability_zones=("one",), service_user="u")
+        self.lane = Lane(
+            site,
+            drain=self.drain,
+            door=self,
+            note=self._note,
+            clock=self.clock,
+            probe_interval_s=1000,
+        )
+
+    def knock(self) -> None:
+        pass
+
+    def _note(self, _reachability: Reachability, _error: str) -> None:
+        pass
+
+    # A renewal's two ends.
+
+    def list_carried(self) -> dict[ResourceType, list[str]]:
+        return {ResourceType.PORT: ["name"]}
+
+    def make_page(self, _site: object, kind: ResourceType, after: str, _names: object) -> Page:
+        if self.error is not None:
+            raise self.error
+        number = int(after or 0) + 1
+        self.done.append(f"page {number}")
+        return Page(kind=kind, after=after, until=str(number) if number < self.pages else "")
+
+    def has(self, _page: Page) -> bool:
+        return False
+
+    def find_differing(self, page: Page) -> list[str]:
+        return ["p1"] if not page.after else []
+
+    def note(self, keys: list[IntentKey]) -> None:
+        self.journal.record(keys)
+
+    def renew(self) -> None:
+        self.lane.renew(Renewal(SITE, central=self, holder=self, journal=self))  # type: ignore[arg-type]
+
+
+def test_intents_go_before_pages() -> None:
+    bench = Bench()
+    bench.journal.record([PORT])
+    bench.renew()
+    bench.lane.turn()
+    assert bench.done == ["p1", "page 1", "p1", "page 2", "page 3"]
+    bench.done.clear()
+    bench.lane.turn()
+    assert bench.done == [], "once"
+
+
+def test_a_silent_site_is_not_compared() -> None:
+    bench = Bench()
+    bench.journal.record([PORT])
+    bench.site.error = errors.Unreachable("gone")
+    bench.renew()
+    bench.lane.turn()
+    bench.lane.turn()
+    assert bench.done == ["p1"]
+    bench.site.error = None
+    bench.clock.move(60)
+    bench.lane.turn()
+    assert bench.done[-1] == "page 3"
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [(errors.TimedOut("slow"), True), (errors.NotFound("no such path"), False)],
+)
+def test_what_fails_for_a_while_is_taken_up_again(
+    error: errors.IsthmusError, goes_on: bool
+) -> None:
+    bench = Bench()
+    bench.renew()
+    bench.error = error
+    bench.lane.turn()
+    assert bench.done == []
+    bench.error = None
+    bench.lane.turn()
+    assert bool(bench.done) is goes_on
