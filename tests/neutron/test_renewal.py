@@ -86,6 +86,7 @@ def pair(central: CentralServer, site1: LocalServer) -> Pair:
 class Things:
     """One of each type, and the project that owns them."""
 
+    project: str
     network: str
     subnet: str
     group: str
@@ -152,7 +153,7 @@ def things(pair: Pair) -> Things:
     (result,) = central.report("site2", {"type": "port", "id": shadow, "state": state})
     assert result["code"] == "", result
     pair.settle()
-    return Things(network, subnet, group, addresses, made, guest, shadow)
+    return Things(project, network, subnet, group, addresses, made, guest, shadow)
 
 
 def test_nothing_is_noted_where_all_agree(pair: Pair, things: Things) -> None:
@@ -240,7 +241,8 @@ def test_what_one_side_has_lost_comes_back_and_what_is_left_over_goes(
 def test_a_site_whose_notes_were_lost_reports_its_ports(pair: Pair, things: Things) -> None:
     assert pair.site.wan is not None
     pair.site.wan.cut()
-    port = pair.site.create("port", ADMIN, network_id=things.network, name="unheard of")["id"]
+    made = {"network_id": things.network, "project_id": things.project, "name": "unheard of"}
+    port = pair.site.create("port", ADMIN, **made)["id"]
     with pair.site.database(write=True) as connection:
         assert connection.execute(sa.text("DELETE FROM isthmus_journal")).rowcount
     pair.site.wan.heal()
