@@ -186,23 +186,39 @@ def test_a_site_restored_from_a_backup(cloud: Cloud) -> None:
 
 def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
     """The site believes in a block which is another's by now."""
-    cloud.boot()
+    named = [{"ip_address": "10.0.0.222"}]
+    running = [cloud.boot()]
+    cloud.boot(fixed_ips=named)
+    (port,) = cloud.site.get(
+        f"ports?network_id={cloud.network['id']}&fixed_ips=ip_address%3D10.0.0.222"
+    ).only()
+    assert cloud.site.delete("port", port["id"]).status == 204
     cloud.settle()
+    number = int(ipaddress.ip_address("10.0.0.222"))
+    (block,) = (one for one in cloud.known() if number in one)
     turn = cloud.site.rows("isthmus_epochs")[0]["turn"]
     copy = cloud.back_up(cloud.site, "site1.db")
-    (block,) = cloud.known()
     until(lambda: cloud.site.rows("isthmus_epochs")[0]["turn"] > turn + 1, timeout_s=60)
     cloud.site.stop()
     with cloud.central.database(write=True) as connection:
-        connection.execute(
-            sa.update(LEASES)
-            .where(LEASES.c.site == "site1", LEASES.c.pool_id == cloud.subnet["id"])
-            .values(site="site2", id="00000000-0000-0000-0000-000000000001")
+        moved = sa.update(LEASES).where(
+            LEASES.c.site == "site1",
+            LEASES.c.pool_id == cloud.subnet["id"],
+            LEASES.c.first <= f"{number:040d}",
+            LEASES.c.last >= f"{number:040d}",
         )
+        found = connection.execute(
+            moved.values(site="site2", id="00000000-0000-0000-0000-000000000001")
+        )
+        assert found.rowcount == 1
     cloud.restore(cloud.site, copy)
-    until(lambda: block not in cloud.known(), timeout_s=60, what="the block is void")
-    address = int(ipaddress.ip_address(cloud.boot()))
-    assert address not in block
+    until(lambda: block not in cloud.known(), timeout_s=120, what="the block is void")
+    cloud.settle()
+    body = {"network_id": cloud.network["id"], "project_id": "p", "fixed_ips": named}
+    assert cloud.site.try_create("port", ADMIN, **body).status in (400, 409)
+    running.append(cloud.boot())
+    cloud.settle()
+    cloud.check(*running)
 
 
 def test_central_restored_from_a_backup(cloud: Cloud) -> None:
