@@ -20,6 +20,8 @@ _VERSION = "/v2.0"
 #: Roles of services, of Keystone and ours; a tenant's refusals are Neutron's own business.
 _SERVICE = "service"
 _OUR_ROLES = "isthmus_"
+#: Those of services of ours, which call what Isthmus adds by POST and have no other business.
+_MACHINES = frozenset({"isthmus_site", "isthmus_xjob", "isthmus_carrier"})
 
 
 def find_verdict(environ: Mapping[str, Any], status: int) -> str:
@@ -29,7 +31,7 @@ def find_verdict(environ: Mapping[str, Any], status: int) -> str:
     our_service = any(role.startswith(_OUR_ROLES) for role in roles)
     if status >= 400 and (ours or our_service or _SERVICE in roles or status in (401, 403, 413)):
         return "refused"
-    if our_service and not ours:
+    if _MACHINES.intersection(roles) and not (ours and environ.get("REQUEST_METHOD") == "POST"):
         return "unexpected"
     context = environ.get("neutron.context")
     # The service of another tier: this one's policy does not count it among its own.

@@ -1,0 +1,53 @@
+"""Which answers of an API are written down, with who and what."""
+
+import types
+from typing import Any
+
+import pytest
+
+from isthmus.neutron.api import refusals
+
+
+def environ(roles: str, method: str, path: str, *, own: bool = True) -> dict[str, Any]:
+    return {
+        "HTTP_X_ROLES": roles,
+        "HTTP_X_USER_ID": "u1",
+        "HTTP_X_USER_NAME": "somebody",
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "/v2.0",
+        "PATH_INFO": path,
+        "REMOTE_ADDR": "192.0.2.1",
+        "openstack.request_id": "req-1",
+        "neutron.context": types.SimpleNamespace(is_service_role=own),
+    }
+
+
+@pytest.mark.parametrize(
+    ("roles", "method", "path", "status", "own", "verdict"),
+    [
+        ("isthmus_site", "POST", "/site-reports", 201, True, ""),
+        ("isthmus_site", "POST", "/site-reports", 404, True, "refused"),
+        ("isthmus_site", "GET", "/ports", 200, True, "unexpected"),
+        ("isthmus_carrier", "GET", "/site-inventories", 200, True, "unexpected"),
+        ("isthmus_reader", "GET", "/site-inventories", 200, True, ""),
+        ("service", "GET", "/ports", 200, True, ""),
+        ("service", "GET", "/ports", 200, False, "unexpected"),
+        ("service", "GET", "/ports/x", 404, True, "refused"),
+        ("member,reader", "GET", "/ports/x", 404, True, ""),
+        ("member,reader", "GET", "/sites/x", 404, True, "refused"),
+        ("member,reader", "PUT", "/ports/x", 403, True, "refused"),
+        ("", "GET", "/ports", 401, True, "refused"),
+    ],
+)
+def test_what_is_written_down(
+    roles: str, method: str, path: str, status: int, own: bool, verdict: str
+) -> None:
+    assert refusals.find_verdict(environ(roles, method, path, own=own), status) == verdict
+
+
+def test_a_line_says_who_and_what() -> None:
+    line = refusals.render_line(environ("service", "GET", "/ports/x"), 404, "no\nsuch port")
+    assert line == (
+        "user=u1 name=somebody roles=service request=req-1 from=192.0.2.1: "
+        "GET /v2.0/ports/x -> 404 no such port"
+    )
