@@ -279,7 +279,7 @@ def test_the_inventory_tells_all_of_a_network(central: CentralServer) -> None:
     port = net.port()
     net.report(port)
     path = f"/v2.0/site-inventories?network_id={net.network['id']}"
-    # It tells of all tenants, so it is an operator's to read; neither Xjob nor a site has use for it.
+    # It tells of all tenants, so it is an operator's to read: neither Xjob nor a site needs it.
     for user in (CARRIER, speaker("site1")):
         assert central.call("GET", path, user=user).only() == []
     (found,) = central.call("GET", path, user=READER).only()

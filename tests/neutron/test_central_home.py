@@ -225,7 +225,7 @@ def test_one_mac_at_two_sites_is_told(central: CentralServer) -> None:
     assert net.report(first)["code"] == ""
     second = net.port(mac_address=first["mac_address"])
     ip = [{"subnet_id": net.subnet["id"], "ip_address": net.address("site2")}]
-    (result,) = central.report("site2", item({**second, "fixed_ips": ip}))
+    (result,) = central.report("site2", item({**second, "fixed_ips": ip, "isthmus:location": None}))
     assert result["code"] == "isthmus.refused.in_use"
     (seen,) = central.call("GET", f"/v2.0/site-refusals?resource_id={second['id']}").only()
     assert first["mac_address"] in seen["reason"]

@@ -52,6 +52,7 @@ ovn_metadata_enabled = True
 neutron_sync_mode = off
 [isthmus]
 site = site1
+carrier_user = id-of-isthmus-xjob-site1
 stretch_pass_s = 3600
 """
 

@@ -5,7 +5,7 @@ from typing import Any
 from neutron.api import extensions as neutron_extensions
 from neutron_lib.services import base
 
-from isthmus.neutron.api import definition, extensions
+from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.central.admin.inventory import InventoryCalls
 from isthmus.neutron.central.admin.job import JobCalls
 from isthmus.neutron.central.admin.lease import LeaseCalls
@@ -37,6 +37,11 @@ class CentralService(
     __native_bulk_support = False
     __native_pagination_support = True
     __native_sorting_support = True
+
+    def __init__(self) -> None:
+        """Prepare to serve."""
+        super().__init__()
+        rules.load_before_requests()
 
     def get_plugin_type(self) -> Any:
         """Give the type by which Neutron finds this plugin."""

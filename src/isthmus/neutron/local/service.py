@@ -20,7 +20,7 @@ from isthmus.federation.digest import Page
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
-from isthmus.neutron.api import definition, extensions
+from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local import dataplane
@@ -59,6 +59,7 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
         self.relay: Relay | None = None
         self.registrar: Registrar | None = None
         self._comparison: Comparison | None = None
+        rules.load_before_requests()
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     def get_plugin_type(self) -> Any:
