@@ -174,5 +174,6 @@ def test_a_refused_change_leaves_nothing(net: Present) -> None:
     reply = net.central.call("PUT", f"/v2.0/subnets/{net.subnet['id']}", body)
     assert reply.refusal() == (409, "isthmus.refused.in_use")
     assert "site1" in reply.text
-    assert net.jobs() == set()
+    # But for asking the site to give back what it does not use, so that it may be granted later.
+    assert {kind for kind, _ in net.jobs()} <= {"lease"}
     net.delete(f"ports/{port['id']}")

@@ -1,8 +1,9 @@
 """Policy rules are loaded before the first request, not by it.
 
 Neutron makes its policy engine at the first check, and a second request that comes meanwhile is
-judged by an engine with no rules yet: 403 for an administrator (Source: `neutron.policy.init`, which
-`neutron.pecan_wsgi.startup` leaves to the first request). Sites call as soon as central listens.
+judged by an engine with no rules yet: 403 for an administrator (Source: `neutron.policy.init`,
+which `neutron.pecan_wsgi.startup` leaves to the first request). Sites call as soon as central
+listens.
 """
 
 from typing import Any
@@ -17,5 +18,5 @@ def load_before_requests() -> None:
     registry.subscribe(_load, resources.PROCESS, events.AFTER_INIT)
 
 
-def _load(resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
+def _load(*_event: Any, **_more: Any) -> None:
     policy.init()
