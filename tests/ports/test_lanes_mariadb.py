@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store import lanes
-from isthmus.store.tables import LANES, METADATA
+from isthmus.store.tables import EPOCHS, LANES, METADATA
 
 pytestmark = pytest.mark.db
 
@@ -18,7 +18,7 @@ LANE = SiteName("late-site")
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
-    METADATA.create_all(engine, tables=[LANES])
+    METADATA.create_all(engine, tables=[EPOCHS, LANES])
     with engine.begin() as connection:
         connection.execute(sa.delete(LANES).where(LANES.c.lane == LANE))
     yield engine
