@@ -67,7 +67,6 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         {**OPEN, "extra_dhcp_opts": [{"opt_name": "dhcp_disabled", "opt_value": "true"}]},
     ),
     "open without DHCP, and stateful IPv6": ([NO_DHCP, STATEFUL], OPEN),
-    "a DHCP agent's": ([DHCP], {"device_owner": "network:dhcp"}),
 }
 
 
