@@ -268,6 +268,7 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     assert set(running) <= there
 
 
+@pytest.mark.stress
 def test_a_site_removed_and_made_again_under_its_name(cloud: Cloud) -> None:
     running = [cloud.boot() for _ in range(2)]
     cloud.settle()
@@ -304,6 +305,7 @@ def test_a_site_removed_and_made_again_under_its_name(cloud: Cloud) -> None:
     cloud.check(*running)
 
 
+@pytest.mark.stress
 def test_an_operator_says_that_a_site_never_comes_back(cloud: Cloud) -> None:
     cloud.boot()
     cloud.settle()
