@@ -92,7 +92,28 @@ def test_check_finds_that_this_host_is_another(folder: Path) -> None:
     found = json.loads(
         isthmus("check", "local", "--plan", "plan.json", "-o", "json", folder=folder).stdout
     )
-    assert {"code", "severity", "subject", "message", "evidence", "remedy"} == set(found[0])
+    finding = found["findings"][0]
+    assert {"code", "severity", "subject", "message", "evidence", "remedy"} == set(finding)
+
+
+def test_json_tells_the_answers_that_the_report_counts(folder: Path) -> None:
+    facts = isthmus("inspect", "--facts", folder=folder)
+    (folder / "facts.txt").write_text(facts.stdout)
+    words = ("check", "facts.txt", "--plan", plan(folder))
+    last = isthmus(*words, folder=folder).stdout.splitlines()[-1]
+    body = json.loads(isthmus(*words, "-o", "json", folder=folder).stdout)
+    assert yaml.safe_load(isthmus(*words, "-o", "yaml", folder=folder).stdout) == body
+    assert list(body) == ["clean", "answers", "unseen", "findings", "rulings"]
+    assert body["clean"] is False
+    assert set(body["answers"]) == {"fine", "found", "not seen", "not applicable"}
+    assert ", ".join(f"{count} {answer}" for answer, count in body["answers"].items()) in last
+    assert body["answers"] == {
+        answer: sum(one["answer"] == answer for one in body["rulings"])
+        for answer in body["answers"]
+    }
+    assert sum(body["answers"].values()) == len(body["rulings"])
+    assert body["answers"]["not seen"] > 0
+    assert f"({', '.join(body['unseen'])})" in last
 
 
 def test_check_facts_from_a_file(folder: Path) -> None:

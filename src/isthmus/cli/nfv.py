@@ -17,7 +17,7 @@ from isthmus.cli.render import Format
 from isthmus.cli.render import open_console as render_console
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Answer, Report, is_clean
+from isthmus.model.nfv_finding import Report, is_clean
 from isthmus.model.nfv_layout import Layout
 from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.fleet import GroupPlan
@@ -249,7 +249,7 @@ def check(
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
         report = wiring.check_host(door, planned, layout=layout)
     if output is not Format.TABLE:
-        _print(report.findings, output)
+        _print(wiring.render_report(report), output)
     else:
         _show_report(target, report)
     if not is_clean(report.findings):
@@ -261,7 +261,7 @@ def _show_report(target: str, report: Report) -> None:
         typer.echo(
             f"{one.severity:<8} {one.code:<24} {one.message} | {one.evidence} | {one.remedy}"
         )
-    counts = ", ".join(f"{report.count(answer)} {answer}" for answer in Answer)
+    counts = ", ".join(f"{count} {answer}" for answer, count in report.answers.items())
     unseen = f" ({', '.join(report.unseen)})" if report.unseen else ""
     wrong = "" if is_clean(report.findings) else "not "
     said = "as it should be" if not report.unseen else "as it should be in what was seen"

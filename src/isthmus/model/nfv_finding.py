@@ -61,6 +61,11 @@ class Report:
         return Counter(one.answer for one in self.rulings)[answer]
 
     @property
+    def answers(self) -> dict[str, int]:
+        """Count the checks by their answer; all four are named."""
+        return {answer.value: self.count(answer) for answer in Answer}
+
+    @property
     def unseen(self) -> tuple[str, ...]:
         """What was not seen, each once."""
         return tuple(dict.fromkeys(one.why for one in self.rulings if one.why))

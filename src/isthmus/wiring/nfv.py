@@ -11,7 +11,7 @@ from isthmus import errors
 from isthmus.clients import host as host_client
 from isthmus.model import host_inventory, nfv_intent
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Report
+from isthmus.model.nfv_finding import Report, is_clean
 from isthmus.model.nfv_layout import Layout
 from isthmus.nfv import fleet, measure
 from isthmus.nfv.check import host as checks
@@ -154,6 +154,18 @@ def read_plan(path: Path) -> HostPlan:
 def dump(noun: object) -> str:
     """Write a noun as JSON."""
     return json.dumps(document.to_document(noun), indent=2) + "\n"
+
+
+def render_report(report: Report) -> dict[str, object]:
+    """Give what a check came to as a document: the verdict and the counts first, then findings."""
+    body = document.to_document(report)
+    return {
+        "clean": is_clean(report.findings),
+        "answers": report.answers,
+        "unseen": list(report.unseen),
+        "findings": body["findings"],
+        "rulings": body["rulings"],
+    }
 
 
 def render_plan(plan: HostPlan) -> dict[str, str]:
