@@ -27,6 +27,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("audit", "isthmus.cli.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
     ("lab", "isthmus.cli.lab", "A whole cloud on this machine.", "Lab"),
     ("demo", "isthmus.cli.demo", "Bring up a lab and stretch a network over its sites.", "Lab"),
+    ("build", "isthmus.cli.build", "From racks to machines that run, by a fleet file.", "Hosts"),
     ("nfv", "isthmus.cli.nfv", "Plan and check hosts for packet processing.", "Hosts"),
 )
 

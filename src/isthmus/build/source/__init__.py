@@ -1,0 +1,1 @@
+"""Machines that somebody else listed: sheets, Ironic's inventories, NetBox's exports."""

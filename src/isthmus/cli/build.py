@@ -1,0 +1,138 @@
+"""`isthmus build`: from a fleet file to machines that run."""
+
+import enum
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import Output
+from isthmus.cli.render import Format
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+
+FleetFile = Annotated[Path, typer.Argument(metavar="FLEET", help="the fleet file (YAML)")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="NAME", help="only this node, rack or site; repeatable"),
+]
+Rebuild = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rebuild",
+        metavar="NODE",
+        help="write this node's disk anew though it runs; repeatable",
+    ),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--diff", metavar="STATE", help="hold it against this build's state folder"),
+]
+
+#: Exit code of `check` where something is wrong: not an error of the command.
+FOUND = 1
+
+
+class Source(enum.StrEnum):
+    """Where machines can be imported from."""
+
+    CSV = "csv"
+    IRONIC = "ironic"
+    NETBOX = "netbox"
+
+
+@app.command()
+def check(fleet: FleetFile, output: Output = Format.TABLE) -> None:
+    """Find everything that is wrong with a fleet file; exit code 1 where something is."""
+    from isthmus.wiring import build as wiring
+
+    faults = wiring.find_faults(fleet)
+    if output is Format.TABLE:
+        for fault in faults:
+            sys.stdout.write(fault.say(str(fleet)) + "\n")
+        render.note(f"{fleet}: {len(faults)} faults" if faults else f"{fleet} is sound")
+    else:
+        rows = [{"line": one.line, "column": one.column, "message": one.message} for one in faults]
+        render.print_rows(rows, ("line", "column", "message"), output)
+    if faults:
+        raise typer.Exit(FOUND)
+
+
+@app.command()
+def plan(
+    fleet: FleetFile,
+    output: Output = Format.TABLE,
+    diff: StateOption = None,
+    rebuild: Rebuild = None,
+    only: Only = None,
+    steps: Annotated[bool, typer.Option("--steps", help="list every step of every node")] = False,
+) -> None:
+    """Show what will be done to which node, in what waves, and how long it will take."""
+    from isthmus.wiring import build as wiring
+    from isthmus.wiring.build_form import to_document
+
+    found = wiring.plan_build(fleet, diff, rebuild=rebuild or (), only=only or ())
+    if output is not Format.TABLE:
+        render.print_row(to_document(found), output)
+        return
+    _show_plan(found, steps=steps, everything=diff is not None)
+
+
+def _show_plan(found: Any, *, steps: bool, everything: bool) -> None:
+    nodes = [one for one in found.nodes if one.wave is not None or everything]
+    rows = [
+        {
+            "node": one.node,
+            "place": f"{one.site}/{one.rack}",
+            "wave": one.wave,
+            "do": str(one.verb) + (" (destroys its disk)" if one.destroys else ""),
+            "address": one.address,
+            "roles": one.roles,
+            "why": one.why,
+        }
+        for one in sorted(nodes, key=lambda one: (one.wave is None, one.wave or 0))
+    ]
+    columns = ("node", "place", "wave", "do", "address", "roles", "why")
+    render.print_rows(rows, columns, Format.TABLE, empty="Nothing is to be done.")
+    if steps:
+        for one in nodes:
+            for number, step in enumerate(one.steps, start=1):
+                sys.stdout.write(f"{one.node} {number}. {step}\n")
+    counts = Counter(str(one.verb) for one in found.nodes)
+    sys.stdout.write("\n" + ", ".join(f"{count} {verb}" for verb, count in counts.items()) + "\n")
+    for wave in found.waves:
+        sys.stdout.write(
+            f"wave {wave.number}: {len(wave.nodes)} nodes, {render.format_age(wave.estimate_s)}, "
+            f"most of it {wave.slowest}\n"
+        )
+    if found.waves:
+        sys.stdout.write(f"estimate: {render.format_age(found.estimate_s)}\n")
+        for rate in found.rates:
+            sys.stdout.write(f"  {rate.name} {rate.value:g} {rate.unit} ({rate.source})\n")
+    for note in found.notes:
+        sys.stdout.write(f"note: {note}\n")
+
+
+@app.command("import")
+def import_machines(
+    source: Annotated[Source, typer.Argument(help="what the files are of", case_sensitive=False)],
+    files: Annotated[list[Path], typer.Argument(help="one file or several")],
+) -> None:
+    """Write the `sites` of a fleet file from what another tool lists."""
+    from isthmus.wiring import build as wiring
+
+    text, notes = wiring.import_machines(source.value, files)
+    sys.stdout.write(text)
+    for note in notes:
+        render.note(note)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a fleet file, for editors."""
+    from isthmus.wiring import build as wiring
+
+    sys.stdout.write(wiring.schema_text())
