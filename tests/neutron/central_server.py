@@ -17,9 +17,16 @@ from isthmus.lab.tier import render
 class CentralServer(Server):
     """The process."""
 
+    #: A project that central trusts with every network, as that of Octavia.
+    service_project = "project-of-the-load-balancers"
+
     @override
     def configuration(self, paste_file: Path) -> render.NeutronServer:
-        isthmus = {"recall_wait_s": 1, **self.extra.get("isthmus", {})}  # mostly nobody answers
+        isthmus = {
+            "recall_wait_s": 1,  # mostly nobody answers
+            "service_projects": self.service_project,
+            **self.extra.get("isthmus", {}),
+        }
         return render.NeutronServer(
             flavour=render.Flavour.CENTRAL,
             host="central",

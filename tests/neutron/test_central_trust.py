@@ -200,6 +200,36 @@ def test_security_groups_of_somebody_else(central: CentralServer) -> None:
     assert net.shown(good)["security_groups"] == net.groups
 
 
+def test_a_port_is_not_said_to_be_somebody_elses(central: CentralServer) -> None:
+    net, victim = Stretched(central), uuid.uuid4().hex
+    group = central.create("security_group", tenant(victim), name="databases")
+    good = at(net, "site2")
+    assert code(central, "site2", item(good)) == ""
+    for project in (victim, central.service_project, None, ""):
+        claimed = {
+            **good,
+            "project_id": project,
+            "security_groups": [group["id"]],
+            "isthmus:base": good,
+        }
+        assert code(central, "site2", item(claimed)) in (_NOT_FOUND, _INVALID)
+        shown = net.shown(good)
+        assert shown["project_id"] == net.project
+        assert shown["security_groups"] == net.groups
+
+
+def test_a_service_may_use_every_network(central: CentralServer) -> None:
+    """Octavia makes ports of its own project, with address pairs, on the networks of tenants."""
+    net = Stretched(central)
+    pairs = {"allowed_address_pairs": [{"ip_address": "10.0.0.9"}]}
+    of_service = {"project_id": central.service_project, "security_groups": []}
+    port = at(net, "site2") | of_service | pairs
+    assert code(central, "site2", item(port)) == ""
+    shown = central.call("GET", f"/v2.0/ports/{port['id']}").only()
+    assert shown["project_id"] == central.service_project
+    assert [one["ip_address"] for one in shown["allowed_address_pairs"]] == ["10.0.0.9"]
+
+
 @pytest.mark.parametrize("owner", ["network:router_gateway", "network:floatingip", "network:x"])
 def test_an_owner_that_neutron_trusts(central: CentralServer, owner: str) -> None:
     net = Stretched(central)

@@ -530,7 +530,12 @@ def test_too_many_shadows_are_refused(site: Site, api: Server) -> None:
         pytest.skip("this OVN has no limit")
     network_id = make_network(api, 11)
     items = [
-        shadow(n, network_id, mac_address=f"fa:16:02:00:{n >> 8:02x}:{n & 255:02x}")
+        shadow(
+            n,
+            network_id,
+            mac_address=f"fa:16:02:00:{n >> 8:02x}:{n & 255:02x}",
+            addresses=[f"10.0.{n >> 8}.{n & 255}"],
+        )
         for n in range(1, limit + 3)
     ]
     results = api("apply", items=items)

@@ -102,16 +102,8 @@ class _Connection(urllib3_connection.HTTPConnection):
         super().request(*arguments, **options)
 
 
-class _SecureConnection(urllib3_connection.HTTPSConnection):
-    @override
-    def connect(self) -> None:
-        super().connect()
-        _watch(self.sock)
-
-    @override
-    def request(self, *arguments: Any, **options: Any) -> None:
-        _watch(self.sock)
-        super().request(*arguments, **options)
+class _SecureConnection(_Connection, urllib3_connection.HTTPSConnection):
+    """The same over TLS: by the order of the bases, `super()` above is HTTPSConnection here."""
 
 
 class _Pool(connectionpool.HTTPConnectionPool):

@@ -49,6 +49,13 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How long after Xjob has last seen a site it counts as silent, in seconds: nothing "
         "that it may use is deleted or moved. Several times Xjob's probe_interval_s.",
     ),
+    cfg.ListOpt(
+        "service_projects",
+        default=[],
+        item_type=cfg.types.String(max_length=255),
+        help="IDs of the projects whose ports sites may make on the networks of every project, "
+        "with allowed address pairs: those of services such as Octavia, and of administrators.",
+    ),
 )
 
 
@@ -62,6 +69,7 @@ class CentralConfig:
     key_lease: int = 1024
     recall_wait_s: float = 10.0
     silent_after_s: float = 30.0
+    service_projects: frozenset[str] = frozenset()
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -80,4 +88,5 @@ def read_central(conf: cfg.ConfigOpts) -> CentralConfig:
         key_lease=group.key_lease,
         recall_wait_s=group.recall_wait_s,
         silent_after_s=group.silent_after_s,
+        service_projects=frozenset(group.service_projects),
     )

@@ -64,7 +64,7 @@ class Facts:
     groups: frozenset[str] = frozenset()  #: of central's port
     pairs: frozenset[tuple[str, str]] = frozenset()  #: (address, MAC) of central's port
     routed: bool  #: the network is at the site; it may be on its way from there
-    owns_network: bool  #: the port's project owns the network
+    owns_network: bool  #: the port's project owns the network, or has the rights of its owner
     may_use_network: bool  #: or it is shared with the project
     usable_groups: frozenset[str]  #: of the groups named, those that the project may use
     keys: tuple[Block, ...]  #: the site's port keys of the network
@@ -162,7 +162,9 @@ def _check_owner(port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
         raise errors.Refused(f"port {port_id}: no site makes ports of owner {owner!r}")
     if not facts.exists and not facts.may_use_network and (project or owner not in TRUSTED_OWNERS):
         raise errors.Refused(
-            f"port {port_id}: project {project!r} may not use network {state['network_id']}"
+            f"port {port_id}: project {project!r} may not use network {state['network_id']}: share "
+            f"it with the project, or name the project in service_projects at central if it is an "
+            f"administrator's or a service's"
         )
 
 

@@ -13,10 +13,12 @@ from neutron.db import rbac_db_models as rbac
 from neutron.db.models import allowed_address_pair as pair_model
 from neutron.db.models import securitygroup
 from neutron_lib import context as n_context
+from oslo_config import cfg
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
 from isthmus import errors
+from isthmus.config.central import read_central
 from isthmus.federation import port_report as rules
 from isthmus.model.form import is_id
 from isthmus.model.intent import ResourceType
@@ -101,13 +103,15 @@ def _check(
 
 
 def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, Any]) -> rules.Facts:
-    port_id, network_id, project = state["id"], state["network_id"], state["project_id"]
+    port_id, network_id = state["id"], state["network_id"]
     place = rules.parse_place(port_id, state.get("isthmus:location"))
     port = connection.execute(
-        sa.select(models_v2.Port.network_id, models_v2.Port.device_owner).where(
-            models_v2.Port.id == port_id
-        )
+        sa.select(
+            models_v2.Port.network_id, models_v2.Port.device_owner, models_v2.Port.project_id
+        ).where(models_v2.Port.id == port_id)
     ).one_or_none()
+    # Whose a port is that central has is not for the site to say: its rights follow from that.
+    project = state["project_id"] if port is None else port.project_id or ""
     owner = connection.scalar(
         sa.select(models_v2.Network.project_id).where(models_v2.Network.id == network_id)
     )
@@ -118,7 +122,8 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
     leases = lease_store.list_leases(
         connection, kind=PoolKind.PORT_KEY, pool_ids=[network_id], site=site
     )
-    owns = owner is not None and owner == project
+    trusted = read_central(cfg.CONF).service_projects
+    owns = owner is not None and (owner == project or project in trusted)
     facts: dict[str, Any] = {
         "home": next(iter(homes.get(port_id, {})), None),
         "exists": port is not None,
