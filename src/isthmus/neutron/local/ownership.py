@@ -4,6 +4,7 @@ Each one asks first whether the object is central's. What this process does on c
 passes (`scope`). Whatever comes by another way is refused where rows are written (`flush_guard`).
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from neutron.plugins.ml2 import plugin as ml2_plugin
 
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import guards, scope
+from isthmus.neutron.local import guards, quota, scope
 
 
 class Ownership(ml2_plugin.Ml2Plugin):
@@ -55,11 +56,19 @@ class Ownership(ml2_plugin.Ml2Plugin):
     def create_security_group(
         self, context: Any, security_group: Any, default_sg: bool = False
     ) -> dict[str, Any]:
-        """Make a security group; a default one gets the id that it has in every tier."""
+        """Make a security group; a default one gets the id that it has in every tier.
+
+        Neutron makes a project's default group when it first makes or changes a port of it. It is
+        the same group as central's, whose rules were counted there: a site's own quota does not
+        keep it, and the port with it, away.
+        """
         body = security_group["security_group"]
         if default_sg:
             body["id"] = default_security_group_id(body["project_id"])
-        made: dict[str, Any] = super().create_security_group(context, security_group, default_sg)
+        with quota.exempt() if default_sg else contextlib.nullcontext():
+            made: dict[str, Any] = super().create_security_group(
+                context, security_group, default_sg
+            )
         return made
 
     def _create_rules_from_template(

@@ -6,9 +6,11 @@ keeps that refusal, and makes no more ports of the project on stretched networks
 taken all of them, because the tenant has deleted some or has got a larger quota.
 """
 
+import contextlib
+import contextvars
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +30,8 @@ from isthmus.store import refusal
 from isthmus.store.engine import reading
 from isthmus.store.tables import REFUSALS
 
+_exempt: contextvars.ContextVar[bool] = contextvars.ContextVar("isthmus_quota", default=False)
+
 #: How long it is believed which projects are over their quota, in seconds.
 _TTL_S = 1.0
 
@@ -37,8 +41,18 @@ class SiteQuotaDriver(driver_nolock.DbQuotaNoLockDriver):
 
     @override
     def quota_limit_check(self, context: Any, project_id: str, resources: Any, deltas: Any) -> None:
-        if scope.current() is None:
+        if scope.current() is None and not _exempt.get():
             super().quota_limit_check(context, project_id, resources, deltas)
+
+
+@contextlib.contextmanager
+def exempt() -> Iterator[None]:
+    """Count nothing that this thread makes; ends with the block."""
+    token = _exempt.set(True)
+    try:
+        yield
+    finally:
+        _exempt.reset(token)
 
 
 def install() -> None:
