@@ -250,7 +250,10 @@ def test_a_deleted_network_leaves_no_row_anywhere(person: Person) -> None:
             )
         }
 
-    until(lambda: not traces(), what="every trace to go", timeout_s=120)
+    try:
+        until(lambda: not traces(), what="every trace to go", timeout_s=120)
+    except AssertionError as error:
+        raise AssertionError(f"left: {traces()}") from error
     assert traces() == {}
 
 

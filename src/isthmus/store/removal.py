@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
-from isthmus.store import datapath, home, jobs, lease, routing
+from isthmus.store import datapath, home, jobs, lease, pool, routing
 from isthmus.store.tables import ROUTINGS
 
 #: What keeps something else at a site.
@@ -31,12 +31,12 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
             lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
         if key.type is ResourceType.NETWORK:
             lease.delete_held(connection, PoolKind.PORT_KEY, key.id, key.lane)
-            _free_datapath_key(connection, key.id)
+            _free_keys(connection, key.id)
     for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
         jobs.retry_in_use(connection, lane)
 
 
-def _free_datapath_key(connection: sa.Connection, network_id: str) -> None:
+def _free_keys(connection: sa.Connection, network_id: str) -> None:
     left = connection.execute(
         sa.select(ROUTINGS.c.site).where(
             ROUTINGS.c.type == ResourceType.NETWORK.value, ROUTINGS.c.resource_id == network_id
@@ -44,3 +44,4 @@ def _free_datapath_key(connection: sa.Connection, network_id: str) -> None:
     ).first()
     if left is None:
         datapath.delete(connection, network_id)
+        pool.delete(connection, PoolKind.PORT_KEY, network_id)
