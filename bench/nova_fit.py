@@ -126,27 +126,6 @@ class Host:
         return found
 
 
-def make_flavor(wish: dict[str, Any]) -> tuple[Any, Any]:
-    from nova import objects
-
-    flavor = objects.Flavor(
-        id=1,
-        flavorid=wish["name"],
-        name=wish["name"],
-        vcpus=wish["vcpus"],
-        memory_mb=wish["ram_mib"],
-        root_gb=1,
-        swap=0,
-        ephemeral_gb=0,
-        rxtx_factor=1.0,
-        vcpu_weight=0,
-        is_public=True,
-        disabled=False,
-        extra_specs=wish["extra_specs"],
-    )
-    return flavor, objects.ImageMeta(properties=objects.ImageMetaProps())
-
-
 def make_requests(wish: dict[str, Any]) -> list[Any]:
     from nova import objects
 
@@ -164,11 +143,13 @@ def make_requests(wish: dict[str, Any]) -> list[Any]:
 
 def place(host: Host, wish: dict[str, Any]) -> bool:
     """Place one instance, or leave the host as it is."""
+    # Beside this file, since Nova's Python knows nothing of this project.
     from nova import exception, objects
     from nova.virt import hardware
+    from nova_flavor import make_flavor
 
-    flavor, image = make_flavor(wish)
-    topology = hardware.numa_get_constraints(flavor, image)
+    image = objects.ImageMeta(properties=objects.ImageMetaProps())
+    topology = hardware.numa_get_constraints(make_flavor(wish), image)
     need = {"PCPU": 0, "VCPU": wish["vcpus"], "MEMORY_MB": wish["ram_mib"]}
     if topology is not None:
         pinned = sum(len(cell.pcpuset) for cell in topology.cells)

@@ -20,7 +20,7 @@ from isthmus.model.nfv_intent import (
 )
 from isthmus.nfv import cpuset
 from isthmus.nfv.inspect import document, sound
-from isthmus.nfv.plan.capacity import Room, Ties, closed_form, fill
+from isthmus.nfv.plan.fit.capacity import Room, Ties, closed_form, fill
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.intent import check_intent
 from isthmus.nfv.plan.nearest import plan_or_nearest

@@ -22,6 +22,7 @@ from nova.compute import provider_tree
 from nova.network import model as network_model
 from nova.virt import fake, hardware
 from nova.virt.libvirt import blockinfo, driver, utils
+from nova_flavor import make_flavor  # laid beside this file
 
 NODE = "nfv-guest"
 
@@ -63,21 +64,7 @@ def say_cells(topology: Any) -> list[dict[str, Any]]:
 
 
 def make_instance(number: int, wish: dict[str, Any]) -> Any:
-    flavor = objects.Flavor(
-        id=number,
-        flavorid=wish["name"],
-        name=wish["name"],
-        vcpus=wish["vcpus"],
-        memory_mb=wish["ram_mib"],
-        root_gb=0,
-        swap=0,
-        ephemeral_gb=0,
-        rxtx_factor=1.0,
-        vcpu_weight=0,
-        is_public=True,
-        disabled=False,
-        extra_specs=wish["extra_specs"],
-    )
+    flavor = make_flavor(wish, number=number)
     image = objects.ImageMeta(
         id=str(uuid.uuid4()),
         name="blank",

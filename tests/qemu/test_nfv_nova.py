@@ -20,7 +20,11 @@ from isthmus.nfv.plan.intent import parse_intent
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 
-SCRIPT = Path(__file__).with_name("nova_host.py")
+#: What runs there, with Nova's own Python.
+SCRIPTS = (
+    Path(__file__).with_name("nova_host.py"),
+    Path(__file__).parents[2] / "bench/nova_flavor.py",
+)
 #: All virtual CPUs, not through our own parsers: pid, tid, name and CPUs of each thread.
 VCPUS = r"""
 for t in $(grep -lE '^CPU [0-9]+/(TCG|KVM)$' /proc/[0-9]*/task/*/comm 2>/dev/null); do
@@ -33,7 +37,7 @@ python3 -c 'import libvirt
 for domain in libvirt.open("qemu:///system").listAllDomains():
     domain.destroy() if domain.isActive() else None
     domain.undefine()'
-rm -rf /var/lib/nova/instances/* /root/nova_host.py
+rm -rf /var/lib/nova/instances/* /root/nova_*.py
 """
 
 
@@ -57,7 +61,8 @@ def said(tuned: Tuned) -> Iterator[dict[str, Any]]:
         }
         for flavor in tuned.plan.flavors
     ]
-    tuned.run(f"cat >/root/nova_host.py <<'END'\n{SCRIPT.read_text()}\nEND\n")
+    for script in SCRIPTS:
+        tuned.run(f"cat >/root/{script.name} <<'END'\n{script.read_text()}\nEND\n")
     run = (
         f"PYTHONPATH={NOVA} python3 -W ignore /root/nova_host.py {shlex.quote(json.dumps(wishes))}"
     )

@@ -109,6 +109,11 @@ class HostInventory:
         return tuple(node.id for node in self.nodes)
 
     @property
+    def cpu_nodes(self) -> dict[int, int]:
+        """NUMA node of each CPU."""
+        return {cpu: core.node for core in self.cores for cpu in core.cpus}
+
+    @property
     def threads_per_core(self) -> int:
         """The most CPUs that one core has."""
         return max((len(core.cpus) for core in self.cores), default=1)

@@ -5,27 +5,10 @@ from collections.abc import Iterator
 from isthmus.model.host_inventory import Nic
 from isthmus.model.host_plan import HostPlan, SriovPlan
 from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.nfv.check.rule import drift
 from isthmus.nfv.check.state import HostState
 
 RESTART = "systemctl restart isthmus-nfv-devices"
-
-
-def _finding(
-    code: str,
-    subject: str,
-    message: str,
-    evidence: str,
-    remedy: str,
-    severity: Severity = Severity.BROKEN,
-) -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        subject=subject,
-        message=message,
-        evidence=evidence,
-        remedy=remedy,
-    )
 
 
 def _by_address(state: HostState) -> dict[str, Nic]:
@@ -33,7 +16,7 @@ def _by_address(state: HostState) -> dict[str, Nic]:
 
 
 def _gone(name: str, address: str) -> Finding:
-    return _finding(
+    return drift(
         "nic.missing",
         name,
         f"the port at {address} is gone",
@@ -43,7 +26,7 @@ def _gone(name: str, address: str) -> Finding:
 
 
 def _moved(name: str, nic: Nic, node: int) -> Finding:
-    return _finding(
+    return drift(
         "nic.node",
         name,
         f"{name} sits on node {nic.node}, planned was {node}",
@@ -63,7 +46,7 @@ def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Find
                 yield _gone(port.nic, port.pci_address)
             continue
         if port.driver and nic.driver != port.driver:
-            yield _finding(
+            yield drift(
                 "nic.driver",
                 port.nic,
                 f"{port.pci_address} is bound to {nic.driver or 'no driver'}, planned is "
@@ -72,7 +55,7 @@ def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Find
                 f"{RESTART}, then restart Open vSwitch",
             )
         if not port.driver and nic.driver == "vfio-pci":
-            yield _finding(
+            yield drift(
                 "nic.driver",
                 port.nic,
                 f"{port.pci_address} is bound to vfio-pci, but its DPDK driver works beside the "
@@ -94,7 +77,7 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             yield _gone(one.nic, one.pci_address)
             continue
         if nic.vfs != one.vfs:
-            yield _finding(
+            yield drift(
                 "nic.vfs",
                 one.nic,
                 f"{one.nic} has {nic.vfs} virtual functions, planned are {one.vfs}",
@@ -104,7 +87,7 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         if nic.node is not None and one.node is not None and nic.node != one.node:
             yield _moved(one.nic, nic, one.node)
         if nic.mtu is not None and nic.mtu != one.mtu:
-            yield _finding(
+            yield drift(
                 "nic.mtu",
                 one.nic,
                 f"{one.nic} has MTU {nic.mtu}, planned is {one.mtu}",
@@ -112,7 +95,7 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 RESTART,
             )
         if state.links_up.get(nic.name) == "down":
-            yield _finding(
+            yield drift(
                 "nic.down",
                 one.nic,
                 f"{one.nic} is down: no virtual function of it carries packets",
@@ -128,7 +111,7 @@ def _check_product(one: SriovPlan, nic: Nic) -> Iterator[Finding]:
         ("virtual functions' product", one.vf_product_id, nic.vf_product_id),
     ):
         if planned and given and planned != given:
-            yield _finding(
+            yield drift(
                 "nic.product",
                 one.nic,
                 f"the {what} of {one.nic} is {given}, and Nova's alias names {planned}",
@@ -155,7 +138,7 @@ def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Finding
         mode, offload = state.eswitch.get(name, ("?", "?"))
         wanted = "switchdev" if one.switchdev else "legacy"
         if mode not in {"?", wanted}:
-            yield _finding(
+            yield drift(
                 "nic.eswitch",
                 one.nic,
                 f"the switch in {one.nic} is in mode {mode}, planned is {wanted}",
@@ -163,7 +146,7 @@ def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Finding
                 f"{RESTART} while no instance uses one",
             )
         if one.switchdev and offload == "off":
-            yield _finding(
+            yield drift(
                 "nic.offload",
                 one.nic,
                 f"{one.nic} does not take flows: hw-tc-offload is off",
@@ -176,7 +159,7 @@ def _say_guard(one: SriovPlan, what: str, wrong: list[int], *, planned: bool) ->
     trust = what == "trusted"
     word = "trusted" if trust else "checked for spoofing"
     numbers = ", ".join(map(str, wrong[:8])) + (" and more" if wrong[8:] else "")
-    return _finding(
+    return drift(
         "nic.trust" if trust else "nic.spoof_check",
         one.nic,
         f"virtual function {numbers} of {one.nic} is {'not ' if planned else ''}{word}, planned is "
@@ -193,7 +176,7 @@ def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     handed = [nic.name for nic in state.inventory.nics if nic.driver == "vfio-pci"]
     needs = bool(plan and (plan.sriov or any(port.driver for port in plan.dpdk_ports)))
     if (handed or needs) and not state.inventory.iommu:
-        yield _finding(
+        yield drift(
             "iommu.off",
             "IOMMU",
             "devices are to be handed out, but no IOMMU is active",

@@ -143,7 +143,7 @@ def _check_moved(domain: Domain, threads: dict[int, Thread]) -> Iterator[Finding
 def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     """The memory of an instance is on the nodes of its virtual CPUs."""
     del plan
-    node_of = {cpu: core.node for core in state.inventory.cores for cpu in core.cpus}
+    node_of = state.inventory.cpu_nodes
     for domain in state.domains:
         nodes = {node_of[cpu] for cpus in domain.pins.values() for cpu in cpus if cpu in node_of}
         memory = set(domain.memory_nodes)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.nfv.check.ports import node_of
 from isthmus.nfv.check.rule import is_emulator
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan import memory
@@ -155,14 +156,11 @@ def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     """Socket memory holds the packet buffers that the ports' MTUs ask for."""
     if plan is not None:
         return  # the plan has counted them, and dpdk-socket-mem is held against it
-    node_of = {nic.pci_address: nic.node for nic in state.inventory.nics}
     ports: dict[int, list[memory.PortMemory]] = {}
     for one in state.interfaces:
         if not one.type.startswith("dpdk") or one.mtu is None:
             continue
-        said = one.status.get("numa_id", one.status.get("numa", ""))
-        node = node_of.get(one.options.get("dpdk-devargs", ""))
-        node = int(said) if node is None and said.isdigit() else node
+        node = node_of(state, one)
         if node is not None:
             queues = one.options.get("n_rxq", "1")
             port = memory.PortMemory(one.name, one.mtu, int(queues) if queues.isdigit() else 1)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
+from isthmus.nfv.check.rule import APPLY
 from isthmus.nfv.check.state import OPTION_FILES, HostState
 from isthmus.nfv.plan.settings import OLD_OPTIONS
 
-APPLY = "isthmus nfv apply puts it right"
 CPU_OPTIONS = frozenset({"compute/cpu_dedicated_set", "compute/cpu_shared_set"})
 #: Options that may be given several times, each counting.
 MULTI_OPTIONS = frozenset({"DEFAULT/reserved_huge_pages", "pci/device_spec", "pci/alias"})

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv.check.kernel import parse_size
+from isthmus.nfv.check.rule import APPLY
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan.settings import VHOST_SOCKETS
 from isthmus.nfv.render import files
 from isthmus.nfv.render.layout import owned_paths
 
-APPLY = "isthmus nfv apply puts it right"
 #: Files that are compared by what they say, since facts hold that.
 READ = frozenset({files.GRUB, files.TUNED})
 _HEAD = re.compile(r"^\s*#.*$\n?", re.MULTILINE)

@@ -6,10 +6,10 @@ from isthmus.model.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.nfv_finding import Finding, Severity
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.causes import find_cause
+from isthmus.nfv.check.rule import APPLY, drift
 from isthmus.nfv.check.state import HostState, Interface
 from isthmus.nfv.render import ovs
 
-APPLY = "isthmus nfv apply puts it right"
 VHOST_USER = frozenset({"dpdkvhostuserclient", "dpdkvhostuser"})
 
 
@@ -23,7 +23,7 @@ def check_switch(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         yield from _check_row(plan.external_ids, state.external_ids, "external_ids", state, plan)
         for key in ovs.OWNED_KEYS:
             if plan.other_config and key in state.other_config and key not in plan.other_config:
-                yield _finding(
+                yield drift(
                     f"ovs.{key}",
                     f"other_config:{key}",
                     f"other_config:{key} is {state.other_config[key]}, which is in no plan",
@@ -39,19 +39,6 @@ def _down(state: HostState) -> Finding:
         message="Open vSwitch does not run",
         evidence=state.ovs_says or "ovs-vsctl gave no answer",
         remedy="systemctl restart openvswitch-switch; its log says why it went",
-    )
-
-
-def _finding(
-    code: str, subject: str, message: str, evidence: str, severity: Severity = Severity.BROKEN
-) -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        subject=subject,
-        message=message,
-        evidence=evidence,
-        remedy=APPLY,
     )
 
 
@@ -98,7 +85,7 @@ def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:
         return ""
     cpus = set(cpuset.parse_mask(given))
     said = []
-    node_of = {cpu: core.node for core in state.inventory.cores for cpu in core.cpus}
+    node_of = state.inventory.cpu_nodes
     home = {node.id for node in plan.nodes if node.pmd_cpus}
     if strange := sorted({node_of[cpu] for cpu in cpus if cpu in node_of} - home):
         said.append(f"it polls on node {', '.join(map(str, strange))}, where no port is")
@@ -158,7 +145,7 @@ def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     for port in plan.dpdk_ports:
         one = there.get(port.name)
         if one is None:
-            yield _finding(
+            yield drift(
                 "port.missing",
                 port.name,
                 f"{port.name} is not on {port.bridge}",
@@ -172,7 +159,7 @@ def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
 def _check_bridge(state: HostState, interface: str, bridge: str) -> Iterator[Finding]:
     on = [one.bridge for one in state.ports if interface in one.interfaces]
     if on and on != [bridge]:
-        yield _finding(
+        yield drift(
             "port.bridge",
             interface,
             f"{interface} is on {on[0] or 'no bridge'}, planned is {bridge}",
@@ -196,7 +183,7 @@ def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Finding]:
         wanted["mtu"] = (str(port.mtu), str(one.mtu))
     for what, (planned, given) in wanted.items():
         if planned != given:
-            yield _finding(
+            yield drift(
                 f"port.{what}",
                 port.name,
                 f"{port.name} has {what} {given or 'none'}, planned is {planned}",
@@ -221,7 +208,7 @@ def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         one = there.get(name)
         wanted = tuple(sorted(port.name for port in members))
         if one is None or set(one.interfaces) != set(wanted):
-            yield _finding(
+            yield drift(
                 "bond.missing" if one is None else "bond.members",
                 name,
                 f"{name} is no bond of {', '.join(wanted)}"
@@ -234,7 +221,7 @@ def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             ("lacp", {port.lacp for port in members}, one.lacp or "off"),
         ):
             for planned in sorted(asked - {"", given}):
-                yield _finding(
+                yield drift(
                     f"bond.{what}",
                     name,
                     f"{name} has {what} {given or 'not set'}, planned is {planned}",
@@ -280,7 +267,7 @@ def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     for bridge in sorted(bridges_of(plan)):
         given = state.datapaths.get(bridge)
         if given is None or given != kind:
-            yield _finding(
+            yield drift(
                 "bridge.missing" if given is None else "bridge.datapath",
                 bridge,
                 f"there is no bridge {bridge}"
@@ -298,7 +285,7 @@ def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Find
     for port in plan.kernel_ports:
         one, nic = there.get(port.nic), by_name.get(port.nic)
         if one is None:
-            yield _finding(
+            yield drift(
                 "port.missing",
                 port.nic,
                 f"{port.nic} is not on {port.bridge}",
@@ -308,21 +295,21 @@ def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Find
             yield from _check_bridge(state, port.nic, port.bridge)
         mtu = one.mtu if one is not None and one.mtu is not None else nic.mtu if nic else None
         if mtu is not None and mtu != port.mtu:
-            yield _finding(
+            yield drift(
                 "port.mtu",
                 port.nic,
                 f"{port.nic} has mtu {mtu}, planned is {port.mtu}",
                 f"/sys/class/net/{port.nic}/mtu: {mtu}",
             )
         if nic is None:
-            yield _finding(
+            yield drift(
                 "nic.missing",
                 port.nic,
                 f"there is no interface {port.nic}",
                 f"no /sys/class/net/{port.nic}",
             )
         elif nic.node is not None and nic.node != port.node:
-            yield _finding(
+            yield drift(
                 "nic.node",
                 port.nic,
                 f"{port.nic} sits on node {nic.node}, planned was {port.node}",

@@ -7,6 +7,7 @@ from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Answer, Finding, Ruling, Severity
 from isthmus.nfv.check.state import HostState
 
+APPLY = "isthmus nfv apply puts it right"
 Check = Callable[[HostState, HostPlan | None], Iterator[Finding]]
 Applies = Callable[[HostState, HostPlan | None], bool]
 
@@ -40,6 +41,25 @@ EMULATORS = ("qemu-system", "qemu-kvm", "kvm")
 def is_emulator(process: str) -> bool:
     """Tell whether a process is an instance, by its name; `kvm-nx-lpage` and the like are not."""
     return process.startswith(EMULATORS[:2]) or process == "kvm"
+
+
+def drift(
+    code: str,
+    subject: str,
+    message: str,
+    evidence: str,
+    remedy: str = APPLY,
+    severity: Severity = Severity.BROKEN,
+) -> Finding:
+    """Make the finding that something is not as planned."""
+    return Finding(
+        code=code,
+        severity=severity,
+        subject=subject,
+        message=message,
+        evidence=evidence,
+        remedy=remedy,
+    )
 
 
 @dataclass(frozen=True, slots=True)

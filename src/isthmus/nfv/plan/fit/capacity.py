@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from isthmus.model.nfv_intent import CpuPolicy, EmulatorThreads, FlavorWish, ThreadPolicy
+from isthmus.nfv.plan.fit.pools import Pools, Request, take
 from isthmus.nfv.plan.intent import SMALL_KIB, page_kib, parse_vcpus
-from isthmus.nfv.plan.pools import Pools, Request, take
 
 #: Nobody puts more on one host; stops counting where a flavor needs next to nothing.
 MOST_INSTANCES = 4096

@@ -1,0 +1,1 @@
+"""How many instances fit, placed as Nova places them."""
