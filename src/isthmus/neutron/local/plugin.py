@@ -1,17 +1,15 @@
 """The core plugin of a site: Neutron's ML2 plugin, with central behind what it does not have.
 
 A thin layer. It adds four things to ML2 and leaves all else alone: what is missing is fetched
-(`demand`), what is central's is not changed here (`ownership`), addresses come from leases (`ipam`,
-`lease.keeper`), and what changes is noted for central (`report.outbox`).
+(`fetching`, `demand`), what is central's is not changed here (`ownership`), addresses come from
+leases (`ipam`, `lease.keeper`), and what changes is noted for central (`report.outbox`).
 """
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.extensions import securitygroup as ext_group
 from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
@@ -28,9 +26,9 @@ from isthmus.neutron.local import flush_guard, guards, look, quota, scope
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
 from isthmus.neutron.local.apply.port import check_let_go
-from isthmus.neutron.local.demand import Demand, find_asker
+from isthmus.neutron.local.demand import Demand
+from isthmus.neutron.local.fetching import CentralUnreachable, Fetching, NotYet
 from isthmus.neutron.local.lease.keeper import Keeper
-from isthmus.neutron.local.ownership import Ownership
 from isthmus.neutron.local.person import acting_for
 from isthmus.neutron.local.presence import Presence
 from isthmus.neutron.local.report.outbox import Outbox
@@ -39,19 +37,7 @@ from isthmus.neutron.local.room import Lazy, open_central, open_database
 _T = TypeVar("_T")
 
 
-class CentralUnreachable(n_exc.ServiceUnavailable):
-    """This site would have to ask central, and cannot."""
-
-    message = "%(reason)s"
-
-
-class NotYet(n_exc.ServiceUnavailable):
-    """What is asked for cannot be made at this site at the moment; central has answered."""
-
-    message = "%(reason)s"
-
-
-class LocalPlugin(Ownership):
+class LocalPlugin(Fetching):
     """ML2 at a site."""
 
     # Neutron's API looks these up under the name of the class itself (neutron/api/v2/base.py).
@@ -97,192 +83,11 @@ class LocalPlugin(Ownership):
         """Pick the subnets whose addresses other sites hear of."""
         return [one for one in subnet_ids if self.presence.is_stretched_subnet(connection, one)]
 
-    # What is missing is fetched.
-
-    def _fetch_missing(
-        self,
-        context: Any,
-        kind: ResourceType,
-        ids: Sequence[str] | None,
-        fields: Sequence[str] | None = None,
-        *,
-        looked: bool = False,
-    ) -> bool:
-        """Fetch what a person named and this site has not.
-
-        Returns:
-            Whether it is worth looking again.
-
-        Raises:
-            CentralUnreachable: central would have to be asked, and does not answer.
-            NotYet: what central sent cannot be made at the moment.
-        """
-        if not ids or scope.current() is not None:
-            return False
-        asker = find_asker(context, fields)
-        if asker is None:
-            return False
-        with self._asking(kind, ids), acting_for(asker):
-            return self.demand.fetch_missing(kind, ids, asker, looked=looked)
-
-    @contextlib.contextmanager
-    def _asking(self, kind: ResourceType, ids: Sequence[str]) -> Iterator[None]:
-        """Say to a person why central's answer is missing."""
-        try:
-            yield
-        except errors.Stale as error:
-            raise NotYet(reason=error.message) from error
-        except errors.Transient as error:
-            raise CentralUnreachable(
-                reason=f"{kind.value.replace('_', ' ').capitalize()} {', '.join(ids)} is not known "
-                f"at site {self.site.site}, and {error.message}"
-            ) from error
-        except errors.IsthmusError as error:
-            raise to_fault(error) from error
-
-    def _or_fetch(
-        self,
-        context: Any,
-        kind: ResourceType,
-        resource_id: str,
-        missing: type[Exception],
-        fields: Sequence[str] | None,
-        get: Callable[[], _T],
-    ) -> _T:
-        try:
-            return get()
-        except missing:
-            if not self._fetch_missing(context, kind, [resource_id], fields, looked=True):
-                raise
-        return get()
-
-    def get_network(
-        self, context: Any, id: str, fields: Any = None, net_db: Any = None
-    ) -> dict[str, Any]:
-        """Show a network, fetched if need be."""
-        return self._or_fetch(
-            context,
-            ResourceType.NETWORK,
-            id,
-            n_exc.NetworkNotFound,
-            fields,
-            lambda: super(LocalPlugin, self).get_network(context, id, fields, net_db),
-        )
-
-    def get_networks(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List networks; those named by id are fetched if need be."""
-        self._fetch_missing(context, ResourceType.NETWORK, (filters or {}).get("id"))
-        found: list[dict[str, Any]] = super().get_networks(context, filters, *arguments, **options)
-        return found
-
-    def get_subnet(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
-        """Show a subnet, fetched with its network if need be."""
-        return self._or_fetch(
-            context,
-            ResourceType.SUBNET,
-            id,
-            n_exc.SubnetNotFound,
-            fields,
-            lambda: super(LocalPlugin, self).get_subnet(context, id, fields),
-        )
-
-    def get_subnets(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List subnets; those named by id, or by their network's, are fetched if need be."""
-        self._fetch_missing(context, ResourceType.SUBNET, (filters or {}).get("id"))
-        self._fetch_missing(context, ResourceType.NETWORK, (filters or {}).get("network_id"))
-        found: list[dict[str, Any]] = super().get_subnets(context, filters, *arguments, **options)
-        return found
-
-    def get_port(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
-        """Show a port; one that is not here as central knows it, or fetched if need be."""
-        if look.is_look_before(id):
-            try:
-                here: dict[str, Any] = super().get_port(context, id, fields)
-                return here
-            except n_exc.PortNotFound:
-                for state in self._look(context, [id], fields):
-                    return look.show(state, fields)
-                raise
-        return self._or_fetch(
-            context,
-            ResourceType.PORT,
-            id,
-            n_exc.PortNotFound,
-            fields,
-            lambda: super(LocalPlugin, self).get_port(context, id, fields),
-        )
-
-    def get_ports(
-        self, context: Any, filters: Any = None, fields: Any = None, *rest: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List ports; those named by id are shown as central knows them, or fetched if need be."""
-        ids = list((filters or {}).get("id") or ())
-        only_look = bool(ids) and look.is_look()
-        if not only_look:
-            self._fetch_missing(context, ResourceType.PORT, ids)
-        found: list[dict[str, Any]] = super().get_ports(context, filters, fields, *rest, **options)
-        if only_look:
-            states = self._look(context, ids, None)
-            found += [look.show(one, fields) for one in look.choose(states, filters)]
-        return found
-
-    def _look(
-        self, context: Any, ids: Sequence[str], fields: Sequence[str] | None
-    ) -> list[Mapping[str, Any]]:
-        """Ask central for ports that a person named and this site has not, only to show them.
-
-        Raises:
-            CentralUnreachable: central does not answer.
-        """
-        asker = find_asker(context, fields) if scope.current() is None else None
-        if asker is None:
-            return []
-        with self._asking(ResourceType.PORT, ids), acting_for(asker):
-            return self.demand.look(ids, asker)
-
-    def _bring_home(self, context: Any, port_id: str) -> None:
-        """Have a port that is to be changed come home to this site, if it is not here.
-
-        Raises:
-            CentralUnreachable: central does not answer, or the port is still moving.
-            Fault: it lives at another site.
-        """
-        self._fetch_missing(context, ResourceType.PORT, [port_id], looked=True)
-
     def delete_port(self, context: Any, id: str, l3_port_check: bool = True) -> None:
         """Delete a port; one that is not here comes home first, or belongs to another site."""
         if scope.current() is None and look.is_change_of(id) and _find_network(id)[0] is None:
             self._bring_home(context, id)
         super().delete_port(context, id, l3_port_check)
-
-    def get_security_group(
-        self, context: Any, id: str, fields: Any = None, project_id: str | None = None
-    ) -> dict[str, Any]:
-        """Show a security group, fetched if need be."""
-        return self._or_fetch(
-            context,
-            ResourceType.SECURITY_GROUP,
-            id,
-            ext_group.SecurityGroupNotFound,
-            fields,
-            lambda: super(LocalPlugin, self).get_security_group(context, id, fields, project_id),
-        )
-
-    def get_security_groups(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List security groups; those named by id are fetched if need be."""
-        self._fetch_missing(context, ResourceType.SECURITY_GROUP, (filters or {}).get("id"))
-        found: list[dict[str, Any]] = super().get_security_groups(
-            context, filters, *arguments, **options
-        )
-        return found
-
-    # Ports.
 
     def create_port(self, context: Any, port: Any) -> dict[str, Any]:
         """Make a port; on a stretched network with one of the site's addresses."""
@@ -437,7 +242,7 @@ class LocalPlugin(Ownership):
         left = (unknown - came - {default}) & set(guards.groups_of(port))
         for group_id in sorted(left):
             # Raises the same for a group that is nowhere and for one that is somebody else's.
-            super().get_security_group(context, group_id)
+            super(Fetching, self).get_security_group(context, group_id)
         if left:
             raise guards.GroupOnlyHere(groups=", ".join(sorted(left)), network=port["network_id"])
 
