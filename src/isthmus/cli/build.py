@@ -116,6 +116,138 @@ def _show_plan(found: Any, *, steps: bool, everything: bool) -> None:
         sys.stdout.write(f"note: {note}\n")
 
 
+StateFolder = Annotated[
+    Path, typer.Option("--state", metavar="STATE", help="the build's state folder")
+]
+FleetOption = Annotated[
+    Path | None,
+    typer.Option("--fleet", metavar="FLEET", help="count machines that wait, too, by this file"),
+]
+
+
+@app.command()
+def run(
+    fleet: FleetFile,
+    state: StateFolder = Path("build-state"),
+    images: Annotated[
+        Path, typer.Option("--images", metavar="FOLDER", help="where images are")
+    ] = Path("images"),
+    ramdisk_folder: Annotated[
+        Path | None,
+        typer.Option("--ramdisk", metavar="FOLDER", help="of vmlinuz and initrd.img"),
+    ] = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option("--secrets", metavar="FILE", help="passwords by name (mode 600, or a vault)"),
+    ] = None,
+    rebuild: Rebuild = None,
+    only: Only = None,
+) -> None:
+    """Build what the file asks for; run again, it goes on.
+
+    Ends with 1 if machines were given up, with 130 after Ctrl-C.
+    """
+    from isthmus.cli.build_watch import run_and_show
+    from isthmus.wiring.build_run import RunOptions
+
+    options = RunOptions(
+        state=state,
+        images=images,
+        ramdisk=ramdisk_folder,
+        secrets=secrets,
+        rebuild=rebuild or (),
+        only=only or (),
+    )
+    raise typer.Exit(run_and_show(fleet, options))
+
+
+@app.command()
+def status(
+    state: StateFolder = Path("build-state"),
+    fleet: FleetOption = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show how a build stands: stages, times, and who is in trouble, why, and what comes next."""
+    from isthmus.cli.build_watch import show_status
+
+    show_status(state, fleet, output)
+
+
+@app.command()
+def watch(state: StateFolder = Path("build-state"), fleet: FleetOption = None) -> None:
+    """Follow a build until it ends; Ctrl-C ends the watching only."""
+    from isthmus.cli.build_watch import follow
+
+    follow(state, fleet)
+
+
+@app.command()
+def release(
+    nodes: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...")] = None,
+    state: StateFolder = Path("build-state"),
+    everyone: Annotated[bool, typer.Option("--all", help="all that are quarantined")] = False,
+) -> None:
+    """Let quarantined machines be tried again by the next run."""
+    import time
+
+    from isthmus import errors
+    from isthmus.wiring import build_run
+
+    if bool(nodes) == everyone:
+        raise errors.Invalid("name the nodes to release, or give --all")
+    for name in build_run.release_machines(state, nodes or (), at=time.time()):
+        sys.stdout.write(f"{name}\n")
+
+
+@app.command()
+def ramdisk(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="for vmlinuz and initrd.img")],
+    root: Annotated[
+        Path, typer.Option("--root", help="a system that has the kernel and its modules")
+    ] = Path("/"),
+    kernel: Annotated[str, typer.Option("--kernel", help="its version, where it has several")] = "",
+) -> None:
+    """Make the small ramdisk that streams images to disks."""
+    from isthmus.wiring.build_image import make_ramdisk
+
+    built = make_ramdisk(root, to, version=kernel)
+    sys.stdout.write(f"{built}\n")
+
+
+@app.command()
+def image(
+    name: Annotated[str, typer.Argument(help="of the image: NAME.raw and NAME.json")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="the images folder")] = Path(
+        "images"
+    ),
+    suite: Annotated[str, typer.Option("--suite", help="Debian's release")] = "bookworm",
+    size_mib: Annotated[int, typer.Option("--size-mib", min=512, help="of the disk")] = 2048,
+    package: Annotated[
+        list[str] | None, typer.Option("--package", help="one more package; repeatable")
+    ] = None,
+    kernel_line: Annotated[
+        str, typer.Option("--kernel-line", help="what the kernel is told")
+    ] = "console=tty0 console=ttyS0,115200",
+    ramdisk_folder: Annotated[
+        Path | None, typer.Option("--ramdisk", help="make the deploy ramdisk here, too")
+    ] = None,
+) -> None:
+    """Make an image of Debian, with a manifest of its packages and its checksum."""
+    from isthmus.wiring import build_image
+
+    recipe = build_image.make_recipe(
+        name,
+        suite=suite,
+        size_mib=size_mib,
+        packages=tuple(package or ()),
+        kernel_line=kernel_line,
+    )
+    made = build_image.make_image(recipe, to, ramdisk=ramdisk_folder, say=render.note)
+    entry = {key: made[key] for key in ("name", "file", "sha256", "size_mib")}
+    render.note("For the fleet file:")
+    render.print_rows([entry], tuple(entry), Format.YAML)
+
+
 @app.command("import")
 def import_machines(
     source: Annotated[Source, typer.Argument(help="what the files are of", case_sensitive=False)],

@@ -137,7 +137,8 @@ class Standing:
     why: str = ""  #: of its last failure
     failed_in: Stage | None = None
     spec: str = ""  #: digest of what it was told to become
-    wrote: bool = False  #: this build has begun to write its disk
+    wrote: bool = False  #: this build has begun to write the disk of this very machine
+    starts: int = 0  #: attempts ever, those before a release or a rebuild included
     entered: tuple[tuple[Stage, float], ...] = ()  #: the stages of this attempt
     facts: Mapping[str, str] = field(default_factory=dict)
     address: str = ""

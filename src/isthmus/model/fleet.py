@@ -58,13 +58,6 @@ class Compression(enum.StrEnum):
     ZSTD = "zstd"
 
 
-class Engine(enum.StrEnum):
-    """What carries out the build."""
-
-    PXE = "pxe"  #: dnsmasq, iPXE, nginx and our own ramdisk
-    IRONIC = "ironic"  #: standalone Ironic
-
-
 class Raid(enum.StrEnum):
     """Software RAID of the system's disks, where an installer makes it."""
 
@@ -232,6 +225,7 @@ class Limits:
     #: Power-ons a second: 800 clients in 30 s were all served with no retransmission.
     power_ons_per_s: Annotated[float, Field(gt=0, le=200)] = 25.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    halt_share: Annotated[float, Field(gt=0, le=1)] = 0.25  #: quarantined: start no more machines
     retry_after_s: Annotated[float, Field(ge=0)] = 30.0  #: doubles with each attempt
     power_timeout_s: Annotated[float, Field(gt=0)] = 60.0
     boot_timeout_s: Annotated[float, Field(gt=0)] = 600.0  #: power on to the first request
@@ -245,11 +239,13 @@ class Builder:
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
-    engine: Engine = Engine.PXE
     address: Address  #: its address on the provisioning network
     interface: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:@-]{1,15}$")]
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8080
     link_gbps: Annotated[float, Field(gt=0)] = 10.0
+    #: Of an IPv6 network to announce: iPXE waits 12 s for a router where none does (measured).
+    router_prefix: Cidr | None = None
+    console: str = ""  #: console= of the ramdisk and of installers, such as ttyS0,115200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,8 @@ class BuildLog:
             Invalid: the folder cannot be written.
         """
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Files in it are ours alone; nginx's workers pass through it to what it serves.
+            folder.mkdir(mode=0o711, parents=True, exist_ok=True)
             self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise errors.Invalid(f"{folder} cannot be written: {exc.strerror}") from exc

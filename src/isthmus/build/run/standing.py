@@ -66,7 +66,9 @@ def _next(before: Standing, event: BuildEvent) -> Standing:  # noqa: PLR0911 - o
                 why=before.why,
                 failed_in=before.failed_in,
                 spec=event.fields.get("spec", ""),
-                wrote=before.wrote and not event.fields.get("anew"),
+                # Another MAC is another machine, whatever it is called: its disk is not ours.
+                wrote=before.wrote and event.fields.get("mac", before.mac) == before.mac,
+                starts=before.starts + 1,
                 entered=((Stage.ENROLL, event.at),),
                 facts=before.facts,
                 address=event.fields.get("address", before.address),

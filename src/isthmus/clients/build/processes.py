@@ -1,0 +1,109 @@
+"""dnsmasq and nginx of one build: started, found again after a crash of the builder, ended."""
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from isthmus import errors
+from isthmus.clients import process, shell
+from isthmus.model.process import ProcessId
+
+_LEDGER = "processes.json"
+_STOP_TIMEOUT_S = 10.0
+#: A service that cannot do its work says so and ends within this.
+_SETTLE_S = 0.5
+
+
+def worker_user() -> str:
+    """Give nginx's `user` line: nobody, and the group that this system has for him; empty: ours."""
+    if os.geteuid() != 0:
+        return ""
+    nobody = pwd.getpwnam("nobody")
+    return f"nobody {grp.getgrgid(nobody.pw_gid).gr_name}"
+
+
+class BootProcesses:
+    """The services of one state folder."""
+
+    def __init__(self, state: Path) -> None:
+        """Take over what a builder that was killed left running: it is ended."""
+        self._state = state
+        self._ledger = state / _LEDGER
+        self._running: dict[str, ProcessId] = {}
+        for one in self._read().values():
+            self._end(one)
+
+    def _read(self) -> dict[str, ProcessId]:
+        try:
+            rows = json.loads(self._ledger.read_text())
+            return {name: ProcessId(int(pid), int(began)) for name, (pid, began) in rows.items()}
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def _write(self) -> None:
+        rows = {name: [one.pid, one.started] for name, one in self._running.items()}
+        part = self._ledger.with_suffix(".part")
+        part.write_text(json.dumps(rows))
+        part.replace(self._ledger)
+
+    def start(self, name: str, argv: Sequence[str | Path]) -> None:
+        """Start a service.
+
+        Raises:
+            Unsupported: it is not installed.
+            StepFailed: it ended at once; the message has what it said.
+        """
+        program = shell.find_program(str(argv[0]))
+        if program is None:
+            raise errors.Unsupported(
+                f"{argv[0]} is not installed; on Debian: apt install dnsmasq-base nginx-light ipxe"
+            )
+        log = self._state / f"{name}.out"
+        log.unlink(missing_ok=True)
+        found = process.spawn([program, *argv[1:]], netns=None, log=log)
+        self._running[name] = found
+        self._write()
+        deadline = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline:
+            if not process.is_alive(found):
+                said = self._tail(name)
+                raise errors.StepFailed(f"{name} ended at once: {said}")
+            time.sleep(0.05)
+
+    def _tail(self, name: str) -> str:
+        for path in (self._state / f"{name}.out", self._state / f"{name}.log"):
+            with contextlib.suppress(OSError):
+                lines = path.read_text(errors="replace").strip().splitlines()
+                if lines:
+                    return lines[-1]
+        return "it said nothing"
+
+    def find_dead(self) -> str:
+        """Name a service that ended, with the last it said; empty where all live."""
+        for name, one in self._running.items():
+            if not process.is_alive(one):
+                return f"{name} ended: {self._tail(name)}"
+        return ""
+
+    def stop(self) -> None:
+        """End all services."""
+        for name, one in list(self._running.items()):
+            self._end(one)
+            del self._running[name]
+        self._ledger.unlink(missing_ok=True)
+
+    @staticmethod
+    def _end(one: ProcessId) -> None:
+        process.send(one, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while process.is_alive(one):
+            if time.monotonic() > deadline:
+                process.send(one, signal.SIGKILL)
+                deadline += _STOP_TIMEOUT_S
+            time.sleep(0.02)
