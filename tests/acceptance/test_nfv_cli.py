@@ -52,11 +52,17 @@ def test_a_plan_in_three_forms(folder: Path) -> None:
     table = isthmus(*words, folder=folder)
     assert table.returncode == 0
     assert "router" in table.stdout
+    assert "(0" not in table.stdout
     assert "kernel line: default_hugepagesz=1G" in table.stdout
     as_json = json.loads(isthmus(*words, "-o", "json", folder=folder).stdout)
     as_yaml = yaml.safe_load(isthmus(*words, "-o", "yaml", folder=folder).stdout)
     assert as_json == as_yaml
     assert as_json["host"] == "epyc-7742-nps1"
+
+
+def test_help_names_the_forms_of_a_target(folder: Path) -> None:
+    for command in ("inspect", "plan", "apply", "rollback", "check", "measure"):
+        assert "USER@HOST:PORT" in isthmus(command, "--help", folder=folder).stdout
 
 
 def test_inspect_a_file_and_this_host(folder: Path) -> None:
@@ -141,6 +147,8 @@ def test_a_fleet(folder: Path) -> None:
 
 BAD = {
     "no file": (("plan", "gone.json", "--intent", "intent.yaml"), "there is no file gone.json"),
+    "no facts": (("check", "gone.facts"), "there is no file gone.facts"),
+    "an inventory as facts": (("check", "host.json"), "isthmus nfv inspect HOST --facts"),
     "no intent": (("plan", "host.json", "--intent", "gone.yaml"), "there is no file gone.yaml"),
     "no host": (("inspect", "a b"), "is no host"),
     "nobody there": (("inspect", "root@127.0.0.1:1"), "ssh to root@127.0.0.1:1 failed"),

@@ -2,14 +2,16 @@
 
 `python3 nova_host.py FLAVORS` starts Nova's libvirt driver on the configuration in /etc/nova as
 nova-compute does, lets it say its inventory and NUMA topology, then claims one instance of each
-flavor with Nova's own placement on cells and starts it with the driver's own domain. Left out is
-what needs a database, a message queue or another service: Placement, images and ports.
+flavor with Nova's own placement on cells and starts it with the driver's own domain. A wish with
+a `port` gets one of vhost-user, plugged by os-vif; one with a `boot` has a kernel of its own. Left
+out is what needs a database, a message queue or another service: Placement, images and Neutron.
 """
 
-# mypy: disable-error-code="import-not-found"
+# mypy: disable-error-code="import-not-found,import-untyped"
 
 import json
 import os
+import shutil
 import sys
 import traceback
 import uuid
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import nova.conf
+import os_vif
+import vif_plug_ovs.privsep
 from nova import config, context, objects
 from nova.compute import provider_tree
 from nova.network import model as network_model
@@ -33,6 +37,9 @@ def open_driver() -> Any:
     # As nova.compute.manager does.
     nova.conf.neutron.register_dynamic_opts(nova.conf.CONF)
     nova.conf.devices.register_dynamic_opts(nova.conf.CONF)
+    os_vif.initialize()
+    # As root there is no need of a helper that is.
+    vif_plug_ovs.privsep.vif_plug.set_client_mode(False)
     opened = driver.LibvirtDriver(fake.FakeVirtAPI())
     opened.init_host(NODE)
     return opened
@@ -65,6 +72,7 @@ def say_cells(topology: Any) -> list[dict[str, Any]]:
 
 def make_instance(number: int, wish: dict[str, Any]) -> Any:
     flavor = make_flavor(wish, number=number)
+    boot = wish.get("boot")
     image = objects.ImageMeta(
         id=str(uuid.uuid4()),
         name="blank",
@@ -72,7 +80,10 @@ def make_instance(number: int, wish: dict[str, Any]) -> Any:
         min_disk=0,
         container_format="bare",
         size=1 << 20,
-        properties=objects.ImageMetaProps(hw_video_model="none"),
+        properties=objects.ImageMetaProps(
+            hw_video_model="none",
+            **({"os_command_line": boot["line"]} if boot else {}),
+        ),
     )
     return objects.Instance(
         id=number,
@@ -95,8 +106,8 @@ def make_instance(number: int, wish: dict[str, Any]) -> Any:
         default_ephemeral_device=None,
         config_drive="",
         default_swap_device=None,
-        kernel_id="",
-        ramdisk_id="",
+        kernel_id="kernel" if boot else "",
+        ramdisk_id="ramdisk" if boot else "",
         vm_mode=None,
         hostname=wish["name"],
         architecture=None,
@@ -129,18 +140,53 @@ def main() -> None:
         claimed = hardware.numa_fit_instance_to_host(topology, instance.numa_topology, None, limits)
         instance.numa_topology = claimed
         topology = hardware.numa_usage_from_instance_numa(topology, claimed)
-        said["domains"].append(start(opened, instance, image))
+        said["domains"].append(start(opened, instance, image, wish))
     sys.stdout.write(json.dumps(said) + "\n")
 
 
-def start(opened: Any, instance: Any, image: Any) -> dict[str, Any]:
+def make_ports(wish: dict[str, Any]) -> Any:
+    """Make what Neutron says of a port that OVN has bound on a host with the `netdev` datapath."""
+    if "port" not in wish:
+        return network_model.NetworkInfo()
+    port = wish["port"]
+    network = network_model.Network(
+        id=str(uuid.uuid4()), bridge="br-int", label="packets", subnets=[], mtu=1500
+    )
+    name = ("vhu" + port["id"])[:14]
+    return network_model.NetworkInfo(
+        [
+            network_model.VIF(
+                id=port["id"],
+                address=port["mac"],
+                network=network,
+                type=network_model.VIF_TYPE_VHOSTUSER,
+                details={
+                    network_model.VIF_DETAILS_VHOSTUSER_MODE: "server",
+                    network_model.VIF_DETAILS_VHOSTUSER_OVS_PLUG: True,
+                    network_model.VIF_DETAILS_VHOSTUSER_SOCKET: f"{port['folder']}/{name}",
+                    network_model.VIF_DETAILS_OVS_DATAPATH_TYPE: "netdev",
+                },
+                vnic_type=network_model.VNIC_TYPE_NORMAL,
+                ovs_interfaceid=port["id"],
+                devname=name,
+            )
+        ]
+    )
+
+
+def start(opened: Any, instance: Any, image: Any, wish: dict[str, Any]) -> dict[str, Any]:
     folder = Path(utils.get_instance_path(instance))
     folder.mkdir(parents=True)
     with (folder / "disk").open("wb") as disk:
         disk.truncate(1 << 20)
     ctxt = context.get_admin_context()
     disks = blockinfo.get_disk_info("qemu", instance, image)
-    xml = opened._get_guest_xml(ctxt, instance, network_model.NetworkInfo(), disks, image)
+    for name, path in wish.get("boot", {}).items():
+        if name != "line":
+            shutil.copy(path, folder / name)
+    ports = make_ports(wish)
+    opened.plug_vifs(instance, ports)
+    xml = opened._get_guest_xml(ctxt, instance, ports, disks, image)
     opened._create_guest(ctxt, xml, instance)
     return {
         "name": instance.name,
@@ -152,6 +198,8 @@ def start(opened: Any, instance: Any, image: Any) -> dict[str, Any]:
             for vcpu, cpu in cell.cpu_pinning.items()
         },
         "state": opened.get_info(instance).state,
+        "ports": [one["devname"] for one in ports],
+        "console": str(folder / "console.log"),
     }
 
 

@@ -5,39 +5,23 @@ and started by its driver, are where `isthmus nfv check` wants them; one moved b
 """
 
 import dataclasses
-import json
-import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.qemu.tree import NOVA
-from tests.qemu.tuned import INTENT, Tuned
+from tests.qemu import instances
+from tests.qemu.tuned import Tuned
 
 from isthmus.nfv import cpuset
-from isthmus.nfv.plan.intent import parse_intent
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 
-#: What runs there, with Nova's own Python.
-SCRIPTS = (
-    Path(__file__).with_name("nova_host.py"),
-    Path(__file__).parents[2] / "bench/nova_flavor.py",
-)
 #: All virtual CPUs, not through our own parsers: pid, tid, name and CPUs of each thread.
 VCPUS = r"""
 for t in $(grep -lE '^CPU [0-9]+/(TCG|KVM)$' /proc/[0-9]*/task/*/comm 2>/dev/null); do
   d=${t%/comm}; p=${d#/proc/}
   echo "${p%%/*};${d##*/};$(cat $t);$(sed -n 's/^Cpus_allowed_list:\s*//p' $d/status)"
 done
-"""
-END_ALL = """
-python3 -c 'import libvirt
-for domain in libvirt.open("qemu:///system").listAllDomains():
-    domain.destroy() if domain.isActive() else None
-    domain.undefine()'
-rm -rf /var/lib/nova/instances/* /root/nova_*.py
 """
 
 
@@ -50,24 +34,8 @@ class Vcpu:
 
 @pytest.fixture(scope="module")
 def said(tuned: Tuned) -> Iterator[dict[str, Any]]:
-    networks = {flavor.name: flavor.networks for flavor in parse_intent(INTENT).flavors}
-    wishes = [
-        {
-            "name": flavor.name,
-            "vcpus": flavor.vcpus,
-            "ram_mib": flavor.ram_mib,
-            "extra_specs": dict(flavor.extra_specs),
-            "networks": networks[flavor.name],
-        }
-        for flavor in tuned.plan.flavors
-    ]
-    for script in SCRIPTS:
-        tuned.run(f"cat >/root/{script.name} <<'END'\n{script.read_text()}\nEND\n")
-    run = (
-        f"PYTHONPATH={NOVA} python3 -W ignore /root/nova_host.py {shlex.quote(json.dumps(wishes))}"
-    )
-    yield json.loads(tuned.run(run, timeout_s=1200).splitlines()[-1])
-    tuned.run(END_ALL)
+    yield instances.start(tuned)
+    instances.end_all(tuned)
     assert tuned.until_clean() == {}
 
 

@@ -54,6 +54,8 @@ state_path = /var/lib/nova
 virt_type = qemu
 cpu_mode = none
 images_type = raw
+[os_vif_ovs]
+ovsdb_connection = unix:/run/openvswitch/db.sock
 """
 MANAGEMENT_MAC = "52:54:00:00:00:01"
 GRUB_MODULES = (
@@ -61,7 +63,8 @@ GRUB_MODULES = (
     "terminal ls gzio part_msdos part_gpt minicmd halt reboot loadenv all_video gfxterm font sleep"
 )
 #: What costs an emulated machine most: page tables that change with each call, and zeroed pages.
-LINE = "console=ttyS0 quiet mitigations=off init_on_alloc=0"
+#: And a loaded one may be too slow for the kernel's test of its timer, which then panics.
+LINE = "console=ttyS0 quiet mitigations=off init_on_alloc=0 no_timer_check"
 #: What a bare image is booted with, until the guest has a configuration of its own.
 FIRST_BOOT = f"""\
 serial --unit=0 --speed=115200

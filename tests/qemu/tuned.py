@@ -46,38 +46,48 @@ class Tuned:
 
     def check(self) -> dict[str, list[str]]:
         """Check the host; give code -> subjects of all findings that are no advice."""
-        return self._check(self.plan)
+        return self.check_both()[0]
 
-    def check_bare(self) -> dict[str, list[str]]:
-        """Check the host by good practice alone."""
-        return self._check(None)
-
-    def _check(self, plan: HostPlan | None) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for finding in wiring.check_host(self.door, plan).findings:
-            if finding.severity != "advice":
-                found.setdefault(finding.code, []).append(finding.subject)
-                assert finding.evidence
-                assert finding.remedy
-        return found
+    def check_both(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Check the same facts of the host with the plan, and by good practice alone."""
+        facts = wiring.collect_facts(self.door, settings=True)
+        return _told(facts, self.plan), _told(facts, None)
 
     def until_clean(self) -> dict[str, list[str]]:
         """Check until nothing is found: the switch takes its settings in its own time."""
-        return self._until(())
+        return self._until((), ())[0]
 
-    def until_found(self, expected: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
-        """Check until all codes are found, and each names its subjects."""
-        found = self._until(expected)
+    def until_found(
+        self, expected: Mapping[str, Collection[str]], bare: Collection[str] = ()
+    ) -> dict[str, list[str]]:
+        """Check until all codes are found, those in `bare` without the plan too.
+
+        Each that the plan finds names its subjects.
+        """
+        found, alone = self._until(expected, bare)
+        assert set(bare) <= set(alone), alone
         for code, subjects in expected.items():
             assert code in found, found
             for subject in subjects:
                 assert any(subject in one for one in found[code]), found
         return found
 
-    def _until(self, expected: Collection[str]) -> dict[str, list[str]]:
+    def _until(
+        self, expected: Collection[str], bare: Collection[str]
+    ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         deadline = time.monotonic() + 300
         while True:
-            found = self.check()
-            there = set(expected) <= set(found) if expected else not found
-            if there or time.monotonic() > deadline:
-                return found
+            found, alone = self.check_both()
+            there = set(expected) <= set(found) and set(bare) <= set(alone)
+            if (there if expected else not found) or time.monotonic() > deadline:
+                return found, alone
+
+
+def _told(facts: str, plan: HostPlan | None) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for finding in wiring.check_facts(facts, plan).findings:
+        if finding.severity != "advice":
+            found.setdefault(finding.code, []).append(finding.subject)
+            assert finding.evidence
+            assert finding.remedy
+    return found

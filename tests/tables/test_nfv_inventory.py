@@ -131,6 +131,13 @@ def test_the_output_of_three_commands() -> None:
         ]
 
 
+def test_lspci_tells_iommu_groups() -> None:
+    text = LSPCI.replace("Driver:\ti40e", "Driver:\ti40e\nIOMMUGroup:\t31")
+    assert text != LSPCI
+    host = document.parse_inventory(LSCPU + NUMACTL + text, name="mailed")
+    assert [nic.iommu_group for nic in host.nics] == [31, None]
+
+
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.inventory.name)
 def test_what_is_saved_reads_back(one: Any) -> None:
     text = json.dumps(document.to_document(one.inventory))

@@ -446,6 +446,22 @@ def test_a_free_mate_in_the_group_is_named_with_what_to_do() -> None:
     assert planned(with_nics(*bifurcated)(text)).dpdk_ports[0].driver == ""
 
 
+def test_a_group_that_is_not_known_is_said_where_a_mate_stays_with_the_kernel() -> None:
+    nics = [make_nic("p0", 0, bus=0x10), make_nic("p1", 0, bus=0x10)]
+    nics[1] = dataclasses.replace(nics[1], pci_address=nics[0].pci_address[:-1] + "1")
+
+    def notes(taken: str) -> list[str]:
+        text = f"physical_networks: [{{name: a, by: ovs-dpdk, nics: [{taken}]}}]"
+        said = planned(with_nics(*nics)(text)).notes
+        return [one.text for one in said if one.code == "iommu-group-unknown"]
+
+    (said,) = notes("p0")
+    assert "p1 of the same card" in said
+    assert notes("p0, p1") == []
+    nics[0] = dataclasses.replace(nics[0], iommu_group=1)
+    assert notes("p0") == []
+
+
 @pytest.mark.parametrize(("vendor", "node"), [("ARM", 4), ("IBM", 16), ("GenuineIntel", 32)])
 def test_a_port_beyond_the_nodes_that_dpdk_knows(vendor: str, node: int) -> None:
     text = "physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"

@@ -26,7 +26,7 @@ from isthmus.wiring import nfv as wiring
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
-Target = Annotated[str, typer.Argument(help="local or [user@]host[:port]; also a file of one")]
+Target = Annotated[str, typer.Argument(help="local or USER@HOST:PORT; also a file of one")]
 Identity = Annotated[str | None, typer.Option("--identity", "-i", help="private key for ssh")]
 SshOption = Annotated[
     list[str] | None, typer.Option("--ssh-option", help="an -o option for ssh; repeatable")
@@ -55,15 +55,31 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
     render_console().print(table)
 
 
+#: How people call the files that describe hosts; no host is called so.
+_SUFFIXES = frozenset({".json", ".yaml", ".yml", ".txt", ".xml", ".csv", ".facts", ".out", ".log"})
+
+
+def _find_file(target: str) -> Path | None:
+    """Give the file where a target is one; None where it is a host.
+
+    Raises:
+        NotFound: it can only be a file, and there is none.
+    """
+    path = Path(target)
+    if path.is_file():
+        return path
+    if "/" in target or path.suffix in _SUFFIXES:
+        raise errors.NotFound(f"there is no file {target}")
+    return None
+
+
 def _inventory(
     target: str, identity: str | None = None, options: Sequence[str] = ()
 ) -> HostInventory:
     """Take a file where there is one of that name, else a host."""
-    path = Path(target)
-    if path.is_file():
+    path = _find_file(target)
+    if path is not None:
         return wiring.read_inventory(path)
-    if "/" in target or path.suffix in {".json", ".yaml", ".yml", ".txt"}:
-        raise errors.NotFound(f"there is no file {target}")
     return wiring.inspect_host(wiring.open_door(target, identity=identity, options=options))
 
 
@@ -161,7 +177,14 @@ def _show_plan(planned: HostPlan) -> None:
     columns = ("node", "host", "shared", "PMD", "dedicated", "socket MiB", "pages", "ports")
     _table(f"plan of {planned.host}", columns, rows)
     fits = [
-        (one.name, one.wanted, one.fits_alone, one.fits_more, one.limited_by, one.nodes)
+        (
+            one.name,
+            one.wanted,
+            one.fits_alone,
+            one.fits_more,
+            one.limited_by,
+            render_list(one.nodes) or "-",
+        )
         for one in planned.flavors
     ]
     if fits:
@@ -243,8 +266,9 @@ def check(
 ) -> None:
     """Hold a host against its plan and good practice; exit code 1 where something is wrong."""
     planned = wiring.read_plan(plan_file) if plan_file else None
-    if Path(target).is_file():
-        report = wiring.check_facts(wiring.read_text(Path(target)), planned)
+    path = _find_file(target)
+    if path is not None:
+        report = wiring.check_facts(wiring.read_text(path), planned)
     else:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
         report = wiring.check_host(door, planned, layout=layout)

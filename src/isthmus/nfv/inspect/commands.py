@@ -117,6 +117,7 @@ def _parse_lspci(text: str) -> tuple[model.Nic, ...]:
         if record.get("Slot") and _code(record.get("Class", "")).startswith("02"):
             node = record.get("NUMANode", "-1")
             address = record["Slot"].lower()
+            group = record.get("IOMMUGroup", "")
             found.append(
                 model.Nic(
                     name=address,
@@ -125,6 +126,7 @@ def _parse_lspci(text: str) -> tuple[model.Nic, ...]:
                     driver=record.get("Driver", ""),
                     vendor_id=_code(record.get("Vendor", "")),
                     product_id=_code(record.get("Device", "")),
+                    iommu_group=int(group) if group.isdigit() else None,
                 )
             )
         record = {}

@@ -241,7 +241,10 @@ def parse_facts(text: str) -> HostFacts:
     """
     lines = text.splitlines()
     if not lines or lines[0].strip() != MAGIC:
-        raise errors.ProtocolError("these are no host facts: the first line is not theirs")
+        raise errors.ProtocolError(
+            "these are no host facts: the first line is not theirs (isthmus nfv inspect HOST "
+            "--facts gathers them)"
+        )
     if lines[-1].strip() != END:
         raise errors.ProtocolError("the host facts end early; gather them again")
     files: dict[str, str] = {}

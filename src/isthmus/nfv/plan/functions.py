@@ -80,13 +80,15 @@ def _check_shared(
         names = ", ".join(one.name for one in mates)
         path = seat.network.by
         if path is nfv_intent.DataPath.OVS_DPDK and not seat.network.af_packet:
-            if not seat.nic.mac:
+            blind = [one.name for one in (seat.nic, *mates) if one.name in used and not one.mac]
+            if blind[:1] == [seat.nic.name]:  # once for each function
                 faults.append(
                     Constraint(
                         code="nic",
                         message=f"{seat.nic.name} and {names} are ports of one PCI function "
                         f"{seat.nic.pci_address}: DPDK tells them apart by MAC (class=eth,mac=), "
-                        f"and the inventory does not have that of {seat.nic.name}",
+                        f"and the inventory does not have that of {' and '.join(blind)}: take it "
+                        "anew with isthmus nfv inspect",
                     )
                 )
             others = [used[one.name] for one in mates if one.name in used]
@@ -202,16 +204,35 @@ def note_functions(
                 "by the kernel line",
             )
         )
-    blind = [
-        seat.nic.name
-        for seat in seats
-        if ports.planned_driver(seat) and seat.nic.iommu_group is None and inventory.iommu
-    ]
-    if blind and inventory.source in {"live", "facts"}:
-        found.append(
-            Note(
-                code="iommu-group-unknown",
-                text=f"the IOMMU group of {', '.join(blind)} is not known",
+    for seat in seats:
+        left = _left_on_card(inventory, seats, seat.nic) if ports.planned_driver(seat) else []
+        if left and seat.nic.iommu_group is None:
+            found.append(
+                Note(
+                    code="iommu-group-unknown",
+                    text=f"the IOMMU group of {seat.nic.name} is not known"
+                    + (": no IOMMU is active" if inventory.iommu is False else "")
+                    + f"; where it has {', '.join(left)} of the same card in it too, which stays "
+                    "with the kernel, vfio-pci does not get the port (inspect again once an IOMMU "
+                    "is active)",
+                )
             )
-        )
     return found
+
+
+def _left_on_card(
+    inventory: host_inventory.HostInventory,
+    seats: Sequence[ports.Seat],
+    nic: host_inventory.Nic,
+) -> list[str]:
+    """Name the ports on a port's own card, by other functions, that do not go to vfio-pci."""
+    taken = {seat.nic.pci_address for seat in seats if ports.planned_driver(seat)}
+    card = nic.pci_address.rpartition(".")[0]
+    return [
+        one.name
+        for one in inventory.nics
+        if card
+        and one.pci_address.rpartition(".")[0] == card
+        and one.pci_address not in taken
+        and one.driver not in HARMLESS
+    ]

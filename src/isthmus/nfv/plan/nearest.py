@@ -39,12 +39,15 @@ def _find_pairs(
     inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, changes: Sequence[Change]
 ) -> Iterator[str]:
     """Find two changes that work together; the second answers what the first has left."""
+    told: set[frozenset[str]] = set()
     for text, change in changes[:MOST_FIRST]:
         changed = change(intent)
         left = plan_host(inventory, changed)
         if isinstance(left, Refusal):
             for more, second in list_changes(inventory, changed, left):
-                if _works(inventory, second(changed)):
+                # The same two, the other way round, are no other way out.
+                if {text, more} not in told and _works(inventory, second(changed)):
+                    told.add(frozenset({text, more}))
                     yield f"{text}, and {more}"
 
 
