@@ -5,7 +5,6 @@ instances are a kernel, busybox and its ping. Each pings the other, so packets a
 """
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.qemu import instances
 from tests.qemu.tuned import Tuned
 
 from isthmus.nfv.plan.settings import VHOST_SOCKETS
+from isthmus.testing.until import until
 from isthmus.wiring import nfv as wiring
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(5400)]
@@ -95,11 +95,15 @@ def domains(tuned: Tuned) -> Iterator[dict[str, Any]]:
         },
     )
     found = {one["flavor"]: one for one in said["domains"]}
-    deadline = time.monotonic() + ECHO_TIMEOUT_S
-    for flavor, one in found.items():
-        while f"finished {ENDS[flavor]['address']}" not in (log := read_console(tuned, one)):
-            assert time.monotonic() < deadline, log[-2000:]
-            time.sleep(5)
+    until(
+        lambda: all(
+            f"finished {ENDS[flavor]['address']}" in read_console(tuned, one)
+            for flavor, one in found.items()
+        ),
+        timeout_s=ECHO_TIMEOUT_S,
+        what="both instances have pinged the other",
+        every_s=10,
+    )
     yield found
     instances.end_all(tuned)
     assert tuned.until_clean() == {}
