@@ -3,11 +3,11 @@
 import pytest
 from tests.neutron import races
 from tests.neutron.central_server import CentralServer
-from tests.neutron.test_central_mariadb import central, mariadb_url
+from tests.neutron.mariadb import central, mariadb_url, new_database, sound
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress]
 
-__all__ = ["central", "mariadb_url"]
+__all__ = ["central", "mariadb_url", "new_database", "sound"]
 
 
 @pytest.mark.timeout(3600)

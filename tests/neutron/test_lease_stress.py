@@ -6,6 +6,7 @@ had the lock gives one number to two holders within seconds.
 
 import collections
 import ipaddress
+import logging
 import random
 import threading
 import time
@@ -26,6 +27,8 @@ pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
 __all__ = ["mariadb_url", "new_database"]
 
+LOG = logging.getLogger(__name__)
+
 #: The default alone where time is short.
 LEVELS = ("REPEATABLE READ", pytest.param("READ COMMITTED", marks=pytest.mark.stress))
 
@@ -41,6 +44,7 @@ def central(
         tmp_path / "central",
         tmp_path / "no-template",
         url=url,
+        extra={"isthmus": {"recall_wait_s": 0}},  # nobody is there to give anything back
     )
     engine = sa.create_engine(url)
     with engine.begin() as connection:
@@ -72,19 +76,23 @@ def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
     query = sa.select(sa.func.max(LEASES.c.last)).where(
         LEASES.c.pool_id == subnet["id"], LEASES.c.site.like("site%")
     )
+    took = [0.5]  #: how long a port took the last time: a site asks about twice meanwhile
 
     def name() -> None:
         while time.monotonic() < end:
             with central.database() as connection:
-                number = int(connection.execute(query).scalar_one()) + random.randint(2, 30)
+                number = int(connection.execute(query).scalar_one()) + random.randint(1, 40)
             wanted = [{"subnet_id": subnet["id"], "ip_address": str(ipaddress.ip_address(number))}]
+            began = time.monotonic()
             reply = central.try_create("port", user, network_id=network["id"], fixed_ips=wanted)
+            took.append(time.monotonic() - began)
             answers[f"port {reply.status}"] += 1
 
     def ask(site: str) -> None:
         while time.monotonic() < end:
             reply = central.grant(site, kind="subnet", pool_id=subnet["id"], count=10)
             answers[f"grant {reply.status}"] += 1
+            threading.Event().wait(random.uniform(0, took[-1]))
 
     threads = [threading.Thread(target=name) for _ in range(2)]
     threads += [threading.Thread(target=ask, args=(site,)) for site in ("site1", "site2")]
@@ -95,18 +103,26 @@ def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
     return answers
 
 
-def test_no_number_has_two_holders(central: CentralServer) -> None:
-    answers = race(central, seconds=6)
+def check_raced(answers: collections.Counter[str]) -> None:
+    """See that they met: some came first, some came too late."""
     assert answers["port 201"] > 0, answers
+    assert answers["port 409"] + answers["port 503"] > 0, answers
     assert answers["grant 201"] > 0, answers
+
+
+def test_no_number_has_two_holders(central: CentralServer) -> None:
+    check_raced(race(central, seconds=6))
     invariants.check(central)
 
 
 @pytest.mark.stress
 @pytest.mark.timeout(1800)
 def test_no_number_has_two_holders_in_twenty_rounds(central: CentralServer) -> None:
+    met: collections.Counter[str] = collections.Counter()
     for _ in range(20):
         answers = race(central, seconds=12)
-        assert answers["port 201"] > 0, answers
-        assert answers["grant 201"] > 0, answers
+        assert answers["port 201"] + answers["grant 201"] > 0, answers
+        met += answers
         invariants.check(central)
+    LOG.info("%s", dict(met))
+    check_raced(met)
