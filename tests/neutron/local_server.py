@@ -21,7 +21,7 @@ from isthmus.testing.ovn import OvnDatabases
 class LocalServer(Server):
     """The process."""
 
-    call_timeout_s = 120
+    call_timeout_s = 240
     words = ("--prepare", "isthmus.neutron.db.sqlite:install")
 
     ovn: OvnDatabases

@@ -44,3 +44,19 @@ class Pause:
             (self._folder / crash.GO).touch()
             thread.join(240)
         assert not thread.is_alive()
+
+    @contextlib.contextmanager
+    def offered(self, point: str) -> Iterator[Callable[[], bool]]:
+        """Hold whoever comes by a point during the block, if anybody does; gives whether it is."""
+        for name in (crash.GO, crash.PAUSED, crash.AT):
+            (self._folder / name).unlink(missing_ok=True)
+        (self._folder / "new").write_text(point)
+        (self._folder / "new").rename(self._folder / crash.AT)
+        paused = self._folder / crash.PAUSED
+        try:
+            yield paused.exists
+        finally:
+            (self._folder / crash.AT).unlink(missing_ok=True)
+            if paused.exists():
+                (self._folder / crash.GO).touch()
+                until(lambda: not paused.exists(), timeout_s=60, what="it has gone on")

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from isthmus.lab.tier import render
 from isthmus.store.engine import open_engine, reading, writing
 
-START_S = 120
+START_S = 600
 _PASTE = """
 [composite:neutron]
 use = egg:Paste#urlmap
@@ -144,7 +144,7 @@ class Server:
     """The process; a subclass says what its configuration is."""
 
     #: How long a call may take.
-    call_timeout_s: ClassVar[float] = 60
+    call_timeout_s: ClassVar[float] = 180
     #: Further words for the process that serves.
     words: ClassVar[tuple[str, ...]] = ()
 

@@ -356,3 +356,48 @@ def test_too_large_a_report_is_refused(central: CentralServer) -> None:
 
     reply = central.call("POST", "/v2.0/site-reports", body, speaker("site1"))
     assert reply.refusal() == (400, "isthmus.refused.invalid")
+
+
+def test_a_first_report_whose_answer_was_lost_is_told_again_with_what_changed_since(
+    central: CentralServer,
+) -> None:
+    """The site still knows nothing that both agreed on; central remembers what it made."""
+    net = Stretched(central)
+    port = net.port()
+    assert net.report(port)["code"] == ""
+    body = {"port": {"description": "said at central"}}
+    assert central.call("PUT", f"/v2.0/ports/{port['id']}", body).status == 200
+    other = net.address()
+    ips = [*port["fixed_ips"], {"subnet_id": net.subnet["id"], "ip_address": other}]
+    assert net.report({**port, "name": "said at the site", "fixed_ips": ips})["code"] == ""
+    shown = net.shown(port)
+    assert (shown["name"], shown["description"]) == ("said at the site", "said at central")
+    assert other in {one["ip_address"] for one in shown["fixed_ips"]}
+    state = central.snapshot("site1", ("port", port["id"]))["port", port["id"]]
+    assert state["isthmus:base"]["description"] == "", "so that the site can merge as well"
+
+
+@pytest.mark.parametrize("name", ["security_groups", "fixed_ips"])
+def test_what_was_refused_at_first_stays_refused_and_is_not_taken_from_the_server(
+    central: CentralServer, name: str
+) -> None:
+    net = Stretched(central)
+    gone = str(uuid.uuid4())
+    port = net.port()
+    said = {
+        "security_groups": [*net.groups, gone],
+        "fixed_ips": [*port["fixed_ips"], {"subnet_id": gone, "ip_address": "10.9.9.9"}],
+    }
+    for _ in range(2):  # the answer to the first one was lost
+        result = net.report({**port, name: said[name]})
+        assert (result["code"], result["attributes"]) == ("isthmus.refused.not_found", [name])
+        assert result["kept"] == {name: net.shown(port)[name]}
+        assert net.shown(port)[name] == port[name], "the rest of it can be had"
+        assert ("port", port["id"]) not in central.jobs("site1"), "nor is it taken away there"
+    base = {**port, **result["kept"]}
+    again = net.report({**port, name: said[name], "isthmus:base": base, "description": "x"})
+    assert again["attributes"] == [name]
+    assert net.shown(port)["description"] == "x"
+    assert net.report({**port, "isthmus:base": base})["code"] == ""
+    path = f"/v2.0/site-refusals?resource_id={port['id']}"
+    assert central.call("GET", path).only() == []

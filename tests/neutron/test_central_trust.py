@@ -234,3 +234,87 @@ def test_a_service_may_use_every_network(central: CentralServer) -> None:
 def test_an_owner_that_neutron_trusts(central: CentralServer, owner: str) -> None:
     net = Stretched(central)
     assert code(central, "site2", item(at(net, "site2") | {"device_owner": owner})) == _REFUSED
+
+
+def pairs(*listed: Any) -> dict[str, Any]:
+    return {"allowed_address_pairs": list(listed)}
+
+
+_TWIN = {"ip_address": "10.0.0.9", "mac_address": "fa:16:3e:00:00:09"}
+
+#: What is wrong with one port of a report.
+MALFORMED: dict[str, dict[str, Any]] = {
+    "pair-no-address": pairs({"ip_address": "10.0.0.1/24/3"}),
+    "pair-none": pairs({"ip_address": None}),
+    "pair-number": pairs({"ip_address": 7}),
+    "pair-empty": pairs({}),
+    "pair-text": pairs("10.0.0.1"),
+    "pair-null": pairs(None),
+    "pair-nested": pairs([["ip_address", "10.0.0.1"]]),
+    "pair-mac": pairs({"ip_address": "10.0.0.9", "mac_address": "zz"}),
+    "pair-zone": pairs({"ip_address": "fe80::1%eth0"}),
+    "pairs-mapping": {"allowed_address_pairs": {"ip_address": "10.0.0.1"}},
+    "pairs-text": {"allowed_address_pairs": "10.0.0.1"},
+    "pairs-null": {"allowed_address_pairs": None},
+    "pair-base": {"isthmus:base": pairs({"ip_address": "10.0.0.1/24/3"})},
+    "pair-base-list": {"isthmus:base": ["allowed_address_pairs"]},
+    "groups": {"security_groups": [["x"]]},
+    "address": {"fixed_ips": [{"subnet_id": "x", "ip_address": "10.0.0.9"}]},
+    "address-null": {"fixed_ips": [None]},
+    "option": {"extra_dhcp_opts": [{"opt_name": 3, "opt_value": "x"}]},
+    "location": {"isthmus:location": {"chassis": ["x"]}},
+    "profile": {"binding:profile": []},
+    "vnic": {"binding:vnic_type": ["direct"]},
+    "project": {"project_id": None},
+    "name": {"name": {"a": "b"}},
+    "surrogate": {"name": "\ud800"},
+    "long": {"more": "y" * 300_000},
+}
+#: What has the right form, and Neutron or its database does not take.
+ODD: dict[str, dict[str, Any]] = {
+    "pair-twice": pairs(_TWIN, _TWIN),
+    "pair-twice-otherwise-written": pairs(_TWIN, {**_TWIN, "ip_address": "10.0.0.9/32"}),
+    "pair-any": pairs({"ip_address": "0.0.0.0/0"}),
+    "vnic-unknown": {"binding:vnic_type": "no-such"},
+    "dns": {"dns_name": ["x"]},
+    "unknown": {"no_such_attribute": {"a": ["b"]}},
+    "status": {"status": "ODD"},
+}
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["new", "known"])
+def test_what_is_wrong_with_some_ports_is_no_matter_of_the_others(
+    central: CentralServer, known: bool
+) -> None:
+    net = Stretched(central)
+    wrongs = {**MALFORMED, **ODD}
+    bad = {name: net.port() for name in wrongs}
+    for names in _batches(list(wrongs), 20):
+        if known:
+            results = central.report("site1", *(item(bad[name]) for name in names))
+            assert {one["code"] for one in results} == {""}
+            for name in names:
+                bad[name]["isthmus:base"] = dict(bad[name])
+        first, last = net.port(), net.port()
+        said = [{**bad[name], **wrongs[name]} for name in names]
+        results = central.report("site1", item(first), *map(item, said), item(last))
+        codes = [one["code"] for one in results]
+        assert [one["id"] for one in results[1:-1]] == [one["id"] for one in said]
+        assert (codes[0], codes[-1]) == ("", "")
+        for name, got in zip(names, codes[1:-1], strict=True):
+            assert name not in MALFORMED or got in (_INVALID, _REFUSED), (name, got)
+    assert code(central, "site1", item(net.port())) == ""
+
+
+def _batches(names: list[str], size: int) -> list[list[str]]:
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+@pytest.mark.parametrize("bad", ["x", "", "i" * 10**5, str(uuid.uuid4()).upper()])
+def test_an_item_without_an_id_is_no_matter_of_the_others(central: CentralServer, bad: str) -> None:
+    net = Stretched(central)
+    port = net.port()
+    for state in (None, {**port, "id": bad}):
+        results = central.report("site1", {"type": "port", "id": bad, "state": state}, item(port))
+        assert [one["code"] for one in results] == [_INVALID, ""]
+        assert results[0]["id"] == bad[:64]

@@ -4,10 +4,12 @@ import uuid
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, carrier, tenant
+from tests.neutron.test_local_crash import make_port
 
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import SiteName
@@ -121,6 +123,69 @@ def test_applying_twice_and_out_of_date(central: CentralServer, site1: LocalServ
     old = {**item, "state": {**state, "name": "old"}}
     assert site1.apply(old, sequence=1) == {network["id"]: "isthmus.transient.stale"}
     assert site1.get(f"networks/{network['id']}").only()["name"] == "a"
+
+
+#: What is lost at once, in an order that foreign keys allow.
+LOST: list[tuple[str, ...]] = [
+    ("securitygrouprules",),
+    ("ports",),
+    ("ports", "securitygrouprules", "securitygroups"),
+    ("securitygrouprules", "address_groups"),
+    ("ports", "subnets"),
+    ("ports", "subnets", "networks"),
+]
+
+
+@pytest.mark.parametrize("tables", LOST, ids="+".join)
+def test_rows_that_were_removed_by_hand_are_made_again(
+    central: CentralServer, site1: LocalServer, tables: tuple[str, ...]
+) -> None:
+    """What Neutron keeps beside a row that has gone does not stand in the way of the next one."""
+    _, items = make_port(central)
+    assert set(site1.apply(*items).values()) == {""}
+    ids = {one["id"] for one in items}
+    ids |= {
+        rule["id"]
+        for one in items
+        if one["type"] == "security_group"
+        for rule in one["state"]["security_group_rules"]
+    }
+    with site1.database(write=True) as connection:
+        for table in tables:
+            # Those of OVN's metadata as well, which stand on the network.
+            column = "network_id" if table == "ports" else "id"
+            name = sa.table(table, sa.column(column))
+            gone = connection.execute(sa.delete(name).where(name.c[column].in_(sorted(ids))))
+            assert gone.rowcount, table
+    assert set(site1.apply(*items).values()) == {""}
+    for table, kind in (("ports", "port"), ("subnets", "subnet"), ("networks", "network")):
+        if table in tables:
+            (one,) = (one["id"] for one in items if one["type"] == kind)
+            assert site1.get(f"{table}/{one}").status == 200
+    for one in items:
+        if one["type"] == "security_group":
+            here = site1.get(f"security-groups/{one['id']}").only()["security_group_rules"]
+            assert {rule["id"] for rule in here} == {
+                rule["id"] for rule in one["state"]["security_group_rules"]
+            }
+
+
+def test_an_item_without_an_id_or_too_long_keeps_nothing_else_away(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    _, items = make_port(central)
+    ids = ("x", "../../v2.0/ports", "i" * 10**5, str(uuid.uuid4()).upper(), "")
+    for bad in ids:
+        for kind in ("port", "shadow", "lease"):
+            codes = site1.apply({"type": kind, "id": bad, "state": None}, *items)
+            assert codes.pop(bad[:64]) == "isthmus.refused.invalid"
+            assert set(codes.values()) == {""}
+    port = next(one for one in items if one["type"] == "port")
+    other = str(uuid.uuid4())
+    long = {**port, "id": other, "state": {**port["state"], "id": other, "x": "y" * (5 << 20)}}
+    codes = site1.apply(long, *items)
+    assert codes.pop(other) == "isthmus.refused.invalid"
+    assert set(codes.values()) == {""}
 
 
 def test_a_network_that_goes_leaves_no_trace(central: CentralServer, site1: LocalServer) -> None:

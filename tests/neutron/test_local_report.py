@@ -105,6 +105,52 @@ def test_a_subport_of_a_trunk_is_where_ovn_has_it(
     )
 
 
+def test_a_subport_goes_where_its_parent_goes_and_has_no_place_outside_of_a_trunk(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    network = make_network(central, uuid.uuid4().hex)
+    parent = boot(site1, network)
+    child = site1.create("port", ADMIN, network_id=network["id"], project_id=network["project_id"])
+    sub_port = {"port_id": child["id"], "segmentation_type": "vlan", "segmentation_id": 8}
+    trunk = site1.create("trunk", ADMIN, port_id=parent["id"], sub_ports=[sub_port])
+    place = {
+        "hv1": ("site1", "hv1", "host1", "192.0.2.1"),
+        "hv2": ("site1", "hv2", "host2", "192.0.2.2"),
+    }
+    for name in ("hv2", "hv1"):
+        site1.ovn.sbctl("set", "Port_Binding", child["id"], f"chassis={_chassis(site1, name)}")
+        site1.ovn.sbctl("set", "Port_Binding", child["id"], "up=true")
+        until(
+            lambda name=name: _places(central, child["id"]) == [place[name]],  # type: ignore[misc]
+            what=f"the subport is at {name}",
+        )
+    body = {"sub_ports": [{"port_id": child["id"]}]}
+    left = site1.call("PUT", f"/v2.0/trunks/{trunk['id']}/remove_subports", body)
+    assert left.status == 200, left
+    site1.ovn.sbctl("clear", "Port_Binding", child["id"], "chassis")
+    until(lambda: _places(central, child["id"]) == [], what="it is nowhere")
+
+
+def test_a_subport_that_is_deleted_with_its_trunk_is_gone_at_central(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    network = make_network(central, uuid.uuid4().hex)
+    parent = boot(site1, network)
+    child = site1.create("port", ADMIN, network_id=network["id"], project_id=network["project_id"])
+    sub_port = {"port_id": child["id"], "segmentation_type": "vlan", "segmentation_id": 9}
+    trunk = site1.create("trunk", ADMIN, port_id=parent["id"], sub_ports=[sub_port])
+    site1.ovn.sbctl("set", "Port_Binding", child["id"], f"chassis={_chassis(site1, 'hv1')}")
+    site1.ovn.sbctl("set", "Port_Binding", child["id"], "up=true")
+    until(lambda: len(_places(central, child["id"])) == 1, what="central knows where it is")
+    assert site1.delete("trunk", trunk["id"]).status == 204
+    assert site1.delete("port", child["id"]).status == 204
+    until(
+        lambda: central.call("GET", f"/v2.0/ports/{child['id']}").status == 404,
+        what="central has heard that it is gone",
+    )
+    assert _places(central, child["id"]) == []
+
+
 def _places(central: CentralServer, port_id: str) -> list[tuple[str, ...]]:
     with central.database() as connection:
         rows = connection.exec_driver_sql(

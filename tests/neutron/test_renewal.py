@@ -13,6 +13,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, CARRIER, Server, User, carrier, speaker, tenant
 
+from isthmus.clients.neutron import collection_path
 from isthmus.federation.renewal import Renewal
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
@@ -32,7 +33,7 @@ class Door:
         self._server, self._user = server, user
 
     def post(self, resource: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        path = f"/v2.0/{resource.replace('_', '-')}s"
+        path = collection_path(resource)
         reply = self._server.call("POST", path, {resource: dict(body)}, self._user)
         assert reply.status == 201, reply.text
         found: Mapping[str, Any] = reply.only()
@@ -179,6 +180,16 @@ HAND = [
         "DELETE FROM address_associations"
         " WHERE address_group_id = :addresses AND address LIKE '192%'",
         "address_group",
+    ),
+    (
+        "site",
+        "DELETE FROM securitygrouprules WHERE security_group_id = :group AND direction = 'ingress'",
+        "security_group",
+    ),
+    (
+        "site",
+        "DELETE FROM securitygrouprules WHERE security_group_id = :group",
+        "security_group",
     ),
     ("site", "DELETE FROM isthmus_shadows WHERE port_id = :shadow", "shadow"),
     (

@@ -57,6 +57,19 @@ values = st.integers(0, 10**6)
 #: A new value, or None for gone.
 changes = st.one_of(st.none(), values)
 directions = st.sampled_from(["apply", "report"])
+#: What others do while somebody is slow: a method of the machine and what it is given.
+events = st.one_of(
+    st.tuples(st.just("network changes"), picks, changes),
+    st.tuples(st.just("ports change"), picks, changes),
+    st.tuples(st.just("port of central"), picks, changes),
+    st.tuples(st.just("port comes"), values, st.none()),
+    st.tuples(st.just("network comes"), values, st.none()),
+    st.tuples(st.just("another worker"), directions, st.none()),
+    st.tuples(st.just("leases"), st.integers(0, 6), st.booleans()),
+    st.tuples(st.just("late call"), picks, st.none()),
+    st.tuples(st.just("time"), st.sampled_from([1, 31, 700]), st.none()),
+)
+stories = st.lists(events, min_size=1, max_size=4)
 
 
 class Apply:
@@ -239,6 +252,70 @@ class Federation(RuleBasedStateMachine):
         FUSE.set(at, overtake)
         self._pass(direction, where, "a", weather)
 
+    @rule(
+        direction=directions,
+        where=sites,
+        weather=weathers,
+        slow=st.sampled_from(["sender", "receiver"]),
+        at=st.integers(0, 5),
+        story=stories,
+    )
+    def somebody_is_slow(
+        self,
+        direction: str,
+        where: SiteName,
+        weather: Weather,
+        slow: str,
+        at: int,
+        story: list[tuple[str, Any, Any]],
+    ) -> None:
+        """Whoever carries, or whoever takes, stops between two of its steps for a while."""
+
+        def others() -> None:
+            self._happen(where, story)
+
+        if slow == "sender":
+            FUSE.set(at, others)
+            self._pass(direction, where, "a", weather)
+        else:
+            self._pass(direction, where, "a", weather, at, others)
+
+    @rule(where=sites, count=st.integers(0, 6), idle=st.booleans(), story=stories)
+    def leases_are_taken_slowly(
+        self, where: SiteName, count: int, story: list[tuple[str, Any, Any]], *, idle: bool
+    ) -> None:
+        """The answer to a grant waits at the site while others go on."""
+        site = self.sites[where]
+        if idle:
+            site.bury_idle()
+        try:
+            states = self.central.grant(where, count, site.buried())
+        except errors.IsthmusError:
+            return
+        self._happen(where, story)
+        site.add_leases(states)
+
+    def _happen(self, where: SiteName, story: list[tuple[str, Any, Any]]) -> None:
+        happenings: dict[str, Callable[[Any, Any], object]] = {
+            "network changes": self.change_or_delete_network,
+            "ports change": lambda pick, value: self.change_or_delete_ports(where, [pick], value),
+            "port of central": self.create_or_delete_port_of_central,
+            "port comes": lambda value, _: self.create_ports(where, 1, value),
+            "network comes": lambda value, _: self.create_network({where}, value),
+            "another worker": lambda direction, _: self._pass(direction, where, "b", Weather.FINE),
+            "leases": lambda count, idle: self.exchange_leases(
+                where, count, Weather.FINE, idle=idle
+            ),
+            "late call": lambda pick, _: self._let_arrive(where, pick),
+            "time": lambda seconds, _: self.clock.move(seconds),
+        }
+        for word, first, second in story:
+            happenings[word](first, second)
+
+    def _let_arrive(self, where: SiteName, pick: int) -> None:
+        if self.links[where].late:
+            self.links[where].arrive(pick)
+
     def _pass(
         self,
         direction: str,
@@ -246,10 +323,11 @@ class Federation(RuleBasedStateMachine):
         owner: str,
         weather: Weather,
         receiver_dies: int | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         link = self.links[where]
         receiver: Tier = self.sites[where] if direction == "apply" else self.central
-        link.weather, link.dies_after = weather, receiver_dies
+        link.weather, link.dies_after, link.meanwhile = weather, receiver_dies, meanwhile
         receiver.step = link.step
         try:
             self._drain_of(direction, where, owner).run()
@@ -258,7 +336,7 @@ class Federation(RuleBasedStateMachine):
             del self.drains[direction, where, owner]
         finally:
             FUSE.set(None)
-            link.weather, link.dies_after = Weather.FINE, None
+            link.weather, link.dies_after, link.meanwhile = Weather.FINE, None, None
 
     def _drain_of(self, direction: str, where: SiteName, owner: str) -> Drain:
         key = (direction, where, owner)

@@ -188,3 +188,23 @@ def test_what_is_left_out(
 def test_what_has_not_the_promised_form(said: dict[str, Any]) -> None:
     with pytest.raises(errors.Invalid):
         rules.check_form(PORT, {**STATE, **said})
+
+
+def test_of_what_is_refused_in_part_the_rest_is_taken() -> None:
+    gone = str(uuid.uuid4())
+    addresses = [*STATE["fixed_ips"], {"subnet_id": gone, "ip_address": "10.9.0.1"}]
+    state = {**STATE, "fixed_ips": addresses, "security_groups": [GROUP, gone]}
+    facts = dataclasses.replace(NEW, missing_subnets=frozenset({gone}))
+    left = rules.find_refused(PORT, state, facts)
+    assert {name: type(why) for name, why in left.items()} == {
+        "fixed_ips": errors.NotFound,
+        "security_groups": errors.NotFound,
+    }
+    assert rules.without_missing("fixed_ips", state, facts) == STATE["fixed_ips"]
+    assert rules.without_missing("security_groups", state, facts) == [GROUP]
+    assert rules.without_missing("allowed_address_pairs", {**state, **PAIR}, facts) == []
+
+
+def test_a_network_that_is_gone_is_said_to_be() -> None:
+    with pytest.raises(errors.NotFound, match="deleted at central"):
+        rules.check_report(SITE, PORT, STATE, dataclasses.replace(NEW, network_exists=False))

@@ -36,6 +36,19 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How long a call waits for a site to give back an address that it holds and does not "
         "use, in seconds.",
     ),
+    cfg.FloatOpt(
+        "site_calls_per_s",
+        default=20.0,
+        min=0.001,
+        help="How often a site may ask for bundles, for grants, report or register, each, for "
+        "ever, in calls a second and API process; more is answered with 503.",
+    ),
+    cfg.IntOpt(
+        "site_calls_at_once",
+        default=600,
+        min=1,
+        help="How many such calls a site that was quiet may make at once.",
+    ),
     cfg.IntOpt(
         "key_lease",
         default=1024,
@@ -68,6 +81,8 @@ class CentralConfig:
     central_lease: int = 8
     key_lease: int = 1024
     recall_wait_s: float = 10.0
+    site_calls_per_s: float = 20.0
+    site_calls_at_once: int = 600
     silent_after_s: float = 30.0
     service_projects: frozenset[str] = frozenset()
 
@@ -87,6 +102,8 @@ def read_central(conf: cfg.ConfigOpts) -> CentralConfig:
         central_lease=group.central_lease,
         key_lease=group.key_lease,
         recall_wait_s=group.recall_wait_s,
+        site_calls_per_s=group.site_calls_per_s,
+        site_calls_at_once=group.site_calls_at_once,
         silent_after_s=group.silent_after_s,
         service_projects=frozenset(group.service_projects),
     )

@@ -63,9 +63,11 @@ class Facts:
     device_owner: str = ""  #: of central's port
     groups: frozenset[str] = frozenset()  #: of central's port
     pairs: frozenset[tuple[str, str]] = frozenset()  #: (address, MAC) of central's port
+    network_exists: bool = True  #: the port's network is at central
     routed: bool  #: the network is at the site; it may be on its way from there
     owns_network: bool  #: the port's project owns the network, or has the rights of its owner
     may_use_network: bool  #: or it is shared with the project
+    missing_subnets: frozenset[str] = frozenset()  #: of those named, which central does not have
     usable_groups: frozenset[str]  #: of the groups named, those that the project may use
     keys: tuple[Block, ...]  #: the site's port keys of the network
     key_holder: str | None = None  #: another port of the network that has the key
@@ -148,6 +150,11 @@ def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: F
         raise errors.Invalid(f"port {port_id} is on network {facts.network_id}, not {network_id}")
     if not facts.exists and facts.home is not None:
         raise errors.NotFound(f"port {port_id} was deleted at central")
+    if not facts.network_exists:
+        raise errors.NotFound(
+            f"network {network_id} was deleted at central, before it had heard of port {port_id}: "
+            "the port works within its site until it is deleted there, and the network then goes"
+        )
     if not facts.routed:
         raise errors.NotFound(f"network {network_id} is not at site {site}, as central knows it")
 
@@ -180,6 +187,11 @@ def find_refused(
             f"port {port_id}: project {state['project_id']!r} has no security group "
             f"{', '.join(sorted(foreign))}"
         )
+    if facts.missing_subnets:
+        refused["fixed_ips"] = errors.NotFound(
+            f"port {port_id}: central has no subnet {', '.join(sorted(facts.missing_subnets))} any "
+            "more; the address works within its site until the port gives it up"
+        )
     new_pairs = pairs_of(state) - facts.pairs
     if new_pairs and not facts.owns_network and _changed(pairs_of, state, facts):
         addresses = ", ".join(sorted(address for address, _ in new_pairs))
@@ -188,6 +200,15 @@ def find_refused(
             f"allowed address pairs {addresses}"
         )
     return refused
+
+
+def without_missing(name: str, state: Mapping[str, Any], facts: Facts) -> list[Any]:
+    """Give what can be had of an attribute of which a part is refused."""
+    if name == "fixed_ips":
+        return [one for one in state[name] if one["subnet_id"] not in facts.missing_subnets]
+    if name == "security_groups":
+        return [one for one in state[name] if one in facts.usable_groups]
+    return []
 
 
 def _changed(

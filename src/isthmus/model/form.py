@@ -20,7 +20,12 @@ def is_id(value: object) -> bool:
 
 def is_text(value: object, most: int = TEXT) -> bool:
     """Tell whether something is a text that Neutron's column takes."""
-    return isinstance(value, str) and len(value) <= most and "\0" not in value
+    return (
+        isinstance(value, str)
+        and len(value) <= most
+        and "\0" not in value
+        and not any("\ud800" <= one <= "\udfff" for one in value)  # halves of what is no character
+    )
 
 
 def is_name(value: object, most: int = TEXT) -> bool:

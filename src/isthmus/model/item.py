@@ -4,11 +4,13 @@ An item carries the whole wanted (or, in a report, observed) state of one object
 gone. Applying one twice, or an old one before a new one of the same object, must do no harm.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from isthmus import errors
+from isthmus.model.form import is_id
 from isthmus.model.intent import ResourceType
 
 #: What is kept of the words of another tier: of an id or a code, and of a message, in characters.
@@ -55,6 +57,7 @@ class ItemResult:
     code: str = ""  #: an error code of `isthmus.errors`
     message: str = ""
     attributes: tuple[str, ...] = ()  #: which alone were refused; all else of the item was taken
+    kept: Mapping[str, Any] = field(default_factory=dict)  #: what stands in the place of those
     seen: int | None = None  #: where it was late: the newest batch that the other side has seen
 
     @property
@@ -72,6 +75,8 @@ class ItemResult:
         }
         if self.attributes:
             body["attributes"] = list(self.attributes)
+        if self.kept:
+            body["kept"] = dict(self.kept)
         return body if self.seen is None else {**body, "seen": self.seen}
 
     @classmethod
@@ -82,17 +87,33 @@ class ItemResult:
             ProtocolError: a key is missing or of the wrong form.
         """
         try:
-            seen = body.get("seen")
+            seen, kept = body.get("seen"), dict(body.get("kept") or {})
             return cls(
                 ResourceType(body["type"]),
                 str(body["id"])[:_MOST_ID],
                 str(body["code"])[:_MOST_ID],
                 str(body["message"])[:_MOST_MESSAGE],
                 tuple(str(one)[:_MOST_ID] for one in (body.get("attributes") or ())[:_MOST_ID]),
+                kept,
                 None if seen is None else int(seen),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
+
+
+def find_fault(item: Item, most_bytes: int) -> errors.Invalid | None:
+    """Find why an item is not looked at any further: it has no id, or says too much.
+
+    Args:
+        item: as it came.
+        most_bytes: how long the JSON of its state may be.
+    """
+    if not is_id(item.id):
+        return errors.Invalid(f"an item of type {item.type} has an id that is no UUID")
+    said = len(json.dumps(item.state))
+    if said > most_bytes:
+        return errors.Invalid(f"{item.type} {item.id} has {said} bytes, more than {most_bytes}")
+    return None
 
 
 def read_results(body: Any, items: Sequence[Item]) -> list[ItemResult]:
@@ -111,23 +132,26 @@ def refused(item: Item, error: errors.IsthmusError) -> ItemResult:
     seen = error.fields.get("seen")
     return ItemResult(
         item.type,
-        item.id,
+        item.id[:_MOST_ID],
         error.code,
         error.message,
         seen=seen if isinstance(seen, int) else None,
     )
 
 
-def refused_in_part(item: Item, why: Mapping[str, errors.IsthmusError]) -> ItemResult:
+def refused_in_part(
+    item: Item, why: Mapping[str, errors.IsthmusError], kept: Mapping[str, Any]
+) -> ItemResult:
     """Say which attributes of an item were not taken, and why; all else of it was.
 
     Args:
         item: what was taken but for these.
         why: attribute to reason; not empty.
+        kept: the value that each of them has instead.
     """
     first = next(iter(why.values()))
     reasons = "; ".join(f"{name}: {error.message}" for name, error in sorted(why.items()))
-    return ItemResult(item.type, item.id, first.code, reasons, tuple(sorted(why)))
+    return ItemResult(item.type, item.id, first.code, reasons, tuple(sorted(why)), kept)
 
 
 def taken(item: Item) -> ItemResult:

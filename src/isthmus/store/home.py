@@ -6,8 +6,11 @@ let go (`isthmus.store.removal`), and only then may there be another.
 """
 
 import datetime
+import json
 import uuid
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -61,6 +64,25 @@ def settle(
             created_at=now,
         )
     )
+
+
+def set_base(
+    connection: sa.Connection, port_id: str, site: SiteName, base: Mapping[str, Any]
+) -> None:
+    """Keep what central has made of a port's first report, until the site knows it by itself."""
+    connection.execute(
+        sa.update(ROUTINGS)
+        .where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.site == site)
+        .values(base=json.dumps(base, sort_keys=True))
+    )
+
+
+def find_bases(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Read what central has made of ports' first reports."""
+    query = sa.select(ROUTINGS.c.resource_id, ROUTINGS.c.base).where(
+        _PORT, ROUTINGS.c.resource_id.in_(list(port_ids)), ROUTINGS.c.base.is_not(None)
+    )
+    return {row.resource_id: json.loads(row.base) for row in connection.execute(query)}
 
 
 def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> None:

@@ -12,6 +12,9 @@ from isthmus.model.item import ItemResult
 from isthmus.model.site import SiteName
 from isthmus.store.tables import REFUSALS
 
+#: Of a reason, in characters.
+_MOST_REASON = 2000
+
 
 def record(
     connection: sa.Connection, site: SiteName, result: ItemResult, *, now: datetime.datetime
@@ -23,7 +26,7 @@ def record(
         "id": str(uuid.uuid4()),
         "type": result.type.value,
         "attributes": ",".join(result.attributes)[:255],
-        "reason": f"{result.code}: {result.message}",
+        "reason": f"{result.code}: {result.message}"[:_MOST_REASON],
         "created_at": now,
         "changed_at": now,
     }
@@ -42,11 +45,16 @@ def record(
     connection.execute(statement)
 
 
-def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> None:
-    """Forget a refusal: the site's report was taken, or its object is gone."""
-    connection.execute(
+def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
+    """Forget a refusal: the site's report was taken, or its object is gone.
+
+    Returns:
+        Whether there was one.
+    """
+    gone = connection.execute(
         sa.delete(REFUSALS).where(REFUSALS.c.site == site, REFUSALS.c.resource_id == resource_id)
     )
+    return gone.rowcount > 0
 
 
 def count(connection: sa.Connection) -> Mapping[SiteName, int]:

@@ -14,7 +14,14 @@ from isthmus.store import datapath, home, jobs, lease, pool, routing
 from isthmus.store.tables import ROUTINGS
 
 #: What keeps something else at a site.
-_IN_THE_WAY = frozenset({ResourceType.PORT, ResourceType.SUBNET, ResourceType.NETWORK})
+_IN_THE_WAY = frozenset(
+    {
+        ResourceType.PORT,
+        ResourceType.SUBNET,
+        ResourceType.NETWORK,
+        ResourceType.SECURITY_GROUP,  # its rules refer to groups and address groups
+    }
+)
 
 
 def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:

@@ -1,7 +1,7 @@
 """Joins the drain with central's database, central's Neutron and the sites' Neutrons."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
@@ -14,7 +14,7 @@ from isthmus.journal.ports import Clock
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult, read_results
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
-from isthmus.store import clock, removal, site, sweep
+from isthmus.store import clock, jobs, removal, site, sweep
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.wiring.renewal import open_renewal
@@ -124,6 +124,12 @@ class Xjob:
         """Drop intents of deleted sites and tell how many."""
         with writing(self._engine) as connection:
             return sweep.drop_orphans(connection)
+
+    def retry_in_use(self, lanes: Collection[SiteName]) -> None:
+        """Try once more what these sites refused since something there was in use."""
+        for lane in lanes:
+            with writing(self._engine) as connection:
+                jobs.retry_in_use(connection, lane)
 
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
         """Give back what dead workers held and tell how many intents."""

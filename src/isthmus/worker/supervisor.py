@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from isthmus import errors
@@ -22,6 +22,10 @@ LOG = logging.getLogger(__name__)
 _SITES_S = 1.0
 #: How often claims of dead workers of this machine are looked for, in seconds.
 _DEAD_S = 5.0
+#: How often what was refused since something was in use is tried again, in seconds. Most of what
+#: goes at a site is told; what belongs to the site alone (a trunk, a port of a network of its own)
+#: is not, and this finds that it has gone.
+_IN_USE_S = 300.0
 #: How long a lane has to finish its batch, beyond the time that a call may take.
 _GRACE_S = 2.0
 
@@ -49,6 +53,9 @@ class Work(Protocol):
     def drop_orphans(self) -> int:
         """Drop intents of deleted sites and tell how many."""
 
+    def retry_in_use(self, lanes: Collection[SiteName]) -> None:
+        """Try once more what these sites refused since something there was in use."""
+
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
         """Give back what dead workers held and tell how many intents."""
 
@@ -67,6 +74,7 @@ class Supervisor:
         self._sites_at = 0.0
         self._sweep_at = 0.0
         self._dead_at = 0.0
+        self._in_use_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, then let every lane finish the batch in hand."""
@@ -90,6 +98,18 @@ class Supervisor:
         if now >= self._sites_at:
             self._follow_sites(now)
             self._sites_at = now + _SITES_S
+        self._sweep(now)
+        for name, at in self._renew_at.items():
+            if now >= at:
+                self._renew_at[name] = now + self._work.settings.renew_interval_s
+                lane = self._lanes[name]
+                lane.renew(self._work.open_renewal(lane.site))
+        for name in self._work.due_lanes():
+            if name in self._lanes:
+                self._lanes[name].wake()
+
+    def _sweep(self, now: float) -> None:
+        """Look for what the journal does not learn from changes."""
         if now >= self._sweep_at:
             self._sweep_at = now + self._work.settings.sweep_interval_s
             dropped = self._work.drop_orphans()
@@ -100,14 +120,9 @@ class Supervisor:
             released = self._work.release_dead(owner.is_dead)
             if released:
                 LOG.info("released=%d claims of dead workers", released)
-        for name, at in self._renew_at.items():
-            if now >= at:
-                self._renew_at[name] = now + self._work.settings.renew_interval_s
-                lane = self._lanes[name]
-                lane.renew(self._work.open_renewal(lane.site))
-        for name in self._work.due_lanes():
-            if name in self._lanes:
-                self._lanes[name].wake()
+        if now >= self._in_use_at:
+            self._in_use_at = now + _IN_USE_S
+            self._work.retry_in_use(list(self._lanes))
 
     def _follow_sites(self, now: float) -> None:
         wanted = {site.name: site for site in self._work.list_sites()}

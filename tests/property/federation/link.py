@@ -29,6 +29,7 @@ class Link:
         self.weather = Weather.FINE
         self.late: list[Callable[[], Any]] = []  #: calls that are still on their way
         self.dies_after: int | None = None  #: the receiver is killed after so many steps of its own
+        self.meanwhile: Callable[[], None] | None = None  #: or it is slow there, and this happens
 
     def step(self) -> None:
         """Pass a step of the receiver, between two of its transactions."""
@@ -36,7 +37,10 @@ class Link:
             return
         if self.dies_after == 0:
             self.dies_after = None
-            raise Died
+            if self.meanwhile is None:
+                raise Died
+            self.meanwhile()
+            return
         self.dies_after -= 1
 
     def call(self, work: Callable[[], Any]) -> Any:

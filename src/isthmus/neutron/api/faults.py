@@ -8,10 +8,15 @@ import contextlib
 from collections.abc import Iterator
 
 import webob.exc
+from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api import faults
+from oslo_db import exception as db_exc
 
 from isthmus import errors
+
+#: What is passed on of a database's own words, in characters.
+_MOST_OF_SQL = 200
 
 _HTTP = {
     400: webob.exc.HTTPBadRequest,
@@ -59,6 +64,42 @@ def translated() -> Iterator[None]:
         yield
     except errors.IsthmusError as error:
         raise to_fault(error) from error
+
+
+def from_any(error: Exception) -> errors.IsthmusError:
+    """Say what it means for an item of a batch that it ended in this, whatever it is.
+
+    What the database or a driver could not do now may work later; a value that the database does
+    not take, or a row that collides, will not by itself.
+    """
+    if isinstance(error, db_exc.DBError | db_exc.RetryRequest):
+        return _from_database(error)
+    if isinstance(error, ml2_exc.MechanismDriverError):
+        return _from_drivers(error)
+    if isinstance(error, KeyError | TypeError | ValueError):
+        return errors.ProtocolError(f"the item has not the promised form: {error!r}")
+    return from_neutron(error)
+
+
+def _from_database(error: Exception) -> errors.IsthmusError:
+    text = str(error).partition("\n")[0][:_MOST_OF_SQL]
+    if isinstance(error, db_exc.DBDataError):
+        return errors.Invalid(f"the database does not take a value: {text}")
+    if isinstance(error, db_exc.DBDuplicateEntry | db_exc.DBReferenceError):
+        return errors.Conflict(f"another row stands against it: {text}")
+    return errors.Busy(f"the database could not do it now: {text}")
+
+
+def _from_drivers(error: ml2_exc.MechanismDriverError) -> errors.IsthmusError:
+    """Say what drivers said: a refusal stays one, with its reason; any other failure may pass."""
+    inner = error.inner_exceptions
+    for one in inner:
+        if isinstance(one, errors.IsthmusError):
+            return one
+        if isinstance(one, n_exc.BadRequest | n_exc.Conflict | n_exc.NotAuthorized):
+            return from_neutron(one)
+    reasons = "; ".join(str(one) or type(one).__name__ for one in inner) or str(error)
+    return errors.Busy(f"OVN could not do it now: {reasons}")
 
 
 def from_neutron(error: Exception) -> errors.IsthmusError:

@@ -168,4 +168,7 @@ def _check_carrier(context: Any) -> None:
 def _parse_items(body: Any) -> list[Item]:
     if not isinstance(body, list) or len(body) > _MOST_ITEMS:
         raise errors.Invalid(f"items must be a list of at most {_MOST_ITEMS}")
-    return [Item.from_wire(one) for one in body]
+    try:
+        return [Item.from_wire(one) for one in body]
+    except errors.ProtocolError as error:
+        raise errors.Invalid(error.message) from error

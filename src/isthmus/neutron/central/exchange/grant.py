@@ -14,15 +14,12 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import Site
 from isthmus.neutron.central import pool
-from isthmus.neutron.central.exchange.rate import Rate
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
 from isthmus.store import recall, resting, routing
 
 #: Most leases that a site gives back at once.
 MOST_RETURNS = 64
-#: How often a site may ask, of each process: far more often than one that keeps ahead has to.
-RATE = Rate(per_s=10.0, burst=300)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +109,7 @@ def make_grant(context: Any, site: Site, wish: Wish) -> tuple[list[Lease], list[
         Exhausted: no number is left.
         Conflict: the address belongs to somebody else, or the site has many and uses few.
         Invalid: the address is none.
-        Busy: the site asks too often.
     """
-    RATE.count(site.name)
     with writing(context) as connection:
         locked = pool.hold(connection, wish.kind, wish.pool_id)
         _check_presence(connection, site, wish)

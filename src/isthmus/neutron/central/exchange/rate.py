@@ -4,7 +4,10 @@ import threading
 import time
 from collections.abc import Callable
 
+from oslo_config import cfg
+
 from isthmus import errors
+from isthmus.config.central import read_central
 from isthmus.model.site import SiteName
 
 
@@ -43,3 +46,31 @@ class Rate:
                     f"site {site} asks more often than {self._per_s:g} times a second: try later"
                 )
             self._left[site] = (left - 1, now)
+
+
+class Rates:
+    """The rates of this process, one for each call, as central's configuration says."""
+
+    def __init__(self) -> None:
+        """Begin with none: a call's first use reads the configuration."""
+        self._rates: dict[str, Rate] = {}
+        self._lock = threading.Lock()
+
+    def count(self, site: SiteName, call: str) -> None:
+        """Count a call of a site.
+
+        Args:
+            site: who calls.
+            call: which call.
+
+        Raises:
+            Busy: there were too many of them.
+        """
+        with self._lock:
+            rate = self._rates.get(call)
+            if rate is None:
+                options = read_central(cfg.CONF)
+                rate = self._rates[call] = Rate(
+                    per_s=options.site_calls_per_s, burst=options.site_calls_at_once
+                )
+        rate.count(site)

@@ -11,28 +11,34 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron.quota import QUOTAS
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation import merge
 from isthmus.federation.port import HOME, SHARED
 from isthmus.journal import crash
 from isthmus.model import item as wire
+from isthmus.model.form import is_id
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import Site, SiteName
-from isthmus.neutron.api.faults import from_neutron
+from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import origin, pool
 from isthmus.neutron.central.exchange import placement, validator
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import home, jobs, journal, location, refusal, routing
 from isthmus.store.held import Held
+
+LOG = logging.getLogger(__name__)
 
 #: Most items of one report: each takes some tenths of a second (measured: 147 to 182 ms of CPU).
 MOST_ITEMS = 25
@@ -47,6 +53,16 @@ _OPTIONAL = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhc
 #: What a port may let go of, so that something else can be removed at its site.
 _FREES = frozenset({"fixed_ips", "security_groups"})
 
+#: What Neutron's methods refuse with; a value that the database alone does not take is no other
+#: matter.
+_REFUSALS = (
+    n_exc.NeutronException,
+    ml2_exc.MechanismDriverError,
+    db_exc.DBDataError,
+    db_exc.DBDuplicateEntry,
+    db_exc.DBReferenceError,
+)
+
 #: Attributes that were not taken, and why.
 Refusals = dict[str, errors.IsthmusError]
 
@@ -55,21 +71,39 @@ def take_report(site: Site, sequence: int, items: Iterable[Item]) -> list[ItemRe
     """Take what a site reports, each item by itself, and of an item what can be taken."""
     results = []
     for item in items:
-        try:
-            left = _take(site, sequence, item)
-            result = wire.refused_in_part(item, left) if left else wire.taken(item)
-        except (errors.IsthmusError, n_exc.NeutronException) as error:
-            result = wire.refused(item, from_neutron(error))
+        result = _take_one(site, sequence, item)
         _keep(site.name, result)
         results.append(result)
     crash.point("central.report.taken")
     return results
 
 
+def _take_one(site: Site, sequence: int, item: Item) -> ItemResult:
+    """Take one item; the boundary of the extension, so nothing of it gets at the others."""
+    try:
+        left = _take(site, sequence, item)
+    except Exception as error:
+        ours = from_any(error)
+        if isinstance(ours, errors.Broken):
+            LOG.exception("%s %s of site %s could not be taken", item.type, item.id, site.name)
+        return wire.refused(item, ours)
+    return wire.refused_in_part(item, left, _kept(item.id, left)) if left else wire.taken(item)
+
+
+def _kept(port_id: str, left: Refusals) -> dict[str, Any]:
+    """Give what central has in the place of what it did not take."""
+    with contextlib.suppress(n_exc.PortNotFound):
+        port = directory.get_plugin().get_port(n_context.get_admin_context(), port_id)
+        return {name: value for name, value in _comparable(port).items() if name in left}
+    return {}
+
+
 def _keep(site: SiteName, result: ItemResult) -> None:
     """Show an operator what was not taken; what may go through the next time is no news."""
     if result.taken or isinstance(errors.from_code(result.code, ""), errors.Transient):
         return
+    if not is_id(result.id):
+        return  # it names nothing; the log has it
     with writing(n_context.get_admin_context()) as connection:
         refusal.record(connection, site, result, now=now())
 
@@ -82,7 +116,7 @@ def _take(site: Site, sequence: int, item: Item) -> Refusals:
         if state is None:
             _remove(site.name, item.id)
             return {}
-        return left | _upsert(site, item.id, state)
+        return _upsert(site, item.id, state, left)
 
 
 def _remove(site: SiteName, port_id: str) -> None:
@@ -102,7 +136,7 @@ def _remove(site: SiteName, port_id: str) -> None:
         jobs.retry_in_use(connection, site)
 
 
-def _upsert(site: Site, port_id: str, state: dict[str, Any]) -> Refusals:
+def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> Refusals:
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
     with writing(admin) as connection:
@@ -118,14 +152,17 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any]) -> Refusals:
         _check_presence(site, state["network_id"], present.get(state["network_id"], {}))
         # What a site makes passes below the API's quotas; what is over is told, and taken later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
-        left = _create(site.name, state)
+        left = left | _create(site.name, state)
+        made = _comparable(core.get_port(admin, port_id))
+        with writing(admin) as connection:
+            home.set_base(connection, port_id, site.name, made)
         crash.point("central.report.created")
     else:
         if lives_at is None:
             raise errors.Conflict(
                 f"port {port_id} has no home: it comes to a site that asks for it, not by report"
             )
-        left = _update(site.name, port, state)
+        left = left | _update(site.name, port, state)
     _follow_status(port_id, state)
     _follow_location(site.name, port_id, state, refused=bool(left))
     return left
@@ -164,14 +201,14 @@ def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
     try:
         core.create_port(admin, {"port": dict(body)})
         return {}
-    except n_exc.NeutronException as error:
-        if isinstance(from_neutron(error), errors.Transient):
+    except _REFUSALS as error:
+        if isinstance(from_any(error), errors.Transient):
             raise
         why = error
     bare = {**body, **{name: [] for name in _OPTIONAL}}
     try:
         port = core.create_port(admin, {"port": bare})
-    except n_exc.NeutronException:
+    except _REFUSALS:
         raise why from None
     # Of what was left out, each piece as far as it can be had.
     return _update(site, port, {**state, "isthmus:base": _comparable(port)})
@@ -207,9 +244,10 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refu
     if body:
         left = _change(port, body, binding)
         crash.point("central.report.updated")
-    if merged != mine or _FREES & body.keys():
+    differs = any(merged[name] != value for name, value in mine.items())
+    if differs or _FREES & body.keys():
         with writing(n_context.get_admin_context()) as connection:
-            if merged != mine:  # central keeps something that the site does not have yet
+            if differs:  # central keeps something that the site does not have yet
                 journal.record(connection, [IntentKey(site, _PORT, port["id"])])
             if _FREES & body.keys():
                 jobs.retry_in_use(connection, site)
@@ -229,8 +267,8 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
     for part in (body, *merge.parts(body)):
         try:
             core.update_port(admin, port["id"], {"port": dict(part)})
-        except n_exc.NeutronException as error:
-            ours = from_neutron(error)
+        except _REFUSALS as error:
+            ours = from_any(error)
             if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
                 raise
             refused |= dict.fromkeys(part, ours)
@@ -306,8 +344,9 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, ref
                     if other != site and not withdrawn
                 ],
             )
-        if not refused:
-            refusal.delete(connection, site, port_id)
+        if not refused and refusal.delete(connection, site, port_id):
+            # What was refused of it has been let go of there: it may have been in the way.
+            jobs.retry_in_use(connection, site)
         crash.point("central.report.before_commit")
 
 

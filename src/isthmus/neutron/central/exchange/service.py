@@ -22,6 +22,7 @@ from isthmus.neutron.central.exchange import (
     report,
     snapshot,
 )
+from isthmus.neutron.central.exchange.rate import Rates
 from isthmus.neutron.central.exchange.speaker import get_speaker
 from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
@@ -29,6 +30,7 @@ from isthmus.store import site as site_store
 #: Most objects that one bundle is asked for.
 _MOST_IDS = 64
 _SITE_ROLE = "isthmus_site"
+_RATES = Rates()
 
 
 class _NotKept:
@@ -58,6 +60,7 @@ class ExchangeCalls(_NotKept):
         with translated():
             on_behalf = _SITE_ROLE in context.service_roles
             site = get_speaker(context, get_service(context) if on_behalf else None)
+            _RATES.count(site.name, "bundle")
             ids = _parse_ids(body["ids"])
             if body["mac_address"] is not None:
                 in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
@@ -82,6 +85,7 @@ class ExchangeCalls(_NotKept):
         """Lease more numbers of a pool to a site, or take some back."""
         with translated():
             site = get_speaker(context)
+            _RATES.count(site.name, "grant")
             wish = grant.parse_wish(site_grant["site_grant"])
             try:
                 leases, untold = grant.make_grant(context.elevated(), site, wish)
@@ -101,6 +105,7 @@ class ExchangeCalls(_NotKept):
         body = site_report["site_report"]
         with translated():
             site = get_speaker(context)
+            _RATES.count(site.name, "report")
             items = _parse_items(body["items"])
             results = report.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_wire() for result in results]}
@@ -111,6 +116,7 @@ class ExchangeCalls(_NotKept):
         """Hear which life a site lives and what it believes in."""
         with translated():
             site = get_speaker(context)
+            _RATES.count(site.name, "registration")
             said = registration.parse(site, site_registration["site_registration"])
             return registration.take(context.elevated(), site, said)
 

@@ -16,7 +16,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading
-from isthmus.store import datapath
+from isthmus.store import datapath, home
 from isthmus.store import lease as lease_store
 from isthmus.store.location import Location
 
@@ -48,8 +48,13 @@ def subnet_states(ids: Collection[str], site: SiteName) -> States:
 
 
 def port_states(ids: Collection[str]) -> States:
-    """Read ports, by id."""
-    return _read("get_ports", ids)
+    """Read ports, by id; of those that were born at a site, with what was agreed on at first."""
+    states = _read("get_ports", ids)
+    with reading(n_context.get_admin_context()) as connection:
+        bases = home.find_bases(connection, states)
+    for port_id, base in bases.items():
+        states[port_id]["isthmus:base"] = base
+    return states
 
 
 def group_states(ids: Collection[str]) -> States:

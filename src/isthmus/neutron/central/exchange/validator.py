@@ -20,18 +20,20 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation import port_report as rules
-from isthmus.model.form import is_id
 from isthmus.model.intent import ResourceType
-from isthmus.model.item import Item
+from isthmus.model.item import Item, find_fault
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading
-from isthmus.store import hypervisor, location, routing
+from isthmus.store import home, hypervisor, location, routing
 from isthmus.store import lease as lease_store
 from isthmus.store import site as site_store
 
 LOG = logging.getLogger(__name__)
 
+#: Longest JSON of one item: of a port whose every list is as long as `port_report` lets it be,
+#: state and base have 240 KB together.
+MOST_BYTES = 256 << 10
 _REQUIRED = ("id", "network_id", "project_id", "mac_address", "fixed_ips")
 _EVERYBODY = "*"
 
@@ -75,8 +77,9 @@ def _check(
 ) -> tuple[dict[str, Any] | None, dict[str, errors.IsthmusError]]:
     if item.type is not ResourceType.PORT:
         raise errors.Invalid(f"a site reports ports, not a {item.type}")
-    if not is_id(item.id):
-        raise errors.Invalid("the id of a reported port is none")
+    fault = find_fault(item, MOST_BYTES)
+    if fault is not None:
+        raise fault
     if item.state is None:
         return None, {}  # that it is gone is taken from its home, and from nobody else
     state = dict(item.state)
@@ -86,6 +89,9 @@ def _check(
     rules.check_form(item.id, state)
     with reading(n_context.get_admin_context()) as connection:
         facts = _read_facts(connection, site, state)
+        if state.get("isthmus:base") is None and facts.exists:
+            # The site has not heard what became of its first report; central remembers.
+            state["isthmus:base"] = home.find_bases(connection, [item.id]).get(item.id)
     try:
         rules.check_report(site, item.id, state, facts)
     except errors.Conflict as error:
@@ -95,10 +101,10 @@ def _check(
         return state, {}  # who takes reports refuses it, and has the site give the port up
     left = rules.find_refused(item.id, state, facts)
     for name in left:
-        if facts.exists:
-            del state[name]  # central's own stays
+        if name == "fixed_ips" or not facts.exists:
+            state[name] = rules.without_missing(name, state, facts)
         else:
-            state[name] = []
+            del state[name]  # central's own stays
     return state, left
 
 
@@ -112,9 +118,10 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
     ).one_or_none()
     # Whose a port is that central has is not for the site to say: its rights follow from that.
     project = state["project_id"] if port is None else port.project_id or ""
-    owner = connection.scalar(
+    network = connection.execute(
         sa.select(models_v2.Network.project_id).where(models_v2.Network.id == network_id)
-    )
+    ).one_or_none()
+    owner = network.project_id if network is not None else None
     # Peeks will do: what is written later stands behind locks and constraints of its own.
     homes = routing.peek_sites(connection, ResourceType.PORT, [port_id])
     routed = routing.peek_sites(connection, ResourceType.NETWORK, [network_id])
@@ -131,9 +138,11 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
         "device_owner": (port.device_owner or "") if port is not None else "",
         "groups": _groups_on(connection, port_id) if port is not None else frozenset(),
         "pairs": _pairs_on(connection, port_id) if port is not None else frozenset(),
+        "network_exists": network is not None,
         "routed": site in routed.get(network_id, {}),
         "owns_network": owns,
         "may_use_network": owns or _is_shared(connection, rbac.NetworkRBAC, [network_id], project),
+        "missing_subnets": _missing_subnets(connection, state, network_id),
         "usable_groups": _usable_groups(connection, groups, project),
         "keys": tuple(lease.block for lease in leases),
     }
@@ -172,6 +181,18 @@ def _read_place(
             None,
         ),
     }
+
+
+def _missing_subnets(
+    connection: sa.Connection, state: Mapping[str, Any], network_id: str
+) -> frozenset[str]:
+    """Find the subnets of which the port has addresses, and which were deleted at central."""
+    named = {str(one["subnet_id"]) for one in state["fixed_ips"]}
+    subnet = models_v2.Subnet
+    query = sa.select(subnet.id).where(
+        subnet.id.in_(sorted(named)), subnet.network_id == network_id
+    )
+    return frozenset(named - set(connection.scalars(query)))
 
 
 def _groups_on(connection: sa.Connection, port_id: str) -> frozenset[str]:

@@ -18,6 +18,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.sharing import share
 
 _UPDATED = ("name", "description")
@@ -40,6 +41,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     group_id = state["id"]
     have = _find(core, context, group_id)
     if have is None:
+        leftover.clear(context, [group_id])
         _create(core, context, state)
         crash.point("apply.address_group.made")
         share(context, group_object.AddressGroupRBAC, state)

@@ -11,9 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import context as n_context
-from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
@@ -21,9 +19,9 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType, removal_rank
-from isthmus.model.item import Item, ItemResult, refused, taken
+from isthmus.model.item import Item, ItemResult, find_fault, refused, taken
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.api.faults import from_neutron
+from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
 from isthmus.neutron.local import scope, shadows
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
@@ -33,6 +31,10 @@ from isthmus.store import journal, lanes
 LOG = logging.getLogger(__name__)
 
 Key = tuple[ResourceType, str]
+
+#: Longest JSON of one item: a half of what one call may hold. A security group with eight thousand
+#: rules (some 450 bytes each) is as long; nothing else comes near.
+MOST_BYTES = 4 << 20
 
 #: Who makes, changes and removes objects of a type; leases are rows, shadows are taken together.
 _MODULES: Mapping[ResourceType, Any] = {
@@ -91,7 +93,11 @@ class Materialiser:
     def _carry_out(
         self, items: Sequence[Item], question: guard.Question, *, leave: Collection[Key]
     ) -> list[ItemResult]:
-        results: dict[Key, ItemResult] = {}
+        faults = [(one, find_fault(one, MOST_BYTES)) for one in items]
+        results: dict[Key, ItemResult] = {
+            (one.type, one.id): refused(one, why) for one, why in faults if why is not None
+        }
+        everything, items = items, [one for one, why in faults if why is None]
         gone = [one for one in items if one.state is None and one.type is ResourceType.SHADOW]
         results.update(self._shadows(gone, question))
         left = sorted((one for one in items if one.type is not ResourceType.SHADOW), key=_place)
@@ -109,7 +115,7 @@ class Materialiser:
             left = waiting
         come = [one for one in items if one.state is not None and one.type is ResourceType.SHADOW]
         results.update(self._shadows(come, question))
-        return [results[item.type, item.id] for item in items]
+        return [results[item.type, item.id] for item in everything]
 
     def _one(self, item: Item, question: guard.Question, *, fresh: bool) -> ItemResult:
         """Carry out one item; the boundary of the extension, so nothing gets past it."""
@@ -124,7 +130,7 @@ class Materialiser:
                     self._ensure(context, item, item.state, fresh=fresh)
             crash.point("apply.done")
         except Exception as error:
-            ours = _translate(error)
+            ours = from_any(error)
             if isinstance(ours, errors.Broken):
                 LOG.exception("%s %s could not be carried out", item.type, item.id)
             self._doubt(context, item)
@@ -150,7 +156,7 @@ class Materialiser:
                 results = shadows.apply(context, items)
             crash.point("apply.shadows")
         except Exception as error:
-            ours = _translate(error)
+            ours = from_any(error)
             if isinstance(ours, errors.Broken):
                 LOG.exception("%d shadow ports could not be taken", len(items))
             results = [refused(item, ours) for item in items]
@@ -213,31 +219,6 @@ def _place(item: Item) -> int:
     if item.type is ResourceType.LEASE and item.state is not None:
         return -1  # the metadata port that OVN makes with a network takes a key and an address
     return item.type.rank if item.state is not None else removal_rank(item.type)
-
-
-def _translate(error: Exception) -> errors.IsthmusError:
-    """Say what an error means for the item; what the database or OVN could not do now may work."""
-    if isinstance(error, errors.IsthmusError):
-        return error
-    if isinstance(error, db_exc.DBError | db_exc.RetryRequest):
-        return errors.Busy(f"this site's database could not do it now: {error}")
-    if isinstance(error, ml2_exc.MechanismDriverError):
-        return _translate_drivers(error)
-    if isinstance(error, KeyError | TypeError | ValueError):
-        return errors.ProtocolError(f"the item has not the promised form: {error!r}")
-    return from_neutron(error)
-
-
-def _translate_drivers(error: ml2_exc.MechanismDriverError) -> errors.IsthmusError:
-    """Say what drivers said: a refusal stays one, with its reason; any other failure may pass."""
-    inner = error.inner_exceptions
-    for one in inner:
-        if isinstance(one, errors.IsthmusError):
-            return one
-        if isinstance(one, n_exc.BadRequest | n_exc.Conflict | n_exc.NotAuthorized):
-            return from_neutron(one)
-    reasons = "; ".join(str(one) or type(one).__name__ for one in inner) or str(error)
-    return errors.Busy(f"this site's OVN could not do it now: {reasons}")
 
 
 def base_of(item: Item) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.sharing import share
 
@@ -58,6 +59,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     if have is None:
         body = make_body(_COLLECTION, state, _CREATED)
         body["shared"] = False  # who may use it is told by the RBAC rows alone
+        leftover.clear(context, [state["id"]])
         try:
             core.create_network(context, {"network": body})
         except db_exc.DBDuplicateEntry:

@@ -18,6 +18,7 @@ from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.store.tables import JOURNAL
 
@@ -84,7 +85,8 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     with db_api.CONTEXT_READER.using(context):
         bases = routings.find_bases(context.session.connection(), ResourceType.PORT, [have["id"]])
     mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
-    merged = merge(bases.get(have["id"]), mine, said)
+    # Where the answer to the first report was lost, central says what it made of that.
+    merged = merge(bases.get(have["id"]) or state.get("isthmus:base"), mine, said)
     changed = changes(mine, merged)
     if changed:
         core.update_port(context, have["id"], {"port": _as_update(changed, have)})
@@ -96,6 +98,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
 def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     body = make_body(_COLLECTION, state, _CREATED)
     body["fixed_ips"] = _without_auto(state)
+    leftover.clear(context, [state["id"]])
     try:
         core.create_port(context, {"port": body})
     except n_exc.NetworkNotFound as error:

@@ -21,6 +21,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.sharing import share
 
 #: What a site takes over of one.
@@ -54,6 +55,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
             "description": state.get("description") or "",
             "stateful": state.get("stateful", True),
         }
+        leftover.clear(context, [group_id])
         core.create_security_group(context, {"security_group": body}, default_sg=is_default(state))
         crash.point("apply.security_group.made")
         have = core.get_security_group(context, group_id)
@@ -121,6 +123,7 @@ def _reconcile(
         if said.get(rule["id"]) != pick_rule(rule):
             core.delete_security_group_rule(context, rule["id"])
             there.remove(rule["id"])
+    leftover.clear(context, said.keys() - there)
     missing = []
     for rule in wanted:
         if rule["id"] in there:

@@ -14,6 +14,7 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local import routings
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 
 _COLLECTION = "subnets"
@@ -64,6 +65,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     if have is None:
         body = make_body(_COLLECTION, _without_default_pools(state), _CREATED)
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
+        leftover.clear(context, [state["id"]])
         try:
             core.create_subnet(context, {"subnet": body})
         except n_exc.NetworkNotFound as error:

@@ -1,6 +1,6 @@
 """The relay's way to central, and what both tiers agree on once central has taken something."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,14 +49,14 @@ class CentralCarrier:
         by_key = {(result.type, result.id): result for result in results}
         with_state = [(one, by_key.get((one.type, one.id))) for one in items if one.state]
         agreed = [
-            (item, result.attributes)
+            (item, result)
             for item, result in with_state
             if result is not None and (result.taken or result.attributes)
         ]
         if results:
             with writing(self._engine()) as connection:
                 quota.keep(connection, results)
-                for item, refused in agreed:
+                for item, result in agreed:
                     assert item.state is not None
                     before = item.state["isthmus:base"]
                     routings.agree(
@@ -65,23 +65,26 @@ class CentralCarrier:
                         self._site,
                         project_id=item.state.get("project_id"),
                         before=before,
-                        base=_agreed(item.state, before, refused),
+                        base=_agreed(item.state, before, result),
                     )
         return results
 
 
 def _agreed(
-    state: Mapping[str, Any], before: Mapping[str, Any] | None, refused: Collection[str]
+    state: Mapping[str, Any], before: Mapping[str, Any] | None, result: ItemResult
 ) -> dict[str, Any]:
     """Give what both tiers agree on after a report of which some attributes were refused.
 
-    Of those, what was agreed on before still stands: the site's value is news until it is taken.
+    Of those, what was agreed on before still stands, or at first what central has instead: the
+    site's value is news until it is taken.
     """
     base = port_form.agreed(state)
-    for name in refused:
+    for name in result.attributes:
         base.pop(name, None)
         if before is not None and name in before:
             base[name] = before[name]
+        elif name in result.kept:
+            base[name] = result.kept[name]
     return base
 
 

@@ -1,0 +1,55 @@
+"""Xjob's delivery to one site in the test's own hands: the real drain on the real journal."""
+
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.local_server import LocalServer
+from tests.neutron.server import CARRIER, carrier
+from tests.neutron.test_renewal import Door
+
+from isthmus.journal.decide import PATIENCE
+from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.model.site import SiteName
+from isthmus.store import jobs, removal
+from isthmus.store.engine import open_engine
+from isthmus.store.journal_engine import SqlJournal
+from isthmus.store.tables import JOURNAL
+from isthmus.wiring.xjob import CentralSource, SiteCarrier, SystemClock
+
+
+class Delivery:
+    """A lane."""
+
+    def __init__(self, central: CentralServer, site: LocalServer) -> None:
+        self._central, self._site = central, site
+        self._drain = Drain(
+            SiteName(site.site),
+            store=SqlJournal(open_engine(central.url), forget=removal.forget),
+            source=CentralSource(Door(central, CARRIER)),  # type: ignore[arg-type]
+            carrier=SiteCarrier(Door(site, carrier(site.site))),  # type: ignore[arg-type]
+            clock=SystemClock(),
+            settings=DrainSettings(owner="a-test", batch=50, claim_s=300),
+        )
+
+    def run(self) -> None:
+        """Carry what is due."""
+        while not self._drain.run().idle:
+            pass
+
+    def lose_patience(self) -> None:
+        """Carry what is due, and make the next refusal of each object the last one."""
+        last = sa.update(JOURNAL).where(JOURNAL.c.lane == self._site.site)
+        with self._central.database(write=True) as connection:
+            connection.execute(last.values(attempts=PATIENCE, not_before=None))
+        self.run()
+
+    def retry_in_use(self) -> None:
+        """Do what Xjob does every few minutes."""
+        with self._central.database(write=True) as connection:
+            jobs.retry_in_use(connection, SiteName(self._site.site))
+        self.run()
+
+    def parked(self) -> dict[tuple[str, str], str]:
+        """Give the reason of each intent that waits for a person."""
+        path = f"/v2.0/site-jobs?site={self._site.site}&state=parked"
+        rows = self._central.call("GET", path).only()
+        return {(row["type"], row["resource_id"]): row["last_error"] for row in rows}
