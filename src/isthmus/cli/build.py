@@ -200,6 +200,29 @@ def release(
 
 
 @app.command()
+def configure(
+    fleet: FleetFile,
+    playbook: Annotated[
+        Path | None, typer.Argument(help="what to run; without it files are written only")
+    ] = None,
+    state: StateFolder = Path("build-state"),
+    forks: Annotated[
+        int | None, typer.Option("--forks", min=1, help="hosts at a time; else by hosts and cores")
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option("--strategy", help="linear, free or host_pinned")
+    ] = "linear",
+) -> None:
+    """Run Ansible over the machines that are active, with an inventory by roles and services.
+
+    Ends with 1 if a host failed, with 130 after Ctrl-C.
+    """
+    from isthmus.cli.build_watch import play_and_show
+
+    raise typer.Exit(play_and_show(fleet, playbook, state, forks=forks, strategy=strategy))
+
+
+@app.command()
 def ramdisk(
     to: Annotated[Path, typer.Argument(metavar="FOLDER", help="for vmlinuz and initrd.img")],
     root: Annotated[

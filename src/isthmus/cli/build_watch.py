@@ -161,6 +161,32 @@ def run_and_show(fleet: Path, options: RunOptions) -> int:
     return _conclude(outcome)
 
 
+def play_and_show(
+    fleet: Path, playbook: Path | None, state: Path, *, forks: int | None, strategy: str
+) -> int:
+    """Write Ansible's files and run a playbook, one line a change or failure."""
+    from isthmus.wiring import build_configure as wiring
+
+    folder, count = wiring.write_ansible(fleet, state, forks=forks, strategy=strategy)
+    render.note(f"{count} hosts in {folder}/inventory/hosts.yaml")
+    if playbook is None:
+        return 0
+
+    def say(end: Any) -> None:
+        if end.outcome not in {"ok", "skipped"}:
+            told = f"{end.host} {end.outcome}: {end.task} ({end.seconds:.1f} s) {end.message}"
+            sys.stderr.write(told.strip() + "\n")
+
+    with _stopping() as stop:
+        played = wiring.configure(folder, playbook, say=say, stop=stop)
+    if played.stopped:
+        return errors.EXIT_INTERRUPTED
+    rows = [{"host": host, **counts} for host, counts in sorted(played.hosts.items())]
+    columns = ("host", "ok", "changed", "failures", "dark", "skipped")
+    render.print_rows(rows, columns, Format.TABLE)
+    return 0 if played.ok else GIVEN_UP
+
+
 def _conclude(outcome: Outcome) -> int:
     if outcome.stopped:
         render.note("stopped; run it again to go on")

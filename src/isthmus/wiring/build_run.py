@@ -181,8 +181,14 @@ def _serve(
 
     service = NodeService(place.socket, answer)
     try:
-        processes.start("nginx", ["nginx", "-c", place.nginx_conf, "-p", place.state])
-        processes.start("dnsmasq", ["dnsmasq", "-k", f"--conf-file={place.dnsmasq_conf}"])
+        processes.start(
+            "nginx", ["nginx", "-c", place.nginx_conf, "-p", place.state], [place.nginx_conf]
+        )
+        processes.start(
+            "dnsmasq",
+            ["dnsmasq", "-k", f"--conf-file={place.dnsmasq_conf}"],
+            [place.dnsmasq_conf, place.dnsmasq_hosts],
+        )
         started(builder)
         found = builder.run(stop, check)
     finally:

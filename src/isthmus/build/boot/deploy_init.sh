@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # The whole of the deploy ramdisk: asks the builder for its orders, streams an image to the disk,
 # compares the checksum, makes the system this machine's, reports, and reboots. It never writes a
-# disk that holds something, unless its orders say so.
+# disk that holds something, unless its orders say so. (wget has no -T here: it crashes Debian 12's
+# static busybox 1.35.)
 export PATH=/bin:/sbin:/usr/bin
 /bin/busybox mkdir -p /proc /sys /dev /tmp /mnt /run
 /bin/busybox --install -s /bin
@@ -13,7 +14,7 @@ echo 4 >/proc/sys/kernel/printk
 
 say() { echo "isthmus: $*"; }
 encode() { echo "$*" | sed 's/[^A-Za-z0-9._:,/=-]/+/g' | cut -c1-400; }
-tell() { kind=$1; shift; wget -q -T 20 -O - --post-data "$*" "$url/api/report/$token/$kind"; }
+tell() { kind=$1; shift; timeout 20 wget -q -O - --post-data "$*" "$url/api/report/$token/$kind"; }
 # The builder may be away for a while; what was done must be heard.
 insist() { until tell "$@"; do say "the builder does not answer; trying again"; sleep 3; done; }
 fail() {
@@ -56,7 +57,7 @@ until [ -n "$(ip -4 route)" ]; do
     done
 done
 
-until wget -q -T 20 -O /orders "$url/api/orders/$token"; do
+until timeout 20 wget -q -O /orders "$url/api/orders/$token"; do
     say "no orders from $url; trying again"
     sleep 3
 done
@@ -84,19 +85,27 @@ case $COMPRESSION in
     zstd) unpack="zstd -dc" ;;
 esac
 insist writing ""
-say "writing $IMAGE to $DEVICE"
 mkfifo /tmp/sum
-sha256sum </tmp/sum >/tmp/sum.out &
-{ wget -T 60 -O - "$IMAGE" 2>/tmp/wget.err; echo $? >/tmp/wget.rc; } |
-    { $unpack 2>/tmp/unpack.err; echo $? >/tmp/unpack.rc; } | tee /tmp/sum |
-    { dd of="$DEVICE" bs=1M 2>/tmp/dd.err; echo $? >/tmp/dd.rc; cat >/dev/null; }
-wait
-sync
-[ "$(cat /tmp/wget.rc)" = 0 ] || fail "the image could not be fetched: $(tail -n1 /tmp/wget.err)"
+# A builder that stops for a while cuts the stream: then it begins anew, until the builder says that
+# the time is over. What the server refuses is not asked for again.
+while :; do
+    say "writing $IMAGE to $DEVICE"
+    sha256sum </tmp/sum >/tmp/sum.out &
+    { wget -O - "$IMAGE" 2>/tmp/wget.err; echo $? >/tmp/wget.rc; } |
+        { $unpack 2>/tmp/unpack.err; echo $? >/tmp/unpack.rc; } | tee /tmp/sum |
+        { dd of="$DEVICE" bs=1M 2>/tmp/dd.err; echo $? >/tmp/dd.rc; cat >/dev/null; }
+    wait
+    sync
+    [ "$(cat /tmp/wget.rc)" = 0 ] && break
+    ! grep -q "server returned error" /tmp/wget.err ||
+        fail "the image could not be fetched: $(tail -n1 /tmp/wget.err)"
+    say "the stream was cut: $(tail -n1 /tmp/wget.err); starting over"
+    sleep 3
+done
 [ "$(cat /tmp/unpack.rc)" = 0 ] || fail "the image could not be unpacked: $(tail -n1 /tmp/unpack.err)"
 [ "$(cat /tmp/dd.rc)" = 0 ] || fail "the disk could not be written: $(grep -v records /tmp/dd.err | tail -n1)"
 sum=$(cut -d' ' -f1 /tmp/sum.out)
-[ "$sum" = "$SHA256" ] || fail "the image's checksum is $sum, and $SHA256 is wanted"
+[ "$sum" = "$SHA256" ] || fail "the checksum of the image is $sum, not $SHA256"
 
 blockdev --rereadpt "$DEVICE" 2>/dev/null
 sleep 1
@@ -113,7 +122,7 @@ done
 [ -n "$found" ] || fail "no partition of the image holds a system"
 mkdir -p /mnt/etc/isthmus
 cp /bin/busybox /mnt/etc/isthmus/busybox
-until wget -q -T 20 -O /files.sh "$url/api/seed/$token/files.sh"; do sleep 3; done
+until timeout 20 wget -q -O /files.sh "$url/api/seed/$token/files.sh"; do sleep 3; done
 ROOT=/mnt sh /files.sh || fail "the files of this machine could not be written to $found"
 umount /mnt || fail "$found could not be unmounted"
 sync

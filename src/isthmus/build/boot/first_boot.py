@@ -37,9 +37,9 @@ def render_report(attempt: Attempt) -> str:
 url={url}
 box=/etc/isthmus/busybox
 tell() {{
-  if [ -x $box ]; then $box wget -q -T 20 -O - --post-data "$1" "$url"
+  if [ -x $box ]; then $box timeout 20 $box wget -q -O - --post-data "$1" "$url"
   elif command -v curl >/dev/null; then curl -fsS -m 20 -d "$1" "$url"
-  elif command -v wget >/dev/null; then wget -q -T 20 -O - --post-data "$1" "$url"
+  elif command -v wget >/dev/null; then timeout 20 wget -q -O - --post-data "$1" "$url"
   else python3 - "$1" "$url" <<'END'
 import sys, urllib.request
 urllib.request.urlopen(sys.argv[2], sys.argv[1].encode(), timeout=20).read()

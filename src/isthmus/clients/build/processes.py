@@ -2,6 +2,7 @@
 
 import contextlib
 import grp
+import hashlib
 import json
 import os
 import pwd
@@ -32,33 +33,64 @@ class BootProcesses:
     """The services of one state folder."""
 
     def __init__(self, state: Path) -> None:
-        """Take over what a builder that was killed left running: it is ended."""
+        """Find what a builder that was killed left running."""
         self._state = state
         self._ledger = state / _LEDGER
         self._running: dict[str, ProcessId] = {}
-        for one in self._read().values():
-            self._end(one)
+        self._signatures: dict[str, str] = {}
+        self._left = self._read()
 
-    def _read(self) -> dict[str, ProcessId]:
+    def _read(self) -> dict[str, tuple[ProcessId, str]]:
         try:
             rows = json.loads(self._ledger.read_text())
-            return {name: ProcessId(int(pid), int(began)) for name, (pid, began) in rows.items()}
+            return {
+                name: (ProcessId(int(pid), int(began)), str(signature))
+                for name, (pid, began, signature) in rows.items()
+            }
         except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return {}
 
+    def _adopt(self, name: str, signature: str) -> bool:
+        """Keep a service that runs with this very configuration: machines may be reading from it.
+
+        One that runs with another is ended.
+        """
+        if name not in self._left:
+            return False
+        found, before = self._left.pop(name)
+        if before == signature and process.is_alive(found):
+            self._running[name] = found
+            return True
+        self._end(found)
+        return False
+
     def _write(self) -> None:
-        rows = {name: [one.pid, one.started] for name, one in self._running.items()}
+        rows = {
+            name: [one.pid, one.started, self._signatures[name]]
+            for name, one in self._running.items()
+        }
         part = self._ledger.with_suffix(".part")
         part.write_text(json.dumps(rows))
         part.replace(self._ledger)
 
-    def start(self, name: str, argv: Sequence[str | Path]) -> None:
-        """Start a service.
+    def start(self, name: str, argv: Sequence[str | Path], files: Sequence[Path]) -> None:
+        """Start a service, or keep the one that runs with the same files.
+
+        Args:
+            name: what it is called here.
+            argv: its command.
+            files: its configuration.
 
         Raises:
             Unsupported: it is not installed.
             StepFailed: it ended at once; the message has what it said.
         """
+        digest = hashlib.sha256(repr(argv).encode())
+        for path in files:
+            digest.update(path.read_bytes())
+        self._signatures[name] = digest.hexdigest()
+        if self._adopt(name, self._signatures[name]):
+            return
         program = shell.find_program(str(argv[0]))
         if program is None:
             raise errors.Unsupported(
@@ -92,7 +124,10 @@ class BootProcesses:
         return ""
 
     def stop(self) -> None:
-        """End all services."""
+        """End all services, and what a killed builder left of them."""
+        for one, _ in self._left.values():
+            self._end(one)
+        self._left = {}
         for name, one in list(self._running.items()):
             self._end(one)
             del self._running[name]

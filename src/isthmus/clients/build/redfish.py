@@ -55,8 +55,8 @@ def _open(bmc: Bmc, password: str) -> Any:
     """
     root = sushy.Sushy(
         _url(bmc),
-        username=bmc.user or None,
-        password=password or None,
+        username=bmc.user,
+        password=password,
         verify=bmc.verify_tls,
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
