@@ -40,11 +40,15 @@ systemctl restart ovs-vswitchd
 
 @pytest.fixture(scope="module")
 def kolla(tuned: Tuned) -> Iterator[Tuned]:
-    tuned.run(SETUP, timeout_s=600)
-    try:
-        yield tuned
-    finally:
-        tuned.run(TEARDOWN, timeout_s=600)
+    with pytest.MonkeyPatch.context() as patch:
+        # Each `podman exec` takes ten seconds and more on the emulated machine.
+        patch.setattr(wiring, "FACTS_TIMEOUT_S", 1200.0)
+        patch.setattr(wiring, "APPLY_TIMEOUT_S", 1800.0)
+        tuned.run(SETUP, timeout_s=900)
+        try:
+            yield tuned
+        finally:
+            tuned.run(TEARDOWN, timeout_s=900)
     assert tuned.until_clean() == {}
 
 
