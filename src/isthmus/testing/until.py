@@ -11,7 +11,7 @@ T = TypeVar("T")
 def until(
     condition: Callable[[], T | None],
     *,
-    timeout_s: float = 20.0,
+    timeout_s: float = 180.0,
     what: str = "",
     every_s: float = 0.02,
 ) -> T:
