@@ -13,7 +13,7 @@ from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.exchange.rate import Rate
 
-pytestmark = pytest.mark.neutron
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
 AT_ONCE = 5
 
@@ -56,6 +56,7 @@ def register(central: CentralServer, site: str) -> Reply:
     return central.call("POST", "/v2.0/site-registrations", body, speaker(site))
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("ask", [bundle, grant, report, register])
 def test_one_call_too_many(
     strict: CentralServer, ask: Callable[[CentralServer, str], Reply]
@@ -68,6 +69,7 @@ def test_one_call_too_many(
     assert ask(strict, "site2").status != 503, "that was another one"
 
 
+@pytest.mark.stress
 def test_who_looks_counts_as_well(strict: CentralServer) -> None:
     while look(strict, "site1").status != 503:
         pass

@@ -136,12 +136,13 @@ LOST: list[tuple[str, ...]] = [
 ]
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("tables", LOST, ids="+".join)
 def test_rows_that_were_removed_by_hand_are_made_again(
     central: CentralServer, site1: LocalServer, tables: tuple[str, ...]
 ) -> None:
     """What Neutron keeps beside a row that has gone does not stand in the way of the next one."""
-    _, items = make_port(central)
+    _, items = make_port(central, "site1")
     assert set(site1.apply(*items).values()) == {""}
     ids = {one["id"] for one in items}
     ids |= {
@@ -170,10 +171,11 @@ def test_rows_that_were_removed_by_hand_are_made_again(
             }
 
 
+@pytest.mark.stress
 def test_an_item_without_an_id_or_too_long_keeps_nothing_else_away(
     central: CentralServer, site1: LocalServer
 ) -> None:
-    _, items = make_port(central)
+    _, items = make_port(central, "site1")
     ids = ("x", "../../v2.0/ports", "i" * 10**5, str(uuid.uuid4()).upper(), "")
     for bad in ids:
         for kind in ("port", "shadow", "lease"):

@@ -72,7 +72,7 @@ def dying(site: LocalServer, point: str) -> Iterator[None]:
     site.start()
 
 
-def make_port(central: CentralServer) -> tuple[dict[str, Any], list[Any]]:
+def make_port(central: CentralServer, site: str = "site2") -> tuple[dict[str, Any], list[Any]]:
     """Make a port at central that takes one of everything, and what a site is told of it."""
     project = uuid.uuid4().hex
     user = tenant(project)
@@ -89,7 +89,7 @@ def make_port(central: CentralServer) -> tuple[dict[str, Any], list[Any]]:
             **remote,
         )
     port = central.create("port", user, network_id=network["id"], security_groups=[group["id"]])
-    items = central.bundle("site2", "port", port["id"], project=project)["items"]
+    items = central.bundle(site, "port", port["id"], project=project)["items"]
     return port, items
 
 

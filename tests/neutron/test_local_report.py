@@ -105,6 +105,7 @@ def test_a_subport_of_a_trunk_is_where_ovn_has_it(
     )
 
 
+@pytest.mark.stress
 def test_a_subport_goes_where_its_parent_goes_and_has_no_place_outside_of_a_trunk(
     central: CentralServer, site1: LocalServer
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_subport_goes_where_its_parent_goes_and_has_no_place_outside_of_a_trun
     until(lambda: _places(central, child["id"]) == [], what="it is nowhere")
 
 
+@pytest.mark.stress
 def test_a_subport_that_is_deleted_with_its_trunk_is_gone_at_central(
     central: CentralServer, site1: LocalServer
 ) -> None:

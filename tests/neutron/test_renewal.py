@@ -181,15 +181,17 @@ HAND = [
         " WHERE address_group_id = :addresses AND address LIKE '192%'",
         "address_group",
     ),
-    (
+    pytest.param(
         "site",
         "DELETE FROM securitygrouprules WHERE security_group_id = :group AND direction = 'ingress'",
         "security_group",
+        marks=pytest.mark.stress,
     ),
-    (
+    pytest.param(
         "site",
         "DELETE FROM securitygrouprules WHERE security_group_id = :group",
         "security_group",
+        marks=pytest.mark.stress,
     ),
     ("site", "DELETE FROM isthmus_shadows WHERE port_id = :shadow", "shadow"),
     (
