@@ -129,6 +129,25 @@ def test_no_port_leaves_a_site_that_cannot_be_heard(central: CentralServer, sile
     assert homes(central, port["id"]) == {"site2": False}
 
 
+def test_a_forced_release_tells_every_shadow(central: CentralServer) -> None:
+    net = Stretched(central, present=("site1", "site2"))
+    port = net.port()
+    assert net.report(port)["code"] == ""
+    central.clear_journal()
+    (routing,) = central.call("GET", f"/v2.0/site-routings?resource_id={port['id']}").only()
+    path = f"/v2.0/site-routings/{routing['id']}/release"
+    assert central.call("PUT", path, {"force": True}).status == 200
+    assert ("shadow", port["id"]) in central.jobs("site2")
+    (wanted,) = central.wanted("site2", ("shadow", port["id"]))
+    assert wanted["state"] is None
+    # Until it has been told, nobody else is given the address.
+    assert central.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
+    address = port["fixed_ips"]
+    again = central.try_create("port", net.user, network_id=net.network["id"], fixed_ips=address)
+    assert again.status in (409, 503)
+    central.acknowledge_all()
+
+
 def test_an_operator_asks_for_a_release(central: CentralServer) -> None:
     net = Stretched(central)
     port = make_port(net)

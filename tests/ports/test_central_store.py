@@ -11,9 +11,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.ports import neutron_rows
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import ItemResult
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.principal import Caller
 from isthmus.model.site import Reachability, Site, SiteName
@@ -26,6 +28,7 @@ from isthmus.store import (
     lease,
     location,
     purge,
+    refusal,
     removal,
     routing,
     site,
@@ -33,7 +36,15 @@ from isthmus.store import (
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.location import Location
 from isthmus.store.page import Page, select_page
-from isthmus.store.tables import DATAPATHS, HYPERVISORS, JOURNAL, LEASES, METADATA, ROUTINGS
+from isthmus.store.tables import (
+    DATAPATHS,
+    HYPERVISORS,
+    JOURNAL,
+    LEASES,
+    METADATA,
+    REFUSALS,
+    ROUTINGS,
+)
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
 T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
@@ -48,10 +59,12 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Co
         else request.getfixturevalue("mariadb_url")
     )
     engine = open_engine(url)
-    METADATA.create_all(engine)
+    for metadata in (METADATA, neutron_rows.METADATA):
+        metadata.create_all(engine)
     with writing(engine) as opened:
         yield opened
-    METADATA.drop_all(engine)
+    for metadata in (METADATA, neutron_rows.METADATA):
+        metadata.drop_all(engine)
     engine.dispose()
 
 
@@ -377,3 +390,20 @@ def test_what_a_site_makes_up_does_not_pile_up(connection: sa.Connection) -> Non
         made_up = replace(place("p1", ONE), chassis=f"c{number}", encap_ip=f"198.51.100.{number}")
         location.record(connection, made_up)
     assert len(connection.execute(sa.select(HYPERVISORS)).all()) <= 2
+
+
+def test_a_site_has_only_so_many_refusals(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusal, "MOST", 3)
+    for number in range(5):
+        refused = ItemResult(PORT, f"p{number}", "isthmus.refused", "no")
+        refusal.record(connection, ONE, refused, now=T0)
+    refusal.record(connection, TWO, refused, now=T0)
+    assert refusal.count(connection) == {ONE: 3, TWO: 1}
+    refusal.record(connection, ONE, ItemResult(PORT, "p1", "isthmus.refused", "why"), now=T0)
+    reasons = set(connection.scalars(sa.select(REFUSALS.c.reason)))
+    assert reasons == {"isthmus.refused: no", "isthmus.refused: why"}
+    assert refusal.delete(connection, ONE, "p1")
+    refusal.record(connection, ONE, ItemResult(PORT, "p4", "isthmus.refused", "no"), now=T0)
+    assert refusal.count(connection) == {ONE: 3, TWO: 1}

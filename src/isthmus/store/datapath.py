@@ -24,9 +24,13 @@ def ensure_key(connection: sa.Connection, network_id: str) -> int:
         Exhausted: every key is taken.
         sqlalchemy.exc.IntegrityError: two writers chose the same key at once; try again.
     """
-    key = find_key(connection, network_id)
-    if key is not None:
-        return key
+    known = connection.scalar(
+        sa.select(DATAPATHS.c.datapath_key)
+        .where(DATAPATHS.c.network_id == network_id)
+        .with_for_update(read=True)  # it may be freed by somebody else this moment
+    )
+    if known is not None:
+        return int(known)
     lowest = connection.execute(sa.select(sa.func.min(DATAPATHS.c.datapath_key))).scalar()
     key = HIGHEST_KEY if lowest is None else int(lowest) - 1
     if key < LOWEST_KEY:

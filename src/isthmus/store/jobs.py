@@ -150,7 +150,7 @@ def retry_parked(connection: sa.Connection, lane: SiteName) -> None:
 def _retry(connection: sa.Connection, lane: SiteName, *which: sa.ColumnElement[bool]) -> None:
     connection.execute(
         sa.update(JOURNAL)
-        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked.is_(sa.true()), *which)
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.true(), *which)
         .values(parked=False, not_before=None)  # its attempts are used up: one more is the last
     )
 

@@ -2,9 +2,11 @@
 
 import sqlalchemy as sa
 
+from isthmus.model.intent import ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.store import datapath, lanes, registration
+from isthmus.store.held import Held
 from isthmus.store.tables import (
     DATAPATHS,
     HYPERVISORS,
@@ -54,5 +56,7 @@ def free_datapaths(connection: sa.Connection) -> None:
     unused = sa.select(DATAPATHS.c.network_id).where(
         DATAPATHS.c.network_id.not_in(present), DATAPATHS.c.network_id.not_in(aside)
     )
-    for network_id in connection.execute(unused).scalars().all():
-        datapath.delete(connection, network_id)
+    for network_id in sorted(connection.execute(unused).scalars().all()):
+        # Whoever places it holds its row alone: this waits for him, and reads what he has done.
+        if not Held(connection, ResourceType.NETWORK, [network_id], alone=True).sites(network_id):
+            datapath.delete(connection, network_id)

@@ -14,12 +14,17 @@ from isthmus.store.tables import REFUSALS
 
 #: Of a reason, in characters.
 _MOST_REASON = 2000
+#: Most refusals kept of one site. Whoever reports made-up ports fills no database with them.
+MOST = 10_000
 
 
 def record(
     connection: sa.Connection, site: SiteName, result: ItemResult, *, now: datetime.datetime
 ) -> None:
-    """Keep why a report, or some attributes of it, was not taken; the newest reason counts."""
+    """Keep why a report, or some attributes of it, was not taken; the newest reason counts.
+
+    A site that has `MOST` of them gets no further one: those there are to be seen to first.
+    """
     values = {
         "site": site,
         "resource_id": result.id,
@@ -32,7 +37,13 @@ def record(
     }
     rest = {name: values[name] for name in ("attributes", "reason", "changed_at")}
     statement: sa.Executable
-    if connection.dialect.name == "sqlite":
+    if _is_full(connection, site):
+        statement = (
+            sa.update(REFUSALS)
+            .where(REFUSALS.c.site == site, REFUSALS.c.resource_id == result.id)
+            .values(rest)
+        )
+    elif connection.dialect.name == "sqlite":
         statement = (
             sqlite.insert(REFUSALS)
             .values(values)
@@ -43,6 +54,12 @@ def record(
     else:
         statement = mysql.insert(REFUSALS).values(values).on_duplicate_key_update(rest)
     connection.execute(statement)
+
+
+def _is_full(connection: sa.Connection, site: SiteName) -> bool:
+    some = sa.select(REFUSALS.c.site).where(REFUSALS.c.site == site).limit(MOST).subquery()
+    kept = connection.scalar(sa.select(sa.func.count()).select_from(some))
+    return kept is not None and kept >= MOST
 
 
 def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.store import datapath, home, jobs, lease, pool, routing
-from isthmus.store.tables import ROUTINGS
+from isthmus.store.held import Held
 
 #: What keeps something else at a site.
 _IN_THE_WAY = frozenset(
@@ -44,11 +44,11 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
 
 
 def _free_keys(connection: sa.Connection, network_id: str) -> None:
-    left = connection.execute(
-        sa.select(ROUTINGS.c.site).where(
-            ROUTINGS.c.type == ResourceType.NETWORK.value, ROUTINGS.c.resource_id == network_id
-        )
-    ).first()
-    if left is None:
+    """Free what a network has while it is at a site, if it is at none.
+
+    Whoever places a network holds its row alone, sees that it has a key and adds the routing. So
+    this waits for him, and reads what he has done.
+    """
+    if not Held(connection, ResourceType.NETWORK, [network_id], alone=True).sites(network_id):
         datapath.delete(connection, network_id)
         pool.delete(connection, PoolKind.PORT_KEY, network_id)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from tests.ports import neutron_rows
 from tests.ports.database_clock import drive
 
 from isthmus import errors
@@ -65,6 +66,7 @@ class Tier:
         drive(self.engine, clock)
         METADATA.create_all(self.engine)
         MODEL.create_all(self.engine)
+        neutron_rows.METADATA.create_all(self.engine)
         self.journal = SqlJournal(self.engine)
         self.step: Callable[[], None] = lambda: None  #: passed between two transactions
 

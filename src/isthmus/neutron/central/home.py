@@ -14,7 +14,7 @@ from isthmus import errors
 from isthmus.federation.home import Situation, Step, decide
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.neutron.central import silence
+from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.db.session import now
 from isthmus.store import home as home_store
 from isthmus.store import journal, location
@@ -81,7 +81,7 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
         return None
     if force:
         home_store.delete(connection, port_id, home.site)
-        location.delete(connection, [port_id])
+        shadow.unplace(connection, port_id)
     else:
         step = decide("", _observe(connection, port_id, home))
         if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
+from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store import resting
@@ -148,16 +149,28 @@ def find_datapath_key(connection: sa.Connection, network_id: str) -> int | None:
 
 
 def add_datapath_key(connection: sa.Connection, network_id: str, key: int) -> None:
-    """Note the tunnel key of a stretched network; does nothing where it is noted already."""
+    """Note the tunnel key of a stretched network; does nothing where it is noted already.
+
+    Raises:
+        Stale: another network still has the key here.
+    """
     row = {"network_id": network_id, "datapath_key": key}
     if connection.dialect.name == "sqlite":
-        insert = sqlite.insert(DATAPATHS).values(row)
-        connection.execute(insert.on_conflict_do_nothing(index_elements=["network_id"]))
+        connection.execute(sqlite.insert(DATAPATHS).values(row).on_conflict_do_nothing())
     else:
         connection.execute(
             mysql.insert(DATAPATHS)
             .values(row)
             .on_duplicate_key_update(network_id=DATAPATHS.c.network_id)
+        )
+    query = sa.select(DATAPATHS.c.network_id).where(
+        sa.or_(DATAPATHS.c.network_id == network_id, DATAPATHS.c.datapath_key == key)
+    )
+    holders = set(connection.scalars(query.with_for_update(read=True)))
+    if network_id not in holders:
+        raise errors.Stale(
+            f"network {network_id}: its tunnel key {key} is still that of network "
+            f"{', '.join(sorted(holders))} at this site"
         )
 
 

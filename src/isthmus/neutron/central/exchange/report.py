@@ -31,7 +31,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
-from isthmus.neutron.central import origin, pool
+from isthmus.neutron.central import origin, pool, shadow
 from isthmus.neutron.central.exchange import placement, validator
 from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
 from isthmus.neutron.db.session import now, reading, writing
@@ -337,15 +337,7 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, ref
                 ),
             )
         if changed:
-            present = Held(connection, ResourceType.NETWORK, [network_id]).sites(network_id)
-            journal.record(
-                connection,
-                [
-                    IntentKey(other, ResourceType.SHADOW, port_id)
-                    for other, withdrawn in present.items()
-                    if other != site and not withdrawn
-                ],
-            )
+            shadow.tell_others(connection, site, port_id, network_id)
         if not refused and refusal.delete(connection, site, port_id):
             # What was refused of it has been let go of there: it may have been in the way.
             jobs.retry_in_use(connection, site)

@@ -1,0 +1,14 @@
+"""The columns of Neutron's tables that our stores lock and read, for databases without Neutron."""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+TABLES = {
+    name: sa.Table(
+        name,
+        METADATA,
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("project_id", sa.String(255)),
+    )
+    for name in ("address_groups", "networks", "ports", "securitygroups", "subnets")
+}
