@@ -32,7 +32,8 @@ MODULES = (
 #: virtio-net of vhost-user is started with MSI-X and without KVM.
 LINE = (
     "console=ttyS0 quiet nosmp nokaslr mitigations=off init_on_alloc=0 tsc=reliable lpj=4000000 "
-    "acpi=off pci=nomsi no_timer_check nosoftlockup audit=0 cryptomgr.notests 8250.nr_uarts=1 panic=-1"
+    "acpi=off pci=nomsi no_timer_check nosoftlockup audit=0 cryptomgr.notests 8250.nr_uarts=1 "
+    "panic=-1"
 )
 #: Each process takes seconds here, so there are few.
 INIT = f"""#!/bin/busybox sh
