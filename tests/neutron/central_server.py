@@ -11,6 +11,8 @@ from tests.neutron.server import ADMIN, CARRIER, OnBehalf, Reply, Server, speake
 from typing_extensions import override
 
 from isthmus.lab.tier import render
+from isthmus.model.site import SiteName
+from isthmus.store import registration
 
 
 @dataclass
@@ -74,15 +76,23 @@ class CentralServer(Server):
         """Ask on behalf of a member of a project, of an administrator, or (None) of nobody."""
         person = ADMIN if admin else tenant(project) if project else None
         user = OnBehalf(person, speaker(site)) if person else speaker(site)
-        body = {"site_bundle": {"type": kind, "ids": list(ids), **more}}
+        body = {"site_bundle": {"type": kind, "ids": list(ids), **self._incarnation(site), **more}}
         return self.call("POST", "/v2.0/site-bundles", body, user)
 
     def grant(self, site: str, **values: Any) -> Reply:
+        values = {**self._incarnation(site), **values}
         return self.call("POST", "/v2.0/site-grants", {"site_grant": values}, speaker(site))
+
+    def _incarnation(self, site: str) -> dict[str, str]:
+        """Speak as that incarnation of a site which central knows, if it knows one."""
+        with self.database() as connection:
+            known = registration.peek_incarnation(connection, SiteName(site))
+        return {} if known is None else {"incarnation": known}
 
     def report(self, site: str, *items: Any, sequence: int | None = None) -> list[dict[str, Any]]:
         self._sequence += 1
         body = {"sequence": sequence or self._sequence, "items": list(items)}
+        body |= self._incarnation(site)
         answer = self.call("POST", "/v2.0/site-reports", {"site_report": body}, speaker(site))
         results: list[dict[str, Any]] = answer.only()["results"]
         return results

@@ -14,6 +14,7 @@ from tests.neutron.wan import Wan
 from typing_extensions import override
 
 from isthmus.lab.tier import render
+from isthmus.model import number
 from isthmus.testing.ovn import OvnDatabases
 
 
@@ -93,7 +94,7 @@ class LocalServer(Server):
 
     def next_sequence(self) -> int:
         """Number a batch above all that this site may have seen."""
-        self._sequence = max(self._sequence + 1, time.time_ns() // 1000)
+        self._sequence = max(self._sequence + 1, number.make(1, time.time_ns() // 10**7))
         return self._sequence
 
     def inventory(self, *parts: str) -> dict[str, Any]:

@@ -54,6 +54,26 @@ def _create(engine: sa.Engine, name: str) -> None:
         connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
 
 
+def copy(url: str, old: str, new: str) -> None:
+    """Copy a database of the server at a URL, as a backup does."""
+    engine = sa.create_engine(url.replace(f"/{sa.make_url(url).database}?", "/isthmus?"))
+    try:
+        _create(engine, new)
+        _copy(engine, old, new)
+    finally:
+        engine.dispose()
+
+
+def drop(url: str, name: str) -> None:
+    """Drop a database."""
+    engine = sa.create_engine(url.replace(f"/{sa.make_url(url).database}?", "/isthmus?"))
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
+    finally:
+        engine.dispose()
+
+
 def _copy(engine: sa.Engine, old: str, new: str) -> None:
     """Copy a database's tables, foreign keys included, and their few rows."""
     with engine.begin() as connection:

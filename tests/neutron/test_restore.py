@@ -6,21 +6,25 @@ import itertools
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.neutron import mariadb
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import ADMIN, Server, speaker, tenant
 from tests.neutron.wan import Wan
 
 from isthmus.store.tables import EPOCHS, LEASES
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
+
+__all__ = ["mariadb_url", "new_database"]
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
@@ -53,21 +57,35 @@ class Cloud:
         )
         return str(port["fixed_ips"][0]["ip_address"])
 
-    def back_up(self, tier: Server, name: str) -> Path:
+    def back_up(self, tier: Server, name: str) -> str:
+        """Back a tier's database up; gives what `restore` takes."""
+        database = sa.make_url(tier.url).database or ""
+        if tier.url.startswith("mysql"):
+            mariadb.copy(tier.url, database, f"{database}_{name}")
+            return f"{database}_{name}"
         copy = self._folder / name
         with (
             contextlib.closing(sqlite3.connect(tier.folder / "neutron.db")) as source,
             contextlib.closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
-        return copy
+        return str(copy)
 
-    def restore(self, tier: Server, copy: Path) -> None:
+    def restore(self, tier: Server, copy: str) -> None:
         tier.stop()
+        self.put_back(tier, copy)
+        tier.start()
+
+    def put_back(self, tier: Server, copy: str) -> None:
+        """Put a tier's database back as it was."""
+        database = sa.make_url(tier.url).database or ""
+        if tier.url.startswith("mysql"):
+            mariadb.drop(tier.url, database)
+            mariadb.copy(tier.url, copy, database)
+            return
         for end in ("", "-wal", "-shm"):
             (tier.folder / f"neutron.db{end}").unlink(missing_ok=True)
         shutil.copy(copy, tier.folder / "neutron.db")
-        tier.start()
 
     def settle(self) -> None:
         """Carry until neither tier owes the other anything and both have settled."""
@@ -119,13 +137,24 @@ class Cloud:
             assert holder == "site1" or holder.startswith("gone/"), (address, holder)
 
 
-@pytest.fixture
+@pytest.fixture(
+    params=["sqlite", pytest.param("mariadb", marks=[pytest.mark.db, pytest.mark.stress])]
+)
 def cloud(
-    new_central: Callable[[], CentralServer], neutron_template: Path, tmp_path: Path
+    request: pytest.FixtureRequest, neutron_template: Path, tmp_path: Path
 ) -> Iterator[Cloud]:
-    central = new_central()
+    on_mariadb = request.param == "mariadb"
+    new_url = request.getfixturevalue("new_database") if on_mariadb else lambda: ""
+    central = CentralServer(tmp_path / "central", neutron_template, url=new_url())
     central.start()
-    central.make_sites()
+    try:
+        central.make_sites()
+        yield from _open(central, new_url(), neutron_template, tmp_path)
+    finally:
+        central.stop()
+
+
+def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> Iterator[Cloud]:
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
     wan = Wan(lambda: central.port, speaker("site1"))
     try:
@@ -133,10 +162,11 @@ def cloud(
             add_chassis(ovn, "hv1", "host1", "192.0.2.1")
             site = LocalServer(
                 tmp_path / "site1",
-                neutron_template,
+                template,
                 ovn,
                 "site1",
                 wan,
+                url=url,
                 isthmus={"lease_pass_s": 1.0, "lease_settle_s": 600.0},
             )
             site.start()
@@ -159,7 +189,7 @@ def test_a_site_restored_from_a_backup(cloud: Cloud) -> None:
     """What its servers have since is not given again, be central there or not."""
     running = [cloud.boot() for _ in range(2)]
     cloud.settle()
-    copy = cloud.back_up(cloud.site, "site1.db")
+    copy = cloud.back_up(cloud.site, "before")
     before = cloud.epoch(cloud.site)
     running += [cloud.boot() for _ in range(6)]
     cloud.settle()
@@ -197,7 +227,7 @@ def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
     number = int(ipaddress.ip_address("10.0.0.222"))
     (block,) = (one for one in cloud.known() if number in one)
     turn = cloud.site.rows("isthmus_epochs")[0]["turn"]
-    copy = cloud.back_up(cloud.site, "site1.db")
+    copy = cloud.back_up(cloud.site, "before")
     until(lambda: cloud.site.rows("isthmus_epochs")[0]["turn"] > turn + 1, timeout_s=60)
     cloud.site.stop()
     with cloud.central.database(write=True) as connection:
@@ -225,7 +255,7 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     running = [cloud.boot()]
     cloud.settle()
     # Whoever heard from central since can show it.
-    copy = cloud.back_up(cloud.central, "central.db")
+    copy = cloud.back_up(cloud.central, "before")
     heard = cloud.site.rows("isthmus_epochs")[0]["heard"]
     running.append(cloud.boot())
     running.append(cloud.boot(fixed_ips=[{"ip_address": "10.0.0.222"}]))
@@ -317,5 +347,9 @@ def test_an_operator_says_that_a_site_never_comes_back(cloud: Cloud) -> None:
     for one in central.call("GET", "/v2.0/site-leases").only():
         freed = central.call("PUT", f"/v2.0/site-leases/{one['id']}/free_for_good", {})
         assert freed.status == (200 if one["site"].startswith("gone/") else 409)
+    # The home of its port goes with the last lease of that incarnation.
+    assert not any(
+        one["site"].startswith("gone/") for one in central.call("GET", "/v2.0/site-routings").only()
+    )
     holders = {one["site"] for one in central.call("GET", "/v2.0/site-leases").only()}
     assert not any(one.startswith("gone/") for one in holders)

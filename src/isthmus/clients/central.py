@@ -36,6 +36,10 @@ _BY_STATUS: dict[int, type[errors.IsthmusError]] = {
 }
 
 
+#: Calls that are heard of one incarnation of a site alone.
+_FENCED = frozenset({"site_bundle", "site_grant", "site_report"})
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """What central gives for use at this site."""
@@ -109,6 +113,8 @@ class CentralClient:
             clock: gives seconds that only grow.
         """
         self.breaker = breaker or Breaker()
+        #: Tells which incarnation of the site speaks; None where calls do not say.
+        self.incarnation: Callable[[], str] | None = None
         self.calls = 0  #: how many calls went out, for tests and for the inventory
         self._person = person
         self._clock = clock
@@ -257,6 +263,8 @@ class CentralClient:
         self, resource: str, body: Mapping[str, Any], *, probe: bool, token: str | None = None
     ) -> Mapping[str, Any]:
         path = collection_path(resource)
+        if resource in _FENCED and self.incarnation is not None:
+            body = {**body, "incarnation": self.incarnation()}
         answer = self._call("POST", path, {resource: body}, probe=probe, token=token)
         found = answer.get(resource) if isinstance(answer, Mapping) else None
         if not isinstance(found, Mapping):

@@ -66,6 +66,19 @@ def read(connection: sa.Connection) -> Epoch:
     )
 
 
+def show_incarnation(registration: str | None, epoch: int) -> str:
+    """Write down which incarnation of a site speaks, as its calls carry it."""
+    return f"{registration or ''}/{epoch}"
+
+
+def peek_incarnation(connection: sa.Connection) -> str:
+    """Tell, at a site, which incarnation this is; nothing is decided by it here."""
+    row = connection.execute(sa.select(EPOCHS.c.registration, EPOCHS.c.epoch)).one_or_none()
+    if row is None:
+        return show_incarnation(None, lanes.FIRST_EPOCH)
+    return show_incarnation(row.registration, int(row.epoch))
+
+
 def tick(connection: sa.Connection) -> Epoch:
     """Move the turn on, which a witness outside the database then remembers."""
     read(connection)
@@ -118,10 +131,15 @@ def explain(connection: sa.Connection, reason: str) -> None:
 
 def join(connection: sa.Connection, registration: str, heard: int, proof: str) -> None:
     """Note, at a site, as whom central knows it, and the proof of what central has sent."""
-    read(connection)
+    before = read(connection)
     connection.execute(
         sa.update(EPOCHS).values(registration=registration, heard=heard, proof=proof)
     )
+    newest = number.make(number.epoch_of(heard) + 1)
+    again = LANES.c.seen >= newest  # no number that central, asked just now, can have sent
+    if before.registration not in (None, registration):
+        again = sa.true()  # central was made anew, or made this site anew: it begins again
+    connection.execute(sa.update(LANES).where(again).values(seen=number.make(1)))
 
 
 def require_settled(connection: sa.Connection) -> None:

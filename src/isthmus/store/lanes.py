@@ -7,6 +7,8 @@ higher numbers than it ever gave (its database came back from a backup, or someb
 one) goes on above them.
 """
 
+import logging
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
@@ -14,6 +16,8 @@ from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.tables import EPOCHS, LANES
+
+LOG = logging.getLogger(__name__)
 
 #: What a lane begins with in a database that never knew another epoch.
 FIRST_EPOCH = 1
@@ -30,6 +34,9 @@ def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
 def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
     """Number what follows above what the other side has seen.
 
+    Not where that is of a later epoch: then this is an old incarnation, restored or a copy, which
+    must not be heard before it has found that out and begun an epoch of its own.
+
     Returns:
         Whether it had seen more than this database ever sent.
 
@@ -39,6 +46,10 @@ def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
     if not 0 <= seen < number.LIMIT - 1:
         raise errors.ProtocolError(f"lane {lane}: {seen} is no batch's number")
     _ensure(connection, lane)
+    epoch = connection.scalar(sa.select(EPOCHS.c.epoch)) or FIRST_EPOCH
+    if number.epoch_of(seen) > epoch:
+        LOG.warning("Lane %s has seen batch %s; this is epoch %d", lane, number.show(seen), epoch)
+        return False
     return bool(
         connection.execute(
             sa.update(LANES).where(LANES.c.lane == lane, LANES.c.sent < seen).values(sent=seen)

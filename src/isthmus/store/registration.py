@@ -1,7 +1,8 @@
 """Registrations at central: as which site, and in which of its epochs, a site has last registered.
 
-Leases of a site that was removed without having let go of them are set aside under a name of their
-own, until that very site comes back, or an operator has said that it never will.
+Leases of a site that was removed without having let go of them, and the homes of its ports, are set
+aside under a name of their own, until that very site comes back, or an operator has said that it
+never will.
 """
 
 from collections.abc import Collection
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
-from isthmus.store.tables import EPOCHS, LEASES, REGISTRATIONS
+from isthmus.store.epoch import show_incarnation
+from isthmus.store.tables import EPOCHS, LEASES, REGISTRATIONS, ROUTINGS
 
 _ASIDE = "gone/"
+_IS_HOME = ROUTINGS.c.type == ResourceType.PORT.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,16 @@ def find(connection: sa.Connection, site: SiteName) -> Registration | None:
         sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site).with_for_update()
     ).one_or_none()
     return None if row is None else Registration(row.registration, int(row.epoch), bool(row.waits))
+
+
+def peek_incarnation(connection: sa.Connection, site: SiteName) -> str | None:
+    """Tell as which incarnation a site has last registered; None where it never has."""
+    row = connection.execute(
+        sa.select(REGISTRATIONS.c.registration, REGISTRATIONS.c.epoch).where(
+            REGISTRATIONS.c.site == site, REGISTRATIONS.c.epoch > 0
+        )
+    ).one_or_none()
+    return None if row is None else show_incarnation(row.registration, row.epoch)
 
 
 def put(connection: sa.Connection, site: SiteName, registration: str, epoch: int) -> None:
@@ -72,15 +86,30 @@ def is_aside(site: str) -> bool:
 
 
 def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> None:
-    """Set a site's leases aside."""
+    """Set a site's leases aside, and the homes of its ports: its servers may go on using both."""
+    holder = aside(registration)
+    connection.execute(sa.update(LEASES).where(LEASES.c.site == site).values(site=holder))
     connection.execute(
-        sa.update(LEASES).where(LEASES.c.site == site).values(site=aside(registration))
+        sa.update(ROUTINGS).where(_IS_HOME, ROUTINGS.c.site == site).values(site=holder)
     )
 
 
 def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
     """Give leases that were set aside to the site that they were of."""
     connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=site))
+
+
+def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
+    """Give the ports that were at home at a removed site to the site that it was."""
+    mine = ROUTINGS.c.site == aside(registration)
+    connection.execute(sa.update(ROUTINGS).where(_IS_HOME, mine).values(site=site))
+
+
+def free_for_good(connection: sa.Connection, holder: str) -> None:
+    """Forget all that was set aside of a removed site: nothing of it runs any more."""
+    assert is_aside(holder), holder
+    connection.execute(sa.delete(LEASES).where(LEASES.c.site == holder))
+    connection.execute(sa.delete(ROUTINGS).where(ROUTINGS.c.site == holder))
 
 
 def _settle_with_last(connection: sa.Connection) -> None:

@@ -114,7 +114,11 @@ SITE_LEASES: Attributes = {
     "created_at": _shown(),
 }
 
+#: Which incarnation of a site speaks; `isthmus.store.epoch.show_incarnation`.
+_INCARNATION = _given({"type:string_or_none": 64}, default=None)
+
 SITE_BUNDLES: Attributes = {
+    "incarnation": _INCARNATION,
     "type": _given({"type:values": ["network", "subnet", "port", "security_group"]}),
     "ids": _given({"type:list_of_unique_strings": 36}),
     "looking": _given({"type:boolean": None}, default=False),
@@ -126,6 +130,7 @@ SITE_BUNDLES: Attributes = {
 }
 
 SITE_GRANTS: Attributes = {
+    "incarnation": _INCARNATION,
     "kind": _given({"type:values": ["subnet", "port_key"]}),
     "pool_id": _given(_UUID),
     "count": _given({"type:non_negative": None}, default=0),
@@ -137,6 +142,7 @@ SITE_GRANTS: Attributes = {
 }
 
 SITE_REPORTS: Attributes = {
+    "incarnation": _INCARNATION,
     "sequence": _given({"type:non_negative": None}),
     "items": _given(),
     "results": _shown(),
@@ -163,7 +169,12 @@ SITE_SNAPSHOTS: Attributes = {
     "items": _shown(),
 }
 
-SITE_APPLIES: Attributes = SITE_REPORTS
+#: Their numbers say which incarnation of central speaks; `isthmus.model.number`.
+SITE_APPLIES: Attributes = {
+    "sequence": _given({"type:non_negative": None}),
+    "items": _given(),
+    "results": _shown(),
+}
 
 #: What travels and can be compared; the words of `isthmus.model.intent.ResourceType`.
 _COMPARED = ["address_group", "security_group", "network", "subnet", "port", "shadow"]

@@ -51,8 +51,8 @@ class LocalPlugin(Fetching):
         quota.install()
         self.site = read_site(cfg.CONF)
         self.presence = Presence()
-        self.central = Lazy(lambda: open_central(self.site))
         self.database = Lazy(open_database)
+        self.central = Lazy(lambda: open_central(self.site, self.database))
         self.keeper = Keeper(
             self.site.site,
             self.central,

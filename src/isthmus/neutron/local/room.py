@@ -14,7 +14,8 @@ from isthmus.clients.central import CentralClient
 from isthmus.clients.transport import Timeouts, open_session
 from isthmus.config.site import GROUP, SiteConfig
 from isthmus.neutron.local.person import find_token
-from isthmus.store.engine import open_engine
+from isthmus.store import epoch
+from isthmus.store.engine import open_engine, reading
 
 _T = TypeVar("_T")
 
@@ -37,17 +38,29 @@ class Lazy(Generic[_T]):
         return self._made[0]
 
 
-def open_central(site: SiteConfig) -> CentralClient:
-    """Open the way to central."""
+def open_central(site: SiteConfig, database: Callable[[], sa.Engine]) -> CentralClient:
+    """Open the way to central.
+
+    Args:
+        site: this site.
+        database: gives its database, which says which incarnation of it speaks.
+    """
+
+    def incarnation() -> str:
+        with reading(database()) as connection:
+            return epoch.peek_incarnation(connection)
+
     timeouts = Timeouts(connect_s=site.connect_timeout_s, read_s=site.read_timeout_s)
     wire = open_session(cfg.CONF, GROUP, timeouts, endpoint=site.central_url)
-    return CentralClient(
+    client = CentralClient(
         wire,
         endpoint=site.central_url,
         region=site.central_region,
         interface=site.central_interface,
         person=find_token,
     )
+    client.incarnation = incarnation
+    return client
 
 
 def open_database() -> sa.Engine:

@@ -4,6 +4,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.model.lease import LeaseId
+from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import writing
@@ -31,7 +32,8 @@ class LeaseCalls:
     def free_for_good(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
         """Free a lease of a site that was removed and never let go of it.
 
-        Whoever calls it knows that nothing of that site runs any more.
+        Whoever calls it knows that nothing of that site runs any more. With `{"all": true}` goes
+        all that its holder has, the homes of its ports too, as they go with its last lease.
         """
         with translated():
             row = listing.get_one(self.get_site_leases, context, "lease", id, None)
@@ -42,6 +44,9 @@ class LeaseCalls:
                 raise errors.InUse(f"lease {id} is of {row['site']}, which can give it back")
             with writing(context.elevated()) as connection:
                 lease.delete(connection, [LeaseId(id)])
+                holder = SiteName(row["site"])
+                if (body or {}).get("all") or not lease.list_leases(connection, site=holder):
+                    registration.free_for_good(connection, holder)
                 purge.free_datapaths(connection)
         return {"site_lease": row}
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.db.models import securitygroup
 from oslo_log import log as logging
 
 from isthmus import errors
@@ -24,13 +25,14 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import pool, usage
+from isthmus.neutron.central.outbox import route_groups
 from isthmus.neutron.db.session import now, writing
 from isthmus.store import datapath, epoch, lanes, spare, sweep
 from isthmus.store import lease as lease_store
 from isthmus.store import registration as store
 from isthmus.store import site as site_store
 from isthmus.store.held import Held
-from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS
+from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, ROUTINGS
 
 LOG = logging.getLogger(__name__)
 
@@ -109,6 +111,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     if said.leases is not None and not restored:
         void = _adopt_all(context, site, said)
         with writing(context) as connection:
+            _take_up_homes(connection, site.name, said)
             store.put(connection, site.name, row_id, said.epoch)
             if due:
                 sweep.renew(connection, site.name)
@@ -156,6 +159,34 @@ def _heed_proof(connection: sa.Connection, site: SiteName, said: Hello) -> None:
     LOG.warning("%s; epoch %d begins", reason, begun.epoch)
 
 
+def _former(connection: sa.Connection, site: SiteName, said: Hello) -> str | None:
+    """Give the registration that a site had before, if it can prove that it was this one.
+
+    What it names could be another's; the proof that central gave with it is for its name alone.
+    """
+    if said.registration is None or not said.proof:
+        return None
+    own = epoch.read(connection)
+    if not epoch.is_proven(own.secret, site, said.heard, said.proof):
+        return None
+    return said.registration
+
+
+def _take_up_homes(connection: sa.Connection, site: SiteName, said: Hello) -> None:
+    """Give a site its ports again, where it was removed and is back, and the groups of all."""
+    former = _former(connection, site, said)
+    if former is not None:
+        store.take_up_homes(connection, former, site)
+    binding, home = securitygroup.SecurityGroupPortBinding, ROUTINGS
+    query = (
+        sa.select(binding.security_group_id)
+        .distinct()
+        .join(home, home.c.resource_id == binding.port_id)
+        .where(home.c.type == ResourceType.PORT.value, home.c.site == site)
+    )
+    route_groups(connection, list(connection.scalars(query)), site)
+
+
 def _adopt_all(context: Any, site: Site, said: Hello) -> list[str]:
     """Adopt what a site believes in, pool by pool; gives the ids of what is void."""
     assert said.leases is not None
@@ -171,16 +202,16 @@ def _adopt_all(context: Any, site: Site, said: Hello) -> list[str]:
             except errors.NotFound:
                 void += [lease.id for lease in leases]
                 continue
-            void += _adopt(locked, site.name, said.registration, leases)
+            void += _adopt(locked, site.name, _former(connection, site.name, said), leases)
     return void
 
 
 def _adopt(
-    locked: pool.Pool, site: SiteName, registration: str | None, leases: Iterable[Lease]
+    locked: pool.Pool, site: SiteName, former: str | None, leases: Iterable[Lease]
 ) -> list[str]:
     known = {one.id: one for one in locked.leases}
     void: list[str] = []
-    mine = (site, None if registration is None else store.aside(registration))
+    mine = (site, None if former is None else store.aside(former))
     leased = {one.id: one for one in locked.leases}
     for lease in leases:
         there = known.get(lease.id)

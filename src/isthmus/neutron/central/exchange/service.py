@@ -23,7 +23,7 @@ from isthmus.neutron.central.exchange import (
     snapshot,
 )
 from isthmus.neutron.central.exchange.rate import Rates
-from isthmus.neutron.central.exchange.speaker import get_speaker
+from isthmus.neutron.central.exchange.speaker import check_incarnation, get_speaker
 from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
 
@@ -61,6 +61,7 @@ class ExchangeCalls(_NotKept):
             on_behalf = _SITE_ROLE in context.service_roles
             site = get_speaker(context, get_service(context) if on_behalf else None)
             _RATES.count(site.name, "bundle")
+            check_incarnation(context, site, body["incarnation"])
             ids = _parse_ids(body["ids"])
             if body["mac_address"] is not None:
                 in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
@@ -86,6 +87,7 @@ class ExchangeCalls(_NotKept):
         with translated():
             site = get_speaker(context)
             _RATES.count(site.name, "grant")
+            check_incarnation(context, site, site_grant["site_grant"]["incarnation"])
             wish = grant.parse_wish(site_grant["site_grant"])
             try:
                 leases, untold = grant.make_grant(context.elevated(), site, wish)
@@ -106,6 +108,7 @@ class ExchangeCalls(_NotKept):
         with translated():
             site = get_speaker(context)
             _RATES.count(site.name, "report")
+            check_incarnation(context, site, body["incarnation"])
             items = _parse_items(body["items"])
             results = report.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_wire() for result in results]}

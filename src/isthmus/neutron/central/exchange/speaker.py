@@ -7,6 +7,7 @@ from isthmus.model.principal import Caller
 from isthmus.model.site import Site, SiteState
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.db.session import reading
+from isthmus.store import registration
 from isthmus.store import site as site_store
 
 
@@ -30,3 +31,27 @@ def get_speaker(context: Any, caller: Caller | None = None) -> Site:
     if site.state is SiteState.DISABLED:
         raise errors.Busy(f"site {site.name} is disabled; an operator has to enable it")
     return site
+
+
+def check_incarnation(context: Any, site: Site, said: str | None) -> None:
+    """Hear only that incarnation of a site which has registered last.
+
+    An older one may still run, on a database that was restored or copied since; a newer one, or one
+    that was added anew, has to register before central can tell what it may ask for.
+
+    Raises:
+        Busy: it is another one.
+    """
+    with reading(context) as connection:
+        known = registration.peek_incarnation(connection, site.name)
+        row_id = site_store.find_row_id(connection, site.name)
+    if known is None:
+        before = (said or "").partition("/")[0]
+        if before in ("", row_id):
+            return  # it is new, and holds nothing
+    elif said == known:
+        return
+    raise errors.Busy(
+        f"site {site.name} speaks as incarnation {said or 'unknown'}, and has registered as "
+        f"{known or 'none'}: it is heard when it registers"
+    )
