@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
         )
         assert ran.returncode == code, (ran.stdout, ran.stderr)
-        assert says in ran.stderr, ran.stderr
+        assert re.search(says, ran.stderr), ran.stderr
         assert "Traceback" not in ran.stderr
         return ran
 
@@ -74,6 +75,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             "reachability": "unknown",
             "last_seen_at": None,
             "last_error": "",
+            "waits_for": "",
             "backlog": 0,
             "parked": 0,
         }
@@ -146,6 +148,68 @@ def test_the_life_of_a_site(shell: Shell) -> None:
     shell.run("site", "delete", "site2", says="site2 is gone")
     assert [row["name"] for row in shell.data("site", "list")] == ["site1"]
     shell.run("site", "show", "site2", code=2, says="error: ")
+
+
+def test_who_is_waited_for_and_going_on_without(shell: Shell) -> None:
+    for name in ("site1", "site2"):
+        shell.run("site", "create", name)
+    (row, _) = shell.cloud.rows["sites"]
+    row["waits_for"] = "central was restored and this site has yet to register"
+    assert "yet to register" in shell.run("site", "list").stdout
+    assert "yet to register" in shell.run("status", says="waits for site1 to register").stdout
+    shell.run("site", "go-on-without", "site1", code=1, says="Nothing was done")
+    shell.run("site", "go-on-without", "site2", says="Nobody waits for site site2")
+    acts = [path for method, path, _ in shell.cloud.calls if method == "PUT"]
+    assert acts == []
+    shell.run("site", "go-on-without", "site1", "--yes", "-o", "json")
+    (act,) = [path for method, path, _ in shell.cloud.calls if method == "PUT"]
+    assert act.endswith("/go_on_without")
+
+
+def test_what_a_removed_site_held_is_shown_and_freed(shell: Shell) -> None:
+    shell.run("gone", "list", says="No removed site holds anything")
+    made = shell.data("site", "create", "site1")
+    holder = f"gone/{made['id']}"
+    lease = {"kind": "subnet", "pool_id": SUBNET, "first": "1", "last": "8", "size": 8}
+    shell.cloud.rows["site-leases"] = [
+        {"id": "l1", "site": holder, **lease},
+        {"id": "l2", "site": "site2", **lease},
+    ]
+    shell.cloud.rows["site-routings"] = [
+        {"id": "r1", "site": holder, "type": "port", "resource_id": "p1"}
+    ]
+    shell.run("site", "delete", "site1", says=f"8 addresses.*isthmus gone free {holder}")
+    (row,) = shell.data("gone", "list")
+    assert row == {
+        "incarnation": holder, "leases": 1, "addresses": 8, "port_keys": 0, "ports": 1
+    }  # fmt: skip
+    ran = shell.run("gone", "free", made["id"], code=1, says="Nothing was done")
+    assert holder in ran.stdout, "it says what it would free before it asks"
+    assert not any(path.endswith("free_for_good") for _, path, _ in shell.cloud.calls)
+    assert json.loads(shell.run("gone", "free", holder, "-y", "-o", "json").stdout) == row
+    assert ("PUT", "/central/v2.0/site-leases/l1/free_for_good", {"all": True}) in shell.cloud.calls
+    shell.run("gone", "free", "gone/other", code=2, says="see isthmus gone list")
+
+
+def test_a_tier_is_told_that_it_was_restored(shell: Shell, tmp_path: Path) -> None:
+    from isthmus.store import epoch
+    from isthmus.store.engine import open_engine, writing
+    from isthmus.store.tables import METADATA
+
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    conf = tmp_path / "neutron.conf"
+    conf.write_text(f"[database]\nconnection = sqlite:///{tmp_path}/neutron.db\n")
+    shell.run("restored", "--config-file", str(conf), code=2, says="no tables of Isthmus")
+    METADATA.create_all(engine)
+    with writing(engine) as connection:
+        assert epoch.read(connection).settled
+    said = shell.data("restored", "--config-file", str(conf))
+    assert (said["epoch"], said["waits_for"]) == (2, [])
+    with writing(engine) as connection:
+        assert not epoch.read(connection).settled
+    engine.dispose()
+    conf.write_text("[database]\n")
+    shell.run("restored", "--config-file", str(conf), code=2, says="connection is not set")
 
 
 def test_a_table_has_the_names_of_the_api_and_is_never_cut(shell: Shell) -> None:

@@ -1,11 +1,14 @@
 """Of a site one incarnation is heard: that which has registered last."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN, OnBehalf, Reply, speaker
 
+from isthmus.model.site import SiteName
 from isthmus.store import registration
 
 pytestmark = pytest.mark.neutron
@@ -56,16 +59,54 @@ def test_a_site_made_again_is_not_heard_before_it_registers(central: CentralServ
     row_id = register(central, "site2", epoch=1)["registration"]
     central.call("PUT", "/v2.0/sites/site2", {"site": {"state": "disabled"}})
     assert central.call("DELETE", "/v2.0/sites/site2").status == 204
-    body = {"region": "Region2", "availability_zones": ["z"], "service_user": "isthmus-site2"}
+    body: dict[str, Any] = {
+        "region": "Region2",
+        "availability_zones": ["z"],
+        "service_user": "isthmus-site2",
+    }
     central.create("site", name="site2", **body)
     assert {one.status for one in speak(central, "site2", network, f"{row_id}/1")} == {503}
+
+
+def test_a_restored_central_grants_nothing_before_anybody_spoke(
+    new_central: Callable[[], CentralServer],
+) -> None:
+    """Its witness shows it at the start: no site has to say hello for that."""
+    central = new_central()
+    central.start()
+    central.make_sites()
+    network = central.create("network", name="witness")["id"]
+    central.bundle("site1", "network", network, project=None, admin=True)
+    row_id = register(central, "site1", epoch=1)["registration"]
+    central.stop()
+    database = central.folder / "neutron.db"
+    copy = database.read_bytes()  # stopped, so that all of it is in the one file
+    central.start()
+    register(central, "site1", epoch=1, registration=row_id)
+    central.stop()
+    for end in ("-wal", "-shm"):
+        Path(f"{database}{end}").unlink(missing_ok=True)
+    database.write_bytes(copy)
+    central.start()
+    wish = {"kind": "port_key", "pool_id": network, "count": 1}
+    refused = central.grant("site1", **wish)
+    assert refused.status == 503
+    assert "restored" in refused.text
+    assert "site1, site2" in refused.text
+    for site in ("site1", "site2"):
+        register(central, site, epoch=1, registration=row_id if site == "site1" else None)
+    assert central.grant("site1", **wish).status == 201
 
 
 def test_nobody_takes_up_what_another_site_left_behind(central: CentralServer) -> None:
     """The registration that it names proves nothing; what central told that very site does."""
     network = central.create("network", name="left")["id"]
     central.bundle("site1", "network", network, project=None, admin=True)
-    body = {"region": "RegionX", "availability_zones": ["z"], "service_user": "isthmus-lost"}
+    body: dict[str, Any] = {
+        "region": "RegionX",
+        "availability_zones": ["z"],
+        "service_user": "isthmus-lost",
+    }
     central.create("site", name="lost", **body)
     central.bundle("lost", "network", network, project=None, admin=True)
     told = register(central, "lost", epoch=1)
@@ -76,7 +117,7 @@ def test_nobody_takes_up_what_another_site_left_behind(central: CentralServer) -
     holder = registration.aside(told["registration"])
     named = [{key: one[key] for key in ("id", "kind", "pool_id", "first", "last")} for one in held]
     with central.database() as connection:
-        known = registration.peek_incarnation(connection, registration.SiteName("site1"))
+        known = registration.peek_incarnation(connection, SiteName("site1"))
     epoch = int((known or "/1").rpartition("/")[2])
     said = {key: told[key] for key in ("registration", "heard", "proof")}
     answer = register(central, "site1", epoch=epoch, leases=named, **said)

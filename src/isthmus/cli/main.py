@@ -24,6 +24,8 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("job", "isthmus.cli.job", "Jobs: what is on its way to the sites.", "Cloud"),
     ("lease", "isthmus.cli.lease", "Leases: which site gives out which addresses.", "Cloud"),
     ("status", "isthmus.cli.status", "How every site stands, at a glance.", "Cloud"),
+    ("gone", "isthmus.cli.gone", "Removed sites that never let go of what they held.", "Cloud"),
+    ("restored", "isthmus.cli.restored", "Say that a tier's database came from a backup.", "Cloud"),
     ("audit", "isthmus.cli.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
     ("lab", "isthmus.cli.lab", "A whole cloud on this machine.", "Lab"),
     ("demo", "isthmus.cli.demo", "Bring up a lab and stretch a network over its sites.", "Lab"),

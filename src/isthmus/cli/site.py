@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm
 from isthmus.cli.render import Format
 from isthmus.model.site import Reachability, SiteState
 
@@ -20,6 +20,7 @@ COLUMNS = (
     "backlog",
     "parked",
     "last_seen_at",
+    "waits_for",
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the site.")]
@@ -132,9 +133,19 @@ def update_site(
 
 @app.command("delete")
 def delete_site(name: Name, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
-    """Remove a site that holds nothing, or a disabled one with all that it held."""
-    _open(os_cloud).api.delete("site", name)
+    """Remove a site that holds nothing, or a disabled one with all that it held.
+
+    Addresses and keys that it never gave back stay its own, as do the homes of its ports: its
+    servers may still run. Added again under its name it takes them up; `isthmus gone` lists them.
+    """
+    admin = _open(os_cloud)
+    left = admin.delete_site(name)
     render.note(f"Site {name} is gone.")
+    if left is not None:
+        render.note(
+            f"What it has not let go of is kept aside: {_describe(left)}. If nothing of it runs "
+            f"any more: isthmus gone free {left.incarnation}"
+        )
 
 
 @app.command("enable")
@@ -155,6 +166,36 @@ def disable_site(
 ) -> None:
     """Neither send to a site nor hear it: for one that is lost, or not to be trusted."""
     _set_state(name, SiteState.DISABLED, output, os_cloud)
+
+
+@app.command("go-on-without")
+def go_on_without(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Give out addresses though a site has not registered since central was restored.
+
+    What that site was leased after the backup may then be given to others: for a site that will not
+    come back, or that was made anew itself. `isthmus status` shows for which sites central waits.
+    """
+    admin = _open(os_cloud)
+    row = admin.api.get("site", name)
+    if not row["waits_for"]:
+        render.note(f"Nobody waits for site {name}.")
+    else:
+        if not yes:
+            confirm(
+                f"Go on without {name}? Addresses that it was leased since the backup can then be "
+                "given a second time."
+            )
+        row = admin.api.act("site", row["id"], "go_on_without")
+    render.print_row(row, output)
+
+
+def _describe(left: Any) -> str:
+    return f"{left.addresses} addresses, {left.port_keys} port keys, {left.ports} ports"
 
 
 def _set_state(name: str, state: SiteState, output: Format, cloud: str) -> None:

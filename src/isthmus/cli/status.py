@@ -12,7 +12,8 @@ from isthmus.model.site import Reachability
 app = typer.Typer()
 
 COLUMNS = (
-    "name", "state", "reachability", "last_seen_at", "backlog", "parked", "oldest", "last_error"
+    "name", "state", "reachability", "last_seen_at", "backlog", "parked", "oldest", "waits_for",
+    "last_error",
 )  # fmt: skip
 
 
@@ -38,3 +39,9 @@ def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> No
     sentence += f"; {waiting} jobs under way"
     sentence += f", {parked} parked: see isthmus job list --state parked" if parked else ""
     render.note(sentence + ".")
+    waits = [one.name for one in sites if one.waits_for]
+    if waits:
+        render.note(
+            f"Central gives out no addresses: it was restored and waits for {', '.join(waits)} to "
+            "register. One that will not come back: isthmus site go-on-without NAME"
+        )

@@ -117,6 +117,18 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     return read(connection)
 
 
+def check_tables(connection: sa.Connection) -> None:
+    """Make sure that this is the database of a tier.
+
+    Raises:
+        Invalid: it has no tables of ours.
+    """
+    if not sa.inspect(connection).has_table(EPOCHS.name):
+        raise errors.Invalid(
+            "this database has no tables of Isthmus: is it that of the tier's Neutron?"
+        )
+
+
 def settle(connection: sa.Connection) -> None:
     """Note that numbers may be given out again."""
     connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))

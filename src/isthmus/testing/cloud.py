@@ -206,6 +206,10 @@ class Cloud(ThreadingHTTPServer):
             rows.remove(found)
         elif action == "retry":
             found["state"] = "waiting"
+        elif action == "go_on_without":
+            found["waits_for"] = ""
+        elif action == "free_for_good":
+            rows.remove(found)
         elif method == "PUT":
             found.update(body[singular])
         return 200, {singular: found}

@@ -9,10 +9,13 @@ from isthmus import errors
 from isthmus.clients.admin import AdminApi
 from isthmus.clients.cloud import PersonalCloud
 from isthmus.clients.neutron import NeutronDoor
+from isthmus.model.lease import PoolKind
 from isthmus.model.site import CENTRAL
 
 Row = Mapping[str, Any]
 
+#: Whose name begins so was a site: `isthmus.store.registration.aside`.
+_GONE = "gone/"
 #: What `isthmus port show` looks at.
 _PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", "binding:host_id")
 
@@ -27,8 +30,20 @@ class SiteStatus:
     last_seen_at: str | None
     backlog: int
     parked: int
+    waits_for: str  #: why it, or central because of it, gives out no address now
     oldest: int | None  #: age of the oldest unparked job, in seconds
     last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """What a site that was removed has not let go of."""
+
+    incarnation: str  #: gone/ID, with the id of the site as it was
+    leases: int
+    addresses: int
+    port_keys: int
+    ports: int  #: that are at home there, as far as central knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +104,63 @@ class Admin:
             last_seen_at=site["last_seen_at"],
             backlog=site["backlog"],
             parked=site["parked"],
+            waits_for=site.get("waits_for") or "",
             oldest=oldest,
             last_error=site["last_error"] or "",
+        )
+
+    def delete_site(self, name: str) -> Gone | None:
+        """Remove a site; gives what it has not let go of.
+
+        Raises:
+            NotFound: there is none.
+            InUse: it holds objects and is not disabled.
+        """
+        row = self.api.get("site", name)
+        self.api.delete("site", row["id"])
+        return self._find_gone(f"{_GONE}{row['id']}")
+
+    def list_gone(self) -> list[Gone]:
+        """List what removed sites have not let go of."""
+        names = {row["site"] for row in self.api.iterate("site_lease")}
+        names |= {row["site"] for row in self.api.iterate("site_routing", type="port")}
+        found = (self._find_gone(one) for one in sorted(names) if one.startswith(_GONE))
+        return [one for one in found if one is not None]
+
+    def get_gone(self, incarnation: str) -> Gone:
+        """Get what one incarnation of a removed site has not let go of.
+
+        Raises:
+            NotFound: it holds nothing.
+        """
+        name = incarnation if incarnation.startswith(_GONE) else f"{_GONE}{incarnation}"
+        found = self._find_gone(name)
+        if found is None:
+            raise errors.NotFound(f"no removed site {name} holds anything: see isthmus gone list")
+        return found
+
+    def free_gone(self, incarnation: str) -> None:
+        """Free for good what one incarnation of a removed site held."""
+        for lease in self.api.iterate("site_lease", page_size=1, site=incarnation):
+            self.api.act("site_lease", lease["id"], "free_for_good", {"all": True})
+            return
+        for home in self.api.list("site_routing", type="port", site=incarnation):
+            self.api.act("site_routing", home["id"], "release", {"force": True})
+
+    def _find_gone(self, name: str) -> Gone | None:
+        leases = self.api.list("site_lease", site=name)
+        ports = self.api.list("site_routing", type="port", site=name)
+        if not leases and not ports:
+            return None
+        sizes = dict.fromkeys(PoolKind, 0)
+        for one in leases:
+            sizes[PoolKind(one["kind"])] += int(one["size"])
+        return Gone(
+            incarnation=name,
+            leases=len(leases),
+            addresses=sizes[PoolKind.SUBNET],
+            port_keys=sizes[PoolKind.PORT_KEY],
+            ports=len(ports),
         )
 
     def list_presences(self, *, network: str | None = None, site: str | None = None) -> list[Row]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from neutron.api import extensions as neutron_extensions
+from neutron_lib import context as n_context
 from neutron_lib.services import base
 
 from isthmus.neutron.api import definition, extensions, rules
@@ -13,6 +14,7 @@ from isthmus.neutron.central.admin.presence import PresenceCalls
 from isthmus.neutron.central.admin.refusal import RefusalCalls
 from isthmus.neutron.central.admin.routing import RoutingCalls
 from isthmus.neutron.central.admin.site import SiteCalls
+from isthmus.neutron.central.exchange import registration
 from isthmus.neutron.central.exchange.service import ExchangeCalls
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
@@ -42,6 +44,7 @@ class CentralService(
         """Prepare to serve."""
         super().__init__()
         rules.load_before_requests()
+        registration.look_at_witness(n_context.get_admin_context())  # before the first request
 
     def get_plugin_type(self) -> Any:
         """Give the type by which Neutron finds this plugin."""

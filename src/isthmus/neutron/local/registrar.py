@@ -7,8 +7,6 @@ registered: then it has stopped using what is another's by now, and has got back
 site that is cut off and was not restored goes on.
 """
 
-import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +19,7 @@ from isthmus import errors
 from isthmus.clients.central import CentralClient
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local.lease import rows
 from isthmus.store import epoch, journal, lease, port_key
 from isthmus.store.engine import reading, writing
@@ -56,7 +55,7 @@ class Registrar:
         self._site = site
         self._client = client
         self._engine = engine
-        self._witness = folder / f"isthmus-{site}.witness"
+        self._witness = Witness(folder, site)
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -105,7 +104,7 @@ class Registrar:
                 )
                 own = epoch.begin(connection, reason, above=int(answer["epoch"]))
             LOG.warning("%s; epoch %d begins", own.reason, own.epoch)
-            self._remember(own)
+            self._witness.remember(own)
         if answer["register"] or not own.settled:
             answer = self._say(own, leases=True)
             if answer["restored"] or answer["register"]:
@@ -177,31 +176,9 @@ class Registrar:
     def _look_at_witness(self) -> epoch.Epoch:
         """Compare the database with the witness, and have the witness follow it."""
         with writing(self._engine()) as connection:
-            own = epoch.read(connection)
-            seen = self._recall()
-            if (own.epoch, own.turn) < seen:
-                reason = f"this site's database is older than {self._witness}: it was restored"
-                own = epoch.begin(connection, reason, above=seen[0])
-                LOG.warning("%s; epoch %d begins", reason, own.epoch)
-            own = epoch.tick(connection)
-        self._remember(own)
+            own = self._witness.compare(connection)
+        self._witness.remember(own)
         return own
-
-    def _recall(self) -> tuple[int, int]:
-        try:
-            found = json.loads(self._witness.read_text())
-            return int(found["epoch"]), int(found["turn"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0
-
-    def _remember(self, own: epoch.Epoch) -> None:
-        new = self._witness.with_suffix(f".{os.getpid()}.new")
-        try:
-            self._witness.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps({"epoch": own.epoch, "turn": own.turn}))
-            new.replace(self._witness)
-        except OSError as error:
-            LOG.warning("The witness %s cannot be written: %s", self._witness, error)
 
 
 def _cause(reason: str) -> str:

@@ -11,11 +11,13 @@ import dataclasses
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import securitygroup
+from oslo_config import cfg
 from oslo_log import log as logging
 
 from isthmus import errors
@@ -27,6 +29,7 @@ from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import pool, usage
 from isthmus.neutron.central.outbox import route_groups
 from isthmus.neutron.db.session import now, writing
+from isthmus.neutron.db.witness import Witness
 from isthmus.store import datapath, epoch, lanes, spare, sweep
 from isthmus.store import lease as lease_store
 from isthmus.store import registration as store
@@ -88,8 +91,17 @@ def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
     )
 
 
+def look_at_witness(context: Any) -> None:
+    """Find out whether central's database is older than what this host has seen of it."""
+    witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
+    with writing(context) as connection:
+        own = witness.compare(connection)
+    witness.remember(own)
+
+
 def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     """Hear a site out, and answer what is to be done."""
+    look_at_witness(context)
     void: list[str] = []
     with writing(context) as connection:
         row_id = site_store.find_row_id(connection, site.name)

@@ -1,0 +1,57 @@
+"""The witness: a small file beside a database, which shows that the database came back in time.
+
+It stands in Neutron's state directory of each host that serves a tier's API, and follows the epoch
+and the turn of the tier's database. A database that is behind it was restored. Backups of the
+database must not take it along.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import sqlalchemy as sa
+from oslo_log import log as logging
+
+from isthmus.store import epoch
+
+LOG = logging.getLogger(__name__)
+
+
+class Witness:
+    """The witness of one tier on this host."""
+
+    def __init__(self, folder: Path, tier: str) -> None:
+        """Name the file; it is made when something is remembered."""
+        self._tier = tier
+        self._path = folder / f"isthmus-{tier}.witness"
+
+    def compare(self, connection: sa.Connection) -> epoch.Epoch:
+        """Begin a new epoch if the database is behind the witness; move its turn on.
+
+        The caller commits, then has the witness remember what is given here.
+        """
+        own = epoch.read(connection)
+        seen = self._recall()
+        if (own.epoch, own.turn) < seen:
+            whose = "central" if self._tier == "central" else "this site"
+            reason = f"the database of {whose} is older than {self._path}: it was restored"
+            own = epoch.begin(connection, reason, above=seen[0])
+            LOG.warning("%s; epoch %d begins", reason, own.epoch)
+        return epoch.tick(connection)
+
+    def remember(self, own: epoch.Epoch) -> None:
+        """Have the file follow the database."""
+        new = self._path.with_suffix(f".{os.getpid()}.new")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(json.dumps({"epoch": own.epoch, "turn": own.turn}))
+            new.replace(self._path)
+        except OSError as error:
+            LOG.warning("The witness %s cannot be written: %s", self._path, error)
+
+    def _recall(self) -> tuple[int, int]:
+        try:
+            found = json.loads(self._path.read_text())
+            return int(found["epoch"]), int(found["turn"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0

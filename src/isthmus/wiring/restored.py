@@ -1,0 +1,32 @@
+"""Tells a tier's database that it came back from a backup."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isthmus.config.database import read_url
+from isthmus.store import epoch
+from isthmus.store.engine import open_engine, writing
+
+REASON = "this database was restored, an operator says"
+
+
+def begin_epoch(config_files: Sequence[Path]) -> dict[str, Any]:
+    """Begin a new epoch in the database that configuration files name.
+
+    Returns:
+        The epoch, its reason and the sites that are waited for (none at a site).
+
+    Raises:
+        Invalid: they name no database, or one without the tables of Isthmus.
+        Unreachable: it does not answer.
+    """
+    engine = open_engine(read_url(config_files))
+    try:
+        with writing(engine) as connection:
+            epoch.check_tables(connection)
+            own = epoch.begin(connection, REASON)
+            waiting = epoch.list_waiting(connection)
+    finally:
+        engine.dispose()
+    return {"epoch": own.epoch, "reason": own.reason, "waits_for": waiting}
