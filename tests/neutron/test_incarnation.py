@@ -11,7 +11,7 @@ from tests.neutron.server import ADMIN, OnBehalf, Reply, speaker
 from isthmus.model.site import SiteName
 from isthmus.store import registration
 
-pytestmark = pytest.mark.neutron
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
 
 def register(central: CentralServer, site: str, **said: Any) -> Any:
