@@ -169,10 +169,10 @@ def test_800_machines_with_3_percent_failing_and_two_kills() -> None:
         ("power", "does not answer"),
         ("boot", "no network boot came from"),
         ("loop", "reboots for ever"),
-        ("ramdisk", "its ramdisk never reported"),
+        ("ramdisk", "its ramdisk did not report within 2 s: look at its console"),
         ("sum", "the checksum is wrong"),
         ("restart", "it started over while its disk was being written"),
-        ("silent", "it never reported from /dev/vda"),
+        ("silent", "it did not report from /dev/vda"),
     ):
         assert words in said[how]
 

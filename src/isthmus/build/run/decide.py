@@ -153,36 +153,40 @@ def _find_fault(now: float, machine: Machine, one: Standing, limits: Limits, ask
             f"it asked for its boot script {asks} times in one attempt, so it reboots for ever: "
             "look at its console"
         )
-    within, why = _deadline(machine, one.stage, limits)
+    within, what, hint = _deadline(machine, one.stage, limits)
     if now - one.since <= within:
         return ""
-    return f"{why} within {within:g} s"
+    return f"{what} within {within:g} s" + (f": look at {hint}" if hint else "")
 
 
-def _deadline(machine: Machine, stage: Stage, limits: Limits) -> tuple[float, str]:
-    manual = machine.bmc.kind is BmcKind.MANUAL
+def _deadline(machine: Machine, stage: Stage, limits: Limits) -> tuple[float, str, str]:
+    """Give how long a stage may take, what did not happen then, and where to look."""
+    disk = machine.disks.device
     match stage:
         case Stage.ENROLL:
-            return limits.power_timeout_s, f"its {machine.bmc.kind} controller did not do as told"
-        case Stage.PROVISION if manual:
+            return limits.power_timeout_s, f"its {machine.bmc.kind} controller did not answer", ""
+        case Stage.PROVISION if machine.bmc.kind is BmcKind.MANUAL:
             # Nobody knows when the person comes.
-            return float("inf"), ""
+            return float("inf"), "", ""
         case Stage.PROVISION:
-            return limits.boot_timeout_s, (
-                f"no network boot came from {machine.mac}: look at its boot order, its cable, and "
-                "whether the MAC is right"
+            return (
+                limits.boot_timeout_s,
+                f"no network boot came from {machine.mac}",
+                "its boot order, its cable, and whether the MAC is right",
             )
         case Stage.INSPECT:
-            return limits.boot_timeout_s, (
-                f"it asked for its boot script and its {_loader(machine)} never reported: look at "
-                "its console"
+            return (
+                limits.boot_timeout_s,
+                f"it asked for its boot script, and its {_loader(machine)} did not report",
+                "its console",
             )
         case Stage.DEPLOY:
-            return limits.deploy_timeout_s, f"{machine.disks.device} was not written"
+            return limits.deploy_timeout_s, f"{disk} was not written", "its console"
         case _:
-            return limits.verify_timeout_s, (
-                f"it never reported from {machine.disks.device}: look at its boot order and its "
-                "console"
+            return (
+                limits.verify_timeout_s,
+                f"it did not report from {disk}",
+                "its boot order and its console",
             )
 
 
