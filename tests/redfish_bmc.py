@@ -6,6 +6,7 @@ command power is only a word, which is enough to hold our client against the pro
 """
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,8 @@ class CommandDriver(fakedriver.FakeDriver):  # type: ignore[misc]
 
 
 def run() -> None:
+    # Its machines end with it, also where a test says stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     fakedriver.FakeDriver = CommandDriver
     main.app.configure(
         extra_config={

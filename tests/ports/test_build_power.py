@@ -163,6 +163,7 @@ def simulator(folder: Path) -> Iterator[str]:
         child.wait(timeout=20)
 
 
+@pytest.mark.stress
 def test_ipmi_boots_from_the_network_once(tmp_path: Path) -> None:
     with simulator(tmp_path) as address:
         power = PowerControl({"bmc": "secret", "wrong": "other"})
