@@ -141,11 +141,23 @@ def explain(connection: sa.Connection, reason: str) -> None:
     )
 
 
-def join(connection: sa.Connection, registration: str, heard: int, proof: str) -> None:
-    """Note, at a site, as whom central knows it, and the proof of what central has sent."""
+def join(
+    connection: sa.Connection, registration: str, heard: int, proof: str, *, epoch: int
+) -> None:
+    """Note, at a site, as whom central knows it, and the proof of what central has sent.
+
+    Args:
+        connection: where.
+        registration: the id of the site's row at central.
+        heard: the newest number that central has given.
+        proof: of that.
+        epoch: that in which the site asked; what was void then, or lost, has been dealt with.
+    """
     before = read(connection)
     connection.execute(
-        sa.update(EPOCHS).values(registration=registration, heard=heard, proof=proof)
+        sa.update(EPOCHS).values(
+            registration=registration, heard=heard, proof=proof, registered=epoch
+        )
     )
     newest = number.make(number.epoch_of(heard) + 1)
     again = LANES.c.seen >= newest  # no number that central, asked just now, can have sent
@@ -154,16 +166,23 @@ def join(connection: sa.Connection, registration: str, heard: int, proof: str) -
     connection.execute(sa.update(LANES).where(again).values(seen=number.make(1)))
 
 
-def require_settled(connection: sa.Connection) -> None:
+def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:
     """Refuse to give a number out before the tier has settled.
+
+    Args:
+        connection: where.
+        for_central: whether it is for what central says of a port. A site that has registered waits
+            for just that: it knows which numbers its ports elsewhere have, and which are void.
 
     Raises:
         Busy: it has not; the message says what it waits for.
     """
     row = connection.execute(
-        sa.select(EPOCHS.c.settled, EPOCHS.c.reason).with_for_update(read=True)
+        sa.select(
+            EPOCHS.c.settled, EPOCHS.c.reason, EPOCHS.c.epoch, EPOCHS.c.registered
+        ).with_for_update(read=True)
     ).one_or_none()
-    if row is None or row.settled:
+    if row is None or row.settled or (for_central and row.registered == row.epoch):
         return
     waiting = list_waiting(connection)
     what = f"; waits for sites {', '.join(waiting[:_NAMED])} to register" if waiting else ""

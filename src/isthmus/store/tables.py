@@ -70,6 +70,8 @@ EPOCHS = sa.Table(
     sa.Column("registration", sa.String(UUID_LENGTH)),
     sa.Column("heard", _BIG, nullable=False),
     sa.Column("proof", sa.String(64)),
+    # Site: the newest epoch in which it has registered and heeded the answer.
+    sa.Column("registered", _BIG, nullable=False, default=0),
 )
 
 #: Central: what each site that ever registered has said of itself; `isthmus.store.registration`.

@@ -188,7 +188,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             blocks = self._blocks(connection)
             if blocks is not None:
                 with translated():
-                    epoch.require_settled(connection)
+                    epoch.require_settled(connection, for_central=scope.current() is not None)
         if blocks is None or any(int(address) in block for block in blocks):
             return
         # Of one that a port here has already, Neutron itself says that it is in use.

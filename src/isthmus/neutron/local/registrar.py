@@ -157,7 +157,11 @@ class Registrar:
             for one in answer["port_keys"]:
                 _restore_key(connection, one)
             epoch.join(
-                connection, str(answer["registration"]), int(answer["heard"]), str(answer["proof"])
+                connection,
+                str(answer["registration"]),
+                int(answer["heard"]),
+                str(answer["proof"]),
+                epoch=own.epoch,
             )
             if answer["leases"] or void:
                 _tell_of_ports(connection)

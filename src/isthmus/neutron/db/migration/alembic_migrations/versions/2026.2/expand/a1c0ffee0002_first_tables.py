@@ -61,6 +61,7 @@ def _create_both_tiers() -> None:
         sa.Column("registration", sa.String(36)),
         sa.Column("heard", _BIG, nullable=False),
         sa.Column("proof", sa.String(64)),
+        sa.Column("registered", _BIG, nullable=False),
     )
     op.create_table(
         "isthmus_leases",
