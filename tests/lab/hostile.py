@@ -18,6 +18,8 @@ from typing_extensions import override
 
 from isthmus.lab.plan import KEYSTONE_PORT, NEUTRON_PORT, LabPlan
 from isthmus.model.topology import Tier
+from isthmus.store import epoch
+from isthmus.store.engine import open_engine, reading
 
 #: Longest wait for one answer, in seconds.
 _TIMEOUT_S = 120
@@ -80,8 +82,22 @@ class Attacker:
         token, user_id = self.tokens.get(who, ("", ""))
         url = f"http://{self.tier(tier).management_address}:{NEUTRON_PORT}/v2.0/{path}"
         sent = {**({"X-Auth-Token": token} if token else {}), **(headers or {})}
+        if tier == "central" and isinstance(body, dict):
+            body = self._speak(body)
         status, answer, got = _send(method, url, body, sent)
         return Answer(status, answer, str(got.get("x-openstack-request-id")), user_id)
+
+    def _speak(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Speak as the incarnation that central has heard of last, as site1 itself would."""
+        (name, values), *more = body.items()
+        if more or name not in ("site_bundle", "site_grant", "site_report"):
+            return dict(body)
+        engine = open_engine(f"sqlite:///{self.plan.tier_dir(self.tier('site1'))}/neutron.db")
+        try:
+            with reading(engine) as connection:
+                return {name: {"incarnation": epoch.peek_incarnation(connection), **values}}
+        finally:
+            engine.dispose()
 
     def log(self, tier: str) -> str:
         return (self.plan.log_dir / f"{tier}.neutron.log").read_text(errors="replace")
