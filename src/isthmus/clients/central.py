@@ -243,7 +243,9 @@ class CentralClient:
             IsthmusError: it refused, or its answer is of no use.
         """
         answer = self._post("site_registration", body, probe=True)
-        missing = {"registration", "epoch", "restored", "register", "heard", "proof"} - set(answer)
+        missing = {"registration", "epoch", "restored", "register", "heard", "proof", "seen"} - set(
+            answer
+        )
         if missing:
             raise errors.ProtocolError(f"central's answer has no {', '.join(sorted(missing))}")
         for name in ("void", "leases", "port_keys"):

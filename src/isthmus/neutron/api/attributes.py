@@ -157,6 +157,7 @@ SITE_REGISTRATIONS: Attributes = {
     "leases": _given(default=None),
     "datapaths": _given(default=None),
     "restored": _shown(),
+    "seen": _shown(),
     "register": _shown(),
     "void": _shown(),
     "port_keys": _shown(),

@@ -97,6 +97,8 @@ class Registrar:
         """
         own = self._look_at_witness()
         answer = self._say(own, leases=False)
+        if answer["restored"] and not self._is_behind(own, answer):
+            return False  # a batch overtook the hello; say it again
         if answer["restored"]:
             with writing(self._engine()) as connection:
                 reason = (
@@ -110,6 +112,14 @@ class Registrar:
             if answer["restored"] or answer["register"]:
                 return False
         return self._heed(own, answer)
+
+    def _is_behind(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
+        """Tell whether central has seen what this database, as it is now, has never sent."""
+        if int(answer["epoch"]) > own.epoch:
+            return True
+        with reading(self._engine()) as connection:
+            sent = connection.scalar(sa.select(LANES.c.sent).where(LANES.c.lane == CENTRAL))
+        return int(sent or 0) < int(answer["seen"])
 
     def _say(self, own: epoch.Epoch, *, leases: bool) -> Mapping[str, Any]:
         with reading(self._engine()) as connection:

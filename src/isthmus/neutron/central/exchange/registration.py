@@ -142,6 +142,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "registration": row_id,
             "epoch": known.epoch if known is not None and restored else said.epoch,
             "restored": restored,
+            "seen": lanes.read_seen(connection, site.name),
             "register": due or restored,
             "heard": sent,
             "proof": epoch.prove(own.secret, site.name, sent),

@@ -1,0 +1,41 @@
+"""The registrar against what central may answer, on a real database."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from isthmus.clients.central import CentralClient
+from isthmus.model import number
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.local.registrar import Registrar
+from isthmus.store import epoch, lanes
+from isthmus.store.engine import open_engine, writing
+from isthmus.store.tables import METADATA
+
+
+@pytest.mark.parametrize(("ahead", "begins"), [(0, False), (1, True)])
+def test_a_batch_that_overtakes_a_hello_is_no_restore(
+    tmp_path: Path, ahead: int, begins: bool
+) -> None:
+    """Central has seen a batch that was sent after the hello had been written, or one more."""
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            with writing(engine) as connection:
+                seen = lanes.next_sequence(connection, CENTRAL) + ahead
+            assert body["sent"] < seen
+            return {"restored": True, "register": True, "epoch": body["epoch"], "seen": seen}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
+    )
+    assert not registrar.turn()
+    with writing(engine) as connection:
+        assert epoch.read(connection).epoch == 1 + begins
+        assert epoch.read(connection).settled is not begins
+        assert lanes.read_sent(connection, CENTRAL) >= number.make(1 + begins)
+    engine.dispose()
