@@ -4,9 +4,11 @@ import collections
 import contextlib
 import ipaddress
 import itertools
+import json
 import shutil
 import signal
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,8 +129,17 @@ class Drill:
         rows = api.get_all("port", network_id=self.network)
         return {row["id"]: {one["ip_address"] for one in row["fixed_ips"]} for row in rows}
 
+    def remove_lost(self) -> None:
+        """Take away from OVN what its Neutron lost and central never heard of, as the how-to says."""
+        said = self.person.run("audit", "--wait", "60", "-o", "json", check=False).stdout
+        for one in json.loads(said or "[]"):
+            if one["what"] == "logical switch port that Neutron does not know":
+                database = f"--db=unix:{self.folder(one['site'])}/nb.sock"
+                subprocess.run(["ovn-nbctl", database, "lsp-del", one["id"]], check=True)
+
     def check(self) -> None:
         """See that no address is there twice, in any tier or between them, and that all agree."""
+        self.remove_lost()
         self.person.agree(CLEAN_S)
         owners: dict[str, set[str]] = collections.defaultdict(set)
         for cloud in ("central", "site1", "site2"):
