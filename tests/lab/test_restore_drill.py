@@ -130,7 +130,7 @@ class Drill:
         return {row["id"]: {one["ip_address"] for one in row["fixed_ips"]} for row in rows}
 
     def remove_lost(self) -> None:
-        """Take away from OVN what its Neutron lost and central never heard of, as the how-to says."""
+        """Take away from OVN what Neutron lost and central never heard of, as the how-to says."""
         said = self.person.run("audit", "--wait", "60", "-o", "json", check=False).stdout
         for one in json.loads(said or "[]"):
             if one["what"] == "logical switch port that Neutron does not know":
