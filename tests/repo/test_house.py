@@ -58,6 +58,23 @@ def test_nothing_is_left_unfinished() -> None:
     assert not [path for path in tracked("src/*.py") if marks.search(path.read_text())]
 
 
+def test_no_merge_is_left_half_done() -> None:
+    mark = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    texts = tracked("*.md", "*.py", "*.toml", "*.yaml", "*.yml", "*.lock", "dev")
+    assert not [path.relative_to(ROOT) for path in texts if mark.search(path.read_text())]
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    link = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+    dead = [
+        (str(path.relative_to(ROOT)), target)
+        for path in tracked("*.md")
+        for target in link.findall(path.read_text())
+        if not (path.parent / target).exists()
+    ]
+    assert not dead
+
+
 def test_no_registry_is_named() -> None:
     assert not [
         (path.relative_to(ROOT), host)
