@@ -96,7 +96,7 @@ def _homes(routings: Iterable[Row]) -> list[str]:
 
 def _of_site(central: CentralServer, site: LocalServer) -> list[str]:
     # The site first: what it holds, central leased to it earlier, and takes back only afterwards.
-    own = [row for row in _read(site, "isthmus_leases") if row["kind"] != "returned"]
+    own = list(_read(site, "isthmus_leases"))
     routed = [row for row in _read(central, "isthmus_routings") if row["site"] == site.site]
     at_site = {
         (row["type"], row["resource_id"])

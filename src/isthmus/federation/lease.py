@@ -33,6 +33,12 @@ class SizePolicy:
     quiet_s: float = 86400.0  #: it lasted longer than this: the next one is half as large
 
 
+#: Most parts of leases that one call gives back, and most numbers of one part: central looks each
+#: number up before it takes it.
+MOST_RETURNS = 64
+MOST_OF_A_RETURN = SizePolicy().largest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LowWater:
     """When a site asks for more, and what it keeps when it gives back."""
@@ -266,9 +272,32 @@ def plan_recall(asked: Block, used: Iterable[int], count: int) -> list[Block]:
     return runs
 
 
-def rest_id(lease_id: str, first: int) -> str:
-    """Give the id of what is left of a lease above a run that was cut out of its middle.
+def split_return(part: Block) -> list[Block]:
+    """Cut a part of a lease into pieces that a call may give back."""
+    return [
+        Block(first, min(first + MOST_OF_A_RETURN - 1, part.last))
+        for first in range(part.first, part.last + 1, MOST_OF_A_RETURN)
+    ]
 
-    Both tiers make it, so that nothing has to be said of it. Runs are cut out from the top.
+
+def intersect(blocks: Iterable[Block], within: Iterable[Block]) -> list[Block]:
+    """Give what of the blocks lies within others, in the order of the blocks."""
+    bounds = merge(within)
+    return [
+        Block(max(block.first, bound.first), min(block.last, bound.last))
+        for block in blocks
+        for bound in bounds
+        if block.overlaps(bound)
+    ]
+
+
+def rest_id(origin: str, first: int) -> str:
+    """Give the id of what is left of a lease above a part that went back.
+
+    Both tiers make it, so that nothing has to be said of it, nor in which order parts went.
+
+    Args:
+        origin: the id under which the lease was granted.
+        first: the first number of the rest.
     """
-    return str(uuid.uuid5(uuid.UUID(lease_id), str(first)))
+    return str(uuid.uuid5(uuid.UUID(origin), str(first)))

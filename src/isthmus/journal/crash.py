@@ -58,9 +58,9 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("apply.done", "neutron/local/apply/materialise.py"),  # one item, nobody told yet
     # A site, and its leases:
     ("grant.answered", "neutron/local/lease/keeper.py"),  # leased at central, not known here yet
-    ("grant.set_aside", "neutron/local/lease/keeper.py"),  # out of use here, leased at central
-    ("recall.cut_out", "neutron/local/lease/keeper.py"),  # asked back, central has no answer yet
-    ("grant.given_back", "neutron/local/lease/keeper.py"),  # free at central, not noted here
+    ("grant.set_aside", "neutron/local/lease/giving.py"),  # out of use here, leased at central
+    ("recall.cut_out", "neutron/local/lease/giving.py"),  # asked back, central has no answer yet
+    ("grant.given_back", "neutron/local/lease/giving.py"),  # free at central, not noted here
     # A site, telling central of a port:
     ("report.taken", "neutron/local/report/carrier.py"),  # central has it; not agreed on here yet
 )

@@ -48,3 +48,10 @@ class Lease:
     pool_id: str
     site: SiteName
     block: Block
+    #: The lease of which this was left above a part that went back; None: as it was granted.
+    origin: LeaseId | None = None
+
+    @property
+    def root(self) -> LeaseId:
+        """Give the id under which it was granted; numbers never come back to life under one."""
+        return self.origin or self.id

@@ -110,9 +110,9 @@ NEUTRON_PARTS: Mapping[str, Part] = {
 }
 
 
-def collect_leases(networks: list[str], *where: sa.ColumnElement[bool]) -> list[listing.Row]:
-    """Read the leases that satisfy some conditions."""
-    query = sa.select(LEASES).where(*where)
+def collect_leases(networks: list[str]) -> list[listing.Row]:
+    """Read the leases of networks and of their subnets."""
+    query = sa.select(LEASES)
     if networks:
         pools = [*networks, *_find_ids("get_subnets", networks)]
         query = query.where(LEASES.c.pool_id.in_(pools))

@@ -18,7 +18,7 @@ from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store import epoch
 from isthmus.store.latest import Latest
-from isthmus.store.tables import LEASES, NUMBER_LENGTH
+from isthmus.store.tables import LEASES, NUMBER_LENGTH, RECALLS
 
 
 def list_leases(
@@ -89,11 +89,21 @@ def insert(
     block: Block,
     *,
     now: datetime.datetime,
-    lease_id: str | None = None,
+    rest: tuple[LeaseId, LeaseId] | None = None,
 ) -> Lease:
     """Put a block into a holder's hands; central's joins the blocks that it touches.
 
     A site's blocks stay apart, since the site knows each by its id.
+
+    Args:
+        connection: where.
+        kind: what the pool holds.
+        pool_id: the pool.
+        site: the holder.
+        block: the numbers.
+        now: the time.
+        rest: the id of what is left of a lease, and the id under which that was granted; None
+            where the block is granted.
 
     Raises:
         Busy: somebody else leased a part of it in the meantime, or this tier was restored and has
@@ -103,11 +113,12 @@ def insert(
     if site == CENTRAL:
         block = _absorb(connection, kind, pool_id, block)
     lease = Lease(
-        id=LeaseId(lease_id or str(uuid.uuid4())),
+        id=rest[0] if rest else LeaseId(str(uuid.uuid4())),
         kind=kind,
         pool_id=pool_id,
         site=site,
         block=block,
+        origin=rest[1] if rest else None,
     )
     connection.execute(
         sa.insert(LEASES).values(
@@ -118,6 +129,7 @@ def insert(
             first=to_text(block.first),
             last=to_text(block.last),
             created_at=now,
+            origin=lease.origin,
         )
     )
     other = _find_before(connection, kind, pool_id, block.last, but=lease.id)
@@ -169,31 +181,29 @@ def shrink(connection: sa.Connection, lease_id: LeaseId, last: int) -> None:
 
 
 def delete(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> None:
-    """Take blocks back."""
+    """Take blocks back, and ask for nothing of them any more."""
     if lease_ids:
-        connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(list(lease_ids))))
+        _delete(connection, LEASES.c.id.in_(list(lease_ids)))
 
 
 def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> None:
     """Take back every block of a pool that one holder has."""
-    connection.execute(
-        sa.delete(LEASES).where(
-            LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id, LEASES.c.site == site
-        )
-    )
+    held = LEASES.c.site == site
+    _delete(connection, held, LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
 
 
 def delete_unheld(
     connection: sa.Connection, kind: PoolKind, pool_id: str, holders: Collection[SiteName]
 ) -> None:
     """Take back the blocks of a pool from everybody but these."""
-    connection.execute(
-        sa.delete(LEASES).where(
-            LEASES.c.kind == kind.value,
-            LEASES.c.pool_id == pool_id,
-            LEASES.c.site.not_in(list(holders)),
-        )
-    )
+    others = LEASES.c.site.not_in(list(holders))
+    _delete(connection, others, LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
+
+
+def _delete(connection: sa.Connection, *where: "sa.ColumnElement[bool]") -> None:
+    ids = sa.select(LEASES.c.id).where(*where)
+    connection.execute(sa.delete(RECALLS).where(RECALLS.c.lease_id.in_(ids)))
+    connection.execute(sa.delete(LEASES).where(*where))
 
 
 def to_text(number: int) -> str:
@@ -209,12 +219,15 @@ def from_row(row: Any) -> Lease:
         pool_id=row.pool_id,
         site=SiteName(row.site),
         block=Block(int(row.first), int(row.last)),
+        origin=row.origin and LeaseId(row.origin),
     )
 
 
 def to_state(lease: Lease) -> dict[str, str]:
     """Give a lease's state on the wire."""
+    origin = {"origin": lease.origin} if lease.origin else {}
     return {
+        **origin,
         "id": lease.id,
         "kind": lease.kind.value,
         "pool_id": lease.pool_id,

@@ -1,4 +1,8 @@
-"""What central asks sites to give back of their leases, until they have answered."""
+"""What central asks sites to give back of their leases, until they have answered.
+
+At central until a site has said so; at the site until central has heard that it has. There nothing
+is left to be cut out of a lease once `wanted` is 0.
+"""
 
 from collections.abc import Collection
 
@@ -43,6 +47,27 @@ def list_of(
         LeaseId(row.lease_id): (Block(int(row.first), int(row.last)), row.wanted)
         for row in connection.execute(query)
     }
+
+
+def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, tuple[Block, int]]:
+    """List the same of a pool."""
+    query = sa.select(RECALLS).where(RECALLS.c.pool_id == pool_id)
+    return {
+        LeaseId(row.lease_id): (Block(int(row.first), int(row.last)), row.wanted)
+        for row in connection.execute(query)
+    }
+
+
+def mark_done(connection: sa.Connection, lease_id: str) -> None:
+    """Note, at a site, that what is idle was cut out of a lease."""
+    connection.execute(sa.update(RECALLS).where(RECALLS.c.lease_id == lease_id).values(wanted=0))
+
+
+def delete_done(connection: sa.Connection, lease_ids: Collection[str]) -> None:
+    """Note, at a site, that central knows so; not where it has asked again since."""
+    connection.execute(
+        sa.delete(RECALLS).where(RECALLS.c.lease_id.in_(list(lease_ids)), RECALLS.c.wanted == 0)
+    )
 
 
 def is_asked(connection: sa.Connection, pool_id: str) -> bool:

@@ -95,8 +95,24 @@ LEASES = sa.Table(
     sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
     sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
+    # The lease of which this is what was left above a part that went back; NULL: as it was granted.
+    sa.Column("origin", sa.String(UUID_LENGTH)),
     sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
     sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+)
+
+#: Site: what it stopped using of its leases of addresses, until central can say nothing of it that
+#: is older; `isthmus.store.returns`.
+RETURNS = sa.Table(
+    "isthmus_returns",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("origin", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
 #: Central: a row for each pool, written by whoever carves it; `isthmus.store.pool`.

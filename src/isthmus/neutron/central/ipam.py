@@ -21,7 +21,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import origin, pool, spares
+from isthmus.neutron.central import give_back, origin, pool, spares
 from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.db.session import writing
 from isthmus.store import epoch, recall, resting, routing, spare
@@ -63,7 +63,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
             locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
             old = [Block(int(one.first), int(one.last)) for one in self._pools]
             if arithmetic.merge(old) != arithmetic.merge(blocks):
-                pool.check_pools(locked, old, blocks)
+                give_back.check_pools(locked, old, blocks)
         super().update_allocation_pools(pools, cidr)
 
     def _lease_named(self, connection: sa.Connection, address: int) -> pool.Locked | None:

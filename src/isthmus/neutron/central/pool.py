@@ -6,7 +6,7 @@ addresses are in use is asked of the block in question, never of the whole subne
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,68 +232,6 @@ def check_rested(locked: Locked, address: int, *, port_id: str | None = None) ->
     resting.delete(locked.connection, locked.id, [address])
 
 
-def take_back(pool: Pool, site: SiteName, returns: Iterable[tuple[str, int | None]]) -> None:
-    """Take back what a site gives: whole blocks, or their tails.
-
-    A block in which central still knows an address in use stays leased; the site learns it from the
-    answer.
-
-    Args:
-        pool: the locked pool.
-        site: who gives.
-        returns: lease id and the last number that the site keeps, None for a whole block.
-    """
-    held = {str(lease.id): lease for lease in pool.held_by(site)}
-    for lease_id, last in returns:
-        lease = held.get(lease_id)
-        if lease is None:
-            continue
-        first_freed = lease.block.first if last is None else last + 1
-        if first_freed > lease.block.last or first_freed < lease.block.first:
-            continue
-        freed = Block(first_freed, lease.block.last)
-        if not _is_idle(pool.locked, freed):
-            continue
-        if first_freed == lease.block.first:
-            store.delete(pool.connection, [lease.id])
-        else:
-            store.shrink(pool.connection, lease.id, first_freed - 1)
-
-
-def take_back_run(locked: Locked, site: SiteName, run: Block) -> None:
-    """Take back numbers out of the midst of a site's lease, unless one is known to be in use."""
-    connection, kind = locked.connection, locked.kind
-    lease = store.find_covering(connection, kind, locked.id, run.first)
-    if lease is None or lease.site != site or run.last not in lease.block:
-        return
-    if not _is_idle(locked, run):
-        return
-    if run.first == lease.block.first:
-        store.delete(connection, [lease.id])
-    else:
-        store.shrink(connection, lease.id, run.first - 1)
-    if run.last < lease.block.last:
-        rest = Block(run.last + 1, lease.block.last)
-        rest_id = arithmetic.rest_id(lease.id, rest.first)
-        store.insert(connection, kind, locked.id, site, rest, now=now(), lease_id=rest_id)
-
-
-def check_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
-    """Tell whether a subnet's allocation pools may change; frees what central does not use.
-
-    Raises:
-        InUse: a site holds a block that would be cut.
-    """
-    lost = arithmetic.subtract(old, new)
-    for lease in pool.leases:
-        if lease.site != CENTRAL and any(lease.block.overlaps(hole) for hole in lost):
-            raise errors.InUse(
-                f"addresses {to_address(lease.block.first)} to {to_address(lease.block.last)} are "
-                f"leased to site {lease.site}: the allocation pools must keep them"
-            )
-    reclaim(pool)
-
-
 def reclaim(pool: Pool) -> None:
     """Give back what central holds and does not use."""
     spares = spare.read_all(pool.connection, pool.id)
@@ -387,17 +325,6 @@ def _with_room(pool: Pool, site: SiteName) -> Pool:
         return pool
     reclaim(pool)
     return read(pool.locked)
-
-
-def _is_idle(locked: Locked, block: Block) -> bool:
-    """Tell whether nobody has, and nobody is thought to have, a number of a block."""
-    if usage.find_used(locked.connection, locked.kind, locked.id, block):
-        return False
-    rests = resting.list_in(locked.connection, locked.id, block)
-    if resting.find_untold(locked.connection, {port_id for _, port_id in rests}):
-        return False
-    resting.delete(locked.connection, locked.id, [number for number, _ in rests])
-    return True
 
 
 def _describe_exhausted(pool: Pool) -> str:

@@ -23,7 +23,6 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local import routings
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
-from isthmus.neutron.local.lease.rows import RETURNED
 from isthmus.store import holding, journal, shadow
 from isthmus.store.tables import LEASES, ROUTINGS
 
@@ -165,9 +164,7 @@ def _complete(connection: sa.Connection, kind: ResourceType, model: Any, states:
             entry = {name: getattr(row, name) for name in names}
             states[row.object_id]["isthmus:rbac"].append(entry)
     if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
-        leases = sa.select(LEASES).where(
-            LEASES.c.pool_id.in_(list(states)), LEASES.c.kind != RETURNED
-        )
+        leases = sa.select(LEASES).where(LEASES.c.pool_id.in_(list(states)))
         for row in connection.execute(leases):
             block = {"first": row.first, "last": row.last}
             states[row.pool_id]["isthmus:leases"].append(block)

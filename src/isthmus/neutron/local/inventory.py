@@ -9,8 +9,6 @@ from neutron_lib.plugins import directory
 from isthmus.neutron import inventory
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.local import dataplane
-from isthmus.neutron.local.lease.rows import RETURNED
-from isthmus.store.tables import LEASES
 
 
 class InventoryCalls:
@@ -28,10 +26,6 @@ class InventoryCalls:
         return self.get_site_inventories(context, fields=fields)[0]
 
 
-def _leases(networks: list[str]) -> Any:
-    return inventory.collect_leases(networks, LEASES.c.kind != RETURNED)
-
-
 def _shadows(networks: list[str]) -> Any:
     found = dataplane.collect_shadows(n_context.get_admin_context())
     return [one for one in found if not networks or one["network_id"] in networks]
@@ -43,7 +37,7 @@ def _ovn(_networks: list[str]) -> Any:
 
 _PARTS: Mapping[str, inventory.Part] = {
     **inventory.NEUTRON_PARTS,
-    "leases": _leases,
+    "leases": inventory.collect_leases,
     "routings": inventory.collect_routings,
     "datapaths": inventory.collect_datapaths,
     "shadows": _shadows,

@@ -21,7 +21,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local.lease import rows
-from isthmus.store import epoch, journal, lease, port_key
+from isthmus.store import epoch, journal, port_key
 from isthmus.store.engine import reading, writing
 from isthmus.store.tables import DATAPATHS, LANES, LEASES, PORT_KEYS
 
@@ -126,7 +126,7 @@ class Registrar:
             sent = connection.scalar(sa.select(LANES.c.sent).where(LANES.c.lane == CENTRAL))
             named = datapaths = None
             if leases:
-                query = sa.select(LEASES).where(LEASES.c.kind != rows.RETURNED)
+                query = sa.select(LEASES)
                 named = [
                     {
                         "id": row.id,
@@ -134,6 +134,7 @@ class Registrar:
                         "pool_id": row.pool_id,
                         "first": str(int(row.first)),
                         "last": str(int(row.last)),
+                        "origin": row.origin,
                     }
                     for row in connection.execute(query)
                 ]
@@ -161,8 +162,6 @@ class Registrar:
         with writing(self._engine()) as connection:
             if void:
                 connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(void)))
-            for state in answer["leases"]:
-                _narrow(connection, state)
             rows.add(connection, self._site, answer["leases"])
             for one in answer["port_keys"]:
                 _restore_key(connection, one)
@@ -197,27 +196,6 @@ class Registrar:
 
 def _cause(reason: str) -> str:
     return reason.partition(";")[0]
-
-
-def _narrow(connection: sa.Connection, state: Mapping[str, Any]) -> None:
-    """Stop using what this site has given back of a lease and does not know of."""
-    row = connection.execute(
-        sa.select(LEASES.c.first, LEASES.c.last).where(LEASES.c.id == str(state["id"]))
-    ).one_or_none()
-    if row is None:
-        return
-    first = max(int(row.first), int(state["first"]))
-    last = min(int(row.last), int(state["last"]))
-    if (first, last) == (int(row.first), int(row.last)):
-        return
-    if first > last:
-        connection.execute(sa.delete(LEASES).where(LEASES.c.id == str(state["id"])))
-        return
-    connection.execute(
-        sa.update(LEASES)
-        .where(LEASES.c.id == str(state["id"]))
-        .values(first=lease.to_text(first), last=lease.to_text(last))
-    )
 
 
 def _restore_key(connection: sa.Connection, one: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import resting
+from isthmus.store import recall, resting, returns
 from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, PORT_KEYS, ROUTINGS
 
 #: The base of a network whose bundle has arrived as a whole.
@@ -188,6 +188,8 @@ def forget(connection: sa.Connection, kind: ResourceType, resource_id: str) -> N
     if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
         connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == resource_id))
         resting.delete_pool(connection, resource_id)
+        returns.delete_pool(connection, resource_id)
+        recall.delete_pool(connection, resource_id)
     if kind is ResourceType.NETWORK:
         connection.execute(sa.delete(DATAPATHS).where(DATAPATHS.c.network_id == resource_id))
         connection.execute(sa.delete(PORT_KEYS).where(PORT_KEYS.c.network_id == resource_id))

@@ -10,16 +10,15 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 
 from isthmus import errors
+from isthmus.federation.lease import MOST_OF_A_RETURN, MOST_RETURNS
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import Site
-from isthmus.neutron.central import pool
+from isthmus.neutron.central import give_back, pool
+from isthmus.neutron.central.give_back import Part
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease as lease_store
 from isthmus.store import recall, resting, routing
-
-#: Most leases that a site gives back at once.
-MOST_RETURNS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +29,7 @@ class Wish:
     pool_id: str
     count: int = 0
     address: str | None = None
-    returns: tuple[tuple[str, int | None], ...] = ()  #: lease id, last number kept
-    runs: tuple[Block, ...] = ()  #: numbers that go back, of whichever lease
+    returns: tuple[Part, ...] = ()
     answered: tuple[str, ...] = ()  #: leases of which was given back what was asked for, and idle
     resting: tuple[str, ...] = ()  #: ports whose numbers the site would use again
 
@@ -45,25 +43,20 @@ def parse_wish(body: dict[str, Any]) -> Wish:
     listed = body["give_back"] or []
     if not isinstance(listed, list) or len(listed) > MOST_RETURNS:
         raise errors.Invalid(f"give_back must be a list of at most {MOST_RETURNS}")
-    returns: list[tuple[str, int | None]] = []
-    runs: list[Block] = []
+    returns: list[Part] = []
     for one in listed:
         try:
-            if isinstance(one, str):
-                returns.append((str(uuid.UUID(one)), None))
-            elif "first" in one:
-                runs.append(_parse_run(one))
-            else:
-                returns.append((str(uuid.UUID(one["id"])), parse_number(one["last"])))
+            returns.append(Part(str(uuid.UUID(one["lease"])), _parse_run(one)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise errors.Invalid(f"give_back names no lease: {str(one)[:80]}") from error
+            raise errors.Invalid(
+                f"give_back names no part of a lease (lease, first, last): {str(one)[:80]}"
+            ) from error
     return Wish(
         kind=PoolKind(body["kind"]),
         pool_id=body["pool_id"],
         count=int(body["count"]),
         address=body["address"],
         returns=tuple(returns),
-        runs=tuple(sorted(runs, reverse=True)),
         resting=_parse_ids(body["resting"] or [], "resting"),
         answered=_parse_ids(body["answered"] or [], "answered"),
     )
@@ -80,8 +73,8 @@ def _parse_ids(listed: Any, name: str) -> tuple[str, ...]:
 
 def _parse_run(one: Any) -> Block:
     first, last = parse_number(one["first"]), parse_number(one["last"])
-    if not first <= last < first + pool.LARGEST:
-        raise ValueError("it is empty, or longer than any lease")
+    if not first <= last < first + MOST_OF_A_RETURN:
+        raise ValueError("it is empty, or too long for one part")
     return Block(first, last)
 
 
@@ -114,9 +107,7 @@ def make_grant(context: Any, site: Site, wish: Wish) -> tuple[list[Lease], list[
         locked = pool.hold(connection, wish.kind, wish.pool_id)
         _check_presence(connection, site, wish)
         if wish.returns:
-            pool.take_back(pool.read(locked), site.name, wish.returns)
-        for run in wish.runs:
-            pool.take_back_run(locked, site.name, run)
+            give_back.take_back(pool.read(locked), site.name, wish.returns)
         if wish.answered:
             recall.delete(connection, site.name, wish.answered)
         if wish.address is not None:

@@ -88,6 +88,7 @@ def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
         pool_id=str(body["pool_id"])[:36],
         site=site,
         block=Block(int(body["first"]), int(body["last"])),
+        origin=LeaseId(str(uuid.UUID(body["origin"]))) if body.get("origin") else None,
     )
 
 
@@ -287,6 +288,7 @@ def _insert(connection: sa.Connection, lease: Lease) -> None:
             first=lease_store.to_text(lease.block.first),
             last=lease_store.to_text(lease.block.last),
             created_at=now(),
+            origin=lease.origin,
         )
     )
 

@@ -20,13 +20,14 @@ from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType, removal_rank
 from isthmus.model.item import Item, ItemResult, find_fault, refused, taken
+from isthmus.model.lease import Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
 from isthmus.neutron.local import scope, shadows
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
 from isthmus.neutron.local.lease import rows
-from isthmus.store import journal, lanes
+from isthmus.store import journal, lanes, recall
 
 LOG = logging.getLogger(__name__)
 
@@ -179,9 +180,11 @@ class Materialiser:
     def _ensure(self, context: Any, item: Item, state: Mapping[str, Any], *, fresh: bool) -> None:
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
-                rows.add(context.session.connection(), self._site, [state])
+                connection = context.session.connection()
+                rows.add(connection, self._site, [state])
+                self._note_recall(connection, item.id, state)
             if state.get("isthmus:recall"):
-                self._recall(item.id, state)
+                self._core.keeper.answer_recall(str(state["pool_id"]))
             return
         leases = state.get("isthmus:leases")
         if leases:  # before the object: the metadata port takes a key and an address of them
@@ -192,18 +195,29 @@ class Materialiser:
         if to_report:
             self._report(context, item.id)
 
-    def _recall(self, lease_id: str, state: Mapping[str, Any]) -> None:
-        """Have the keeper give back what central asks for of a lease."""
-        asked = state["isthmus:recall"]
-        (block,) = rows.blocks_of([asked])
-        self._core.keeper.answer_recall(
-            str(state["pool_id"]), lease_id, block, int(asked.get("count", block.size))
+    def _note_recall(
+        self, connection: sa.Connection, lease_id: str, state: Mapping[str, Any]
+    ) -> None:
+        """Note what central asks for of a lease, for the keeper to give it back."""
+        asked = state.get("isthmus:recall")
+        if not asked:  # any more
+            recall.delete(connection, self._site, [lease_id])
+            return
+        block, whole = rows.blocks_of([asked, state])
+        lease = Lease(
+            id=LeaseId(lease_id),
+            kind=PoolKind.SUBNET,
+            pool_id=str(state["pool_id"]),
+            site=self._site,
+            block=whole,
         )
+        recall.record(connection, lease, block, int(asked.get("count", block.size)))
 
     def _remove(self, context: Any, item: Item) -> None:
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
                 rows.remove(context.session.connection(), item.id)
+                recall.delete(context.session.connection(), self._site, [item.id])
             return
         _MODULES[item.type].remove(self._core, context, item.id)
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.ipam.drivers.neutrondb_ipam import db_models
 from oslo_log import log as logging
 
 from isthmus import errors
@@ -26,7 +25,8 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
 from isthmus.neutron.local.lease import rows
-from isthmus.store import port_key, resting
+from isthmus.neutron.local.lease.giving import Giving, read_used
+from isthmus.store import port_key, resting, returns
 from isthmus.store.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
@@ -36,8 +36,6 @@ _MOST_RESTING = 64
 #: A pool that was counted is not counted again sooner than this, in seconds.
 _RECOUNT_S = 1.0
 
-_IPAM_SUBNETS = db_models.IpamSubnet.__table__
-_ALLOCATIONS = db_models.IpamAllocation.__table__
 _POOLS = models_v2.IPAllocationPool.__table__
 
 
@@ -67,7 +65,7 @@ class Keeper:
         self._client = client
         self.engine = engine
         self._every_s = every_s
-        self._settle_s = settle_s
+        self._giving = Giving(site, client, engine, settle_s=settle_s)
         self._poked: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
@@ -90,9 +88,13 @@ class Keeper:
         """Have it found out, in the thread, what of a pool has rested; returns at once."""
         self._poked.put(functools.partial(self.end_rest, kind, pool_id))
 
-    def answer_recall(self, pool_id: str, lease_id: str, asked: Block, count: int) -> None:
-        """Give back what is idle of a part of a lease, in the thread; returns at once."""
-        self._poked.put(functools.partial(self._answer_recall, pool_id, lease_id, asked, count))
+    def answer_recall(self, pool_id: str) -> None:
+        """Have what central asks for of a subnet given back, in the thread; returns at once.
+
+        It stands in the database: where this process ends, or central does not answer, the next
+        look at the pool goes on with it.
+        """
+        self._poked.put(functools.partial(self._answer_recall, pool_id))
 
     def start(self) -> None:
         """Start the thread of this process."""
@@ -207,7 +209,7 @@ class Keeper:
             Transient: the site's database does not answer.
         """
         with reading(self.engine()) as connection:
-            pools = rows.find_pools(connection, PoolKind.SUBNET)
+            pools = rows.find_pools(connection)
             subnets = resting.list_pools(connection)
             networks = port_key.list_resting_networks(connection)
         for pool_id in subnets:
@@ -215,106 +217,37 @@ class Keeper:
         for pool_id in networks:
             self._guarded(functools.partial(self.end_rest, PoolKind.PORT_KEY, pool_id))
         for pool_id in pools:  # what is wrong with one is no reason to leave the others
-            self._guarded(functools.partial(self._look_at, pool_id))
+            self._guarded(functools.partial(self._keep_level, pool_id))
+            self._guarded(functools.partial(self._tell, pool_id))
         with writing(self.engine()) as connection:
-            rows.clear_buried(connection)
+            returns.clear(connection)
 
-    def _look_at(self, pool_id: str) -> None:
-        if not self.top_up(PoolKind.SUBNET, pool_id):
-            self._set_aside(pool_id)
-        self._return(pool_id)
-
-    def _set_aside(self, pool_id: str) -> None:
-        """Stop using whole blocks that the site has no need of.
-
-        A young one is left alone: somebody may have asked for it and be about to use it.
-        """
+    def _keep_level(self, pool_id: str) -> None:
+        """Ask for more of a subnet, or stop using whole blocks that the site has no need of."""
+        if self.top_up(PoolKind.SUBNET, pool_id):
+            return
         blocks, used, size = self._read(pool_id)
         idle = {
             give.block
             for give in arithmetic.plan_returns(blocks, used, LOW_WATER, size)
             if give.keep is None
         }
-        if not idle:
-            return
-        with writing(self.engine()) as connection:
-            old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s)
-            rows.bury(connection, [lease_id for lease_id, block in old if block in idle])
+        self._giving.set_aside(pool_id, idle)
 
-    def _answer_recall(self, pool_id: str, lease_id: str, asked: Block, count: int) -> None:
-        """Give back what is idle of a part of a lease, and tell central at once.
-
-        There is nobody to wait for: who was about to take a number looks behind its insert whether
-        it is still this site's, and finds that it is not.
-        """
+    def _answer_recall(self, pool_id: str) -> None:
+        """Give back what is idle of what central asks for, and tell central at once."""
         self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
-        with writing(self.engine()) as connection:
-            block = rows.lock(connection, lease_id)
-            if block is not None and block.overlaps(asked):
-                part = Block(max(block.first, asked.first), min(block.last, asked.last))
-                used = _read_used(connection, pool_id)
-                runs = arithmetic.plan_recall(part, used, count)
-                rows.cut_out(connection, self._site, pool_id, lease_id, runs)
-        crash.point("recall.cut_out")
-        self._return(pool_id, answered=[lease_id])
+        self._tell(pool_id)
 
-    def _return(self, pool_id: str, *, answered: Sequence[str] = ()) -> None:
-        """Tell central of the blocks that were set aside a while ago and stayed idle.
-
-        Args:
-            pool_id: the subnet.
-            answered: the leases of which central has asked something back; then all are told of.
-        """
-        older_s = 0.0 if answered else self._settle_s
-        with writing(self.engine()) as connection:
-            aside = rows.read_untold(connection, pool_id, older_s=older_s)
-            if not (aside or answered):
-                return
-            used = _read_used(connection, pool_id)
-            busy = [
-                lease_id for lease_id, block in aside if any(number in block for number in used)
-            ]
-            if busy:
-                rows.revive(connection, PoolKind.SUBNET, busy)
-        give_back = {lease_id: block for lease_id, block in aside if lease_id not in busy}
-        if not (give_back or answered):
-            return
-        crash.point("grant.set_aside")
-        states = (
-            self._client()
-            .ask_grant(
-                PoolKind.SUBNET.value,
-                pool_id,
-                give_back=[
-                    {"first": str(block.first), "last": str(block.last)}
-                    for block in sorted(give_back.values(), reverse=True)
-                ],
-                news={"answered": answered},
-                probe=True,
-            )
-            .leases
-        )
-        crash.point("grant.given_back")
-        # Central keeps a block leased in which it still knows an address in use. A whole lease is
-        # used again then; of what was cut out of one, central is told again later.
-        whole = {str(state.get("id")) for state in states} & set(give_back)
-        held = rows.blocks_of(states)
-        kept = {
-            lease_id
-            for lease_id, block in give_back.items()
-            if any(block.overlaps(one) for one in held)
-        }
-        with writing(self.engine()) as connection:
-            rows.mark_told(connection, set(give_back) - kept)
-            if whole & kept:
-                rows.revive(connection, PoolKind.SUBNET, whole & kept)
-            rows.add(connection, self._site, states)
+    def _tell(self, pool_id: str) -> None:
+        self._giving.cut_out_asked(pool_id)
+        self._giving.tell(pool_id)
 
     def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int], int | None]:
         """Read the blocks of a pool, which of their numbers are in use, and the pool's size."""
         with reading(self.engine()) as connection:
             blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
-            used = _within(_read_used(connection, pool_id), blocks)
+            used = _within(read_used(connection, pool_id), blocks)
             return blocks, used, _read_size(connection, pool_id)
 
 
@@ -326,17 +259,6 @@ def _read_size(connection: sa.Connection, subnet_id: str) -> int | None:
         for first, last in connection.execute(query)
     )
     return size or None
-
-
-def _read_used(connection: sa.Connection, subnet_id: str) -> set[int]:
-    """Read the addresses that are in use, or at rest."""
-    query = (
-        sa.select(_ALLOCATIONS.c.ip_address)
-        .join(_IPAM_SUBNETS, _IPAM_SUBNETS.c.id == _ALLOCATIONS.c.ipam_subnet_id)
-        .where(_IPAM_SUBNETS.c.neutron_subnet_id == subnet_id)
-    )
-    used = {int(ipaddress.ip_address(text)) for text in connection.scalars(query)}
-    return used | resting.list_numbers(connection, subnet_id)
 
 
 def _within(numbers: Iterable[int], blocks: Sequence[Block]) -> set[int]:

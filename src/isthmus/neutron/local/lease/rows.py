@@ -1,12 +1,11 @@
 """The site's leases in its own database.
 
 An answer of central lists every block of a pool that the site holds, and may be old when it comes.
-So an answer only ever adds: a block leaves the table when the site itself gives it back. What is
-given back leaves a tombstone for longer than any answer can be under way, so that an old one does
-not bring the block back to life after central has given it to somebody else.
+So what it does not list stays, and it does not bring back to life what the site has given back of a
+lease (`isthmus.store.returns`). But under one id a lease only ever gets smaller, in both tiers. So
+what an answer lists smaller than the site has it is smaller for good.
 """
 
-import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -17,15 +16,10 @@ from isthmus import errors
 from isthmus.federation import lease as arithmetic
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
+from isthmus.store import returns
 from isthmus.store.clock import utc_after, utc_now
-from isthmus.store.tables import LEASES, NUMBER_LENGTH
-
-#: The kind of a tombstone.
-RETURNED = "returned"
-#: How long a tombstone stands, in seconds: far longer than a call or a claim of a batch may take.
-REST_S = 600.0
-
-_ALIAS = LEASES.alias()
+from isthmus.store.lease import to_text
+from isthmus.store.tables import LEASES, RECALLS
 
 
 def read_blocks(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list[Block]:
@@ -60,11 +54,11 @@ def read_leases(
     ]
 
 
-def find_pools(connection: sa.Connection, kind: PoolKind) -> list[str]:
-    """List the pools that the site holds, or has just given up, blocks of."""
-    kinds = [kind.value, *([RETURNED] if kind is PoolKind.SUBNET else [])]
-    query = sa.select(LEASES.c.pool_id).distinct().where(LEASES.c.kind.in_(kinds))
-    return list(connection.scalars(query))
+def find_pools(connection: sa.Connection) -> list[str]:
+    """List the subnets of which the site holds blocks, or has to tell central something."""
+    held = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.SUBNET.value)
+    asked = connection.scalars(sa.select(RECALLS.c.pool_id).distinct())
+    return sorted({*connection.scalars(held.distinct()), *asked, *returns.list_pools(connection)})
 
 
 def add(
@@ -87,8 +81,11 @@ def add(
     if not rows:
         return []
     ids = [row["id"] for row in rows]
-    there = set(connection.scalars(sa.select(LEASES.c.id).where(LEASES.c.id.in_(ids))))
-    fresh = [row for row in rows if row["id"] not in there]
+    # In this order: what goes back in between is seen as one or the other.
+    query = sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last).where(LEASES.c.id.in_(ids))
+    there = {row.id: (row.first, row.last) for row in connection.execute(query)}
+    back = returns.list_known(connection, ids)
+    fresh = [row for row in rows if row["id"] not in there and row["id"] not in back]
     for row in fresh:
         if connection.dialect.name == "sqlite":
             connection.execute(sqlite.insert(LEASES).values(row).on_conflict_do_nothing())
@@ -96,7 +93,20 @@ def add(
             connection.execute(
                 mysql.insert(LEASES).values(row).on_duplicate_key_update(site=LEASES.c.site)
             )
+    for row in rows:
+        first, last = there.get(row["id"], (row["first"], row["last"]))
+        if first < row["first"] or last > row["last"]:
+            _narrow(connection, row["id"], row["first"], row["last"])
     return [row["id"] for row in fresh]
+
+
+def _narrow(connection: sa.Connection, lease_id: str, first: str, last: str) -> None:
+    """Leave no more of a lease than lies between two numbers, whatever it is by now."""
+    of_it = LEASES.c.id == lease_id
+    outside = sa.or_(LEASES.c.first > last, LEASES.c.last < first)
+    connection.execute(sa.delete(LEASES).where(of_it, outside))
+    connection.execute(sa.update(LEASES).where(of_it, LEASES.c.last > last).values(last=last))
+    connection.execute(sa.update(LEASES).where(of_it, LEASES.c.first < first).values(first=first))
 
 
 def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,9 +117,10 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
             "kind": PoolKind(state["kind"]).value,
             "pool_id": str(state["pool_id"]),
             "site": str(state["site"]),
-            "first": str(block.first).zfill(NUMBER_LENGTH),
-            "last": str(block.last).zfill(NUMBER_LENGTH),
+            "first": to_text(block.first),
+            "last": to_text(block.last),
             "created_at": utc_now(),
+            "origin": str(state["origin"]) if state.get("origin") else None,
         }
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise errors.ProtocolError(f"not a lease: {str(dict(state))[:200]}") from error
@@ -118,44 +129,32 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def bury(connection: sa.Connection, ids: Collection[str]) -> None:
-    """Stop using leases; central is told once nobody can still be picking from them."""
-    if not ids:
-        return
-    going = LEASES.alias()
-    # A tombstone of the same block, leased and given back before, makes room.
-    connection.execute(
-        sa.delete(LEASES).where(
-            LEASES.c.kind == RETURNED,
-            LEASES.c.id.in_(
-                sa.select(
-                    sa.select(_ALIAS.c.id)
-                    .join(
-                        going,
-                        sa.and_(
-                            going.c.pool_id == _ALIAS.c.pool_id, going.c.first == _ALIAS.c.first
-                        ),
-                    )
-                    .where(going.c.id.in_(ids), _ALIAS.c.kind == RETURNED)
-                    .subquery()
-                    .c.id
-                )
-            ),
-        )
-    )
-    connection.execute(
-        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=RETURNED, created_at=utc_now())
-    )
+def bury(connection: sa.Connection, pool_id: str, lease_ids: Collection[str]) -> None:
+    """Stop using leases as a whole; the caller holds them."""
+    for lease_id in lease_ids:
+        row = _hold(connection, lease_id)
+        if row is not None:
+            _give_up(connection, pool_id, row)
 
 
 def lock(connection: sa.Connection, lease_id: str) -> Block | None:
     """Find the block of a lease and hold it against everybody who takes a number of it."""
-    row = connection.execute(
-        sa.select(LEASES.c.first, LEASES.c.last)
-        .where(LEASES.c.id == lease_id, LEASES.c.kind == PoolKind.SUBNET.value)
-        .with_for_update()
-    ).one_or_none()
+    row = _hold(connection, lease_id)
     return None if row is None else Block(int(row.first), int(row.last))
+
+
+def _hold(connection: sa.Connection, lease_id: str) -> Any:
+    query = sa.select(LEASES.c.id, LEASES.c.origin, LEASES.c.first, LEASES.c.last).where(
+        LEASES.c.id == lease_id, LEASES.c.kind == PoolKind.SUBNET.value
+    )
+    return connection.execute(query.with_for_update()).one_or_none()
+
+
+def _give_up(connection: sa.Connection, pool_id: str, row: Any, *, last: int | None = None) -> None:
+    """Put a lease, up to a number, among what goes back."""
+    block = Block(int(row.first), int(row.last) if last is None else last)
+    connection.execute(sa.delete(LEASES).where(LEASES.c.id == row.id))
+    returns.record(connection, pool_id, returns.Return(row.id, row.origin or row.id, block))
 
 
 def cut_out(
@@ -167,41 +166,32 @@ def cut_out(
 ) -> None:
     """Stop using parts of a lease, the highest first; the caller holds it.
 
-    What is left above a run becomes a lease of its own, under the id that central gives it too.
+    What is left above a part becomes a lease of its own, under the id that central gives it too.
     """
     for run in runs:
-        block = lock(connection, lease_id)
-        assert block is not None, "it is held"
+        row = _hold(connection, lease_id)
+        assert row is not None, "it is held"
+        block, origin = Block(int(row.first), int(row.last)), row.origin or row.id
         assert block.first <= run.first, "cut from the top"
-        _clear(connection, pool_id, run.first)
-        values = {"pool_id": pool_id, "site": site, "created_at": utc_now()}
-        if run.first == block.first:  # the lease itself is the tombstone: an old answer names it
-            connection.execute(
-                sa.update(LEASES)
-                .where(LEASES.c.id == lease_id)
-                .values(kind=RETURNED, last=_text(run.last), created_at=utc_now())
-            )
+        if run.first == block.first:  # an old answer names this id
+            _give_up(connection, pool_id, row, last=run.last)
         else:
             connection.execute(
-                sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=_text(run.first - 1))
+                sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(run.first - 1))
             )
-            connection.execute(
-                sa.insert(LEASES).values(
-                    id=str(uuid.uuid4()),
-                    kind=RETURNED,
-                    first=_text(run.first),
-                    last=_text(run.last),
-                    **values,
-                )
-            )
+            part = returns.Return(arithmetic.rest_id(origin, run.first), origin, run)
+            returns.record(connection, pool_id, part)
         if run.last < block.last:
             connection.execute(
                 sa.insert(LEASES).values(
-                    id=arithmetic.rest_id(lease_id, run.last + 1),
+                    id=arithmetic.rest_id(origin, run.last + 1),
                     kind=PoolKind.SUBNET.value,
-                    first=_text(run.last + 1),
-                    last=_text(block.last),
-                    **values,
+                    pool_id=pool_id,
+                    site=site,
+                    first=to_text(run.last + 1),
+                    last=row.last,
+                    created_at=utc_now(),
+                    origin=origin,
                 )
             )
 
@@ -216,57 +206,6 @@ def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
         return [Block(int(state["first"]), int(state["last"])) for state in states]
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise errors.ProtocolError("central's answer lists what is no lease") from error
-
-
-def _clear(connection: sa.Connection, pool_id: str, first: int) -> None:
-    """Make room for a tombstone where one of the same number stands."""
-    connection.execute(
-        sa.delete(LEASES).where(
-            LEASES.c.kind == RETURNED, LEASES.c.pool_id == pool_id, LEASES.c.first == _text(first)
-        )
-    )
-
-
-def _text(number: int) -> str:
-    return str(number).zfill(NUMBER_LENGTH)
-
-
-def read_untold(
-    connection: sa.Connection, pool_id: str, *, older_s: float
-) -> list[tuple[str, Block]]:
-    """Read the leases that were buried a while ago and that central has not been told of."""
-    query = sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last).where(
-        LEASES.c.pool_id == pool_id,
-        LEASES.c.kind == RETURNED,
-        LEASES.c.site != "",
-        LEASES.c.created_at <= utc_after(-older_s),
-    )
-    return [
-        (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
-    ]
-
-
-def revive(connection: sa.Connection, kind: PoolKind, ids: Collection[str]) -> None:
-    """Use buried leases again, since something of them was taken at the last moment."""
-    connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(kind=kind.value))
-
-
-def mark_told(connection: sa.Connection, ids: Collection[str]) -> None:
-    """Note that central has taken leases back; their tombstones stand for a while yet."""
-    connection.execute(
-        sa.update(LEASES).where(LEASES.c.id.in_(ids)).values(site="", created_at=utc_now())
-    )
-
-
-def clear_buried(connection: sa.Connection) -> None:
-    """Remove tombstones that have stood long enough."""
-    connection.execute(
-        sa.delete(LEASES).where(
-            LEASES.c.kind == RETURNED,
-            LEASES.c.site == "",
-            LEASES.c.created_at < utc_after(-REST_S),
-        )
-    )
 
 
 def remove(connection: sa.Connection, lease_id: str) -> None:

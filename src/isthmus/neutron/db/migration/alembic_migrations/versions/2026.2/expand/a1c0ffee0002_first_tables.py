@@ -72,8 +72,19 @@ def _create_both_tiers() -> None:
         sa.Column("first", sa.String(40), nullable=False),
         sa.Column("last", sa.String(40), nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("origin", sa.String(36)),
         sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
         sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+    )
+    op.create_table(
+        "isthmus_returns",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("pool_id", sa.String(36), nullable=False, index=True),
+        sa.Column("origin", sa.String(36), nullable=False),
+        sa.Column("first", sa.String(40), nullable=False),
+        sa.Column("last", sa.String(40), nullable=False),
+        sa.Column("told", sa.Boolean, nullable=False),
+        sa.Column("changed_at", sa.DateTime, nullable=False),
     )
     op.create_table(
         "isthmus_pools",

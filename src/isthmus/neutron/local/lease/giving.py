@@ -1,0 +1,169 @@
+"""Giving back: what a site has no need of, and what central asks for and is idle.
+
+A number stops being the site's in the site's own database first, in one transaction with a look at
+who uses it. Central is told afterwards, in as many calls as it takes, again and again until it has
+answered; what it has taken is marked call by call.
+"""
+
+import ipaddress
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import sqlalchemy as sa
+from neutron.ipam.drivers.neutrondb_ipam import db_models
+
+from isthmus.clients.central import CentralClient
+from isthmus.federation import lease as arithmetic
+from isthmus.journal import crash
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.local.lease import rows
+from isthmus.store import recall, resting, returns
+from isthmus.store.engine import reading, writing
+
+_IPAM_SUBNETS = db_models.IpamSubnet.__table__
+_ALLOCATIONS = db_models.IpamAllocation.__table__
+
+
+class Giving:
+    """Gives back; one for each keeper."""
+
+    def __init__(
+        self,
+        site: SiteName,
+        client: Callable[[], CentralClient],
+        engine: Callable[[], sa.Engine],
+        *,
+        settle_s: float,
+    ) -> None:
+        """Bind it.
+
+        Args:
+            site: this site.
+            client: gives the way to central, once this process needs it.
+            engine: gives the site's database.
+            settle_s: seconds that a lease is held, and rests before it goes back.
+        """
+        self._site = site
+        self._client = client
+        self._engine = engine
+        self._settle_s = settle_s
+
+    def set_aside(self, pool_id: str, idle: Collection[Block]) -> None:
+        """Stop using leases of these blocks, unless one is young or a number of it is in use.
+
+        Somebody may have asked for a young one and be about to use it. Who is about to take a
+        number of an old one holds it until that is committed, or finds that it is gone.
+        """
+        if not idle:
+            return
+        with writing(self._engine()) as connection:
+            old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s)
+            chosen = {
+                lease_id: block
+                for lease_id, block in sorted(old)
+                if block in idle and rows.lock(connection, lease_id) == block
+            }
+            used = read_used(connection, pool_id)
+            rows.bury(
+                connection,
+                pool_id,
+                [
+                    lease_id
+                    for lease_id, block in chosen.items()
+                    if not any(number in block for number in used)
+                ],
+            )
+
+    def cut_out_asked(self, pool_id: str) -> None:
+        """Stop using what central asks for of a subnet and is idle; each recall does so once.
+
+        There is nobody to wait for: who was about to take a number looks behind its insert whether
+        it is still this site's, and finds that it is not.
+        """
+        with writing(self._engine()) as connection:
+            for lease_id, (asked, count) in sorted(recall.list_in(connection, pool_id).items()):
+                block = rows.lock(connection, lease_id)
+                if count and block is not None and block.overlaps(asked):
+                    part = Block(max(block.first, asked.first), min(block.last, asked.last))
+                    used = read_used(connection, pool_id)
+                    runs = arithmetic.plan_recall(part, used, count)
+                    rows.cut_out(connection, self._site, pool_id, lease_id, runs)
+                recall.mark_done(connection, lease_id)
+        crash.point("recall.cut_out")
+
+    def tell(self, pool_id: str) -> None:
+        """Tell central what went back of a subnet, and which of its recalls are answered by that.
+
+        What was set aside by the site itself waits a while, unless central asks for something.
+
+        Raises:
+            IsthmusError: central did not answer, or refused; what it has not taken is told again.
+        """
+        with reading(self._engine()) as connection:
+            answered = [
+                lease_id
+                for lease_id, (_, count) in sorted(recall.list_in(connection, pool_id).items())
+                if not count
+            ]
+            older_s = 0.0 if answered else self._settle_s
+            aside = returns.list_untold(connection, pool_id, older_s=older_s)
+        pieces = sorted(
+            ((piece, part) for part in aside for piece in arithmetic.split_return(part.block)),
+            key=lambda one: one[0],
+            reverse=True,
+        )
+        most = arithmetic.MOST_RETURNS
+        while pieces or answered:
+            chunk, pieces = pieces[:most], pieces[most:]
+            now = [] if pieces else answered[:most]  # an answer comes with the last of it
+            left = {part.id for _, part in pieces}
+            whole = [part for _, part in chunk if part.id not in left]
+            self._tell(pool_id, chunk, whole, now)
+            answered = answered[len(now) :]
+
+    def _tell(
+        self,
+        pool_id: str,
+        chunk: Sequence[tuple[Block, returns.Return]],
+        whole: Sequence[returns.Return],
+        answered: Sequence[str],
+    ) -> None:
+        """Make one call, and mark what central has taken as a whole by then."""
+        crash.point("grant.set_aside")
+        states = (
+            self._client()
+            .ask_grant(
+                PoolKind.SUBNET.value,
+                pool_id,
+                give_back=[
+                    {"lease": part.origin, "first": str(piece.first), "last": str(piece.last)}
+                    for piece, part in chunk
+                ],
+                news={"answered": answered},
+                probe=True,
+            )
+            .leases
+        )
+        crash.point("grant.given_back")
+        taken = {part.id for part in whole if not _is_held(part, states)}
+        with writing(self._engine()) as connection:
+            returns.mark_told(connection, taken)
+            recall.delete_done(connection, answered)
+            rows.add(connection, self._site, states)
+
+
+def _is_held(part: returns.Return, states: Sequence[Mapping[str, object]]) -> bool:
+    """Tell whether central lists a part as this site's still, under the lease it was granted in."""
+    of_it = [one for one in states if part.origin in (one.get("origin"), one.get("id"))]
+    return any(part.block.overlaps(one) for one in rows.blocks_of(of_it))
+
+
+def read_used(connection: sa.Connection, subnet_id: str) -> set[int]:
+    """Read the addresses that are in use, or at rest."""
+    query = (
+        sa.select(_ALLOCATIONS.c.ip_address)
+        .join(_IPAM_SUBNETS, _IPAM_SUBNETS.c.id == _ALLOCATIONS.c.ipam_subnet_id)
+        .where(_IPAM_SUBNETS.c.neutron_subnet_id == subnet_id)
+    )
+    used = {int(ipaddress.ip_address(text)) for text in connection.scalars(query)}
+    return used | resting.list_numbers(connection, subnet_id)

@@ -1,0 +1,147 @@
+"""Numbers that a site gives back: once, however often and however late it is said."""
+
+import contextlib
+
+import pytest
+from tests.neutron.mariadb import mariadb_url, new_database
+from tests.neutron.two_databases import ZERO, Pair, pair, tiers, to_text
+
+from isthmus import errors
+from isthmus.model.lease import LeaseId, PoolKind
+from isthmus.store import lease
+
+pytestmark = pytest.mark.neutron
+
+__all__ = ["mariadb_url", "new_database", "pair", "tiers"]
+
+#: What a site keeps in reserve, below what a test is about.
+RESERVE = (0, 9)
+
+
+def test_a_lost_answer_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    pair.lease(subnet, 64, 127)
+    keeper = pair.keeper()
+    # Idle as a whole: it is set aside, central takes it back, and the answer is lost.
+    pair.link.lost = 1
+    keeper.look()
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
+    # A new lease comes, of the same numbers, and some of them are used; then it is said again, by
+    # more than one process.
+    pair.lease(subnet, 64, 127)
+    pair.site.use(subnet, *range(64, 101))
+    keeper.look()
+    pair.keeper().look()
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
+
+
+def test_a_call_that_comes_late_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    pair.lease(subnet, 64, 127)
+    pair.keeper().look()
+    pair.lease(subnet, 64, 127)
+    (late,) = [one for one in pair.link.bodies if one["give_back"]]
+    with contextlib.suppress(errors.IsthmusError):
+        pair.link.send(late)
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
+
+
+def test_parts_that_go_one_after_the_other_keep_both_in_step(pair: Pair) -> None:
+    """What was cut first, and what came of that, is told with what was cut next, and next."""
+    subnet = pair.subnet()
+    whole = pair.lease(subnet, 0, 99)
+    for tier in (pair.site, pair.central):
+        tier.use(subnet, 97, *range(0, 100, 10))
+    keeper = pair.keeper()
+    for first, last in ((51, 59), (81, 89), (91, 94)):
+        lease_id = next(
+            one for one, (a, b) in pair.site.leases(subnet).items() if a <= first and last <= b
+        )
+        pair.recall(subnet, lease_id, first, last, 100)
+        pair.link.down = first == 51
+        pair.link.lost = 1
+        keeper.look()
+    pair.link.lost = 0
+    keeper.look()
+    kept = [(0, 50), (60, 80), (90, 90), (95, 99)]
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == kept
+    assert pair.site.leases(subnet) == pair.central.leases(subnet)
+    assert whole in pair.site.leases(subnet)
+    assert pair.central.recalls() == pair.site.recalls() == []
+
+
+def test_what_central_still_knows_in_use_comes_back_as_a_new_lease(pair: Pair) -> None:
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    old = pair.lease(subnet, 64, 127)
+    pair.central.use(subnet, 70)
+    keeper = pair.keeper()
+    pair.link.lost = 1
+    keeper.look()
+    assert pair.site.blocks(subnet) == [RESERVE]
+    keeper.look()
+    # Whatever was said of the old one, and comes late, means nothing of the new one.
+    for body in [one for one in pair.link.bodies if one["give_back"]]:
+        pair.link.send(body)
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
+    assert old not in pair.site.leases(subnet)
+    pair.central.free(70)
+    keeper.look()
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
+
+
+def test_what_central_has_smaller_becomes_smaller_at_the_site(pair: Pair) -> None:
+    subnet = pair.subnet()
+    lease_id = pair.lease(subnet, 0, 99)
+    with pair.central.engine.begin() as connection:
+        lease.shrink(connection, LeaseId(lease_id), ZERO + 49)
+    pair.site.use(subnet, *range(40))
+    pair.keeper().fetch(PoolKind.SUBNET, subnet, address=to_text(20))
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 49)]
+
+
+def test_more_parts_than_one_call_may_name(pair: Pair) -> None:
+    subnet = pair.subnet()
+    lease_id = pair.lease(subnet, 0, 511)
+    used = range(0, 500, 2)
+    pair.site.use(subnet, *used)
+    pair.central.use(subnet, *used)
+    pair.recall(subnet, lease_id, 0, 511, 256)
+    pair.keeper().look()
+    assert not pair.link.refusals
+    assert pair.central.recalls() == pair.site.recalls() == []
+    held = pair.site.blocks(subnet)
+    assert held == pair.central.blocks(subnet)
+    assert sum(last - first + 1 for first, last in held) == 512 - 256
+    assert [len(one["give_back"]) for one in pair.link.bodies][:2] == [64, 64]
+    assert [bool(one["answered"]) for one in pair.link.bodies] == [False] * 3 + [True]
+
+
+def test_a_lease_longer_than_one_part_may_be(pair: Pair) -> None:
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    pair.lease(subnet, 100, 100 + 4999)
+    pair.keeper().look()
+    assert not pair.link.refusals
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
+
+
+def test_a_recall_outlives_the_process_that_heard_of_it(pair: Pair) -> None:
+    subnet = pair.subnet()
+    lease_id = pair.lease(subnet, 0, 63)
+    pair.site.use(subnet, *range(8))
+    pair.central.use(subnet, *range(8))
+    pair.recall(subnet, lease_id, 0, 63, 32)
+    pair.link.down = True
+    pair.keeper().look()
+    assert pair.site.blocks(subnet) == [(0, 31)]
+    pair.link.down = False
+    pair.link.lost = 1
+    pair.keeper().look()
+    assert pair.central.recalls() == []
+    # It is a half that was asked for, however often that is said.
+    pair.keeper().look()
+    assert pair.site.recalls() == []
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 31)]
