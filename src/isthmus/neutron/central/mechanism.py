@@ -10,10 +10,8 @@ from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2 import api
 
+from isthmus.federation.port import PROFILE_VIF_TYPE
 from isthmus.neutron.central import origin
-
-#: Key in the binding profile by which a report hands over the VIF type of the home site.
-PROFILE_VIF_TYPE = "isthmus_vif_type"
 
 
 class CentralMechanismDriver(api.MechanismDriver):

@@ -23,7 +23,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation import merge
-from isthmus.federation.port import HOME, SHARED
+from isthmus.federation.port import HOME, SHARED, bind_at_central
 from isthmus.journal import crash
 from isthmus.model import item as wire
 from isthmus.model.form import is_id
@@ -33,7 +33,6 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import origin, pool, shadow
 from isthmus.neutron.central.exchange import placement, validator
-from isthmus.neutron.central.mechanism import PROFILE_VIF_TYPE
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import home, jobs, journal, location, refusal, routing
 from isthmus.store.held import Held
@@ -297,15 +296,13 @@ def _with_removals(
 
 
 def _binding(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
-    """Say where a port is bound: as `site/host`, with the VIF type that it has there."""
-    host = state.get(portbindings.HOST_ID) or ""
-    vif_type = state.get(portbindings.VIF_TYPE) or ""
-    if not host:
-        return {portbindings.HOST_ID: "", portbindings.PROFILE: {}}
-    profile = dict(state.get(portbindings.PROFILE) or {})
-    if vif_type not in _UNBOUND:
-        profile[PROFILE_VIF_TYPE] = vif_type
-    return {portbindings.HOST_ID: f"{site}/{host}", portbindings.PROFILE: profile}
+    vif_type = state.get(portbindings.VIF_TYPE)
+    return bind_at_central(
+        site,
+        state.get(portbindings.HOST_ID) or "",
+        state.get(portbindings.PROFILE) or {},
+        None if vif_type in _UNBOUND else vif_type,
+    )
 
 
 def _follow_status(port_id: str, state: dict[str, Any]) -> None:

@@ -9,11 +9,12 @@ from neutron.extensions import securitygroup as ext_group
 from neutron.plugins.ml2 import models as ml2_models
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
+from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.federation.merge import changes, merge, normalise
-from isthmus.federation.port import HOME, SHARED
+from isthmus.federation.port import HOME, SHARED, bind_at_home
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import CENTRAL
@@ -98,6 +99,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
 def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     body = make_body(_COLLECTION, state, _CREATED)
     body["fixed_ips"] = _without_auto(state)
+    body |= bind_at_home(directory.get_plugin().site.site, state)
     leftover.clear(context, [state["id"]])
     try:
         core.create_port(context, {"port": body})
@@ -149,8 +151,6 @@ def _as_update(changed: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str,
 
 
 def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any]) -> None:
-    from neutron_lib.plugins import directory
-
     with db_api.CONTEXT_WRITER.using(context):
         connection = context.session.connection()
         routings.add(
@@ -213,7 +213,7 @@ def check_let_go(connection: sa.Connection, port_id: str) -> None:
             JOURNAL.c.lane == CENTRAL,
             JOURNAL.c.type == ResourceType.PORT.value,
             JOURNAL.c.resource_id == port_id,
-            JOURNAL.c.parked.is_(sa.false()),
+            JOURNAL.c.parked == sa.false(),
         )
         .with_for_update()
     )
