@@ -126,7 +126,7 @@ def _check_neutron_ports(
             port_id,
             "logical switch port that Neutron does not know",
             f"type {rows[port_id]['type']!r} on network {rows[port_id]['network_id']}",
-            "Run neutron-ovn-db-sync-util at the site.",
+            f"Once nothing runs on it, at the site: ovn-nbctl lsp-del {port_id}",
         )
     for port_id in sorted(wanted.keys() & rows.keys()):
         addresses = " ".join(rows[port_id]["addresses"]).split()
