@@ -92,10 +92,14 @@ class Attacker:
         (name, values), *more = body.items()
         if more or name not in ("site_bundle", "site_grant", "site_report"):
             return dict(body)
+        return {name: {"incarnation": self.incarnation(), **values}}
+
+    def incarnation(self) -> str:
+        """Tell which incarnation of site1 is heard, from its own database."""
         engine = open_engine(f"sqlite:///{self.plan.tier_dir(self.tier('site1'))}/neutron.db")
         try:
             with reading(engine) as connection:
-                return {name: {"incarnation": epoch.peek_incarnation(connection), **values}}
+                return epoch.peek_incarnation(connection)
         finally:
             engine.dispose()
 

@@ -282,6 +282,27 @@ def reports(lab: OpenLab, victim: Victim, own: dict[str, Any]) -> list[tuple[str
     ]
 
 
+def claims(victim: Victim, own: dict[str, Any]) -> list[dict[str, str]]:
+    """List the leases that site1 names though they are none of its own."""
+
+    def lease(kind: str, pool: str, first: int, last: int) -> dict[str, str]:
+        one = {"id": str(uuid.uuid4()), "kind": kind, "pool_id": pool}
+        return {**one, "first": str(first), "last": str(last)}
+
+    base = (10 << 24) + (66 << 16)
+    held = {key: own["addresses"][key] for key in ("id", "kind", "pool_id", "first", "last")}
+    stretched = {**held, "id": str(uuid.uuid4()), "last": str(int(held["last"]) + 200)}
+    return [
+        lease("subnet", victim.subnet, base + 2, base + 254),
+        lease("subnet", victim.subnet, base + 100, base + 100),
+        lease("subnet", victim.subnet, 0, 2**127),
+        lease("subnet", own["subnet"]["id"], 0, 2**127),
+        lease("port_key", victim.network, 1, 32767),
+        lease("port_key", own["network"]["id"], 1, 32767),
+        stretched,
+    ]
+
+
 class Attempts:
     """What was tried, and what came of it."""
 
@@ -315,12 +336,29 @@ class Attempts:
         items = (answer.body or {}).get("site_bundle", {}).get("items", [])
         self.note(f"bundle of {kind} for {who}", "central", answer, refused=not items)
 
+    def bundle_of_nobody(self, network: str) -> None:
+        """Ask as the site on behalf of nobody, for what central has placed there."""
+        body = {"site_bundle": {"type": "network", "ids": [network]}}
+        answer = self._attacker.call("speaker", "central", "POST", "site-bundles", body)
+        if (answer.body or {}).get("site_bundle", {}).get("items", []):
+            self.won.append(("bundle of nobody", answer.status, str(answer.body)[:300]))
+
     def report(self, kind: str, one: str, state: Any) -> None:
         """Report; a refusal is the result of the item, not of the call."""
         body = report(one, state, kind=kind)
         answer = self._attacker.call("speaker", "central", "POST", "site-reports", body)
         refused = answer.status >= 400 or answer.code != ""
         self.note(f"report {kind} {json.dumps(state)[:300]}", "central", answer, refused=refused)
+
+    def register(self, lease: dict[str, str], network: str) -> None:
+        """Register as site1 does, with one lease more; what is not believed is void."""
+        row_id, _, epoch = self._attacker.incarnation().partition("/")
+        body = {"registration": row_id, "epoch": int(epoch), "datapaths": {network: 16711999}}
+        body = {"site_registration": {**body, "leases": [lease]}}
+        answer = self._attacker.call("speaker", "central", "POST", "site-registrations", body)
+        said = (answer.body or {}).get("site_registration", {})
+        refused = answer.status >= 400 or lease["id"] in said["void"]
+        self.note(f"registration with {lease}", "central", answer, refused=refused)
 
     def nobody(self, tier: str, headers: dict[str, str]) -> None:
         answer = self._attacker.call("nobody", tier, "GET", "sites", headers=headers)
@@ -351,6 +389,10 @@ def test_nothing_is_had_that_is_not_site1s(
             attempts.bundle(who, kind, one_id)
     for lie in reports(lab, victim, own):
         attempts.report(*lie)
+    for lease in claims(victim, own):
+        attempts.register(lease, victim.network)
+    # With what it has named, it still gets nothing as nobody.
+    attempts.bundle_of_nobody(victim.network)
     huge = b'{"site_report": {"items": ["' + b"x" * 9_000_000 + b'"]}}'
     for tier in ("central", "site2"):
         attempts.nobody(tier, {})

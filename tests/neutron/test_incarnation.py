@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
 
 def register(central: CentralServer, site: str, **said: Any) -> Any:
-    body = {"registration": None, "sent": 0, "heard": 0, "proof": None, "leases": [], **said}
+    body = {"registration": None, "heard": 0, "proof": None, "leases": [], **said}
     path, body = "/v2.0/site-registrations", {"site_registration": body}
     return central.call("POST", path, body, speaker(site)).only()
 

@@ -9,7 +9,7 @@ from isthmus.clients.central import CentralClient
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.local.registrar import Registrar
-from isthmus.store import epoch, lanes
+from isthmus.store import epoch, lanes, resting
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.tables import METADATA
 
@@ -26,8 +26,7 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
             with writing(engine) as connection:
                 seen = lanes.next_sequence(connection, CENTRAL) + ahead
-            assert body["sent"] < seen
-            return {"restored": True, "register": True, "epoch": body["epoch"], "seen": seen}
+            return {"restored": False, "register": True, "epoch": body["epoch"], "seen": seen}
 
     client = cast(CentralClient, Client())
     registrar = Registrar(
@@ -38,4 +37,31 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
         assert epoch.read(connection).epoch == 1 + begins
         assert epoch.read(connection).settled is not begins
         assert lanes.read_sent(connection, CENTRAL) >= number.make(1 + begins)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("pending", [0, 1])
+def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: int) -> None:
+    """The site settles without it, and gives none of its addresses out."""
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+    aside = {"pool_id": "subnet", "number": "167772170", "port_id": "parked"}
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            given = {"void": [], "leases": [], "port_keys": [], "aside": [aside]}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
+            return {**said, **given, **known, "pending": pending}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
+    )
+    assert registrar.turn() is (not pending)
+    with writing(engine) as connection:
+        assert epoch.read(connection).settled is (not pending)
+        assert resting.list_numbers(connection, "subnet") == {167772170}
     engine.dispose()

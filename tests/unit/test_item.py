@@ -28,3 +28,12 @@ def test_words_are_cut() -> None:
     assert (len(result.id), len(result.code), len(result.message)) == (64, 64, 2000)
     assert len(result.attributes) == 64
     assert {len(one) for one in result.attributes} == {64}
+
+
+@pytest.mark.parametrize("seen", [-1, 2**62 - 1, 2**70, "soon"])
+def test_an_answer_with_a_number_that_cannot_be_is_none(seen: Any) -> None:
+    """It fails the lane of who sends it, and never becomes a lane's number."""
+    body = {"type": "port", "id": "p", "code": "isthmus.transient.stale", "message": ""}
+    assert ItemResult.from_wire({**body, "seen": 2**62 - 2}).seen == 2**62 - 2
+    with pytest.raises(errors.ProtocolError, match="not an item result"):
+        ItemResult.from_wire({**body, "seen": seen})

@@ -248,7 +248,7 @@ class CentralClient:
         )
         if missing:
             raise errors.ProtocolError(f"central's answer has no {', '.join(sorted(missing))}")
-        for name in ("void", "leases", "port_keys"):
+        for name in ("void", "leases", "port_keys", "aside"):
             _list(answer, name)
         return answer
 

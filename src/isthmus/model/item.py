@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from isthmus import errors
+from isthmus.model import number
 from isthmus.model.form import is_id
 from isthmus.model.intent import ResourceType
 
@@ -87,7 +88,7 @@ class ItemResult:
             ProtocolError: a key is missing or of the wrong form.
         """
         try:
-            seen, kept = body.get("seen"), dict(body.get("kept") or {})
+            kept = dict(body.get("kept") or {})
             return cls(
                 ResourceType(body["type"]),
                 str(body["id"])[:_MOST_ID],
@@ -95,10 +96,19 @@ class ItemResult:
                 str(body["message"])[:_MOST_MESSAGE],
                 tuple(str(one)[:_MOST_ID] for one in (body.get("attributes") or ())[:_MOST_ID]),
                 kept,
-                None if seen is None else int(seen),
+                _parse_seen(body.get("seen")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
+
+
+def _parse_seen(text: Any) -> int | None:
+    if text is None:
+        return None
+    seen = int(text)
+    if not 0 <= seen < number.LIMIT - 1:
+        raise ValueError(f"{seen} is no batch's number")
+    return seen
 
 
 def find_fault(item: Item, most_bytes: int) -> errors.Invalid | None:

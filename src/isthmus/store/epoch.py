@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -39,7 +40,11 @@ class Epoch:
 
 
 def read(connection: sa.Connection) -> Epoch:
-    """Read the tier's epoch, as it is now; made the first time. The transaction must write."""
+    """Read the tier's epoch, as it is now; made the first time. The transaction must write.
+
+    It locks the row until the transaction ends: for whoever is about to change it, and for nobody
+    else.
+    """
     query = sa.select(EPOCHS).where(EPOCHS.c.id == _OWN).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -54,6 +59,16 @@ def read(connection: sa.Connection) -> Epoch:
             )
         )
         row = connection.execute(query).one()
+    return _from_row(row)
+
+
+def peek(connection: sa.Connection) -> Epoch | None:
+    """Read the tier's epoch, and lock nothing; None where no row has been made."""
+    row = connection.execute(sa.select(EPOCHS).where(EPOCHS.c.id == _OWN)).one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def _from_row(row: Any) -> Epoch:
     return Epoch(
         epoch=int(row.epoch),
         turn=int(row.turn),
@@ -93,8 +108,14 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
         connection: where.
         reason: what shows that, for people.
         above: the greatest epoch of this tier that anybody has heard of.
+
+    Raises:
+        Inconsistent: this tier cannot have been of such an epoch; nothing is changed. A lane that
+            is numbered so high would be refused by every honest peer.
     """
     own = read(connection)
+    if not number.is_plausible(number.make(above), number.make(own.epoch)):
+        raise errors.Inconsistent(f"this tier is of epoch {own.epoch}: it never was of {above}")
     new = max(own.epoch, above) + 1
     if new >= 1 << number.EPOCH_BITS:
         raise errors.Inconsistent(f"epoch {new} cannot be: nobody restores a database that often")
@@ -169,6 +190,12 @@ def join(
 def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:
     """Refuse to give a number out before the tier has settled.
 
+    It locks nothing, so that it can stand before or behind a pool's lock and no allocation waits
+    for another one, or for whoever begins an epoch. A transaction that began before its tier found
+    out that it was restored may still say yes: it counts as one that came before. What it gives out
+    it carves from leases that it reads as they are committed now, so it takes nothing that has been
+    registered in the meantime.
+
     Args:
         connection: where.
         for_central: whether it is for what central says of a port. A site that has registered waits
@@ -178,9 +205,9 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
         Busy: it has not; the message says what it waits for.
     """
     row = connection.execute(
-        sa.select(
-            EPOCHS.c.settled, EPOCHS.c.reason, EPOCHS.c.epoch, EPOCHS.c.registered
-        ).with_for_update(read=True)
+        sa.select(EPOCHS.c.settled, EPOCHS.c.reason, EPOCHS.c.epoch, EPOCHS.c.registered).where(
+            EPOCHS.c.id == _OWN
+        )
     ).one_or_none()
     if row is None or row.settled or (for_central and row.registered == row.epoch):
         return
@@ -197,14 +224,22 @@ def list_waiting(connection: sa.Connection) -> list[SiteName]:
     return [SiteName(name) for name in connection.scalars(query.order_by(REGISTRATIONS.c.site))]
 
 
-def prove(secret: str, lane: SiteName, sent: int) -> str:
-    """Give what shows that this tier has sent a number, which nobody else can make."""
-    return hmac.new(secret.encode(), f"{lane}:{sent}".encode(), hashlib.sha256).hexdigest()
+def prove(secret: str, site: SiteName, registration: str, sent: int) -> str:
+    """Give what shows that this tier has sent a number, which nobody else can make.
+
+    Args:
+        secret: of this tier's database.
+        site: to which site.
+        registration: which of those that had this name; each one's lane is numbered anew.
+        sent: the number.
+    """
+    said = f"{site}/{registration}:{sent}"
+    return hmac.new(secret.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
-def is_proven(secret: str, lane: SiteName, sent: int, proof: str) -> bool:
+def is_proven(secret: str, site: SiteName, registration: str, sent: int, proof: str) -> bool:
     """Tell whether a proof is this tier's."""
-    return hmac.compare_digest(prove(secret, lane, sent), proof)
+    return hmac.compare_digest(prove(secret, site, registration, sent), proof)
 
 
 def _site_names() -> "sa.Select[tuple[str]]":

@@ -108,6 +108,13 @@ def read_seen(connection: sa.Connection, lane: SiteName) -> int:
     return int(seen or 0)
 
 
+def peek(connection: sa.Connection, lane: SiteName) -> tuple[int, int]:
+    """Read the newest numbers given and seen, and lock nothing."""
+    query = sa.select(LANES.c.sent, LANES.c.seen).where(LANES.c.lane == lane)
+    row = connection.execute(query).one_or_none()
+    return (0, 0) if row is None else (int(row.sent), int(row.seen))
+
+
 def read_sent(connection: sa.Connection, lane: SiteName) -> int:
     """Read the newest number given, as it is now."""
     sent = connection.scalar(

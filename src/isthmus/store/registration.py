@@ -5,6 +5,7 @@ aside under a name of their own, until that very site comes back, or an operator
 never will.
 """
 
+import datetime
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -13,8 +14,11 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
+from isthmus.store import clock
+from isthmus.store import epoch as tier
 from isthmus.store.epoch import show_incarnation
-from isthmus.store.tables import EPOCHS, LEASES, REGISTRATIONS, ROUTINGS
+from isthmus.store.latest import Latest
+from isthmus.store.tables import LEASES, REGISTRATIONS, ROUTINGS
 
 _ASIDE = "gone/"
 _IS_HOME = ROUTINGS.c.type == ResourceType.PORT.value
@@ -26,15 +30,18 @@ class Registration:
 
     registration: str  #: id of the row of `isthmus_sites`
     epoch: int
-    waits: bool
+    waits: bool  #: central does, since its own database came back from a backup
+    registered_at: datetime.datetime | None  #: by the database's clock; None: never
 
 
 def find(connection: sa.Connection, site: SiteName) -> Registration | None:
-    """Find a site's registration."""
+    """Find a site's registration; nothing is locked."""
     row = connection.execute(
-        sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site).with_for_update()
+        sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site)
     ).one_or_none()
-    return None if row is None else Registration(row.registration, int(row.epoch), bool(row.waits))
+    if row is None:
+        return None
+    return Registration(row.registration, int(row.epoch), bool(row.waits), row.registered_at)
 
 
 def peek_incarnation(connection: sa.Connection, site: SiteName) -> str | None:
@@ -48,31 +55,54 @@ def peek_incarnation(connection: sa.Connection, site: SiteName) -> str | None:
 
 
 def put(connection: sa.Connection, site: SiteName, registration: str, epoch: int) -> None:
-    """Note that a site has registered; central settles with the last one."""
+    """Note that a site has registered; central settles with the last one.
+
+    Give it a transaction of its own, as short as can be: it locks the tier's epoch.
+    """
+    tier.read(connection)
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     connection.execute(
         sa.insert(REGISTRATIONS).values(
-            site=site, registration=registration, epoch=epoch, waits=False
+            site=site,
+            registration=registration,
+            epoch=epoch,
+            waits=False,
+            registered_at=clock.utc_now(),
         )
     )
-    _settle_with_last(connection)
+    settle_with_last(connection)
+
+
+def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
+    """Have central wait for a site that is added while it waits for others.
+
+    It may be one that was added after the backup, and knows of blocks that central has forgotten.
+    """
+    if tier.read(connection).settled:
+        return
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    connection.execute(
+        sa.insert(REGISTRATIONS).values(site=site, registration=registration, epoch=0, waits=True)
+    )
 
 
 def go_on_without(connection: sa.Connection, site: SiteName) -> bool:
     """Note that nobody is to wait for a site; tell whether somebody did."""
+    tier.read(connection)
     waited = connection.execute(
         sa.update(REGISTRATIONS)
         .where(REGISTRATIONS.c.site == site, REGISTRATIONS.c.waits.is_(sa.true()))
         .values(waits=False)
     ).rowcount
-    _settle_with_last(connection)
+    settle_with_last(connection)
     return bool(waited)
 
 
 def forget(connection: sa.Connection, site: SiteName) -> None:
     """Forget a site; its leases are set aside."""
+    tier.read(connection)
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
-    _settle_with_last(connection)
+    settle_with_last(connection)
 
 
 def aside(registration: str) -> SiteName:
@@ -112,11 +142,14 @@ def free_for_good(connection: sa.Connection, holder: str) -> None:
     connection.execute(sa.delete(ROUTINGS).where(ROUTINGS.c.site == holder))
 
 
-def _settle_with_last(connection: sa.Connection) -> None:
-    left = connection.scalar(
-        sa.select(sa.func.count())
-        .select_from(REGISTRATIONS)
-        .where(REGISTRATIONS.c.waits.is_(sa.true()))
-    )
-    if not left:
-        connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))
+def settle_with_last(connection: sa.Connection) -> None:
+    """Settle central where it waits for nobody.
+
+    Whoever takes one out of those that are waited for locks the tier's epoch first, so that of two
+    last ones the second sees the first; and who is left is read as it is committed now.
+    """
+    own = tier.read(connection)
+    waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
+    if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
+        return
+    tier.settle(connection)

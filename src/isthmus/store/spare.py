@@ -35,6 +35,14 @@ def take_one(connection: sa.Connection, pool_id: str, number: int) -> bool:
     return True
 
 
+def take_block(connection: sa.Connection, pool_id: str, block: Block) -> None:
+    """Take the numbers of a block out of the table, as far as they are spare."""
+    for run in read_all(connection, pool_id):
+        if run.overlaps(block):
+            out = Block(max(run.first, block.first), min(run.last, block.last))
+            cut(connection, pool_id, run, out)
+
+
 def add(connection: sa.Connection, pool_id: str, block: Block) -> None:
     """Put numbers in; they were not there."""
     values = {"pool_id": pool_id, "first": to_text(block.first), "last": to_text(block.last)}

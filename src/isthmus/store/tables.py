@@ -82,6 +82,7 @@ REGISTRATIONS = sa.Table(
     sa.Column("registration", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("epoch", _BIG, nullable=False),
     sa.Column("waits", sa.Boolean, nullable=False),
+    sa.Column("registered_at", sa.DateTime),
 )
 
 #: Both tiers. Central holds every block of every pool; a site holds its own.

@@ -151,7 +151,6 @@ SITE_REPORTS: Attributes = {
 SITE_REGISTRATIONS: Attributes = {
     "registration": _given({"type:uuid_or_none": None}, default=None),
     "epoch": _given({"type:non_negative": None}),
-    "sent": _given({"type:non_negative": None}, default=0),
     "heard": _given({"type:non_negative": None}, default=0),
     "proof": _given({"type:string_or_none": 64}, default=None),
     "leases": _given(default=None),
@@ -162,6 +161,7 @@ SITE_REGISTRATIONS: Attributes = {
     "void": _shown(),
     "port_keys": _shown(),
     "pending": _shown(),
+    "aside": _shown(),
 }
 
 SITE_SNAPSHOTS: Attributes = {

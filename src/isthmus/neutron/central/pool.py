@@ -162,7 +162,8 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     """Lease the block that holds one number, which may lie outside the allocation pools.
 
     Raises:
-        Conflict: it is in another holder's block, or in use, or not yet given up everywhere.
+        Conflict: it is in another holder's block, or in use, or not yet given up everywhere; or the
+            site has many and uses few.
         Invalid: it is no number of this pool.
     """
     connection, kind, pool_id = locked.connection, locked.kind, locked.id
@@ -181,10 +182,11 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         )
     one = Block(address, address)
     if site != CENTRAL:
-        _check_number(locked, address)
+        check_number(locked, address)
         if usage.find_used(connection, kind, pool_id, one):
             raise errors.Conflict(f"address {to_address(address)} is in use at central")
         check_rested(locked, address)
+        _limit(read(locked), site, 1)  # one by one is a whole pool as well
     if holder is not None:
         spare.take_one(connection, pool_id, address)
         store.delete(connection, [holder.id])
@@ -193,7 +195,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     return store.insert(connection, kind, pool_id, site, one, now=now())
 
 
-def _check_number(locked: Locked, number: int) -> None:
+def check_number(locked: Locked, number: int) -> None:
     """Tell whether a site may have a number at all; of central's, Neutron sees to it.
 
     Raises:

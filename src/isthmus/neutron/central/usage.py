@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
 
+from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
@@ -13,10 +14,20 @@ from isthmus.store.latest import Latest
 from isthmus.store.tables import LOCATIONS, ROUTINGS
 
 _CHUNK = 500
+#: Most numbers that are looked up of one block: many times the largest lease.
+_MOST = 1 << 16
 
 
 def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> list[int]:
-    """List the addresses of a block that are in use as it is committed now; keys are none."""
+    """List the addresses of a block that are in use as it is committed now; keys are none.
+
+    Raises:
+        Invalid: the block is far larger than any lease.
+    """
+    if block.size > _MOST:
+        raise errors.Invalid(
+            f"{block.size} numbers of {kind} {pool_id} are more than any lease has"
+        )
     if kind is not PoolKind.SUBNET:
         return []
     return find_used_of(connection, pool_id, range(block.first, block.last + 1))
@@ -54,12 +65,13 @@ def find_used_of(
     ipam_id = connection.execute(  # it never changes
         sa.select(subnet.id).where(subnet.neutron_subnet_id == subnet_id)
     ).scalar()
-    texts = [str(ipaddress.ip_address(number)) for number in numbers]
     found: list[int] = []
-    for start in range(0, len(texts), _CHUNK):
+    for start in range(0, len(numbers), _CHUNK):
         query = sa.select(allocation.ip_address).where(
             allocation.ipam_subnet_id == ipam_id,
-            allocation.ip_address.in_(texts[start : start + _CHUNK]),
+            allocation.ip_address.in_(
+                [str(ipaddress.ip_address(one)) for one in numbers[start : start + _CHUNK]]
+            ),
         )
         found += Latest.read(
             connection,

@@ -17,13 +17,14 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.clients.central import CentralClient
+from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local.lease import rows
-from isthmus.store import epoch, journal, port_key
+from isthmus.store import epoch, journal, lanes, port_key, resting
 from isthmus.store.engine import reading, writing
-from isthmus.store.tables import DATAPATHS, LANES, LEASES, PORT_KEYS
+from isthmus.store.tables import DATAPATHS, LEASES, PORT_KEYS
 
 LOG = logging.getLogger(__name__)
 
@@ -97,15 +98,9 @@ class Registrar:
         """
         own = self._look_at_witness()
         answer = self._say(own, leases=False)
-        if answer["restored"] and not self._is_behind(own, answer):
-            return False  # a batch overtook the hello; say it again
-        if answer["restored"]:
-            with writing(self._engine()) as connection:
-                reason = (
-                    "central has seen more of this site than its database knows: it was restored"
-                )
-                own = epoch.begin(connection, reason, above=int(answer["epoch"]))
-            LOG.warning("%s; epoch %d begins", own.reason, own.epoch)
+        begun = self._compare(answer)
+        if begun is not None:
+            own = begun
             self._witness.remember(own)
         if answer["register"] or not own.settled:
             answer = self._say(own, leases=True)
@@ -113,17 +108,26 @@ class Registrar:
                 return False
         return self._heed(own, answer)
 
-    def _is_behind(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
-        """Tell whether central has seen what this database, as it is now, has never sent."""
-        if int(answer["epoch"]) > own.epoch:
-            return True
-        with reading(self._engine()) as connection:
-            sent = connection.scalar(sa.select(LANES.c.sent).where(LANES.c.lane == CENTRAL))
-        return int(sent or 0) < int(answer["seen"])
+    def _compare(self, answer: Mapping[str, Any]) -> epoch.Epoch | None:
+        """Begin a new epoch if central has seen more of this site than its database knows.
+
+        What the database knows is read behind the answer: numbers are counted before they are sent,
+        so a healthy one is never behind what central has seen, however much the relay or another
+        process did meanwhile.
+        """
+        with writing(self._engine()) as connection:
+            own = epoch.read(connection)
+            sent, _ = lanes.peek(connection, CENTRAL)
+            if int(answer["epoch"]) <= own.epoch and int(answer["seen"]) <= sent:
+                return None
+            reason = "central has seen more of this site than its database knows: it was restored"
+            above = max(int(answer["epoch"]), number.epoch_of(int(answer["seen"])))
+            own = epoch.begin(connection, reason, above=above)
+        LOG.warning("%s; epoch %d begins", own.reason, own.epoch)
+        return own
 
     def _say(self, own: epoch.Epoch, *, leases: bool) -> Mapping[str, Any]:
         with reading(self._engine()) as connection:
-            sent = connection.scalar(sa.select(LANES.c.sent).where(LANES.c.lane == CENTRAL))
             named = datapaths = None
             if leases:
                 query = sa.select(LEASES)
@@ -146,7 +150,6 @@ class Registrar:
             {
                 "registration": own.registration,
                 "epoch": own.epoch,
-                "sent": int(sent or 0),
                 "heard": own.heard,
                 "proof": own.proof,
                 "leases": named,
@@ -171,6 +174,13 @@ class Registrar:
                 int(answer["heard"]),
                 str(answer["proof"]),
                 epoch=own.epoch,
+            )
+            resting.record(
+                connection,
+                [
+                    (str(one["pool_id"]), int(one["number"]), str(one["port_id"]))
+                    for one in answer["aside"]
+                ],
             )
             if answer["leases"] or void:
                 _tell_of_ports(connection)

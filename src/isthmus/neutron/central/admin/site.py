@@ -63,7 +63,9 @@ class SiteCalls:
         with translated():
             new = _to_site(body, SiteName(body["name"]))
             with writing(context) as connection:
+                epoch.read(connection)  # locked before the row is there: as who begins one does
                 site_id = site_store.insert(connection, new, now=now())
+                registration.expect(connection, new.name, site_id)
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
     def update_site(self, context: Any, id: str, site: dict[str, Any]) -> listing.Row:

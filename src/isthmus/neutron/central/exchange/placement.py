@@ -47,24 +47,42 @@ def check(site: Site, network: dict[str, Any]) -> None:
         Unsupported: it is of a type that cannot be stretched.
         Conflict: its hints exclude the site, or the site takes no new networks.
     """
-    network_id = network["id"]
+    check_type(network)
+    with reading(n_context.get_admin_context()) as connection:
+        if routing.peek_ids(connection, ResourceType.NETWORK, site.name, [network["id"]]):
+            return
+    check_zones(site, network)
+    if site.state is not SiteState.ENABLED:
+        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+
+
+def check_type(network: dict[str, Any]) -> None:
+    """Tell whether a network can be at any site.
+
+    Raises:
+        Unsupported: it is of a type that cannot be stretched.
+    """
     kind = network.get("provider:network_type")
     if kind not in _STRETCHED_TYPES or network.get("router:external"):
         raise errors.Unsupported(
-            f"network {network_id} is {'external' if network.get('router:external') else kind}: "
+            f"network {network['id']} is "
+            f"{'external' if network.get('router:external') else kind}: "
             "only geneve and vxlan networks reach over sites"
         )
-    with reading(n_context.get_admin_context()) as connection:
-        if routing.peek_ids(connection, ResourceType.NETWORK, site.name, [network_id]):
-            return
+
+
+def check_zones(site: Site, network: dict[str, Any]) -> None:
+    """Tell whether a network is for a site.
+
+    Raises:
+        Conflict: its hints exclude the site.
+    """
     hints = network.get("availability_zone_hints") or []
     if not zone.serves(site, hints):
         raise errors.Conflict(
-            f"network {network_id} is for zones {', '.join(hints)}; site {site.name} serves "
+            f"network {network['id']} is for zones {', '.join(hints)}; site {site.name} serves "
             f"{', '.join(site.availability_zones)}"
         )
-    if site.state is not SiteState.ENABLED:
-        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
 
 
 def place(context: Any, site: Site, placements: Iterable[Placement]) -> set[str]:

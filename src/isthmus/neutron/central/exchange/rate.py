@@ -74,3 +74,28 @@ class Rates:
                     per_s=options.site_calls_per_s, burst=options.site_calls_at_once
                 )
         rate.count(site)
+
+
+class Pace:
+    """At most one turn in so many seconds; of one process."""
+
+    def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Bind it; the first turn is at once.
+
+        Args:
+            every_s: seconds between two turns.
+            clock: gives the time in seconds.
+        """
+        self._every_s = every_s
+        self._clock = clock
+        self._next: float | None = None
+        self._lock = threading.Lock()
+
+    def is_time(self) -> bool:
+        """Tell whether it is time for a turn; if so, the caller takes it."""
+        with self._lock:
+            now = self._clock()
+            if self._next is not None and now < self._next:
+                return False
+            self._next = now + self._every_s
+            return True

@@ -3,13 +3,13 @@
 A hello costs next to nothing and comes from every site, again and again. It shows either tier that
 its database is older than what it told the other one: a site, since central has seen higher numbers
 of its batches; central, since the site can prove a number that central's database never gave. Then,
-and where the site was made again under its name, the site names its blocks; central adopts those
-that are free, says which are void, and gives back what the site has lost.
+and where the site was made again under its name, the site names its blocks; central tells which of
+them hold and which are void (`adoption`), and gives back what the site has lost.
 """
 
-import dataclasses
+import ipaddress
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,26 +21,31 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from isthmus import errors
-from isthmus.federation import lease as arithmetic
 from isthmus.model import number
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName
-from isthmus.neutron.central import pool, usage
+from isthmus.neutron.central.exchange import adoption
+from isthmus.neutron.central.exchange.grant import parse_number
+from isthmus.neutron.central.exchange.rate import Pace, Rate
 from isthmus.neutron.central.outbox import route_groups
-from isthmus.neutron.db.session import now, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Witness
-from isthmus.store import datapath, epoch, lanes, spare, sweep
+from isthmus.store import epoch, lanes, sweep
 from isthmus.store import lease as lease_store
 from isthmus.store import registration as store
 from isthmus.store import site as site_store
-from isthmus.store.held import Held
-from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, ROUTINGS
+from isthmus.store.tables import JOURNAL, LOCATIONS, REGISTRATIONS, ROUTINGS
 
 LOG = logging.getLogger(__name__)
 
 #: Most leases that a site may name, far more than any has.
 MOST_LEASES = 100_000
+#: How often a site may register, to each process, which has central look at all that it holds: one
+#: that has not settled tries once a second. A hello counts as any call does.
+REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
+#: How often this process looks at the witness, which locks the tier's epoch for a moment.
+_LOOKS = Pace(every_s=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,6 @@ class Hello:
 
     registration: str | None
     epoch: int
-    sent: int  #: the newest number of its batches
     heard: int  #: the newest number of central's that it has a proof of
     proof: str
     leases: tuple[Lease, ...] | None  #: None in a mere hello
@@ -68,7 +72,6 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
         said = Hello(
             registration=None if body["registration"] is None else str(body["registration"]),
             epoch=int(body["epoch"]),
-            sent=int(body["sent"]),
             heard=int(body["heard"]),
             proof=str(body["proof"] or ""),
             leases=leases,
@@ -83,11 +86,11 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
 
 def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
     return Lease(
-        id=LeaseId(str(body["id"])[:36]),
+        id=LeaseId(str(uuid.UUID(body["id"]))),
         kind=PoolKind(body["kind"]),
-        pool_id=str(body["pool_id"])[:36],
+        pool_id=str(uuid.UUID(body["pool_id"])),
         site=site,
-        block=Block(int(body["first"]), int(body["last"])),
+        block=Block(parse_number(body["first"]), parse_number(body["last"])),
         origin=LeaseId(str(uuid.UUID(body["origin"]))) if body.get("origin") else None,
     )
 
@@ -97,98 +100,143 @@ def look_at_witness(context: Any) -> None:
     witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
     with writing(context) as connection:
         own = witness.compare(connection)
+        store.settle_with_last(connection)  # where there is no site, none will register
     witness.remember(own)
 
 
 def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
-    """Hear a site out, and answer what is to be done."""
-    look_at_witness(context)
-    void: list[str] = []
-    with writing(context) as connection:
+    """Hear a site out, and answer what is to be done.
+
+    A hello comes from every site, again and again, so it locks nothing but the site's own lane.
+
+    Raises:
+        Busy: the site registers too often.
+    """
+    if said.leases is not None:
+        REGISTRATION_RATE.count(site.name)
+    if _LOOKS.is_time():
+        look_at_witness(context)
+    with reading(context) as connection:
         row_id = site_store.find_row_id(connection, site.name)
         assert row_id is not None
-        _heed_proof(connection, site.name, said)
+        is_news = _is_news(connection, site.name, said, row_id)
+    if is_news:
+        _begin_epoch(context, site.name, said)
+    with reading(context) as connection:
         known = store.find(connection, site.name)
-        restored = (
-            known is not None
-            and known.registration == said.registration
-            and (
-                said.epoch < known.epoch
-                or (
-                    said.epoch == known.epoch and said.sent < lanes.read_seen(connection, site.name)
-                )
-            )
-        )
+    restored = (
+        known is not None and known.registration == said.registration and said.epoch < known.epoch
+    )
     fresh = known is None or known.epoch != said.epoch or known.registration != row_id
-    due = fresh or (known is not None and known.waits) or said.registration != row_id
-    if said.leases is not None and not restored:
-        void = _adopt_all(context, site, said)
-        with writing(context) as connection:
-            _take_up_homes(connection, site.name, said)
-            store.put(connection, site.name, row_id, said.epoch)
-            if due:
-                sweep.renew(connection, site.name)
+    waits = known is not None and known.waits
+    due = fresh or waits or said.registration != row_id
+    void: list[str] = []
+    registering = said.leases is not None and not restored
+    if registering:
+        void = _register(context, site, said, row_id, due=due, waits=waits)
         due = False
-        LOG.info(
-            "Site %s has registered in its epoch %d with %d leases; void: %s",
-            site.name,
-            said.epoch,
-            len(said.leases),
-            ", ".join(void) or "none",
-        )
     with writing(context) as connection:
-        own = epoch.read(connection)
         sent = lanes.next_sequence(connection, site.name)
+        own = epoch.peek(connection) or epoch.read(connection)
         answer: dict[str, Any] = {
             "registration": row_id,
             "epoch": known.epoch if known is not None and restored else said.epoch,
             "restored": restored,
-            "seen": lanes.read_seen(connection, site.name),
+            "seen": lanes.peek(connection, site.name)[1],
             "register": due or restored,
             "heard": sent,
-            "proof": epoch.prove(own.secret, site.name, sent),
+            "proof": epoch.prove(own.secret, site.name, row_id, sent),
             "void": void,
             "leases": [],
             "port_keys": [],
-            "pending": 0,
+            "pending": _count_ports_due(connection, site.name),
+            "aside": [],
         }
-        if said.leases is not None and not restored:
+        if registering:
             held = lease_store.list_leases(connection, site=site.name)
             answer["leases"] = [lease_store.to_state(one) for one in held]
             answer["port_keys"] = _list_keys(connection, site.name)
-        answer["pending"] = _count_ports_due(connection, site.name)
+            answer["aside"] = _list_parked(connection, site.name)
     return answer
 
 
-def _heed_proof(connection: sa.Connection, site: SiteName, said: Hello) -> None:
-    """Begin a new epoch where a site can prove that central has sent what it does not know of."""
-    own = epoch.read(connection)
-    if said.heard <= lanes.read_sent(connection, site) or not said.proof:
-        return
-    if not epoch.is_proven(own.secret, site, said.heard, said.proof):
+def _register(
+    context: Any, site: Site, said: Hello, row_id: str, *, due: bool, waits: bool
+) -> list[str]:
+    """Take a site's registration; gives the ids of the leases that are void."""
+    assert said.leases is not None
+    with reading(context) as connection:
+        former = _find_former(connection, site.name, said)
+    claims = adoption.Claims(
+        leases=said.leases, datapaths=said.datapaths, former=former, unknown=waits
+    )
+    void = adoption.adopt(context, site, claims)
+    if due:
+        with writing(context) as connection:
+            _take_up_homes(connection, site.name, former)
+            sweep.renew(connection, site.name)
+        with writing(context) as connection:
+            store.put(connection, site.name, row_id, said.epoch)
+    LOG.info(
+        "Site %s has registered in its epoch %d with %d leases; void: %s",
+        site.name,
+        said.epoch,
+        len(said.leases),
+        ", ".join(void) or "none",
+    )
+    return void
+
+
+def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str) -> bool:
+    """Tell whether a site proves that central has sent it what central does not know of.
+
+    A proof given to a site that was removed says nothing of the lane of one made again under its
+    name, and no proof is of an epoch that central cannot have been of.
+    """
+    if said.registration != row_id or said.heard <= lanes.peek(connection, site)[0]:
+        return False
+    own = epoch.peek(connection)
+    if own is None or not epoch.is_proven(own.secret, site, row_id, said.heard, said.proof):
         LOG.warning("Site %s shows a number of central's that central never gave", site)
-        return
+        return False
+    if not number.is_plausible(said.heard, number.make(own.epoch)):
+        LOG.warning(
+            "Site %s shows number %s of central's, which is of epoch %d: it is not heeded",
+            site,
+            number.show(said.heard),
+            own.epoch,
+        )
+        return False
+    return True
+
+
+def _begin_epoch(context: Any, site: SiteName, said: Hello) -> None:
+    """Begin an epoch above what a site has proven, unless another hello has just done so."""
     reason = f"central's database is older than what it told site {site}: it was restored"
-    begun = epoch.begin(connection, reason, above=number.epoch_of(said.heard))
+    with writing(context) as connection:
+        epoch.read(connection)
+        if said.heard <= lanes.read_sent(connection, site):
+            return
+        begun = epoch.begin(connection, reason, above=number.epoch_of(said.heard))
     LOG.warning("%s; epoch %d begins", reason, begun.epoch)
 
 
-def _former(connection: sa.Connection, site: SiteName, said: Hello) -> str | None:
-    """Give the registration that a site had before, if it can prove that it was this one.
+def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str | None:
+    """Find the registration that a site had before, if it can prove that it was this one.
 
-    What it names could be another's; the proof that central gave with it is for its name alone.
+    What it names could be another's; the proof that central gave with it is for its name and for
+    that registration alone.
     """
-    if said.registration is None or not said.proof:
+    own = epoch.peek(connection)
+    if said.registration is None or own is None:
         return None
-    own = epoch.read(connection)
-    if not epoch.is_proven(own.secret, site, said.heard, said.proof):
+    if not epoch.is_proven(own.secret, site, said.registration, said.heard, said.proof):
         return None
     return said.registration
 
 
-def _take_up_homes(connection: sa.Connection, site: SiteName, said: Hello) -> None:
+def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None) -> None:
     """Give a site its ports again, where it was removed and is back, and the groups of all."""
-    former = _former(connection, site, said)
     if former is not None:
         store.take_up_homes(connection, former, site)
     binding, home = securitygroup.SecurityGroupPortBinding, ROUTINGS
@@ -201,131 +249,6 @@ def _take_up_homes(connection: sa.Connection, site: SiteName, said: Hello) -> No
     route_groups(connection, list(connection.scalars(query)), site)
 
 
-def _adopt_all(context: Any, site: Site, said: Hello) -> list[str]:
-    """Adopt what a site believes in, pool by pool; gives the ids of what is void."""
-    assert said.leases is not None
-    pools: dict[tuple[PoolKind, str], list[Lease]] = {}
-    for lease in said.leases:
-        pools.setdefault((lease.kind, lease.pool_id), []).append(lease)
-    void: list[str] = []
-    for (kind, pool_id), leases in sorted(pools.items()):
-        with writing(context) as connection:
-            try:
-                _ensure_present(connection, site, said, kind, pool_id)
-                locked = pool.lock(connection, kind, pool_id)
-            except errors.NotFound:
-                void += [lease.id for lease in leases]
-                continue
-            void += _adopt(locked, site.name, _former(connection, site.name, said), leases)
-    return void
-
-
-def _adopt(
-    locked: pool.Pool, site: SiteName, former: str | None, leases: Iterable[Lease]
-) -> list[str]:
-    known = {one.id: one for one in locked.leases}
-    void: list[str] = []
-    mine = (site, None if former is None else store.aside(former))
-    leased = {one.id: one for one in locked.leases}
-    for lease in leases:
-        there = known.get(lease.id)
-        if there is not None:
-            if there.site not in mine or not there.block.overlaps(lease.block):
-                void.append(lease.id)
-            elif there.site != site:
-                store.take_up(locked.connection, [lease.id], site)
-            continue
-        # Central does not know of it: its own database came back from a backup. Or the site's did,
-        # and the block was given back since; then it is free, or somebody else's by now.
-        others = [one for one in leased.values() if one.block.overlaps(lease.block)]
-        if not all(_gives_way(locked, one, lease.block) for one in others) or _is_elsewhere(
-            locked.connection, lease.id
-        ):
-            void.append(lease.id)
-            continue
-        for one in others:
-            del leased[one.id]
-            for part in _give_way(locked, one, lease.block):
-                leased[part.id] = part
-        leased[lease.id] = lease
-        _insert(locked.connection, lease)
-    return void
-
-
-def _gives_way(locked: pool.Pool, one: Lease, block: Block) -> bool:
-    """Tell whether a lease is central's own, and none of the numbers in use."""
-    return one.site == CENTRAL and not usage.find_used(
-        locked.connection, locked.kind, locked.id, block
-    )
-
-
-def _give_way(locked: pool.Pool, one: Lease, block: Block) -> list[Lease]:
-    """Cut a block out of a lease of central's."""
-    for address in range(max(one.block.first, block.first), min(one.block.last, block.last) + 1):
-        spare.take_one(locked.connection, locked.id, address)
-    lease_store.delete(locked.connection, [one.id])
-    left = [
-        dataclasses.replace(one, id=LeaseId(str(uuid.uuid4())), block=part)
-        for part in arithmetic.subtract([one.block], [block])
-    ]
-    for part in left:
-        _insert(locked.connection, part)
-    return left
-
-
-def _is_elsewhere(connection: sa.Connection, lease_id: LeaseId) -> bool:
-    return bool(lease_store.list_leases(connection, ids=[lease_id]))
-
-
-def _insert(connection: sa.Connection, lease: Lease) -> None:
-    """Put a block that a site has into its hands, under the id by which the site knows it."""
-    connection.execute(
-        sa.insert(LEASES).values(
-            id=lease.id,
-            kind=lease.kind.value,
-            pool_id=lease.pool_id,
-            site=lease.site,
-            first=lease_store.to_text(lease.block.first),
-            last=lease_store.to_text(lease.block.last),
-            created_at=now(),
-            origin=lease.origin,
-        )
-    )
-
-
-def _ensure_present(
-    connection: sa.Connection, site: Site, said: Hello, kind: PoolKind, pool_id: str
-) -> None:
-    """Note that a network is at a site again, where central has lost that.
-
-    Raises:
-        NotFound: there is no such network any more.
-    """
-    network_id: str | None = pool_id
-    if kind is PoolKind.SUBNET:
-        subnet = models_v2.Subnet
-        network_id = connection.execute(
-            sa.select(subnet.network_id).where(subnet.id == pool_id)
-        ).scalar()
-    if network_id is None:
-        raise errors.NotFound(f"there is no subnet {pool_id}")
-    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
-    if network_id not in network.owners:
-        raise errors.NotFound(f"there is no network {network_id}")
-    if site.name in network.sites(network_id):
-        return
-    key = said.datapaths.get(network_id)
-    if key is not None and datapath.find_key(connection, network_id) is None:
-        datapath.adopt(connection, network_id, key)
-    datapath.ensure_key(connection, network_id)
-    network.route(site.name, now=now())
-    table = models_v2.Subnet
-    ids = list(
-        connection.execute(sa.select(table.id).where(table.network_id == network_id)).scalars()
-    )
-    Held(connection, ResourceType.SUBNET, ids, alone=True).route(site.name, now=now())
-
-
 def _list_keys(connection: sa.Connection, site: SiteName) -> Sequence[Mapping[str, Any]]:
     """List the keys of the ports that central knows at a site."""
     columns = (LOCATIONS.c.port_id, LOCATIONS.c.network_id, LOCATIONS.c.port_key)
@@ -334,10 +257,42 @@ def _list_keys(connection: sa.Connection, site: SiteName) -> Sequence[Mapping[st
 
 
 def _count_ports_due(connection: sa.Connection, site: SiteName) -> int:
-    """Count what a site has yet to be told of its ports."""
+    """Count the ports that were noted when a site registered and that it has yet to be told of.
+
+    Not those that came since: under load there always are some. Nor those that are parked, which
+    nobody can say when a person will look at; `_list_parked` sees to their addresses.
+    """
     query = (
         sa.select(sa.func.count())
         .select_from(JOURNAL)
-        .where(JOURNAL.c.lane == site, JOURNAL.c.type == ResourceType.PORT.value)
+        .join(REGISTRATIONS, REGISTRATIONS.c.site == JOURNAL.c.lane)
+        .where(
+            JOURNAL.c.lane == site,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.parked == sa.false(),
+            JOURNAL.c.created_at <= REGISTRATIONS.c.registered_at,
+        )
     )
     return int(connection.execute(query).scalar_one())
+
+
+def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, str]]:
+    """List the addresses of ports that a site could not be told of: it must not give them out."""
+    address = models_v2.IPAllocation
+    query = (
+        sa.select(address.subnet_id, address.ip_address, address.port_id)
+        .join(JOURNAL, JOURNAL.c.resource_id == address.port_id)
+        .where(
+            JOURNAL.c.lane == site,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.parked == sa.true(),
+        )
+    )
+    return [
+        {
+            "pool_id": row.subnet_id,
+            "number": str(int(ipaddress.ip_address(row.ip_address))),
+            "port_id": row.port_id,
+        }
+        for row in connection.execute(query)
+    ]

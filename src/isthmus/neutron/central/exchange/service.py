@@ -11,7 +11,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
-from isthmus.neutron.api.caller import get_service
+from isthmus.neutron.api.caller import get_caller, get_service, log_refusal
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import recall
 from isthmus.neutron.central.exchange import (
@@ -28,6 +28,8 @@ from isthmus.neutron.db.session import reading
 from isthmus.store import site as site_store
 
 #: Most objects that one bundle is asked for.
+#: Most leases that a line of the log names.
+_MOST_NAMED = 10
 _MOST_IDS = 64
 _SITE_ROLE = "isthmus_site"
 _RATES = Rates()
@@ -121,7 +123,12 @@ class ExchangeCalls(_NotKept):
             site = get_speaker(context)
             _RATES.count(site.name, "registration")
             said = registration.parse(site, site_registration["site_registration"])
-            return registration.take(context.elevated(), site, said)
+            answer = registration.take(context.elevated(), site, said)
+            if answer["void"]:
+                what = f"site {site.name} names leases that are not its own"
+                named = ", ".join(answer["void"][:_MOST_NAMED])
+                log_refusal(context, get_caller(context), f"{what}: {named}")
+        return answer
 
     def create_site_snapshot(self, context: Any, site_snapshot: dict[str, Any]) -> dict[str, Any]:
         """Read what is wanted at a site."""

@@ -1,0 +1,353 @@
+"""Registrations: what a site names is believed as far as central can check it."""
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent import futures
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.server import ADMIN, speaker, tenant
+
+from isthmus.model import number
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import SiteName
+from isthmus.neutron.central.exchange.rate import Pace
+from isthmus.store import epoch, journal, registration
+from isthmus.store.tables import EPOCHS, JOURNAL, LANES
+from isthmus.testing.until import until
+
+pytestmark = pytest.mark.neutron
+
+
+def try_register(central: CentralServer, site: str, **said: Any) -> Any:
+    body = {"registration": None, "epoch": 1, "heard": 0, "proof": None, "leases": [], **said}
+    path, body = "/v2.0/site-registrations", {"site_registration": body}
+    return central.call("POST", path, body, speaker(site))
+
+
+def register(central: CentralServer, site: str, **said: Any) -> Any:
+    """Register as central knows the site, unless something else is said."""
+    with central.database() as connection:
+        known = registration.find(connection, SiteName(site))
+    if known is not None:
+        said = {"epoch": max(1, known.epoch), "registration": known.registration, **said}
+    return try_register(central, site, **said).only()
+
+
+def named(pool: str, first: int, last: int, kind: str = "subnet") -> dict[str, str]:
+    one = {"id": str(uuid.uuid4()), "kind": kind, "pool_id": pool}
+    return {**one, "first": str(first), "last": str(last)}
+
+
+def make_network(central: CentralServer, third: int, **more: Any) -> tuple[str, str, int]:
+    """Make a tenant's network; gives it, its subnet, and the subnet's address as a number."""
+    user = ADMIN if more else tenant("victim")
+    network = central.create("network", user, name="n", **more)["id"]
+    values = {"network_id": network, "cidr": f"10.77.{third}.0/24", "ip_version": 4}
+    subnet = central.create("subnet", user, **values)["id"]
+    return network, subnet, (10 << 24) + (77 << 16) + (third << 8)
+
+
+def own_epoch(central: CentralServer) -> int:
+    with central.database() as connection:
+        return int(connection.scalar(sa.select(EPOCHS.c.epoch)) or 0)
+
+
+@contextlib.contextmanager
+def restored(central: CentralServer) -> Iterator[None]:
+    """Have central wait for its sites, as when its database came back from a backup."""
+    with central.database(write=True) as connection:
+        epoch.begin(connection, "restored, the test says")
+    try:
+        yield
+    finally:
+        with central.database(write=True) as connection:
+            for one in epoch.list_waiting(connection):
+                registration.go_on_without(connection, one)
+
+
+def test_a_registration_gets_no_network_and_no_block(central: CentralServer) -> None:
+    network, subnet, base = make_network(central, 1)
+    register(central, "site1")
+    lies = [
+        named(subnet, base + 2, base + 254),
+        named(subnet, base + 9, base + 9),
+        named(network, 1, 1024, "port_key"),
+        named(subnet, 0, 2**127),
+    ]
+    for epoch_of_site in (1, 2):
+        answer = register(
+            central, "site1", epoch=epoch_of_site, leases=lies, datapaths={network: 16711999}
+        )
+        assert answer["void"] == [one["id"] for one in lies]
+    leases = central.call("GET", "/v2.0/site-leases").only()
+    assert not [one for one in leases if one["pool_id"] in (network, subnet)]
+    routings = central.call("GET", "/v2.0/site-routings?site=site1").only()
+    assert not [one for one in routings if one["resource_id"] in (network, subnet)]
+    assert central.bundle("site1", "network", network, project=None)["items"] == []
+
+
+def test_a_registration_takes_no_block_of_a_pool_that_is_there(central: CentralServer) -> None:
+    network, subnet, base = make_network(central, 2)
+    central.bundle("site1", "network", network, project=None, admin=True)
+    register(central, "site1")
+    held = [one for one in register(central, "site1")["leases"] if one["pool_id"] == subnet]
+    (lease,) = held
+    # A part of what it holds, under an id of its own, is no lie; more than that is.
+    part = named(subnet, int(lease["last"]) - 3, int(lease["last"]))
+    more = named(subnet, base + 200, base + 220)
+    wider = {**lease, "last": str(base + 254)}
+    del wider["site"]
+    answer = register(central, "site1", leases=[part, more, wider])
+    assert answer["void"] == [more["id"]]
+    assert [one for one in answer["leases"] if one["pool_id"] == subnet] == held
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"first": "-1"}, {"last": str(2**128)}, {"first": "9", "last": "8"}, {"id": "x"}],
+)
+def test_what_is_no_block_is_no_registration(
+    central: CentralServer, lie: Mapping[str, str]
+) -> None:
+    _, subnet, base = make_network(central, 3)
+    block = {**named(subnet, base + 2, base + 3), **lie}
+    assert try_register(central, "site1", leases=[block]).status == 400
+
+
+def test_what_central_forgot_is_believed_within_bounds(central: CentralServer) -> None:
+    network, subnet, base = make_network(central, 4)
+    _, elsewhere, other = make_network(central, 5, availability_zone_hints=["zone2"])
+    _, outside, third = make_network(central, 6, **{"router:external": True})
+    port = central.create(
+        "port", network_id=network, fixed_ips=[{"ip_address": "10.77.4.100"}], name="in use"
+    )
+    fine = named(subnet, base + 96, base + 103)
+    keys = named(network, 1, 64, "port_key")
+    void = [
+        named(subnet, base, base + 7),  # the network's own address
+        named(subnet, base + 104, base + 104 + 4096),
+        named(subnet, 0, 2**127),
+        named(network, 32000, 40000, "port_key"),
+        named(elsewhere, other + 9, other + 9),
+        named(outside, third + 9, third + 9),
+        named(str(uuid.uuid4()), base + 5, base + 5),
+    ]
+    register(central, "site1")
+    with restored(central):
+        answer = register(central, "site1", leases=[*void, fine, keys])
+        assert sorted(answer["void"]) == sorted(one["id"] for one in void)
+    held = {
+        (int(one["first"]) - base, int(one["last"]) - base): one["id"]
+        for one in answer["leases"]
+        if one["pool_id"] == subnet
+    }
+    # The site learns from the answer that one address of it is central's.
+    assert set(held) == {(96, 99), (101, 103)}
+    assert held[96, 99] == fine["id"]
+    assert keys["id"] in {one["id"] for one in answer["leases"]}
+    leases = central.call("GET", "/v2.0/site-leases").only()
+    blocks = [
+        (int(one["first"]) - base, int(one["last"]) - base, one["site"])
+        for one in leases
+        if one["pool_id"] == subnet
+    ]
+    assert [site for first, last, site in blocks if first <= 100 <= last] == ["central"]
+    assert central.bundle("site1", "network", network, project=None)["items"]
+    # What it gave up, and a site has yet to hear of, is central's as well.
+    with central.database(write=True) as connection:
+        journal.record(connection, [IntentKey(SiteName("site2"), ResourceType.PORT, port["id"])])
+    assert central.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
+    with central.database(write=True) as connection:
+        journal.record(connection, [IntentKey(SiteName("site2"), ResourceType.PORT, port["id"])])
+    with restored(central):
+        answer = register(central, "site1", leases=[named(subnet, base + 100, base + 100)])
+        assert len(answer["void"]) == 1
+    central.clear_journal()
+    with restored(central):
+        again = named(subnet, base + 100, base + 100)
+        assert register(central, "site1", leases=[again])["void"] == []
+
+
+def test_a_site_added_while_central_waits_is_waited_for(central: CentralServer) -> None:
+    """It may have been added after the backup, and know what central has forgotten."""
+    network, subnet, base = make_network(central, 7)
+    body: dict[str, Any] = {"availability_zones": ["z"], "service_user": "isthmus-late"}
+    with restored(central):
+        central.create("site", name="late", region="Late", **body)
+        shown = {one["name"]: one["waits_for"] for one in central.call("GET", "/v2.0/sites").only()}
+        assert shown["late"]
+        block = named(subnet, base + 20, base + 29)
+        assert register(central, "late", leases=[block])["void"] == []
+    assert central.bundle("late", "network", network, project=None)["items"]
+    central.call("PUT", "/v2.0/sites/late", {"site": {"state": "disabled"}})
+    assert central.call("DELETE", "/v2.0/sites/late").status == 204
+
+
+def test_addresses_one_by_one_are_bounded_by_a_share(central: CentralServer) -> None:
+    """Half of a pool without known use, or eight numbers: the same as for blocks."""
+    network = central.create("network", name="small")["id"]
+    values = {"network_id": network, "cidr": "10.78.0.0/27", "ip_version": 4}
+    subnet = central.create("subnet", **values)["id"]
+    central.bundle("site1", "network", network, project=None, admin=True)
+    refused = None
+    for last in range(30, 1, -1):
+        reply = central.grant(
+            "site1", kind="subnet", pool_id=subnet, count=0, address=f"10.78.0.{last}"
+        )
+        if reply.status != 201:
+            refused = reply
+            break
+    assert refused is not None
+    assert refused.status == 409
+    assert "no more until they are used" in refused.text
+    leases = central.call("GET", f"/v2.0/site-leases?site=site1&pool_id={subnet}").only()
+    assert sum(one["size"] for one in leases) == 14  # of 29: half of it, and the one that tips it
+
+
+def test_a_site_registers_no_more_often_than_it_may(central: CentralServer) -> None:
+    body: dict[str, Any] = {"availability_zones": ["z"], "service_user": "isthmus-hasty"}
+    central.create("site", name="hasty", region="Hasty", **body)
+    refused = threading.Event()
+
+    def hasten() -> None:
+        while not refused.is_set():
+            if try_register(central, "hasty").status == 503:
+                refused.set()
+
+    with futures.ThreadPoolExecutor(4) as threads:
+        for _ in range(4):
+            threads.submit(hasten)
+        try:
+            until(refused.is_set, timeout_s=240, what="it is told to come later")
+        finally:
+            refused.set()
+    assert try_register(central, "site2").status == 201
+    central.call("PUT", "/v2.0/sites/hasty", {"site": {"state": "disabled"}})
+    assert central.call("DELETE", "/v2.0/sites/hasty").status == 204
+
+
+def test_a_pace_lets_one_go_at_a_time() -> None:
+    at = [0.0]
+    pace = Pace(every_s=2.0, clock=lambda: at[0])
+    gone = []
+    for at[0] in (0.0, 1.0, 2.0, 3.9, 4.0):
+        gone.append(pace.is_time())
+    assert gone == [True, False, True, False, True]
+
+
+def test_a_hello_that_a_report_overtakes_tells_of_no_restore(central: CentralServer) -> None:
+    """The site says hello, reports before central hears it, and is as healthy as it was."""
+    answer = register(central, "site1")
+    sequence = number.make(1, 1000)
+    central.report("site1", sequence=sequence)
+    with central.database(write=True) as connection:
+        connection.execute(sa.update(LANES).where(LANES.c.lane == "site1").values(seen=sequence))
+    hello = register(central, "site1", leases=None)
+    assert (hello["restored"], hello["register"]) == (False, False)
+    assert (hello["epoch"], hello["seen"]) == (answer["epoch"], sequence)
+
+
+def test_a_proof_of_what_cannot_be_begins_no_epoch(central: CentralServer) -> None:
+    """Such a number is central's only because a site claimed to have seen it."""
+    told = register(central, "site1")
+    before = own_epoch(central)
+    with central.database() as connection:
+        secret = connection.scalar(sa.select(EPOCHS.c.secret))
+        lanes = dict(connection.execute(sa.select(LANES.c.lane, LANES.c.sent)).all())
+    heard = number.make((1 << number.EPOCH_BITS) - 3, 7)
+    proof = epoch.prove(str(secret), SiteName("site1"), told["registration"], heard)
+    assert register(central, "site1", heard=heard, proof=proof)["restored"] is False
+    assert own_epoch(central) == before
+    with central.database() as connection:
+        after = dict(connection.execute(sa.select(LANES.c.lane, LANES.c.sent)).all())
+    assert {lane: after[lane] for lane in after if lane != "site1"} == {
+        lane: lanes[lane] for lane in lanes if lane != "site1"
+    }
+    assert number.epoch_of(after["site1"]) == number.epoch_of(lanes["site1"])
+    # One that central can have given, and does not know of, is heeded.
+    heard = number.make(before, 1 << 30)
+    proof = epoch.prove(str(secret), SiteName("site1"), told["registration"], heard)
+    register(central, "site1", heard=heard, proof=proof, leases=None)
+    assert own_epoch(central) == before + 1
+    with central.database() as connection:
+        waiting = epoch.list_waiting(connection)
+    for site in waiting:
+        register(central, site)
+    with central.database() as connection:
+        assert epoch.list_waiting(connection) == []
+        assert connection.scalar(sa.select(EPOCHS.c.settled))
+
+
+def test_a_site_made_again_does_not_make_central_think_that_it_was_restored(
+    central: CentralServer,
+) -> None:
+    body: dict[str, Any] = {
+        "name": "again",
+        "region": "Again",
+        "availability_zones": ["z"],
+        "service_user": "isthmus-again",
+    }
+    central.create("site", **body)
+    told = try_register(central, "again").only()
+    for _ in range(5):
+        told = try_register(central, "again", registration=told["registration"]).only()
+    central.call("PUT", "/v2.0/sites/again", {"site": {"state": "disabled"}})
+    assert central.call("DELETE", "/v2.0/sites/again").status == 204
+    central.create("site", **body)
+    before = own_epoch(central)
+    said = {key: told[key] for key in ("registration", "heard", "proof")}
+    answer = try_register(central, "again", leases=None, **said).only()
+    assert answer["registration"] != told["registration"]
+    assert answer["register"]
+    assert own_epoch(central) == before
+    network, subnet, _ = make_network(central, 8)
+    central.bundle("site2", "network", network, project=None, admin=True)
+    assert central.grant("site2", kind="subnet", pool_id=subnet, count=8).status == 201
+    central.call("PUT", "/v2.0/sites/again", {"site": {"state": "disabled"}})
+    assert central.call("DELETE", "/v2.0/sites/again").status == 204
+
+
+def test_what_is_parked_or_new_keeps_no_site_waiting(central: CentralServer) -> None:
+    network, subnet, base = make_network(central, 9)
+    central.bundle("site1", "network", network, project=None, admin=True)
+    ports = [
+        central.create("port", network_id=network, name=name) for name in ("parked", "due", "new")
+    ]
+    central.clear_journal()
+    lane = SiteName("site1")
+    keys = [IntentKey(lane, ResourceType.PORT, one["id"]) for one in ports]
+    with central.database(write=True) as connection:
+        journal.record(connection, keys[:2])
+    register(central, "site1")
+    row_id = register(central, "site1")["registration"]
+    with central.database(write=True) as connection:
+        known = registration.find(connection, lane)
+        assert known is not None
+        assert known.registered_at is None or known.registration == row_id
+        # As after the registration: one is refused by the site, one has yet to be carried.
+        registration.put(connection, lane, row_id, known.epoch)
+        parked = sa.update(JOURNAL).where(JOURNAL.c.resource_id == ports[0]["id"])
+        connection.execute(parked.values(parked=True))
+        later = sa.func.datetime("now", "+1 hour")
+        journal.record(connection, keys[2:])
+        new = sa.update(JOURNAL).where(JOURNAL.c.resource_id == ports[2]["id"])
+        connection.execute(new.values(created_at=later))
+    answer = register(central, "site1")
+    assert answer["pending"] == 1
+    address = ports[0]["fixed_ips"][0]["ip_address"]
+    assert answer["aside"] == [
+        {
+            "pool_id": subnet,
+            "number": str(base + int(address.rpartition(".")[2])),
+            "port_id": ports[0]["id"],
+        }
+    ]
+    with central.database(write=True) as connection:
+        connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.resource_id == ports[1]["id"]))
+    assert register(central, "site1")["pending"] == 0
+    central.clear_journal()
