@@ -31,6 +31,12 @@ def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> No
     )
     if output is not Format.TABLE:
         return
+    if not sites:
+        render.note(
+            "There are no sites, or none that you may see: that takes the role admin or "
+            "isthmus_reader."
+        )
+        return
     away = [one.name for one in sites if one.reachability != Reachability.REACHABLE]
     waiting = sum(one.backlog for one in sites)
     parked = sum(one.parked for one in sites)

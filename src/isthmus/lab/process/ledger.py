@@ -77,7 +77,9 @@ class Ledger:
             text = self._file.read_text()
         except FileNotFoundError as exc:
             name = self._file.parent.name
-            raise errors.NotFound(f"lab {name!r} is not up; see: isthmus lab up") from exc
+            raise errors.NotFound(
+                f"lab {name!r} is not up; see: isthmus lab list, isthmus lab up"
+            ) from exc
         made = Made()
         for number, line in enumerate(text.splitlines(), start=1):
             try:
