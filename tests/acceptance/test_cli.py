@@ -341,6 +341,12 @@ def test_leases_show_as_addresses_in_a_table_only(shell: Shell) -> None:
     assert len(shell.data("lease", "list", "--kind", "port_key", "--site", "site2")) == 1
 
 
+def test_status_of_no_sites_does_not_call_them_reachable(shell: Shell) -> None:
+    ran = shell.run("status", says="no sites, or none that you may see")
+    assert "reachable" not in ran.stderr
+    assert shell.data("status") == []
+
+
 def test_status_counts_and_names_who_is_away(shell: Shell) -> None:
     shell.run("site", "create", "site1")
     shell.run("site", "create", "site2")
