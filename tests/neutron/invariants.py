@@ -64,8 +64,8 @@ def _allocations(server: Server) -> list[tuple[str, int]]:
         "SELECT s.id, a.ip_address FROM ipamallocations a "
         "JOIN ipamsubnets i ON i.id = a.ipam_subnet_id "
         "JOIN subnets s ON s.id = i.neutron_subnet_id "
-        "WHERE s.ip_version = 4 OR s.ipv6_address_mode IS NULL "
-        "OR s.ipv6_address_mode = 'dhcpv6-stateful'"
+        "WHERE COALESCE(s.ipv6_address_mode, '') NOT IN ('slaac', 'dhcpv6-stateless') "
+        "AND COALESCE(s.ipv6_ra_mode, '') NOT IN ('slaac', 'dhcpv6-stateless')"
     )
     with server.database() as connection:
         return [(row[0], int(ipaddress.ip_address(row[1]))) for row in connection.execute(query)]

@@ -209,11 +209,13 @@ class Pair:
             pool.lock(connection, SUBNET, subnet)
         return subnet
 
-    def lease(self, subnet: str, first: int, last: int) -> str:
-        """Lease a block of one's choice to the site; both know of it."""
+    def lease(self, subnet: str, first: int, last: int, *, site: SiteName = SITE) -> str:
+        """Lease a block of one's choice to a site; both know of it."""
         block = Block(ZERO + first, ZERO + last)
         with self.central.engine.begin() as connection:
-            made = lease.insert(connection, SUBNET, subnet, SITE, block, now=T0)
+            made = lease.insert(connection, SUBNET, subnet, site, block, now=T0)
+        if site != SITE:
+            return str(made.id)
         with self.site.engine.begin() as connection:
             connection.execute(
                 sa.insert(LEASES).values(

@@ -13,6 +13,7 @@ from isthmus.store.tables import (
     JOURNAL,
     LEASES,
     LOCATIONS,
+    RECALLS,
     REFUSALS,
     ROUTINGS,
     SITES,
@@ -42,7 +43,7 @@ def forget_site(connection: sa.Connection, site: SiteName) -> None:
     if row_id is not None:
         registration.set_aside(connection, site, row_id)
     registration.forget(connection, site)
-    for table in (ROUTINGS, LOCATIONS, REFUSALS, HYPERVISORS):
+    for table in (ROUTINGS, LOCATIONS, REFUSALS, RECALLS, HYPERVISORS):
         connection.execute(sa.delete(table).where(table.c.site == site))
     connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane == site))
     lanes.forget(connection, site)

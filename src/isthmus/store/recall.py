@@ -8,10 +8,11 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
+from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId
 from isthmus.model.site import SiteName
 from isthmus.store.lease import to_text
-from isthmus.store.tables import RECALLS
+from isthmus.store.tables import JOURNAL, RECALLS
 
 
 def record(connection: sa.Connection, lease: Lease, block: Block, count: int) -> None:
@@ -70,10 +71,26 @@ def delete_done(connection: sa.Connection, lease_ids: Collection[str]) -> None:
     )
 
 
-def is_asked(connection: sa.Connection, pool_id: str) -> bool:
-    """Tell whether a site has yet to answer for a pool."""
-    query = sa.select(RECALLS.c.lease_id).where(RECALLS.c.pool_id == pool_id).limit(1)
-    return connection.execute(query).first() is not None
+def is_asked(connection: sa.Connection, pool_id: str, sites: Collection[SiteName]) -> bool:
+    """Tell whether one of these sites has yet to answer for a pool."""
+    query = sa.select(RECALLS.c.lease_id).where(
+        RECALLS.c.pool_id == pool_id, RECALLS.c.site.in_(list(sites))
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def list_on_way(connection: sa.Connection, pool_id: str) -> set[LeaseId]:
+    """List the leases of a pool of which a site still has to hear what is asked for."""
+    query = sa.select(RECALLS.c.lease_id).join(
+        JOURNAL,
+        sa.and_(
+            JOURNAL.c.lane == RECALLS.c.site,
+            JOURNAL.c.type == ResourceType.LEASE.value,
+            JOURNAL.c.resource_id == RECALLS.c.lease_id,
+        ),
+    )
+    query = query.where(RECALLS.c.pool_id == pool_id, JOURNAL.c.parked == sa.false())
+    return {LeaseId(one) for one in connection.scalars(query)}
 
 
 def delete(connection: sa.Connection, site: SiteName, lease_ids: Collection[str]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
-from isthmus.store import datapath, home, jobs, lease, pool, routing
+from isthmus.store import datapath, home, jobs, lease, pool, recall, routing
 from isthmus.store.held import Held
 
 #: What keeps something else at a site.
@@ -34,6 +34,8 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
             home.delete(connection, key.id, key.lane)
         elif key.type is not ResourceType.SHADOW:
             routing.delete(connection, key.type, key.id, key.lane)
+        if key.type is ResourceType.LEASE:  # it went before the site heard what was asked of it
+            recall.delete(connection, key.lane, [key.id])
         if key.type is ResourceType.SUBNET:
             lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
         if key.type is ResourceType.NETWORK:

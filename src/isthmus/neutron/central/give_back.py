@@ -12,10 +12,9 @@ from isthmus.federation import lease as arithmetic
 from isthmus.model.lease import Block, Lease, LeaseId
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central import usage
-from isthmus.neutron.central.pool import Locked, Pool, reclaim, to_address
+from isthmus.neutron.central.pool import Locked, Pool, find_restless, reclaim, to_address
 from isthmus.neutron.db.session import now
 from isthmus.store import lease as store
-from isthmus.store import resting
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +87,7 @@ def _is_idle(locked: Locked, block: Block) -> bool:
     """Tell whether nobody has, and nobody is thought to have, a number of a block."""
     if usage.find_used(locked.connection, locked.kind, locked.id, block):
         return False
-    rests = resting.list_in(locked.connection, locked.id, block)
-    if resting.find_untold(locked.connection, {port_id for _, port_id in rests}):
-        return False
-    resting.delete(locked.connection, locked.id, [number for number, _ in rests])
-    return True
+    return not find_restless(locked, block)
 
 
 def check_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:

@@ -23,6 +23,7 @@ from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import give_back, origin, pool, spares
 from isthmus.neutron.db.freed import RequestFactory
+from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import writing
 from isthmus.store import epoch, recall, resting, routing, spare
 from isthmus.store import lease as lease_store
@@ -72,7 +73,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         Returns:
             The pool if it is central that does.
         """
-        if not pool.subnet_needs_leases(connection, self._subnet_id):
+        if not pick_leased(connection, [self._subnet_id]):
             return None  # made of the MAC, which Neutron has checked
         said = origin.current()
         if said is None:

@@ -21,10 +21,11 @@ from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import outbox, pool, silence, zone
+from isthmus.neutron.central import outbox, silence, zone
 from isthmus.neutron.central.recalling import Recalling
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.db import freed, guard, isolation, sqlite
+from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import reading
 from isthmus.store import routing
 from isthmus.store import site as site_store
@@ -54,7 +55,7 @@ class CentralPlugin(Refusals, Recalling):
         super().__init__()
         isolation.check_database()
         outbox.listen()
-        freed.listen(pool.pick_leased)
+        freed.listen(pick_leased)
         guard.listen()
 
     # Zones -----------------------------------------------------------------------------------

@@ -6,9 +6,7 @@ addresses are in use is asked of the block in question, never of the whole subne
 """
 
 import ipaddress
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
@@ -19,7 +17,7 @@ from isthmus.federation import lease as arithmetic
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.ovn import LAST_PORT_KEY
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.central import usage
+from isthmus.neutron.central import silence, usage
 from isthmus.neutron.db.session import now
 from isthmus.store import lease as store
 from isthmus.store import pool as pool_store
@@ -138,7 +136,8 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
         strays = usage.find_used(pool.connection, pool.kind, pool.id, block)
         for stray in arithmetic.merge(Block(one, one) for one in strays):
             store.insert(pool.connection, pool.kind, pool.id, CENTRAL, stray, now=now())
-        for part in arithmetic.subtract([block], (Block(one, one) for one in strays)):
+        kept = [*strays, *find_restless(pool.locked, block)]
+        for part in arithmetic.subtract([block], (Block(one, one) for one in kept)):
             made.append(store.insert(pool.connection, pool.kind, pool.id, site, part, now=now()))
             left -= part.size
     return made
@@ -171,7 +170,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     if holder is not None and holder.site == site:
         return holder
     if holder is not None and holder.site != CENTRAL:
-        if recall.list_of(connection, [holder.id]):
+        if _is_awaited(connection, holder, address):
             raise errors.Busy(
                 f"address {to_address(address)} is leased to site {holder.site}, which was asked "
                 "to give it back and has not answered yet: try again"
@@ -189,10 +188,27 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         _limit(read(locked), site, 1)  # one by one is a whole pool as well
     if holder is not None:
         spare.take_one(connection, pool_id, address)
-        store.delete(connection, [holder.id])
-        for part in arithmetic.subtract([holder.block], [one]):
-            store.insert(connection, kind, pool_id, CENTRAL, part, now=now())
+        let_go(locked, address)
     return store.insert(connection, kind, pool_id, site, one, now=now())
+
+
+def let_go(locked: Locked, number: int) -> None:
+    """Have central hold a number no longer, of its own accord or for somebody else."""
+    connection, kind, pool_id = locked.connection, locked.kind, locked.id
+    holder = store.find_covering(connection, kind, pool_id, number)
+    assert holder is not None, "central holds it"
+    assert holder.site == CENTRAL, "central holds it"
+    store.delete(connection, [holder.id])
+    for part in arithmetic.subtract([holder.block], [Block(number, number)]):
+        store.insert(connection, kind, pool_id, CENTRAL, part, now=now())
+
+
+def _is_awaited(connection: sa.Connection, holder: Lease, address: int) -> bool:
+    """Tell whether a site that can answer has yet to say what becomes of an address."""
+    asked = recall.list_of(connection, [holder.id])
+    return any(address in part for part, _ in asked.values()) and holder.site in (
+        silence.list_able(connection)
+    )
 
 
 def check_number(locked: Locked, number: int) -> None:
@@ -246,35 +262,22 @@ def reclaim(pool: Pool) -> None:
     spare.delete_all(pool.connection, pool.id)
 
 
-def needs_leases(subnet: Any) -> bool:
-    """Tell whether a subnet's addresses are given out one by one (SLAAC's are made of MACs)."""
-    return bool(
-        subnet["ip_version"] == 4 or subnet["ipv6_address_mode"] in (None, "dhcpv6-stateful")
-    )
+def find_restless(locked: Locked, block: Block) -> list[int]:
+    """Find the numbers of a block that a site may still take for those of the port that had them.
 
-
-def subnet_needs_leases(connection: sa.Connection, subnet_id: str) -> bool:
-    """Tell the same of a subnet by its id."""
-    subnet = models_v2.Subnet
-    row = connection.execute(
-        sa.select(subnet.ip_version, subnet.ipv6_address_mode).where(subnet.id == subnet_id)
-    ).one_or_none()
-    return row is not None and needs_leases(dict(row._mapping))
+    The others of it rest no more: their rest ends with this, since somebody is to have them.
+    """
+    rests = resting.list_in(locked.connection, locked.id, block)
+    untold = resting.find_untold(locked.connection, {port_id for _, port_id in rests})
+    over = [number for number, port_id in rests if port_id not in untold]
+    resting.delete(locked.connection, locked.id, over)
+    return [number for number, port_id in rests if port_id in untold]
 
 
 def is_leased_out(connection: sa.Connection, subnet_id: str, part: Block) -> bool:
     """Tell, as far as is seen at a glance, whether a site has a block in a part of a subnet."""
     leases = store.list_leases(connection, kind=PoolKind.SUBNET, pool_ids=[subnet_id])
     return any(one.site != CENTRAL and one.block.overlaps(part) for one in leases)
-
-
-def pick_leased(connection: sa.Connection, subnet_ids: Collection[str]) -> set[str]:
-    """Pick the subnets that there are and whose addresses are given out one by one."""
-    subnet = models_v2.Subnet
-    query = sa.select(subnet.id, subnet.ip_version, subnet.ipv6_address_mode).where(
-        subnet.id.in_(sorted(subnet_ids))
-    )
-    return {row.id for row in connection.execute(query) if needs_leases(dict(row._mapping))}
 
 
 def to_address(number: int) -> str:

@@ -20,12 +20,12 @@ from neutron_lib import context as n_context
 from isthmus.federation import lease as arithmetic
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block, PoolKind
-from isthmus.model.site import CENTRAL, SiteName, SiteState
+from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central import pool, silence
+from isthmus.neutron.db.leased import list_leased
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store import journal
 from isthmus.store import recall as store
-from isthmus.store import site as site_store
 
 _LOOK_S = 0.1
 
@@ -40,7 +40,7 @@ def ask(subnet_id: str, wanted: Sequence[Block]) -> bool:
     """
     with writing(n_context.get_admin_context()) as connection:
         locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
-        able = _list_able(connection)
+        able = silence.list_able(connection)
         parts = [
             (lease, Block(max(part.first, lease.block.first), min(part.last, lease.block.last)))
             for lease in pool.read(locked).leases
@@ -67,25 +67,27 @@ def ask_idle(subnet_id: str, *, but: SiteName = CENTRAL) -> bool:
     """
     with writing(n_context.get_admin_context()) as connection:
         locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
-        able = _list_able(connection) - {but}
+        able = silence.list_able(connection) - {but}
         leases = [lease for lease in pool.read(locked).leases if lease.site in able]
-        if store.is_asked(connection, subnet_id):
-            return True
-        for lease in leases:
+        # What a site has heard and not answered it is asked again: it may have forgotten it.
+        on_way = store.list_on_way(connection, subnet_id)
+        again = [lease for lease in leases if lease.id not in on_way]
+        for lease in again:
             store.record(connection, lease, lease.block, max(1, lease.block.size // 2))
-        keys = {IntentKey(lease.site, ResourceType.LEASE, lease.id) for lease in leases}
+        keys = {IntentKey(lease.site, ResourceType.LEASE, lease.id) for lease in again}
         journal.record(connection, keys)
     return bool(leases)
 
 
 def wait(subnet_ids: Iterable[str], patience_s: float) -> None:
-    """Wait until every site has answered, or patience is at an end."""
+    """Wait until every site that can has answered, or patience is at an end."""
     deadline = time.monotonic() + patience_s
     left = set(subnet_ids)
     pause = threading.Event()
     while left and time.monotonic() < deadline:
         with reading(n_context.get_admin_context()) as connection:
-            left = {one for one in left if store.is_asked(connection, one)}
+            able = silence.list_able(connection)
+            left = {one for one in left if store.is_asked(connection, one, able)}
         if left:
             pause.wait(_LOOK_S)
 
@@ -136,15 +138,4 @@ def list_cut(subnet_id: str, new_pools: Iterable[Any]) -> list[Block]:
 def list_pools(network_id: str) -> list[str]:
     """List the subnets of a network whose addresses are given out one by one."""
     with reading(n_context.get_admin_context()) as connection:
-        query = sa.select(_SUBNETS.id).where(_SUBNETS.network_id == network_id)
-        return sorted(pool.pick_leased(connection, set(connection.scalars(query))))
-
-
-def _list_able(connection: sa.Connection) -> set[SiteName]:
-    """List the sites that can answer now."""
-    silent = silence.list_silent(connection)
-    return {
-        site.name
-        for site in site_store.list_sites(connection)
-        if site.state is not SiteState.DISABLED and site.name not in silent
-    }
+        return sorted(list_leased(connection, network_id))

@@ -1,5 +1,6 @@
 """ML2 that asks sites for idle addresses before it refuses a person one."""
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from neutron_lib.db import api as db_api
 from oslo_config import cfg
 
 from isthmus.config.central import read_central
+from isthmus.model.lease import Block
 from isthmus.neutron.central import origin, recall
 
 _T = TypeVar("_T")
@@ -61,14 +63,14 @@ class Recalling(ml2.Ml2Plugin):
     def _with_recall(self, context: Any, ports: Iterable[Any], work: Callable[[], _T]) -> _T:
         if _is_inside(context):
             return work()
-        patience_s = read_central(cfg.CONF).recall_wait_s
+        deadline = time.monotonic() + read_central(cfg.CONF).recall_wait_s  # one for the call
         wanted = list(ports)
+        named: dict[str, list[Block]] = {}
         for port in wanted:
-            named = recall.list_named(port, port["network_id"])
-            asked = [
-                subnet_id for subnet_id, parts in named.items() if recall.ask(subnet_id, parts)
-            ]
-            recall.wait(asked, patience_s)
+            for subnet_id, parts in recall.list_named(port, port["network_id"]).items():
+                named.setdefault(subnet_id, []).extend(parts)
+        asked = [one for one, parts in sorted(named.items()) if recall.ask(one, parts)]
+        recall.wait(asked, deadline - time.monotonic())
         try:
             return work()
         except n_exc.IpAddressGenerationFailure:
@@ -80,7 +82,7 @@ class Recalling(ml2.Ml2Plugin):
             asked = [subnet_id for subnet_id in sorted(subnets) if recall.ask_idle(subnet_id)]
             if not asked:
                 raise
-            recall.wait(asked, patience_s)
+            recall.wait(asked, deadline - time.monotonic())
         return work()
 
 

@@ -8,6 +8,16 @@ from isthmus.model.site import Reachability, SiteName, SiteState
 from isthmus.store import site as site_store
 
 
+def list_able(connection: sa.Connection) -> set[SiteName]:
+    """List the sites that can answer now."""
+    silent = list_silent(connection)
+    return {
+        site.name
+        for site in site_store.list_sites(connection)
+        if site.state is not SiteState.DISABLED and site.name not in silent
+    }
+
+
 def list_silent(connection: sa.Connection) -> set[SiteName]:
     """List the enabled sites that have not been heard of lately.
 

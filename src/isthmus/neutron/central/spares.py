@@ -41,13 +41,19 @@ def _refill(locked: pool.Locked, count: int) -> None:
         Exhausted: there is neither.
     """
     connection = locked.connection
-    rested = resting.find_rested(connection, locked.id, _MOST_RESTED)
-    resting.delete(connection, locked.id, rested)
-    own = [number for number in rested if _is_own(locked, number)]
-    for block in arithmetic.merge(Block(number, number) for number in own):
-        spare.add(connection, locked.id, block)
-    if own:
-        return
+    while rested := resting.find_rested(connection, locked.id, _MOST_RESTED):
+        resting.delete(connection, locked.id, rested)
+        own = [number for number in rested if _is_own(locked, number)]
+        pools = pool.list_blocks(connection, locked.id)
+        inside = arithmetic.intersect((Block(number, number) for number in own), pools)
+        for block in arithmetic.merge(inside):
+            spare.add(connection, locked.id, block)
+        # Of its own accord Neutron gives nothing out beyond the pools: nobody holds that any more.
+        for number in own:
+            if not any(number in block for block in inside):
+                pool.let_go(locked, number)
+        if inside:
+            return
     for lease in _lease(locked, count):
         spare.add(connection, locked.id, lease)
 

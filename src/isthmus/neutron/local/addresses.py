@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 import netaddr
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron_lib import constants
 from neutron_lib import exceptions as n_exc
 
 from isthmus import errors
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
+from isthmus.neutron.db.leased import list_leased
 from isthmus.neutron.local.ipam import NotLeased
 from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.keeper import Keeper
@@ -19,8 +19,6 @@ from isthmus.neutron.local.presence import Presence
 from isthmus.store.engine import reading
 
 _SUBNETS = models_v2.Subnet.__table__
-#: How addresses of a subnet come about that need no lease.
-_AUTOMATIC = (constants.IPV6_SLAAC, constants.DHCPV6_STATELESS)
 
 
 class IpAddressGenerationFailure(n_exc.IpAddressGenerationFailure):
@@ -56,10 +54,9 @@ class Addresses:
             return []
         outside = []
         subnets = connection.execute(
-            sa.select(_SUBNETS.c.id, _SUBNETS.c.cidr, _SUBNETS.c.ipv6_address_mode).where(
-                _SUBNETS.c.network_id == network_id
-            )
+            sa.select(_SUBNETS.c.id, _SUBNETS.c.cidr).where(_SUBNETS.c.network_id == network_id)
         ).all()
+        leased = list_leased(connection, network_id)
         for subnet_id, address in addresses:
             subnet = next(
                 (
@@ -70,7 +67,7 @@ class Addresses:
                 ),
                 None,
             )
-            if subnet is None or subnet.ipv6_address_mode in _AUTOMATIC:
+            if subnet is None or subnet.id not in leased:
                 continue  # Neutron says what is wrong with it, or derives it from the MAC
             number = int(ipaddress.ip_address(address))
             blocks = rows.read_blocks(connection, PoolKind.SUBNET, subnet.id)
@@ -149,11 +146,4 @@ class Addresses:
         with reading(self._keeper.engine()) as connection:
             if not self._presence.is_stretched(connection, network_id):
                 return []
-            query = sa.select(_SUBNETS.c.id).where(
-                _SUBNETS.c.network_id == network_id,
-                sa.or_(
-                    _SUBNETS.c.ipv6_address_mode.is_(None),
-                    _SUBNETS.c.ipv6_address_mode.not_in(_AUTOMATIC),
-                ),
-            )
-            return list(connection.scalars(query))
+            return sorted(list_leased(connection, network_id))

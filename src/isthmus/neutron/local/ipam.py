@@ -92,8 +92,11 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         self, blocks: Sequence[Block], used: set[str], wanted: int, in_order: bool
     ) -> list[str]:
         version = self._cidr.version
+        # One that was asked for by name may lie beyond the pools; nobody else is given it.
+        pools = [Block(int(pool.first), int(pool.last)) for pool in self._pools]
+        blocks = arithmetic.intersect(blocks, pools)
         # Addresses of ports that came from central count as well, so this errs on the early side.
-        size = sum(pool.size for pool in self._pools)
+        size = arithmetic.count(pools)
         if arithmetic.runs_dry(blocks, len(used) + wanted, LOW_WATER, size):
             directory.get_plugin().keeper.poke(PoolKind.SUBNET, self.subnet_manager.neutron_id)
         try:
@@ -124,9 +127,9 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         given = str(super().allocate(address_request))
         if by_name:
             self._end_rest(int(address_request.address), getattr(address_request, "port_id", None))
-        if scope.current() is None and not isinstance(
-            address_request, ipam_req.AutomaticAddressRequest
-        ):
+        # What central says of a port needs no lease here; what is picked for one always does.
+        said = by_name and scope.current() is not None
+        if not said and not isinstance(address_request, ipam_req.AutomaticAddressRequest):
             self._guard([given])
         return given
 

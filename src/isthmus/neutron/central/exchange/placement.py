@@ -23,6 +23,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, pool, zone
 from isthmus.neutron.central.outbox import route_groups
+from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import datapath, journal, location, routing
 from isthmus.store.held import Held
@@ -168,7 +169,7 @@ def ensure_addresses(connection: sa.Connection, subnet: Any, site: SiteName) -> 
     An exhausted subnet leases nothing, which is no reason to keep the network away: other subnets
     may have addresses, and the site is told when it asks.
     """
-    if not pool.needs_leases(subnet):
+    if not leased.needs_leases(subnet):
         return
     locked = pool.lock(connection, PoolKind.SUBNET, subnet["id"])
     try:
@@ -190,8 +191,6 @@ def default_groups(project_ids: Iterable[str | None]) -> set[str]:
 
 def _subnets(connection: sa.Connection, network_id: str) -> list[Any]:
     subnet = models_v2.Subnet
-    query = sa.select(subnet.id, subnet.ip_version, subnet.ipv6_address_mode).where(
-        subnet.network_id == network_id
-    )
+    query = sa.select(*leased.COLUMNS).where(subnet.network_id == network_id)
     query = query.order_by(subnet.id).with_for_update(read=True)
     return [dict(row._mapping) for row in connection.execute(query)]

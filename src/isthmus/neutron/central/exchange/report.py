@@ -31,8 +31,9 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
-from isthmus.neutron.central import origin, pool, shadow
+from isthmus.neutron.central import origin, shadow
 from isthmus.neutron.central.exchange import placement, validator
+from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store import home, jobs, journal, location, refusal, routing
 from isthmus.store.held import Held
@@ -350,13 +351,14 @@ def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
 def _without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]]:
     """Leave out addresses that Neutron makes of the MAC, and would make a second time."""
     ips = list(fixed_ips)
-    subnet = models_v2.Subnet
-    query = sa.select(subnet.id, subnet.ip_version, subnet.ipv6_address_mode).where(
-        subnet.id.in_([one["subnet_id"] for one in ips])
+    query = sa.select(*leased.COLUMNS).where(
+        models_v2.Subnet.id.in_([one["subnet_id"] for one in ips])
     )
     with reading(n_context.get_admin_context()) as connection:
         derived = {
-            row.id for row in connection.execute(query) if not pool.needs_leases(dict(row._mapping))
+            row.id
+            for row in connection.execute(query)
+            if not leased.needs_leases(dict(row._mapping))
         }
     # An address of a subnet that is not here (any more) stays, to be refused by its name.
     return [

@@ -17,6 +17,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import pool
 from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.db.leased import needs_leases
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store import lease as lease_store
 from isthmus.store import location, recall, routing
@@ -92,9 +93,7 @@ def _subnets(site: SiteName, ids: Sequence[str]) -> state.States:
     networks = {one["network_id"] for one in existing.values()}
     present = _routed(ResourceType.NETWORK, site, networks)
     existing = {one: row for one, row in existing.items() if row["network_id"] in present}
-    short = [
-        row for row in existing.values() if pool.needs_leases(row) and not row["isthmus:leases"]
-    ]
+    short = [row for row in existing.values() if needs_leases(row) and not row["isthmus:leases"]]
     if not short:
         return existing
     with writing(n_context.get_admin_context()) as connection:

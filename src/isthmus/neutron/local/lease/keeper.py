@@ -232,7 +232,17 @@ class Keeper:
             for give in arithmetic.plan_returns(blocks, used, LOW_WATER, size)
             if give.keep is None
         }
-        self._giving.set_aside(pool_id, idle)
+        self._giving.set_aside(pool_id, idle | self._find_outside(pool_id))
+
+    def _find_outside(self, pool_id: str) -> set[Block]:
+        """Find leases that lie beyond the pools: nobody but who named it is given such an address.
+
+        Those in use are among them; they are not set aside.
+        """
+        with reading(self.engine()) as connection:
+            blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
+            pools = _read_pools(connection, pool_id)
+        return {one for one in blocks if pools and not arithmetic.intersect([one], pools)}
 
     def _answer_recall(self, pool_id: str) -> None:
         """Give back what is idle of what central asks for, and tell central at once."""
@@ -244,21 +254,26 @@ class Keeper:
         self._giving.tell(pool_id)
 
     def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int], int | None]:
-        """Read the blocks of a pool, which of their numbers are in use, and the pool's size."""
+        """Read the blocks of a pool, which of their numbers are in use, and the pool's size.
+
+        Of the blocks only what lies in the allocation pools, as far as they are here yet.
+        """
         with reading(self.engine()) as connection:
             blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
+            pools = _read_pools(connection, pool_id)
+            if pools:
+                blocks = arithmetic.intersect(blocks, pools)
             used = _within(read_used(connection, pool_id), blocks)
-            return blocks, used, _read_size(connection, pool_id)
+            return blocks, used, arithmetic.count(pools) or None
 
 
-def _read_size(connection: sa.Connection, subnet_id: str) -> int | None:
-    """Count the addresses that central gives out of a subnet; None where it is not here yet."""
+def _read_pools(connection: sa.Connection, subnet_id: str) -> list[Block]:
+    """Read the allocation pools of a subnet; none where it is not here yet."""
     query = sa.select(_POOLS.c.first_ip, _POOLS.c.last_ip).where(_POOLS.c.subnet_id == subnet_id)
-    size = sum(
-        int(ipaddress.ip_address(last)) - int(ipaddress.ip_address(first)) + 1
+    return arithmetic.merge(
+        Block(int(ipaddress.ip_address(first)), int(ipaddress.ip_address(last)))
         for first, last in connection.execute(query)
     )
-    return size or None
 
 
 def _within(numbers: Iterable[int], blocks: Sequence[Block]) -> set[int]:
