@@ -30,6 +30,10 @@ from tests.neutron.test_central_report import (
     test_nobody_is_missed_when_much_happens_at_once,
     test_reporting_twice_changes_nothing,
 )
+from tests.neutron.test_registration import (
+    test_a_registration_gets_no_network_and_no_block,
+    test_what_central_forgot_is_believed_within_bounds,
+)
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
@@ -45,6 +49,7 @@ __all__ = [
     "test_a_parked_job_is_retried_or_cancelled",
     "test_a_port_brings_its_network_and_comes_home",
     "test_a_port_deleted_at_central_is_not_made_again",
+    "test_a_registration_gets_no_network_and_no_block",
     "test_a_site_from_its_making_to_its_end",
     "test_addresses_asked_for_by_name",
     "test_central_gives_way_where_it_does_not_use_its_own",
@@ -56,6 +61,7 @@ __all__ = [
     "test_pools_change_where_nobody_is_cut",
     "test_reporting_twice_changes_nothing",
     "test_sites_get_different_numbers_of_one_network",
+    "test_what_central_forgot_is_believed_within_bounds",
 ]
 
 
