@@ -192,9 +192,14 @@ def test_many_at_once(central: CentralServer) -> None:
         grants = [
             threads.submit(central.grant, site, **pool, count=8) for site in ("site1", "site2") * 3
         ]
-        assert all(one.result()["code"] == "" for one in taken)
+        codes = {port["id"]: one.result()["code"] for port, one in zip(ports, taken, strict=True)}
         assert all(one.result().status == 201 for one in grants)
         addresses = [one.result()["fixed_ips"][0]["ip_address"] for one in made]
+    # One that met others at the same rows may have to come again, as a site's relay sends it again.
+    assert {code for code in codes.values() if not code.startswith("isthmus.transient")} <= {""}
+    for port in ports:
+        if codes[port["id"]]:
+            assert net.report(port)["code"] == ""
     addresses += [port["fixed_ips"][0]["ip_address"] for port in ports]
     assert len(set(addresses)) == len(addresses)
     runs = sorted(run for runs in held(central, net.subnet["id"]).values() for run in runs)
