@@ -82,10 +82,13 @@ def _take_one(site: Site, sequence: int, item: Item) -> ItemResult:
     """Take one item; the boundary of the extension, so nothing of it gets at the others."""
     try:
         left = _take(site, sequence, item)
+        for reason in left.values():
+            validator.log_refused(site.name, item, reason)
         if left:
             return wire.refused_in_part(item, left, _kept(item.id, left))
     except Exception as error:
         ours = from_any(error)
+        validator.log_refused(site.name, item, ours)
         if isinstance(ours, errors.Broken):
             LOG.exception("%s %s of site %s could not be taken", item.type, item.id, site.name)
         return wire.refused(item, ours)

@@ -1,7 +1,7 @@
 """Holds what a site says against what central itself gave, before anything is written.
 
-Reads the surroundings; what follows from them is decided in `isthmus.federation.port_report`. Every
-refusal is logged with who and what.
+Reads the surroundings; what follows from them is decided in `isthmus.federation.port_report`. Who
+takes reports logs every refusal (`log_refused`), whoever finds the reason: this, IPAM or Neutron.
 """
 
 from collections.abc import Mapping
@@ -38,28 +38,8 @@ _REQUIRED = ("id", "network_id", "project_id", "mac_address", "fixed_ips")
 _EVERYBODY = "*"
 
 
-def check(
-    site: SiteName, item: Item
-) -> tuple[dict[str, Any] | None, dict[str, errors.IsthmusError]]:
-    """Tell whether a site may report this.
-
-    Returns:
-        What of the state may be taken (None for a port that is gone), and which attributes not.
-
-    Raises:
-        Refused, Stale: it may not, or not now; with the reason.
-    """
-    try:
-        state, left = _check(site, item)
-    except errors.IsthmusError as error:
-        _log(site, item, error)
-        raise
-    for reason in left.values():
-        _log(site, item, reason)
-    return state, left
-
-
-def _log(site: SiteName, item: Item, error: errors.IsthmusError) -> None:
+def log_refused(site: SiteName, item: Item, error: errors.IsthmusError) -> None:
+    """Write down who was refused what."""
     by = oslo_context.get_current()
     LOG.warning(
         "refused: site=%s user=%s request=%s report of %s %s: %s",
@@ -72,9 +52,17 @@ def _log(site: SiteName, item: Item, error: errors.IsthmusError) -> None:
     )
 
 
-def _check(
+def check(
     site: SiteName, item: Item
 ) -> tuple[dict[str, Any] | None, dict[str, errors.IsthmusError]]:
+    """Tell whether a site may report this.
+
+    Returns:
+        What of the state may be taken (None for a port that is gone), and which attributes not.
+
+    Raises:
+        Refused, Stale: it may not, or not now; with the reason.
+    """
     if item.type is not ResourceType.PORT:
         raise errors.Invalid(f"a site reports ports, not a {item.type}")
     fault = find_fault(item, MOST_BYTES)
@@ -94,10 +82,9 @@ def _check(
             state["isthmus:base"] = home.find_bases(connection, [item.id]).get(item.id)
     try:
         rules.check_report(site, item.id, state, facts)
-    except errors.Conflict as error:
+    except errors.Conflict:
         if facts.home in (None, site):
             raise
-        _log(site, item, error)
         return state, {}  # who takes reports refuses it, and has the site give the port up
     left = rules.find_refused(item.id, state, facts)
     for name in left:
