@@ -52,7 +52,7 @@ def test_serve_keeps_connections_and_ends_on_sigterm() -> None:
                 assert connection.sock is not None, "the server closed a connection it could keep"
             connection.close()
             server.send_signal(signal.SIGTERM)
-            assert server.wait(20) == 0
+            assert server.wait(120) == 0
         finally:
             server.kill()
 

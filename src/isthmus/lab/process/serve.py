@@ -11,6 +11,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any
@@ -26,6 +28,9 @@ KEEP_ALIVE_S = 300
 KEEP_ALIVE_LIMIT = 200
 #: How long requests in flight may take to end after SIGTERM, in seconds.
 GRACE_S = 2
+#: When the process ends after SIGTERM at the latest, in seconds: an exception that a signal raises
+#: may come up where it is swallowed (a destructor), or while a lock is held that the end needs.
+LATEST_S = 3 * GRACE_S
 #: Length of the kernel's queue of connections not yet taken.
 BACKLOG = 128
 
@@ -56,6 +61,7 @@ def prepare(names: Iterable[str]) -> None:
 def serve(application: str, bind: str, port: int) -> None:
     """Load a WSGI application and serve it until SIGTERM or SIGINT; then end this process."""
     loaded = load(application)
+    threading.Thread(target=_end, name="end", daemon=True).start()
     # After loading, because applications set handlers of their own.
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
@@ -85,7 +91,17 @@ def run_main(target: str, argv: Sequence[str]) -> None:
     load(target)()
 
 
+_told_to_stop = threading.Event()
+
+
+def _end() -> None:
+    _told_to_stop.wait()
+    time.sleep(LATEST_S)
+    os._exit(0)
+
+
 def _stop(number: int, _frame: FrameType | None) -> None:
+    _told_to_stop.set()
     raise SystemExit(128 + number)
 
 
