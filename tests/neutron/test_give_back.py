@@ -18,7 +18,10 @@ __all__ = ["mariadb_url", "new_database", "pair", "tiers"]
 RESERVE = (0, 9)
 
 
-def test_a_lost_answer_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:
+@pytest.mark.parametrize("used", [range(10), range(64, 101)], ids=["beside-it", "of-it"])
+def test_a_lost_answer_takes_nothing_out_of_a_new_lease(
+    pair: Pair, used: range, caplog: pytest.LogCaptureFixture
+) -> None:
     subnet = pair.subnet()
     pair.lease(subnet, *RESERVE)
     pair.lease(subnet, 64, 127)
@@ -27,13 +30,15 @@ def test_a_lost_answer_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:
     pair.link.lost = 1
     keeper.look()
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
-    # A new lease comes, of the same numbers, and some of them are used; then it is said again, by
-    # more than one process.
+    # A new lease comes, of the same numbers, so many are used that it stays; then it is said again,
+    # by more than one process.
     pair.lease(subnet, 64, 127)
-    pair.site.use(subnet, *range(64, 101))
+    pair.site.use(subnet, *used)
+    caplog.clear()
     keeper.look()
     pair.keeper().look()
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
+    assert not caplog.records
 
 
 def test_a_call_that_comes_late_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:
