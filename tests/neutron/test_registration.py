@@ -17,7 +17,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.exchange.rate import Pace
 from isthmus.store import epoch, journal, registration
-from isthmus.store.tables import EPOCHS, JOURNAL, LANES
+from isthmus.store.tables import EPOCHS, JOURNAL, LANES, REGISTRATIONS
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
@@ -68,6 +68,7 @@ def restored(central: CentralServer) -> Iterator[None]:
         with central.database(write=True) as connection:
             for one in epoch.list_waiting(connection):
                 registration.go_on_without(connection, one)
+            connection.execute(sa.update(REGISTRATIONS).values(owes=False))
 
 
 def test_a_registration_gets_no_network_and_no_block(central: CentralServer) -> None:
@@ -171,6 +172,31 @@ def test_what_central_forgot_is_believed_within_bounds(central: CentralServer) -
     with restored(central):
         again = named(subnet, base + 100, base + 100)
         assert register(central, "site1", leases=[again])["void"] == []
+
+
+def test_a_site_that_central_went_on_without_registers_when_it_is_back(
+    central: CentralServer,
+) -> None:
+    network, subnet, base = make_network(central, 9)
+    central.bundle("site2", "network", network, project=None, admin=True)
+    register(central, "site1")
+    central.clear_journal()
+    with restored(central):
+        with central.database(write=True) as connection:
+            for one in epoch.list_waiting(connection):
+                assert registration.go_on_without(connection, one)
+        # What it asks or tells before it has registered is not heard.
+        incarnation = {"kind": "subnet", "pool_id": subnet, "count": 1}
+        assert central.grant("site1", **incarnation).status == 503
+        assert register(central, "site1", leases=None)["register"]
+        # What central gave to nobody since is its own again; what it gave to site2 is void.
+        register(central, "site2")
+        (lease,) = [one for one in register(central, "site2")["leases"] if one["pool_id"] == subnet]
+        given = named(subnet, int(lease["first"]), int(lease["first"]) + 3)
+        free = named(subnet, base + 200, base + 210)
+        answer = register(central, "site1", leases=[given, free])
+        assert answer["void"] == [given["id"]]
+        assert not register(central, "site1", leases=None)["register"]
 
 
 def test_a_site_added_while_central_waits_is_waited_for(central: CentralServer) -> None:

@@ -31,6 +31,7 @@ class Registration:
     registration: str  #: id of the row of `isthmus_sites`
     epoch: int
     waits: bool  #: central does, since its own database came back from a backup
+    owes: bool  #: central went on without it, and has not heard since what it holds
     registered_at: datetime.datetime | None  #: by the database's clock; None: never
 
 
@@ -41,7 +42,9 @@ def find(connection: sa.Connection, site: SiteName) -> Registration | None:
     ).one_or_none()
     if row is None:
         return None
-    return Registration(row.registration, int(row.epoch), bool(row.waits), row.registered_at)
+    return Registration(
+        row.registration, int(row.epoch), bool(row.waits), bool(row.owes), row.registered_at
+    )
 
 
 def peek_incarnation(connection: sa.Connection, site: SiteName) -> str | None:
@@ -87,12 +90,16 @@ def expect(connection: sa.Connection, site: SiteName, registration: str) -> None
 
 
 def go_on_without(connection: sa.Connection, site: SiteName) -> bool:
-    """Note that nobody is to wait for a site; tell whether somebody did."""
+    """Note that nobody is to wait for a site; tell whether somebody did.
+
+    Should it come back after all, it has to register before anything else of it is heard: it may
+    use blocks that central has forgotten, and given out again since.
+    """
     tier.read(connection)
     waited = connection.execute(
         sa.update(REGISTRATIONS)
         .where(REGISTRATIONS.c.site == site, REGISTRATIONS.c.waits.is_(sa.true()))
-        .values(waits=False)
+        .values(waits=False, owes=True)
     ).rowcount
     settle_with_last(connection)
     return bool(waited)

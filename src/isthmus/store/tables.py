@@ -82,6 +82,8 @@ REGISTRATIONS = sa.Table(
     sa.Column("registration", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("epoch", _BIG, nullable=False),
     sa.Column("waits", sa.Boolean, nullable=False),
+    # An operator had central go on without it: it is heard when it has registered.
+    sa.Column("owes", sa.Boolean, nullable=False, default=False),
     sa.Column("registered_at", sa.DateTime),
 )
 

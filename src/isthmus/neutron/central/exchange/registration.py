@@ -128,7 +128,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         known is not None and known.registration == said.registration and said.epoch < known.epoch
     )
     fresh = known is None or known.epoch != said.epoch or known.registration != row_id
-    waits = known is not None and known.waits
+    waits = known is not None and (known.waits or known.owes)
     due = fresh or waits or said.registration != row_id
     void: list[str] = []
     registering = said.leases is not None and not restored

@@ -140,6 +140,7 @@ def _create_central() -> None:
         sa.Column("registration", sa.String(36), nullable=False),
         sa.Column("epoch", _BIG, nullable=False),
         sa.Column("waits", sa.Boolean, nullable=False),
+        sa.Column("owes", sa.Boolean, nullable=False),
         sa.Column("registered_at", sa.DateTime),
     )
     op.create_table(
