@@ -65,3 +65,29 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
         assert epoch.read(connection).settled is (not pending)
         assert resting.list_numbers(connection, "subnet") == {167772170}
     engine.dispose()
+
+
+def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_path: Path) -> None:
+    """Nothing was said but a report since the backup: the database does not settle by itself."""
+    url = f"sqlite:///{tmp_path}/neutron.db"
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    client = cast(CentralClient, None)  # nobody is asked
+    site = SiteName("site1")
+
+    def registrar_of(database: Any) -> Registrar:
+        return Registrar(site, lambda: client, lambda: database, folder=tmp_path, every_s=1)
+
+    registrar = registrar_of(engine)
+    registrar.look_at_witness()
+    backup = (tmp_path / "neutron.db").read_bytes()
+    registrar.look_at_witness()  # as before a report is sent
+    engine.dispose()
+    for left in tmp_path.glob("neutron.db*"):
+        left.unlink()
+    (tmp_path / "neutron.db").write_bytes(backup)
+    engine = open_engine(url)
+    own = registrar_of(engine).look_at_witness()
+    assert own.epoch == 2
+    assert not own.settled
+    engine.dispose()

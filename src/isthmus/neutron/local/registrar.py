@@ -63,7 +63,7 @@ class Registrar:
 
     def start(self) -> None:
         """Look at the witness, then start the thread of this process."""
-        self._look_at_witness()
+        self.look_at_witness()
         self._thread = threading.Thread(target=self._run, name="isthmus-registrar", daemon=True)
         self._thread.start()
 
@@ -96,7 +96,7 @@ class Registrar:
         Raises:
             IsthmusError: central did not answer, or refused.
         """
-        own = self._look_at_witness()
+        own = self.look_at_witness()
         answer = self._say(own, leases=False)
         begun = self._compare(answer)
         if begun is not None:
@@ -196,8 +196,12 @@ class Registrar:
         LOG.info("This site has settled in epoch %d", own.epoch)
         return True
 
-    def _look_at_witness(self) -> epoch.Epoch:
-        """Compare the database with the witness, and have the witness follow it."""
+    def look_at_witness(self) -> epoch.Epoch:
+        """Compare the database with the witness, and have the witness follow it.
+
+        Done at start, at each hello and before each report, so that no backup which lacks what
+        central was told is taken for the newest state of the site, not even until the first hello.
+        """
         with writing(self._engine()) as connection:
             own = self._witness.compare(connection)
         self._witness.remember(own)

@@ -80,21 +80,23 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
         locator = Locator(lambda: dataplane.get_reconciler().rows())
         source = PortSource(core, locator)
         self._comparison = Comparison(core, core.site.site, source, core.outbox.woken.set)
-        self.relay = Relay(
-            engine=core.database,
-            source=source,
-            carrier=CentralCarrier(core.site.site, core.central, core.database),
-            client=core.central,
-            woken=core.outbox.woken,
-            poll_s=core.site.relay_poll_s,
-            call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
-        )
         self.registrar = Registrar(
             core.site.site,
             core.central,
             core.database,
             folder=Path(cfg.CONF.state_path),
             every_s=core.site.lease_pass_s,
+        )
+        self.relay = Relay(
+            engine=core.database,
+            source=source,
+            carrier=CentralCarrier(
+                core.site.site, core.central, core.database, self.registrar.look_at_witness
+            ),
+            client=core.central,
+            woken=core.outbox.woken,
+            poll_s=core.site.relay_poll_s,
+            call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )
         self.registrar.start()
         core.keeper.start()

@@ -23,6 +23,7 @@ class CentralCarrier:
         site: SiteName,
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
+        before_sending: Callable[[], object],
     ) -> None:
         """Bind it.
 
@@ -30,10 +31,13 @@ class CentralCarrier:
             site: this site.
             client: gives the way to central.
             engine: gives the site's database.
+            before_sending: moves the witness on. A database that comes back from a backup is then
+                behind it if central has heard of anything since.
         """
         self._site = site
         self._client = client
         self._engine = engine
+        self._before_sending = before_sending
 
     def deliver(
         self, lane: SiteName, items: Sequence[Item], *, sequence: int
@@ -44,6 +48,7 @@ class CentralCarrier:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: the batch as a whole was refused.
         """
+        self._before_sending()
         results = self._client().send_reports(items, sequence=sequence)
         crash.point("report.taken")
         by_key = {(result.type, result.id): result for result in results}
