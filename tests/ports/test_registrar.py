@@ -1,5 +1,7 @@
 """The registrar against what central may answer, on a real database."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,8 +71,7 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
 
 def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_path: Path) -> None:
     """Nothing was said but a report since the backup: the database does not settle by itself."""
-    url = f"sqlite:///{tmp_path}/neutron.db"
-    engine = open_engine(url)
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
     METADATA.create_all(engine)
     client = cast(CentralClient, None)  # nobody is asked
     site = SiteName("site1")
@@ -80,13 +81,12 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
 
     registrar = registrar_of(engine)
     registrar.look_at_witness()
-    backup = (tmp_path / "neutron.db").read_bytes()
+    backup = tmp_path / "backup.db"
+    with contextlib.closing(sqlite3.connect(tmp_path / "neutron.db")) as connection:
+        connection.execute("VACUUM INTO ?", (str(backup),))
     registrar.look_at_witness()  # as before a report is sent
     engine.dispose()
-    for left in tmp_path.glob("neutron.db*"):
-        left.unlink()
-    (tmp_path / "neutron.db").write_bytes(backup)
-    engine = open_engine(url)
+    engine = open_engine(f"sqlite:///{backup}")
     own = registrar_of(engine).look_at_witness()
     assert own.epoch == 2
     assert not own.settled
