@@ -23,6 +23,7 @@ from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.fleet import GroupPlan
 from isthmus.nfv.measure import Measurement
 from isthmus.wiring import nfv as wiring
+from isthmus.wiring.named_file import read_text
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -268,7 +269,7 @@ def check(
     planned = wiring.read_plan(plan_file) if plan_file else None
     path = _find_file(target)
     if path is not None:
-        report = wiring.check_facts(wiring.read_text(path), planned)
+        report = wiring.check_facts(read_text(path), planned)
     else:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
         report = wiring.check_host(door, planned, layout=layout)

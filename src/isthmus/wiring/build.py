@@ -19,6 +19,7 @@ from isthmus.model.fleet import Fleet
 from isthmus.model.machine import Machine
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.store.build_log import BuildLogReader
+from isthmus.wiring.named_file import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +29,6 @@ class Loaded:
     path: Path
     fleet: Fleet
     document: Document
-
-
-def read_text(path: Path) -> str:
-    """Read a file that a person named.
-
-    Raises:
-        NotFound: it is not there.
-        Invalid: it cannot be read as text.
-    """
-    try:
-        return path.read_text()
-    except FileNotFoundError as exc:
-        raise errors.NotFound(f"there is no file {path}") from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise errors.Invalid(f"{path} cannot be read as text: {exc}") from exc
 
 
 def find_faults(path: Path) -> tuple[Fault, ...]:

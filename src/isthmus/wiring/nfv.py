@@ -21,6 +21,7 @@ from isthmus.nfv.plan import nearest
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.ports import HostDoor
 from isthmus.nfv.render import deploy, files, ovs, script
+from isthmus.wiring.named_file import read_text
 
 #: A slow host under load still answers within this.
 FACTS_TIMEOUT_S = 180.0
@@ -67,21 +68,6 @@ def collect_facts(door: HostDoor, *, settings: bool = False, layout: Layout | No
         said = output.stderr.strip().splitlines() or ["it said nothing"]
         raise errors.StepFailed(f"gathering the facts of {door.name} failed: {said[-1]}")
     return output.stdout
-
-
-def read_text(path: Path) -> str:
-    """Read a file that a person named.
-
-    Raises:
-        NotFound: it is not there.
-        Invalid: it cannot be read as text.
-    """
-    try:
-        return path.read_text()
-    except FileNotFoundError as exc:
-        raise errors.NotFound(f"there is no file {path}") from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise errors.Invalid(f"{path} cannot be read as text: {exc}") from exc
 
 
 def read_inventory(path: Path) -> host_inventory.HostInventory:
