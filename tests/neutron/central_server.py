@@ -86,8 +86,9 @@ class CentralServer(Server):
     def _incarnation(self, site: str) -> dict[str, str]:
         """Speak as that incarnation of a site which central knows, if it knows one."""
         with self.database() as connection:
-            known = registration.peek_incarnation(connection, SiteName(site))
-        return {} if known is None else {"incarnation": known}
+            known = registration.find(connection, SiteName(site))
+        said = known.incarnation if known is not None else None
+        return {} if said is None else {"incarnation": said}
 
     def report(self, site: str, *items: Any, sequence: int | None = None) -> list[dict[str, Any]]:
         self._sequence += 1

@@ -117,8 +117,8 @@ def test_nobody_takes_up_what_another_site_left_behind(central: CentralServer) -
     holder = registration.aside(told["registration"])
     named = [{key: one[key] for key in ("id", "kind", "pool_id", "first", "last")} for one in held]
     with central.database() as connection:
-        known = registration.peek_incarnation(connection, SiteName("site1"))
-    epoch = int((known or "/1").rpartition("/")[2])
+        known = registration.find(connection, SiteName("site1"))
+    epoch = known.epoch if known is not None and known.epoch else 1
     said = {key: told[key] for key in ("registration", "heard", "proof")}
     answer = register(central, "site1", epoch=epoch, leases=named, **said)
     assert sorted(answer["void"]) == sorted(one["id"] for one in held)

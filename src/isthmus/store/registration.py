@@ -34,6 +34,11 @@ class Registration:
     owes: bool  #: central went on without it, and has not heard since what it holds
     registered_at: datetime.datetime | None  #: by the database's clock; None: never
 
+    @property
+    def incarnation(self) -> str | None:
+        """Tell as which incarnation the site has last registered; None where it never has."""
+        return show_incarnation(self.registration, self.epoch) if self.epoch > 0 else None
+
 
 def find(connection: sa.Connection, site: SiteName) -> Registration | None:
     """Find a site's registration; nothing is locked."""
@@ -45,16 +50,6 @@ def find(connection: sa.Connection, site: SiteName) -> Registration | None:
     return Registration(
         row.registration, int(row.epoch), bool(row.waits), bool(row.owes), row.registered_at
     )
-
-
-def peek_incarnation(connection: sa.Connection, site: SiteName) -> str | None:
-    """Tell as which incarnation a site has last registered; None where it never has."""
-    row = connection.execute(
-        sa.select(REGISTRATIONS.c.registration, REGISTRATIONS.c.epoch).where(
-            REGISTRATIONS.c.site == site, REGISTRATIONS.c.epoch > 0
-        )
-    ).one_or_none()
-    return None if row is None else show_incarnation(row.registration, row.epoch)
 
 
 def put(connection: sa.Connection, site: SiteName, registration: str, epoch: int) -> None:

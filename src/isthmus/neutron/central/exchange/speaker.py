@@ -43,13 +43,13 @@ def check_incarnation(context: Any, site: Site, said: str | None) -> None:
         Busy: it is another one.
     """
     with reading(context) as connection:
-        known = registration.peek_incarnation(connection, site.name)
         last = registration.find(connection, site.name)
         row_id = site_store.find_row_id(connection, site.name)
     if last is not None and last.owes:
         raise errors.Busy(
             f"central went on without site {site.name}: it is heard when it has registered"
         )
+    known = last.incarnation if last is not None else None
     if known is None:
         before = (said or "").partition("/")[0]
         if before in ("", row_id):
