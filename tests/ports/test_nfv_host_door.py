@@ -8,9 +8,9 @@ import pytest
 from isthmus import errors
 from isthmus.clients.host import LocalHost, SshHost, open_host
 from isthmus.model.host_inventory import Cache, Core, HugePages, Nic
+from isthmus.nfv.gather import collect_facts, inspect_host
 from isthmus.nfv.inspect import facts, sysfs
 from isthmus.nfv.ports import HostDoor
-from isthmus.wiring import nfv as wiring
 
 
 def put(root: Path, path: str, text: str) -> None:
@@ -154,10 +154,10 @@ def test_a_cpu_that_is_offline_is_not_there(tmp_path: Path) -> None:
 
 def test_this_very_host() -> None:
     door: HostDoor = open_host("local")
-    host = wiring.inspect_host(door)
+    host = inspect_host(door)
     assert host.cpus
     assert all(node.memory_mib > 0 for node in host.nodes)
-    seen = facts.parse_facts(wiring.collect_facts(door, settings=True))
+    seen = facts.parse_facts(collect_facts(door, settings=True))
     lines = seen.commands["threads"].splitlines()
     assert len(lines) > 1
     assert all(len(line.split("\t")) == 6 for line in lines)

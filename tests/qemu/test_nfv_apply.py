@@ -4,7 +4,7 @@ import pytest
 from tests.qemu.tuned import Tuned
 
 from isthmus.model.nfv_finding import is_clean
-from isthmus.wiring import nfv as wiring
+from isthmus.nfv.apply import apply_plan
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 
@@ -14,7 +14,7 @@ def test_the_plan_is_applied_through_a_reboot_and_found_clean(tuned: Tuned) -> N
     assert tuned.first.rebooted
     assert any("kernel line" in change for change in tuned.first.changes)
     assert tuned.check() == {}
-    again = wiring.apply_plan(tuned.door, tuned.plan)
+    again = apply_plan(tuned.door, tuned.plan)
     assert again.changes == ()
     assert not again.needs_reboot
 

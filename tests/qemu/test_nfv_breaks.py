@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from tests.qemu.tuned import Tuned
 
+from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.render import files
-from isthmus.wiring import nfv as wiring
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 
@@ -221,7 +221,7 @@ def test_what_is_broken_is_found_and_named(tuned: Tuned, name: str) -> None:
         tuned.until_found(one.found, one.bare)
     finally:
         if one.remedy == "apply":
-            wiring.apply_plan(tuned.door, tuned.plan)
+            apply_plan(tuned.door, tuned.plan)
         else:
             tuned.run(one.remedy)
     assert tuned.until_clean() == {}

@@ -14,9 +14,9 @@ from tests.qemu import instances
 from tests.qemu.tuned import Tuned
 
 from isthmus import errors
+from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.plan.settings import VHOST_SOCKETS
 from isthmus.testing.until import until
-from isthmus.wiring import nfv as wiring
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(5400)]
 
@@ -178,5 +178,5 @@ def test_a_port_polled_from_the_other_node_is_named(tuned: Tuned, domains: dict[
         )
         assert domains["vnf.left"]["ports"][0] not in found["pmd.remote"]
     finally:
-        wiring.apply_plan(tuned.door, tuned.plan)
+        apply_plan(tuned.door, tuned.plan)
     assert tuned.until_clean() == {}

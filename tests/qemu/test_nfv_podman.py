@@ -10,9 +10,11 @@ import pytest
 from tests.qemu.tuned import Tuned
 
 from isthmus.model.nfv_layout import Layout
+from isthmus.nfv import apply, gather
+from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.check.state import parse_state
+from isthmus.nfv.gather import collect_facts
 from isthmus.nfv.inspect import facts
-from isthmus.wiring import nfv as wiring
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(3600)]
 
@@ -42,8 +44,8 @@ systemctl restart ovs-vswitchd
 def kolla(tuned: Tuned) -> Iterator[Tuned]:
     with pytest.MonkeyPatch.context() as patch:
         # Each `podman exec` takes ten seconds and more on the emulated machine.
-        patch.setattr(wiring, "FACTS_TIMEOUT_S", 1200.0)
-        patch.setattr(wiring, "APPLY_TIMEOUT_S", 1800.0)
+        patch.setattr(gather, "FACTS_TIMEOUT_S", 1200.0)
+        patch.setattr(apply, "APPLY_TIMEOUT_S", 1800.0)
         tuned.run(SETUP, timeout_s=900)
         try:
             yield tuned
@@ -53,7 +55,7 @@ def kolla(tuned: Tuned) -> Iterator[Tuned]:
 
 
 def test_the_layout_is_found_and_its_options_are_read(kolla: Tuned) -> None:
-    text = wiring.collect_facts(kolla.door, settings=True)
+    text = collect_facts(kolla.door, settings=True)
     state = parse_state(facts.parse_facts(text))
     assert state.layout is Layout.KOLLA
     assert state.nova == {"DEFAULT/vcpu_pin_set": ("4-5",)}
@@ -65,13 +67,13 @@ def test_the_layout_is_found_and_its_options_are_read(kolla: Tuned) -> None:
 
 
 def test_the_plan_is_applied_and_found_clean(kolla: Tuned) -> None:
-    done = wiring.apply_plan(kolla.door, kolla.plan)
+    done = apply_plan(kolla.door, kolla.plan)
     assert any(CONF in change for change in done.changes)
     assert any("restarted nova_compute" in change for change in done.changes)
     assert kolla.until_clean() == {}
     options = kolla.run(f"cat {CONF}")
     assert "rabbit://nova:secret@mq/" in options, "what the tool has written stays"
-    assert wiring.apply_plan(kolla.door, kolla.plan).changes == ()
+    assert apply_plan(kolla.door, kolla.plan).changes == ()
 
 
 def test_what_is_wrong_in_a_container_is_named(kolla: Tuned) -> None:
@@ -82,5 +84,5 @@ def test_what_is_wrong_in_a_container_is_named(kolla: Tuned) -> None:
         )
     finally:
         kolla.run("podman start nova_compute")
-        wiring.apply_plan(kolla.door, kolla.plan)
+        apply_plan(kolla.door, kolla.plan)
     assert kolla.until_clean() == {}

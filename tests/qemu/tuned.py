@@ -8,8 +8,10 @@ from tests.qemu.machine import Guest
 
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Finding
+from isthmus.nfv.apply import Applied
+from isthmus.nfv.check.live import check_facts
+from isthmus.nfv.gather import collect_facts
 from isthmus.nfv.ports import HostDoor
-from isthmus.wiring import nfv as wiring
 
 INTENT = """
 physical_networks:
@@ -32,7 +34,7 @@ class Tuned:
     guest: Guest
     plan: HostPlan
     before: tuple[Finding, ...]
-    first: wiring.Applied
+    first: Applied
 
     @property
     def door(self) -> HostDoor:
@@ -50,7 +52,7 @@ class Tuned:
 
     def check_both(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """Check the same facts of the host with the plan, and by good practice alone."""
-        facts = wiring.collect_facts(self.door, settings=True)
+        facts = collect_facts(self.door, settings=True)
         return _told(facts, self.plan), _told(facts, None)
 
     def until_clean(self) -> dict[str, list[str]]:
@@ -85,7 +87,7 @@ class Tuned:
 
 def _told(facts: str, plan: HostPlan | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for finding in wiring.check_facts(facts, plan).findings:
+    for finding in check_facts(facts, plan).findings:
         if finding.severity != "advice":
             found.setdefault(finding.code, []).append(finding.subject)
             assert finding.evidence

@@ -11,7 +11,10 @@ import pytest
 from isthmus import errors
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_finding import Answer, Report, is_clean
+from isthmus.nfv.check.live import check_facts
 from isthmus.nfv.inspect import facts, sysfs
+from isthmus.nfv.plan.refusal import plan_or_refuse
+from isthmus.nfv.render.whole import render_plan
 from isthmus.wiring import nfv as wiring
 
 CASES = Path(__file__).with_name("nfv") / "cases"
@@ -42,7 +45,7 @@ def check(name: str, *, planned: bool) -> Report:
     plan = None
     if planned:
         plan = wiring.read_plan(CASES / f"{'c22' if name.startswith('c22') else 'check'}.plan.json")
-    return wiring.check_facts((CASES / f"{name}.facts").read_text(), plan)
+    return check_facts((CASES / f"{name}.facts").read_text(), plan)
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -92,7 +95,7 @@ def test_nothing_seen_is_not_fine() -> None:
 def plan(name: str) -> HostPlan:
     (path,) = [*CASES.glob(f"{name}-*.inventory.json"), *CASES.glob(f"{name}-*.txt")]
     (intent,) = CASES.glob(f"{name}-*.intent.yaml")
-    return wiring.plan_or_refuse(wiring.read_inventory(path), wiring.read_intent(intent))
+    return plan_or_refuse(wiring.read_inventory(path), wiring.read_intent(intent))
 
 
 def codes_of(planned: HostPlan) -> set[str]:
@@ -146,7 +149,7 @@ def test_p08_what_a_text_does_not_say_is_said() -> None:
 
 
 def test_p09_the_second_page_size_has_a_mount_and_vhost_user_its_folder() -> None:
-    rendered = wiring.render_plan(plan("p09"))
+    rendered = render_plan(plan("p09"))
     mount = rendered["host/etc/systemd/system/dev-hugepages2M.mount"]
     assert "Options=pagesize=2M" in mount
     assert "Where=/dev/hugepages2M" in mount

@@ -7,8 +7,8 @@ from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.plan.nearest import plan_or_nearest
+from isthmus.nfv.plan.refusal import say_refusal
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
-from isthmus.wiring.nfv import say_refusal
 
 NETWORK = "physical_networks: [{name: fast, by: ovs-dpdk, nics: [dpdk1]}]\n"
 

@@ -15,8 +15,8 @@ from isthmus.nfv.cpuset import parse_list
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.render import files, ovs, script, slices
+from isthmus.nfv.render.whole import render_plan
 from isthmus.testing.nfv_shapes import PUBLISHED, by_name
-from isthmus.wiring import nfv as wiring
 
 FOLDER = Path(__file__).parent / "nfv" / "rendered"
 MACHINES = ("xeon-nics-on-one-node", "epyc-7742-nps4", "mirantis-one-node")
@@ -31,7 +31,7 @@ def plan_of(name: str) -> HostPlan:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_rendered_files(name: str) -> None:
-    rendered = wiring.render_plan(plan_of(name))
+    rendered = render_plan(plan_of(name))
     rendered = {key: text for key, text in rendered.items() if "/" in key}
     path = FOLDER / f"{name}.json"
     if os.environ.get("ISTHMUS_GOLDEN") == "write":
@@ -45,7 +45,7 @@ def test_rendered_files(name: str) -> None:
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.inventory.name)
 def test_a_shell_takes_the_scripts(one: object, tmp_path: Path) -> None:
     plan = plan_of(one.inventory.name)  # type: ignore[attr-defined]
-    rendered = wiring.render_plan(plan)
+    rendered = render_plan(plan)
     for name, text in rendered.items():
         if name.endswith(".sh") or text.startswith("#!/bin/sh"):
             done = subprocess.run(

@@ -19,9 +19,15 @@ from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.model.nfv_finding import Report, is_clean
 from isthmus.model.nfv_layout import Layout
+from isthmus.nfv.apply import apply_plan, roll_back
+from isthmus.nfv.check.live import check_facts, check_host, render_report
 from isthmus.nfv.cpuset import render_list
-from isthmus.nfv.fleet import GroupPlan
+from isthmus.nfv.fleet import GroupPlan, plan_fleet
+from isthmus.nfv.gather import collect_facts, inspect_host
 from isthmus.nfv.measure import Measurement
+from isthmus.nfv.measure_host import measure_host
+from isthmus.nfv.plan.refusal import plan_or_refuse
+from isthmus.nfv.render.whole import render_plan, write_rendered
 from isthmus.wiring import nfv as wiring
 from isthmus.wiring.named_file import read_text
 
@@ -81,7 +87,7 @@ def _inventory(
     path = _find_file(target)
     if path is not None:
         return wiring.read_inventory(path)
-    return wiring.inspect_host(wiring.open_door(target, identity=identity, options=options))
+    return inspect_host(wiring.open_door(target, identity=identity, options=options))
 
 
 @app.command()
@@ -103,7 +109,7 @@ def inspect(
     """Show what a host is made of; -o json is a saved inventory."""
     if facts:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        sys.stdout.write(wiring.collect_facts(door, settings=True, layout=layout))
+        sys.stdout.write(collect_facts(door, settings=True, layout=layout))
         return
     inventory = _inventory(target, identity, ssh_option or ())
     if output is not Format.TABLE:
@@ -154,7 +160,7 @@ def plan(
 ) -> None:
     """Plan a host: which CPU, page, queue and virtual function does what."""
     wish = wiring.read_intent(intent)
-    planned = wiring.plan_or_refuse(_inventory(inventory, identity, ssh_option or ()), wish)
+    planned = plan_or_refuse(_inventory(inventory, identity, ssh_option or ()), wish)
     if output is not Format.TABLE:
         _print(planned, output)
         return
@@ -208,10 +214,10 @@ def render(
     """Write the files, commands and scripts of a plan."""
     planned = wiring.read_plan(plan_file)
     if to is not None:
-        for path in wiring.write_rendered(planned, to):
+        for path in write_rendered(planned, to):
             typer.echo(path)
         return
-    for name, content in sorted(wiring.render_plan(planned).items()):
+    for name, content in sorted(render_plan(planned).items()):
         if name not in {"apply.sh", "rollback.sh"}:
             typer.echo(f"### {name}\n{content}")
 
@@ -231,10 +237,10 @@ def apply(
     """Put a plan on its host; run again it changes nothing."""
     planned = wiring.read_plan(plan_file)
     if dry_run:
-        sys.stdout.write(wiring.render_plan(planned)["apply.sh"])
+        sys.stdout.write(render_plan(planned)["apply.sh"])
         return
     door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-    done = wiring.apply_plan(
+    done = apply_plan(
         door, planned, may_reboot=reboot, layout=layout, say=lambda text: typer.echo(text, err=True)
     )
     for change in done.changes:
@@ -249,7 +255,7 @@ def apply(
 def rollback(target: Target, identity: Identity = None, ssh_option: SshOption = None) -> None:
     """Take back the last apply that changed something."""
     door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-    done = wiring.roll_back(door)
+    done = roll_back(door)
     for change in done.changes:
         typer.echo(change)
     if done.needs_reboot:
@@ -269,12 +275,12 @@ def check(
     planned = wiring.read_plan(plan_file) if plan_file else None
     path = _find_file(target)
     if path is not None:
-        report = wiring.check_facts(read_text(path), planned)
+        report = check_facts(read_text(path), planned)
     else:
         door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        report = wiring.check_host(door, planned, layout=layout)
+        report = check_host(door, planned, layout=layout)
     if output is not Format.TABLE:
-        _print(wiring.render_report(report), output)
+        _print(render_report(report), output)
     else:
         _show_report(target, report)
     if not is_clean(report.findings):
@@ -309,7 +315,7 @@ def fleet(
         typer.echo(f"left out: {fault}", err=True)
     if not found:
         raise errors.Invalid("none of these files describes a host")
-    planned = wiring.plan_fleet(found, wish)
+    planned = plan_fleet(found, wish)
     if to is not None:
         to.mkdir(parents=True, exist_ok=True)
         for one in planned:
@@ -354,7 +360,7 @@ def measure(
     if (generator is None) != (not address):
         raise errors.Invalid("give both --from and --to, or neither")
     options = ssh_option or ()
-    result = wiring.measure_host(
+    result = measure_host(
         wiring.open_door(target, identity=identity, options=options),
         seconds=seconds,
         generator=wiring.open_door(generator, identity=identity, options=options)

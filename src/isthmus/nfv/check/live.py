@@ -1,0 +1,43 @@
+"""Check a host from its facts, gathered now or before."""
+
+from isthmus.model.host_plan import HostPlan
+from isthmus.model.nfv_finding import Report, is_clean
+from isthmus.model.nfv_layout import Layout
+from isthmus.nfv.check import host as checks
+from isthmus.nfv.check import state
+from isthmus.nfv.gather import collect_facts
+from isthmus.nfv.inspect import document, facts
+from isthmus.nfv.ports import HostDoor
+
+
+def check_host(
+    door: HostDoor, plan: HostPlan | None = None, *, layout: Layout | None = None
+) -> Report:
+    """Check a live host.
+
+    Raises:
+        Unreachable: nobody answered.
+        StepFailed: the facts could not be gathered.
+    """
+    return check_facts(collect_facts(door, settings=True, layout=layout), plan)
+
+
+def check_facts(text: str, plan: HostPlan | None = None) -> Report:
+    """Check a host from facts that were gathered before (with settings).
+
+    Raises:
+        ProtocolError: they are garbled.
+    """
+    return checks.check_host(state.parse_state(facts.parse_facts(text)), plan)
+
+
+def render_report(report: Report) -> dict[str, object]:
+    """Give what a check came to as a document: the verdict and the counts first, then findings."""
+    body = document.to_document(report)
+    return {
+        "clean": is_clean(report.findings),
+        "answers": report.answers,
+        "unseen": list(report.unseen),
+        "findings": body["findings"],
+        "rulings": body["rulings"],
+    }
