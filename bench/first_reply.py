@@ -21,7 +21,7 @@ from typing import Any
 from bench.ground import CIDR, PATIENCE_S, Spread, api, make_network, open_lab, say_machine
 from isthmus import errors
 from isthmus.clients import shell
-from isthmus.wiring.lab import OpenLab
+from isthmus.lab.opened import OpenLab
 
 TOPOLOGY = """
 sites:

@@ -13,8 +13,9 @@ from typing import Any
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.lab.opened import OpenLab
 from isthmus.lab.topology import parse_topology
-from isthmus.wiring.lab import Labs, OpenLab
+from isthmus.wiring.lab import open_labs
 
 CIDR = "10.77.0.0/16"
 #: Longest wait for something to come about, in seconds.
@@ -35,7 +36,7 @@ class Quiet:
 def open_lab(name: str, topology: str) -> Iterator[OpenLab]:
     """Bring a lab up, and take it away whatever happens."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    labs = Labs()
+    labs = open_labs()
     try:
         yield labs.up(name, parse_topology(topology), reporter=Quiet())
     finally:

@@ -10,7 +10,7 @@ import time
 
 from bench.ground import Quiet, make_network, open_lab, say_machine
 from isthmus.lab.topology import default_topology
-from isthmus.wiring.lab import Labs
+from isthmus.wiring.lab import open_labs
 
 TOPOLOGY = """
 sites:
@@ -38,7 +38,7 @@ def measure_ours(name: str) -> tuple[float, float, float]:
 
 def measure_stock(name: str) -> tuple[float, float]:
     """Give seconds to the end of `lab up`, and MiB then."""
-    labs = Labs()
+    labs = open_labs()
     began = time.monotonic()
     try:
         lab = labs.up(name, default_topology(2, 2), reporter=Quiet(), stock=True)

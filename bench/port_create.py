@@ -26,8 +26,8 @@ from bench.ground import (
     say_machine,
 )
 from isthmus.clients import shell
+from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import KEYSTONE_PORT, NEUTRON_PORT
-from isthmus.wiring.lab import OpenLab
 
 TOPOLOGY = """
 sites:

@@ -20,7 +20,7 @@ from bench.ground import api, make_network, open_lab, say_machine
 from bench.transit import guest_address, guest_netns, open_transit
 from isthmus import errors
 from isthmus.clients import shell
-from isthmus.wiring.lab import OpenLab
+from isthmus.lab.opened import OpenLab
 
 TOPOLOGY = """
 sites:

@@ -10,7 +10,8 @@ import pytest
 
 from isthmus import errors
 from isthmus.lab.capability import check_machine
-from isthmus.wiring.lab import Labs, OpenLab, choose_topology, machine_tools
+from isthmus.lab.opened import OpenLab
+from isthmus.wiring.lab import choose_topology, machine_tools, open_labs
 
 
 class Silent:
@@ -40,7 +41,7 @@ def new_name() -> str:
 def lab() -> Iterator[OpenLab]:
     """Two sites with two hypervisors each."""
     need_lab()
-    labs, name = Labs(), new_name()
+    labs, name = open_labs(), new_name()
     try:
         yield labs.up(name, choose_topology(None, 2, 2), reporter=Silent())
     finally:

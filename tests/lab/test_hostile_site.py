@@ -18,8 +18,8 @@ from tests.lab.person import Person
 
 from isthmus.clients.lab_cloud import open_cloud
 from isthmus.clients.neutron import NeutronDoor
+from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
-from isthmus.wiring.lab import OpenLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 

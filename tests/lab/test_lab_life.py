@@ -12,11 +12,12 @@ from tests.lab.conftest import Silent, need_lab, new_name
 
 from isthmus import errors
 from isthmus.clients import process
+from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import prefix
 from isthmus.lab.story import Line
 from isthmus.lab.tier.services import MARKER
 from isthmus.testing.until import until
-from isthmus.wiring.lab import Labs, OpenLab, choose_topology
+from isthmus.wiring.lab import choose_topology, open_labs
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(600)]
 
@@ -48,7 +49,7 @@ def test_every_check_of_verify_passes_and_takes_its_probes_away(lab: OpenLab) ->
 
 def test_a_second_lab_of_the_name_is_refused(lab: OpenLab) -> None:
     with pytest.raises(errors.Exists, match="is up already"):
-        Labs().up(lab.plan.name, choose_topology(None, 1, 1), reporter=Silent())
+        open_labs().up(lab.plan.name, choose_topology(None, 1, 1), reporter=Silent())
 
 
 def test_a_slow_link_is_slow_and_comes_back(lab: OpenLab, make_network: Callable[..., str]) -> None:
@@ -100,7 +101,7 @@ def test_other_tenants_can_be_and_see_nothing_of_ours(
 
 def test_nothing_is_left_after_kill_9_of_up() -> None:
     need_lab()
-    labs, name = Labs(), new_name()
+    labs, name = open_labs(), new_name()
     folder = labs.folder
     script = f"from isthmus.cli.main import run; run(['lab', 'up', '--name', {name!r}])"
     child = subprocess.Popen(

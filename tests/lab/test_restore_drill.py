@@ -19,8 +19,9 @@ from tests.lab.conftest import Silent, need_lab, new_name
 from tests.lab.person import Person
 
 from isthmus import errors
+from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
-from isthmus.wiring.lab import Labs, OpenLab, choose_topology
+from isthmus.wiring.lab import choose_topology, open_labs
 
 pytestmark = [
     pytest.mark.lab,
@@ -38,7 +39,7 @@ CLEAN_S = 300
 def own_lab() -> Iterator[OpenLab]:
     """A lab that nobody else stands in: its tiers go back in time."""
     need_lab()
-    labs, name = Labs(), new_name()
+    labs, name = open_labs(), new_name()
     try:
         yield labs.up(name, choose_topology(None, 2, 1), reporter=Silent())
     finally:

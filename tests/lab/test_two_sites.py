@@ -12,8 +12,8 @@ import openstack.exceptions
 import pytest
 from tests.lab.person import Person
 
+from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
-from isthmus.wiring.lab import OpenLab
 
 pytestmark = [
     pytest.mark.lab,

@@ -13,8 +13,8 @@ import pytest
 from tests.lab.person import Person
 from tests.lab.test_two_sites import address
 
+from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
-from isthmus.wiring.lab import OpenLab
 
 pytestmark = [
     pytest.mark.lab,

@@ -11,11 +11,12 @@ import pytest
 
 from isthmus import errors
 from isthmus.clients.shell import Output
+from isthmus.lab import labs as machine_labs
 from isthmus.lab.ports import Tools
 from isthmus.lab.process.lock import locked
 from isthmus.lab.topology import default_topology
 from isthmus.wiring import lab as wiring
-from isthmus.wiring.lab import Labs, machine_tools
+from isthmus.wiring.lab import machine_tools, open_labs
 
 #: How long one lab that looks at the machine's addresses waits for the other to look too.
 MEETING_S = 0.5
@@ -53,15 +54,15 @@ class Meeting:
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A machine that can hold labs, where bringing one up ends with its number."""
-    monkeypatch.setattr(wiring, "check_machine", lambda _tools: None)
+    monkeypatch.setattr(machine_labs, "check_machine", lambda _tools: None)
     monkeypatch.setattr(wiring, "find_installed", lambda: None)
-    monkeypatch.setattr(wiring, "Up", Nothing)
+    monkeypatch.setattr(machine_labs, "Up", Nothing)
     return replace(machine_tools(), run=Meeting())
 
 
 def test_two_labs_that_come_up_at_once_have_two_numbers(tmp_path: Path, tools: Tools) -> None:
     def bring_up(name: str) -> int:
-        labs = Labs(tmp_path / "state", tools)
+        labs = open_labs(tmp_path / "state", tools)
         return labs.up(name, default_topology(1, 1), reporter=Nothing()).plan.number
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -73,7 +74,7 @@ def test_two_labs_that_come_up_at_once_have_two_numbers(tmp_path: Path, tools: T
 def test_a_name_is_given_once_when_two_ask_for_it_at_once(tmp_path: Path, tools: Tools) -> None:
     def bring_up(name: str) -> str:
         try:
-            Labs(tmp_path, tools).up(name, default_topology(1, 1), reporter=Nothing())
+            open_labs(tmp_path, tools).up(name, default_topology(1, 1), reporter=Nothing())
         except (errors.Exists, errors.Busy):
             return "refused"
         return "up"
@@ -85,8 +86,8 @@ def test_a_name_is_given_once_when_two_ask_for_it_at_once(tmp_path: Path, tools:
 def test_the_wait_for_others_that_choose_has_an_end(
     tmp_path: Path, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "NUMBER_TIMEOUT_S", 0.05)
-    labs = Labs(tmp_path, tools)
+    monkeypatch.setattr(machine_labs, "NUMBER_TIMEOUT_S", 0.05)
+    labs = open_labs(tmp_path, tools)
     with (
         locked(tmp_path / ".lock", "held by the test itself"),
         pytest.raises(errors.Busy, match="try again"),

@@ -37,14 +37,14 @@ def demo(
     name: LabName = "lab",
 ) -> None:
     """Bring up a lab, stretch a network over its sites, and leave it running."""
-    from isthmus.wiring.lab import Labs, choose_topology
+    from isthmus.wiring.lab import choose_topology, open_labs
 
     began = time.monotonic()
     console = render.open_console(stderr=True)
     progress = Progress(timing=True)
     console.print(f"Central and {sites} OpenStack sites with {hosts} hypervisors each:")
     try:
-        lab = Labs().up(name, choose_topology(None, sites, hosts), reporter=progress)
+        lab = open_labs().up(name, choose_topology(None, sites, hosts), reporter=progress)
     finally:
         progress.close()
 

@@ -40,9 +40,9 @@ class StatusFormat(enum.StrEnum):
 
 
 def _labs() -> Any:
-    from isthmus.wiring.lab import Labs
+    from isthmus.wiring.lab import open_labs
 
-    return Labs()
+    return open_labs()
 
 
 def _lab(name: str) -> Any:

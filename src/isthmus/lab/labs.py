@@ -1,0 +1,211 @@
+"""The labs of one machine: their folders, numbers, locks and ledgers."""
+
+import contextlib
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from isthmus import errors
+from isthmus.lab import down as lab_down
+from isthmus.lab.capability import check_machine
+from isthmus.lab.opened import OpenLab
+from isthmus.lab.plan import MAX_LABS, check_lab_name, management_range, plan_lab, prefix
+from isthmus.lab.ports import Reporter, Tools
+from isthmus.lab.process.ledger import FILE, Ledger
+from isthmus.lab.process.lock import locked
+from isthmus.lab.tier.template import Templates
+from isthmus.lab.topology import parse_topology
+from isthmus.lab.up import Installed, Up
+from isthmus.model.topology import Topology
+
+#: Names the folder in which labs are kept.
+STATE_VARIABLE = "ISTHMUS_STATE"
+_TEMPLATES = ".templates"
+_LOCK = ".lock"
+#: Longest wait for others that choose a lab's number; each takes one short command.
+NUMBER_TIMEOUT_S = 60
+#: A child of an `up` that was killed as it started it holds the lock until it has become its
+#: program; seconds, on a busy machine.
+_FORK_S = 2.0
+
+
+class Labs:
+    """The labs of this machine."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tools: Tools,
+        *,
+        find_installed: Callable[[], Installed],
+        netns_dir: Path,
+    ) -> None:
+        """Bind them.
+
+        Args:
+            folder: where labs are kept, each in a folder of its name.
+            tools: of the machine.
+            find_installed: finds the files that the programs brought along.
+            netns_dir: where the machine shows its network namespaces.
+        """
+        self.folder = folder
+        self._tools = tools
+        self._find_installed = find_installed
+        self._netns_dir = netns_dir
+
+    @property
+    def templates(self) -> Templates:
+        """Give the cache of databases that all labs share."""
+        return Templates(self.folder / _TEMPLATES, self._tools.run)
+
+    def up(
+        self,
+        name: str,
+        topology: Topology,
+        *,
+        reporter: Reporter,
+        stock: bool = False,
+    ) -> OpenLab:
+        """Bring a lab up.
+
+        Args:
+            name: of the new lab.
+            topology: what it is to have.
+            reporter: hears of the progress.
+            stock: whether its sites are plain ML2/OVN.
+
+        Raises:
+            Exists: there is a lab of that name, whole or not.
+            Unsupported: the machine cannot do it.
+            Busy: others have been choosing a number for their lab for a minute.
+            StepFailed: something did not come up; what there is stays, for `logs` and `down`.
+        """
+        check_lab_name(name)
+        folder = self.folder / name
+        self._check_absent(name)
+        check_machine(self._tools)
+        with contextlib.ExitStack() as held:
+            # Until the ledger tells the number, nobody else can know that it is taken.
+            with self._choosing():
+                self._check_absent(name)  # others may have come first
+                plan = plan_lab(topology, name=name, number=self._free_number(), folder=folder)
+                folder.mkdir(exist_ok=True, mode=0o700)
+                held.enter_context(_one_at_a_time(folder))
+                Ledger(folder).add(
+                    "settings",
+                    values={"number": plan.number, "stock": stock, "sites": _sites(topology)},
+                )
+            Up(
+                plan,
+                tools=self._tools,
+                templates=self.templates,
+                installed=self._find_installed(),
+                reporter=reporter,
+                stock=stock,
+            ).run()
+        return self.open(name)
+
+    def down(self, name: str) -> int:
+        """Remove a lab; gives how many processes were alive.
+
+        Raises:
+            NotFound: there is no such lab.
+            Busy: somebody is bringing it up right now.
+        """
+        check_lab_name(name)
+        folder = self.folder / name
+        if not Ledger(folder).exists:
+            raise errors.NotFound(f"lab {name!r} is not up, so there is nothing to take down")
+        with _one_at_a_time(folder):
+            return lab_down.take_down(folder, self._tools)
+
+    def open(self, name: str) -> OpenLab:
+        """Open a lab that is up.
+
+        Raises:
+            NotFound: there is no such lab.
+        """
+        check_lab_name(name)
+        folder = self.folder / name
+        ledger = Ledger(folder)
+        made = ledger.read()
+        sites = {"sites": made.settings["sites"]}
+        topology = parse_topology(_dump(sites), str(folder / FILE))
+        plan = plan_lab(topology, name=name, number=made.settings["number"], folder=folder)
+        return OpenLab(plan, self._tools, ledger, made)
+
+    def list_names(self) -> list[str]:
+        """List the labs that are there."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(entry.parent.name for entry in self.folder.glob(f"[a-z]*/{FILE}"))
+
+    def _check_absent(self, name: str) -> None:
+        folder = self.folder / name
+        if Ledger(folder).exists:
+            state = "up" if Ledger(folder).read().whole else "there, though not whole,"
+            raise errors.Exists(
+                f"lab {name!r} is {state} already; see: isthmus lab down{_as(name)}"
+            )
+        foreign = sorted(entry.name for entry in self._netns_dir.glob(f"{prefix(name)}*"))
+        if foreign:
+            raise errors.Exists(
+                f"there are namespaces of a lab {name!r} that {self.folder} does not know "
+                f"({foreign[0]} ...): choose another --name, or set {STATE_VARIABLE} to its folder"
+            )
+
+    def _choosing(self) -> AbstractContextManager[None]:
+        """Keep others from choosing a number meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        busy = f"others are choosing the numbers of their labs in {self.folder}: try again"
+        return locked(self.folder / _LOCK, busy, NUMBER_TIMEOUT_S)
+
+    def _free_number(self) -> int:
+        used = set(self._used_numbers())
+        addresses = self._tools.run(["ip", "-o", "-4", "addr", "show"]).stdout
+        present = re.findall(r"inet (\d+\.\d+\.\d+\.\d+)", addresses)
+        for number in range(MAX_LABS):
+            links = management_range(number)
+            if number not in used and not any(_in(address, links) for address in present):
+                return number
+        raise errors.Exhausted(f"this machine has {MAX_LABS} labs already")
+
+    def _used_numbers(self) -> Iterator[int]:
+        for name in self.list_names():
+            # Between the two looks somebody may have taken it down.
+            with contextlib.suppress(errors.NotFound):
+                yield Ledger(self.folder / name).read().settings["number"]
+
+
+def _sites(topology: Topology) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": str(site.name),
+            "hosts": list(site.hosts),
+            "wan_rtt_ms": site.wan_rtt_ms,
+            "flavour": "stock" if site.is_stock else "local",
+        }
+        for site in topology.sites
+    ]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value)  # JSON is YAML
+
+
+def _as(name: str) -> str:
+    return "" if name == "lab" else f" --name {name}"
+
+
+def _in(address: str, links: ipaddress.IPv4Network) -> bool:
+    return ipaddress.IPv4Address(address) in links
+
+
+def _one_at_a_time(folder: Path) -> AbstractContextManager[None]:
+    """Keep others from bringing the same lab up or down meanwhile."""
+    busy = f"somebody is bringing lab {folder.name!r} up or down just now"
+    return locked(folder / "lock", busy, _FORK_S)

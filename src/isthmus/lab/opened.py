@@ -1,0 +1,131 @@
+"""A lab that is up, and what a person does with it."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.lab import status
+from isthmus.lab.network.server import Servers, Wish
+from isthmus.lab.network.wan import Wan
+from isthmus.lab.plan import LabPlan
+from isthmus.lab.ports import Tools
+from isthmus.lab.process.ledger import Ledger, Made, Running
+from isthmus.lab.process.start import start, wait_until_up
+from isthmus.lab.story import Line, Story
+from isthmus.lab.verify import Verify
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLab:
+    """A lab that is up, with what is needed to do something with it."""
+
+    plan: LabPlan
+    tools: Tools
+    ledger: Ledger
+    made: Made
+
+    @property
+    def wan(self) -> Wan:
+        """Give its WAN."""
+        return Wan(self.plan, self.tools, self.ledger)
+
+    def list_processes(self) -> list[Any]:
+        """List the processes that the lab should have, with their state and memory."""
+        return list(status.list_processes(self.ledger.read(), self.tools))
+
+    def summarise(self) -> Any:
+        """Say how the lab is."""
+        made = self.ledger.read()
+        processes = self.list_processes()
+        return status.summarise(self.plan, made, processes, self.wan.list_links())
+
+    def variables(self) -> str:
+        """Write what a shell must export to use the lab."""
+        return status.render_variables(self.plan)
+
+    def get_program(self, name: str) -> Running:
+        """Find a process of the lab.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        programs = self.ledger.read().programs
+        if name not in programs:
+            known = ", ".join(programs)
+            raise errors.NotFound(f"the lab has no process {name!r}; it has: {known}")
+        return programs[name]
+
+    def kill(self, name: str, number: signal.Signals) -> None:
+        """Signal a process of the lab.
+
+        Raises:
+            NotFound: there is none of that name, or it is dead already.
+        """
+        if not self.tools.processes.send(self.get_program(name).process, number):
+            raise errors.NotFound(f"{name} is not running")
+
+    def start(self, name: str) -> None:
+        """Start a process of the lab again, and wait until it answers.
+
+        Raises:
+            NotFound: there is none of that name.
+            Exists: it is running.
+            StepFailed: it did not come up.
+        """
+        running = self.get_program(name)
+        if self.tools.processes.is_alive(running.process):
+            raise errors.Exists(f"{name} is running (pid {running.process.pid})")
+        found = start(running.program, self.tools, self.ledger)
+        wait_until_up(running.program, found, self.tools)
+
+    def find_netns(self, place: str) -> str:
+        """Find the namespace of a hypervisor, a tier, a server or the WAN.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        places = {str(tier.name): tier.netns for tier in self.plan.tiers}
+        places |= {host.name: host.netns for host in self.plan.hypervisors}
+        places |= {row["name"]: row["netns"] for row in self.ledger.read().servers.values()}
+        places["wan"] = self.plan.wan_netns
+        if place not in places:
+            known = ", ".join(places)
+            raise errors.NotFound(f"the lab has no place {place!r}; it has: {known}")
+        return places[place]
+
+    def shell(self, place: str) -> int:
+        """Open a shell in a namespace of the lab; gives its exit code.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        netns = self.find_netns(place)
+        env = {"PS1": rf"({place}) \w# ", **status.variables(self.plan)}
+        hosts = {host.name: host for host in self.plan.hypervisors}
+        if place in hosts:
+            env["OVS_RUNDIR"] = env["OVN_RUNDIR"] = str(self.plan.host_dir(hosts[place]))
+        command = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
+        return self.tools.interact(command, netns=netns, env=env)
+
+    def verify(self) -> list[dict[str, str]]:
+        """Prove that the lab works; gives a row per check."""
+        return [found.to_row() for found in Verify(self.plan, self.tools, self.ledger).run()]
+
+    def tell_story(self, tell: Callable[[Line], None], before: str = "") -> None:
+        """Stretch a network over the sites, and tell what was seen.
+
+        Raises:
+            StepFailed: something was not as it should be.
+        """
+        Story(self.plan, self.tools, self.ledger, tell, before).run()
+
+    def create_server(self, **wish: Any) -> Any:
+        """Make a server; see `isthmus.lab.network.server.Wish` for what can be asked."""
+        return self.servers.create(Wish(**wish))
+
+    @property
+    def servers(self) -> Servers:
+        """Give its servers."""
+        return Servers(self.plan, self.tools, self.ledger)
