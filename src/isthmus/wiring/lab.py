@@ -11,6 +11,7 @@ from isthmus.lab.ports import Tools
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed
 from isthmus.model.topology import Topology
+from isthmus.wiring.named_file import read_text
 
 DEFAULT_STATE = Path("/var/lib/isthmus")
 _OVN_SCHEMAS = Path("/usr/share/ovn")
@@ -71,11 +72,7 @@ def choose_topology(file: Path | None, sites: int | None, hosts: int | None) -> 
         return default_topology(2 if sites is None else sites, 2 if hosts is None else hosts)
     if sites is not None or hosts is not None:
         raise errors.Invalid("--topology says it all: leave out --sites and --hosts")
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise errors.NotFound(f"{file} cannot be read: {exc}") from exc
-    return parse_topology(text, str(file))
+    return parse_topology(read_text(file), str(file))
 
 
 def find_installed() -> Installed:
