@@ -29,15 +29,15 @@ def audit(
 
     Ends with 1 if there are findings that are more than notes.
     """
-    from isthmus.wiring import audit as wiring
+    from isthmus.operate import audit as operate
     from isthmus.wiring.admin import Admin
 
-    findings = wiring.wait_clean(Admin(os_cloud), network=network, wait_s=wait)
+    findings = operate.wait_clean(Admin(os_cloud), network=network, wait_s=wait)
     render.print_rows(
         [one.to_wire() for one in findings],
         COLUMNS,
         output,
         empty="All tiers agree.",
     )
-    if wiring.is_wrong(findings):
+    if operate.is_wrong(findings):
         raise typer.Exit(FOUND)

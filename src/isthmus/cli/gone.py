@@ -28,7 +28,9 @@ def list_gone(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) ->
 
     A site that is added again under its name, with its old database, takes it up by itself.
     """
-    rows = [dataclasses.asdict(one) for one in _open(os_cloud).list_gone()]
+    from isthmus.operate import gone
+
+    rows = [dataclasses.asdict(one) for one in gone.list_gone(_open(os_cloud).api)]
     render.print_rows(rows, COLUMNS, output, empty="No removed site holds anything.")
 
 
@@ -45,9 +47,11 @@ def free_gone(
     any site; a server of it that does run after all has an address which is another's.
     """
     admin = _open(os_cloud)
-    found = admin.get_gone(incarnation)
+    from isthmus.operate import gone
+
+    found = gone.get_gone(admin.api, incarnation)
     render.print_row(dataclasses.asdict(found), output)
     if not yes:
         confirm(f"Free all of that for good? Nothing that {found.incarnation} held may still run.")
-    admin.free_gone(found.incarnation)
+    gone.free_gone(admin.api, found.incarnation)
     render.note(f"{found.incarnation} is freed: {found.addresses} addresses, {found.ports} ports.")

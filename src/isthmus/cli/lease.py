@@ -35,9 +35,10 @@ def list_leases(
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """List leases. A table shows addresses as such; JSON and YAML have plain numbers."""
+    from isthmus.operate.lease import list_leases
     from isthmus.wiring.admin import Admin
 
-    rows = Admin(os_cloud).list_leases(pool=pool, site=site, kind=kind.value if kind else None)
+    rows = list_leases(Admin(os_cloud).api, pool=pool, site=site, kind=kind.value if kind else None)
     render.print_rows(
         rows,
         COLUMNS,

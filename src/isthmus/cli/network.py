@@ -29,7 +29,9 @@ def list_networks(
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """List presences: one row for each network and site."""
-    rows = _open(os_cloud).list_presences(network=network, site=site)
+    from isthmus.operate import network as operate
+
+    rows = operate.list_presences(_open(os_cloud).api, network=network, site=site)
     render.print_rows(rows, COLUMNS, output, empty="No network is present at a site.")
 
 
@@ -38,7 +40,9 @@ def show_network(
     network: Network, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
 ) -> None:
     """Show a network's sites, its datapath key and its leases."""
-    found = _open(os_cloud).get_network(network)
+    from isthmus.operate import network as operate
+
+    found = operate.get_network(_open(os_cloud).api, network)
     if output is Format.TABLE:
         leases = found.pop("leases")
         found["leases"] = [f"{one['kind']} {one['site']}: {one['size']}" for one in leases]
@@ -53,7 +57,9 @@ def extend_network(
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Place a network at sites now, before anybody uses it there."""
-    rows = _open(os_cloud).extend_network(network, sites)
+    from isthmus.operate import network as operate
+
+    rows = operate.extend_network(_open(os_cloud).api, network, sites)
     render.print_rows(rows, COLUMNS, output)
 
 
@@ -64,5 +70,7 @@ def withdraw_network(
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Take a network away from a site where no port of it lives."""
-    _open(os_cloud).withdraw_network(network, site)
+    from isthmus.operate import network as operate
+
+    operate.withdraw_network(_open(os_cloud).api, network, site)
     render.note(f"Network {network} leaves site {site}.")

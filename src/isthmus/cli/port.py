@@ -29,9 +29,11 @@ def show_port(
 
     A site where the port does not live has a shadow of it, with the same id, MAC and addresses.
     """
+    from isthmus.operate.port import collect_port
     from isthmus.wiring.admin import Admin
 
-    rows = [dataclasses.asdict(view) for view in Admin(os_cloud).collect_port(port)]
+    admin = Admin(os_cloud)
+    rows = [dataclasses.asdict(view) for view in collect_port(admin.api, port, admin.open_site)]
     render.print_rows(rows, COLUMNS, output)
     for row in rows:
         if row["error"]:
@@ -53,9 +55,10 @@ def release_port(
     A port that lies unused moves by itself to the site that binds it. Force is for a home that will
     not come back: what it still holds of the port it keeps until it is unbound there.
     """
+    from isthmus.operate.port import release_port
     from isthmus.wiring.admin import Admin
 
     if force and not yes:
         confirm(f"Take port {port} away from its home, though a server there may use it?")
-    home = Admin(os_cloud).release_port(port, force=force)
+    home = release_port(Admin(os_cloud).api, port, force=force)
     render.note(f"Site {home} {'has the port no more' if force else 'is asked to let go of it'}.")

@@ -139,7 +139,9 @@ def delete_site(name: Name, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     servers may still run. Added again under its name it takes them up; `isthmus gone` lists them.
     """
     admin = _open(os_cloud)
-    left = admin.delete_site(name)
+    from isthmus.operate import site as operate
+
+    left = operate.delete_site(admin.api, name)
     render.note(f"Site {name} is gone.")
     if left is not None:
         render.note(

@@ -20,9 +20,10 @@ COLUMNS = (
 @app.command()
 def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     """Show how every site stands: reachable, backlog, parked jobs, age of the oldest."""
+    from isthmus.operate.site import collect_status
     from isthmus.wiring.admin import Admin
 
-    sites = Admin(os_cloud).collect_status()
+    sites = collect_status(Admin(os_cloud).api)
     render.print_rows(
         [dataclasses.asdict(one) for one in sites],
         COLUMNS,

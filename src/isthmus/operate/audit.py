@@ -1,4 +1,4 @@
-"""Collects the inventories of all tiers at once and has them compared."""
+"""Collect the inventories of all tiers at once and compare them."""
 
 import datetime
 import time
@@ -13,13 +13,13 @@ from isthmus.federation.inventory import Inventory, parse_inventory
 from isthmus.model.finding import Finding, Severity
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName, SiteState
-from isthmus.wiring.admin import Admin
+from isthmus.operate.cloud import Cloud
 
 #: Pause between two looks of `wait_clean`, in seconds: an inventory is not cheap.
 _LOOK_EVERY_S = 2.0
 
 
-def collect_findings(admin: Admin, *, network: str | None = None) -> list[Finding]:
+def collect_findings(admin: Cloud, *, network: str | None = None) -> list[Finding]:
     """Ask every tier what it holds, and compare.
 
     Args:
@@ -58,7 +58,7 @@ def collect_findings(admin: Admin, *, network: str | None = None) -> list[Findin
 
 
 def wait_clean(
-    admin: Admin,
+    admin: Cloud,
     *,
     network: str | None = None,
     wait_s: float = 0.0,

@@ -1,0 +1,1 @@
+"""What an operator does with the whole: sums over the Admin API and over the sites' Neutrons."""

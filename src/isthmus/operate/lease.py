@@ -1,0 +1,26 @@
+"""Leases of all sites."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.admin import AdminApi
+
+Row = Mapping[str, Any]
+
+
+def list_leases(
+    api: AdminApi, *, pool: str | None = None, site: str | None = None, kind: str | None = None
+) -> list[Row]:
+    """List leases; `pool` is the id or the name of a subnet or of a network.
+
+    Raises:
+        NotFound: there is no such pool.
+    """
+    pool_id = None
+    if pool:
+        try:
+            pool_id = api.get_named("subnet", pool)["id"]
+        except errors.NotFound:
+            pool_id = api.get_named("network", pool)["id"]
+    return api.list("site_lease", pool_id=pool_id, site=site, kind=kind)

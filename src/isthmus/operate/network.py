@@ -1,0 +1,68 @@
+"""Networks: the sites where each is present, extension and withdrawal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.admin import AdminApi
+
+Row = Mapping[str, Any]
+
+
+def list_presences(
+    api: AdminApi, *, network: str | None = None, site: str | None = None
+) -> list[Row]:
+    """List where networks are present.
+
+    Args:
+        api: central.
+        network: id or name of one.
+        site: name of one.
+
+    Raises:
+        NotFound: there is no such network.
+    """
+    network_id = api.get_named("network", network)["id"] if network else None
+    return api.list("site_presence", network_id=network_id, site=site)
+
+
+def get_network(api: AdminApi, network: str) -> dict[str, Any]:
+    """Get a network with what Isthmus keeps of it.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = api.get_named("network", network)
+    presences = api.list("site_presence", network_id=found["id"])
+    pools = [found["id"], *found.get("subnets", [])]
+    return {
+        "id": found["id"],
+        "name": found["name"],
+        "project_id": found["project_id"],
+        "status": found["status"],
+        "mtu": found.get("mtu"),
+        "datapath_key": presences[0]["datapath_key"] if presences else None,
+        "sites": [row["site"] for row in presences if not row["withdrawn"]],
+        "withdrawing": [row["site"] for row in presences if row["withdrawn"]],
+        "subnets": found.get("subnets", []),
+        "leases": api.list("site_lease", pool_id=pools),
+    }
+
+
+def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Row]:
+    """Place a network at sites ahead of use."""
+    network_id = api.get_named("network", network)["id"]
+    return [api.create("site_presence", {"network_id": network_id, "site": site}) for site in sites]
+
+
+def withdraw_network(api: AdminApi, network: str, site: str) -> None:
+    """Take a network away from a site.
+
+    Raises:
+        NotFound: it is not there.
+        InUse: ports of it live there.
+    """
+    rows = list_presences(api, network=network, site=site)
+    if not rows:
+        raise errors.NotFound(f"network {network!r} is not present at site {site!r}")
+    api.delete("site_presence", rows[0]["id"])
