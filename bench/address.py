@@ -6,6 +6,7 @@ neither can be told in few words.
 """
 
 import argparse
+import contextlib
 import ipaddress
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import tenant
 
+from bench.journal_claim import make_database, open_mariadb
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store import clock, lease
@@ -88,14 +90,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=50_000, help="addresses in use")
     parser.add_argument("--count", type=int, default=30, help="ports made in each subnet")
-    parser.add_argument("--url", help="an empty MariaDB database; SQLite without")
+    parser.add_argument("--mariadb", action="store_true", help="on a MariaDB of its own")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        url = options.url or f"sqlite:///{folder / 'template.db'}"
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = f"sqlite:///{folder / 'template.db'}"
+        if options.mariadb:
+            form = stack.enter_context(open_mariadb(folder))
+            make_database(form, "neutron")
+            url = form.format("neutron")
         command = [sys.executable, "-m", "isthmus.neutron.db.create", url]
         subprocess.run(command, check=True, capture_output=True)
-        central = CentralServer(folder / "central", folder / "template.db", url=options.url or "")
+        central = CentralServer(
+            folder / "central", folder / "template.db", url=url if options.mariadb else ""
+        )
         central.start()
         try:
             central.make_sites()

@@ -44,9 +44,9 @@ _FILL = sa.text(
 _SITES = sa.text(
     """
     INSERT INTO isthmus_sites (id, name, region, availability_zones, state, service_user,
-                               description, reachability, created_at, updated_at)
+                               tunnel_prefixes, description, reachability, created_at, updated_at)
     SELECT UUID(), CONCAT('site', seq), CONCAT('site', seq), '[]', 'enabled', CONCAT('user', seq),
-           '', 'reachable', UTC_TIMESTAMP(), UTC_TIMESTAMP()
+           '[]', '', 'reachable', UTC_TIMESTAMP(), UTC_TIMESTAMP()
     FROM seq_0_to_999
     """
 )
@@ -77,12 +77,17 @@ def open_mariadb(folder: Path) -> Iterator[str]:
         log.close()
 
 
-def fill(form: str, name: str, total: int) -> sa.Engine:
-    """Make a tier's database with so many intents waiting."""
+def make_database(form: str, name: str) -> None:
+    """Create an empty database."""
     root = sa.create_engine(form.format("mysql"))
     with root.begin() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     root.dispose()
+
+
+def fill(form: str, name: str, total: int) -> sa.Engine:
+    """Make a tier's database with so many intents waiting."""
+    make_database(form, name)
     engine = open_engine(form.format(name))
     METADATA.create_all(engine)
     with writing(engine) as connection:

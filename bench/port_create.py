@@ -39,7 +39,11 @@ TARGET_RATIO = 1.15
 WARM_UP = 10
 _REQUEST = re.compile(r"(?:GET|POST|PUT|DELETE) (/\S*) HTTP")
 #: What a site sends to central from threads of its own, so that nobody waits for it.
-_BESIDE = {"/v2.0/site-reports": "reports", "/v2.0/site-grants": "refills of leases"}
+_BESIDE = {
+    "/v2.0/site-reports": "reports",
+    "/v2.0/site-grants": "refills of leases",
+    "/v2.0/site-registrations": "registrations",
+}
 
 
 @contextlib.contextmanager
