@@ -1,14 +1,19 @@
 """Numbers that a site gives back: once, however often and however late it is said."""
 
 import contextlib
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from tests.neutron.mariadb import mariadb_url, new_database
-from tests.neutron.two_databases import ZERO, Pair, pair, tiers, to_text
+from tests.neutron.two_databases import SITE, T0, ZERO, Pair, pair, tiers, to_text
 
 from isthmus import errors
 from isthmus.model.lease import LeaseId, PoolKind
+from isthmus.neutron.local.lease import rows
+from isthmus.neutron.local.lease.keeper import REST_S
 from isthmus.store import lease
+from isthmus.store.tables import RETURNS
 
 pytestmark = pytest.mark.neutron
 
@@ -51,6 +56,30 @@ def test_a_call_that_comes_late_takes_nothing_out_of_a_new_lease(pair: Pair) -> 
     with contextlib.suppress(errors.IsthmusError):
         pair.link.send(late)
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
+
+
+def test_an_old_answer_brings_nothing_back_whatever_the_clock_of_the_database_says(
+    pair: Pair,
+) -> None:
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    given = pair.lease(subnet, 64, 127)
+    ends = {"first": str(ZERO + 64), "last": str(ZERO + 127)}
+    old = {"id": given, "kind": "subnet", "pool_id": subnet, "site": SITE, **ends}
+    passed = [0.0]
+    keeper = pair.keeper(lambda: passed[0])
+    keeper.look()
+    with pair.site.engine.begin() as connection:  # as where that clock has jumped ahead
+        connection.execute(sa.update(RETURNS).values(changed_at=T0 - timedelta(days=9000)))
+    keeper.look()
+    pair.keeper().look()  # a process that has just begun knows of nothing that stood long
+    with pair.site.engine.begin() as connection:
+        rows.add(connection, SITE, [old])
+    assert pair.site.blocks(subnet) == [RESERVE]
+    passed[0] = REST_S
+    keeper.look()
+    with pair.site.engine.begin() as connection:
+        assert not connection.execute(sa.select(RETURNS)).all()
 
 
 def test_parts_that_go_one_after_the_other_keep_both_in_step(pair: Pair) -> None:

@@ -7,6 +7,7 @@ answer, or send a call again, at just the moment it means.
 import datetime
 import ipaddress
 import shutil
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -183,10 +184,13 @@ class Pair:
         self.link = Link(central)
         monkeypatch.setattr(grant, "writing", lambda _context: central.engine.begin())
 
-    def keeper(self) -> Keeper:
+    def keeper(self, monotonic: Callable[[], float] = time.monotonic) -> Keeper:
         """Make a keeper, as another process of the site has one."""
         client = cast("CentralClient", self.link)
-        return Keeper(SITE, lambda: client, lambda: self.site.own, every_s=60, settle_s=0)
+        engine = self.site.own
+        return Keeper(
+            SITE, lambda: client, lambda: engine, every_s=60, settle_s=0, monotonic=monotonic
+        )
 
     def subnet(self, first: int = 0, last: int = 0xFFFF) -> str:
         """Make a subnet that is at the site, without leases; ends as numbers after 10.0.0.0."""

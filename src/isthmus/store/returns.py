@@ -16,10 +16,6 @@ from isthmus.store.clock import utc_after, utc_now
 from isthmus.store.lease import to_text
 from isthmus.store.tables import RETURNS
 
-#: How long a part stands once central was told, in seconds: far longer than a call or a claim of a
-#: batch may take.
-REST_S = 600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Return:
@@ -78,12 +74,15 @@ def mark_told(connection: sa.Connection, ids: Collection[str]) -> None:
     )
 
 
-def clear(connection: sa.Connection) -> None:
-    """Forget what has stood long enough."""
+def list_told(connection: sa.Connection) -> set[str]:
+    """List the parts that central has taken back."""
+    return set(connection.scalars(sa.select(RETURNS.c.id).where(RETURNS.c.told == sa.true())))
+
+
+def delete_told(connection: sa.Connection, ids: Collection[str]) -> None:
+    """Forget parts that have stood long enough."""
     connection.execute(
-        sa.delete(RETURNS).where(
-            RETURNS.c.told == sa.true(), RETURNS.c.changed_at < utc_after(-REST_S)
-        )
+        sa.delete(RETURNS).where(RETURNS.c.told == sa.true(), RETURNS.c.id.in_(list(ids)))
     )
 
 

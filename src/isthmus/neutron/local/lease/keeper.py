@@ -35,6 +35,10 @@ LOG = logging.getLogger(__name__)
 _MOST_RESTING = 64
 #: A pool that was counted is not counted again sooner than this, in seconds.
 _RECOUNT_S = 1.0
+#: How long a part that went back stands once central was told, in seconds: far longer than a call
+#: or the claim of a batch may take. Each process measures it by itself, so that neither a clock
+#: that jumps nor a database that was moved to another host cuts it short.
+REST_S = 600.0
 
 _POOLS = models_v2.IPAllocationPool.__table__
 
@@ -50,6 +54,7 @@ class Keeper:
         *,
         every_s: float,
         settle_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Bind the keeper; nothing runs before `start`.
 
@@ -60,6 +65,7 @@ class Keeper:
             every_s: seconds between two looks at every pool.
             settle_s: seconds that a lease rests before it goes back, so that a transaction that
                 read it before has ended.
+            monotonic: the clock by which this process tells how long it has known something.
         """
         self._site = site
         self._client = client
@@ -68,6 +74,8 @@ class Keeper:
         self._giving = Giving(site, client, engine, settle_s=settle_s)
         self._poked: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
+        self._monotonic = monotonic
+        self._told_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
 
     def poke(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> None:
@@ -219,8 +227,17 @@ class Keeper:
         for pool_id in pools:  # what is wrong with one is no reason to leave the others
             self._guarded(functools.partial(self._keep_level, pool_id))
             self._guarded(functools.partial(self._tell, pool_id))
-        with writing(self.engine()) as connection:
-            returns.clear(connection)
+        self._forget_told()
+
+    def _forget_told(self) -> None:
+        """Forget what went back where this process has known for `REST_S` that central has it."""
+        with reading(self.engine()) as connection:
+            told = returns.list_told(connection)
+        now = self._monotonic()
+        self._told_at = {one: self._told_at.get(one, now) for one in told}
+        if over := [one for one, since in self._told_at.items() if now - since >= REST_S]:
+            with writing(self.engine()) as connection:
+                returns.delete_told(connection, over)
 
     def _keep_level(self, pool_id: str) -> None:
         """Ask for more of a subnet, or stop using whole blocks that the site has no need of."""

@@ -123,7 +123,7 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
             "origin": str(state["origin"]) if state.get("origin") else None,
         }
     except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise errors.ProtocolError(f"not a lease: {str(dict(state))[:200]}") from error
+        raise errors.ProtocolError(f"not a lease: {str(state)[:200]}") from error
     if row["site"] != site:
         raise errors.ProtocolError(f"lease {row['id']} is of site {row['site']}, not of {site}")
     return row
