@@ -119,7 +119,7 @@ class CentralServer(Server):
         with self.database(write=True) as connection:
             connection.execute(sa.delete(JOURNAL))
 
-    def acknowledge_all(self) -> None:
+    def acknowledge_all(self, *sites: str) -> None:
         """Do what Xjob does: read what is wanted, have it taken, settle it."""
         from isthmus.model.intent import IntentKey, ResourceType
         from isthmus.model.site import SiteName
@@ -127,7 +127,11 @@ class CentralServer(Server):
         from isthmus.store.tables import JOURNAL
 
         with self.database() as connection:
-            rows = connection.execute(sa.select(JOURNAL)).all()
+            rows = [
+                row
+                for row in connection.execute(sa.select(JOURNAL))
+                if not sites or row.lane in sites
+            ]
         gone = []
         for row in rows:
             state = self.snapshot(row.lane, (row.type, row.resource_id))

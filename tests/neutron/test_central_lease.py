@@ -174,6 +174,37 @@ def test_port_keys_never_meet(central: CentralServer) -> None:
     assert all(one[1] < two[0] for one, two in itertools.pairwise(runs))
 
 
+def test_the_key_of_a_port_that_went_rests_though_its_site_gave_all_up(
+    central: CentralServer,
+) -> None:
+    """A site that has not heard keeps its shadow: nobody else may have that key meanwhile."""
+    net = Stretched(central)
+    network_id = net.network["id"]
+    port = net.port()
+    net.report(port)
+    key = port["isthmus:location"]["port_key"]
+    central.acknowledge_all()
+    path = f"/v2.0/site-presences?network_id={network_id}&site=site1"
+    (presence,) = central.call("GET", path).only()
+    (gone,) = central.report("site1", {"type": "port", "id": port["id"], "state": None})
+    assert gone["code"] == ""
+    assert ("shadow", port["id"]) in central.jobs("site2")
+    assert central.call("DELETE", f"/v2.0/site-presences/{presence['id']}").status == 204
+    central.acknowledge_all("site1")
+    assert "site1" not in held(central, network_id)
+    pool = {"kind": "port_key", "pool_id": network_id}
+
+    def may_have() -> bool:
+        leases = central.grant("site2", **pool, count=64).only()["leases"]
+        return any(first <= key <= last for first, last in blocks(leases))
+
+    assert not may_have()
+    central.acknowledge_all()
+    central.bundle("site1", "network", network_id, project=net.project)
+    leases = central.grant("site1", **pool, count=64).only()["leases"]
+    assert any(first <= key <= last for first, last in blocks(leases))
+
+
 def test_many_at_once(central: CentralServer) -> None:
     """Creates at central, reports and grants at the same time: no address is in two places."""
     net = Stretched(central)

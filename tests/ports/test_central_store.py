@@ -30,6 +30,7 @@ from isthmus.store import (
     purge,
     refusal,
     removal,
+    resting,
     routing,
     site,
 )
@@ -357,6 +358,27 @@ def test_a_port_key_is_held_by_one_port_of_a_network(connection: sa.Connection) 
     assert location.record(connection, elsewhere)
     location.delete(connection, ["p1"])
     assert location.record(connection, replace(place("p2", ONE), port_key=first.port_key))
+
+
+def test_the_key_of_a_place_that_goes_rests(connection: sa.Connection) -> None:
+    def rests(network_id: str = "n") -> set[tuple[int, str]]:
+        return set(resting.list_in(connection, network_id, Block(0, 2**15)))
+
+    first, second = place("p1", ONE), place("p2", ONE)
+    for one in (first, second, place("p3", TWO, "another")):
+        location.record(connection, one)
+    assert not location.record(connection, first)
+    assert rests() == set()
+    moved = place("p1", TWO)
+    location.record(connection, moved)
+    assert rests() == {(first.port_key, "p1")}
+    location.delete(connection, ["p1", "never"])
+    assert rests() == {(first.port_key, "p1"), (moved.port_key, "p1")}
+    purge.forget_site(connection, ONE)
+    assert (second.port_key, "p2") in rests()
+    assert rests("another") == set()
+    removal.forget(connection, [IntentKey(TWO, NETWORK, "n")])  # it is gone, and at no site
+    assert rests() == set()
 
 
 def test_a_hypervisor_belongs_to_one_site_while_it_has_ports(connection: sa.Connection) -> None:

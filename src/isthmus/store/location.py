@@ -1,4 +1,9 @@
-"""Where each port lives, as its home site reported it."""
+"""Where each port lives, as its home site reported it.
+
+The port key of a place that goes rests (`isthmus.store.resting`): until every site has heard, a
+shadow somewhere still has it, and where two ports ask for one key northd silently gives one of them
+another.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,7 +13,7 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.site import SiteName
-from isthmus.store import hypervisor
+from isthmus.store import hypervisor, resting
 from isthmus.store.tables import LOCATIONS, ROUTINGS
 
 #: Ids in one IN (...).
@@ -92,6 +97,8 @@ def record(connection: sa.Connection, location: Location) -> bool:
         raise errors.Stale(
             f"port {location.port_id}: port key {location.port_key} is still that of port {holder}"
         )
+    if old is not None and _key(old) != (location.network_id, location.port_key):
+        _rest(connection, LOCATIONS.c.port_id == location.port_id)
     values = {name: getattr(location, name) for name in location.__slots__}
     # No upsert: MariaDB's would take another port's row where the key is the same.
     if old is None:
@@ -116,11 +123,30 @@ def find_key_holder(
 
 
 def delete(connection: sa.Connection, port_ids: Collection[str]) -> None:
-    """Forget where ports live."""
+    """Forget where ports live; their keys rest."""
     if port_ids:
-        connection.execute(
-            sa.delete(LOCATIONS).where(LOCATIONS.c.port_id.in_(sorted(set(port_ids))))
-        )
+        _delete(connection, LOCATIONS.c.port_id.in_(sorted(set(port_ids))))
+
+
+def delete_of_site(connection: sa.Connection, site: SiteName) -> None:
+    """Forget every place at a site; the keys rest."""
+    _delete(connection, LOCATIONS.c.site == site)
+
+
+def _delete(connection: sa.Connection, which: "sa.ColumnElement[bool]") -> None:
+    _rest(connection, which)
+    connection.execute(sa.delete(LOCATIONS).where(which))
+
+
+def _rest(connection: sa.Connection, which: "sa.ColumnElement[bool]") -> None:
+    query = sa.select(LOCATIONS).where(which).with_for_update()
+    resting.record(
+        connection, [(*_key(row), row.port_id) for row in connection.execute(query).all()]
+    )
+
+
+def _key(row: Any) -> tuple[str, int]:
+    return row.network_id, int(row.port_key)
 
 
 def shadow_keys(*, network_id: str, site: SiteName) -> sa.Select[Any]:

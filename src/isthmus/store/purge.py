@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
-from isthmus.store import datapath, lanes, registration
+from isthmus.store import datapath, lanes, location, registration
 from isthmus.store.held import Held
 from isthmus.store.tables import (
     DATAPATHS,
@@ -43,7 +43,8 @@ def forget_site(connection: sa.Connection, site: SiteName) -> None:
     if row_id is not None:
         registration.set_aside(connection, site, row_id)
     registration.forget(connection, site)
-    for table in (ROUTINGS, LOCATIONS, REFUSALS, RECALLS, HYPERVISORS):
+    location.delete_of_site(connection, site)
+    for table in (ROUTINGS, REFUSALS, RECALLS, HYPERVISORS):
         connection.execute(sa.delete(table).where(table.c.site == site))
     connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane == site))
     lanes.forget(connection, site)

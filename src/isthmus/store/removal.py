@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
-from isthmus.store import datapath, home, jobs, lease, pool, recall, routing
+from isthmus.store import datapath, home, jobs, lease, pool, recall, resting, routing
 from isthmus.store.held import Held
 
 #: What keeps something else at a site.
@@ -51,6 +51,9 @@ def _free_keys(connection: sa.Connection, network_id: str) -> None:
     Whoever places a network holds its row alone, sees that it has a key and adds the routing. So
     this waits for him, and reads what he has done.
     """
-    if not Held(connection, ResourceType.NETWORK, [network_id], alone=True).sites(network_id):
+    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
+    if not network.sites(network_id):
         datapath.delete(connection, network_id)
         pool.delete(connection, PoolKind.PORT_KEY, network_id)
+    if network_id not in network.owners:  # else it may be placed again before all have heard
+        resting.delete_pool(connection, network_id)
