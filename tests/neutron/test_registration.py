@@ -11,13 +11,14 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN, speaker, tenant
+from tests.neutron.test_central_report import Stretched
 
 from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.exchange.rate import Pace
 from isthmus.store import epoch, journal, registration
-from isthmus.store.tables import EPOCHS, JOURNAL, LANES, REGISTRATIONS
+from isthmus.store.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
@@ -377,3 +378,49 @@ def test_what_is_parked_or_new_keeps_no_site_waiting(central: CentralServer) -> 
         connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.resource_id == ports[1]["id"]))
     assert register(central, "site1")["pending"] == 0
     central.clear_journal()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "home"),
+    [
+        ([], ["port"], "site2"),
+        (["port"], ["port"], "site1"),  # nobody takes it by his own word
+        (None, ["port"], "site1"),  # its home was restored, too, and does not know
+        ([], [], "site1"),
+    ],
+)
+def test_a_home_follows_its_port_where_central_was_restored(
+    central: CentralServer, old: list[str] | None, new: list[str], home: str
+) -> None:
+    net = Stretched(central)
+    port = central.create("port", net.user, network_id=net.network["id"])["id"]
+    central.bundle("site1", "port", port, project=net.project)
+    central.clear_journal()
+    path = f"/v2.0/site-routings?type=port&resource_id={port}"
+    ids = {"port": port}
+    said = {
+        "site1": None if old is None else [ids[one] for one in old],
+        "site2": [ids[one] for one in new],
+    }
+    state = {**net.port(), "id": port}
+    with restored(central):
+        # While it is not known where ports are nothing is decided by where they were.
+        (refused,) = central.report("site2", {"type": "port", "id": port, "state": state})
+        assert refused["code"] == "isthmus.transient.busy", refused
+        assert central.try_bundle("site2", "port", port, project=net.project).status == 503
+        assert ("port", port) not in central.jobs("site2")
+        for site, ports in said.items():
+            assert [row["site"] for row in central.call("GET", path).only()] == ["site1"]
+            assert ("port", port) not in central.jobs(site)
+            answer = register(central, site, ports=ports)
+            assert answer["pending"] >= (site == "site1")
+    (row,) = central.call("GET", path).only()
+    assert (row["site"], row["withdrawn"]) == (home, False)
+    assert ("port", port) in central.jobs(home)
+    with central.database() as connection:
+        assert connection.execute(sa.select(CLAIMS)).all() == []
+
+
+@pytest.mark.parametrize("lie", [["x"], [3], "x"])
+def test_what_is_no_port_is_no_registration(central: CentralServer, lie: Any) -> None:
+    assert try_register(central, "site1", ports=lie).status == 400

@@ -20,6 +20,9 @@ from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import ADMIN, Server, speaker, tenant
 from tests.neutron.wan import Wan
 
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store import removal
 from isthmus.store.tables import EPOCHS, LEASES
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
@@ -56,6 +59,15 @@ class Cloud:
             **more,
         )
         return str(port["fixed_ips"][0]["ip_address"])
+
+    def move_to_site1(self, port_id: str) -> None:
+        """Have a port that lies unused at site2 come to a server at site1."""
+        body = {"binding:host_id": "host1", "device_owner": "compute:nova", "device_id": "d"}
+        assert self.site.update("port", port_id, ADMIN, **body).status >= 400  # asks site2 first
+        with self.central.database(write=True) as connection:
+            key = IntentKey(SiteName("site2"), ResourceType.PORT, port_id)
+            removal.forget(connection, [key])  # as if site2 had taken that
+        self.site.update("port", port_id, ADMIN, **body).only()
 
     def back_up(self, tier: Server, name: str) -> str:
         """Back a tier's database up; gives what `restore` takes."""
@@ -253,12 +265,15 @@ def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
 
 def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     running = [cloud.boot()]
+    moved = cloud.central.create("port", cloud.user, network_id=cloud.network["id"])["id"]
+    cloud.central.bundle("site2", "port", moved, project="p")
     cloud.settle()
     # Whoever heard from central since can show it.
     copy = cloud.back_up(cloud.central, "before")
     heard = cloud.site.rows("isthmus_epochs")[0]["heard"]
     running.append(cloud.boot())
     running.append(cloud.boot(fixed_ips=[{"ip_address": "10.0.0.222"}]))
+    cloud.move_to_site1(moved)
     cloud.settle()
     until(lambda: cloud.site.rows("isthmus_epochs")[0]["heard"] > heard, what="the site said hello")
     blocks = cloud.known()
@@ -270,6 +285,7 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
         "heard": 0,
         "proof": None,
         "leases": [],
+        "ports": [],
     }
     cloud.restore(cloud.central, copy)
     until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
@@ -295,6 +311,12 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
         for one in cloud.central.call("GET", "/v2.0/ports?device_owner=compute:nova").only()
     }
     assert set(running) <= there
+    # The port that came to the site since the backup is at home there, and its server runs on.
+    (routing,) = cloud.central.call("GET", f"/v2.0/site-routings?resource_id={moved}").only()
+    assert routing["site"] == "site1"
+    assert cloud.site.get(f"ports/{moved}").only()["binding:host_id"] == "host1"
+    at_central = cloud.central.call("GET", f"/v2.0/ports/{moved}").only()
+    assert at_central["binding:host_id"] == "site1/host1"
 
 
 @pytest.mark.stress

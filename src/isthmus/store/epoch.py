@@ -18,7 +18,7 @@ from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store import lanes
-from isthmus.store.tables import EPOCHS, LANES, REGISTRATIONS, SITES
+from isthmus.store.tables import CLAIMS, EPOCHS, LANES, REGISTRATIONS, SITES
 
 _OWN = "own"
 #: Most sites that a reason names.
@@ -125,7 +125,8 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     )
     # At central; a site has neither table filled.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
-    connection.execute(sa.update(REGISTRATIONS).values(waits=True))
+    connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False))
+    connection.execute(sa.delete(CLAIMS))
     known = sa.select(REGISTRATIONS.c.site)
     connection.execute(
         sa.insert(REGISTRATIONS).from_select(

@@ -94,6 +94,15 @@ def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> No
     )
 
 
+def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
+    """Give a port another home in the place of the one that it has; the caller holds it alone."""
+    connection.execute(
+        sa.update(ROUTINGS)
+        .where(_PORT, ROUTINGS.c.resource_id == port_id)
+        .values(site=site, withdrawn=False, base=None)
+    )
+
+
 def delete(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     """Drop the home of a port, if it is this site."""
     connection.execute(

@@ -6,6 +6,7 @@ never will.
 """
 
 import datetime
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -14,11 +15,13 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
-from isthmus.store import clock
+from isthmus.store import claim, clock, sweep
 from isthmus.store import epoch as tier
 from isthmus.store.epoch import show_incarnation
 from isthmus.store.latest import Latest
 from isthmus.store.tables import LEASES, REGISTRATIONS, ROUTINGS
+
+LOG = logging.getLogger(__name__)
 
 _ASIDE = "gone/"
 _IS_HOME = ROUTINGS.c.type == ResourceType.PORT.value
@@ -52,12 +55,28 @@ def find(connection: sa.Connection, site: SiteName) -> Registration | None:
     )
 
 
-def put(connection: sa.Connection, site: SiteName, registration: str, epoch: int) -> None:
+def put(
+    connection: sa.Connection,
+    site: SiteName,
+    registration: str,
+    epoch: int,
+    *,
+    ports: Collection[str] | None = None,
+) -> None:
     """Note that a site has registered; central settles with the last one.
 
     Give it a transaction of its own, as short as can be: it locks the tier's epoch.
+
+    Args:
+        connection: where.
+        site: which.
+        registration: as whom it is known.
+        epoch: that in which it has registered.
+        ports: those that it has; None where it does not know.
     """
-    tier.read(connection)
+    settled = tier.read(connection).settled
+    if not settled:
+        claim.record(connection, site, ports or ())
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     connection.execute(
         sa.insert(REGISTRATIONS).values(
@@ -66,6 +85,7 @@ def put(connection: sa.Connection, site: SiteName, registration: str, epoch: int
             epoch=epoch,
             waits=False,
             registered_at=clock.utc_now(),
+            named_ports=not settled and ports is not None,
         )
     )
     settle_with_last(connection)
@@ -145,8 +165,9 @@ def free_for_good(connection: sa.Connection, holder: str) -> None:
 
 
 def settle_with_last(connection: sa.Connection) -> None:
-    """Settle central where it waits for nobody.
+    """Settle central where it waits for nobody; each port then is at home where it is.
 
+    Only then are sites told of their ports: before, one could be made at a site that it has left.
     Whoever takes one out of those that are waited for locks the tier's epoch first, so that of two
     last ones the second sees the first; and who is left is read as it is committed now.
     """
@@ -154,4 +175,13 @@ def settle_with_last(connection: sa.Connection) -> None:
     waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
     if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
         return
+    for one in claim.follow(connection):
+        LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
+    for site in connection.scalars(sa.select(REGISTRATIONS.c.site)).all():
+        sweep.renew(connection, SiteName(site), kinds=[ResourceType.PORT])
+    connection.execute(
+        sa.update(REGISTRATIONS)
+        .where(REGISTRATIONS.c.registered_at.is_not(None))
+        .values(registered_at=clock.utc_now())
+    )
     tier.settle(connection)

@@ -1,6 +1,6 @@
 """Sweeps: what the journal does not learn from changes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
@@ -56,12 +56,19 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
     return released
 
 
-def renew(connection: sa.Connection, site: SiteName) -> None:
+def renew(
+    connection: sa.Connection, site: SiteName, kinds: Iterable[ResourceType] = tuple(ResourceType)
+) -> None:
     """Note everything that a site should have as if it had just changed.
 
     Level-triggered intents make that harmless: what is in order already is taken and forgotten.
+
+    Args:
+        connection: where.
+        site: which.
+        kinds: what of it.
     """
-    for kind in ResourceType:
+    for kind in kinds:
         if kind is ResourceType.SHADOW:
             selection = (
                 sa.select(ROUTINGS.c.site, LOCATIONS.c.port_id)

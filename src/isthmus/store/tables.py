@@ -85,6 +85,16 @@ REGISTRATIONS = sa.Table(
     # An operator had central go on without it: it is heard when it has registered.
     sa.Column("owes", sa.Boolean, nullable=False, default=False),
     sa.Column("registered_at", sa.DateTime),
+    # Since central was restored it has said which ports it has; `isthmus.store.claim`.
+    sa.Column("named_ports", sa.Boolean, nullable=False, default=False),
+)
+
+#: Central, while it waits for sites to register: which ports each of them has.
+CLAIMS = sa.Table(
+    "isthmus_claims",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
 )
 
 #: Both tiers. Central holds every block of every pool; a site holds its own.

@@ -155,6 +155,7 @@ SITE_REGISTRATIONS: Attributes = {
     "proof": _given({"type:string_or_none": 64}, default=None),
     "leases": _given(default=None),
     "datapaths": _given(default=None),
+    "ports": _given(default=None),
     "restored": _shown(),
     "seen": _shown(),
     "register": _shown(),

@@ -16,8 +16,8 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.db.session import now
+from isthmus.store import epoch, journal, location
 from isthmus.store import home as home_store
-from isthmus.store import journal, location
 from isthmus.store import site as site_store
 from isthmus.store.held import Held
 
@@ -40,12 +40,15 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
     Raises:
         NotFound: the port went in the meantime.
         Conflict: it is in use where it lives, or that site cannot be heard.
+        Busy: central was restored and has not settled.
     """
     held = Held(connection, _PORT, [port_id], alone=True)
     if port_id not in held.owners:
         raise errors.NotFound(f"port {port_id} went in the meantime")
     home = home_store.lock(connection, port_id)
     step = decide(site.name, _observe(connection, port_id, home))
+    if step is not Step.STAYS:  # else somebody may have it of whom central has forgotten that
+        epoch.require_settled(connection)
     if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
         raise _refusal(port_id, home, step)
     if home is not None and step is Step.ASK:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import constants
 from oslo_log import log as logging
 
 from isthmus import errors
@@ -128,7 +130,7 @@ class Registrar:
 
     def _say(self, own: epoch.Epoch, *, leases: bool) -> Mapping[str, Any]:
         with reading(self._engine()) as connection:
-            named = datapaths = None
+            named = datapaths = ports = None
             if leases:
                 query = sa.select(LEASES)
                 named = [
@@ -146,6 +148,7 @@ class Registrar:
                     row.network_id: row.datapath_key
                     for row in connection.execute(sa.select(DATAPATHS))
                 }
+                ports = _list_ports(connection) if own.settled else None
         return self._client().register(
             {
                 "registration": own.registration,
@@ -154,6 +157,7 @@ class Registrar:
                 "proof": own.proof,
                 "leases": named,
                 "datapaths": datapaths,
+                "ports": ports,
             }
         )
 
@@ -228,6 +232,18 @@ def _restore_key(connection: sa.Connection, one: Mapping[str, Any]) -> None:
     )
     if connection.execute(query).first() is None:
         port_key.insert(connection, port_id, network_id, key)
+
+
+def _list_ports(connection: sa.Connection) -> list[str]:
+    """List the ports on central's networks; each of them is at home here, or should be."""
+    port = models_v2.Port.__table__
+    query = (
+        sa.select(port.c.id)
+        .join(DATAPATHS, DATAPATHS.c.network_id == port.c.network_id)
+        .where(port.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED)
+        .order_by(port.c.id)
+    )
+    return list(connection.scalars(query))
 
 
 def _tell_of_ports(connection: sa.Connection) -> None:

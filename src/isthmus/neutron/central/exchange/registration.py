@@ -41,6 +41,8 @@ LOG = logging.getLogger(__name__)
 
 #: Most leases that a site may name, far more than any has.
 MOST_LEASES = 100_000
+#: Most ports; their ids take half of what one call may hold.
+MOST_PORTS = 100_000
 #: How often a site may register, to each process, which has central look at all that it holds: one
 #: that has not settled tries once a second. A hello counts as any call does.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
@@ -58,6 +60,7 @@ class Hello:
     proof: str
     leases: tuple[Lease, ...] | None  #: None in a mere hello
     datapaths: Mapping[str, int]  #: tunnel keys of its networks
+    ports: tuple[str, ...] | None  #: those that it has; None where it does not know
 
 
 def parse(site: Site, body: Mapping[str, Any]) -> Hello:
@@ -76,12 +79,19 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
             proof=str(body["proof"] or ""),
             leases=leases,
             datapaths={str(one): int(key) for one, key in (body["datapaths"] or {}).items()},
+            ports=_parse_ports(body["ports"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
+    if len(said.ports or ()) > MOST_PORTS:
+        raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
     if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:
         raise errors.Invalid(f"site {site.name} cannot be of epoch {said.epoch}")
     return said
+
+
+def _parse_ports(body: Any) -> tuple[str, ...] | None:
+    return None if body is None else tuple(str(uuid.UUID(one)) for one in body)
 
 
 def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
@@ -149,7 +159,8 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "void": void,
             "leases": [],
             "port_keys": [],
-            "pending": _count_ports_due(connection, site.name),
+            # Before central has settled it cannot tell a site of its ports.
+            "pending": max(_count_ports_due(connection, site.name), int(not own.settled)),
             "aside": [],
         }
         if registering:
@@ -174,9 +185,12 @@ def _register(
     if due:
         with writing(context) as connection:
             _take_up_homes(connection, site.name, former)
-            sweep.renew(connection, site.name)
+            own = epoch.peek(connection)
+            # Which ports are whose is known when all have registered.
+            early = [one for one in ResourceType if one is not ResourceType.PORT]
+            sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
         with writing(context) as connection:
-            store.put(connection, site.name, row_id, said.epoch)
+            store.put(connection, site.name, row_id, said.epoch, ports=said.ports)
     LOG.info(
         "Site %s has registered in its epoch %d with %d leases; void: %s",
         site.name,

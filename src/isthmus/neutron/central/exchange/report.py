@@ -36,7 +36,7 @@ from isthmus.neutron.central import origin, shadow
 from isthmus.neutron.central.exchange import placement, validator
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import home, jobs, journal, location, refusal, routing
+from isthmus.store import epoch, home, jobs, journal, location, refusal, routing
 from isthmus.store.held import Held
 
 LOG = logging.getLogger(__name__)
@@ -189,6 +189,8 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
 def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
     """Refuse a report of a port that lives at another site; the speaker may have to give it up."""
     with writing(n_context.get_admin_context()) as connection:
+        # Where central was restored it may have moved since: homes follow the ports first.
+        epoch.require_settled(connection)
         journal.record(connection, [IntentKey(site, _PORT, port_id)])
     raise errors.Conflict(f"port {port_id} lives at site {lives_at}", site=lives_at)
 

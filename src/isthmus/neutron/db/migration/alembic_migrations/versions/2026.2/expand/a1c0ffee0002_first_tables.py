@@ -142,6 +142,12 @@ def _create_central() -> None:
         sa.Column("waits", sa.Boolean, nullable=False),
         sa.Column("owes", sa.Boolean, nullable=False),
         sa.Column("registered_at", sa.DateTime),
+        sa.Column("named_ports", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "isthmus_claims",
+        sa.Column("port_id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), primary_key=True),
     )
     op.create_table(
         "isthmus_sites",
