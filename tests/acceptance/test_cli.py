@@ -494,9 +494,9 @@ def test_audit_says_what_differs_and_ends_with_1(shell: Shell) -> None:
         | {"not_before": "2026-01-01T00:00:00Z"}
     ]
     ran = shell.run("audit", "-o", "json", code=1)
-    assert [(one["what"], one["site"]) for one in json.loads(ran.stdout)] == [
-        ("lease that central does not know", "site2"),
+    assert [(one["message"], one["place"]) for one in json.loads(ran.stdout)] == [
         ("refused by the site", "site1"),
+        ("lease that central does not know", "site2"),
     ]
 
 
@@ -505,7 +505,7 @@ def test_audit_tells_of_sites_that_do_not_answer(shell: Shell) -> None:
     shell.cloud.sites["site1"].cut = True
     shell.run("site", "disable", "site2")
     ran = shell.run("audit", "-o", "json", code=1)
-    reasons = {one["site"]: one["evidence"] for one in json.loads(ran.stdout)}
+    reasons = {one["place"]: one["evidence"] for one in json.loads(ran.stdout)}
     assert "cannot be reached" in reasons["site1"]
     assert reasons["site2"] == "an operator has disabled it"
 

@@ -16,6 +16,7 @@ from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import prefix
 from isthmus.lab.story import Line
 from isthmus.lab.tier.services import MARKER
+from isthmus.model.verdict import Answer
 from isthmus.testing.until import until
 from isthmus.wiring.lab import choose_topology, open_labs
 
@@ -39,9 +40,9 @@ def test_the_story_holds(lab: OpenLab) -> None:
 
 def test_every_check_of_verify_passes_and_takes_its_probes_away(lab: OpenLab) -> None:
     before = lab.servers.list_rows()
-    rows = lab.verify()
-    assert {row["state"] for row in rows} == {"ok"}, rows
-    assert len([row for row in rows if row["check"].startswith("ping")]) == 2
+    report = lab.verify()
+    assert {one.answer for one in report.rulings} == {Answer.FINE}, report
+    assert len([one for one in report.rulings if one.check.startswith("ping")]) == 2
     assert lab.servers.list_rows() == before
     api = lab.tools.open_api(lab.plan.clouds_file, "central")
     assert not [net for net in api.get_all("network") if net["name"].startswith("verify-")]

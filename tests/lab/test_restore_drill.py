@@ -136,9 +136,9 @@ class Drill:
         """Take away from OVN what Neutron lost and central never heard of, as the how-to says."""
         said = self.person.run("audit", "--wait", "60", "-o", "json", check=False).stdout
         for one in json.loads(said or "[]"):
-            if one["what"] == "logical switch port that Neutron does not know":
-                database = f"--db=unix:{self.folder(one['site'])}/nb.sock"
-                subprocess.run(["ovn-nbctl", database, "lsp-del", one["id"]], check=True)
+            if one["message"] == "logical switch port that Neutron does not know":
+                database = f"--db=unix:{self.folder(one['place'])}/nb.sock"
+                subprocess.run(["ovn-nbctl", database, "lsp-del", one["name"]], check=True)
 
     def check(self, step: str) -> None:
         """See that no address is there twice, in any tier or between them, and that all agree."""

@@ -3,7 +3,7 @@
 import pytest
 from tests.qemu.tuned import Tuned
 
-from isthmus.model.nfv_finding import is_clean
+from isthmus.model.verdict import is_clean
 from isthmus.nfv.apply import apply_plan
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]

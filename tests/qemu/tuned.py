@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from tests.qemu.machine import Guest
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding
+from isthmus.model.verdict import Verdict
 from isthmus.nfv.apply import Applied
 from isthmus.nfv.check.live import check_facts
 from isthmus.nfv.gather import collect_facts
@@ -33,7 +33,7 @@ class Tuned:
 
     guest: Guest
     plan: HostPlan
-    before: tuple[Finding, ...]
+    before: tuple[Verdict, ...]
     first: Applied
 
     @property
@@ -89,7 +89,7 @@ def _told(facts: str, plan: HostPlan | None) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for finding in check_facts(facts, plan).findings:
         if finding.severity != "advice":
-            found.setdefault(finding.code, []).append(finding.subject)
+            found.setdefault(finding.code, []).append(str(finding.subject))
             assert finding.evidence
             assert finding.remedy
     return found

@@ -10,7 +10,7 @@ import pytest
 
 from isthmus import errors
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Answer, Report, is_clean
+from isthmus.model.verdict import Answer, Report, is_clean
 from isthmus.nfv.check.live import check_facts
 from isthmus.nfv.inspect import facts, sysfs
 from isthmus.nfv.plan.refusal import plan_or_refuse

@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.model.host_inventory import HugePages
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity, is_clean
+from isthmus.model.verdict import Severity, Verdict, is_clean
 from isthmus.nfv import cpuset
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import rule
@@ -542,11 +542,11 @@ def test_siblings_with_two_uses() -> None:
         },
     )
     found = [one for one in checks.check_host(state).findings if one.code == "cpu.siblings"]
-    assert found[0].subject == f"CPU {sibling[0]},{sibling[1]}"
+    assert str(found[0].subject) == f"CPU {sibling[0]},{sibling[1]}"
 
 
 def test_a_check_that_crashes_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+    def crash(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr(checks, "PLANNED", (rule.Rule(crash),))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Answer
+from isthmus.model.verdict import Answer
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.intent import parse_intent

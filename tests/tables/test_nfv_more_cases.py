@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import is_clean
+from isthmus.model.verdict import is_clean
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check.state import Domain, HostState, Interface, Queue, Service, Thread
 from isthmus.nfv.plan.host import plan_host

@@ -10,9 +10,9 @@ import pytest
 from isthmus import errors
 from isthmus.federation.audit import audit
 from isthmus.federation.inventory import parse_inventory
-from isthmus.model.finding import Finding, Severity
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName
+from isthmus.model.verdict import Severity, Verdict, to_row
 
 NET, SUB, GROUP, KEY = "net", "sub", "group", 16777000
 World = dict[str, dict[str, Any]]
@@ -177,10 +177,11 @@ def _second() -> dict[str, Any]:
     return site
 
 
-def run(state: World, **more: Any) -> list[Finding]:
+def run(state: World, **more: Any) -> list[Verdict]:
     tiers = {name: parse_inventory(one) for name, one in state.items()}
     central = tiers.pop("central")
-    return audit(central, {SiteName(name): one for name, one in tiers.items()}, **more)
+    report = audit(central, {SiteName(name): one for name, one in tiers.items()}, **more)
+    return list(report.findings)
 
 
 def test_an_agreeing_world_has_no_findings() -> None:
@@ -254,7 +255,7 @@ def test_each_disagreement_has_its_finding(what: str) -> None:
     CASES[what](state)
     assert state != world(), "the case changes nothing"
     found = run(state)
-    assert what in {one.what for one in found}
+    assert what in {one.message for one in found}
     for one in found:
         assert one.evidence
         assert one.remedy
@@ -266,7 +267,11 @@ def test_refused_shadows_are_told_from_missing_ones() -> None:
     state["central"]["ports"].append(port(3))
     state["central"]["locations"].append(place(3, "two"))
     state["two"]["ports"].append(port(3))
-    found = {one.what: one for one in run(state) if one.id == "port3" and one.site == "one"}
+    found = {
+        one.message: one
+        for one in run(state)
+        if one.subject.name == "port3" and one.subject.place == "one"
+    }
     assert "shadow port refused" in found
     assert "shadow port missing" not in found
     assert "24.03" in found["shadow port refused"].remedy
@@ -276,9 +281,9 @@ def test_refused_shadows_are_told_from_missing_ones() -> None:
 def test_differences_are_warnings_while_intents_are_on_their_way() -> None:
     state = world()
     state["one"]["ports"][0]["device_id"] = "another"
-    assert {one.severity for one in run(state)} == {Severity.ERROR}
+    assert {one.severity for one in run(state)} == {Severity.BROKEN}
     state["central"]["journal"] = {"one": {"backlog": 2, "parked": 1}}
-    assert {one.severity for one in run(state)} == {Severity.WARNING}
+    assert {one.severity for one in run(state)} == {Severity.DEGRADED}
 
 
 def test_parked_intents_and_silent_sites_are_findings() -> None:
@@ -297,10 +302,10 @@ def test_parked_intents_and_silent_sites_are_findings() -> None:
     state = world()
     del state["two"]
     found = run(state, jobs=[job], silent={SiteName("two"): "nobody answered"})
-    assert [one.what for one in found] == ["refused by the site", "site not audited"]
+    assert [one.message for one in found] == ["refused by the site", "site not audited"]
     assert "680" in found[0].evidence
     assert "job1" in found[0].remedy
-    assert found[0].to_wire()["severity"] == "error"
+    assert to_row(found[0])["severity"] == "broken"
 
 
 def test_what_is_no_inventory_is_refused() -> None:
@@ -322,7 +327,7 @@ def test_sharing_tags_and_address_groups_are_compared() -> None:
         state = world()
         state["one"][part][0][attribute] = value
         (found,) = run(state)
-        assert (found.site, found.what) == ("one", f"{part[:-1]} different")
+        assert (found.subject.place, found.message) == ("one", f"{part[:-1]} different")
         assert attribute in found.evidence
     group = {"id": "ag", "project_id": "p", "addresses": ["192.0.2.1/32"], "sharing": []}
     state = world()
@@ -330,9 +335,9 @@ def test_sharing_tags_and_address_groups_are_compared() -> None:
         {"type": "address_group", "resource_id": "ag", "site": "one", "withdrawn": False}
     )
     state["central"]["address_groups"] = [group]
-    assert [one.what for one in run(state)] == ["address_group missing"]
+    assert [one.message for one in run(state)] == ["address_group missing"]
     state["one"]["address_groups"] = [{**group, "sharing": shared}]
-    assert [one.what for one in run(state)] == ["address_group different"]
+    assert [one.message for one in run(state)] == ["address_group different"]
     state["one"]["address_groups"] = [group]
     assert run(state) == []
 
@@ -347,4 +352,4 @@ def test_a_default_group_that_nobody_has_placed_is_the_sites_own() -> None:
     state["one"]["routings"] = [
         {"type": "security_group", "resource_id": "default", "site": "one", "withdrawn": False}
     ]
-    assert [one.what for one in run(state)] == ["security_group too many"]
+    assert [one.message for one in run(state)] == ["security_group too many"]

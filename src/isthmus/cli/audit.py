@@ -7,10 +7,11 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
+from isthmus.model.verdict import is_clean, to_row
 
 app = typer.Typer()
 
-COLUMNS = ("severity", "site", "type", "id", "what", "evidence", "remedy")
+COLUMNS = ("severity", "place", "type", "name", "message", "evidence", "remedy")
 
 #: Exit code where something is wrong: a finding is no error of the command.
 FOUND = 1
@@ -27,17 +28,17 @@ def audit(
 ) -> None:
     """Compare what central wants with what every site holds, in Neutron and in OVN.
 
-    Ends with 1 if there are findings that are more than notes.
+    Ends with 1 if there are findings that are more than advice.
     """
-    from isthmus.operate import audit as operate
+    from isthmus.operate.audit import wait_clean
     from isthmus.wiring.admin import Admin
 
-    findings = operate.wait_clean(Admin(os_cloud), network=network, wait_s=wait)
+    report = wait_clean(Admin(os_cloud), network=network, wait_s=wait)
     render.print_rows(
-        [one.to_wire() for one in findings],
-        COLUMNS,
-        output,
-        empty="All tiers agree.",
+        [to_row(one) for one in report.findings], COLUMNS, output, empty="All tiers agree."
     )
-    if operate.is_wrong(findings):
+    if report.findings:
+        counts = [f"{count} {answer}" for answer, count in report.answers.items() if count]
+        render.note(f"{len(report.rulings)} checks: {', '.join(counts)}.")
+    if not is_clean(report.findings):
         raise typer.Exit(FOUND)

@@ -13,6 +13,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
+from isthmus.model.verdict import is_clean
 
 app = typer.Typer(no_args_is_help=True, help="A whole cloud on this machine.")
 server_app = typer.Typer(no_args_is_help=True, help="Servers: namespaces that stand for guests.")
@@ -159,9 +160,14 @@ def list_labs(output: Output = Format.TABLE) -> None:
 @app.command()
 def verify(name: LabName = "lab", output: Output = Format.TABLE) -> None:
     """Prove that it works: processes, APIs, tunnels, and a ping from site to site."""
-    rows = _lab(name).verify()
-    render.print_rows(rows, ("check", "state", "message"), output)
-    if any(row["state"] != "ok" for row in rows):
+    report = _lab(name).verify()
+    rows = [
+        {"check": one.check, "answer": one.answer.value, "seen": one.why} for one in report.rulings
+    ]
+    render.print_rows(rows, ("check", "answer", "seen"), output)
+    for one in report.findings:
+        render.note(f"{one.message}: {one.evidence}. {one.remedy}.")
+    if not is_clean(report.findings):
         raise typer.Exit(1)
 
 

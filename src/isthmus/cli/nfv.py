@@ -17,8 +17,8 @@ from isthmus.cli.render import Format
 from isthmus.cli.render import open_console as render_console
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_finding import Report, is_clean
 from isthmus.model.nfv_layout import Layout
+from isthmus.model.verdict import Report, is_clean
 from isthmus.nfv.apply import apply_plan, roll_back
 from isthmus.nfv.check.live import check_facts, check_host, render_report
 from isthmus.nfv.cpuset import render_list

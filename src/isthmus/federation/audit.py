@@ -1,7 +1,7 @@
-"""The audit: is every tier as it should be? Pure: inventories in, findings out.
+"""The audit: is every tier as it should be? Pure: inventories in, verdicts out.
 
 Central's inventory is what is wanted. An object that differs while intents for its site are on
-their way is a warning: the next audit tells whether it was more.
+their way is degraded, not broken: the next audit tells whether it was more.
 """
 
 import itertools
@@ -10,10 +10,10 @@ from typing import Any
 
 from isthmus.federation import audit_ovn
 from isthmus.federation.inventory import Inventory, Row
-from isthmus.model.finding import Finding, Severity
 from isthmus.model.intent import Job, JobState
 from isthmus.model.lease import Lease
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict, order
 
 #: Owner of ports that never leave their site.
 _LOCAL_OWNER = "network:distributed"
@@ -35,6 +35,8 @@ _COMPARED: Mapping[str, Sequence[str]] = {
         "port_security_enabled",
     ),
 }
+#: What may be wrong with an object, and the words for it.
+_PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
 _ASKS_AGAIN = "The next sweep sends it again; if it stays, see `isthmus job list`."
 
 
@@ -44,68 +46,76 @@ def audit(
     *,
     silent: Mapping[SiteName, str] | None = None,
     jobs: Iterable[Job] = (),
-) -> list[Finding]:
+) -> Report:
     """Compare all tiers.
 
     Args:
         central: what is wanted.
         sites: what each site holds.
         silent: sites that could not be asked, and why.
-        jobs: intents at central; the parked ones become findings.
+        jobs: intents at central; the parked ones become verdicts.
 
     Returns:
-        Findings, the worst first; none means that all tiers agree.
+        What differs, the worst first, and how each check came out; no verdict means that all tiers
+        agree.
     """
-    found = list(
-        itertools.chain(
-            _check_silent(silent or {}),
-            _check_jobs(jobs),
-            _check_leases(central, sites),
-            _check_duplicates([central, *sites.values()]),
-            _check_homes(central, sites),
-            *(_check_site(central, site) for site in sites.values()),
-            audit_ovn.check(central, sites),
-        )
-    )
-    return sorted(found, key=Finding.order)
+    runs: list[tuple[str, Iterable[Verdict]]] = [
+        ("jobs", _check_jobs(jobs)),
+        ("leases", _check_leases(central, sites)),
+        ("addresses", _check_duplicates([central, *sites.values()])),
+        ("homes", _check_homes(central, sites)),
+        ("port keys", audit_ovn.check_key_holders(sites)),
+    ]
+    for site in sites.values():
+        runs.append((f"objects at {site.name}", _check_site(central, site)))
+        runs.append((f"data plane at {site.name}", audit_ovn.check_site(central, site)))
+    found = list(_check_silent(silent or {}))
+    rulings = [
+        Ruling(check=f"site {name}", answer=Answer.NOT_SEEN, why=f"{name}: {reason}")
+        for name, reason in (silent or {}).items()
+    ]
+    for name, verdicts in runs:
+        seen = list(verdicts)
+        found += seen
+        rulings.append(Ruling(check=name, answer=Answer.FOUND if seen else Answer.FINE))
+    return Report(findings=tuple(sorted(found, key=order)), rulings=tuple(rulings))
 
 
-def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Finding]:
+def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:
     for site, reason in silent.items():
-        yield Finding(
-            severity=Severity.WARNING,
-            site=site,
-            type="site",
-            id=site,
-            what="site not audited",
+        yield Verdict(
+            code="site.not_audited",
+            severity=Severity.UNKNOWN,
+            subject=Subject(site, "site", site),
+            message="site not audited",
             evidence=reason,
             remedy="Audit again when the site answers.",
         )
 
 
-def _check_jobs(jobs: Iterable[Job]) -> Iterator[Finding]:
+def _check_jobs(jobs: Iterable[Job]) -> Iterator[Verdict]:
     for job in jobs:
         if job.state is JobState.PARKED:
-            yield Finding(
-                severity=Severity.ERROR,
-                site=job.key.lane,
-                type=job.key.type.value,
-                id=job.key.id,
-                what="refused by the site",
+            yield Verdict(
+                code="job.parked",
+                severity=Severity.BROKEN,
+                subject=Subject(job.key.id, job.key.type.value, job.key.lane),
+                message="refused by the site",
                 evidence=job.last_error or "no reason was kept",
                 remedy=f"Remove the reason, then `isthmus job retry {job.id}`.",
             )
 
 
-def _check_leases(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]:
+def _check_leases(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
     """No number is leased twice, and each site holds just what central says it does."""
     ordered = sorted(central.leases, key=lambda one: (one.kind, one.pool_id, one.block))
     for earlier, later in itertools.pairwise(ordered):
         same = (earlier.kind, earlier.pool_id) == (later.kind, later.pool_id)
         if same and earlier.block.overlaps(later.block):
-            yield _lease_finding(
+            yield _lease_verdict(
                 CENTRAL,
                 later,
+                "lease.overlap",
                 "leases overlap",
                 f"{_words(earlier)} and {_words(later)}",
                 "Take one of the blocks back before its numbers are given out again.",
@@ -115,9 +125,10 @@ def _check_leases(central: Inventory, sites: Mapping[SiteName, Inventory]) -> It
         for held in site.leases:
             lease = wanted.get(held.id)
             if lease is None or (lease.kind, lease.pool_id) != (held.kind, held.pool_id):
-                yield _lease_finding(
+                yield _lease_verdict(
                     site.name,
                     held,
+                    "lease.unknown",
                     "lease that central does not know",
                     _words(held),
                     "Its numbers may be given to another site: give it back at the site.",
@@ -125,22 +136,24 @@ def _check_leases(central: Inventory, sites: Mapping[SiteName, Inventory]) -> It
             elif not (
                 lease.block.first <= held.block.first and held.block.last <= lease.block.last
             ):
-                yield _lease_finding(
+                yield _lease_verdict(
                     site.name,
                     held,
+                    "lease.larger",
                     "lease larger than at central",
                     f"{_words(held)}, at central {_words(lease)}",
                     "Its numbers may be given to another site: give it back at the site.",
                 )
 
 
-def _lease_finding(site: str, lease: Lease, what: str, evidence: str, remedy: str) -> Finding:
-    return Finding(
-        severity=Severity.ERROR,
-        site=site,
-        type="lease",
-        id=lease.id,
-        what=what,
+def _lease_verdict(
+    site: str, lease: Lease, code: str, message: str, evidence: str, remedy: str
+) -> Verdict:
+    return Verdict(
+        code=code,
+        severity=Severity.BROKEN,
+        subject=Subject(lease.id, "lease", site),
+        message=message,
         evidence=evidence,
         remedy=remedy,
     )
@@ -150,7 +163,7 @@ def _words(lease: Lease) -> str:
     return f"{lease.kind} {lease.pool_id} {lease.block.first}..{lease.block.last} of {lease.site}"
 
 
-def _check_duplicates(tiers: Sequence[Inventory]) -> Iterator[Finding]:
+def _check_duplicates(tiers: Sequence[Inventory]) -> Iterator[Verdict]:
     """No address and no MAC of a network belongs to two ports, in whichever tiers they are."""
     holders: dict[tuple[str, str], dict[str, str]] = {}
     stretched = set().union(*(tier.datapaths for tier in tiers))
@@ -162,12 +175,11 @@ def _check_duplicates(tiers: Sequence[Inventory]) -> Iterator[Finding]:
                 holders.setdefault((port["network_id"], name), {})[port_id] = tier.name
     for (network_id, name), ports in sorted(holders.items()):
         if len(ports) > 1:
-            yield Finding(
-                severity=Severity.ERROR,
-                site=", ".join(sorted(set(ports.values()))),
-                type="port",
-                id=sorted(ports)[0],
-                what="address given twice",
+            yield Verdict(
+                code="port.address_twice",
+                severity=Severity.BROKEN,
+                subject=Subject(sorted(ports)[0], "port", ", ".join(sorted(set(ports.values())))),
+                message="address given twice",
                 evidence=f"{name} of network {network_id} is that of ports "
                 + ", ".join(f"{port} ({tier})" for port, tier in sorted(ports.items())),
                 remedy="Delete one of the ports, or change its address.",
@@ -180,7 +192,7 @@ def _addresses(port: Row) -> Iterator[str]:
         yield str(one["ip_address"])
 
 
-def _check_homes(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]:
+def _check_homes(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
     """A port of a stretched network is at one site only."""
     homes: dict[str, list[SiteName]] = {}
     for site in sites.values():
@@ -189,20 +201,19 @@ def _check_homes(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Ite
                 homes.setdefault(port_id, []).append(site.name)
     for port_id, where in sorted(homes.items()):
         if len(where) > 1:
-            yield Finding(
-                severity=Severity.ERROR,
-                site=", ".join(sorted(where)),
-                type="port",
-                id=port_id,
-                what="port at two sites",
+            yield Verdict(
+                code="port.two_homes",
+                severity=Severity.BROKEN,
+                subject=Subject(port_id, "port", ", ".join(sorted(where))),
+                message="port at two sites",
                 evidence=f"{port_id} is at {' and '.join(sorted(where))}",
                 remedy="Delete it at the site where no server uses it.",
             )
 
 
-def _check_site(central: Inventory, site: Inventory) -> Iterator[Finding]:
+def _check_site(central: Inventory, site: Inventory) -> Iterator[Verdict]:
     busy = central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0)
-    severity = Severity.WARNING if busy else Severity.ERROR
+    severity = Severity.DEGRADED if busy else Severity.BROKEN
     present = {
         resource_id
         for kind, resource_id, name in central.routings
@@ -228,7 +239,15 @@ def _check_site(central: Inventory, site: Inventory) -> Iterator[Finding]:
     }
     for kind, (wanted, held) in parts.items():
         for difference in _compare(kind, wanted, held):
-            yield Finding(severity=severity, site=site.name, remedy=_ASKS_AGAIN, **difference)
+            row_id, problem, evidence = difference
+            yield Verdict(
+                code=f"{kind}.{problem}",
+                severity=severity,
+                subject=Subject(row_id, kind, site.name),
+                message=f"{kind} {_PROBLEMS[problem]}",
+                evidence=evidence,
+                remedy=_ASKS_AGAIN,
+            )
 
 
 def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]:
@@ -285,11 +304,12 @@ def _shared_ports(site: Inventory) -> dict[str, Row]:
 
 def _compare(
     kind: str, wanted: Mapping[str, Row], held: Mapping[str, Row]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[str, str, str]]:
+    """List what differs: the id, which of `_PROBLEMS`, and the evidence."""
     for row_id in sorted(wanted.keys() - held.keys()):
-        yield {"type": kind, "id": row_id, "what": f"{kind} missing", "evidence": "only at central"}
+        yield row_id, "missing", "only at central"
     for row_id in sorted(held.keys() - wanted.keys()):
-        yield {"type": kind, "id": row_id, "what": f"{kind} too many", "evidence": "only here"}
+        yield row_id, "extra", "only here"
     for row_id in sorted(wanted.keys() & held.keys()):
         differing = [
             f"{name}: central {wanted[row_id].get(name)!r}, here {held[row_id].get(name)!r}"
@@ -297,12 +317,7 @@ def _compare(
             if _plain(wanted[row_id].get(name)) != _plain(held[row_id].get(name))
         ]
         if differing:
-            yield {
-                "type": kind,
-                "id": row_id,
-                "what": f"{kind} different",
-                "evidence": "; ".join(differing),
-            }
+            yield row_id, "different", "; ".join(differing)
 
 
 def _plain(value: Any) -> Any:

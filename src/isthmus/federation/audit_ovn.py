@@ -3,36 +3,35 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from isthmus.federation.inventory import Inventory, Row, by
-from isthmus.model.finding import Finding, Severity
 from isthmus.model.lease import PoolKind
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.model.verdict import Severity, Subject, Verdict
 
 _SWEEP = "The site's next sweep writes it again; if it stays, see the log of its Neutron."
 _REPORT = "The port's site reports it again with its next change; touch the port there."
 _FLOATING = "network:floatingip"
 
 
-def check(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]:
-    """Compare what central knows of places and keys with every site's tables and OVN rows."""
-    for site in sites.values():
-        busy = bool(central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0))
-        yield from _check_keys(central, site)
-        yield from _check_rows(site)
-        yield from _check_shadows(central, site, busy)
-        yield from _check_locations(central, site, busy)
-    yield from _check_key_holders(sites)
+def check_site(central: Inventory, site: Inventory) -> Iterator[Verdict]:
+    """Compare what central knows of places and keys with a site's tables and OVN rows."""
+    busy = bool(central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0))
+    yield from _check_keys(central, site)
+    yield from _check_rows(site)
+    yield from _check_shadows(central, site, busy)
+    yield from _check_locations(central, site, busy)
 
 
-def _check_keys(central: Inventory, site: Inventory) -> Iterator[Finding]:
+def _check_keys(central: Inventory, site: Inventory) -> Iterator[Verdict]:
     """Datapath keys are the same everywhere; port keys come from the site's leases."""
     for network_id, key in sorted(site.datapaths.items()):
         wanted = central.datapaths.get(network_id)
         if wanted != key:
-            yield _error(
+            yield _broken(
                 site,
                 "network",
                 network_id,
+                "network.datapath_key",
                 "datapath key different",
                 f"central {wanted}, here {key}",
                 "Withdraw the network from the site and place it there again.",
@@ -45,17 +44,18 @@ def _check_keys(central: Inventory, site: Inventory) -> Iterator[Finding]:
     for row in site.ovn.get("port_keys", ()):
         held = blocks.get(row["network_id"], [])
         if not any(first <= row["key"] <= last for first, last in held):
-            yield _error(
+            yield _broken(
                 site,
                 "port",
                 row["port_id"],
+                "port.key_not_leased",
                 "port key outside the site's leases",
                 f"key {row['key']} of network {row['network_id']}, leases {held}",
                 "Delete the port and make it again.",
             )
 
 
-def _check_key_holders(sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]:
+def check_key_holders(sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
     """No two ports of a network have the same key, in whichever sites they are."""
     holders: dict[tuple[str, int], list[tuple[SiteName, str]]] = {}
     for site in sites.values():
@@ -64,30 +64,35 @@ def _check_key_holders(sites: Mapping[SiteName, Inventory]) -> Iterator[Finding]
             holders.setdefault(where, []).append((site.name, row["port_id"]))
     for (network_id, key), ports in sorted(holders.items()):
         if len(ports) > 1:
-            yield Finding(
-                severity=Severity.ERROR,
-                site=", ".join(sorted({site for site, _ in ports})),
-                type="port",
-                id=sorted(port for _, port in ports)[0],
-                what="port key given twice",
+            yield Verdict(
+                code="port.key_twice",
+                severity=Severity.BROKEN,
+                subject=Subject(
+                    sorted(port for _, port in ports)[0],
+                    "port",
+                    ", ".join(sorted({site for site, _ in ports})),
+                ),
+                message="port key given twice",
                 evidence=f"key {key} of network {network_id} is that of "
                 + ", ".join(f"{port} ({site})" for site, port in sorted(ports)),
                 remedy="Delete one of the ports and make it again.",
             )
 
 
-def _check_rows(site: Inventory) -> Iterator[Finding]:
+def _check_rows(site: Inventory) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
-        yield _error(site, "ovn", row["id"], row["what"], row["id"], _SWEEP)
+        code = f"ovn.{row['what'].replace(' ', '_')}"
+        yield _broken(site, "ovn", row["id"], code, row["what"], row["id"], _SWEEP)
     switches = by(site.ovn.get("switches", ()), "network_id")
     for network_id in sorted(site.datapaths.keys() & site.networks.keys()):
         switch = switches.get(network_id)
         if switch is None:
-            yield _error(
+            yield _broken(
                 site,
                 "network",
                 network_id,
+                "network.no_switch",
                 "network without a logical switch",
                 "Neutron has it, OVN does not",
                 "Run neutron-ovn-db-sync-util at the site.",
@@ -103,7 +108,7 @@ def _check_rows(site: Inventory) -> Iterator[Finding]:
 
 def _check_neutron_ports(
     site: Inventory, rows: Mapping[str, Row], switches: Iterable[str]
-) -> Iterator[Finding]:
+) -> Iterator[Verdict]:
     responders = {one["port_id"] for one in site.ovn.get("responders", ())}
     wanted = {
         port_id: port
@@ -111,19 +116,21 @@ def _check_neutron_ports(
         if port["network_id"] in set(switches) and port["device_owner"] != _FLOATING
     }
     for port_id in sorted(wanted.keys() - rows.keys()):
-        yield _error(
+        yield _broken(
             site,
             "port",
             port_id,
+            "port.no_switch_port",
             "port without a logical switch port",
             "Neutron has it, OVN does not",
             "Run neutron-ovn-db-sync-util at the site.",
         )
     for port_id in sorted(rows.keys() - wanted.keys() - responders):
-        yield _error(
+        yield _broken(
             site,
             "port",
             port_id,
+            "port.unknown_switch_port",
             "logical switch port that Neutron does not know",
             f"type {rows[port_id]['type']!r} on network {rows[port_id]['network_id']}",
             f"Once nothing runs on it, at the site: ovn-nbctl lsp-del {port_id}",
@@ -132,17 +139,18 @@ def _check_neutron_ports(
         addresses = " ".join(rows[port_id]["addresses"]).split()
         missing = [one for one in _addresses(wanted[port_id]) if one not in addresses]
         if rows[port_id]["type"] == "" and addresses != ["unknown"] and missing:
-            yield _error(
+            yield _broken(
                 site,
                 "port",
                 port_id,
+                "port.switch_port_addresses",
                 "logical switch port with other addresses",
                 f"Neutron has {', '.join(missing)}, OVN {rows[port_id]['addresses']}",
                 "Run neutron-ovn-db-sync-util at the site.",
             )
 
 
-def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[Finding]:
+def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[Verdict]:
     """Every port that lives elsewhere on a network that is here has its shadow here."""
     present = {
         network_id
@@ -155,16 +163,15 @@ def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[
         if place["network_id"] in present and place["site"] != site.name
     }
     full = _full_networks(site)
-    severity = Severity.WARNING if busy else Severity.ERROR
+    severity = Severity.DEGRADED if busy else Severity.BROKEN
     for port_id in sorted(wanted.keys() - site.shadows.keys()):
         network_id = wanted[port_id]["network_id"]
         refused = network_id in full
-        yield Finding(
-            severity=Severity.ERROR if refused else severity,
-            site=site.name,
-            type="shadow",
-            id=port_id,
-            what="shadow port refused" if refused else "shadow port missing",
+        yield Verdict(
+            code="shadow.refused" if refused else "shadow.missing",
+            severity=Severity.BROKEN if refused else severity,
+            subject=Subject(port_id, "shadow", site.name),
+            message="shadow port refused" if refused else "shadow port missing",
             evidence=f"network {network_id} has {full[network_id]} shadow ports, the most that "
             f"OVN {site.ovn.get('version')} holds"
             if refused
@@ -174,24 +181,22 @@ def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[
             else "The next sweep sends it again; if it stays, see `isthmus job list`.",
         )
     for port_id in sorted(site.shadows.keys() - wanted.keys()):
-        yield Finding(
+        yield Verdict(
+            code="shadow.extra",
             severity=severity,
-            site=site.name,
-            type="shadow",
-            id=port_id,
-            what="shadow port of nothing",
+            subject=Subject(port_id, "shadow", site.name),
+            message="shadow port of nothing",
             evidence=f"central knows no place of it outside {site.name}",
             remedy="The next sweep removes it; if it stays, see `isthmus job list`.",
         )
     for port_id in sorted(wanted.keys() & site.shadows.keys()):
         differing = _differences(site.shadows[port_id], wanted[port_id], central.ports.get(port_id))
         if differing:
-            yield Finding(
+            yield Verdict(
+                code="shadow.different",
                 severity=severity,
-                site=site.name,
-                type="shadow",
-                id=port_id,
-                what="shadow port different",
+                subject=Subject(port_id, "shadow", site.name),
+                message="shadow port different",
                 evidence="; ".join(differing),
                 remedy="The next sweep sends it again; if it stays, see `isthmus job list`.",
             )
@@ -230,7 +235,7 @@ def _differences(shadow: Shadow, place: Row, port: Row | None) -> Sequence[str]:
     return found
 
 
-def _check_locations(central: Inventory, site: Inventory, busy: bool) -> Iterator[Finding]:
+def _check_locations(central: Inventory, site: Inventory, busy: bool) -> Iterator[Verdict]:
     """What central believes of a site's ports is what the site's own OVN says."""
     rows = by(site.ovn.get("ports", ()), "id")
     encaps = {one["name"]: one["encap_ips"] for one in site.ovn.get("chassis", ())}
@@ -249,12 +254,11 @@ def _check_locations(central: Inventory, site: Inventory, busy: bool) -> Iterato
             if place[name] != value
         ]
         if differing:
-            yield Finding(
-                severity=Severity.WARNING if busy else Severity.ERROR,
-                site=site.name,
-                type="port",
-                id=port_id,
-                what="port's place different",
+            yield Verdict(
+                code="port.location",
+                severity=Severity.DEGRADED if busy else Severity.BROKEN,
+                subject=Subject(port_id, "port", site.name),
+                message="port's place different",
                 evidence="; ".join(differing),
                 remedy=_REPORT,
             )
@@ -266,26 +270,26 @@ def _addresses(port: Row) -> Iterator[str]:
         yield str(one["ip_address"])
 
 
-def _key_not_granted(site: Inventory, kind: str, row_id: str, row: Row) -> Finding:
-    return _error(
+def _key_not_granted(site: Inventory, kind: str, row_id: str, row: Row) -> Verdict:
+    return _broken(
         site,
         kind,
         row_id,
+        "ovn.key_not_granted",
         "key not granted",
         f"asked for {row['requested_key']}, northd gave {row['key']}",
         "Another row asks for the same key: see the log of ovn-northd.",
     )
 
 
-def _error(
-    site: Inventory, kind: str, row_id: str, what: str, evidence: str, remedy: str
-) -> Finding:
-    return Finding(
-        severity=Severity.ERROR,
-        site=site.name,
-        type=kind,
-        id=row_id,
-        what=what,
+def _broken(
+    site: Inventory, kind: str, row_id: str, code: str, message: str, evidence: str, remedy: str
+) -> Verdict:
+    return Verdict(
+        code=code,
+        severity=Severity.BROKEN,
+        subject=Subject(row_id, kind, site.name),
+        message=message,
         evidence=evidence,
         remedy=remedy,
     )

@@ -15,6 +15,7 @@ from isthmus.lab.process.ledger import Ledger, Made, Running
 from isthmus.lab.process.start import start, wait_until_up
 from isthmus.lab.story import Line, Story
 from isthmus.lab.verify import Verify
+from isthmus.model.verdict import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,9 @@ class OpenLab:
         command = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
         return self.tools.interact(command, netns=netns, env=env)
 
-    def verify(self) -> list[dict[str, str]]:
-        """Prove that the lab works; gives a row per check."""
-        return [found.to_row() for found in Verify(self.plan, self.tools, self.ledger).run()]
+    def verify(self) -> Report:
+        """Prove that the lab works."""
+        return Verify(self.plan, self.tools, self.ledger).run()
 
     def tell_story(self, tell: Callable[[Line], None], before: str = "") -> None:
         """Stretch a network over the sites, and tell what was seen.

@@ -4,11 +4,12 @@ Probe servers are made on a network of their own, and taken away again, whatever
 """
 
 import contextlib
+import functools
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
@@ -16,27 +17,15 @@ from isthmus.lab.network.server import Servers, Wish
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.ports import Api, Tools
 from isthmus.lab.process.ledger import Ledger
+from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict
 
 #: From the address being there to the first reply, on a busy machine; seconds.
 PING_TIMEOUT_S = 60
 #: A network goes only when its last port is gone everywhere; seconds.
 REMOVE_TIMEOUT_S = 60
 _POLL_S = 0.3
+_SEE_LOGS = "isthmus lab logs says why"
 _CIDR = {4: "10.254.0.0/24", 6: "fd00:1571:254::/64"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check has found."""
-
-    check: str
-    ok: bool
-    message: str
-
-    def to_row(self) -> dict[str, str]:
-        """Give the form that is printed."""
-        state = "ok" if self.ok else "broken"
-        return {"check": self.check, "state": state, "message": self.message}
 
 
 class Verify:
@@ -50,25 +39,48 @@ class Verify:
         self._servers = Servers(plan, tools, ledger)
         made = ledger.read()
         self._stock = bool(made.settings.get("stock"))
+        self._rulings: list[Ruling] = []
+        self._broken: list[Verdict] = []
 
-    def run(self) -> list[Finding]:
-        """Run every check; what fails is a finding, not an error."""
-        findings = [self._check("processes", self._processes)]
-        findings += [
-            self._check(f"API of {tier.name}", self._api(str(tier.name)))
-            for tier in self._plan.tiers
-        ]
-        if not all(finding.ok for finding in findings) or self._stock:
-            return findings
-        findings.append(self._check("sites at central", self._sites))
-        findings += self._pings()
-        return findings
+    def run(self) -> Report:
+        """Run every check; what fails is a verdict, not an error.
 
-    def _check(self, name: str, check: Callable[[], str]) -> Finding:
+        What cannot be told while something else is broken is not seen, and a lab of stock sites
+        has no sites to be reachable for each other.
+        """
+        self._check("processes", self._processes, "isthmus lab start NAME brings one up again")
+        for tier in self._plan.tiers:
+            self._check(f"API of {tier.name}", self._api(str(tier.name)), _SEE_LOGS)
+        if self._stock:
+            self._skip(Answer.NOT_APPLICABLE, "its sites are stock ML2/OVN")
+        elif self._broken:
+            self._skip(Answer.NOT_SEEN, f"{self._broken[0].subject} is broken")
+        else:
+            self._check("sites at central", self._sites, "isthmus status says why")
+            self._check_pings()
+        return Report(findings=tuple(self._broken), rulings=tuple(self._rulings))
+
+    def _check(self, name: str, check: Callable[[], str], remedy: str) -> None:
         try:
-            return Finding(name, True, check())
+            said = check()
         except errors.IsthmusError as error:
-            return Finding(name, False, error.message)
+            self._rulings.append(Ruling(check=name, answer=Answer.FOUND, why=error.message))
+            self._broken.append(
+                Verdict(
+                    code=f"lab.{name.split(maxsplit=1)[0].lower()}",
+                    severity=Severity.BROKEN,
+                    subject=Subject(name),
+                    message=f"{name} failed",
+                    evidence=error.message,
+                    remedy=remedy,
+                )
+            )
+        else:
+            self._rulings.append(Ruling(check=name, answer=Answer.FINE, why=said))
+
+    def _skip(self, answer: Answer, why: str) -> None:
+        for name in ("sites at central", "ping"):
+            self._rulings.append(Ruling(check=name, answer=answer, why=why))
 
     def _processes(self) -> str:
         programs = self._ledger.read().programs
@@ -103,18 +115,15 @@ class Verify:
     def _central(self) -> Api:
         return self._tools.open_api(self._plan.clouds_file, str(self._plan.central.name))
 
-    def _pings(self) -> list[Finding]:
+    def _check_pings(self) -> None:
         name = f"verify-{uuid.uuid4().hex[:6]}"
         try:
             with self._network(name) as network_id, self._probes(name, network_id) as probes:
-                return [
-                    self._check(f"ping {one['site']} to {other['site']}", self._ping(one, other))
-                    for one in probes
-                    for other in probes
-                    if one is not other
-                ]
+                for one, other in itertools.permutations(probes, 2):
+                    check = self._ping(one, other)
+                    self._check(f"ping {one['site']} to {other['site']}", check, "isthmus audit")
         except errors.IsthmusError as error:
-            return [Finding("probe servers", False, error.message)]
+            self._check("probe servers", functools.partial(_fail, error), _SEE_LOGS)
 
     @contextlib.contextmanager
     def _network(self, name: str) -> Iterator[str]:
@@ -180,3 +189,7 @@ class Verify:
             if time.monotonic() > deadline:
                 raise errors.StepFailed(f"no reply from {address} within {PING_TIMEOUT_S} s")
             time.sleep(_POLL_S)
+
+
+def _fail(error: errors.IsthmusError) -> str:
+    raise error

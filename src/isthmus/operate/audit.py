@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,16 +10,16 @@ from isthmus import errors
 from isthmus.clients.neutron import NeutronDoor
 from isthmus.federation.audit import audit
 from isthmus.federation.inventory import Inventory, parse_inventory
-from isthmus.model.finding import Finding, Severity
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName, SiteState
+from isthmus.model.verdict import Report, is_clean
 from isthmus.operate.cloud import Cloud
 
 #: Pause between two looks of `wait_clean`, in seconds: an inventory is not cheap.
 _LOOK_EVERY_S = 2.0
 
 
-def collect_findings(admin: Cloud, *, network: str | None = None) -> list[Finding]:
+def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
     """Ask every tier what it holds, and compare.
 
     Args:
@@ -27,7 +27,7 @@ def collect_findings(admin: Cloud, *, network: str | None = None) -> list[Findin
         network: id or name of the one network to look at; None for everything.
 
     Returns:
-        What differs, the worst first.
+        What differs, the worst first, and how each check came out.
 
     Raises:
         NotFound: there is no such network.
@@ -64,19 +64,14 @@ def wait_clean(
     wait_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
-) -> list[Finding]:
-    """Look until nothing is wrong, or the time is over; gives the last findings."""
+) -> Report:
+    """Look until nothing is wrong, or the time is over; gives the last report."""
     deadline = clock() + wait_s
     while True:
-        findings = collect_findings(admin, network=network)
-        if not is_wrong(findings) or clock() >= deadline:
-            return findings
+        report = collect_report(admin, network=network)
+        if is_clean(report.findings) or clock() >= deadline:
+            return report
         pause(min(_LOOK_EVERY_S, max(0.0, deadline - clock())))
-
-
-def is_wrong(findings: Iterable[Finding]) -> bool:
-    """Tell whether there is more than notes."""
-    return any(one.severity is not Severity.NOTE for one in findings)
 
 
 def _ask(door: NeutronDoor, network_id: str | None) -> Inventory:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.state import HostState, parse_nova_cpus
 
@@ -15,14 +15,14 @@ def polling(state: HostState) -> tuple[int, ...]:
     )
 
 
-def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned CPU runs."""
     assert plan is not None
     if missing := sorted(_planned(plan) - set(state.online)):
-        yield Finding(
+        yield Verdict(
             code="cpu.offline",
             severity=Severity.BROKEN,
-            subject=f"CPU {cpuset.render_list(missing)}",
+            subject=Subject(f"CPU {cpuset.render_list(missing)}"),
             message=f"CPU {cpuset.render_list(missing)} is planned but does not run",
             evidence=f"/sys/devices/system/cpu/online: {cpuset.render_list(state.online)}",
             remedy="bring it online (echo 1 >/sys/devices/system/cpu/cpuN/online), or plan anew",
@@ -33,7 +33,7 @@ def _planned(plan: HostPlan) -> set[int]:
     return {*plan.host_cpus, *plan.shared_cpus, *plan.isolated_cpus}
 
 
-def check_unplanned(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_unplanned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every CPU that runs is planned: siblings of polling CPUs switched on later are not."""
     assert plan is not None
     strange = sorted(set(state.online) - _planned(plan))
@@ -48,10 +48,10 @@ def check_unplanned(state: HostState, plan: HostPlan | None) -> Iterator[Finding
         if cpu in strange
     )
     said = f"; CPU {cpuset.render_list(mates)} shares a core with it" if mates else ""
-    yield Finding(
+    yield Verdict(
         code="cpu.unplanned",
         severity=Severity.DEGRADED,
-        subject=f"CPU {cpuset.render_list(strange)}",
+        subject=Subject(f"CPU {cpuset.render_list(strange)}"),
         message=f"CPU {cpuset.render_list(strange)} runs but is in no plan"
         + (f": siblings of CPUs that poll or belong to instances{said}" if mates else ""),
         evidence=f"/sys/devices/system/cpu/online: {cpuset.render_list(state.online)}"
@@ -75,7 +75,7 @@ def list_uses(state: HostState) -> dict[str, tuple[int, ...]]:
     }
 
 
-def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """PMD, pinned and shared CPUs are disjoint and split no core."""
     sets = list_uses(state)
     names = list(sets)
@@ -83,10 +83,10 @@ def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         for two in names[index + 1 :]:
             both = sorted(set(sets[one]) & set(sets[two]))
             if both and not (two == "vcpu_pin_set" and index):
-                yield Finding(
+                yield Verdict(
                     code="cpu.overlap",
                     severity=Severity.BROKEN,
-                    subject=f"CPU {cpuset.render_list(both)}",
+                    subject=Subject(f"CPU {cpuset.render_list(both)}"),
                     message=f"CPU {cpuset.render_list(both)} is in {one} and in {two}",
                     evidence=f"{one}: {cpuset.render_list(sets[one])}; {two}: "
                     f"{cpuset.render_list(sets[two])}",
@@ -109,27 +109,27 @@ def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         if polled & set(core.cpus) and mates and set(mates) - set(state.isolated):
             uses.add("the host's own processes")
         if len(uses) > 1:
-            yield Finding(
+            yield Verdict(
                 code="cpu.siblings",
                 severity=Severity.DEGRADED,
-                subject=f"CPU {cpuset.render_list(core.cpus)}",
+                subject=Subject(f"CPU {cpuset.render_list(core.cpus)}"),
                 message=f"one core is shared by {' and '.join(sorted(uses))}",
                 evidence=f"siblings {cpuset.render_list(core.cpus)}",
                 remedy="keep siblings together: isthmus nfv plan, then apply",
             )
 
 
-def check_lcores(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_lcores(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """DPDK's own threads, which do not poll, stay off CPUs that poll or belong to instances."""
     del plan
     lcores = set(cpuset.parse_mask(state.other_config.get("dpdk-lcore-mask", "")))
     for name, cpus in list_uses(state).items():
         both = sorted(lcores & set(cpus))
         if both and name != "cpu_shared_set":
-            yield Finding(
+            yield Verdict(
                 code="cpu.overlap",
                 severity=Severity.DEGRADED,
-                subject=f"CPU {cpuset.render_list(both)}",
+                subject=Subject(f"CPU {cpuset.render_list(both)}"),
                 message=f"CPU {cpuset.render_list(both)} is in dpdk-lcore-mask and in {name}: "
                 "the switch's other threads run where it should not be disturbed",
                 evidence=f"other_config:dpdk-lcore-mask: {cpuset.render_list(lcores)}; {name}: "

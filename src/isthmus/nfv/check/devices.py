@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from isthmus.model.host_inventory import Nic
 from isthmus.model.host_plan import HostPlan, SriovPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Verdict
 from isthmus.nfv.check.rule import drift
 from isthmus.nfv.check.state import HostState
 
@@ -15,7 +15,7 @@ def _by_address(state: HostState) -> dict[str, Nic]:
     return {nic.pci_address: nic for nic in state.inventory.nics if nic.pci_address}
 
 
-def _gone(name: str, address: str) -> Finding:
+def _gone(name: str, address: str) -> Verdict:
     return drift(
         "nic.missing",
         name,
@@ -25,7 +25,7 @@ def _gone(name: str, address: str) -> Finding:
     )
 
 
-def _moved(name: str, nic: Nic, node: int) -> Finding:
+def _moved(name: str, nic: Nic, node: int) -> Verdict:
     return drift(
         "nic.node",
         name,
@@ -35,7 +35,7 @@ def _moved(name: str, nic: Nic, node: int) -> Finding:
     )
 
 
-def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each polled port is there, on its node, with its driver."""
     assert plan is not None
     there = _by_address(state)
@@ -67,7 +67,7 @@ def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Find
             yield _moved(port.nic, nic, port.node)
 
 
-def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each physical function is there, on its node, up, and has its MTU and its functions."""
     assert plan is not None
     there = _by_address(state)
@@ -105,7 +105,7 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         yield from _check_product(one, nic)
 
 
-def _check_product(one: SriovPlan, nic: Nic) -> Iterator[Finding]:
+def _check_product(one: SriovPlan, nic: Nic) -> Iterator[Verdict]:
     for what, planned, given in (
         ("vendor", one.vendor_id, nic.vendor_id),
         ("virtual functions' product", one.vf_product_id, nic.vf_product_id),
@@ -120,7 +120,7 @@ def _check_product(one: SriovPlan, nic: Nic) -> Iterator[Finding]:
             )
 
 
-def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Functions are trusted and guarded as planned, and the port's switch is in its mode."""
     assert plan is not None
     name_of = {nic.pci_address: nic.name for nic in state.inventory.nics}
@@ -155,7 +155,7 @@ def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Finding
             )
 
 
-def _say_guard(one: SriovPlan, what: str, wrong: list[int], *, planned: bool) -> Finding:
+def _say_guard(one: SriovPlan, what: str, wrong: list[int], *, planned: bool) -> Verdict:
     trust = what == "trusted"
     word = "trusted" if trust else "checked for spoofing"
     numbers = ", ".join(map(str, wrong[:8])) + (" and more" if wrong[8:] else "")
@@ -171,7 +171,7 @@ def _say_guard(one: SriovPlan, what: str, wrong: list[int], *, planned: bool) ->
     )
 
 
-def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """An IOMMU is active where devices are handed out."""
     handed = [nic.name for nic in state.inventory.nics if nic.driver == "vfio-pci"]
     needs = bool(plan and (plan.sriov or any(port.driver for port in plan.dpdk_ports)))

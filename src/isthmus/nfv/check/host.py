@@ -1,7 +1,7 @@
 """All checks of one host, run one by one."""
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Answer, Finding, Report, Severity, order
+from isthmus.model.verdict import Answer, Report, Severity, Subject, Verdict, order
 from isthmus.nfv.check import (
     cores,
     devices,
@@ -89,14 +89,14 @@ def check_host(state: HostState, plan: HostPlan | None = None) -> Report:
     return Report(findings=tuple(sorted(found, key=order)), rulings=tuple(rulings))
 
 
-def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[str]) -> list[Finding]:
+def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[str]) -> list[Verdict]:
     """Say that nothing, or not all of a plan, was seen: no finding proves nothing then."""
     if not ({"switch", "nova"} & state.seen or state.domains):
         return [
-            Finding(
+            Verdict(
                 code="host.unseen",
                 severity=Severity.UNKNOWN,
-                subject="this host",
+                subject=Subject("this host"),
                 message="neither Open vSwitch nor Nova nor an instance was seen, so nothing can be "
                 "said of this host",
                 evidence=state.ovs_says or "no options of Nova's, no table of Open vSwitch's",
@@ -107,10 +107,10 @@ def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[str]) -> 
         return []
     names = sorted({name for one in missing for name in one.split(", ")})
     return [
-        Finding(
+        Verdict(
             code="check.unseen",
             severity=Severity.UNKNOWN,
-            subject=", ".join(names),
+            subject=Subject(", ".join(names)),
             message=f"{len(missing)} checks of the plan could not be made: {', '.join(names)} not "
             "seen",
             evidence="the facts do not have it",

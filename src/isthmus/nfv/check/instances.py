@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.cores import polling
 from isthmus.nfv.check.rule import is_emulator
@@ -23,7 +23,7 @@ def is_vcpu(thread: Thread) -> bool:
     )
 
 
-def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Virtual CPUs stay in the set of their kind, and no two own one CPU."""
     dedicated = _option(state, plan, "cpu_dedicated_set")
     shared = _option(state, plan, "cpu_shared_set")
@@ -31,10 +31,10 @@ def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     for thread in filter(is_vcpu, state.threads):
         strange = sorted(set(thread.allowed) - dedicated)
         if dedicated and strange and not shared.issuperset(thread.allowed):
-            yield Finding(
+            yield Verdict(
                 code="instance.unpinned",
                 severity=Severity.BROKEN,
-                subject=f"{thread.process} ({thread.pid})",
+                subject=Subject(f"{thread.process} ({thread.pid})"),
                 message=f"{thread.name} may run on CPU {cpuset.render_list(strange)}, outside "
                 "cpu_dedicated_set",
                 evidence=_evidence(thread),
@@ -43,10 +43,10 @@ def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         for cpu in thread.allowed if len(thread.allowed) == 1 else ():
             # A single shared CPU is shared by all that have it.
             if cpu in owners and cpu not in shared - dedicated:
-                yield Finding(
+                yield Verdict(
                     code="instance.overlap",
                     severity=Severity.BROKEN,
-                    subject=f"CPU {cpu}",
+                    subject=Subject(f"CPU {cpu}"),
                     message=f"two virtual CPUs (of processes {owners[cpu].pid} and {thread.pid}) "
                     f"have pinned CPU {cpu}",
                     evidence=f"both threads' Cpus_allowed_list: {cpu}",
@@ -62,7 +62,7 @@ def _evidence(thread: Thread) -> str:
     )
 
 
-def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Instances are pinned as libvirt, and so Nova, says; vhost-user has shared huge pages."""
     dedicated = _option(state, plan, "cpu_dedicated_set")
     shared = _option(state, plan, "cpu_shared_set")
@@ -73,10 +73,10 @@ def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         pins = [cpus for cpus in domain.pins.values() if not _floats(state, shared, cpus)]
         outside = sorted({cpu for cpus in pins for cpu in cpus} - dedicated)
         if dedicated and outside:
-            yield Finding(
+            yield Verdict(
                 code="instance.pins",
                 severity=Severity.BROKEN,
-                subject=domain.name,
+                subject=Subject(domain.name),
                 message=f"{domain.name} is pinned to CPU {cpuset.render_list(outside)}, outside "
                 "cpu_dedicated_set",
                 evidence=f"libvirt's vcpupin of {domain.name}",
@@ -85,10 +85,10 @@ def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         yield from _check_dedicated_overlap(domain, state)
         yield from _check_moved(domain, threads)
         if domain.vhost_user and not domain.hugepages:
-            yield Finding(
+            yield Verdict(
                 code="instance.pages",
                 severity=Severity.BROKEN,
-                subject=domain.name,
+                subject=Subject(domain.name),
                 message=f"{domain.name} has a vhost-user interface but no huge pages: no packet "
                 "passes",
                 evidence=f"libvirt: memoryBacking of {domain.name} has no hugepages",
@@ -106,15 +106,15 @@ def _floats(state: HostState, shared: set[int], cpus: tuple[int, ...]) -> bool:
     return bool(mine) and all(not mine & node or node <= mine for node in nodes) and mine <= shared
 
 
-def _check_dedicated_overlap(domain: Domain, state: HostState) -> Iterator[Finding]:
+def _check_dedicated_overlap(domain: Domain, state: HostState) -> Iterator[Verdict]:
     """An instance's pinned CPUs are none that poll."""
     poll = set(polling(state))
     hit = sorted({cpu for cpus in domain.pins.values() for cpu in cpus} & poll)
     if hit:
-        yield Finding(
+        yield Verdict(
             code="instance.on_pmd",
             severity=Severity.BROKEN,
-            subject=domain.name,
+            subject=Subject(domain.name),
             message=f"{domain.name} has virtual CPUs on CPU {cpuset.render_list(hit)}, where a PMD "
             "polls",
             evidence=f"libvirt's vcpupin of {domain.name}; PMDs on {cpuset.render_list(poll)}",
@@ -123,15 +123,15 @@ def _check_dedicated_overlap(domain: Domain, state: HostState) -> Iterator[Findi
         )
 
 
-def _check_moved(domain: Domain, threads: dict[int, Thread]) -> Iterator[Finding]:
+def _check_moved(domain: Domain, threads: dict[int, Thread]) -> Iterator[Verdict]:
     for vcpu, cpus in sorted(domain.pins.items()):
         thread = threads.get(domain.tids.get(vcpu, -1))
         if thread is None or set(thread.allowed) == set(cpus):
             continue
-        yield Finding(
+        yield Verdict(
             code="instance.moved",
             severity=Severity.BROKEN,
-            subject=domain.name,
+            subject=Subject(domain.name),
             message=f"virtual CPU {vcpu} of {domain.name} runs on CPU "
             f"{cpuset.render_list(thread.allowed)}, Nova put it on {cpuset.render_list(cpus)}",
             evidence=_evidence(thread),
@@ -140,7 +140,7 @@ def _check_moved(domain: Domain, threads: dict[int, Thread]) -> Iterator[Finding
         )
 
 
-def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The memory of an instance is on the nodes of its virtual CPUs."""
     del plan
     node_of = state.inventory.cpu_nodes
@@ -150,10 +150,10 @@ def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         if not nodes or not memory or memory <= nodes:
             continue
         far = ", ".join(map(str, sorted(memory - nodes)))
-        yield Finding(
+        yield Verdict(
             code="instance.memory",
             severity=Severity.DEGRADED,
-            subject=domain.name,
+            subject=Subject(domain.name),
             message=f"memory of {domain.name} is on node {far}, its virtual CPUs are on node "
             f"{', '.join(map(str, sorted(nodes)))}",
             evidence=f"libvirt's numatune of {domain.name}: nodeset {far}"
@@ -162,7 +162,7 @@ def check_memory(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_emulators(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_emulators(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """What QEMU runs beside virtual CPUs keeps off CPUs that poll or belong to other instances."""
     poll = set(plan.pmd_cpus) if plan else set(polling(state))
     dedicated = _option(state, plan, "cpu_dedicated_set")
@@ -192,12 +192,12 @@ def _cpus(domain: Domain) -> set[int]:
 
 def _say_helper(
     subject: str, said: str, hit: list[int], poll: set[int], evidence: str, kind: str
-) -> Finding:
+) -> Verdict:
     whose = "where a PMD polls" if poll & set(hit) else "which belongs to another instance"
-    return Finding(
+    return Verdict(
         code=f"instance.{kind}",
         severity=Severity.DEGRADED,
-        subject=subject,
+        subject=Subject(subject),
         message=f"{said}, {whose}: packets are lost whenever it runs there",
         evidence=evidence,
         remedy="set cpu_shared_set in nova.conf and hw:emulator_threads_policy=share on its "
@@ -205,7 +205,7 @@ def _say_helper(
     )
 
 
-def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Iterator[Finding]:
+def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Iterator[Verdict]:
     """Look at the threads themselves: libvirt's word is not what the kernel has."""
     by_pid: dict[int, list[Thread]] = {}
     for thread in state.threads:

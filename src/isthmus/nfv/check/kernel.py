@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.render import files
@@ -16,7 +16,7 @@ _SIZE = re.compile(r"^(\d+)([KMG])$")
 _UNITS = {"K": 1, "M": 1024, "G": 1048576}
 
 
-def check_line(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_line(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned argument is on the running kernel's line."""
     assert plan is not None
     running = state.kernel_args
@@ -26,10 +26,10 @@ def check_line(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         given = [one.partition("=")[2] for one in running if one.partition("=")[0] == name]
         if arg in running or (name in CPU_ARGS and _same_cpus(given, value)):
             continue
-        yield Finding(
+        yield Verdict(
             code="kernel.arg",
             severity=Severity.BROKEN,
-            subject=name,
+            subject=Subject(name),
             message=f"the running kernel was not started with {arg}",
             evidence=f"/proc/cmdline has {name}={', '.join(given)}"
             if given
@@ -47,16 +47,16 @@ def cpus_of(value: str) -> tuple[int, ...]:
     return cpuset.parse_list(",".join(part for part in value.split(",") if part[:1].isdigit()))
 
 
-def check_isolated(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_isolated(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel isolates just the planned CPUs."""
     assert plan is not None
     planned = plan.isolated_cpus
     booted = all(arg in state.kernel_args for arg in plan.kernel_args)
     if state.isolated != planned and booted:
-        yield Finding(
+        yield Verdict(
             code="kernel.isolated",
             severity=Severity.BROKEN,
-            subject="isolated CPUs",
+            subject=Subject("isolated CPUs"),
             message=f"the kernel isolates {_list(state.isolated)}, planned is {_list(planned)}",
             evidence=f"/sys/devices/system/cpu/isolated: {_list(state.isolated)}",
             remedy=REBOOT,
@@ -67,17 +67,17 @@ def _list(cpus: tuple[int, ...]) -> str:
     return cpuset.render_list(cpus) or "none"
 
 
-def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel has stopped its tick where its line says so: it may be built without."""
     given = [one.partition("=")[2] for one in state.kernel_args if one.startswith("nohz_full=")]
     asked = set(cpus_of(given[-1])) if given else set()
     if plan is not None and not asked:
         return  # the missing argument is named already
     if missing := sorted(asked & set(state.online) - set(state.nohz_full)):
-        yield Finding(
+        yield Verdict(
             code="kernel.nohz_full",
             severity=Severity.DEGRADED,
-            subject=f"CPU {cpuset.render_list(missing)}",
+            subject=Subject(f"CPU {cpuset.render_list(missing)}"),
             message=f"the kernel did not take nohz_full: its tick goes on on CPU "
             f"{cpuset.render_list(missing)}",
             evidence=f"/proc/cmdline has nohz_full={given[-1]}, "
@@ -86,15 +86,15 @@ def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_default_page(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_default_page(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The default huge page has the planned size: what asks for no size gets that one."""
     assert plan is not None
     match = re.search(r"Hugepagesize:\s+(\d+) kB", state.files.get("/proc/meminfo", ""))
     if match and int(match[1]) != plan.default_page_kib:
-        yield Finding(
+        yield Verdict(
             code="kernel.default_page",
             severity=Severity.BROKEN,
-            subject="default_hugepagesz",
+            subject=Subject("default_hugepagesz"),
             message=f"the default huge page has {match[1]} KiB, planned are "
             f"{plan.default_page_kib} KiB",
             evidence=f"/proc/meminfo: Hugepagesize: {match[1]} kB",
@@ -102,17 +102,17 @@ def check_default_page(state: HostState, plan: HostPlan | None) -> Iterator[Find
         )
 
 
-def check_default_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_default_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Interrupts go to the host's CPUs where nobody says otherwise."""
     assert plan is not None
     mask = state.rest.get(IRQS, "")
     hit = sorted(set(cpuset.parse_mask(mask)) & set(plan.isolated_cpus)) if mask else []
     # Before the reboot it is the missing argument that is named.
     if hit and any(one.startswith("irqaffinity=") for one in state.kernel_args):
-        yield Finding(
+        yield Verdict(
             code="kernel.irqaffinity",
             severity=Severity.DEGRADED,
-            subject=f"CPU {cpuset.render_list(hit)}",
+            subject=Subject(f"CPU {cpuset.render_list(hit)}"),
             message=f"new interrupts may go to CPU {cpuset.render_list(hit)}, which poll or belong "
             "to instances, whatever the kernel line says",
             evidence=f"{IRQS}: {mask}",
@@ -151,7 +151,7 @@ def pages_asked(args: tuple[str, ...]) -> dict[tuple[int, int | None], int]:
     return found
 
 
-def check_pages_asked(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_pages_asked(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel has made the huge pages of its line: it gives fewer without a word."""
     if plan is not None:
         return  # they are counted against the plan
@@ -165,10 +165,10 @@ def check_pages_asked(state: HostState, plan: HostPlan | None) -> Iterator[Findi
         )
         if have < wanted:
             where = "the host" if node is None else f"node {node}"
-            yield Finding(
+            yield Verdict(
                 code="pages.total",
                 severity=Severity.BROKEN,
-                subject=where,
+                subject=Subject(where),
                 message=f"{where} has {have} pages of {size} KiB, the kernel line asks for "
                 f"{wanted}",
                 evidence=f"nr_hugepages of {size} KiB: {have}",

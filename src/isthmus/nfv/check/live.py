@@ -1,8 +1,8 @@
 """Check a host from its facts, gathered now or before."""
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Report, is_clean
 from isthmus.model.nfv_layout import Layout
+from isthmus.model.verdict import Report, is_clean
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state
 from isthmus.nfv.gather import collect_facts
@@ -38,6 +38,9 @@ def render_report(report: Report) -> dict[str, object]:
         "clean": is_clean(report.findings),
         "answers": report.answers,
         "unseen": list(report.unseen),
-        "findings": body["findings"],
+        "findings": [
+            {**row, "subject": str(one.subject)}
+            for row, one in zip(body["findings"], report.findings, strict=True)
+        ],
         "rulings": body["rulings"],
     }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.ports import node_of
 from isthmus.nfv.check.rule import is_emulator
 from isthmus.nfv.check.state import HostState
@@ -16,7 +16,7 @@ _RESERVED = re.compile(r"node:(\d+),\s*size:(\w+),\s*count:(\d+)")
 NO_LIMIT = (2, 14)
 
 
-def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each node has its huge pages: the kernel gives fewer without a word."""
     assert plan is not None
     have = {
@@ -31,10 +31,10 @@ def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 "nr_hugepages"
             )
             if total != page.total:
-                yield Finding(
+                yield Verdict(
                     code="pages.total",
                     severity=Severity.BROKEN if total < page.total else Severity.DEGRADED,
-                    subject=f"node {node.id}",
+                    subject=Subject(f"node {node.id}"),
                     message=f"node {node.id} has {total} pages of {page.size_kib} KiB, planned are "
                     f"{page.total}",
                     evidence=f"{where}: {total}",
@@ -42,7 +42,7 @@ def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 )
 
 
-def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The switch has taken its pages, and nobody unknown has taken others."""
     assert plan is not None
     if not (state.ovs_runs and state.dpdk_initialized):
@@ -58,10 +58,10 @@ def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Find
             short = used < page.for_ovs
             if not short and (has_guests or used == page.for_ovs):
                 continue
-            yield Finding(
+            yield Verdict(
                 code="pages.short" if short else "pages.leaked",
                 severity=Severity.DEGRADED,
-                subject=f"node {seen.id}",
+                subject=Subject(f"node {seen.id}"),
                 message=f"{used} pages of {page.size_kib} KiB are in use on node {seen.id}, where "
                 f"Open vSwitch should have {page.for_ovs}"
                 + ("" if short else " and no instance runs"),
@@ -88,7 +88,7 @@ def parse_reserved(values: tuple[str, ...]) -> dict[tuple[int, str], int]:
     }
 
 
-def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Open vSwitch's pages are kept from Nova, on the nodes where it takes them, and are there."""
     if plan is not None or state.other_config.get("dpdk-init") != "true":
         return
@@ -113,11 +113,11 @@ def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Finding]
             )
 
 
-def _reserved(message: str, evidence: str) -> Finding:
-    return Finding(
+def _reserved(message: str, evidence: str) -> Verdict:
+    return Verdict(
         code="nova.reserved_huge_pages",
         severity=Severity.BROKEN,
-        subject="[DEFAULT] reserved_huge_pages",
+        subject=Subject("[DEFAULT] reserved_huge_pages"),
         message=message,
         evidence=evidence,
         remedy="reserve them for each node in nova.conf",
@@ -130,7 +130,7 @@ def _kib(size: str) -> int:
     return int(match[1]) * {"": 1, "K": 1, "M": 1024, "G": 1048576}[match[2]] if match else 0
 
 
-def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each node has at least the pages that Open vSwitch asks for at its start."""
     if plan is not None:
         return  # the plan's own count is the larger one
@@ -139,10 +139,10 @@ def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Find
         pools = nodes[node].hugepages if node in nodes else ()
         have = sum(pool.total * pool.size_kib // 1024 for pool in pools)
         if mib > have:
-            yield Finding(
+            yield Verdict(
                 code="pages.short",
                 severity=Severity.BROKEN,
-                subject=f"node {node}",
+                subject=Subject(f"node {node}"),
                 message=f"node {node} has {have} MiB in huge pages, and Open vSwitch wants {mib} "
                 "MiB of them at its start: the next one fails",
                 evidence=f"dpdk-socket-mem is {state.other_config.get('dpdk-socket-mem', '')}; "
@@ -152,7 +152,7 @@ def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Find
             )
 
 
-def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Socket memory holds the packet buffers that the ports' MTUs ask for."""
     if plan is not None:
         return  # the plan has counted them, and dpdk-socket-mem is held against it
@@ -177,10 +177,10 @@ def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         have = given[node] if node < len(given) else 0
         limit = limits[node] if node < len(limits) else have
         if given and need > have:
-            yield Finding(
+            yield Verdict(
                 code="ovs.dpdk-socket-mem",
                 severity=Severity.DEGRADED if endless or limit >= need else Severity.BROKEN,
-                subject=f"node {node}",
+                subject=Subject(f"node {node}"),
                 message=f"{have} MiB of socket memory on node {node} are less than the {need} MiB "
                 f"of packet buffers that MTU {max(port.mtu for port in mine)} needs"
                 + (": the rest is taken from instances' pages" if endless or limit >= need else ""),

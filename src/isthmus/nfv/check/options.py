@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.rule import APPLY
 from isthmus.nfv.check.state import OPTION_FILES, HostState
@@ -24,7 +24,7 @@ def agent_options(neutron: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str
     return {key: values for key, values in neutron.items() if key.startswith(AGENTS)}
 
 
-def check_nova(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_nova(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Nova's effective options are the planned ones."""
     assert plan is not None
     where = OPTION_FILES[state.layout][0][0].rpartition("/")[0] or "/etc/nova"
@@ -34,7 +34,7 @@ def check_nova(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             yield _say_option("Nova", "nova", where, key, values, given, "nova-compute")
 
 
-def check_neutron(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_neutron(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The options of Neutron's agents are the planned ones."""
     assert plan is not None
     where = OPTION_FILES[state.layout][1][0]
@@ -57,12 +57,12 @@ def _say_option(
     values: Sequence[str],
     given: Sequence[str],
     service: str,
-) -> Finding:
+) -> Verdict:
     section, _, option = key.partition("/")
-    return Finding(
+    return Verdict(
         code=f"{code}.{option}",
         severity=Severity.BROKEN,
-        subject=f"[{section}] {option}",
+        subject=Subject(f"[{section}] {option}"),
         message=f"{whose}'s [{section}] {option} is {' and '.join(given) or 'not set'}, planned "
         f"is {' and '.join(values)}",
         evidence=f"{where}: {option} = {' and '.join(given)}" if given else f"not in {where}",
@@ -90,7 +90,7 @@ def _meaning(value: str) -> str:
         return value
 
 
-def check_old(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_old(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """No old option stands beside the new sets: nova-compute does not start with both."""
     del plan
     new = [key for key in CPU_OPTIONS if key in state.nova]
@@ -100,10 +100,10 @@ def check_old(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             continue
         option = key.partition("/")[2]
         with_new = sorted(one.partition("/")[2] for one in new if one in clash)
-        yield Finding(
+        yield Verdict(
             code=f"nova.{option}",
             severity=Severity.BROKEN if with_new else Severity.ADVICE,
-            subject=f"[DEFAULT] {option}",
+            subject=Subject(f"[DEFAULT] {option}"),
             message=f"{option} = {value} stands beside {' and '.join(with_new)}: nova-compute does "
             "not start"
             if with_new

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.kernel import parse_size
 from isthmus.nfv.check.rule import APPLY
 from isthmus.nfv.check.state import HostState
@@ -18,7 +18,7 @@ READ = frozenset({files.GRUB, files.TUNED})
 _HEAD = re.compile(r"^\s*#.*$\n?", re.MULTILINE)
 
 
-def check_files(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_files(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The boot loader's and tuned's files say what is planned."""
     assert plan is not None
     for file in files.render_files(plan):
@@ -38,24 +38,24 @@ def _said(text: str) -> set[str]:
     return set(text.split())
 
 
-def _drift(path: str, said: str, there: str | None, file: files.RenderedFile) -> Finding:
+def _drift(path: str, said: str, there: str | None, file: files.RenderedFile) -> Verdict:
     if there is None:
         evidence = "no such file"
     else:
         new = sorted(_said(file.content) - _said(there))
         evidence = f"without {new[0]!r}" if new else "with lines that are not planned"
     at_boot = path == files.GRUB
-    return Finding(
+    return Verdict(
         code="file.missing" if there is None else "file.drift",
         severity=Severity.BROKEN if at_boot else Severity.DEGRADED,
-        subject=path,
+        subject=Subject(path),
         message=f"{path} {said}" + ("; the next boot will not be as planned" if at_boot else ""),
         evidence=f"{path}: {evidence}",
         remedy=APPLY,
     )
 
 
-def check_digests(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_digests(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every other file that the plan owns is byte for byte as rendered."""
     assert plan is not None
     owned = owned_paths(state.layout)
@@ -69,10 +69,10 @@ def check_digests(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         if digest == hashlib.sha256(file.content.encode()).hexdigest():
             continue
         said = "is missing" if digest is None else "was changed"
-        yield Finding(
+        yield Verdict(
             code="file.missing" if digest is None else "file.drift",
             severity=Severity.DEGRADED,
-            subject=path,
+            subject=Subject(path),
             message=f"{path} {said}; the next boot may not be as planned",
             evidence=f"{path}: "
             + ("no such file" if digest is None else f"sha256 {digest[:16]}, not as rendered"),
@@ -80,16 +80,16 @@ def check_digests(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_tuned(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_tuned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The tuned profile is active, where tuned is there."""
     assert plan is not None
     if not plan.tuned_variables or state.tuned_profile == plan.tuned_profile:
         return
     absent = "/etc/tuned/active_profile" not in state.files
-    yield Finding(
+    yield Verdict(
         code="tuned.profile",
         severity=Severity.ADVICE if absent else Severity.DEGRADED,
-        subject="tuned",
+        subject=Subject("tuned"),
         message="tuned is not here; the kernel line isolates without it, power and timers stay as "
         "they are"
         if absent
@@ -99,7 +99,7 @@ def check_tuned(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     )
 
 
-def check_mounts(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_mounts(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each page size of the plan has a mount: libvirt knows no other way to a page."""
     assert plan is not None
     wanted = {page.size_kib for node in plan.nodes for page in node.pages if page.total}
@@ -108,10 +108,10 @@ def check_mounts(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         match = re.search(r"pagesize=(\w+)", mount)
         have.add((parse_size(match[1]) if match else None) or plan.default_page_kib)
     for size in sorted(wanted - have):
-        yield Finding(
+        yield Verdict(
             code="pages.mount",
             severity=Severity.BROKEN,
-            subject=f"{size} KiB",
+            subject=Subject(f"{size} KiB"),
             message=f"nothing is mounted for pages of {size} KiB: instances with them do not start",
             evidence="/proc/mounts: hugetlbfs at "
             + (", ".join(where for where, _ in state.mounts) or "no place"),
@@ -121,7 +121,7 @@ def check_mounts(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The folder of vhost-user sockets is there, and QEMU may write to it."""
     del plan
     mode, _, owner = state.sockets.partition(" ")
@@ -131,10 +131,10 @@ def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         user != "root" or (group != "root" and open_to_group) or mode[-1] in "2367"
     ):
         return
-    yield Finding(
+    yield Verdict(
         code="vhost.folder",
         severity=Severity.BROKEN,
-        subject=VHOST_SOCKETS,
+        subject=Subject(VHOST_SOCKETS),
         message=f"{VHOST_SOCKETS} "
         + ("is QEMU's to read only" if state.sockets else "is not there")
         + ": instances with vhost-user ports do not start",

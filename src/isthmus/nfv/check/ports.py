@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from isthmus.model.host_plan import DpdkPortPlan, HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.causes import find_cause
 from isthmus.nfv.check.rule import APPLY, drift
@@ -13,7 +13,7 @@ from isthmus.nfv.render import ovs
 VHOST_USER = frozenset({"dpdkvhostuserclient", "dpdkvhostuser"})
 
 
-def check_switch(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_switch(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Open vSwitch runs, on the planned settings."""
     assert plan is not None
     if not state.ovs_runs:
@@ -31,11 +31,11 @@ def check_switch(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
                 )
 
 
-def _down(state: HostState) -> Finding:
-    return Finding(
+def _down(state: HostState) -> Verdict:
+    return Verdict(
         code="ovs.down",
         severity=Severity.BROKEN,
-        subject="Open vSwitch",
+        subject=Subject("Open vSwitch"),
         message="Open vSwitch does not run",
         evidence=state.ovs_says or "ovs-vsctl gave no answer",
         remedy="systemctl restart openvswitch-switch; its log says why it went",
@@ -48,7 +48,7 @@ def _check_row(
     column: str,
     state: HostState,
     plan: HostPlan,
-) -> Iterator[Finding]:
+) -> Iterator[Verdict]:
     for key, value in planned.items():
         given = there.get(key, "")
         if key.endswith("-mask"):
@@ -56,10 +56,10 @@ def _check_row(
                 continue
         elif given == value or (key.startswith("dpdk-socket-") and _same_list(given, value)):
             continue
-        yield Finding(
+        yield Verdict(
             code=f"ovs.{key}",
             severity=Severity.BROKEN,
-            subject=f"{column}:{key}",
+            subject=Subject(f"{column}:{key}"),
             message=f"{column}:{key} is {given or 'not set'}, planned is {value}"
             + _say_mask(key, given, plan, state),
             evidence=f"Open_vSwitch {column}:{key}={given}" if given else f"no {column}:{key}",
@@ -94,7 +94,7 @@ def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:
     return "".join(f": {one}" if not index else f", and {one}" for index, one in enumerate(said))
 
 
-def check_dpdk(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_dpdk(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Open vSwitch runs with DPDK where it is to."""
     if not state.ovs_runs:
         if plan is None:
@@ -103,10 +103,10 @@ def check_dpdk(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
     if not state.dpdk_initialized:
         cause, remedy = find_cause(state.switch_log)
         logged = bool(state.switch_log.strip())
-        yield Finding(
+        yield Verdict(
             code="ovs.dpdk",
             severity=Severity.BROKEN,
-            subject="Open vSwitch",
+            subject=Subject("Open vSwitch"),
             message="Open vSwitch runs without DPDK" + (f": {cause}" if logged else ""),
             evidence="Open_vSwitch dpdk_initialized: false" + (f"; log: {cause}" if logged else ""),
             remedy=remedy
@@ -115,7 +115,7 @@ def check_dpdk(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_errors(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_errors(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """No port has an error; the log says what it comes from."""
     address = {port.name: port.pci_address for port in (plan.dpdk_ports if plan else ())}
     for one in state.interfaces:
@@ -126,17 +126,17 @@ def check_errors(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             continue
         known = address.get(one.name) or one.options.get("dpdk-devargs", "")
         cause, remedy = find_cause(state.switch_log, (one.name, known), error=one.error)
-        yield Finding(
+        yield Verdict(
             code="port.error",
             severity=Severity.BROKEN,
-            subject=one.name,
+            subject=Subject(one.name),
             message=f"{one.name} does not work: {one.error}",
             evidence=cause,
             remedy=remedy,
         )
 
 
-def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned port of DPDK is there, on its bridge, and has its queues where planned."""
     assert plan is not None
     if not state.ovs_runs:
@@ -156,7 +156,7 @@ def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         yield from _check_port(port, one)
 
 
-def _check_bridge(state: HostState, interface: str, bridge: str) -> Iterator[Finding]:
+def _check_bridge(state: HostState, interface: str, bridge: str) -> Iterator[Verdict]:
     on = [one.bridge for one in state.ports if interface in one.interfaces]
     if on and on != [bridge]:
         yield drift(
@@ -167,7 +167,7 @@ def _check_bridge(state: HostState, interface: str, bridge: str) -> Iterator[Fin
         )
 
 
-def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Finding]:
+def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Verdict]:
     wanted = {
         "type": ("dpdk", one.type),
         "devargs": (port.devargs, one.options.get("dpdk-devargs", "")),
@@ -200,7 +200,7 @@ def bonds_of(plan: HostPlan) -> dict[str, list[DpdkPortPlan]]:
     return found
 
 
-def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each planned bond is one, of its members, in its mode, and LACP has come to terms."""
     assert plan is not None
     there = {one.name: one for one in state.ports}
@@ -230,25 +230,25 @@ def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         yield from _check_running_bond(state, name, wanted)
 
 
-def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -> Iterator[Finding]:
+def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -> Iterator[Verdict]:
     runs = state.bonds.get(name)
     if runs is None:
         return
     if runs.lacp == "configured":
-        yield Finding(
+        yield Verdict(
             code="bond.lacp",
             severity=Severity.DEGRADED,
-            subject=name,
+            subject=Subject(name),
             message=f"LACP of {name} has not come to terms with the other side",
             evidence="bond/show: lacp_status: configured",
             remedy="configure LACP on the other side's ports, and see that their links are up",
         )
     down = [member for member in members if member not in runs.enabled]
     if down:
-        yield Finding(
+        yield Verdict(
             code="bond.down",
             severity=Severity.DEGRADED,
-            subject=name,
+            subject=Subject(name),
             message=f"{', '.join(down)} of {name} carry no packets",
             evidence=f"bond/show {name}: enabled are {', '.join(runs.enabled) or 'none'}",
             remedy="look at the link of each, and at the other side",
@@ -260,7 +260,7 @@ def bridges_of(plan: HostPlan) -> set[str]:
     return {one.bridge for one in plan.dpdk_ports} | {one.bridge for one in plan.kernel_ports}
 
 
-def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each planned bridge is there, on the datapath that its ports need."""
     assert plan is not None
     kind = "netdev" if plan.dpdk_ports else "system"
@@ -277,7 +277,7 @@ def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             )
 
 
-def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each port that the kernel keeps is on its bridge, and has its MTU and its node."""
     assert plan is not None
     there = {one.name: one for one in state.interfaces}
@@ -325,7 +325,7 @@ def node_of(state: HostState, one: Interface) -> int | None:
     return int(said) if node is None and said.isdigit() else node
 
 
-def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every polled port is polled on its own node."""
     said = {port.name for port in (plan.dpdk_ports if plan else ()) if not port.is_local}
     # Nodes to which the plan itself lets traffic cross.
@@ -337,10 +337,10 @@ def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Finding]
         if not far or one.name in said or (one.type in VHOST_USER and node in crossed):
             continue
         guest = one.type in VHOST_USER
-        yield Finding(
+        yield Verdict(
             code="pmd.remote",
             severity=Severity.DEGRADED,
-            subject=one.name,
+            subject=Subject(one.name),
             message=f"{one.name} sits on node {node} but CPU {cpuset.render_list(far)} of "
             "another node polls it",
             evidence=f"pmd-rxq-show: {one.name} on core {cpuset.render_list(far)}",
@@ -351,7 +351,7 @@ def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Finding]
         )
 
 
-def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Something polls every queue: of DPDK's ports, and of vhost-user ports that are connected."""
     del plan
     if not state.ovs_runs:
@@ -362,10 +362,10 @@ def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Finding]
             continue
         mine = [queue for queue in state.queues if queue.port == one.name]
         if not mine or (connected and not any(queue.enabled for queue in mine)):
-            yield Finding(
+            yield Verdict(
                 code="rxq.unpolled",
                 severity=Severity.BROKEN,
-                subject=one.name,
+                subject=Subject(one.name),
                 message=f"nobody polls {one.name}",
                 evidence=f"pmd-rxq-show has no {'enabled ' if mine else ''}queue of {one.name}",
                 remedy="set pmd-cpu-mask to CPUs of its node, and pmd-rxq-isolate=false with "

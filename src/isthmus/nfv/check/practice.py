@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.cores import polling
 from isthmus.nfv.check.rule import is_emulator
@@ -18,14 +18,14 @@ SPREAD_PCT = 40
 MANY_INTERRUPTS = 100
 
 
-def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every CPU that polls is isolated from the kernel's scheduler."""
     bare = sorted(set(polling(state)) - set(state.isolated))
     if state.ovs_runs and state.pmds and bare and plan is None:
-        yield Finding(
+        yield Verdict(
             code="pmd.shared",
             severity=Severity.DEGRADED,
-            subject=f"CPU {cpuset.render_list(bare)}",
+            subject=Subject(f"CPU {cpuset.render_list(bare)}"),
             message=f"PMD threads poll on CPU {cpuset.render_list(bare)}, which the kernel gives "
             "to others too",
             evidence=f"/sys/devices/system/cpu/isolated: {cpuset.render_list(state.isolated)}",
@@ -33,16 +33,16 @@ def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Finding
         )
 
 
-def check_shut(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_shut(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each node with PMDs has one that takes vhost-user queues too."""
     del plan
     for node in sorted(set(state.pmds.values())):
         cpus = [cpu for cpu, numa in state.pmds.items() if numa == node]
         if all(cpu in state.shut_pmds for cpu in cpus):
-            yield Finding(
+            yield Verdict(
                 code="pmd.shut",
                 severity=Severity.DEGRADED,
-                subject=f"node {node}",
+                subject=Subject(f"node {node}"),
                 message=f"every PMD of node {node} polls its pinned queues only: instances there "
                 "are polled from another node, or by nobody",
                 evidence=f"pmd-rxq-show: isolated : true on core {cpuset.render_list(cpus)}",
@@ -50,7 +50,7 @@ def check_shut(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             )
 
 
-def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """PMDs of a node carry about the same: by load where there is one, else by queues."""
     for node in sorted(set(state.pmds.values())):
         cpus = [cpu for cpu, numa in state.pmds.items() if numa == node]
@@ -67,10 +67,10 @@ def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         if uneven or crowded:
             by = load if uneven else count
             unit = "%" if uneven else " queues"
-            yield Finding(
+            yield Verdict(
                 code="rxq.unbalanced",
                 severity=Severity.DEGRADED,
-                subject=f"node {node}",
+                subject=Subject(f"node {node}"),
                 message=f"receive queues are uneven on node {node}: from {min(by.values())}{unit} "
                 f"to {max(by.values())}{unit} a PMD",
                 evidence="pmd-rxq-show: "
@@ -92,7 +92,7 @@ def _say_rebalance(state: HostState, node: int, *, planned: bool) -> str:
     )
 
 
-def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Nobody else runs on CPUs that poll or that instances own."""
     owned = (
         set(plan.isolated_cpus)
@@ -108,10 +108,10 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             continue  # `instances` looks at them
         if thread.process != SWITCH or not thread.name.startswith("pmd-"):
             hit = sorted(owned & set(thread.allowed))
-            yield Finding(
+            yield Verdict(
                 code="cpu.intruder",
                 severity=Severity.DEGRADED,
-                subject=f"{thread.process} ({thread.pid})",
+                subject=Subject(f"{thread.process} ({thread.pid})"),
                 message=f"thread {thread.tid} ({thread.name}) of {thread.process} may run on CPU "
                 f"{cpuset.render_list(hit)}, which is not for it",
                 evidence=f"/proc/{thread.pid}/task/{thread.tid}/status Cpus_allowed_list: "
@@ -121,7 +121,7 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             )
 
 
-def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """No interrupt lands on an isolated CPU."""
     owned = set(plan.isolated_cpus) if plan else set(polling(state))
     if not owned & set(state.isolated):
@@ -137,10 +137,10 @@ def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
             hit[irq] = cpus
     if hit:
         first = sorted(hit, key=lambda irq: (len(irq), irq))
-        yield Finding(
+        yield Verdict(
             code="irq.isolated",
             severity=Severity.DEGRADED,
-            subject=f"IRQ {', '.join(first[:6])}",
+            subject=Subject(f"IRQ {', '.join(first[:6])}"),
             message=f"{len(hit)} interrupts land on CPUs that poll or belong to instances",
             evidence=f"/proc/irq/{first[0]}/effective_affinity_list: "
             f"{cpuset.render_list(hit[first[0]])}",
@@ -148,7 +148,7 @@ def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         )
 
 
-def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Count what was dropped; a count is no rate, so it is advice until it grows."""
     del plan
     for one in state.interfaces:
@@ -163,10 +163,10 @@ def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
         }
         if counts and one.type.startswith("dpdk"):
             said = ", ".join(f"{key} {value}" for key, value in sorted(counts.items()))
-            yield Finding(
+            yield Verdict(
                 code="port.drops",
                 severity=Severity.ADVICE,
-                subject=one.name,
+                subject=Subject(one.name),
                 message=f"{one.name} has dropped packets since it was made: {said}",
                 evidence=f"Interface {one.name} statistics: {said}",
                 remedy="check again in a minute; where it grows, more queues or PMD cores",

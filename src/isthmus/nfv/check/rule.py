@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Answer, Finding, Ruling, Severity
+from isthmus.model.verdict import Answer, Ruling, Severity, Subject, Verdict
 from isthmus.nfv.check.state import HostState
 
 APPLY = "isthmus nfv apply puts it right"
-Check = Callable[[HostState, HostPlan | None], Iterator[Finding]]
+Check = Callable[[HostState, HostPlan | None], Iterator[Verdict]]
 Applies = Callable[[HostState, HostPlan | None], bool]
 
 
@@ -50,12 +50,12 @@ def drift(
     evidence: str,
     remedy: str = APPLY,
     severity: Severity = Severity.BROKEN,
-) -> Finding:
+) -> Verdict:
     """Make the finding that something is not as planned."""
-    return Finding(
+    return Verdict(
         code=code,
         severity=severity,
-        subject=subject,
+        subject=Subject(subject),
         message=message,
         evidence=evidence,
         remedy=remedy,
@@ -75,7 +75,7 @@ class Rule:
         """What people call it."""
         return self.check.__name__.removeprefix("check_").replace("_", " ")
 
-    def run(self, state: HostState, plan: HostPlan | None) -> tuple[Ruling, list[Finding]]:
+    def run(self, state: HostState, plan: HostPlan | None) -> tuple[Ruling, list[Verdict]]:
         """Run the check; one that crashes has found out nothing, and says so."""
         try:
             if not self.applies(state, plan):
@@ -88,10 +88,10 @@ class Rule:
             found = list(self.check(state, plan))
         except Exception as exc:  # noqa: BLE001 - one of the four places that may
             found = [
-                Finding(
+                Verdict(
                     code="check.crashed",
                     severity=Severity.UNKNOWN,
-                    subject=self.name,
+                    subject=Subject(self.name),
                     message=f"the check of {self.name} could not tell: {type(exc).__name__}",
                     evidence=f"{type(exc).__name__}: {str(exc)[:200]}",
                     remedy="send the facts (isthmus nfv inspect --facts) with a bug report",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_finding import Finding, Severity
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.state import HostState
 
 #: What people call a service -> its units and containers in every layout. One that runs is enough:
@@ -24,17 +24,17 @@ SERVICES: dict[str, tuple[str, ...]] = {
 OWN = {"isthmus-hugepages": "huge pages", "isthmus-nfv-devices": "drivers and virtual functions"}
 
 
-def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Finding]:
+def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every service that is set up here runs; without nova-compute no instance starts."""
     processes = {thread.process for thread in state.threads}
     for name, names in SERVICES.items():
         mine = [one for one in state.services if one.name in names and one.is_there]
         if not mine or any(one.runs for one in mine) or processes & set(names):
             continue
-        yield Finding(
+        yield Verdict(
             code="service.down",
             severity=Severity.BROKEN,
-            subject=name,
+            subject=Subject(name),
             message=f"{name} is set up here but does not run",
             evidence="; ".join(one.says for one in mine),
             remedy="its own log says why it went; isthmus nfv check names options that keep it "
@@ -44,10 +44,10 @@ def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Finding]
     for name, what in OWN.items():
         one = there.get(name)
         if plan is not None and one is not None and one.is_there and not one.runs:
-            yield Finding(
+            yield Verdict(
                 code="service.down",
                 severity=Severity.DEGRADED,
-                subject=name,
+                subject=Subject(name),
                 message=f"{name} did not run to its end: {what} may not be as planned",
                 evidence=one.says,
                 remedy=f"systemctl status {name} says why; then systemctl restart {name}",
