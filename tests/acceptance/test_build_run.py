@@ -13,6 +13,7 @@ import pytest
 from tests.qemu.build_rack import Rack, make_rack, need
 
 from isthmus.clients import process, shell
+from isthmus.testing.needed import skip_without
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.root
@@ -41,11 +42,7 @@ SAY = '#!/bin/sh\n[ "$1" != bound ] || echo "$ip $boot_file$bootfile $siaddr"\n'
 
 @pytest.fixture
 def rack() -> Iterator[Rack]:
-    missing = need(("dnsmasq", "nginx", "ip", "busybox", "nsenter"))
-    if missing:
-        if os.environ.get("ISTHMUS_REQUIRE") == "1":
-            pytest.fail(f"missing: {missing}")
-        pytest.skip(f"missing: {missing}")
+    skip_without(need(("dnsmasq", "nginx", "ip", "busybox", "nsenter")))
     # Where nginx's workers, which are nobody, can read.
     folder = Path(f"/run/isthmus-test-{os.getpid()}")
     folder.mkdir(mode=0o755)

@@ -1,7 +1,6 @@
 """One lab for all tests that want a whole cloud; each uses networks and servers of its own."""
 
 import contextlib
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from isthmus import errors
 from isthmus.lab.capability import check_machine
 from isthmus.lab.opened import OpenLab
+from isthmus.testing.needed import lack
 from isthmus.wiring.lab import choose_topology, machine_tools, open_labs
 
 
@@ -27,9 +27,7 @@ def need_lab() -> None:
     try:
         check_machine(machine_tools())
     except errors.Refused as refusal:
-        if os.environ.get("ISTHMUS_REQUIRE") == "1":
-            raise
-        pytest.skip(refusal.message)
+        lack(refusal.message)
 
 
 def new_name() -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import re
 import shutil
 import signal
@@ -27,6 +26,7 @@ from isthmus.testing import hypervisor
 from isthmus.testing import ovn as testing_ovn
 from isthmus.testing import until as until_module
 from isthmus.testing.hypervisor import Hypervisor, ip
+from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
@@ -73,6 +73,7 @@ sys.exit(1)
 """
 TCP = """
 import socket, sys
+from isthmus.testing.needed import skip_without
 with socket.create_connection((sys.argv[1], 4000), timeout=3) as one:
     sys.exit(one.recv(5) != b"hello")
 """
@@ -229,10 +230,7 @@ class Pair:
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    missing = [*testing_ovn.missing_programs(), *hypervisor.missing_programs()]
-    if missing:
-        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not there: {missing}"
-        pytest.skip(f"not there: {', '.join(missing)}")
+    skip_without([*testing_ovn.missing_programs(), *hypervisor.missing_programs()])
     folder = Path(tempfile.mkdtemp(prefix="isthmus-p-"))
     prefix = folder.name[-8:]
     made = Pair()

@@ -1,6 +1,5 @@
 """Real Neutron servers, one process each."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from tests.neutron.local_server import LocalServer, add_chassis
 from tests.neutron.server import speaker
 from tests.neutron.wan import Wan
 
+from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 
 
@@ -58,10 +58,7 @@ def new_central(neutron_template: Path, tmp_path: Path) -> Iterator[Callable[[],
 @pytest.fixture(scope="module")
 def site_ovn() -> Iterator[OvnDatabases]:
     """The OVN databases of a site, with two hypervisors."""
-    missing = missing_programs()
-    if missing:
-        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not installed: {missing}"
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    skip_without(missing_programs())
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))  # short: sockets have 107 bytes
     try:
         with OvnDatabases(folder) as ovn:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from isthmus.federation.capability import parse_capability
+from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 from isthmus.testing.until import until
 
@@ -134,10 +135,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    missing = missing_programs()
-    if missing:
-        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not installed: {missing}"
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    skip_without(missing_programs())
     folder = Path(tempfile.mkdtemp(prefix="isthmus-site-"))
     with OvnDatabases(folder / "ovn") as ovn:
         made = Site(folder, ovn)

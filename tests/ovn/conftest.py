@@ -1,6 +1,5 @@
 """Fixtures: a site's OVN databases, and connections to them."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,16 +8,14 @@ from pathlib import Path
 import pytest
 
 from isthmus.clients import ovn, ovn_connection
+from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 
 
 @pytest.fixture
 def databases() -> Iterator[OvnDatabases]:
     """Real NB, SB and northd."""
-    missing = missing_programs()
-    if missing:
-        assert not os.environ.get("ISTHMUS_REQUIRE"), f"not installed: {missing}"
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    skip_without(missing_programs())
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
     try:
         with OvnDatabases(folder) as site:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from isthmus.testing.needed import lack
+
 
 @pytest.fixture(scope="session")
 def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -19,9 +21,7 @@ def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     installer = shutil.which("mariadb-install-db")
     if server is None or installer is None:
-        if os.environ.get("ISTHMUS_REQUIRE") == "1":
-            pytest.fail("mariadbd is missing: install mariadb-server-core")
-        pytest.skip("mariadbd is missing")
+        lack("mariadbd")
     folder = tmp_path_factory.mktemp("mariadb")
     data, socket, log = folder / "data", folder / "s", folder / "log"
     own = ["--no-defaults", f"--datadir={data}", f"--user={_user()}"]

@@ -22,6 +22,7 @@ from isthmus.clients.build.power import PowerControl, read_secrets
 from isthmus.model.fleet import Bmc, BmcKind, Firmware
 from isthmus.model.machine import Machine
 from isthmus.testing.build_fleet import SMALL
+from isthmus.testing.needed import lack
 from isthmus.testing.until import until
 
 EMULATOR = Path(__file__).parents[1] / "redfish_bmc.py"
@@ -143,9 +144,7 @@ mc_enable 0x20
 def simulator(folder: Path) -> Iterator[str]:
     program = shutil.which("ipmi_sim")
     if program is None or shutil.which("ipmitool") is None:
-        if os.environ.get("ISTHMUS_REQUIRE") == "1":
-            pytest.fail("openipmi and ipmitool are missing; ./dev test installs them")
-        pytest.skip("openipmi or ipmitool is missing")
+        lack("openipmi or ipmitool")
     port = free_port(socket.SOCK_DGRAM)
     (folder / "lan.conf").write_text(LAN.format(port=port, folder=folder))
     (folder / "commands").write_text(COMMANDS)

@@ -102,7 +102,9 @@ class Rack:
 
     def isthmus(self, *words: str | Path) -> subprocess.Popen[str]:
         """Start the command in the namespace."""
-        argv = [sys.executable, "-c", "from isthmus.cli.main import run; run()", *map(str, words)]
+        # A test that runs in the background ignores SIGINT, and so would what it starts.
+        argv = ["env", "--default-signal=INT", sys.executable]
+        argv += ["-c", "from isthmus.cli.main import run; run()", *map(str, words)]
         return subprocess.Popen(
             shell.inside(self.netns, argv),
             cwd=self.folder,
@@ -129,8 +131,8 @@ def make_rack(folder: Path) -> Iterator[Rack]:
         shell.run(["ip", "netns", "delete", netns], check=False)
 
 
-def need(programs: Sequence[str]) -> str:
-    """Name what is missing; empty where nothing is."""
+def need(programs: Sequence[str]) -> list[str]:
+    """List what is missing."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     missing = [one for one in programs if shutil.which(one, path=path) is None]
-    return ", ".join([*missing, *(["root"] if os.geteuid() != 0 else [])])
+    return [*missing, *(["root"] if os.geteuid() != 0 else [])]

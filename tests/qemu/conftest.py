@@ -17,6 +17,7 @@ from isthmus.nfv.check.live import check_host
 from isthmus.nfv.gather import inspect_host
 from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.plan.refusal import plan_or_refuse
+from isthmus.testing.needed import skip_without
 
 PROGRAMS = (
     *("qemu-system-x86_64", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen", "chroot"),
@@ -32,11 +33,7 @@ def _need() -> None:
     ]
     if os.geteuid() != 0:
         missing.append("root")
-    if missing:
-        reason = f"missing: {', '.join(missing)} (./dev test all installs what it needs)"
-        if os.environ.get("ISTHMUS_REQUIRE") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    skip_without(missing, "./dev test all installs it")
 
 
 @pytest.fixture(scope="session")

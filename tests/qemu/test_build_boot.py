@@ -22,6 +22,7 @@ from tests.qemu.build_rack import PREFIX, Rack, make_rack, need
 
 from isthmus.clients import shell
 from isthmus.clients.build import image, ramdisk
+from isthmus.testing.needed import skip_without
 from isthmus.testing.until import until
 from isthmus.wiring.build_image import make_image, make_recipe
 
@@ -49,12 +50,7 @@ def _digest() -> str:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the image and the ramdisk; ISTHMUS_CACHE keeps them between runs."""
-    missing = need(PROGRAMS)
-    if missing:
-        reason = f"missing: {missing} (./dev test all installs what it needs)"
-        if os.environ.get("ISTHMUS_REQUIRE") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    skip_without(need(PROGRAMS), "./dev test all installs it")
     cache = os.environ.get("ISTHMUS_CACHE")
     folder = Path(cache) / f"build-{_digest()}" if cache else tmp_path_factory.mktemp("images")
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,10 +37,6 @@ AROUND = Surroundings(
 )
 
 
-def test_a_shadow_is_taken() -> None:
-    rules.check_shadow(SHADOW, AROUND)
-
-
 @pytest.mark.parametrize(
     ("shadow", "around", "error"),
     [
@@ -63,13 +59,16 @@ def test_what_is_not_taken(
     with pytest.raises(error, match="shadow port p of site two") as caught:
         rules.check_shadow(one, where)
     assert type(caught.value) is error
+    rules.check_shadow(SHADOW, AROUND)  # what differs from it alone is the reason
 
 
 def test_the_limit_is_exact_and_goes_with_the_version() -> None:
-    last = dataclasses.replace(AROUND, others_on_network=OLD_SHADOW_LIMIT - 1)
-    rules.check_shadow(SHADOW, last)
+    full = dataclasses.replace(AROUND, others_on_network=OLD_SHADOW_LIMIT)
+    with pytest.raises(errors.Exhausted, match=str(OLD_SHADOW_LIMIT)):
+        rules.check_shadow(SHADOW, full)
+    rules.check_shadow(SHADOW, dataclasses.replace(full, others_on_network=OLD_SHADOW_LIMIT - 1))
     newer = dataclasses.replace(
-        AROUND, others_on_network=10_000, capability=parse_capability("24.03.2-20.33.0-72.6")
+        full, others_on_network=10_000, capability=parse_capability("24.03.2-20.33.0-72.6")
     )
     rules.check_shadow(SHADOW, newer)
 
