@@ -1,0 +1,343 @@
+"""Whoever is slow anywhere: others go on meanwhile, and in the end both tiers agree.
+
+Hypothesis picks what is under way when a process is held at a crash point, and what else happens
+until it is let go: at central, at the site, between them. Real servers on MariaDB at its default
+level; `tests/property/test_federation.py` does the same with the model, far more often.
+"""
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tests.neutron import invariants
+from tests.neutron.central_server import CentralServer
+from tests.neutron.delivery import Delivery
+from tests.neutron.local_server import LocalServer
+from tests.neutron.mariadb import mariadb_url, new_database
+from tests.neutron.pausing import Pause
+from tests.neutron.server import ADMIN, speaker, tenant
+from tests.neutron.wan import Wan
+
+from isthmus.journal import crash
+from isthmus.store.tables import JOURNAL
+from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.until import until
+
+pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(3600)]
+
+__all__ = ["mariadb_url", "new_database"]
+
+#: How long something may wait for whoever is held before that one is let go, in seconds.
+MEANWHILE_S = 3.0
+
+
+@dataclass
+class World:
+    """One project's things, and what can happen to them."""
+
+    central: CentralServer
+    site: LocalServer
+    delivery: Delivery
+    project: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        self.user = tenant(self.project)
+        make = self.central.create
+        self.network = make("network", self.user, name="n")["id"]
+        cidr = {"cidr": "10.0.0.0/24", "ip_version": 4}
+        self.subnet = make("subnet", self.user, network_id=self.network, **cidr)["id"]
+        self.group = make("security_group", self.user, name="g")["id"]
+        self.addresses = make("address_group", self.user, name="a", addresses=["192.0.2.0/24"])[
+            "id"
+        ]
+        self.guest = make("port", self.user, network_id=self.network)["id"]
+
+    def first_use(self) -> None:
+        self.site.get(f"networks/{self.network}", self.user)
+
+    def born_at_site(self) -> None:
+        wanted = {"network_id": self.network, "security_groups": [self.group]}
+        self.site.try_create("port", self.user, device_owner="compute:nova", **wanted)
+
+    def many_at_site(self) -> None:
+        """Use the first block up, so that the next one is asked for."""
+        for _ in range(12):
+            self.site.try_create("port", self.user, network_id=self.network)
+
+    def one_goes_at_site(self) -> None:
+        for port in self._ports(self.site)[:1]:
+            self.site.delete("port", port)
+
+    def one_changes_at_site(self) -> None:
+        for port in self._ports(self.site)[-1:]:
+            self.site.update("port", port, self.user, name=uuid.uuid4().hex)
+
+    def one_is_bound(self) -> None:
+        for port in self._ports(self.site)[-1:]:
+            self.site.update("port", port, ADMIN, **{"binding:host_id": "host1"})
+
+    def guest_is_bound(self) -> None:
+        self.site.update("port", self.guest, ADMIN, **{"binding:host_id": "host2"})
+
+    def born_at_central(self) -> None:
+        self.central.try_create("port", self.user, network_id=self.network)
+
+    def one_goes_at_central(self) -> None:
+        for port in self._ports(self.central)[:1]:
+            self.central.call("DELETE", f"/v2.0/ports/{port}")
+
+    def one_changes_at_central(self) -> None:
+        for port in self._ports(self.central)[-1:]:
+            body = {"port": {"description": uuid.uuid4().hex}}
+            self.central.call("PUT", f"/v2.0/ports/{port}", body)
+
+    def network_changes(self) -> None:
+        body = {"network": {"name": uuid.uuid4().hex}}
+        self.central.call("PUT", f"/v2.0/networks/{self.network}", body)
+
+    def rule_comes(self) -> None:
+        rule = {"security_group_id": self.group, "direction": "ingress", "protocol": "tcp"}
+        port = uuid.uuid4().int % 60000 + 1
+        remote = {"remote_address_group_id": self.addresses}
+        ports = {"port_range_min": port, "port_range_max": port}
+        self.central.try_create("security_group_rule", self.user, **rule, **remote, **ports)
+
+    def rule_goes(self) -> None:
+        shown = self.central.call("GET", f"/v2.0/security-groups/{self.group}").only()
+        for rule in shown["security_group_rules"][-1:]:
+            self.central.call("DELETE", f"/v2.0/security-group-rules/{rule['id']}")
+
+    def subnet_comes(self) -> None:
+        cidr = {"cidr": f"10.{uuid.uuid4().int % 200 + 1}.0.0/24", "ip_version": 4}
+        self.central.try_create("subnet", self.user, network_id=self.network, **cidr)
+
+    def subnet_goes(self) -> None:
+        listed = self.central.call("GET", f"/v2.0/subnets?network_id={self.network}").only()
+        for subnet in listed:
+            if subnet["id"] != self.subnet:
+                self.central.call("DELETE", f"/v2.0/subnets/{subnet['id']}")
+
+    def recall(self) -> None:
+        """Have central ask for an idle address of the site's."""
+        with self.central.database() as connection:
+            last = connection.scalar(
+                sa.text(
+                    "SELECT MAX(last) FROM isthmus_leases WHERE pool_id = :pool AND site = 'site1'"
+                ),
+                {"pool": self.subnet},
+            )
+        if last is not None:
+            wanted = {"subnet_id": self.subnet, "ip_address": f"10.0.0.{int(last) % 256}"}
+            self.central.try_create("port", self.user, network_id=self.network, fixed_ips=[wanted])
+
+    def carry(self) -> None:
+        with contextlib.suppress(AssertionError):  # the call was refused as a whole
+            self.delivery.run()
+
+    def _ports(self, server: CentralServer | LocalServer) -> list[str]:
+        query = sa.text(
+            "SELECT id FROM ports WHERE network_id = :network AND device_owner NOT LIKE 'network:%'"
+        )
+        with server.database() as connection:
+            return sorted(connection.scalars(query, {"network": self.network}))
+
+    # The end.
+
+    def settle(self) -> None:
+        """Let everything be told, what was refused as well, as it is every few minutes."""
+
+        def quiet() -> bool:
+            for server in (self.site, self.central):
+                with server.database(write=True) as connection:
+                    connection.execute(sa.update(JOURNAL).values(parked=False, not_before=None))
+            self.delivery.run()
+            return not self.site.rows("isthmus_journal") and not self.central.jobs("site1")
+
+        try:
+            until(quiet, timeout_s=180, what="nothing is under way")
+        except AssertionError as error:
+            left = (
+                self.site.rows("isthmus_journal"),
+                self.central.call("GET", "/v2.0/site-jobs").body,
+            )
+            raise AssertionError(left) from error
+
+    def check(self) -> None:
+        """See that both tiers tell the same, and that nothing is left once all is deleted."""
+        self.settle()
+        invariants.check(self.central, self.site)
+        for port in self._ports(self.site):
+            here = self.site.get(f"ports/{port}").only()
+            there = self.central.call("GET", f"/v2.0/ports/{port}").only()
+            for name in ("mac_address", "fixed_ips", "name", "description", "security_groups"):
+                assert here[name] == there[name], (name, here[name], there[name])
+        here = self.site.get(f"security-groups/{self.group}")
+        if here.status == 200 and self._has(self.group):
+            there = self.central.call("GET", f"/v2.0/security-groups/{self.group}").only()
+            assert _rules(here.only()) == _rules(there)
+        for port in self._ports(self.site):
+            assert self.site.delete("port", port).status in (204, 404)
+        self.settle()
+        for port in self._ports(self.central):
+            assert self.central.call("DELETE", f"/v2.0/ports/{port}").status == 204
+        gone = self.central.call("DELETE", f"/v2.0/networks/{self.network}")
+        assert gone.status == 204, gone
+        self.settle()
+        invariants.check(self.central, self.site)
+        for table, column in (
+            ("networks", "id"),
+            ("ports", "network_id"),
+            ("subnets", "network_id"),
+        ):
+            assert self.network not in {row[column] for row in self.site.rows(table)}
+        for table in ("isthmus_routings", "isthmus_datapaths"):
+            for server in (self.site, self.central):
+                with server.database() as connection:
+                    column = "resource_id" if table == "isthmus_routings" else "network_id"
+                    query = sa.text(f"SELECT 1 FROM {table} WHERE {column} = :network")
+                    assert connection.execute(query, {"network": self.network}).all() == []
+
+    def _has(self, group: str) -> bool:
+        return group in {row["resource_id"] for row in self.site.rows("isthmus_routings")}
+
+
+def _rules(group: dict[str, Any]) -> set[str]:
+    return {rule["id"] for rule in group["security_group_rules"]}
+
+
+ACTIONS: tuple[Callable[[World], None], ...] = (
+    World.first_use,
+    World.born_at_site,
+    World.many_at_site,
+    World.one_goes_at_site,
+    World.one_changes_at_site,
+    World.one_is_bound,
+    World.guest_is_bound,
+    World.born_at_central,
+    World.one_goes_at_central,
+    World.one_changes_at_central,
+    World.network_changes,
+    World.rule_comes,
+    World.rule_goes,
+    World.subnet_comes,
+    World.subnet_goes,
+    World.recall,
+    World.carry,
+)
+actions = st.sampled_from(ACTIONS)
+#: What is done first; what is under way at the point; what happens meanwhile.
+stories = st.tuples(
+    st.lists(actions, max_size=3),
+    st.lists(actions, min_size=1, max_size=3),
+    st.lists(actions, min_size=1, max_size=4),
+)
+#: What surely comes by a point, in the place of what is drawn.
+PASSING: dict[str, tuple[Callable[[World], None], ...]] = {
+    "central.bundle": (World.first_use,),
+    "central.report": (World.born_at_site, World.one_goes_at_site),
+    "central.snapshot": (World.network_changes, World.carry),
+    "apply": (World.rule_comes, World.subnet_comes, World.network_changes, World.carry),
+    "drain": (World.born_at_site,),
+    "report": (World.born_at_site,),
+    "grant": (World.many_at_site,),
+    "recall": (World.recall, World.carry),
+}
+
+
+@dataclass
+class Cloud:
+    central: CentralServer
+    site: LocalServer
+    pauses: tuple[Pause, Pause]
+    passed: set[str] = field(default_factory=set)
+
+
+@pytest.fixture(scope="module")
+def cloud(
+    new_database: Callable[[], str],
+    site_ovn: OvnDatabases,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Cloud]:
+    folder = tmp_path_factory.mktemp("interleavings")
+    pauses = Pause(folder / "at-central"), Pause(folder / "at-site")
+    central = CentralServer(folder / "central", folder / "none", url=new_database())
+    wan = Wan(lambda: central.port, speaker("site1"))
+    quick = {"lease_pass_s": 1.0, "lease_settle_s": 1.0}  # idle blocks go back while we look
+    site = LocalServer(
+        folder / "site1", folder / "none", site_ovn, "site1", wan, url=new_database(), isthmus=quick
+    )
+    central.start(**pauses[0].environment)
+    try:
+        central.make_sites()
+        site.start(**pauses[1].environment)
+        yield Cloud(central, site, pauses)
+    finally:
+        site.stop()
+        central.stop()
+        wan.close()
+
+
+def interleave(cloud: Cloud, point: str, story: Any) -> None:
+    before, under_way, meanwhile = story
+    world = World(cloud.central, cloud.site, Delivery(cloud.central, cloud.site))
+    for action in before:
+        action(world)
+    surely = next((some for start, some in PASSING.items() if point.startswith(start)), ())
+
+    def work() -> None:
+        for action in (*under_way, *surely):
+            action(world)
+
+    def others() -> None:
+        for action in meanwhile:
+            action(world)
+
+    slow = threading.Thread(target=work, daemon=True)
+    quick = threading.Thread(target=others, daemon=True)
+    pause = cloud.pauses[0 if point.startswith("central.") else 1]
+    with pause.offered(point) as is_paused:
+        slow.start()
+        until(lambda: is_paused() or not slow.is_alive(), timeout_s=240, what=f"{point} or the end")
+        if not is_paused():  # what is told in the background comes by a little later
+            with contextlib.suppress(AssertionError):
+                until(is_paused, timeout_s=MEANWHILE_S, what=point)
+        if is_paused():
+            cloud.passed.add(point)
+        quick.start()
+        quick.join(MEANWHILE_S)  # it may well wait for a lock of whoever is held
+    for thread in (slow, quick):
+        thread.join(240)
+        assert not thread.is_alive()
+    world.check()
+
+
+@pytest.mark.parametrize("point", [name for name, _ in crash.POINTS])
+def test_whoever_is_slow(cloud: Cloud, point: str) -> None:
+    @settings(
+        max_examples=3,
+        deadline=None,
+        derandomize=False,
+        phases=(Phase.generate,),  # a story takes seconds: what failed is shown as it was
+        suppress_health_check=list(HealthCheck),
+        database=None,
+    )
+    @given(story=stories)
+    def tell(story: Any) -> None:
+        interleave(cloud, point, story)
+
+    tell()
+
+
+def test_the_points_were_passed(cloud: Cloud) -> None:
+    """Holding nobody would prove nothing."""
+    if not cloud.passed:
+        pytest.skip("the others did not run")
+    missed = {name for name, _ in crash.POINTS} - cloud.passed
+    assert len(missed) <= len(crash.POINTS) // 4, missed
