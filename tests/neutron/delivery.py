@@ -19,7 +19,14 @@ from isthmus.wiring.xjob import CentralSource, SiteCarrier, SystemClock
 class Delivery:
     """A lane."""
 
-    def __init__(self, central: CentralServer, site: LocalServer) -> None:
+    def __init__(self, central: CentralServer, site: LocalServer, owner: str = "a-test") -> None:
+        """Open it.
+
+        Args:
+            central: whose journal it is.
+            site: the lane.
+            owner: who claims: one thread.
+        """
         self._central, self._site = central, site
         self._drain = Drain(
             SiteName(site.site),
@@ -27,7 +34,7 @@ class Delivery:
             source=CentralSource(Door(central, CARRIER)),  # type: ignore[arg-type]
             carrier=SiteCarrier(Door(site, carrier(site.site))),  # type: ignore[arg-type]
             clock=SystemClock(),
-            settings=DrainSettings(owner="a-test", batch=50, claim_s=300),
+            settings=DrainSettings(owner=owner, batch=50, claim_s=300),
         )
 
     def run(self) -> None:
