@@ -19,23 +19,33 @@ pytestmark = pytest.mark.neutron
 class Dual:
     """A network with addresses of every kind, and what a tenant may make of a port on it."""
 
-    def __init__(self, central: CentralServer) -> None:
+    def __init__(
+        self,
+        central: CentralServer,
+        *,
+        automatic: tuple[str, ...] = ("slaac", "dhcpv6-stateless"),
+    ) -> None:
         self.central = central
         self.project = uuid.uuid4().hex
         self.user = tenant(self.project)
         self.network = make_network(central, self.project)
         (self.four,) = self.network_subnets()
-        for mode, prefix in (("slaac", "2001:db8:1::/64"), ("dhcpv6-stateless", "2001:db8:2::/64")):
-            central.create(
-                "subnet",
-                self.user,
-                network_id=self.network["id"],
-                cidr=prefix,
-                ip_version=6,
-                ipv6_address_mode=mode,
-                ipv6_ra_mode=mode,
-            )
+        for number, mode in enumerate(automatic):
+            self.add_automatic(mode, f"2001:db8:{number + 1}::/64")
         self.group = central.create("security_group", self.user, name="g")
+
+    def add_automatic(self, mode: str, prefix: str) -> str:
+        """Add a subnet whose addresses follow from the MAC; gives its id."""
+        made = self.central.create(
+            "subnet",
+            self.user,
+            network_id=self.network["id"],
+            cidr=prefix,
+            ip_version=6,
+            ipv6_address_mode=mode,
+            ipv6_ra_mode=mode,
+        )
+        return str(made["id"])
 
     def network_subnets(self) -> list[str]:
         path = f"/v2.0/subnets?network_id={self.network['id']}"

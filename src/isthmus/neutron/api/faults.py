@@ -74,8 +74,8 @@ def from_any(error: Exception) -> errors.IsthmusError:
     """
     if isinstance(error, db_exc.DBError | db_exc.RetryRequest):
         return _from_database(error)
-    if isinstance(error, ml2_exc.MechanismDriverError):
-        return _from_drivers(error)
+    if isinstance(error, n_exc.MultipleExceptions):
+        return _from_several(error)
     if isinstance(error, KeyError | TypeError | ValueError):
         return errors.ProtocolError(f"the item has not the promised form: {error!r}")
     return from_neutron(error)
@@ -90,14 +90,19 @@ def _from_database(error: Exception) -> errors.IsthmusError:
     return errors.Busy(f"the database could not do it now: {text}")
 
 
-def _from_drivers(error: ml2_exc.MechanismDriverError) -> errors.IsthmusError:
-    """Say what drivers said: a refusal stays one, with its reason; any other failure may pass."""
+def _from_several(error: n_exc.MultipleExceptions) -> errors.IsthmusError:
+    """Say what drivers or callbacks said: a refusal stays one, with its reason.
+
+    Any other failure of a driver may pass; one of a callback is what its first error is.
+    """
     inner = error.inner_exceptions
     for one in inner:
         if isinstance(one, errors.IsthmusError):
             return one
         if isinstance(one, n_exc.BadRequest | n_exc.Conflict | n_exc.NotAuthorized):
             return from_neutron(one)
+    if inner and not isinstance(error, ml2_exc.MechanismDriverError):
+        return from_any(inner[0])
     reasons = "; ".join(str(one) or type(one).__name__ for one in inner) or str(error)
     return errors.Busy(f"OVN could not do it now: {reasons}")
 

@@ -56,12 +56,12 @@ class CentralMechanismDriver(api.MechanismDriver):
 def _check_port(context: Any) -> None:
     """Refuse a port that ML2/OVN takes at no site, by ML2/OVN's own checks.
 
-    As there, the MACs of address pairs count from when the port is bound. What a site reports has
-    passed its own ML2/OVN.
+    As there, the MACs of address pairs count from when the port is bound, at its home: a host alone
+    is no binding. What a site reports has passed its own ML2/OVN.
     """
     if origin.current() is not None:
         return
     port = context.current
     ovn_utils.validate_and_get_data_from_binding_profile(port)
-    if port.get(portbindings.HOST_ID):
+    if (port.get(portbindings.PROFILE) or {}).get(PROFILE_VIF_TYPE):
         ovn_utils.validate_port_allowed_address_pairs_vrrp_mac(port)

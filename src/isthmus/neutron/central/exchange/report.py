@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron.quota import QUOTAS
 from neutron_lib import constants
 from neutron_lib import context as n_context
@@ -58,7 +57,7 @@ _FREES = frozenset({"fixed_ips", "security_groups"})
 #: matter.
 _REFUSALS = (
     n_exc.NeutronException,
-    ml2_exc.MechanismDriverError,
+    n_exc.MultipleExceptions,  # of drivers or callbacks
     db_exc.DBDataError,
     db_exc.DBDuplicateEntry,
     db_exc.DBReferenceError,
@@ -258,7 +257,8 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refu
         )
     body |= {name: state[name] for name in HOME if name in state and state[name] != port.get(name)}
     binding = _binding(site, state)
-    if binding[portbindings.HOST_ID] != port.get(portbindings.HOST_ID):
+    # The first word of a port is often said before its home has bound it: the VIF type comes later.
+    if any(value != (port.get(name) or type(value)()) for name, value in binding.items()):
         body |= binding
     left: Refusals = {}
     if body:

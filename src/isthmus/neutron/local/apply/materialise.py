@@ -18,8 +18,8 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.journal import crash
-from isthmus.model.intent import IntentKey, ResourceType, removal_rank
-from isthmus.model.item import Item, ItemResult, find_fault, refused, taken
+from isthmus.model.intent import ResourceType, removal_rank
+from isthmus.model.item import Item, ItemResult, find_fault, refused, refused_in_part, taken
 from isthmus.model.lease import Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
@@ -27,7 +27,7 @@ from isthmus.neutron.db import guard
 from isthmus.neutron.local import scope, shadows
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
 from isthmus.neutron.local.lease import rows
-from isthmus.store import journal, lanes, recall
+from isthmus.store import lanes, recall
 
 LOG = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ Key = tuple[ResourceType, str]
 MOST_BYTES = 4 << 20
 
 #: Who makes, changes and removes objects of a type; leases are rows, shadows are taken together.
+#: Ports may be taken in part: their `ensure` gives what was refused.
 _MODULES: Mapping[ResourceType, Any] = {
     ResourceType.ADDRESS_GROUP: address_group,
     ResourceType.SECURITY_GROUP: security_group,
@@ -128,7 +129,9 @@ class Materialiser:
                 if item.state is None:
                     self._remove(context, item)
                 else:
-                    self._ensure(context, item, item.state, fresh=fresh)
+                    left = self._ensure(context, item, item.state, fresh=fresh)
+                    if left:
+                        return refused_in_part(item, left, {})
             crash.point("apply.done")
         except Exception as error:
             ours = from_any(error)
@@ -177,7 +180,10 @@ class Materialiser:
         port.mark_auto_subnets(self._core, context, [state])
         return dataclasses.replace(item, state=state)
 
-    def _ensure(self, context: Any, item: Item, state: Mapping[str, Any], *, fresh: bool) -> None:
+    def _ensure(
+        self, context: Any, item: Item, state: Mapping[str, Any], *, fresh: bool
+    ) -> Mapping[str, errors.IsthmusError]:
+        """Make an object or bring it to what central says; gives what of it was refused."""
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
                 connection = context.session.connection()
@@ -185,15 +191,14 @@ class Materialiser:
                 self._note_recall(connection, item.id, state)
             if state.get("isthmus:recall"):
                 self._core.keeper.answer_recall(str(state["pool_id"]))
-            return
+            return {}
         leases = state.get("isthmus:leases")
         if leases:  # before the object: the metadata port takes a key and an address of them
             with db_api.CONTEXT_WRITER.using(context):
                 rows.add(context.session.connection(), self._site, leases)
-        to_report = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
+        left = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
         tags.ensure(context, item.type, state, fresh=fresh)
-        if to_report:
-            self._report(context, item.id)
+        return left or {}
 
     def _note_recall(
         self, connection: sa.Connection, lease_id: str, state: Mapping[str, Any]
@@ -220,13 +225,6 @@ class Materialiser:
                 recall.delete(context.session.connection(), self._site, [item.id])
             return
         _MODULES[item.type].remove(self._core, context, item.id)
-
-    def _report(self, context: Any, port_id: str) -> None:
-        """Have central told how a merge came out."""
-        with db_api.CONTEXT_WRITER.using(context):
-            journal.record(
-                context.session.connection(), [IntentKey(CENTRAL, ResourceType.PORT, port_id)]
-            )
 
 
 def _place(item: Item) -> int:

@@ -13,19 +13,24 @@ from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
 from isthmus import errors
-from isthmus.federation.merge import changes, merge, normalise
+from isthmus.federation.merge import changes, merge, normalise, parts
 from isthmus.federation.port import HOME, SHARED, bind_at_home
 from isthmus.journal import crash
-from isthmus.model.intent import ResourceType
+from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL
+from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local import routings
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.store import journal
 from isthmus.store.tables import JOURNAL
 
 _BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"
 _CREATED = (*SHARED, *HOME, "network_id", "dns_name")
+#: What Neutron's methods refuse with; a value that the database alone does not take is no other
+#: matter.
+_REFUSALS = (n_exc.NeutronException, n_exc.MultipleExceptions, db_exc.DBDataError)
 #: What is compared of one with central.
 CARRIED = (*SHARED, "isthmus:location")
 
@@ -58,8 +63,12 @@ def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]])
         state["isthmus:auto_subnets"] = sorted(found)
 
 
-def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> bool:
+def ensure(
+    core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool
+) -> dict[str, errors.IsthmusError]:
     """Make a port, or merge what central says with what was changed here.
+
+    Central is told of the outcome where it is not what central said.
 
     Args:
         core: the core plugin.
@@ -68,7 +77,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         fresh: whether to leave a port alone that is there already.
 
     Returns:
-        Whether central has to be told of the outcome, since it is not what central said.
+        The attributes that this site refuses, and why. All else was taken.
 
     Raises:
         Stale: its network or a group of it is not here yet.
@@ -79,21 +88,52 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     if have is None:
         _create(core, context, theirs)
         crash.point("apply.port.made")
-        return False
+        return {}
     if fresh:
-        return False
+        return {}
     mark_auto_subnets(core, context, [have])
     with db_api.CONTEXT_READER.using(context):
         bases = routings.find_bases(context.session.connection(), ResourceType.PORT, [have["id"]])
     mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
     # Where the answer to the first report was lost, central says what it made of that.
-    merged = merge(bases.get(have["id"]) or state.get("isthmus:base"), mine, said)
+    base = bases.get(have["id"]) or state.get("isthmus:base")
+    merged = merge(base, mine, said)
     changed = changes(mine, merged)
+    refused = _change(core, context, have, changed)
     if changed:
-        core.update_port(context, have["id"], {"port": _as_update(changed, have)})
         crash.point("apply.port.merged")
-    _agree(context, have, said)
-    return any(merged[name] != value for name, value in said.items())
+    # Of what was refused, what was agreed on before still stands: central's word is news yet.
+    stays = {name: value for name, value in (base or {}).items() if name in refused}
+    taken = {name: value for name, value in said.items() if name not in refused}
+    news = any(merged[name] != value for name, value in said.items())
+    _agree(context, have, {**stays, **taken}, tell=news)
+    return refused
+
+
+def _change(
+    core: Any, context: Any, have: Mapping[str, Any], changed: Mapping[str, Any]
+) -> dict[str, errors.IsthmusError]:
+    """Change a port all at once or, where Neutron refuses that, one attribute after the other.
+
+    Returns:
+        The attributes that were refused, and why.
+    """
+    refused: dict[str, errors.IsthmusError] = {}
+    if not changed:
+        return refused
+    for part in (changed, *parts(changed)):
+        try:
+            core.update_port(context, have["id"], {"port": _as_update(part, have)})
+        except _REFUSALS as error:
+            ours = from_any(error)
+            if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
+                raise
+            refused |= dict.fromkeys(part, ours)
+        else:
+            if part is changed:
+                return {}
+            refused = {name: why for name, why in refused.items() if name not in part}
+    return refused
 
 
 def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
@@ -150,7 +190,8 @@ def _as_update(changed: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str,
     return update
 
 
-def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, tell: bool) -> None:
+    """Note what both tiers agree on, and whether central is to be told what the port is now."""
     with db_api.CONTEXT_WRITER.using(context):
         connection = context.session.connection()
         routings.add(
@@ -162,6 +203,8 @@ def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any]) -> No
             base=said,
         )
         routings.set_base(connection, ResourceType.PORT, have["id"], said)
+        if tell:
+            journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, have["id"])])
 
 
 def _find(core: Any, context: Any, port_id: str) -> dict[str, Any] | None:
