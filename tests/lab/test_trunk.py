@@ -11,8 +11,8 @@ import pytest
 from tests.lab import tagged
 from tests.lab.person import Person
 
+from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
-from isthmus.wiring.lab import OpenLab
 
 pytestmark = [
     pytest.mark.lab,
