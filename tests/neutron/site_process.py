@@ -95,6 +95,9 @@ class Site:
     def update(self, kind: str, object_id: str, body: dict[str, Any]) -> Any:
         return getattr(self._plugin, f"update_{kind}")(self.context, object_id, {kind: body})
 
+    def get(self, kind: str, object_id: str) -> Any:
+        return getattr(self._plugin, f"get_{kind}")(self.context, object_id)
+
     def delete(self, kind: str, object_id: str) -> None:
         getattr(self._plugin, f"delete_{kind}")(self.context, object_id)
 
@@ -130,6 +133,15 @@ class Site:
         from isthmus.neutron.local import dataplane
 
         return dataplane.locate(host)
+
+    def repair(self) -> None:
+        """Do what the maintenance worker does every five minutes, with what is young, too."""
+        from neutron.db import ovn_revision_numbers_db as notes
+        from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import maintenance
+
+        notes.INCONSISTENCIES_OLDER_THAN = -60
+        driver = self._plugin.mechanism_manager.mech_drivers["ovn"].obj
+        maintenance.DBInconsistenciesPeriodics(driver._ovn_client).check_for_inconsistencies()
 
     def client_class(self) -> str:
         driver = self._plugin.mechanism_manager.mech_drivers["ovn"].obj

@@ -151,6 +151,11 @@ def api(site: Site) -> Server:
     return site.start().ready()
 
 
+@pytest.fixture(scope="module")
+def worker(site: Site) -> Server:
+    return site.start("maintenance").ready()
+
+
 def uuid(number: int) -> str:
     return f"44444444-4444-4444-4444-{number:012d}"
 
@@ -566,6 +571,54 @@ def test_ovn_goes_away_and_comes_back_empty(site: Site, api: Server) -> None:
     assert codes(api("apply", items=[gone(1), gone(2)])) == ["", ""]
 
 
-def test_maintenance_worker_carries_keys(site: Site, api: Server) -> None:
-    worker = site.start("maintenance").ready()
+def test_maintenance_worker_carries_keys(site: Site, api: Server, worker: Server) -> None:
     assert worker("client_class") == "KeyedOvnClient"
+
+
+def test_what_ovn_lost_is_written_again(site: Site, api: Server, worker: Server) -> None:
+    """It lost a port, what a port belongs to, or is itself younger than Neutron's database."""
+    network_id = make_network(api, 13)
+    subnet = {"network_id": network_id, "cidr": "10.13.0.0/24", "ip_version": 4}
+    api("create", kind="subnet", body={**subnet, "name": "s"})
+    port = api("create", kind="port", body={"network_id": network_id, "name": "mine"})
+    (group_id,) = port["security_groups"]
+    group = f"pg_{group_id.replace('-', '_')}"
+    assert api("wait_idle")
+
+    def rows() -> dict[str, Any]:
+        return {one["id"]: one for one in api("collect")["ports"]}
+
+    def repaired() -> bool:
+        assert api("sweep")
+        worker("repair")
+        there = rows().get(port["id"])
+        return bool(
+            there is not None
+            and there["requested_key"] == before["requested_key"]
+            and there["addresses"] == before["addresses"]
+            and site.ovn.nbctl("--bare", "--columns=acls", "find", "Port_Group", f"name={group}")
+            and site.ovn.nbctl("find", "DHCP_Options", "cidr=10.13.0.0/24")
+        )
+
+    before = rows()[port["id"]]
+    site.ovn.nbctl("lsp-del", port["id"])
+    until(lambda: port["id"] not in rows(), what="the row is gone")
+    until(repaired, what="the port is written again")
+    site.ovn.nbctl("destroy", "Port_Group", group)
+    site.ovn.nbctl("ls-del", f"neutron-{network_id}")
+    until(lambda: port["id"] not in rows(), what="the switch is gone")
+    until(repaired, what="the network is written again, and all on it")
+    # A backup of Neutron's database: OVN's rows are of a later revision, and of other addresses.
+    site.ovn.nbctl(
+        "set", "Logical_Switch_Port", port["id"], "external_ids:neutron\\:revision_number=99"
+    )
+    site.ovn.nbctl("lsp-set-addresses", port["id"], "fa:16:3e:00:00:01 10.13.0.99")
+    until(lambda: "10.13.0.99" in str(rows()[port["id"]]), what="the row differs")
+    api("update", kind="port", object_id=port["id"], body={"admin_state_up": False})
+    assert "false" not in lsp(site, port["id"], "enabled"), "OVN's driver takes it for a late one"
+    until(repaired, what="the addresses are right again")
+    until(lambda: "false" in lsp(site, port["id"], "enabled"), what="and what was left out is done")
+    revision = int(api("get", kind="port", object_id=port["id"])["revision_number"])
+    assert api("sweep")
+    worker("repair")
+    assert int(api("get", kind="port", object_id=port["id"])["revision_number"]) == revision

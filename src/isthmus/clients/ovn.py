@@ -35,6 +35,7 @@ RESPONDER_PORT_MARK = "isthmus:port"  #: beside it; value: name of the switch po
 SWITCH_PREFIX = "neutron-"  #: Neutron names a network's switch so
 KEY_OPTION = "requested-tnl-key"
 CHASSIS_OPTION = "requested-chassis"
+REVISION = "neutron:revision_number"  #: in external_ids of Neutron's rows
 REMOTE_FLAG = "is-remote"  #: in Chassis.other_config
 
 _ROWS_PER_LOCK = 500
@@ -56,7 +57,7 @@ class OvnRows:
 
     def observe(self, networks: Iterable[str]) -> Observed:
         """Read everything of ours, and the switches of these networks with all their ports."""
-        switches, own_ports = self._read_switches(networks)
+        switches, revisions, own_ports = self._read_switches(networks)
         groups, memberships = self._read_groups(None)
         ports = {
             row.name: _read_port(row, memberships.get(row.uuid, frozenset()))
@@ -78,6 +79,7 @@ class OvnRows:
                 if row.logical_port in names
             },
             responders=dict(self._read_responders(self._all(self.nb, "Logical_Router"))),
+            revisions=revisions,
         )
 
     def observe_scope(self, scope: Scope) -> Observed:
@@ -151,8 +153,9 @@ class OvnRows:
 
     def _read_switches(
         self, networks: Iterable[str]
-    ) -> tuple[dict[str, int | None], dict[str, SwitchPort]]:
+    ) -> tuple[dict[str, int | None], dict[str, int], dict[str, SwitchPort]]:
         switches: dict[str, int | None] = {}
+        revisions = {}
         own_ports = {}
         for network_id in networks:
             row = self._one(self.nb, "Logical_Switch", "name", SWITCH_PREFIX + network_id)
@@ -160,10 +163,11 @@ class OvnRows:
                 continue
             with self.nb.ovsdb_connection.lock:
                 switches[network_id] = _requested_key(row.other_config)
+                revisions[network_id] = _read_revision(row)
                 for port in row.ports:
                     if SHADOW_MARK not in port.external_ids:
                         own_ports[port.name] = _read_own_port(port, network_id)
-        return switches, own_ports
+        return switches, revisions, own_ports
 
     def _read_groups(
         self, names: frozenset[str] | None
@@ -250,7 +254,13 @@ def _read_own_port(row: Any, network_id: str) -> SwitchPort:
         type=row.type,
         port_key=_requested_key(row.options),
         addresses=frozenset(row.addresses),
+        revision=_read_revision(row),
     )
+
+
+def _read_revision(row: Any) -> int:
+    text = row.external_ids.get(REVISION, "")
+    return int(text) if text.isdigit() else -1
 
 
 def _read_binding(row: Any) -> Binding:

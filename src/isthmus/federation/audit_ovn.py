@@ -9,6 +9,10 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
 _SWEEP = "The site's next sweep writes it again; if it stays, see the log of its Neutron."
+_MAINTENANCE = (
+    "The site's next sweep has Neutron write it again, within ten minutes; if it stays, see the "
+    "log of its neutron-ovn-maintenance-worker, which has to run."
+)
 _REPORT = "The port's site reports it again with its next change; touch the port there."
 _FLOATING = "network:floatingip"
 
@@ -95,7 +99,7 @@ def _check_rows(site: Inventory) -> Iterator[Verdict]:
                 "network.no_switch",
                 "network without a logical switch",
                 "Neutron has it, OVN does not",
-                "Run neutron-ovn-db-sync-util at the site.",
+                _MAINTENANCE,
             )
         elif switch["key"] != switch["requested_key"]:
             yield _key_not_granted(site, "network", network_id, switch)
@@ -123,7 +127,7 @@ def _check_neutron_ports(
             "port.no_switch_port",
             "port without a logical switch port",
             "Neutron has it, OVN does not",
-            "Run neutron-ovn-db-sync-util at the site.",
+            _MAINTENANCE,
         )
     for port_id in sorted(rows.keys() - wanted.keys() - responders):
         yield _broken(
@@ -146,7 +150,7 @@ def _check_neutron_ports(
                 "port.switch_port_addresses",
                 "logical switch port with other addresses",
                 f"Neutron has {', '.join(missing)}, OVN {rows[port_id]['addresses']}",
-                "Run neutron-ovn-db-sync-util at the site.",
+                _MAINTENANCE,
             )
 
 

@@ -109,6 +109,7 @@ class SwitchPort:
     type: str
     port_key: int | None  #: what its row asks for
     addresses: frozenset[str] = frozenset()
+    revision: int = -1  #: of Neutron's port when the row was written; -1 where it does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,7 @@ class Observed:
     local_chassis: Mapping[str, LocalChassis]  #: everybody else's
     bindings: Mapping[str, Binding]  #: of the ports in scope
     responders: Mapping[ResponderKey, Responder]
+    revisions: Mapping[str, int] = field(default_factory=dict)  #: of each switch's network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,11 @@ from isthmus.clients import ovn_connection, ovn_write
 from isthmus.clients.ovn import SWITCH_PREFIX, OvnRows
 from isthmus.federation import responder
 from isthmus.federation.capability import parse_capability
+from isthmus.federation.rewrite import plan_rewrites
 from isthmus.federation.stretch import diff_stretch
 from isthmus.model.ovn import Desired, Observed
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.neutron.local import port_keys, stretch
+from isthmus.neutron.local import port_keys, rewriter, stretch
 from isthmus.store import port_key, shadow
 
 _LOG = logging.getLogger(__name__)
@@ -223,6 +224,7 @@ class Reconciler:
             with reading(n_context.get_admin_context()) as connection:
                 desired = stretch.read_all(connection, observed.groups)
             if not self._step(rows, desired, observed):
+                _have_written_again(observed)
                 return
 
     def _reconcile_part(self, dirty: _Dirty) -> None:
@@ -308,6 +310,21 @@ class Reconciler:
             return
         if allocation is not None and allocation.low:
             self._keys_low(network_id)
+
+
+def _have_written_again(observed: Observed) -> None:
+    """Have Neutron write what OVN lost, or has of another time, of what Neutron itself writes."""
+    with reading(n_context.get_admin_context()) as connection:
+        rewrites = plan_rewrites(rewriter.list_written(connection, observed))
+    if not rewrites:
+        return
+    _LOG.warning(
+        "OVN is of another time than Neutron's database: Neutron's maintenance worker is to write "
+        "%d objects again",
+        len(rewrites.forget) + len(rewrites.lift),
+    )
+    with writing(n_context.get_admin_context()) as connection:
+        rewriter.apply(connection, rewrites)
 
 
 def connect_to_neutron() -> OvnRows:
