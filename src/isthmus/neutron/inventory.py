@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from neutron.db import rbac_db_models as rbac
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
+from oslo_db import exception as db_exc
 
-from isthmus.neutron.api.faults import translated
+from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import reading
 from isthmus.store import jobs
@@ -54,7 +55,10 @@ def collect(
     wanted = set(fields or parts) & set(parts)
     with translated():
         row: dict[str, Any] = {"id": name, "tier": tier}
-        row |= {part: read(networks) for part, read in parts.items() if part in wanted}
+        try:
+            row |= {part: read(networks) for part, read in parts.items() if part in wanted}
+        except db_exc.DBError as error:  # the audit shows why, and asks again
+            raise from_any(error) from error
         if networks:
             row["network_id"] = networks[0]
     return listing.to_rows([row], fields)

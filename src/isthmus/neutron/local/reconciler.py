@@ -224,8 +224,8 @@ class Reconciler:
             with reading(n_context.get_admin_context()) as connection:
                 desired = stretch.read_all(connection, observed.groups)
             if not self._step(rows, desired, observed):
-                _have_written_again(observed)
-                return
+                break
+        _have_written_again(observed)
 
     def _reconcile_part(self, dirty: _Dirty) -> None:
         rows = self.rows()
