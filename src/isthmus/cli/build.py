@@ -187,7 +187,7 @@ def release(
     state: StateFolder = Path("build-state"),
     everyone: Annotated[bool, typer.Option("--all", help="all that are quarantined")] = False,
 ) -> None:
-    """Let quarantined machines be tried again by the next run."""
+    """Release quarantined machines, so that the next run retries them."""
     import time
 
     from isthmus import errors

@@ -95,7 +95,7 @@ class _Screen:
             self._live.stop()
 
     def refresh(self) -> Any:
-        """Look again, and show what is new."""
+        """Poll once and show what is new."""
         board, new = self._watcher.look(time.time())
         if self._live:
             self._live.update(draw(board))

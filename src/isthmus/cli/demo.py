@@ -65,7 +65,7 @@ def demo(
 
 
 def _path_line() -> str:
-    """Say how to find the commands, where the shell does not find them by itself."""
+    """Return the PATH hint for a shell that does not find the commands."""
     if shutil.which("isthmus"):
         return ""
     return f'  export PATH="{Path(sys.executable).parent}:$PATH"\n'

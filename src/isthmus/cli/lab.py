@@ -72,7 +72,7 @@ class Progress:
         self._console.print(f"[green]✓[/green] {phase}{took}")
 
     def close(self) -> None:
-        """Take the spinner away, whatever happens."""
+        """Remove the spinner, whatever happens."""
         if self._spinner is not None:
             self._spinner.stop()
             self._spinner = None
@@ -116,7 +116,7 @@ def up(
 
 @app.command()
 def down(name: LabName = "lab") -> None:
-    """Take the lab away: everything that its ledger lists, and nothing else."""
+    """Remove the lab: everything that its ledger lists, and nothing else."""
     alive = _labs().down(name)
     render.note(f"Lab {name!r} is gone ({alive} processes ended).")
 
@@ -289,7 +289,7 @@ def cut_link(site: Site, name: LabName = "lab") -> None:
 
 @link_app.command("restore")
 def restore_link(site: Site, name: LabName = "lab") -> None:
-    """Put a site's link back: neither cut nor slow."""
+    """Restore a site's link: neither cut nor slow."""
     lab = _lab(name)
     lab.wan.restore(lab.plan.get_site(site))
 

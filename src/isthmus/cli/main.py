@@ -57,12 +57,12 @@ class _Root(TyperGroup):
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        """Give the nouns in the order of the list."""
+        """Return the nouns in the order of the list."""
         return [*(name for name, *_ in SUB_APPS), *super().list_commands(ctx)]
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Give a noun's stand-in, or one of our own commands."""
+        """Return the lazy group of a noun, or a command of this file."""
         for name, module, text, panel in SUB_APPS:
             if name == cmd_name:
                 return _Deferred(name, module, text, panel)

@@ -69,7 +69,7 @@ def withdraw_network(
     site: Annotated[str, typer.Argument(help="The site that is to lose it.")],
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Take a network away from a site where no port of it lives."""
+    """Withdraw a network from a site that has no port of it."""
     from isthmus.operate import network as operate
 
     operate.withdraw_network(_open(os_cloud).api, network, site)

@@ -67,7 +67,7 @@ _SUFFIXES = frozenset({".json", ".yaml", ".yml", ".txt", ".xml", ".csv", ".facts
 
 
 def _find_file(target: str) -> Path | None:
-    """Give the file where a target is one; None where it is a host.
+    """Return the file where a target is one; None where it is a host.
 
     Raises:
         NotFound: it can only be a file, and there is none.
@@ -83,7 +83,7 @@ def _find_file(target: str) -> Path | None:
 def _inventory(
     target: str, identity: str | None = None, options: Sequence[str] = ()
 ) -> HostInventory:
-    """Take a file where there is one of that name, else a host."""
+    """Read the file of that name if there is one, else inspect the host."""
     path = _find_file(target)
     if path is not None:
         return wiring.read_inventory(path)
@@ -234,7 +234,7 @@ def apply(
     identity: Identity = None,
     ssh_option: SshOption = None,
 ) -> None:
-    """Put a plan on its host; run again it changes nothing."""
+    """Apply a plan to its host; idempotent."""
     planned = wiring.read_plan(plan_file)
     if dry_run:
         sys.stdout.write(render_plan(planned)["apply.sh"])
@@ -253,7 +253,7 @@ def apply(
 
 @app.command()
 def rollback(target: Target, identity: Identity = None, ssh_option: SshOption = None) -> None:
-    """Take back the last apply that changed something."""
+    """Roll back the last apply that changed something."""
     door = wiring.open_door(target, identity=identity, options=ssh_option or ())
     done = roll_back(door)
     for change in done.changes:
@@ -271,7 +271,7 @@ def check(
     identity: Identity = None,
     ssh_option: SshOption = None,
 ) -> None:
-    """Hold a host against its plan and good practice; exit code 1 where something is wrong."""
+    """Check a host against its plan and good practice; exit code 1 where something is wrong."""
     planned = wiring.read_plan(plan_file) if plan_file else None
     path = _find_file(target)
     if path is not None:

@@ -28,7 +28,7 @@ _DURATION = re.compile(r"(\d+)([smhd]?)")
 
 
 def confirm(question: str) -> None:
-    """Go on only after a yes; Ctrl-C ends the command as everywhere.
+    """Ask for confirmation; Ctrl-C ends the command as everywhere.
 
     Raises:
         Exit: with code 1, after anything else.

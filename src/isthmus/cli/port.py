@@ -50,7 +50,7 @@ def release_port(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Have the site where a port lives let go of it, so that another site may have it.
+    """Release a port from its home site, so that it can move to another site.
 
     A port that lies unused moves by itself to the site that binds it. Force is for a home that will
     not come back: what it still holds of the port it keeps until it is unbound there.

@@ -40,7 +40,7 @@ class Format(enum.StrEnum):
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """Give a console; where nobody looks it neither wraps nor cuts lines."""
+    """Return a console; where nobody looks it neither wraps nor cuts lines."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
     return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
@@ -97,12 +97,12 @@ def print_row(row: Row, output: Format) -> None:
 
 
 def note(sentence: str) -> None:
-    """Say something that is no part of the answer, on stderr."""
+    """Print a note to stderr; it is not part of the answer."""
     open_console(stderr=True).print(Text(sentence))
 
 
 def fail(sentence: str) -> None:
-    """Say what went wrong, on stderr."""
+    """Print an error to stderr."""
     open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), sentence))
 
 

@@ -152,7 +152,7 @@ def delete_site(name: Name, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
 
 @app.command("enable")
 def enable_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
-    """Let a site take part in everything."""
+    """Enable a site."""
     _set_state(name, SiteState.ENABLED, output, os_cloud)
 
 
@@ -177,7 +177,7 @@ def go_on_without(
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Give out addresses though a site has not registered since central was restored.
+    """Allocate addresses although a site has not registered since central was restored.
 
     What that site was leased after the backup may then be given to others: for a site that will not
     come back, or that was made anew itself. `isthmus status` shows for which sites central waits.

@@ -56,13 +56,13 @@ class Breaker:
             return True
 
     def succeeded(self) -> None:
-        """Note that the other side answered, whatever it said."""
+        """Record an answer, whatever it says."""
         with self._lock:
             self._wait_s = 0.0
             self._why = ""
 
     def failed(self, why: str) -> None:
-        """Note that nobody answered."""
+        """Record that nobody answered."""
         with self._lock:
             self._wait_s = min(LAST_PROBE_S, self._wait_s * 2 if self._wait_s else FIRST_PROBE_S)
             self._probe_at = self._clock() + self._wait_s

@@ -236,7 +236,7 @@ class CentralClient:
         return read_results(answer.get("results"), items)
 
     def register(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Say which life this site lives and, if it is asked for, what it believes in.
+        """Register this site: its incarnation and, if central asks, its own state.
 
         Raises:
             Unreachable, TimedOut: central did not answer.

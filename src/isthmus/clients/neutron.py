@@ -104,7 +104,7 @@ class NeutronDoor:
         self.call("GET", "/")
 
     def unwrap(self, resource: str, path: str, answer: Any) -> Mapping[str, Any]:
-        """Take a resource out of Neutron's envelope.
+        """Unwrap a resource from Neutron's envelope.
 
         Raises:
             ProtocolError: it is not there.
@@ -180,7 +180,7 @@ def open_adapter(
 
 
 def collection_path(resource: str) -> str:
-    """Give the path of a resource's collection; hyphens in paths, underscores in bodies."""
+    """Return the path of a resource's collection; hyphens in paths, underscores in bodies."""
     return f"/v2.0/{_plural(resource).replace('_', '-')}"
 
 

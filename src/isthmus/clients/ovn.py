@@ -50,7 +50,7 @@ class OvnRows:
         self.sb = sb
 
     def northd_version(self) -> str:
-        """Give what northd says of itself, "" before it ever ran."""
+        """Return northd's version; "" before it ever ran."""
         for row in self._all(self.nb, "NB_Global"):
             return str(row.options.get("northd_internal_version", ""))
         return ""
@@ -126,7 +126,7 @@ class OvnRows:
         )
 
     def local_chassis(self) -> dict[str, LocalChassis]:
-        """Give the hypervisors of this site by name."""
+        """Return the hypervisors of this site by name."""
         return self._read_chassis(self._all(self.sb, "Chassis"))[1]
 
     def find_host(self, hostname: str) -> LocalChassis | None:
@@ -142,7 +142,7 @@ class OvnRows:
         return None if row is None else _read_binding(row)
 
     def datapath_keys(self, networks: Iterable[str]) -> dict[str, int]:
-        """Give the tunnel keys that northd has given to the networks' switches, by network."""
+        """Return the tunnel keys that northd has given to the networks' switches, by network."""
         wanted = {SWITCH_PREFIX + network_id: network_id for network_id in networks}
         found = {}
         for row in self._all(self.sb, "Datapath_Binding"):
@@ -172,7 +172,7 @@ class OvnRows:
     def _read_groups(
         self, names: frozenset[str] | None
     ) -> tuple[frozenset[str], dict[Any, frozenset[str]]]:
-        """Give the groups there are, and for each switch port row those it is in."""
+        """Return the groups there are, and for each switch port row those it is in."""
         existing = set()
         members: dict[Any, set[str]] = {}
         for row in self._all(self.nb, "Port_Group"):
@@ -213,7 +213,7 @@ class OvnRows:
 
     @staticmethod
     def _all(api: Any, table: str) -> Iterator[Any]:
-        """Give every row, holding the lock for a few hundred of them at a time."""
+        """Return every row, holding the lock for a few hundred of them at a time."""
         lock = api.ovsdb_connection.lock
         rows = api.tables[table].rows
         with lock:
@@ -313,12 +313,12 @@ def _read_responder(key: ResponderKey, router: Any, switch_port: Any, port_id: s
 
 
 def name_router(key: ResponderKey) -> str:
-    """Give the name of a responder's logical router."""
+    """Return the name of a responder's logical router."""
     return f"isthmus-ra-{key.network_id}-{key.mode.value}"
 
 
 def ra_settings(key: ResponderKey) -> dict[str, str]:
-    """Give a responder's ipv6_ra_configs, but for the MTU.
+    """Return a responder's ipv6_ra_configs, but for the MTU.
 
     A router that a tenant runs itself wins: ours has the lowest preference (RFC 4191 2.1).
     """

@@ -54,7 +54,7 @@ def is_ours(row: Any) -> bool:
 
 
 def watch(rows: OvnRows, *, unbound: Callable[[str], None], made: Callable[[str], None]) -> None:
-    """Have calls made, from the connection's own thread, when something of ours needs care.
+    """Register callbacks, called from the connection's own thread when a row of ours needs care.
 
     Args:
         rows: the databases.

@@ -67,12 +67,12 @@ class Pace:
     overtaxed: bool = False  #: the last transaction was of one row, and timed out
 
     def written(self) -> None:
-        """Go faster."""
+        """Record a success: write larger batches."""
         self.rows = min(BATCH_ROWS, self.rows * 2)
         self.overtaxed = False
 
     def timed_out(self, size: int) -> bool:
-        """Go slower, and tell whether to pass over what timed out: one row, the first to do so."""
+        """Halve the batch; return whether to skip what timed out: one row, the first to do so."""
         self.rows = max(1, size // 2)
         alone = size == 1 and not self.overtaxed
         self.overtaxed = size == 1

@@ -43,7 +43,7 @@ def spawn(
             )
         except FileNotFoundError as exc:
             raise errors.Unsupported(f"{argv[0]} is not installed") from exc
-    # Whoever started us buries it one day; until then `find` knows a dead child from a live one.
+    # Our parent reaps it eventually; meanwhile `find` treats a zombie as gone.
     child.returncode = 0
     found = find(child.pid)
     if found is None:
@@ -100,7 +100,7 @@ def find_marked(name: str, value: str) -> Iterator[ProcessId]:
 
 
 def memory_kib(process: ProcessId) -> int:
-    """Give a process's share of memory (PSS: shared pages counted by their share); 0 if gone."""
+    """Return a process's share of memory (PSS: shared pages counted by their share); 0 if gone."""
     with contextlib.suppress(OSError):
         for line in (_PROC / str(process.pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -149,11 +149,11 @@ class Zygote:
             ) from exc
         found = find(pid)
         if found is None:
-            raise errors.StepFailed(f"pid {pid} died at its birth; see its log")
+            raise errors.StepFailed(f"pid {pid} exited immediately; see its log")
         return found
 
     def close(self) -> None:
-        """Let the zygote end; its children live on."""
+        """End the zygote; its children go on."""
         with contextlib.suppress(OSError):
             if self._process.stdin is not None:
                 self._process.stdin.close()

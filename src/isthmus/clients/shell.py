@@ -40,7 +40,7 @@ def inside(netns: str | None, argv: Sequence[str | Path]) -> list[str]:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give this process's environment, fit for a service.
+    """Return this process's environment, fit for a service.
 
     Python may write compiled files again (a service starts three times as fast from them), system
     folders are on the path, and nothing of a person's own cloud settings is handed on.

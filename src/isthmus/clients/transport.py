@@ -55,7 +55,7 @@ class _Deadline:
         self._timer.daemon = True
 
     def watch(self, wire: socket.socket | None) -> None:
-        """Say which connection the call uses."""
+        """Watch the connection that the call uses."""
         with self._lock:
             self._socket = wire
             if self.passed:

@@ -88,7 +88,7 @@ class CentralConfig:
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    """Make the options known; again is harmless."""
+    """Make the options known; idempotent."""
     conf.register_opts(OPTIONS, GROUP)
 
 

@@ -7,7 +7,7 @@ from isthmus.config import central, site, xjob
 
 
 def list_opts() -> list[tuple[str, Sequence[Any]]]:
-    """Give groups and their options; found by entry point."""
+    """Return groups and their options; found by entry point."""
     return [
         (central.GROUP, [*central.OPTIONS, *site.OPTIONS]),
         (xjob.GROUP, xjob.OPTIONS),

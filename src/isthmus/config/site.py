@@ -95,7 +95,7 @@ class SiteConfig:
 
 
 def register(conf: cfg.ConfigOpts) -> None:
-    """Make the options known; again is harmless."""
+    """Make the options known; idempotent."""
     conf.register_opts(OPTIONS, GROUP)
 
 

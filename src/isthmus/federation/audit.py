@@ -321,7 +321,7 @@ def _compare(
 
 
 def _plain(value: Any) -> Any:
-    """Give lists in one order: Neutron gives them in any."""
+    """Sort lists: Neutron returns them in any order."""
     if isinstance(value, list):
         return sorted(map(repr, map(_plain, value)))
     if isinstance(value, dict):

@@ -53,7 +53,7 @@ class Page:
 
     @property
     def digest(self) -> str:
-        """Give the digest of the page as a whole; what is gone is as if it had never been."""
+        """Return the digest of the page as a whole; what is gone is as if it had never been."""
         there = sorted(one for one in self.digests.items() if one[1] != GONE)
         return _hash(there)
 
@@ -80,7 +80,7 @@ def pick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _or_none(value: Any) -> Any:
-    """Take an empty text for nothing: Neutron shows now the one, now the other."""
+    """Treat an empty string as None: Neutron shows either."""
     return None if value == "" else value
 
 
@@ -89,7 +89,7 @@ def _rules(state: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _blocks(state: Mapping[str, Any]) -> list[str]:
-    """Say which numbers are leased, however they are cut into blocks."""
+    """Normalise leased numbers, however they are cut into blocks."""
     blocks = [
         Block(int(one["first"]), int(one["last"])) for one in state.get("isthmus:leases") or ()
     ]

@@ -7,5 +7,5 @@ _PROJECTS = uuid.UUID("6f1a1c4e-25d4-5c1b-9d0e-6a3f5b6c7d80")
 
 
 def default_security_group_id(project_id: str) -> str:
-    """Give the id of a project's default security group, the same in every tier."""
+    """Return the id of a project's default security group, the same in every tier."""
     return str(uuid.uuid5(_PROJECTS, f"default-security-group/{project_id}"))

@@ -82,5 +82,5 @@ def _lease(one: Row) -> Lease:
 
 
 def by(rows: Iterable[Row], key: str) -> dict[str, Row]:
-    """Put rows of a part of `ovn` into a dictionary."""
+    """Index the rows of a part of `ovn` by a key."""
     return {one[key]: one for one in rows}

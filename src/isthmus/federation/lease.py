@@ -75,7 +75,7 @@ def merge(blocks: Iterable[Block]) -> list[Block]:
 
 
 def subtract(blocks: Iterable[Block], taken: Iterable[Block]) -> list[Block]:
-    """Give what is left of the blocks, sorted and merged."""
+    """Return what is left of the blocks, sorted and merged."""
     left: list[Block] = []
     holes = merge(taken)
     at = 0
@@ -192,7 +192,7 @@ def limit_grant(asked: int, *, free: int, size: int, idle: int, policy: SizePoli
 
 
 def low_mark(blocks: Iterable[Block], policy: LowWater, size: int | None = None) -> int:
-    """Give the number of free numbers below which a holder of these blocks asks for more.
+    """Return the number of free numbers below which a holder of these blocks asks for more.
 
     Args:
         blocks: what the site holds of one pool.
@@ -281,7 +281,7 @@ def split_return(part: Block) -> list[Block]:
 
 
 def intersect(blocks: Iterable[Block], within: Iterable[Block]) -> list[Block]:
-    """Give what of the blocks lies within others, in the order of the blocks."""
+    """Return what of the blocks lies within others, in the order of the blocks."""
     bounds = merge(within)
     return [
         Block(max(block.first, bound.first), min(block.last, bound.last))
@@ -292,7 +292,7 @@ def intersect(blocks: Iterable[Block], within: Iterable[Block]) -> list[Block]:
 
 
 def rest_id(origin: str, first: int) -> str:
-    """Give the id of what is left of a lease above a part that went back.
+    """Return the id of what is left of a lease above a part that went back.
 
     Both tiers make it, so that nothing has to be said of it, nor in which order parts went.
 

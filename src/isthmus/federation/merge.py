@@ -58,7 +58,7 @@ def choose(base: Any, mine: Any, theirs: Any) -> Any:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the attributes of `after` that differ from `before`."""
+    """Return the attributes of `after` that differ from `before`."""
     return {name: value for name, value in after.items() if before.get(name, _ABSENT) != value}
 
 

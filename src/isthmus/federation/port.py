@@ -44,7 +44,7 @@ def bind_at_central(
 
 
 def bind_at_home(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the binding of a port of central's as it was at a site; nothing where it was elsewhere.
+    """Return the binding that central's port had at a site; nothing if it was bound elsewhere.
 
     A site that was restored makes ports anew that are younger than its backup. Their servers run.
     """

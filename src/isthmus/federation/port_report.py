@@ -178,7 +178,7 @@ def _check_owner(port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
 def find_refused(
     port_id: str, state: Mapping[str, Any], facts: Facts
 ) -> dict[str, errors.IsthmusError]:
-    """Give the attributes that are not taken of a report which is taken otherwise, and why."""
+    """Return the attributes that are not taken of a report which is taken otherwise, and why."""
     refused: dict[str, errors.IsthmusError] = {}
     foreign = groups_of(state) - facts.usable_groups - facts.groups
     if foreign and _changed(groups_of, state, facts):
@@ -203,7 +203,7 @@ def find_refused(
 
 
 def without_missing(name: str, state: Mapping[str, Any], facts: Facts) -> list[Any]:
-    """Give what can be had of an attribute of which a part is refused."""
+    """Return what can be had of an attribute of which a part is refused."""
     if name == "fixed_ips":
         return [one for one in state[name] if one["subnet_id"] not in facts.missing_subnets]
     if name == "security_groups":
@@ -246,12 +246,12 @@ def lies_in(address: str, prefixes: Collection[str]) -> bool:
 
 
 def groups_of(port: Mapping[str, Any]) -> frozenset[str]:
-    """Give the security groups of a port."""
+    """Return the security groups of a port."""
     return frozenset(port.get("security_groups") or ())
 
 
 def pairs_of(port: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
-    """Give the allowed address pairs of a port as (address, MAC); "" is the port's own MAC."""
+    """Return the allowed address pairs of a port as (address, MAC); "" is the port's own MAC."""
     mac = port.get("mac_address")
     return frozenset(
         (pair["ip_address"], "" if pair.get("mac_address") in (None, mac) else pair["mac_address"])

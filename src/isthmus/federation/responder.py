@@ -38,12 +38,12 @@ class RaSubnet:
 
 
 def name_port(key: ResponderKey) -> str:
-    """Give the id of a responder's switch port; the same in every site."""
+    """Return the id of a responder's switch port; the same in every site."""
     return str(uuid.uuid5(_NAMESPACE, f"{key.network_id}/{key.mode.value}"))
 
 
 def choose_mac(key: ResponderKey) -> str:
-    """Give a responder's MAC; the same in every site, as servers may move."""
+    """Return a responder's MAC; the same in every site, as servers may move."""
     digest = hashlib.sha256(f"{key.network_id}/{key.mode.value}".encode()).digest()
     return ":".join((_MAC_PREFIX, *(f"{byte:02x}" for byte in digest[:3])))
 
@@ -61,7 +61,7 @@ def group_subnets(subnets: Iterable[RaSubnet]) -> dict[ResponderKey, list[RaSubn
 def plan_responders(
     subnets: Iterable[RaSubnet], key_of: Callable[[str], int | None]
 ) -> dict[ResponderKey, Responder]:
-    """Give the responders that the subnets want.
+    """Return the responders that the subnets want.
 
     Its address in a subnet is the subnet-router anycast address (all host bits zero, RFC 4291
     2.6.1): Neutron gives it to no port, so a tenant's own router may have the gateway's address.

@@ -100,7 +100,7 @@ def check_hypervisor(shadow: Shadow, known: Iterable[Shadow]) -> None:
 
 
 def find_outdated(shadow: Shadow, known: Iterable[Shadow]) -> list[str]:
-    """Give the hypervisors, by the names they are known by, that a shadow says have changed.
+    """Return the hypervisors, by the names they are known by, that a shadow says have changed.
 
     A hypervisor may get another tunnel address, or be set up again under another name; its ports
     are reported one after the other, and the first one says it of all.
@@ -116,7 +116,7 @@ def find_outdated(shadow: Shadow, known: Iterable[Shadow]) -> list[str]:
 
 
 def follow(shadow: Shadow, outdated: Shadow) -> Shadow:
-    """Give a shadow on the same hypervisor, with what is now known of it."""
+    """Return a shadow on the same hypervisor, with what is now known of it."""
     return dataclasses.replace(
         outdated,
         chassis=shadow.chassis,
@@ -138,7 +138,7 @@ def render_addresses(shadow: Shadow) -> frozenset[str]:
 def render_port(
     shadow: Shadow, groups: frozenset[str], name_group: Callable[[str], str]
 ) -> RemotePort:
-    """Give the row of a shadow.
+    """Return the row of a shadow.
 
     Args:
         shadow: the port of the other site.
@@ -158,7 +158,7 @@ def render_port(
 
 
 def render_chassis(shadows: Iterable[Shadow]) -> dict[str, RemoteChassis]:
-    """Give the hypervisors that shadows stand on, by name."""
+    """Return the hypervisors that shadows stand on, by name."""
     return {
         shadow.chassis: RemoteChassis(
             name=shadow.chassis,

@@ -11,7 +11,7 @@ from isthmus.model.ovn import Capability, Desired, Observed, Plan, RemotePort
 
 
 def diff_stretch(desired: Desired, observed: Observed, capability: Capability) -> Plan:
-    """Say what to change so that the observed rows become the desired ones.
+    """Compute the changes that turn the observed rows into the desired ones.
 
     Args:
         desired: what should be, within some scope.
@@ -81,7 +81,7 @@ def _join(ports: dict[str, RemotePort], observed: Observed) -> tuple[tuple[str, 
 
 
 def _groups_kept(port: RemotePort, observed: Observed) -> frozenset[str]:
-    """Give the groups a port is in and stays in; a port that changes switches is made anew."""
+    """Return the groups a port is in and stays in; a port that changes switches is made anew."""
     row = observed.ports.get(port.port_id)
     if row is None or row.network_id != port.network_id:
         return frozenset()

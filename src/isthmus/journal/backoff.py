@@ -21,7 +21,7 @@ class Backoff:
     jitter: float = 0.3  #: largest share taken off, so that many rows do not come back together
 
     def delay_s(self, failures: int, luck: float) -> float:
-        """Give the delay after the n-th failure in a row.
+        """Return the delay after the n-th failure in a row.
 
         Args:
             failures: 1 after the first.

@@ -96,7 +96,7 @@ def judge(
 def put_back(
     claim: Claim, *, error: errors.IsthmusError, delay_s: float, counts: bool
 ) -> Settlement:
-    """Give a claim back after a batch failed as a whole."""
+    """Release a claim after a batch failed as a whole."""
     return Settlement(
         claim=claim,
         outcome=Outcome.AGAIN,
@@ -107,7 +107,7 @@ def put_back(
 
 
 def put_after(claim: Claim) -> Settlement:
-    """Give a removal back, behind everything that is to be made."""
+    """Release the claim of a removal, due after everything that is to be created."""
     return Settlement(claim=claim, outcome=Outcome.AGAIN, absent=True, after=True)
 
 

@@ -75,7 +75,7 @@ class Drain:
         settings: DrainSettings,
         luck: Callable[[], float] = random.random,
     ) -> None:
-        """Take what a pass needs.
+        """Bind what a pass needs.
 
         Args:
             lane: which lane.

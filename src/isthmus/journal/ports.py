@@ -19,7 +19,7 @@ class Clock(Protocol):
     """
 
     def seconds(self) -> float:
-        """Give seconds that only grow, from no matter when."""
+        """Return a monotonic time in seconds, from an arbitrary origin."""
 
 
 class Store(Protocol):
@@ -30,7 +30,7 @@ class Store(Protocol):
     """
 
     def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
-        """Take up to `limit` due intents of a lane, in the order of work, for so many seconds.
+        """Claim up to `limit` due intents of a lane, in their order, for `holds_s` seconds.
 
         Gives none while another owner holds unexpired claims in the lane: the order of work holds
         for a lane as a whole, so one worker at a time carries it.

@@ -1,4 +1,4 @@
-"""Take a lab down: everything that its ledger lists, and nothing else."""
+"""Remove a lab: everything that its ledger lists, and nothing else."""
 
 import contextlib
 import shutil

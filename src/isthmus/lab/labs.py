@@ -59,7 +59,7 @@ class Labs:
 
     @property
     def templates(self) -> Templates:
-        """Give the cache of databases that all labs share."""
+        """Return the cache of databases that all labs share."""
         return Templates(self.folder / _TEMPLATES, self._tools.run)
 
     def up(
@@ -159,7 +159,7 @@ class Labs:
             )
 
     def _choosing(self) -> AbstractContextManager[None]:
-        """Keep others from choosing a number meanwhile."""
+        """Lock the choice of a lab number."""
         self.folder.mkdir(parents=True, exist_ok=True)
         busy = f"others are choosing the numbers of their labs in {self.folder}: try again"
         return locked(self.folder / _LOCK, busy, NUMBER_TIMEOUT_S)
@@ -206,6 +206,6 @@ def _in(address: str, links: ipaddress.IPv4Network) -> bool:
 
 
 def _one_at_a_time(folder: Path) -> AbstractContextManager[None]:
-    """Keep others from bringing the same lab up or down meanwhile."""
+    """Lock a lab against others that bring it up or down."""
     busy = f"somebody is bringing lab {folder.name!r} up or down just now"
     return locked(folder / "lock", busy, _FORK_S)

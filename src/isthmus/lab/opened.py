@@ -29,7 +29,7 @@ class OpenLab:
 
     @property
     def wan(self) -> Wan:
-        """Give its WAN."""
+        """Return its WAN."""
         return Wan(self.plan, self.tools, self.ledger)
 
     def list_processes(self) -> list[Any]:
@@ -37,7 +37,7 @@ class OpenLab:
         return list(status.list_processes(self.ledger.read(), self.tools))
 
     def summarise(self) -> Any:
-        """Say how the lab is."""
+        """Summarise the state of the lab."""
         made = self.ledger.read()
         processes = self.list_processes()
         return status.summarise(self.plan, made, processes, self.wan.list_links())
@@ -128,5 +128,5 @@ class OpenLab:
 
     @property
     def servers(self) -> Servers:
-        """Give its servers."""
+        """Return its servers."""
         return Servers(self.plan, self.tools, self.ledger)

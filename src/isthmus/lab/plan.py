@@ -48,40 +48,40 @@ class LabPlan:
 
     @property
     def central(self) -> Tier:
-        """Give the central tier."""
+        """Return the central tier."""
         return self.tiers[0]
 
     @property
     def sites(self) -> tuple[Tier, ...]:
-        """Give the sites."""
+        """Return the sites."""
         return self.tiers[1:]
 
     @property
     def joined_sites(self) -> tuple[Tier, ...]:
-        """Give the sites that central knows."""
+        """Return the sites that central knows."""
         return tuple(tier for tier in self.sites if not tier.is_stock)
 
     @property
     def hypervisors(self) -> tuple[Hypervisor, ...]:
-        """Give every hypervisor."""
+        """Return every hypervisor."""
         return tuple(host for tier in self.tiers for host in tier.hypervisors)
 
     @property
     def clouds_file(self) -> Path:
-        """Say where `clouds.yaml` is."""
+        """Return the path of `clouds.yaml`."""
         return self.folder / "clouds.yaml"
 
     @property
     def log_dir(self) -> Path:
-        """Say where the processes' logs are."""
+        """Return the folder of the processes' logs."""
         return self.folder / "log"
 
     def tier_dir(self, tier: Tier) -> Path:
-        """Say where a tier's services keep their files."""
+        """Return the folder of a tier's services."""
         return self.folder / "tier" / tier.name
 
     def host_dir(self, host: Hypervisor) -> Path:
-        """Say where a hypervisor's daemons keep their files."""
+        """Return the folder of a hypervisor's daemons."""
         return self.folder / "host" / host.name
 
     def server_netns(self, server: str) -> str:
@@ -119,7 +119,7 @@ class LabPlan:
 
 
 def prefix(lab: str) -> str:
-    """Give the prefix of a lab's namespaces."""
+    """Return the prefix of a lab's namespaces."""
     return f"isthmus-{lab}-"
 
 
@@ -137,7 +137,7 @@ def check_lab_name(name: str) -> None:
 
 
 def management_range(number: int) -> IPv4Network:
-    """Give the range of a lab's management links."""
+    """Return the range of a lab's management links."""
     size = 2 ** (32 - _MANAGEMENT_PREFIX)
     first = int(MANAGEMENT.network_address) + number * size
     return IPv4Network((first, _MANAGEMENT_PREFIX))

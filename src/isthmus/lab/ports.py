@@ -14,15 +14,15 @@ class CommandOutput(Protocol):
 
     @property
     def exit_code(self) -> int:
-        """Give the exit code."""
+        """Return the exit code."""
 
     @property
     def stdout(self) -> str:
-        """Give what it wrote to standard output."""
+        """Return what it wrote to standard output."""
 
     @property
     def stderr(self) -> str:
-        """Give what it wrote to standard error."""
+        """Return what it wrote to standard error."""
 
 
 class Commands(Protocol):
@@ -51,7 +51,7 @@ class FindProgram(Protocol):
     """Looks a program up."""
 
     def __call__(self, name: str) -> Path | None:
-        """Say where it is, or None."""
+        """Return its path, or None."""
 
 
 class Interaction(Protocol):
@@ -74,7 +74,7 @@ class Zygote(Protocol):
         """Fork one."""
 
     def close(self) -> None:
-        """Let the zygote end; its children live on."""
+        """End the zygote; its children go on."""
 
 
 class Processes(Protocol):
@@ -100,7 +100,7 @@ class Processes(Protocol):
         """Find processes by an environment variable."""
 
     def memory_kib(self, process: ProcessId) -> int:
-        """Give a process's share of memory."""
+        """Return a process's share of memory."""
 
     def open_zygote(self, preload: Sequence[str], log: Path, env: Mapping[str, str]) -> Zygote:
         """Start a zygote; it imports while we do other things."""

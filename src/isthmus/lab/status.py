@@ -26,7 +26,7 @@ def list_processes(made: Made, tools: Tools) -> list[Row]:
 
 
 def variables(plan: LabPlan) -> dict[str, str]:
-    """Give the variables that let OpenStack's clients, and ours, find the lab."""
+    """Return the variables that let OpenStack's clients, and ours, find the lab."""
     return {"OS_CLIENT_CONFIG_FILE": str(plan.clouds_file), "OS_CLOUD": str(plan.central.name)}
 
 
@@ -36,7 +36,7 @@ def render_variables(plan: LabPlan) -> str:
 
 
 def summarise(plan: LabPlan, made: Made, processes: list[Row], links: list[dict[str, Any]]) -> Row:
-    """Put everything into one answer."""
+    """Combine everything into one answer."""
     memory = sum(row["memory_mib"] for row in processes)
     return {
         "name": plan.name,

@@ -244,7 +244,7 @@ class Story:
 
     @contextmanager
     def _running(self, command: Sequence[str], netns: str, name: str) -> Iterator[ProcessId]:
-        """Keep a process up for a while; the lab's marker lets `down` find it in any case."""
+        """Run a process for the block; the lab's marker lets `down` find it in any case."""
         env = {MARKER: str(self._plan.folder)}
         log = self._plan.log_dir / f"{name}.log"
         process = self._tools.processes.spawn(command, netns=netns, log=log, env=env)

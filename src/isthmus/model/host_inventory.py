@@ -126,7 +126,7 @@ class HostInventory:
         )
 
     def socket_nodes(self, node: int) -> tuple[int, ...]:
-        """Give all nodes of a node's socket, ascending; the node alone where that is not known."""
+        """Return all nodes of a node's socket, ascending; only the node if that is not known."""
         sockets = {core.socket for core in self.cores_of(node)}
         if not self.has_numa_sockets or len(sockets) != 1:
             return (node,)

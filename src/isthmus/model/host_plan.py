@@ -33,7 +33,7 @@ class PagePlan:
 
     size_kib: int
     total: int
-    for_ovs: int  #: of the total; Nova must keep its hands off them
+    for_ovs: int  #: of the total; reserved from Nova
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

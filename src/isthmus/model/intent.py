@@ -29,7 +29,7 @@ _REMOVALS_START = 1000
 
 
 def removal_rank(kind: ResourceType) -> int:
-    """Give the place of a removal in the order of work of a lane."""
+    """Return a removal's rank in its lane."""
     return _REMOVALS_START - kind.rank
 
 

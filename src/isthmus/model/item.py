@@ -29,7 +29,7 @@ class Item:
     withdrawn: bool = False  #: it still exists, but is to be here no more: what uses it may object
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Return the JSON form."""
         body = {"type": self.type.value, "id": self.id, "state": self.state}
         return {**body, "withdrawn": True} if self.withdrawn else body
 
@@ -67,7 +67,7 @@ class ItemResult:
         return not self.code
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Return the JSON form."""
         body: dict[str, Any] = {
             "type": self.type.value,
             "id": self.id,
@@ -138,7 +138,7 @@ def read_results(body: Any, items: Sequence[Item]) -> list[ItemResult]:
 
 
 def refused(item: Item, error: errors.IsthmusError) -> ItemResult:
-    """Say that an item was not taken, and why."""
+    """Build the result of a refused item."""
     seen = error.fields.get("seen")
     return ItemResult(
         item.type,
@@ -152,7 +152,7 @@ def refused(item: Item, error: errors.IsthmusError) -> ItemResult:
 def refused_in_part(
     item: Item, why: Mapping[str, errors.IsthmusError], kept: Mapping[str, Any]
 ) -> ItemResult:
-    """Say which attributes of an item were not taken, and why; all else of it was.
+    """Build the result of an item of which some attributes were refused.
 
     Args:
         item: what was taken but for these.
@@ -165,5 +165,5 @@ def refused_in_part(
 
 
 def taken(item: Item) -> ItemResult:
-    """Say that an item was taken."""
+    """Build the result of an accepted item."""
     return ItemResult(item.type, item.id)

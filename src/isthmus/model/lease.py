@@ -53,5 +53,5 @@ class Lease:
 
     @property
     def root(self) -> LeaseId:
-        """Give the id under which it was granted; numbers never come back to life under one."""
+        """Return the id under which it was granted; numbers never come back to life under one."""
         return self.origin or self.id

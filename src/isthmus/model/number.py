@@ -23,17 +23,17 @@ def make(epoch: int, counter: int = 0) -> int:
 
 
 def epoch_of(number: int) -> int:
-    """Give a number's epoch."""
+    """Return a number's epoch."""
     return number >> COUNTER_BITS
 
 
 def counter_of(number: int) -> int:
-    """Give a number's counter."""
+    """Return a number's counter."""
     return number & ((1 << COUNTER_BITS) - 1)
 
 
 def show(number: int) -> str:
-    """Give a number as people read it."""
+    """Return a number as people read it."""
     return f"{epoch_of(number)}.{counter_of(number)}"
 
 

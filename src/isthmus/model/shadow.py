@@ -42,7 +42,7 @@ class Shadow:
     security_groups: tuple[str, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Return the JSON form."""
         return {name: _plain(getattr(self, name)) for name in self.__slots__}
 
     @classmethod

@@ -60,10 +60,10 @@ class Tier:
 
     @property
     def machine_address(self) -> IPv4Address:
-        """Give the machine's end of the management link."""
+        """Return the machine's end of the management link."""
         return self.management[1]
 
     @property
     def management_address(self) -> IPv4Address:
-        """Give the tier's end of the management link: where a person reaches its APIs."""
+        """Return the tier's end of the management link: where a person reaches its APIs."""
         return self.management[2]

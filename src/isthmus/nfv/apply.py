@@ -1,4 +1,4 @@
-"""Put a plan on its host, through a reboot where it needs one, and take it back."""
+"""Apply a plan to its host, across a reboot where it needs one, and roll it back."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def apply_plan(
     layout: Layout | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Applied:
-    """Put a plan on its host; with leave to reboot, also through the reboot.
+    """Apply a plan to its host; where a reboot is allowed, also across it.
 
     Args:
         door: the host.
@@ -60,7 +60,7 @@ def apply_plan(
 
 
 def roll_back(door: HostDoor) -> Applied:
-    """Take back the last `apply_plan` that changed something.
+    """Roll back the last `apply_plan` that changed something.
 
     Raises:
         NotFound: nothing was applied.

@@ -44,7 +44,7 @@ class GroupPlan:
 
 
 def describe(inventory: HostInventory) -> Facets:
-    """Give all that a plan depends on but memory, in comparable words."""
+    """Return all that a plan depends on but memory, in comparable words."""
     return (
         ("CPU vendor", inventory.cpu_vendor),
         (

@@ -65,7 +65,7 @@ def wait_clean(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """Look until nothing is wrong, or the time is over; gives the last report."""
+    """Audit until nothing is wrong or the time is over; return the last report."""
     deadline = clock() + wait_s
     while True:
         report = collect_report(admin, network=network)

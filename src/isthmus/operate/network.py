@@ -56,7 +56,7 @@ def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Ro
 
 
 def withdraw_network(api: AdminApi, network: str, site: str) -> None:
-    """Take a network away from a site.
+    """Withdraw a network from a site.
 
     Raises:
         NotFound: it is not there.

@@ -32,7 +32,7 @@ class PortView:
 
 
 def release_port(api: AdminApi, port: str, *, force: bool) -> str:
-    """Have the home of a port let go of it.
+    """Release a port from its home.
 
     Args:
         api: central.

@@ -49,7 +49,7 @@ class BuildLogReader:
         self._line = 0
 
     def read_new(self) -> list[BuildEvent]:
-        """Give what was appended since the last call; a line in the making waits for the next.
+        """Return what was appended since the last call; a line in the making waits for the next.
 
         Raises:
             Inconsistent: a line is no event.
@@ -112,7 +112,7 @@ class BuildLog:
             os.fdatasync(self._file)
 
     def read_all(self) -> Iterator[BuildEvent]:
-        """Give every event.
+        """Return every event.
 
         Raises:
             Inconsistent: a line is no event.
@@ -121,7 +121,7 @@ class BuildLog:
             yield _parse(line, number, self._path)
 
     def close(self) -> None:
-        """Let another builder have it."""
+        """Release the lock for another builder."""
         with contextlib.suppress(OSError):
             os.close(self._file)
             os.close(self._lock)

@@ -32,7 +32,7 @@ class Move:
 
 
 def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str]) -> None:
-    """Note which ports a site has."""
+    """Record which ports a site claims."""
     connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.site == site))
     rows = [{"port_id": one, "site": site} for one in sorted(set(port_ids))]
     for start in range(0, len(rows), _CHUNK):
@@ -40,7 +40,7 @@ def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str])
 
 
 def follow(connection: sa.Connection) -> list[Move]:
-    """Have homes follow the ports, and forget the claims; in the transaction that settles central.
+    """Set homes from the claims and delete these; in the transaction that settles central.
 
     Returns:
         What moved.
@@ -81,7 +81,7 @@ def plan_moves(found: Iterable[Move]) -> list[Move]:
 
 
 def _move(connection: sa.Connection, move: Move) -> bool:
-    """Give a port the home that it has; tell whether it could be."""
+    """Set the home that a site claims for a port; return whether it could be set."""
     port = Held(connection, ResourceType.PORT, [move.port_id], alone=True)
     at = home.lock(connection, move.port_id)
     if move.port_id not in port.owners or at is None or at.site != move.old:

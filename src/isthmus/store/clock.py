@@ -58,5 +58,5 @@ def _utc_after_other(element: Any, compiler: Any, **options: Any) -> str:
 
 
 def read(connection: sa.Connection) -> datetime.datetime:
-    """Ask the database what time it is; fixes no snapshot."""
+    """Return the database's time; starts no snapshot."""
     return connection.execute(sa.select(utc_now())).scalar_one()

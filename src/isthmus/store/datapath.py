@@ -18,7 +18,7 @@ LOWEST_KEY = 16711681
 
 
 def ensure_key(connection: sa.Connection, network_id: str) -> int:
-    """Give a network's key, choosing the greatest free one the first time.
+    """Return a network's key; the first time, allocate the greatest free one.
 
     Raises:
         Exhausted: every key is taken.
@@ -40,7 +40,7 @@ def ensure_key(connection: sa.Connection, network_id: str) -> int:
 
 
 def adopt(connection: sa.Connection, network_id: str, key: int) -> bool:
-    """Give a network the key that it has at a site already, unless that is another's."""
+    """Record the key that a network has at a site already, unless another network has it."""
     if not LOWEST_KEY <= key <= HIGHEST_KEY or key in set(
         connection.scalars(sa.select(DATAPATHS.c.datapath_key))
     ):

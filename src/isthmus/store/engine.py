@@ -107,7 +107,7 @@ def _translated() -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError) -> errors.IsthmusError:
-    """Give the error of ours that a driver's error means."""
+    """Return the error of ours that a driver's error means."""
     cause = error.orig
     number = cause.args[0] if cause is not None and cause.args else None
     if number in _BUSY_CODES or "database is locked" in str(cause):

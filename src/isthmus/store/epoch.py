@@ -152,12 +152,12 @@ def check_tables(connection: sa.Connection) -> None:
 
 
 def settle(connection: sa.Connection) -> None:
-    """Note that numbers may be given out again."""
+    """Record that numbers may be allocated again."""
     connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))
 
 
 def explain(connection: sa.Connection, reason: str) -> None:
-    """Note what a tier that has not settled waits for."""
+    """Record what a tier that has not settled waits for."""
     connection.execute(
         sa.update(EPOCHS).where(EPOCHS.c.settled.is_(sa.false())).values(reason=reason)
     )
@@ -226,7 +226,7 @@ def list_waiting(connection: sa.Connection) -> list[SiteName]:
 
 
 def prove(secret: str, site: SiteName, registration: str, sent: int) -> str:
-    """Give what shows that this tier has sent a number, which nobody else can make.
+    """Return a proof that this tier has sent a number; nobody else can make it.
 
     Args:
         secret: of this tier's database.

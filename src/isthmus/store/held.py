@@ -87,17 +87,17 @@ class Held:
         self._routed.update(routing.list_sites(self._connection, self.kind, ids))
 
     def sites(self, resource_id: str) -> Mapping[SiteName, bool]:
-        """Give the sites of one object, and whether it is withdrawn from each."""
+        """Return the sites of one object, and whether it is withdrawn from each."""
         return self._routed.get(resource_id, {})
 
     def at(self, site: SiteName) -> set[str]:
-        """Give those objects that are to be at a site; withdrawn ones are not."""
+        """Return those objects that are to be at a site; withdrawn ones are not."""
         return {one for one, sites in self._routed.items() if sites.get(site) is False}
 
     def route(
         self, site: SiteName, ids: Collection[str] | None = None, *, now: datetime.datetime
     ) -> None:
-        """Note that objects are to be at a site; one that was withdrawn comes back.
+        """Record that objects are to be at a site; a withdrawn one is restored.
 
         Args:
             site: where.
@@ -112,7 +112,7 @@ class Held:
             self._routed.setdefault(one, {})[site] = False
 
     def withdraw(self, site: SiteName) -> None:
-        """Note that a site is to lose the objects, which still exist."""
+        """Record that a site is to lose the objects, which still exist."""
         assert self._alone, "who routes an object holds it alone"
         routing.withdraw(self._connection, self.kind, list(self._routed), site)
         for sites in self._routed.values():

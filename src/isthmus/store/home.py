@@ -47,7 +47,7 @@ def settle(
     project_id: str | None,
     now: datetime.datetime,
 ) -> None:
-    """Give a port its home; the caller holds the port alone, and it has none.
+    """Set the home of a port that has none; the caller holds its lock exclusively.
 
     Raises:
         IntegrityError: it has one.
@@ -69,7 +69,7 @@ def settle(
 def set_base(
     connection: sa.Connection, port_id: str, site: SiteName, base: Mapping[str, Any]
 ) -> None:
-    """Keep what central has made of a port's first report, until the site knows it by itself."""
+    """Store what central made of a port's first report, until the site has acknowledged it."""
     connection.execute(
         sa.update(ROUTINGS)
         .where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.site == site)
@@ -86,7 +86,7 @@ def find_bases(connection: sa.Connection, port_ids: Collection[str]) -> dict[str
 
 
 def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> None:
-    """Note that the home of a port is to let go of it, or keeps it after all."""
+    """Record that the home of a port is to release it, or keeps it."""
     connection.execute(
         sa.update(ROUTINGS)
         .where(_PORT, ROUTINGS.c.resource_id == port_id)
@@ -95,7 +95,7 @@ def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> No
 
 
 def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
-    """Give a port another home in the place of the one that it has; the caller holds it alone."""
+    """Replace the home of a port; the caller holds its lock exclusively."""
     connection.execute(
         sa.update(ROUTINGS)
         .where(_PORT, ROUTINGS.c.resource_id == port_id)

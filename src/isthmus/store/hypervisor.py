@@ -22,7 +22,7 @@ def find_owner(
 
 
 def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str) -> None:
-    """Note that a hypervisor is a site's; again is harmless.
+    """Record that a hypervisor is a site's; idempotent.
 
     Raises:
         Conflict: its name or its tunnel address is another site's.

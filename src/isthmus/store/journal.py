@@ -69,10 +69,10 @@ def _fresh_uuid_other(_element: Any, _compiler: Any, **_options: Any) -> str:
 
 
 def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
-    """Note that these objects may differ from what is wanted at these sites.
+    """Record that these objects may differ from what is wanted at these sites.
 
-    One row for each key: noting it again moves its generation on, makes it due at once and takes it
-    out of the car park, but leaves a running claim alone.
+    One row for each key: recording it again bumps its generation, makes it due at once and unparks
+    it, but leaves a running claim alone.
     """
     wanted = sorted(set(keys))  # one order for all, so that two writers cannot deadlock
     if not wanted:
@@ -101,7 +101,7 @@ def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
 def record_selected(
     connection: sa.Connection, kind: ResourceType, selection: sa.Select[Any]
 ) -> None:
-    """Note many objects of one type with one statement, whose rows never leave the database.
+    """Record many objects of one type with one INSERT .. SELECT.
 
     Args:
         connection: where.
@@ -134,7 +134,7 @@ def _insert(connection: sa.Connection) -> sqlite.Insert | mysql.Insert:
 
 
 def _or_touch(insert: sqlite.Insert | mysql.Insert) -> sa.Executable:
-    """Have an INSERT move on the rows that stand already."""
+    """Turn an INSERT into an upsert that bumps the generation."""
     new = insert.excluded if isinstance(insert, sqlite.Insert) else insert.inserted
     changes: dict[str, Any] = {
         # PyMySQL joins many rows into one INSERT only where nothing is bound behind them.
@@ -289,7 +289,7 @@ def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list
 
 
 def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
-    """Remove a row whose generation was carried; one that moved on is given back, due.
+    """Delete the row if its generation is unchanged, else release the claim, so that it is due.
 
     The owner is not asked: whoever carried this generation, it was carried.
 
@@ -303,7 +303,7 @@ def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
 
 
 def retry(connection: sa.Connection, settlement: Settlement) -> None:
-    """Give a row back, due later; one that moved on in the meantime is due at once."""
+    """Return a row back, due later; one that moved on in the meantime is due at once."""
     claim = settlement.claim
     values: dict[str, Any] = {"owner": None, "expires_at": None}
     values["not_before"] = utc_after(settlement.delay_s) if settlement.delay_s > 0 else None

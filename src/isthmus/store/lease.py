@@ -29,7 +29,7 @@ def list_leases(
     pool_ids: Collection[str] | None = None,
     site: SiteName | None = None,
 ) -> list[Lease]:
-    """List leases, in the order of their numbers; what is None does not narrow."""
+    """List leases, in the order of their numbers; None means no filter."""
     query = sa.select(LEASES).order_by(LEASES.c.pool_id, LEASES.c.first)
     if ids is not None:
         query = query.where(LEASES.c.id.in_(list(ids)))
@@ -207,7 +207,7 @@ def _delete(connection: sa.Connection, *where: "sa.ColumnElement[bool]") -> None
 
 
 def to_text(number: int) -> str:
-    """Give a number as it stands in the table."""
+    """Return a number as it stands in the table."""
     return f"{number:0{NUMBER_LENGTH}d}"
 
 
@@ -224,7 +224,7 @@ def from_row(row: Any) -> Lease:
 
 
 def to_state(lease: Lease) -> dict[str, str]:
-    """Give a lease's state on the wire."""
+    """Return a lease's state on the wire."""
     origin = {"origin": lease.origin} if lease.origin else {}
     return {
         **origin,

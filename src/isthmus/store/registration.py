@@ -128,7 +128,7 @@ def forget(connection: sa.Connection, site: SiteName) -> None:
 
 
 def aside(registration: str) -> SiteName:
-    """Give the holder under which the leases of a removed site are set aside."""
+    """Return the holder under which the leases of a removed site are set aside."""
     return SiteName(f"{_ASIDE}{registration}")
 
 
@@ -147,12 +147,12 @@ def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> N
 
 
 def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
-    """Give leases that were set aside to the site that they were of."""
+    """Return leases that were set aside to the site that they were of."""
     connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=site))
 
 
 def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
-    """Give the ports that were at home at a removed site to the site that it was."""
+    """Return the ports that were at home at a removed site to the site that it was."""
     mine = ROUTINGS.c.site == aside(registration)
     connection.execute(sa.update(ROUTINGS).where(_IS_HOME, mine).values(site=site))
 

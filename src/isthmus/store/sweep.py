@@ -26,7 +26,7 @@ def drop_orphans(connection: sa.Connection) -> int:
 
 
 def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> int:
-    """Give back at once what workers held that are known to be dead.
+    """Return back at once what workers held that are known to be dead.
 
     Args:
         connection: where.

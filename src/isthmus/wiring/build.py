@@ -75,7 +75,7 @@ def _intent_faults(document: Document) -> list[Fault]:
 
 
 def read_standings(folder: Path | None) -> dict[str, Standing]:
-    """Give where every machine of a state folder stands; nothing where there is none.
+    """Return where every machine of a state folder stands; nothing where there is none.
 
     Raises:
         Inconsistent: its log is garbled.
@@ -140,5 +140,5 @@ def import_machines(kind: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
 
 
 def schema_text() -> str:
-    """Give the JSON schema of a fleet file."""
+    """Return the JSON schema of a fleet file."""
     return json.dumps(form.json_schema(), indent=2) + "\n"

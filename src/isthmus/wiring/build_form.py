@@ -7,7 +7,7 @@ from typing import Any
 
 
 def to_document(noun: Any) -> Any:
-    """Give the JSON form of a noun."""
+    """Return the JSON form of a noun."""
     if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
         return {one.name: to_document(getattr(noun, one.name)) for one in dataclasses.fields(noun)}
     if isinstance(noun, enum.Enum):

@@ -146,7 +146,7 @@ def _prepare(
 
 
 def _read_key(path: Path) -> bytes:
-    """Give the key of this build's tokens; it is made once."""
+    """Return the key of this build's tokens; it is made once."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -239,7 +239,7 @@ class Watcher:
             self._names = tuple(one.name for one in resolve_machines(loaded, {}))
 
     def look(self, now: float) -> tuple[Board, list[BuildEvent]]:
-        """Give how it stands, and what happened since the last look."""
+        """Return how it stands, and what happened since the last look."""
         new = self._reader.read_new()
         for event in new:
             apply_event(self._standings, event)
@@ -248,5 +248,5 @@ class Watcher:
 
     @property
     def standings(self) -> dict[str, Standing]:
-        """Give where every machine stands."""
+        """Return where every machine stands."""
         return dict(self._standings)

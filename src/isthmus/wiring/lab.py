@@ -30,7 +30,7 @@ class MachineProcesses:
 
 
 def machine_tools() -> Tools:
-    """Give the tools of this machine."""
+    """Return the tools of this machine."""
     return Tools(
         run=shell.run,
         find_program=shell.find_program,

@@ -24,7 +24,7 @@ class SystemClock:
     """The machine's monotonic clock, which no correction of the time moves."""
 
     def seconds(self) -> float:
-        """Give seconds that only grow."""
+        """Return seconds that only grow."""
         return time.monotonic()
 
 
@@ -97,7 +97,7 @@ class Xjob:
         return self._journal.due_lanes()
 
     def open_lane(self, one: Site) -> tuple[Drain, NeutronDoor]:
-        """Give a site's drain and its door, with a login that is for that site alone."""
+        """Return a site's drain and its door, with a login that is for that site alone."""
         door = self._door(self._open_session(one.name), one.name, one.region)
         self._doors[one.name] = door
         drain = Drain(
@@ -132,7 +132,7 @@ class Xjob:
                 jobs.retry_in_use(connection, lane)
 
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
-        """Give back what dead workers held and tell how many intents."""
+        """Return back what dead workers held and tell how many intents."""
         with writing(self._engine) as connection:
             return sweep.release_dead(connection, is_dead)
 

@@ -43,7 +43,7 @@ class Work(Protocol):
         """List the sites that have work."""
 
     def open_lane(self, one: Site) -> tuple[Drain, Door]:
-        """Give a site's drain and its door."""
+        """Return a site's drain and its door."""
 
     def record_reachability(
         self, name: SiteName, reachability: Reachability, error: str = ""
@@ -57,7 +57,7 @@ class Work(Protocol):
         """Try once more what these sites refused since something there was in use."""
 
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
-        """Give back what dead workers held and tell how many intents."""
+        """Return back what dead workers held and tell how many intents."""
 
     def open_renewal(self, one: Site) -> Renewal:
         """Prepare to compare what a site holds with what it should."""

@@ -21,12 +21,12 @@ class Attempt:
 
     @property
     def report(self) -> str:
-        """Give the URL that its reports are sent to."""
+        """Return the URL that its reports are sent to."""
         return f"{self.place.url}/api/report/{self.token}"
 
     @property
     def seed(self) -> str:
-        """Give the URL that its files are below."""
+        """Return the URL that its files are below."""
         return f"{self.place.url}/api/seed/{self.token}"
 
 

@@ -9,7 +9,7 @@ REPORT = "/etc/isthmus/report"
 
 
 def render_files(attempt: Attempt) -> dict[str, tuple[str, int]]:
-    """Give path -> (content, mode) of the files that make a system this machine's."""
+    """Return path -> (content, mode) of the files that make a system this machine's."""
     files = {
         "/etc/hostname": (f"{attempt.machine.name}\n", 0o644),
         REPORT: (render_report(attempt), 0o700),

@@ -60,7 +60,7 @@ reboot
 
 
 def kernel_words(attempt: Attempt) -> list[str]:
-    """Give the kernel line of a machine's ramdisk or installer, beside its initrd."""
+    """Return the kernel line of a machine's ramdisk or installer, beside its initrd."""
     place, machine = attempt.place, attempt.machine
     seed, token = attempt.seed, attempt.token
     console = place.builder.console

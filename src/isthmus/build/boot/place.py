@@ -24,39 +24,39 @@ class Place:
 
     @property
     def url(self) -> str:
-        """Give the URL that everything is below."""
+        """Return the URL that everything is below."""
         return f"http://{self.builder.address}:{self.builder.http_port}"
 
     @property
     def boot(self) -> Path:
-        """Give the folder of /boot/: the ramdisk, its kernel, the first script."""
+        """Return the folder of /boot/: the ramdisk, its kernel, the first script."""
         return self.state / "http"
 
     @property
     def tftp(self) -> Path:
-        """Give the folder that TFTP serves."""
+        """Return the folder that TFTP serves."""
         return self.state / "tftp"
 
     @property
     def socket(self) -> Path:
-        """Give the socket of what answers machines."""
+        """Return the socket of what answers machines."""
         return self.state / "api.sock"
 
     @property
     def dnsmasq_conf(self) -> Path:
-        """Give dnsmasq's configuration."""
+        """Return dnsmasq's configuration."""
         return self.state / "dnsmasq.conf"
 
     @property
     def dnsmasq_hosts(self) -> Path:
-        """Give dnsmasq's reservations."""
+        """Return dnsmasq's reservations."""
         return self.state / "dnsmasq.hosts"
 
     @property
     def nginx_conf(self) -> Path:
-        """Give nginx's configuration."""
+        """Return nginx's configuration."""
         return self.state / "nginx.conf"
 
     def image_url(self, file: str) -> str:
-        """Give the URL of a file of the images folder."""
+        """Return the URL of a file of the images folder."""
         return f"{self.url}/images/{file}"

@@ -10,7 +10,7 @@ from isthmus.model.machine import Machine
 
 
 def group_name(kind: str, name: str) -> str:
-    """Give a group's name; Ansible takes letters, digits and underscores."""
+    """Return a group's name; Ansible takes letters, digits and underscores."""
     return f"{kind}_{name}".replace("-", "_")
 
 

@@ -35,7 +35,7 @@ FEWEST_FORKS = 5  #: Ansible's own default
 
 
 def choose_forks(hosts: int, cores: int) -> int:
-    """Say how many hosts are worked on at a time.
+    """Return how many hosts are worked on at a time.
 
     More forks than hosts only cost memory; more than a core can feed only wait for it.
     """

@@ -61,7 +61,7 @@ class Document:
     count: int = 0
 
     def place(self, path: Path, *, of_key: bool = False) -> Place:
-        """Give the place of a value, or of the nearest that stands around it."""
+        """Return the place of a value, or of the nearest that stands around it."""
         if of_key and path in self.key_places:
             return self.key_places[path]
         for length in range(len(path), -1, -1):

@@ -47,12 +47,12 @@ class Salvage:
 
 @cache
 def adapter() -> pydantic.TypeAdapter[Fleet]:
-    """Give the validator; building it costs 100 ms."""
+    """Return the validator; building it costs 100 ms."""
     return pydantic.TypeAdapter(Fleet)
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the JSON schema of a fleet file, for editors."""
+    """Return the JSON schema of a fleet file, for editors."""
     schema = adapter().json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -62,7 +62,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def check_form(document: Document) -> tuple[Salvage, list[Fault]]:
-    """Hold a document against the form.
+    """Validate a document against the schema.
 
     Returns:
         What of it can be checked further, and every fault of form.
@@ -92,13 +92,13 @@ def check_form(document: Document) -> tuple[Salvage, list[Fault]]:
 
 
 def _cut(row: Any) -> Path:
-    """Say what must go: the value, or what stands around a value that is missing."""
+    """Return the path to prune: of the value, or of the parent of a missing value."""
     path = _path(row["loc"])
     return path[:-1] if row["type"] in _MISSING else path
 
 
 def _path(loc: Iterable[str | int]) -> Path:
-    """Keep of pydantic's location what is a path in the document; it marks keys of mappings."""
+    """Reduce pydantic's location to a path in the document; it marks keys of mappings."""
     return tuple(part for part in loc if part != "[key]")
 
 
@@ -216,7 +216,7 @@ def _step(kind: Any, part: str | int) -> tuple[Any, str]:
 
 
 def _bare(hint: Any) -> tuple[Any, str]:
-    """Take off Annotated and Optional; give the description on the way."""
+    """Unwrap Annotated and Optional; return the description found on the way."""
     said = ""
     while True:
         if get_origin(hint) is Annotated:

@@ -20,32 +20,32 @@ _BMC_FIELDS = tuple(one.name for one in dataclasses.fields(Bmc))
 
 
 def roles_of(fleet: Fleet, rack: Rack, node: Node) -> tuple[str, ...]:
-    """Give a node's roles: its own, its rack's, or the fleet's."""
+    """Return a node's roles: its own, its rack's, or the fleet's."""
     return node.roles or _first(rack.defaults.roles, fleet.defaults.roles) or ()
 
 
 def disks_of(fleet: Fleet, rack: Rack, node: Node) -> str | None:
-    """Give the name of a node's disk layout; None where nobody says."""
+    """Return the name of a node's disk layout; None where nobody says."""
     return _first(node.disks, rack.defaults.disks, fleet.defaults.disks)
 
 
 def image_of(fleet: Fleet, rack: Rack, node: Node) -> str | None:
-    """Give the name of a node's image; None where nobody says."""
+    """Return the name of a node's image; None where nobody says."""
     return _first(node.image, rack.defaults.image, fleet.defaults.image)
 
 
 def install_of(fleet: Fleet, rack: Rack, node: Node) -> Install:
-    """Say how a node's operating system comes onto its disk."""
+    """Return the install method of a node."""
     return _first(node.install, rack.defaults.install, fleet.defaults.install) or Install.IMAGE
 
 
 def firmware_of(fleet: Fleet, rack: Rack, node: Node) -> Firmware:
-    """Say how a node's firmware boots."""
+    """Return the firmware type of a node."""
     return _first(node.firmware, rack.defaults.firmware, fleet.defaults.firmware) or Firmware.BIOS
 
 
 def bmc_of(fleet: Fleet, rack: Rack, node: Node) -> Bmc | None:
-    """Give a node's management controller, field by field; None where nobody says anything."""
+    """Return a node's management controller, field by field; None where nobody says anything."""
     said = [one for one in (node.bmc, rack.defaults.bmc, fleet.defaults.bmc) if one is not None]
     if not said:
         return None
@@ -65,7 +65,7 @@ def _first(*values: T | None) -> T | None:
 
 
 def pool_bounds(network: Network) -> tuple[int, int]:
-    """Give the first and last address of a network's pool, as numbers.
+    """Return the first and last address of a network's pool, as numbers.
 
     Raises:
         Invalid: the pool or the network is no such thing.
@@ -97,7 +97,7 @@ def taken_addresses(fleet: Fleet, site: Site, network: Network) -> set[str]:
 
 
 def free_addresses(network: Network, taken: set[str]) -> Iterator[str]:
-    """Give the free addresses of a network's pool, ascending."""
+    """Return the free addresses of a network's pool, ascending."""
     low, high = pool_bounds(network)
     for number in range(low, high + 1):
         address = str(ipaddress.ip_address(number))
@@ -122,7 +122,7 @@ def count_free(network: Network, taken: set[str]) -> int:
 
 
 def resolve_fleet(fleet: Fleet, known: Mapping[str, str] | None = None) -> tuple[Machine, ...]:
-    """Give every machine of a sound fleet, in the file's order.
+    """Return every machine of a sound fleet, in the file's order.
 
     Args:
         fleet: one that `rules` found nothing wrong with.

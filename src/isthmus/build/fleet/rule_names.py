@@ -113,7 +113,7 @@ def _check_defaults(
 
 
 def _twice(case: Case, what: str, pairs: Iterable[tuple[Path, str]]) -> Iterator[Finding]:
-    """Say of every second one where the first stands."""
+    """Report every duplicate with the line of the first."""
     first: dict[str, Path] = {}
     for path, value in pairs:
         if value in first:

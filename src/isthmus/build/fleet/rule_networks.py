@@ -15,7 +15,7 @@ Row = tuple[str, Cidr, Path]  #: what it is, its range, where it stands
 
 
 def find_cidr(network: Network) -> Cidr | None:
-    """Give a network's range; None where it is none, which a rule of its own says."""
+    """Return a network's range; None where it is none, which a rule of its own says."""
     try:
         return ipaddress.ip_network(network.cidr)
     except ValueError:

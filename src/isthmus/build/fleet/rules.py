@@ -35,7 +35,7 @@ class Case:
         )
 
     def line(self, path: Path) -> int:
-        """Give the line at which something stands."""
+        """Return the line at which something stands."""
         return self.document.place(self.salvage.original(path)).line
 
     def names_at(self, path: Path, key: str) -> frozenset[str]:
@@ -50,14 +50,14 @@ class Case:
         return names_in(self.document.values, *path)
 
     def nodes(self) -> Iterator[tuple[Path, Site, Rack, Node]]:
-        """Give every node with its path."""
+        """Return every node with its path."""
         for s, site in enumerate(self.fleet.sites):
             for r, rack in enumerate(site.racks):
                 for n, node in enumerate(rack.nodes):
                     yield ("sites", s, "racks", r, "nodes", n), site, rack, node
 
     def nodes_of(self, index: int) -> Iterator[tuple[Path, Rack, Node]]:
-        """Give the nodes of one site with their paths."""
+        """Return the nodes of one site with their paths."""
         site = self.fleet.sites[index]
         for r, rack in enumerate(site.racks):
             for n, node in enumerate(rack.nodes):
@@ -68,7 +68,7 @@ Rule = Callable[[Case], Iterable[Finding]]
 
 
 def refer(path: Path, what: str, name: str | None, known: Iterable[str]) -> Iterator[Finding]:
-    """Say that a name stands for nothing, where it does not."""
+    """Report a name that refers to nothing."""
     words = frozenset(known)
     if name is not None and name not in words:
         yield path, f"there is no {what} {name}{suggest(name, words)}"

@@ -112,7 +112,7 @@ def _node_plan(machine: Machine, verb: Verb, why: str, wave: int | None) -> Node
 
 
 def list_steps(machine: Machine) -> tuple[str, ...]:
-    """Say in words what will be done to a machine."""
+    """Describe what will be done to a machine."""
     bmc = machine.bmc
     if bmc.kind is BmcKind.MANUAL:
         power = "a person boots it from the network"

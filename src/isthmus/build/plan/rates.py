@@ -35,7 +35,7 @@ class Seen:
 
 
 def collect_seen(standings: Iterable[Standing]) -> list[Seen]:
-    """Take the durations out of the machines that became active."""
+    """Collect the stage durations of machines that became active."""
     found: list[Seen] = []
     for one in standings:
         if one.stage is not Stage.ACTIVE:
@@ -56,7 +56,7 @@ def collect_seen(standings: Iterable[Standing]) -> list[Seen]:
 
 
 def choose_rates(fleet: Fleet, standings: Sequence[Standing]) -> dict[str, Rate]:
-    """Give every rate that an estimate needs."""
+    """Return every rate that an estimate needs."""
     seen = collect_seen(standings)
     rates: dict[str, Rate] = {}
     for name, (value, unit, why) in ASSUMED.items():

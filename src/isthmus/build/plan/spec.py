@@ -8,7 +8,7 @@ from isthmus.model.machine import Machine
 
 
 def describe(machine: Machine) -> dict[str, str]:
-    """Give all that is written to a machine's disk, in comparable words."""
+    """Return all that is written to a machine's disk, in comparable words."""
     image = machine.image
     layout = machine.disks
     return {
@@ -25,6 +25,6 @@ def describe(machine: Machine) -> dict[str, str]:
 
 
 def digest(machine: Machine) -> str:
-    """Give the digest of `describe`."""
+    """Return the digest of `describe`."""
     text = json.dumps(describe(machine), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -35,7 +35,7 @@ def plan_waves(machines: Sequence[Machine], limits: Limits) -> tuple[tuple[Machi
 
 
 def estimate_wave(number: int, machines: Sequence[Machine], rates: Mapping[str, Rate]) -> Wave:
-    """Say how long a wave takes from its first power-on to its last report.
+    """Estimate the duration of a wave, from its first power-on to its last report.
 
     Machines work side by side: only power-ons and the builder's link are shared. A machine that is
     installed by image writes at the rate of its disk, or of its share of the link if that is less.

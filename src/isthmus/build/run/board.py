@@ -61,7 +61,7 @@ def make_board(
     *,
     fleet: Collection[str] = (),
 ) -> Board:
-    """Say how a build stands.
+    """Summarise the state of a build.
 
     Args:
         events: all of them.
@@ -100,7 +100,7 @@ def _say(event: BuildEvent) -> str:
 
 
 def stage_times(standings: Iterable[Standing]) -> dict[Stage, list[float]]:
-    """Give how long machines were in each stage that they left for the next."""
+    """Return how long machines were in each stage that they left for the next."""
     found: dict[Stage, list[float]] = {}
     for one in standings:
         for (stage, began), (after, ended) in zip(one.entered, one.entered[1:], strict=False):

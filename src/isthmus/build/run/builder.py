@@ -42,7 +42,7 @@ class Builder:
         anew: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take a build up.
+        """Resume a build from its log.
 
         Args:
             queue: the machines to build, in the order of the plan's waves.
@@ -84,7 +84,7 @@ class Builder:
 
     @property
     def standings(self) -> dict[str, Standing]:
-        """Give where every machine stands now."""
+        """Return every machine's status."""
         with self._lock:
             return dict(self._standings)
 
@@ -93,7 +93,7 @@ class Builder:
         return self._by_mac.get(mac)
 
     def token_of(self, node: str) -> str:
-        """Give what a machine proves itself with in its present attempt."""
+        """Return what a machine proves itself with in its present attempt."""
         with self._lock:
             return self._tokens[node]
 
@@ -103,7 +103,7 @@ class Builder:
             return self._machines.get(self._by_token.get(token, ""))
 
     def _renew_token(self, node: str) -> None:
-        """Let the tokens of earlier attempts open nothing any more."""
+        """Revoke the tokens of earlier attempts."""
         one = self._standings.get(node, Standing(node=node))
         self._by_token.pop(self._tokens.pop(node, ""), None)
         if one.starts:
@@ -118,7 +118,7 @@ class Builder:
             return one.wrote or node in self._anew
 
     def note_asked(self, machine: Machine) -> Stage:
-        """Take it that a machine asked for its boot script, and give where it stood before."""
+        """Record that a machine asked for its boot script; return its status before."""
         with self._lock:
             before = self._standings.get(machine.name, Standing(node=machine.name)).stage
             if before in {Stage.ENROLL, Stage.PROVISION, Stage.INSPECT}:
@@ -136,7 +136,7 @@ class Builder:
             return before
 
     def note_unknown(self, mac: str, address: str) -> None:
-        """Take it that a machine asked that no plan names."""
+        """Record a boot request of a machine that no plan names."""
         with self._lock:
             if mac in self._unknown or len(self._unknown) >= MOST_UNKNOWN:
                 return
@@ -153,7 +153,7 @@ class Builder:
     def report(
         self, machine: Machine, kind: Happening, fields: Mapping[str, str], detail: str = ""
     ) -> None:
-        """Take a machine's own report."""
+        """Apply a machine's own report."""
         self._take(
             BuildEvent(
                 at=self._clock(), kind=kind, node=machine.name, detail=detail, fields=dict(fields)
@@ -161,7 +161,7 @@ class Builder:
         )
 
     def _take(self, event: BuildEvent) -> None:
-        """Keep an event if it changes something; what is said twice is kept once."""
+        """Append an event if it changes something; duplicates are dropped."""
         with self._lock:
             before = self._standings.get(event.node)
             trial = {event.node: before} if before is not None else {}

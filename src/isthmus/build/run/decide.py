@@ -39,7 +39,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Give a machine up until a person releases it."""
+    """Quarantine a machine until a person releases it."""
 
     node: str
     why: str
@@ -160,7 +160,7 @@ def _find_fault(now: float, machine: Machine, one: Standing, limits: Limits, ask
 
 
 def _deadline(machine: Machine, stage: Stage, limits: Limits) -> tuple[float, str, str]:
-    """Give how long a stage may take, what did not happen then, and where to look."""
+    """Return how long a stage may take, what did not happen then, and where to look."""
     disk = machine.disks.device
     match stage:
         case Stage.ENROLL:

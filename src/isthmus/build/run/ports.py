@@ -23,4 +23,4 @@ class EventLog(Protocol):
     """Where events are kept."""
 
     def append(self, event: BuildEvent) -> None:
-        """Keep an event; it is on the disk when this returns."""
+        """Append an event; it is on the disk when this returns."""

@@ -28,7 +28,7 @@ STEPS: Mapping[Happening, tuple[frozenset[Stage], Stage]] = {
 
 
 def fold_events(events: Iterable[BuildEvent]) -> dict[str, Standing]:
-    """Give where every machine of a log stands."""
+    """Return the status of every machine of a log."""
     found: dict[str, Standing] = {}
     for event in events:
         apply_event(found, event)

@@ -79,7 +79,7 @@ def _machine(name: str, inventory: Mapping[str, Any], node: Mapping[str, Any]) -
 
 
 def _boot_mac(inventory: Mapping[str, Any]) -> str:
-    """Give the port that booted; else the first with a carrier."""
+    """Return the port that booted; else the first with a carrier."""
     boot = inventory.get("boot") or {}
     if boot.get("pxe_interface"):
         # PXELINUX writes 01- (Ethernet) in front.

@@ -45,7 +45,7 @@ def _rows(documents: list[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _word(row: Mapping[str, Any], key: str) -> str:
-    """Give what names a related object: its slug, name or address."""
+    """Return what names a related object: its slug, name or address."""
     found = row.get(key)
     if isinstance(found, dict):
         return str(found.get("slug") or found.get("name") or found.get("address") or "")
@@ -53,7 +53,7 @@ def _word(row: Mapping[str, Any], key: str) -> str:
 
 
 def _macs(interfaces: Iterator[Mapping[str, Any]]) -> dict[str, str]:
-    """Give each device's first port that has a MAC and is not for management alone."""
+    """Return each device's first port that has a MAC and is not for management alone."""
     found: dict[str, str] = {}
     for row in interfaces:
         mac = row.get("mac_address") or _word(row, "primary_mac_address")

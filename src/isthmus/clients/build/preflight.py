@@ -105,7 +105,7 @@ def _find_unreadable(path: Path) -> Path | None:
 
 
 def checksum(path: Path, sums: Path) -> str:
-    """Give a file's SHA-256; one that did not change since the last time is not read again."""
+    """Return a file's SHA-256; one that did not change since the last time is not read again."""
     try:
         known = json.loads(sums.read_text())
     except (OSError, ValueError):
@@ -123,7 +123,7 @@ def checksum(path: Path, sums: Path) -> str:
 
 
 def put_files(tftp: Path, boot: Path, ramdisk: Path) -> None:
-    """Put boot programs and ramdisk where boot services serve them from."""
+    """Copy boot programs and ramdisk to the folders that boot services serve."""
     for folder in (tftp, boot):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name in ("undionly.kpxe", "snponly.efi"):

@@ -22,7 +22,7 @@ _SETTLE_S = 0.5
 
 
 def worker_user() -> str:
-    """Give nginx's `user` line: nobody, and the group that this system has for him; empty: ours."""
+    """Return nginx's `user` line: nobody and his group on this system; empty: our own."""
     if os.geteuid() != 0:
         return ""
     nobody = pwd.getpwnam("nobody")

@@ -130,7 +130,7 @@ def _put_modules(root: Path, tree: Path, version: str) -> None:
 
 
 def _closure(source: Path) -> set[str]:
-    """Give the modules of the folders, and all that they need."""
+    """Return the modules of the folders, and all that they need."""
     try:
         lines = (source / "modules.dep").read_text().splitlines()
     except OSError as exc:

@@ -48,7 +48,7 @@ def _first_line(exc: Exception) -> str:
 
 
 def _open(bmc: Bmc, password: str) -> Any:
-    """Give the system that a controller controls.
+    """Return the system that a controller controls.
 
     Raises:
         Conflict: it controls several, and none is named.

@@ -76,7 +76,7 @@ exit 0
 
 
 def client_command(folder: Path, server: str, link: str, mode: Sequence[str]) -> tuple[str, ...]:
-    """Give the command of a client that stays in the foreground.
+    """Return the command of a client that stays in the foreground.
 
     Args:
         folder: holds `dhclient.conf` and `dhclient-script`.

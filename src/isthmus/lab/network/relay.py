@@ -36,23 +36,23 @@ class Queue:
     _known: dict[bytes, float] = field(default_factory=dict)
 
     def put(self, packet: bytes, now: float) -> None:
-        """Take a packet in; over the limit it is lost, as on a real wire."""
+        """Queue a packet; over the limit it is dropped, as on a real link."""
         if len(self._heap) < _LIMIT:
             due = now + self.delay(packet)
             heapq.heappush(self._heap, (due, next(self._counter), packet))
 
     def due(self, now: float) -> bytes | None:
-        """Take out the next packet whose time has come."""
+        """Pop the next packet that is due."""
         if self._heap and self._heap[0][0] <= now:
             return heapq.heappop(self._heap)[2]
         return None
 
     def wait_s(self, now: float) -> float | None:
-        """Say how long nothing will be due; None: nothing is waiting."""
+        """Return the seconds until a packet is due; None if none is queued."""
         return max(0.0, self._heap[0][0] - now) if self._heap else None
 
     def delay(self, packet: bytes) -> float:
-        """Give a packet's delay, by its source and destination (bytes 12 to 20 of IPv4)."""
+        """Return a packet's delay, by its source and destination (bytes 12 to 20 of IPv4)."""
         ends = packet[12:20]
         if ends not in self._known:
             addresses = [ipaddress.IPv4Address(ends[:4]), ipaddress.IPv4Address(ends[4:])]

@@ -319,7 +319,7 @@ STATIC = ("static",)
 
 
 def choose_mode(subnet: Row) -> tuple[str, ...]:
-    """Say how a server gets its address: options of dhclient, `STATIC`, or none (by RA)."""
+    """Return how a server gets its address: options of dhclient, `STATIC`, or none (by RA)."""
     if subnet["ip_version"] == 4:
         return ("-4",) if subnet["enable_dhcp"] else STATIC
     mode = str(subnet.get("ipv6_address_mode") or "")

@@ -36,7 +36,7 @@ class Wan:
         self._ledger = ledger
 
     def list_links(self) -> list[dict[str, object]]:
-        """Say how each site's link is."""
+        """List the state of each site's link."""
         links = self._ledger.read().links
         return [
             {
@@ -53,7 +53,7 @@ class Wan:
         self._apply_cuts()
 
     def restore(self, tier: Tier) -> None:
-        """Put a site's link back as it was: neither cut nor slow."""
+        """Restore a site's link: neither cut nor slow."""
         self._record(tier, cut=False, rtt_ms=0.0)
         self._apply_cuts()
         self._apply_delays()

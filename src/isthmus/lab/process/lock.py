@@ -14,7 +14,7 @@ _POLL_S = 0.02
 
 @contextlib.contextmanager
 def locked(file: Path, otherwise: str, timeout_s: float = 0) -> Iterator[None]:
-    """Keep everybody else, in this process too, from holding the same lock meanwhile.
+    """Hold a lock that excludes other processes, and other threads of this one.
 
     Args:
         file: stands for what is locked; it is made where it is missing, and stays.

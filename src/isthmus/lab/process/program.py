@@ -23,7 +23,7 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form, for the ledger."""
+        """Return the JSON form, for the ledger."""
         return {**asdict(self), "log": str(self.log)}
 
     @classmethod

@@ -22,7 +22,7 @@ from typing_extensions import override
 
 #: Threads that run requests. Neutron is bound by the interpreter lock long before ten.
 THREADS = 10
-#: Idle connections are kept this long, in seconds: longer than any client of ours thinks.
+#: Idle connections are kept this long, in seconds: longer than clients idle between calls.
 KEEP_ALIVE_S = 300
 #: How many idle connections are kept.
 KEEP_ALIVE_LIMIT = 200
@@ -42,7 +42,7 @@ class _Server(wsgi.Server):
 
     @override
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        """Take a message of the HTTP server's."""
+        """Log a message of the HTTP server."""
         LOG.log(level, "%s", msg, exc_info=traceback)
 
 

@@ -74,7 +74,7 @@ def wait_until_up(
 
 
 def log_end(log: Path, lines: int = _LOG_LINES) -> str:
-    """Give the last lines of a log, with its name."""
+    """Return the last lines of a log, with its name."""
     try:
         rows = log.read_text(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:

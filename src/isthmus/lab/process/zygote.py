@@ -48,7 +48,7 @@ class Birth:
     main: str = ""  #: MODULE:FUNCTION, where it is no WSGI application
 
     def to_line(self) -> str:
-        """Give the line that the zygote reads."""
+        """Return the line that the zygote reads."""
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod

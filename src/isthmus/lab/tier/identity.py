@@ -82,7 +82,7 @@ class Identity:
     users: tuple[User, ...]
 
     def to_wire(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Return the JSON form."""
         return asdict(self)
 
 

@@ -117,7 +117,7 @@ class KeystoneServer:
 
 
 def sqlite_url(path: Path) -> str:
-    """Give the SQLAlchemy URL of a database file.
+    """Return the SQLAlchemy URL of a database file.
 
     The time to wait for another writer belongs to the URL, because the services that open it have
     no setting of their own for it.
@@ -131,7 +131,7 @@ def render_neutron(server: NeutronServer) -> str:
 
 
 def neutron_sections(server: NeutronServer) -> dict[str, dict[str, object]]:
-    """Say what a Neutron server's configuration holds, before `extra` is laid over it."""
+    """Return the sections of a Neutron server's configuration, before `extra` is merged."""
     plugins = _PLUGINS[server.flavour]
     sections: dict[str, dict[str, object]] = {
         "DEFAULT": {

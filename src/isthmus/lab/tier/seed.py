@@ -1,4 +1,4 @@
-"""Put a lab's users, roles and catalogue into a Keystone database.
+"""Seed a Keystone database with a lab's users, roles and catalogue.
 
 Run as `python -m isthmus.lab.tier.seed` with `OS_KEYSTONE_CONFIG_FILES` set and an `Identity` as
 JSON on standard input. The ids of the users go to the file that `USERS_FILE` names, since a user is
@@ -45,7 +45,7 @@ class Door:
         return reply.json if reply.data else None
 
     def ids(self, kind: str) -> dict[str, str]:
-        """Give the ids of everything of one kind, by name."""
+        """Return the ids of everything of one kind, by name."""
         return {row["name"]: row["id"] for row in self.call("GET", kind)[kind] if "name" in row}
 
     def make(self, kind: str, **values: Any) -> str:

@@ -93,7 +93,7 @@ def plan_endpoints(plan: LabPlan) -> list[Endpoint]:
 
 
 def list_management_hosts(plan: LabPlan) -> dict[str, str]:
-    """Give the address behind each name that the catalogue has for a management link."""
+    """Return the address behind each name that the catalogue has for a management link."""
     return {_management_host(tier): str(tier.management_address) for tier in plan.tiers}
 
 
@@ -242,7 +242,7 @@ def _login(user: str, password: str) -> dict[str, object]:
 
 
 def _own_keystone() -> str:
-    """Give the Keystone of a tier as its own services reach it: a cut WAN must not matter."""
+    """Return the Keystone of a tier as its own services reach it: a cut WAN must not matter."""
     return f"http://127.0.0.1:{KEYSTONE_PORT}/v3"
 
 
@@ -292,7 +292,7 @@ class _Maker:
         )
 
     def api(self, service: str, conf: Path, port: int, tier: Tier) -> Program:
-        """Give the program of Keystone's or Neutron's API."""
+        """Return the program of Keystone's or Neutron's API."""
         name = f"{self.place}.{service}"
         birth = self._birth(
             name,
@@ -312,7 +312,7 @@ class _Maker:
         return self._born(self._birth(name, argv=argv, main="isthmus.worker.main:run"))
 
     def maintenance(self, conf: Path) -> Program:
-        """Give the program of Neutron's own worker that repairs OVN rows."""
+        """Return the program of Neutron's own worker that repairs OVN rows."""
         name = f"{self.place}.maintenance"
         return self._born(
             self._birth(

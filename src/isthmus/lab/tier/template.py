@@ -41,7 +41,7 @@ class Templates:
         self._commands = commands
 
     def passwords(self, names: Sequence[str]) -> dict[str, str]:
-        """Give each user's password, made at random the first time it is asked for.
+        """Return each user's password, made at random the first time it is asked for.
 
         They are kept with the templates, because a template holds their hashes.
         """
@@ -58,7 +58,7 @@ class Templates:
         return {name: known[name] for name in names}
 
     def neutron(self) -> Path:
-        """Give a Neutron database file: schema of Neutron and of ours, stamped, without rows."""
+        """Return a Neutron database file: schema of Neutron and of ours, stamped, without rows."""
         key = _key(_versions("neutron", "neutron-lib", "oslo-db"), _migrations())
 
         def build(folder: Path) -> None:
@@ -70,7 +70,7 @@ class Templates:
         return self._made(f"neutron-{key}", build) / NEUTRON_DB
 
     def keystone(self, identity: Identity) -> Path:
-        """Give a folder with a Keystone database and its keys, users and catalogue in place."""
+        """Return a folder with a seeded Keystone database and its keys."""
         plan = json.dumps(identity.to_wire(), sort_keys=True)
         admin = next(user.password for user in identity.users if user.name == USER_ADMIN)
         base = self._keystone_base(admin)
@@ -144,7 +144,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def read_users(keystone: Path) -> dict[str, str]:
-    """Give the ids of the users of a template's Keystone, or of a copy, by name."""
+    """Return the ids of the users of a template's Keystone, or of a copy, by name."""
     found: dict[str, str] = json.loads((keystone / KEYSTONE_USERS).read_text())
     return found
 

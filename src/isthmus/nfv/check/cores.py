@@ -66,7 +66,7 @@ def check_unplanned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict
 
 
 def list_uses(state: HostState) -> dict[str, tuple[int, ...]]:
-    """Give the CPUs of each use that a host's own settings name."""
+    """Return the CPUs of each use that a host's own settings name."""
     return {
         "PMD threads": polling(state) if state.ovs_runs or not state.ovs_says else (),
         "cpu_dedicated_set": parse_nova_cpus(state.nova, "cpu_dedicated_set"),

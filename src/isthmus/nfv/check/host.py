@@ -79,7 +79,7 @@ PLANNED: tuple[Rule, ...] = (
 
 
 def check_host(state: HostState, plan: HostPlan | None = None) -> Report:
-    """Hold a host against its plan, where there is one, and against good practice."""
+    """Check a host against its plan, if there is one, and against good practice."""
     rulings, found = [], []
     for rule in (*(PLANNED if plan is not None else ()), *PRACTICE):
         ruling, mine = rule.run(state, plan)
@@ -90,7 +90,7 @@ def check_host(state: HostState, plan: HostPlan | None = None) -> Report:
 
 
 def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[str]) -> list[Verdict]:
-    """Say that nothing, or not all of a plan, was seen: no finding proves nothing then."""
+    """Report what could not be seen of a plan: no finding proves nothing then."""
     if not ({"switch", "nova"} & state.seen or state.domains):
         return [
             Verdict(

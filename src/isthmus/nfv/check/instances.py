@@ -206,7 +206,7 @@ def _say_helper(
 
 
 def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Iterator[Verdict]:
-    """Look at the threads themselves: libvirt's word is not what the kernel has."""
+    """Check the threads themselves: libvirt's configuration is not what the kernel has."""
     by_pid: dict[int, list[Thread]] = {}
     for thread in state.threads:
         if is_emulator(thread.process) and not thread.is_kernel:

@@ -127,7 +127,7 @@ def parse_size(text: str) -> int | None:
 
 
 def pages_asked(args: tuple[str, ...]) -> dict[tuple[int, int | None], int]:
-    """Give what a kernel line asks for: (page size in KiB, node or None for all) -> pages.
+    """Return what a kernel line asks for: (page size in KiB, node or None for all) -> pages.
 
     An `hugepages=` before any `hugepagesz=` counts in the default size, which is left out here
     where the line does not give it.

@@ -32,7 +32,7 @@ def check_facts(text: str, plan: HostPlan | None = None) -> Report:
 
 
 def render_report(report: Report) -> dict[str, object]:
-    """Give what a check came to as a document: the verdict and the counts first, then findings."""
+    """Return a report as a document: the verdict and the counts first, then findings."""
     body = document.to_document(report)
     return {
         "clean": is_clean(report.findings),

@@ -20,7 +20,7 @@ AGENTS = ("ovs/", "sriov_nic/")
 
 
 def agent_options(neutron: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Give the options of Neutron that a host itself has."""
+    """Return the options of Neutron that a host itself has."""
     return {key: values for key, values in neutron.items() if key.startswith(AGENTS)}
 
 
@@ -83,7 +83,7 @@ def _parts(values: Sequence[str]) -> list[str]:
 
 
 def _meaning(value: str) -> str:
-    """Give JSON in one form, whatever its blanks and order."""
+    """Normalise JSON: blanks and order do not matter."""
     try:
         return json.dumps(json.loads(value), sort_keys=True)
     except ValueError:

@@ -31,7 +31,7 @@ def check_files(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 
 def _said(text: str) -> set[str]:
-    """Give the words of a file without its comments; the boot loader's also without its shell."""
+    """Return the words of a file without its comments; the boot loader's also without its shell."""
     text = _HEAD.sub("", text)
     for wrapper in ('GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX', '"'):
         text = text.replace(wrapper, " ")

@@ -80,7 +80,7 @@ def _trimmed(text: str) -> list[str]:
 
 
 def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:
-    """Say what a wrong PMD mask means for nodes and instances."""
+    """Explain what a wrong PMD mask means for nodes and instances."""
     if key != "pmd-cpu-mask":
         return ""
     cpus = set(cpuset.parse_mask(given))
@@ -192,7 +192,7 @@ def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Verdict]:
 
 
 def bonds_of(plan: HostPlan) -> dict[str, list[DpdkPortPlan]]:
-    """Give the ports of each planned bond."""
+    """Return the ports of each planned bond."""
     found: dict[str, list[DpdkPortPlan]] = {}
     for port in plan.dpdk_ports:
         if port.bond:
@@ -256,7 +256,7 @@ def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -
 
 
 def bridges_of(plan: HostPlan) -> set[str]:
-    """Give the planned bridges."""
+    """Return the planned bridges."""
     return {one.bridge for one in plan.dpdk_ports} | {one.bridge for one in plan.kernel_ports}
 
 
@@ -318,7 +318,7 @@ def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verd
 
 
 def node_of(state: HostState, one: Interface) -> int | None:
-    """Give the node that an interface's buffers are on; OVS calls it `numa` for vhost-user."""
+    """Return the node that an interface's buffers are on; OVS calls it `numa` for vhost-user."""
     known = {nic.pci_address: nic.node for nic in state.inventory.nics}
     node = known.get(one.options.get("dpdk-devargs", ""))
     said = one.status.get("numa_id") or one.status.get("numa", "")

@@ -80,7 +80,7 @@ def check_balance(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 
 def _say_rebalance(state: HostState, node: int, *, planned: bool) -> str:
-    """Say what moves the load: no plan has a say over the queues of instances."""
+    """Suggest what moves the load: a plan does not set the queues of instances."""
     pinned = {one.name for one in state.interfaces if "pmd-rxq-affinity" in one.other_config}
     here = [queue for queue in state.queues if queue.numa == node]
     busiest = max(here, key=lambda queue: queue.usage_pct or 0, default=None)

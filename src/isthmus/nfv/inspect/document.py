@@ -55,7 +55,7 @@ def parse_noun(kind: type[Noun], document: Any, *, what: str) -> Noun:
 
 
 def to_document(noun: Any) -> Any:
-    """Give the JSON form of a noun: plain mappings, lists, numbers and strings."""
+    """Return the JSON form of a noun: plain mappings, lists, numbers and strings."""
     if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
         return {
             field.name: to_document(getattr(noun, field.name)) for field in dataclasses.fields(noun)

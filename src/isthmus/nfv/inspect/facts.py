@@ -166,7 +166,7 @@ class HostFacts:
             return None
 
     def matching(self, prefix: str, suffix: str) -> Iterator[tuple[str, str]]:
-        """Give (what is between, content) for each file so named, in order."""
+        """Return (what is between, content) for each file so named, in order."""
         for path in sorted(self.files):
             if path.startswith(prefix) and path.endswith(suffix):
                 middle = path[len(prefix) : len(path) - len(suffix)]

@@ -21,7 +21,7 @@ def check_inventory(inventory: host_inventory.HostInventory) -> tuple[str, ...]:
 
 
 def require_sound(inventory: host_inventory.HostInventory) -> host_inventory.HostInventory:
-    """Give the inventory back, or say everything that is wrong with it.
+    """Return the inventory, or raise with everything that is wrong with it.
 
     Raises:
         Invalid: it cannot be.

@@ -81,7 +81,7 @@ def networks_of(
 def check_sockets(
     inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
 ) -> list[Constraint]:
-    """Hold the policy `socket` against the host: Nova wants each node to be in one socket."""
+    """Check the policy `socket`: Nova wants each node to be in one socket."""
     wanted = [
         one.name for one in intent.physical_networks if one.affinity is nfv_intent.Affinity.SOCKET
     ]

@@ -48,7 +48,7 @@ def note_caches(
     intent: nfv_intent.NfvIntent,
     nodes: Sequence[NodePlan],
 ) -> list[Note]:
-    """Say where cores that work together do not share a cache."""
+    """Note where cores that work together do not share a cache."""
     domains = domain_of(inventory)
     found: list[Note] = []
     for node in nodes:
@@ -82,7 +82,7 @@ def note_caches(
 
 
 def _largest(domains: Mapping[int, int], nodes: Sequence[NodePlan]) -> int:
-    """Give the most dedicated CPUs of one cache where a node has several; 0 where none has."""
+    """Return the most dedicated CPUs of one cache where a node has several; 0 where none has."""
     most = 0
     for node in nodes:
         counts: dict[int, int] = {}

@@ -15,7 +15,7 @@ LOCAL = 10
 
 
 def cost(distance: int | None, network: nfv_intent.PhysicalNetwork) -> str:
-    """Say what one crossing costs."""
+    """Describe the cost of one crossing."""
     if distance is None:
         ratio = "the distance is not known"
     else:

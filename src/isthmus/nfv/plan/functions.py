@@ -19,7 +19,7 @@ HARMLESS = frozenset({"", "vfio-pci", "pci-stub", "pcieport"})
 
 
 def eal_nodes(inventory: host_inventory.HostInventory) -> int:
-    """Give how many node ids DPDK's build for such a CPU knows."""
+    """Return how many node ids DPDK's build for such a CPU knows."""
     vendor = inventory.cpu_vendor.upper()
     if vendor.startswith(("ARM", "HISILICON", "AMPERE", "CAVIUM", "APM")):
         return 4
@@ -116,7 +116,7 @@ def _check_shared(
 def _check_groups(
     inventory: host_inventory.HostInventory, seats: Sequence[ports.Seat]
 ) -> list[Constraint]:
-    """Hold vfio-pci against IOMMU groups: all devices of a group, or none."""
+    """Check vfio-pci against IOMMU groups: all devices of a group, or none."""
     taken = {seat.nic.pci_address for seat in seats if ports.planned_driver(seat)}
     used = {seat.nic.pci_address: seat for seat in seats}
     faults: list[Constraint] = []
@@ -167,7 +167,7 @@ def _check_eal(
 
 
 def _check_management(seats: Sequence[ports.Seat]) -> list[Constraint]:
-    """Keep the host reachable."""
+    """Check that the host stays reachable."""
     faults: list[Constraint] = []
     for seat in seats:
         takes = seat.network.by is nfv_intent.DataPath.KERNEL or ports.planned_driver(seat)
@@ -186,7 +186,7 @@ def _check_management(seats: Sequence[ports.Seat]) -> list[Constraint]:
 def note_functions(
     inventory: host_inventory.HostInventory, seats: Sequence[ports.Seat]
 ) -> list[Note]:
-    """Say what is not known of the functions."""
+    """Note what is not known of the functions."""
     found: list[Note] = []
     vfio = [seat.nic.name for seat in seats if ports.planned_driver(seat)]
     handed = [*vfio, *(seat.nic.name for seat in seats if seat.network.by.has_functions)]

@@ -45,7 +45,7 @@ def parse_intent(text: str, *, name: str = "the intent") -> model.NfvIntent:
 
 
 def page_kib(name: str) -> int | None:
-    """Give the size of a page by its name, in KiB; None for `large` and what is no size."""
+    """Return the size of a page by its name, in KiB; None for `large` and what is no size."""
     if name == "small":
         return SMALL_KIB
     match = _PAGE.match(name)
@@ -58,7 +58,7 @@ def is_page_size(name: str) -> bool:
 
 
 def size_name(kib: int) -> str:
-    """Give the name of a page size."""
+    """Return the name of a page size."""
     for unit, size in (("GiB", 1048576), ("MiB", 1024)):
         if kib >= size and kib % size == 0:
             return f"{kib // size} {unit}"
@@ -66,7 +66,7 @@ def size_name(kib: int) -> str:
 
 
 def default_page_kib(intent: model.NfvIntent) -> int:
-    """Give the size of the default huge page of a sound intent, in KiB."""
+    """Return the size of the default huge page of a sound intent, in KiB."""
     kib = page_kib(intent.page_size)
     assert kib is not None
     return kib
@@ -91,7 +91,7 @@ def parse_vcpus(text: str, count: int) -> frozenset[int]:
 
 
 def bridge_name(network: model.PhysicalNetwork) -> str:
-    """Give the Open vSwitch bridge of a physical network."""
+    """Return the Open vSwitch bridge of a physical network."""
     return network.bridge or f"br-{network.name}"
 
 
@@ -257,7 +257,7 @@ def _is_all_realtime(flavor: model.FlavorWish) -> bool:
 
 
 def _check_kinds(flavor: model.FlavorWish) -> list[str]:
-    """Hold CPU policy, dedicated and realtime virtual CPUs against each other, as Nova does."""
+    """Check CPU policy, dedicated and realtime virtual CPUs for consistency, as Nova does."""
     faults: list[str] = []
     say = f"flavor {flavor.name}"
     mixed = flavor.cpu_policy is model.CpuPolicy.MIXED

@@ -95,13 +95,13 @@ def _pool(mtu: int, mbufs: int, used_by: tuple[str, ...]) -> MempoolPlan:
 
 
 def socket_memory_mib(pools: Iterable[MempoolPlan], page_mib: int) -> int:
-    """Give the socket memory of a node in MiB, in whole pages; 0 where nothing has buffers."""
+    """Return the socket memory of a node in MiB, in whole pages; 0 where nothing has buffers."""
     needed = sum(pool.memory_mib for pool in pools)
     return -(-(needed + RESERVE_MIB) // page_mib) * page_mib if needed else 0
 
 
 def redhat_mib(mtus: Iterable[int]) -> int:
-    """Give what Red Hat's approximation says, for comparison.
+    """Return Red Hat's approximation, for comparison.
 
     The sum over distinct MTUs of (MTU rounded up to 1024 + 800) * 262144 bytes, plus 512 MiB,
     rounded up to 1024 MiB. It counts 160 bytes a buffer too few and counts two MTUs of one buffer
@@ -115,7 +115,7 @@ def redhat_mib(mtus: Iterable[int]) -> int:
 
 
 def explain(pools: Iterable[MempoolPlan], total_mib: int) -> str:
-    """Say in one line how a node's socket memory came about."""
+    """Explain a node's socket memory in one line."""
     parts: Mapping[str, int] = {
         f"{pool.mbufs} x {pool.mbuf_bytes} B (MTU {pool.mtu})": pool.memory_mib for pool in pools
     }

@@ -67,7 +67,7 @@ def _note_unknown(
     intent: nfv_intent.NfvIntent,
     nodes: Sequence[NodePlan],
 ) -> list[Note]:
-    """Say what the source does not know and the plan rests on."""
+    """Note what the plan needs and the source does not know."""
     found: list[Note] = []
     if not inventory.page_sizes_kib:
         sizes = sorted({page.size_kib for node in nodes for page in node.pages if page.total})

@@ -31,7 +31,7 @@ def guest_nodes(
     seats: Sequence[ports.Seat],
     flavor: nfv_intent.FlavorWish,
 ) -> tuple[int, ...]:
-    """Give the nodes on which (some of) an instance may run, ascending.
+    """Return the nodes on which (some of) an instance may run, ascending.
 
     An instance of one node must sit where all its networks with required affinity have a port; one
     of several nodes only has to touch each, so any node may hold a part of it.
@@ -53,7 +53,7 @@ def reach_of(
     seats: Sequence[ports.Seat],
     network: nfv_intent.PhysicalNetwork,
 ) -> set[int]:
-    """Give the nodes from which a network's affinity lets instances use it."""
+    """Return the nodes from which a network's affinity lets instances use it."""
     mine = [seat for seat in seats if seat.network.name == network.name]
     if network.affinity is nfv_intent.Affinity.PREFERRED or (
         network.by.has_functions and not all(seat.is_known for seat in mine)
@@ -202,7 +202,7 @@ def _side_pools(
     intent: nfv_intent.NfvIntent,
     seats: Sequence[ports.Seat],
 ) -> dict[int, dict[int, int]]:
-    """Give MiB per node and page size for flavors that do not use the default size."""
+    """Return MiB per node and page size for flavors that do not use the default size."""
     default_kib = default_page_kib(intent)
     found: dict[int, dict[int, int]] = {}
     for flavor in intent.flavors:

@@ -71,7 +71,7 @@ def partition_cpus(
     intent: nfv_intent.NfvIntent,
     pmd_cores: Mapping[int, int],
 ) -> tuple[dict[int, NodeCpus], tuple[Constraint, ...]]:
-    """Give every CPU of every node exactly one use."""
+    """Assign exactly one use to every CPU of every node."""
     found: dict[int, NodeCpus] = {}
     faults: list[Constraint] = []
     host, shared = intent.host.cores_per_node, intent.host.shared_cores_per_node

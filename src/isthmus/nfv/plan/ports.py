@@ -96,7 +96,7 @@ def _ambiguous(
 
 
 def planned_driver(seat: Seat) -> str:
-    """Give the driver that DPDK needs a port bound to; empty where the kernel's stays."""
+    """Return the driver that DPDK needs a port bound to; empty where the kernel's stays."""
     by_dpdk = seat.network.by is nfv_intent.DataPath.OVS_DPDK
     if not by_dpdk or seat.network.af_packet or seat.nic.vendor_id in BIFURCATED_VENDORS:
         return ""
@@ -115,12 +115,12 @@ def _absent(
 
 
 def nodes_of(seats: Sequence[Seat], network: str) -> tuple[int, ...]:
-    """Give the nodes that carry a physical network, ascending."""
+    """Return the nodes that carry a physical network, ascending."""
     return tuple(sorted({seat.node for seat in seats if seat.network.name == network}))
 
 
 def of_path(seats: Sequence[Seat], path: nfv_intent.DataPath) -> tuple[Seat, ...]:
-    """Give the ports that go by one data path, by their PCI address."""
+    """Return the ports that go by one data path, by their PCI address."""
     return tuple(
         sorted(
             (seat for seat in seats if seat.network.by is path),
@@ -251,7 +251,7 @@ def wanted_vfs(intent: nfv_intent.NfvIntent, network: nfv_intent.PhysicalNetwork
 
 
 def with_functions(seats: Sequence[Seat]) -> tuple[Seat, ...]:
-    """Give the ports whose virtual functions instances get, by their PCI address."""
+    """Return the ports whose virtual functions instances get, by their PCI address."""
     paths = (nfv_intent.DataPath.SRIOV, nfv_intent.DataPath.SWITCHDEV)
     return tuple(
         sorted(

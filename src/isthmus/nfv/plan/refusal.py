@@ -21,7 +21,7 @@ def plan_or_refuse(inventory: HostInventory, intent: NfvIntent) -> HostPlan:
 
 
 def say_refusal(refusal: Refusal) -> str:
-    """Put a refusal into words."""
+    """Format a refusal."""
     why = "; ".join(constraint.message for constraint in refusal.constraints)
     near = (
         f" What would work: {'; or '.join(refusal.nearest)}."

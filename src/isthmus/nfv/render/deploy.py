@@ -26,7 +26,7 @@ ROLE = "ComputeNfvParameters"
 
 
 def render_deploy(plan: HostPlan) -> dict[str, str]:
-    """Give path -> content of what Kolla-Ansible, TripleO and RHOSO take."""
+    """Return path -> content of what Kolla-Ansible, TripleO and RHOSO take."""
     found = {f"{KOLLA}/nova/{plan.host}/nova.conf": _ini(plan, dict(plan.nova))}
     for section, name in _AGENTS.items():
         mine = {key: one for key, one in plan.neutron.items() if key.startswith(f"{section}/")}
@@ -62,7 +62,7 @@ def _isolated(plan: HostPlan) -> str:
 
 
 def tripleo_parameters(plan: HostPlan) -> dict[str, Any]:
-    """Give the parameters of a role; they go under the name of yours."""
+    """Return the parameters of a role; they go under the name of yours."""
     nodes = {
         key.split("/")[0].removeprefix("neutron_physnet_"): [int(n) for n in values[0].split(",")]
         for key, values in plan.nova.items()
@@ -106,7 +106,7 @@ def _number(text: str) -> int | None:
 
 
 def rhoso_documents(plan: HostPlan) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give the ConfigMap with nova.conf, and the variables of a node set."""
+    """Return the ConfigMap with nova.conf, and the variables of a node set."""
     config = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

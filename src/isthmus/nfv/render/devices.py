@@ -147,7 +147,7 @@ def mount_unit(size_kib: int) -> str:
 
 
 def render_mounts(plan: HostPlan) -> Mapping[str, str]:
-    """Give path -> content of the mounts for pages beside the default size.
+    """Return path -> content of the mounts for pages beside the default size.
 
     systemd mounts the default one (dev-hugepages.mount); libvirt finds the others by their mounts
     only, and gives an instance no page of a size that has none.

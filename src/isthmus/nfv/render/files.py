@@ -58,7 +58,7 @@ class RenderedFile:
 
 
 def render_files(plan: HostPlan) -> tuple[RenderedFile, ...]:
-    """Give every file that the plan means for its host, by path."""
+    """Return every file that the plan means for its host, by path."""
     files = [
         RenderedFile(GRUB, render_grub(plan), 0o644, Effect.GRUB),
         RenderedFile(NOVA, texts.with_head(plan, render_ini(plan.nova)), 0o644, Effect.NOVA),
@@ -128,7 +128,7 @@ def render_pages_unit(plan: HostPlan) -> str:
 
 
 def render_controller(plan: HostPlan) -> dict[str, str]:
-    """Give what the control plane needs: flavors, and Neutron's side of OVN."""
+    """Return what the control plane needs: flavors, and Neutron's side of OVN."""
     found = {FLAVORS: render_flavors(plan)} if plan.flavors else {}
     mine = {key: one for key, one in plan.neutron.items() if key.startswith("ovn/")}
     return found | ({ML2: texts.with_head(plan, render_ini(mine))} if mine else {})

@@ -29,7 +29,7 @@ def _read(name: str) -> str:
 
 
 def read_apply() -> str:
-    """Give the functions of `apply`, which do nothing but find the layout."""
+    """Return the functions of `apply`, which do nothing but find the layout."""
     return _read("apply.sh")
 
 

@@ -19,7 +19,7 @@ SWITCH_UNIT = "ovs-vswitchd.service"
 
 
 def render_slices(plan: HostPlan) -> Mapping[str, str]:
-    """Give path -> content of what narrows the groups; empty where nothing is isolated."""
+    """Return path -> content of what narrows the groups; empty where nothing is isolated."""
     if not plan.isolated_cpus:
         return {}
     host = render_list({*plan.host_cpus, *plan.shared_cpus})

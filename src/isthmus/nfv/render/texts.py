@@ -8,12 +8,12 @@ HEAD = "# Written by Isthmus from the NFV plan of {host}; it will be replaced as
 
 
 def head(plan: HostPlan) -> str:
-    """Give the first line of a file."""
+    """Return the first line of a file."""
     return HEAD.format(host=plan.host)
 
 
 def with_head(plan: HostPlan, text: str) -> str:
-    """Put the first line before a text."""
+    """Prepend the header line to a text."""
     return head(plan) + text
 
 

@@ -8,7 +8,7 @@ from isthmus.nfv.render import deploy, files, ovs, script
 
 
 def render_plan(plan: HostPlan) -> dict[str, str]:
-    """Give all that a plan means as path -> content, for a person to read or carry."""
+    """Return all that a plan means as path -> content, for a person to read or carry."""
     found = {f"host{file.path}": file.content for file in files.render_files(plan)}
     found |= files.render_controller(plan) | deploy.render_deploy(plan)
     commands = [*ovs.render_config(plan), *ovs.render_ports(plan)]

@@ -211,7 +211,7 @@ def _info(element: ET.Element, name: str) -> str:
 def _node_of(
     above: tuple[ET.Element, ...], numa: dict[int, tuple[int, frozenset[int]]]
 ) -> int | None:
-    """Give the node of what a device hangs from; None where that is more than one."""
+    """Return the node of what a device hangs from; None where that is more than one."""
     place = next((one for one in reversed(above) if one.get("type") not in _IO), None)
     if place is None:
         return None

@@ -68,7 +68,7 @@ def _tables(text: str) -> tuple[list[Row], list[Row]]:
 
 
 def _plain(row: Mapping[str | None, str | None]) -> Row:
-    """Give a row with NetBox's names made plain."""
+    """Return a row with NetBox's names made plain."""
     return {
         (key or "").strip().lower().removeprefix("cf_").replace(" ", "_"): (value or "").strip()
         for key, value in row.items()

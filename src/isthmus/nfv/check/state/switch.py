@@ -85,13 +85,13 @@ def _value(cell: Any) -> Any:
 
 
 def strings(value: Any) -> dict[str, str]:
-    """Give a map of OVSDB's as strings; empty where it is none."""
+    """Return a map of OVSDB's as strings; empty where it is none."""
     items = value.items() if isinstance(value, Mapping) else ()
     return {str(key): str(one) for key, one in items}
 
 
 def names(value: Any) -> tuple[str, ...]:
-    """Give a set of OVSDB's, which is a bare value where it has one, as strings."""
+    """Return a set of OVSDB's, which is a bare value where it has one, as strings."""
     if isinstance(value, list):
         return tuple(map(str, value))
     return (str(value),) if value not in (None, "") else ()

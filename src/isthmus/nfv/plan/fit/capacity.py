@@ -42,7 +42,7 @@ class Room:
         self.threads = self.threads or max(self.cores, default=0)
 
     def copy(self) -> "Room":
-        """Give a room that can be filled on its own."""
+        """Return a room that can be filled on its own."""
         return Room(
             self.node,
             list(self.cores),
@@ -193,7 +193,7 @@ class Search:
             self.worked_out[index] = room.node
 
     def commit(self, rooms: list[Room], chosen: Sequence[Room]) -> bool:
-        """Take what the instance needs, or nothing where its claim fails."""
+        """Claim what the instance needs, or nothing where its claim fails."""
         drafts = [room.copy() for room in chosen]
         for index, draft in enumerate(drafts):
             share = self.shares[index]
@@ -227,7 +227,7 @@ def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pool
 def _fit_cell(
     room: Room, flavor: FlavorWish, share: Share, index: int, sizes: dict[int, int]
 ) -> bool:
-    """Take what one guest node needs; `index` is which, `sizes` the page sizes settled so far."""
+    """Claim what one guest node needs: the `index`th; `sizes` are the page sizes so far."""
     size = _take_pages(room, flavor, share, sizes.get(index))
     if size is None:
         return False
@@ -257,7 +257,7 @@ def _fit_cpus(room: Room, flavor: FlavorWish, share: Share, index: int) -> bool:
 
 
 def _take_pages(room: Room, flavor: FlavorWish, share: Share, settled: int | None) -> int | None:
-    """Take memory in pages of one size; give the size, or None where there is not enough."""
+    """Claim memory in pages of one size; return the size, or None if there is not enough."""
     need_kib = share.memory_kib
     wanted = settled or page_kib(flavor.page_size)
     sizes = (
@@ -275,7 +275,7 @@ def _take_pages(room: Room, flavor: FlavorWish, share: Share, settled: int | Non
 
 
 def _take_cpus(room: Room, vcpus: int, policy: ThreadPolicy, extra: int) -> bool:
-    """Take CPUs of whole cores first; `extra` is the isolated emulator thread."""
+    """Claim CPUs, whole cores first; `extra` is the isolated emulator thread."""
     if room.free_cpus < vcpus + extra or not room.cores:
         return False
     if policy is ThreadPolicy.ISOLATE:
@@ -313,7 +313,7 @@ def _take_spread(room: Room, cpus: int) -> bool:
 
 
 def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
-    """Give the largest n with sum of min(c_i, n) >= k * n; c_i is what one node alone holds."""
+    """Return the largest n with sum of min(c_i, n) >= k * n; c_i is what one node alone holds."""
     low, high = 0, sum(per_node) // max(guest_nodes, 1)
     while low < high:
         middle = (low + high + 1) // 2
@@ -325,7 +325,7 @@ def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
 
 
 def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools = ()) -> str:
-    """Say what keeps the next instance out.
+    """Explain why the next instance does not fit.
 
     Args:
         left: what is left once no further instance fits.

@@ -55,7 +55,7 @@ def plan_flavors(
 def make_rooms(
     inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, draft: Draft
 ) -> list[capacity.Room]:
-    """Give what instances may fill, node by node."""
+    """Return what instances may fill, node by node."""
     found: list[capacity.Room] = []
     own = any(part.shared for part in draft.cpus.values())
     for node in inventory.nodes:
@@ -84,7 +84,7 @@ def make_rooms(
 
 
 def make_pools(draft: Draft) -> pools.Pools:
-    """Give the virtual functions that instances may have, one pool a network and node."""
+    """Return the virtual functions that instances may have, one pool a network and node."""
     counts: dict[tuple[str, int | None], int] = {}
     for one in draft.sriov:
         key = (one.physical_network, one.node)
@@ -98,7 +98,7 @@ def make_ties(
     draft: Draft,
     flavor: nfv_intent.FlavorWish,
 ) -> capacity.Ties:
-    """Give what binds a flavor's instances to nodes."""
+    """Return what binds a flavor's instances to nodes."""
     reach: dict[str, frozenset[int]] = {}
     policy = affinity.decide_policy(intent, draft.seats, flavor).affinity
     for name in flavor.networks:
@@ -120,7 +120,7 @@ def make_ties(
 def check_threads(
     inventory: host_inventory.HostInventory, flavor: nfv_intent.FlavorWish
 ) -> list[Constraint]:
-    """Hold a flavor's thread policy against the host's hyper-threading, as Nova does."""
+    """Check a flavor's thread policy against the host's hyper-threading, as Nova does."""
     threads = inventory.threads_per_core
     policy = flavor.thread_policy
     if policy is nfv_intent.ThreadPolicy.ISOLATE and threads > 1:

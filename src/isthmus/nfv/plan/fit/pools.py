@@ -38,7 +38,7 @@ def take(
     nodes: Sequence[int],
     sockets: Mapping[int, int | None],
 ) -> Pools | None:
-    """Take one function for each request, one after the other.
+    """Claim one function for each request, in order.
 
     Args:
         pools: what is free, in the order in which Nova lists it.
@@ -67,7 +67,7 @@ def _filter(
     nodes: Sequence[int],
     sockets: Mapping[int, int | None],
 ) -> list[Pool]:
-    """Keep the pools that a policy allows; nearer ones first, whatever it allows."""
+    """Filter the pools that a policy allows, nearer ones first."""
     near = [pool for pool in pools if pool.node in nodes]
     if affinity is Affinity.REQUIRED or near:
         return near
