@@ -189,7 +189,8 @@ def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: ovn.OvnRows
         pytest.skip("this OVN binds shadows by itself")
     unbound: set[str] = set()
     made: set[str] = set()
-    ovn_connection.watch(rows, unbound=unbound.add, made=made.add)
+    moved: set[str] = set()
+    ovn_connection.watch(rows, unbound=unbound.add, made=made.add, moved=moved.add)
     make_network(databases)
     wait_for(lambda: {f"neutron-{NET}", "pg_one"} <= made, "switch and port group are announced")
     one = port(1)
@@ -198,6 +199,29 @@ def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: ovn.OvnRows
     unbound.clear()
     databases.sbctl("clear", "Port_Binding", one.port_id, "chassis")
     wait_for(lambda: one.port_id in unbound, "the lost binding is announced")
+    assert moved == set()
+
+
+def test_a_subport_that_moves_is_announced(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+    """From one hypervisor to the next, though it stays up all the while, and to none."""
+    moved: list[str] = []
+    others: set[str] = set()
+    ovn_connection.watch(rows, unbound=others.add, made=others.add, moved=moved.append)
+    make_network(databases)
+    for name in ("hv-a", "hv-b"):
+        databases.sbctl("chassis-add", name, "geneve", f"192.0.2.{ord(name[-1])}")
+    databases.nbctl("lsp-add", f"neutron-{NET}", "parent")
+    databases.nbctl("lsp-add", f"neutron-{NET}", "child", "parent", "7")
+    find = ("--bare", "--columns=logical_port", "list", "Port_Binding")
+    for one in ("parent", "child"):
+        wait_for(lambda one=one: databases.sbctl(*find, one) != "", f"{one} is there")  # type: ignore[misc]
+    for number, name in enumerate(("hv-a", "hv-b"), 1):
+        row = databases.sbctl("get", "Chassis", name, "_uuid")
+        for one in ("parent", "child"):
+            databases.sbctl("set", "Port_Binding", one, f"chassis={row}", "up=true")
+        wait_for(lambda number=number: moved == ["child"] * number, f"it is at {name}")  # type: ignore[misc]
+    databases.sbctl("clear", "Port_Binding", "child", "chassis")
+    wait_for(lambda: moved == ["child"] * 3, "it is nowhere")
 
 
 def test_rows_of_others_are_left_alone(databases: OvnDatabases, rows: ovn.OvnRows) -> None:

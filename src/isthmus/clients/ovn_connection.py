@@ -32,6 +32,20 @@ class _UnboundEvent(ovs_event.RowEvent):
         self._wake(row.logical_port)
 
 
+class _MovedEvent(ovs_event.RowEvent):
+    """A trunk's subport that another hypervisor has now; Neutron hears of its coming up alone."""
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_UPDATE,), "Port_Binding", None)
+        self._wake = wake
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:  # noqa: ARG002
+        return bool(row.parent_port) and hasattr(old, "chassis") and old.chassis != row.chassis
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.logical_port)
+
+
 class _CreatedEvent(ovs_event.RowEvent):
     """A switch or a port group that has just been made."""
 
@@ -53,15 +67,22 @@ def is_ours(row: Any) -> bool:
     return table in _MARKED_TABLES and SHADOW_MARK in row.external_ids
 
 
-def watch(rows: OvnRows, *, unbound: Callable[[str], None], made: Callable[[str], None]) -> None:
+def watch(
+    rows: OvnRows,
+    *,
+    unbound: Callable[[str], None],
+    made: Callable[[str], None],
+    moved: Callable[[str], None],
+) -> None:
     """Register callbacks, called from the connection's own thread when a row of ours needs care.
 
     Args:
         rows: the databases.
         unbound: is given the id of a shadow port that has lost, or not yet got, its binding.
         made: is given the name of a switch or port group that has just been made.
+        moved: is given the id of a trunk's subport that has come to another hypervisor, or to none.
     """
-    rows.sb.idl.notify_handler.watch_event(_UnboundEvent(unbound))
+    rows.sb.idl.notify_handler.watch_events([_UnboundEvent(unbound), _MovedEvent(moved)])
     rows.nb.idl.notify_handler.watch_events(
         [_CreatedEvent("Logical_Switch", made), _CreatedEvent("Port_Group", made)]
     )

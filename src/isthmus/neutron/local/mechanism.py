@@ -53,6 +53,7 @@ class LocalMechanismDriver(api.MechanismDriver):
         super().__init__()
         self.reconciler: Reconciler | None = None
         self._low_keys: Callable[[str], None] = lambda _network_id: None
+        self._move_of_subport: Callable[[str], None] = lambda _port_id: None
 
     @override
     def initialize(self) -> None:
@@ -69,6 +70,13 @@ class LocalMechanismDriver(api.MechanismDriver):
 
     def _keys_run_low(self, network_id: str) -> None:
         self._low_keys(network_id)
+
+    def when_subports_move(self, callback: Callable[[str], None]) -> None:
+        """Have a function called with the id of a trunk's subport that OVN has bound elsewhere."""
+        self._move_of_subport = callback
+
+    def _subport_moves(self, port_id: str) -> None:
+        self._move_of_subport(port_id)
 
     @override
     def create_port_precommit(self, context: Any) -> None:
@@ -153,6 +161,7 @@ class LocalMechanismDriver(api.MechanismDriver):
             connect_to_neutron,
             read_site(cfg.CONF).stretch_pass_s,
             keys_low=self._keys_run_low,
+            moved=self._subport_moves,
         )
         self.reconciler.start()
 

@@ -83,6 +83,16 @@ class LocalPlugin(Fetching):
         """Pick the subnets whose addresses other sites hear of."""
         return [one for one in subnet_ids if self.presence.is_stretched_subnet(connection, one)]
 
+    def note_move(self, port_id: str) -> None:
+        """Have central told where a port is now, if it is of a stretched network."""
+        admin = n_context.get_admin_context()
+        network_id, _ = _find_network(port_id)
+        if network_id is None:
+            return
+        with db_api.CONTEXT_WRITER.using(admin):
+            if self.presence.is_stretched(admin.session.connection(), network_id):
+                self.outbox.note(admin.session, [port_id])
+
     def delete_port(self, context: Any, id: str, l3_port_check: bool = True) -> None:
         """Delete a port; one that is not here comes home first, or belongs to another site."""
         if scope.current() is None and look.is_change_of(id) and _find_network(id)[0] is None:

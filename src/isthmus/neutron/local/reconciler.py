@@ -65,6 +65,7 @@ class Reconciler:
         connect: Callable[[], OvnRows],
         sweep_s: float,
         keys_low: Callable[[str], None] = lambda _network_id: None,
+        moved: Callable[[str], None] = lambda _port_id: None,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -72,10 +73,12 @@ class Reconciler:
             connect: gives the site's OVN databases; may wait for them.
             sweep_s: how often to look at everything, in seconds.
             keys_low: is told of a network whose port keys run low.
+            moved: is told of a trunk's subport that OVN has bound elsewhere.
         """
         self._connect = connect
         self._sweep_s = sweep_s
         self._keys_low = keys_low
+        self._moved = moved
         self._condition = threading.Condition()
         self._dirty = _Dirty(everything=True)
         self._awaited: set[str] = set()  # shadows that this process made and nobody has bound
@@ -210,7 +213,9 @@ class Reconciler:
         with self._connecting:
             if self._rows is None:
                 rows = self._connect()
-                ovn_connection.watch(rows, unbound=self._unbound, made=self._made)
+                ovn_connection.watch(
+                    rows, unbound=self._unbound, made=self._made, moved=self._moved
+                )
                 self._rows = rows
             return self._rows
 

@@ -77,6 +77,7 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
         dataplane.get_driver().when_keys_run_low(
             lambda network_id: core.keeper.poke(PoolKind.PORT_KEY, network_id, count=_KEYS)
         )
+        dataplane.get_driver().when_subports_move(core.note_move)
         locator = Locator(lambda: dataplane.get_reconciler().rows())
         source = PortSource(core, locator)
         self._comparison = Comparison(core, core.site.site, source, core.outbox.woken.set)
