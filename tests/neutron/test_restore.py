@@ -23,7 +23,7 @@ from tests.neutron.wan import Wan
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store import removal
-from isthmus.store.tables import EPOCHS, LEASES
+from isthmus.store.tables import EPOCHS, LEASES, ROUTINGS
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
 
@@ -59,6 +59,31 @@ class Cloud:
             **more,
         )
         return str(port["fixed_ips"][0]["ip_address"])
+
+    def change(self, port_id: str) -> str:
+        """Give a port another name and address at the site; gives that."""
+        body = {"name": "new", "fixed_ips": [{"ip_address": "10.0.0.223"}]}
+        self.site.update("port", port_id, ADMIN, **body).only()
+        self.settle()
+        return "10.0.0.223"
+
+    def check_changed(self, port_id: str, address: str) -> None:
+        """See that what was changed of a port stands in both tiers."""
+        for tier in (self.site, self.central):
+            port = tier.call("GET", f"/v2.0/ports/{port_id}").only()
+            found = [one["ip_address"] for one in port["fixed_ips"]]
+            assert (port["name"], found) == ("new", [address]), tier
+        with self.central.database() as connection:
+            stale = sa.select(ROUTINGS.c.resource_id).where(ROUTINGS.c.stale.is_(sa.true()))
+            assert connection.execute(stale).all() == []
+
+    def check_moved(self, port_id: str) -> None:
+        """See that a port which came to the site is at home there, and its server runs on."""
+        (row,) = self.central.call("GET", f"/v2.0/site-routings?resource_id={port_id}").only()
+        assert row["site"] == "site1"
+        assert self.site.get(f"ports/{port_id}").only()["binding:host_id"] == "host1"
+        at_central = self.central.call("GET", f"/v2.0/ports/{port_id}").only()
+        assert at_central["binding:host_id"] == "site1/host1"
 
     def move_to_site1(self, port_id: str) -> None:
         """Have a port that lies unused at site2 come to a server at site1."""
@@ -265,6 +290,7 @@ def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
 
 def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     running = [cloud.boot()]
+    (first,) = cloud.site.get(f"ports?network_id={cloud.network['id']}&device_id=d").only()
     moved = cloud.central.create("port", cloud.user, network_id=cloud.network["id"])["id"]
     cloud.central.bundle("site2", "port", moved, project="p")
     cloud.settle()
@@ -275,6 +301,7 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     running.append(cloud.boot(fixed_ips=[{"ip_address": "10.0.0.222"}]))
     cloud.move_to_site1(moved)
     cloud.settle()
+    running[0] = cloud.change(first["id"])
     until(lambda: cloud.site.rows("isthmus_epochs")[0]["heard"] > heard, what="the site said hello")
     blocks = cloud.known()
     assert len(blocks) > 1
@@ -311,12 +338,9 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
         for one in cloud.central.call("GET", "/v2.0/ports?device_owner=compute:nova").only()
     }
     assert set(running) <= there
-    # The port that came to the site since the backup is at home there, and its server runs on.
-    (routing,) = cloud.central.call("GET", f"/v2.0/site-routings?resource_id={moved}").only()
-    assert routing["site"] == "site1"
-    assert cloud.site.get(f"ports/{moved}").only()["binding:host_id"] == "host1"
-    at_central = cloud.central.call("GET", f"/v2.0/ports/{moved}").only()
-    assert at_central["binding:host_id"] == "site1/host1"
+    # What was changed since is not taken back.
+    cloud.check_changed(first["id"], running[0])
+    cloud.check_moved(moved)
 
 
 @pytest.mark.stress

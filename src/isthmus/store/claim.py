@@ -5,6 +5,10 @@ knows. What the site that has it by now says of it would be refused, and the old
 to make it again. So before central settles it follows the ports: one moves from its home to another
 site if that one has it, nobody else does, and the home itself, asked, has it no more. No site takes
 a port by its own word alone.
+
+What was changed of a port since the backup central has forgotten as well, and its home has not. So
+each port that its home has is *stale* until the home has reported it: where the two differ, it is
+central's database that is old.
 """
 
 from collections.abc import Collection, Iterable
@@ -68,6 +72,16 @@ def follow(connection: sa.Connection) -> list[Move]:
         write=True,
     )
     moves = [one for one in plan_moves(found) if _move(connection, one)]
+    at_home = (
+        sa.select(CLAIMS.c.port_id)
+        .where(CLAIMS.c.port_id == ROUTINGS.c.resource_id, CLAIMS.c.site == ROUTINGS.c.site)
+        .exists()
+    )
+    connection.execute(
+        sa.update(ROUTINGS)
+        .where(ROUTINGS.c.type == ResourceType.PORT.value, at_home)
+        .values(stale=True)
+    )
     connection.execute(sa.delete(CLAIMS))
     return moves
 

@@ -94,6 +94,23 @@ def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> No
     )
 
 
+def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
+    """Tell of which ports their homes know better than central, which was restored."""
+    query = sa.select(ROUTINGS.c.resource_id).where(
+        _PORT, ROUTINGS.c.resource_id.in_(list(port_ids)), ROUTINGS.c.stale.is_(sa.true())
+    )
+    return set(connection.scalars(query))
+
+
+def end_stale(connection: sa.Connection, port_id: str) -> None:
+    """Note that the home of a port has said how it is."""
+    connection.execute(
+        sa.update(ROUTINGS)
+        .where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.stale.is_(sa.true()))
+        .values(stale=False)
+    )
+
+
 def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     """Replace the home of a port; the caller holds its lock exclusively."""
     connection.execute(

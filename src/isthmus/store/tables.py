@@ -181,6 +181,8 @@ ROUTINGS = sa.Table(
     sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
     # Central: the site is to lose the object although it still exists.
     sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
+    # Central: its database was restored, and the port's home has yet to say how the port is.
+    sa.Column("stale", sa.Boolean, nullable=False, default=False),
     # Central: the port whose home this is. Unique, so that no port has two.
     sa.Column("home_of", sa.String(UUID_LENGTH), unique=True),
     sa.Column("created_at", sa.DateTime, nullable=False),

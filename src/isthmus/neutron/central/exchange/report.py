@@ -159,6 +159,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
     with writing(admin) as connection:
         lives_at = routing.find_home(connection, port_id)
         present = routing.list_sites(connection, ResourceType.NETWORK, [state["network_id"]])
+        stale = bool(home.find_stale(connection, [port_id]))
     if lives_at not in (None, site.name):
         _refuse_elsewhere(site.name, port_id, lives_at)
     try:
@@ -179,7 +180,12 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
             raise errors.Conflict(
                 f"port {port_id} has no home: it comes to a site that asks for it, not by report"
             )
+        if stale:  # what central has is older than anything that the two ever agreed on
+            state = {**state, "isthmus:base": _comparable(port)}
         left = left | _update(site.name, port, state)
+        if stale:
+            with writing(admin) as connection:
+                home.end_stale(connection, port_id)
     _follow_status(port_id, state)
     _follow_location(site.name, port_id, state, refused=bool(left))
     return left

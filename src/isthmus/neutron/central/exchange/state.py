@@ -52,8 +52,11 @@ def port_states(ids: Collection[str]) -> States:
     states = _read("get_ports", ids)
     with reading(n_context.get_admin_context()) as connection:
         bases = home.find_bases(connection, states)
+        stale = home.find_stale(connection, states)
     for port_id, base in bases.items():
         states[port_id]["isthmus:base"] = base
+    for port_id in stale:
+        states[port_id]["isthmus:stale"] = True
     return states
 
 

@@ -88,8 +88,11 @@ def ensure(
     if have is None:
         _create(core, context, theirs)
         crash.point("apply.port.made")
+    if state.get("isthmus:stale"):
+        # Central was restored, and knows no better than this site: it waits to be told.
+        _tell(context, state["id"])
         return {}
-    if fresh:
+    if have is None or fresh:
         return {}
     mark_auto_subnets(core, context, [have])
     with db_api.CONTEXT_READER.using(context):
@@ -205,6 +208,13 @@ def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, te
         routings.set_base(connection, ResourceType.PORT, have["id"], said)
         if tell:
             journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, have["id"])])
+
+
+def _tell(context: Any, port_id: str) -> None:
+    """Have central told what a port is now."""
+    with db_api.CONTEXT_WRITER.using(context):
+        key = IntentKey(CENTRAL, ResourceType.PORT, port_id)
+        journal.record(context.session.connection(), [key])
 
 
 def _find(core: Any, context: Any, port_id: str) -> dict[str, Any] | None:
