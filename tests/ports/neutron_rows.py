@@ -12,3 +12,5 @@ TABLES = {
     )
     for name in ("address_groups", "networks", "ports", "securitygroups", "subnets")
 }
+for _name in ("network_id", "device_owner"):
+    TABLES["ports"].append_column(sa.Column(_name, sa.String(255)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.ports import neutron_rows
 
 from isthmus.clients.central import CentralClient
 from isthmus.model import number
@@ -23,6 +24,7 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
     """Central has seen a batch that was sent after the hello had been written, or one more."""
     engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
     METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     """The site settles without it, and gives none of its addresses out."""
     engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
     METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
     with writing(engine) as connection:
         epoch.begin(connection, "restored")
     aside = {"pool_id": "subnet", "number": "167772170", "port_id": "parked"}
@@ -73,6 +76,7 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
     """Nothing was said but a report since the backup: the database does not settle by itself."""
     engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
     METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
     client = cast(CentralClient, None)  # nobody is asked
     site = SiteName("site1")
 

@@ -10,7 +10,16 @@ from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store import epoch, lanes, registration
-from isthmus.store.tables import EPOCHS, LANES, METADATA, REGISTRATIONS, SITES
+from isthmus.store.tables import (
+    CLAIMS,
+    EPOCHS,
+    JOURNAL,
+    LANES,
+    METADATA,
+    REGISTRATIONS,
+    ROUTINGS,
+    SITES,
+)
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db
@@ -21,7 +30,7 @@ ONE, TWO = SiteName("site1"), SiteName("site2")
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
-    tables = [EPOCHS, LANES, REGISTRATIONS, SITES]
+    tables = [CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS, ROUTINGS, SITES]
     METADATA.create_all(engine, tables=tables)
     with engine.begin() as connection:
         for table in tables:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db import models_v2
 from neutron_lib import constants
 from oslo_log import log as logging
 
@@ -30,6 +29,8 @@ from isthmus.store.tables import DATAPATHS, LEASES, PORT_KEYS
 
 LOG = logging.getLogger(__name__)
 
+#: Neutron's.
+_PORTS = sa.table("ports", sa.column("id"), sa.column("network_id"), sa.column("device_owner"))
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
 
@@ -236,12 +237,11 @@ def _restore_key(connection: sa.Connection, one: Mapping[str, Any]) -> None:
 
 def _list_ports(connection: sa.Connection) -> list[str]:
     """List the ports on central's networks; each of them is at home here, or should be."""
-    port = models_v2.Port.__table__
     query = (
-        sa.select(port.c.id)
-        .join(DATAPATHS, DATAPATHS.c.network_id == port.c.network_id)
-        .where(port.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED)
-        .order_by(port.c.id)
+        sa.select(_PORTS.c.id)
+        .join(DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
+        .where(_PORTS.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED)
+        .order_by(_PORTS.c.id)
     )
     return list(connection.scalars(query))
 
