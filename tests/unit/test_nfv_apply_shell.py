@@ -3,6 +3,7 @@
 import base64
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,22 @@ def test_the_shell_is_sound() -> None:
             [str(dash), "-n"], input=text, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_two_applies_wait_for_each_other(tmp_path: Path) -> None:
+    """The second begins to write when the first, whose connection may be gone, has ended."""
+    order = tmp_path / "order"
+    first = subprocess.Popen(
+        ["sh", "-c", f'mkdir -p "{tmp_path}/state"; exec 9>"{tmp_path}/state/lock"; flock 9; '
+         f'echo held; read -r _; echo first >>"{order}"'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert first.stdout is not None
+    assert first.stdout.readline() == "held\n"
+    with ThreadPoolExecutor(1) as threads:
+        second = threads.submit(run, tmp_path, f'echo second >>"{order}"')
+        first.communicate("go on\n", timeout=60)
+        assert second.result().returncode == 0, second.result()
+    assert order.read_text().split() == ["first", "second"]

@@ -50,7 +50,7 @@ def apply_plan(
         return done
     say(f"rebooting {door.name}")
     reboot(door, say)
-    again = _run(door, script.render_apply(plan, chosen=layout))
+    again = _run_once_up(door, script.render_apply(plan, chosen=layout))
     if again.needs_reboot:
         raise errors.StepFailed(
             f"{door.name} was rebooted, but its kernel line is still not the planned one: does it "
@@ -80,6 +80,23 @@ def _run(door: HostDoor, text: str) -> Applied:
         raise errors.StepFailed(f"on {door.name}: {said}", output=output.stdout + output.stderr)
     changes = tuple(line for line in lines if not line.startswith(("same ", "reboot ", "done")))
     return Applied(changes, any(line.startswith("reboot ") for line in lines))
+
+
+def _run_once_up(door: HostDoor, text: str) -> Applied:
+    """Run a script on a host that has just booted: it may answer once and then be busy for long.
+
+    Raises:
+        StepFailed: a step failed.
+        Unreachable: it did not answer in time.
+    """
+    deadline = time.monotonic() + REBOOT_TIMEOUT_S
+    while True:
+        try:
+            return _run(door, text)
+        except errors.Unreachable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
 
 
 def _boot_id(door: HostDoor) -> str:

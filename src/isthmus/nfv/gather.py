@@ -1,4 +1,4 @@
-"""The facts of a live host, read through a door."""
+"""The facts of a live host, read over its client."""
 
 from isthmus import errors
 from isthmus.model.host_inventory import HostInventory

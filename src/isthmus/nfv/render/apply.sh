@@ -14,6 +14,9 @@ fi
 
 say() { printf '%s\n' "$*"; }
 fail() { say "failed: $*"; exit 3; }
+# One at a time: two would write one generation, and a run whose connection was lost goes on.
+exec 9>"$S/lock" || fail "$S/lock cannot be written"
+flock -w 300 9 || fail "another apply or rollback has been running on this host for five minutes"
 # What changed files still ask for is kept on disk, so that a run that was cut short is made good
 # by the next one: has EFFECT, settled EFFECT.
 has() { [ -e "$S/pending/$1" ]; }

@@ -11,6 +11,11 @@ if [ -n "$X" ]; then
   chmod 755 "$W"/*; PATH=$W:$PATH
 fi
 
+[ -d "$S" ] || { say "nothing was applied here"; exit 4; }
+# One at a time: two would write one generation, and a run whose connection was lost goes on.
+exec 9>"$S/lock" || fail "$S/lock cannot be written"
+flock -w 300 9 || fail "another apply or rollback has been running on this host for five minutes"
+
 n=1; while [ -e "$S/$n" ]; do n=$((n + 1)); done
 n=$((n - 1)); G=$S/$n; grub=0
 [ "$n" -ge 1 ] || { say "nothing was applied here, or all of it was taken back"; exit 4; }
