@@ -118,8 +118,8 @@ def measure(lab: OpenLab, network: str, far: str, near: str, netns: str) -> tupl
         "device_owner": "compute:bench",
         "device_id": netns,
     }
-    door = api(lab, "site1")
-    port = door.call("POST", "/v2.0/ports", body={"port": body})["port"]
+    client = api(lab, "site1")
+    port = client.call("POST", "/v2.0/ports", body={"port": body})["port"]
     with plugged(lab, "site1-h1", port, netns):
         with pinging(netns, far) as far_first, pinging(netns, near) as near_first:
             active = await_active(lab, port["id"])

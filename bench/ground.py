@@ -70,10 +70,10 @@ def api(lab: OpenLab, cloud: str) -> Any:
 
 def make_network(lab: OpenLab, cloud: str, name: str, *, dhcp: bool = True) -> str:
     """Make a network with one IPv4 subnet; gives its id."""
-    door = api(lab, cloud)
-    network = door.call("POST", "/v2.0/networks", body={"network": {"name": name}})["network"]
+    client = api(lab, cloud)
+    network = client.call("POST", "/v2.0/networks", body={"network": {"name": name}})["network"]
     subnet = {"network_id": network["id"], "ip_version": 4, "cidr": CIDR, "enable_dhcp": dhcp}
-    door.call("POST", "/v2.0/subnets", body={"subnet": subnet})
+    client.call("POST", "/v2.0/subnets", body={"subnet": subnet})
     return str(network["id"])
 
 

@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from bench.ground import say_machine
 from isthmus.model.intent import Outcome, ResourceType, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store import jobs, sweep
+from isthmus.store import job as job_store
+from isthmus.store import sweep
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.store.tables import METADATA
@@ -121,7 +122,7 @@ def count(engine: sa.Engine) -> float:
     """Count what waits in every lane."""
     begin = time.perf_counter()
     with reading(engine) as connection:
-        jobs.count_lanes(connection)
+        job_store.count_lanes(connection)
     return time.perf_counter() - begin
 
 

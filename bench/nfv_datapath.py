@@ -39,14 +39,14 @@ from isthmus.clients import shell
 from isthmus.model.host_inventory import Nic
 from isthmus.model.host_plan import HostPlan
 from isthmus.nfv.gather import inspect_host
-from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.nfv.render import ovs
 from isthmus.wiring import nfv as wiring
 
 PLAIN, DEFAULT, PLANNED = "plain", "default", "planned"
 NAMES = (PLANNED, DEFAULT, PLAIN)
-INTENT = """
+DEMAND = """
 physical_networks:
 - {name: fast, by: ovs-dpdk, nics: [left, right], af_packet: true}
 page_size: 2MiB
@@ -71,14 +71,14 @@ class Turn:
 
 def plan_here() -> HostPlan:
     """Plan this very machine, with the two veths as its only ports."""
-    here = inspect_host(wiring.open_door("local"))
+    here = inspect_host(wiring.open_client("local"))
     node = here.nodes[0].id
     nics = tuple(
         Nic(name=name, pci_address="", node=node, driver="veth", vendor_id="", product_id="")
         for name in PORTS
     )
     packages = dataclasses.replace(here, nics=nics, ovs_version="3.1.0")
-    return plan_or_refuse(packages, parse_intent(INTENT))
+    return plan_or_refuse(packages, parse_demand(DEMAND))
 
 
 def commands(name: str, plan: HostPlan, plugins: Path) -> tuple[list[Sequence[str]], ...]:

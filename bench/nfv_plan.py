@@ -19,8 +19,8 @@ from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan
 from isthmus.nfv.fleet import plan_fleet
 from isthmus.nfv.inspect import document
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.plan.memory import redhat_mib
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 from isthmus.testing.nfv_shapes import PUBLISHED
@@ -28,7 +28,7 @@ from isthmus.testing.nfv_shapes import PUBLISHED
 FLEET = 1000
 SHAPES = 20
 ROUNDS = 7
-INTENT = parse_intent("""
+DEMAND = parse_demand("""
 physical_networks:
 - {name: fast, by: ovs-dpdk, nics: [dpdk1], packet_rate_mpps: 4, mtu: 9000}
 tunnel_network: fast
@@ -111,11 +111,11 @@ def measure_single() -> None:
     """One plan of each published machine, and of the peer, interleaved."""
     names, ours, theirs = [], [], []
     for one in PUBLISHED:
-        intent = parse_intent(one.intent)
+        demand = parse_demand(one.demand)
         body = document.to_document(one.inventory)
         mine, peers = [], []
         for _ in range(ROUNDS):
-            mine.append(timed(lambda one=one, intent=intent: plan_host(one.inventory, intent)))
+            mine.append(timed(lambda one=one, demand=demand: plan_host(one.inventory, demand)))
             peers.append(timed(lambda body=body: derive(body)))
         names.append(one.inventory.name)
         ours.append(statistics.median(mine) * 1000)
@@ -136,11 +136,11 @@ def measure_fleet() -> None:
     hosts: list[HostInventory] = []
     parse = timed(lambda: hosts.extend(document.parse_inventory(text, name="h") for text in texts))
     planned: list[Any] = []
-    group = timed(lambda: planned.extend(plan_fleet(hosts, INTENT)))
+    group = timed(lambda: planned.extend(plan_fleet(hosts, DEMAND)))
     assert len(planned) == SHAPES
     assert all(isinstance(one.outcome, HostPlan) for one in planned)
     assert sum(len(one.group.members) for one in planned) == FLEET
-    alone = timed(lambda: [plan_host(host, INTENT) for host in hosts])
+    alone = timed(lambda: [plan_host(host, DEMAND) for host in hosts])
     peer = timed(lambda: [derive(json.loads(text)) for text in texts])
     print(
         f"{FLEET} inventories of {SHAPES} shapes, CPU s: {parse + group:.2f} in all (reading "

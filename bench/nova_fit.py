@@ -126,10 +126,10 @@ class Host:
         return found
 
 
-def make_requests(wish: dict[str, Any]) -> list[Any]:
+def make_requests(demand: dict[str, Any]) -> list[Any]:
     from nova import objects
 
-    policy = wish["extra_specs"].get("hw:pci_numa_affinity_policy")
+    policy = demand["extra_specs"].get("hw:pci_numa_affinity_policy")
     return [
         objects.InstancePCIRequest(
             count=1,
@@ -137,11 +137,11 @@ def make_requests(wish: dict[str, Any]) -> list[Any]:
             request_id=str(uuid.UUID(int=index)),
             numa_policy=policy,
         )
-        for index, network in enumerate(wish["functions"])
+        for index, network in enumerate(demand["functions"])
     ]
 
 
-def place(host: Host, wish: dict[str, Any]) -> bool:
+def place(host: Host, demand: dict[str, Any]) -> bool:
     """Place one instance, or leave the host as it is."""
     # Beside this file, since Nova's Python knows nothing of this project.
     from nova import exception, objects
@@ -149,26 +149,26 @@ def place(host: Host, wish: dict[str, Any]) -> bool:
     from nova_flavor import make_flavor
 
     image = objects.ImageMeta(properties=objects.ImageMetaProps())
-    topology = hardware.numa_get_constraints(make_flavor(wish), image)
-    need = {"PCPU": 0, "VCPU": wish["vcpus"], "MEMORY_MB": wish["ram_mib"]}
+    topology = hardware.numa_get_constraints(make_flavor(demand), image)
+    need = {"PCPU": 0, "VCPU": demand["vcpus"], "MEMORY_MB": demand["ram_mib"]}
     if topology is not None:
         pinned = sum(len(cell.pcpuset) for cell in topology.cells)
         isolated = topology.emulator_threads_isolated
-        need |= {"PCPU": pinned + isolated, "VCPU": wish["vcpus"] - pinned}
+        need |= {"PCPU": pinned + isolated, "VCPU": demand["vcpus"] - pinned}
         # Placement's trait HW_CPU_HYPERTHREADING.
         thread_policy = topology.cells[0].cpu_thread_policy
         if thread_policy == ("isolate" if host.threads > 1 else "require"):
             return False
     if any(host.free[name] < count for name, count in need.items()):
         return False
-    requests = make_requests(wish)
+    requests = make_requests(demand)
     cells = None
     if topology is not None:
         limits = objects.NUMATopologyLimits(
             cpu_allocation_ratio=host.ratio,
             ram_allocation_ratio=1.0,
             network_metadata=objects.NetworkMetadata(
-                physnets=set(wish["physnets"]), tunneled=False
+                physnets=set(demand["physnets"]), tunneled=False
             ),
         )
         fitted = hardware.numa_fit_instance_to_host(
@@ -192,9 +192,9 @@ def place(host: Host, wish: dict[str, Any]) -> bool:
     return True
 
 
-def fill(host: Host, wish: dict[str, Any], most: int = MOST) -> int:
+def fill(host: Host, demand: dict[str, Any], most: int = MOST) -> int:
     placed = 0
-    while placed < most and place(host, wish):
+    while placed < most and place(host, demand):
         placed += 1
     return placed
 
@@ -203,10 +203,10 @@ def answer_one(asked: dict[str, Any]) -> list[list[int]]:
     """Give, for each flavor, how many fit alone, and how many more beside all that is wanted."""
     full = Host(asked)
     flavors = asked["flavors"]
-    for wish in sorted(flavors, key=lambda one: (-one["vcpus"], -one["ram_mib"], one["name"])):
-        if fill(full, wish, wish["wanted"]) != wish["wanted"]:
+    for demand in sorted(flavors, key=lambda one: (-one["vcpus"], -one["ram_mib"], one["name"])):
+        if fill(full, demand, demand["wanted"]) != demand["wanted"]:
             return [[-1, -1]] * len(flavors)
-    return [[fill(Host(asked), wish), fill(copy.deepcopy(full), wish)] for wish in flavors]
+    return [[fill(Host(asked), demand), fill(copy.deepcopy(full), demand)] for demand in flavors]
 
 
 def answer() -> None:

@@ -5,16 +5,16 @@
 from typing import Any
 
 
-def make_flavor(wish: dict[str, Any], *, number: int = 1) -> Any:
+def make_flavor(demand: dict[str, Any], *, number: int = 1) -> Any:
     """Make a flavor as Nova's API would have read it from its database."""
     from nova import objects
 
     return objects.Flavor(
         id=number,
-        flavorid=wish["name"],
-        name=wish["name"],
-        vcpus=wish["vcpus"],
-        memory_mb=wish["ram_mib"],
+        flavorid=demand["name"],
+        name=demand["name"],
+        vcpus=demand["vcpus"],
+        memory_mb=demand["ram_mib"],
         root_gb=0,
         swap=0,
         ephemeral_gb=0,
@@ -22,5 +22,5 @@ def make_flavor(wish: dict[str, Any], *, number: int = 1) -> Any:
         vcpu_weight=0,
         is_public=True,
         disabled=False,
-        extra_specs=wish["extra_specs"],
+        extra_specs=demand["extra_specs"],
     )

@@ -41,7 +41,7 @@ _REQUEST = re.compile(r"(?:GET|POST|PUT|DELETE) (/\S*) HTTP")
 #: What a site sends to central from threads of its own, so that nobody waits for it.
 _BESIDE = {
     "/v2.0/site-reports": "reports",
-    "/v2.0/site-grants": "refills of leases",
+    "/v2.0/site-lease-requests": "refills of leases",
     "/v2.0/site-registrations": "registrations",
 }
 

@@ -110,11 +110,11 @@ def plug_servers(lab: OpenLab) -> dict[str, Path]:
 
 def open_group(lab: OpenLab) -> str:
     """Make a security group that lets everything of IPv4 in; gives its id."""
-    door = api(lab, "central")
+    client = api(lab, "central")
     body = {"security_group": {"name": "bench"}}
-    group = str(door.call("POST", "/v2.0/security-groups", body=body)["security_group"]["id"])
+    group = str(client.call("POST", "/v2.0/security-groups", body=body)["security_group"]["id"])
     rule = {"security_group_id": group, "direction": "ingress", "ethertype": "IPv4"}
-    door.call("POST", "/v2.0/security-group-rules", body={"security_group_rule": rule})
+    client.call("POST", "/v2.0/security-group-rules", body={"security_group_rule": rule})
     return group
 
 

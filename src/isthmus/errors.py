@@ -22,7 +22,7 @@
 
 Two questions decide the class: would the same call work later, and whose fault is it. `POLICY` is
 the one table that turns a class into an HTTP status, a journal action and a CLI exit code; the
-Neutron room translates at its own door. Findings of audits and checks are values, never errors.
+Neutron room translates at its own boundary. Findings of audits and checks are values, never errors.
 """
 
 import enum

@@ -62,11 +62,11 @@ def test_every_fault_in_one_go(folder: Path) -> None:
 
 
 def test_nfv_demand_is_checked_with_the_rest(folder: Path) -> None:
-    demand = "  nfv:\n  - {role: compute, intent: {physical_networks: [{name: a}]}}\n  racks:"
+    demand = "  nfv:\n  - {role: compute, demand: {physical_networks: [{name: a}]}}\n  racks:"
     (folder / "nfv.yaml").write_text(SMALL.replace("  racks:", demand, 1))
     done = isthmus("check", "nfv.yaml", folder=folder)
     assert done.returncode == 1
-    assert "nfv.yaml:25:29: the NFV intent has faults" in done.stdout
+    assert "nfv.yaml:25:29: the NFV demand has faults" in done.stdout
 
 
 def test_a_schema_and_an_import(folder: Path) -> None:

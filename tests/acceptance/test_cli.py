@@ -175,7 +175,7 @@ def test_what_a_removed_site_held_is_shown_and_freed(shell: Shell) -> None:
         {"id": "l1", "site": holder, **lease},
         {"id": "l2", "site": "site2", **lease},
     ]
-    shell.cloud.rows["site-routings"] = [
+    shell.cloud.rows["site-mappings"] = [
         {"id": "r1", "site": holder, "type": "port", "resource_id": "p1"}
     ]
     shell.run("site", "delete", "site1", says=f"8 addresses.*isthmus gone free {holder}")
@@ -227,7 +227,7 @@ def test_yaml_and_json_say_the_same(shell: Shell) -> None:
     assert yaml.safe_load(as_yaml) == shell.data("site", "list")
 
 
-def test_networks_are_found_by_name_placed_and_withdrawn(shell: Shell) -> None:
+def test_networks_are_found_by_name_extended_and_withdrawn(shell: Shell) -> None:
     made = shell.data("network", "extend", "net1", "site1", "site2")
     assert [(row["network_id"], row["site"]) for row in made] == [(NET, "site1"), (NET, "site2")]
     shell.cloud.rows["site-leases"] = [
@@ -474,9 +474,9 @@ def audited(shell: Shell) -> None:
     """Two sites, and leases that agree."""
     shell.run("site", "create", "site1")
     shell.run("site", "create", "site2")
-    shell.cloud.rows["site-inventories"] = [{"id": "central", "leases": [LEASE]}]
+    shell.cloud.rows["site-holdings"] = [{"id": "central", "leases": [LEASE]}]
     for name, site in shell.cloud.sites.items():
-        site.inventory = {"id": name, "leases": [LEASE] if name == "site1" else []}
+        site.holdings = {"id": name, "leases": [LEASE] if name == "site1" else []}
 
 
 def test_audit_ends_well_where_all_tiers_agree(shell: Shell) -> None:
@@ -489,7 +489,7 @@ def test_audit_ends_well_where_all_tiers_agree(shell: Shell) -> None:
 
 def test_audit_says_what_differs_and_ends_with_1(shell: Shell) -> None:
     audited(shell)
-    shell.cloud.sites["site2"].inventory["leases"] = [LEASE]
+    shell.cloud.sites["site2"].holdings["leases"] = [LEASE]
     shell.cloud.rows["site-jobs"] = [
         job(1, state="parked", last_error="bad", changed_at="2026-01-01T00:00:00Z")
         | {"not_before": "2026-01-01T00:00:00Z"}
@@ -513,7 +513,7 @@ def test_audit_tells_of_sites_that_do_not_answer(shell: Shell) -> None:
 
 def test_audit_waits_until_all_is_well(shell: Shell) -> None:
     audited(shell)
-    shell.cloud.sites["site2"].inventory["leases"] = [LEASE]
+    shell.cloud.sites["site2"].holdings["leases"] = [LEASE]
     process = subprocess.Popen(
         [*ISTHMUS, "audit", "--wait", "30"],
         env=shell.environment,
@@ -521,6 +521,6 @@ def test_audit_waits_until_all_is_well(shell: Shell) -> None:
         stderr=subprocess.PIPE,
     )
     until(lambda: sum("/site2/" in path for _, path, _ in shell.cloud.calls) >= 1)
-    shell.cloud.sites["site2"].inventory["leases"] = []
+    shell.cloud.sites["site2"].holdings["leases"] = []
     _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, b"All tiers agree.\n")

@@ -11,7 +11,7 @@ import yaml
 from isthmus.nfv.inspect import document
 from isthmus.testing.nfv_shapes import by_name
 
-INTENT = """
+DEMAND = """
 physical_networks:
 - {name: fast, by: ovs-dpdk, nics: [dpdk1], packet_rate_mpps: 2}
 - {name: direct, by: sriov, nics: [sriov1]}
@@ -36,19 +36,19 @@ def isthmus(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str
 def folder(tmp_path: Path) -> Path:
     host = by_name("epyc-7742-nps1").inventory
     (tmp_path / "host.json").write_text(json.dumps(document.to_document(host)))
-    (tmp_path / "intent.yaml").write_text(INTENT)
+    (tmp_path / "demand.yaml").write_text(DEMAND)
     return tmp_path
 
 
 def plan(folder: Path) -> Path:
-    done = isthmus("plan", "host.json", "--intent", "intent.yaml", "-o", "json", folder=folder)
+    done = isthmus("plan", "host.json", "--demand", "demand.yaml", "-o", "json", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
     (folder / "plan.json").write_text(done.stdout)
     return folder / "plan.json"
 
 
 def test_a_plan_in_three_forms(folder: Path) -> None:
-    words = ("plan", "host.json", "--intent", "intent.yaml")
+    words = ("plan", "host.json", "--demand", "demand.yaml")
     table = isthmus(*words, folder=folder)
     assert table.returncode == 0
     assert "router" in table.stdout
@@ -138,7 +138,7 @@ def test_a_fleet(folder: Path) -> None:
     for number in range(3):
         (hosts / f"{number}.json").write_text(json.dumps({**body, "name": f"n{number}"}))
     (hosts / "broken.json").write_text("{")
-    done = isthmus("fleet", "hosts", "--intent", "intent.yaml", "--to", "plans", folder=folder)
+    done = isthmus("fleet", "hosts", "--demand", "demand.yaml", "--to", "plans", folder=folder)
     assert done.returncode == 0, done.stderr
     assert "left out: hosts/broken.json: broken is neither JSON nor YAML" in done.stderr
     assert "n0, n1, n2" in done.stdout
@@ -146,10 +146,10 @@ def test_a_fleet(folder: Path) -> None:
 
 
 BAD = {
-    "no file": (("plan", "gone.json", "--intent", "intent.yaml"), "there is no file gone.json"),
+    "no file": (("plan", "gone.json", "--demand", "demand.yaml"), "there is no file gone.json"),
     "no facts": (("check", "gone.facts"), "there is no file gone.facts"),
     "an inventory as facts": (("check", "host.json"), "isthmus nfv inspect HOST --facts"),
-    "no intent": (("plan", "host.json", "--intent", "gone.yaml"), "there is no file gone.yaml"),
+    "no demand": (("plan", "host.json", "--demand", "gone.yaml"), "there is no file gone.yaml"),
     "no host": (("inspect", "a b"), "is no host"),
     "nobody there": (("inspect", "root@127.0.0.1:1"), "ssh to root@127.0.0.1:1 failed"),
     "no plan": (
@@ -160,7 +160,7 @@ BAD = {
     "half a generator": (("measure", "local", "--from", "local"), "both --from and --to"),
     "no switch": (("measure", "local", "--seconds", "1"), "gives no counters"),
     "impossible": (
-        ("plan", "host.json", "--intent", "impossible.yaml"),
+        ("plan", "host.json", "--demand", "impossible.yaml"),
         "What would work: 31 instead of 999 instances of f.",
     ),
 }

@@ -18,7 +18,8 @@ from isthmus.lab.tier.render import render_sections
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.item import refused
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.store import jobs, journal, routing, site
+from isthmus.store import job as job_store
+from isthmus.store import journal, mapping, site
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.page import Page
 from isthmus.store.tables import METADATA
@@ -85,7 +86,7 @@ class Central:
 
     def jobs(self) -> list[Job]:
         with reading(self.engine) as connection:
-            return jobs.list_jobs(connection)
+            return job_store.list_jobs(connection)
 
     def site(self, name: SiteName) -> dict[str, object]:
         with reading(self.engine) as connection:
@@ -138,15 +139,15 @@ def test_intents_reach_their_sites_and_go(central: Central, xjob: subprocess.Pop
     assert "xjob ends" in central.log.read_text()
 
 
-def test_a_removal_that_arrived_takes_its_routing_along(
+def test_a_removal_that_arrived_takes_its_mapping_along(
     central: Central, xjob: subprocess.Popen[bytes]
 ) -> None:
     with writing(central.engine) as connection:
-        routing.record(connection, ResourceType.PORT, ["p1"], ONE, now=now())
+        mapping.record(connection, ResourceType.PORT, ["p1"], ONE, now=now())
         journal.record(connection, [PORT])
     until(lambda: not central.jobs())
     with reading(central.engine) as connection:
-        assert routing.count_at(connection, ONE) == 0
+        assert mapping.count_at(connection, ONE) == 0
 
 
 def test_a_dead_site_delays_nobody_and_catches_up(
@@ -224,7 +225,9 @@ def test_sighup_reads_the_configuration_again(
     until(lambda: not central.jobs())
 
 
-@pytest.mark.parametrize("point", [name for name, _ in crash.POINTS if name.startswith("drain.")])
+@pytest.mark.parametrize(
+    "point", [name for name, _ in crash.POINTS if name.startswith("delivery.")]
+)
 def test_a_worker_that_is_killed_loses_nothing(central: Central, point: str) -> None:
     central.configure(claim_s=3600)  # the heir sees that its owner is dead
     dead = central.start(**{crash.VARIABLE: point})
@@ -271,7 +274,7 @@ def test_orphans_are_swept(central: Central, xjob: subprocess.Popen[bytes]) -> N
     orphan = IntentKey(SiteName("gone"), ResourceType.PORT, "p9")
     with writing(central.engine) as connection:
         journal.record(connection, [orphan])
-    central.configure(sweep_interval_s=1)
+    central.configure(journal_sweep_s=1)
     xjob.send_signal(signal.SIGHUP)
     until(lambda: not central.jobs())
 

@@ -90,7 +90,7 @@ class Attacker:
     def _speak(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Speak as the incarnation that central has heard of last, as site1 itself would."""
         (name, values), *more = body.items()
-        if more or name not in ("site_bundle", "site_grant", "site_report"):
+        if more or name not in ("site_bundle", "site_lease_request", "site_report"):
             return dict(body)
         return {name: {"incarnation": self.incarnation(), **values}}
 

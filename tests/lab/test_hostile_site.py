@@ -17,7 +17,7 @@ from tests.lab.hostile import Answer, Attacker
 from tests.lab.person import Person
 
 from isthmus.clients.lab_cloud import open_cloud
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
 
@@ -27,17 +27,17 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 _WATCHED = {
     "central": (
         *("networks", "subnets", "ports", "security-groups", "rbac-policies"),
-        *("sites", "site-presences", "site-routings", "site-leases"),
+        *("sites", "site-presences", "site-mappings", "site-leases"),
     ),
     "site2": ("networks", "subnets", "ports", "security-groups", "site-shadows"),
 }
 #: What Isthmus adds that can be listed.
 _OURS = {
-    "central": ("sites", "site-inventories", "site-jobs", "site-leases", "site-routings"),
-    "site2": ("site-inventories", "site-shadows"),
+    "central": ("sites", "site-holdings", "site-jobs", "site-leases", "site-mappings"),
+    "site2": ("site-holdings", "site-shadows"),
 }
 #: Whose tokens he has.
-USERS = ("speaker", "service", "carrier")
+USERS = ("site_user", "service", "carrier")
 _FLEETING = ("last_seen_at", "updated_at", "revision_number", "backlog", "parked", "last_error")
 
 
@@ -54,18 +54,18 @@ class Victim:
 
 
 @pytest.fixture(scope="module")
-def doors(lab: OpenLab) -> dict[str, NeutronDoor]:
+def clients(lab: OpenLab) -> dict[str, NeutronClient]:
     names = ("central", "site1", "site2", "demo-central", "other-central", "other-site2")
     return {name: open_cloud(lab.plan.clouds_file, name) for name in names}
 
 
-def make(door: NeutronDoor, kind: str, **values: Any) -> dict[str, Any]:
-    return dict(door.post(kind, values))
+def make(client: NeutronClient, kind: str, **values: Any) -> dict[str, Any]:
+    return dict(client.post(kind, values))
 
 
 @pytest.fixture(scope="module")
-def victim(lab: OpenLab, doors: dict[str, NeutronDoor]) -> Victim:
-    owner, admin = doors["other-central"], doors["central"]
+def victim(lab: OpenLab, clients: dict[str, NeutronClient]) -> Victim:
+    owner, admin = clients["other-central"], clients["central"]
     network = make(owner, "network", name="victim")
     where = {"network_id": network["id"], "ip_version": 4}
     subnet = make(owner, "subnet", cidr="10.66.0.0/24", **where)
@@ -73,7 +73,7 @@ def victim(lab: OpenLab, doors: dict[str, NeutronDoor]) -> Victim:
     homeless = make(owner, "port", network_id=network["id"], name="vip")
     admin.post("site_presence", {"network_id": network["id"], "site": "site2"})
     at_site2 = make(
-        doors["other-site2"],
+        clients["other-site2"],
         "port",
         network_id=network["id"],
         name="db",
@@ -81,7 +81,7 @@ def victim(lab: OpenLab, doors: dict[str, NeutronDoor]) -> Victim:
     )
     host = lab.plan.sites[1].hypervisors[0].name
     body = {"port": {"binding:host_id": host}}
-    doors["site2"].call("PUT", f"/v2.0/ports/{at_site2['id']}", body=body)
+    clients["site2"].call("PUT", f"/v2.0/ports/{at_site2['id']}", body=body)
 
     def told() -> dict[str, Any] | None:
         rows = admin.get_all("port", id=at_site2["id"])
@@ -103,7 +103,7 @@ def victim(lab: OpenLab, doors: dict[str, NeutronDoor]) -> Victim:
 def attacker(lab: OpenLab) -> Attacker:
     made = Attacker(lab.plan)
     home = lab.plan.tier_dir(made.tier("site1"))
-    made.log_in("speaker", home / "neutron.conf", "isthmus")
+    made.log_in("site_user", home / "neutron.conf", "isthmus")
     made.log_in("service", home / "neutron.conf", "keystone_authtoken")
     # What Xjob sends to site1, which sees it.
     xjob = lab.plan.tier_dir(made.tier("central")) / "xjob.conf"
@@ -112,26 +112,26 @@ def attacker(lab: OpenLab) -> Attacker:
 
 
 @pytest.fixture(scope="module")
-def own(doors: dict[str, NeutronDoor]) -> dict[str, Any]:
+def own(clients: dict[str, NeutronClient]) -> dict[str, Any]:
     """What is site1's: a tenant's network that is there, and at site2 as well."""
-    network = make(doors["demo-central"], "network", name="own")
+    network = make(clients["demo-central"], "network", name="own")
     where = {"network_id": network["id"], "ip_version": 4}
-    subnet = make(doors["demo-central"], "subnet", cidr="10.67.0.0/24", **where)
+    subnet = make(clients["demo-central"], "subnet", cidr="10.67.0.0/24", **where)
     for site in ("site1", "site2"):
-        doors["central"].post("site_presence", {"network_id": network["id"], "site": site})
-    rows = doors["central"].get_all("site_lease", site="site1")
+        clients["central"].post("site_presence", {"network_id": network["id"], "site": site})
+    rows = clients["central"].get_all("site_lease", site="site1")
     pools = {network["id"]: "keys", subnet["id"]: "addresses"}
     leases = {pools[row["pool_id"]]: row for row in rows if row["pool_id"] in pools}
     return {"network": network, "subnet": subnet, **leases}
 
 
-def collect(doors: dict[str, NeutronDoor], victim: Victim) -> dict[str, Any]:
+def collect(clients: dict[str, NeutronClient], victim: Victim) -> dict[str, Any]:
     """Read all that must stay as it is; of leases, which sites trade all the time, the victim's."""
     pools = (victim.network, victim.subnet)
     found: dict[str, Any] = {}
     for tier, plurals in _WATCHED.items():
         for plural in plurals:
-            (rows,) = doors[tier].call("GET", f"/v2.0/{plural}").values()
+            (rows,) = clients[tier].call("GET", f"/v2.0/{plural}").values()
             rows = [row for row in rows if row.get("pool_id", pools[0]) in pools]
             kept = [{k: v for k, v in row.items() if k not in _FLEETING} for row in rows]
             found[f"{tier} {plural}"] = sorted(json.dumps(row, sort_keys=True) for row in kept)
@@ -185,7 +185,7 @@ def calls(victim: Victim, own: dict[str, Any]) -> list[tuple[str, str, str, str,
     forged["state"] = {"id": forged["id"], "project_id": "p", "name": "x"}  # type: ignore[assignment]
     apply = {"site_apply": {"sequence": 2**60, "items": [forged]}}
     keys = [{"type": "port", "id": victim.port["id"]}, {"type": "network", "id": victim.network}]
-    snapshot = {"site_snapshot": {"site": "site2", "keys": keys}}
+    desired = {"site_desired_state": {"site": "site2", "keys": keys}}
     bundle = {"site_bundle": {"type": "network", "ids": [victim.network]}}
     new_port = {"port": {"network_id": victim.network, "name": "intruder"}}
     rename = {"port": {"name": "owned"}}
@@ -207,9 +207,9 @@ def calls(victim: Victim, own: dict[str, Any]) -> list[tuple[str, str, str, str,
                 (who, tier, "DELETE", f"networks/{victim.network}", None),
                 (who, tier, "GET", f"security-groups/{victim.group}", None),
                 (who, tier, "POST", "rbac-policies", rbac),
-                (who, tier, "GET", f"site-inventories/{tier}", None),
+                (who, tier, "GET", f"site-holdings/{tier}", None),
                 (who, tier, "POST", "site-applies", apply),
-                (who, tier, "POST", "site-snapshots", snapshot),
+                (who, tier, "POST", "site-desired-states", desired),
             ]
         found += [
             (who, "central", "POST", "sites", site),
@@ -221,27 +221,29 @@ def calls(victim: Victim, own: dict[str, Any]) -> list[tuple[str, str, str, str,
     for who in ("service", "carrier"):
         found += [
             (who, "central", "POST", "site-bundles", bundle),
-            (who, "central", "POST", "site-grants", grant(victim.subnet, count=4)),
+            (who, "central", "POST", "site-lease-requests", lease_request(victim.subnet, count=4)),
             (who, "central", "POST", "site-reports", report(victim.port["id"], None)),
         ]
     # A body that says for whom it asks is not understood any more.
     asking = {"site_bundle": {**bundle["site_bundle"], "asking_admin": True}}
     many = {"site_bundle": {"type": "network", "ids": [str(uuid.uuid4()) for _ in range(65)]}}
     names = {"site_bundle": {"type": "network", "ids": ["not-an-id"]}}
-    found += [("speaker", "central", "POST", "site-bundles", one) for one in (asking, many, names)]
     found += [
-        ("speaker", "central", "POST", "site-grants", one)
+        ("site_user", "central", "POST", "site-bundles", one) for one in (asking, many, names)
+    ]
+    found += [
+        ("site_user", "central", "POST", "site-lease-requests", one)
         for one in (
-            grant(victim.subnet, count=4),
-            grant(victim.subnet, address="10.66.0.9"),
-            grant(own["subnet"]["id"], address="8.8.8.8"),
+            lease_request(victim.subnet, count=4),
+            lease_request(victim.subnet, address="10.66.0.9"),
+            lease_request(own["subnet"]["id"], address="8.8.8.8"),
         )
     ]
     return found
 
 
-def grant(pool: str, **wish: Any) -> dict[str, Any]:
-    return {"site_grant": {"kind": "subnet", "pool_id": pool, **wish}}
+def lease_request(pool: str, **request: Any) -> dict[str, Any]:
+    return {"site_lease_request": {"kind": "subnet", "pool_id": pool, **request}}
 
 
 def report(port_id: str, state: Any, *, kind: str = "port", sequence: int = 1) -> dict[str, Any]:
@@ -330,23 +332,23 @@ class Attempts:
     def bundle(self, who: str, kind: str, one: str) -> None:
         """Ask as the site on behalf of somebody; what he may not see is missing."""
         body = {"site_bundle": {"type": kind, "ids": [one]}}
-        headers = {"X-Service-Token": self._attacker.tokens["speaker"][0]}
+        headers = {"X-Service-Token": self._attacker.tokens["site_user"][0]}
         path = "site-bundles"
         answer = self._attacker.call(who, "central", "POST", path, body, headers=headers)
         items = (answer.body or {}).get("site_bundle", {}).get("items", [])
         self.note(f"bundle of {kind} for {who}", "central", answer, refused=not items)
 
     def bundle_of_nobody(self, network: str) -> None:
-        """Ask as the site on behalf of nobody, for what central has placed there."""
+        """Ask as the site on behalf of nobody, for what central has mapped to it."""
         body = {"site_bundle": {"type": "network", "ids": [network]}}
-        answer = self._attacker.call("speaker", "central", "POST", "site-bundles", body)
+        answer = self._attacker.call("site_user", "central", "POST", "site-bundles", body)
         if (answer.body or {}).get("site_bundle", {}).get("items", []):
             self.won.append(("bundle of nobody", answer.status, str(answer.body)[:300]))
 
     def report(self, kind: str, one: str, state: Any) -> None:
         """Report; a refusal is the result of the item, not of the call."""
         body = report(one, state, kind=kind)
-        answer = self._attacker.call("speaker", "central", "POST", "site-reports", body)
+        answer = self._attacker.call("site_user", "central", "POST", "site-reports", body)
         refused = answer.status >= 400 or answer.code != ""
         self.note(f"report {kind} {json.dumps(state)[:300]}", "central", answer, refused=refused)
 
@@ -355,7 +357,7 @@ class Attempts:
         row_id, _, epoch = self._attacker.incarnation().partition("/")
         body = {"registration": row_id, "epoch": int(epoch), "datapaths": {network: 16711999}}
         body = {"site_registration": {**body, "leases": [lease]}}
-        answer = self._attacker.call("speaker", "central", "POST", "site-registrations", body)
+        answer = self._attacker.call("site_user", "central", "POST", "site-registrations", body)
         said = (answer.body or {}).get("site_registration", {})
         refused = answer.status >= 400 or lease["id"] in said["void"]
         self.note(f"registration with {lease}", "central", answer, refused=refused)
@@ -367,13 +369,13 @@ class Attempts:
 
 def test_nothing_is_had_that_is_not_site1s(
     lab: OpenLab,
-    doors: dict[str, NeutronDoor],
+    clients: dict[str, NeutronClient],
     attacker: Attacker,
     victim: Victim,
     own: dict[str, Any],
 ) -> None:
     Person(lab.plan).agree()
-    before = collect(doors, victim)
+    before = collect(clients, victim)
     attempts = Attempts(attacker)
     for one in calls(victim, own):
         attempts.call(*one)
@@ -400,13 +402,13 @@ def test_nothing_is_had_that_is_not_site1s(
         attempts.nobody(tier, {"X-Roles": "admin", "X-User-Id": "x", "X-Service-Roles": "service"})
         # The server hangs up before it has read it, so there may be no answer to look at.
         with contextlib.suppress(urllib.error.URLError):
-            assert attacker.call("speaker", tier, "POST", "site-reports", huge).status == 413
+            assert attacker.call("site_user", tier, "POST", "site-reports", huge).status == 413
     # Said to be gone is what is somebody else's: it is gone at site1, where it never was.
-    attacker.call("speaker", "central", "POST", "site-reports", report(victim.port["id"], None))
+    attacker.call("site_user", "central", "POST", "site-reports", report(victim.port["id"], None))
 
     assert len(attempts.made) >= 120
     assert attempts.won == []
-    after = collect(doors, victim)
+    after = collect(clients, victim)
     made_up = [row for row in after["central ports"] if "made-up" in row]
     assert not [row for row in made_up if victim.project in row or victim.group in row]
     assert {

@@ -12,9 +12,9 @@ from tests.lab.conftest import Silent, need_lab, new_name
 
 from isthmus import errors
 from isthmus.clients import process
+from isthmus.lab.demo import Line
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import prefix
-from isthmus.lab.story import Line
 from isthmus.lab.tier.services import MARKER
 from isthmus.model.verdict import Answer
 from isthmus.testing.until import until
@@ -32,9 +32,9 @@ def leftovers(name: str, folder: Path) -> list[str]:
     return found + [str(path) for path in [folder / name] if path.exists()]
 
 
-def test_the_story_holds(lab: OpenLab) -> None:
+def test_the_demo_holds(lab: OpenLab) -> None:
     told: list[Line] = []
-    lab.tell_story(told.append, before="story-")
+    lab.run_demo(told.append, before="story-")
     assert sum(line.checked for line in told) >= 15
 
 

@@ -16,9 +16,9 @@ import pytest
 from isthmus.clients import ovn, ovn_connection, ovn_write, shell
 from isthmus.federation import responder
 from isthmus.federation.capability import parse_capability
+from isthmus.federation.ovn_diff import diff_rows
 from isthmus.federation.responder import RaSubnet
 from isthmus.federation.shadow import render_chassis, render_port
-from isthmus.federation.stretch import diff_stretch
 from isthmus.model.ovn import Desired, Responder, ResponderKey
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import SiteName
@@ -163,7 +163,7 @@ class Pair:
                     chassis=render_chassis(shadows),
                     responders=self.responders.get(site, {}),
                 )
-                plan = diff_stretch(wanted, observed, capability)
+                plan = diff_rows(wanted, observed, capability)
                 assert ovn_write.apply_plan(rows, plan) == []
                 return not plan and set(wanted.ports) <= set(observed.bindings)
 

@@ -177,8 +177,8 @@ def test_a_cut_wan_stops_nobody(
     assert not person.ping("a", address(pair["b"], 4), count=1)
 
     def create(site: str) -> list[Any]:
-        door = person.network(site)
-        return [door.create_port(network_id=network.id, name=f"{site}-{n}") for n in range(50)]
+        client = person.network(site)
+        return [client.create_port(network_id=network.id, name=f"{site}-{n}") for n in range(50)]
 
     try:
         with ThreadPoolExecutor(len(SITES)) as pool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from tests.neutron.server import ADMIN, CARRIER, OnBehalf, Reply, Server, speaker, tenant
+from tests.neutron.server import ADMIN, CARRIER, OnBehalf, Reply, Server, site_user, tenant
 from typing_extensions import override
 
 from isthmus.lab.tier import render
@@ -75,13 +75,15 @@ class CentralServer(Server):
     ) -> Reply:
         """Ask on behalf of a member of a project, of an administrator, or (None) of nobody."""
         person = ADMIN if admin else tenant(project) if project else None
-        user = OnBehalf(person, speaker(site)) if person else speaker(site)
+        user = OnBehalf(person, site_user(site)) if person else site_user(site)
         body = {"site_bundle": {"type": kind, "ids": list(ids), **self._incarnation(site), **more}}
         return self.call("POST", "/v2.0/site-bundles", body, user)
 
-    def grant(self, site: str, **values: Any) -> Reply:
+    def lease_request(self, site: str, **values: Any) -> Reply:
         values = {**self._incarnation(site), **values}
-        return self.call("POST", "/v2.0/site-grants", {"site_grant": values}, speaker(site))
+        return self.call(
+            "POST", "/v2.0/site-lease-requests", {"site_lease_request": values}, site_user(site)
+        )
 
     def _incarnation(self, site: str) -> dict[str, str]:
         """Speak as that incarnation of a site which central knows, if it knows one."""
@@ -94,17 +96,19 @@ class CentralServer(Server):
         self._sequence += 1
         body = {"sequence": sequence or self._sequence, "items": list(items)}
         body |= self._incarnation(site)
-        answer = self.call("POST", "/v2.0/site-reports", {"site_report": body}, speaker(site))
+        answer = self.call("POST", "/v2.0/site-reports", {"site_report": body}, site_user(site))
         results: list[dict[str, Any]] = answer.only()["results"]
         return results
 
-    def snapshot(self, site: str, *keys: tuple[str, str]) -> dict[tuple[str, str], Any]:
+    def desired(self, site: str, *keys: tuple[str, str]) -> dict[tuple[str, str], Any]:
         return {(one["type"], one["id"]): one["state"] for one in self.wanted(site, *keys)}
 
     def wanted(self, site: str, *keys: tuple[str, str]) -> list[dict[str, Any]]:
         """Give the items that Xjob would carry."""
         body = {"site": site, "keys": [{"type": kind, "id": one} for kind, one in keys]}
-        answer = self.call("POST", "/v2.0/site-snapshots", {"site_snapshot": body}, CARRIER)
+        answer = self.call(
+            "POST", "/v2.0/site-desired-states", {"site_desired_state": body}, CARRIER
+        )
         items: list[dict[str, Any]] = answer.only()["items"]
         return items
 
@@ -134,7 +138,7 @@ class CentralServer(Server):
             ]
         gone = []
         for row in rows:
-            state = self.snapshot(row.lane, (row.type, row.resource_id))
+            state = self.desired(row.lane, (row.type, row.resource_id))
             if state[(row.type, row.resource_id)] is None:
                 gone.append(IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id))
         with self.database(write=True) as connection:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
-from tests.neutron.server import speaker
+from tests.neutron.server import site_user
 from tests.neutron.wan import Wan
 
 from isthmus.testing.needed import skip_without
@@ -77,7 +77,7 @@ def site1(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalServer]:
     """The site `site1` of `central`; a file's tests share it and use networks of their own."""
-    wan = Wan(lambda: central.port, speaker("site1"))
+    wan = Wan(lambda: central.port, site_user("site1"))
     server = LocalServer(tmp_path_factory.mktemp("site1"), neutron_template, site_ovn, "site1", wan)
     try:
         server.start()

@@ -1,22 +1,23 @@
-"""Xjob's delivery to one site in the test's own hands: the real drain on the real journal."""
+"""Xjob's delivery to one site in the test's own hands: the real engine on the real journal."""
 
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import CARRIER, carrier
-from tests.neutron.test_renewal import Door
+from tests.neutron.test_renewal import ServerClient
 
 from isthmus.journal.decide import PATIENCE
-from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.site import SiteName
-from isthmus.store import jobs, removal
+from isthmus.store import job as job_store
+from isthmus.store import removal
 from isthmus.store.engine import open_engine
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.store.tables import JOURNAL
 from isthmus.wiring.xjob import CentralSource, SiteCarrier, SystemClock
 
 
-class Delivery:
+class SiteDelivery:
     """A lane."""
 
     def __init__(self, central: CentralServer, site: LocalServer, owner: str = "a-test") -> None:
@@ -28,18 +29,18 @@ class Delivery:
             owner: who claims: one thread.
         """
         self._central, self._site = central, site
-        self._drain = Drain(
+        self._delivery = Delivery(
             SiteName(site.site),
             store=SqlJournal(open_engine(central.url), forget=removal.forget),
-            source=CentralSource(Door(central, CARRIER)),  # type: ignore[arg-type]
-            carrier=SiteCarrier(Door(site, carrier(site.site))),  # type: ignore[arg-type]
+            source=CentralSource(ServerClient(central, CARRIER)),  # type: ignore[arg-type]
+            carrier=SiteCarrier(ServerClient(site, carrier(site.site))),  # type: ignore[arg-type]
             clock=SystemClock(),
-            settings=DrainSettings(owner=owner, batch=50, claim_s=300),
+            settings=DeliverySettings(owner=owner, batch=50, claim_s=300),
         )
 
     def run(self) -> None:
         """Carry what is due."""
-        while not self._drain.run().idle:
+        while not self._delivery.run().idle:
             pass
 
     def lose_patience(self) -> None:
@@ -52,7 +53,7 @@ class Delivery:
     def retry_in_use(self) -> None:
         """Do what Xjob does every few minutes."""
         with self._central.database(write=True) as connection:
-            jobs.retry_in_use(connection, SiteName(self._site.site))
+            job_store.retry_in_use(connection, SiteName(self._site.site))
         self.run()
 
     def parked(self) -> dict[tuple[str, str], str]:

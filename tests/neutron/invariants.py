@@ -2,7 +2,7 @@
 
 No two leases overlap; every address that central's Neutron has given out lies in a lease; a site's
 blocks are among those that central has leased to it; what a site has given out of its own lies in
-its blocks; a port has one home; and what is routed to a site that is known to lack it is noted in
+its blocks; a port has one home; and what is mapped to a site that is known to lack it is noted in
 the journal.
 """
 
@@ -30,7 +30,7 @@ def find_faults(central: CentralServer, *sites: LocalServer) -> list[str]:
     faults = [
         *_overlaps(_read(central, "isthmus_leases")),
         *_outside_leases(central),
-        *_homes(_read(central, "isthmus_routings")),
+        *_homes(_read(central, "isthmus_site_mappings")),
     ]
     for site in sites:
         faults += _of_site(central, site)
@@ -82,9 +82,9 @@ def _outside_leases(central: CentralServer) -> list[str]:
     ]
 
 
-def _homes(routings: Iterable[Row]) -> list[str]:
+def _homes(mappings: Iterable[Row]) -> list[str]:
     homes: dict[str, list[str]] = {}
-    for row in routings:
+    for row in mappings:
         if row["type"] == "port":
             homes.setdefault(row["resource_id"], []).append(row["site"])
     return [
@@ -97,10 +97,10 @@ def _homes(routings: Iterable[Row]) -> list[str]:
 def _of_site(central: CentralServer, site: LocalServer) -> list[str]:
     # The site first: what it holds, central leased to it earlier, and takes back only afterwards.
     own = list(_read(site, "isthmus_leases"))
-    routed = [row for row in _read(central, "isthmus_routings") if row["site"] == site.site]
+    mapped = [row for row in _read(central, "isthmus_site_mappings") if row["site"] == site.site]
     at_site = {
         (row["type"], row["resource_id"])
-        for table in ("isthmus_routings", "isthmus_journal")
+        for table in ("isthmus_site_mappings", "isthmus_journal")
         for row in _read(site, table)
     }
     at_site |= {("port", row["id"]) for row in _read(site, "ports")}  # it may yet await an answer
@@ -121,10 +121,10 @@ def _of_site(central: CentralServer, site: LocalServer) -> list[str]:
                 f"{site.site} holds {first} to {last}, which central has not leased to it"
             )
     faults += _strangers(central, site, own)
-    for row in routed:
+    for row in mapped:
         key = (row["type"], row["resource_id"])
         if key not in at_site and key not in noted:
-            faults.append(f"{' '.join(key)} is routed to {site.site}, not there and not noted")
+            faults.append(f"{' '.join(key)} is mapped to {site.site}, not there and not noted")
     return faults
 
 

@@ -97,9 +97,9 @@ class LocalServer(Server):
         self._sequence = max(self._sequence + 1, number.make(1, time.time_ns() // 10**7))
         return self._sequence
 
-    def inventory(self, *parts: str) -> dict[str, Any]:
+    def holdings(self, *parts: str) -> dict[str, Any]:
         query = "&".join(f"fields={part}" for part in parts)
-        (one,) = self.call("GET", f"/v2.0/site-inventories?{query}").only()
+        (one,) = self.call("GET", f"/v2.0/site-holdings?{query}").only()
         return dict(one)
 
     def rows(self, table: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from tests.neutron import invariants
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import speaker
+from tests.neutron.server import site_user
 from tests.neutron.wan import Wan
 from tests.ports.conftest import mariadb_url
 
@@ -111,7 +111,7 @@ def site1(
 ) -> Iterator[LocalServer]:
     """The site `site1` of `central`, on MariaDB too."""
     folder = tmp_path_factory.mktemp("site1-mariadb")
-    wan = Wan(lambda: central.port, speaker("site1"))
+    wan = Wan(lambda: central.port, site_user("site1"))
     server = LocalServer(folder, folder / "no-template", site_ovn, "site1", wan, url=new_database())
     try:
         server.start()

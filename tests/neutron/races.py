@@ -45,11 +45,11 @@ class Net:
         return self.central.create("port", self.user, network_id=self.network["id"])
 
     def homes(self, port_id: str) -> list[str]:
-        path = f"/v2.0/site-routings?type=port&resource_id={port_id}"
+        path = f"/v2.0/site-mappings?type=port&resource_id={port_id}"
         return [row["site"] for row in self.central.call("GET", path).only()]
 
 
-def at_once(luck: random.Random, spread_s: float, *calls: Callable[[], Any]) -> list[Any]:
+def at_once(rng: random.Random, spread_s: float, *calls: Callable[[], Any]) -> list[Any]:
     """Run calls at once, each after a random moment; gives what each returned."""
 
     def run(call: Callable[[], Any], after_s: float) -> Any:
@@ -57,20 +57,20 @@ def at_once(luck: random.Random, spread_s: float, *calls: Callable[[], Any]) -> 
         return call()
 
     with ThreadPoolExecutor(len(calls)) as threads:
-        started = [threads.submit(run, call, luck.uniform(0, spread_s)) for call in calls]
+        started = [threads.submit(run, call, rng.uniform(0, spread_s)) for call in calls]
         return [one.result() for one in started]
 
 
 def lose_rules(central: CentralServer, tries: int) -> list[str]:
     """Add a rule to a group while a site fetches it; give the rules that it never learns of."""
-    net, luck, lost = Net(central), random.Random(1), []
+    net, rng, lost = Net(central), random.Random(1), []
     for number in range(tries):
         if number % 25 == 0:
             central.clear_journal()
         group = central.create("security_group", net.user, name="g")["id"]
         rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
         made, bundle = at_once(
-            luck,
+            rng,
             0.04,
             partial(central.create, "security_group_rule", net.user, **rule),
             partial(net.ask, "site1", "security_group", group),
@@ -85,13 +85,13 @@ def lose_rules(central: CentralServer, tries: int) -> list[str]:
 
 def lose_removals(central: CentralServer, tries: int) -> list[str]:
     """Delete a port while a site fetches it; give those that the site would keep, or central."""
-    net, luck, lost = Net(central), random.Random(2), []
+    net, rng, lost = Net(central), random.Random(2), []
     for number in range(tries):
         if number % 25 == 0:
             central.clear_journal()
         port = net.port()["id"]
         deleted, bundle = at_once(
-            luck,
+            rng,
             0.08,
             partial(central.call, "DELETE", f"/v2.0/ports/{port}"),
             partial(net.ask, "site1", "port", port),
@@ -106,12 +106,12 @@ def lose_removals(central: CentralServer, tries: int) -> list[str]:
 
 def share_homes(central: CentralServer, tries: int) -> list[str]:
     """Have two sites ask for one port at once; give the ports that do not have just one home."""
-    net, luck, shared = Net(central), random.Random(3), []
+    net, rng, shared = Net(central), random.Random(3), []
     for number in range(tries):
         if number % 25 == 0:
             central.clear_journal()
         port = net.port()["id"]
-        answers = at_once(luck, 0.01, *(partial(net.ask, site, "port", port) for site in _SITES))
+        answers = at_once(rng, 0.01, *(partial(net.ask, site, "port", port) for site in _SITES))
         given = [
             site
             for site, answer in zip(_SITES, answers, strict=True)

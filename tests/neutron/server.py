@@ -112,7 +112,7 @@ def carrier(site: str) -> User:
     return User(f"isthmus-xjob-{site}", "service", ("isthmus_carrier",))
 
 
-def speaker(site: str) -> User:
+def site_user(site: str) -> User:
     return User(f"isthmus-{site}", "service", ("isthmus_site",))
 
 

@@ -109,10 +109,10 @@ class Site:
 
     def apply(self, items: list[dict[str, Any]]) -> list[dict[str, str]]:
         from isthmus.model.item import Item
-        from isthmus.neutron.local import shadows
+        from isthmus.neutron.local import shadow
 
-        results = shadows.apply(self.context, [Item.from_wire(one) for one in items])
-        return [one.to_wire() for one in results]
+        results = shadow.apply(self.context, [Item.from_dict(one) for one in items])
+        return [one.to_dict() for one in results]
 
     def wait_idle(self) -> bool:
         return bool(self._driver.reconciler.wait_idle(30))

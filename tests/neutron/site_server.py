@@ -42,7 +42,7 @@ neutron_sync_mode = off
 [isthmus]
 site = site1
 carrier_user = id-of-isthmus-xjob-site1
-stretch_pass_s = 3600
+ovn_sweep_s = 3600
 """
 
 

@@ -26,13 +26,13 @@ __all__ = ["mariadb_url", "new_database", "pair", "tiers"]
 AWAY = SiteName("site3")
 
 
-def give_up(pair: Pair, subnet: str, *numbers: int, untold: bool = False) -> None:
+def give_up(pair: Pair, subnet: str, *numbers: int, unacknowledged: bool = False) -> None:
     """Make as if ports had given numbers up; somebody may have yet to hear of it."""
     with pair.central.engine.begin() as connection:
         for number in numbers:
             port = str(uuid.uuid4())
             resting.record(connection, [(subnet, ZERO + number, port)])
-            if untold:
+            if unacknowledged:
                 journal.record(connection, [IntentKey(AWAY, ResourceType.SHADOW, port)])
 
 
@@ -87,7 +87,7 @@ def test_a_site_gives_back_what_lies_beyond_the_pools(pair: Pair) -> None:
     pair.lease(subnet, 251, 251)
     pair.site.use(subnet, 251, *range(40))
     pair.central.use(subnet, 251)
-    pair.keeper().look()
+    pair.keeper().sweep()
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 49), (251, 251)]
 
 
@@ -95,7 +95,7 @@ def test_a_site_gives_back_what_lies_beyond_the_pools(pair: Pair) -> None:
 def test_what_rests_is_leased_to_nobody(pair: Pair, holder: SiteName) -> None:
     """The lease over it is gone, as when the site that had it let go of the network."""
     subnet = pair.subnet(0, 7)
-    give_up(pair, subnet, 1, 4, untold=True)
+    give_up(pair, subnet, 1, 4, unacknowledged=True)
     give_up(pair, subnet, 6)
 
     def take_all() -> set[int]:

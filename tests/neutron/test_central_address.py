@@ -36,7 +36,7 @@ def test_an_address_rests_until_every_site_knows(central: CentralServer) -> None
     assert refused.refusal() == (409, "isthmus.refused.conflict")
     assert "acknowledged" in refused.text
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
-    assert central.grant("site2", **pool, address="10.0.0.200").status == 409
+    assert central.lease_request("site2", **pool, address="10.0.0.200").status == 409
     central.acknowledge_all()
     assert create(central, net, "10.0.0.200").status == 201
 
@@ -81,15 +81,15 @@ def test_a_block_in_which_something_rests_is_not_taken_back(central: CentralServ
     net.report(port)
     central.acknowledge_all()
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
-    leases = central.grant("site1", **pool).only()["leases"]
+    leases = central.lease_request("site1", **pool).only()["leases"]
     (gone,) = central.report("site1", {"type": "port", "id": port["id"], "state": None})
     assert gone["code"] == ""
     if central.jobs("site2", "shadow"):  # site2 still has the shadow
-        kept = central.grant("site1", **pool, give_back=parts(leases)).only()["leases"]
+        kept = central.lease_request("site1", **pool, give_back=parts(leases)).only()["leases"]
         assert blocks(kept) == blocks(leases)
         leases = kept
     central.acknowledge_all()
-    assert central.grant("site1", **pool, give_back=parts(leases)).only()["leases"] == []
+    assert central.lease_request("site1", **pool, give_back=parts(leases)).only()["leases"] == []
 
 
 def test_central_holds_one_block_however_many_ports(central: CentralServer) -> None:
@@ -103,14 +103,14 @@ def test_central_holds_one_block_however_many_ports(central: CentralServer) -> N
 @pytest.mark.parametrize("address", ["8.8.8.8", "10.0.0.255", "10.0.0.0", "10.0.1.1", "::1"])
 def test_a_site_gets_no_address_from_elsewhere(central: CentralServer, address: str) -> None:
     net = Stretched(central, present=("site1",))
-    reply = central.grant("site1", kind="subnet", pool_id=net.subnet["id"], address=address)
+    reply = central.lease_request("site1", kind="subnet", pool_id=net.subnet["id"], address=address)
     assert reply.refusal() == (400, "isthmus.refused.invalid")
 
 
 @pytest.mark.parametrize("key", ["0", "-5", "32768", "40000", "x", str(2**200)])
 def test_a_site_gets_no_key_that_ovn_has_not(central: CentralServer, key: str) -> None:
     net = Stretched(central, present=("site1",))
-    reply = central.grant("site1", kind="port_key", pool_id=net.network["id"], address=key)
+    reply = central.lease_request("site1", kind="port_key", pool_id=net.network["id"], address=key)
     assert reply.refusal() == (400, "isthmus.refused.invalid")
 
 
@@ -119,7 +119,7 @@ def test_a_site_that_uses_nothing_does_not_get_all(central: CentralServer, kind:
     net = Stretched(central, present=("site1",))
     pool_id = net.subnet["id"] if kind == "subnet" else net.network["id"]
     for _ in range(40):
-        reply = central.grant("site1", kind=kind, pool_id=pool_id, count=10**6)
+        reply = central.lease_request("site1", kind=kind, pool_id=pool_id, count=10**6)
         if reply.status != 201:
             break
     assert reply.refusal() == (409, "isthmus.refused.conflict")
@@ -129,7 +129,7 @@ def test_a_site_that_uses_nothing_does_not_get_all(central: CentralServer, kind:
     # Others find something, and what is used does not count.
     assert net.report(net.port(**{"isthmus:location": None}))["code"] == ""
     if kind == "subnet":
-        assert central.grant("site1", kind=kind, pool_id=pool_id, count=1).status == 201
+        assert central.lease_request("site1", kind=kind, pool_id=pool_id, count=1).status == 201
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,9 @@ def test_a_site_that_uses_nothing_does_not_get_all(central: CentralServer, kind:
 )
 def test_what_is_given_back_is_bounded(central: CentralServer, give_back: Any) -> None:
     net = Stretched(central, present=("site1",))
-    reply = central.grant("site1", kind="subnet", pool_id=net.subnet["id"], give_back=give_back)
+    reply = central.lease_request(
+        "site1", kind="subnet", pool_id=net.subnet["id"], give_back=give_back
+    )
     assert reply.refusal() == (400, "isthmus.refused.invalid")
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, CARRIER, READER, speaker, tenant
+from tests.neutron.server import ADMIN, CARRIER, READER, site_user, tenant
 from tests.neutron.test_central_report import Stretched, item
 
-from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, ROUTINGS, SITES
+from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 
 pytestmark = pytest.mark.neutron
 
-LISTS = ("sites", "site-routings", "site-jobs", "site-presences", "site-leases")
+LISTS = ("sites", "site-mappings", "site-jobs", "site-presences", "site-leases")
 
 
 def new_site(**more: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_bad_sites(central: CentralServer, values: dict[str, object], status: in
 
 
 def test_a_reader_reads_and_changes_nothing(central: CentralServer) -> None:
-    for path in (*LISTS, "site-inventories"):
+    for path in (*LISTS, "site-holdings"):
         assert central.call("GET", f"/v2.0/{path}", user=READER).status == 200
     assert central.call("GET", "/v2.0/sites", user=READER).only()
     assert central.call("POST", "/v2.0/sites", {"site": new_site()}, READER).status == 403
@@ -79,8 +79,8 @@ def test_a_tenant_sees_nothing(central: CentralServer) -> None:
     net.report(net.port())
     (site,) = central.call("GET", "/v2.0/sites?name=site1").only()
     (job, *_) = central.call("GET", "/v2.0/site-jobs").only()
-    for user in (net.user, speaker("site1")):
-        for path in (*LISTS, "site-inventories"):
+    for user in (net.user, site_user("site1")):
+        for path in (*LISTS, "site-holdings"):
             assert central.call("GET", f"/v2.0/{path}", user=user).only() == []
         for path in (f"sites/{site['id']}", f"site-jobs/{job['id']}"):
             assert central.call("GET", f"/v2.0/{path}", user=user).status == 404
@@ -88,10 +88,10 @@ def test_a_tenant_sees_nothing(central: CentralServer) -> None:
         for action in ("retry", "cancel"):
             path = f"/v2.0/site-jobs/{job['id']}/{action}"
             assert central.call("PUT", path, {}, user).status == 404
-    body = {"site_snapshot": {"site": "site1", "keys": []}}
-    for user in (ADMIN, READER, net.user, speaker("site1")):
-        assert central.call("POST", "/v2.0/site-snapshots", body, user).status == 403
-    assert central.call("POST", "/v2.0/site-snapshots", body, CARRIER).status == 201
+    body = {"site_desired_state": {"site": "site1", "keys": []}}
+    for user in (ADMIN, READER, net.user, site_user("site1")):
+        assert central.call("POST", "/v2.0/site-desired-states", body, user).status == 403
+    assert central.call("POST", "/v2.0/site-desired-states", body, CARRIER).status == 201
 
 
 def test_jobs_are_filtered_sorted_and_paged(central: CentralServer) -> None:
@@ -136,7 +136,7 @@ def test_a_parked_job_is_retried_or_cancelled(central: CentralServer) -> None:
     assert central.call("PUT", f"{path}/cancel", {}).status == 404
 
 
-def test_a_network_is_placed_ahead_of_use_and_withdrawn(central: CentralServer) -> None:
+def test_a_network_is_extended_ahead_of_use_and_withdrawn(central: CentralServer) -> None:
     net = Stretched(central, present=("site1",))
     network_id = net.network["id"]
     net.report(net.port())
@@ -146,14 +146,14 @@ def test_a_network_is_placed_ahead_of_use_and_withdrawn(central: CentralServer) 
     jobs = central.jobs("site2")
     assert {("network", network_id), ("subnet", net.subnet["id"])} <= jobs
     assert {kind for kind, _ in jobs} == {"security_group", "network", "subnet", "shadow"}
-    states = central.snapshot("site2", *jobs)
+    states = central.desired("site2", *jobs)
     assert None not in states.values()
     central.clear_journal()
     path = f"/v2.0/site-presences/{presence['id']}"
     assert central.call("DELETE", path).status == 204
     assert central.jobs("site2") == {("network", network_id), ("subnet", net.subnet["id"])}
     assert central.call("GET", path).only()["withdrawn"] is True
-    wanted = central.snapshot("site2", *jobs)
+    wanted = central.desired("site2", *jobs)
     assert wanted[("network", network_id)] is None
     assert wanted[("subnet", net.subnet["id"])] is None
     assert all(state is None for (kind, _), state in wanted.items() if kind == "shadow")
@@ -167,16 +167,16 @@ def test_a_network_is_placed_ahead_of_use_and_withdrawn(central: CentralServer) 
     assert reply.refusal() == (409, "isthmus.refused.in_use")
 
 
-def test_routings_are_found_by_project_site_and_type(central: CentralServer) -> None:
+def test_mappings_are_found_by_project_site_and_type(central: CentralServer) -> None:
     net = Stretched(central, present=("site1",))
     port = net.port()
     net.report(port)
-    base = f"/v2.0/site-routings?project_id={net.project}"
+    base = f"/v2.0/site-mappings?project_id={net.project}"
     rows = central.call("GET", base).only()
     assert {row["type"] for row in rows} == {"network", "subnet", "security_group", "port"}
     (row,) = central.call("GET", f"{base}&type=port&site=site1").only()
     assert (row["resource_id"], row["withdrawn"]) == (port["id"], False)
-    assert central.call("GET", f"/v2.0/site-routings/{row['id']}").only() == row
+    assert central.call("GET", f"/v2.0/site-mappings/{row['id']}").only() == row
     assert central.call("GET", f"{base}&site=site2").only() == []
 
 
@@ -212,12 +212,12 @@ def test_draining_and_disabled_sites(central: CentralServer) -> None:
     assert central.call("DELETE", path).refusal() == (409, "isthmus.refused.in_use")
     central.call("PUT", path, {"site": {"state": "disabled"}}).only()
     body = {"site_report": {"sequence": 1, "items": []}}
-    reply = central.call("POST", "/v2.0/site-reports", body, speaker(name))
+    reply = central.call("POST", "/v2.0/site-reports", body, site_user(name))
     assert reply.refusal() == (503, "isthmus.transient.busy")
     # A disabled site may be forgotten with all that it held.
     assert central.call("DELETE", path).status == 204
     with central.database() as connection:
-        for table in (ROUTINGS, LEASES, LOCATIONS):
+        for table in (SITE_MAPPINGS, LEASES, LOCATIONS):
             assert connection.execute(sa.select(table).where(table.c.site == name)).all() == []
 
 
@@ -265,7 +265,7 @@ def test_nothing_is_left_of_a_deleted_network(central: CentralServer) -> None:
     ids = [net.network["id"], net.subnet["id"], *(port["id"] for port in ports)]
     with central.database() as connection:
         for column in (
-            ROUTINGS.c.resource_id,
+            SITE_MAPPINGS.c.resource_id,
             LEASES.c.pool_id,
             DATAPATHS.c.network_id,
             LOCATIONS.c.port_id,
@@ -274,19 +274,19 @@ def test_nothing_is_left_of_a_deleted_network(central: CentralServer) -> None:
             assert connection.execute(sa.select(column).where(column.in_(ids))).all() == []
 
 
-def test_the_inventory_tells_all_of_a_network(central: CentralServer) -> None:
+def test_the_holdings_tell_all_of_a_network(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
     net.report(port)
-    path = f"/v2.0/site-inventories?network_id={net.network['id']}"
+    path = f"/v2.0/site-holdings?network_id={net.network['id']}"
     # It tells of all tenants, so it is an operator's to read: neither Xjob nor a site needs it.
-    for user in (CARRIER, speaker("site1")):
+    for user in (CARRIER, site_user("site1")):
         assert central.call("GET", path, user=user).only() == []
     (found,) = central.call("GET", path, user=READER).only()
     assert found["tier"] == "central"
     assert [one["id"] for one in found["ports"]] == [port["id"]]
     assert [one["chassis"] for one in found["locations"]] == ["chassis-1"]
     assert {one["site"] for one in found["leases"]} == {"site1", "site2"}
-    assert {"network", "subnet", "port"} == {one["type"] for one in found["routings"]}
+    assert {"network", "subnet", "port"} == {one["type"] for one in found["mappings"]}
     (part,) = central.call("GET", path + "&fields=datapaths").only()
     assert set(part) == {"datapaths"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer, by_type
-from tests.neutron.server import ADMIN, CARRIER, speaker, tenant
+from tests.neutron.server import ADMIN, CARRIER, site_user, tenant
 
 from isthmus.federation.identity import default_security_group_id
 
@@ -128,7 +128,7 @@ def test_a_port_brings_its_network_and_comes_home(central: CentralServer) -> Non
     items = central.bundle("site1", "port", port["id"], project=project)["items"]
     assert items[-1]["type"] == "port"
     assert items[-1]["state"]["fixed_ips"] == port["fixed_ips"]
-    path = f"/v2.0/site-routings?resource_id={port['id']}"
+    path = f"/v2.0/site-mappings?resource_id={port['id']}"
     assert [row["site"] for row in central.call("GET", path).only()] == ["site1"]
 
 
@@ -163,7 +163,7 @@ def test_only_a_site_speaks_for_a_site(central: CentralServer) -> None:
     body = {"site_bundle": {"type": "network", "ids": ["x"]}}
     for user in (ADMIN, CARRIER, tenant("t"), tenant("isthmus-site1")):
         assert central.call("POST", "/v2.0/site-bundles", body, user).status == 403
-    assert central.call("POST", "/v2.0/site-bundles", body, speaker("unheard")).refusal() == (
+    assert central.call("POST", "/v2.0/site-bundles", body, site_user("unheard")).refusal() == (
         404,
         "isthmus.refused.not_found",
     )

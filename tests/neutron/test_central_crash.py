@@ -1,4 +1,4 @@
-"""Central dies in the middle of a bundle, a report or a snapshot; what was asked is asked again."""
+"""Central dies amid a bundle, a report or desired states; what was asked is asked again."""
 
 import http.client
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.test_central_report import Stretched, item
 
 from isthmus.journal.crash import EXIT_CODE, POINTS
-from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, ROUTINGS
+from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
@@ -50,19 +50,19 @@ def test_every_point_is_passed_and_nothing_is_lost(
         def remove(items: tuple[Any, ...] = (item(port, gone=True),)) -> Any:
             return central.report("site1", *items)
 
-        def snapshot(port_id: str = port["id"]) -> Any:
-            return central.snapshot("site1", ("port", port_id))
+        def desired(port_id: str = port["id"]) -> Any:
+            return central.desired("site1", ("port", port_id))
 
         central.stop()
         central.start(ISTHMUS_CRASH_AT=name)
-        answered = [ask(call) for call in (bundle, report, snapshot, remove)]
+        answered = [ask(call) for call in (bundle, report, desired, remove)]
         assert answered.count(False) >= 1, name
         assert central.wait_dead() == EXIT_CODE
         central.start()
         leases = by_type(bundle()["items"], "lease")
         assert leases == by_type(bundle()["items"], "lease")
         assert all(one["code"] == "" for one in report())
-        snapshot()
+        desired()
         assert [one["code"] for one in remove()] == [""]
         check_whole(central, net, port, extra, name)
 
@@ -77,7 +77,7 @@ def check_whole(central: CentralServer, net: Stretched, port: Any, extra: Any, n
         ).scalars()
         assert list(places) == [extra["id"]], name
         homes = connection.execute(
-            sa.select(ROUTINGS.c.resource_id).where(ROUTINGS.c.type == "port")
+            sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == "port")
         ).scalars()
         assert port["id"] not in set(homes), name
         # Each site has one block of each pool, and no two blocks meet.

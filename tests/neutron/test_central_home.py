@@ -25,7 +25,7 @@ def ask(net: Stretched, site: str, port_id: str, **more: Any) -> Any:
 
 
 def homes(central: CentralServer, port_id: str) -> dict[str, bool]:
-    rows = central.call("GET", f"/v2.0/site-routings?type=port&resource_id={port_id}").only()
+    rows = central.call("GET", f"/v2.0/site-mappings?type=port&resource_id={port_id}").only()
     return {row["site"]: row["withdrawn"] for row in rows}
 
 
@@ -45,11 +45,11 @@ def test_looking_moves_nothing(central: CentralServer) -> None:
     net = Stretched(central, present=("site1",))
     port = make_port(net)
     for site in ("site1", "site2"):
-        (shown,) = ask(net, site, port["id"], looking=True)["items"]
+        (shown,) = ask(net, site, port["id"], show_only=True)["items"]
         assert shown["state"]["fixed_ips"] == port["fixed_ips"]
     assert homes(central, port["id"]) == {}
     assert ask(net, "site1", port["id"])["items"]
-    assert ask(net, "site2", port["id"], looking=True)["items"]
+    assert ask(net, "site2", port["id"], show_only=True)["items"]
     assert homes(central, port["id"]) == {"site1": False}
     presences = central.call("GET", f"/v2.0/site-presences?network_id={net.network['id']}").only()
     assert {one["site"] for one in presences} == {"site1"}
@@ -108,10 +108,10 @@ def test_no_port_leaves_a_site_that_cannot_be_heard(central: CentralServer, sile
         assert refused["code"] == "isthmus.refused.conflict"
         assert "release" in refused["message"]
         assert homes(central, port["id"]) == {"site1": False}
-        (routing,) = central.call(
-            "GET", f"/v2.0/site-routings?type=port&resource_id={port['id']}"
+        (mapping,) = central.call(
+            "GET", f"/v2.0/site-mappings?type=port&resource_id={port['id']}"
         ).only()
-        path = f"/v2.0/site-routings/{routing['id']}/release"
+        path = f"/v2.0/site-mappings/{mapping['id']}/release"
         assert central.call("PUT", path, {"force": False}).refusal()[0] == 409
         assert central.call("PUT", path, {"force": True}, net.user).status in (403, 404)
         assert homes(central, port["id"]) == {"site1": False}
@@ -134,8 +134,8 @@ def test_a_forced_release_tells_every_shadow(central: CentralServer) -> None:
     port = net.port()
     assert net.report(port)["code"] == ""
     central.clear_journal()
-    (routing,) = central.call("GET", f"/v2.0/site-routings?resource_id={port['id']}").only()
-    path = f"/v2.0/site-routings/{routing['id']}/release"
+    (mapping,) = central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only()
+    path = f"/v2.0/site-mappings/{mapping['id']}/release"
     assert central.call("PUT", path, {"force": True}).status == 200
     assert ("shadow", port["id"]) in central.jobs("site2")
     (wanted,) = central.wanted("site2", ("shadow", port["id"]))
@@ -152,8 +152,8 @@ def test_an_operator_asks_for_a_release(central: CentralServer) -> None:
     net = Stretched(central)
     port = make_port(net)
     ask(net, "site1", port["id"])
-    (routing,) = central.call("GET", f"/v2.0/site-routings?resource_id={port['id']}").only()
-    path = f"/v2.0/site-routings/{routing['id']}/release"
+    (mapping,) = central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only()
+    path = f"/v2.0/site-mappings/{mapping['id']}/release"
     assert central.call("PUT", path, {}).status == 200
     assert homes(central, port["id"]) == {"site1": True}
 
@@ -234,7 +234,7 @@ def test_a_mac_that_changed_at_its_home_is_taken_though_it_is_bound(
     shown = net.shown(port)
     assert (shown["mac_address"], shown["name"]) == ("fa:16:01:77:00:01", "n2")
     assert shown["binding:host_id"] == "site1/host1"
-    shadow = central.snapshot("site2", ("shadow", port["id"]))[("shadow", port["id"])]
+    shadow = central.desired("site2", ("shadow", port["id"]))[("shadow", port["id"])]
     assert shadow["mac_address"] == "fa:16:01:77:00:01"
 
 

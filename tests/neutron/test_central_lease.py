@@ -49,18 +49,18 @@ def small(central: CentralServer, cidr: str = "10.0.0.0/28") -> tuple[Any, Any, 
 def test_a_site_asks_for_more_and_gives_back(central: CentralServer) -> None:
     net = Stretched(central)
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
-    first = central.grant("site1", **pool).only()["leases"]
-    more = central.grant("site1", **pool, count=10).only()["leases"]
+    first = central.lease_request("site1", **pool).only()["leases"]
+    more = central.lease_request("site1", **pool, count=10).only()["leases"]
     assert sum(last - one + 1 for one, last in blocks(more)) == 10 + sum(
         last - one + 1 for one, last in blocks(first)
     )
     new = [one for one in more if one not in first]
-    assert central.grant("site1", **pool, give_back=parts(new)).only()["leases"] == first
+    assert central.lease_request("site1", **pool, give_back=parts(new)).only()["leases"] == first
     # The tail of a block may go alone.
     (lease,) = first
     kept = str(int(lease["first"]) + 3)
     part = [{**parts([lease])[0], "first": str(int(kept) + 1)}]
-    (left,) = central.grant("site1", **pool, give_back=part).only()["leases"]
+    (left,) = central.lease_request("site1", **pool, give_back=part).only()["leases"]
     assert (left["first"], left["last"]) == (lease["first"], kept)
 
 
@@ -68,12 +68,12 @@ def test_what_is_in_use_is_not_taken_back(central: CentralServer) -> None:
     net = Stretched(central)
     net.report(net.port())
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
-    leases = central.grant("site1", **pool).only()["leases"]
-    answer = central.grant("site1", **pool, give_back=parts(leases)).only()["leases"]
+    leases = central.lease_request("site1", **pool).only()["leases"]
+    answer = central.lease_request("site1", **pool, give_back=parts(leases)).only()["leases"]
     # It stays the site's, under another id: the call may be made again.
     assert blocks(answer) == blocks(leases)
     assert answer != leases
-    again = central.grant("site1", **pool, give_back=parts(leases))
+    again = central.lease_request("site1", **pool, give_back=parts(leases))
     assert again.only()["leases"] == answer
 
 
@@ -82,7 +82,7 @@ def test_a_full_pool_says_who_holds_it(central: CentralServer) -> None:
     central.bundle("site1", "network", network["id"], project=project)
     pool = {"kind": "subnet", "pool_id": subnet["id"]}
     for _ in range(20):
-        reply = central.grant("site1", **pool, count=4)
+        reply = central.lease_request("site1", **pool, count=4)
         if reply.status != 201:
             break
     assert reply.refusal() == (409, "isthmus.refused.conflict")  # others shall have some too
@@ -92,7 +92,7 @@ def test_a_full_pool_says_who_holds_it(central: CentralServer) -> None:
         if reply.status != 201:
             break
     assert reply.refusal() == (409, "IpAddressGenerationFailure")
-    reply = central.grant("site1", **pool, count=4)
+    reply = central.lease_request("site1", **pool, count=4)
     assert reply.refusal() == (409, "isthmus.refused.exhausted")
     assert "central holds 5, site1 holds 8" in reply.text
     # A site that comes late still has the network; it is told when it asks for an address.
@@ -105,7 +105,7 @@ def test_central_gives_way_where_it_does_not_use_its_own(central: CentralServer)
     port = central.create("port", tenant(project), network_id=network["id"])
     central.bundle("site1", "network", network["id"], project=project)
     pool = {"kind": "subnet", "pool_id": subnet["id"]}
-    while central.grant("site1", **pool, count=13).status == 201:
+    while central.lease_request("site1", **pool, count=13).status == 201:
         pass
     own = number(port["fixed_ips"][0]["ip_address"])
     assert held(central, subnet["id"])["central"] == [(own, own)]
@@ -129,24 +129,27 @@ def test_addresses_asked_for_by_name(central: CentralServer) -> None:
     free = "10.0.0.200"
     assert ask_central(free).status == 201
     pool = {"kind": "subnet", "pool_id": subnet["id"]}
-    reply = central.grant("site1", **pool, address=free)
+    reply = central.lease_request("site1", **pool, address=free)
     assert reply.refusal() == (409, "isthmus.refused.conflict")
-    leases = central.grant("site1", **pool, address="10.0.0.201").only()["leases"]
+    leases = central.lease_request("site1", **pool, address="10.0.0.201").only()["leases"]
     assert (number("10.0.0.201"),) * 2 in blocks(leases)
     assert ask_central("10.0.0.201").status == 503
     # What central leased for one address and no longer uses may go to a site.
     made = ask_central("10.0.0.202").only()
     central.call("DELETE", f"/v2.0/ports/{made['id']}")
-    leases = central.grant("site1", **pool, address="10.0.0.202").only()["leases"]
+    leases = central.lease_request("site1", **pool, address="10.0.0.202").only()["leases"]
     assert (number("10.0.0.202"),) * 2 in blocks(leases)
-    assert central.grant("site1", **pool, address="not one").status == 400
+    assert central.lease_request("site1", **pool, address="not one").status == 400
 
 
-def test_a_stranger_is_granted_nothing(central: CentralServer) -> None:
+def test_a_stranger_is_leased_nothing(central: CentralServer) -> None:
     net = Stretched(central, present=("site1",))
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
-    assert central.grant("site2", **pool, count=1).status == 404
-    assert central.grant("site2", kind="subnet", pool_id=str(uuid.uuid4()), count=1).status == 404
+    assert central.lease_request("site2", **pool, count=1).status == 404
+    assert (
+        central.lease_request("site2", kind="subnet", pool_id=str(uuid.uuid4()), count=1).status
+        == 404
+    )
 
 
 def test_pools_change_where_nobody_is_cut(central: CentralServer) -> None:
@@ -159,7 +162,7 @@ def test_pools_change_where_nobody_is_cut(central: CentralServer) -> None:
     kept = [{"start": str(ipaddress.ip_address(first)), "end": "10.0.0.199"}]
     changed = central.call("PUT", path, {"subnet": {"allocation_pools": kept}}).only()
     assert changed["allocation_pools"] == kept
-    reply = central.grant("site1", kind="subnet", pool_id=net.subnet["id"], count=200)
+    reply = central.lease_request("site1", kind="subnet", pool_id=net.subnet["id"], count=200)
     assert max(last for _, last in blocks(reply.only()["leases"])) <= number("10.0.0.199")
 
 
@@ -168,7 +171,7 @@ def test_port_keys_never_meet(central: CentralServer) -> None:
     pool = {"kind": "port_key", "pool_id": net.network["id"]}
     for _ in range(3):
         for site in ("site1", "site2"):
-            assert central.grant(site, **pool, count=100).status == 201
+            assert central.lease_request(site, **pool, count=100).status == 201
     runs = sorted(run for runs in held(central, net.network["id"]).values() for run in runs)
     assert runs[0][0] == 1
     assert all(one[1] < two[0] for one, two in itertools.pairwise(runs))
@@ -195,18 +198,18 @@ def test_the_key_of_a_port_that_went_rests_though_its_site_gave_all_up(
     pool = {"kind": "port_key", "pool_id": network_id}
 
     def may_have() -> bool:
-        leases = central.grant("site2", **pool, count=64).only()["leases"]
+        leases = central.lease_request("site2", **pool, count=64).only()["leases"]
         return any(first <= key <= last for first, last in blocks(leases))
 
     assert not may_have()
     central.acknowledge_all()
     central.bundle("site1", "network", network_id, project=net.project)
-    leases = central.grant("site1", **pool, count=64).only()["leases"]
+    leases = central.lease_request("site1", **pool, count=64).only()["leases"]
     assert any(first <= key <= last for first, last in blocks(leases))
 
 
 def test_many_at_once(central: CentralServer) -> None:
-    """Creates at central, reports and grants at the same time: no address is in two places."""
+    """Creates at central, reports and lease requests at once: no address is in two places."""
     net = Stretched(central)
     ports = [net.port() for _ in range(8)]
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
@@ -220,11 +223,12 @@ def test_many_at_once(central: CentralServer) -> None:
     with ThreadPoolExecutor(8) as threads:
         made = [threads.submit(create, n) for n in range(12)]
         taken = [threads.submit(net.report, port, sequence=sequence) for port in ports]
-        grants = [
-            threads.submit(central.grant, site, **pool, count=8) for site in ("site1", "site2") * 3
+        lease_requests = [
+            threads.submit(central.lease_request, site, **pool, count=8)
+            for site in ("site1", "site2") * 3
         ]
         codes = {port["id"]: one.result()["code"] for port, one in zip(ports, taken, strict=True)}
-        assert all(one.result().status == 201 for one in grants)
+        assert all(one.result().status == 201 for one in lease_requests)
         addresses = [one.result()["fixed_ips"][0]["ip_address"] for one in made]
     # One that met others at the same rows may have to come again, as a site's relay sends it again.
     assert {code for code in codes.values() if not code.startswith("isthmus.transient")} <= {""}

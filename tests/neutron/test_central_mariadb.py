@@ -5,7 +5,7 @@ from tests.neutron import races
 from tests.neutron.central_server import CentralServer
 from tests.neutron.mariadb import central, mariadb_url, new_database, sound
 from tests.neutron.test_central_admin import (
-    test_a_network_is_placed_ahead_of_use_and_withdrawn,
+    test_a_network_is_extended_ahead_of_use_and_withdrawn,
     test_a_parked_job_is_retried_or_cancelled,
     test_a_site_from_its_making_to_its_end,
     test_draining_and_disabled_sites,
@@ -45,7 +45,7 @@ __all__ = [
     "test_a_bundle_holds_all_that_a_network_takes",
     "test_a_late_batch_does_not_undo_a_newer_one",
     "test_a_move_is_told",
-    "test_a_network_is_placed_ahead_of_use_and_withdrawn",
+    "test_a_network_is_extended_ahead_of_use_and_withdrawn",
     "test_a_parked_job_is_retried_or_cancelled",
     "test_a_port_brings_its_network_and_comes_home",
     "test_a_port_deleted_at_central_is_not_made_again",

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import Reply, speaker
+from tests.neutron.server import Reply, site_user
 
 from isthmus import errors
 from isthmus.model.site import SiteName
-from isthmus.neutron.central.exchange.rate import Rate
+from isthmus.neutron.central.site_api.rate import Rate
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
@@ -39,25 +39,25 @@ def bundle(central: CentralServer, site: str) -> Reply:
 
 def look(central: CentralServer, site: str) -> Reply:
     """Ask for the site itself, by no person's word."""
-    return central.try_bundle(site, "port", str(uuid.uuid4()), project=None, looking=True)
+    return central.try_bundle(site, "port", str(uuid.uuid4()), project=None, show_only=True)
 
 
-def grant(central: CentralServer, site: str) -> Reply:
-    return central.grant(site, kind="subnet", pool_id=str(uuid.uuid4()), count=1)
+def lease_request(central: CentralServer, site: str) -> Reply:
+    return central.lease_request(site, kind="subnet", pool_id=str(uuid.uuid4()), count=1)
 
 
 def report(central: CentralServer, site: str) -> Reply:
     body = {"site_report": {"sequence": 1, "items": []}}
-    return central.call("POST", "/v2.0/site-reports", body, speaker(site))
+    return central.call("POST", "/v2.0/site-reports", body, site_user(site))
 
 
 def register(central: CentralServer, site: str) -> Reply:
     body = {"site_registration": {"epoch": 1}}
-    return central.call("POST", "/v2.0/site-registrations", body, speaker(site))
+    return central.call("POST", "/v2.0/site-registrations", body, site_user(site))
 
 
 @pytest.mark.stress
-@pytest.mark.parametrize("ask", [bundle, grant, report, register])
+@pytest.mark.parametrize("ask", [bundle, lease_request, report, register])
 def test_one_call_too_many(
     strict: CentralServer, ask: Callable[[CentralServer, str], Reply]
 ) -> None:

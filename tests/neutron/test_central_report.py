@@ -105,12 +105,12 @@ def test_the_other_site_hears_of_it_and_the_first_does_not(central: CentralServe
     assert ("shadow", port["id"]) in central.jobs("site2")
     assert ("shadow", port["id"]) not in central.jobs("site1")
     assert ("port", port["id"]) not in central.jobs("site1")
-    shadow = central.snapshot("site2", ("shadow", port["id"]))[("shadow", port["id"])]
+    shadow = central.desired("site2", ("shadow", port["id"]))[("shadow", port["id"])]
     assert shadow["addresses"] == [port["fixed_ips"][0]["ip_address"]]
     assert shadow["encap_ip"] == "192.0.2.11"
     assert shadow["port_key"] == 7
     assert shadow["security_groups"] == net.groups
-    assert central.snapshot("site1", ("shadow", port["id"]))[("shadow", port["id"])] is None
+    assert central.desired("site1", ("shadow", port["id"]))[("shadow", port["id"])] is None
 
 
 def test_reporting_twice_changes_nothing(central: CentralServer) -> None:
@@ -158,7 +158,7 @@ def test_a_move_is_told(central: CentralServer) -> None:
     net.report({**port, **nowhere, "isthmus:location": None, "isthmus:base": port})
     assert net.shown(port)["binding:host_id"] == ""
     assert ("shadow", port["id"]) in central.jobs("site2")
-    assert central.snapshot("site2", ("shadow", port["id"]))[("shadow", port["id"])] is None
+    assert central.desired("site2", ("shadow", port["id"]))[("shadow", port["id"])] is None
 
 
 def test_changes_of_both_sides_are_kept(central: CentralServer) -> None:
@@ -214,7 +214,7 @@ def test_port_security_and_address_pairs(central: CentralServer) -> None:
     results = central.report("site1", item(open_port), item(paired))
     assert [one["code"] for one in results] == ["", ""]
     keys = [("shadow", one["id"]) for one in (open_port, paired)]
-    first, second = central.snapshot("site2", *keys).values()
+    first, second = central.desired("site2", *keys).values()
     assert (first["accepts_unknown"], second["accepts_unknown"]) == (True, False)
     # An address of a pair moves between ports: OVN must not answer for it.
     assert second["addresses"] == [paired["fixed_ips"][0]["ip_address"]]
@@ -239,7 +239,7 @@ def test_a_removed_port_is_gone_with_its_shadows(central: CentralServer) -> None
     assert central.call("GET", f"/v2.0/ports/{port['id']}").status == 404
     assert central.jobs("site1") == set()
     assert central.jobs("site2") == {("shadow", port["id"])}
-    assert central.call("GET", f"/v2.0/site-routings?resource_id={port['id']}").only() == []
+    assert central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only() == []
     (again,) = central.report("site1", item(port, gone=True))
     assert again["code"] == ""
 
@@ -254,7 +254,7 @@ def test_a_port_deleted_at_central_is_not_made_again(central: CentralServer) -> 
     assert net.report(port)["code"] == "isthmus.refused.not_found"
     assert central.call("GET", f"/v2.0/ports/{port['id']}").status == 404
     central.acknowledge_all()
-    assert central.call("GET", f"/v2.0/site-routings?resource_id={port['id']}").only() == []
+    assert central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only() == []
 
 
 def test_a_late_batch_does_not_undo_a_newer_one(central: CentralServer) -> None:
@@ -322,8 +322,8 @@ def test_nobody_is_missed_when_much_happens_at_once(central: CentralServer) -> N
         told = central.jobs("site2")
         got = {item["id"] for item in placed.result()["items"]}
         assert ("subnet", subnet["id"]) in told or subnet["id"] in got
-        routed = central.call("GET", f"/v2.0/site-routings?resource_id={subnet['id']}").only()
-        assert {one["site"] for one in routed} == {"site1", "site2"}
+        mapped = central.call("GET", f"/v2.0/site-mappings?resource_id={subnet['id']}").only()
+        assert {one["site"] for one in mapped} == {"site1", "site2"}
         assert {("shadow", port["id"]) for port in ports} <= told
 
 
@@ -352,9 +352,9 @@ def test_slaac_addresses_are_taken_as_they_are(central: CentralServer) -> None:
 def test_too_large_a_report_is_refused(central: CentralServer) -> None:
     items = [{"type": "port", "id": str(n), "state": None} for n in range(26)]
     body = {"site_report": {"sequence": 1, "items": items}}
-    from tests.neutron.server import speaker
+    from tests.neutron.server import site_user
 
-    reply = central.call("POST", "/v2.0/site-reports", body, speaker("site1"))
+    reply = central.call("POST", "/v2.0/site-reports", body, site_user("site1"))
     assert reply.refusal() == (400, "isthmus.refused.invalid")
 
 
@@ -373,7 +373,7 @@ def test_a_first_report_whose_answer_was_lost_is_told_again_with_what_changed_si
     shown = net.shown(port)
     assert (shown["name"], shown["description"]) == ("said at the site", "said at central")
     assert other in {one["ip_address"] for one in shown["fixed_ips"]}
-    state = central.snapshot("site1", ("port", port["id"]))["port", port["id"]]
+    state = central.desired("site1", ("port", port["id"]))["port", port["id"]]
     assert state["isthmus:base"]["description"] == "", "so that the site can merge as well"
 
 

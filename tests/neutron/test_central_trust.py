@@ -73,7 +73,7 @@ def test_a_port_without_a_home_is_taken_by_no_report(
         code(central, "site2", item(before, gone=True)) == ""
     )  # it is gone there, and that is all
     assert net.shown(port) == before
-    assert central.call("GET", f"/v2.0/site-routings?resource_id={port['id']}").only() == []
+    assert central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only() == []
     assert "site=site2 user=isthmus-site2" in central.log()
 
 
@@ -113,7 +113,7 @@ def test_a_location_that_is_not_the_sites(
     moved = {**good["isthmus:location"], **location}
     later = {**good, "isthmus:location": moved, "isthmus:base": good}
     assert code(central, "site2", item(later)) == expected
-    shadow = central.snapshot("site1", ("shadow", good["id"]))["shadow", good["id"]]
+    shadow = central.desired("site1", ("shadow", good["id"]))["shadow", good["id"]]
     assert shadow["encap_ip"] == "203.0.113.2"
 
 

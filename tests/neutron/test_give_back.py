@@ -33,15 +33,15 @@ def test_a_lost_answer_takes_nothing_out_of_a_new_lease(
     keeper = pair.keeper()
     # Idle as a whole: it is set aside, central takes it back, and the answer is lost.
     pair.link.lost = 1
-    keeper.look()
+    keeper.sweep()
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
     # A new lease comes, of the same numbers, so many are used that it stays; then it is said again,
     # by more than one process.
     pair.lease(subnet, 64, 127)
     pair.site.use(subnet, *used)
     caplog.clear()
-    keeper.look()
-    pair.keeper().look()
+    keeper.sweep()
+    pair.keeper().sweep()
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
     assert not caplog.records
 
@@ -50,7 +50,7 @@ def test_a_call_that_comes_late_takes_nothing_out_of_a_new_lease(pair: Pair) -> 
     subnet = pair.subnet()
     pair.lease(subnet, *RESERVE)
     pair.lease(subnet, 64, 127)
-    pair.keeper().look()
+    pair.keeper().sweep()
     pair.lease(subnet, 64, 127)
     (late,) = [one for one in pair.link.bodies if one["give_back"]]
     with contextlib.suppress(errors.IsthmusError):
@@ -68,16 +68,16 @@ def test_an_old_answer_brings_nothing_back_whatever_the_clock_of_the_database_sa
     old = {"id": given, "kind": "subnet", "pool_id": subnet, "site": SITE, **ends}
     passed = [0.0]
     keeper = pair.keeper(lambda: passed[0])
-    keeper.look()
+    keeper.sweep()
     with pair.site.engine.begin() as connection:  # as where that clock has jumped ahead
         connection.execute(sa.update(RETURNS).values(changed_at=T0 - timedelta(days=9000)))
-    keeper.look()
-    pair.keeper().look()  # a process that has just begun knows of nothing that stood long
+    keeper.sweep()
+    pair.keeper().sweep()  # a process that has just begun knows of nothing that stood long
     with pair.site.engine.begin() as connection:
         rows.add(connection, SITE, [old])
     assert pair.site.blocks(subnet) == [RESERVE]
     passed[0] = REST_S
-    keeper.look()
+    keeper.sweep()
     with pair.site.engine.begin() as connection:
         assert not connection.execute(sa.select(RETURNS)).all()
 
@@ -96,9 +96,9 @@ def test_parts_that_go_one_after_the_other_keep_both_in_step(pair: Pair) -> None
         pair.recall(subnet, lease_id, first, last, 100)
         pair.link.down = first == 51
         pair.link.lost = 1
-        keeper.look()
+        keeper.sweep()
     pair.link.lost = 0
-    keeper.look()
+    keeper.sweep()
     kept = [(0, 50), (60, 80), (90, 90), (95, 99)]
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == kept
     assert pair.site.leases(subnet) == pair.central.leases(subnet)
@@ -113,16 +113,16 @@ def test_what_central_still_knows_in_use_comes_back_as_a_new_lease(pair: Pair) -
     pair.central.use(subnet, 70)
     keeper = pair.keeper()
     pair.link.lost = 1
-    keeper.look()
+    keeper.sweep()
     assert pair.site.blocks(subnet) == [RESERVE]
-    keeper.look()
+    keeper.sweep()
     # Whatever was said of the old one, and comes late, means nothing of the new one.
     for body in [one for one in pair.link.bodies if one["give_back"]]:
         pair.link.send(body)
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE, (64, 127)]
     assert old not in pair.site.leases(subnet)
     pair.central.free(70)
-    keeper.look()
+    keeper.sweep()
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
 
 
@@ -143,7 +143,7 @@ def test_more_parts_than_one_call_may_name(pair: Pair) -> None:
     pair.site.use(subnet, *used)
     pair.central.use(subnet, *used)
     pair.recall(subnet, lease_id, 0, 511, 256)
-    pair.keeper().look()
+    pair.keeper().sweep()
     assert not pair.link.refusals
     assert pair.central.recalls() == pair.site.recalls() == []
     held = pair.site.blocks(subnet)
@@ -157,7 +157,7 @@ def test_a_lease_longer_than_one_part_may_be(pair: Pair) -> None:
     subnet = pair.subnet()
     pair.lease(subnet, *RESERVE)
     pair.lease(subnet, 100, 100 + 4999)
-    pair.keeper().look()
+    pair.keeper().sweep()
     assert not pair.link.refusals
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [RESERVE]
 
@@ -169,13 +169,13 @@ def test_a_recall_outlives_the_process_that_heard_of_it(pair: Pair) -> None:
     pair.central.use(subnet, *range(8))
     pair.recall(subnet, lease_id, 0, 63, 32)
     pair.link.down = True
-    pair.keeper().look()
+    pair.keeper().sweep()
     assert pair.site.blocks(subnet) == [(0, 31)]
     pair.link.down = False
     pair.link.lost = 1
-    pair.keeper().look()
+    pair.keeper().sweep()
     assert pair.central.recalls() == []
     # It is a half that was asked for, however often that is said.
-    pair.keeper().look()
+    pair.keeper().sweep()
     assert pair.site.recalls() == []
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 31)]

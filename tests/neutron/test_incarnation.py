@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, OnBehalf, Reply, speaker
+from tests.neutron.server import ADMIN, OnBehalf, Reply, site_user
 
 from isthmus.model.site import SiteName
 from isthmus.store import registration
@@ -17,16 +17,16 @@ pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 def register(central: CentralServer, site: str, **said: Any) -> Any:
     body = {"registration": None, "heard": 0, "proof": None, "leases": [], **said}
     path, body = "/v2.0/site-registrations", {"site_registration": body}
-    return central.call("POST", path, body, speaker(site)).only()
+    return central.call("POST", path, body, site_user(site)).only()
 
 
 def speak(central: CentralServer, site: str, pool: str, incarnation: str | None) -> list[Reply]:
     """Make every call of a site that changes something at central."""
     said = {} if incarnation is None else {"incarnation": incarnation}
     calls: list[tuple[str, dict[str, Any], Any]] = [
-        ("site_grant", {"kind": "port_key", "pool_id": pool, "count": 1}, speaker(site)),
-        ("site_report", {"sequence": 1 << 41, "items": []}, speaker(site)),
-        ("site_bundle", {"type": "network", "ids": [pool]}, OnBehalf(ADMIN, speaker(site))),
+        ("site_lease_request", {"kind": "port_key", "pool_id": pool, "count": 1}, site_user(site)),
+        ("site_report", {"sequence": 1 << 41, "items": []}, site_user(site)),
+        ("site_bundle", {"type": "network", "ids": [pool]}, OnBehalf(ADMIN, site_user(site))),
     ]
     return [
         central.call("POST", f"/v2.0/{name.replace('_', '-')}s", {name: {**body, **said}}, who)
@@ -68,7 +68,7 @@ def test_a_site_made_again_is_not_heard_before_it_registers(central: CentralServ
     assert {one.status for one in speak(central, "site2", network, f"{row_id}/1")} == {503}
 
 
-def test_a_restored_central_grants_nothing_before_anybody_spoke(
+def test_a_restored_central_leases_nothing_before_anybody_registered(
     new_central: Callable[[], CentralServer],
 ) -> None:
     """Its witness shows it at the start: no site has to say hello for that."""
@@ -88,14 +88,14 @@ def test_a_restored_central_grants_nothing_before_anybody_spoke(
         Path(f"{database}{end}").unlink(missing_ok=True)
     database.write_bytes(copy)
     central.start()
-    wish = {"kind": "port_key", "pool_id": network, "count": 1}
-    refused = central.grant("site1", **wish)
+    request = {"kind": "port_key", "pool_id": network, "count": 1}
+    refused = central.lease_request("site1", **request)
     assert refused.status == 503
     assert "restored" in refused.text
     assert "site1, site2" in refused.text
     for site in ("site1", "site2"):
         register(central, site, epoch=1, registration=row_id if site == "site1" else None)
-    assert central.grant("site1", **wish).status == 201
+    assert central.lease_request("site1", **request).status == 201
 
 
 def test_nobody_takes_up_what_another_site_left_behind(central: CentralServer) -> None:

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.neutron import invariants
 from tests.neutron.central_server import CentralServer
-from tests.neutron.delivery import Delivery
+from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
 from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.pausing import Pause
-from tests.neutron.server import ADMIN, speaker, tenant
+from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.wan import Wan
 
 from isthmus.journal import crash
@@ -48,7 +48,7 @@ class World:
     #: Journal rows of worlds before this one.
     before: list[str] = field(default_factory=list)
     #: One for each thread: a drain is one worker's.
-    deliveries: dict[int, Delivery] = field(default_factory=dict)
+    deliveries: dict[int, SiteDelivery] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.user = tenant(self.project)
@@ -149,7 +149,7 @@ class World:
         ident = threading.get_ident()
         if ident not in self.deliveries:
             owner = f"thread-{ident}"
-            self.deliveries[ident] = Delivery(self.central, self.site, owner)
+            self.deliveries[ident] = SiteDelivery(self.central, self.site, owner)
         self.deliveries[ident].run()
 
     def _ports(self, server: CentralServer | LocalServer) -> list[str]:
@@ -236,15 +236,15 @@ class World:
             ("subnets", "network_id"),
         ):
             assert self.network not in {row[column] for row in self.site.rows(table)}
-        for table in ("isthmus_routings", "isthmus_datapaths"):
+        for table in ("isthmus_site_mappings", "isthmus_datapaths"):
             for server in (self.site, self.central):
                 with server.database() as connection:
-                    column = "resource_id" if table == "isthmus_routings" else "network_id"
+                    column = "resource_id" if table == "isthmus_site_mappings" else "network_id"
                     query = sa.text(f"SELECT 1 FROM {table} WHERE {column} = :network")
                     assert connection.execute(query, {"network": self.network}).all() == []
 
     def _has(self, group: str) -> bool:
-        return group in {row["resource_id"] for row in self.site.rows("isthmus_routings")}
+        return group in {row["resource_id"] for row in self.site.rows("isthmus_site_mappings")}
 
 
 def _is_of_what_is_used(row: sa.RowMapping) -> bool:
@@ -290,11 +290,11 @@ stories = st.tuples(
 PASSING: dict[str, tuple[Callable[[World], None], ...]] = {
     "central.bundle": (World.first_use,),
     "central.report": (World.born_at_site, World.one_goes_at_site),
-    "central.snapshot": (World.network_changes, World.carry),
+    "central.desired": (World.network_changes, World.carry),
     "apply": (World.rule_comes, World.subnet_comes, World.network_changes, World.carry),
-    "drain": (World.network_changes, World.carry),
+    "delivery": (World.network_changes, World.carry),
     "report": (World.born_at_site,),
-    "grant": (World.many_at_site,),
+    "lease": (World.many_at_site,),
     "recall": (World.recall, World.carry),
 }
 
@@ -310,7 +310,7 @@ class Cloud:
 
     def pause_at(self, point: str) -> Pause:
         """Give what holds whoever comes by a point."""
-        if point.startswith("drain."):
+        if point.startswith("delivery."):
             return self.here
         return self.at_central if point.startswith("central.") else self.at_site
 
@@ -325,8 +325,8 @@ def cloud(
     at_central, at_site = Pause(folder / "at-central"), Pause(folder / "at-site")
     here = Pause(folder / "here")
     central = CentralServer(folder / "central", folder / "none", url=new_database())
-    wan = Wan(lambda: central.port, speaker("site1"))
-    quick = {"lease_pass_s": 1.0, "lease_settle_s": 1.0}  # idle blocks go back while we look
+    wan = Wan(lambda: central.port, site_user("site1"))
+    quick = {"lease_sweep_s": 1.0, "lease_settle_s": 1.0}  # idle blocks go back while we look
     site = LocalServer(
         folder / "site1", folder / "none", site_ovn, "site1", wan, url=new_database(), isthmus=quick
     )
@@ -384,7 +384,7 @@ TOLD: dict[str, tuple[tuple[Callable[[World], None], ...], ...]] = {
         (World.first_use,),
         (World.rule_comes, World.subnet_comes, World.one_changes_at_central),
     ),
-    "drain.read": (
+    "delivery.read": (
         (World.born_at_site,),
         (World.network_changes, World.rule_comes, World.carry),
         (World.rule_goes, World.one_changes_at_site, World.subnet_comes),

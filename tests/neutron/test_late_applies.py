@@ -14,7 +14,7 @@ from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
 from tests.neutron.pausing import Pause
-from tests.neutron.server import speaker, tenant
+from tests.neutron.server import site_user, tenant
 from tests.neutron.test_local_crash import MAKING, REMOVING, make_port
 from tests.neutron.wan import Wan
 
@@ -51,7 +51,7 @@ def held(
     central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Held]:
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, speaker("site2"))
+    wan = Wan(lambda: central.port, site_user("site2"))
     pause = Pause(tmp_path_factory.mktemp("pause"))
     try:
         with OvnDatabases(folder) as ovn:

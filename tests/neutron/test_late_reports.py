@@ -111,13 +111,13 @@ def check_overtaken(held: Held, point: str) -> None:
     (result,) = done["result"]
     if gone:  # the port went at central, and came back with the newer one
         assert (answers["newer"], result["code"]) == ("", "isthmus.transient.stale")
-        path = f"/v2.0/site-routings?resource_id={port['id']}"
+        path = f"/v2.0/site-mappings?resource_id={port['id']}"
         assert [one["site"] for one in held.server.call("GET", path).only()] == ["site1"]
     if answers["newer"]:  # it met what the late one had begun; its sender tries again
         new["isthmus:base"] = {**port, "description": net.shown(port)["description"]}
         assert net.report(new, sequence=held.next())["code"] == ""
     assert (net.shown(port)["description"], net.shown(port)["device_id"]) == ("new", "new")
-    shadow = held.server.snapshot("site2", ("shadow", port["id"]))[("shadow", port["id"])]
+    shadow = held.server.desired("site2", ("shadow", port["id"]))[("shadow", port["id"])]
     assert (shadow["chassis"], shadow["encap_ip"]) == ("new", "192.0.2.12")
     again = net.report(old, sequence=number)
     assert again["code"] == "isthmus.transient.stale"

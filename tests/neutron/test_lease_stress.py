@@ -90,8 +90,8 @@ def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
 
     def ask(site: str) -> None:
         while time.monotonic() < end:
-            reply = central.grant(site, kind="subnet", pool_id=subnet["id"], count=10)
-            answers[f"grant {reply.status}"] += 1
+            reply = central.lease_request(site, kind="subnet", pool_id=subnet["id"], count=10)
+            answers[f"lease request {reply.status}"] += 1
             threading.Event().wait(random.uniform(0, took[-1]))
 
     threads = [threading.Thread(target=name) for _ in range(2)]
@@ -107,7 +107,7 @@ def check_raced(answers: collections.Counter[str]) -> None:
     """See that they met: some came first, some came too late."""
     assert answers["port 201"] > 0, answers
     assert answers["port 409"] + answers["port 503"] > 0, answers
-    assert answers["grant 201"] > 0, answers
+    assert answers["lease request 201"] > 0, answers
 
 
 def test_no_number_has_two_holders(central: CentralServer) -> None:
@@ -121,7 +121,7 @@ def test_no_number_has_two_holders_in_twenty_rounds(central: CentralServer) -> N
     met: collections.Counter[str] = collections.Counter()
     for _ in range(20):
         answers = race(central, seconds=12)
-        assert answers["port 201"] + answers["grant 201"] > 0, answers
+        assert answers["port 201"] + answers["lease request 201"] > 0, answers
         met += answers
         invariants.check(central)
     LOG.info("%s", dict(met))

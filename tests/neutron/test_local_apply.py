@@ -116,7 +116,7 @@ def test_applying_twice_and_out_of_date(central: CentralServer, site1: LocalServ
     project = uuid.uuid4().hex
     network, _ = make_network(central, project)
     site1.get(f"networks/{network['id']}", tenant(project)).only()
-    state = central.snapshot("site1", ("network", network["id"]))["network", network["id"]]
+    state = central.desired("site1", ("network", network["id"]))["network", network["id"]]
     item = {"type": "network", "id": network["id"], "state": {**state, "name": "a"}}
     assert site1.apply(item) == {network["id"]: ""}
     assert site1.apply(item) == {network["id"]: ""}
@@ -282,10 +282,10 @@ def test_who_may_send_and_who_may_look(site1: LocalServer) -> None:
     body = {"site_apply": {"sequence": 1, "items": []}}
     assert site1.call("POST", "/v2.0/site-applies", body, stranger).status in (403, 404)
     assert site1.call("POST", "/v2.0/site-applies", body, carrier("site1")).status == 201
-    assert site1.get("site-inventories", stranger).only() == []
-    (inventory,) = site1.get("site-inventories").only()
-    assert inventory["tier"] == "local"
-    assert {"networks", "ports", "leases", "shadows", "ovn", "journal"} <= set(inventory)
+    assert site1.get("site-holdings", stranger).only() == []
+    (holdings,) = site1.get("site-holdings").only()
+    assert holdings["tier"] == "local"
+    assert {"networks", "ports", "leases", "shadows", "ovn", "journal"} <= set(holdings)
 
 
 def test_shadows_are_listed_as_neutron_lists(central: CentralServer, site1: LocalServer) -> None:
@@ -306,12 +306,12 @@ def test_shadows_are_listed_as_neutron_lists(central: CentralServer, site1: Loca
         )
         for number in range(1, 6)
     ]
-    items = [{"type": "shadow", "id": s.port_id, "state": s.to_wire()} for s in shadows]
+    items = [{"type": "shadow", "id": s.port_id, "state": s.to_dict()} for s in shadows]
     assert site1.apply(*items) == dict.fromkeys((s.port_id for s in shadows), "")
     here = f"site-shadows?network_id={network['id']}"
     one, *others = site1.get(here).only()
-    wire = shadows[0].to_wire()
-    assert one == {"id": wire.pop("port_id"), **wire}
+    shown = shadows[0].to_dict()
+    assert one == {"id": shown.pop("port_id"), **shown}
     assert [row["id"] for row in others] == [s.port_id for s in shadows[1:]]
     by_key = site1.get(f"{here}&sort_key=port_key&sort_dir=asc&fields=port_key").only()
     assert by_key == [{"port_key": key} for key in range(19995, 20000)]
@@ -326,7 +326,7 @@ def test_shadows_are_listed_as_neutron_lists(central: CentralServer, site1: Loca
     assert site1.get(f"site-shadows/{shadows[4].port_id}", stranger).status == 404
 
 
-def test_central_owns_what_it_has_placed(central: CentralServer, site1: LocalServer) -> None:
+def test_central_owns_what_it_has_extended(central: CentralServer, site1: LocalServer) -> None:
     project = uuid.uuid4().hex
     user = tenant(project)
     network, subnet = make_network(central, project)

@@ -12,7 +12,7 @@ import pytest
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.local_server import LocalServer, add_chassis
-from tests.neutron.server import ADMIN, speaker, tenant
+from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.wan import Wan
 
 from isthmus.journal import crash
@@ -31,7 +31,13 @@ MAKING = (
     "apply.done",
 )
 REMOVING = ("apply.port.removed", "apply.subnet.removed", "apply.network.removed")
-REPORTING = ("drain.claimed", "drain.read", "report.taken", "drain.delivered", "drain.settled")
+REPORTING = (
+    "delivery.claimed",
+    "delivery.read",
+    "report.taken",
+    "delivery.delivered",
+    "delivery.settled",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,7 @@ def site2(
     import tempfile
 
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, speaker("site2"))
+    wan = Wan(lambda: central.port, site_user("site2"))
     with OvnDatabases(folder) as ovn:
         add_chassis(ovn, "hv3", "host3", "192.0.2.3")
         server = LocalServer(
@@ -52,7 +58,7 @@ def site2(
             ovn,
             "site2",
             wan,
-            isthmus={"lease_pass_s": 0.5, "lease_settle_s": 4.0},
+            isthmus={"lease_sweep_s": 0.5, "lease_settle_s": 4.0},
         )
         yield server
         server.stop()
@@ -151,7 +157,7 @@ def test_while_objects_are_removed(central: CentralServer, site2: LocalServer, p
     for table in ("networks", "subnets", "ports", "isthmus_leases"):
         assert not ids & {row["id"] for row in site2.rows(table)}, table
     for table, column in (
-        ("isthmus_routings", "resource_id"),
+        ("isthmus_site_mappings", "resource_id"),
         ("isthmus_datapaths", "network_id"),
         ("isthmus_port_keys", "network_id"),
         ("isthmus_leases", "pool_id"),
@@ -215,7 +221,7 @@ def test_while_a_lease_arrives(central: CentralServer, site2: LocalServer) -> No
     assert set(site2.apply(*items).values()) == {""}
     wanted = {"network_id": seed["network_id"], "project_id": seed["project_id"]}
     fixed = [{"ip_address": "10.0.0.222"}]
-    with dying(site2, "grant.answered"):
+    with dying(site2, "lease.answered"):
         site2.create("port", ADMIN, **wanted, fixed_ips=fixed)
     # The site does not know what it was given; asking again tells it.
     port = site2.create("port", ADMIN, **wanted, fixed_ips=fixed)
@@ -224,7 +230,7 @@ def test_while_a_lease_arrives(central: CentralServer, site2: LocalServer) -> No
     agree(central, site2, port["id"])
 
 
-@pytest.mark.parametrize("point", ["", "grant.set_aside", "grant.given_back"])
+@pytest.mark.parametrize("point", ["", "lease.set_aside", "lease.given_back"])
 def test_idle_blocks_go_back_and_are_never_given_twice(
     central: CentralServer, site2: LocalServer, point: str
 ) -> None:

@@ -125,7 +125,7 @@ def test_a_get_moves_nothing_and_a_change_brings_it(
 ) -> None:
     net = Dual(central)
     port = net.port()
-    path = f"/v2.0/site-routings?type=port&resource_id={port['id']}"
+    path = f"/v2.0/site-mappings?type=port&resource_id={port['id']}"
     shown = site1.get(f"ports/{port['id']}", net.user).only()
     assert shown["fixed_ips"] == port["fixed_ips"]
     (listed,) = site1.get(f"ports?id={port['id']}&network_id={net.network['id']}", net.user).only()
@@ -244,7 +244,7 @@ def test_what_is_refused_of_a_port_does_not_hold_up_the_rest(
     site1.wan.cut()
     try:  # a group goes at central while the cut site gives it to a port
         central.bundle("site1", "security_group", net.group["id"], project=net.project)
-        state = central.snapshot("site1", ("security_group", net.group["id"]))
+        state = central.desired("site1", ("security_group", net.group["id"]))
         item = {"type": "security_group", "id": net.group["id"], "state": state.popitem()[1]}
         assert site1.apply(item) == {net.group["id"]: ""}
         change = {"name": "new", "security_groups": [net.group["id"]]}

@@ -6,13 +6,13 @@ from tests.neutron.test_local_apply import (
     test_applying_twice_and_out_of_date,
     test_groups_that_name_each_other,
 )
-from tests.neutron.test_local_demand import (
-    test_a_first_use_makes_the_same_network_here,
-    test_a_port_that_was_made_at_central_is_the_same_here,
-)
 from tests.neutron.test_local_lease import (
     test_an_address_by_name,
     test_the_next_block_comes_before_the_last_one_is_used_up,
+)
+from tests.neutron.test_local_on_demand import (
+    test_a_first_use_makes_the_same_network_here,
+    test_a_port_that_was_made_at_central_is_the_same_here,
 )
 from tests.neutron.test_local_report import (
     test_a_port_that_goes_is_gone_at_central,

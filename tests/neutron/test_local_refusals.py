@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.delivery import Delivery
+from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import ADMIN, speaker, tenant
+from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.test_local_report import backlog
 from tests.neutron.wan import Wan
 
@@ -26,7 +26,7 @@ def site1(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalServer]:
     """A site that gives metadata by OVN: each network has a port with an address for that."""
-    wan = Wan(lambda: central.port, speaker("site1"))
+    wan = Wan(lambda: central.port, site_user("site1"))
     server = LocalServer(
         tmp_path_factory.mktemp("site1"),
         neutron_template,
@@ -110,7 +110,7 @@ def test_a_subnet_that_comes_later_and_cannot_be_here_stops_ports_too(
         ip_version=4,
         service_types=["compute:lab"],
     )
-    state = central.snapshot("site1", ("subnet", subnet["id"]))[("subnet", subnet["id"])]
+    state = central.desired("site1", ("subnet", subnet["id"]))[("subnet", subnet["id"])]
     codes = site1.apply({"type": "subnet", "id": subnet["id"], "state": state})
     assert codes[subnet["id"]].startswith("isthmus.refused")
     reply = site1.try_create("port", user, network_id=network["id"])
@@ -164,7 +164,7 @@ def test_what_ovn_refuses_is_a_refusal_with_its_reason(
     user = tenant(uuid.uuid4().hex)
     port = _known(central, site1, user)
     key = ("port", port["id"])
-    state = dict(central.snapshot("site1", key)[key])
+    state = dict(central.desired("site1", key)[key])
     state["allowed_address_pairs"] = [
         {"ip_address": "10.0.0.200", "mac_address": "fa:16:3e:99:99:99"}
     ]
@@ -178,7 +178,7 @@ class _Told:
 
     def __init__(self, central: CentralServer, site: LocalServer, port: dict[str, Any]) -> None:
         self.central, self.site, self.id = central, site, port["id"]
-        self.delivery = Delivery(central, site)
+        self.delivery = SiteDelivery(central, site)
 
     def change(self, **values: Any) -> None:
         body = {"port": values}

@@ -47,7 +47,7 @@ def settled(site: LocalServer, port_id: str) -> None:
     until(lambda: not backlog(site, port_id), what=f"port {port_id} is reported")
 
 
-def test_a_port_is_at_central_with_its_place(central: CentralServer, site1: LocalServer) -> None:
+def test_a_port_is_at_central_with_its_location(central: CentralServer, site1: LocalServer) -> None:
     assert site1.wan is not None
     network = make_network(central, uuid.uuid4().hex)
     port = boot(site1, network)
@@ -100,7 +100,7 @@ def test_a_subport_of_a_trunk_is_where_ovn_has_it(
     site1.ovn.sbctl("set", "Port_Binding", child["id"], f"chassis={_chassis(site1, 'hv2')}")
     site1.ovn.sbctl("set", "Port_Binding", child["id"], "up=true")
     until(
-        lambda: _places(central, child["id"]) == [("site1", "hv2", "host2", "192.0.2.2")],
+        lambda: _locations(central, child["id"]) == [("site1", "hv2", "host2", "192.0.2.2")],
         what="central knows where the subport is",
     )
 
@@ -122,14 +122,14 @@ def test_a_subport_goes_where_its_parent_goes_and_has_no_place_outside_of_a_trun
         site1.ovn.sbctl("set", "Port_Binding", child["id"], f"chassis={_chassis(site1, name)}")
         site1.ovn.sbctl("set", "Port_Binding", child["id"], "up=true")
         until(
-            lambda name=name: _places(central, child["id"]) == [place[name]],  # type: ignore[misc]
+            lambda name=name: _locations(central, child["id"]) == [place[name]],  # type: ignore[misc]
             what=f"the subport is at {name}",
         )
     body = {"sub_ports": [{"port_id": child["id"]}]}
     left = site1.call("PUT", f"/v2.0/trunks/{trunk['id']}/remove_subports", body)
     assert left.status == 200, left
     site1.ovn.sbctl("clear", "Port_Binding", child["id"], "chassis")
-    until(lambda: _places(central, child["id"]) == [], what="it is nowhere")
+    until(lambda: _locations(central, child["id"]) == [], what="it is nowhere")
 
 
 @pytest.mark.stress
@@ -143,17 +143,17 @@ def test_a_subport_that_is_deleted_with_its_trunk_is_gone_at_central(
     trunk = site1.create("trunk", ADMIN, port_id=parent["id"], sub_ports=[sub_port])
     site1.ovn.sbctl("set", "Port_Binding", child["id"], f"chassis={_chassis(site1, 'hv1')}")
     site1.ovn.sbctl("set", "Port_Binding", child["id"], "up=true")
-    until(lambda: len(_places(central, child["id"])) == 1, what="central knows where it is")
+    until(lambda: len(_locations(central, child["id"])) == 1, what="central knows where it is")
     assert site1.delete("trunk", trunk["id"]).status == 204
     assert site1.delete("port", child["id"]).status == 204
     until(
         lambda: central.call("GET", f"/v2.0/ports/{child['id']}").status == 404,
         what="central has heard that it is gone",
     )
-    assert _places(central, child["id"]) == []
+    assert _locations(central, child["id"]) == []
 
 
-def _places(central: CentralServer, port_id: str) -> list[tuple[str, ...]]:
+def _locations(central: CentralServer, port_id: str) -> list[tuple[str, ...]]:
     with central.database() as connection:
         rows = connection.exec_driver_sql(
             "SELECT site, chassis, hostname, encap_ip FROM isthmus_locations WHERE port_id = ?",
@@ -173,7 +173,7 @@ def test_a_port_that_goes_is_gone_at_central(central: CentralServer, site1: Loca
     assert site1.delete("port", port["id"]).status == 204
     until(lambda: at_central(central, port["id"]) is None, what="central forgets the port")
     settled(site1, port["id"])
-    assert port["id"] not in {row["resource_id"] for row in site1.rows("isthmus_routings")}
+    assert port["id"] not in {row["resource_id"] for row in site1.rows("isthmus_site_mappings")}
 
 
 def test_one_commit_notes_a_port_once(central: CentralServer, site1: LocalServer) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.delivery import Delivery
+from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, User, tenant
 
@@ -29,7 +29,7 @@ class Place:
 
     central: CentralServer
     site: LocalServer
-    delivery: Delivery
+    delivery: SiteDelivery
     user: User
     network: str
     first: str  #: subnets
@@ -79,7 +79,7 @@ def place(central: CentralServer, site1: LocalServer) -> Place:
     ]
     group = central.create("security_group", user, name="g")["id"]
     found = Place(
-        central, site1, Delivery(central, site1), user, network, subnets[0], subnets[1], group
+        central, site1, SiteDelivery(central, site1), user, network, subnets[0], subnets[1], group
     )
     port = found.make_port(*subnets, group=group)
     assert site1.delete("port", port).status == 204
@@ -112,7 +112,7 @@ def check_gone(place: Place, kind: str, one: str, port: str) -> None:
     for server in (place.site, place.central):
         with server.database() as connection:
             for table, column in (
-                ("isthmus_routings", "resource_id"),
+                ("isthmus_site_mappings", "resource_id"),
                 ("isthmus_leases", "pool_id"),
             ):
                 query = f"SELECT 1 FROM {table} WHERE {column} = '{one}' AND site != ''"

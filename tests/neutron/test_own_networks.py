@@ -13,8 +13,8 @@ from tests.neutron.server import ADMIN, User, tenant
 from tests.neutron.test_renewal import Pair
 
 from isthmus.federation.audit import audit
+from isthmus.federation.holdings import parse_holdings
 from isthmus.federation.identity import default_security_group_id
-from isthmus.federation.inventory import parse_inventory
 from isthmus.model.site import SiteName
 
 pytestmark = pytest.mark.neutron
@@ -37,7 +37,7 @@ def make_network(central: CentralServer, user: User, **more: Any) -> dict[str, A
 def findings(pair: Pair, *ids: str) -> list[str]:
     """Give what an audit says of some objects."""
     tiers = [
-        parse_inventory(server.call("GET", "/v2.0/site-inventories").only()[0])
+        parse_holdings(server.call("GET", "/v2.0/site-holdings").only()[0])
         for server in (pair.central, pair.site)
     ]
     found = audit(tiers[0], {SITE: tiers[1]})
@@ -53,7 +53,7 @@ def pair(central: CentralServer, site1: LocalServer) -> Pair:
 
 
 @pytest.mark.parametrize(
-    "how", ["placed ahead of use", "beyond the ranges", _rare("a port of central's")]
+    "how", ["extended ahead of use", "beyond the ranges", _rare("a port of central's")]
 )
 def test_a_site_chooses_its_own_segmentation_id(pair: Pair, how: str) -> None:
     central, site = pair.central, pair.site
@@ -62,7 +62,7 @@ def test_a_site_chooses_its_own_segmentation_id(pair: Pair, how: str) -> None:
     network = make_network(central, user, **asked)
     if how != "beyond the ranges":  # the site's own network has the id already
         own = site.create("network", ADMIN, name="own", **{TYPE: "geneve", ID: network[ID]})
-    if how == "placed ahead of use":
+    if how == "extended ahead of use":
         central.create("site_presence", ADMIN, network_id=network["id"], site=SITE)
         pair.settle()
         assert network["id"] in {row["id"] for row in site.rows("networks")}

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, speaker, tenant
+from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.test_central_report import Stretched
 
 from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.neutron.central.exchange.rate import Pace
+from isthmus.neutron.central.site_api.rate import Pace
 from isthmus.store import epoch, journal, registration
 from isthmus.store.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
 from isthmus.testing.until import until
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.neutron
 def try_register(central: CentralServer, site: str, **said: Any) -> Any:
     body = {"registration": None, "epoch": 1, "heard": 0, "proof": None, "leases": [], **said}
     path, body = "/v2.0/site-registrations", {"site_registration": body}
-    return central.call("POST", path, body, speaker(site))
+    return central.call("POST", path, body, site_user(site))
 
 
 def register(central: CentralServer, site: str, **said: Any) -> Any:
@@ -88,8 +88,8 @@ def test_a_registration_gets_no_network_and_no_block(central: CentralServer) -> 
         assert answer["void"] == [one["id"] for one in lies]
     leases = central.call("GET", "/v2.0/site-leases").only()
     assert not [one for one in leases if one["pool_id"] in (network, subnet)]
-    routings = central.call("GET", "/v2.0/site-routings?site=site1").only()
-    assert not [one for one in routings if one["resource_id"] in (network, subnet)]
+    mappings = central.call("GET", "/v2.0/site-mappings?site=site1").only()
+    assert not [one for one in mappings if one["resource_id"] in (network, subnet)]
     assert central.bundle("site1", "network", network, project=None)["items"] == []
 
 
@@ -188,7 +188,7 @@ def test_a_site_that_central_went_on_without_registers_when_it_is_back(
                 assert registration.go_on_without(connection, one)
         # What it asks or tells before it has registered is not heard.
         incarnation = {"kind": "subnet", "pool_id": subnet, "count": 1}
-        assert central.grant("site1", **incarnation).status == 503
+        assert central.lease_request("site1", **incarnation).status == 503
         assert register(central, "site1", leases=None)["register"]
         # What central gave to nobody since is its own again; what it gave to site2 is void.
         register(central, "site2")
@@ -223,7 +223,7 @@ def test_addresses_one_by_one_are_bounded_by_a_share(central: CentralServer) -> 
     central.bundle("site1", "network", network, project=None, admin=True)
     refused = None
     for last in range(30, 1, -1):
-        reply = central.grant(
+        reply = central.lease_request(
             "site1", kind="subnet", pool_id=subnet, count=0, address=f"10.78.0.{last}"
         )
         if reply.status != 201:
@@ -334,7 +334,7 @@ def test_a_site_made_again_does_not_make_central_think_that_it_was_restored(
     assert own_epoch(central) == before
     network, subnet, _ = make_network(central, 8)
     central.bundle("site2", "network", network, project=None, admin=True)
-    assert central.grant("site2", kind="subnet", pool_id=subnet, count=8).status == 201
+    assert central.lease_request("site2", kind="subnet", pool_id=subnet, count=8).status == 201
     central.call("PUT", "/v2.0/sites/again", {"site": {"state": "disabled"}})
     assert central.call("DELETE", "/v2.0/sites/again").status == 204
 
@@ -396,7 +396,7 @@ def test_a_home_follows_its_port_where_central_was_restored(
     port = central.create("port", net.user, network_id=net.network["id"])["id"]
     central.bundle("site1", "port", port, project=net.project)
     central.clear_journal()
-    path = f"/v2.0/site-routings?type=port&resource_id={port}"
+    path = f"/v2.0/site-mappings?type=port&resource_id={port}"
     ids = {"port": port}
     said = {
         "site1": None if old is None else [ids[one] for one in old],

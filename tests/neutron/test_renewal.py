@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import ADMIN, CARRIER, Server, User, carrier, speaker, tenant
+from tests.neutron.server import ADMIN, CARRIER, Server, User, carrier, site_user, tenant
 
 from isthmus.clients.neutron import collection_path
 from isthmus.federation.renewal import Renewal
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.neutron
 SITE = SiteName("site1")
 
 
-class Door:
-    """`isthmus.clients.neutron.NeutronDoor`, as far as a renewal needs it."""
+class ServerClient:
+    """`isthmus.clients.neutron.NeutronClient`, as far as a renewal needs it."""
 
     def __init__(self, server: Server, user: User) -> None:
         self._server, self._user = server, user
@@ -56,8 +56,8 @@ class Pair:
         self.noted = []
         renewal = Renewal(
             SITE,
-            central=CentralPages(Door(self.central, CARRIER)),  # type: ignore[arg-type]
-            holder=SiteHoldings(Door(self.site, carrier(SITE))),  # type: ignore[arg-type]
+            central=CentralPages(ServerClient(self.central, CARRIER)),  # type: ignore[arg-type]
+            holder=SiteHoldings(ServerClient(self.site, carrier(SITE))),  # type: ignore[arg-type]
             journal=self,
         )
         while renewal.step():
@@ -134,9 +134,13 @@ def things(pair: Pair) -> Things:
     )["id"]
     central.bundle("site2", "network", network, project=project)
     shadow = str(uuid.uuid4())
-    grant = central.grant("site2", kind="subnet", pool_id=subnet, count=4).only()["leases"][0]
-    address = str(ipaddress.ip_address(int(grant["first"])))
-    keys = central.grant("site2", kind="port_key", pool_id=network, count=1).only()["leases"][0]
+    lease = central.lease_request("site2", kind="subnet", pool_id=subnet, count=4).only()["leases"][
+        0
+    ]
+    address = str(ipaddress.ip_address(int(lease["first"])))
+    keys = central.lease_request("site2", kind="port_key", pool_id=network, count=1).only()[
+        "leases"
+    ][0]
     state = {
         **central.call("GET", f"/v2.0/ports/{guest}").only(),
         "id": shadow,
@@ -243,7 +247,7 @@ def test_what_one_side_has_lost_comes_back_and_what_is_left_over_goes(
     with pair.central.database(write=True) as connection:  # as if it came from an old backup
         connection.execute(sa.text("DELETE FROM securitygroups WHERE id = :id"), {"id": left})
         connection.execute(
-            sa.text("DELETE FROM isthmus_routings WHERE resource_id = :id"), {"id": left}
+            sa.text("DELETE FROM isthmus_site_mappings WHERE resource_id = :id"), {"id": left}
         )
     assert pair.renew() == [f"security_group {left}"]
     pair.settle()
@@ -268,8 +272,8 @@ def test_a_site_whose_notes_were_lost_reports_its_ports(pair: Pair, things: Thin
 
 def test_each_call_is_for_one_tiers_user_alone(pair: Pair) -> None:
     digest = {"site_digest": {"site": SITE, "type": "network", "attributes": ["name"]}}
-    for user in (carrier(SITE), carrier("site2"), speaker(SITE), tenant("p")):
+    for user in (carrier(SITE), carrier("site2"), site_user(SITE), tenant("p")):
         assert pair.central.call("POST", "/v2.0/site-digests", digest, user).status in (403, 404)
-    for user in (CARRIER, carrier("site2"), speaker(SITE), tenant("p")):
+    for user in (CARRIER, carrier("site2"), site_user(SITE), tenant("p")):
         reply = pair.site.call("POST", "/v2.0/site-comparisons", {"site_comparison": {}}, user)
         assert reply.status in (400, 403, 404), (user, reply)

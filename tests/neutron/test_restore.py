@@ -17,13 +17,13 @@ from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
 from tests.neutron.mariadb import mariadb_url, new_database
-from tests.neutron.server import ADMIN, Server, speaker, tenant
+from tests.neutron.server import ADMIN, Server, site_user, tenant
 from tests.neutron.wan import Wan
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store import removal
-from isthmus.store.tables import EPOCHS, LEASES, ROUTINGS
+from isthmus.store.tables import EPOCHS, LEASES, SITE_MAPPINGS
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
 
@@ -74,12 +74,14 @@ class Cloud:
             found = [one["ip_address"] for one in port["fixed_ips"]]
             assert (port["name"], found) == ("new", [address]), tier
         with self.central.database() as connection:
-            stale = sa.select(ROUTINGS.c.resource_id).where(ROUTINGS.c.stale.is_(sa.true()))
+            stale = sa.select(SITE_MAPPINGS.c.resource_id).where(
+                SITE_MAPPINGS.c.stale.is_(sa.true())
+            )
             assert connection.execute(stale).all() == []
 
     def check_moved(self, port_id: str) -> None:
         """See that a port which came to the site is at home there, and its server runs on."""
-        (row,) = self.central.call("GET", f"/v2.0/site-routings?resource_id={port_id}").only()
+        (row,) = self.central.call("GET", f"/v2.0/site-mappings?resource_id={port_id}").only()
         assert row["site"] == "site1"
         assert self.site.get(f"ports/{port_id}").only()["binding:host_id"] == "host1"
         at_central = self.central.call("GET", f"/v2.0/ports/{port_id}").only()
@@ -193,7 +195,7 @@ def cloud(
 
 def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> Iterator[Cloud]:
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
-    wan = Wan(lambda: central.port, speaker("site1"))
+    wan = Wan(lambda: central.port, site_user("site1"))
     try:
         with OvnDatabases(folder) as ovn:
             add_chassis(ovn, "hv1", "host1", "192.0.2.1")
@@ -204,7 +206,7 @@ def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> I
                 "site1",
                 wan,
                 url=url,
-                isthmus={"lease_pass_s": 1.0, "lease_settle_s": 600.0},
+                isthmus={"lease_sweep_s": 1.0, "lease_settle_s": 600.0},
             )
             site.start()
             try:
@@ -216,8 +218,8 @@ def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> I
         shutil.rmtree(folder)
 
 
-def grant(cloud: Cloud, count: int) -> Any:
-    return cloud.central.grant(
+def lease_request(cloud: Cloud, count: int) -> Any:
+    return cloud.central.lease_request(
         "site2", kind="subnet", pool_id=cloud.subnet["id"], count=count, address=None
     )
 
@@ -318,16 +320,16 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
     shown = cloud.central.call("GET", "/v2.0/sites").only()
     assert "restored" in {one["name"]: one["waits_for"] for one in shown}["site2"]
-    refused = grant(cloud, 8)
+    refused = lease_request(cloud, 8)
     assert refused.status == 503
     assert "site2" in refused.text
     port = cloud.central.try_create("port", cloud.user, network_id=cloud.network["id"])
     assert port.status == 503
     answer = cloud.central.call(
-        "POST", "/v2.0/site-registrations", {"site_registration": body}, speaker("site2")
+        "POST", "/v2.0/site-registrations", {"site_registration": body}, site_user("site2")
     )
     assert answer.status == 201
-    until(lambda: grant(cloud, 8).status == 201, timeout_s=120, what="all have registered")
+    until(lambda: lease_request(cloud, 8).status == 201, timeout_s=120, what="all have registered")
     assert sorted(map(str, cloud.known())) == sorted(map(str, cloud.held("site1")))
     cloud.settle()
     running.append(cloud.boot())
@@ -360,7 +362,7 @@ def test_a_site_removed_and_made_again_under_its_name(cloud: Cloud) -> None:
         if one["site"].startswith("gone/")
     ]
     assert aside
-    while grant(cloud, 64).status == 201:
+    while lease_request(cloud, 64).status == 201:
         pass
     cloud.check(*running)
     running.append(cloud.boot())  # cut off, it goes on from its blocks
@@ -377,7 +379,7 @@ def test_a_site_removed_and_made_again_under_its_name(cloud: Cloud) -> None:
     until(lambda: cloud.held("site1") == blocks, timeout_s=120, what="its blocks are its own again")
     # What the site that was removed can prove says nothing of central's database.
     assert cloud.epoch(central) == before
-    assert grant(cloud, 8).status != 503
+    assert lease_request(cloud, 8).status != 503
     cloud.settle()
     running.append(cloud.boot())
     cloud.settle()
@@ -398,7 +400,7 @@ def test_an_operator_says_that_a_site_never_comes_back(cloud: Cloud) -> None:
         assert freed.status == (200 if one["site"].startswith("gone/") else 409)
     # The home of its port goes with the last lease of that incarnation.
     assert not any(
-        one["site"].startswith("gone/") for one in central.call("GET", "/v2.0/site-routings").only()
+        one["site"].startswith("gone/") for one in central.call("GET", "/v2.0/site-mappings").only()
     )
     holders = {one["site"] for one in central.call("GET", "/v2.0/site-leases").only()}
     assert not any(one.startswith("gone/") for one in holders)

@@ -90,9 +90,9 @@ def test_a_shadow_is_written_as_the_port_itself(
     }
     port = site1.create("port", ADMIN, **body)
     settled(site1, port["id"])
-    (state,) = central.snapshot("site2", ("shadow", port["id"])).values()
+    (state,) = central.desired("site2", ("shadow", port["id"])).values()
     row = read_row(site1, port["id"])
-    shadow = render(Shadow.from_wire(state), row["groups"])
+    shadow = render(Shadow.from_dict(state), row["groups"])
     assert sorted(shadow.addresses) == sorted(row["addresses"])
     assert shadow.groups == row["groups"]
     assert shadow.enabled == row["enabled"]

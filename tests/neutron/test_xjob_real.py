@@ -128,7 +128,9 @@ def test_a_network_goes_out_and_comes_back_in(
     assert cloud.central.call("DELETE", f"/v2.0/networks/{network}").status == 204
 
 
-@pytest.mark.parametrize("point", [name for name, _ in crash.POINTS if name.startswith("drain.")])
+@pytest.mark.parametrize(
+    "point", [name for name, _ in crash.POINTS if name.startswith("delivery.")]
+)
 def test_xjob_that_is_killed_anywhere_loses_nothing(
     cloud: Cloud, xjob: Callable[..., subprocess.Popen[bytes]], point: str
 ) -> None:

@@ -18,13 +18,13 @@ import pytest
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient, Grant
+from isthmus.clients.central import CentralClient, LeaseAnswer
 from isthmus.federation.lease import merge
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName, SiteState
 from isthmus.store import lease, pool, recall
 from isthmus.store.engine import open_engine
-from isthmus.store.tables import JOURNAL, LEASES, RECALLS, RESTING, RETURNS, ROUTINGS
+from isthmus.store.tables import JOURNAL, LEASES, RECALLS, RESTING, RETURNS, SITE_MAPPINGS
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
@@ -32,7 +32,7 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam
     from neutron_lib.db import standard_attr
 
-    from isthmus.neutron.central.exchange import grant
+    from isthmus.neutron.central.site_api import lease_request
     from isthmus.neutron.local.lease.keeper import Keeper
 
 SITE = SiteName("site1")
@@ -129,7 +129,7 @@ class Link:
         self.bodies: list[dict[str, Any]] = []  #: what was asked
         self.refusals: list[str] = []
 
-    def ask_grant(
+    def request_leases(
         self,
         kind: str,
         pool_id: str,
@@ -139,7 +139,7 @@ class Link:
         give_back: Any = (),
         news: Any = None,
         probe: bool = False,
-    ) -> Grant:
+    ) -> LeaseAnswer:
         body = {
             "kind": kind,
             "pool_id": pool_id,
@@ -159,7 +159,7 @@ class Link:
             raise errors.Unreachable("the answer was lost")
         return answer
 
-    def send(self, body: dict[str, Any]) -> Grant:
+    def send(self, body: dict[str, Any]) -> LeaseAnswer:
         """Have central carry a call out."""
         site = Site(
             name=SITE,
@@ -169,11 +169,13 @@ class Link:
             state=SiteState.ENABLED,
         )
         try:
-            leases, untold = grant.make_grant(None, site, grant.parse_wish(body))
+            leases, unacknowledged = lease_request.answer_request(
+                None, site, lease_request.parse_request(body)
+            )
         except errors.Refused as error:
             self.refusals.append(error.message)
             raise
-        return Grant(list(grant.to_wire(leases)), frozenset(untold))
+        return LeaseAnswer(list(lease_request.to_dict(leases)), frozenset(unacknowledged))
 
 
 class Pair:
@@ -182,14 +184,14 @@ class Pair:
     def __init__(self, central: Tier, site: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
         self.central, self.site = central, site
         self.link = Link(central)
-        monkeypatch.setattr(grant, "writing", lambda _context: central.engine.begin())
+        monkeypatch.setattr(lease_request, "writing", lambda _context: central.engine.begin())
 
     def keeper(self, monotonic: Callable[[], float] = time.monotonic) -> Keeper:
         """Make a keeper, as another process of the site has one."""
         client = cast("CentralClient", self.link)
         engine = self.site.own
         return Keeper(
-            SITE, lambda: client, lambda: engine, every_s=60, settle_s=0, monotonic=monotonic
+            SITE, lambda: client, lambda: engine, sweep_s=60, settle_s=0, monotonic=monotonic
         )
 
     def subnet(self, first: int = 0, last: int = 0xFFFF) -> str:
@@ -200,7 +202,7 @@ class Pair:
             with tier.engine.begin() as connection:
                 for kind, one in (("network", network), ("subnet", subnet)):
                     connection.execute(
-                        sa.insert(ROUTINGS).values(
+                        sa.insert(SITE_MAPPINGS).values(
                             type=kind,
                             resource_id=one,
                             site=SITE,

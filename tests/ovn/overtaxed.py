@@ -1,4 +1,4 @@
-"""A door of an OVN database that loses the connection over transactions larger than it can take.
+"""A proxy of an OVN database that loses the connection over transactions larger than it can take.
 
 It stands for a server that is at work on a transaction for longer than its clients wait: their
 probes go unanswered, the connection is made anew, and the transaction is lost.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 
-class OvertaxedDoor:
+class OvertaxedProxy:
     """Relays to a database's socket."""
 
     def __init__(self, path: Path, behind: Path) -> None:

@@ -5,12 +5,12 @@ import itertools
 from collections.abc import Callable
 
 import pytest
-from tests.ovn.overtaxed import OvertaxedDoor
+from tests.ovn.overtaxed import OvertaxedProxy
 
 from isthmus import errors
 from isthmus.clients import ovn, ovn_connection, ovn_write
 from isthmus.federation.capability import parse_capability
-from isthmus.federation.stretch import diff_stretch
+from isthmus.federation.ovn_diff import diff_rows
 from isthmus.model.ovn import (
     Desired,
     Observed,
@@ -76,7 +76,7 @@ def settle(rows: ovn.OvnRows, wanted: Desired) -> Observed:
 
     def look() -> Observed | None:
         seen = rows.observe(wanted.switch_keys)
-        plan = diff_stretch(wanted, seen, parse_capability(rows.northd_version()))
+        plan = diff_rows(wanted, seen, parse_capability(rows.northd_version()))
         if not plan and set(wanted.ports) <= set(seen.bindings):
             return seen
         assert ovn_write.apply_plan(rows, plan) == []
@@ -231,7 +231,7 @@ def test_rows_of_others_are_left_alone(databases: OvnDatabases, rows: ovn.OvnRow
     databases.nbctl("lsp-add", f"neutron-{NET}", port(3).port_id)
     clashing = desired(port(3), chassis={"hv-a": chassis("192.0.2.9", "hv-a"), "hv-b": chassis()})
     seen = rows.observe([NET])
-    ovn_write.apply_plan(rows, diff_stretch(clashing, seen, parse_capability("")))
+    ovn_write.apply_plan(rows, diff_rows(clashing, seen, parse_capability("")))
     settle(rows, Desired(switch_keys={NET: KEY}))
     assert rows.find_host("") is not None  # hv-a, made without a hostname
     assert rows.local_chassis()["hv-a"].encap_ips == ("192.0.2.1",)
@@ -246,7 +246,7 @@ def test_one_bad_row_spoils_no_batch(databases: OvnDatabases, rows: ovn.OvnRows)
         port(1),
         chassis={"hv-b": chassis(), "hv-x": chassis("192.0.2.1", "hv-x")},
     )
-    plan = diff_stretch(wanted, rows.observe([NET]), parse_capability(""))
+    plan = diff_rows(wanted, rows.observe([NET]), parse_capability(""))
     refused = ovn_write.apply_plan(rows, plan)
     assert len(refused) == 1
     assert "192.0.2.1" in refused[0]
@@ -293,15 +293,15 @@ def test_what_a_database_does_not_get_through_with_is_halved(databases: OvnDatab
     make_network(databases)
     many = [port(number) for number in range(1, 61)]
     wanted = desired(*many)
-    door = OvertaxedDoor(databases.folder / "door.sock", databases.folder / "nb.sock")
-    with door:
-        rows = ovn_connection.connect(door.remote, databases.sb_remote, timeout_s=2)
-        door.most_bytes = 30_000  # some 40 of these rows
+    proxy = OvertaxedProxy(databases.folder / "proxy.sock", databases.folder / "nb.sock")
+    with proxy:
+        rows = ovn_connection.connect(proxy.remote, databases.sb_remote, timeout_s=2)
+        proxy.most_bytes = 30_000  # some 40 of these rows
         paces = ovn_write.Paces.start()
         sizes = []
 
         def settled() -> bool:
-            plan = diff_stretch(wanted, rows.observe([NET]), parse_capability(""))
+            plan = diff_rows(wanted, rows.observe([NET]), parse_capability(""))
             try:
                 ovn_write.apply_plan(rows, plan, paces)
             except errors.TimedOut:
@@ -309,12 +309,12 @@ def test_what_a_database_does_not_get_through_with_is_halved(databases: OvnDatab
             return not plan
 
         wait_for(settled, "the rows are written in small transactions", timeout_s=180)
-        assert door.lost
+        assert proxy.lost
         assert sizes == sorted(sizes, reverse=True)
         assert all(after <= before // 2 for before, after in itertools.pairwise(sizes))
-        door.most_bytes = 10**9
+        proxy.most_bytes = 10**9
         more = desired(*many, *(port(number) for number in range(61, 101)))
-        plan = diff_stretch(more, rows.observe([NET]), parse_capability(""))
+        plan = diff_rows(more, rows.observe([NET]), parse_capability(""))
         assert ovn_write.apply_plan(rows, plan, paces) == []
         assert paces.nb.rows > sizes[-1]
         ovn_connection.disconnect(rows)

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.store import clock, lanes, site
+from isthmus.store import clock, site
+from isthmus.store import lane as lane_store
 from isthmus.store.tables import JOURNAL
 
 LANES = tuple(SiteName(f"site{number}") for number in range(60))
@@ -28,7 +29,7 @@ def fill(connection: sa.Connection, rows_a_lane: int) -> None:
     for lane in LANES:
         one = Site(name=lane, region=lane, availability_zones=(lane,), service_user=f"user-{lane}")
         site.insert(connection, one, now=now)
-        lanes.next_sequence(connection, lane)
+        lane_store.next_sequence(connection, lane)
         for number, kind in zip(range(rows_a_lane), itertools.cycle(_KINDS), strict=False):
             held = lane in HELD and number < 5
             rows.append(

@@ -72,13 +72,13 @@ def _client(server: _Server, **timeouts: Any) -> CentralClient:
     conf = cfg.ConfigOpts()
     conf([])
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    wire = open_session(conf, "isthmus", Timeouts(**timeouts), endpoint=url)
-    return CentralClient(wire, endpoint=url)
+    auth_session = open_session(conf, "isthmus", Timeouts(**timeouts), endpoint=url)
+    return CentralClient(auth_session, endpoint=url)
 
 
 def test_a_bundle_comes_as_items(server: _Server) -> None:
     item = Item(ResourceType.NETWORK, "n", {"id": "n"})
-    server.answer = {"site_bundle": {"items": [item.to_wire()]}}
+    server.answer = {"site_bundle": {"items": [item.to_dict()]}}
     client = _client(server)
     bundle = client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
     assert bundle.items == [item]
@@ -90,7 +90,7 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
                 "site_bundle": {
                     "type": "network",
                     "ids": ["n"],
-                    "looking": False,
+                    "show_only": False,
                 }
             },
         )
@@ -125,14 +125,14 @@ def test_a_refusal_keeps_its_sentence(
         "NeutronError": {"type": "X", "message": "10.0.0.9 belongs to b", "detail": ""}
     }
     with pytest.raises(kind, match=r"10\.0\.0\.9 belongs to b"):
-        _client(server).ask_grant("subnet", "s", address="10.0.0.9")
+        _client(server).request_leases("subnet", "s", address="10.0.0.9")
 
 
 def test_one_of_our_own_errors_comes_back_as_itself(server: _Server) -> None:
     server.status = 409
     server.answer = {"NeutronError": {"type": errors.Exhausted.code, "message": "all gone"}}
     with pytest.raises(errors.Exhausted, match="all gone"):
-        _client(server).ask_grant("subnet", "s", count=1)
+        _client(server).request_leases("subnet", "s", count=1)
 
 
 def test_an_answer_of_another_form_is_a_protocol_error(server: _Server) -> None:
@@ -154,21 +154,21 @@ def test_after_one_silence_a_tenant_is_answered_without_a_call(server: _Server) 
     assert len(server.seen) == 1
 
 
-def test_a_knock_opens_the_door_again(server: _Server) -> None:
+def test_a_ping_closes_the_breaker(server: _Server) -> None:
     now = [0.0]
     client = _client(server)
     client.breaker._clock = lambda: now[0]
     client.breaker.failed("cut")
     with pytest.raises(errors.Unreachable):
-        client.knock()
+        client.ping()
     now[0] += 60
-    client.knock()
-    server.answer = {"site_grant": {"leases": []}}
-    assert client.ask_grant("subnet", "s", count=1).leases == []
+    client.ping()
+    server.answer = {"site_lease_request": {"leases": []}}
+    assert client.request_leases("subnet", "s", count=1).leases == []
 
 
 def test_nobody_listens() -> None:
     made = _Server()
     made.server_close()
     with pytest.raises(errors.Unreachable):
-        _client(made).ask_grant("subnet", "s", count=1)
+        _client(made).request_leases("subnet", "s", count=1)

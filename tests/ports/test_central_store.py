@@ -1,4 +1,4 @@
-"""Central's own rows (sites, routings, leases, places, keys) on SQLite and on MariaDB."""
+"""Central's own rows (sites, site mappings, leases, places, keys) on SQLite and on MariaDB."""
 
 import datetime
 import json
@@ -23,17 +23,17 @@ from isthmus.store import (
     clock,
     datapath,
     hypervisor,
-    jobs,
     journal,
     lease,
     location,
+    mapping,
     purge,
     refusal,
     removal,
     resting,
-    routing,
     site,
 )
+from isthmus.store import job as job_store
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.location import Location
 from isthmus.store.page import Page, select_page
@@ -44,7 +44,7 @@ from isthmus.store.tables import (
     LEASES,
     METADATA,
     REFUSALS,
-    ROUTINGS,
+    SITE_MAPPINGS,
 )
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
@@ -144,20 +144,20 @@ def test_reachability_keeps_when_a_site_was_last_seen(connection: sa.Connection)
     assert row["availability_zones"] == ["zone-site1"]
 
 
-def test_routings_come_go_and_come_back(connection: sa.Connection) -> None:
-    routing.record(connection, NETWORK, ["a", "b"], ONE, owners={"a": "p"}, now=T0)
-    routing.record(connection, NETWORK, ["a"], TWO, now=T0)
-    routing.withdraw(connection, NETWORK, ["a"], ONE)
-    assert routing.list_sites(connection, NETWORK, ["a", "b", "c"], latest=True) == {
+def test_mappings_come_go_and_come_back(connection: sa.Connection) -> None:
+    mapping.record(connection, NETWORK, ["a", "b"], ONE, owners={"a": "p"}, now=T0)
+    mapping.record(connection, NETWORK, ["a"], TWO, now=T0)
+    mapping.withdraw(connection, NETWORK, ["a"], ONE)
+    assert mapping.list_sites(connection, NETWORK, ["a", "b", "c"], latest=True) == {
         "a": {ONE: True, TWO: False},
         "b": {ONE: False},
     }
-    assert routing.peek_ids(connection, NETWORK, ONE, ["a", "b"]) == {"b"}
-    routing.record(connection, NETWORK, ["a"], ONE, now=T0)
-    assert routing.is_routed(connection, NETWORK, "a", ONE)
-    assert routing.count_at(connection, ONE) == 2
-    routing.delete(connection, NETWORK, "a", ONE)
-    assert routing.list_sites(connection, NETWORK, ["a"]) == {"a": {TWO: False}}
+    assert mapping.peek_ids(connection, NETWORK, ONE, ["a", "b"]) == {"b"}
+    mapping.record(connection, NETWORK, ["a"], ONE, now=T0)
+    assert mapping.is_mapped(connection, NETWORK, "a", ONE)
+    assert mapping.count_at(connection, ONE) == 2
+    mapping.delete(connection, NETWORK, "a", ONE)
+    assert mapping.list_sites(connection, NETWORK, ["a"]) == {"a": {TWO: False}}
 
 
 def test_datapath_keys_count_down_and_fill_gaps(
@@ -198,7 +198,7 @@ def test_the_same_block_is_never_leased_twice(connection: sa.Connection) -> None
         lease.insert(connection, PoolKind.SUBNET, "s", TWO, Block(1, 2), now=T0)
 
 
-def test_a_place_tells_whether_it_changed(connection: sa.Connection) -> None:
+def test_a_location_tells_whether_it_changed(connection: sa.Connection) -> None:
     assert location.record(connection, place("p", ONE))
     assert not location.record(connection, place("p", ONE))
     assert location.record(connection, place("p", TWO))
@@ -220,8 +220,8 @@ def test_shadows_of_a_network_are_noted_in_one_statement(connection: sa.Connecti
 def test_the_last_site_frees_the_key(connection: sa.Connection) -> None:
     datapath.ensure_key(connection, "n")
     for where in (ONE, TWO):
-        routing.record(connection, NETWORK, ["n"], where, now=T0)
-        routing.record(connection, SUBNET, ["s"], where, now=T0)
+        mapping.record(connection, NETWORK, ["n"], where, now=T0)
+        mapping.record(connection, SUBNET, ["s"], where, now=T0)
     lease.insert(connection, PoolKind.PORT_KEY, "n", ONE, Block(1, 9), now=T0)
     lease.insert(connection, PoolKind.SUBNET, "s", ONE, Block(1, 9), now=T0)
     lease.insert(connection, PoolKind.SUBNET, "s", TWO, Block(10, 19), now=T0)
@@ -229,20 +229,20 @@ def test_the_last_site_frees_the_key(connection: sa.Connection) -> None:
     assert [one.site for one in lease.list_leases(connection)] == [TWO]
     assert datapath.find_key(connection, "n") is not None
     removal.forget(connection, [IntentKey(TWO, SUBNET, "s"), IntentKey(TWO, NETWORK, "n")])
-    for table in (LEASES, ROUTINGS, DATAPATHS):
+    for table in (LEASES, SITE_MAPPINGS, DATAPATHS):
         assert connection.execute(sa.select(table)).all() == []
 
 
 def test_a_forgotten_site_leaves_no_row(connection: sa.Connection) -> None:
     for where, network in ((ONE, "alone"), (ONE, "n"), (TWO, "n")):
-        routing.record(connection, NETWORK, [network], where, now=T0)
+        mapping.record(connection, NETWORK, [network], where, now=T0)
         datapath.ensure_key(connection, network)
     location.record(connection, place("a", ONE))
     location.record(connection, place("c", TWO))
     journal.record(connection, [IntentKey(ONE, NETWORK, "n")])
     assert purge.list_shadowed(connection, ONE) == {"a": {TWO}}
     purge.forget_site(connection, ONE)
-    assert routing.list_sites(connection, NETWORK, ["alone", "n"]) == {"n": {TWO: False}}
+    assert mapping.list_sites(connection, NETWORK, ["alone", "n"]) == {"n": {TWO: False}}
     assert location.list_locations(connection, ["a", "c"]).keys() == {"c"}
     assert datapath.list_keys(connection, ["alone", "n"]).keys() == {"n"}
     assert connection.execute(sa.select(JOURNAL)).all() == []
@@ -264,11 +264,11 @@ def test_pages_make_up_the_list_in_either_direction(
     rows: list[tuple[int, int]], sorts: list[tuple[str, bool]], limit: int
 ) -> None:
     engine = sa.create_engine("sqlite://")
-    METADATA.create_all(engine, tables=[ROUTINGS])
+    METADATA.create_all(engine, tables=[SITE_MAPPINGS])
     with engine.begin() as connection:
         for number, (one, two) in enumerate(rows):
             connection.execute(
-                sa.insert(ROUTINGS).values(
+                sa.insert(SITE_MAPPINGS).values(
                     type="port",
                     resource_id=str(number),
                     site="s",
@@ -278,7 +278,7 @@ def test_pages_make_up_the_list_in_either_direction(
                     created_at=T0,
                 )
             )
-        columns = {name: ROUTINGS.c[name] for name in ("id", "project_id", "base")}
+        columns = {name: SITE_MAPPINGS.c[name] for name in ("id", "project_id", "base")}
         whole = [
             row["id"] for row in select_page(connection, columns, page=Page(sorts=tuple(sorts)))
         ]
@@ -298,9 +298,9 @@ def test_pages_make_up_the_list_in_either_direction(
 
 
 def test_filters_are_read_as_their_columns_have_them(connection: sa.Connection) -> None:
-    routing.record(connection, NETWORK, ["a", "b"], ONE, now=T0)
-    routing.withdraw(connection, NETWORK, ["a"], ONE)
-    columns = dict(ROUTINGS.c)
+    mapping.record(connection, NETWORK, ["a", "b"], ONE, now=T0)
+    mapping.withdraw(connection, NETWORK, ["a"], ONE)
+    columns = dict(SITE_MAPPINGS.c)
 
     def found(**filters: list[str]) -> list[str]:
         rows = select_page(connection, columns, filters=filters)
@@ -317,7 +317,7 @@ def test_filters_are_read_as_their_columns_have_them(connection: sa.Connection) 
 
 
 def test_pages_refuse_what_is_not_there(connection: sa.Connection) -> None:
-    columns = dict(ROUTINGS.c)
+    columns = dict(SITE_MAPPINGS.c)
     with pytest.raises(errors.Invalid, match="sort"):
         select_page(connection, columns, page=Page(sorts=(("nothing", True),)))
     with pytest.raises(errors.Invalid, match="marker"):
@@ -343,7 +343,7 @@ def test_what_was_in_use_is_tried_again_when_something_is_gone(connection: sa.Co
         (ONE, "security_group"),
         (TWO, "subnet"),
     }
-    jobs.retry_parked(connection, ONE)
+    job_store.retry_parked(connection, ONE)
     assert {tuple(row) for row in connection.execute(parked)} == {(TWO, "subnet")}
     assert set(connection.scalars(sa.select(JOURNAL.c.attempts))) == {5}
 

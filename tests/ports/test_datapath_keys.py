@@ -10,8 +10,8 @@ from tests.ports.test_central_store import ONE, T0, TWO
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
-from isthmus.neutron.local import routings
-from isthmus.store import datapath, purge, removal, routing
+from isthmus.neutron.local import mapping as local_mapping
+from isthmus.store import datapath, mapping, purge, removal
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.held import Held
 from isthmus.store.tables import METADATA
@@ -29,7 +29,7 @@ def engine(mariadb_url: str) -> Iterator[sa.Engine]:
     with writing(made) as connection:
         connection.execute(sa.insert(neutron_rows.TABLES["networks"]).values(id="n"))
         datapath.ensure_key(connection, "n")
-        routing.record(connection, NETWORK, ["n"], ONE, owners={"n": None}, now=T0)
+        mapping.record(connection, NETWORK, ["n"], ONE, owners={"n": None}, now=T0)
     yield made
     for metadata in (METADATA, neutron_rows.METADATA):
         metadata.drop_all(made)
@@ -47,13 +47,13 @@ def _waits(engine: sa.Engine) -> bool:
 
 
 @pytest.mark.parametrize("how", ["acknowledged", "purged"])
-def test_a_key_is_not_freed_under_who_places_its_network(engine: sa.Engine, how: str) -> None:
+def test_a_key_is_not_freed_under_who_extends_its_network(engine: sa.Engine, how: str) -> None:
     def free() -> None:
         with writing(engine) as connection:
             if how == "acknowledged":
                 removal.forget(connection, [IntentKey(ONE, NETWORK, "n")])
             else:
-                routing.delete(connection, NETWORK, "n", ONE)
+                mapping.delete(connection, NETWORK, "n", ONE)
                 purge.free_datapaths(connection)
 
     other = threading.Thread(target=free)
@@ -62,11 +62,11 @@ def test_a_key_is_not_freed_under_who_places_its_network(engine: sa.Engine, how:
         key = datapath.ensure_key(connection, "n")
         other.start()
         until(lambda: _waits(engine), what="the other to wait", every_s=_LOOK_EVERY_S)
-        network.route(TWO, now=T0)
+        network.map_to(TWO, now=T0)
     other.join()
     with reading(engine) as connection:
         assert datapath.find_key(connection, "n") == key
-        assert set(routing.peek_sites(connection, NETWORK, ["n"])["n"]) == {TWO}
+        assert set(mapping.peek_sites(connection, NETWORK, ["n"])["n"]) == {TWO}
 
 
 def test_a_key_that_is_being_freed_is_waited_for(engine: sa.Engine) -> None:
@@ -74,7 +74,7 @@ def test_a_key_that_is_being_freed_is_waited_for(engine: sa.Engine) -> None:
 
     def place() -> None:
         with writing(engine) as connection:
-            Held(connection, NETWORK, ["n"], alone=True).route(TWO, now=T0)
+            Held(connection, NETWORK, ["n"], alone=True).map_to(TWO, now=T0)
             placed.append(datapath.ensure_key(connection, "n"))
 
     other = threading.Thread(target=place)
@@ -90,10 +90,10 @@ def test_a_key_that_is_being_freed_is_waited_for(engine: sa.Engine) -> None:
 def test_a_site_says_that_a_key_is_anothers(engine: sa.Engine) -> None:
     with writing(engine) as connection:
         datapath.delete(connection, "n")
-        routings.add_datapath_key(connection, "a", 17)
-        routings.add_datapath_key(connection, "a", 17)
+        local_mapping.add_datapath_key(connection, "a", 17)
+        local_mapping.add_datapath_key(connection, "a", 17)
         with pytest.raises(errors.Stale, match="17 is still that of network a"):
-            routings.add_datapath_key(connection, "b", 17)
+            local_mapping.add_datapath_key(connection, "b", 17)
         datapath.delete(connection, "a")
-        routings.add_datapath_key(connection, "b", 17)
+        local_mapping.add_datapath_key(connection, "b", 17)
         assert datapath.list_keys(connection, ["a", "b"]) == {"b": 17}

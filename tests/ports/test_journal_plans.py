@@ -14,7 +14,8 @@ from tests.ports.journal_rows import BACKED_OFF, LANES, fill
 
 from isthmus.model.intent import IntentKey, Outcome, ResourceType, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store import jobs, journal, sweep
+from isthmus.store import job as job_store
+from isthmus.store import journal, sweep
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.tables import METADATA
 
@@ -73,7 +74,7 @@ def perform(connection: sa.Connection, operation: str) -> None:
             done = [Settlement(claim=one, outcome=Outcome.DONE) for one in batch.claims]
             journal.settle(connection, done)
     elif operation == "count":
-        counts = jobs.count_lanes(connection)
+        counts = job_store.count_lanes(connection)
         assert {count.backlog for count in counts.values()} == {ROWS_A_LANE}
     elif operation == "release":
         assert sweep.release_dead(connection, lambda _owner: False) == 0
@@ -112,15 +113,16 @@ def test_a_part_of_the_journal_is_read(engine: sa.Engine, operation: str) -> Non
 def test_one_count_stops_where_the_api_says(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         keys = [
-            IntentKey(LANE, ResourceType.PORT, f"more-{n}") for n in range(3 * jobs.MOST_COUNTED)
+            IntentKey(LANE, ResourceType.PORT, f"more-{n}")
+            for n in range(3 * job_store.MOST_COUNTED)
         ]
         journal.record(connection, keys)
         before = count_reads(connection)
-        counts = jobs.count_lanes(connection, [LANE])
+        counts = job_store.count_lanes(connection, [LANE])
         after = count_reads(connection)
         connection.rollback()
-    assert counts[LANE].backlog == jobs.MOST_COUNTED
-    assert after - before <= 2 * jobs.MOST_COUNTED + 100
+    assert counts[LANE].backlog == job_store.MOST_COUNTED
+    assert after - before <= 2 * job_store.MOST_COUNTED + 100
 
 
 def count_reads(connection: sa.Connection) -> int:

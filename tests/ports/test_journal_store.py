@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.ports.database_clock import drive
 
 from isthmus import errors
-from isthmus.journal.ports import Store
+from isthmus.journal.protocols import Store
 from isthmus.model.intent import (
     Batch,
     Claim,
@@ -23,7 +23,8 @@ from isthmus.model.intent import (
     Settlement,
 )
 from isthmus.model.site import Site, SiteName
-from isthmus.store import jobs, journal, site
+from isthmus.store import job as job_store
+from isthmus.store import journal, site
 from isthmus.store.engine import again_when_busy, open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.store.tables import METADATA
@@ -77,7 +78,7 @@ class InSql(SqlJournal):
 
     def list_jobs(self) -> list[Job]:
         with reading(self.engine) as connection:
-            return jobs.list_jobs(connection)
+            return job_store.list_jobs(connection)
 
 
 @pytest.fixture(

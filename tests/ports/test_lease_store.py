@@ -125,7 +125,7 @@ def test_an_address_rests_until_nobody_has_to_hear(engine: sa.Engine) -> None:
         journal.record(connection, [shadow, IntentKey(TWO, ResourceType.NETWORK, other)])
     with engine.begin() as connection:
         assert resting.find_rested(connection, "p", 10) == [11]
-        assert resting.find_untold(connection, [port, other]) == {port}
+        assert resting.find_unacknowledged(connection, [port, other]) == {port}
         assert resting.list_in(connection, "p", Block(0, 99)) == [(10, port), (11, other)]
         resting.delete(connection, "p", [11])
         resting.record(connection, [("p", 10, other)])  # used and freed by another since

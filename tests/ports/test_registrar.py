@@ -12,7 +12,8 @@ from isthmus.clients.central import CentralClient
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.local.registrar import Registrar
-from isthmus.store import epoch, lanes, resting
+from isthmus.store import epoch, resting
+from isthmus.store import lane as lane_store
 from isthmus.store.engine import open_engine, writing
 from isthmus.store.tables import METADATA
 
@@ -29,7 +30,7 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
             with writing(engine) as connection:
-                seen = lanes.next_sequence(connection, CENTRAL) + ahead
+                seen = lane_store.next_sequence(connection, CENTRAL) + ahead
             return {"restored": False, "register": True, "epoch": body["epoch"], "seen": seen}
 
     client = cast(CentralClient, Client())
@@ -40,7 +41,7 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
     with writing(engine) as connection:
         assert epoch.read(connection).epoch == 1 + begins
         assert epoch.read(connection).settled is not begins
-        assert lanes.read_sent(connection, CENTRAL) >= number.make(1 + begins)
+        assert lane_store.read_sent(connection, CENTRAL) >= number.make(1 + begins)
     engine.dispose()
 
 
@@ -84,14 +85,14 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
         return Registrar(site, lambda: client, lambda: database, folder=tmp_path, every_s=1)
 
     registrar = registrar_of(engine)
-    registrar.look_at_witness()
+    registrar.compare_witness()
     backup = tmp_path / "backup.db"
     with contextlib.closing(sqlite3.connect(tmp_path / "neutron.db")) as connection:
         connection.execute("VACUUM INTO ?", (str(backup),))
-    registrar.look_at_witness()  # as before a report is sent
+    registrar.compare_witness()  # as before a report is sent
     engine.dispose()
     engine = open_engine(f"sqlite:///{backup}")
-    own = registrar_of(engine).look_at_witness()
+    own = registrar_of(engine).compare_witness()
     assert own.epoch == 2
     assert not own.settled
     engine.dispose()

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
-from isthmus.store import epoch, lanes, registration
+from isthmus.store import epoch, registration
+from isthmus.store import lane as lane_store
 from isthmus.store.tables import (
     CLAIMS,
     EPOCHS,
@@ -17,7 +18,7 @@ from isthmus.store.tables import (
     LANES,
     METADATA,
     REGISTRATIONS,
-    ROUTINGS,
+    SITE_MAPPINGS,
     SITES,
 )
 from isthmus.testing.until import until
@@ -30,7 +31,7 @@ ONE, TWO = SiteName("site1"), SiteName("site2")
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
-    tables = [CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS, ROUTINGS, SITES]
+    tables = [CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS, SITE_MAPPINGS, SITES]
     METADATA.create_all(engine, tables=tables)
     with engine.begin() as connection:
         for table in tables:
@@ -122,10 +123,10 @@ def test_no_allocation_waits_for_who_begins_an_epoch(engine: sa.Engine) -> None:
 def test_no_lane_is_numbered_by_what_cannot_be(engine: sa.Engine) -> None:
     claimed = number.make((1 << number.EPOCH_BITS) - 3, 7)
     with engine.begin() as connection:
-        lanes.next_sequence(connection, ONE)
-        before = {name: lanes.next_sequence(connection, name) for name in (ONE, TWO)}
-        assert not lanes.go_on_above(connection, ONE, claimed)
+        lane_store.next_sequence(connection, ONE)
+        before = {name: lane_store.next_sequence(connection, name) for name in (ONE, TWO)}
+        assert not lane_store.go_on_above(connection, ONE, claimed)
     with pytest.raises(errors.Inconsistent), engine.begin() as connection:
         epoch.begin(connection, "restored", above=number.epoch_of(claimed))
     with engine.begin() as connection:
-        assert {name: lanes.peek(connection, name)[0] for name in (ONE, TWO)} == before
+        assert {name: lane_store.peek(connection, name)[0] for name in (ONE, TWO)} == before

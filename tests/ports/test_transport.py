@@ -17,7 +17,7 @@ from isthmus import errors
 from isthmus.clients import lab_cloud
 from isthmus.clients.central import CentralClient
 from isthmus.clients.cloud import PersonalCloud
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.clients.transport import MIB, Timeouts, open_session
 
 Answer = Callable[[socket.socket, threading.Event], None]
@@ -39,18 +39,18 @@ class Hostile:
 
     def _accept(self) -> None:
         while True:
-            wire, _ = self._listener.accept()
+            sock, _ = self._listener.accept()
             if self.over.is_set():
-                wire.close()
+                sock.close()
                 return
-            self._threads.append(threading.Thread(target=self._serve, args=(wire,)))
+            self._threads.append(threading.Thread(target=self._serve, args=(sock,)))
             self._threads[-1].start()
 
-    def _serve(self, wire: socket.socket) -> None:
-        with wire:
+    def _serve(self, sock: socket.socket) -> None:
+        with sock:
             try:
-                self.heard.append(_read_request(wire))
-                self._answer(wire, self.over)
+                self.heard.append(_read_request(sock))
+                self._answer(sock, self.over)
             except OSError:
                 pass  # the client hung up
 
@@ -62,7 +62,7 @@ class Hostile:
         self._listener.close()
 
 
-def _read_request(wire: socket.socket) -> str:
+def _read_request(sock: socket.socket) -> str:
     """Read all of a request: what is left unread would reset the connection."""
     data = b""
     while True:
@@ -70,7 +70,7 @@ def _read_request(wire: socket.socket) -> str:
         length = re.search(rb"(?i)content-length: (\d+)", head)
         if end and len(body) >= int(length[1] if length else 0):
             return data.decode()
-        data += wire.recv(65536)
+        data += sock.recv(65536)
 
 
 @pytest.fixture
@@ -88,16 +88,16 @@ def hostile() -> Iterator[Callable[[Answer], Hostile]]:
 
 def say(text: str | bytes) -> Answer:
     data = text.encode() if isinstance(text, str) else text
-    return lambda wire, _: wire.sendall(data)
+    return lambda sock, _: sock.sendall(data)
 
 
-def door(url: str, tmp_path: Path) -> NeutronDoor:
-    """Open the door that Xjob has, with a token of its own."""
+def client(url: str, tmp_path: Path) -> NeutronClient:
+    """Open the client that Xjob has, with a token of its own."""
     file = tmp_path / "x.conf"
     file.write_text(f"[g]\nauth_type = admin_token\nendpoint = {url}\ntoken = {TOKEN}\n")
     conf = cfg.ConfigOpts()
     conf(args=[], default_config_files=[str(file)], default_config_dirs=[])
-    return NeutronDoor(open_session(conf, "g", SHORT), name="site1", region="", endpoint=url)
+    return NeutronClient(open_session(conf, "g", SHORT), name="site1", region="", endpoint=url)
 
 
 OK = "HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n" + '{"site_apply": {"results": []}}'[:30]
@@ -112,19 +112,19 @@ def test_no_redirect_is_followed(
         say(f"HTTP/1.1 {status} X\r\nLocation: {victim.url}/in\r\nContent-Length: 0\r\n\r\n")
     )
     with pytest.raises(errors.ProtocolError, match="redirect"):
-        door(evil.url, tmp_path).post("site_apply", {"sequence": 1})
+        client(evil.url, tmp_path).post("site_apply", {"sequence": 1})
     assert len(evil.heard) == 1
     assert TOKEN in evil.heard[0]
     assert victim.heard == []
 
 
-def _by_person(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NeutronDoor:
+def _by_person(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NeutronClient:
     file = tmp_path / "clouds.yaml"
     cloud = {"auth_type": "admin_token", "auth": {"endpoint": url, "token": TOKEN}}
     more = {"region_name": "r", "network_endpoint_override": url}
     file.write_text(yaml.safe_dump({"clouds": {"c": {**cloud, **more}}}))
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
-    return PersonalCloud("c").open_door(name="central")
+    return PersonalCloud("c").open_client(name="central")
 
 
 # openstacksdk warns of itself, whatever one asks of it.
@@ -163,19 +163,19 @@ def test_nor_by_a_site(hostile: Callable[[Answer], Hostile]) -> None:
     assert victim.heard == []
 
 
-def _endless(wire: socket.socket, over: threading.Event) -> None:
-    wire.sendall(b'HTTP/1.1 201 X\r\nConnection: close\r\n\r\n{"site_apply":{"results":["')
+def _endless(sock: socket.socket, over: threading.Event) -> None:
+    sock.sendall(b'HTTP/1.1 201 X\r\nConnection: close\r\n\r\n{"site_apply":{"results":["')
     for _ in range(300):
         if over.is_set():
             return
-        wire.sendall(b"x" * MIB)
+        sock.sendall(b"x" * MIB)
 
 
 def test_a_huge_answer_is_not_read(hostile: Callable[[Answer], Hostile], tmp_path: Path) -> None:
     evil = hostile(_endless)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(errors.ProtocolError, match="larger than 1 MiB"):
-        door(evil.url, tmp_path).post("site_apply", {})
+        client(evil.url, tmp_path).post("site_apply", {})
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
@@ -186,14 +186,14 @@ def test_a_small_answer_that_would_be_huge(
     head = f"HTTP/1.1 201 X\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
     evil = hostile(say(head.encode() + bomb))
     with pytest.raises(errors.ProtocolError, match="compressed"):
-        door(evil.url, tmp_path).post("site_apply", {})
+        client(evil.url, tmp_path).post("site_apply", {})
 
 
 def _drip(head: bytes, drop: bytes) -> Answer:
-    def answer(wire: socket.socket, over: threading.Event) -> None:
-        wire.sendall(head)
+    def answer(sock: socket.socket, over: threading.Event) -> None:
+        sock.sendall(head)
         while not over.wait(0.1):
-            wire.sendall(drop)
+            sock.sendall(drop)
 
     return answer
 
@@ -215,7 +215,7 @@ def test_an_answer_that_drips_in_ends_at_the_deadline(
     evil = hostile(_drip(head, drop))
     began = time.monotonic()
     with pytest.raises(errors.TimedOut):
-        door(evil.url, tmp_path).post("site_apply", {})
+        client(evil.url, tmp_path).post("site_apply", {})
     # Each drop comes sooner than the read time-out: without a deadline this never ends.
     assert time.monotonic() - began < 20
 
@@ -223,5 +223,5 @@ def test_an_answer_that_drips_in_ends_at_the_deadline(
 def test_a_good_answer_is_read_whole(hostile: Callable[[Answer], Hostile], tmp_path: Path) -> None:
     body = '{"site_apply": {"results": ["' + "x" * 500_000 + '"]}}'
     good = hostile(say(f"HTTP/1.1 201 Created\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
-    answer = door(good.url, tmp_path).post("site_apply", {})
+    answer = client(good.url, tmp_path).post("site_apply", {})
     assert len(answer["results"][0]) == 500_000

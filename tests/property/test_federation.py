@@ -36,13 +36,14 @@ from typing_extensions import override
 
 from isthmus import errors
 from isthmus.journal import crash
-from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import jobs, lease
+from isthmus.store import job as job_store
+from isthmus.store import lease
 from isthmus.store.engine import reading
-from isthmus.store.tables import JOURNAL, ROUTINGS
+from isthmus.store.tables import JOURNAL, SITE_MAPPINGS
 from isthmus.testing.clock import FakeClock
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
@@ -79,7 +80,7 @@ class Apply:
         self._central, self._site, self._link = central, site, link
 
     def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
-        return self._central.snapshot(lane, keys)
+        return self._central.desired(lane, keys)
 
     def deliver(
         self, lane: SiteName, items: Sequence[Item], *, sequence: int
@@ -107,7 +108,7 @@ class Report:
 
 
 class Fuse:
-    """At one of the drain's crash points, kills the sender or lets something else happen."""
+    """At one of the delivery's crash points, kills the sender or lets something else happen."""
 
     left: int | None = None
     meanwhile: Callable[[], None] | None = None  #: what happens there; None is death
@@ -147,7 +148,7 @@ class Federation(RuleBasedStateMachine):
             tier.clear()
         FUSE.set(None)
         self.births = itertools.count()
-        self.drains: dict[tuple[str, SiteName, str], Drain] = {}
+        self.deliveries: dict[tuple[str, SiteName, str], Delivery] = {}
 
     def tiers(self) -> list[Tier]:
         return [self.central, *self.sites.values()]
@@ -155,7 +156,7 @@ class Federation(RuleBasedStateMachine):
     @initialize()
     def first_leases(self) -> None:
         for name in SITES:
-            self.sites[name].add_leases(self.central.grant(name, 4, []))
+            self.sites[name].add_leases(self.central.lease_request(name, 4, []))
 
     # What people do.
 
@@ -284,12 +285,12 @@ class Federation(RuleBasedStateMachine):
     def leases_are_taken_slowly(
         self, where: SiteName, count: int, story: list[tuple[str, Any, Any]], *, idle: bool
     ) -> None:
-        """The answer to a grant waits at the site while others go on."""
+        """The answer to a lease request waits at the site while others go on."""
         site = self.sites[where]
         if idle:
-            site.bury_idle()
+            site.set_aside_idle()
         try:
-            states = self.central.grant(where, count, site.buried())
+            states = self.central.lease_request(where, count, site.set_aside())
         except errors.IsthmusError:
             return
         self._happen(where, story)
@@ -303,7 +304,7 @@ class Federation(RuleBasedStateMachine):
             "port comes": lambda value, _: self.create_ports(where, 1, value),
             "network comes": lambda value, _: self.create_network({where}, value),
             "another worker": lambda direction, _: self._pass(direction, where, "b", Weather.FINE),
-            "leases": lambda count, idle: self.exchange_leases(
+            "leases": lambda count, idle: self.request_leases(
                 where, count, Weather.FINE, idle=idle
             ),
             "late call": lambda pick, _: self._let_arrive(where, pick),
@@ -330,40 +331,40 @@ class Federation(RuleBasedStateMachine):
         link.weather, link.dies_after, link.meanwhile = weather, receiver_dies, meanwhile
         receiver.step = link.step
         try:
-            self._drain_of(direction, where, owner).run()
+            self._delivery_of(direction, where, owner).run()
         except Died:
             # A new process has a new name and no memory.
-            del self.drains[direction, where, owner]
+            del self.deliveries[direction, where, owner]
         finally:
             FUSE.set(None)
             link.weather, link.dies_after, link.meanwhile = Weather.FINE, None, None
 
-    def _drain_of(self, direction: str, where: SiteName, owner: str) -> Drain:
+    def _delivery_of(self, direction: str, where: SiteName, owner: str) -> Delivery:
         key = (direction, where, owner)
-        if key not in self.drains:
+        if key not in self.deliveries:
             kind = Apply if direction == "apply" else Report
             ends = kind(self.central, self.sites[where], self.links[where])
             sender: Tier = self.central if direction == "apply" else self.sites[where]
-            self.drains[key] = Drain(
+            self.deliveries[key] = Delivery(
                 where if direction == "apply" else CENTRAL,
                 store=sender.journal,
                 source=ends,
                 carrier=ends,
                 clock=self.clock,
-                settings=DrainSettings(owner=f"{owner}{next(self.births)}", batch=4, claim_s=30),
-                luck=lambda: 0.5,
+                settings=DeliverySettings(owner=f"{owner}{next(self.births)}", batch=4, claim_s=30),
+                uniform=lambda: 0.5,
             )
-        return self.drains[key]
+        return self.deliveries[key]
 
     @rule(where=sites, count=st.integers(0, 6), idle=st.booleans(), weather=weathers)
-    def exchange_leases(self, where: SiteName, count: int, weather: Weather, *, idle: bool) -> None:
+    def request_leases(self, where: SiteName, count: int, weather: Weather, *, idle: bool) -> None:
         site, link = self.sites[where], self.links[where]
         if idle:
-            site.bury_idle()
-        buried = site.buried()
+            site.set_aside_idle()
+        set_aside = site.set_aside()
         link.weather = weather
         try:
-            site.add_leases(link.call(lambda: self.central.grant(where, count, buried)))
+            site.add_leases(link.call(lambda: self.central.lease_request(where, count, set_aside)))
         except errors.IsthmusError:
             pass
         finally:
@@ -433,29 +434,29 @@ class Federation(RuleBasedStateMachine):
         for _ in range(60):
             self.clock.move(61)
             for direction, where in itertools.product(("apply", "report"), SITES):
-                self._drain_of(direction, where, "a").run()
+                self._delivery_of(direction, where, "a").run()
             if not any(self._jobs(tier) for tier in self.tiers()):
                 return
 
     def _jobs(self, tier: Tier) -> list[Any]:
         with reading(tier.engine) as connection:
-            return jobs.list_jobs(connection)
+            return job_store.list_jobs(connection)
 
     def check_converged(self) -> None:
         for tier in self.tiers():
             assert self._jobs(tier) == []
         networks = rows(self.central, NETWORKS)
         with reading(self.central.engine) as connection:
-            routed = {
+            mapped = {
                 (row.resource_id, row.site)
                 for row in connection.execute(
-                    sa.select(ROUTINGS).where(ROUTINGS.c.type == "network")
+                    sa.select(SITE_MAPPINGS).where(SITE_MAPPINGS.c.type == "network")
                 )
             }
-        assert {network for network, _ in routed} == set(networks), "deleted means forgotten"
+        assert {network for network, _ in mapped} == set(networks), "deleted means forgotten"
         ports = rows(self.central, PORTS)
         for name, site in self.sites.items():
-            wanted = {one: row for one, row in networks.items() if (one, name) in routed}
+            wanted = {one: row for one, row in networks.items() if (one, name) in mapped}
             assert rows(site, NETWORKS) == wanted
             own = {one: row for one, row in ports.items() if row["home"] == name}
             assert rows(site, PORTS) == own

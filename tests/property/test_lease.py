@@ -10,11 +10,11 @@ from isthmus import errors
 from isthmus.federation.lease import (
     LowWater,
     SizePolicy,
-    carve,
-    carve_one,
+    allocate_block,
+    allocate_one,
     choose_size,
     count,
-    limit_grant,
+    limit_request,
     low_mark,
     merge,
     plan_recall,
@@ -50,16 +50,16 @@ def test_subtract_is_the_difference_of_sets(blocks: list[Block], taken: list[Blo
 
 
 @given(block_lists(), block_lists(), block_lists(), st.integers(1, 100))
-def test_a_carved_block_is_free_and_in_the_pool(
+def test_an_allocated_block_is_free_and_in_the_pool(
     pools: list[Block], taken: list[Block], held: list[Block], size: int
 ) -> None:
     everything = taken + held
     free = numbers(pools) - numbers(everything)
     if not free:
         with pytest.raises(errors.Exhausted):
-            carve(pools, everything, size, held=held)
+            allocate_block(pools, everything, size, held=held)
         return
-    block = carve(pools, everything, size, held=held)
+    block = allocate_block(pools, everything, size, held=held)
     assert numbers([block]) <= free
     assert block.size <= size
     if block.size < size:
@@ -74,7 +74,7 @@ def test_carving_until_exhausted_gives_every_number_exactly_once(
     given_out: list[Block] = []
     for turn in range(10_000):
         try:
-            block = carve(pools, taken + given_out, sizes[turn % len(sizes)])
+            block = allocate_block(pools, taken + given_out, sizes[turn % len(sizes)])
         except errors.Exhausted:
             break
         given_out.append(block)
@@ -86,25 +86,25 @@ def test_carving_until_exhausted_gives_every_number_exactly_once(
 def test_one_number_by_name(pools: list[Block], taken: list[Block], number: int) -> None:
     if number not in numbers(pools):
         with pytest.raises(errors.Invalid):
-            carve_one(pools, taken, number)
+            allocate_one(pools, taken, number)
     elif number in numbers(taken):
         with pytest.raises(errors.Conflict):
-            carve_one(pools, taken, number)
+            allocate_one(pools, taken, number)
     else:
-        assert carve_one(pools, taken, number) == Block(number, number)
+        assert allocate_one(pools, taken, number) == Block(number, number)
 
 
 def test_a_holder_gets_the_block_behind_its_own() -> None:
     pool = [Block(1, 100)]
     mine, other = Block(21, 30), Block(1, 20)
-    assert carve(pool, [mine, other], 10, held=[mine]) == Block(31, 40)
+    assert allocate_block(pool, [mine, other], 10, held=[mine]) == Block(31, 40)
     third = Block(31, 40)
-    assert carve(pool, [mine, other, third], 10, held=[mine]) == Block(41, 50)
+    assert allocate_block(pool, [mine, other, third], 10, held=[mine]) == Block(41, 50)
 
 
 def test_an_ipv6_subnet_is_no_trouble() -> None:
     pool = [Block(2**127, 2**127 + 2**64 - 1)]
-    first = carve(pool, [], choose_size(count(pool), SizePolicy()))
+    first = allocate_block(pool, [], choose_size(count(pool), SizePolicy()))
     assert first == Block(2**127, 2**127 + 63)
     assert count(subtract(pool, [first])) == 2**64 - 64
 
@@ -147,7 +147,7 @@ def test_a_small_subnet_serves_several_sites() -> None:
     taken: list[Block] = []
     for _ in range(4):
         size = choose_size(count(subtract(pool, taken)), SizePolicy())
-        taken.append(carve(pool, taken, size))
+        taken.append(allocate_block(pool, taken, size))
     assert [block.size for block in taken] == [3, 2, 2, 1]
     assert count(subtract(pool, taken)) == 5
 
@@ -223,9 +223,9 @@ def test_a_recall_takes_idle_numbers_alone(used: list[int], first: int, size: in
     size=st.integers(1, 70000),
     idle=st.integers(0, 70000),
 )
-def test_a_grant_is_bounded(asked: int, free: int, size: int, idle: int) -> None:
+def test_a_lease_request_is_bounded(asked: int, free: int, size: int, idle: int) -> None:
     policy = SizePolicy()
-    got = limit_grant(asked, free=free, size=size, idle=idle, policy=policy)
+    got = limit_request(asked, free=free, size=size, idle=idle, policy=policy)
     assert 0 <= got <= min(policy.largest, max(1, free // 4))
     assert got + idle <= max(8, size // 2) or got == 0
 

@@ -1,4 +1,4 @@
-"""What holds for every plan of every machine and intent."""
+"""What holds for every plan of every machine and demand."""
 
 import itertools
 from collections import Counter
@@ -6,24 +6,24 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_intent import (
+from isthmus.model.host_demand import (
     Affinity,
     DataPath,
-    FlavorWish,
+    FlavorDemand,
+    HostDemand,
     HostReserve,
-    NfvIntent,
     PhysicalNetwork,
-    PmdWish,
+    PmdDemand,
     SiblingUse,
 )
+from isthmus.model.host_inventory import HostInventory
+from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import document, sound
-from isthmus.nfv.plan.fit.capacity import Room, Ties, closed_form, fill
+from isthmus.nfv.inspect import document, validity
+from isthmus.nfv.plan.alternatives import plan_or_alternatives
+from isthmus.nfv.plan.demand import check_demand
+from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, closed_form, fill
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import check_intent
-from isthmus.nfv.plan.nearest import plan_or_nearest
 from isthmus.nfv.render import script
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 
@@ -62,7 +62,7 @@ def hosts(draw: st.DrawFn) -> HostInventory:
 
 
 @st.composite
-def intents(draw: st.DrawFn) -> NfvIntent:
+def demands(draw: st.DrawFn) -> HostDemand:
     ports = draw(st.permutations([f"n{number}" for number in range(4)]))
     cuts = sorted(draw(st.sets(st.integers(1, 3), max_size=2)))
     # One switch has its bridges in user space or in the kernel, not both.
@@ -80,7 +80,7 @@ def intents(draw: st.DrawFn) -> NfvIntent:
         for number, (low, high) in enumerate(itertools.pairwise([0, *cuts, 4]))
     )
     flavors = tuple(
-        FlavorWish(
+        FlavorDemand(
             name=f"f{number}",
             vcpus=2 * draw(st.integers(1, 4)),
             ram_mib=2048 * draw(st.integers(1, 4)),
@@ -90,7 +90,7 @@ def intents(draw: st.DrawFn) -> NfvIntent:
         )
         for number in range(draw(st.integers(0, 2)))
     )
-    return NfvIntent(
+    return HostDemand(
         physical_networks=networks,
         tunnel_network=draw(st.sampled_from(["", networks[0].name])),
         host=HostReserve(
@@ -98,7 +98,7 @@ def intents(draw: st.DrawFn) -> NfvIntent:
             shared_cores_per_node=draw(st.sampled_from([0, 0, 1])),
             memory_mib=draw(st.sampled_from([1024, 4096])),
         ),
-        pmd=PmdWish(
+        pmd=PmdDemand(
             on_every_node=draw(st.booleans()),
             siblings=draw(st.sampled_from(SiblingUse)),
             per_port_memory=draw(st.booleans()),
@@ -183,12 +183,12 @@ def check_words(plan: HostPlan) -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(hosts(), intents())
-def test_a_plan_is_sound_or_refused_with_a_reason(host: HostInventory, intent: NfvIntent) -> None:
-    assert sound.check_inventory(host) == ()
-    assert check_intent(intent) == ()
-    outcome = plan_host(host, intent)
-    assert outcome == plan_host(host, intent), "the same for the same"
+@given(hosts(), demands())
+def test_a_plan_is_sound_or_refused_with_a_reason(host: HostInventory, demand: HostDemand) -> None:
+    assert validity.check_inventory(host) == ()
+    assert check_demand(demand) == ()
+    outcome = plan_host(host, demand)
+    assert outcome == plan_host(host, demand), "the same for the same"
     if isinstance(outcome, Refusal):
         assert outcome.constraints
         assert all(fault.message for fault in outcome.constraints)
@@ -202,10 +202,10 @@ def test_a_plan_is_sound_or_refused_with_a_reason(host: HostInventory, intent: N
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(hosts(), intents())
-def test_looking_for_the_nearest_never_fails(host: HostInventory, intent: NfvIntent) -> None:
-    outcome = plan_or_nearest(host, intent)
-    assert isinstance(outcome, HostPlan) == isinstance(plan_host(host, intent), HostPlan)
+@given(hosts(), demands())
+def test_looking_for_alternatives_never_fails(host: HostInventory, demand: HostDemand) -> None:
+    outcome = plan_or_alternatives(host, demand)
+    assert isinstance(outcome, HostPlan) == isinstance(plan_host(host, demand), HostPlan)
 
 
 @settings(max_examples=300, deadline=None)
@@ -219,11 +219,11 @@ def test_looking_for_the_nearest_never_fails(host: HostInventory, intent: NfvInt
 def test_placing_one_by_one_and_the_closed_form(
     nodes: list[tuple[int, int]], guest_nodes: int, vcpus: int, pages: int, threads: int
 ) -> None:
-    rooms = [
-        Room(number, [threads] * cores, {4: 0, 1048576: free})
+    spaces = [
+        NodeSpace(number, [threads] * cores, {4: 0, 1048576: free})
         for number, (cores, free) in enumerate(nodes)
     ]
-    flavor = FlavorWish(
+    flavor = FlavorDemand(
         name="f",
         vcpus=vcpus * guest_nodes,
         ram_mib=1024 * pages * guest_nodes,
@@ -231,20 +231,20 @@ def test_placing_one_by_one_and_the_closed_form(
         page_size="1GiB",
     )
     per_node = [min(cores * threads // vcpus, free // pages) for cores, free in nodes]
-    placed = fill(rooms, flavor, Ties())[0]
+    placed = fill(spaces, flavor, Ties())[0]
     best = closed_form(per_node, guest_nodes)
     assert placed == best if guest_nodes == 1 else best / 2 <= placed <= best
 
 
 def test_nova_strands_what_an_optimum_would_use() -> None:
     """Nova 34 places one here too (asked): it fills the two nodes with the most CPUs first."""
-    rooms = [
-        Room(number, [2] * cores, {4: 0, 1048576: pages})
+    spaces = [
+        NodeSpace(number, [2] * cores, {4: 0, 1048576: pages})
         for number, (cores, pages) in enumerate([(1, 2), (2, 1), (2, 1)])
     ]
-    flavor = FlavorWish(name="f", vcpus=2, ram_mib=2048, numa_nodes=2, page_size="1GiB")
+    flavor = FlavorDemand(name="f", vcpus=2, ram_mib=2048, numa_nodes=2, page_size="1GiB")
     assert closed_form([2, 1, 1], 2) == 2
-    assert fill(rooms, flavor, Ties())[0] == 1
+    assert fill(spaces, flavor, Ties())[0] == 1
 
 
 @given(st.sets(st.integers(0, 600)))

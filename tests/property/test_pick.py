@@ -26,9 +26,9 @@ def test_picks_are_free_and_different_or_there_are_too_few(
     free = {n for block in blocks for n in range(block.first, block.last + 1)} - used
     if len(free) < wanted:
         with pytest.raises(errors.Exhausted):
-            pick(blocks, used.__contains__, wanted, luck=chance.random, in_order=in_order)
+            pick(blocks, used.__contains__, wanted, uniform=chance.random, in_order=in_order)
         return
-    found = pick(blocks, used.__contains__, wanted, luck=chance.random, in_order=in_order)
+    found = pick(blocks, used.__contains__, wanted, uniform=chance.random, in_order=in_order)
     assert len(found) == len(set(found)) == wanted
     assert set(found) <= free
     if in_order:
@@ -42,5 +42,5 @@ def test_an_ipv6_block_is_not_walked() -> None:
         asked.append(number)
         return len(asked) < 3
 
-    pick([Block(1 << 64, (1 << 65) - 1)], is_used, 1, luck=lambda: 0.5)
+    pick([Block(1 << 64, (1 << 65) - 1)], is_used, 1, uniform=lambda: 0.5)
     assert len(asked) == 3

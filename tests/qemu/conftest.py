@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 from tests.qemu.machine import Guest, Wires
-from tests.qemu.tuned import INTENT, Tuned
+from tests.qemu.tuned import DEMAND, Tuned
 
 from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.check.live import check_host
 from isthmus.nfv.gather import inspect_host
-from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.testing.needed import skip_without
 
@@ -46,12 +46,12 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
 
 @pytest.fixture(scope="session")
 def tuned(guest: Guest) -> Tuned:
-    inventory = inspect_host(guest.door)
+    inventory = inspect_host(guest.client)
     assert [(nic.pci_address, nic.node) for nic in inventory.nics if nic.node is not None] == [
         ("0000:41:00.0", 0),
         ("0000:81:00.0", 1),
     ]
-    plan = plan_or_refuse(inventory, parse_intent(INTENT))
-    before = check_host(guest.door, plan).findings
-    first = apply_plan(guest.door, plan, may_reboot=True)
+    plan = plan_or_refuse(inventory, parse_demand(DEMAND))
+    before = check_host(guest.client, plan).findings
+    first = apply_plan(guest.client, plan, may_reboot=True)
     return Tuned(guest, plan, before, first)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.qemu.tree import NOVA
-from tests.qemu.tuned import INTENT, Tuned
+from tests.qemu.tuned import DEMAND, Tuned
 
-from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.plan.demand import parse_demand
 
 #: What runs there, with Nova's own Python.
 SCRIPTS = (
@@ -40,8 +40,8 @@ def start(
     Returns:
         What Nova says: its inventory, its cells and the domains.
     """
-    networks = {flavor.name: flavor.networks for flavor in parse_intent(INTENT).flavors}
-    wishes = [
+    networks = {flavor.name: flavor.networks for flavor in parse_demand(DEMAND).flavors}
+    demands = [
         {
             "name": flavor.name,
             "vcpus": flavor.vcpus,
@@ -55,7 +55,7 @@ def start(
     for script in SCRIPTS:
         tuned.run(f"cat >/root/{script.name} <<'END'\n{script.read_text()}\nEND\n")
     run = (
-        f"PYTHONPATH={NOVA} python3 -W ignore /root/nova_host.py {shlex.quote(json.dumps(wishes))}"
+        f"PYTHONPATH={NOVA} python3 -W ignore /root/nova_host.py {shlex.quote(json.dumps(demands))}"
     )
     said: dict[str, Any] = json.loads(tuned.run(run, timeout_s=timeout_s).splitlines()[-1])
     return said

@@ -70,9 +70,9 @@ class Guest:
         (folder / "grub.lnx").write_bytes(lnx + (tree / "boot/core.img").read_bytes())
         run("mke2fs", "-q", "-t", "ext4", "-d", tree, folder / "disk.img", "4G")
         self.target = f"root@127.0.0.1:{self.port}"
-        door = host.open_host(self.target, identity=str(self.key), options=SSH_OPTIONS)
-        assert isinstance(door, host.SshHost)
-        self.door = dataclasses.replace(door, argv=shell.inside(wires.near, door.argv))
+        client = host.open_host(self.target, identity=str(self.key), options=SSH_OPTIONS)
+        assert isinstance(client, host.SshHost)
+        self.client = dataclasses.replace(client, argv=shell.inside(wires.near, client.argv))
 
     def argv(self) -> list[str]:
         """QEMU with two sockets of 3 cores of 2 threads, a DPDK port on each node, an IOMMU."""
@@ -129,7 +129,7 @@ class Guest:
         while time.monotonic() < deadline:
             assert process.poll() is None, (self.folder / "qemu.log").read_text()[-2000:]
             with contextlib.suppress(errors.Transient):
-                if self.door.run_script("true", timeout_s=20).exit_code == 0:
+                if self.client.run_script("true", timeout_s=20).exit_code == 0:
                     return
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=2)

@@ -2,7 +2,7 @@
 
 `python3 nova_host.py FLAVORS` starts Nova's libvirt driver on the configuration in /etc/nova as
 nova-compute does, lets it say its inventory and NUMA topology, then claims one instance of each
-flavor with Nova's own placement on cells and starts it with the driver's own domain. A wish with
+flavor with Nova's own placement on cells and starts it with the driver's own domain. A demand with
 a `port` gets one of vhost-user, plugged by os-vif; one with a `boot` has a kernel of its own. Left
 out is what needs a database, a message queue or another service: Placement, images and Neutron.
 """
@@ -70,9 +70,9 @@ def say_cells(topology: Any) -> list[dict[str, Any]]:
     ]
 
 
-def make_instance(number: int, wish: dict[str, Any]) -> Any:
-    flavor = make_flavor(wish, number=number)
-    boot = wish.get("boot")
+def make_instance(number: int, demand: dict[str, Any]) -> Any:
+    flavor = make_flavor(demand, number=number)
+    boot = demand.get("boot")
     image = objects.ImageMeta(
         id=str(uuid.uuid4()),
         name="blank",
@@ -88,7 +88,7 @@ def make_instance(number: int, wish: dict[str, Any]) -> Any:
     return objects.Instance(
         id=number,
         uuid=str(uuid.uuid4()),
-        display_name=wish["name"],
+        display_name=demand["name"],
         project_id="p",
         user_id="u",
         image_ref=image.id,
@@ -109,7 +109,7 @@ def make_instance(number: int, wish: dict[str, Any]) -> Any:
         kernel_id="kernel" if boot else "",
         ramdisk_id="ramdisk" if boot else "",
         vm_mode=None,
-        hostname=wish["name"],
+        hostname=demand["name"],
         architecture=None,
         vcpu_model=None,
         resources=None,
@@ -128,27 +128,28 @@ def main() -> None:
         "cells": say_cells(topology),
         "domains": [],
     }
-    for number, wish in enumerate(json.loads(sys.argv[1]), start=1):
-        instance, image = make_instance(number, wish)
+    for number, demand in enumerate(json.loads(sys.argv[1]), start=1):
+        instance, image = make_instance(number, demand)
         limits = objects.NUMATopologyLimits(
             cpu_allocation_ratio=1.0,
             ram_allocation_ratio=1.0,
             network_metadata=objects.NetworkMetadata(
-                physnets=set(wish["networks"]) - {"tunnel"}, tunneled="tunnel" in wish["networks"]
+                physnets=set(demand["networks"]) - {"tunnel"},
+                tunneled="tunnel" in demand["networks"],
             ),
         )
         claimed = hardware.numa_fit_instance_to_host(topology, instance.numa_topology, None, limits)
         instance.numa_topology = claimed
         topology = hardware.numa_usage_from_instance_numa(topology, claimed)
-        said["domains"].append(start(opened, instance, image, wish))
+        said["domains"].append(start(opened, instance, image, demand))
     sys.stdout.write(json.dumps(said) + "\n")
 
 
-def make_ports(wish: dict[str, Any]) -> Any:
+def make_ports(demand: dict[str, Any]) -> Any:
     """Make what Neutron says of a port that OVN has bound on a host with the `netdev` datapath."""
-    if "port" not in wish:
+    if "port" not in demand:
         return network_model.NetworkInfo()
-    port = wish["port"]
+    port = demand["port"]
     network = network_model.Network(
         id=str(uuid.uuid4()), bridge="br-int", label="packets", subnets=[], mtu=1500
     )
@@ -174,17 +175,17 @@ def make_ports(wish: dict[str, Any]) -> Any:
     )
 
 
-def start(opened: Any, instance: Any, image: Any, wish: dict[str, Any]) -> dict[str, Any]:
+def start(opened: Any, instance: Any, image: Any, demand: dict[str, Any]) -> dict[str, Any]:
     folder = Path(utils.get_instance_path(instance))
     folder.mkdir(parents=True)
     with (folder / "disk").open("wb") as disk:
         disk.truncate(1 << 20)
     ctxt = context.get_admin_context()
     disks = blockinfo.get_disk_info("qemu", instance, image)
-    for name, path in wish.get("boot", {}).items():
+    for name, path in demand.get("boot", {}).items():
         if name != "line":
             shutil.copy(path, folder / name)
-    ports = make_ports(wish)
+    ports = make_ports(demand)
     opened.plug_vifs(instance, ports)
     xml = opened._get_guest_xml(ctxt, instance, ports, disks, image)
     opened._create_guest(ctxt, xml, instance)

@@ -14,7 +14,7 @@ def test_the_plan_is_applied_through_a_reboot_and_found_clean(tuned: Tuned) -> N
     assert tuned.first.rebooted
     assert any("kernel line" in change for change in tuned.first.changes)
     assert tuned.check() == {}
-    again = apply_plan(tuned.door, tuned.plan)
+    again = apply_plan(tuned.client, tuned.plan)
     assert again.changes == ()
     assert not again.needs_reboot
 

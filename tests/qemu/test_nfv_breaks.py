@@ -221,7 +221,7 @@ def test_what_is_broken_is_found_and_named(tuned: Tuned, name: str) -> None:
         tuned.until_found(one.found, one.bare)
     finally:
         if one.remedy == "apply":
-            apply_plan(tuned.door, tuned.plan)
+            apply_plan(tuned.client, tuned.plan)
         else:
             tuned.run(one.remedy)
     assert tuned.until_clean() == {}

@@ -178,5 +178,5 @@ def test_a_port_polled_from_the_other_node_is_named(tuned: Tuned, domains: dict[
         )
         assert domains["vnf.left"]["ports"][0] not in found["pmd.remote"]
     finally:
-        apply_plan(tuned.door, tuned.plan)
+        apply_plan(tuned.client, tuned.plan)
     assert tuned.until_clean() == {}

@@ -55,7 +55,7 @@ def kolla(tuned: Tuned) -> Iterator[Tuned]:
 
 
 def test_the_layout_is_found_and_its_options_are_read(kolla: Tuned) -> None:
-    text = collect_facts(kolla.door, settings=True)
+    text = collect_facts(kolla.client, settings=True)
     state = parse_state(facts.parse_facts(text))
     assert state.layout is Layout.KOLLA
     assert state.nova == {"DEFAULT/vcpu_pin_set": ("4-5",)}
@@ -67,13 +67,13 @@ def test_the_layout_is_found_and_its_options_are_read(kolla: Tuned) -> None:
 
 
 def test_the_plan_is_applied_and_found_clean(kolla: Tuned) -> None:
-    done = apply_plan(kolla.door, kolla.plan)
+    done = apply_plan(kolla.client, kolla.plan)
     assert any(CONF in change for change in done.changes)
     assert any("restarted nova_compute" in change for change in done.changes)
     assert kolla.until_clean() == {}
     options = kolla.run(f"cat {CONF}")
     assert "rabbit://nova:secret@mq/" in options, "what the tool has written stays"
-    assert apply_plan(kolla.door, kolla.plan).changes == ()
+    assert apply_plan(kolla.client, kolla.plan).changes == ()
 
 
 def test_what_is_wrong_in_a_container_is_named(kolla: Tuned) -> None:
@@ -84,5 +84,5 @@ def test_what_is_wrong_in_a_container_is_named(kolla: Tuned) -> None:
         )
     finally:
         kolla.run("podman start nova_compute")
-        apply_plan(kolla.door, kolla.plan)
+        apply_plan(kolla.client, kolla.plan)
     assert kolla.until_clean() == {}

@@ -14,13 +14,13 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 def test_a_kernel_line_that_is_not_the_planned_one(tuned: Tuned) -> None:
     """Booted by hand without isolation; the file for the next boot is as planned."""
     tuned.run("sed -i 's/ isolcpus=[^ ]*//' /boot/grub/grub.cfg")
-    reboot(tuned.door, lambda _: None)
+    reboot(tuned.client, lambda _: None)
     assert "isolcpus" in tuned.until_found({"kernel.arg": ["isolcpus"]})["kernel.arg"]
 
 
 def test_rolling_back_leaves_nothing(tuned: Tuned) -> None:
     while tuned.run("ls /var/lib/isthmus/nfv | grep -c '^[0-9]' || true").strip() != "0":
-        roll_back(tuned.door)
+        roll_back(tuned.client)
     written = " ".join(file.path for file in files.render_files(tuned.plan))
     assert tuned.run(f"ls {written} 2>/dev/null | cat") == ""
     config = json.loads(

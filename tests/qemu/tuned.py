@@ -11,9 +11,9 @@ from isthmus.model.verdict import Verdict
 from isthmus.nfv.apply import Applied
 from isthmus.nfv.check.live import check_facts
 from isthmus.nfv.gather import collect_facts
-from isthmus.nfv.ports import HostDoor
+from isthmus.nfv.protocols import HostClient
 
-INTENT = """
+DEMAND = """
 physical_networks:
 - {name: left, by: ovs-dpdk, nics: ["0000:41:00.0"]}
 - {name: right, by: ovs-dpdk, nics: ["0000:81:00.0"]}
@@ -37,12 +37,12 @@ class Tuned:
     first: Applied
 
     @property
-    def door(self) -> HostDoor:
-        return self.guest.door
+    def client(self) -> HostClient:
+        return self.guest.client
 
     def run(self, script: str, *, timeout_s: float = 180) -> str:
         """Run a script there, which must end well."""
-        output = self.door.run_script(script, timeout_s=timeout_s)
+        output = self.client.run_script(script, timeout_s=timeout_s)
         assert output.exit_code == 0, output.stdout + output.stderr
         return output.stdout
 
@@ -52,7 +52,7 @@ class Tuned:
 
     def check_both(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """Check the same facts of the host with the plan, and by good practice alone."""
-        facts = collect_facts(self.door, settings=True)
+        facts = collect_facts(self.client, settings=True)
         return _told(facts, self.plan), _told(facts, None)
 
     def until_clean(self) -> dict[str, list[str]]:

@@ -94,8 +94,8 @@ def test_nothing_seen_is_not_fine() -> None:
 
 def plan(name: str) -> HostPlan:
     (path,) = [*CASES.glob(f"{name}-*.inventory.json"), *CASES.glob(f"{name}-*.txt")]
-    (intent,) = CASES.glob(f"{name}-*.intent.yaml")
-    return plan_or_refuse(wiring.read_inventory(path), wiring.read_intent(intent))
+    (demand,) = CASES.glob(f"{name}-*.demand.yaml")
+    return plan_or_refuse(wiring.read_inventory(path), wiring.read_demand(demand))
 
 
 def codes_of(planned: HostPlan) -> set[str]:

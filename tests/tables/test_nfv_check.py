@@ -15,12 +15,12 @@ from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import rule
 from isthmus.nfv.check.state import SOURCES, Domain, HostState, Interface, Queue, Thread
 from isthmus.nfv.check.state.switch import Port
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.render import files, ovs
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 
-INTENT = """
+DEMAND = """
 physical_networks:
 - {name: left, by: ovs-dpdk, nics: [left0], packet_rate_mpps: 4}
 - {name: right, by: ovs-dpdk, nics: [right0]}
@@ -42,7 +42,7 @@ HOST = make_host(
 
 
 def make_plan() -> HostPlan:
-    plan = plan_host(HOST, parse_intent(INTENT))
+    plan = plan_host(HOST, parse_demand(DEMAND))
     assert isinstance(plan, HostPlan)
     return plan
 

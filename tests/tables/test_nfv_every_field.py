@@ -13,8 +13,8 @@ import pytest
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.verdict import Answer
 from isthmus.nfv.check import host as checks
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 from isthmus.testing import nfv_draw
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 from isthmus.testing.nfv_state import make_state
@@ -76,7 +76,7 @@ NOT_OF_THE_HOST = {
 
 
 def plan_of(text: str) -> HostPlan:
-    plan = plan_host(HOST, parse_intent(text))
+    plan = plan_host(HOST, parse_demand(text))
     assert isinstance(plan, HostPlan), plan
     return plan
 

@@ -1,6 +1,6 @@
 """How many instances fit, held against what Nova itself answered (bench/nova_fit.py).
 
-Each number draws a host of 1 to 8 nodes, an intent and a plan; Nova was asked about the planned
+Each number draws a host of 1 to 8 nodes, a demand and a plan; Nova was asked about the planned
 nova.conf, virtual functions and flavors. Where a plan has changed since, so has its digest: record
 the answers anew.
 """
@@ -20,9 +20,9 @@ PART = 100
 @pytest.mark.parametrize("start", range(0, len(RECORD["cases"]), PART))
 def test_nova_fits_as_many(start: int) -> None:
     for number in range(start, min(start + PART, len(RECORD["cases"]))):
-        host, intent, plan = nfv_draw.draw_plan(number)
+        host, demand, plan = nfv_draw.draw_plan(number)
         digest, answers = RECORD["cases"][number]
-        asked = nfv_draw.digest(nfv_draw.describe(host, intent, plan))
+        asked = nfv_draw.digest(nfv_draw.describe(host, demand, plan))
         assert asked == digest, f"the plan of {number} is another: record Nova's answers anew"
         assert nfv_draw.answers_of(plan) == answers, f"host {number}"
 
@@ -37,7 +37,7 @@ def test_the_record_is_of_the_nova_that_was_read_and_has_every_kind() -> None:
 
 def test_the_dice_draw_every_policy() -> None:
     drawn = [nfv_draw.draw_plan(number) for number in range(150)]
-    flavors = [flavor for _, intent, _ in drawn for flavor in intent.flavors]
+    flavors = [flavor for _, demand, _ in drawn for flavor in demand.flavors]
     assert {str(flavor.cpu_policy) for flavor in flavors} == {"dedicated", "shared", "mixed"}
     assert {str(flavor.thread_policy) for flavor in flavors} == {"prefer", "require", "isolate"}
     assert {str(one.emulator_threads) for one in flavors} == {"share", "isolate", "none"}

@@ -10,8 +10,8 @@ from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.model.verdict import is_clean
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check.state import Domain, HostState, Interface, Queue, Service, Thread
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 from isthmus.testing.nfv_state import make_state
 
@@ -27,7 +27,7 @@ SHAPE = Shape(
     ),
 )
 HOST = make_host(SHAPE)
-INTENT = """
+DEMAND = """
 physical_networks:
 - {name: left, by: ovs-dpdk, nics: [a0]}
 - {name: direct, by: sriov, nics: [s0], vfs: 4}
@@ -36,8 +36,8 @@ flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [left]}]
 """
 
 
-def plan_of(text: str = INTENT) -> HostPlan:
-    plan = plan_host(HOST, parse_intent(text))
+def plan_of(text: str = DEMAND) -> HostPlan:
+    plan = plan_host(HOST, parse_demand(text))
     assert isinstance(plan, HostPlan), plan
     return plan
 
@@ -373,7 +373,7 @@ def test_the_remedy_fits_the_cause(line: str, remedy: str) -> None:
 
 
 def test_a_crossing_that_the_plan_allows_is_no_fault() -> None:
-    plan = plan_of(INTENT.replace("nics: [a0]", "nics: [a0], affinity: preferred"))
+    plan = plan_of(DEMAND.replace("nics: [a0]", "nics: [a0], affinity: preferred"))
     state = dataclasses.replace(
         make_state(HOST, plan),
         interfaces=(
@@ -387,7 +387,7 @@ def test_a_crossing_that_the_plan_allows_is_no_fault() -> None:
 
 def with_nics(*nics: Any) -> Callable[[str], HostPlan | Refusal]:
     host = make_host(dataclasses.replace(SHAPE, nics=nics))
-    return lambda text: plan_host(host, parse_intent(text))
+    return lambda text: plan_host(host, parse_demand(text))
 
 
 def refused(outcome: HostPlan | Refusal) -> str:
@@ -468,10 +468,10 @@ def test_a_port_beyond_the_nodes_that_dpdk_knows(vendor: str, node: int) -> None
     shape = dataclasses.replace(
         SHAPE, vendor=vendor, node_ids=(0, node), nics=(make_nic("p0", node),)
     )
-    said = refused(plan_host(make_host(shape), parse_intent(text)))
+    said = refused(plan_host(make_host(shape), parse_demand(text)))
     assert f"DPDK knows {node} nodes" in said
     below = dataclasses.replace(shape, node_ids=(0, node - 1), nics=(make_nic("p0", node - 1),))
-    plan = planned(plan_host(make_host(below), parse_intent(text)))
+    plan = planned(plan_host(make_host(below), parse_demand(text)))
     assert plan.other_config["dpdk-socket-mem"].count(",") == node - 1
 
 
@@ -516,14 +516,14 @@ def test_a_gpu_node_and_a_port_on_it() -> None:
     text = "physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"
     host = make_host(dataclasses.replace(SHAPE, nics=(make_nic("p0", 1),)))
     cores = tuple(core for core in host.cores if core.node == 0)
-    said = refused(plan_host(dataclasses.replace(host, cores=cores), parse_intent(text)))
+    said = refused(plan_host(dataclasses.replace(host, cores=cores), parse_demand(text)))
     assert "which has no CPU" in said
 
 
 def test_cpus_without_memory_are_the_hosts() -> None:
     host = make_host(dataclasses.replace(SHAPE, memory_mib=(65536, 0), nics=(make_nic("p0", 0),)))
     plan = planned(
-        plan_host(host, parse_intent("physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"))
+        plan_host(host, parse_demand("physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"))
     )
     assert not set(plan.dedicated_cpus) & {cpu for core in host.cores_of(1) for cpu in core.cpus}
     assert plan.nodes[1].pages[0].total == 0

@@ -11,24 +11,24 @@ import pytest
 
 from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.nfv.cpuset import parse_list
-from isthmus.nfv.inspect import document, sound
+from isthmus.nfv.inspect import document, validity
 from isthmus.nfv.plan import memory
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 from isthmus.testing.nfv_shapes import PUBLISHED, Published, by_name
 
 FOLDER = Path(__file__).parent / "nfv" / "plans"
 
 
-def plan_of(one: Published, intent: str | None = None) -> HostPlan:
-    outcome = plan_host(one.inventory, parse_intent(intent or one.intent))
+def plan_of(one: Published, demand: str | None = None) -> HostPlan:
+    outcome = plan_host(one.inventory, parse_demand(demand or one.demand))
     assert isinstance(outcome, HostPlan), outcome
     return outcome
 
 
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.inventory.name)
 def test_published_machines(one: Published) -> None:
-    assert sound.check_inventory(one.inventory) == ()
+    assert validity.check_inventory(one.inventory) == ()
     got = document.to_document(plan_of(one))
     path = FOLDER / f"{one.inventory.name}.json"
     if os.environ.get("ISTHMUS_GOLDEN") == "write":
@@ -69,11 +69,11 @@ def test_red_hats_two_nodes(port: str, cores: dict[int, int], polling: str, dedi
     guide adds elsewhere this is more than one page of 1 GiB.
     """
     one = by_name("redhat-two-nodes")
-    intent = (
+    demand = (
         f"physical_networks: [{{name: fast, by: ovs-dpdk, nics: [{port}]}}]\n"
         f"pmd: {{on_every_node: true, cores: {json.dumps(cores)}}}\n"
     )
-    plan = plan_of(one, intent)
+    plan = plan_of(one, demand)
     assert plan.pmd_cpus == parse_list(polling)
     assert plan.dedicated_cpus == parse_list(dedicated)
     assert plan.host_cpus == (0, 1, 8, 9)
@@ -171,7 +171,7 @@ def test_ports_of_one_buffer_size_share_a_pool() -> None:
 def test_nothing_polls_nothing_reserves() -> None:
     host = by_name("xeon-no-hyperthreading").inventory
     plan = plan_host(
-        host, parse_intent("flavors: [{name: a, vcpus: 2, ram_mib: 2048}]\nphysical_networks: []")
+        host, parse_demand("flavors: [{name: a, vcpus: 2, ram_mib: 2048}]\nphysical_networks: []")
     )
     assert isinstance(plan, HostPlan)
     assert plan.pmd_cpus == ()
@@ -181,7 +181,7 @@ def test_nothing_polls_nothing_reserves() -> None:
 
 def test_a_port_on_a_node_without_memory_is_refused() -> None:
     one = by_name("power8-s822lc")
-    intent = one.intent.replace("nics: [dpdk1]", "nics: [dpdk2]")
-    outcome = plan_host(one.inventory, parse_intent(intent))
+    demand = one.demand.replace("nics: [dpdk1]", "nics: [dpdk2]")
+    outcome = plan_host(one.inventory, parse_demand(demand))
     assert isinstance(outcome, Refusal)
     assert "has no memory" in " ".join(fault.message for fault in outcome.constraints)

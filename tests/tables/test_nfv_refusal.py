@@ -1,12 +1,12 @@
-"""Intents that contradict themselves, and intents that a host cannot meet."""
+"""Demands that contradict themselves, and demands that a host cannot meet."""
 
 import pytest
 
 from isthmus import errors
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.nfv.plan.intent import parse_intent
-from isthmus.nfv.plan.nearest import plan_or_nearest
+from isthmus.nfv.plan.alternatives import plan_or_alternatives
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import say_refusal
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 
@@ -91,13 +91,13 @@ CONTRADICTIONS = {
 def test_contradictions(name: str) -> None:
     text, said = CONTRADICTIONS[name]
     with pytest.raises(errors.Invalid, match=said) as caught:
-        parse_intent(text)
+        parse_demand(text)
     assert "\n" not in caught.value.message
 
 
 def test_every_contradiction_is_told_at_once() -> None:
     with pytest.raises(errors.Invalid) as caught:
-        parse_intent(flavor("networks: [slow], numa_nodes: 3") + "page_size: 4MiB\n")
+        parse_demand(flavor("networks: [slow], numa_nodes: 3") + "page_size: 4MiB\n")
     for said in ("uses slow", "evenly over 3", "page_size '4MiB'"):
         assert said in caught.value.message
 
@@ -112,7 +112,7 @@ def host(**changes: object) -> HostInventory:
     return make_host(Shape(**(shape | changes)))  # type: ignore[arg-type]
 
 
-#: name: (intent, the code of a constraint, what is said, a nearest intent that must be told)
+#: name: (demand, the code of a constraint, what is said, an alternative that must be named)
 REFUSALS = {
     "a port that is not there": (
         NETWORK.replace("dpdk1", "ens9"),
@@ -176,52 +176,52 @@ REFUSALS = {
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_host_that_cannot(name: str) -> None:
     text, code, said, near = REFUSALS[name]
-    intent = parse_intent(text)
-    outcome = plan_or_nearest(host(), intent)
+    demand = parse_demand(text)
+    outcome = plan_or_alternatives(host(), demand)
     assert isinstance(outcome, Refusal)
     assert code in {fault.code for fault in outcome.constraints}
     sentence = say_refusal(outcome)
     assert said in sentence
     assert "\n" not in sentence
     if near:
-        assert any(near in one for one in outcome.nearest), outcome.nearest
+        assert any(near in one for one in outcome.alternatives), outcome.alternatives
 
 
 def test_one_thread_a_core_has_no_siblings_to_require() -> None:
-    outcome = plan_or_nearest(
-        host(threads=1, cores_per_node=8), parse_intent(flavor("count: 1, thread_policy: require"))
+    outcome = plan_or_alternatives(
+        host(threads=1, cores_per_node=8), parse_demand(flavor("count: 1, thread_policy: require"))
     )
     assert isinstance(outcome, Refusal)
     assert "one thread a core" in outcome.constraints[0].message
-    assert "thread policy prefer for f" in outcome.nearest
+    assert "thread policy prefer for f" in outcome.alternatives
 
 
 def test_no_large_pages() -> None:
-    outcome = plan_or_nearest(host(page_sizes_kib=(2048,)), parse_intent(NETWORK))
+    outcome = plan_or_alternatives(host(page_sizes_kib=(2048,)), parse_demand(NETWORK))
     assert isinstance(outcome, Refusal)
     assert "has no 1GiB pages" in outcome.constraints[0].message
-    assert outcome.nearest == ("2 MiB pages instead of 1 GiB",)
+    assert outcome.alternatives == ("2 MiB pages instead of 1 GiB",)
 
 
 def test_no_memory_for_the_switch() -> None:
-    outcome = plan_or_nearest(host(memory_mib=(3072,)), parse_intent(NETWORK))
+    outcome = plan_or_alternatives(host(memory_mib=(3072,)), parse_demand(NETWORK))
     assert isinstance(outcome, Refusal)
     assert "NUMA node 0 needs 2048 MiB of socket memory" in outcome.constraints[0].message
-    assert "2048 MiB for the host" in outcome.nearest
+    assert "2048 MiB for the host" in outcome.alternatives
 
 
 def test_two_changes_where_one_is_not_enough() -> None:
-    intent = parse_intent(
+    demand = parse_demand(
         flavor("count: 9, networks: [fast]").replace("nics: [dpdk1]", "nics: [ens9]")
     )
-    outcome = plan_or_nearest(host(), intent)
+    outcome = plan_or_alternatives(host(), demand)
     assert isinstance(outcome, Refusal)
-    assert outcome.nearest
-    assert all(", and " in one for one in outcome.nearest)
+    assert outcome.alternatives
+    assert all(", and " in one for one in outcome.alternatives)
 
 
 def test_what_is_suggested_works() -> None:
-    intent = parse_intent(flavor("count: 9, networks: [fast]"))
-    assert isinstance(plan_or_nearest(host(), intent), Refusal)
-    fewer = parse_intent(flavor("count: 1, networks: [fast]"))
-    assert isinstance(plan_or_nearest(host(), fewer), HostPlan)
+    demand = parse_demand(flavor("count: 9, networks: [fast]"))
+    assert isinstance(plan_or_alternatives(host(), demand), Refusal)
+    fewer = parse_demand(flavor("count: 1, networks: [fast]"))
+    assert isinstance(plan_or_alternatives(host(), fewer), HostPlan)

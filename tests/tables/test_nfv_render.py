@@ -12,8 +12,8 @@ import pytest
 from isthmus.model.host_plan import HostPlan
 from isthmus.nfv.check.state import parse_ini
 from isthmus.nfv.cpuset import parse_list
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 from isthmus.nfv.render import files, ovs, script, slices
 from isthmus.nfv.render.whole import render_plan
 from isthmus.testing.nfv_shapes import PUBLISHED, by_name
@@ -24,7 +24,7 @@ MACHINES = ("xeon-nics-on-one-node", "epyc-7742-nps4", "mirantis-one-node")
 
 def plan_of(name: str) -> HostPlan:
     one = by_name(name)
-    plan = plan_host(one.inventory, parse_intent(one.intent))
+    plan = plan_host(one.inventory, parse_demand(one.demand))
     assert isinstance(plan, HostPlan)
     return plan
 

@@ -6,10 +6,10 @@ from isthmus import errors
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan
 from isthmus.nfv.inspect import document
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import parse_intent
 
-INTENT = (
+DEMAND = (
     "physical_networks: [{name: fast, by: ovs-dpdk, nics: [ens1]}]\n"
     "flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [fast]}]"
 )
@@ -137,7 +137,7 @@ def test_all_of_them_see_the_same_machine(source: str) -> None:
 
 @pytest.mark.parametrize("source", ["lstopo", "capabilities", "sheet"])
 def test_a_plan_from_what_people_have(source: str) -> None:
-    plan = plan_host(read(SOURCES[source]), parse_intent(INTENT))
+    plan = plan_host(read(SOURCES[source]), parse_demand(DEMAND))
     assert isinstance(plan, HostPlan), plan
     assert plan.dpdk_ports[0].node == 1
     codes = {note.code for note in plan.notes}

@@ -9,7 +9,7 @@ import pytest
 
 from isthmus import errors
 from isthmus.federation.audit import audit
-from isthmus.federation.inventory import parse_inventory
+from isthmus.federation.holdings import parse_holdings
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.model.verdict import Severity, Verdict, to_row
@@ -142,7 +142,7 @@ def local(name: str, own: int, other: int, other_site: str) -> dict[str, Any]:
 
 def world() -> World:
     """Two sites, one network, one port each; port 1 lives at one, port 2 at two."""
-    routings = [
+    mappings = [
         {"type": kind, "resource_id": resource_id, "site": site, "withdrawn": False}
         for kind, resource_id, site in (
             ("network", NET, "one"),
@@ -162,7 +162,7 @@ def world() -> World:
                 lease(2, "port_key", NET, "two", 200, 300),
                 lease(3, "subnet", SUB, "one", 1, 10),
             ],
-            routings=routings,
+            mappings=mappings,
             locations=[place(1, "one"), place(2, "two")],
         ),
         "one": local("one", 1, 2, "two"),
@@ -178,7 +178,7 @@ def _second() -> dict[str, Any]:
 
 
 def run(state: World, **more: Any) -> list[Verdict]:
-    tiers = {name: parse_inventory(one) for name, one in state.items()}
+    tiers = {name: parse_holdings(one) for name, one in state.items()}
     central = tiers.pop("central")
     report = audit(central, {SiteName(name): one for name, one in tiers.items()}, **more)
     return list(report.findings)
@@ -212,7 +212,7 @@ def add(path: str, one: Any) -> Callable[[World], None]:
 CASES = {
     "network missing": drop("one/networks"),
     "network too many": change(
-        "central/routings", lambda rows: [one for one in rows if one["site"] != "two"]
+        "central/mappings", lambda rows: [one for one in rows if one["site"] != "two"]
     ),
     "network different": change("one/networks/0/mtu", 1500),
     "subnet missing": drop("one/subnets"),
@@ -234,7 +234,7 @@ CASES = {
     ),
     "shadow port not bound": add("one/ovn/drift", {"what": "shadow port not bound", "id": "port2"}),
     "network without a logical switch": change("one/ovn/switches", []),
-    "key not granted": change("one/ovn/switches/0/key", 7),
+    "key not leased": change("one/ovn/switches/0/key", 7),
     "port without a logical switch port": change("one/ovn/ports", lambda rows: rows[1:]),
     "logical switch port that Neutron does not know": change(
         "one/ovn/ports", lambda rows: [*rows, row(9, "")]
@@ -245,7 +245,7 @@ CASES = {
     "shadow port missing": change("one/shadows", []),
     "shadow port of nothing": drop("central/locations"),
     "shadow port different": change("one/shadows/0/encap_ip", "192.0.2.77"),
-    "port's place different": change("one/ovn/chassis/0/encap_ips", ["192.0.2.78"]),
+    "port's location different": change("one/ovn/chassis/0/encap_ips", ["192.0.2.78"]),
 }
 
 
@@ -308,11 +308,11 @@ def test_parked_intents_and_silent_sites_are_findings() -> None:
     assert to_row(found[0])["severity"] == "broken"
 
 
-def test_what_is_no_inventory_is_refused() -> None:
+def test_what_are_no_holdings_is_refused() -> None:
     broken = copy.deepcopy(world()["one"])
     del broken["ports"][0]["id"]
     with pytest.raises(errors.ProtocolError):
-        parse_inventory(broken)
+        parse_holdings(broken)
 
 
 def test_sharing_tags_and_address_groups_are_compared() -> None:
@@ -331,7 +331,7 @@ def test_sharing_tags_and_address_groups_are_compared() -> None:
         assert attribute in found.evidence
     group = {"id": "ag", "project_id": "p", "addresses": ["192.0.2.1/32"], "sharing": []}
     state = world()
-    state["central"]["routings"].append(
+    state["central"]["mappings"].append(
         {"type": "address_group", "resource_id": "ag", "site": "one", "withdrawn": False}
     )
     state["central"]["address_groups"] = [group]
@@ -342,14 +342,14 @@ def test_sharing_tags_and_address_groups_are_compared() -> None:
     assert run(state) == []
 
 
-def test_a_default_group_that_nobody_has_placed_is_the_sites_own() -> None:
+def test_a_default_group_that_is_mapped_nowhere_is_the_sites_own() -> None:
     state = world()
     mine = {"id": "default", "project_id": "q", "rules": ["r1"]}
     state["central"]["security_groups"].append({**mine, "rules": ["r1", "r2"]})
     state["one"]["security_groups"].append(mine)
     assert run(state) == []
     # One that the site has as central's, and central does not, is found.
-    state["one"]["routings"] = [
+    state["one"]["mappings"] = [
         {"type": "security_group", "resource_id": "default", "site": "one", "withdrawn": False}
     ]
     assert [one.message for one in run(state)] == ["security_group too many"]

@@ -15,7 +15,7 @@ def test_delays_double_up_to_the_cap(failures: int, delay: float) -> None:
 
 
 @given(st.integers(0, 10**9), st.floats(0, 1))
-def test_jitter_takes_off_at_most_its_share(failures: int, luck: float) -> None:
+def test_jitter_takes_off_at_most_its_share(failures: int, uniform: float) -> None:
     backoff = Backoff(jitter=0.3)
     full = backoff.delay_s(failures, 0)
-    assert 0.7 * full - 1e-9 <= backoff.delay_s(failures, luck) <= full
+    assert 0.7 * full - 1e-9 <= backoff.delay_s(failures, uniform) <= full

@@ -15,8 +15,8 @@ from isthmus.journal import crash
 atexit.register(print, "cleaned up")
 for turn in range(3):
     print("turn", turn, flush=True)
-    crash.point("drain.claimed")
-    crash.point("drain.read")
+    crash.point("delivery.claimed")
+    crash.point("delivery.read")
 """
 
 
@@ -24,9 +24,9 @@ for turn in range(3):
     ("where", "code", "output"),
     [
         ("", 0, ["turn 0", "turn 1", "turn 2", "cleaned up"]),
-        ("drain.settled", 0, ["turn 0", "turn 1", "turn 2", "cleaned up"]),
-        ("drain.read", crash.EXIT_CODE, ["turn 0"]),
-        ("drain.claimed:3", crash.EXIT_CODE, ["turn 0", "turn 1", "turn 2"]),
+        ("delivery.settled", 0, ["turn 0", "turn 1", "turn 2", "cleaned up"]),
+        ("delivery.read", crash.EXIT_CODE, ["turn 0"]),
+        ("delivery.claimed:3", crash.EXIT_CODE, ["turn 0", "turn 1", "turn 2"]),
     ],
 )
 def test_where_it_ends(where: str, code: int, output: list[str]) -> None:
@@ -42,7 +42,7 @@ def test_where_it_ends(where: str, code: int, output: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("where", "before"),
-    [("drain.read", ["turn 0"]), ("drain.claimed:3", ["turn 0", "turn 1", "turn 2"])],
+    [("delivery.read", ["turn 0"]), ("delivery.claimed:3", ["turn 0", "turn 1", "turn 2"])],
 )
 def test_where_it_pauses(where: str, before: list[str], tmp_path: Path) -> None:
     """It stands still there, and then goes on to the end."""
@@ -66,7 +66,7 @@ def test_one_process_is_paused_again_and_again(tmp_path: Path) -> None:
     output = tmp_path / "output"
     folder = tmp_path / "pause"
     folder.mkdir()
-    (folder / crash.AT).write_text("drain.claimed")
+    (folder / crash.AT).write_text("delivery.claimed")
     with output.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM], env={crash.PAUSE_FOLDER: str(folder)}, stdout=file
@@ -75,7 +75,7 @@ def test_one_process_is_paused_again_and_again(tmp_path: Path) -> None:
             until((folder / crash.PAUSED).exists, timeout_s=60)
             assert output.read_text().splitlines()[-1] == turn
             assert not (folder / crash.AT).exists()
-            (folder / "next").write_text("drain.claimed")
+            (folder / "next").write_text("delivery.claimed")
             (folder / "next").rename(folder / crash.AT)
             (folder / crash.GO).touch()
             until(lambda: not (folder / crash.GO).exists(), timeout_s=60)
@@ -89,7 +89,7 @@ def test_a_pause_ends_with_its_folder(tmp_path: Path) -> None:
     folder.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
-        env={crash.PAUSE: "drain.claimed", crash.PAUSE_FOLDER: str(folder)},
+        env={crash.PAUSE: "delivery.claimed", crash.PAUSE_FOLDER: str(folder)},
         stdout=subprocess.DEVNULL,
     )
     until((folder / crash.PAUSED).exists, timeout_s=60)

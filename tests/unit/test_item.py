@@ -34,6 +34,6 @@ def test_words_are_cut() -> None:
 def test_an_answer_with_a_number_that_cannot_be_is_none(seen: Any) -> None:
     """It fails the lane of who sends it, and never becomes a lane's number."""
     body = {"type": "port", "id": "p", "code": "isthmus.transient.stale", "message": ""}
-    assert ItemResult.from_wire({**body, "seen": 2**62 - 2}).seen == 2**62 - 2
+    assert ItemResult.from_dict({**body, "seen": 2**62 - 2}).seen == 2**62 - 2
     with pytest.raises(errors.ProtocolError, match="not an item result"):
-        ItemResult.from_wire({**body, "seen": seen})
+        ItemResult.from_dict({**body, "seen": seen})

@@ -12,8 +12,8 @@ import pytest
 from isthmus import errors
 from isthmus.clients.shell import Output
 from isthmus.lab import labs as machine_labs
-from isthmus.lab.ports import Tools
 from isthmus.lab.process.lock import locked
+from isthmus.lab.protocols import Tools
 from isthmus.lab.topology import default_topology
 from isthmus.wiring import lab as wiring
 from isthmus.wiring.lab import machine_tools, open_labs

@@ -5,7 +5,7 @@ import pytest
 from isthmus import errors
 from isthmus.federation.digest import Page
 from isthmus.federation.renewal import Renewal
-from isthmus.journal.engine import Drain, DrainSettings
+from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.testing.clock import FakeClock
@@ -27,25 +27,25 @@ class Bench:
         self.journal = MemoryJournal(self.clock)
         self.site = FakeSite()
         self.site.before = lambda items: self.done.extend(item.id for item in items)
-        self.drain = Drain(
+        self.delivery = Delivery(
             SITE,
             store=self.journal,
             source=FakeWorld({PORT: {"name": "a"}}),
             carrier=self.site,
             clock=self.clock,
-            settings=DrainSettings(owner="a"),
+            settings=DeliverySettings(owner="a"),
         )
         site = Site(name=SITE, region="one", availability_zones=("one",), service_user="u")
         self.lane = Lane(
             site,
-            drain=self.drain,
-            door=self,
+            delivery=self.delivery,
+            client=self,
             note=self._note,
             clock=self.clock,
             probe_interval_s=1000,
         )
 
-    def knock(self) -> None:
+    def ping(self) -> None:
         pass
 
     def _note(self, _reachability: Reachability, _error: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from isthmus import errors
 from isthmus.model.host_plan import HostPlan
 from isthmus.nfv import apply
-from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 from isthmus.testing.nfv_shapes.published import ONE_PORT
@@ -46,7 +46,7 @@ class Host:
 def _plan() -> HostPlan:
     nics = (make_nic("dpdk1", 0),)
     shape = Shape(name="host", cores_per_node=8, memory_mib=(65536,), nics=nics)
-    return plan_or_refuse(make_host(shape), parse_intent(ONE_PORT))
+    return plan_or_refuse(make_host(shape), parse_demand(ONE_PORT))
 
 
 @pytest.fixture(autouse=True)

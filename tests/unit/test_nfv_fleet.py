@@ -8,11 +8,11 @@ from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
 from isthmus.nfv.fleet import group_fleet, plan_fleet
 from isthmus.nfv.inspect import document
-from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 from isthmus.wiring import nfv as wiring
 
-INTENT = parse_intent("""
+DEMAND = parse_demand("""
 physical_networks: [{name: fast, by: ovs-dpdk, nics: [dpdk1]}]
 flavors: [{name: f, vcpus: 4, ram_mib: 8192, networks: [fast]}]
 """)
@@ -60,17 +60,17 @@ def test_outliers_say_how_they_differ() -> None:
 def test_every_group_is_planned_once() -> None:
     calls: list[str] = []
 
-    def plan(one: HostInventory, intent: object) -> HostPlan | Refusal:
+    def plan(one: HostInventory, demand: object) -> HostPlan | Refusal:
         calls.append(one.name)
         return Refusal(host=one.name, constraints=())
 
-    planned = plan_fleet(fleet(), INTENT, plan=plan)
+    planned = plan_fleet(fleet(), DEMAND, plan=plan)
     assert calls == ["group1", "group2", "group3", "group4"]
     assert len(planned) == 4
 
 
 def test_a_groups_plan_holds_on_each_of_its_members() -> None:
-    for one in plan_fleet(fleet(), INTENT):
+    for one in plan_fleet(fleet(), DEMAND):
         assert isinstance(one.outcome, HostPlan)
         members = [each for each in fleet() if each.name in one.group.members]
         for member in members:

@@ -13,7 +13,7 @@ from isthmus.model.site import SiteName
 
 SITE, OTHER = SiteName("one"), SiteName("two")
 PORT, NET, SUBNET, GROUP = (str(uuid.uuid4()) for _ in range(4))
-PLACE = {"chassis": "hv1", "hostname": "host1", "encap_ip": "192.0.2.1", "port_key": 7}
+LOCATION = {"chassis": "hv1", "hostname": "host1", "encap_ip": "192.0.2.1", "port_key": 7}
 STATE: dict[str, Any] = {
     "id": PORT,
     "network_id": NET,
@@ -26,12 +26,12 @@ STATE: dict[str, Any] = {
     "device_owner": "compute:nova",
     "binding:host_id": "host1",
     "isthmus:base": None,
-    "isthmus:location": PLACE,
+    "isthmus:location": LOCATION,
 }
 NEW = rules.Facts(
     home=None,
     exists=False,
-    routed=True,
+    mapped=True,
     owns_network=True,
     may_use_network=True,
     usable_groups=frozenset({GROUP}),
@@ -55,10 +55,10 @@ def test_what_is_its_own_is_believed(facts: rules.Facts) -> None:
         ({}, {"home": None}, errors.Conflict),
         ({}, {"exists": False}, errors.NotFound),
         ({}, {"network_id": SUBNET}, errors.Invalid),
-        ({}, {"routed": False}, errors.NotFound),
+        ({}, {"mapped": False}, errors.NotFound),
         # Whose hypervisor and key.
         ({}, {"keys": ()}, errors.Conflict),
-        ({"isthmus:location": {**PLACE, "port_key": 1025}}, {}, errors.Conflict),
+        ({"isthmus:location": {**LOCATION, "port_key": 1025}}, {}, errors.Conflict),
         ({}, {"key_holder": SUBNET}, errors.Stale),
         ({}, {"hypervisor_of": OTHER}, errors.Conflict),
         ({}, {"prefixes": ("198.51.100.0/24", "2001:db8::/32")}, errors.Conflict),
@@ -81,7 +81,7 @@ def test_what_is_not_its_own_is_refused(
 @pytest.mark.parametrize(
     ("said", "known", "error"),
     [
-        ({}, {"routed": False}, errors.NotFound),
+        ({}, {"mapped": False}, errors.NotFound),
         ({}, {"owns_network": False, "may_use_network": False}, errors.Refused),
         (
             {"project_id": "q", "device_owner": "network:dhcp"},
@@ -171,18 +171,18 @@ def test_what_is_left_out(
         {"isthmus:base": {"fixed_ips": 7}},
         {"isthmus:location": 5},
         {"isthmus:location": {}},
-        {"isthmus:location": {**PLACE, "port_key": 0}},
-        {"isthmus:location": {**PLACE, "port_key": 32768}},
-        {"isthmus:location": {**PLACE, "port_key": True}},
-        {"isthmus:location": {**PLACE, "port_key": "7"}},
-        {"isthmus:location": {**PLACE, "encap_ip": "not-an-ip; drop"}},
-        {"isthmus:location": {**PLACE, "encap_ip": "127.0.0.1"}},
-        {"isthmus:location": {**PLACE, "encap_ip": "224.0.0.1"}},
-        {"isthmus:location": {**PLACE, "encap_ip": "2001:DB8::1"}},
-        {"isthmus:location": {**PLACE, "encap_ip": 3221225985}},
-        {"isthmus:location": {**PLACE, "chassis": ""}},
-        {"isthmus:location": {**PLACE, "hostname": "h" * 300}},
-        {"isthmus:location": {**PLACE, "hostname": "a b"}},
+        {"isthmus:location": {**LOCATION, "port_key": 0}},
+        {"isthmus:location": {**LOCATION, "port_key": 32768}},
+        {"isthmus:location": {**LOCATION, "port_key": True}},
+        {"isthmus:location": {**LOCATION, "port_key": "7"}},
+        {"isthmus:location": {**LOCATION, "encap_ip": "not-an-ip; drop"}},
+        {"isthmus:location": {**LOCATION, "encap_ip": "127.0.0.1"}},
+        {"isthmus:location": {**LOCATION, "encap_ip": "224.0.0.1"}},
+        {"isthmus:location": {**LOCATION, "encap_ip": "2001:DB8::1"}},
+        {"isthmus:location": {**LOCATION, "encap_ip": 3221225985}},
+        {"isthmus:location": {**LOCATION, "chassis": ""}},
+        {"isthmus:location": {**LOCATION, "hostname": "h" * 300}},
+        {"isthmus:location": {**LOCATION, "hostname": "a b"}},
     ],
 )
 def test_what_has_not_the_promised_form(said: dict[str, Any]) -> None:

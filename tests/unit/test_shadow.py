@@ -144,7 +144,7 @@ def test_responders() -> None:
 
 
 def test_a_shadow_travels_whole() -> None:
-    assert Shadow.from_wire(SHADOW.to_wire()) == SHADOW
+    assert Shadow.from_dict(SHADOW.to_dict()) == SHADOW
 
 
 @pytest.mark.parametrize(
@@ -173,4 +173,4 @@ def test_a_shadow_travels_whole() -> None:
 )
 def test_what_no_shadow_is(said: dict[str, object]) -> None:
     with pytest.raises(errors.ProtocolError):
-        Shadow.from_wire({**SHADOW.to_wire(), **said})
+        Shadow.from_dict({**SHADOW.to_dict(), **said})

@@ -67,7 +67,7 @@ def draw(board: Any) -> Group:
 def show_status(state: Path, fleet: Path | None, output: Format) -> None:
     """Print how a build stands."""
     watcher = Watcher(state, fleet)
-    board, _ = watcher.look(time.time())
+    board, _ = watcher.poll(time.time())
     if output is Format.TABLE:
         render.open_console().print(draw(board))
         return
@@ -96,7 +96,7 @@ class _Screen:
 
     def refresh(self) -> Any:
         """Poll once and show what is new."""
-        board, new = self._watcher.look(time.time())
+        board, new = self._watcher.poll(time.time())
         if self._live:
             self._live.update(draw(board))
         else:

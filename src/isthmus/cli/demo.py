@@ -52,7 +52,7 @@ def demo(
         mark = "[green]✓[/green]   " if line.checked else "\n"
         console.print(f"{mark}{line.text}")
 
-    lab.tell_story(tell)
+    lab.run_demo(tell)
     took = time.monotonic() - began
     console.print(f"\nAll of it was seen, {took:.0f} s after the start.", style="bold")
     option = "" if name == "lab" else f" --name {name}"

@@ -52,11 +52,11 @@ def show_network(
 @app.command("extend")
 def extend_network(
     network: Network,
-    sites: Annotated[list[str], typer.Argument(help="Sites to place it at.")],
+    sites: Annotated[list[str], typer.Argument(help="Sites to extend it to.")],
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Place a network at sites now, before anybody uses it there."""
+    """Extend a network to sites now, before anybody uses it there."""
     from isthmus.operate import network as operate
 
     rows = operate.extend_network(_open(os_cloud).api, network, sites)

@@ -87,7 +87,7 @@ def _inventory(
     path = _find_file(target)
     if path is not None:
         return wiring.read_inventory(path)
-    return inspect_host(wiring.open_door(target, identity=identity, options=options))
+    return inspect_host(wiring.open_client(target, identity=identity, options=options))
 
 
 @app.command()
@@ -108,8 +108,8 @@ def inspect(
 ) -> None:
     """Show what a host is made of; -o json is a saved inventory."""
     if facts:
-        door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        sys.stdout.write(collect_facts(door, settings=True, layout=layout))
+        client = wiring.open_client(target, identity=identity, options=ssh_option or ())
+        sys.stdout.write(collect_facts(client, settings=True, layout=layout))
         return
     inventory = _inventory(target, identity, ssh_option or ())
     if output is not Format.TABLE:
@@ -153,14 +153,14 @@ def inspect(
 @app.command()
 def plan(
     inventory: Target,
-    intent: Annotated[Path, typer.Option("--intent", help="what the host is for")],
+    demand: Annotated[Path, typer.Option("--demand", help="what the host is for")],
     output: Output = Format.TABLE,
     identity: Identity = None,
     ssh_option: SshOption = None,
 ) -> None:
     """Plan a host: which CPU, page, queue and virtual function does what."""
-    wish = wiring.read_intent(intent)
-    planned = plan_or_refuse(_inventory(inventory, identity, ssh_option or ()), wish)
+    wanted = wiring.read_demand(demand)
+    planned = plan_or_refuse(_inventory(inventory, identity, ssh_option or ()), wanted)
     if output is not Format.TABLE:
         _print(planned, output)
         return
@@ -239,9 +239,13 @@ def apply(
     if dry_run:
         sys.stdout.write(render_plan(planned)["apply.sh"])
         return
-    door = wiring.open_door(target, identity=identity, options=ssh_option or ())
+    client = wiring.open_client(target, identity=identity, options=ssh_option or ())
     done = apply_plan(
-        door, planned, may_reboot=reboot, layout=layout, say=lambda text: typer.echo(text, err=True)
+        client,
+        planned,
+        may_reboot=reboot,
+        layout=layout,
+        say=lambda text: typer.echo(text, err=True),
     )
     for change in done.changes:
         typer.echo(change)
@@ -254,8 +258,8 @@ def apply(
 @app.command()
 def rollback(target: Target, identity: Identity = None, ssh_option: SshOption = None) -> None:
     """Roll back the last apply that changed something."""
-    door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-    done = roll_back(door)
+    client = wiring.open_client(target, identity=identity, options=ssh_option or ())
+    done = roll_back(client)
     for change in done.changes:
         typer.echo(change)
     if done.needs_reboot:
@@ -277,8 +281,8 @@ def check(
     if path is not None:
         report = check_facts(read_text(path), planned)
     else:
-        door = wiring.open_door(target, identity=identity, options=ssh_option or ())
-        report = check_host(door, planned, layout=layout)
+        client = wiring.open_client(target, identity=identity, options=ssh_option or ())
+        report = check_host(client, planned, layout=layout)
     if output is not Format.TABLE:
         _print(render_report(report), output)
     else:
@@ -304,18 +308,18 @@ def _show_report(target: str, report: Report) -> None:
 @app.command()
 def fleet(
     inventories: Annotated[list[Path], typer.Argument(help="files, or folders of files")],
-    intent: Annotated[Path, typer.Option("--intent", help="what the hosts are for")],
+    demand: Annotated[Path, typer.Option("--demand", help="what the hosts are for")],
     to: Annotated[Path | None, typer.Option("--to", help="folder for one plan a group")] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Group hosts of equal hardware, plan each group once, and name the odd ones out."""
-    wish = wiring.read_intent(intent)
+    wanted = wiring.read_demand(demand)
     found, faults = wiring.read_fleet(inventories)
     for fault in faults:
         typer.echo(f"left out: {fault}", err=True)
     if not found:
         raise errors.Invalid("none of these files describes a host")
-    planned = plan_fleet(found, wish)
+    planned = plan_fleet(found, wanted)
     if to is not None:
         to.mkdir(parents=True, exist_ok=True)
         for one in planned:
@@ -361,9 +365,9 @@ def measure(
         raise errors.Invalid("give both --from and --to, or neither")
     options = ssh_option or ()
     result = measure_host(
-        wiring.open_door(target, identity=identity, options=options),
+        wiring.open_client(target, identity=identity, options=options),
         seconds=seconds,
-        generator=wiring.open_door(generator, identity=identity, options=options)
+        generator=wiring.open_client(generator, identity=identity, options=options)
         if generator is not None
         else None,
         address=address,

@@ -158,7 +158,7 @@ def enable_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEF
 
 @app.command("drain")
 def drain_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
-    """Place no network newly at a site; what it has goes on working."""
+    """Extend no network to a site any more; what it has goes on working."""
     _set_state(name, SiteState.DRAINING, output, os_cloud)
 
 

@@ -1,1 +1,1 @@
-"""The doors outwards: every other process, socket or file of the system is behind one."""
+"""Clients: every other process, socket or file of the system is reached through one of them."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronDoor, collection_path
+from isthmus.clients.neutron import NeutronClient, collection_path
 
 Row = Mapping[str, Any]
 
@@ -15,9 +15,9 @@ PAGE_SIZE = 500
 class AdminApi:
     """Central's lists."""
 
-    def __init__(self, door: NeutronDoor) -> None:
-        """Bind it to central's door."""
-        self._door = door
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to central's client."""
+        self._client = client
 
     def iterate(
         self,
@@ -41,7 +41,7 @@ class AdminApi:
         at = marker
         while True:
             try:
-                rows = self._door.get_all(resource, **query, **({"marker": at} if at else {}))
+                rows = self._client.get_all(resource, **query, **({"marker": at} if at else {}))
             except errors.Refused:
                 if not seen or at is None:
                     raise
@@ -65,29 +65,29 @@ class AdminApi:
             NotFound: there is none.
         """
         path = f"{collection_path(resource)}/{row_id}"
-        return self._door.unwrap(resource, path, self._door.call("GET", path, query=query))
+        return self._client.unwrap(resource, path, self._client.call("GET", path, query=query))
 
     def create(self, resource: str, body: Mapping[str, Any]) -> Row:
         """Make one."""
-        return self._door.post(resource, body)
+        return self._client.post(resource, body)
 
     def update(self, resource: str, row_id: str, body: Mapping[str, Any]) -> Row:
         """Change one."""
         path = f"{collection_path(resource)}/{row_id}"
-        answer = self._door.call("PUT", path, body={resource: body})
-        return self._door.unwrap(resource, path, answer)
+        answer = self._client.call("PUT", path, body={resource: body})
+        return self._client.unwrap(resource, path, answer)
 
     def delete(self, resource: str, row_id: str) -> None:
         """Remove one."""
-        self._door.call("DELETE", f"{collection_path(resource)}/{row_id}")
+        self._client.call("DELETE", f"{collection_path(resource)}/{row_id}")
 
     def act(
         self, resource: str, row_id: str, action: str, body: Mapping[str, Any] | None = None
     ) -> Row:
         """Do something with one that is neither of the above."""
         path = f"{collection_path(resource)}/{row_id}/{action}"
-        return self._door.unwrap(
-            resource, path, self._door.call("PUT", path, body=dict(body or {}))
+        return self._client.unwrap(
+            resource, path, self._client.call("PUT", path, body=dict(body or {}))
         )
 
     def get_named(self, resource: str, id_or_name: str, *, fields: Sequence[str] = ()) -> Row:

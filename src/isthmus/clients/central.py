@@ -1,4 +1,4 @@
-"""Central as a site calls it: bundles, grants and reports over Neutron's API.
+"""Central as a site calls it: bundles, lease requests and reports over Neutron's API.
 
 Every call ends soon: a connection that is not accepted within two seconds counts as a cut WAN, and
 while it counts as cut a tenant's call fails at once (`breaker`). All of these calls may be made
@@ -37,7 +37,7 @@ _BY_STATUS: dict[int, type[errors.IsthmusError]] = {
 
 
 #: Calls that are heard of one incarnation of a site alone.
-_FENCED = frozenset({"site_bundle", "site_grant", "site_report"})
+_FENCED = frozenset({"site_bundle", "site_lease_request", "site_report"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class LeaseAnswer:
     """What a site holds of a pool, by central's word."""
 
     leases: list[Mapping[str, Any]]  #: the state of each lease
@@ -92,7 +92,7 @@ class CentralClient:
 
     def __init__(
         self,
-        wire: session.Session,
+        auth_session: session.Session,
         *,
         endpoint: str | None = None,
         region: str | None = None,
@@ -104,7 +104,7 @@ class CentralClient:
         """Bind the client.
 
         Args:
-            wire: a session that is logged in as the site.
+            auth_session: a session that is logged in as the site.
             endpoint: central's Neutron without /v2.0; None to look it up in the catalogue.
             region: central's region in the catalogue.
             interface: which endpoint of the catalogue.
@@ -115,11 +115,11 @@ class CentralClient:
         self.breaker = breaker or Breaker()
         #: Tells which incarnation of the site speaks; None where calls do not say.
         self.incarnation: Callable[[], str] | None = None
-        self.calls = 0  #: how many calls went out, for tests and for the inventory
+        self.calls = 0  #: how many calls went out, for tests
         self._person = person
         self._clock = clock
-        self._own = wire.auth
-        self._adapter = open_adapter(wire, region, interface, endpoint)
+        self._own = auth_session.auth
+        self._adapter = open_adapter(auth_session, region, interface, endpoint)
 
     def ask_bundle(
         self,
@@ -128,7 +128,7 @@ class CentralClient:
         *,
         project_id: str | None,
         is_admin: bool,
-        looking: bool = False,
+        show_only: bool = False,
     ) -> Bundle:
         """Ask for objects and all that they take at this site, on behalf of a person.
 
@@ -141,18 +141,18 @@ class CentralClient:
             ids: which.
             project_id: the person's project, as this site knows it.
             is_admin: whether it is an administrator.
-            looking: ports are only to be shown: nothing is placed, and none comes home.
+            show_only: ports are only to be shown: nothing is extended, and none comes home.
 
         Raises:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused, or its answer is of no use.
         """
         del project_id, is_admin
-        body = {"type": kind, "ids": list(ids), "looking": looking}
+        body = {"type": kind, "ids": list(ids), "show_only": show_only}
         answer = self._post("site_bundle", body, probe=False, token=self._person())
         refused = answer.get("refused") or []
         return Bundle(
-            items=[Item.from_wire(one) for one in _list(answer, "items")],
+            items=[Item.from_dict(one) for one in _list(answer, "items")],
             refused={
                 str(one["id"]): errors.from_code(str(one["code"]), str(one["message"]))
                 for one in refused
@@ -169,13 +169,13 @@ class CentralClient:
         body = {
             "type": "network",
             "ids": [network_id],
-            "looking": True,
+            "show_only": True,
             "mac_address": mac,
             "port_id": port_id,
         }
         return bool(self._post("site_bundle", body, probe=False).get("mac_in_use"))
 
-    def ask_grant(
+    def request_leases(
         self,
         kind: str,
         pool_id: str,
@@ -185,7 +185,7 @@ class CentralClient:
         give_back: Sequence[str | Mapping[str, str]] = (),
         news: Mapping[str, Sequence[str]] | None = None,
         probe: bool = False,
-    ) -> Grant:
+    ) -> LeaseAnswer:
         """Ask for more numbers of a pool, or for one address, and give blocks back.
 
         Args:
@@ -214,11 +214,11 @@ class CentralClient:
             "give_back": list(give_back),
             **{name: list(ids) for name, ids in (news or {}).items()},
         }
-        answer = self._post("site_grant", body, probe=probe)
+        answer = self._post("site_lease_request", body, probe=probe)
         still = answer.get("resting", [])
         if not isinstance(still, list):
             raise errors.ProtocolError("central's answer lacks what rests")
-        return Grant(_list(answer, "leases"), frozenset(str(one) for one in still))
+        return LeaseAnswer(_list(answer, "leases"), frozenset(str(one) for one in still))
 
     def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Tell central about objects of this site; a result for each.
@@ -231,7 +231,7 @@ class CentralClient:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused the batch, or its answer is of no use.
         """
-        body = {"sequence": sequence, "items": [item.to_wire() for item in items]}
+        body = {"sequence": sequence, "items": [item.to_dict() for item in items]}
         answer = self._post("site_report", body, probe=True)
         return read_results(answer.get("results"), items)
 
@@ -252,7 +252,7 @@ class CentralClient:
             _list(answer, name)
         return answer
 
-    def knock(self) -> None:
+    def ping(self) -> None:
         """Find out whether central answers, where the link counts as down.
 
         Raises:

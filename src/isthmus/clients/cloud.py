@@ -6,13 +6,13 @@ from openstack import config as openstack_config
 from openstack import exceptions
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.clients.transport import MIB, Timeouts, bound
 
 #: How long a person waits for one answer, in seconds, where clouds.yaml sets nothing.
 _TIMEOUT_S = 60.0
 _CONNECT_S = 10.0
-#: Largest answer: the whole inventory of a tier comes in one.
+#: Largest answer: the holdings of a whole tier comes in one.
 _MOST_BYTES = 512 * MIB
 
 
@@ -39,15 +39,15 @@ class PersonalCloud:
                 "Give --os-cloud, or set OS_CLOUD and OS_CLIENT_CONFIG_FILE"
             ) from error
         self.name = name
-        self._wire: Any = None
+        self._auth_session: Any = None
 
     @property
     def region(self) -> str:
         """The region of the entry, central's."""
         return str(self._region.get_region_name("network") or "")
 
-    def open_door(self, *, name: str, region: str | None = None) -> NeutronDoor:
-        """Open the door of a Neutron.
+    def open_client(self, *, name: str, region: str | None = None) -> NeutronClient:
+        """Open a client of a Neutron.
 
         Args:
             name: what to call it in messages.
@@ -56,15 +56,15 @@ class PersonalCloud:
         Raises:
             Invalid: the entry is not complete.
         """
-        if self._wire is None:
+        if self._auth_session is None:
             try:
-                self._wire = self._region.get_session()
+                self._auth_session = self._region.get_session()
             except exceptions.ConfigException as error:
                 raise errors.Invalid(f"cloud {self.name!r} cannot be used: {error}") from error
-            self._wire.timeout = self._wire.timeout or _TIMEOUT_S
-            bound(self._wire, Timeouts(_CONNECT_S, self._wire.timeout, _MOST_BYTES))
-        return NeutronDoor(
-            self._wire,
+            self._auth_session.timeout = self._auth_session.timeout or _TIMEOUT_S
+            bound(self._auth_session, Timeouts(_CONNECT_S, self._auth_session.timeout, _MOST_BYTES))
+        return NeutronClient(
+            self._auth_session,
             name=name,
             region=region or self.region,
             interface=self._region.get_interface("network") or "public",

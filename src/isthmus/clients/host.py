@@ -1,4 +1,4 @@
-"""Doors to one host: this one, or another over ssh. Both feed a script to `sh`, nothing more.
+"""Clients of one host: this one, or another over ssh. Both feed a script to `sh`, nothing more.
 
 `ssh` is the system's own, so that a person's keys, agent, jump hosts and known hosts count; it
 never asks a question, since nobody would see it.
@@ -63,7 +63,7 @@ class SshHost:
 def open_host(
     target: str, *, identity: str | None = None, options: Sequence[str] = ()
 ) -> LocalHost | SshHost:
-    """Open a door to `local` or `[user@]host[:port]`.
+    """Open a client of `local` or `[user@]host[:port]`.
 
     Args:
         target: which host.

@@ -1,4 +1,4 @@
-"""The doors of a lab's clouds: a given `clouds.yaml`, passwords only, and quick to open.
+"""Clients of a lab's clouds: a given `clouds.yaml`, passwords only, and quick to open.
 
 openstacksdk's loader takes a second to import and looks at the environment; a lab's own file needs
 neither.
@@ -14,14 +14,14 @@ from keystoneauth1 import session
 from keystoneauth1.identity import v3
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.clients.transport import Timeouts, bound
 
 #: Longest wait for one answer, in seconds: a lab's machine may be very busy.
 _TIMEOUT_S = 120
 
 
-def open_cloud(clouds_file: Path, name: str) -> NeutronDoor:
+def open_cloud(clouds_file: Path, name: str) -> NeutronClient:
     """Open the Neutron of one cloud.
 
     Raises:
@@ -32,7 +32,7 @@ def open_cloud(clouds_file: Path, name: str) -> NeutronDoor:
         raise errors.NotFound(f"{clouds_file} has no cloud {name!r}; it has: {', '.join(clouds)}")
     entry = clouds[name]
     auth = tuple(sorted(entry["auth"].items()))
-    return NeutronDoor(
+    return NeutronClient(
         _session(auth), name=name, region=entry["region_name"], interface=entry["interface"]
     )
 
@@ -48,6 +48,6 @@ def answers(url: str) -> bool:
 
 @functools.cache
 def _session(auth: tuple[tuple[str, Any], ...]) -> session.Session:
-    wire = session.Session(auth=v3.Password(**dict(auth)), timeout=_TIMEOUT_S)
-    bound(wire, Timeouts(_TIMEOUT_S, _TIMEOUT_S))
-    return wire
+    auth_session = session.Session(auth=v3.Password(**dict(auth)), timeout=_TIMEOUT_S)
+    bound(auth_session, Timeouts(_TIMEOUT_S, _TIMEOUT_S))
+    return auth_session

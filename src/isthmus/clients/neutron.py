@@ -1,4 +1,4 @@
-"""A door to one tier's Neutron API: JSON in, JSON or an error of ours out.
+"""A client of one tier's Neutron API: JSON in, JSON or an error of ours out.
 
 Used by processes that carry batches, which can wait a little and never need to guess: whatever
 comes back is either the promised answer or an error whose class says what to do.
@@ -33,29 +33,29 @@ _URL = re.compile(r"https?://[^/\s]+")
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
 
 
-class NeutronDoor:
+class NeutronClient:
     """One Neutron API; safe for threads."""
 
     def __init__(
         self,
-        wire: session.Session,
+        auth_session: session.Session,
         *,
         name: str,
         region: str,
         interface: str = "internal",
         endpoint: str | None = None,
     ) -> None:
-        """Bind the door; nothing is called yet.
+        """Bind the client; nothing is called yet.
 
         Args:
-            wire: a session that is logged in.
+            auth_session: a session that is logged in.
             name: what to call the other side in messages.
             region: its region in the catalogue.
             interface: which of its endpoints.
             endpoint: its address without /v2.0, instead of the catalogue's.
         """
         self.name = name
-        self._adapter = open_adapter(wire, region, interface, endpoint)
+        self._adapter = open_adapter(auth_session, region, interface, endpoint)
 
     def post(self, resource: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Create a resource in Neutron's envelope.
@@ -94,7 +94,7 @@ class NeutronDoor:
             raise errors.ProtocolError(f"the answer of {self.name} to {path} has no list")
         return found
 
-    def knock(self) -> None:
+    def ping(self) -> None:
         """Find out whether anybody answers.
 
         Raises:
@@ -158,18 +158,18 @@ def _why(error: Exception) -> str:
 
 
 def open_adapter(
-    wire: session.Session, region: str | None, interface: str, endpoint: str | None
+    auth_session: session.Session, region: str | None, interface: str, endpoint: str | None
 ) -> adapter.Adapter:
     """Open the way to a Neutron API: what it answers comes back, and nothing is tried twice.
 
     Args:
-        wire: a session that is logged in.
+        auth_session: a session that is logged in.
         region: where the catalogue has it.
         interface: which of its endpoints in the catalogue.
         endpoint: its address without /v2.0, instead of the catalogue's.
     """
     return adapter.Adapter(
-        session=wire,
+        session=auth_session,
         service_type="network",
         region_name=region,
         interface=interface,

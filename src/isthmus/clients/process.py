@@ -52,7 +52,7 @@ def spawn(
 
 
 def find(pid: int) -> ProcessId | None:
-    """Tell when a process began; None when it is gone, or dead and only not yet buried."""
+    """Tell when a process began; None when it is gone, or dead and not yet reaped."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Running commands: the one door to `subprocess`."""
+"""Running commands: the only user of `subprocess`."""
 
 import os
 import shutil

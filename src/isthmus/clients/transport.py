@@ -54,10 +54,10 @@ class _Deadline:
         self._timer = threading.Timer(total_s, self._cut)
         self._timer.daemon = True
 
-    def watch(self, wire: socket.socket | None) -> None:
+    def watch(self, sock: socket.socket | None) -> None:
         """Watch the connection that the call uses."""
         with self._lock:
-            self._socket = wire
+            self._socket = sock
             if self.passed:
                 self._shut()
 
@@ -84,10 +84,10 @@ class _Deadline:
 _under_way = threading.local()
 
 
-def _watch(wire: Any) -> None:
+def _watch(sock: Any) -> None:
     deadline: _Deadline | None = getattr(_under_way, "deadline", None)
     if deadline is not None:
-        deadline.watch(wire)
+        deadline.watch(sock)
 
 
 class _Connection(urllib3_connection.HTTPConnection):
@@ -214,11 +214,11 @@ class BoundedAdapter(HTTPAdapter):
         return bytes(body)
 
 
-def bound(wire: session.Session, timeouts: Timeouts) -> None:
+def bound(auth_session: session.Session, timeouts: Timeouts) -> None:
     """Bound every call of a session that something else has opened."""
     for scheme in ("http://", "https://"):
-        wire.session.mount(scheme, BoundedAdapter(timeouts))
-    wire.redirect = False
+        auth_session.session.mount(scheme, BoundedAdapter(timeouts))
+    auth_session.redirect = False
 
 
 class _NoLogin(plugin.BaseAuthPlugin):

@@ -40,7 +40,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "site_calls_per_s",
         default=20.0,
         min=0.001,
-        help="How often a site may ask for bundles, for grants, report or register, each, for "
+        help="How often a site may ask for bundles, for leases, report or register, each, for "
         "ever, in calls a second and API process; more is answered with 503.",
     ),
     cfg.IntOpt(

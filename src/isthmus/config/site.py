@@ -53,7 +53,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How often the journal is looked at where nothing woke the relay, in seconds.",
     ),
     cfg.FloatOpt(
-        "lease_pass_s",
+        "lease_sweep_s",
         default=60.0,
         min=0.5,
         help="How often leases are compared with their use, and unused ones given back, in "
@@ -67,7 +67,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "transaction of Neutron's, so that nobody is still picking an address from it.",
     ),
     cfg.FloatOpt(
-        "stretch_pass_s",
+        "ovn_sweep_s",
         default=60.0,
         min=0.5,
         help="How often all OVN rows of stretched networks are compared with what they should be, "
@@ -89,9 +89,9 @@ class SiteConfig:
     read_timeout_s: float
     miss_ttl_s: float
     relay_poll_s: float
-    lease_pass_s: float
+    lease_sweep_s: float
     lease_settle_s: float
-    stretch_pass_s: float = 60.0
+    ovn_sweep_s: float = 60.0
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -125,7 +125,7 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
         read_timeout_s=group.read_timeout_s,
         miss_ttl_s=group.miss_ttl_s,
         relay_poll_s=group.relay_poll_s,
-        lease_pass_s=group.lease_pass_s,
+        lease_sweep_s=group.lease_sweep_s,
         lease_settle_s=group.lease_settle_s,
-        stretch_pass_s=group.stretch_pass_s,
+        ovn_sweep_s=group.ovn_sweep_s,
     )

@@ -59,13 +59,13 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How often a site that there is no work for is asked whether it is there, in seconds.",
     ),
     cfg.FloatOpt(
-        "sweep_interval_s",
+        "journal_sweep_s",
         default=60.0,
         min=1.0,
         help="How often the journal is cleared of what no site can take any more, in seconds.",
     ),
     cfg.FloatOpt(
-        "renew_interval_s",
+        "renewal_sweep_s",
         default=86400.0,
         min=0.0,
         help="How often what a site holds is compared with what it should, in seconds, for what no "
@@ -95,8 +95,8 @@ class XjobConfig:
     call_timeout_s: float
     claim_s: float
     probe_interval_s: float
-    sweep_interval_s: float
-    renew_interval_s: float
+    journal_sweep_s: float
+    renewal_sweep_s: float
 
 
 def open_xjob(config_files: list[Path]) -> cfg.ConfigOpts:

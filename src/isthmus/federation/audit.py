@@ -1,6 +1,6 @@
 """The audit: is every tier as it should be? Pure: inventories in, verdicts out.
 
-Central's inventory is what is wanted. An object that differs while intents for its site are on
+Central's holdings are what is wanted. An object that differs while intents for its site are on
 their way is degraded, not broken: the next audit tells whether it was more.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from isthmus.federation import audit_ovn
-from isthmus.federation.inventory import Inventory, Row
+from isthmus.federation.holdings import Holdings, Row
 from isthmus.model.intent import Job, JobState
 from isthmus.model.lease import Lease
 from isthmus.model.site import CENTRAL, SiteName
@@ -41,8 +41,8 @@ _ASKS_AGAIN = "The next sweep sends it again; if it stays, see `isthmus job list
 
 
 def audit(
-    central: Inventory,
-    sites: Mapping[SiteName, Inventory],
+    central: Holdings,
+    sites: Mapping[SiteName, Holdings],
     *,
     silent: Mapping[SiteName, str] | None = None,
     jobs: Iterable[Job] = (),
@@ -106,7 +106,7 @@ def _check_jobs(jobs: Iterable[Job]) -> Iterator[Verdict]:
             )
 
 
-def _check_leases(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
+def _check_leases(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
     """No number is leased twice, and each site holds just what central says it does."""
     ordered = sorted(central.leases, key=lambda one: (one.kind, one.pool_id, one.block))
     for earlier, later in itertools.pairwise(ordered):
@@ -163,7 +163,7 @@ def _words(lease: Lease) -> str:
     return f"{lease.kind} {lease.pool_id} {lease.block.first}..{lease.block.last} of {lease.site}"
 
 
-def _check_duplicates(tiers: Sequence[Inventory]) -> Iterator[Verdict]:
+def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:
     """No address and no MAC of a network belongs to two ports, in whichever tiers they are."""
     holders: dict[tuple[str, str], dict[str, str]] = {}
     stretched = set().union(*(tier.datapaths for tier in tiers))
@@ -192,7 +192,7 @@ def _addresses(port: Row) -> Iterator[str]:
         yield str(one["ip_address"])
 
 
-def _check_homes(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
+def _check_homes(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
     """A port of a stretched network is at one site only."""
     homes: dict[str, list[SiteName]] = {}
     for site in sites.values():
@@ -211,12 +211,12 @@ def _check_homes(central: Inventory, sites: Mapping[SiteName, Inventory]) -> Ite
             )
 
 
-def _check_site(central: Inventory, site: Inventory) -> Iterator[Verdict]:
+def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     busy = central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0)
     severity = Severity.DEGRADED if busy else Severity.BROKEN
     present = {
         resource_id
-        for kind, resource_id, name in central.routings
+        for kind, resource_id, name in central.mappings
         if kind == "network" and name == site.name
     }
     here = present & central.networks.keys()
@@ -257,23 +257,23 @@ def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]
 
 def _groups(
     kind: str,
-    central: Inventory,
-    site: Inventory,
+    central: Holdings,
+    site: Holdings,
     wanted: Mapping[str, Row],
     held: Mapping[str, Row],
 ) -> tuple[Mapping[str, Row], Mapping[str, Row]]:
-    """Groups that central has routed to the site, and those that the site has as central's.
+    """Groups that central has mapped to the site, and those that the site has as central's.
 
     A site may hold groups of its own, and the default group of a project that uses nothing of
     central's there is one, whether central knows the group or not.
     """
-    routed = _routed(kind, central, site.name)
-    return _of(wanted, "id", routed), _of(held, "id", routed | _routed(kind, site, site.name))
+    mapped = _mapped(kind, central, site.name)
+    return _of(wanted, "id", mapped), _of(held, "id", mapped | _mapped(kind, site, site.name))
 
 
-def _routed(kind: str, tier: Inventory, site: SiteName) -> set[str]:
+def _mapped(kind: str, tier: Holdings, site: SiteName) -> set[str]:
     return {
-        resource_id for word, resource_id, name in tier.routings if (word, name) == (kind, site)
+        resource_id for word, resource_id, name in tier.mappings if (word, name) == (kind, site)
     }
 
 
@@ -281,20 +281,20 @@ def _is_local(port: Row) -> bool:
     return bool(port["device_owner"] == _LOCAL_OWNER)
 
 
-def _wanted_ports(central: Inventory, site: SiteName, here: set[str]) -> dict[str, Row]:
-    routed = {
+def _wanted_ports(central: Holdings, site: SiteName, here: set[str]) -> dict[str, Row]:
+    mapped = {
         resource_id
-        for kind, resource_id, name in central.routings
+        for kind, resource_id, name in central.mappings
         if kind == "port" and name == site
     }
     return {
         port_id: port
         for port_id, port in central.ports.items()
-        if port_id in routed and port["network_id"] in here
+        if port_id in mapped and port["network_id"] in here
     }
 
 
-def _shared_ports(site: Inventory) -> dict[str, Row]:
+def _shared_ports(site: Holdings) -> dict[str, Row]:
     return {
         port_id: port
         for port_id, port in site.ports.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from isthmus.federation.inventory import Inventory, Row, by
+from isthmus.federation.holdings import Holdings, Row, by
 from isthmus.model.lease import PoolKind
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import CENTRAL, SiteName
@@ -17,8 +17,8 @@ _REPORT = "The port's site reports it again with its next change; touch the port
 _FLOATING = "network:floatingip"
 
 
-def check_site(central: Inventory, site: Inventory) -> Iterator[Verdict]:
-    """Compare what central knows of places and keys with a site's tables and OVN rows."""
+def check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
+    """Compare what central knows of locations and keys with a site's tables and OVN rows."""
     busy = bool(central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0))
     yield from _check_keys(central, site)
     yield from _check_rows(site)
@@ -26,7 +26,7 @@ def check_site(central: Inventory, site: Inventory) -> Iterator[Verdict]:
     yield from _check_locations(central, site, busy)
 
 
-def _check_keys(central: Inventory, site: Inventory) -> Iterator[Verdict]:
+def _check_keys(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """Datapath keys are the same everywhere; port keys come from the site's leases."""
     for network_id, key in sorted(site.datapaths.items()):
         wanted = central.datapaths.get(network_id)
@@ -38,7 +38,7 @@ def _check_keys(central: Inventory, site: Inventory) -> Iterator[Verdict]:
                 "network.datapath_key",
                 "datapath key different",
                 f"central {wanted}, here {key}",
-                "Withdraw the network from the site and place it there again.",
+                "Withdraw the network from the site and extend it again.",
             )
     blocks: dict[str, list[tuple[int, int]]] = {}
     for lease in central.leases:
@@ -59,7 +59,7 @@ def _check_keys(central: Inventory, site: Inventory) -> Iterator[Verdict]:
             )
 
 
-def check_key_holders(sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
+def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
     """No two ports of a network have the same key, in whichever sites they are."""
     holders: dict[tuple[str, int], list[tuple[SiteName, str]]] = {}
     for site in sites.values():
@@ -83,7 +83,7 @@ def check_key_holders(sites: Mapping[SiteName, Inventory]) -> Iterator[Verdict]:
             )
 
 
-def _check_rows(site: Inventory) -> Iterator[Verdict]:
+def _check_rows(site: Holdings) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
         code = f"ovn.{row['what'].replace(' ', '_')}"
@@ -102,16 +102,16 @@ def _check_rows(site: Inventory) -> Iterator[Verdict]:
                 _MAINTENANCE,
             )
         elif switch["key"] != switch["requested_key"]:
-            yield _key_not_granted(site, "network", network_id, switch)
+            yield _key_not_leased(site, "network", network_id, switch)
     ports = by(site.ovn.get("ports", ()), "id")
     for port_id, row in sorted({**ports, **by(site.ovn.get("shadows", ()), "id")}.items()):
         if row["requested_key"] is not None and row["key"] != row["requested_key"]:
-            yield _key_not_granted(site, "port", port_id, row)
+            yield _key_not_leased(site, "port", port_id, row)
     yield from _check_neutron_ports(site, ports, switches.keys())
 
 
 def _check_neutron_ports(
-    site: Inventory, rows: Mapping[str, Row], switches: Iterable[str]
+    site: Holdings, rows: Mapping[str, Row], switches: Iterable[str]
 ) -> Iterator[Verdict]:
     responders = {one["port_id"] for one in site.ovn.get("responders", ())}
     wanted = {
@@ -154,17 +154,17 @@ def _check_neutron_ports(
             )
 
 
-def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[Verdict]:
+def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Verdict]:
     """Every port that lives elsewhere on a network that is here has its shadow here."""
     present = {
         network_id
-        for kind, network_id, name in central.routings
+        for kind, network_id, name in central.mappings
         if kind == "network" and name == site.name
     }
     wanted = {
-        port_id: place
-        for port_id, place in central.locations.items()
-        if place["network_id"] in present and place["site"] != site.name
+        port_id: location
+        for port_id, location in central.locations.items()
+        if location["network_id"] in present and location["site"] != site.name
     }
     full = _full_networks(site)
     severity = Severity.DEGRADED if busy else Severity.BROKEN
@@ -190,7 +190,7 @@ def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[
             severity=severity,
             subject=Subject(port_id, "shadow", site.name),
             message="shadow port of nothing",
-            evidence=f"central knows no place of it outside {site.name}",
+            evidence=f"central knows no location of it outside {site.name}",
             remedy="The next sweep removes it; if it stays, see `isthmus job list`.",
         )
     for port_id in sorted(wanted.keys() & site.shadows.keys()):
@@ -206,7 +206,7 @@ def _check_shadows(central: Inventory, site: Inventory, busy: bool) -> Iterator[
             )
 
 
-def _full_networks(site: Inventory) -> dict[str, int]:
+def _full_networks(site: Holdings) -> dict[str, int]:
     limit = site.ovn.get("shadow_limit")
     counts: dict[str, int] = {}
     for shadow in site.shadows.values():
@@ -218,11 +218,11 @@ def _full_networks(site: Inventory) -> dict[str, int]:
     }
 
 
-def _differences(shadow: Shadow, place: Row, port: Row | None) -> Sequence[str]:
+def _differences(shadow: Shadow, location: Row, port: Row | None) -> Sequence[str]:
     found = [
-        f"{name}: central {place[name]!r}, here {getattr(shadow, name)!r}"
+        f"{name}: central {location[name]!r}, here {getattr(shadow, name)!r}"
         for name in ("network_id", "site", "chassis", "hostname", "encap_ip", "port_key")
-        if place[name] != getattr(shadow, name)
+        if location[name] != getattr(shadow, name)
     ]
     if port is None:
         return found
@@ -239,30 +239,30 @@ def _differences(shadow: Shadow, place: Row, port: Row | None) -> Sequence[str]:
     return found
 
 
-def _check_locations(central: Inventory, site: Inventory, busy: bool) -> Iterator[Verdict]:
+def _check_locations(central: Holdings, site: Holdings, busy: bool) -> Iterator[Verdict]:
     """What central believes of a site's ports is what the site's own OVN says."""
     rows = by(site.ovn.get("ports", ()), "id")
     encaps = {one["name"]: one["encap_ips"] for one in site.ovn.get("chassis", ())}
-    for port_id, place in sorted(central.locations.items()):
+    for port_id, location in sorted(central.locations.items()):
         row = rows.get(port_id)
-        if place["site"] != site.name or row is None:
+        if location["site"] != site.name or row is None:
             continue
         actual = {
             "port_key": row["requested_key"],
-            "chassis": row["chassis"] or place["chassis"],
-            "encap_ip": (encaps.get(place["chassis"]) or [""])[0],
+            "chassis": row["chassis"] or location["chassis"],
+            "encap_ip": (encaps.get(location["chassis"]) or [""])[0],
         }
         differing = [
-            f"{name}: central {place[name]!r}, here {value!r}"
+            f"{name}: central {location[name]!r}, here {value!r}"
             for name, value in actual.items()
-            if place[name] != value
+            if location[name] != value
         ]
         if differing:
             yield Verdict(
                 code="port.location",
                 severity=Severity.DEGRADED if busy else Severity.BROKEN,
                 subject=Subject(port_id, "port", site.name),
-                message="port's place different",
+                message="port's location different",
                 evidence="; ".join(differing),
                 remedy=_REPORT,
             )
@@ -274,20 +274,20 @@ def _addresses(port: Row) -> Iterator[str]:
         yield str(one["ip_address"])
 
 
-def _key_not_granted(site: Inventory, kind: str, row_id: str, row: Row) -> Verdict:
+def _key_not_leased(site: Holdings, kind: str, row_id: str, row: Row) -> Verdict:
     return _broken(
         site,
         kind,
         row_id,
         "ovn.key_not_granted",
-        "key not granted",
+        "key not leased",
         f"asked for {row['requested_key']}, northd gave {row['key']}",
         "Another row asks for the same key: see the log of ovn-northd.",
     )
 
 
 def _broken(
-    site: Inventory, kind: str, row_id: str, code: str, message: str, evidence: str, remedy: str
+    site: Holdings, kind: str, row_id: str, code: str, message: str, evidence: str, remedy: str
 ) -> Verdict:
     return Verdict(
         code=code,

@@ -1,4 +1,4 @@
-"""Where a port lives: what becomes of a site's wish to have it. Pure.
+"""Where a port lives: what becomes of a site's request to have it. Pure.
 
 A port has one home at most. It comes to the site that first binds or changes it. A port that lies
 unused at another site can move, in two steps: the old home is asked to let go, and has acknowledged
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 class Step(enum.Enum):
-    """What to do about the wish."""
+    """What to do about the request."""
 
     STAYS = "stays"  #: it lives there already
     COMES = "comes"  #: it has no home: this is it from now on
@@ -27,13 +27,13 @@ class Situation:
 
     home: str | None
     leaving: bool = False
-    bound: bool = False  #: a host, or a place on a hypervisor, is known
+    bound: bool = False  #: a host, or a hypervisor, is known
     heard: bool = True  #: the home answers, as far as central has seen lately
     disabled: bool = False  #: an operator has said that the home is out of use
 
 
 def decide(wanted_by: str, now: Situation) -> Step:
-    """Decide on a site's wish to have a port.
+    """Decide on a site's request to have a port.
 
     Args:
         wanted_by: the site.

@@ -1,8 +1,8 @@
 """Lease arithmetic: who may give out which numbers of a pool. Pure.
 
 A pool (the allocation pools of a subnet, or the port keys of a network) belongs to central, which
-carves blocks out of it for the sites and for itself. A site gives out numbers of its blocks with no
-call to anybody. So the same number is never given twice if blocks never overlap, and that is all
+allocates blocks out of it for the sites and for itself. A site gives out numbers of its blocks with
+no call to anybody. So the same number is never given twice if blocks never overlap, and that is all
 that has to be kept true here.
 
 Everything works on intervals: an IPv6 subnet holds more numbers than can be counted one by one.
@@ -99,7 +99,7 @@ def count(blocks: Iterable[Block]) -> int:
     return sum(block.size for block in blocks)
 
 
-def carve(
+def allocate_block(
     pools: Iterable[Block], taken: Iterable[Block], size: int, *, held: Iterable[Block] = ()
 ) -> Block:
     """Choose a block of at most `size` free numbers.
@@ -129,7 +129,7 @@ def carve(
     return Block(gap.first, min(gap.last, gap.first + size - 1))
 
 
-def carve_one(pools: Iterable[Block], taken: Iterable[Block], number: int) -> Block:
+def allocate_one(pools: Iterable[Block], taken: Iterable[Block], number: int) -> Block:
     """Choose one number by name.
 
     Raises:
@@ -173,7 +173,7 @@ def choose_size(
     return max(1, min(size, free // policy.share))
 
 
-def limit_grant(asked: int, *, free: int, size: int, idle: int, policy: SizePolicy) -> int:
+def limit_request(asked: int, *, free: int, size: int, idle: int, policy: SizePolicy) -> int:
     """Choose how many numbers a site gets that asks for some, whatever it says it needs.
 
     At most a share of what is free, so that others find something too; and nothing to one that has

@@ -16,7 +16,7 @@ def pick(
     is_used: Callable[[int], bool],
     wanted: int,
     *,
-    luck: Callable[[], float],
+    uniform: Callable[[], float],
     in_order: bool = False,
 ) -> list[int]:
     """Choose free numbers.
@@ -25,7 +25,7 @@ def pick(
         blocks: what the site holds, in the order in which it is to be used up.
         is_used: tells whether a number is taken; asked of as few numbers as will do.
         wanted: how many.
-        luck: gives random numbers from 0 (inclusive) to 1 (exclusive).
+        uniform: gives random numbers from 0 (inclusive) to 1 (exclusive).
         in_order: take the lowest ones instead of random ones.
 
     Raises:
@@ -33,7 +33,7 @@ def pick(
     """
     found: list[int] = []
     for block in blocks:
-        start = 0 if in_order else int(luck() * block.size)
+        start = 0 if in_order else int(uniform() * block.size)
         for number in _round(block, start):
             if not is_used(number):
                 found.append(number)

@@ -44,7 +44,7 @@ _NETWORK_OWNER = "network:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ReportedLocation:
     """Where a port is, as its site says."""
 
     chassis: str
@@ -64,7 +64,7 @@ class Facts:
     groups: frozenset[str] = frozenset()  #: of central's port
     pairs: frozenset[tuple[str, str]] = frozenset()  #: (address, MAC) of central's port
     network_exists: bool = True  #: the port's network is at central
-    routed: bool  #: the network is at the site; it may be on its way from there
+    mapped: bool  #: the network is at the site; it may be on its way from there
     owns_network: bool  #: the port's project owns the network, or has the rights of its owner
     may_use_network: bool  #: or it is shared with the project
     missing_subnets: frozenset[str] = frozenset()  #: of those named, which central does not have
@@ -91,10 +91,10 @@ def check_form(port_id: str, state: Mapping[str, Any]) -> None:
         for name, most in _MOST.items():
             if len(said.get(name) or ()) > most:
                 raise errors.Invalid(f"the report of port {port_id} has more than {most} {name}")
-    parse_place(port_id, state.get("isthmus:location"))
+    parse_location(port_id, state.get("isthmus:location"))
 
 
-def parse_place(port_id: str, body: Any) -> Place | None:
+def parse_location(port_id: str, body: Any) -> ReportedLocation | None:
     """Read where a port is; None where it is bound nowhere.
 
     Raises:
@@ -113,7 +113,7 @@ def parse_place(port_id: str, body: Any) -> Place | None:
         raise errors.Invalid(f"{what}: its tunnel address is {_cut(address)}")
     if not is_number(key) or not 1 <= key <= LAST_PORT_KEY:
         raise errors.Invalid(f"{what}: its port key is {_cut(key)}, not 1 to {LAST_PORT_KEY}")
-    return Place(chassis=chassis, hostname=hostname, encap_ip=address, port_key=key)
+    return ReportedLocation(chassis=chassis, hostname=hostname, encap_ip=address, port_key=key)
 
 
 def check_report(site: SiteName, port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
@@ -133,9 +133,9 @@ def check_report(site: SiteName, port_id: str, state: Mapping[str, Any], facts: 
     """
     _check_home(site, port_id, state, facts)
     _check_owner(port_id, state, facts)
-    place = parse_place(port_id, state.get("isthmus:location"))
-    if place is not None:
-        _check_place(site, port_id, place, facts)
+    location = parse_location(port_id, state.get("isthmus:location"))
+    if location is not None:
+        _check_location(site, port_id, location, facts)
 
 
 def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
@@ -155,7 +155,7 @@ def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: F
             f"network {network_id} was deleted at central, before it had heard of port {port_id}: "
             "the port works within its site until it is deleted there, and the network then goes"
         )
-    if not facts.routed:
+    if not facts.mapped:
         raise errors.NotFound(f"network {network_id} is not at site {site}, as central knows it")
 
 
@@ -219,19 +219,21 @@ def _changed(
     return not facts.exists or (base is not None and read(base) != read(state))
 
 
-def _check_place(site: SiteName, port_id: str, place: Place, facts: Facts) -> None:
-    if not any(place.port_key in block for block in facts.keys):
-        raise errors.Conflict(f"port {port_id}: port key {place.port_key} is not leased to {site}")
+def _check_location(site: SiteName, port_id: str, location: ReportedLocation, facts: Facts) -> None:
+    if not any(location.port_key in block for block in facts.keys):
+        raise errors.Conflict(
+            f"port {port_id}: port key {location.port_key} is not leased to {site}"
+        )
     if facts.key_holder is not None:
         raise errors.Stale(
-            f"port {port_id}: port key {place.port_key} is still that of port {facts.key_holder}"
+            f"port {port_id}: port key {location.port_key} is still that of port {facts.key_holder}"
         )
-    where = f"port {port_id}: hypervisor {place.chassis} ({place.encap_ip})"
+    where = f"port {port_id}: hypervisor {location.chassis} ({location.encap_ip})"
     if facts.hypervisor_of is not None:
         raise errors.Conflict(
             f"{where} has the name or the tunnel address of one of site {facts.hypervisor_of}"
         )
-    if facts.prefixes and not lies_in(place.encap_ip, facts.prefixes):
+    if facts.prefixes and not lies_in(location.encap_ip, facts.prefixes):
         raise errors.Conflict(
             f"{where} is outside of the tunnel prefixes of site {site}: {', '.join(facts.prefixes)}"
         )

@@ -20,15 +20,15 @@ class Backoff:
     cap_s: float = 60.0
     jitter: float = 0.3  #: largest share taken off, so that many rows do not come back together
 
-    def delay_s(self, failures: int, luck: float) -> float:
+    def delay_s(self, failures: int, uniform: float) -> float:
         """Return the delay after the n-th failure in a row.
 
         Args:
             failures: 1 after the first.
-            luck: a random number from 0 to 1.
+            uniform: a random number from 0 to 1.
         """
         doublings = min(max(failures - 1, 0), _MOST_DOUBLINGS)
-        return min(self.cap_s, self.first_s * self.factor**doublings) * (1 - self.jitter * luck)
+        return min(self.cap_s, self.first_s * self.factor**doublings) * (1 - self.jitter * uniform)
 
 
 #: For objects that the other side could not take yet.
@@ -53,7 +53,9 @@ class Breaker:
         """Tell whether the next call is a probe, to be kept small."""
         return self.failures > 0
 
-    def failed(self, now_s: float, luck: float, backoff: Backoff = PROBES) -> "Breaker":
+    def failed(self, now_s: float, uniform: float, backoff: Backoff = PROBES) -> "Breaker":
         """Open after an unanswered call."""
         failures = self.failures + 1
-        return replace(self, failures=failures, retry_at_s=now_s + backoff.delay_s(failures, luck))
+        return replace(
+            self, failures=failures, retry_at_s=now_s + backoff.delay_s(failures, uniform)
+        )

@@ -28,21 +28,21 @@ _LOOK_INTERVAL_S = 0.01
 
 #: Every crash point and the one file, below `src/isthmus`, that passes it. Add yours here.
 POINTS: tuple[tuple[str, str], ...] = (
-    ("drain.claimed", "journal/engine.py"),  # rows are claimed, nothing read yet
-    ("drain.read", "journal/engine.py"),  # the wanted state is read, nothing sent yet
-    ("drain.delivered", "journal/engine.py"),  # the other side has it, the row still stands
-    ("drain.settled", "journal/engine.py"),  # the row is settled
+    ("delivery.claimed", "journal/engine.py"),  # rows are claimed, nothing read yet
+    ("delivery.read", "journal/engine.py"),  # the wanted state is read, nothing sent yet
+    ("delivery.delivered", "journal/engine.py"),  # the other side has it, the row still stands
+    ("delivery.settled", "journal/engine.py"),  # the row is settled
     # Central: a network is placed, nothing committed yet; it is, and the site does not know it.
-    ("central.bundle.before_commit", "neutron/central/exchange/placement.py"),
-    ("central.bundle.committed", "neutron/central/exchange/placement.py"),
-    # Central: the port is made, changed, removed, but its place is not noted yet.
-    ("central.report.created", "neutron/central/exchange/report.py"),
-    ("central.report.updated", "neutron/central/exchange/report.py"),
-    ("central.report.removed", "neutron/central/exchange/report.py"),
-    ("central.report.before_commit", "neutron/central/exchange/report.py"),
+    ("central.bundle.before_commit", "neutron/central/presence.py"),
+    ("central.bundle.committed", "neutron/central/presence.py"),
+    # Central: the port is made, changed, removed, but its location is not recorded yet.
+    ("central.report.created", "neutron/central/site_api/report.py"),
+    ("central.report.updated", "neutron/central/site_api/report.py"),
+    ("central.report.removed", "neutron/central/site_api/report.py"),
+    ("central.report.before_commit", "neutron/central/site_api/report.py"),
     # Central: everything is taken, the site does not know it; the answer to Xjob is not given.
-    ("central.report.taken", "neutron/central/exchange/report.py"),
-    ("central.snapshot.read", "neutron/central/exchange/snapshot.py"),
+    ("central.report.taken", "neutron/central/site_api/report.py"),
+    ("central.desired.read", "neutron/central/site_api/desired.py"),
     # A site, carrying out what central said:
     ("apply.admitted", "neutron/local/apply/materialise.py"),  # the batch is new enough
     ("apply.address_group.made", "neutron/local/apply/address_group.py"),
@@ -57,10 +57,10 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("apply.shadows", "neutron/local/apply/materialise.py"),  # taken; OVN follows
     ("apply.done", "neutron/local/apply/materialise.py"),  # one item, nobody told yet
     # A site, and its leases:
-    ("grant.answered", "neutron/local/lease/keeper.py"),  # leased at central, not known here yet
-    ("grant.set_aside", "neutron/local/lease/giving.py"),  # out of use here, leased at central
+    ("lease.answered", "neutron/local/lease/keeper.py"),  # leased at central, not known here yet
+    ("lease.set_aside", "neutron/local/lease/giving.py"),  # out of use here, leased at central
     ("recall.cut_out", "neutron/local/lease/giving.py"),  # asked back, central has no answer yet
-    ("grant.given_back", "neutron/local/lease/giving.py"),  # free at central, not noted here
+    ("lease.given_back", "neutron/local/lease/giving.py"),  # free at central, not noted here
     # A site, telling central of a port:
     ("report.taken", "neutron/local/report/carrier.py"),  # central has it; not agreed on here yet
 )

@@ -56,7 +56,7 @@ def judge(
     item: Item,
     error: errors.IsthmusError | None,
     *,
-    luck: float,
+    uniform: float,
 ) -> Settlement:
     """Decide what becomes of one intent that was carried.
 
@@ -64,7 +64,7 @@ def judge(
         claim: the intent.
         item: what was carried.
         error: why it was not taken; None if it was.
-        luck: a random number from 0 to 1, for jitter.
+        uniform: a random number from 0 to 1, for jitter.
     """
     absent = item.state is None
     if error is None or (absent and isinstance(error, errors.NotFound)):
@@ -77,7 +77,7 @@ def judge(
         case errors.JournalAction.RETRY_FREE:
             wait = PROBES.cap_s
         case errors.JournalAction.RETRY:
-            wait = ATTEMPTS.delay_s(claim.attempts + 1, luck)
+            wait = ATTEMPTS.delay_s(claim.attempts + 1, uniform)
         case errors.JournalAction.PARK:
             return Settlement(
                 claim=claim, outcome=Outcome.PARKED, absent=absent, error=_reason(error)

@@ -1,4 +1,4 @@
-"""Drain: one pass over one lane of the journal.
+"""Delivery: one pass over one lane of the journal.
 
 claim a batch -> read what is wanted now -> carry it -> settle each intent by its result.
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from isthmus import errors
 from isthmus.journal import crash, decide
 from isthmus.journal.backoff import ATTEMPTS, Breaker
-from isthmus.journal.ports import Carrier, Clock, Source, Store
+from isthmus.journal.protocols import Carrier, Clock, Source, Store
 from isthmus.model.intent import Claim, Outcome, Settlement
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
@@ -41,7 +41,7 @@ class Pass:
     parked: int = 0
     failed_side: Side | None = None
     error: errors.IsthmusError | None = None
-    retry_at_s: float | None = None  #: the lane is shut until then, by the drain's clock
+    retry_at_s: float | None = None  #: the lane is shut until then, by the delivery's clock
 
     @property
     def idle(self) -> bool:
@@ -50,15 +50,15 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DrainSettings:
-    """How a lane is drained."""
+class DeliverySettings:
+    """How a lane is delivered."""
 
     owner: str  #: who claims; unique among living workers
     batch: int = 50  #: most intents in one call
     claim_s: float = 60.0  #: a claim expires then; longer than any call may take
 
 
-class Drain:
+class Delivery:
     """Carries one lane; keeps the lane's breaker and batch size between passes.
 
     One thread uses it at a time.
@@ -72,8 +72,8 @@ class Drain:
         source: Source,
         carrier: Carrier,
         clock: Clock,
-        settings: DrainSettings,
-        luck: Callable[[], float] = random.random,
+        settings: DeliverySettings,
+        uniform: Callable[[], float] = random.random,
     ) -> None:
         """Bind what a pass needs.
 
@@ -84,7 +84,7 @@ class Drain:
             carrier: the way to the other side.
             clock: measures how long the lane stays shut.
             settings: owner, batch, claim time.
-            luck: gives numbers from 0 to 1, for jitter.
+            uniform: gives numbers from 0 to 1, for jitter.
         """
         self.lane = lane
         self._store = store
@@ -92,7 +92,7 @@ class Drain:
         self._carrier = carrier
         self._clock = clock
         self._settings = settings
-        self._luck = luck
+        self._uniform = uniform
         self._breaker = Breaker()
         self._size = settings.batch
 
@@ -114,12 +114,12 @@ class Drain:
         claims = batch.claims
         if not claims:
             return Pass()
-        crash.point("drain.claimed")
+        crash.point("delivery.claimed")
         try:
             wanted = self._source.read(self.lane, [claim.key for claim in claims])
         except errors.IsthmusError as error:
             return self._failed(claims, error, Side.SOURCE)
-        crash.point("drain.read")
+        crash.point("delivery.read")
         unread = [claim for claim in claims if claim.key not in wanted]
         read = [claim for claim in claims if claim.key in wanted]
         first, later = decide.split_removals(read, wanted, more_due=len(claims) >= limit)
@@ -133,13 +133,13 @@ class Drain:
                 if settlements:
                     self._settle(settlements)
                 return self._failed(first, error, Side.CARRIER)
-            crash.point("drain.delivered")
+            crash.point("delivery.delivered")
             became = decide.match_results(items, results)
             seen = decide.find_seen(batch.sequence, became)
             if seen is not None:
                 self._store.go_on_above(self.lane, seen)
             settlements += [
-                decide.judge(claim, item, error, luck=self._luck())
+                decide.judge(claim, item, error, uniform=self._uniform())
                 for claim, item, error in zip(first, items, became, strict=True)
             ]
         self._breaker = Breaker()
@@ -147,9 +147,9 @@ class Drain:
         return self._settle(settlements)
 
     def _unread(self, claim: Claim) -> Settlement:
-        error = errors.Stale(f"the snapshot says nothing of {claim.key.type} {claim.key.id}")
+        error = errors.Stale(f"the desired states say nothing of {claim.key.type} {claim.key.id}")
         item = Item(claim.key.type, claim.key.id, {})
-        return decide.judge(claim, item, error, luck=self._luck())
+        return decide.judge(claim, item, error, uniform=self._uniform())
 
     def _failed(
         self,
@@ -160,21 +160,21 @@ class Drain:
         """Settle a batch that failed as a whole.
 
         Such an error is not believed of any one object (a refusal of one comes as its result), so
-        it parks nothing: a door that is shut today may be open tomorrow. Unless nobody answered,
+        it parks nothing: a site that refuses today may answer tomorrow. Unless nobody answered,
         the batch is halved until the culprit, if there is one, stands alone and steps aside.
         """
         alone = len(claims) == 1
         timed_out = isinstance(error, errors.TimedOut)
         unreachable = isinstance(error, errors.Unreachable)
         if not timed_out and (alone or isinstance(error, errors.Transient)):
-            self._breaker = self._breaker.failed(self._clock.seconds(), self._luck())
+            self._breaker = self._breaker.failed(self._clock.seconds(), self._uniform())
         if not unreachable:
             self._size = max(1, len(claims) // 2)
         step_aside_s = 0.0
         if alone and timed_out:
             step_aside_s = decide.SLOW_S
         elif alone and not unreachable:
-            step_aside_s = ATTEMPTS.delay_s(claims[0].attempts + 1, self._luck())
+            step_aside_s = ATTEMPTS.delay_s(claims[0].attempts + 1, self._uniform())
         settlements = [
             decide.put_back(
                 claim,
@@ -194,7 +194,7 @@ class Drain:
         side: Side | None = None,
     ) -> Pass:
         self._store.settle(settlements)
-        crash.point("drain.settled")
+        crash.point("delivery.settled")
         return Pass(
             claimed=len(settlements),
             taken=sum(one.outcome is Outcome.DONE for one in settlements),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.ports import Tools
+from isthmus.lab.protocols import Tools
 
 #: Program -> Debian package that has it.
 PROGRAMS: Mapping[str, str] = {

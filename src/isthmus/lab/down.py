@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.ports import Tools
 from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.protocols import Tools
 from isthmus.lab.tier.services import MARKER
 from isthmus.model.process import ProcessId
 

@@ -14,9 +14,9 @@ from isthmus.lab import down as lab_down
 from isthmus.lab.capability import check_machine
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import MAX_LABS, check_lab_name, management_range, plan_lab, prefix
-from isthmus.lab.ports import Reporter, Tools
 from isthmus.lab.process.ledger import FILE, Ledger
 from isthmus.lab.process.lock import locked
+from isthmus.lab.protocols import Reporter, Tools
 from isthmus.lab.tier.template import Templates
 from isthmus.lab.topology import parse_topology
 from isthmus.lab.up import Installed, Up

@@ -7,13 +7,13 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.lab import status
-from isthmus.lab.network.server import Servers, Wish
+from isthmus.lab.demo import Demo, Line
+from isthmus.lab.network.server import ServerRequest, Servers
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.ports import Tools
 from isthmus.lab.process.ledger import Ledger, Made, Running
 from isthmus.lab.process.start import start, wait_until_up
-from isthmus.lab.story import Line, Story
+from isthmus.lab.protocols import Tools
 from isthmus.lab.verify import Verify
 from isthmus.model.verdict import Report
 
@@ -114,17 +114,17 @@ class OpenLab:
         """Prove that the lab works."""
         return Verify(self.plan, self.tools, self.ledger).run()
 
-    def tell_story(self, tell: Callable[[Line], None], before: str = "") -> None:
+    def run_demo(self, tell: Callable[[Line], None], before: str = "") -> None:
         """Stretch a network over the sites, and tell what was seen.
 
         Raises:
             StepFailed: something was not as it should be.
         """
-        Story(self.plan, self.tools, self.ledger, tell, before).run()
+        Demo(self.plan, self.tools, self.ledger, tell, before).run()
 
-    def create_server(self, **wish: Any) -> Any:
-        """Make a server; see `isthmus.lab.network.server.Wish` for what can be asked."""
-        return self.servers.create(Wish(**wish))
+    def create_server(self, **request: Any) -> Any:
+        """Make a server; see `isthmus.lab.network.server.ServerRequest` for what can be asked."""
+        return self.servers.create(ServerRequest(**request))
 
     @property
     def servers(self) -> Servers:

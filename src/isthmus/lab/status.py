@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.ports import Tools
 from isthmus.lab.process.ledger import Made
+from isthmus.lab.protocols import Tools
 
 Row = Mapping[str, Any]
 

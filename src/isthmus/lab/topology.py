@@ -1,4 +1,4 @@
-"""From a person's wish (two numbers, or a YAML file) to a `Topology`, or one clear refusal.
+"""From a person's request (two numbers, or a YAML file) to a `Topology`, or one clear refusal.
 
 The file::
 

@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab.network.server import Servers, Wish
+from isthmus.lab.network.server import ServerRequest, Servers
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.ports import Api, Tools
 from isthmus.lab.process.ledger import Ledger
+from isthmus.lab.protocols import Api, Tools
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict
 
 #: From the address being there to the first reply, on a busy machine; seconds.
@@ -158,17 +158,17 @@ class Verify:
 
     @contextlib.contextmanager
     def _probes(self, name: str, network_id: str) -> Iterator[list[Any]]:
-        wishes = [
-            Wish(name=f"{name}-{tier.name}", site=str(tier.name), network=network_id)
+        requests = [
+            ServerRequest(name=f"{name}-{tier.name}", site=str(tier.name), network=network_id)
             for tier in self._plan.joined_sites
         ]
         try:
             with ThreadPoolExecutor(max_workers=4) as pool:
-                yield list(pool.map(self._servers.create, wishes))
+                yield list(pool.map(self._servers.create, requests))
         finally:
-            for wish in wishes:
+            for request in requests:
                 with contextlib.suppress(errors.NotFound):
-                    self._servers.delete(wish.name)
+                    self._servers.delete(request.name)
 
     def _ping(self, one: Any, other: Any) -> Callable[[], str]:
         def check() -> str:

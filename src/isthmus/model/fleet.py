@@ -185,7 +185,7 @@ class NfvDemand:
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
     role: Name
-    intent: dict[str, Any]  #: an NFV intent, as `isthmus nfv plan --intent` reads it
+    demand: dict[str, Any]  #: an NFV demand, as `isthmus nfv plan --demand` reads it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

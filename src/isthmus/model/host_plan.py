@@ -1,8 +1,8 @@
 """Host plan: which CPU, page, queue and virtual function does what, and the settings that say so.
 
-A plan is complete: nothing downstream (rendering, checking, capacity) looks at the intent again. A
+A plan is complete: nothing downstream (rendering, checking, capacity) looks at the demand again. A
 `Refusal` is the other possible outcome of planning: which constraints cannot hold, and the nearest
-intents that can.
+demands that can.
 """
 
 from collections.abc import Mapping
@@ -225,4 +225,6 @@ class Refusal:
 
     host: str
     constraints: tuple[Constraint, ...]
-    nearest: tuple[str, ...] = ()  #: changes of the intent, each of which was planned and works
+    alternatives: tuple[
+        str, ...
+    ] = ()  #: changes of the demand, each of which was planned and works

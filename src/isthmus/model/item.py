@@ -28,13 +28,13 @@ class Item:
     state: Mapping[str, Any] | None  #: JSON-able; None means that the object is gone
     withdrawn: bool = False  #: it still exists, but is to be here no more: what uses it may object
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         body = {"type": self.type.value, "id": self.id, "state": self.state}
         return {**body, "withdrawn": True} if self.withdrawn else body
 
     @classmethod
-    def from_wire(cls, body: Any) -> Self:
+    def from_dict(cls, body: Any) -> Self:
         """Read the JSON form.
 
         Raises:
@@ -66,7 +66,7 @@ class ItemResult:
         """Tell whether the other side now holds what the item said."""
         return not self.code
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         body: dict[str, Any] = {
             "type": self.type.value,
@@ -81,7 +81,7 @@ class ItemResult:
         return body if self.seen is None else {**body, "seen": self.seen}
 
     @classmethod
-    def from_wire(cls, body: Any) -> Self:
+    def from_dict(cls, body: Any) -> Self:
         """Read the JSON form.
 
         Raises:
@@ -134,7 +134,7 @@ def read_results(body: Any, items: Sequence[Item]) -> list[ItemResult]:
     """
     if not isinstance(body, list) or len(body) > len(items):
         raise errors.ProtocolError(f"the answer has no list of results for {len(items)} items")
-    return [ItemResult.from_wire(one) for one in body]
+    return [ItemResult.from_dict(one) for one in body]
 
 
 def refused(item: Item, error: errors.IsthmusError) -> ItemResult:

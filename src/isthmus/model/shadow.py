@@ -41,12 +41,12 @@ class Shadow:
     accepts_unknown: bool = False  #: port security off: any MAC may be behind it
     security_groups: tuple[str, ...] = ()
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {name: _plain(getattr(self, name)) for name in self.__slots__}
 
     @classmethod
-    def from_wire(cls, body: Mapping[str, Any]) -> Self:
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read the JSON form; keys it does not know are left alone, for newer peers.
 
         Raises:

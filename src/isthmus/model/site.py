@@ -14,7 +14,7 @@ class SiteState(enum.StrEnum):
     """What an operator wants of a site."""
 
     ENABLED = "enabled"  #: takes part in everything
-    DRAINING = "draining"  #: keeps what it has; no network is newly placed there
+    DRAINING = "draining"  #: keeps what it has; no network is extended to it any more
     DISABLED = "disabled"  #: central neither sends to it nor takes its reports
 
 

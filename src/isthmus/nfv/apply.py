@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from isthmus import errors
 from isthmus.model.host_plan import HostPlan
 from isthmus.model.nfv_layout import Layout
-from isthmus.nfv.ports import HostDoor
+from isthmus.nfv.protocols import HostClient
 from isthmus.nfv.render import script
 
 APPLY_TIMEOUT_S = 600.0
@@ -25,7 +25,7 @@ class Applied:
 
 
 def apply_plan(
-    door: HostDoor,
+    client: HostClient,
     plan: HostPlan,
     *,
     may_reboot: bool = False,
@@ -35,7 +35,7 @@ def apply_plan(
     """Apply a plan to its host; where a reboot is allowed, also across it.
 
     Args:
-        door: the host.
+        client: the host.
         plan: its plan.
         may_reboot: reboot where the kernel line asks for it, wait, and go on.
         layout: where the host keeps Nova and Open vSwitch; None: found.
@@ -45,44 +45,44 @@ def apply_plan(
         StepFailed: a step failed; what was done before it stays, and can be rolled back.
         Unreachable: the host does not answer, or did not come back.
     """
-    done = _run(door, script.render_apply(plan, chosen=layout))
+    done = _run(client, script.render_apply(plan, chosen=layout))
     if not done.needs_reboot or not may_reboot:
         return done
-    say(f"rebooting {door.name}")
-    reboot(door, say)
-    again = _run_once_up(door, script.render_apply(plan, chosen=layout))
+    say(f"rebooting {client.name}")
+    reboot(client, say)
+    again = _run_once_up(client, script.render_apply(plan, chosen=layout))
     if again.needs_reboot:
         raise errors.StepFailed(
-            f"{door.name} was rebooted, but its kernel line is still not the planned one: does it "
+            f"{client.name} was rebooted, but its kernel line is not the planned one yet: does it "
             "boot by another boot loader than GRUB?"
         )
     return Applied((*done.changes, *again.changes), needs_reboot=False, rebooted=True)
 
 
-def roll_back(door: HostDoor) -> Applied:
+def roll_back(client: HostClient) -> Applied:
     """Roll back the last `apply_plan` that changed something.
 
     Raises:
         NotFound: nothing was applied.
         StepFailed: a step failed.
     """
-    return _run(door, script.render_rollback())
+    return _run(client, script.render_rollback())
 
 
-def _run(door: HostDoor, text: str) -> Applied:
-    output = door.run_script(text, timeout_s=APPLY_TIMEOUT_S)
+def _run(client: HostClient, text: str) -> Applied:
+    output = client.run_script(text, timeout_s=APPLY_TIMEOUT_S)
     lines = output.stdout.splitlines()
     if output.exit_code == 4:
-        raise errors.NotFound(f"{door.name}: {lines[-1] if lines else 'nothing was applied'}")
+        raise errors.NotFound(f"{client.name}: {lines[-1] if lines else 'nothing was applied'}")
     if output.exit_code != 0:
         said = next((line for line in reversed(lines) if line.startswith("failed")), "")
         said = said or output.stderr.strip()[-400:] or "it said nothing"
-        raise errors.StepFailed(f"on {door.name}: {said}", output=output.stdout + output.stderr)
+        raise errors.StepFailed(f"on {client.name}: {said}", output=output.stdout + output.stderr)
     changes = tuple(line for line in lines if not line.startswith(("same ", "reboot ", "done")))
     return Applied(changes, any(line.startswith("reboot ") for line in lines))
 
 
-def _run_once_up(door: HostDoor, text: str) -> Applied:
+def _run_once_up(client: HostClient, text: str) -> Applied:
     """Run a script on a host that has just booted: it may answer once and then be busy for long.
 
     Raises:
@@ -92,41 +92,41 @@ def _run_once_up(door: HostDoor, text: str) -> Applied:
     deadline = time.monotonic() + REBOOT_TIMEOUT_S
     while True:
         try:
-            return _run(door, text)
+            return _run(client, text)
         except errors.Unreachable:
             if time.monotonic() > deadline:
                 raise
             time.sleep(POLL_S)
 
 
-def _boot_id(door: HostDoor) -> str:
-    return door.run_script("cat /proc/sys/kernel/random/boot_id", timeout_s=30).stdout.strip()
+def _boot_id(client: HostClient) -> str:
+    return client.run_script("cat /proc/sys/kernel/random/boot_id", timeout_s=30).stdout.strip()
 
 
-def reboot(door: HostDoor, say: Callable[[str], None]) -> None:
+def reboot(client: HostClient, say: Callable[[str], None]) -> None:
     """Reboot a host and wait until it has booted anew.
 
     Raises:
         Unsupported: it is this very host.
         Unreachable: it did not come back in time.
     """
-    if door.name == "local":
+    if client.name == "local":
         raise errors.Unsupported(
             "this host cannot reboot itself and go on; reboot, then apply again"
         )
-    before = _boot_id(door)
+    before = _boot_id(client)
     try:
-        door.run_script("(sleep 1; systemctl reboot) >/dev/null 2>&1 &", timeout_s=30)
+        client.run_script("(sleep 1; systemctl reboot) >/dev/null 2>&1 &", timeout_s=30)
     except errors.Transient:
-        say(f"the connection to {door.name} dropped while the reboot was requested")
+        say(f"the connection to {client.name} dropped while the reboot was requested")
     deadline = time.monotonic() + REBOOT_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
-            now = _boot_id(door)
+            now = _boot_id(client)
         except errors.Transient:
             now = ""
         if now and now != before:
-            say(f"{door.name} is back")
+            say(f"{client.name} is back")
             return
         time.sleep(POLL_S)
-    raise errors.Unreachable(f"{door.name} did not come back within {REBOOT_TIMEOUT_S:.0f} s")
+    raise errors.Unreachable(f"{client.name} did not come back within {REBOOT_TIMEOUT_S:.0f} s")

@@ -9,11 +9,11 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from isthmus.model.host_demand import HostDemand
 from isthmus.model.host_inventory import HostInventory, Nic
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_intent import NfvIntent
 from isthmus.nfv.cpuset import render_list
-from isthmus.nfv.plan.nearest import plan_or_nearest
+from isthmus.nfv.plan.alternatives import plan_or_alternatives
 from isthmus.nfv.plan.ports import SILENT_ON_VFS
 from isthmus.nfv.plan.settings import PER_NODE_HUGEPAGES, is_at_least
 
@@ -147,11 +147,11 @@ def _shorten(text: str) -> str:
 
 def plan_fleet(
     inventories: Iterable[HostInventory],
-    intent: NfvIntent,
+    demand: HostDemand,
     *,
-    plan: Callable[[HostInventory, NfvIntent], HostPlan | Refusal] = plan_or_nearest,
+    plan: Callable[[HostInventory, HostDemand], HostPlan | Refusal] = plan_or_alternatives,
 ) -> tuple[GroupPlan, ...]:
     """Plan every group once."""
     return tuple(
-        GroupPlan(group, plan(group.representative, intent)) for group in group_fleet(inventories)
+        GroupPlan(group, plan(group.representative, demand)) for group in group_fleet(inventories)
     )

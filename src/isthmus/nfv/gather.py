@@ -4,17 +4,19 @@ from isthmus import errors
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.nfv_layout import Layout
 from isthmus.nfv.inspect import facts, sysfs
-from isthmus.nfv.ports import HostDoor
+from isthmus.nfv.protocols import HostClient
 
 #: A slow host under load still answers within this, in seconds.
 FACTS_TIMEOUT_S = 180.0
 
 
-def collect_facts(door: HostDoor, *, settings: bool = False, layout: Layout | None = None) -> str:
+def collect_facts(
+    client: HostClient, *, settings: bool = False, layout: Layout | None = None
+) -> str:
     """Gather the facts of a host as text; they hold no secret (`nfv.inspect.allow`).
 
     Args:
-        door: the host.
+        client: the host.
         settings: how it is set up too, not only what it is made of.
         layout: where it keeps Nova and Open vSwitch; None: found.
 
@@ -23,18 +25,18 @@ def collect_facts(door: HostDoor, *, settings: bool = False, layout: Layout | No
         StepFailed: the script did not end.
     """
     text = facts.render_script(settings=settings, layout=layout)
-    output = door.run_script(text, timeout_s=FACTS_TIMEOUT_S)
+    output = client.run_script(text, timeout_s=FACTS_TIMEOUT_S)
     if output.exit_code != 0 or facts.END not in output.stdout[-200:]:
         said = output.stderr.strip().splitlines() or ["it said nothing"]
-        raise errors.StepFailed(f"gathering the facts of {door.name} failed: {said[-1]}")
+        raise errors.StepFailed(f"gathering the facts of {client.name} failed: {said[-1]}")
     return output.stdout
 
 
-def inspect_host(door: HostDoor) -> HostInventory:
+def inspect_host(client: HostClient) -> HostInventory:
     """Make the inventory of a live host.
 
     Raises:
         Unreachable: nobody answered.
         StepFailed: the facts could not be gathered.
     """
-    return sysfs.parse_host(facts.parse_facts(collect_facts(door)))
+    return sysfs.parse_host(facts.parse_facts(collect_facts(client)))

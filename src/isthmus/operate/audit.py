@@ -1,4 +1,4 @@
-"""Collect the inventories of all tiers at once and compare them."""
+"""Collect the holdings of all tiers at once and compare them."""
 
 import datetime
 import time
@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.federation.audit import audit
-from isthmus.federation.inventory import Inventory, parse_inventory
+from isthmus.federation.holdings import Holdings, parse_holdings
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName, SiteState
 from isthmus.model.verdict import Report, is_clean
 from isthmus.operate.cloud import Cloud
 
-#: Pause between two looks of `wait_clean`, in seconds: an inventory is not cheap.
+#: Pause between two looks of `wait_clean`, in seconds: holdings are not cheap.
 _LOOK_EVERY_S = 2.0
 
 
@@ -41,12 +41,16 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
         for row in sites
         if row["state"] == SiteState.DISABLED
     }
-    doors = {SiteName(row["name"]): admin.open_site(row["name"], row["region"]) for row in enabled}
-    with ThreadPoolExecutor(max_workers=len(doors) + 1) as threads:
+    clients = {
+        SiteName(row["name"]): admin.open_site(row["name"], row["region"]) for row in enabled
+    }
+    with ThreadPoolExecutor(max_workers=len(clients) + 1) as threads:
         asked = threads.submit(_ask, admin.open_central(), network_id)
-        asked_sites = {name: threads.submit(_ask, door, network_id) for name, door in doors.items()}
+        asked_sites = {
+            name: threads.submit(_ask, client, network_id) for name, client in clients.items()
+        }
         central = asked.result()
-        held: dict[SiteName, Inventory] = {}
+        held: dict[SiteName, Holdings] = {}
         for name, answer in asked_sites.items():
             try:
                 held[name] = answer.result()
@@ -74,15 +78,17 @@ def wait_clean(
         pause(min(_LOOK_EVERY_S, max(0.0, deadline - clock())))
 
 
-def _ask(door: NeutronDoor, network_id: str | None) -> Inventory:
+def _ask(client: NeutronClient, network_id: str | None) -> Holdings:
     query = {"network_id": network_id} if network_id else {}
-    rows = door.get_all("site_inventory", **query)
+    rows = client.get_all("site_holding", **query)
     if len(rows) != 1:
-        raise errors.ProtocolError(f"{door.name} gave {len(rows)} inventories instead of one")
-    return parse_inventory(rows[0])
+        raise errors.ProtocolError(
+            f"{client.name} gave {len(rows)} rows of holdings instead of one"
+        )
+    return parse_holdings(rows[0])
 
 
-def _concerns(job: Job, network_id: str, central: Inventory) -> bool:
+def _concerns(job: Job, network_id: str, central: Holdings) -> bool:
     """Tell whether a job is about a network or what is on it, as far as central knows."""
     known = {network_id, *central.subnets, *central.ports}
     return job.key.id in known

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from isthmus.clients.admin import AdminApi
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 
 
 class Cloud(Protocol):
@@ -13,8 +13,8 @@ class Cloud(Protocol):
     def api(self) -> AdminApi:
         """The Admin API of central."""
 
-    def open_central(self) -> NeutronDoor:
+    def open_central(self) -> NeutronClient:
         """Open the Neutron of central."""
 
-    def open_site(self, name: str, region: str) -> NeutronDoor:
+    def open_site(self, name: str, region: str) -> NeutronClient:
         """Open the Neutron of a site."""

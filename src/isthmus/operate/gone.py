@@ -24,7 +24,7 @@ class Gone:
 def list_gone(api: AdminApi) -> list[Gone]:
     """List what removed sites have not let go of."""
     names = {row["site"] for row in api.iterate("site_lease")}
-    names |= {row["site"] for row in api.iterate("site_routing", type="port")}
+    names |= {row["site"] for row in api.iterate("site_mapping", type="port")}
     found = (_find_gone(api, one) for one in sorted(names) if one.startswith(_GONE))
     return [one for one in found if one is not None]
 
@@ -47,8 +47,8 @@ def free_gone(api: AdminApi, incarnation: str) -> None:
     for lease in api.iterate("site_lease", page_size=1, site=incarnation):
         api.act("site_lease", lease["id"], "free_for_good", {"all": True})
         return
-    for home in api.list("site_routing", type="port", site=incarnation):
-        api.act("site_routing", home["id"], "release", {"force": True})
+    for home in api.list("site_mapping", type="port", site=incarnation):
+        api.act("site_mapping", home["id"], "release", {"force": True})
 
 
 def find(api: AdminApi, registration: str) -> Gone | None:
@@ -58,7 +58,7 @@ def find(api: AdminApi, registration: str) -> Gone | None:
 
 def _find_gone(api: AdminApi, name: str) -> Gone | None:
     leases = api.list("site_lease", site=name)
-    ports = api.list("site_routing", type="port", site=name)
+    ports = api.list("site_mapping", type="port", site=name)
     if not leases and not ports:
         return None
     sizes = dict.fromkeys(PoolKind, 0)

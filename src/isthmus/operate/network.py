@@ -50,7 +50,7 @@ def get_network(api: AdminApi, network: str) -> dict[str, Any]:
 
 
 def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Row]:
-    """Place a network at sites ahead of use."""
+    """Extend a network to sites ahead of use."""
     network_id = api.get_named("network", network)["id"]
     return [api.create("site_presence", {"network_id": network_id, "site": site}) for site in sites]
 

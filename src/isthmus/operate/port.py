@@ -7,7 +7,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.admin import AdminApi
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
 
 Row = Mapping[str, Any]
@@ -47,15 +47,15 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> str:
         Conflict: it is in use there, or that site cannot be heard, and no force is used.
     """
     wanted = api.get_named("port", port, fields=["id"])
-    rows = api.list("site_routing", type="port", resource_id=wanted["id"])
+    rows = api.list("site_mapping", type="port", resource_id=wanted["id"])
     if not rows:
         raise errors.NotFound(f"port {wanted['id']} lives nowhere: the first site to use it has it")
-    api.act("site_routing", rows[0]["id"], "release", {"force": force})
+    api.act("site_mapping", rows[0]["id"], "release", {"force": force})
     return str(rows[0]["site"])
 
 
 def collect_port(
-    api: AdminApi, port: str, open_site: Callable[[str, str], NeutronDoor]
+    api: AdminApi, port: str, open_site: Callable[[str, str], NeutronClient]
 ) -> list[PortView]:
     """Read what central, and every site where its network is present, know of a port.
 
@@ -75,18 +75,20 @@ def collect_port(
     presences = api.list("site_presence", network_id=network_id)
     present = {row["site"] for row in presences}
     sites = api.list("site", sort_key="name", sort_dir="asc")
-    doors = {
+    clients = {
         row["name"]: open_site(row["name"], row["region"])
         for row in sites
         if row["name"] in present
     }
-    with ThreadPoolExecutor(max_workers=len(doors) + 1) as threads:  # who hangs delays no other
-        views = threads.map(lambda name: _look(name, doors[name], wanted["id"], network_id), doors)
+    with ThreadPoolExecutor(max_workers=len(clients) + 1) as threads:  # who hangs delays no other
+        views = threads.map(
+            lambda name: _view(name, clients[name], wanted["id"], network_id), clients
+        )
         return [replace(one, agrees=_agrees(one, central)) for one in (central, *views)]
 
 
-def _look(site: str, door: NeutronDoor, port_id: str, network_id: str) -> PortView:
-    api = AdminApi(door)
+def _view(site: str, client: NeutronClient, port_id: str, network_id: str) -> PortView:
+    api = AdminApi(client)
     try:
         for port in api.iterate("port", network_id=network_id, fields=_PORT_FIELDS):
             if port["id"] == port_id:

@@ -21,7 +21,7 @@ from isthmus.model.site import SiteName
 from isthmus.store import home, journal, location
 from isthmus.store.held import Held
 from isthmus.store.latest import Latest
-from isthmus.store.tables import CLAIMS, REGISTRATIONS, ROUTINGS
+from isthmus.store.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS
 
 _CHUNK = 500
 
@@ -49,7 +49,7 @@ def follow(connection: sa.Connection) -> list[Move]:
     Returns:
         What moved.
     """
-    claimed, homes = sa.alias(CLAIMS), sa.alias(ROUTINGS)
+    claimed, homes = sa.alias(CLAIMS), sa.alias(SITE_MAPPINGS)
     own = (
         sa.select(CLAIMS.c.port_id)
         .where(CLAIMS.c.port_id == homes.c.resource_id, CLAIMS.c.site == homes.c.site)
@@ -74,12 +74,14 @@ def follow(connection: sa.Connection) -> list[Move]:
     moves = [one for one in plan_moves(found) if _move(connection, one)]
     at_home = (
         sa.select(CLAIMS.c.port_id)
-        .where(CLAIMS.c.port_id == ROUTINGS.c.resource_id, CLAIMS.c.site == ROUTINGS.c.site)
+        .where(
+            CLAIMS.c.port_id == SITE_MAPPINGS.c.resource_id, CLAIMS.c.site == SITE_MAPPINGS.c.site
+        )
         .exists()
     )
     connection.execute(
-        sa.update(ROUTINGS)
-        .where(ROUTINGS.c.type == ResourceType.PORT.value, at_home)
+        sa.update(SITE_MAPPINGS)
+        .where(SITE_MAPPINGS.c.type == ResourceType.PORT.value, at_home)
         .values(stale=True)
     )
     connection.execute(sa.delete(CLAIMS))
@@ -102,13 +104,13 @@ def _move(connection: sa.Connection, move: Move) -> bool:
         return False
     home.change(connection, move.port_id, move.new)
     told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new)]
-    place = location.list_locations(connection, [move.port_id]).get(move.port_id)
-    if place is not None:  # that it was at the old one
+    located = location.list_locations(connection, [move.port_id]).get(move.port_id)
+    if located is not None:  # that it was at the old one
         location.delete(connection, [move.port_id])
-        network = Held(connection, ResourceType.NETWORK, [place.network_id])
+        network = Held(connection, ResourceType.NETWORK, [located.network_id])
         told += [
             IntentKey(site, ResourceType.SHADOW, move.port_id)
-            for site in network.sites(place.network_id)
+            for site in network.sites(located.network_id)
         ]
     journal.record(connection, told)
     return True

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
-from isthmus.store import lanes
+from isthmus.store import lane as lane_store
 from isthmus.store.tables import CLAIMS, EPOCHS, LANES, REGISTRATIONS, SITES
 
 _OWN = "own"
@@ -51,7 +51,7 @@ def read(connection: sa.Connection) -> Epoch:
         connection.execute(
             sa.insert(EPOCHS).values(
                 id=_OWN,
-                epoch=lanes.FIRST_EPOCH,
+                epoch=lane_store.FIRST_EPOCH,
                 turn=0,
                 settled=True,
                 secret=secrets.token_hex(32),
@@ -90,7 +90,7 @@ def peek_incarnation(connection: sa.Connection) -> str:
     """Tell, at a site, which incarnation this is; nothing is decided by it here."""
     row = connection.execute(sa.select(EPOCHS.c.registration, EPOCHS.c.epoch)).one_or_none()
     if row is None:
-        return show_incarnation(None, lanes.FIRST_EPOCH)
+        return show_incarnation(None, lane_store.FIRST_EPOCH)
     return show_incarnation(row.registration, int(row.epoch))
 
 
@@ -194,8 +194,8 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
     It locks nothing, so that it can stand before or behind a pool's lock and no allocation waits
     for another one, or for whoever begins an epoch. A transaction that began before its tier found
     out that it was restored may still say yes: it counts as one that came before. What it gives out
-    it carves from leases that it reads as they are committed now, so it takes nothing that has been
-    registered in the meantime.
+    it allocates from leases that it reads as they are committed now, so it takes nothing that has
+    been registered in the meantime.
 
     Args:
         connection: where.

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.tables import LOCATIONS, ROUTINGS, SHADOWS
+from isthmus.store.tables import LOCATIONS, SHADOWS, SITE_MAPPINGS
 
 
 def list_wanted(
@@ -23,16 +23,20 @@ def list_wanted(
         column = LOCATIONS.c.port_id
         query = (
             sa.select(column)
-            .join_from(LOCATIONS, ROUTINGS, ROUTINGS.c.resource_id == LOCATIONS.c.network_id)
+            .join_from(
+                LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
+            )
             .where(
-                ROUTINGS.c.type == ResourceType.NETWORK.value,
-                ROUTINGS.c.site == site,
+                SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+                SITE_MAPPINGS.c.site == site,
                 LOCATIONS.c.site != site,
             )
         )
     else:
-        column = ROUTINGS.c.resource_id
-        query = sa.select(column).where(ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site)
+        column = SITE_MAPPINGS.c.resource_id
+        query = sa.select(column).where(
+            SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.site == site
+        )
     return list(connection.scalars(query.where(column > after).order_by(column).limit(limit)))
 
 
@@ -49,8 +53,8 @@ def list_held(connection: sa.Connection, kind: ResourceType, after: str, until: 
         column = SHADOWS.c.port_id
         query = sa.select(column)
     else:
-        column = ROUTINGS.c.resource_id
-        query = sa.select(column).where(ROUTINGS.c.type == kind.value)
+        column = SITE_MAPPINGS.c.resource_id
+        query = sa.select(column).where(SITE_MAPPINGS.c.type == kind.value)
     query = query.where(column > after)
     if until:
         query = query.where(column <= until)

@@ -1,8 +1,8 @@
 """Homes: the one site at which a port lives, or is about to.
 
-A home is the routing of a port. A unique column keeps a second one away, whoever would make it; a
-home that is *leaving* (`withdrawn`) stays the port's home until that site has acknowledged that it
-let go (`isthmus.store.removal`), and only then may there be another.
+A home is the site mapping of a port. A unique column keeps a second one away, whoever would make
+it; a home that is *leaving* (`withdrawn`) stays the port's home until that site has acknowledged
+that it let go (`isthmus.store.removal`), and only then may there be another.
 """
 
 import datetime
@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.tables import ROUTINGS
+from isthmus.store.tables import SITE_MAPPINGS
 
-_PORT = ROUTINGS.c.type == ResourceType.PORT.value
+_PORT = SITE_MAPPINGS.c.type == ResourceType.PORT.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Home:
 def lock(connection: sa.Connection, port_id: str) -> Home | None:
     """Find the home of a port and hold it until the transaction ends."""
     row = connection.execute(
-        sa.select(ROUTINGS.c.site, ROUTINGS.c.withdrawn)
-        .where(_PORT, ROUTINGS.c.resource_id == port_id)
+        sa.select(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.withdrawn)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
         .with_for_update()
     ).one_or_none()
     return None if row is None else Home(SiteName(row.site), bool(row.withdrawn))
@@ -53,7 +53,7 @@ def settle(
         IntegrityError: it has one.
     """
     connection.execute(
-        sa.insert(ROUTINGS).values(
+        sa.insert(SITE_MAPPINGS).values(
             type=ResourceType.PORT.value,
             resource_id=port_id,
             site=site,
@@ -71,16 +71,16 @@ def set_base(
 ) -> None:
     """Store what central made of a port's first report, until the site has acknowledged it."""
     connection.execute(
-        sa.update(ROUTINGS)
-        .where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.site == site)
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.site == site)
         .values(base=json.dumps(base, sort_keys=True))
     )
 
 
 def find_bases(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """Read what central has made of ports' first reports."""
-    query = sa.select(ROUTINGS.c.resource_id, ROUTINGS.c.base).where(
-        _PORT, ROUTINGS.c.resource_id.in_(list(port_ids)), ROUTINGS.c.base.is_not(None)
+    query = sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.base).where(
+        _PORT, SITE_MAPPINGS.c.resource_id.in_(list(port_ids)), SITE_MAPPINGS.c.base.is_not(None)
     )
     return {row.resource_id: json.loads(row.base) for row in connection.execute(query)}
 
@@ -88,16 +88,16 @@ def find_bases(connection: sa.Connection, port_ids: Collection[str]) -> dict[str
 def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> None:
     """Record that the home of a port is to release it, or keeps it."""
     connection.execute(
-        sa.update(ROUTINGS)
-        .where(_PORT, ROUTINGS.c.resource_id == port_id)
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
         .values(withdrawn=leaving)
     )
 
 
 def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
     """Tell of which ports their homes know better than central, which was restored."""
-    query = sa.select(ROUTINGS.c.resource_id).where(
-        _PORT, ROUTINGS.c.resource_id.in_(list(port_ids)), ROUTINGS.c.stale.is_(sa.true())
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        _PORT, SITE_MAPPINGS.c.resource_id.in_(list(port_ids)), SITE_MAPPINGS.c.stale.is_(sa.true())
     )
     return set(connection.scalars(query))
 
@@ -105,8 +105,8 @@ def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]
 def end_stale(connection: sa.Connection, port_id: str) -> None:
     """Note that the home of a port has said how it is."""
     connection.execute(
-        sa.update(ROUTINGS)
-        .where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.stale.is_(sa.true()))
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.stale.is_(sa.true()))
         .values(stale=False)
     )
 
@@ -114,8 +114,8 @@ def end_stale(connection: sa.Connection, port_id: str) -> None:
 def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     """Replace the home of a port; the caller holds its lock exclusively."""
     connection.execute(
-        sa.update(ROUTINGS)
-        .where(_PORT, ROUTINGS.c.resource_id == port_id)
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
         .values(site=site, withdrawn=False, base=None)
     )
 
@@ -123,5 +123,7 @@ def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
 def delete(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     """Drop the home of a port, if it is this site."""
     connection.execute(
-        sa.delete(ROUTINGS).where(_PORT, ROUTINGS.c.resource_id == port_id, ROUTINGS.c.site == site)
+        sa.delete(SITE_MAPPINGS).where(
+            _PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.site == site
+        )
     )

@@ -31,7 +31,8 @@ from isthmus.model.intent import (
     removal_rank,
 )
 from isthmus.model.site import SiteName
-from isthmus.store import clock, lanes
+from isthmus.store import clock
+from isthmus.store import lane as lane_store
 from isthmus.store.clock import utc_after, utc_now
 from isthmus.store.tables import JOURNAL, SITES
 
@@ -213,7 +214,7 @@ def claim(
         limit: how many at most.
     """
     # Also the lock that lets one worker at a time claim in a lane.
-    sequence = lanes.next_sequence(connection, lane)
+    sequence = lane_store.next_sequence(connection, lane)
     if _is_held(connection, lane, owner):
         return Batch()
     chosen = (

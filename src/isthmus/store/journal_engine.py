@@ -1,4 +1,4 @@
-"""The journal bound to an engine: every call a transaction of its own, as the drain needs it.
+"""The journal bound to an engine: every call a transaction of its own, as the delivery needs it.
 
 Workers of one lane and Neutron's writers collide now and then; who has to begin again, does.
 """
@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from isthmus.model import number
 from isthmus.model.intent import Batch, IntentKey, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store import journal, lanes
+from isthmus.store import journal
+from isthmus.store import lane as lane_store
 from isthmus.store.engine import again_when_busy, reading, writing
 
 LOG = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
 
 
 class SqlJournal:
-    """`isthmus.journal.ports.Store` on a database."""
+    """`isthmus.journal.protocols.Store` on a database."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class SqlJournal:
     def go_on_above(self, lane: SiteName, seen: int) -> None:
         """Number the lane's next batches above what the other side has seen, if they are not."""
         with writing(self._engine) as connection:
-            if lanes.go_on_above(connection, lane, seen):
+            if lane_store.go_on_above(connection, lane, seen):
                 LOG.warning(
                     "Lane %s has seen batch %s, which this database did not send: it was restored, "
                     "or somebody else sent that",

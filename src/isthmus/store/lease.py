@@ -1,7 +1,7 @@
 """Leases in SQL; the arithmetic is in `isthmus.federation.lease`.
 
 Numbers are kept as zero-padded decimal text, so that an IPv6 address fits and text order is the
-order of the numbers. A caller locks the pool before it carves blocks (`isthmus.store.pool`), and
+order of the numbers. A caller locks the pool before it allocates blocks (`isthmus.store.pool`), and
 decides from what `read_latest` gives, never from a plain read: on MariaDB that may show the table
 as it was before the lock. The last guard stands behind each insert: no other block may overlap.
 """

@@ -1,6 +1,6 @@
 """Where each port lives, as its home site reported it.
 
-The port key of a place that goes rests (`isthmus.store.resting`): until every site has heard, a
+The port key of a deleted location rests (`isthmus.store.resting`): until every site has heard, a
 shadow somewhere still has it, and where two ports ask for one key northd silently gives one of them
 another.
 """
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store import hypervisor, resting
-from isthmus.store.tables import LOCATIONS, ROUTINGS
+from isthmus.store.tables import LOCATIONS, SITE_MAPPINGS
 
 #: Ids in one IN (...).
 _CHUNK = 500
@@ -22,7 +22,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """One bound port's place."""
+    """The location of one bound port."""
 
     port_id: str
     network_id: str
@@ -33,7 +33,7 @@ class Location:
     port_key: int
 
     @classmethod
-    def from_wire(cls, body: Any, *, port_id: str, network_id: str, site: SiteName) -> Self:
+    def from_dict(cls, body: Any, *, port_id: str, network_id: str, site: SiteName) -> Self:
         """Read `isthmus:location` of a report.
 
         Raises:
@@ -129,7 +129,7 @@ def delete(connection: sa.Connection, port_ids: Collection[str]) -> None:
 
 
 def delete_of_site(connection: sa.Connection, site: SiteName) -> None:
-    """Forget every place at a site; the keys rest."""
+    """Delete every location at a site; the keys rest."""
     _delete(connection, LOCATIONS.c.site == site)
 
 
@@ -159,13 +159,13 @@ def shadow_keys(*, network_id: str, site: SiteName) -> sa.Select[Any]:
 def shadow_keys_of_network(network_id: str) -> sa.Select[Any]:
     """Select (lane, port) of every shadow of a network at every site where it is present."""
     return (
-        sa.select(ROUTINGS.c.site, LOCATIONS.c.port_id)
-        .join_from(LOCATIONS, ROUTINGS, ROUTINGS.c.resource_id == LOCATIONS.c.network_id)
+        sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
+        .join_from(LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id)
         .where(
             LOCATIONS.c.network_id == network_id,
-            ROUTINGS.c.type == "network",
-            ROUTINGS.c.withdrawn.is_(sa.false()),
-            ROUTINGS.c.site != LOCATIONS.c.site,
+            SITE_MAPPINGS.c.type == "network",
+            SITE_MAPPINGS.c.withdrawn.is_(sa.false()),
+            SITE_MAPPINGS.c.site != LOCATIONS.c.site,
         )
     )
 

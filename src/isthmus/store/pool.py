@@ -1,4 +1,4 @@
-"""The lock of a pool: a row that whoever carves it writes.
+"""The lock of a pool: a row that whoever allocates from it writes.
 
 Written, not only locked: on a Galera cluster a row lock holds on one node only, while two writers
 of one row are found out when they commit.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 import sqlalchemy as sa
 
 from isthmus.model.lease import Block
-from isthmus.store.resting import untold
+from isthmus.store.resting import unacknowledged
 from isthmus.store.tables import DATAPATHS, PORT_KEYS
 
 _HELD = PORT_KEYS.c.freed_at.is_(None)
@@ -60,7 +60,7 @@ def list_resting(connection: sa.Connection, network_id: str, limit: int) -> list
             PORT_KEYS.c.network_id == network_id,
             PORT_KEYS.c.freed_at.is_not(None),
             PORT_KEYS.c.rested.is_(sa.false()),
-            ~untold(PORT_KEYS.c.port_id),
+            ~unacknowledged(PORT_KEYS.c.port_id),
         )
         .order_by(PORT_KEYS.c.freed_at)
         .limit(limit)

@@ -19,12 +19,12 @@ from isthmus.store import claim, clock, sweep
 from isthmus.store import epoch as tier
 from isthmus.store.epoch import show_incarnation
 from isthmus.store.latest import Latest
-from isthmus.store.tables import LEASES, REGISTRATIONS, ROUTINGS
+from isthmus.store.tables import LEASES, REGISTRATIONS, SITE_MAPPINGS
 
 LOG = logging.getLogger(__name__)
 
 _ASIDE = "gone/"
-_IS_HOME = ROUTINGS.c.type == ResourceType.PORT.value
+_IS_HOME = SITE_MAPPINGS.c.type == ResourceType.PORT.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> N
     holder = aside(registration)
     connection.execute(sa.update(LEASES).where(LEASES.c.site == site).values(site=holder))
     connection.execute(
-        sa.update(ROUTINGS).where(_IS_HOME, ROUTINGS.c.site == site).values(site=holder)
+        sa.update(SITE_MAPPINGS).where(_IS_HOME, SITE_MAPPINGS.c.site == site).values(site=holder)
     )
 
 
@@ -153,15 +153,15 @@ def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: Sit
 
 def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
     """Return the ports that were at home at a removed site to the site that it was."""
-    mine = ROUTINGS.c.site == aside(registration)
-    connection.execute(sa.update(ROUTINGS).where(_IS_HOME, mine).values(site=site))
+    mine = SITE_MAPPINGS.c.site == aside(registration)
+    connection.execute(sa.update(SITE_MAPPINGS).where(_IS_HOME, mine).values(site=site))
 
 
 def free_for_good(connection: sa.Connection, holder: str) -> None:
     """Forget all that was set aside of a removed site: nothing of it runs any more."""
     assert is_aside(holder), holder
     connection.execute(sa.delete(LEASES).where(LEASES.c.site == holder))
-    connection.execute(sa.delete(ROUTINGS).where(ROUTINGS.c.site == holder))
+    connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == holder))
 
 
 def settle_with_last(connection: sa.Connection) -> None:

@@ -1,7 +1,7 @@
 """What central forgets once a site knows that an object is gone.
 
-Routings and leases outlive the object they speak of until then, because a site that is cut off goes
-on using its copy.
+Site mappings and leases outlive the object they speak of until then, because a site that is cut off
+goes on using its copy.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
-from isthmus.store import datapath, home, jobs, lease, pool, recall, resting, routing
+from isthmus.store import datapath, home, lease, mapping, pool, recall, resting
+from isthmus.store import job as job_store
 from isthmus.store.held import Held
 
 #: What keeps something else at a site.
@@ -33,7 +34,7 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
         elif key.type is not ResourceType.SHADOW:
-            routing.delete(connection, key.type, key.id, key.lane)
+            mapping.delete(connection, key.type, key.id, key.lane)
         if key.type is ResourceType.LEASE:  # it went before the site heard what was asked of it
             recall.delete(connection, key.lane, [key.id])
         if key.type is ResourceType.SUBNET:
@@ -42,14 +43,14 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
             lease.delete_held(connection, PoolKind.PORT_KEY, key.id, key.lane)
             _free_keys(connection, key.id)
     for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
-        jobs.retry_in_use(connection, lane)
+        job_store.retry_in_use(connection, lane)
 
 
 def _free_keys(connection: sa.Connection, network_id: str) -> None:
     """Free what a network has while it is at a site, if it is at none.
 
-    Whoever places a network holds its row alone, sees that it has a key and adds the routing. So
-    this waits for him, and reads what he has done.
+    Whoever extends a network holds its row alone, sees that it has a key and adds the site mapping.
+    So this waits for him, and reads what he has done.
     """
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     if not network.sites(network_id):

@@ -82,7 +82,7 @@ def list_in(connection: sa.Connection, pool_id: str, block: Block) -> list[tuple
     )
 
 
-def untold(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]":
+def unacknowledged(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]":
     """Tell, in a query, whether somebody still has to hear of a port."""
     return (
         sa.select(JOURNAL.c.id)
@@ -91,11 +91,11 @@ def untold(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]":
     )
 
 
-def list_told(connection: sa.Connection, pool_id: str, limit: int) -> list[tuple[int, str]]:
+def list_acknowledged(connection: sa.Connection, pool_id: str, limit: int) -> list[tuple[int, str]]:
     """List (number, port) of what rests of a pool where this tier has told of the port."""
     query = (
         sa.select(RESTING.c.number, RESTING.c.port_id)
-        .where(RESTING.c.pool_id == pool_id, ~untold(RESTING.c.port_id))
+        .where(RESTING.c.pool_id == pool_id, ~unacknowledged(RESTING.c.port_id))
         .order_by(RESTING.c.number)
         .limit(limit)
     )
@@ -116,8 +116,8 @@ def list_pools(connection: sa.Connection) -> list[str]:
 def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int]:
     """Find addresses of whose ports nobody has to hear any more, the lowest first."""
     # The journal was read as it was; what is decided rests on a look at it as it is.
-    found = list_told(connection, pool_id, limit)
-    waiting = find_untold(connection, {port_id for _, port_id in found})
+    found = list_acknowledged(connection, pool_id, limit)
+    waiting = find_unacknowledged(connection, {port_id for _, port_id in found})
     return [
         number
         for number, port_id in found
@@ -125,7 +125,7 @@ def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int
     ]
 
 
-def find_untold(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
+def find_unacknowledged(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
     """Tell of which ports somebody still has to hear, as it is committed now."""
     ids = sorted(set(port_ids))
     found: set[str] = set()

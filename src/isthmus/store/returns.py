@@ -35,17 +35,17 @@ def record(connection: sa.Connection, pool_id: str, part: Return) -> None:
             origin=part.origin,
             first=to_text(part.block.first),
             last=to_text(part.block.last),
-            told=False,
+            acknowledged=False,
             changed_at=utc_now(),
         )
     )
 
 
-def list_untold(connection: sa.Connection, pool_id: str, *, older_s: float) -> list[Return]:
+def list_unacknowledged(connection: sa.Connection, pool_id: str, *, older_s: float) -> list[Return]:
     """List the parts that are used no more for a while and that central has not taken yet."""
     query = sa.select(RETURNS).where(
         RETURNS.c.pool_id == pool_id,
-        RETURNS.c.told == sa.false(),
+        RETURNS.c.acknowledged == sa.false(),
         RETURNS.c.changed_at <= utc_after(-older_s),
     )
     return [
@@ -61,28 +61,30 @@ def list_known(connection: sa.Connection, ids: Collection[str]) -> set[str]:
 
 def list_pools(connection: sa.Connection) -> set[str]:
     """List the pools of which central has to be told of something."""
-    query = sa.select(RETURNS.c.pool_id).where(RETURNS.c.told == sa.false())
+    query = sa.select(RETURNS.c.pool_id).where(RETURNS.c.acknowledged == sa.false())
     return set(connection.scalars(query.distinct()))
 
 
-def mark_told(connection: sa.Connection, ids: Collection[str]) -> None:
+def mark_acknowledged(connection: sa.Connection, ids: Collection[str]) -> None:
     """Note that central has taken parts back."""
     connection.execute(
         sa.update(RETURNS)
         .where(RETURNS.c.id.in_(list(ids)))
-        .values(told=True, changed_at=utc_now())
+        .values(acknowledged=True, changed_at=utc_now())
     )
 
 
-def list_told(connection: sa.Connection) -> set[str]:
+def list_acknowledged(connection: sa.Connection) -> set[str]:
     """List the parts that central has taken back."""
-    return set(connection.scalars(sa.select(RETURNS.c.id).where(RETURNS.c.told == sa.true())))
+    return set(
+        connection.scalars(sa.select(RETURNS.c.id).where(RETURNS.c.acknowledged == sa.true()))
+    )
 
 
 def delete_told(connection: sa.Connection, ids: Collection[str]) -> None:
     """Forget parts that have stood long enough."""
     connection.execute(
-        sa.delete(RETURNS).where(RETURNS.c.told == sa.true(), RETURNS.c.id.in_(list(ids)))
+        sa.delete(RETURNS).where(RETURNS.c.acknowledged == sa.true(), RETURNS.c.id.in_(list(ids)))
     )
 
 

@@ -110,7 +110,7 @@ def put(connection: sa.Connection, shadows: Sequence[Shadow]) -> None:
                 "network_id": shadow.network_id,
                 "chassis": shadow.chassis,
                 "port_key": shadow.port_key,
-                "state": json.dumps(shadow.to_wire(), sort_keys=True),
+                "state": json.dumps(shadow.to_dict(), sort_keys=True),
             }
             for shadow in shadows
         ],
@@ -143,4 +143,4 @@ def _chunks(ids: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 
 def _read(state: str) -> Shadow:
-    return Shadow.from_wire(json.loads(state))
+    return Shadow.from_dict(json.loads(state))

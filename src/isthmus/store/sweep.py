@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store import journal
-from isthmus.store.tables import JOURNAL, LANES, LEASES, LOCATIONS, ROUTINGS, SITES
+from isthmus.store.tables import JOURNAL, LANES, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 
 
 def drop_orphans(connection: sa.Connection) -> int:
@@ -71,18 +71,20 @@ def renew(
     for kind in kinds:
         if kind is ResourceType.SHADOW:
             selection = (
-                sa.select(ROUTINGS.c.site, LOCATIONS.c.port_id)
-                .join_from(LOCATIONS, ROUTINGS, ROUTINGS.c.resource_id == LOCATIONS.c.network_id)
+                sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
+                .join_from(
+                    LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
+                )
                 .where(
-                    ROUTINGS.c.type == ResourceType.NETWORK.value,
-                    ROUTINGS.c.site == site,
+                    SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+                    SITE_MAPPINGS.c.site == site,
                     LOCATIONS.c.site != site,
                 )
             )
         elif kind is ResourceType.LEASE:
             selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site == site)
         else:
-            selection = sa.select(ROUTINGS.c.site, ROUTINGS.c.resource_id).where(
-                ROUTINGS.c.type == kind.value, ROUTINGS.c.site == site
+            selection = sa.select(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.resource_id).where(
+                SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.site == site
             )
         journal.record_selected(connection, kind, selection)

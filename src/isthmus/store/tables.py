@@ -12,7 +12,8 @@ METADATA = sa.MetaData()
 
 UUID_LENGTH = 36  #: Neutron's UUID_FIELD_SIZE
 SITE_LENGTH = 64
-#: Room for an IPv6 address as a zero-padded decimal number, so that text order is number order.
+#: Wide enough for an IPv6 address as a zero-padded decimal number, so that text order is number
+#: order.
 NUMBER_LENGTH = 40
 #: Chassis and host names: Neutron's binding host column.
 HOST_LENGTH = 255
@@ -47,7 +48,7 @@ JOURNAL = sa.Table(
     sa.Index("ix_isthmus_journal_object", "resource_id"),
 )
 
-#: Both tiers: the numbers of the newest batches to and from each lane; `isthmus.store.lanes`.
+#: Both tiers: the numbers of the newest batches to and from each lane; `isthmus.store.lane`.
 LANES = sa.Table(
     "isthmus_lanes",
     METADATA,
@@ -124,11 +125,11 @@ RETURNS = sa.Table(
     sa.Column("origin", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
     sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
-    sa.Column("told", sa.Boolean, nullable=False),
+    sa.Column("acknowledged", sa.Boolean, nullable=False),
     sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
-#: Central: a row for each pool, written by whoever carves it; `isthmus.store.pool`.
+#: Central: a row for each pool, written by whoever allocates from it; `isthmus.store.pool`.
 POOLS = sa.Table(
     "isthmus_pools",
     METADATA,
@@ -168,10 +169,11 @@ RESTING = sa.Table(
     sa.Column("port_id", sa.String(UUID_LENGTH), nullable=False),
 )
 
-#: Both tiers: which object is (or is to be) at which site. A presence is the routing of a network.
-#: At a site the site column holds the site's own name, and `base` what both sides last agreed on.
-ROUTINGS = sa.Table(
-    "isthmus_routings",
+#: Both tiers: which object is (or is to be) at which site. A presence is the site mapping of a
+#: network. At a site the site column holds the site's own name, and `base` what both sides last
+#: agreed on.
+SITE_MAPPINGS = sa.Table(
+    "isthmus_site_mappings",
     METADATA,
     sa.Column("type", sa.String(32), primary_key=True),
     sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
@@ -186,7 +188,7 @@ ROUTINGS = sa.Table(
     # Central: the port whose home this is. Unique, so that no port has two.
     sa.Column("home_of", sa.String(UUID_LENGTH), unique=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
-    sa.Index("ix_isthmus_routings_site", "site", "type"),
+    sa.Index("ix_isthmus_site_mappings_site", "site", "type"),
 )
 
 #: Both tiers: the tunnel key of each stretched network's logical switch, the same in every site.
@@ -278,6 +280,6 @@ SHADOWS = sa.Table(
     sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, index=True),
     sa.Column("port_key", sa.Integer, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),  # JSON, `isthmus.model.shadow.Shadow.to_wire`
+    sa.Column("state", sa.Text, nullable=False),  # JSON, `isthmus.model.shadow.Shadow.to_dict`
     sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
 )

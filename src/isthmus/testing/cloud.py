@@ -34,18 +34,18 @@ class CloudSite:
     gate: threading.Event | None = None  #: an apply waits for it
     waiting: threading.Event = field(default_factory=threading.Event)  #: an apply has come
     refuse: Callable[[Item], ItemResult | None] = lambda _: None
-    inventory: dict[str, Any] = field(default_factory=dict)
+    holdings: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  #: lists, by plural name
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Take a batch."""
-        items = [Item.from_wire(one) for one in body["items"]]
+        items = [Item.from_dict(one) for one in body["items"]]
         self.waiting.set()
         if self.gate is not None:
             self.gate.wait(30)
         self.batches.append(items)
         self.sequences.append(body["sequence"])
-        return {"results": [self._take(item).to_wire() for item in items]}
+        return {"results": [self._take(item).to_dict() for item in items]}
 
     def _take(self, item: Item) -> ItemResult:
         refusal = self.refuse(item)
@@ -158,8 +158,8 @@ class Cloud(ThreadingHTTPServer):
     ) -> tuple[int, Any]:
         if (method, plural) == ("POST", "site-applies"):
             return 201, {"site_apply": site.apply(body["site_apply"])}
-        if (method, plural) == ("GET", "site-inventories"):
-            return 200, {"site_inventories": [site.inventory]}
+        if (method, plural) == ("GET", "site-holdings"):
+            return 200, {"site_holdings": [site.holdings]}
         if method == "GET" and plural in site.rows:
             return 200, {plural.replace("-", "_"): _page(site.rows[plural], query)}
         return 404, {"NeutronError": {"message": f"no {plural}", "type": "NotFound"}}
@@ -170,13 +170,13 @@ class Cloud(ThreadingHTTPServer):
         if self.refusal is not None:
             status, message = self.refusal
             return status, {"NeutronError": {"message": message, "type": "X", "detail": ""}}
-        if (method, path) == ("POST", "site-snapshots"):
-            asked = body["site_snapshot"]
+        if (method, path) == ("POST", "site-desired-states"):
+            asked = body["site_desired_state"]
             items = [
                 {**key, "state": self.wanted.get((asked["site"], key["type"], key["id"]))}
                 for key in asked["keys"]
             ]
-            return 201, {"site_snapshot": {"items": items}}
+            return 201, {"site_desired_state": {"items": items}}
         plural, _, row_id = path.partition("/")
         rows = self.rows.setdefault(plural, [])
         name = plural.replace("-", "_")

@@ -171,7 +171,7 @@ class MemoryJournal:
 
 @dataclass
 class FakeWorld:
-    """What is wanted, by object; `isthmus.journal.ports.Source`."""
+    """What is wanted, by object; `isthmus.journal.protocols.Source`."""
 
     wanted: dict[IntentKey, Mapping[str, object] | None] = field(default_factory=dict)
     error: errors.IsthmusError | None = None
@@ -188,7 +188,7 @@ class FakeWorld:
 
 @dataclass
 class FakeSite:
-    """The other side; `isthmus.journal.ports.Carrier`."""
+    """The other side; `isthmus.journal.protocols.Carrier`."""
 
     held: dict[str, Mapping[str, object]] = field(default_factory=dict)
     batches: list[list[Item]] = field(default_factory=list)

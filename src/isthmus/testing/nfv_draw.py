@@ -1,4 +1,4 @@
-"""Hosts and intents drawn by dice: what the planner is held against Nova's own answers on.
+"""Hosts and demands drawn by dice: what the planner is held against Nova's own answers on.
 
 The same number always draws the same host, so that recorded answers can be held against plans that
 are made anew (`bench/nova_fit.py` records them, `tests/tables/test_nfv_fit.py` compares).
@@ -10,29 +10,29 @@ import json
 import random
 from typing import Any
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
+from isthmus.model.host_demand import Affinity, CpuPolicy, DataPath, EmulatorThreads, ThreadPolicy
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_intent import Affinity, CpuPolicy, DataPath, EmulatorThreads, ThreadPolicy
+from isthmus.nfv.plan.demand import check_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.intent import check_intent
 from isthmus.testing.nfv_host import Shape, make_host, make_nic
 
 #: A host that cannot be planned is drawn anew, this often at most.
 MOST_DRAWS = 200
 
 
-def draw_plan(number: int) -> tuple[HostInventory, nfv_intent.NfvIntent, HostPlan]:
-    """Draw a host and an intent that can be planned."""
+def draw_plan(number: int) -> tuple[HostInventory, host_demand.HostDemand, HostPlan]:
+    """Draw a host and a demand that can be planned."""
     for again in range(MOST_DRAWS):
         dice = random.Random(f"nfv {number} {again}")  # noqa: S311 - a test's dice
         host = draw_host(dice)
-        intent = draw_intent(dice, host)
-        if check_intent(intent):
+        demand = draw_demand(dice, host)
+        if check_demand(demand):
             continue
-        plan = plan_host(host, intent)
+        plan = plan_host(host, demand)
         if isinstance(plan, HostPlan):
-            return host, intent, plan
+            return host, demand, plan
     raise AssertionError(f"nothing that can be planned was drawn for {number}")
 
 
@@ -77,20 +77,20 @@ def _add_memory_node(host: HostInventory, dice: random.Random) -> HostInventory:
     return dataclasses.replace(host, nodes=(*nodes, extra))
 
 
-def draw_intent(dice: random.Random, host: HostInventory) -> nfv_intent.NfvIntent:
-    """Draw an intent of one to three flavors, of all policies that Nova has."""
+def draw_demand(dice: random.Random, host: HostInventory) -> host_demand.HostDemand:
+    """Draw a demand of one to three flavors, of all policies that Nova has."""
     loose = [Affinity.REQUIRED, Affinity.PREFERRED, Affinity.LEGACY]
     if host.has_numa_sockets:
         loose.append(Affinity.SOCKET)
     networks = [
-        nfv_intent.PhysicalNetwork(
+        host_demand.PhysicalNetwork(
             name="fast",
             by=dice.choice([DataPath.OVS_DPDK, DataPath.OVS_DPDK, DataPath.KERNEL]),
             nics=("fast0",) if dice.random() < 0.6 else ("fast0", "fast1"),
             affinity=dice.choice(loose),
         ),
         *(
-            nfv_intent.PhysicalNetwork(
+            host_demand.PhysicalNetwork(
                 name=name, by=DataPath.SRIOV, nics=nics, affinity=dice.choice(loose), vfs=vfs
             )
             for name, nics, vfs in (
@@ -107,17 +107,17 @@ def draw_intent(dice: random.Random, host: HostInventory) -> nfv_intent.NfvInten
         for one in networks
     ]
     own = dice.choice([0, 0, 1])
-    return nfv_intent.NfvIntent(
+    return host_demand.HostDemand(
         physical_networks=tuple(networks),
         tunnel_network=dice.choice(["", "fast"]),
-        host=nfv_intent.HostReserve(memory_mib=2048, shared_cores_per_node=own),
+        host=host_demand.HostReserve(memory_mib=2048, shared_cores_per_node=own),
         page_size=dice.choice(["1GiB", "1GiB", "2MiB"]),
         flavors=tuple(draw_flavor(dice, index) for index in range(dice.choice([1, 1, 2, 3]))),
     )
 
 
-def draw_flavor(dice: random.Random, index: int) -> nfv_intent.FlavorWish:
-    """Draw a flavor; not every one makes sense, and `check_intent` says which do."""
+def draw_flavor(dice: random.Random, index: int) -> host_demand.FlavorDemand:
+    """Draw a flavor; not every one makes sense, and `check_demand` says which do."""
     nodes = dice.choice([1, 1, 1, 2, 2, 4])
     vcpus = nodes * dice.choice([1, 2, 2, 3, 4, 6])
     policy = dice.choice([CpuPolicy.DEDICATED] * 5 + [CpuPolicy.MIXED] * 3 + [CpuPolicy.SHARED])
@@ -125,7 +125,7 @@ def draw_flavor(dice: random.Random, index: int) -> nfv_intent.FlavorWish:
     mask = dice.choice(["1", "0-1", "^0", "^0-1", "0,2", f"{vcpus - 1}"])
     mixed = policy is CpuPolicy.MIXED
     pinned = policy is not CpuPolicy.SHARED
-    return nfv_intent.FlavorWish(
+    return host_demand.FlavorDemand(
         name=f"f{index}",
         vcpus=vcpus,
         ram_mib=nodes * dice.choice([512, 1024, 1024, 2048, 4096]),
@@ -152,9 +152,9 @@ def draw_flavor(dice: random.Random, index: int) -> nfv_intent.FlavorWish:
     )
 
 
-def describe(host: HostInventory, intent: nfv_intent.NfvIntent, plan: HostPlan) -> dict[str, Any]:
+def describe(host: HostInventory, demand: host_demand.HostDemand, plan: HostPlan) -> dict[str, Any]:
     """Give what Nova is asked about: nothing of how the planner came to its own answer."""
-    networks = {one.name: one for one in intent.physical_networks}
+    networks = {one.name: one for one in demand.physical_networks}
     return {
         "nodes": [
             {
@@ -178,17 +178,17 @@ def describe(host: HostInventory, intent: nfv_intent.NfvIntent, plan: HostPlan) 
                 "wanted": flavor.wanted,
                 "functions": [
                     name
-                    for name in wish.networks
+                    for name in wanted.networks
                     if name in networks and _is_direct(networks, name)
                 ],
-                "physnets": sorted(set(wish.networks) - {"tunnel"}),
+                "physnets": sorted(set(wanted.networks) - {"tunnel"}),
             }
-            for flavor, wish in zip(plan.flavors, intent.flavors, strict=True)
+            for flavor, wanted in zip(plan.flavors, demand.flavors, strict=True)
         ],
     }
 
 
-def _is_direct(networks: dict[str, nfv_intent.PhysicalNetwork], name: str) -> bool:
+def _is_direct(networks: dict[str, host_demand.PhysicalNetwork], name: str) -> bool:
     return networks[name].by.has_functions
 
 

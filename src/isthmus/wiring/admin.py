@@ -2,7 +2,7 @@
 
 from isthmus.clients.admin import AdminApi
 from isthmus.clients.cloud import PersonalCloud
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
 
 
@@ -18,10 +18,10 @@ class Admin:
         self._cloud = PersonalCloud(cloud_name)
         self.api = AdminApi(self.open_central())
 
-    def open_central(self) -> NeutronDoor:
-        """Open central's door."""
-        return self._cloud.open_door(name=CENTRAL)
+    def open_central(self) -> NeutronClient:
+        """Open central's client."""
+        return self._cloud.open_client(name=CENTRAL)
 
-    def open_site(self, name: str, region: str) -> NeutronDoor:
-        """Open a site's door, with the person's own token."""
-        return self._cloud.open_door(name=name, region=region)
+    def open_site(self, name: str, region: str) -> NeutronClient:
+        """Open a site's client, with the person's own token."""
+        return self._cloud.open_client(name=name, region=region)

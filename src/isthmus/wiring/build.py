@@ -17,7 +17,7 @@ from isthmus.build.source import imported, ironic, netbox, sheet
 from isthmus.model.build import BuildPlan, Standing
 from isthmus.model.fleet import Fleet
 from isthmus.model.machine import Machine
-from isthmus.nfv.plan.intent import parse_intent
+from isthmus.nfv.plan.demand import parse_demand
 from isthmus.store.build_log import BuildLogReader
 from isthmus.wiring.named_file import read_text
 
@@ -32,13 +32,13 @@ class Loaded:
 
 
 def find_faults(path: Path) -> tuple[Fault, ...]:
-    """Find everything that is wrong with a fleet file, its NFV intents included.
+    """Find everything that is wrong with a fleet file, its NFV demands included.
 
     Raises:
         NotFound: it is not there.
     """
     reading = check.check_fleet(read_text(path))
-    return tuple(sorted({*reading.faults, *_intent_faults(reading.document)}))
+    return tuple(sorted({*reading.faults, *_demand_faults(reading.document)}))
 
 
 def load_fleet(path: Path) -> Loaded:
@@ -50,26 +50,26 @@ def load_fleet(path: Path) -> Loaded:
     """
     text = read_text(path)
     reading = check.check_fleet(text)
-    faults = sorted({*reading.faults, *_intent_faults(reading.document)})
+    faults = sorted({*reading.faults, *_demand_faults(reading.document)})
     if reading.fleet is None or faults:
         raise check.refuse(faults, source=str(path))
     return Loaded(path, reading.fleet, reading.document)
 
 
-def _intent_faults(document: Document) -> list[Fault]:
-    """Hold the NFV intents of a file against what the NFV engine takes."""
+def _demand_faults(document: Document) -> list[Fault]:
+    """Hold the NFV demands of a file against what the NFV engine takes."""
     found: list[Fault] = []
     sites = document.values.get("sites") if isinstance(document.values, dict) else None
     for s, site in enumerate(sites if isinstance(sites, list) else []):
-        demands = site.get("nfv") if isinstance(site, dict) else None
-        for d, demand in enumerate(demands if isinstance(demands, list) else []):
-            intent = demand.get("intent") if isinstance(demand, dict) else None
-            if not isinstance(intent, dict):
+        rows = site.get("nfv") if isinstance(site, dict) else None
+        for d, row in enumerate(rows if isinstance(rows, list) else []):
+            demand = row.get("demand") if isinstance(row, dict) else None
+            if not isinstance(demand, dict):
                 continue
             try:
-                parse_intent(json.dumps(intent), name="the NFV intent")
+                parse_demand(json.dumps(demand), name="the NFV demand")
             except errors.Invalid as exc:
-                place = document.place(("sites", s, "nfv", d, "intent"))
+                place = document.place(("sites", s, "nfv", d, "demand"))
                 found.append(Fault(place.line, place.column, exc.message))
     return found
 

@@ -238,7 +238,7 @@ class Watcher:
             loaded = load_fleet(fleet).fleet
             self._names = tuple(one.name for one in resolve_machines(loaded, {}))
 
-    def look(self, now: float) -> tuple[Board, list[BuildEvent]]:
+    def poll(self, now: float) -> tuple[Board, list[BuildEvent]]:
         """Return how it stands, and what happened since the last look."""
         new = self._reader.read_new()
         for event in new:

@@ -7,7 +7,7 @@ from pathlib import Path
 from isthmus import errors
 from isthmus.clients import lab_cloud, process, shell
 from isthmus.lab.labs import STATE_VARIABLE, Labs
-from isthmus.lab.ports import Tools
+from isthmus.lab.protocols import Tools
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed
 from isthmus.model.topology import Topology

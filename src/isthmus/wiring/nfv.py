@@ -6,17 +6,19 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients import host as host_client
+from isthmus.model.host_demand import HostDemand
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_intent import NfvIntent
 from isthmus.nfv.inspect import document
-from isthmus.nfv.plan.intent import parse_intent
-from isthmus.nfv.ports import HostDoor
+from isthmus.nfv.plan.demand import parse_demand
+from isthmus.nfv.protocols import HostClient
 from isthmus.wiring.named_file import read_text
 
 
-def open_door(target: str, *, identity: str | None = None, options: Sequence[str] = ()) -> HostDoor:
-    """Open a door to a host.
+def open_client(
+    target: str, *, identity: str | None = None, options: Sequence[str] = ()
+) -> HostClient:
+    """Open a client of a host.
 
     Raises:
         Invalid: the target is not of the form local or [user@]host[:port].
@@ -35,14 +37,14 @@ def read_inventory(path: Path) -> HostInventory:
     return document.parse_inventory(read_text(path), name=path.stem)
 
 
-def read_intent(path: Path) -> NfvIntent:
-    """Read an intent.
+def read_demand(path: Path) -> HostDemand:
+    """Read a demand.
 
     Raises:
         NotFound: it is not there.
         Invalid: it is none, or contradicts itself.
     """
-    return parse_intent(read_text(path), name=str(path))
+    return parse_demand(read_text(path), name=str(path))
 
 
 def read_plan(path: Path) -> HostPlan:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.federation.digest import Page
 from isthmus.federation.renewal import Noting, Renewal
 from isthmus.model.intent import ResourceType
@@ -17,16 +17,16 @@ _MOST_NAMED, _ID_LENGTH = 1000, 36
 class CentralPages:
     """`isthmus.federation.renewal.Wanting`."""
 
-    def __init__(self, door: NeutronDoor) -> None:
-        """Bind it to central's door."""
-        self._door = door
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to central's client."""
+        self._client = client
 
     def make_page(
         self, site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]
     ) -> Page:
         """Have central make a page."""
         body = {"site": site, "type": kind.value, "after": after, "attributes": list(attributes)}
-        answer = self._door.post("site_digest", body)
+        answer = self._client.post("site_digest", body)
         try:
             digests = {str(one): str(text) for one, text in answer["digests"].items()}
             return Page(kind=kind, after=after, until=str(answer["until"] or ""), digests=digests)
@@ -37,13 +37,13 @@ class CentralPages:
 class SiteHoldings:
     """`isthmus.federation.renewal.Holding`; the site is believed only in what it may ask for."""
 
-    def __init__(self, door: NeutronDoor) -> None:
-        """Bind it to the site's door."""
-        self._door = door
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to the site's client."""
+        self._client = client
 
     def list_carried(self) -> Mapping[ResourceType, Collection[str]]:
         """Ask what the site takes over."""
-        answer = self._door.post("site_comparison", {})
+        answer = self._client.post("site_comparison", {})
         try:
             return {
                 ResourceType(kind): [str(name) for name in names]
@@ -69,11 +69,13 @@ class SiteHoldings:
 
     def _ask(self, page: Page, **more: Any) -> Mapping[str, Any]:
         body = {"type": page.kind.value, "after": page.after, "until": page.until}
-        return self._door.post("site_comparison", {**body, "digest": page.digest, **more})
+        return self._client.post("site_comparison", {**body, "digest": page.digest, **more})
 
 
 def open_renewal(
-    site: SiteName, *, central: NeutronDoor, door: NeutronDoor, journal: Noting
+    site: SiteName, *, central: NeutronClient, client: NeutronClient, journal: Noting
 ) -> Renewal:
     """Prepare the renewal of a site."""
-    return Renewal(site, central=CentralPages(central), holder=SiteHoldings(door), journal=journal)
+    return Renewal(
+        site, central=CentralPages(central), holder=SiteHoldings(client), journal=journal
+    )

@@ -1,20 +1,21 @@
-"""Joins the drain with central's database, central's Neutron and the sites' Neutrons."""
+"""Join the delivery with central's database, central's Neutron and the sites' Neutrons."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronDoor
+from isthmus.clients.neutron import NeutronClient
 from isthmus.clients.transport import Timeouts, closed_session, find_login, open_session
 from isthmus.config.xjob import GROUP, XjobConfig, lane_group
 from isthmus.federation.renewal import Renewal
-from isthmus.journal.engine import Drain, DrainSettings
-from isthmus.journal.ports import Clock
+from isthmus.journal.engine import Delivery, DeliverySettings
+from isthmus.journal.protocols import Clock
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult, read_results
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
-from isthmus.store import clock, jobs, removal, site, sweep
+from isthmus.store import clock, removal, site, sweep
+from isthmus.store import job as job_store
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.wiring.renewal import open_renewal
@@ -31,32 +32,32 @@ class SystemClock:
 class CentralSource:
     """Reads wanted state from central's Neutron, which alone renders objects."""
 
-    def __init__(self, door: NeutronDoor) -> None:
-        """Bind it to central's door."""
-        self._door = door
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to central's client."""
+        self._client = client
 
     def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
         """Ask for the state of objects as they should be at one site."""
         wanted = [{"type": key.type.value, "id": key.id} for key in keys]
-        answer = self._door.post("site_snapshot", {"site": lane, "keys": wanted})
-        items = [Item.from_wire(one) for one in _list(answer, "items")]
+        answer = self._client.post("site_desired_state", {"site": lane, "keys": wanted})
+        items = [Item.from_dict(one) for one in _list(answer, "items")]
         return {IntentKey(lane, item.type, item.id): item for item in items}
 
 
 class SiteCarrier:
     """Carries items to one site's Neutron."""
 
-    def __init__(self, door: NeutronDoor) -> None:
-        """Bind it to the site's door."""
-        self._door = door
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to the site's client."""
+        self._client = client
 
     def deliver(
         self, lane: SiteName, items: Sequence[Item], *, sequence: int
     ) -> Sequence[ItemResult]:
-        """Post a batch; the door knows the site, so the lane's name is not needed."""
+        """Post a batch; the client knows the site, so the lane's name is not needed."""
         del lane
-        body = {"sequence": sequence, "items": [item.to_wire() for item in items]}
-        answer = self._door.post("site_apply", body)
+        body = {"sequence": sequence, "items": [item.to_dict() for item in items]}
+        answer = self._client.post("site_apply", body)
         return read_results(answer.get("results"), items)
 
 
@@ -82,9 +83,9 @@ class Xjob:
         self._conf = conf
         self._timeouts = Timeouts(settings.connect_timeout_s, settings.call_timeout_s)
         self._logins: dict[object, str] = {find_login(conf, GROUP): GROUP}
-        self._doors: dict[SiteName, NeutronDoor] = {}
-        wire = open_session(conf, GROUP, self._timeouts)
-        self._central = self._door(wire, CENTRAL, settings.central_region)
+        self._clients: dict[SiteName, NeutronClient] = {}
+        auth_session = open_session(conf, GROUP, self._timeouts)
+        self._central = self._client(auth_session, CENTRAL, settings.central_region)
 
     def list_sites(self) -> list[Site]:
         """List the sites that take deliveries."""
@@ -96,21 +97,21 @@ class Xjob:
         """List the sites that have work."""
         return self._journal.due_lanes()
 
-    def open_lane(self, one: Site) -> tuple[Drain, NeutronDoor]:
-        """Return a site's drain and its door, with a login that is for that site alone."""
-        door = self._door(self._open_session(one.name), one.name, one.region)
-        self._doors[one.name] = door
-        drain = Drain(
+    def open_lane(self, one: Site) -> tuple[Delivery, NeutronClient]:
+        """Return a site's delivery and its client, with a login that is for that site alone."""
+        client = self._client(self._open_session(one.name), one.name, one.region)
+        self._clients[one.name] = client
+        delivery = Delivery(
             one.name,
             store=self._journal,
             source=CentralSource(self._central),
-            carrier=SiteCarrier(door),
+            carrier=SiteCarrier(client),
             clock=self.clock,
-            settings=DrainSettings(
+            settings=DeliverySettings(
                 owner=self._owner, batch=self.settings.batch, claim_s=self.settings.claim_s
             ),
         )
-        return drain, door
+        return delivery, client
 
     def record_reachability(
         self, name: SiteName, reachability: Reachability, error: str = ""
@@ -129,7 +130,7 @@ class Xjob:
         """Try once more what these sites refused since something there was in use."""
         for lane in lanes:
             with writing(self._engine) as connection:
-                jobs.retry_in_use(connection, lane)
+                job_store.retry_in_use(connection, lane)
 
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
         """Return back what dead workers held and tell how many intents."""
@@ -137,9 +138,9 @@ class Xjob:
             return sweep.release_dead(connection, is_dead)
 
     def open_renewal(self, one: Site) -> Renewal:
-        """Prepare to compare what a site holds with what it should, by the door of its lane."""
+        """Prepare to compare what a site holds with what it should, by the client of its lane."""
         return open_renewal(
-            one.name, central=self._central, door=self._doors[one.name], journal=self._journal
+            one.name, central=self._central, client=self._clients[one.name], journal=self._journal
         )
 
     def close(self) -> None:
@@ -157,8 +158,10 @@ class Xjob:
             return closed_session(f"[{group}] and [{other}] name one user: each needs its own")
         return open_session(self._conf, group, self._timeouts)
 
-    def _door(self, wire: Any, name: str, region: str) -> NeutronDoor:
-        return NeutronDoor(wire, name=name, region=region, interface=self.settings.interface)
+    def _client(self, auth_session: Any, name: str, region: str) -> NeutronClient:
+        return NeutronClient(
+            auth_session, name=name, region=region, interface=self.settings.interface
+        )
 
 
 def _list(answer: Mapping[str, Any], name: str) -> list[Any]:

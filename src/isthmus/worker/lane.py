@@ -10,20 +10,20 @@ from typing import Protocol
 
 from isthmus import errors
 from isthmus.federation.renewal import Renewal
-from isthmus.journal.engine import Drain, Pass, Side
-from isthmus.journal.ports import Clock
+from isthmus.journal.engine import Delivery, Pass, Side
+from isthmus.journal.protocols import Clock
 from isthmus.model.site import Reachability, Site
 
 LOG = logging.getLogger(__name__)
 
 #: Pause after an error that nobody foresaw, or a database that does not answer.
-_STUMBLE_S = 1.0
+_ERROR_PAUSE_S = 1.0
 
 
-class Door(Protocol):
+class SiteClient(Protocol):
     """The site's API."""
 
-    def knock(self) -> None:
+    def ping(self) -> None:
         """Find out whether anybody answers.
 
         Raises:
@@ -33,14 +33,14 @@ class Door(Protocol):
 
 
 class Lane:
-    """A thread that drains one site's lane."""
+    """A thread that delivers one site's lane."""
 
     def __init__(
         self,
         site: Site,
         *,
-        drain: Drain,
-        door: Door,
+        delivery: Delivery,
+        client: SiteClient,
         note: Callable[[Reachability, str], None],
         clock: Clock,
         probe_interval_s: float,
@@ -49,16 +49,16 @@ class Lane:
 
         Args:
             site: whose lane.
-            drain: does the passes.
-            door: asked whether the site is there.
+            delivery: does the passes.
+            client: asked whether the site is there.
             note: told what was seen of the site; may raise `Transient`.
             clock: measures how long the site has been left alone.
             probe_interval_s: how often the site is asked where there is no work, and how often
                 `note` is told that nothing changed.
         """
         self.site = site
-        self._drain = drain
-        self._door = door
+        self._delivery = delivery
+        self._client = client
         self._note = note
         self._clock = clock
         self._probe_interval_s = probe_interval_s
@@ -99,27 +99,27 @@ class Lane:
                 self.turn()
             except errors.Transient as error:
                 LOG.warning("lane=%s database: %s", self.site.name, error)
-                self._stop.wait(_STUMBLE_S)
+                self._stop.wait(_ERROR_PAUSE_S)
             except Exception:  # the worker loop is one of the four places that catch everything
                 LOG.exception("lane=%s bug", self.site.name)
-                self._stop.wait(_STUMBLE_S)
+                self._stop.wait(_ERROR_PAUSE_S)
             self._work.wait(self._probe_interval_s)
             self._work.clear()
 
     def turn(self) -> None:
-        """Drain until nothing is due, then see whether the site is there.
+        """Deliver until nothing is due, then see whether the site is there.
 
         Raises:
             Transient: central's database is busy or away.
         """
         while not self._stop.is_set():
-            done = self._drain.run()
+            done = self._delivery.run()
             if done.idle and done.retry_at_s is None and self._compare():
                 continue
             if done.idle:
                 break
             self._log(done)
-            self._heed(done)
+            self._note_outcome(done)
         if not self._stop.is_set() and self._now() - self._heard >= self._probe_interval_s:
             self._probe()
 
@@ -143,7 +143,7 @@ class Lane:
             self._renewal = None
         return True
 
-    def _heed(self, done: Pass) -> None:
+    def _note_outcome(self, done: Pass) -> None:
         """Learn from a pass whether the site is there."""
         if done.failed_side is Side.SOURCE:
             return
@@ -156,7 +156,7 @@ class Lane:
 
     def _probe(self) -> None:
         try:
-            self._door.knock()
+            self._client.ping()
         except (errors.Unreachable, errors.TimedOut) as error:
             self._saw(Reachability.UNREACHABLE, error.message)
         except errors.IsthmusError as error:

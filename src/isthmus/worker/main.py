@@ -12,7 +12,7 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.config.xjob import open_xjob, read_xjob
-from isthmus.journal import owner
+from isthmus.journal import worker_id
 from isthmus.wiring.xjob import Xjob
 from isthmus.worker.supervisor import Supervisor
 
@@ -48,7 +48,7 @@ def open_work(config_files: list[Path]) -> Xjob:
         Invalid: it makes no sense.
     """
     conf = open_xjob(config_files)
-    return Xjob(conf, read_xjob(conf), owner=owner.new())
+    return Xjob(conf, read_xjob(conf), owner=worker_id.new())
 
 
 def serve(config_files: list[Path], signals: Signals) -> None:

@@ -10,11 +10,11 @@ from typing import Protocol
 from isthmus import errors
 from isthmus.config.xjob import XjobConfig
 from isthmus.federation.renewal import Renewal
-from isthmus.journal import owner
-from isthmus.journal.engine import Drain
-from isthmus.journal.ports import Clock
+from isthmus.journal import worker_id
+from isthmus.journal.engine import Delivery
+from isthmus.journal.protocols import Clock
 from isthmus.model.site import Reachability, Site, SiteName
-from isthmus.worker.lane import Door, Lane
+from isthmus.worker.lane import Lane, SiteClient
 
 LOG = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class Work(Protocol):
     def due_lanes(self) -> set[SiteName]:
         """List the sites that have work."""
 
-    def open_lane(self, one: Site) -> tuple[Drain, Door]:
-        """Return a site's drain and its door."""
+    def open_lane(self, one: Site) -> tuple[Delivery, SiteClient]:
+        """Return a site's delivery and its client."""
 
     def record_reachability(
         self, name: SiteName, reachability: Reachability, error: str = ""
@@ -101,7 +101,7 @@ class Supervisor:
         self._sweep(now)
         for name, at in self._renew_at.items():
             if now >= at:
-                self._renew_at[name] = now + self._work.settings.renew_interval_s
+                self._renew_at[name] = now + self._work.settings.renewal_sweep_s
                 lane = self._lanes[name]
                 lane.renew(self._work.open_renewal(lane.site))
         for name in self._work.due_lanes():
@@ -111,13 +111,13 @@ class Supervisor:
     def _sweep(self, now: float) -> None:
         """Look for what the journal does not learn from changes."""
         if now >= self._sweep_at:
-            self._sweep_at = now + self._work.settings.sweep_interval_s
+            self._sweep_at = now + self._work.settings.journal_sweep_s
             dropped = self._work.drop_orphans()
             if dropped:
                 LOG.info("sweep dropped=%d", dropped)
         if now >= self._dead_at:
             self._dead_at = now + _DEAD_S
-            released = self._work.release_dead(owner.is_dead)
+            released = self._work.release_dead(worker_id.is_dead)
             if released:
                 LOG.info("released=%d claims of dead workers", released)
         if now >= self._in_use_at:
@@ -136,21 +136,21 @@ class Supervisor:
         for name, site in wanted.items():
             if name not in self._lanes:
                 self._lanes[name] = self._begin(site)
-                interval = self._work.settings.renew_interval_s
+                interval = self._work.settings.renewal_sweep_s
                 if interval:
                     # At a time of its own, so that sites do not come all at once.
                     self._renew_at[name] = now + interval * random.random()  # noqa: S311
 
     def _begin(self, site: Site) -> Lane:
-        drain, door = self._work.open_lane(site)
+        delivery, client = self._work.open_lane(site)
 
         def note(reachability: Reachability, error: str) -> None:
             self._work.record_reachability(site.name, reachability, error)
 
         lane = Lane(
             site,
-            drain=drain,
-            door=door,
+            delivery=delivery,
+            client=client,
             note=note,
             clock=self._work.clock,
             probe_interval_s=self._work.settings.probe_interval_s,

@@ -1,4 +1,4 @@
-"""Central and sites, with the journal, lanes, leases and routings of the real ones, on SQLite.
+"""Central and sites, with the journal, lanes, leases and site mappings of the real ones, on SQLite.
 
 What Neutron keeps is two small tables: networks, which belong to central, and ports, which belong
 to the tier that made them. Everything between the tiers is the product's own code.
@@ -18,7 +18,8 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import journal, lanes, lease, removal, routing
+from isthmus.store import journal, lease, mapping, removal
+from isthmus.store import lane as lane_store
 from isthmus.store.engine import open_engine, reading, writing
 from isthmus.store.journal_engine import SqlJournal
 from isthmus.store.tables import LEASES, METADATA
@@ -52,7 +53,7 @@ SHADOWS = sa.Table(
     sa.Column("value", sa.Integer),
 )
 #: Leases that a site has given up; it never takes them into use again.
-BURIED = sa.Table("model_buried", MODEL, sa.Column("id", sa.String(36), primary_key=True))
+SET_ASIDE = sa.Table("model_set_aside", MODEL, sa.Column("id", sa.String(36), primary_key=True))
 
 
 class Tier:
@@ -154,7 +155,7 @@ class Central(Tier):
             put(connection, NETWORKS, {"id": network, "value": value})
             for site in sites:
                 now = self.clock.now()
-                routing.record(connection, ResourceType.NETWORK, [network], site, now=now)
+                mapping.record(connection, ResourceType.NETWORK, [network], site, now=now)
             self.record(connection, ResourceType.NETWORK, network, sites)
 
     def change_network(self, network: str, value: int) -> None:
@@ -168,8 +169,8 @@ class Central(Tier):
             self._note_network(connection, network)
 
     def _note_network(self, connection: sa.Connection, network: str) -> None:
-        routed = routing.list_sites(connection, ResourceType.NETWORK, [network])
-        self.record(connection, ResourceType.NETWORK, network, routed.get(network, {}))
+        mapped = mapping.list_sites(connection, ResourceType.NETWORK, [network])
+        self.record(connection, ResourceType.NETWORK, network, mapped.get(network, {}))
 
     def create_port(self, value: int) -> bool:
         """Make a port of central's own; tell whether there was an address."""
@@ -191,7 +192,9 @@ class Central(Tier):
             drop(connection, PORTS, port)
             self.record(connection, ResourceType.SHADOW, port, self.sites)
 
-    def grant(self, site: SiteName, count: int, give_back: Sequence[str]) -> list[dict[str, str]]:
+    def lease_request(
+        self, site: SiteName, count: int, give_back: Sequence[str]
+    ) -> list[dict[str, str]]:
         """Take blocks back, lease another one, and list all that the site then holds."""
         with writing(self.engine) as connection:
             used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
@@ -207,11 +210,11 @@ class Central(Tier):
         free = arithmetic.count(arithmetic.subtract(POOL, taken_blocks))
         size = min(count, arithmetic.choose_size(free, SIZES)) if free else 1
         held = self.blocks(connection, site)
-        block = arithmetic.carve(POOL, taken_blocks, size, held=held)
+        block = arithmetic.allocate_block(POOL, taken_blocks, size, held=held)
         lease.insert(connection, SUBNET, POOL_ID, site, block, now=self.clock.now())
         return block
 
-    def snapshot(self, lane: SiteName, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
+    def desired(self, lane: SiteName, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
         networks, ports = rows(self, NETWORKS), rows(self, PORTS)
         found = {}
         for key in keys:
@@ -230,7 +233,7 @@ class Central(Tier):
     def _take_report(self, site: SiteName, item: Item, sequence: int) -> None:
         others = [one for one in self.sites if one != site]
         with writing(self.engine) as connection:
-            lanes.admit(connection, site, sequence)
+            lane_store.admit(connection, site, sequence)
             if item.state is None:
                 if drop(connection, PORTS, item.id):
                     self.record(connection, ResourceType.SHADOW, item.id, others)
@@ -273,7 +276,7 @@ class Site(Tier):
         """Take into use what central says that this site holds."""
         with writing(self.engine) as connection:
             known = {one.id for one in lease.list_leases(connection)}
-            known |= {row.id for row in connection.execute(sa.select(BURIED))}
+            known |= {row.id for row in connection.execute(sa.select(SET_ASIDE))}
             for state in states:
                 if state["id"] in known:
                     continue
@@ -285,7 +288,7 @@ class Site(Tier):
                     sa.update(LEASES).where(LEASES.c.id == made.id).values(id=state["id"])
                 )
 
-    def bury_idle(self) -> None:
+    def set_aside_idle(self) -> None:
         """Stop to use whole blocks that are not needed."""
         with writing(self.engine) as connection:
             used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
@@ -295,10 +298,10 @@ class Site(Tier):
             idle = [one.id for one in held if one.block in whole]
             lease.delete(connection, idle)
             for one in idle:
-                put(connection, BURIED, {"id": one})
+                put(connection, SET_ASIDE, {"id": one})
 
-    def buried(self) -> list[str]:
-        return sorted(rows(self, BURIED))
+    def set_aside(self) -> list[str]:
+        return sorted(rows(self, SET_ASIDE))
 
     def read(self, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
         ports = rows(self, PORTS)
@@ -310,7 +313,7 @@ class Site(Tier):
     def _apply(self, item: Item, sequence: int) -> None:
         table = NETWORKS if item.type is ResourceType.NETWORK else SHADOWS
         with writing(self.engine) as connection:
-            lanes.admit(connection, CENTRAL, sequence)
+            lane_store.admit(connection, CENTRAL, sequence)
             if item.state is None:
                 drop(connection, table, item.id)
             else:

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from isthmus import errors
 from isthmus.build.boot.attempt import make_token
 from isthmus.build.run.decide import Decision, Fail, Quarantine, Start, decide
-from isthmus.build.run.ports import EventLog, Power
+from isthmus.build.run.protocols import EventLog, Power
 from isthmus.build.run.standing import apply_event, fold_events
 from isthmus.model.build import BuildEvent, Happening, Stage, Standing
 from isthmus.model.fleet import Limits

@@ -1,1 +1,1 @@
-"""The doors of a build: power control, what answers machines, boot services, ramdisk."""
+"""The clients of a build: power control, what answers machines, boot services, ramdisk."""

@@ -18,10 +18,10 @@ from typing import Any
 from isthmus import errors
 from isthmus.lab.network import dhcp
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.ports import Api, Tools
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import log_end, start
+from isthmus.lab.protocols import Api, Tools
 from isthmus.lab.tier.services import MARKER
 from isthmus.model.topology import Hypervisor, Tier
 
@@ -38,7 +38,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ServerRequest:
     """What a person asks a server to be."""
 
     name: str
@@ -78,7 +78,7 @@ class Servers:
             raise errors.NotFound(f"there is no server {name!r}; there is: {known}")
         return servers[name]
 
-    def create(self, wish: Wish) -> Row:
+    def create(self, request: ServerRequest) -> Row:
         """Make a server and wait until it has its addresses.
 
         Raises:
@@ -87,29 +87,29 @@ class Servers:
             TimedOut: its port did not become active, or an address did not come. The server stays,
                 to be looked at.
         """
-        if not NAME.fullmatch(wish.name):
-            raise errors.Invalid(f"{wish.name!r}: small letters, digits and hyphens, at most 30")
-        if wish.name in self._ledger.read().servers:
-            raise errors.Exists(f"there is a server {wish.name!r} already")
-        site = self._plan.get_site(wish.site)
-        host = self._choose_host(site, wish.host)
-        port = self._make_port(wish, site, host)
+        if not NAME.fullmatch(request.name):
+            raise errors.Invalid(f"{request.name!r}: small letters, digits and hyphens, at most 30")
+        if request.name in self._ledger.read().servers:
+            raise errors.Exists(f"there is a server {request.name!r} already")
+        site = self._plan.get_site(request.site)
+        host = self._choose_host(site, request.host)
+        port = self._make_port(request, site, host)
         row = {
-            "name": wish.name,
-            "netns": self._plan.server_netns(wish.name),
+            "name": request.name,
+            "netns": self._plan.server_netns(request.name),
             "site": str(site.name),
             "host": host.name,
             "port_id": port["id"],
             "network_id": port["network_id"],
             "mac_address": port["mac_address"],
             "addresses": [one["ip_address"] for one in port["fixed_ips"]],
-            "own_port": not wish.port,
+            "own_port": not request.port,
         }
         self._ledger.add("server", **row)
         self._plug(row, host, self._mtu(site, port))
         self._await_active(site, row)
         self._take_addresses(site, row, port)
-        return self.get(wish.name)
+        return self.get(request.name)
 
     def delete(self, name: str) -> None:
         """Remove a server, and its port where it was made for it.
@@ -165,31 +165,31 @@ class Servers:
         used = [row["host"] for row in self._ledger.read().servers.values()]
         return min(site.hypervisors, key=lambda host: used.count(host.name))
 
-    def _make_port(self, wish: Wish, site: Tier, host: Hypervisor) -> Row:
+    def _make_port(self, request: ServerRequest, site: Tier, host: Hypervisor) -> Row:
         binding = {
             "binding:host_id": host.name,
             "device_owner": _DEVICE_OWNER,
             "device_id": str(uuid.uuid4()),
         }
         admin = self._api(site.name)
-        if wish.port:
+        if request.port:
             # As Nova does: read it first, which at a site brings what only central knows so far.
-            admin.call("GET", f"/v2.0/ports/{wish.port}")
-            return _port(admin.call("PUT", f"/v2.0/ports/{wish.port}", body={"port": binding}))
-        if not wish.network:
+            admin.call("GET", f"/v2.0/ports/{request.port}")
+            return _port(admin.call("PUT", f"/v2.0/ports/{request.port}", body={"port": binding}))
+        if not request.network:
             raise errors.Invalid("give --network, or the --port to use")
-        tenant = f"{wish.project}-" if wish.project != "demo" else ""
+        tenant = f"{request.project}-" if request.project != "demo" else ""
         body: dict[str, Any] = {
-            "name": wish.name,
-            "network_id": self._find_id("network", wish.network, tenant, site),
+            "name": request.name,
+            "network_id": self._find_id("network", request.network, tenant, site),
         }
-        if wish.security_groups:
+        if request.security_groups:
             body["security_groups"] = [
                 self._find_id("security_group", group, tenant, site)
-                for group in wish.security_groups
+                for group in request.security_groups
             ]
-        if wish.fixed_ips:
-            body["fixed_ips"] = [{"ip_address": address} for address in wish.fixed_ips]
+        if request.fixed_ips:
+            body["fixed_ips"] = [{"ip_address": address} for address in request.fixed_ips]
         if not tenant:
             return _port(admin.call("POST", "/v2.0/ports", body={"port": {**body, **binding}}))
         member = self._api(tenant + site.name)

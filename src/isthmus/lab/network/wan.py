@@ -11,10 +11,10 @@ import sys
 
 from isthmus import errors
 from isthmus.lab.plan import LabPlan
-from isthmus.lab.ports import Tools
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start
+from isthmus.lab.protocols import Tools
 from isthmus.lab.tier.services import MARKER
 from isthmus.model.topology import Tier
 

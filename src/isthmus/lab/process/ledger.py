@@ -64,7 +64,7 @@ class Ledger:
 
     def add_process(self, program: Program, process: ProcessId) -> None:
         """Write down a process that was started."""
-        self.add("process", program=program.to_wire(), pid=process.pid, started=process.started)
+        self.add("process", program=program.to_dict(), pid=process.pid, started=process.started)
 
     def read(self) -> Made:
         """Read it all.
@@ -98,7 +98,7 @@ def _take(made: Made, row: Mapping[str, Any]) -> None:
     elif kind == "netns":
         made.netns.append(row["name"])
     elif kind == "process":
-        program = Program.from_wire(row["program"])
+        program = Program.from_dict(row["program"])
         made.programs[program.name] = Running(program, ProcessId(row["pid"], row["started"]))
     elif kind == "process-gone":
         made.programs.pop(row["name"], None)

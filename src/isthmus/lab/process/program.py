@@ -22,12 +22,12 @@ class Program:
     empties: str = ""  #: folder to empty before each start
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, for the ledger."""
         return {**asdict(self), "log": str(self.log)}
 
     @classmethod
-    def from_wire(cls, body: Mapping[str, Any]) -> Self:
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
         """Read the JSON form."""
         birth = Birth(**body["birth"]) if body["birth"] else None
         fixed = {"log": Path(body["log"]), "argv": tuple(body["argv"]), "birth": birth}

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.ports import Tools, Zygote
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
+from isthmus.lab.protocols import Tools, Zygote
 from isthmus.model.process import ProcessId
 
 #: A service that says nothing for this long, in seconds, will not come up.

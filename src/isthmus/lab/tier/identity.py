@@ -81,7 +81,7 @@ class Identity:
     projects: tuple[str, ...]
     users: tuple[User, ...]
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return asdict(self)
 

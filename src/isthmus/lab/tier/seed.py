@@ -19,7 +19,7 @@ ADMIN_PASSWORD = "ISTHMUS_ADMIN_PASSWORD"  # noqa: S105  (the name of a variable
 USERS_FILE = "ISTHMUS_USERS_FILE"
 
 
-class Door:
+class KeystoneClient:
     """Keystone's API, called in this process."""
 
     def __init__(self, application: Any, password: str) -> None:
@@ -54,22 +54,22 @@ class Door:
         return str(made["id"])
 
 
-def seed(door: Door, plan: Mapping[str, Any]) -> dict[str, str]:
+def seed(client: KeystoneClient, plan: Mapping[str, Any]) -> dict[str, str]:
     """Make all that the plan names and Keystone does not have yet; give the ids of users."""
-    _seed_catalogue(door, plan)
-    _seed_people(door, plan)
-    return door.ids("users")
+    _seed_catalogue(client, plan)
+    _seed_people(client, plan)
+    return client.ids("users")
 
 
-def _seed_catalogue(door: Door, plan: Mapping[str, Any]) -> None:
+def _seed_catalogue(client: KeystoneClient, plan: Mapping[str, Any]) -> None:
     for region in plan["regions"]:
-        door.make("region", id=region)
-    services = {row["type"]: row["id"] for row in door.call("GET", "services")["services"]}
+        client.make("region", id=region)
+    services = {row["type"]: row["id"] for row in client.call("GET", "services")["services"]}
     for kind, name in plan["services"]:
         if kind not in services:
-            services[kind] = door.make("service", type=kind, name=name)
+            services[kind] = client.make("service", type=kind, name=name)
     for point in plan["endpoints"]:
-        door.make(
+        client.make(
             "endpoint",
             service_id=services[point["service_type"]],
             region_id=point["region"],
@@ -78,23 +78,23 @@ def _seed_catalogue(door: Door, plan: Mapping[str, Any]) -> None:
         )
 
 
-def _seed_people(door: Door, plan: Mapping[str, Any]) -> None:
-    roles, projects, users = door.ids("roles"), door.ids("projects"), door.ids("users")
+def _seed_people(client: KeystoneClient, plan: Mapping[str, Any]) -> None:
+    roles, projects, users = client.ids("roles"), client.ids("projects"), client.ids("users")
     for name in plan["roles"]:
-        roles[name] = door.make("role", name=name)
+        roles[name] = client.make("role", name=name)
     for name in plan["projects"]:
         if name not in projects:
-            projects[name] = door.make("project", name=name, domain_id="default")
+            projects[name] = client.make("project", name=name, domain_id="default")
     for user in plan["users"]:
         name = user["name"]
         if name not in users:
             fields = {"name": name, "password": user["password"], "domain_id": "default"}
             if user["default_project"]:
                 fields["default_project_id"] = projects[user["default_project"]]
-            users[name] = door.make("user", **fields)
+            users[name] = client.make("user", **fields)
         for grant in user["grants"]:
             project, role = projects[grant["project"]], roles[grant["role"]]
-            door.call("PUT", f"projects/{project}/users/{users[name]}/roles/{role}")
+            client.call("PUT", f"projects/{project}/users/{users[name]}/roles/{role}")
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
     from keystone.server.wsgi import initialize_public_application
 
     sys.argv = ["keystone"]
-    users = seed(Door(initialize_public_application(), os.environ[ADMIN_PASSWORD]), plan)
+    users = seed(KeystoneClient(initialize_public_application(), os.environ[ADMIN_PASSWORD]), plan)
     Path(os.environ[USERS_FILE]).write_text(json.dumps(users, indent=1, sort_keys=True))
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.ports import Commands
+from isthmus.lab.protocols import Commands
 from isthmus.lab.tier import render, seed
 from isthmus.lab.tier.identity import USER_ADMIN, Identity
 
@@ -71,7 +71,7 @@ class Templates:
 
     def keystone(self, identity: Identity) -> Path:
         """Return a folder with a seeded Keystone database and its keys."""
-        plan = json.dumps(identity.to_wire(), sort_keys=True)
+        plan = json.dumps(identity.to_dict(), sort_keys=True)
         admin = next(user.password for user in identity.users if user.name == USER_ADMIN)
         base = self._keystone_base(admin)
 

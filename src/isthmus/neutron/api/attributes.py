@@ -57,7 +57,7 @@ SITES: Attributes = {
     "updated_at": _shown(),
 }
 
-SITE_ROUTINGS: Attributes = {
+SITE_MAPPINGS: Attributes = {
     "id": _shown(primary=True),
     "type": _shown(),
     "resource_id": _shown(),
@@ -121,7 +121,7 @@ SITE_BUNDLES: Attributes = {
     "incarnation": _INCARNATION,
     "type": _given({"type:values": ["network", "subnet", "port", "security_group"]}),
     "ids": _given({"type:list_of_unique_strings": 36}),
-    "looking": _given({"type:boolean": None}, default=False),
+    "show_only": _given({"type:boolean": None}, default=False),
     "mac_address": _given({"type:mac_address_or_none": None}, default=None),
     "port_id": _given({"type:uuid_or_none": None}, default=None),
     "mac_in_use": _shown(),
@@ -129,7 +129,7 @@ SITE_BUNDLES: Attributes = {
     "refused": _shown(),
 }
 
-SITE_GRANTS: Attributes = {
+SITE_LEASE_REQUESTS: Attributes = {
     "incarnation": _INCARNATION,
     "kind": _given({"type:values": ["subnet", "port_key"]}),
     "pool_id": _given(_UUID),
@@ -165,7 +165,7 @@ SITE_REGISTRATIONS: Attributes = {
     "aside": _shown(),
 }
 
-SITE_SNAPSHOTS: Attributes = {
+SITE_DESIRED_STATES: Attributes = {
     "site": _given(_NAME),
     "keys": _given(),
     "items": _shown(),
@@ -221,7 +221,7 @@ SITE_SHADOWS: Attributes = {
     "security_groups": _shown(column=False),
 }
 
-SITE_INVENTORIES: Attributes = {
+SITE_HOLDINGS: Attributes = {
     "id": _shown(primary=True),
     "tier": _shown(),
     "network_id": _shown(),
@@ -231,7 +231,7 @@ SITE_INVENTORIES: Attributes = {
     "security_groups": _shown(),
     "address_groups": _shown(),
     "leases": _shown(),
-    "routings": _shown(),
+    "mappings": _shown(),
     "locations": _shown(),
     "datapaths": _shown(),
     "shadows": _shown(),
@@ -242,18 +242,18 @@ SITE_INVENTORIES: Attributes = {
 #: What central serves.
 CENTRAL: dict[str, Attributes] = {
     "sites": SITES,
-    "site_routings": SITE_ROUTINGS,
+    "site_mappings": SITE_MAPPINGS,
     "site_jobs": SITE_JOBS,
     "site_refusals": SITE_REFUSALS,
     "site_presences": SITE_PRESENCES,
     "site_leases": SITE_LEASES,
     "site_bundles": SITE_BUNDLES,
-    "site_grants": SITE_GRANTS,
+    "site_lease_requests": SITE_LEASE_REQUESTS,
     "site_reports": SITE_REPORTS,
     "site_registrations": SITE_REGISTRATIONS,
-    "site_snapshots": SITE_SNAPSHOTS,
+    "site_desired_states": SITE_DESIRED_STATES,
     "site_digests": SITE_DIGESTS,
-    "site_inventories": SITE_INVENTORIES,
+    "site_holdings": SITE_HOLDINGS,
 }
 
 #: What a site serves.
@@ -261,5 +261,5 @@ LOCAL: dict[str, Attributes] = {
     "site_applies": SITE_APPLIES,
     "site_comparisons": SITE_COMPARISONS,
     "site_shadows": SITE_SHADOWS,
-    "site_inventories": SITE_INVENTORIES,
+    "site_holdings": SITE_HOLDINGS,
 }

@@ -72,7 +72,9 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "port_security_enabled": _YES,
         "dns_domain": _YES,
         "provider:network_type": _YES,
-        "provider:physical_network": _own("only tunnelled networks are placed, and they have none"),
+        "provider:physical_network": _own(
+            "only tunnelled networks are extended to sites, and they have none"
+        ),
         "provider:segmentation_id": _own("each tier chooses its own: it is not on the wire"),
         "router:external": _YES,
         "shared": _own("carried as the sharing rules (RBAC) that it stands for"),
@@ -87,7 +89,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
         "pvlan": _PVLAN,
         "qinq": _no("tagged frames are not carried between sites"),
         "qos_policy_id": _QOS,
-        "segments": _own("a network of several segments is not placed at sites, and says so"),
+        "segments": _own("a network of several segments is not extended to sites, and says so"),
         "status": _own("each tier's own"),
         "subnets": _DERIVED,
         "vlan_transparent": _no("tagged frames are not carried between sites"),

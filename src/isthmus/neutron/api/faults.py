@@ -1,4 +1,4 @@
-"""The door between our errors and Neutron's.
+"""Translate our errors into Neutron's.
 
 Every class of our tree gets a Neutron exception whose type, which Neutron puts into the body of its
 answer, is our dotted code, so that a caller in another tier rebuilds the very same error.

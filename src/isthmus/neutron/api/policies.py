@@ -21,22 +21,22 @@ _VERBS = {"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE"}
 #: (resource, path, verbs that change it, who reads)
 _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("site", "/sites", ("create", "update", "delete"), READER),
-    ("site_routing", "/site-routings", ("update",), READER),
+    ("site_mapping", "/site-mappings", ("update",), READER),
     ("site_job", "/site-jobs", ("update",), READER),
     ("site_refusal", "/site-refusals", (), READER),
     ("site_presence", "/site-presences", ("create", "delete"), READER),
     ("site_lease", "/site-leases", (), READER),
     ("site_shadow", "/site-shadows", (), READER),
-    ("site_inventory", "/site-inventories", (), READER),
+    ("site_holding", "/site-holdings", (), READER),
 )
 
 #: (resource, path, who calls)
-_SPOKEN: tuple[tuple[str, str, str], ...] = (
+_CALLED: tuple[tuple[str, str, str], ...] = (
     ("site_bundle", "/site-bundles", ON_BEHALF),
-    ("site_grant", "/site-grants", SITE),
+    ("site_lease_request", "/site-lease-requests", SITE),
     ("site_report", "/site-reports", SITE),
     ("site_registration", "/site-registrations", SITE),
-    ("site_snapshot", "/site-snapshots", XJOB),
+    ("site_desired_state", "/site-desired-states", XJOB),
     ("site_apply", "/site-applies", CARRIER),
     ("site_digest", "/site-digests", XJOB),
     ("site_comparison", "/site-comparisons", CARRIER),
@@ -60,12 +60,12 @@ def list_rules() -> Iterable[Any]:
     for resource, path, verbs, reader in _OPERATED:
         rules.append(_rule("get", resource, path, reader))
         rules += [_rule(verb, resource, path, ADMIN) for verb in verbs]
-    for resource, path, speaker in _SPOKEN:
-        rules.append(_rule("create", resource, path, speaker))
+    for resource, path, caller in _CALLED:
+        rules.append(_rule("create", resource, path, caller))
     actions = (
         ("retry", "/site-jobs", "Retry a job"),
         ("cancel", "/site-jobs", "Cancel a job"),
-        ("release", "/site-routings", "Have the home of a port let go of it"),
+        ("release", "/site-mappings", "Have the home of a port let go of it"),
         ("go_on_without", "/sites", "Have nobody wait for a site to register"),
         ("free_for_good", "/site-leases", "Free what a removed site never let go of"),
     )

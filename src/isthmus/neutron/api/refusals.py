@@ -1,7 +1,7 @@
 """A log of who was refused what: a filter of Neutron's pipeline, right behind `request_id`.
 
 Neutron's own log says neither who called nor, for what its policy hides behind a 404 or an empty
-list, that anything was refused. Who may try the doors of other tiers is a service, or somebody with
+list, that anything was refused. Who may try to call other tiers is a service, or somebody with
 a token that is no good: these are written down, and whoever calls what Isthmus adds.
 """
 

@@ -1,7 +1,8 @@
 """Giving ports their homes; `isthmus.federation.home` decides, here is what it is decided from.
 
-Everything is read behind the lock of the port's own row: its home, its place, its binding and its
-groups, so that a report, a change, a delete and another site's wish each come before or after.
+Everything is read behind the lock of the port's own row: its home, its location, its binding and
+its groups, so that a report, a change, a delete and another site's request each come before or
+after.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ _PORT = ResourceType.PORT
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What became of a site's wish for a port."""
+    """What became of a site's request for a port."""
 
     groups: frozenset[str]  #: the port's security groups
     moving_from: SiteName | None = None  #: the home that is to let go of it first
@@ -84,7 +85,7 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
         return None
     if force:
         home_store.delete(connection, port_id, home.site)
-        shadow.unplace(connection, port_id)
+        shadow.delete_location(connection, port_id)
     else:
         step = decide("", _observe(connection, port_id, home))
         if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:

@@ -1,6 +1,6 @@
 """Central's IPAM driver: Neutron's own, except that addresses come out of leases.
 
-Central gives out addresses of its own blocks and carves another when they are full. An address
+Central gives out addresses of its own blocks and allocates another when they are full. An address
 that somebody asks for by name must not be in a site's block. What a site reports must be in its
 own. None of it reads all addresses of the subnet.
 """
@@ -21,11 +21,11 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import give_back, origin, pool, spares
+from isthmus.neutron.central import give_back, pool, reporting, spares
 from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import writing
-from isthmus.store import epoch, recall, resting, routing, spare
+from isthmus.store import epoch, mapping, recall, resting, spare
 from isthmus.store import lease as lease_store
 from isthmus.store import pool as pool_store
 
@@ -75,7 +75,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         """
         if not pick_leased(connection, [self._subnet_id]):
             return None  # made of the MAC, which Neutron has checked
-        said = origin.current()
+        said = reporting.current()
         if said is None:
             epoch.require_settled(connection)
             locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
@@ -139,7 +139,7 @@ class CentralPool(neutron_ipam.NeutronDbPool):
         """Remove a subnet; sites keep their blocks until they have removed it too."""
         super().remove_subnet(subnet_id)
         with writing(self._context) as connection:
-            held = routing.list_sites(connection, ResourceType.SUBNET, [subnet_id]).get(
+            held = mapping.list_sites(connection, ResourceType.SUBNET, [subnet_id]).get(
                 subnet_id, {}
             )
             lease_store.delete_unheld(connection, PoolKind.SUBNET, subnet_id, set(held))

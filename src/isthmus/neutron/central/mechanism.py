@@ -1,4 +1,4 @@
-"""Central's mechanism driver: every port is bound, at the place where its home site says it is.
+"""Central's mechanism driver: every port is bound, where its home site says it is.
 
 There is no data plane behind it. A host is written `site/host`.
 """
@@ -11,7 +11,7 @@ from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2 import api
 
 from isthmus.federation.port import PROFILE_VIF_TYPE
-from isthmus.neutron.central import origin
+from isthmus.neutron.central import reporting
 
 
 class CentralMechanismDriver(api.MechanismDriver):
@@ -59,7 +59,7 @@ def _check_port(context: Any) -> None:
     As there, the MACs of address pairs count from when the port is bound, at its home: a host alone
     is no binding. What a site reports has passed its own ML2/OVN.
     """
-    if origin.current() is not None:
+    if reporting.current() is not None:
         return
     port = context.current
     ovn_utils.validate_and_get_data_from_binding_profile(port)

@@ -21,13 +21,13 @@ from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import outbox, silence, zone
+from isthmus.neutron.central import listener, silence, zone
 from isthmus.neutron.central.recalling import Recalling
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import reading
-from isthmus.store import routing
+from isthmus.store import mapping
 from isthmus.store import site as site_store
 
 #: Geneve over IPv4 with OVN's option costs 58 bytes (measured: 1442 passes over 1500, 1443 not).
@@ -54,7 +54,7 @@ class CentralPlugin(Refusals, Recalling):
         self._isthmus = read_central(cfg.CONF)
         super().__init__()
         isolation.check_database()
-        outbox.listen()
+        listener.listen()
         freed.listen(pick_leased)
         guard.listen()
 
@@ -151,7 +151,7 @@ class CentralPlugin(Refusals, Recalling):
 
     def _refuse_if_silent(self, context: Any, word: str, resource_id: str, network_id: str) -> None:
         with reading(context) as connection:
-            present = routing.peek_sites(connection, ResourceType.NETWORK, [network_id])
+            present = mapping.peek_sites(connection, ResourceType.NETWORK, [network_id])
             silent = sorted(silence.list_silent(connection) & present.get(network_id, {}).keys())
         if silent:
             with translated():
@@ -164,5 +164,5 @@ class CentralPlugin(Refusals, Recalling):
 
 def _present(connection: sa.Connection, network_ids: Sequence[str]) -> list[Collection[str]]:
     """Give the sites where each network is present."""
-    found = routing.peek_sites(connection, ResourceType.NETWORK, network_ids)
+    found = mapping.peek_sites(connection, ResourceType.NETWORK, network_ids)
     return [tuple(found.get(network_id, ())) for network_id in network_ids]

@@ -1,6 +1,6 @@
 """Pools and their leases at central: who may give out which addresses and port keys.
 
-A pool is the allocation pools of a subnet, or the port keys of a network. Whoever carves a block
+A pool is the allocation pools of a subnet, or the port keys of a network. Whoever allocates a block
 holds its lock, and decides from locking reads alone: a `Pool` can be made of nothing else. Which
 addresses are in use is asked of the block in question, never of the whole subnet.
 """
@@ -34,7 +34,7 @@ LARGEST = SIZES.largest
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A pool that nobody else carves until this transaction ends; made by `hold`."""
+    """A pool that nobody else allocates from until this transaction ends; made by `hold`."""
 
     connection: sa.Connection
     kind: PoolKind
@@ -126,17 +126,17 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
     held = [lease.block for lease in pool.held_by(site)]
     while left > 0:
         try:
-            block = arithmetic.carve(pool.blocks, taken, left, held=held)
+            block = arithmetic.allocate_block(pool.blocks, taken, left, held=held)
         except errors.Exhausted:
             if made:
                 break
             raise errors.Exhausted(_describe_exhausted(pool)) from None
         taken.append(block)
         # What is in use without a lease is central's, from before Isthmus or from a site that left.
-        strays = usage.find_used(pool.connection, pool.kind, pool.id, block)
-        for stray in arithmetic.merge(Block(one, one) for one in strays):
-            store.insert(pool.connection, pool.kind, pool.id, CENTRAL, stray, now=now())
-        kept = [*strays, *find_restless(pool.locked, block)]
+        unleased_used = usage.find_used(pool.connection, pool.kind, pool.id, block)
+        for unleased in arithmetic.merge(Block(one, one) for one in unleased_used):
+            store.insert(pool.connection, pool.kind, pool.id, CENTRAL, unleased, now=now())
+        kept = [*unleased_used, *find_restless(pool.locked, block)]
         for part in arithmetic.subtract([block], (Block(one, one) for one in kept)):
             made.append(store.insert(pool.connection, pool.kind, pool.id, site, part, now=now()))
             left -= part.size
@@ -242,7 +242,7 @@ def check_rested(locked: Locked, address: int, *, port_id: str | None = None) ->
     last = resting.find_port(locked.connection, locked.id, address)
     if last is None:
         return
-    if last != port_id and resting.find_untold(locked.connection, [last]):
+    if last != port_id and resting.find_unacknowledged(locked.connection, [last]):
         raise errors.Conflict(
             f"address {to_address(address)} was that of port {last}, and not every site has "
             "acknowledged yet that it is so no more: try again"
@@ -268,10 +268,12 @@ def find_restless(locked: Locked, block: Block) -> list[int]:
     The others of it rest no more: their rest ends with this, since somebody is to have them.
     """
     rests = resting.list_in(locked.connection, locked.id, block)
-    untold = resting.find_untold(locked.connection, {port_id for _, port_id in rests})
-    over = [number for number, port_id in rests if port_id not in untold]
+    unacknowledged = resting.find_unacknowledged(
+        locked.connection, {port_id for _, port_id in rests}
+    )
+    over = [number for number, port_id in rests if port_id not in unacknowledged]
     resting.delete(locked.connection, locked.id, over)
-    return [number for number, port_id in rests if port_id in untold]
+    return [number for number, port_id in rests if port_id in unacknowledged]
 
 
 def is_leased_out(connection: sa.Connection, subnet_id: str, part: Block) -> bool:
@@ -314,7 +316,7 @@ def _limit(pool: Pool, site: SiteName, count: int) -> int:
     held = arithmetic.count(lease.block for lease in pool.held_by(site))
     idle = held - usage.count_of_site(pool.connection, pool.kind, pool.id, site) if held else 0
     size = arithmetic.count(pool.blocks)
-    limit = arithmetic.limit_grant(count, free=pool.free, size=size, idle=idle, policy=SIZES)
+    limit = arithmetic.limit_request(count, free=pool.free, size=size, idle=idle, policy=SIZES)
     if limit == 0:
         raise errors.Conflict(
             f"site {site} holds {held} of the {size} numbers of {pool.kind} {pool.id}, and central "

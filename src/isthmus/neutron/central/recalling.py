@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from isthmus.config.central import read_central
 from isthmus.model.lease import Block
-from isthmus.neutron.central import origin, recall
+from isthmus.neutron.central import recall, reporting
 
 _T = TypeVar("_T")
 
@@ -88,7 +88,7 @@ class Recalling(ml2.Ml2Plugin):
 
 def _is_inside(context: Any) -> bool:
     """Tell whether this is no call of a person's, or stands in a transaction already."""
-    return origin.current() is not None or db_api.is_session_active(context.session)
+    return reporting.current() is not None or db_api.is_session_active(context.session)
 
 
 def _copied(port: Any) -> Any:

@@ -8,9 +8,9 @@ from neutron.plugins.ml2 import plugin as ml2
 from isthmus import errors
 from isthmus.neutron.api import carried
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import origin
+from isthmus.neutron.central import reporting
 from isthmus.neutron.db.session import reading
-from isthmus.store import routing
+from isthmus.store import mapping
 
 
 class Refusals(ml2.Ml2Plugin):
@@ -63,13 +63,13 @@ class Refusals(ml2.Ml2Plugin):
         """Change a port into one that sites can have; what its home says is its home's."""
         body = port["port"]
         _check("ports", body, lambda: self.get_port(context, id))
-        if origin.current() is None and not body.keys().isdisjoint(carried.HOME_ONLY):
+        if reporting.current() is None and not body.keys().isdisjoint(carried.HOME_ONLY):
             self._refuse_homes_word(context, id, body)
         return super().update_port(context, id, port)
 
     def _refuse_homes_word(self, context: Any, port_id: str, body: Mapping[str, Any]) -> None:
         with reading(context) as connection:
-            home = routing.find_home(connection, port_id)
+            home = mapping.find_home(connection, port_id)
         if home is None:
             return
         have = self.get_port(context, port_id)
@@ -91,7 +91,7 @@ def _check(
     collection: str, body: Mapping[str, Any], find: Callable[[], Mapping[str, Any]] | None = None
 ) -> None:
     """Refuse attributes that are not carried; one that stays as it is may be said again."""
-    if origin.current() is not None:
+    if reporting.current() is not None:
         return
     try:
         carried.check(collection, body)

@@ -7,28 +7,28 @@ from neutron_lib import context as n_context
 from neutron_lib.services import base
 
 from isthmus.neutron.api import definition, extensions, rules
-from isthmus.neutron.central.admin.inventory import InventoryCalls
-from isthmus.neutron.central.admin.job import JobCalls
-from isthmus.neutron.central.admin.lease import LeaseCalls
-from isthmus.neutron.central.admin.presence import PresenceCalls
-from isthmus.neutron.central.admin.refusal import RefusalCalls
-from isthmus.neutron.central.admin.routing import RoutingCalls
-from isthmus.neutron.central.admin.site import SiteCalls
-from isthmus.neutron.central.exchange import registration
-from isthmus.neutron.central.exchange.service import ExchangeCalls
+from isthmus.neutron.central.admin.holdings import HoldingsApi
+from isthmus.neutron.central.admin.job import JobApi
+from isthmus.neutron.central.admin.lease import LeaseApi
+from isthmus.neutron.central.admin.mapping import MappingApi
+from isthmus.neutron.central.admin.presence import PresenceApi
+from isthmus.neutron.central.admin.refusal import RefusalApi
+from isthmus.neutron.central.admin.site import SiteApi
+from isthmus.neutron.central.site_api import registration
+from isthmus.neutron.central.site_api.service import SiteFacingApi
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
 
 
 class CentralService(
-    SiteCalls,
-    RoutingCalls,
-    JobCalls,
-    RefusalCalls,
-    PresenceCalls,
-    LeaseCalls,
-    InventoryCalls,
-    ExchangeCalls,
+    SiteApi,
+    MappingApi,
+    JobApi,
+    RefusalApi,
+    PresenceApi,
+    LeaseApi,
+    HoldingsApi,
+    SiteFacingApi,
     base.ServicePluginBase,
 ):
     """What Isthmus adds to central's API."""
@@ -44,7 +44,7 @@ class CentralService(
         """Prepare to serve."""
         super().__init__()
         rules.load_before_requests()
-        registration.look_at_witness(n_context.get_admin_context())  # before the first request
+        registration.compare_witness(n_context.get_admin_context())  # before the first request
 
     def get_plugin_type(self) -> Any:
         """Give the type by which Neutron finds this plugin."""

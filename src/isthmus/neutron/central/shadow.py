@@ -30,12 +30,12 @@ def tell_others(
     )
 
 
-def unplace(connection: sa.Connection, port_id: str) -> None:
+def delete_location(connection: sa.Connection, port_id: str) -> None:
     """Forget where a port is, and have every site remove its shadow.
 
     Until they have, the port's addresses rest.
     """
-    place = location.list_locations(connection, [port_id]).get(port_id)
-    if place is not None:
+    located = location.list_locations(connection, [port_id]).get(port_id)
+    if located is not None:
         location.delete(connection, [port_id])
-        tell_others(connection, None, port_id, place.network_id)
+        tell_others(connection, None, port_id, located.network_id)

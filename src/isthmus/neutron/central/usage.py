@@ -11,7 +11,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.store.latest import Latest
-from isthmus.store.tables import LOCATIONS, ROUTINGS
+from isthmus.store.tables import LOCATIONS, SITE_MAPPINGS
 
 _CHUNK = 500
 #: Most numbers that are looked up of one block: many times the largest lease.
@@ -45,11 +45,11 @@ def count_of_site(connection: sa.Connection, kind: PoolKind, pool_id: str, site:
             sa.select(sa.func.count())
             .select_from(address)
             .join(
-                ROUTINGS,
+                SITE_MAPPINGS,
                 sa.and_(
-                    ROUTINGS.c.resource_id == address.port_id,
-                    ROUTINGS.c.type == ResourceType.PORT.value,
-                    ROUTINGS.c.site == site,
+                    SITE_MAPPINGS.c.resource_id == address.port_id,
+                    SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+                    SITE_MAPPINGS.c.site == site,
                 ),
             )
             .where(address.subnet_id == pool_id)

@@ -15,7 +15,7 @@ from isthmus.neutron.db.leased import list_leased
 from isthmus.neutron.local.ipam import NotLeased
 from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.keeper import Keeper
-from isthmus.neutron.local.presence import Presence
+from isthmus.neutron.local.ownership_cache import OwnershipCache
 from isthmus.store.engine import reading
 
 _SUBNETS = models_v2.Subnet.__table__
@@ -30,10 +30,10 @@ class IpAddressGenerationFailure(n_exc.IpAddressGenerationFailure):
 class Addresses:
     """Asks for what the blocks do not hold; one for a process."""
 
-    def __init__(self, site: SiteName, presence: Presence, keeper: Keeper) -> None:
+    def __init__(self, site: SiteName, ownership: OwnershipCache, keeper: Keeper) -> None:
         """Bind it."""
         self._site = site
-        self._presence = presence
+        self._ownership = ownership
         self._keeper = keeper
         self._why: dict[str, str] = {}
 
@@ -144,6 +144,6 @@ class Addresses:
     def _find_leased_subnets(self, network_id: str) -> list[str]:
         """List the subnets of a stretched network whose addresses are leased."""
         with reading(self._keeper.engine()) as connection:
-            if not self._presence.is_stretched(connection, network_id):
+            if not self._ownership.is_stretched(connection, network_id):
                 return []
             return sorted(list_leased(connection, network_id))

@@ -14,10 +14,10 @@ from neutron_lib.plugins import directory
 
 from isthmus import errors
 from isthmus.federation.capability import parse_capability
-from isthmus.federation.stretch import diff_stretch
+from isthmus.federation.ovn_diff import diff_rows
 from isthmus.model.ovn import Binding, LocalChassis, Observed, Plan
 from isthmus.neutron.db.session import reading
-from isthmus.neutron.local import port_keys, stretch
+from isthmus.neutron.local import desired_rows, port_keys
 from isthmus.neutron.local.reconciler import Reconciler
 from isthmus.store import port_key, shadow
 
@@ -53,13 +53,13 @@ def locate(host: str) -> LocalChassis | None:
 def count_port_keys(context: Any, network_id: str) -> int | None:
     """Count the port keys left of a network; None where it is not stretched."""
     with reading(context) as connection:
-        if network_id not in stretch.list_networks(connection):
+        if network_id not in desired_rows.list_networks(connection):
             return None
         return port_keys.count_left(connection, network_id)
 
 
 def collect(context: Any) -> dict[str, Any]:
-    """Give the part "ovn" of this site's inventory: what OVN holds of stretched networks.
+    """Give the part "ovn" of this site's holdings: what OVN holds of stretched networks.
 
     Returns:
         JSON-able lists: `switches` (network_id, requested_key, key), `ports` (id, network_id, type,
@@ -73,11 +73,11 @@ def collect(context: Any) -> dict[str, Any]:
     """
     rows = get_reconciler().rows()
     with reading(context) as connection:
-        networks = stretch.list_networks(connection)
+        networks = desired_rows.list_networks(connection)
     observed = rows.observe(networks)
     datapath_keys = rows.datapath_keys(networks)
     with reading(context) as connection:
-        desired = stretch.read_all(connection, observed.groups)
+        desired = desired_rows.read_all(connection, observed.groups)
         keys = port_key.list_keys(connection)
     capability = parse_capability(rows.northd_version())
     return {
@@ -103,14 +103,14 @@ def collect(context: Any) -> dict[str, Any]:
             {"port_id": port_id, "network_id": network_id, "key": key}
             for port_id, (network_id, key) in sorted(keys.items())
         ],
-        "drift": list_drift(diff_stretch(desired, observed, capability)),
+        "drift": list_drift(diff_rows(desired, observed, capability)),
     }
 
 
 def collect_shadows(context: Any) -> list[dict[str, Any]]:
-    """Give the part "shadows" of the inventory: the site's table."""
+    """Give the part "shadows" of the holdings: the site's table."""
     with reading(context) as connection:
-        return [one.to_wire() for one in shadow.list_shadows(connection)]
+        return [one.to_dict() for one in shadow.list_shadows(connection)]
 
 
 def list_drift(plan: Plan) -> list[dict[str, str]]:

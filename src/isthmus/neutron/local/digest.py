@@ -16,15 +16,15 @@ from neutron_lib import context as n_context
 from neutron_lib.api import attributes
 
 from isthmus.federation.digest import GONE, Page, find_differing, make_digest
-from isthmus.journal.ports import Source
+from isthmus.journal.protocols import Source
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.shadow import Shadow
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
 from isthmus.store import holding, journal, shadow
-from isthmus.store.tables import LEASES, ROUTINGS
+from isthmus.store.tables import LEASES, SITE_MAPPINGS
 
 States = dict[str, dict[str, Any]]
 
@@ -116,7 +116,7 @@ class Comparison:
         if kind is ResourceType.SHADOW:
             with reading(context) as connection:
                 found = shadow.get_shadows(connection, ids)
-            return {one: shown.to_wire() for one, shown in found.items()}
+            return {one: shown.to_dict() for one, shown in found.items()}
         if kind is ResourceType.PORT:
             items = self._ports.read(CENTRAL, [IntentKey(CENTRAL, kind, one) for one in ids])
             return {key.id: dict(item.state) for key, item in items.items() if item.state}
@@ -141,9 +141,9 @@ def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
     port_id = models_v2.Port.id
     query = (
         sa.select(port_id)
-        .join(ROUTINGS, ROUTINGS.c.resource_id == models_v2.Port.network_id)
+        .join(SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == models_v2.Port.network_id)
         .where(
-            ROUTINGS.c.type == ResourceType.NETWORK.value,
+            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
             models_v2.Port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
             port_id > page.after,
         )
@@ -156,7 +156,7 @@ def _complete(connection: sa.Connection, kind: ResourceType, model: Any, states:
     for state in states.values():
         state["isthmus:rbac"], state["isthmus:leases"] = [], []
         if kind is ResourceType.NETWORK:
-            state["isthmus:datapath_key"] = routings.find_datapath_key(connection, state["id"])
+            state["isthmus:datapath_key"] = mapping.find_datapath_key(connection, state["id"])
     if model is not None:
         names = ("id", "project_id", "target_project", "action")
         query = sa.select(model.object_id, *(getattr(model, name) for name in names))

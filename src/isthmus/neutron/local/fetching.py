@@ -14,8 +14,8 @@ from isthmus import errors
 from isthmus.config.site import SiteConfig
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
-from isthmus.neutron.local import look, scope
-from isthmus.neutron.local.demand import Demand, find_asker
+from isthmus.neutron.local import applying, read_request
+from isthmus.neutron.local.on_demand import OnDemand, find_asker
 from isthmus.neutron.local.ownership import Ownership
 from isthmus.neutron.local.person import acting_for
 
@@ -38,7 +38,7 @@ class Fetching(Ownership):
     """ML2 that asks central for what is named and not here."""
 
     site: SiteConfig
-    demand: Demand
+    on_demand: OnDemand
 
     def _fetch_missing(
         self,
@@ -47,7 +47,7 @@ class Fetching(Ownership):
         ids: Sequence[str] | None,
         fields: Sequence[str] | None = None,
         *,
-        looked: bool = False,
+        missed: bool = False,
     ) -> bool:
         """Fetch what a person named and this site has not.
 
@@ -58,13 +58,13 @@ class Fetching(Ownership):
             CentralUnreachable: central would have to be asked, and does not answer.
             NotYet: what central sent cannot be made at the moment.
         """
-        if not ids or scope.current() is not None:
+        if not ids or applying.current() is not None:
             return False
         asker = find_asker(context, fields)
         if asker is None:
             return False
         with self._asking(kind, ids), acting_for(asker):
-            return self.demand.fetch_missing(kind, ids, asker, looked=looked)
+            return self.on_demand.fetch_missing(kind, ids, asker, missed=missed)
 
     @contextlib.contextmanager
     def _asking(self, kind: ResourceType, ids: Sequence[str]) -> Iterator[None]:
@@ -93,7 +93,7 @@ class Fetching(Ownership):
         try:
             return get()
         except missing:
-            if not self._fetch_missing(context, kind, [resource_id], fields, looked=True):
+            if not self._fetch_missing(context, kind, [resource_id], fields, missed=True):
                 raise
         return get()
 
@@ -140,13 +140,13 @@ class Fetching(Ownership):
 
     def get_port(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
         """Show a port; one that is not here as central knows it, or fetched if need be."""
-        if look.is_look_before(id):
+        if read_request.is_read_or_change_of(id):
             try:
                 here: dict[str, Any] = super().get_port(context, id, fields)
                 return here
             except n_exc.PortNotFound:
-                for state in self._look(context, [id], fields):
-                    return look.show(state, fields)
+                for state in self._show(context, [id], fields):
+                    return read_request.show(state, fields)
                 raise
         return self._or_fetch(
             context,
@@ -162,16 +162,18 @@ class Fetching(Ownership):
     ) -> list[dict[str, Any]]:
         """List ports; those named by id are shown as central knows them, or fetched if need be."""
         ids = list((filters or {}).get("id") or ())
-        only_look = bool(ids) and look.is_look()
-        if not only_look:
+        only_read = bool(ids) and read_request.is_read()
+        if not only_read:
             self._fetch_missing(context, ResourceType.PORT, ids)
         found: list[dict[str, Any]] = super().get_ports(context, filters, fields, *rest, **options)
-        if only_look:
-            states = self._look(context, ids, None)
-            found += [look.show(one, fields) for one in look.choose(states, filters)]
+        if only_read:
+            states = self._show(context, ids, None)
+            found += [
+                read_request.show(one, fields) for one in read_request.choose(states, filters)
+            ]
         return found
 
-    def _look(
+    def _show(
         self, context: Any, ids: Sequence[str], fields: Sequence[str] | None
     ) -> list[Mapping[str, Any]]:
         """Ask central for ports that a person named and this site has not, only to show them.
@@ -179,11 +181,11 @@ class Fetching(Ownership):
         Raises:
             CentralUnreachable: central does not answer.
         """
-        asker = find_asker(context, fields) if scope.current() is None else None
+        asker = find_asker(context, fields) if applying.current() is None else None
         if asker is None:
             return []
         with self._asking(ResourceType.PORT, ids), acting_for(asker):
-            return self.demand.look(ids, asker)
+            return self.on_demand.show(ids, asker)
 
     def _bring_home(self, context: Any, port_id: str) -> None:
         """Have a port that is to be changed come home to this site, if it is not here.
@@ -192,7 +194,7 @@ class Fetching(Ownership):
             CentralUnreachable: central does not answer, or the port is still moving.
             Fault: it lives at another site.
         """
-        self._fetch_missing(context, ResourceType.PORT, [port_id], looked=True)
+        self._fetch_missing(context, ResourceType.PORT, [port_id], missed=True)
 
     def get_security_group(
         self, context: Any, id: str, fields: Any = None, project_id: str | None = None

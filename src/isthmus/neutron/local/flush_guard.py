@@ -20,7 +20,7 @@ from sqlalchemy import orm
 
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.db import carried
-from isthmus.neutron.local import guards, routings, scope
+from isthmus.neutron.local import applying, guards, mapping
 
 #: What the site may change by itself: both tiers change ports, and merge.
 _MERGED = ResourceType.PORT
@@ -39,7 +39,7 @@ def listen() -> None:
 
 
 def _before_flush(session: orm.Session, _context: Any, _instances: Any) -> None:
-    if scope.current() is not None:
+    if applying.current() is not None:
         return
     touched = set(_find_touched(session))
     if touched:
@@ -102,7 +102,7 @@ def _find_described(
 
 def _on_statement(state: orm.ORMExecuteState) -> None:
     """Refuse a statement that changes or removes rows of central's objects all at once."""
-    if not (state.is_update or state.is_delete) or scope.current() is not None:
+    if not (state.is_update or state.is_delete) or applying.current() is not None:
         return
     model = state.bind_mapper.class_ if state.bind_mapper is not None else None
     part = carried.PARTS.get(model) if model is not None else None
@@ -127,6 +127,6 @@ def _refuse(session: orm.Session, touched: Iterable[tuple[ResourceType, str]]) -
             group = carried.WHOLES[kind]
             held = sa.select(group.id).where(group.id.in_(owners)).with_for_update(read=True)
             connection.execute(held).all()
-        known = routings.find_known(connection, kind, owners, latest=True)
+        known = mapping.find_known(connection, kind, owners, latest=True)
         if known:
             raise guards.BelongsToCentral(kind=guards.word(kind), id=min(known))

@@ -16,7 +16,7 @@ from neutron_lib.api import validators
 from neutron_lib.db import api as db_api
 
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import routings, scope
+from isthmus.neutron.local import applying, mapping
 
 _RULES = group_model.SecurityGroupRule.__table__
 
@@ -42,10 +42,10 @@ def check_owner(context: Any, kind: ResourceType, ids: Collection[str]) -> None:
     Raises:
         BelongsToCentral: one of them is central's.
     """
-    if scope.current() is not None:
+    if applying.current() is not None:
         return
     with db_api.CONTEXT_READER.using(context):
-        known = routings.find_known(context.session.connection(), kind, ids)
+        known = mapping.find_known(context.session.connection(), kind, ids)
     if known:
         raise BelongsToCentral(kind=word(kind), id=min(known))
 

@@ -26,7 +26,7 @@ from isthmus.federation.pick import pick
 from isthmus.model.lease import Block, PoolKind
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.freed import RequestFactory
-from isthmus.neutron.local import scope
+from isthmus.neutron.local import applying
 from isthmus.neutron.local.lease import rows
 from isthmus.store import epoch, resting
 from isthmus.store import lease as lease_store
@@ -67,7 +67,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         """Read the site's blocks; None where the subnet is the site's own."""
         subnet_id = self.subnet_manager.neutron_id
         blocks = rows.read_blocks(connection, PoolKind.SUBNET, subnet_id)
-        if blocks or directory.get_plugin().presence.is_stretched_subnet(connection, subnet_id):
+        if blocks or directory.get_plugin().ownership.is_stretched_subnet(connection, subnet_id):
             return blocks
         return None
 
@@ -98,13 +98,15 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         # Addresses of ports that came from central count as well, so this errs on the early side.
         size = arithmetic.count(pools)
         if arithmetic.runs_dry(blocks, len(used) + wanted, LOW_WATER, size):
-            directory.get_plugin().keeper.poke(PoolKind.SUBNET, self.subnet_manager.neutron_id)
+            directory.get_plugin().keeper.notify_low(
+                PoolKind.SUBNET, self.subnet_manager.neutron_id
+            )
         try:
             numbers = pick(
                 blocks,
                 lambda number: to_text(number, version) in used,
                 wanted,
-                luck=random.random,
+                uniform=random.random,
                 in_order=in_order,
             )
         except errors.Exhausted as error:
@@ -122,13 +124,13 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         by_name = isinstance(address_request, ipam_req.SpecificAddressRequest) and not isinstance(
             address_request, ipam_req.AutomaticAddressRequest
         )
-        if by_name and scope.current() is None:
+        if by_name and applying.current() is None:
             self._check_leased(address_request.address)
         given = str(super().allocate(address_request))
         if by_name:
             self._end_rest(int(address_request.address), getattr(address_request, "port_id", None))
         # What central says of a port needs no lease here; what is picked for one always does.
-        said = by_name and scope.current() is not None
+        said = by_name and applying.current() is not None
         if not said and not isinstance(address_request, ipam_req.AutomaticAddressRequest):
             self._guard([given])
         return given
@@ -174,8 +176,8 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             last = resting.find_port(connection, subnet_id, number)
             if last is None:
                 return
-            if last != port_id and scope.current() is None:
-                directory.get_plugin().keeper.poke_rest(PoolKind.SUBNET, subnet_id)
+            if last != port_id and applying.current() is None:
+                directory.get_plugin().keeper.notify_rested(PoolKind.SUBNET, subnet_id)
                 raise NotLeased(
                     ip=to_text(number, self._cidr.version),
                     subnet=subnet_id,
@@ -191,7 +193,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             blocks = self._blocks(connection)
             if blocks is not None:
                 with translated():
-                    epoch.require_settled(connection, for_central=scope.current() is not None)
+                    epoch.require_settled(connection, for_central=applying.current() is not None)
         if blocks is None or any(int(address) in block for block in blocks):
             return
         # Of one that a port here has already, Neutron itself says that it is in use.

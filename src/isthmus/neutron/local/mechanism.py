@@ -159,7 +159,7 @@ class LocalMechanismDriver(api.MechanismDriver):
             return
         self.reconciler = Reconciler(
             connect_to_neutron,
-            read_site(cfg.CONF).stretch_pass_s,
+            read_site(cfg.CONF).ovn_sweep_s,
             keys_low=self._keys_run_low,
             moved=self._subport_moves,
         )

@@ -1,7 +1,7 @@
 """Tunnel keys in the rows that Neutron's own OVN driver writes.
 
 Every port of a stretched network needs `requested-tnl-key` in the very transaction that makes its
-row: a key that changes later leaves stale flows on hypervisors. Neutron's driver has no door for
+row: a key that changes later leaves stale flows on hypervisors. Neutron's driver has no hook for
 that, and replaces a port's options with every update. So its client class is replaced by a subclass
 before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
 tool all make theirs by that name.

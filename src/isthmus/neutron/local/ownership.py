@@ -1,7 +1,8 @@
 """What belongs to central is changed at central: the calls of Neutron's that would change it here.
 
 Each one asks first whether the object is central's. What this process does on central's behalf
-passes (`scope`). Whatever comes by another way is refused where rows are written (`flush_guard`).
+passes (`applying`). Whatever comes by another way is refused where rows are written
+(`flush_guard`).
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from neutron.plugins.ml2 import plugin as ml2_plugin
 
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import guards, quota, scope
+from isthmus.neutron.local import applying, guards, quota
 
 
 class Ownership(ml2_plugin.Ml2Plugin):
@@ -75,7 +76,7 @@ class Ownership(ml2_plugin.Ml2Plugin):
         self, context: Any, project_id: str, sg: Any, default_sg: bool
     ) -> None:
         """Give a new group its first rules; one of central's gets the ones it has there."""
-        item = scope.current()
+        item = applying.current()
         if item is None or item.id != sg.id:
             super()._create_rules_from_template(context, project_id, sg, default_sg)
 

@@ -1,8 +1,8 @@
 """The core plugin of a site: Neutron's ML2 plugin, with central behind what it does not have.
 
 A thin layer. It adds four things to ML2 and leaves all else alone: what is missing is fetched
-(`fetching`, `demand`), what is central's is not changed here (`ownership`), addresses come from
-leases (`ipam`, `lease.keeper`), and what changes is noted for central (`report.outbox`).
+(`fetching`, `on_demand`), what is central's is not changed here (`ownership`), addresses come from
+leases (`ipam`, `lease.keeper`), and what changes is noted for central (`report.listener`).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,17 +22,17 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.db import freed, guard, isolation, sqlite
-from isthmus.neutron.local import flush_guard, guards, look, quota, scope
+from isthmus.neutron.local import applying, flush_guard, guards, quota, read_request
 from isthmus.neutron.local.addresses import Addresses
 from isthmus.neutron.local.apply.materialise import Materialiser, base_of
 from isthmus.neutron.local.apply.port import check_let_go
-from isthmus.neutron.local.demand import Demand
+from isthmus.neutron.local.connections import Lazy, open_central, open_database
 from isthmus.neutron.local.fetching import CentralUnreachable, Fetching, NotYet
 from isthmus.neutron.local.lease.keeper import Keeper
+from isthmus.neutron.local.on_demand import OnDemand
+from isthmus.neutron.local.ownership_cache import OwnershipCache
 from isthmus.neutron.local.person import acting_for
-from isthmus.neutron.local.presence import Presence
-from isthmus.neutron.local.report.outbox import Outbox
-from isthmus.neutron.local.room import Lazy, open_central, open_database
+from isthmus.neutron.local.report.listener import ReportListener
 
 _T = TypeVar("_T")
 
@@ -50,30 +50,30 @@ class LocalPlugin(Fetching):
         sqlite.install()
         quota.install()
         self.site = read_site(cfg.CONF)
-        self.presence = Presence()
+        self.ownership = OwnershipCache()
         self.database = Lazy(open_database)
         self.central = Lazy(lambda: open_central(self.site, self.database))
         self.keeper = Keeper(
             self.site.site,
             self.central,
             self.database,
-            every_s=self.site.lease_pass_s,
+            sweep_s=self.site.lease_sweep_s,
             settle_s=self.site.lease_settle_s,
         )
         self.materialiser = Materialiser(self, self.site.site)
-        self.demand = Demand(
+        self.on_demand = OnDemand(
             self.central,
             self.database,
             self.materialiser.bring,
             miss_ttl_s=self.site.miss_ttl_s,
         )
         self.overdrawn = quota.Overdrawn(self.database)
-        self.addresses = Addresses(self.site.site, self.presence, self.keeper)
-        self.outbox = Outbox(self.site.site, self.presence, base_of, check_let_go)
+        self.addresses = Addresses(self.site.site, self.ownership, self.keeper)
+        self.listener = ReportListener(self.site.site, self.ownership, base_of, check_let_go)
         super().__init__()
         isolation.check_database()
         flush_guard.listen()
-        self.outbox.listen()
+        self.listener.listen()
         freed.listen(self._pick_stretched)
         guard.listen()
 
@@ -81,7 +81,7 @@ class LocalPlugin(Fetching):
         self, connection: sa.Connection, subnet_ids: Collection[str]
     ) -> Collection[str]:
         """Pick the subnets whose addresses other sites hear of."""
-        return [one for one in subnet_ids if self.presence.is_stretched_subnet(connection, one)]
+        return [one for one in subnet_ids if self.ownership.is_stretched_subnet(connection, one)]
 
     def note_move(self, port_id: str) -> None:
         """Have central told where a port is now, if it is of a stretched network."""
@@ -90,18 +90,22 @@ class LocalPlugin(Fetching):
         if network_id is None:
             return
         with db_api.CONTEXT_WRITER.using(admin):
-            if self.presence.is_stretched(admin.session.connection(), network_id):
-                self.outbox.note(admin.session, [port_id])
+            if self.ownership.is_stretched(admin.session.connection(), network_id):
+                self.listener.note(admin.session, [port_id])
 
     def delete_port(self, context: Any, id: str, l3_port_check: bool = True) -> None:
         """Delete a port; one that is not here comes home first, or belongs to another site."""
-        if scope.current() is None and look.is_change_of(id) and _find_network(id)[0] is None:
+        if (
+            applying.current() is None
+            and read_request.is_change_of(id)
+            and _find_network(id)[0] is None
+        ):
             self._bring_home(context, id)
         super().delete_port(context, id, l3_port_check)
 
     def create_port(self, context: Any, port: Any) -> dict[str, Any]:
         """Make a port; on a stretched network with one of the site's addresses."""
-        if scope.current() is not None:
+        if applying.current() is not None:
             made: dict[str, Any] = super().create_port(context, port)
             return made
         wanted = port["port"]
@@ -133,7 +137,7 @@ class LocalPlugin(Fetching):
         try:
             return attempt()
         except n_exc.NetworkNotFound:
-            if not self._fetch_missing(context, ResourceType.NETWORK, networks, looked=True):
+            if not self._fetch_missing(context, ResourceType.NETWORK, networks, missed=True):
                 raise
         return attempt()
 
@@ -141,17 +145,17 @@ class LocalPlugin(Fetching):
         """Change a port; one that is not here comes home first."""
         wanted = port["port"]
         asks = guards.addresses_of(wanted) or guards.groups_of(wanted) or guards.mac_of(wanted)
-        if scope.current() is not None or not ("fixed_ips" in wanted or asks):
+        if applying.current() is not None or not ("fixed_ips" in wanted or asks):
             changed: dict[str, Any]
             try:
                 changed = super().update_port(context, id, port)
             except n_exc.PortNotFound:
-                if scope.current() is not None or not look.is_change_of(id):
+                if applying.current() is not None or not read_request.is_change_of(id):
                     raise
                 self._bring_home(context, id)
                 changed = super().update_port(context, id, port)
             return changed
-        if look.is_change_of(id) and _find_network(id)[0] is None:
+        if read_request.is_change_of(id) and _find_network(id)[0] is None:
             self._bring_home(context, id)
         network_id, project_id = _find_network(id)
         if network_id is not None:
@@ -175,7 +179,7 @@ class LocalPlugin(Fetching):
         except n_exc.OverQuota:
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
-                if any(self.presence.is_stretched(connection, one["network_id"]) for one in ports):
+                if any(self.ownership.is_stretched(connection, one["network_id"]) for one in ports):
                     raise
 
     def _before_ports(self, context: Any, ports: Sequence[Any]) -> None:
@@ -189,14 +193,14 @@ class LocalPlugin(Fetching):
             groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
             addresses = guards.addresses_of(port)
             mac = guards.mac_of(port)
-            if not (addresses or mac) and self.presence.needs_no_look(port["network_id"], groups):
+            if not (addresses or mac) and self.ownership.is_known(port["network_id"], groups):
                 continue
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
-                if not self.presence.is_stretched(connection, port["network_id"]):
+                if not self.ownership.is_stretched(connection, port["network_id"]):
                     continue
-                complete = self.presence.is_complete(connection, port["network_id"])
-                unknown = self.presence.find_unknown_groups(connection, groups)
+                complete = self.ownership.is_complete(connection, port["network_id"])
+                unknown = self.ownership.find_unknown_groups(connection, groups)
                 outside = self.addresses.find_outside(connection, port["network_id"], addresses)
             if not complete:
                 self._complete(port["network_id"], port["project_id"])
@@ -216,7 +220,7 @@ class LocalPlugin(Fetching):
             MacAddressInUse: another port has it.
         """
         try:
-            known = self.demand.knows_mac(network_id, mac, port_id)
+            known = self.on_demand.knows_mac(network_id, mac, port_id)
         except errors.Transient:
             return
         except errors.IsthmusError as error:
@@ -225,9 +229,9 @@ class LocalPlugin(Fetching):
             raise n_exc.MacAddressInUse(net_id=network_id, mac=mac)
 
     def _complete(self, network_id: str, project_id: str) -> None:
-        """Fetch what a network placed ahead of use may still lack; work with what is here else."""
+        """Fetch what a network extended ahead of use may lack; else work with what is here."""
         try:
-            self.demand.fetch(ResourceType.NETWORK, [network_id], project_id)
+            self.on_demand.fetch(ResourceType.NETWORK, [network_id], project_id)
         except errors.Stale as error:
             raise NotYet(reason=error.message) from error
         except errors.Transient:
@@ -239,7 +243,9 @@ class LocalPlugin(Fetching):
         default = default_security_group_id(port["project_id"])
         try:
             with acting_for(context):
-                came = self.demand.fetch(ResourceType.SECURITY_GROUP, unknown, port["project_id"])
+                came = self.on_demand.fetch(
+                    ResourceType.SECURITY_GROUP, unknown, port["project_id"]
+                )
         except errors.Transient as error:
             if unknown == {default}:
                 return  # with central away, the site's own copy of the default group has to do
@@ -261,7 +267,7 @@ class LocalPlugin(Fetching):
         try:
             return work()
         except n_exc.IpAddressGenerationFailure:
-            if scope.current() is not None:
+            if applying.current() is not None:
                 raise
             self.addresses.refill(network_ids, count)
         except ml2_exc.MechanismDriverError as error:

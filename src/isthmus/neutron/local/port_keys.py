@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.federation import key as choice
 from isthmus.model.lease import Block, PoolKind
-from isthmus.neutron.local import scope
+from isthmus.neutron.local import applying
 from isthmus.store import epoch, lease, port_key
 
 
@@ -43,7 +43,7 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
     held = port_key.find_key(connection, port_id)
     if held is not None:
         return Allocation(held, fresh)
-    epoch.require_settled(connection, for_central=scope.current() is not None)
+    epoch.require_settled(connection, for_central=applying.current() is not None)
     key = choice.choose_fresh(blocks, highest)
     if key is None:
         key = port_key.find_rested(connection, network_id, blocks)

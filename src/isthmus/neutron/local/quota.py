@@ -25,7 +25,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.item import ItemResult
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.db.session import now
-from isthmus.neutron.local import scope
+from isthmus.neutron.local import applying
 from isthmus.store import refusal
 from isthmus.store.engine import reading
 from isthmus.store.tables import REFUSALS
@@ -41,7 +41,7 @@ class SiteQuotaDriver(driver_nolock.DbQuotaNoLockDriver):
 
     @override
     def quota_limit_check(self, context: Any, project_id: str, resources: Any, deltas: Any) -> None:
-        if scope.current() is None and not _exempt.get():
+        if applying.current() is None and not _exempt.get():
             super().quota_limit_check(context, project_id, resources, deltas)
 
 
@@ -95,10 +95,10 @@ class Overdrawn:
         Raises:
             OverQuota: one of them is.
         """
-        if not self._look().isdisjoint(project_ids):
+        if not self._read_overdrawn().isdisjoint(project_ids):
             raise n_exc.OverQuota(overs=["port"])
 
-    def _look(self) -> frozenset[str]:
+    def _read_overdrawn(self) -> frozenset[str]:
         with self._lock:
             if self._clock() < self._until:
                 return self._projects

@@ -21,11 +21,11 @@ from isthmus.clients import ovn_connection, ovn_write
 from isthmus.clients.ovn import SWITCH_PREFIX, OvnRows
 from isthmus.federation import responder
 from isthmus.federation.capability import parse_capability
+from isthmus.federation.ovn_diff import diff_rows
 from isthmus.federation.rewrite import plan_rewrites
-from isthmus.federation.stretch import diff_stretch
 from isthmus.model.ovn import Desired, Observed
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.neutron.local import port_keys, rewriter, stretch
+from isthmus.neutron.local import desired_rows, port_keys, rewriter
 from isthmus.store import port_key, shadow
 
 _LOG = logging.getLogger(__name__)
@@ -224,10 +224,10 @@ class Reconciler:
         self._complete_keys()
         for _ in range(_ROUNDS):
             with reading(n_context.get_admin_context()) as connection:
-                networks = stretch.list_networks(connection)
+                networks = desired_rows.list_networks(connection)
             observed = rows.observe(networks)
             with reading(n_context.get_admin_context()) as connection:
-                desired = stretch.read_all(connection, observed.groups)
+                desired = desired_rows.read_all(connection, observed.groups)
             if not self._step(rows, desired, observed):
                 break
         _have_written_again(observed)
@@ -240,7 +240,7 @@ class Reconciler:
         for _ in range(_ROUNDS):
             context = n_context.get_admin_context()
             with reading(context) as connection:
-                scope = stretch.choose_scope(
+                scope = desired_rows.choose_scope(
                     connection,
                     ports=dirty.ports,
                     networks=dirty.networks,
@@ -250,7 +250,7 @@ class Reconciler:
             observed = rows.observe_scope(scope)
             dirty.chassis |= {row.chassis for row in observed.ports.values()}
             with reading(n_context.get_admin_context()) as connection:
-                desired = stretch.read_scope(connection, scope, observed.groups)
+                desired = desired_rows.read_scope(connection, scope, observed.groups)
             if not self._step(rows, desired, observed):
                 return
 
@@ -261,14 +261,14 @@ class Reconciler:
         with reading(n_context.get_admin_context()) as connection:
             waiting = shadow.list_shadows(connection, network_ids=dirty.switches)
             dirty.ports |= {one.port_id for one in waiting}
-            groups = [stretch.group_id(name) for name in dirty.new_groups]
+            groups = [desired_rows.group_id(name) for name in dirty.new_groups]
             dirty.ports |= set(shadow.list_ids_of_groups(connection, groups))
         dirty.networks |= dirty.switches
 
     def _step(self, rows: OvnRows, desired: Desired, observed: Observed) -> bool:
         """Write what differs; False when nothing does, or nothing more can be done."""
         capability = parse_capability(rows.northd_version())
-        plan = diff_stretch(desired, observed, capability)
+        plan = diff_rows(desired, observed, capability)
         if not plan:
             return False
         with self._condition:
@@ -287,16 +287,16 @@ class Reconciler:
     def _complete_keys(self) -> None:
         """Give keys to ports that came by a way that gives none, such as Neutron's sync tool."""
         with reading(n_context.get_admin_context()) as connection:
-            missing = stretch.list_keyless_ports(connection)
-            networks = stretch.list_networks(connection)
+            missing = desired_rows.list_keyless_ports(connection)
+            networks = desired_rows.list_networks(connection)
         for network_id, port_id in missing:
             self._give_key(network_id, port_id)
         self._complete_responder_keys(networks)
 
     def _complete_responder_keys(self, networks: Collection[str]) -> None:
         with reading(n_context.get_admin_context()) as connection:
-            stretched = stretch.list_networks(connection).keys() & set(networks)
-            subnets = stretch.list_ra_subnets(connection, stretched)
+            stretched = desired_rows.list_networks(connection).keys() & set(networks)
+            subnets = desired_rows.list_ra_subnets(connection, stretched)
             wanted = [
                 (key.network_id, responder.name_port(key))
                 for key in responder.group_subnets(subnets)

@@ -23,7 +23,8 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local.lease import rows
-from isthmus.store import epoch, journal, lanes, port_key, resting
+from isthmus.store import epoch, journal, port_key, resting
+from isthmus.store import lane as lane_store
 from isthmus.store.engine import reading, writing
 from isthmus.store.tables import DATAPATHS, LEASES, PORT_KEYS
 
@@ -66,7 +67,7 @@ class Registrar:
 
     def start(self) -> None:
         """Look at the witness, then start the thread of this process."""
-        self.look_at_witness()
+        self.compare_witness()
         self._thread = threading.Thread(target=self._run, name="isthmus-registrar", daemon=True)
         self._thread.start()
 
@@ -99,7 +100,7 @@ class Registrar:
         Raises:
             IsthmusError: central did not answer, or refused.
         """
-        own = self.look_at_witness()
+        own = self.compare_witness()
         answer = self._say(own, leases=False)
         begun = self._compare(answer)
         if begun is not None:
@@ -109,7 +110,7 @@ class Registrar:
             answer = self._say(own, leases=True)
             if answer["restored"] or answer["register"]:
                 return False
-        return self._heed(own, answer)
+        return self._apply_answer(own, answer)
 
     def _compare(self, answer: Mapping[str, Any]) -> epoch.Epoch | None:
         """Begin a new epoch if central has seen more of this site than its database knows.
@@ -120,7 +121,7 @@ class Registrar:
         """
         with writing(self._engine()) as connection:
             own = epoch.read(connection)
-            sent, _ = lanes.peek(connection, CENTRAL)
+            sent, _ = lane_store.peek(connection, CENTRAL)
             if int(answer["epoch"]) <= own.epoch and int(answer["seen"]) <= sent:
                 return None
             reason = "central has seen more of this site than its database knows: it was restored"
@@ -162,7 +163,7 @@ class Registrar:
             }
         )
 
-    def _heed(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
+    def _apply_answer(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
         """Do what central said."""
         void = [str(one) for one in answer["void"]]
         if void:
@@ -201,7 +202,7 @@ class Registrar:
         LOG.info("This site has settled in epoch %d", own.epoch)
         return True
 
-    def look_at_witness(self) -> epoch.Epoch:
+    def compare_witness(self) -> epoch.Epoch:
         """Compare the database with the witness, and have the witness follow it.
 
         Done at start, at each hello and before each report, so that no backup which lacks what

@@ -19,7 +19,7 @@ from neutron_lib.db import standard_attr
 
 from isthmus.federation.rewrite import Rewrites, Written
 from isthmus.model.ovn import Observed
-from isthmus.neutron.local import stretch
+from isthmus.neutron.local import desired_rows
 from isthmus.store.tables import DATAPATHS
 
 _NOTES = ovn_models.OVNRevisionNumbers.__table__
@@ -43,12 +43,12 @@ _CHUNK = 500
 
 def list_written(connection: sa.Connection, observed: Observed) -> list[Written]:
     """List what Neutron has on stretched networks beside what was seen of it in OVN before."""
-    networks = set(stretch.list_networks(connection))
+    networks = set(desired_rows.list_networks(connection))
     without = networks - observed.switches.keys()
     groups = {
         group_id
         for group_id in _list_groups(connection)
-        if stretch.group_name(group_id) not in observed.groups
+        if desired_rows.group_name(group_id) not in observed.groups
     }
     return [
         *_networks(connection, networks, observed),

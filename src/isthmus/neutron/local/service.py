@@ -25,13 +25,13 @@ from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local import dataplane
 from isthmus.neutron.local.digest import Comparison, list_carried
-from isthmus.neutron.local.inventory import InventoryCalls
+from isthmus.neutron.local.holdings import HoldingsApi
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.report.relay import Relay
 from isthmus.neutron.local.report.source import PortSource
-from isthmus.neutron.local.shadow_calls import ShadowCalls
+from isthmus.neutron.local.shadow_api import ShadowApi
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
 
@@ -43,7 +43,7 @@ _KEYS = 64
 _MOST_ITEMS = 1000
 
 
-class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
+class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
     """What Isthmus adds to a site's API."""
 
     supported_extension_aliases = (definition.LOCAL_ALIAS,)
@@ -75,27 +75,27 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
             return
         core = directory.get_plugin()
         dataplane.get_driver().when_keys_run_low(
-            lambda network_id: core.keeper.poke(PoolKind.PORT_KEY, network_id, count=_KEYS)
+            lambda network_id: core.keeper.notify_low(PoolKind.PORT_KEY, network_id, count=_KEYS)
         )
         dataplane.get_driver().when_subports_move(core.note_move)
         locator = Locator(lambda: dataplane.get_reconciler().rows())
         source = PortSource(core, locator)
-        self._comparison = Comparison(core, core.site.site, source, core.outbox.woken.set)
+        self._comparison = Comparison(core, core.site.site, source, core.listener.woken.set)
         self.registrar = Registrar(
             core.site.site,
             core.central,
             core.database,
             folder=Path(cfg.CONF.state_path),
-            every_s=core.site.lease_pass_s,
+            every_s=core.site.lease_sweep_s,
         )
         self.relay = Relay(
             engine=core.database,
             source=source,
             carrier=CentralCarrier(
-                core.site.site, core.central, core.database, self.registrar.look_at_witness
+                core.site.site, core.central, core.database, self.registrar.compare_witness
             ),
             client=core.central,
-            woken=core.outbox.woken,
+            woken=core.listener.woken,
             poll_s=core.site.relay_poll_s,
             call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )
@@ -124,7 +124,7 @@ class LocalService(InventoryCalls, ShadowCalls, base.ServicePluginBase):
             )
         return {
             "sequence": body["sequence"],
-            "results": [result.to_wire() for result in results],
+            "results": [result.to_dict() for result in results],
         }
 
     def create_site_comparison(
@@ -172,6 +172,6 @@ def _parse_items(body: Any) -> list[Item]:
     if not isinstance(body, list) or len(body) > _MOST_ITEMS:
         raise errors.Invalid(f"items must be a list of at most {_MOST_ITEMS}")
     try:
-        return [Item.from_wire(one) for one in body]
+        return [Item.from_dict(one) for one in body]
     except errors.ProtocolError as error:
         raise errors.Invalid(error.message) from error

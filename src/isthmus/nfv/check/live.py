@@ -7,11 +7,11 @@ from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state
 from isthmus.nfv.gather import collect_facts
 from isthmus.nfv.inspect import document, facts
-from isthmus.nfv.ports import HostDoor
+from isthmus.nfv.protocols import HostClient
 
 
 def check_host(
-    door: HostDoor, plan: HostPlan | None = None, *, layout: Layout | None = None
+    client: HostClient, plan: HostPlan | None = None, *, layout: Layout | None = None
 ) -> Report:
     """Check a live host.
 
@@ -19,7 +19,7 @@ def check_host(
         Unreachable: nobody answered.
         StepFailed: the facts could not be gathered.
     """
-    return check_facts(collect_facts(door, settings=True, layout=layout), plan)
+    return check_facts(collect_facts(client, settings=True, layout=layout), plan)
 
 
 def check_facts(text: str, plan: HostPlan | None = None) -> Report:

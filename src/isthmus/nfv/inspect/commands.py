@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from isthmus import errors
 from isthmus.model import host_inventory as model
-from isthmus.nfv.inspect import sound
+from isthmus.nfv.inspect import validity
 from isthmus.nfv.sources import lscpu
 
 _LSCPU_HEAD = re.compile(r"^# ?(CPU,.*)$", re.IGNORECASE)
@@ -43,7 +43,7 @@ def parse_output(text: str, *, name: str = "host") -> model.HostInventory:
             f"the memory of NUMA node {', '.join(map(str, sorted(missing)))} is not told: add the "
             "output of numactl --hardware"
         )
-    return sound.require_sound(
+    return validity.require_valid(
         model.HostInventory(
             name=name,
             source="commands",

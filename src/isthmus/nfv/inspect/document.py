@@ -1,4 +1,4 @@
-"""Saved inventories, plans and intents: JSON or YAML to our nouns, every fault named at once."""
+"""Saved inventories, plans and demands: JSON or YAML to our nouns, every fault named at once."""
 
 import dataclasses
 import enum
@@ -11,7 +11,7 @@ import yaml
 
 from isthmus import errors
 from isthmus.model import host_inventory
-from isthmus.nfv.inspect import commands, facts, ironic, sound, sysfs
+from isthmus.nfv.inspect import commands, facts, ironic, sysfs, validity
 from isthmus.nfv.sources import libvirt, lstopo, sheet
 
 Noun = TypeVar("Noun")
@@ -139,7 +139,7 @@ def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
         )
     if ironic.is_introspection(document):
         return ironic.parse_introspection(document, name=name)
-    return sound.require_sound(
+    return validity.require_valid(
         parse_noun(host_inventory.HostInventory, dict(document), what=f"the inventory {name}")
     )
 

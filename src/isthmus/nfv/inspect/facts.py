@@ -1,7 +1,7 @@
 """Raw facts of a host: files, links and command output, gathered by one script in one go.
 
 The script is plain POSIX shell and awk, reads only, and needs nothing installed, so that the same
-door works for a live host, over ssh and inside a ramdisk. Its output is a text file which can be
+client works for a live host, over ssh and inside a ramdisk. Its output is a text file which can be
 kept and parsed later: a bug report with it can be replayed. It holds no secret: see `allow`.
 """
 

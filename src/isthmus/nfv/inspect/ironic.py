@@ -15,7 +15,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.model import host_inventory as model
-from isthmus.nfv.inspect import sound
+from isthmus.nfv.inspect import validity
 
 _VENDORS = {"x86_64": "", "aarch64": "ARM"}
 
@@ -48,7 +48,7 @@ def parse_introspection(document: Mapping[str, Any], *, name: str = "") -> model
         )
     inventory = merged.get("inventory") or {}
     try:
-        return sound.require_sound(_parse(merged, topology, inventory, name))
+        return validity.require_valid(_parse(merged, topology, inventory, name))
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise errors.ProtocolError(
             f"the introspection data is not of the promised form near {exc}"

@@ -10,7 +10,7 @@ import re
 from isthmus import errors
 from isthmus.model import host_inventory as model
 from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import facts, sound
+from isthmus.nfv.inspect import facts, validity
 
 _CPU = "/sys/devices/system/cpu/cpu"
 _NODE = "/sys/devices/system/node/node"
@@ -40,7 +40,7 @@ def parse_host(seen: facts.HostFacts) -> model.HostInventory:
     if not cores or not nodes:
         raise errors.ProtocolError("the facts show no CPU or no memory: was sysfs mounted?")
     vendor, cpu_model = parse_cpu_name(seen.text("/proc/cpuinfo"))
-    return sound.require_sound(
+    return validity.require_valid(
         model.HostInventory(
             name=seen.text("/proc/sys/kernel/hostname") or "host",
             source="live",

@@ -1,1 +1,1 @@
-"""From an inventory and an intent to a host plan: pure, and the same for the same input."""
+"""From an inventory and a demand to a host plan: pure, and the same for the same input."""

@@ -8,17 +8,17 @@ port may still have its own (`openstack port set --numa-policy-...`), which Nova
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint, Note
 from isthmus.nfv.plan import ports
 
 #: The strictest first. `socket` and `legacy` cannot be compared as a rule: a device of an unknown
 #: node is good for legacy only; where the node is known, legacy is the stricter one.
 STRICTEST = (
-    nfv_intent.Affinity.REQUIRED,
-    nfv_intent.Affinity.LEGACY,
-    nfv_intent.Affinity.SOCKET,
-    nfv_intent.Affinity.PREFERRED,
+    host_demand.Affinity.REQUIRED,
+    host_demand.Affinity.LEGACY,
+    host_demand.Affinity.SOCKET,
+    host_demand.Affinity.PREFERRED,
 )
 
 
@@ -26,15 +26,15 @@ STRICTEST = (
 class Policy:
     """The policy of one flavor; `affinity` is None where it has no virtual function."""
 
-    affinity: nfv_intent.Affinity | None
+    affinity: host_demand.Affinity | None
     notes: tuple[Note, ...] = ()
 
 
 def decide_policy(
-    intent: nfv_intent.NfvIntent, seats: Sequence[ports.Seat], flavor: nfv_intent.FlavorWish
+    demand: host_demand.HostDemand, seats: Sequence[ports.Seat], flavor: host_demand.FlavorDemand
 ) -> Policy:
     """Decide the policy of a flavor's virtual functions."""
-    networks = networks_of(intent, flavor)
+    networks = networks_of(demand, flavor)
     if not networks:
         return Policy(None)
     wanted = {network.affinity for network in networks}
@@ -54,7 +54,7 @@ def decide_policy(
     unknown = sorted(
         seat.nic.name for seat in seats if seat.network.name in names and not seat.is_known
     )
-    if unknown and affinity in {nfv_intent.Affinity.REQUIRED, nfv_intent.Affinity.SOCKET}:
+    if unknown and affinity in {host_demand.Affinity.REQUIRED, host_demand.Affinity.SOCKET}:
         notes.append(
             Note(
                 code="affinity-legacy",
@@ -63,27 +63,27 @@ def decide_policy(
                 f"nobody who asks for {affinity}",
             )
         )
-        affinity = nfv_intent.Affinity.LEGACY
+        affinity = host_demand.Affinity.LEGACY
     return Policy(affinity, tuple(notes))
 
 
 def networks_of(
-    intent: nfv_intent.NfvIntent, flavor: nfv_intent.FlavorWish
-) -> list[nfv_intent.PhysicalNetwork]:
+    demand: host_demand.HostDemand, flavor: host_demand.FlavorDemand
+) -> list[host_demand.PhysicalNetwork]:
     """List the networks of a flavor that give it virtual functions, one for each."""
     found = (
-        intent.network(intent.tunnel_network if name == "tunnel" else name)
+        demand.network(demand.tunnel_network if name == "tunnel" else name)
         for name in flavor.networks
     )
     return [one for one in found if one is not None and one.by.has_functions]
 
 
 def check_sockets(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand
 ) -> list[Constraint]:
     """Check the policy `socket`: Nova wants each node to be in one socket."""
     wanted = [
-        one.name for one in intent.physical_networks if one.affinity is nfv_intent.Affinity.SOCKET
+        one.name for one in demand.physical_networks if one.affinity is host_demand.Affinity.SOCKET
     ]
     if not wanted or inventory.has_numa_sockets:
         return []

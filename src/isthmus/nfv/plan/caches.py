@@ -8,7 +8,7 @@ a NUMA node ("L3 as NUMA") is the way to it.
 
 from collections.abc import Mapping, Sequence
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import NodePlan, Note
 
 
@@ -45,7 +45,7 @@ def pick_cores(
 
 def note_caches(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     nodes: Sequence[NodePlan],
 ) -> list[Note]:
     """Note where cores that work together do not share a cache."""
@@ -64,8 +64,8 @@ def note_caches(
     sizes = _largest(domains, nodes)
     crossing = sorted(
         flavor.name
-        for flavor in intent.flavors
-        if flavor.cpu_policy is not nfv_intent.CpuPolicy.SHARED
+        for flavor in demand.flavors
+        if flavor.cpu_policy is not host_demand.CpuPolicy.SHARED
         and sizes
         and flavor.vcpus // flavor.numa_nodes > 1
     )

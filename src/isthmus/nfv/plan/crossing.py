@@ -2,19 +2,19 @@
 
 The cost is told in two figures, both arithmetic: the SLIT ratio (ACPI 6.5, 5.2.17: a distance is
 relative memory latency, 10 is local) and the traffic that the link between the nodes has to carry
-at the intent's own rate. What that does to packets per second only a measurement can say.
+at the demand's own rate. What that does to packets per second only a measurement can say.
 """
 
 from collections.abc import Mapping, Sequence
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Crossing
 from isthmus.nfv.plan import ports
 
 LOCAL = 10
 
 
-def cost(distance: int | None, network: nfv_intent.PhysicalNetwork) -> str:
+def cost(distance: int | None, network: host_demand.PhysicalNetwork) -> str:
     """Describe the cost of one crossing."""
     if distance is None:
         ratio = "the distance is not known"
@@ -31,7 +31,7 @@ def cost(distance: int | None, network: nfv_intent.PhysicalNetwork) -> str:
 
 def find_crossings(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     seats: Sequence[ports.Seat],
     homes: Mapping[int, int],
     guests: Mapping[str, Sequence[int]],
@@ -40,14 +40,14 @@ def find_crossings(
 
     Args:
         inventory: the host.
-        intent: the intent.
+        demand: the demand.
         seats: all ports of the plan.
         homes: node of a polled port -> node that polls it.
         guests: flavor -> nodes on which its instances may run.
     """
     found: dict[tuple[str, int, int], Crossing] = {}
 
-    def add(flow: str, near: int, far: int, network: nfv_intent.PhysicalNetwork) -> None:
+    def add(flow: str, near: int, far: int, network: host_demand.PhysicalNetwork) -> None:
         distance = inventory.distance(near, far)
         found[flow, near, far] = Crossing(
             flow=flow,
@@ -57,12 +57,12 @@ def find_crossings(
             cost=cost(distance, network),
         )
 
-    for seat in ports.of_path(seats, nfv_intent.DataPath.OVS_DPDK):
+    for seat in ports.of_path(seats, host_demand.DataPath.OVS_DPDK):
         if homes[seat.node] != seat.node:
             add(f"{seat.nic.name} to its PMD", seat.node, homes[seat.node], seat.network)
-    for flavor in intent.flavors:
+    for flavor in demand.flavors:
         for name in dict.fromkeys(flavor.networks):
-            network = intent.network(intent.tunnel_network if name == "tunnel" else name)
+            network = demand.network(demand.tunnel_network if name == "tunnel" else name)
             if network is None:
                 continue
             for seat in (seat for seat in seats if seat.network.name == network.name):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint, Note, SriovPlan
 from isthmus.nfv.plan import affinity, functions, pages, partition, ports
 
@@ -22,24 +22,24 @@ class Draft:
     notes: tuple[Note, ...]
 
 
-def draft_plan(inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent) -> Draft:
+def draft_plan(inventory: host_inventory.HostInventory, demand: host_demand.HostDemand) -> Draft:
     """Decide who gets what; faults are collected, not raised."""
-    seats, nic_faults, nic_notes = ports.seat_ports(inventory, intent)
+    seats, nic_faults, nic_notes = ports.seat_ports(inventory, demand)
     homes = partition.find_homes(inventory, seats)
-    cores = partition.count_pmd_cores(inventory, intent, seats, homes)
-    cpus, cpu_faults = partition.partition_cpus(inventory, intent, cores)
+    cores = partition.count_pmd_cores(inventory, demand, seats, homes)
+    cpus, cpu_faults = partition.partition_cpus(inventory, demand, cores)
     queues = _count_queues(seats, cpus, homes)
     memory, memory_faults = pages.split_memory(
         inventory,
-        intent,
+        demand,
         seats,
         queues=queues,
         pmds=sum(len(part.pmd) for part in cpus.values()),
     )
-    sriov, vf_faults, vf_notes = ports.plan_sriov(inventory, intent, seats)
+    sriov, vf_faults, vf_notes = ports.plan_sriov(inventory, demand, seats)
     absent = _check_memoryless(inventory, seats)
     refused = functions.check_functions(inventory, seats)
-    policies = [affinity.decide_policy(intent, seats, flavor) for flavor in intent.flavors]
+    policies = [affinity.decide_policy(demand, seats, flavor) for flavor in demand.flavors]
     return Draft(
         seats=seats,
         homes=homes,
@@ -47,8 +47,8 @@ def draft_plan(inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIn
         memory=memory,
         sriov=sriov,
         guests={
-            flavor.name: pages.guest_nodes(inventory, intent, seats, flavor)
-            for flavor in intent.flavors
+            flavor.name: pages.guest_nodes(inventory, demand, seats, flavor)
+            for flavor in demand.flavors
         },
         constraints=(
             *nic_faults,
@@ -57,7 +57,7 @@ def draft_plan(inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIn
             *memory_faults,
             *vf_faults,
             *absent,
-            *affinity.check_sockets(inventory, intent),
+            *affinity.check_sockets(inventory, demand),
         ),
         notes=(
             *nic_notes,
@@ -89,6 +89,6 @@ def _check_memoryless(
             message=f"{seat.nic.name} sits on NUMA node {seat.node}, which has no memory: DPDK "
             "takes packet buffers from the port's own node",
         )
-        for seat in ports.of_path(seats, nfv_intent.DataPath.OVS_DPDK)
+        for seat in ports.of_path(seats, host_demand.DataPath.OVS_DPDK)
         if seat.node in empty
     ]

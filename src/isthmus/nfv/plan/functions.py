@@ -10,7 +10,7 @@ Sources:
 
 from collections.abc import Sequence
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint, Note
 from isthmus.nfv.plan import ports
 
@@ -29,7 +29,7 @@ def eal_nodes(inventory: host_inventory.HostInventory) -> int:
 def check_functions(
     inventory: host_inventory.HostInventory, seats: Sequence[ports.Seat]
 ) -> list[Constraint]:
-    """List what the functions of the intent's ports cannot do."""
+    """List what the functions of the demand's ports cannot do."""
     return [
         *_check_addresses(seats),
         *_check_shared(inventory, seats),
@@ -46,13 +46,13 @@ def _check_addresses(seats: Sequence[ports.Seat]) -> list[Constraint]:
             message=f"{seat.nic.name} has no PCI address in this inventory, and "
             + (
                 "DPDK is told by it what to attach"
-                if seat.network.by is nfv_intent.DataPath.OVS_DPDK
+                if seat.network.by is host_demand.DataPath.OVS_DPDK
                 else "its virtual functions are found by it"
             ),
         )
         for seat in seats
         if not seat.nic.pci_address
-        and seat.network.by is not nfv_intent.DataPath.KERNEL
+        and seat.network.by is not host_demand.DataPath.KERNEL
         and not seat.network.af_packet
     ]
 
@@ -79,7 +79,7 @@ def _check_shared(
             continue
         names = ", ".join(one.name for one in mates)
         path = seat.network.by
-        if path is nfv_intent.DataPath.OVS_DPDK and not seat.network.af_packet:
+        if path is host_demand.DataPath.OVS_DPDK and not seat.network.af_packet:
             blind = [one.name for one in (seat.nic, *mates) if one.name in used and not one.mac]
             if blind[:1] == [seat.nic.name]:  # once for each function
                 faults.append(
@@ -93,7 +93,7 @@ def _check_shared(
                 )
             others = [used[one.name] for one in mates if one.name in used]
             if ports.planned_driver(seat) and any(
-                other.network.by is not nfv_intent.DataPath.OVS_DPDK for other in others
+                other.network.by is not host_demand.DataPath.OVS_DPDK for other in others
             ):
                 faults.append(
                     Constraint(
@@ -161,7 +161,7 @@ def _check_eal(
             f"on {inventory.cpu_vendor or 'this'} CPUs (RTE_MAX_NUMA_NODES): Open vSwitch would "
             "not start with socket memory there",
         )
-        for seat in ports.of_path(seats, nfv_intent.DataPath.OVS_DPDK)
+        for seat in ports.of_path(seats, host_demand.DataPath.OVS_DPDK)
         if seat.node >= most
     ]
 
@@ -170,7 +170,7 @@ def _check_management(seats: Sequence[ports.Seat]) -> list[Constraint]:
     """Check that the host stays reachable."""
     faults: list[Constraint] = []
     for seat in seats:
-        takes = seat.network.by is nfv_intent.DataPath.KERNEL or ports.planned_driver(seat)
+        takes = seat.network.by is host_demand.DataPath.KERNEL or ports.planned_driver(seat)
         if seat.nic.carries and takes and not seat.network.carries_management:
             faults.append(
                 Constraint(

@@ -1,37 +1,37 @@
 """The plan of one host: every part put together, or every reason why it cannot be."""
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import FlavorPlan, HostPlan, NodePlan, Refusal
 from isthmus.nfv.plan import crossing, functions, notes, pages, ports, settings
+from isthmus.nfv.plan.demand import default_page_kib
 from isthmus.nfv.plan.draft import Draft, draft_plan
 from isthmus.nfv.plan.fit.flavors import plan_flavors
-from isthmus.nfv.plan.intent import default_page_kib
 
 
 def plan_host(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand
 ) -> HostPlan | Refusal:
     """Plan a host.
 
     Args:
         inventory: a sound inventory.
-        intent: an intent that does not contradict itself.
+        demand: a demand that does not contradict itself.
 
     Returns:
-        A whole plan, or every constraint that cannot hold (without nearest intents, which
-        `nearest.plan_or_nearest` adds).
+        A whole plan, or every constraint that cannot hold (without alternatives, which
+        `nearest.plan_or_alternatives` adds).
     """
-    draft = draft_plan(inventory, intent)
-    flavors, faults = plan_flavors(inventory, intent, draft)
+    draft = draft_plan(inventory, demand)
+    flavors, faults = plan_flavors(inventory, demand, draft)
     constraints = (*draft.constraints, *faults)
     if constraints:
         return Refusal(host=inventory.name, constraints=constraints)
-    return _assemble(inventory, intent, draft, flavors)
+    return _assemble(inventory, demand, draft, flavors)
 
 
 def _assemble(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     draft: Draft,
     flavors: tuple[FlavorPlan, ...],
 ) -> HostPlan:
@@ -45,12 +45,12 @@ def _assemble(
     needs_iommu = bool(draft.sriov) or any(port.driver == "vfio-pci" for port in dpdk)
     network_nodes = {
         network.name: tuple(sorted(pages.reach_of(inventory, draft.seats, network)))
-        for network in intent.physical_networks
+        for network in demand.physical_networks
     }
-    default_kib = default_page_kib(intent)
+    default_kib = default_page_kib(demand)
     small = sum(part.small_for_instances_mib for part in draft.memory.values())
     reserved = sum(node.host_memory_mib for node in nodes) - small
-    crossings = crossing.find_crossings(inventory, intent, draft.seats, draft.homes, draft.guests)
+    crossings = crossing.find_crossings(inventory, demand, draft.seats, draft.homes, draft.guests)
     return HostPlan(
         host=inventory.name,
         nodes=nodes,
@@ -61,12 +61,12 @@ def _assemble(
         kernel_args=settings.plan_kernel_args(
             inventory, nodes, default_kib, needs_iommu=needs_iommu
         ),
-        other_config=settings.plan_other_config(inventory, intent, nodes, dpdk),
+        other_config=settings.plan_other_config(inventory, demand, nodes, dpdk),
         external_ids=settings.plan_external_ids(
-            intent, settings.bridge_mappings(intent), has_dpdk=bool(dpdk)
+            demand, settings.bridge_mappings(demand), has_dpdk=bool(dpdk)
         ),
         nova=settings.plan_nova(
-            intent,
+            demand,
             nodes,
             draft.sriov,
             network_nodes,
@@ -74,12 +74,12 @@ def _assemble(
             small_mib={node: part.small_for_instances_mib for node, part in draft.memory.items()},
             has_dpdk=bool(dpdk),
         ),
-        neutron=settings.plan_neutron(intent, draft.sriov, has_dpdk=bool(dpdk)),
+        neutron=settings.plan_neutron(demand, draft.sriov, has_dpdk=bool(dpdk)),
         tuned_profile=settings.TUNED_PROFILE,
         tuned_variables=settings.plan_tuned(nodes),
         flavors=flavors,
         crossings=crossings,
-        notes=(*draft.notes, *notes.plan_notes(inventory, intent, nodes)),
+        notes=(*draft.notes, *notes.plan_notes(inventory, demand, nodes)),
     )
 
 

@@ -2,30 +2,30 @@
 
 from collections.abc import Sequence
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import NodePlan, Note
 from isthmus.nfv.plan import caches, settings
-from isthmus.nfv.plan.intent import size_name
+from isthmus.nfv.plan.demand import size_name
 
 
 def plan_notes(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     nodes: Sequence[NodePlan],
 ) -> list[Note]:
     """Write the notes of a planned host."""
     found: list[Note] = []
-    by = {network.by for network in intent.physical_networks}
-    dpdk = nfv_intent.DataPath.OVS_DPDK in by
-    if dpdk and any(network.packet_rate_mpps for network in intent.physical_networks):
+    by = {network.by for network in demand.physical_networks}
+    dpdk = host_demand.DataPath.OVS_DPDK in by
+    if dpdk and any(network.packet_rate_mpps for network in demand.physical_networks):
         found.append(
             Note(
                 code="rate-assumed",
-                text=f"PMD cores were counted at {intent.pmd.mpps_per_core:g} million packets a "
+                text=f"PMD cores were counted at {demand.pmd.mpps_per_core:g} million packets a "
                 "second each; measure your own with isthmus nfv measure",
             )
         )
-    if dpdk and nfv_intent.DataPath.KERNEL in by:
+    if dpdk and host_demand.DataPath.KERNEL in by:
         found.append(
             Note(
                 code="kernel-beside-dpdk",
@@ -41,8 +41,8 @@ def plan_notes(
                 "isthmus-hugepages.service moves them to their nodes at boot",
             )
         )
-    found += _note_unknown(inventory, intent, nodes)
-    found += caches.note_caches(inventory, intent, nodes)
+    found += _note_unknown(inventory, demand, nodes)
+    found += caches.note_caches(inventory, demand, nodes)
     high = [cpu for node in nodes for cpu in node.host_cpus if cpu >= 128]
     if dpdk and high:
         found.append(
@@ -64,7 +64,7 @@ def plan_notes(
 
 def _note_unknown(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     nodes: Sequence[NodePlan],
 ) -> list[Note]:
     """Note what the plan needs and the source does not know."""
@@ -80,8 +80,8 @@ def _note_unknown(
             )
         )
     if not inventory.cpu_vendor and (
-        any(network.by.has_functions for network in intent.physical_networks)
-        or any(network.by is nfv_intent.DataPath.OVS_DPDK for network in intent.physical_networks)
+        any(network.by.has_functions for network in demand.physical_networks)
+        or any(network.by is host_demand.DataPath.OVS_DPDK for network in demand.physical_networks)
     ):
         found.append(
             Note(

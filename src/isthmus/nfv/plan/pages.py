@@ -7,10 +7,10 @@ and 1 GiB pages cannot be had again.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint, MempoolPlan, PagePlan
 from isthmus.nfv.plan import memory, ports
-from isthmus.nfv.plan.intent import SMALL_KIB, default_page_kib, page_kib, size_name
+from isthmus.nfv.plan.demand import SMALL_KIB, default_page_kib, page_kib, size_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class NodeMemory:
 
 def guest_nodes(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     seats: Sequence[ports.Seat],
-    flavor: nfv_intent.FlavorWish,
+    flavor: host_demand.FlavorDemand,
 ) -> tuple[int, ...]:
     """Return the nodes on which (some of) an instance may run, ascending.
 
@@ -42,8 +42,8 @@ def guest_nodes(
     if flavor.numa_nodes > 1:
         return tuple(sorted(nodes))
     for name in flavor.networks:
-        network = intent.network(intent.tunnel_network if name == "tunnel" else name)
-        if network is not None and network.affinity is not nfv_intent.Affinity.PREFERRED:
+        network = demand.network(demand.tunnel_network if name == "tunnel" else name)
+        if network is not None and network.affinity is not host_demand.Affinity.PREFERRED:
             nodes &= reach_of(inventory, seats, network)
     return tuple(sorted(nodes))
 
@@ -51,23 +51,23 @@ def guest_nodes(
 def reach_of(
     inventory: host_inventory.HostInventory,
     seats: Sequence[ports.Seat],
-    network: nfv_intent.PhysicalNetwork,
+    network: host_demand.PhysicalNetwork,
 ) -> set[int]:
     """Return the nodes from which a network's affinity lets instances use it."""
     mine = [seat for seat in seats if seat.network.name == network.name]
-    if network.affinity is nfv_intent.Affinity.PREFERRED or (
+    if network.affinity is host_demand.Affinity.PREFERRED or (
         network.by.has_functions and not all(seat.is_known for seat in mine)
     ):
         return set(inventory.node_ids)
     nodes = {seat.node for seat in mine}
-    if network.affinity is nfv_intent.Affinity.SOCKET:
+    if network.affinity is host_demand.Affinity.SOCKET:
         nodes |= {other for node in nodes for other in inventory.socket_nodes(node)}
     return nodes
 
 
 def buffer_ports(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     seats: Sequence[ports.Seat],
     queues: Mapping[str, int],
 ) -> dict[int, list[memory.PortMemory]]:
@@ -75,27 +75,27 @@ def buffer_ports(
 
     Args:
         inventory: the host.
-        intent: the intent.
+        demand: the demand.
         seats: all ports of the plan.
         queues: NIC -> receive queues.
     """
     found: dict[int, list[memory.PortMemory]] = {}
-    mine = ports.of_path(seats, nfv_intent.DataPath.OVS_DPDK)
+    mine = ports.of_path(seats, host_demand.DataPath.OVS_DPDK)
     for seat in mine:
         name = seat.nic.name
         port = memory.PortMemory(name, seat.network.mtu, queues.get(name, 1))
         found.setdefault(seat.node, []).append(port)
     for network in {seat.network.name: seat.network for seat in mine}.values():
-        tunnels = intent.tunnel_network == network.name
+        tunnels = demand.tunnel_network == network.name
         users = [
             flavor
-            for flavor in intent.flavors
+            for flavor in demand.flavors
             if network.name in flavor.networks or (tunnels and "tunnel" in flavor.networks)
         ]
         most = max((user.vcpus for user in users if user.multiqueue), default=1)
-        nodes = {node for user in users for node in guest_nodes(inventory, intent, seats, user)}
+        nodes = {node for user in users for node in guest_nodes(inventory, demand, seats, user)}
         if not users:
-            pinned = network.affinity is not nfv_intent.Affinity.PREFERRED
+            pinned = network.affinity is not host_demand.Affinity.PREFERRED
             everywhere = {core.node for core in inventory.cores} & {
                 node.id for node in inventory.nodes if node.memory_mib
             }
@@ -108,21 +108,21 @@ def buffer_ports(
 
 def split_memory(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     seats: Sequence[ports.Seat],
     *,
     queues: Mapping[str, int],
     pmds: int,
 ) -> tuple[dict[int, NodeMemory], tuple[Constraint, ...]]:
     """Split the memory of every node."""
-    default_kib = default_page_kib(intent)
-    faults = list(_check_sizes(inventory, intent))
-    buffers = buffer_ports(inventory, intent, seats, queues)
-    sides = _side_pools(inventory, intent, seats)
+    default_kib = default_page_kib(demand)
+    faults = list(_check_sizes(inventory, demand))
+    buffers = buffer_ports(inventory, demand, seats, queues)
+    sides = _side_pools(inventory, demand, seats)
     with_cpus = {core.node for core in inventory.cores}
     total = sum(node.memory_mib for node in inventory.nodes if node.id in with_cpus) or 1
-    reserve = intent.host.memory_mib + intent.host.memory_per_instance_mib * sum(
-        flavor.count for flavor in intent.flavors
+    reserve = demand.host.memory_mib + demand.host.memory_per_instance_mib * sum(
+        flavor.count for flavor in demand.flavors
     )
     found: dict[int, NodeMemory] = {}
     for node in inventory.nodes:
@@ -133,7 +133,7 @@ def split_memory(
             continue
         share = -(-reserve * node.memory_mib // total)
         pools = memory.plan_mempools(
-            buffers.get(node.id, ()), per_port=intent.pmd.per_port_memory, pmds=pmds
+            buffers.get(node.id, ()), per_port=demand.pmd.per_port_memory, pmds=pmds
         )
         found[node.id] = _split_node(node, share, pools, default_kib, sides.get(node.id, {}))
         faults += _check_node(node, found[node.id], share, default_kib, sides.get(node.id, {}))
@@ -199,15 +199,15 @@ def _split_node(
 
 def _side_pools(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     seats: Sequence[ports.Seat],
 ) -> dict[int, dict[int, int]]:
     """Return MiB per node and page size for flavors that do not use the default size."""
-    default_kib = default_page_kib(intent)
+    default_kib = default_page_kib(demand)
     found: dict[int, dict[int, int]] = {}
-    for flavor in intent.flavors:
+    for flavor in demand.flavors:
         size = page_kib(flavor.page_size)
-        nodes = guest_nodes(inventory, intent, seats, flavor)
+        nodes = guest_nodes(inventory, demand, seats, flavor)
         if size in {None, default_kib} or not nodes or not flavor.count or size is None:
             continue
         per_guest = flavor.ram_mib // flavor.numa_nodes
@@ -219,10 +219,10 @@ def _side_pools(
 
 
 def _check_sizes(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand
 ) -> list[Constraint]:
-    wanted = {intent.page_size} | {
-        flavor.page_size for flavor in intent.flavors if flavor.page_size not in {"large", "small"}
+    wanted = {demand.page_size} | {
+        flavor.page_size for flavor in demand.flavors if flavor.page_size not in {"large", "small"}
     }
     known = inventory.page_sizes_kib
     return [

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint
 from isthmus.nfv.plan import caches, ports
 
@@ -41,40 +41,40 @@ def find_homes(
                 node,
             ),
         )
-        for seat in ports.of_path(seats, nfv_intent.DataPath.OVS_DPDK)
+        for seat in ports.of_path(seats, host_demand.DataPath.OVS_DPDK)
     }
 
 
 def count_pmd_cores(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     seats: Sequence[ports.Seat],
     homes: Mapping[int, int],
 ) -> dict[int, int]:
     """Count the PMD cores that each node needs; nodes without any are left out."""
     rates: dict[int, float] = {}
-    for seat in ports.of_path(seats, nfv_intent.DataPath.OVS_DPDK):
+    for seat in ports.of_path(seats, host_demand.DataPath.OVS_DPDK):
         home = homes[seat.node]
         rates[home] = rates.get(home, 0.0) + seat.network.packet_rate_mpps
     found = {
-        node: max(1, math.ceil(rate / intent.pmd.mpps_per_core - 1e-9))
+        node: max(1, math.ceil(rate / demand.pmd.mpps_per_core - 1e-9))
         for node, rate in rates.items()
     }
-    if intent.pmd.on_every_node and found:
+    if demand.pmd.on_every_node and found:
         memory = {node.id for node in inventory.nodes if node.memory_mib}
         found = {core.node: 1 for core in inventory.cores if core.node in memory} | found
-    return found | {node: cores for node, cores in intent.pmd.cores.items() if cores}
+    return found | {node: cores for node, cores in demand.pmd.cores.items() if cores}
 
 
 def partition_cpus(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     pmd_cores: Mapping[int, int],
 ) -> tuple[dict[int, NodeCpus], tuple[Constraint, ...]]:
     """Assign exactly one use to every CPU of every node."""
     found: dict[int, NodeCpus] = {}
     faults: list[Constraint] = []
-    host, shared = intent.host.cores_per_node, intent.host.shared_cores_per_node
+    host, shared = demand.host.cores_per_node, demand.host.shared_cores_per_node
     faults += [
         Constraint(
             code="node",
@@ -107,7 +107,7 @@ def partition_cpus(
             cores[host : host + shared],
             caches.pick_cores(inventory, rest, polling),
             rest,
-            intent.pmd.siblings,
+            demand.pmd.siblings,
         )
     return found, tuple(faults)
 
@@ -117,7 +117,7 @@ def _cut(
     shared: Sequence[host_inventory.Core],
     polling: Sequence[host_inventory.Core],
     rest: Sequence[host_inventory.Core],
-    siblings: nfv_intent.SiblingUse,
+    siblings: host_demand.SiblingUse,
 ) -> NodeCpus:
     """Cut a node's CPUs: `rest` is what host and shared leave, of which `polling` are PMDs'."""
 
@@ -126,7 +126,7 @@ def _cut(
 
     leads = tuple(sorted(core.cpus[0] for core in polling))
     all_pmd = cpus(polling)
-    poll = all_pmd if siblings is nfv_intent.SiblingUse.POLL else leads
+    poll = all_pmd if siblings is host_demand.SiblingUse.POLL else leads
     return NodeCpus(
         host=cpus(host),
         shared=cpus(shared),

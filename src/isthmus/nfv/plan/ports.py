@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint, DpdkPortPlan, KernelPortPlan, Note, SriovPlan
-from isthmus.nfv.plan.intent import bridge_name
+from isthmus.nfv.plan.demand import bridge_name
 
 #: NICs whose DPDK driver works beside the kernel's; they are never unbound (doc.dpdk.org, mlx5).
 BIFURCATED_VENDORS = frozenset({"15b3"})
@@ -18,16 +18,16 @@ MOST_QUEUES = 16  #: more receive queues than any one port gains from
 class Seat:
     """One port of one physical network and the node it sits on."""
 
-    network: nfv_intent.PhysicalNetwork
+    network: host_demand.PhysicalNetwork
     nic: host_inventory.Nic
     node: int  #: where `is_known`, else an assumption
     is_known: bool = True
 
 
 def seat_ports(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand
 ) -> tuple[tuple[Seat, ...], tuple[Constraint, ...], tuple[Note, ...]]:
-    """Find every port that the intent names."""
+    """Find every port that the demand names."""
     by_name = {nic.name: nic for nic in inventory.nics}
     by_address: dict[str, list[host_inventory.Nic]] = {}
     for nic in inventory.nics:
@@ -36,7 +36,7 @@ def seat_ports(
     seats: list[Seat] = []
     faults: list[Constraint] = []
     notes: list[Note] = []
-    for network in intent.physical_networks:
+    for network in demand.physical_networks:
         for name in network.nics:
             found = [by_name[name]] if name in by_name else by_address.get(name.lower(), [])
             if len(found) != 1:
@@ -51,7 +51,7 @@ def seat_ports(
 
 def _seat(
     inventory: host_inventory.HostInventory,
-    network: nfv_intent.PhysicalNetwork,
+    network: host_demand.PhysicalNetwork,
     nic: host_inventory.Nic,
 ) -> Seat:
     """Seat a port; one of an unknown node goes to the first with CPUs and memory."""
@@ -85,7 +85,7 @@ def _note_node(inventory: host_inventory.HostInventory, seat: Seat) -> list[Note
 
 
 def _ambiguous(
-    network: nfv_intent.PhysicalNetwork, name: str, found: Sequence[host_inventory.Nic]
+    network: host_demand.PhysicalNetwork, name: str, found: Sequence[host_inventory.Nic]
 ) -> Constraint:
     names = " and ".join(nic.name for nic in found)
     return Constraint(
@@ -97,14 +97,14 @@ def _ambiguous(
 
 def planned_driver(seat: Seat) -> str:
     """Return the driver that DPDK needs a port bound to; empty where the kernel's stays."""
-    by_dpdk = seat.network.by is nfv_intent.DataPath.OVS_DPDK
+    by_dpdk = seat.network.by is host_demand.DataPath.OVS_DPDK
     if not by_dpdk or seat.network.af_packet or seat.nic.vendor_id in BIFURCATED_VENDORS:
         return ""
     return "vfio-pci"
 
 
 def _absent(
-    inventory: host_inventory.HostInventory, network: nfv_intent.PhysicalNetwork, name: str
+    inventory: host_inventory.HostInventory, network: host_demand.PhysicalNetwork, name: str
 ) -> Constraint:
     there = ", ".join(nic.name for nic in inventory.nics) or "none"
     return Constraint(
@@ -119,7 +119,7 @@ def nodes_of(seats: Sequence[Seat], network: str) -> tuple[int, ...]:
     return tuple(sorted({seat.node for seat in seats if seat.network.name == network}))
 
 
-def of_path(seats: Sequence[Seat], path: nfv_intent.DataPath) -> tuple[Seat, ...]:
+def of_path(seats: Sequence[Seat], path: host_demand.DataPath) -> tuple[Seat, ...]:
     """Return the ports that go by one data path, by their PCI address."""
     return tuple(
         sorted(
@@ -137,7 +137,7 @@ def plan_dpdk(
 ) -> tuple[DpdkPortPlan, ...]:
     """Lay out the ports that Open vSwitch polls, their queues and who polls which.
 
-    Queues go to the least loaded PMD of the port's home node, by packet rate where the intent gives
+    Queues go to the least loaded PMD of the port's home node, by packet rate where the demand gives
     one, so that no PMD has more than one queue above another where rates are equal.
 
     Args:
@@ -146,7 +146,7 @@ def plan_dpdk(
         homes: node of a port -> node whose PMDs poll it.
         shared: PCI addresses of functions with several ports.
     """
-    mine = of_path(seats, nfv_intent.DataPath.OVS_DPDK)
+    mine = of_path(seats, host_demand.DataPath.OVS_DPDK)
     load = {cpu: 0.0 for cpus in pmds.values() for cpu in cpus}
     found: list[DpdkPortPlan] = []
     for index, seat in enumerate(mine):
@@ -198,7 +198,7 @@ def _dpdk_port(
 
 
 def plan_sriov(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, seats: Sequence[Seat]
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand, seats: Sequence[Seat]
 ) -> tuple[tuple[SriovPlan, ...], tuple[Constraint, ...], tuple[Note, ...]]:
     """Count the virtual functions of each physical function."""
     found: list[SriovPlan] = []
@@ -206,7 +206,7 @@ def plan_sriov(
     notes: list[Note] = []
     for seat in with_functions(seats):
         nic, network = seat.nic, seat.network
-        wanted = wanted_vfs(intent, network)
+        wanted = wanted_vfs(demand, network)
         if inventory.source in SILENT_ON_VFS and not nic.max_vfs:
             notes.append(
                 Note(
@@ -233,7 +233,7 @@ def plan_sriov(
                 vfs=wanted,
                 trusted=network.trusted,
                 spoof_check=network.spoof_check,
-                switchdev=network.by is nfv_intent.DataPath.SWITCHDEV,
+                switchdev=network.by is host_demand.DataPath.SWITCHDEV,
                 mtu=network.mtu,
                 vendor_id=nic.vendor_id,
                 vf_product_id=nic.vf_product_id,
@@ -242,17 +242,17 @@ def plan_sriov(
     return tuple(found), tuple(faults), tuple(notes)
 
 
-def wanted_vfs(intent: nfv_intent.NfvIntent, network: nfv_intent.PhysicalNetwork) -> int:
+def wanted_vfs(demand: host_demand.HostDemand, network: host_demand.PhysicalNetwork) -> int:
     """Count the virtual functions that each port of a network needs; at least one."""
     if network.vfs is not None:
         return network.vfs
-    needed = sum(flavor.count * flavor.networks.count(network.name) for flavor in intent.flavors)
+    needed = sum(flavor.count * flavor.networks.count(network.name) for flavor in demand.flavors)
     return max(1, -(-needed // len(network.nics)))
 
 
 def with_functions(seats: Sequence[Seat]) -> tuple[Seat, ...]:
     """Return the ports whose virtual functions instances get, by their PCI address."""
-    paths = (nfv_intent.DataPath.SRIOV, nfv_intent.DataPath.SWITCHDEV)
+    paths = (host_demand.DataPath.SRIOV, host_demand.DataPath.SWITCHDEV)
     return tuple(
         sorted(
             (seat for path in paths for seat in of_path(seats, path)),
@@ -263,7 +263,7 @@ def with_functions(seats: Sequence[Seat]) -> tuple[Seat, ...]:
 
 def plan_kernel(seats: Sequence[Seat]) -> tuple[KernelPortPlan, ...]:
     """List the ports that the kernel keeps on a bridge: its own, and uplinks of a card's switch."""
-    paths = (nfv_intent.DataPath.KERNEL, nfv_intent.DataPath.SWITCHDEV)
+    paths = (host_demand.DataPath.KERNEL, host_demand.DataPath.SWITCHDEV)
     return tuple(
         KernelPortPlan(
             nic=seat.nic.name,

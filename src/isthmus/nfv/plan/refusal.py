@@ -1,20 +1,20 @@
 """A plan of a host, or the error that says why there is none and what would work."""
 
 from isthmus import errors
+from isthmus.model.host_demand import HostDemand
 from isthmus.model.host_inventory import HostInventory
 from isthmus.model.host_plan import HostPlan, Refusal
-from isthmus.model.nfv_intent import NfvIntent
 from isthmus.nfv.inspect import document
-from isthmus.nfv.plan import nearest
+from isthmus.nfv.plan import alternatives
 
 
-def plan_or_refuse(inventory: HostInventory, intent: NfvIntent) -> HostPlan:
+def plan_or_refuse(inventory: HostInventory, demand: HostDemand) -> HostPlan:
     """Plan a host.
 
     Raises:
-        Exhausted: the host cannot do it; the message has every constraint and the nearest intents.
+        Exhausted: the host cannot do it; the message has every constraint and the alternatives.
     """
-    outcome = nearest.plan_or_nearest(inventory, intent)
+    outcome = alternatives.plan_or_alternatives(inventory, demand)
     if isinstance(outcome, Refusal):
         raise errors.Exhausted(say_refusal(outcome), refusal=document.to_document(outcome))
     return outcome
@@ -24,8 +24,8 @@ def say_refusal(refusal: Refusal) -> str:
     """Format a refusal."""
     why = "; ".join(constraint.message for constraint in refusal.constraints)
     near = (
-        f" What would work: {'; or '.join(refusal.nearest)}."
-        if refusal.nearest
-        else " No small change of the intent works either."
+        f" What would work: {'; or '.join(refusal.alternatives)}."
+        if refusal.alternatives
+        else " No small change of the demand works either."
     )
     return f"{refusal.host} cannot be planned so: {why}.{near}"

@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import DpdkPortPlan, NodePlan, SriovPlan
 from isthmus.nfv.cpuset import render_list, render_mask
-from isthmus.nfv.plan.intent import SMALL_KIB, bridge_name, page_kib
+from isthmus.nfv.plan.demand import SMALL_KIB, bridge_name, page_kib
 from isthmus.nfv.plan.memory import MOST_LCORES
 
 PER_NODE_HUGEPAGES = (5, 16)  #: first kernel that reads hugepages=<node>:<n>
@@ -90,12 +90,12 @@ def _host(nodes: Sequence[NodePlan]) -> list[int]:
 
 def plan_other_config(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     nodes: Sequence[NodePlan],
     ports: Sequence[DpdkPortPlan],
 ) -> dict[str, str]:
     """Write Open_vSwitch other_config; empty where nothing goes by OVS-DPDK."""
-    if any(one.by is nfv_intent.DataPath.SWITCHDEV for one in intent.physical_networks):
+    if any(one.by is host_demand.DataPath.SWITCHDEV for one in demand.physical_networks):
         # `skip_sw` would keep flows that the card cannot take from working at all.
         return {"hw-offload": "true", "tc-policy": "none"}
     if not ports:
@@ -121,21 +121,21 @@ def plan_other_config(
         # Only the assignment `group` heeds that.
         found["pmd-rxq-assign"] = "group"
         found["pmd-rxq-isolate"] = "false"
-    if intent.pmd.per_port_memory:
+    if demand.pmd.per_port_memory:
         found["per-port-memory"] = "true"
-    if intent.pmd.memory_channels:
-        found["dpdk-extra"] = f"-n {intent.pmd.memory_channels}"
-    if intent.pmd.max_sleep_us:
+    if demand.pmd.memory_channels:
+        found["dpdk-extra"] = f"-n {demand.pmd.memory_channels}"
+    if demand.pmd.max_sleep_us:
         new = is_at_least(inventory.ovs_version, SLEEP_MAX)
-        found["pmd-sleep-max" if new else "pmd-maxsleep"] = str(intent.pmd.max_sleep_us)
+        found["pmd-sleep-max" if new else "pmd-maxsleep"] = str(demand.pmd.max_sleep_us)
     return found
 
 
 def plan_external_ids(
-    intent: nfv_intent.NfvIntent, mappings: Sequence[str], *, has_dpdk: bool
+    demand: host_demand.HostDemand, mappings: Sequence[str], *, has_dpdk: bool
 ) -> dict[str, str]:
     """Write Open_vSwitch external_ids of an OVN host; Neutron's OVS agent needs none."""
-    if intent.backend is not nfv_intent.Backend.OVN:
+    if demand.backend is not host_demand.Backend.OVN:
         return {}
     found = {"ovn-bridge-datapath-type": "netdev"} if has_dpdk else {}
     if mappings:
@@ -143,17 +143,17 @@ def plan_external_ids(
     return found
 
 
-def bridge_mappings(intent: nfv_intent.NfvIntent) -> list[str]:
+def bridge_mappings(demand: host_demand.HostDemand) -> list[str]:
     """Map each switched physical network to its bridge."""
     return [
         f"{one.name}:{bridge_name(one)}"
-        for one in intent.physical_networks
-        if one.by is not nfv_intent.DataPath.SRIOV
+        for one in demand.physical_networks
+        if one.by is not host_demand.DataPath.SRIOV
     ]
 
 
 def plan_nova(
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     nodes: Sequence[NodePlan],
     sriov: Sequence[SriovPlan],
     network_nodes: Mapping[str, Sequence[int]],
@@ -167,7 +167,7 @@ def plan_nova(
     shared = [cpu for node in nodes for cpu in node.shared_cpus]
     found: dict[str, tuple[str, ...]] = {
         "DEFAULT/reserved_host_memory_mb": (str(reserved_mib),),
-        "DEFAULT/cpu_allocation_ratio": (str(intent.shared_ratio),),
+        "DEFAULT/cpu_allocation_ratio": (str(demand.shared_ratio),),
         "DEFAULT/ram_allocation_ratio": ("1.0",),
     }
     reserved = tuple(
@@ -176,7 +176,7 @@ def plan_nova(
         for page in node.pages
         if page.for_ovs
     )
-    if any(flavor.page_size == "small" for flavor in intent.flavors):
+    if any(flavor.page_size == "small" for flavor in demand.flavors):
         # Nova counts all small pages of a node for instances, the host's own among them.
         reserved += tuple(
             f"node:{node.id},size:{SMALL_KIB},count:"
@@ -186,17 +186,17 @@ def plan_nova(
         )
     if reserved:
         found["DEFAULT/reserved_huge_pages"] = reserved
-    if has_dpdk and intent.vhost_queue_size:
-        found["libvirt/rx_queue_size"] = (str(intent.vhost_queue_size),)
-        found["libvirt/tx_queue_size"] = (str(intent.vhost_queue_size),)
+    if has_dpdk and demand.vhost_queue_size:
+        found["libvirt/rx_queue_size"] = (str(demand.vhost_queue_size),)
+        found["libvirt/tx_queue_size"] = (str(demand.vhost_queue_size),)
     if dedicated:
         found["compute/cpu_dedicated_set"] = (render_list(dedicated),)
     found["compute/cpu_shared_set"] = (render_list(shared or _host(nodes)),)
     pinned = [
         one
-        for one in intent.physical_networks
+        for one in demand.physical_networks
         if not one.by.has_functions
-        and one.affinity is not nfv_intent.Affinity.PREFERRED
+        and one.affinity is not host_demand.Affinity.PREFERRED
         and network_nodes.get(one.name)
     ]
     if pinned:
@@ -205,13 +205,13 @@ def plan_nova(
         found[f"neutron_physnet_{one.name}/numa_nodes"] = (
             ",".join(map(str, network_nodes[one.name])),
         )
-        if one.name == intent.tunnel_network:
+        if one.name == demand.tunnel_network:
             found["neutron_tunnel/numa_nodes"] = (",".join(map(str, network_nodes[one.name])),)
-    return found | _plan_pci(intent, sriov)
+    return found | _plan_pci(demand, sriov)
 
 
 def _plan_pci(
-    intent: nfv_intent.NfvIntent, sriov: Sequence[SriovPlan]
+    demand: host_demand.HostDemand, sriov: Sequence[SriovPlan]
 ) -> dict[str, tuple[str, ...]]:
     specs = tuple(
         json.dumps(
@@ -225,9 +225,9 @@ def _plan_pci(
     )
     aliases: dict[str, str] = {}
     unknown = {one.physical_network for one in sriov if one.node is None}
-    strict = {nfv_intent.Affinity.REQUIRED, nfv_intent.Affinity.SOCKET}
+    strict = {host_demand.Affinity.REQUIRED, host_demand.Affinity.SOCKET}
     for one in sriov:
-        network = intent.network(one.physical_network)
+        network = demand.network(one.physical_network)
         if one.vendor_id and one.vf_product_id and network is not None:
             aliases[one.physical_network] = json.dumps(
                 {
@@ -245,12 +245,12 @@ def _plan_pci(
 
 
 def plan_neutron(
-    intent: nfv_intent.NfvIntent, sriov: Sequence[SriovPlan], *, has_dpdk: bool
+    demand: host_demand.HostDemand, sriov: Sequence[SriovPlan], *, has_dpdk: bool
 ) -> dict[str, tuple[str, ...]]:
     """Write the agents' configuration as `section/option` -> values."""
     found: dict[str, tuple[str, ...]] = {}
-    if intent.backend is nfv_intent.Backend.OVS:
-        found["ovs/bridge_mappings"] = (",".join(bridge_mappings(intent)),)
+    if demand.backend is host_demand.Backend.OVS:
+        found["ovs/bridge_mappings"] = (",".join(bridge_mappings(demand)),)
         if has_dpdk:
             found["ovs/datapath_type"] = ("netdev",)
             found["ovs/vhostuser_socket_dir"] = (VHOST_SOCKETS,)
@@ -275,7 +275,7 @@ def plan_tuned(nodes: Sequence[NodePlan]) -> dict[str, str]:
     return found | ({"no_balance_cores": render_list(pmds)} if pmds else {})
 
 
-def _plan_kinds(flavor: nfv_intent.FlavorWish) -> dict[str, str]:
+def _plan_kinds(flavor: host_demand.FlavorDemand) -> dict[str, str]:
     """Write which virtual CPUs are dedicated, and which are realtime."""
     found: dict[str, str] = {}
     if flavor.dedicated_vcpus:
@@ -287,7 +287,7 @@ def _plan_kinds(flavor: nfv_intent.FlavorWish) -> dict[str, str]:
     return found
 
 
-def plan_extra_specs(flavor: nfv_intent.FlavorWish, *, affinity: str) -> dict[str, str]:
+def plan_extra_specs(flavor: host_demand.FlavorDemand, *, affinity: str) -> dict[str, str]:
     """Write the extra specs of a flavor.
 
     Args:
@@ -296,10 +296,10 @@ def plan_extra_specs(flavor: nfv_intent.FlavorWish, *, affinity: str) -> dict[st
     """
     found: dict[str, str] = {"hw:cpu_policy": str(flavor.cpu_policy)}
     found |= _plan_kinds(flavor)
-    pinned = flavor.cpu_policy is not nfv_intent.CpuPolicy.SHARED
+    pinned = flavor.cpu_policy is not host_demand.CpuPolicy.SHARED
     if pinned:
         found["hw:cpu_thread_policy"] = str(flavor.thread_policy)
-        if flavor.emulator_threads is not nfv_intent.EmulatorThreads.NONE:
+        if flavor.emulator_threads is not host_demand.EmulatorThreads.NONE:
             found["hw:emulator_threads_policy"] = str(flavor.emulator_threads)
     size = page_kib(flavor.page_size)
     # Without a size Nova counts no pages, and gives instances the memory of huge ones too.

@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 
 from isthmus.model.host_plan import HostPlan
-from isthmus.nfv.plan.intent import SMALL_KIB
+from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.render import slices, texts
 from isthmus.nfv.render.devices import (
     DEVICES,

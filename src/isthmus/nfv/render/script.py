@@ -1,6 +1,6 @@
 """The scripts that put a plan on its host and take it back.
 
-Both are plain shell (`apply.sh` and `rollback.sh` beside this file), run through the same door as
+Both are plain shell (`apply.sh` and `rollback.sh` beside this file), run through the same client as
 everything else, and tell line by line what they did, so that a second run shows nothing changed.
 `apply` works towards a state, not from one: it writes files first and touches Open vSwitch only
 where the running kernel is already the planned one, since a switch with dpdk-init and no huge pages

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 from isthmus import errors
 from isthmus.model import host_inventory as model
 from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import sound
+from isthmus.nfv.inspect import validity
 
 _DECLARATION = re.compile(r"<\?xml[^>]*\?>")
 _VENDORS = {"Intel": "GenuineIntel", "AMD": "AuthenticAMD", "Hygon": "HygonGenuine"}
@@ -48,7 +48,7 @@ def parse_capabilities(text: str, *, name: str = "host") -> model.HostInventory:
     }
     iommu = host.find("iommu")
     order = sorted(_id(cell) for cell in cells)
-    return sound.require_sound(
+    return validity.require_valid(
         model.HostInventory(
             name=name,
             source="capabilities",

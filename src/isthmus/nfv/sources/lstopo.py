@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from isthmus import errors
 from isthmus.model import host_inventory as model
-from isthmus.nfv.inspect import sound
+from isthmus.nfv.inspect import validity
 
 _NETWORK_CLASS = "02"
 _CACHES = {"L3Cache", "Cache"}
@@ -45,7 +45,7 @@ def parse_topology(text: str, *, name: str = "host") -> model.HostInventory:
         for node in root.iter("object")
         for one in node.iterfind("page_type")
     }
-    return sound.require_sound(
+    return validity.require_valid(
         model.HostInventory(
             name=infos.get("HostName") or name,
             source="lstopo",

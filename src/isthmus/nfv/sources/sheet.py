@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from isthmus import errors
 from isthmus.model import host_inventory as model
-from isthmus.nfv.inspect import sound
+from isthmus.nfv.inspect import validity
 
 _NEEDED = ("sockets", "cores_per_socket", "threads_per_core", "numbering", "memory_gib")
 _NUMBERINGS = ("halves", "pairs", "alternate")
@@ -101,12 +101,12 @@ def _inventory(device: str, row: Row, ports: Sequence[Row], where: str) -> model
             f"{where}: {total} cores in {sockets} sockets do not split evenly over {nodes} NUMA "
             "nodes"
         )
-    if total > sound.MOST_CPUS:
+    if total > validity.MOST_CPUS:
         raise errors.Invalid(f"{where}: nobody builds {total} cores")
     threads = _number(row, "threads_per_core", where)
     memory = _number(row, "memory_gib", where) * 1024 // nodes
     each = total // nodes
-    return sound.require_sound(
+    return validity.require_valid(
         model.HostInventory(
             name=device,
             source="sheet",

@@ -1,4 +1,4 @@
-"""Published machines as inventories, each with the intent that its golden plan is made for.
+"""Published machines as inventories, each with the demand that its golden plan is made for.
 
 The numbers come from the pages named at each; what a page leaves out (ports, mostly) is ours and
 said. Several pages also say how they would lay the machine out: `tests/tables` compares with them.

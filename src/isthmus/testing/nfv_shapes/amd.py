@@ -21,7 +21,7 @@ AMD: tuple[Published, ...] = (
                 nics=TWO_PORTS,
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://infohub.delltechnologies.com/en-us/p/"
         "numa-configuration-settings-on-amd-epyc-2nd-generation/",
         ours="ports and memory",
@@ -42,7 +42,7 @@ AMD: tuple[Published, ...] = (
                 ),
             )
         ),
-        intent="""
+        demand="""
 physical_networks:
 - {name: fast, by: ovs-dpdk, nics: [dpdk1, dpdk2], packet_rate_mpps: 5, mtu: 9000}
 - {name: direct, by: sriov, nics: [sriov1], vfs: 16}
@@ -67,7 +67,7 @@ flavors:
                 nics=(make_nic("dpdk1", 1, bus=0x81),),
             )
         ),
-        intent=ONE_PORT,
+        demand=ONE_PORT,
         source="https://infohub.delltechnologies.com/en-us/p/"
         "numa-configuration-settings-on-amd-epyc-2nd-generation/",
         ours="ports and memory; 16 cores in one socket",

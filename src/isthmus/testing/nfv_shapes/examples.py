@@ -14,7 +14,7 @@ EXAMPLES: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 0), make_nic("nic2", 1, bus=0xAF)),
             )
         ),
-        intent=EVERY_NODE,
+        demand=EVERY_NODE,
         source="https://docs.redhat.com/ja/documentation/red_hat_openstack_platform/16.0/html/"
         "network_functions_virtualization_planning_and_configuration_guide/proc_two-numa-ovsdpdk",
         ours="memory",
@@ -29,7 +29,7 @@ EXAMPLES: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 0, bus=0x03, speed=10_000),),
             )
         ),
-        intent=EVERY_NODE,
+        demand=EVERY_NODE,
         source="https://docs.openstack.org/openstack-ansible-os_neutron/latest/"
         "app-openvswitch-dpdk.html",
     ),
@@ -43,7 +43,7 @@ EXAMPLES: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 0), make_nic("dpdk2", 1, bus=0xAF)),
             )
         ),
-        intent="""
+        demand="""
 physical_networks:
 - {name: fast, by: ovs-dpdk, nics: [dpdk1, dpdk2], mtu: 9000}
 host: {memory_mib: 16384}
@@ -63,7 +63,7 @@ host: {memory_mib: 16384}
                 nics=(make_nic("dpdk1", 0), make_nic("dpdk2", 0, bus=0x3C)),
             )
         ),
-        intent="""
+        demand="""
 physical_networks:
 - {name: prv, by: ovs-dpdk, nics: [dpdk1, dpdk2], bond: true, packet_rate_mpps: 1.5}
 flavors:

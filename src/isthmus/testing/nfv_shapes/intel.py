@@ -65,7 +65,7 @@ INTEL: tuple[Published, ...] = (
                 nics=TWO_PORTS,
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://access.redhat.com/documentation/en-us/red_hat_openstack_platform/16.1/html/"
         "network_functions_virtualization_planning_and_configuration_guide/parent_assembly_tuning",
         ours="a 2 x 24 core Xeon with hyper-threading switched off, as real-time hosts have it",
@@ -79,7 +79,7 @@ INTEL: tuple[Published, ...] = (
                 nics=TWO_PORTS,
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://infohub.delltechnologies.com/en-us/p/"
         "numa-configuration-settings-on-amd-epyc-2nd-generation/",
         ours="DIMMs of one socket only doubled twice; the page says that halves may differ",
@@ -93,7 +93,7 @@ INTEL: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 1), make_nic("sriov1", 1, bus=0xAF)),
             )
         ),
-        intent=DPDK_BESIDE_SRIOV.replace(
+        demand=DPDK_BESIDE_SRIOV.replace(
             "networks: [fast, tunnel]", "numa_nodes: 2, networks: [fast]"
         ),
         source="https://developers.redhat.com/blog/2017/06/28/ovs-dpdk-parameters-dealing-with-"
@@ -112,7 +112,7 @@ INTEL: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 1), make_nic("sriov1", 2, bus=0xAF)),
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://phabricator.wikimedia.org/T207312",
         ours="ports and memory; the page discusses sub-NUMA clustering for OpenStack hosts",
     ),
@@ -126,7 +126,7 @@ INTEL: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 2), make_nic("sriov1", 5, bus=0xAF)),
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://learn.padho.ai/wiki/numa-topology-discovery",
         ours="ports and memory; 224 CPUs reach beyond DPDK's 128 lcores",
     ),
@@ -141,7 +141,7 @@ INTEL: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 0), make_nic("sriov1", 7, bus=0xE1)),
             )
         ),
-        intent=DPDK_BESIDE_SRIOV.replace(
+        demand=DPDK_BESIDE_SRIOV.replace(
             "by: ovs-dpdk", "by: ovs-dpdk, affinity: preferred"
         ).replace("count: 2", "count: 1"),
         source="http://iopenv.com/VA6QFFYFR/Miscellaneous-Notes-10-Detailed-Explanation-of-Numa",
@@ -157,14 +157,14 @@ INTEL: tuple[Published, ...] = (
                 nics=(make_nic("dpdk1", 0), make_nic("sriov1", 7, bus=0xE1)),
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://superuser.com/questions/916516/"
         "is-the-amount-of-numa-nodes-always-equal-to-sockets",
         ours="ports and memory",
     ),
     Published(
         inventory=_phi(),
-        intent=ONE_PORT,
+        demand=ONE_PORT,
         source="https://www.alcf.anl.gov/user-guides/xc40-memory-modes",
         ours="ports; distances as Intel documents them for this mode",
     ),

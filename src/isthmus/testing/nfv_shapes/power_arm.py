@@ -47,13 +47,13 @@ POWER_ARM: tuple[Published, ...] = (
                 kernel="4.18.0",
             )
         ),
-        intent=ONE_PORT,
+        demand=ONE_PORT,
         source="https://www.gaborsamu.com/blog/numa_lsf/",
         ours="ports; firmware numbers the second socket's node 8",
     ),
     Published(
         inventory=_power8(),
-        intent="""
+        demand="""
 physical_networks:
 - {name: fast, by: ovs-dpdk, nics: [dpdk1]}
 page_size: 2MiB
@@ -75,7 +75,7 @@ flavors:
                 nics=(make_nic("dpdk1", 0), make_nic("sriov1", 0, bus=0xAF)),
             )
         ),
-        intent=DPDK_BESIDE_SRIOV,
+        demand=DPDK_BESIDE_SRIOV,
         source="https://www.anandtech.com/show/16315/the-ampere-altra-review/2",
         ours="ports and memory",
     ),

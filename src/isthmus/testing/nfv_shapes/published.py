@@ -1,4 +1,4 @@
-"""What a published machine is, and the ports and intents that several of them share."""
+"""What a published machine is, and the ports and demands that several of them share."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Published:
     """One machine, where it was published, and what is wanted of it."""
 
     inventory: HostInventory
-    intent: str  #: YAML
+    demand: str  #: YAML
     source: str  #: address of the page
     ours: str = ""  #: what the page does not say
 

@@ -32,10 +32,10 @@ class Isthmus(extensions.ExtensionDescriptor):
 
     @classmethod
     def get_resources(cls) -> list[Any]:
-        """Give the resources, the actions on jobs and the one on routings."""
+        """Give the resources, the actions on jobs and the one on site mappings."""
         actions = {
             "site_job": {"retry": "PUT", "cancel": "PUT"},
-            "site_routing": {"release": "PUT"},
+            "site_mapping": {"release": "PUT"},
             "site": {"go_on_without": "PUT"},
             "site_lease": {"free_for_good": "PUT"},
         }

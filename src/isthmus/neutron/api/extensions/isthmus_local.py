@@ -23,7 +23,7 @@ class Isthmus_local(extensions.ExtensionDescriptor):  # noqa: N801 - the loader 
     @classmethod
     def get_description(cls) -> str:
         """Say what it is."""
-        return "Objects that central places at this site."
+        return "Objects that central maps to this site."
 
     @classmethod
     def get_updated(cls) -> str:

@@ -7,15 +7,16 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.intent import JobState
+from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store import clock, jobs
+from isthmus.store import clock
+from isthmus.store import job as job_store
 from isthmus.store.tables import JOURNAL
 from neutron import policy
 
 
-class JobCalls:
+class JobApi:
     """What is under way, and what could not be done."""
 
     def get_site_jobs(
@@ -55,7 +56,7 @@ class JobCalls:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
-                jobs.retry_now(connection, jobs.JobFilter(ids=[id]))
+                job_store.retry_now(connection, job_store.JobFilter(ids=[id]))
             row["state"] = JobState.WAITING.value
         return {"site_job": row}
 
@@ -64,7 +65,7 @@ class JobCalls:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
-                jobs.cancel(connection, jobs.JobFilter(ids=[id]))
+                job_store.cancel(connection, job_store.JobFilter(ids=[id]))
         return {"site_job": row}
 
     def _get_for_change(self, context: Any, job_id: str) -> listing.Row:
@@ -89,7 +90,7 @@ def _columns() -> dict[str, sa.ColumnElement[Any]]:
         "resource_id": JOURNAL.c.resource_id,
         "state": sa.case(
             (JOURNAL.c.parked == sa.true(), JobState.PARKED.value),
-            (jobs.running(), JobState.RUNNING.value),
+            (job_store.running(), JobState.RUNNING.value),
             else_=JobState.WAITING.value,
         ),
         "generation": JOURNAL.c.generation,

@@ -5,15 +5,15 @@ from typing import Any
 from isthmus import errors
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
+from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import writing
 from isthmus.store import lease, purge, registration
 from isthmus.store.tables import LEASES, NUMBER_LENGTH
 from neutron import policy
 
 
-class LeaseCalls:
+class LeaseApi:
     """Leases follow use; they can only be read, and freed where their site was removed."""
 
     def get_site_leases(

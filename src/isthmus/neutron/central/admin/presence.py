@@ -1,4 +1,4 @@
-"""Presences: where networks are; placed ahead of use, or withdrawn."""
+"""Presences: where networks are; extended ahead of use, or withdrawn."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,21 +10,21 @@ from neutron_lib import context as n_context
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
+from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import closure, silence
-from isthmus.neutron.central.admin import listing
-from isthmus.neutron.central.exchange import placement, state
+from isthmus.neutron.central import group_closure, presence, silence
+from isthmus.neutron.central.site_api import state
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store import journal
 from isthmus.store import site as site_store
 from isthmus.store.held import Held
-from isthmus.store.tables import DATAPATHS, ROUTINGS
+from isthmus.store.tables import DATAPATHS, SITE_MAPPINGS
 
 _NETWORK = ResourceType.NETWORK
-_IS_NETWORK = ROUTINGS.c.type == _NETWORK.value
+_IS_NETWORK = SITE_MAPPINGS.c.type == _NETWORK.value
 
 
-class PresenceCalls:
+class PresenceApi:
     """Where networks are present."""
 
     def get_site_presences(
@@ -33,16 +33,16 @@ class PresenceCalls:
         """List presences."""
         key = (
             sa.select(DATAPATHS.c.datapath_key)
-            .where(DATAPATHS.c.network_id == ROUTINGS.c.resource_id)
+            .where(DATAPATHS.c.network_id == SITE_MAPPINGS.c.resource_id)
             .scalar_subquery()
         )
         columns = {
-            "id": ROUTINGS.c.id,
-            "network_id": ROUTINGS.c.resource_id,
-            "site": ROUTINGS.c.site,
-            "withdrawn": ROUTINGS.c.withdrawn,
+            "id": SITE_MAPPINGS.c.id,
+            "network_id": SITE_MAPPINGS.c.resource_id,
+            "site": SITE_MAPPINGS.c.site,
+            "withdrawn": SITE_MAPPINGS.c.withdrawn,
             "datapath_key": key,
-            "created_at": ROUTINGS.c.created_at,
+            "created_at": SITE_MAPPINGS.c.created_at,
         }
         rows = listing.collect_rows(
             context, columns, where=[_IS_NETWORK], filters=filters, **paging
@@ -55,7 +55,7 @@ class PresenceCalls:
             return listing.get_one(self.get_site_presences, context, "presence", id, fields)
 
     def create_site_presence(self, context: Any, site_presence: dict[str, Any]) -> listing.Row:
-        """Place a network at a site ahead of use."""
+        """Extend a network to a site ahead of use."""
         body = site_presence["site_presence"]
         network_id, name = body["network_id"], SiteName(body["site"])
         with translated():
@@ -64,11 +64,11 @@ class PresenceCalls:
             network = state.network_states([network_id], name).get(network_id)
             if network is None:
                 raise errors.NotFound(f"there is no network {network_id}")
-            placement.check(site, network)
-            groups = placement.default_groups([network["project_id"]])
-            plan = placement.Placement(network_id=network_id, group_ids=frozenset(groups))
+            presence.check(site, network)
+            groups = presence.default_groups([network["project_id"]])
+            plan = presence.Presence(network_id=network_id, group_ids=frozenset(groups))
             admin = n_context.get_admin_context()
-            placement.place(admin, site, [plan])
+            presence.extend(admin, site, [plan])
             with writing(admin) as connection:
                 keys = _all_of(connection, network_id, groups, name)
                 journal.record(connection, keys)
@@ -104,7 +104,7 @@ def _all_of(
     connection: sa.Connection, network_id: str, groups: Iterable[str], site: SiteName
 ) -> list[IntentKey]:
     """List what a site has to be told of a network that it did not ask for."""
-    group_ids, address_group_ids = closure.close(connection, groups)
+    group_ids, address_group_ids = group_closure.expand_groups(connection, groups)
     subnet_ids = _subnet_ids(connection, network_id)
     return [
         IntentKey(site, kind, one)
@@ -129,11 +129,11 @@ def _count_ports(connection: sa.Connection, network_id: str, site: SiteName) -> 
     port = models_v2.Port
     query = (
         sa.select(port.id)
-        .select_from(ROUTINGS)
-        .join(port, port.id == ROUTINGS.c.resource_id)
+        .select_from(SITE_MAPPINGS)
+        .join(port, port.id == SITE_MAPPINGS.c.resource_id)
         .where(
-            ROUTINGS.c.type == ResourceType.PORT.value,
-            ROUTINGS.c.site == site,
+            SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+            SITE_MAPPINGS.c.site == site,
             port.network_id == network_id,
         )
         .with_for_update(read=True)

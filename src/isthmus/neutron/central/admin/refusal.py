@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central.admin import listing
 from isthmus.store.tables import REFUSALS
 
 _SHOWN = tuple(column.name for column in REFUSALS.c)
 
 
-class RefusalCalls:
+class RefusalApi:
     """Reports that wait at their sites for a reason to go away; they can only be read."""
 
     def get_site_refusals(

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
+from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central.admin import listing
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import epoch, jobs, journal, purge, refusal, registration, routing
+from isthmus.store import epoch, journal, mapping, purge, refusal, registration
+from isthmus.store import job as job_store
 from isthmus.store import site as site_store
 from neutron import policy
 
@@ -28,7 +29,7 @@ _CHANGEABLE = (
 _MOST_PREFIXES = 64
 
 
-class SiteCalls:
+class SiteApi:
     """The sites of the cloud."""
 
     def get_sites(
@@ -37,7 +38,7 @@ class SiteCalls:
         """List sites, with what waits for each."""
         with translated(), reading(context) as connection:
             rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
-            counts = jobs.count_lanes(connection, [SiteName(row["name"]) for row in rows])
+            counts = job_store.count_lanes(connection, [SiteName(row["name"]) for row in rows])
             refused = refusal.count(connection)
             waiting = set(epoch.list_waiting(connection))
         for row in rows:
@@ -102,7 +103,7 @@ class SiteCalls:
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
             name = SiteName(row["name"])
             with writing(context) as connection:
-                held = routing.count_at(connection, name)
+                held = mapping.count_at(connection, name)
                 if held and row["state"] != SiteState.DISABLED:
                     raise errors.InUse(
                         f"site {name} holds {held} objects: drain it, or disable it to have "

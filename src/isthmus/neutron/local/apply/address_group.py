@@ -17,7 +17,7 @@ from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.sharing import share
 
@@ -26,14 +26,14 @@ _UPDATED = ("name", "description")
 CARRIED = (*_UPDATED, "addresses", "isthmus:rbac")
 
 
-def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
     """Make an address group, or bring it to what central says.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the group as central's API shows it.
-        fresh: whether to leave a group alone that is there already.
+        keep_existing: whether to leave a group alone that is there already.
 
     Raises:
         Conflict: there is a group of that id here which is not central's.
@@ -47,12 +47,12 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         share(context, group_object.AddressGroupRBAC, state)
         return
     with db_api.CONTEXT_READER.using(context):
-        known = routings.find_known(
+        known = mapping.find_known(
             context.session.connection(), ResourceType.ADDRESS_GROUP, [group_id]
         )
     if not known:
         raise errors.Conflict(f"address group {group_id} was made at this site, not at central")
-    if fresh:
+    if keep_existing:
         return
     share(context, group_object.AddressGroupRBAC, state)
     changed = changes(have, {name: state[name] for name in _UPDATED if name in state})
@@ -109,4 +109,4 @@ def remove(core: Any, context: Any, group_id: str) -> None:
     except group_exc.AddressGroupInUse as error:
         raise errors.InUse(str(error)) from error
     with db_api.CONTEXT_WRITER.using(context):
-        routings.forget(context.session.connection(), ResourceType.ADDRESS_GROUP, group_id)
+        mapping.forget(context.session.connection(), ResourceType.ADDRESS_GROUP, group_id)

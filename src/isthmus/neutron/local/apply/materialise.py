@@ -24,10 +24,11 @@ from isthmus.model.lease import Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
-from isthmus.neutron.local import scope, shadows
+from isthmus.neutron.local import applying, shadow
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
 from isthmus.neutron.local.lease import rows
-from isthmus.store import lanes, recall
+from isthmus.store import lane as lane_store
+from isthmus.store import recall
 
 LOG = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Materialiser:
         """
 
         def ask(connection: sa.Connection) -> None:
-            lanes.refuse_overtaken(connection, CENTRAL, seen)
+            lane_store.refuse_overtaken(connection, CENTRAL, seen)
 
         there = {(one.type, one.id) for one in items} - set(unfinished)
         return self._carry_out(items, ask, leave=there)
@@ -88,7 +89,7 @@ class Materialiser:
         """
 
         def ask(connection: sa.Connection) -> None:
-            lanes.admit(connection, CENTRAL, sequence)
+            lane_store.admit(connection, CENTRAL, sequence)
 
         return self._carry_out(items, ask, leave=frozenset())
 
@@ -108,7 +109,9 @@ class Materialiser:
             for item in left:
                 # What this batch has made in part is finished, though it is here already by now.
                 key = (item.type, item.id)
-                result = self._one(item, question, fresh=key in leave and key not in results)
+                result = self._one(
+                    item, question, keep_existing=key in leave and key not in results
+                )
                 results[key] = result
                 if result.code == errors.Stale.code:
                     waiting.append(item)
@@ -119,17 +122,17 @@ class Materialiser:
         results.update(self._shadows(come, question))
         return [results[item.type, item.id] for item in everything]
 
-    def _one(self, item: Item, question: guard.Question, *, fresh: bool) -> ItemResult:
+    def _one(self, item: Item, question: guard.Question, *, keep_existing: bool) -> ItemResult:
         """Carry out one item; the boundary of the extension, so nothing gets past it."""
         context = n_context.get_admin_context()
         try:
             item = self._complete(context, item)
-            with guard.Guarded(question), scope.applying(item):
+            with guard.Guarded(question), applying.carrying_out(item):
                 self._admit(context)
                 if item.state is None:
                     self._remove(context, item)
                 else:
-                    left = self._ensure(context, item, item.state, fresh=fresh)
+                    left = self._ensure(context, item, item.state, keep_existing=keep_existing)
                     if left:
                         return refused_in_part(item, left, {})
             crash.point("apply.done")
@@ -147,7 +150,7 @@ class Materialiser:
         if item.type is not ResourceType.SUBNET or not network_id:
             return
         with contextlib.suppress(db_exc.DBError), db_api.CONTEXT_WRITER.using(context) as session:
-            self._core.presence.doubt(session.connection(), network_id)
+            self._core.ownership.doubt(session.connection(), network_id)
 
     def _shadows(self, items: Sequence[Item], question: guard.Question) -> dict[Key, ItemResult]:
         """Take or drop shadows, all in one transaction: a network may have thousands."""
@@ -157,7 +160,7 @@ class Materialiser:
         try:
             with guard.Guarded(question):
                 self._admit(context)
-                results = shadows.apply(context, items)
+                results = shadow.apply(context, items)
             crash.point("apply.shadows")
         except Exception as error:
             ours = from_any(error)
@@ -181,7 +184,7 @@ class Materialiser:
         return dataclasses.replace(item, state=state)
 
     def _ensure(
-        self, context: Any, item: Item, state: Mapping[str, Any], *, fresh: bool
+        self, context: Any, item: Item, state: Mapping[str, Any], *, keep_existing: bool
     ) -> Mapping[str, errors.IsthmusError]:
         """Make an object or bring it to what central says; gives what of it was refused."""
         if item.type is ResourceType.LEASE:
@@ -196,8 +199,8 @@ class Materialiser:
         if leases:  # before the object: the metadata port takes a key and an address of them
             with db_api.CONTEXT_WRITER.using(context):
                 rows.add(context.session.connection(), self._site, leases)
-        left = _MODULES[item.type].ensure(self._core, context, state, fresh=fresh)
-        tags.ensure(context, item.type, state, fresh=fresh)
+        left = _MODULES[item.type].ensure(self._core, context, state, keep_existing=keep_existing)
+        tags.ensure(context, item.type, state, keep_existing=keep_existing)
         return left or {}
 
     def _note_recall(

@@ -12,7 +12,7 @@ from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.sharing import share
@@ -43,14 +43,14 @@ _UPDATED = (
 CARRIED = (*_UPDATED, "isthmus:rbac", "isthmus:datapath_key", "isthmus:leases")
 
 
-def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
     """Make a network, or bring it to what central says.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the network as central's API shows it, with `isthmus:datapath_key`, `isthmus:rbac`.
-        fresh: whether to leave a network alone that is there already.
+        keep_existing: whether to leave a network alone that is there already.
 
     Raises:
         Conflict: there is a network of that id here which is not central's, or whose key differs.
@@ -67,12 +67,12 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
                 raise
         crash.point("apply.network.made")
     _check_owned(context, state)
-    if have is not None and not fresh:
+    if have is not None and not keep_existing:
         wanted = pick_known(_COLLECTION, state, _UPDATED)
         changed = changes(have, wanted)
         if changed:
             core.update_network(context, state["id"], {"network": changed})
-    if have is None or not fresh:
+    if have is None or not keep_existing:
         share(context, network_object.NetworkRBAC, state)
 
 
@@ -89,8 +89,8 @@ def _check_owned(context: Any, state: Mapping[str, Any]) -> None:
     network_id, key = state["id"], state.get("isthmus:datapath_key")
     with db_api.CONTEXT_READER.using(context):
         connection = context.session.connection()
-        owned = routings.find_known(connection, ResourceType.NETWORK, [network_id])
-        has = routings.find_datapath_key(connection, network_id)
+        owned = mapping.find_known(connection, ResourceType.NETWORK, [network_id])
+        has = mapping.find_datapath_key(connection, network_id)
     if not owned:
         raise errors.Conflict(f"network {network_id} was made at this site, not at central")
     if key is None or has == int(key):
@@ -98,10 +98,10 @@ def _check_owned(context: Any, state: Mapping[str, Any]) -> None:
     if has is not None:
         raise errors.Conflict(
             f"network {network_id} has tunnel key {has} here and {key} at central: keys of live "
-            "networks never change; remove the network's presence and place it again"
+            "networks never change; remove the network's presence and extend it again"
         )
     with db_api.CONTEXT_WRITER.using(context):
-        routings.add_datapath_key(context.session.connection(), network_id, int(key))
+        mapping.add_datapath_key(context.session.connection(), network_id, int(key))
 
 
 def remove(core: Any, context: Any, network_id: str) -> None:
@@ -114,7 +114,7 @@ def remove(core: Any, context: Any, network_id: str) -> None:
     if find(core, context, network_id) is not None:
         with db_api.CONTEXT_READER.using(context):
             connection = context.session.connection()
-            owned = routings.find_known(connection, ResourceType.NETWORK, [network_id])
+            owned = mapping.find_known(connection, ResourceType.NETWORK, [network_id])
         if not owned:
             raise errors.Conflict(f"network {network_id} was made at this site, not at central")
         try:
@@ -124,6 +124,6 @@ def remove(core: Any, context: Any, network_id: str) -> None:
         except n_exc.NetworkInUse as error:
             raise errors.InUse(f"network {network_id} is in use at this site: {error}") from error
         crash.point("apply.network.removed")
-    # The outbox has done this with the network itself; here it is for one that never came to be.
+    # The listener has done this with the network itself; here it is for one that never came to be.
     with db_api.CONTEXT_WRITER.using(context):
-        routings.forget(context.session.connection(), ResourceType.NETWORK, network_id)
+        mapping.forget(context.session.connection(), ResourceType.NETWORK, network_id)

@@ -19,7 +19,7 @@ from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.store import journal
@@ -64,7 +64,7 @@ def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]])
 
 
 def ensure(
-    core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool
+    core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool
 ) -> dict[str, errors.IsthmusError]:
     """Make a port, or merge what central says with what was changed here.
 
@@ -74,7 +74,7 @@ def ensure(
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the port as central's API shows it.
-        fresh: whether to leave a port alone that is there already.
+        keep_existing: whether to leave a port alone that is there already.
 
     Returns:
         The attributes that this site refuses, and why. All else was taken.
@@ -92,11 +92,11 @@ def ensure(
         # Central was restored, and knows no better than this site: it waits to be told.
         _tell(context, state["id"])
         return {}
-    if have is None or fresh:
+    if have is None or keep_existing:
         return {}
     mark_auto_subnets(core, context, [have])
     with db_api.CONTEXT_READER.using(context):
-        bases = routings.find_bases(context.session.connection(), ResourceType.PORT, [have["id"]])
+        bases = mapping.find_bases(context.session.connection(), ResourceType.PORT, [have["id"]])
     mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
     # Where the answer to the first report was lost, central says what it made of that.
     base = bases.get(have["id"]) or state.get("isthmus:base")
@@ -197,7 +197,7 @@ def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, te
     """Note what both tiers agree on, and whether central is to be told what the port is now."""
     with db_api.CONTEXT_WRITER.using(context):
         connection = context.session.connection()
-        routings.add(
+        mapping.add(
             connection,
             ResourceType.PORT,
             have["id"],
@@ -205,7 +205,7 @@ def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, te
             project_id=have["project_id"],
             base=said,
         )
-        routings.set_base(connection, ResourceType.PORT, have["id"], said)
+        mapping.set_base(connection, ResourceType.PORT, have["id"], said)
         if tell:
             journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, have["id"])])
 
@@ -240,7 +240,7 @@ def remove(core: Any, context: Any, port_id: str) -> None:
         raise errors.InUse(f"port {port_id} is in use at this site: {error}") from error
     crash.point("apply.port.removed")
     with db_api.CONTEXT_WRITER.using(context):
-        routings.forget(context.session.connection(), ResourceType.PORT, port_id)
+        mapping.forget(context.session.connection(), ResourceType.PORT, port_id)
 
 
 def check_let_go(connection: sa.Connection, port_id: str) -> None:

@@ -20,7 +20,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.sharing import share
 
@@ -33,14 +33,14 @@ def is_default(state: Mapping[str, Any]) -> bool:
     return bool(state["id"] == default_security_group_id(state["project_id"]))
 
 
-def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
     """Make a group, or bring it to what central says.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the group as central's API shows it.
-        fresh: whether to leave a group alone that came from central before.
+        keep_existing: whether to leave a group alone that came from central before.
 
     Raises:
         Stale: a rule refers to a group that is not here yet.
@@ -62,7 +62,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
     elif not _is_owned(context, group_id):
         _take_over(context, state)
         have = core.get_security_group(context, group_id)  # with what was waited for
-    elif fresh:
+    elif keep_existing:
         return
     changed = {
         name: value
@@ -81,7 +81,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
 def _is_owned(context: Any, group_id: str) -> bool:
     with db_api.CONTEXT_READER.using(context):
         connection = context.session.connection()
-        return bool(routings.find_known(connection, ResourceType.SECURITY_GROUP, [group_id]))
+        return bool(mapping.find_known(connection, ResourceType.SECURITY_GROUP, [group_id]))
 
 
 def _take_over(context: Any, state: Mapping[str, Any]) -> None:
@@ -101,7 +101,7 @@ def _take_over(context: Any, state: Mapping[str, Any]) -> None:
         connection.execute(
             sa.select(group.id).where(group.id == state["id"]).with_for_update()
         ).all()
-        routings.add(
+        mapping.add(
             connection,
             ResourceType.SECURITY_GROUP,
             state["id"],
@@ -168,4 +168,4 @@ def remove(core: Any, context: Any, group_id: str) -> None:
     except ext_group.SecurityGroupInUse as error:
         raise errors.InUse(f"security group {group_id} is in use at this site") from error
     with db_api.CONTEXT_WRITER.using(context):
-        routings.forget(context.session.connection(), ResourceType.SECURITY_GROUP, group_id)
+        mapping.forget(context.session.connection(), ResourceType.SECURITY_GROUP, group_id)

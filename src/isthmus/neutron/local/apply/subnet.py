@@ -13,7 +13,7 @@ from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 
@@ -48,14 +48,14 @@ _UPDATED = (
 CARRIED = (*_UPDATED, "isthmus:leases")
 
 
-def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) -> None:
+def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
     """Make a subnet, or bring it to what central says.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the subnet as central's API shows it. Of which pool it is, central alone knows.
-        fresh: whether to leave a subnet alone that is there already.
+        keep_existing: whether to leave a subnet alone that is there already.
 
     Raises:
         Stale: its network is not here yet.
@@ -76,7 +76,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, fresh: bool) ->
         crash.point("apply.subnet.made")
     else:
         _check_owned(context, state["id"])
-        changed = {} if fresh else changes(have, pick_known(_COLLECTION, state, _UPDATED))
+        changed = {} if keep_existing else changes(have, pick_known(_COLLECTION, state, _UPDATED))
         if changed:
             core.update_subnet(context, state["id"], {"subnet": changed})
 
@@ -112,7 +112,7 @@ def find(core: Any, context: Any, subnet_id: str) -> dict[str, Any] | None:
 def _check_owned(context: Any, subnet_id: str) -> None:
     with db_api.CONTEXT_READER.using(context):
         connection = context.session.connection()
-        owned = routings.find_known(connection, ResourceType.SUBNET, [subnet_id])
+        owned = mapping.find_known(connection, ResourceType.SUBNET, [subnet_id])
     if not owned:
         raise errors.Conflict(f"subnet {subnet_id} was made at this site, not at central")
 
@@ -134,4 +134,4 @@ def remove(core: Any, context: Any, subnet_id: str) -> None:
             raise errors.InUse(f"subnet {subnet_id} is in use at this site: {error}") from error
         crash.point("apply.subnet.removed")
     with db_api.CONTEXT_WRITER.using(context):
-        routings.forget(context.session.connection(), ResourceType.SUBNET, subnet_id)
+        mapping.forget(context.session.connection(), ResourceType.SUBNET, subnet_id)

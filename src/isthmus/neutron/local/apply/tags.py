@@ -12,14 +12,16 @@ from isthmus.model.intent import ResourceType
 from isthmus.neutron.db import carried
 
 
-def ensure(context: Any, kind: ResourceType, state: Mapping[str, Any], *, fresh: bool) -> None:
+def ensure(
+    context: Any, kind: ResourceType, state: Mapping[str, Any], *, keep_existing: bool
+) -> None:
     """Bring an object's tags to what central says; does nothing where it says nothing.
 
     Args:
         context: an administrator's, with no transaction open.
         kind: the object's type.
         state: the object as central's API shows it.
-        fresh: whether to leave an object alone that has tags already.
+        keep_existing: whether to leave an object alone that has tags already.
     """
     if "tags" not in state:
         return
@@ -36,7 +38,7 @@ def ensure(context: Any, kind: ResourceType, state: Mapping[str, Any], *, fresh:
                 sa.select(tag_model.Tag.tag).where(tag_model.Tag.standard_attr_id == attribute_id)
             ).scalars()
         )
-        if fresh and have:
+        if keep_existing and have:
             return
         if have - wanted:
             tag_object.Tag.delete_objects(

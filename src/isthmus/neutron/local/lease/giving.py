@@ -64,7 +64,7 @@ class Giving:
                 if block in idle and rows.lock(connection, lease_id) == block
             }
             used = read_used(connection, pool_id)
-            rows.bury(
+            rows.set_aside(
                 connection,
                 pool_id,
                 [
@@ -106,7 +106,7 @@ class Giving:
                 if not count
             ]
             older_s = 0.0 if answered else self._settle_s
-            aside = returns.list_untold(connection, pool_id, older_s=older_s)
+            aside = returns.list_unacknowledged(connection, pool_id, older_s=older_s)
         pieces = sorted(
             ((piece, part) for part in aside for piece in arithmetic.split_return(part.block)),
             key=lambda one: one[0],
@@ -129,10 +129,10 @@ class Giving:
         answered: Sequence[str],
     ) -> None:
         """Make one call, and mark what central has taken as a whole by then."""
-        crash.point("grant.set_aside")
+        crash.point("lease.set_aside")
         states = (
             self._client()
-            .ask_grant(
+            .request_leases(
                 PoolKind.SUBNET.value,
                 pool_id,
                 give_back=[
@@ -144,10 +144,10 @@ class Giving:
             )
             .leases
         )
-        crash.point("grant.given_back")
+        crash.point("lease.given_back")
         taken = {part.id for part in whole if not _is_held(part, states)}
         with writing(self._engine()) as connection:
-            returns.mark_told(connection, taken)
+            returns.mark_acknowledged(connection, taken)
             recall.delete_done(connection, answered)
             rows.add(connection, self._site, states)
 

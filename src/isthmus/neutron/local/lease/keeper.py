@@ -52,7 +52,7 @@ class Keeper:
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
         *,
-        every_s: float,
+        sweep_s: float,
         settle_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,7 +62,7 @@ class Keeper:
             site: this site.
             client: gives the way to central, once this process needs it.
             engine: gives the site's database.
-            every_s: seconds between two looks at every pool.
+            sweep_s: seconds between two sweeps over every pool.
             settle_s: seconds that a lease rests before it goes back, so that a transaction that
                 read it before has ended.
             monotonic: the clock by which this process tells how long it has known something.
@@ -70,15 +70,15 @@ class Keeper:
         self._site = site
         self._client = client
         self.engine = engine
-        self._every_s = every_s
+        self._sweep_s = sweep_s
         self._giving = Giving(site, client, engine, settle_s=settle_s)
-        self._poked: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
         self._monotonic = monotonic
         self._told_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
 
-    def poke(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> None:
+    def notify_low(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> None:
         """Note that a pool's blocks may run low; returns at once.
 
         Args:
@@ -90,11 +90,11 @@ class Keeper:
         if time.monotonic() - at < _RECOUNT_S:
             return
         self._counted_at[pool_id] = time.monotonic()
-        self._poked.put(functools.partial(self.top_up, kind, pool_id, count=count))
+        self._queue.put(functools.partial(self.top_up, kind, pool_id, count=count))
 
-    def poke_rest(self, kind: PoolKind, pool_id: str) -> None:
+    def notify_rested(self, kind: PoolKind, pool_id: str) -> None:
         """Have it found out, in the thread, what of a pool has rested; returns at once."""
-        self._poked.put(functools.partial(self.end_rest, kind, pool_id))
+        self._queue.put(functools.partial(self.end_rest, kind, pool_id))
 
     def answer_recall(self, pool_id: str) -> None:
         """Have what central asks for of a subnet given back, in the thread; returns at once.
@@ -102,7 +102,7 @@ class Keeper:
         It stands in the database: where this process ends, or central does not answer, the next
         look at the pool goes on with it.
         """
-        self._poked.put(functools.partial(self._answer_recall, pool_id))
+        self._queue.put(functools.partial(self._answer_recall, pool_id))
 
     def start(self) -> None:
         """Start the thread of this process."""
@@ -112,7 +112,7 @@ class Keeper:
     def stop(self) -> None:
         """End the thread."""
         if self._thread is not None:
-            self._poked.put(None)
+            self._queue.put(None)
             self._thread.join()
             self._thread = None
 
@@ -129,10 +129,10 @@ class Keeper:
         """
         if count and self.end_rest(kind, pool_id) >= count:
             return []
-        grant = self._client().ask_grant(kind.value, pool_id, count=count, address=address)
-        crash.point("grant.answered")
+        answer = self._client().request_leases(kind.value, pool_id, count=count, address=address)
+        crash.point("lease.answered")
         with writing(self.engine()) as connection:
-            return rows.add(connection, self._site, grant.leases)
+            return rows.add(connection, self._site, answer.leases)
 
     def end_rest(self, kind: PoolKind, pool_id: str) -> int:
         """Use numbers again of whose former ports every site has heard.
@@ -145,15 +145,15 @@ class Keeper:
         """
         with reading(self.engine()) as connection:
             if kind is PoolKind.SUBNET:
-                told = resting.list_told(connection, pool_id, _MOST_RESTING)
+                acknowledged = resting.list_acknowledged(connection, pool_id, _MOST_RESTING)
             else:
                 ports = port_key.list_resting(connection, pool_id, _MOST_RESTING)
-                told = [(0, port_id) for port_id in ports]
-        if not told:
+                acknowledged = [(0, port_id) for port_id in ports]
+        if not acknowledged:
             return 0
-        asked = sorted({port_id for _, port_id in told})
-        still = self._client().ask_grant(kind.value, pool_id, news={"resting": asked}).resting
-        over = [(number, port_id) for number, port_id in told if port_id not in still]
+        asked = sorted({port_id for _, port_id in acknowledged})
+        still = self._client().request_leases(kind.value, pool_id, news={"resting": asked}).resting
+        over = [(number, port_id) for number, port_id in acknowledged if port_id not in still]
         with writing(self.engine()) as connection:
             if kind is PoolKind.SUBNET:
                 # Not one that has been used and given up again since.
@@ -161,7 +161,7 @@ class Keeper:
                     (number, port_id)
                     for number, port_id in over
                     if resting.find_port(connection, pool_id, number) == port_id
-                    and port_id not in resting.find_untold(connection, [port_id])
+                    and port_id not in resting.find_unacknowledged(connection, [port_id])
                 ]
                 resting.delete(connection, pool_id, [number for number, _ in over])
             else:
@@ -169,17 +169,17 @@ class Keeper:
         return len(over)
 
     def _run(self) -> None:
-        next_look = time.monotonic() + self._every_s
+        next_sweep = time.monotonic() + self._sweep_s
         while True:
             try:
-                poked = self._poked.get(timeout=max(0.0, next_look - time.monotonic()))
+                work = self._queue.get(timeout=max(0.0, next_sweep - time.monotonic()))
             except queue.Empty:
-                next_look = time.monotonic() + self._every_s
-                self._guarded(self.look)
+                next_sweep = time.monotonic() + self._sweep_s
+                self._guarded(self.sweep)
                 continue
-            if poked is None:
+            if work is None:
                 return
-            self._guarded(poked)
+            self._guarded(work)
 
     def _guarded(self, work: Callable[[], object]) -> None:
         try:
@@ -202,7 +202,7 @@ class Keeper:
         """
         if not count and kind is PoolKind.SUBNET:
             blocks, used, size = self._read(pool_id)
-            # Whoever poked has yet to commit the address it takes.
+            # The caller has yet to commit the address it takes.
             if not blocks or not arithmetic.runs_dry(blocks, len(used) + 1, LOW_WATER, size):
                 self._counted_at.pop(pool_id, None)  # the next one who pokes is heard at once
                 return False
@@ -210,7 +210,7 @@ class Keeper:
             count = 2 * arithmetic.low_mark(blocks, LOW_WATER, size)
         return bool(count and self.fetch(kind, pool_id, count=count))
 
-    def look(self) -> None:
+    def sweep(self) -> None:
         """Look at every pool of addresses: ask where it runs low, give back what is idle.
 
         Raises:
@@ -232,9 +232,9 @@ class Keeper:
     def _forget_told(self) -> None:
         """Forget what went back where this process has known for `REST_S` that central has it."""
         with reading(self.engine()) as connection:
-            told = returns.list_told(connection)
+            acknowledged = returns.list_acknowledged(connection)
         now = self._monotonic()
-        self._told_at = {one: self._told_at.get(one, now) for one in told}
+        self._told_at = {one: self._told_at.get(one, now) for one in acknowledged}
         if over := [one for one, since in self._told_at.items() if now - since >= REST_S]:
             with writing(self.engine()) as connection:
                 returns.delete_told(connection, over)

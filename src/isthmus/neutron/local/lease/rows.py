@@ -129,7 +129,7 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def bury(connection: sa.Connection, pool_id: str, lease_ids: Collection[str]) -> None:
+def set_aside(connection: sa.Connection, pool_id: str, lease_ids: Collection[str]) -> None:
     """Stop using leases as a whole; the caller holds them."""
     for lease_id in lease_ids:
         row = _hold(connection, lease_id)

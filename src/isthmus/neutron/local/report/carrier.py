@@ -10,13 +10,13 @@ from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
-from isthmus.neutron.local import quota, routings
+from isthmus.neutron.local import mapping, quota
 from isthmus.neutron.local.apply import port as port_form
 from isthmus.store.engine import writing
 
 
 class CentralCarrier:
-    """`isthmus.journal.ports.Carrier` towards central."""
+    """`isthmus.journal.protocols.Carrier` towards central."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class CentralCarrier:
                 for item, result in agreed:
                     assert item.state is not None
                     before = item.state["isthmus:base"]
-                    routings.agree(
+                    mapping.agree(
                         connection,
                         item.id,
                         self._site,
@@ -95,7 +95,7 @@ def _agreed(
 
 def forget_reported(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
     """Forget what was agreed on of ports of which central now knows that they are gone."""
-    routings.remove(
+    mapping.remove(
         connection,
         ResourceType.PORT,
         [key.id for key in keys if key.type is ResourceType.PORT],

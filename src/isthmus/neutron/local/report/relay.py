@@ -14,13 +14,14 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.clients.central import CentralClient
-from isthmus.journal import owner
-from isthmus.journal.engine import Drain, DrainSettings
-from isthmus.journal.ports import Carrier, Source
+from isthmus.journal import worker_id
+from isthmus.journal.engine import Delivery, DeliverySettings
+from isthmus.journal.protocols import Carrier, Source
 from isthmus.model.site import CENTRAL
+from isthmus.neutron.local.connections import Lazy
 from isthmus.neutron.local.report.carrier import forget_reported
-from isthmus.neutron.local.room import Lazy
-from isthmus.store import jobs, sweep
+from isthmus.store import job as job_store
+from isthmus.store import sweep
 from isthmus.store.engine import writing
 from isthmus.store.journal_engine import SqlJournal
 
@@ -74,14 +75,14 @@ class Relay:
         self._retry_at = time.monotonic() + _RETRY_S
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._drain = Drain(
+        self._delivery = Delivery(
             CENTRAL,
             store=SqlJournal(engine(), forget=forget_reported),
             source=source,
             carrier=carrier,
             clock=_Clock(),
-            settings=DrainSettings(
-                owner=owner.new(),
+            settings=DeliverySettings(
+                owner=worker_id.new(),
                 batch=BATCH,
                 claim_s=call_s + _CLAIM_MARGIN_S,
             ),
@@ -112,7 +113,7 @@ class Relay:
         """Take over at once what a process of this machine left behind when it died."""
         try:
             with writing(self._engine()) as connection:
-                sweep.release_dead(connection, owner.is_dead)
+                sweep.release_dead(connection, worker_id.is_dead)
         except errors.IsthmusError as error:
             LOG.info("Claims of dead processes are left to expire: %s", error.message)
 
@@ -121,7 +122,7 @@ class Relay:
             return
         self._retry_at = time.monotonic() + _RETRY_S
         with writing(self._engine()) as connection:
-            jobs.retry_parked(connection, CENTRAL)
+            job_store.retry_parked(connection, CENTRAL)
 
     def _pass(self) -> bool:
         """Do one pass.
@@ -130,14 +131,14 @@ class Relay:
             Whether to do another one at once.
         """
         try:
-            done = self._drain.run()
+            done = self._delivery.run()
             if done.error is not None:
                 LOG.info(
                     "Reports to central are carried later: %r %s", done.error, done.error.fields
                 )
             if done.idle:
                 self._retry_parked()
-                self._client().knock()
+                self._client().ping()
         except errors.Transient as error:
             LOG.debug("Nothing is reported now: %s", error.message)
             return False

@@ -12,7 +12,7 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
-from isthmus.neutron.local import routings
+from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import port as port_form
 from isthmus.neutron.local.report.location import Locator
 from isthmus.store.tables import PORT_KEYS
@@ -22,7 +22,7 @@ _INTERNAL = frozenset({"standard_attr_id", "tenant_id", "network"})
 
 
 class PortSource:
-    """`isthmus.journal.ports.Source` on this process's core plugin."""
+    """`isthmus.journal.protocols.Source` on this process's core plugin."""
 
     def __init__(self, core: Any, locator: Locator) -> None:
         """Bind it.
@@ -47,7 +47,7 @@ class PortSource:
             port_form.mark_auto_subnets(self._core, context, list(ports.values()))
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
-                bases = routings.find_bases(connection, ResourceType.PORT, ids)
+                bases = mapping.find_bases(connection, ResourceType.PORT, ids)
                 port_keys = _find_keys(connection, ids)
         except db_exc.DBError as error:
             raise errors.Busy(f"the site's database cannot be read now: {error}") from error

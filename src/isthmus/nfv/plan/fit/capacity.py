@@ -16,16 +16,16 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from isthmus.model.nfv_intent import CpuPolicy, EmulatorThreads, FlavorWish, ThreadPolicy
+from isthmus.model.host_demand import CpuPolicy, EmulatorThreads, FlavorDemand, ThreadPolicy
+from isthmus.nfv.plan.demand import SMALL_KIB, page_kib, parse_vcpus
 from isthmus.nfv.plan.fit.pools import Pools, Request, take
-from isthmus.nfv.plan.intent import SMALL_KIB, page_kib, parse_vcpus
 
 #: Nobody puts more on one host; stops counting where a flavor needs next to nothing.
 MOST_INSTANCES = 4096
 
 
 @dataclass(slots=True)
-class Room:
+class NodeSpace:
     """What is still free on one node."""
 
     node: int
@@ -41,9 +41,9 @@ class Room:
     def __post_init__(self) -> None:
         self.threads = self.threads or max(self.cores, default=0)
 
-    def copy(self) -> "Room":
+    def copy(self) -> "NodeSpace":
         """Return a room that can be filled on its own."""
-        return Room(
+        return NodeSpace(
             self.node,
             list(self.cores),
             dict(self.pages),
@@ -85,7 +85,7 @@ class Share:
     memory_kib: int
 
 
-def shares_of(flavor: FlavorWish) -> tuple[Share, ...]:
+def shares_of(flavor: FlavorDemand) -> tuple[Share, ...]:
     """Split a flavor over its guest nodes, as Nova does: virtual CPUs in order, evenly."""
     each = flavor.vcpus // flavor.numa_nodes
     memory = flavor.ram_mib * 1024 // flavor.numa_nodes
@@ -103,43 +103,43 @@ def shares_of(flavor: FlavorWish) -> tuple[Share, ...]:
 
 
 def fill(
-    rooms: Sequence[Room],
-    flavor: FlavorWish,
+    spaces: Sequence[NodeSpace],
+    flavor: FlavorDemand,
     ties: Ties,
     *,
     pools: Pools = (),
     most: int = MOST_INSTANCES,
-) -> tuple[int, list[Room], Pools]:
+) -> tuple[int, list[NodeSpace], Pools]:
     """Place instances until none fits or `most` are placed.
 
     Returns:
-        The count, and what is left of rooms and pools.
+        The count, and what is left of spaces and pools.
     """
-    rooms = [room.copy() for room in rooms]
+    spaces = [space.copy() for space in spaces]
     placed = 0
     while placed < most:
-        left = _place(rooms, flavor, ties, pools)
+        left = _place(spaces, flavor, ties, pools)
         if left is None:
             break
         pools = left
         placed += 1
-    return placed, rooms, pools
+    return placed, spaces, pools
 
 
-def _place(rooms: list[Room], flavor: FlavorWish, ties: Ties, pools: Pools) -> Pools | None:
-    """Place one instance, or leave the rooms as they are; give the pools that are left."""
-    if flavor.numa_nodes > len(rooms):
+def _place(spaces: list[NodeSpace], flavor: FlavorDemand, ties: Ties, pools: Pools) -> Pools | None:
+    """Place one instance, or leave the spaces as they are; give the pools that are left."""
+    if flavor.numa_nodes > len(spaces):
         return None
     search = Search(flavor, shares_of(flavor))
-    sockets = {room.node: room.socket for room in rooms}
-    for chosen in itertools.permutations(_in_order(rooms, flavor, ties, pools), flavor.numa_nodes):
+    sockets = {space.node: space.socket for space in spaces}
+    for chosen in itertools.permutations(_in_order(spaces, flavor, ties, pools), flavor.numa_nodes):
         if not search.fits(chosen):
             continue
-        nodes = [room.node for room in chosen]
+        nodes = [space.node for space in chosen]
         left = take(pools, ties.functions, nodes, sockets)
         if left is None or any(not reach & set(nodes) for reach in ties.reach.values() if reach):
             continue
-        return left if search.commit(rooms, chosen) else None
+        return left if search.commit(spaces, chosen) else None
     return None
 
 
@@ -155,7 +155,7 @@ class Search:
     fails, and the instance is not built.
     """
 
-    flavor: FlavorWish
+    flavor: FlavorDemand
     shares: tuple[Share, ...]
     sizes: dict[int, int] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
@@ -166,35 +166,35 @@ class Search:
     def __post_init__(self) -> None:
         self.ids = list(range(len(self.shares)))
 
-    def fits(self, chosen: Sequence[Room]) -> bool:
+    def fits(self, chosen: Sequence[NodeSpace]) -> bool:
         """Tell whether each guest node fits its host node, as far as Nova looks."""
-        for index, room in enumerate(chosen):
-            pair = (room.node, self.ids[index])
+        for index, space in enumerate(chosen):
+            pair = (space.node, self.ids[index])
             if pair in self.unfit:
                 return False
             if pair not in self.fitting:
-                if not _fit_cell(room.copy(), self.flavor, self.shares[index], index, self.sizes):
+                if not _fit_cell(space.copy(), self.flavor, self.shares[index], index, self.sizes):
                     self.unfit.add(pair)
-                    self._note_pinned(room, index)
+                    self._note_pinned(space, index)
                     return False
                 self.fitting.add(pair)
-                self.worked_out[index] = room.node
-            self.ids[index] = room.node
+                self.worked_out[index] = space.node
+            self.ids[index] = space.node
         return True
 
-    def _note_pinned(self, room: Room, index: int) -> None:
+    def _note_pinned(self, space: NodeSpace, index: int) -> None:
         """Follow a mixed guest node that was pinned before shared CPUs turned out too few."""
         if self.flavor.cpu_policy is not CpuPolicy.MIXED:
             return
-        ample = room.copy()
+        ample = space.copy()
         ample.shared = float("inf")
         if _fit_cell(ample, self.flavor, self.shares[index], index, self.sizes):
-            self.ids[index] = room.node
-            self.worked_out[index] = room.node
+            self.ids[index] = space.node
+            self.worked_out[index] = space.node
 
-    def commit(self, rooms: list[Room], chosen: Sequence[Room]) -> bool:
+    def commit(self, spaces: list[NodeSpace], chosen: Sequence[NodeSpace]) -> bool:
         """Claim what the instance needs, or nothing where its claim fails."""
-        drafts = [room.copy() for room in chosen]
+        drafts = [space.copy() for space in chosen]
         for index, draft in enumerate(drafts):
             share = self.shares[index]
             if share.dedicated and self.worked_out.get(index) != draft.node:
@@ -202,112 +202,116 @@ class Search:
             if not _fit_cell(draft, self.flavor, share, index, self.sizes):
                 return False
         for draft in drafts:
-            rooms[next(i for i, room in enumerate(rooms) if room.node == draft.node)] = draft
+            spaces[next(i for i, space in enumerate(spaces) if space.node == draft.node)] = draft
         return True
 
 
-def _in_order(rooms: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools) -> list[Room]:
+def _in_order(
+    spaces: Sequence[NodeSpace], flavor: FlavorDemand, ties: Ties, pools: Pools
+) -> list[NodeSpace]:
     """Sort nodes as Nova does: three stable sorts, the last one counts most."""
-    if len(rooms) == flavor.numa_nodes:
-        return list(rooms)
-    ordered = sorted(rooms, key=lambda room: -room.free_kib)
+    if len(spaces) == flavor.numa_nodes:
+        return list(spaces)
+    ordered = sorted(spaces, key=lambda space: -space.free_kib)
     if flavor.cpu_policy is CpuPolicy.SHARED:
-        ordered.sort(key=lambda room: room.used_shared)
+        ordered.sort(key=lambda space: space.used_shared)
     else:
-        ordered.sort(key=lambda room: -room.free_cpus)
-    counts = {room.node: 0 for room in rooms}
+        ordered.sort(key=lambda space: -space.free_cpus)
+    counts = {space.node: 0 for space in spaces}
     for pool in pools:
         if pool.node in counts:
             counts[pool.node] += pool.count
     sign = -1 if ties.functions else 1
-    ordered.sort(key=lambda room: sign * counts[room.node])
+    ordered.sort(key=lambda space: sign * counts[space.node])
     return ordered
 
 
 def _fit_cell(
-    room: Room, flavor: FlavorWish, share: Share, index: int, sizes: dict[int, int]
+    space: NodeSpace, flavor: FlavorDemand, share: Share, index: int, sizes: dict[int, int]
 ) -> bool:
     """Claim what one guest node needs: the `index`th; `sizes` are the page sizes so far."""
-    size = _take_pages(room, flavor, share, sizes.get(index))
+    size = _take_pages(space, flavor, share, sizes.get(index))
     if size is None:
         return False
     sizes[index] = size
-    return _fit_cpus(room, flavor, share, index)
+    return _fit_cpus(space, flavor, share, index)
 
 
-def _fit_cpus(room: Room, flavor: FlavorWish, share: Share, index: int) -> bool:
-    if share.shared > room.shared_cpus or share.shared > room.shared:
+def _fit_cpus(space: NodeSpace, flavor: FlavorDemand, share: Share, index: int) -> bool:
+    if share.shared > space.shared_cpus or share.shared > space.shared:
         return False
-    room.shared -= share.shared
-    room.used_shared += share.shared
+    space.shared -= share.shared
+    space.used_shared += share.shared
     if flavor.cpu_policy is CpuPolicy.SHARED:
         return True
     isolated = flavor.emulator_threads is EmulatorThreads.ISOLATE and index == 0
     if not share.dedicated:
         # Nova finds no CPU for the emulator where no virtual CPU is pinned, and looks for siblings
         # or whole cores also for none.
-        if flavor.thread_policy is ThreadPolicy.REQUIRE and not any(one > 1 for one in room.cores):
+        if flavor.thread_policy is ThreadPolicy.REQUIRE and not any(one > 1 for one in space.cores):
             return False
         if flavor.thread_policy is ThreadPolicy.ISOLATE and not (
-            room.threads == 1 and any(room.cores)
+            space.threads == 1 and any(space.cores)
         ):
             return False
         return not isolated
-    return _take_cpus(room, share.dedicated, flavor.thread_policy, int(isolated))
+    return _take_cpus(space, share.dedicated, flavor.thread_policy, int(isolated))
 
 
-def _take_pages(room: Room, flavor: FlavorWish, share: Share, settled: int | None) -> int | None:
+def _take_pages(
+    space: NodeSpace, flavor: FlavorDemand, share: Share, settled: int | None
+) -> int | None:
     """Claim memory in pages of one size; return the size, or None if there is not enough."""
     need_kib = share.memory_kib
     wanted = settled or page_kib(flavor.page_size)
     sizes = (
         [wanted]
         if wanted is not None
-        else sorted((size for size in room.pages if size != SMALL_KIB), reverse=True)
+        else sorted((size for size in space.pages if size != SMALL_KIB), reverse=True)
     )
     for size in sizes:
-        if need_kib % size == 0 and room.pages.get(size, 0) * size >= need_kib:
-            room.pages[size] -= need_kib // size
-            if room.memory_kib is not None:
-                room.memory_kib -= need_kib
+        if need_kib % size == 0 and space.pages.get(size, 0) * size >= need_kib:
+            space.pages[size] -= need_kib // size
+            if space.memory_kib is not None:
+                space.memory_kib -= need_kib
             return size
     return None
 
 
-def _take_cpus(room: Room, vcpus: int, policy: ThreadPolicy, extra: int) -> bool:
+def _take_cpus(space: NodeSpace, vcpus: int, policy: ThreadPolicy, extra: int) -> bool:
     """Claim CPUs, whole cores first; `extra` is the isolated emulator thread."""
-    if room.free_cpus < vcpus + extra or not room.cores:
+    if space.free_cpus < vcpus + extra or not space.cores:
         return False
     if policy is ThreadPolicy.ISOLATE:
         # With hyper-threading Nova takes this policy to cpu_dedicated_set never, see
         # `plan.check_threads`; without it a core is a thread.
-        return room.threads == 1 and _take_spread(room, vcpus + extra)
-    if policy is ThreadPolicy.REQUIRE and room.threads <= 1:
+        return space.threads == 1 and _take_spread(space, vcpus + extra)
+    if policy is ThreadPolicy.REQUIRE and space.threads <= 1:
         return False
-    threads = max(room.cores, default=0)
+    threads = max(space.cores, default=0)
     for depth in range(threads, 0, -1):
         if policy is ThreadPolicy.REQUIRE and depth == 1:
             break
-        usable = [index for index, free in enumerate(room.cores) if free >= depth]
+        usable = [index for index, free in enumerate(space.cores) if free >= depth]
         if depth * len(usable) >= vcpus:
-            return _take_packed(room, usable, depth, vcpus) and _take_spread(room, extra)
-    return policy is not ThreadPolicy.REQUIRE and _take_spread(room, vcpus + extra)
+            return _take_packed(space, usable, depth, vcpus) and _take_spread(space, extra)
+    return policy is not ThreadPolicy.REQUIRE and _take_spread(space, vcpus + extra)
 
 
-def _take_packed(room: Room, usable: Sequence[int], depth: int, vcpus: int) -> bool:
+def _take_packed(space: NodeSpace, usable: Sequence[int], depth: int, vcpus: int) -> bool:
     for index in usable:
         used = min(depth, vcpus)
-        room.cores[index] -= used
+        space.cores[index] -= used
         vcpus -= used
         if not vcpus:
             return True
     return False
 
 
-def _take_spread(room: Room, cpus: int) -> bool:
-    for index, free in enumerate(room.cores):
+def _take_spread(space: NodeSpace, cpus: int) -> bool:
+    for index, free in enumerate(space.cores):
         used = min(free, cpus)
-        room.cores[index] -= used
+        space.cores[index] -= used
         cpus -= used
     return not cpus
 
@@ -324,7 +328,7 @@ def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
     return low
 
 
-def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools = ()) -> str:
+def limiting(left: Sequence[NodeSpace], flavor: FlavorDemand, ties: Ties, pools: Pools = ()) -> str:
     """Explain why the next instance does not fit.
 
     Args:
@@ -334,7 +338,7 @@ def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools 
         pools: the virtual functions that are left.
     """
     nodes = set.intersection(
-        {room.node for room in left}, *(ties.reach.values() if flavor.numa_nodes == 1 else ())
+        {space.node for space in left}, *(ties.reach.values() if flavor.numa_nodes == 1 else ())
     )
     if not nodes:
         return "NUMA affinity"
@@ -349,21 +353,21 @@ def limiting(left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools 
 
 
 def _able(
-    left: Sequence[Room], flavor: FlavorWish, ties: Ties, pools: Pools
+    left: Sequence[NodeSpace], flavor: FlavorDemand, ties: Ties, pools: Pools
 ) -> dict[str, set[int]]:
     """Give, for each thing that an instance needs, the nodes that still have enough of it."""
-    everywhere = {room.node for room in left}
+    everywhere = {space.node for space in left}
     able: dict[str, set[int]] = {"CPUs": set(), "memory": set(), "virtual functions": set()}
     share = shares_of(flavor)[0]
-    sockets = {room.node: room.socket for room in left}
-    for room in left:
-        draft = room.copy()
+    sockets = {space.node: space.socket for space in left}
+    for space in left:
+        draft = space.copy()
         if _take_pages(draft, flavor, share, None) is not None:
-            able["memory"].add(room.node)
+            able["memory"].add(space.node)
         if _fit_cpus(draft, flavor, share, 0):
-            able["CPUs"].add(room.node)
-        if take(pools, ties.functions, [room.node], sockets) is not None:
-            able["virtual functions"].add(room.node)
+            able["CPUs"].add(space.node)
+        if take(pools, ties.functions, [space.node], sockets) is not None:
+            able["virtual functions"].add(space.node)
     if flavor.numa_nodes > 1:
         # Functions of any of its nodes will do.
         enough = take(pools, ties.functions, sorted(everywhere), sockets) is not None

@@ -1,22 +1,22 @@
-"""What flavors find on a drafted host: rooms, functions and ties, and how many of each fit."""
+"""What flavors find on a drafted host: spaces, functions and ties, and how many of each fit."""
 
-from isthmus.model import host_inventory, nfv_intent
+from isthmus.model import host_demand, host_inventory
 from isthmus.model.host_plan import Constraint, FlavorPlan
 from isthmus.nfv.plan import affinity, pages, settings
+from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.plan.draft import Draft
 from isthmus.nfv.plan.fit import capacity, pools
-from isthmus.nfv.plan.intent import SMALL_KIB
 
 
 def plan_flavors(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, draft: Draft
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand, draft: Draft
 ) -> tuple[tuple[FlavorPlan, ...], list[Constraint]]:
     """Count how many of each flavor fit, and place all that are wanted, the largest first."""
-    rooms, free = make_rooms(inventory, intent, draft), make_pools(draft)
-    ties = {flavor.name: make_ties(inventory, intent, draft, flavor) for flavor in intent.flavors}
+    spaces, free = make_spaces(inventory, demand, draft), make_pools(draft)
+    ties = {flavor.name: make_ties(inventory, demand, draft, flavor) for flavor in demand.flavors}
     faults: list[Constraint] = []
-    left, some = rooms, free
-    for flavor in sorted(intent.flavors, key=lambda one: (-one.vcpus, -one.ram_mib, one.name)):
+    left, some = spaces, free
+    for flavor in sorted(demand.flavors, key=lambda one: (-one.vcpus, -one.ram_mib, one.name)):
         faults += check_threads(inventory, flavor)
         tie = ties[flavor.name]
         placed, left, some = capacity.fill(left, flavor, tie, pools=some, most=flavor.count)
@@ -30,11 +30,11 @@ def plan_flavors(
                 )
             )
     found = []
-    for flavor in intent.flavors:
+    for flavor in demand.flavors:
         tie = ties[flavor.name]
-        alone, full, rest = capacity.fill(rooms, flavor, tie, pools=free)
+        alone, full, rest = capacity.fill(spaces, flavor, tie, pools=free)
         more, *_ = capacity.fill(left, flavor, tie, pools=some)
-        policy = affinity.decide_policy(intent, draft.seats, flavor).affinity
+        policy = affinity.decide_policy(demand, draft.seats, flavor).affinity
         found.append(
             FlavorPlan(
                 name=flavor.name,
@@ -52,11 +52,11 @@ def plan_flavors(
     return tuple(found), faults
 
 
-def make_rooms(
-    inventory: host_inventory.HostInventory, intent: nfv_intent.NfvIntent, draft: Draft
-) -> list[capacity.Room]:
+def make_spaces(
+    inventory: host_inventory.HostInventory, demand: host_demand.HostDemand, draft: Draft
+) -> list[capacity.NodeSpace]:
     """Return what instances may fill, node by node."""
-    found: list[capacity.Room] = []
+    found: list[capacity.NodeSpace] = []
     own = any(part.shared for part in draft.cpus.values())
     for node in inventory.nodes:
         cpus, memory = draft.cpus[node.id], draft.memory[node.id]
@@ -66,7 +66,7 @@ def make_rooms(
         free[SMALL_KIB] = memory.small_for_instances_mib * 1024 // SMALL_KIB
         sockets = {core.socket for core in inventory.cores_of(node.id)}
         found.append(
-            capacity.Room(
+            capacity.NodeSpace(
                 node=node.id,
                 cores=[
                     len(core.cpus)
@@ -74,7 +74,7 @@ def make_rooms(
                     if dedicated.issuperset(core.cpus)
                 ],
                 pages=free,
-                shared=shared * intent.shared_ratio,
+                shared=shared * demand.shared_ratio,
                 shared_cpus=shared,
                 socket=next(iter(sockets)) if len(sockets) == 1 else None,
                 memory_kib=node.memory_mib * 1024,
@@ -94,41 +94,41 @@ def make_pools(draft: Draft) -> pools.Pools:
 
 def make_ties(
     inventory: host_inventory.HostInventory,
-    intent: nfv_intent.NfvIntent,
+    demand: host_demand.HostDemand,
     draft: Draft,
-    flavor: nfv_intent.FlavorWish,
+    flavor: host_demand.FlavorDemand,
 ) -> capacity.Ties:
     """Return what binds a flavor's instances to nodes."""
     reach: dict[str, frozenset[int]] = {}
-    policy = affinity.decide_policy(intent, draft.seats, flavor).affinity
+    policy = affinity.decide_policy(demand, draft.seats, flavor).affinity
     for name in flavor.networks:
-        network = intent.network(intent.tunnel_network if name == "tunnel" else name)
+        network = demand.network(demand.tunnel_network if name == "tunnel" else name)
         if network is None or network.by.has_functions:
             continue
-        if network.affinity is not nfv_intent.Affinity.PREFERRED:
+        if network.affinity is not host_demand.Affinity.PREFERRED:
             reach[name] = frozenset(pages.reach_of(inventory, draft.seats, network))
     return capacity.Ties(
         reach=reach,
         functions=tuple(
             pools.Request(network.name, policy)
-            for network in affinity.networks_of(intent, flavor)
+            for network in affinity.networks_of(demand, flavor)
             if policy is not None
         ),
     )
 
 
 def check_threads(
-    inventory: host_inventory.HostInventory, flavor: nfv_intent.FlavorWish
+    inventory: host_inventory.HostInventory, flavor: host_demand.FlavorDemand
 ) -> list[Constraint]:
     """Check a flavor's thread policy against the host's hyper-threading, as Nova does."""
     threads = inventory.threads_per_core
     policy = flavor.thread_policy
-    if policy is nfv_intent.ThreadPolicy.ISOLATE and threads > 1:
+    if policy is host_demand.ThreadPolicy.ISOLATE and threads > 1:
         why = (
             f"{inventory.name} has {threads} threads a core, and Nova places thread policy isolate "
             "only on hosts without hyper-threading (trait HW_CPU_HYPERTHREADING forbidden)"
         )
-    elif policy is nfv_intent.ThreadPolicy.REQUIRE and threads == 1:
+    elif policy is host_demand.ThreadPolicy.REQUIRE and threads == 1:
         why = f"{inventory.name} has one thread a core, but thread policy require needs siblings"
     else:
         return []

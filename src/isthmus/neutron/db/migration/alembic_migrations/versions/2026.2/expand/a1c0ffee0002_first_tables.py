@@ -1,4 +1,4 @@
-"""The first tables: journal, leases, routings, datapaths, sites, locations, port keys, shadows.
+"""The tables: journal, leases, site mappings, datapaths, sites, locations, port keys, shadows.
 
 Written out in full on purpose: a migration stays what it was when the tables move on.
 """
@@ -83,7 +83,7 @@ def _create_both_tiers() -> None:
         sa.Column("origin", sa.String(36), nullable=False),
         sa.Column("first", sa.String(40), nullable=False),
         sa.Column("last", sa.String(40), nullable=False),
-        sa.Column("told", sa.Boolean, nullable=False),
+        sa.Column("acknowledged", sa.Boolean, nullable=False),
         sa.Column("changed_at", sa.DateTime, nullable=False),
     )
     op.create_table(
@@ -114,7 +114,7 @@ def _create_both_tiers() -> None:
         sa.Column("port_id", sa.String(36), nullable=False),
     )
     op.create_table(
-        "isthmus_routings",
+        "isthmus_site_mappings",
         sa.Column("type", sa.String(32), primary_key=True),
         sa.Column("resource_id", sa.String(36), primary_key=True),
         sa.Column("site", sa.String(64), primary_key=True),
@@ -125,7 +125,7 @@ def _create_both_tiers() -> None:
         sa.Column("stale", sa.Boolean, nullable=False),
         sa.Column("home_of", sa.String(36), unique=True),
         sa.Column("created_at", sa.DateTime, nullable=False),
-        sa.Index("ix_isthmus_routings_site", "site", "type"),
+        sa.Index("ix_isthmus_site_mappings_site", "site", "type"),
     )
     op.create_table(
         "isthmus_datapaths",

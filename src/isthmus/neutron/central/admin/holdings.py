@@ -1,0 +1,41 @@
+"""The holdings: what central holds, for the audit that compares it with every site."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.model.site import CENTRAL
+from isthmus.neutron.api import holdings, listing
+from isthmus.store.tables import LOCATIONS
+
+
+class HoldingsApi:
+    """The holdings, read at the moment it is asked for."""
+
+    def get_site_holdings(
+        self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
+    ) -> list[listing.Row]:
+        """List the holdings; `network_id` filters them, `fields` says which parts are read."""
+        return holdings.collect("central", str(CENTRAL), _PARTS, filters, fields)
+
+    def get_site_holding(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show the holdings."""
+        return self.get_site_holdings(context, fields=fields)[0]
+
+
+def _locations(networks: list[str]) -> Any:
+    query = sa.select(LOCATIONS)
+    return holdings.collect_rows(
+        query.where(LOCATIONS.c.network_id.in_(networks)) if networks else query
+    )
+
+
+_PARTS: Mapping[str, holdings.Part] = {
+    **holdings.NEUTRON_PARTS,
+    "leases": holdings.collect_leases,
+    "mappings": holdings.collect_mappings,
+    "locations": _locations,
+    "datapaths": holdings.collect_datapaths,
+    "journal": holdings.count_jobs,
+}

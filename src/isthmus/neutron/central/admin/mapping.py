@@ -1,0 +1,53 @@
+"""Site mappings: which object is at which site; the home of a port among them."""
+
+from typing import Any
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+from isthmus.neutron.api import listing
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central import home
+from isthmus.neutron.db.session import writing
+from isthmus.store.tables import SITE_MAPPINGS
+from neutron import policy
+
+_SHOWN = ("id", "type", "resource_id", "site", "project_id", "withdrawn", "created_at")
+
+
+class MappingApi:
+    """Site mappings are made by use: they are read, and the home of a port released."""
+
+    def get_site_mappings(
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
+    ) -> list[listing.Row]:
+        """List site mappings."""
+        columns = {name: SITE_MAPPINGS.c[name] for name in _SHOWN}
+        rows = listing.collect_rows(context, columns, filters=filters, **paging)
+        return listing.to_rows(rows, fields)
+
+    def get_site_mapping(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show a site mapping."""
+        with translated():
+            return listing.get_one(self.get_site_mappings, context, "site mapping", id, fields)
+
+    def release(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Have a port's home let go of it, so that another site may have the port.
+
+        With `force` the home is forgotten at once, though it may still use the port.
+        """
+        with translated():
+            row = listing.get_one(self.get_site_mappings, context, "site mapping", id, None)
+            if not policy.check(context, "get_site_mapping", row, pluralized="site_mappings"):
+                raise errors.NotFound(f"there is no site mapping {id}")
+            policy.enforce(context, "update_site_mapping", row, pluralized="site_mappings")
+            if row["type"] != ResourceType.PORT:
+                raise errors.Invalid(
+                    f"a {row['type']} has no home: withdraw its network's presence"
+                )
+            force = (body or {}).get("force", False)
+            if not isinstance(force, bool):
+                raise errors.Invalid(f"force must be true or false, not {force!r}")
+            with writing(context.elevated()) as connection:
+                home.release(connection, row["resource_id"], force=force)
+            row["withdrawn"] = True
+        return {"site_mapping": row}

@@ -1,0 +1,196 @@
+"""Extending networks to sites: what a first use needs, in one transaction.
+
+The network's presence, its datapath key, its leases, the site mappings of its subnets and groups,
+and an intent for every port of it that lives elsewhere, so that the site gets their shadows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib.plugins import directory
+from oslo_config import cfg
+
+from isthmus import errors
+from isthmus.config.central import read_central
+from isthmus.journal import crash
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.lease import PoolKind
+from isthmus.model.site import Site, SiteName, SiteState
+from isthmus.neutron.central import home, pool, zone
+from isthmus.neutron.central.listener import map_groups
+from isthmus.neutron.db import leased
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store import datapath, journal, location, mapping
+from isthmus.store.held import Held
+
+#: What can be stretched: networks whose packets OVN puts into a tunnel of its own.
+_STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """What one network takes at a site."""
+
+    network_id: str
+    group_ids: frozenset[str]  #: security groups that go along
+    port_id: str | None = None  #: a port of it that comes home with it
+
+
+def check(site: Site, network: dict[str, Any]) -> None:
+    """Tell whether a network may be at a site.
+
+    Raises:
+        Unsupported: it is of a type that cannot be stretched.
+        Conflict: its hints exclude the site, or the site takes no new networks.
+    """
+    check_type(network)
+    with reading(n_context.get_admin_context()) as connection:
+        if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network["id"]]):
+            return
+    check_zones(site, network)
+    if site.state is not SiteState.ENABLED:
+        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+
+
+def check_type(network: dict[str, Any]) -> None:
+    """Tell whether a network can be at any site.
+
+    Raises:
+        Unsupported: it is of a type that cannot be stretched.
+    """
+    kind = network.get("provider:network_type")
+    if kind not in _STRETCHED_TYPES or network.get("router:external"):
+        raise errors.Unsupported(
+            f"network {network['id']} is "
+            f"{'external' if network.get('router:external') else kind}: "
+            "only geneve and vxlan networks reach over sites"
+        )
+
+
+def check_zones(site: Site, network: dict[str, Any]) -> None:
+    """Tell whether a network is for a site.
+
+    Raises:
+        Conflict: its hints exclude the site.
+    """
+    hints = network.get("availability_zone_hints") or []
+    if not zone.serves(site, hints):
+        raise errors.Conflict(
+            f"network {network['id']} is for zones {', '.join(hints)}; site {site.name} serves "
+            f"{', '.join(site.availability_zones)}"
+        )
+
+
+def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
+    """Extend networks to a site, each with its port; again is harmless and changes nothing.
+
+    Returns:
+        The security groups that the ports bring along.
+
+    Raises:
+        Exhausted: no datapath key, port key or address is left.
+        NotFound: a network or port went in the meantime.
+        Conflict: a port lives elsewhere, and stays there.
+        Stale: a port lives elsewhere, and has been asked for; the ones before it are extended.
+    """
+    moving: errors.Stale | None = None
+    groups: set[str] = set()
+    with writing(context) as connection:
+        for presence in presences:
+            arrival = _bring(connection, site, presence)
+            if arrival.moving_from is not None:
+                moving = _moving(presence, arrival.moving_from)
+                break
+            groups |= arrival.groups
+            _extend(connection, site.name, presence, arrival.groups)
+        crash.point("central.bundle.before_commit")
+    crash.point("central.bundle.committed")
+    if moving is not None:  # only now: asking for it must not be rolled back
+        raise moving
+    return groups
+
+
+def _bring(connection: sa.Connection, site: Site, presence: Presence) -> home.Arrival:
+    if presence.port_id is None:
+        return home.Arrival(frozenset())
+    return home.bring(connection, site, presence.port_id)
+
+
+def _moving(presence: Presence, home_site: SiteName) -> errors.Stale:
+    return errors.Stale(
+        f"port {presence.port_id} is moving: site {home_site} has been asked to let go of it; "
+        "try again in a moment",
+        site=home_site,
+    )
+
+
+def extend_groups(context: Any, site: Site, group_ids: Iterable[str]) -> None:
+    """Map security groups, with all that their rules name, to a site."""
+    with writing(context) as connection:
+        map_groups(connection, group_ids, site.name)
+
+
+def _extend(
+    connection: sa.Connection, site: SiteName, presence: Presence, more_groups: Iterable[str]
+) -> None:
+    network_id = presence.network_id
+    config = read_central(cfg.CONF)
+    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
+    keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
+    withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
+    datapath.ensure_key(connection, network_id)
+    map_groups(connection, {*presence.group_ids, *more_groups}, site)
+    if withdrawn is not False:
+        network.map_to(site, now=now())
+        journal.record_selected(
+            connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
+        )
+    if withdrawn is True:  # its removal may be under way
+        journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)])
+    pool.ensure(keys, site, config)
+    rows = _subnets(connection, network_id)
+    subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
+    subnets.map_to(site, now=now())
+    for subnet in rows:
+        if withdrawn is True:
+            intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
+            journal.record(connection, [intent])
+        ensure_addresses(connection, subnet, site)
+
+
+def ensure_addresses(connection: sa.Connection, subnet: Any, site: SiteName) -> None:
+    """Lease addresses of a subnet to a site, if they are given out one by one.
+
+    An exhausted subnet leases nothing, which is no reason to keep the network away: other subnets
+    may have addresses, and the site is told when it asks.
+    """
+    if not leased.needs_leases(subnet):
+        return
+    locked = pool.lock(connection, PoolKind.SUBNET, subnet["id"])
+    try:
+        pool.ensure(locked, site, read_central(cfg.CONF))
+    except errors.Exhausted:
+        return
+
+
+def default_groups(project_ids: Iterable[str | None]) -> set[str]:
+    """Make sure that projects have their default security groups and give the ids."""
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    return {
+        group_id
+        for project_id in {one for one in project_ids if one}
+        if (group_id := core._ensure_default_security_group(admin, project_id))
+    }
+
+
+def _subnets(connection: sa.Connection, network_id: str) -> list[Any]:
+    subnet = models_v2.Subnet
+    query = sa.select(*leased.COLUMNS).where(subnet.network_id == network_id)
+    query = query.order_by(subnet.id).with_for_update(read=True)
+    return [dict(row._mapping) for row in connection.execute(query)]

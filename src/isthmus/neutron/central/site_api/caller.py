@@ -1,0 +1,62 @@
+"""The calling site: it is known by its service user, never by what a body says."""
+
+from typing import Any
+
+from isthmus import errors
+from isthmus.model.principal import Caller
+from isthmus.model.site import Site, SiteState
+from isthmus.neutron.api.caller import get_caller, log_refusal
+from isthmus.neutron.db.session import reading
+from isthmus.store import registration
+from isthmus.store import site as site_store
+
+
+def get_calling_site(context: Any, caller: Caller | None = None) -> Site:
+    """Get the site whose service user makes this request.
+
+    Args:
+        context: of the request.
+        caller: the service user, where the request is on a person's behalf.
+
+    Raises:
+        NotFound: the user speaks for no site.
+        Busy: the site is disabled; it may come back.
+    """
+    caller = caller or get_caller(context)
+    with reading(context) as connection:
+        site = site_store.find_by_caller(connection, caller)
+    if site is None:
+        log_refusal(context, caller, "speaks for no site")
+        raise errors.NotFound(f"user {caller.user_name!r} speaks for no site")
+    if site.state is SiteState.DISABLED:
+        raise errors.Busy(f"site {site.name} is disabled; an operator has to enable it")
+    return site
+
+
+def check_incarnation(context: Any, site: Site, said: str | None) -> None:
+    """Hear only that incarnation of a site which has registered last.
+
+    An older one may still run, on a database that was restored or copied since; a newer one, or one
+    that was added anew, has to register before central can tell what it may ask for.
+
+    Raises:
+        Busy: it is another one.
+    """
+    with reading(context) as connection:
+        last = registration.find(connection, site.name)
+        row_id = site_store.find_row_id(connection, site.name)
+    if last is not None and last.owes:
+        raise errors.Busy(
+            f"central went on without site {site.name}: it is heard when it has registered"
+        )
+    known = last.incarnation if last is not None else None
+    if known is None:
+        before = (said or "").partition("/")[0]
+        if before in ("", row_id):
+            return  # it is new, and holds nothing
+    elif said == known:
+        return
+    raise errors.Busy(
+        f"site {site.name} speaks as incarnation {said or 'unknown'}, and has registered as "
+        f"{known or 'none'}: it is heard when it registers"
+    )

@@ -1,0 +1,158 @@
+"""Desired states: what is wanted of objects at a site now. Read by Xjob at the moment of acting."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import context as n_context
+from oslo_config import cfg
+
+from isthmus import errors
+from isthmus.config.central import read_central
+from isthmus.journal import crash
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item
+from isthmus.model.lease import PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.central import pool, presence
+from isthmus.neutron.central.site_api import state
+from isthmus.neutron.db.leased import needs_leases
+from isthmus.neutron.db.session import reading, writing
+from isthmus.store import lease as lease_store
+from isthmus.store import location, mapping, recall
+
+Key = tuple[ResourceType, str]
+
+
+def parse_keys(body: Any) -> list[Key]:
+    """Read the keys of desired states.
+
+    Raises:
+        Invalid: they are not well formed.
+    """
+    try:
+        return [(ResourceType(one["type"]), str(one["id"])) for one in body]
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.Invalid("keys must be a list of {type, id}") from error
+
+
+def read_desired(site: SiteName, keys: Sequence[Key]) -> list[Item]:
+    """Read what a site should have of each object: its state, or that it should have none.
+
+    Raises:
+        NotFound: there is no such site.
+    """
+    by_kind: dict[ResourceType, list[str]] = {}
+    for kind, resource_id in keys:
+        by_kind.setdefault(kind, []).append(resource_id)
+    states = {kind: _READERS[kind](site, ids) for kind, ids in by_kind.items()}
+    crash.point("central.desired.read")
+    away = _standing([one for kind, one in keys if kind is ResourceType.PORT])
+    return [
+        Item(
+            kind,
+            resource_id,
+            state := states[kind].get(resource_id),
+            withdrawn=state is None and kind is ResourceType.PORT and resource_id in away,
+        )
+        for kind, resource_id in keys
+    ]
+
+
+def _standing(port_ids: Sequence[str]) -> set[str]:
+    """Tell which ports exist: a site that is to have one no more may still object."""
+    if not port_ids:
+        return set()
+    port = models_v2.Port
+    with reading(n_context.get_admin_context()) as connection:
+        return set(connection.scalars(sa.select(port.id).where(port.id.in_(port_ids))))
+
+
+def _mapped(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
+    with reading(n_context.get_admin_context()) as connection:
+        return mapping.peek_ids(connection, kind, site, list(ids))
+
+
+def _networks(site: SiteName, ids: Sequence[str]) -> state.States:
+    wanted = _mapped(ResourceType.NETWORK, site, ids)
+    existing = state.network_states(wanted, site)
+    short = [one for one in existing if not existing[one]["isthmus:leases"]]
+    if not short:
+        return existing
+    with writing(n_context.get_admin_context()) as connection:
+        for network_id in short:
+            keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
+            pool.ensure(keys, site, read_central(cfg.CONF))
+    return {**existing, **state.network_states(short, site)}
+
+
+def _subnets(site: SiteName, ids: Sequence[str]) -> state.States:
+    wanted = _mapped(ResourceType.SUBNET, site, ids)
+    existing = state.subnet_states(wanted, site)
+    networks = {one["network_id"] for one in existing.values()}
+    present = _mapped(ResourceType.NETWORK, site, networks)
+    existing = {one: row for one, row in existing.items() if row["network_id"] in present}
+    short = [row for row in existing.values() if needs_leases(row) and not row["isthmus:leases"]]
+    if not short:
+        return existing
+    with writing(n_context.get_admin_context()) as connection:
+        for row in short:
+            presence.ensure_addresses(connection, row, site)
+    return {**existing, **state.subnet_states([row["id"] for row in short], site)}
+
+
+def _ports(site: SiteName, ids: Sequence[str]) -> state.States:
+    return state.port_states(_mapped(ResourceType.PORT, site, ids))
+
+
+def _groups(site: SiteName, ids: Sequence[str]) -> state.States:
+    return state.group_states(_mapped(ResourceType.SECURITY_GROUP, site, ids))
+
+
+def _address_groups(site: SiteName, ids: Sequence[str]) -> state.States:
+    return state.address_group_states(_mapped(ResourceType.ADDRESS_GROUP, site, ids))
+
+
+def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
+    with reading(n_context.get_admin_context()) as connection:
+        locations = location.peek_locations(connection, ids)
+    elsewhere = {one: located for one, located in locations.items() if located.site != site}
+    present = _mapped(
+        ResourceType.NETWORK, site, {located.network_id for located in elsewhere.values()}
+    )
+    ports = state.port_states(
+        [one for one, located in elsewhere.items() if located.network_id in present]
+    )
+    answered = state.find_answered(ports.values())
+    return {
+        port_id: state.build_shadow(
+            port, elsewhere[port_id], answered=port_id in answered
+        ).to_dict()
+        for port_id, port in ports.items()
+    }
+
+
+def _leases(site: SiteName, ids: Sequence[str]) -> state.States:
+    with reading(n_context.get_admin_context()) as connection:
+        leases = lease_store.list_leases(connection, ids=ids, site=site)
+        asked = recall.list_of(connection, [lease.id for lease in leases])
+    states: dict[str, dict[str, Any]] = {}
+    for lease in leases:
+        states[lease.id] = dict(lease_store.to_state(lease))
+        if lease.id in asked:
+            block, count = asked[lease.id]
+            back = {"first": str(block.first), "last": str(block.last), "count": count}
+            states[lease.id]["isthmus:recall"] = back
+    return states
+
+
+_READERS: Mapping[ResourceType, Callable[[SiteName, Sequence[str]], state.States]] = {
+    ResourceType.ADDRESS_GROUP: _address_groups,
+    ResourceType.SECURITY_GROUP: _groups,
+    ResourceType.NETWORK: _networks,
+    ResourceType.LEASE: _leases,
+    ResourceType.SUBNET: _subnets,
+    ResourceType.PORT: _ports,
+    ResourceType.SHADOW: _shadows,
+}

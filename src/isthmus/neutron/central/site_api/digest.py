@@ -1,0 +1,65 @@
+"""Digests of what a site should hold, for the renewal; see `isthmus.federation.renewal`."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from neutron.common import ipv6_utils
+from neutron_lib import context as n_context
+from neutron_lib.plugins import directory
+
+from isthmus import errors
+from isthmus.federation.digest import PAGE, Page, cut_page, make_digest
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item
+from isthmus.model.site import SiteName
+from isthmus.neutron.central.site_api import desired
+from isthmus.neutron.db.session import reading
+from isthmus.store import holding, location
+
+#: Most attributes of a type that a site may take.
+_MOST_ATTRIBUTES = 100
+
+
+def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]) -> Page:
+    """Make the page of a site's objects of one type that comes after an id.
+
+    Args:
+        site: which site.
+        kind: type of the objects.
+        after: the end of the page before; empty for the first page.
+        attributes: what the site takes of such objects.
+
+    Raises:
+        Invalid: no site takes so many attributes.
+    """
+    if len(attributes) > _MOST_ATTRIBUTES:
+        raise errors.Invalid(f"attributes must be at most {_MOST_ATTRIBUTES}")
+    with reading(n_context.get_admin_context()) as connection:
+        ids = holding.list_wanted(connection, site, kind, after, PAGE + 1)
+    until, ids = cut_page(ids)
+    items = desired.read_desired(site, [(kind, one) for one in ids])
+    if kind is ResourceType.PORT:
+        _complete(items)
+    digests = {item.id: make_digest(item.state, attributes) for item in items}
+    return Page(kind=kind, after=after, until=until, digests=digests)
+
+
+def _complete(items: Sequence[Item]) -> None:
+    """Say of ports where they live and which of their addresses follow from the MAC."""
+    states: list[Any] = [item.state for item in items if item.state is not None]
+    context = n_context.get_admin_context()
+    with reading(context) as connection:
+        locations = location.list_locations(connection, [state["id"] for state in states])
+    wanted = {one["subnet_id"] for state in states for one in state["fixed_ips"]}
+    subnets = directory.get_plugin().get_subnets(context, {"id": sorted(wanted)}) if wanted else []
+    auto = {one["id"] for one in subnets if ipv6_utils.is_auto_address_subnet(one)}
+    for state in states:
+        located = locations.get(state["id"])
+        state["isthmus:location"] = located and {
+            "chassis": located.chassis,
+            "hostname": located.hostname,
+            "encap_ip": located.encap_ip,
+            "port_key": located.port_key,
+        }
+        found = {one["subnet_id"] for one in state["fixed_ips"]} & auto
+        state["isthmus:auto_subnets"] = sorted(found)

@@ -1,0 +1,313 @@
+"""Registrations: a site says which life it lives and what it believes in, central what holds.
+
+A hello costs next to nothing and comes from every site, again and again. It shows either tier that
+its database is older than what it told the other one: a site, since central has seen higher numbers
+of its batches; central, since the site can prove a number that central's database never gave. Then,
+and where the site was made again under its name, the site names its blocks; central tells which of
+them hold and which are void (`adoption`), and gives back what the site has lost.
+"""
+
+import ipaddress
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import securitygroup
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.model import number
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.site import CENTRAL, Site, SiteName
+from isthmus.neutron.central.listener import map_groups
+from isthmus.neutron.central.site_api import adoption
+from isthmus.neutron.central.site_api.lease_request import parse_number
+from isthmus.neutron.central.site_api.rate import Pace, Rate
+from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.db.witness import Witness
+from isthmus.store import epoch, sweep
+from isthmus.store import lane as lane_store
+from isthmus.store import lease as lease_store
+from isthmus.store import registration as store
+from isthmus.store import site as site_store
+from isthmus.store.tables import JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
+
+LOG = logging.getLogger(__name__)
+
+#: Most leases that a site may name, far more than any has.
+MOST_LEASES = 100_000
+#: Most ports; their ids take half of what one call may hold.
+MOST_PORTS = 100_000
+#: How often a site may register, to each process, which has central look at all that it holds: one
+#: that has not settled tries once a second. A hello counts as any call does.
+REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
+#: How often this process looks at the witness, which locks the tier's epoch for a moment.
+_LOOKS = Pace(every_s=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a site says of itself."""
+
+    registration: str | None
+    epoch: int
+    heard: int  #: the newest number of central's that it has a proof of
+    proof: str
+    leases: tuple[Lease, ...] | None  #: None in a mere hello
+    datapaths: Mapping[str, int]  #: tunnel keys of its networks
+    ports: tuple[str, ...] | None  #: those that it has; None where it does not know
+
+
+def parse(site: Site, body: Mapping[str, Any]) -> Hello:
+    """Read what a site says.
+
+    Raises:
+        Invalid: it is not well formed.
+    """
+    named = body["leases"]
+    try:
+        leases = None if named is None else tuple(_parse_lease(site.name, one) for one in named)
+        said = Hello(
+            registration=None if body["registration"] is None else str(body["registration"]),
+            epoch=int(body["epoch"]),
+            heard=int(body["heard"]),
+            proof=str(body["proof"] or ""),
+            leases=leases,
+            datapaths={str(one): int(key) for one, key in (body["datapaths"] or {}).items()},
+            ports=_parse_ports(body["ports"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
+        raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
+    if len(said.ports or ()) > MOST_PORTS:
+        raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
+    if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:
+        raise errors.Invalid(f"site {site.name} cannot be of epoch {said.epoch}")
+    return said
+
+
+def _parse_ports(body: Any) -> tuple[str, ...] | None:
+    return None if body is None else tuple(str(uuid.UUID(one)) for one in body)
+
+
+def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
+    return Lease(
+        id=LeaseId(str(uuid.UUID(body["id"]))),
+        kind=PoolKind(body["kind"]),
+        pool_id=str(uuid.UUID(body["pool_id"])),
+        site=site,
+        block=Block(parse_number(body["first"]), parse_number(body["last"])),
+        origin=LeaseId(str(uuid.UUID(body["origin"]))) if body.get("origin") else None,
+    )
+
+
+def compare_witness(context: Any) -> None:
+    """Find out whether central's database is older than what this host has seen of it."""
+    witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
+    with writing(context) as connection:
+        own = witness.compare(connection)
+        store.settle_with_last(connection)  # where there is no site, none will register
+    witness.remember(own)
+
+
+def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
+    """Hear a site out, and answer what is to be done.
+
+    A hello comes from every site, again and again, so it locks nothing but the site's own lane.
+
+    Raises:
+        Busy: the site registers too often.
+    """
+    if said.leases is not None:
+        REGISTRATION_RATE.count(site.name)
+    if _LOOKS.is_time():
+        compare_witness(context)
+    with reading(context) as connection:
+        row_id = site_store.find_row_id(connection, site.name)
+        assert row_id is not None
+        is_news = _is_news(connection, site.name, said, row_id)
+    if is_news:
+        _begin_epoch(context, site.name, said)
+    with reading(context) as connection:
+        known = store.find(connection, site.name)
+    restored = (
+        known is not None and known.registration == said.registration and said.epoch < known.epoch
+    )
+    fresh = known is None or known.epoch != said.epoch or known.registration != row_id
+    waits = known is not None and (known.waits or known.owes)
+    due = fresh or waits or said.registration != row_id
+    void: list[str] = []
+    registering = said.leases is not None and not restored
+    if registering:
+        void = _register(context, site, said, row_id, due=due, waits=waits)
+        due = False
+    with writing(context) as connection:
+        sent = lane_store.next_sequence(connection, site.name)
+        own = epoch.peek(connection) or epoch.read(connection)
+        answer: dict[str, Any] = {
+            "registration": row_id,
+            "epoch": known.epoch if known is not None and restored else said.epoch,
+            "restored": restored,
+            "seen": lane_store.peek(connection, site.name)[1],
+            "register": due or restored,
+            "heard": sent,
+            "proof": epoch.prove(own.secret, site.name, row_id, sent),
+            "void": void,
+            "leases": [],
+            "port_keys": [],
+            # Before central has settled it cannot tell a site of its ports.
+            "pending": max(_count_ports_due(connection, site.name), int(not own.settled)),
+            "aside": [],
+        }
+        if registering:
+            held = lease_store.list_leases(connection, site=site.name)
+            answer["leases"] = [lease_store.to_state(one) for one in held]
+            answer["port_keys"] = _list_keys(connection, site.name)
+            answer["aside"] = _list_parked(connection, site.name)
+    return answer
+
+
+def _register(
+    context: Any, site: Site, said: Hello, row_id: str, *, due: bool, waits: bool
+) -> list[str]:
+    """Take a site's registration; gives the ids of the leases that are void."""
+    assert said.leases is not None
+    with reading(context) as connection:
+        former = _find_former(connection, site.name, said)
+    claims = adoption.Claims(
+        leases=said.leases, datapaths=said.datapaths, former=former, unknown=waits
+    )
+    void = adoption.adopt(context, site, claims)
+    if due:
+        with writing(context) as connection:
+            _take_up_homes(connection, site.name, former)
+            own = epoch.peek(connection)
+            # Which ports are whose is known when all have registered.
+            early = [one for one in ResourceType if one is not ResourceType.PORT]
+            sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
+        with writing(context) as connection:
+            store.put(connection, site.name, row_id, said.epoch, ports=said.ports)
+    LOG.info(
+        "Site %s has registered in its epoch %d with %d leases; void: %s",
+        site.name,
+        said.epoch,
+        len(said.leases),
+        ", ".join(void) or "none",
+    )
+    return void
+
+
+def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str) -> bool:
+    """Tell whether a site proves that central has sent it what central does not know of.
+
+    A proof given to a site that was removed says nothing of the lane of one made again under its
+    name, and no proof is of an epoch that central cannot have been of.
+    """
+    if said.registration != row_id or said.heard <= lane_store.peek(connection, site)[0]:
+        return False
+    own = epoch.peek(connection)
+    if own is None or not epoch.is_proven(own.secret, site, row_id, said.heard, said.proof):
+        LOG.warning("Site %s shows a number of central's that central never gave", site)
+        return False
+    if not number.is_plausible(said.heard, number.make(own.epoch)):
+        LOG.warning(
+            "Site %s shows number %s of central's, which is of epoch %d: it is not heeded",
+            site,
+            number.show(said.heard),
+            own.epoch,
+        )
+        return False
+    return True
+
+
+def _begin_epoch(context: Any, site: SiteName, said: Hello) -> None:
+    """Begin an epoch above what a site has proven, unless another hello has just done so."""
+    reason = f"central's database is older than what it told site {site}: it was restored"
+    with writing(context) as connection:
+        epoch.read(connection)
+        if said.heard <= lane_store.read_sent(connection, site):
+            return
+        begun = epoch.begin(connection, reason, above=number.epoch_of(said.heard))
+    LOG.warning("%s; epoch %d begins", reason, begun.epoch)
+
+
+def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str | None:
+    """Find the registration that a site had before, if it can prove that it was this one.
+
+    What it names could be another's; the proof that central gave with it is for its name and for
+    that registration alone.
+    """
+    own = epoch.peek(connection)
+    if said.registration is None or own is None:
+        return None
+    if not epoch.is_proven(own.secret, site, said.registration, said.heard, said.proof):
+        return None
+    return said.registration
+
+
+def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None) -> None:
+    """Give a site its ports again, where it was removed and is back, and the groups of all."""
+    if former is not None:
+        store.take_up_homes(connection, former, site)
+    binding, home = securitygroup.SecurityGroupPortBinding, SITE_MAPPINGS
+    query = (
+        sa.select(binding.security_group_id)
+        .distinct()
+        .join(home, home.c.resource_id == binding.port_id)
+        .where(home.c.type == ResourceType.PORT.value, home.c.site == site)
+    )
+    map_groups(connection, list(connection.scalars(query)), site)
+
+
+def _list_keys(connection: sa.Connection, site: SiteName) -> Sequence[Mapping[str, Any]]:
+    """List the keys of the ports that central knows at a site."""
+    columns = (LOCATIONS.c.port_id, LOCATIONS.c.network_id, LOCATIONS.c.port_key)
+    query = sa.select(*columns).where(LOCATIONS.c.site == site, LOCATIONS.c.port_key.is_not(None))
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _count_ports_due(connection: sa.Connection, site: SiteName) -> int:
+    """Count the ports that were noted when a site registered and that it has yet to be told of.
+
+    Not those that came since: under load there always are some. Nor those that are parked, which
+    nobody can say when a person will look at; `_list_parked` sees to their addresses.
+    """
+    query = (
+        sa.select(sa.func.count())
+        .select_from(JOURNAL)
+        .join(REGISTRATIONS, REGISTRATIONS.c.site == JOURNAL.c.lane)
+        .where(
+            JOURNAL.c.lane == site,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.parked == sa.false(),
+            JOURNAL.c.created_at <= REGISTRATIONS.c.registered_at,
+        )
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, str]]:
+    """List the addresses of ports that a site could not be told of: it must not give them out."""
+    address = models_v2.IPAllocation
+    query = (
+        sa.select(address.subnet_id, address.ip_address, address.port_id)
+        .join(JOURNAL, JOURNAL.c.resource_id == address.port_id)
+        .where(
+            JOURNAL.c.lane == site,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.parked == sa.true(),
+        )
+    )
+    return [
+        {
+            "pool_id": row.subnet_id,
+            "number": str(int(ipaddress.ip_address(row.ip_address))),
+            "port_id": row.port_id,
+        }
+        for row in connection.execute(query)
+    ]

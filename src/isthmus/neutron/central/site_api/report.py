@@ -1,0 +1,393 @@
+"""Reports: what a site says of its ports, taken item by item.
+
+Taking one twice, or again after a crash in the middle, ends in the same state. What a port is
+missing at central, a site mapping still standing means that it was deleted here; such a port is not
+made again, and the site is told that it is gone.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.quota import QUOTAS
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins import directory
+from oslo_db import api as db_api
+from oslo_db import exception as db_exc
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.federation import merge
+from isthmus.federation.port import HOME, SHARED, bind_at_central
+from isthmus.journal import crash
+from isthmus.model import item as item_form
+from isthmus.model.form import is_id
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import Item, ItemResult
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.api.faults import from_any
+from isthmus.neutron.central import presence, reporting, shadow
+from isthmus.neutron.central.site_api import validator
+from isthmus.neutron.db import leased
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store import epoch, home, journal, location, mapping, refusal
+from isthmus.store import job as job_store
+from isthmus.store.held import Held
+
+LOG = logging.getLogger(__name__)
+
+#: Most items of one report: each takes some tenths of a second (measured: 147 to 182 ms of CPU).
+MOST_ITEMS = 25
+
+_PORT = ResourceType.PORT
+#: VIF types that mean that a port is bound nowhere.
+_UNBOUND = frozenset(
+    {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
+)
+#: What a port can be made without, for a start.
+_OPTIONAL = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhcp_opts")
+#: What a port may let go of, so that something else can be removed at its site.
+_FREES = frozenset({"fixed_ips", "security_groups"})
+
+#: What Neutron's methods refuse with; a value that the database alone does not take is no other
+#: matter.
+_REFUSALS = (
+    n_exc.NeutronException,
+    n_exc.MultipleExceptions,  # of drivers or callbacks
+    db_exc.DBDataError,
+    db_exc.DBDuplicateEntry,
+    db_exc.DBReferenceError,
+)
+
+#: Attributes that were not taken, and why.
+Refusals = dict[str, errors.IsthmusError]
+
+
+def take_report(site: Site, sequence: int, items: Iterable[Item]) -> list[ItemResult]:
+    """Take what a site reports, each item by itself, and of an item what can be taken."""
+    results = []
+    for item in items:
+        result = _take_one(site, sequence, item)
+        _keep(site.name, result)
+        results.append(result)
+    crash.point("central.report.taken")
+    return results
+
+
+def _take_one(site: Site, sequence: int, item: Item) -> ItemResult:
+    """Take one item; the boundary of the extension, so nothing of it gets at the others."""
+    try:
+        left = _take(site, sequence, item)
+        for reason in left.values():
+            validator.log_refused(site.name, item, reason)
+        if left:
+            return item_form.refused_in_part(item, left, _kept(item.id, left))
+    except Exception as error:
+        ours = from_any(error)
+        validator.log_refused(site.name, item, ours)
+        if isinstance(ours, errors.Broken):
+            LOG.exception("%s %s of site %s could not be taken", item.type, item.id, site.name)
+        return item_form.refused(item, ours)
+    return item_form.taken(item)
+
+
+def _kept(port_id: str, left: Refusals) -> dict[str, Any]:
+    """Give what central has in the place of what it did not take."""
+    with contextlib.suppress(n_exc.PortNotFound):
+        port = directory.get_plugin().get_port(n_context.get_admin_context(), port_id)
+        return {name: value for name, value in _comparable(port).items() if name in left}
+    return {}
+
+
+def _keep(site: SiteName, result: ItemResult) -> None:
+    """Show an operator what was not taken; what may go through the next time is no news."""
+    if result.taken or isinstance(errors.from_code(result.code, ""), errors.Transient):
+        return
+    if not is_id(result.id):
+        return  # it names nothing; the log has it
+    with writing(n_context.get_admin_context()) as connection:
+        refusal.record(connection, site, result, now=now())
+
+
+#: Whoever loses a deadlock, or makes a row that another report has just made, begins anew: five
+#: times, after 0.1 to 1 s.
+_again = db_api.wrap_db_retry(
+    retry_interval=0.1,
+    max_retries=5,
+    max_retry_interval=1,
+    retry_on_deadlock=True,
+    exception_checker=lambda error: isinstance(error, db_exc.DBDuplicateEntry),
+)
+
+
+@_again
+def _take(site: Site, sequence: int, item: Item) -> Refusals:
+    state, left = validator.check(site.name, item)
+    with reporting.reported_by(site.name, item.id, sequence):
+        with writing(n_context.get_admin_context()):
+            pass  # asks whether the batch is late, before anything is read for it
+        if state is None:
+            _remove(site.name, item.id)
+            return {}
+        return _upsert(site, item.id, state, left)
+
+
+def _remove(site: SiteName, port_id: str) -> None:
+    admin = n_context.get_admin_context()
+    with writing(admin) as connection:
+        lives_here = mapping.find_home(connection, port_id) == site
+    # Else it is central's own, or has moved on and is none of this site's business any more.
+    if lives_here:
+        with contextlib.suppress(n_exc.PortNotFound):
+            directory.get_plugin().delete_port(admin, port_id, l3_port_check=False)
+        crash.point("central.report.removed")
+    with writing(admin) as connection:
+        if lives_here:
+            home.delete(connection, port_id, site)
+        refusal.delete(connection, site, port_id)
+        # Whether central knew of it or not: something that it was in the way of may go now.
+        job_store.retry_in_use(connection, site)
+
+
+def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> Refusals:
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    with writing(admin) as connection:
+        lives_at = mapping.find_home(connection, port_id)
+        present = mapping.list_sites(connection, ResourceType.NETWORK, [state["network_id"]])
+        stale = bool(home.find_stale(connection, [port_id]))
+    if lives_at not in (None, site.name):
+        _refuse_elsewhere(site.name, port_id, lives_at)
+    try:
+        port = core.get_port(admin, port_id)
+    except n_exc.PortNotFound:
+        if lives_at is not None:
+            raise errors.NotFound(f"port {port_id} was deleted at central") from None
+        _check_presence(site, state["network_id"], present.get(state["network_id"], {}))
+        # What a site makes passes below the API's quotas; what is over is told, and taken later.
+        QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
+        left = left | _create(site.name, state)
+        made = _comparable(core.get_port(admin, port_id))
+        with writing(admin) as connection:
+            home.set_base(connection, port_id, site.name, made)
+        crash.point("central.report.created")
+    else:
+        if lives_at is None:
+            raise errors.Conflict(
+                f"port {port_id} has no home: it comes to a site that asks for it, not by report"
+            )
+        if stale:  # what central has is older than anything that the two ever agreed on
+            state = {**state, "isthmus:base": _comparable(port)}
+        left = left | _update(site.name, port, state)
+        if stale:
+            with writing(admin) as connection:
+                home.end_stale(connection, port_id)
+    _follow_status(port_id, state)
+    _follow_location(site.name, port_id, state, refused=bool(left))
+    return left
+
+
+def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
+    """Refuse a report of a port that lives at another site; the caller may have to give it up."""
+    with writing(n_context.get_admin_context()) as connection:
+        # Where central was restored it may have moved since: homes follow the ports first.
+        epoch.require_settled(connection)
+        journal.record(connection, [IntentKey(site, _PORT, port_id)])
+    raise errors.Conflict(f"port {port_id} lives at site {lives_at}", site=lives_at)
+
+
+def _check_presence(site: Site, network_id: str, present: Mapping[SiteName, bool]) -> None:
+    """Make sure that a network is at the site; one that was being withdrawn is in use after all.
+
+    Raises:
+        NotFound: it is not, as central knows it.
+    """
+    withdrawn = present.get(site.name)
+    if withdrawn is None:
+        raise errors.NotFound(f"network {network_id} is not at site {site.name}, as central knows")
+    if withdrawn:
+        plan = presence.Presence(network_id=network_id, group_ids=frozenset())
+        presence.extend(n_context.get_admin_context(), site, [plan])
+
+
+def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
+    """Make a port that was born at a site; what stands in the way of it is left out.
+
+    Raises:
+        NeutronException: it cannot be made at all.
+    """
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    body = _to_creation(site, state)
+    try:
+        core.create_port(admin, {"port": dict(body)})
+        return {}
+    except _REFUSALS as error:
+        if isinstance(from_any(error), errors.Transient):
+            raise
+        why = error
+    bare = {**body, **{name: [] for name in _OPTIONAL}}
+    try:
+        port = core.create_port(admin, {"port": bare})
+    except _REFUSALS:
+        raise why from None
+    # Of what was left out, each piece as far as it can be had.
+    return _update(site, port, {**state, "isthmus:base": _comparable(port)})
+
+
+def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
+    """Say how a port is made that was born at a site."""
+    body = {name: state[name] for name in (*SHARED, *HOME) if name in state}
+    body |= {name: state[name] for name in ("id", "network_id", "project_id")}
+    body["tenant_id"] = state["project_id"]
+    body["fixed_ips"] = _without_derived(state["fixed_ips"])
+    for name in ("dns_name", "dns_domain"):
+        body.setdefault(name, "")
+    return {**body, **_binding(site, state)}
+
+
+def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refusals:
+    """Merge a report into a port that central has; give what of it had to be left."""
+    base = state.get("isthmus:base")
+    mine = _comparable(state)
+    theirs = _comparable(port)
+    merged = merge.merge(None if base is None else merge.normalise(base, SHARED), mine, theirs)
+    body = merge.changes(theirs, merged)
+    if "extra_dhcp_opts" in body:
+        body["extra_dhcp_opts"] = _with_removals(
+            port.get("extra_dhcp_opts") or [], body["extra_dhcp_opts"]
+        )
+    body |= {name: state[name] for name in HOME if name in state and state[name] != port.get(name)}
+    binding = _binding(site, state)
+    # The first word of a port is often said before its home has bound it: the VIF type comes later.
+    if any(value != (port.get(name) or type(value)()) for name, value in binding.items()):
+        body |= binding
+    left: Refusals = {}
+    if body:
+        left = _change(port, body, binding)
+        crash.point("central.report.updated")
+    differs = any(merged[name] != value for name, value in mine.items())
+    if differs or _FREES & body.keys():
+        with writing(n_context.get_admin_context()) as connection:
+            if differs:  # central keeps something that the site does not have yet
+                journal.record(connection, [IntentKey(site, _PORT, port["id"])])
+            if _FREES & body.keys():
+                job_store.retry_in_use(connection, site)
+    return left
+
+
+def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any]) -> Refusals:
+    """Change a port all at once or, where Neutron refuses that, one attribute after the other."""
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    if "mac_address" in body and port.get(portbindings.VIF_TYPE) not in _UNBOUND:
+        # Its home has changed it, so it was unbound there for a moment; Neutron wants to see that.
+        nowhere = {portbindings.HOST_ID: "", portbindings.PROFILE: {}}
+        core.update_port(admin, port["id"], {"port": nowhere})
+        body = {**body, **binding}
+    refused: Refusals = {}
+    for part in (body, *merge.parts(body)):
+        try:
+            core.update_port(admin, port["id"], {"port": dict(part)})
+        except _REFUSALS as error:
+            ours = from_any(error)
+            if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
+                raise
+            refused |= dict.fromkeys(part, ours)
+        else:
+            if part is body:
+                return {}
+            refused = {name: why for name, why in refused.items() if name not in part}
+    return refused
+
+
+def _comparable(port: dict[str, Any]) -> dict[str, Any]:
+    """Give what is merged of a port; each tier adds derived addresses by itself, and so is base."""
+    return merge.normalise({**port, "fixed_ips": _without_derived(port["fixed_ips"])}, SHARED)
+
+
+def _with_removals(
+    before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Say in Neutron's way which DHCP options go: those that are given no value."""
+    kept = list(after)
+    names = {(one["opt_name"], one.get("ip_version", 4)) for one in kept}
+    gone = [one for one in before if (one["opt_name"], one.get("ip_version", 4)) not in names]
+    return [*kept, *({**one, "opt_value": None} for one in gone)]
+
+
+def _binding(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
+    vif_type = state.get(portbindings.VIF_TYPE)
+    return bind_at_central(
+        site,
+        state.get(portbindings.HOST_ID) or "",
+        state.get(portbindings.PROFILE) or {},
+        None if vif_type in _UNBOUND else vif_type,
+    )
+
+
+def _follow_status(port_id: str, state: dict[str, Any]) -> None:
+    status = state.get("status")
+    if status in (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN):
+        directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
+
+
+def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
+    """Keep where the port lives, and tell the other sites if that changed."""
+    body = state.get("isthmus:location")
+    network_id = state["network_id"]
+    with writing(n_context.get_admin_context()) as connection:
+        held = Held(connection, _PORT, [port_id], alone=True)
+        if port_id not in held.owners or site not in held.sites(port_id):
+            return  # deleted in the meantime, or gone elsewhere: nothing of it may stay
+        if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
+            _stay(connection, site, port_id)
+        before = location.list_locations(connection, [port_id]).get(port_id)
+        if body is None:
+            changed = before is not None
+            if changed:
+                location.delete(connection, [port_id])
+        else:
+            changed = location.record(
+                connection,
+                location.Location.from_dict(
+                    body, port_id=port_id, network_id=network_id, site=site
+                ),
+            )
+        if changed:
+            shadow.tell_others(connection, site, port_id, network_id)
+        if not refused and refusal.delete(connection, site, port_id):
+            # What was refused of it has been let go of there: it may have been in the way.
+            job_store.retry_in_use(connection, site)
+        crash.point("central.report.before_commit")
+
+
+def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
+    """Leave a port where it is: its home was asked to let go of it, and has bound it meanwhile."""
+    home.set_leaving(connection, port_id, leaving=False)
+    journal.record(connection, [IntentKey(site, _PORT, port_id)])
+
+
+def _without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    """Leave out addresses that Neutron makes of the MAC, and would make a second time."""
+    ips = list(fixed_ips)
+    query = sa.select(*leased.COLUMNS).where(
+        models_v2.Subnet.id.in_([one["subnet_id"] for one in ips])
+    )
+    with reading(n_context.get_admin_context()) as connection:
+        derived = {
+            row.id
+            for row in connection.execute(query)
+            if not leased.needs_leases(dict(row._mapping))
+        }
+    # An address of a subnet that is not here (any more) stays, to be refused by its name.
+    return [
+        {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
+        for one in ips
+        if one["subnet_id"] not in derived
+    ]

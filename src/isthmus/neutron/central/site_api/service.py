@@ -1,0 +1,180 @@
+"""The calls of sites and of Xjob, as methods that Neutron's API finds by their names."""
+
+from typing import Any
+
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
+
+from isthmus import errors
+from isthmus.model.form import is_id
+from isthmus.model.intent import ResourceType
+from isthmus.model.item import Item
+from isthmus.model.lease import PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.api.caller import get_caller, get_service, log_refusal
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central import recall
+from isthmus.neutron.central.site_api import (
+    bundle,
+    desired,
+    digest,
+    lease_request,
+    registration,
+    report,
+)
+from isthmus.neutron.central.site_api.caller import check_incarnation, get_calling_site
+from isthmus.neutron.central.site_api.rate import Rates
+from isthmus.neutron.db.session import reading
+from isthmus.store import site as site_store
+
+#: Most objects that one bundle is asked for.
+#: Most leases that a line of the log names.
+_MOST_NAMED = 10
+_MOST_IDS = 64
+_SITE_ROLE = "isthmus_site"
+_RATES = Rates()
+
+
+class _NotKept:
+    """What Neutron asks of a resource that can be listed and shown: here there is never any."""
+
+    def _list_none(
+        self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
+    ) -> list[Any]:
+        return []
+
+    def _show_none(self, context: Any, id: str, fields: Any = None) -> Any:
+        raise n_exc.NotFound
+
+    get_site_registrations = _list_none
+    get_site_registration = _show_none
+    get_site_bundles = get_site_lease_requests = get_site_reports = get_site_desired_states = (
+        _list_none
+    )
+    get_site_bundle = get_site_lease_request = get_site_report = get_site_desired_state = _show_none
+    get_site_digests, get_site_digest = _list_none, _show_none
+
+
+class SiteFacingApi(_NotKept):
+    """Bundles, lease requests, reports, desired states: made and answered, kept nowhere."""
+
+    def create_site_bundle(self, context: Any, site_bundle: dict[str, Any]) -> dict[str, Any]:
+        """Extend what a site asks for to it and return it."""
+        body = site_bundle["site_bundle"]
+        with translated():
+            on_behalf = _SITE_ROLE in context.service_roles
+            site = get_calling_site(context, get_service(context) if on_behalf else None)
+            _RATES.count(site.name, "bundle")
+            check_incarnation(context, site, body["incarnation"])
+            ids = _parse_ids(body["ids"])
+            if body["mac_address"] is not None:
+                in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
+                return {"type": body["type"], "items": [], "refused": [], "mac_in_use": in_use}
+            asked = bundle.Asked(
+                kind=ResourceType(body["type"]),
+                ids=ids,
+                asker=context if on_behalf else None,
+                show_only=bool(body["show_only"]) and body["type"] == ResourceType.PORT,
+            )
+            made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
+        return {
+            "type": asked.kind.value,
+            "items": [item.to_dict() for item in made.items],
+            "refused": [
+                {"id": one, "code": error.code, "message": error.message}
+                for one, error in made.refused
+            ],
+        }
+
+    def create_site_lease_request(
+        self, context: Any, site_lease_request: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Lease more numbers of a pool to a site, or take some back."""
+        with translated():
+            site = get_calling_site(context)
+            _RATES.count(site.name, "lease_request")
+            check_incarnation(
+                context, site, site_lease_request["site_lease_request"]["incarnation"]
+            )
+            request = lease_request.parse_request(site_lease_request["site_lease_request"])
+            try:
+                leases, unacknowledged = lease_request.answer_request(
+                    context.elevated(), site, request
+                )
+            except errors.Exhausted:
+                if request.kind is PoolKind.SUBNET:  # for the next time: the site does not wait
+                    recall.ask_idle(request.pool_id, but=site.name)
+                raise
+        return {
+            "kind": request.kind.value,
+            "pool_id": request.pool_id,
+            "leases": lease_request.to_dict(leases),
+            "resting": unacknowledged,
+        }
+
+    def create_site_report(self, context: Any, site_report: dict[str, Any]) -> dict[str, Any]:
+        """Take what a site reports."""
+        body = site_report["site_report"]
+        with translated():
+            site = get_calling_site(context)
+            _RATES.count(site.name, "report")
+            check_incarnation(context, site, body["incarnation"])
+            items = _parse_items(body["items"])
+            results = report.take_report(site, int(body["sequence"]), items)
+        return {"results": [result.to_dict() for result in results]}
+
+    def create_site_registration(
+        self, context: Any, site_registration: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Hear which life a site lives and what it believes in."""
+        with translated():
+            site = get_calling_site(context)
+            _RATES.count(site.name, "registration")
+            said = registration.parse(site, site_registration["site_registration"])
+            answer = registration.take(context.elevated(), site, said)
+            if answer["void"]:
+                what = f"site {site.name} names leases that are not its own"
+                named = ", ".join(answer["void"][:_MOST_NAMED])
+                log_refusal(context, get_caller(context), f"{what}: {named}")
+        return answer
+
+    def create_site_desired_state(
+        self, context: Any, site_desired_state: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Read what is wanted at a site."""
+        body = site_desired_state["site_desired_state"]
+        with translated():
+            keys = desired.parse_keys(body["keys"])
+            with reading(context) as connection:
+                site_store.get_by_name(connection, body["site"])
+            items = desired.read_desired(SiteName(body["site"]), keys)
+        return {"site": body["site"], "items": [item.to_dict() for item in items]}
+
+    def create_site_digest(self, context: Any, site_digest: dict[str, Any]) -> dict[str, Any]:
+        """Make a page of digests of what a site should hold."""
+        body = site_digest["site_digest"]
+        with translated():
+            with reading(context) as connection:
+                site_store.get_by_name(connection, body["site"])
+            page = digest.make_page(
+                SiteName(body["site"]),
+                ResourceType(body["type"]),
+                body["after"],
+                [str(one) for one in body["attributes"]],
+            )
+        return {**body, "until": page.until, "digests": dict(page.digests)}
+
+
+def _parse_ids(body: Any) -> tuple[str, ...]:
+    if len(body) > _MOST_IDS or not all(map(is_id, body)):
+        raise errors.Invalid(f"ids must be at most {_MOST_IDS} UUIDs")
+    return tuple(body)
+
+
+def _parse_items(body: Any) -> list[Item]:
+    if not isinstance(body, list) or len(body) > report.MOST_ITEMS:
+        raise errors.Invalid(f"items must be a list of at most {report.MOST_ITEMS}")
+    try:
+        return [Item.from_dict(one) for one in body]
+    except errors.ProtocolError as error:
+        raise errors.Invalid(error.message) from error

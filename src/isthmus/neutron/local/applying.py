@@ -1,0 +1,29 @@
+"""Whether this thread is carrying out what central said.
+
+While it is, the guards that keep tenants from changing central's objects stand aside, addresses
+outside the site's leases are let in, and the journal stays silent: what came from central need not
+be reported back to it.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+from isthmus.model.item import Item
+
+_current: contextvars.ContextVar[Item | None] = contextvars.ContextVar("isthmus_item", default=None)
+
+
+@contextlib.contextmanager
+def carrying_out(item: Item) -> Iterator[None]:
+    """Carry out an item; ends with the block."""
+    token = _current.set(item)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Item | None:
+    """Give the item that this thread carries out, if any."""
+    return _current.get()

@@ -1,0 +1,68 @@
+"""What the parts of a site's Neutron share in one process: composed here, in one place.
+
+Connections are opened at first use, since a server loads its plugins before it forks its workers.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from isthmus.clients.central import CentralClient
+from isthmus.clients.transport import Timeouts, open_session
+from isthmus.config.site import GROUP, SiteConfig
+from isthmus.neutron.local.person import find_token
+from isthmus.store import epoch
+from isthmus.store.engine import open_engine, reading
+
+_T = TypeVar("_T")
+
+
+class Lazy(Generic[_T]):
+    """Something that is made once, at first use."""
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        """Remember how it is made."""
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[_T] = []
+
+    def __call__(self) -> _T:
+        """Give it."""
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
+
+
+def open_central(site: SiteConfig, database: Callable[[], sa.Engine]) -> CentralClient:
+    """Open the way to central.
+
+    Args:
+        site: this site.
+        database: gives its database, which says which incarnation of it speaks.
+    """
+
+    def incarnation() -> str:
+        with reading(database()) as connection:
+            return epoch.peek_incarnation(connection)
+
+    timeouts = Timeouts(connect_s=site.connect_timeout_s, read_s=site.read_timeout_s)
+    auth_session = open_session(cfg.CONF, GROUP, timeouts, endpoint=site.central_url)
+    client = CentralClient(
+        auth_session,
+        endpoint=site.central_url,
+        region=site.central_region,
+        interface=site.central_interface,
+        person=find_token,
+    )
+    client.incarnation = incarnation
+    return client
+
+
+def open_database() -> sa.Engine:
+    """Open the site's database beside Neutron itself, for transactions that are ours alone."""
+    return open_engine(cfg.CONF.database.connection)

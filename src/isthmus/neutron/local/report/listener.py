@@ -1,0 +1,171 @@
+"""Notes, in the transaction of each change, that central has to hear of it.
+
+One listener sees every change of a port and of what hangs on it (bindings, addresses, groups,
+address pairs ...), the way Neutron's own revision plugin does. It costs one statement for each
+transaction that touches a port of a stretched network, and none otherwise. The same listener marks
+what this thread makes on central's behalf as central's.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import address_group as address_group_model
+from neutron.db.models import securitygroup as group_model
+from neutron_lib import constants
+from neutron_lib.db import api as db_api
+from neutron_lib.db import standard_attr
+from sqlalchemy import orm
+
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.item import Item
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.local import applying, mapping
+from isthmus.neutron.local.ownership_cache import OwnershipCache
+from isthmus.store import journal
+
+#: Marks in a session: ports noted in this transaction, and whether the relay is to be woken.
+_NOTED = "isthmus_noted"
+_WAKE = "isthmus_wake"
+
+#: The models of what central maps to this site, and the word for each.
+_CARRIED_MODELS: tuple[tuple[type, ResourceType], ...] = (
+    (models_v2.Network, ResourceType.NETWORK),
+    (models_v2.Subnet, ResourceType.SUBNET),
+    (models_v2.Port, ResourceType.PORT),
+    (group_model.SecurityGroup, ResourceType.SECURITY_GROUP),
+    (address_group_model.AddressGroup, ResourceType.ADDRESS_GROUP),
+)
+
+
+class ReportListener:
+    """The listener; one for a process."""
+
+    def __init__(
+        self,
+        site: SiteName,
+        ownership: OwnershipCache,
+        base_of: Callable[[Item], dict[str, Any] | None],
+        let_go: Callable[[sa.Connection, str], None],
+    ) -> None:
+        """Bind the listener; it hears nothing before `listen`.
+
+        Args:
+            site: this site.
+            ownership: which networks are central's.
+            base_of: gives what is agreed on once an item is carried out.
+            let_go: objects where a port that is to live elsewhere is needed here.
+        """
+        self._site = site
+        self._ownership = ownership
+        self._base_of = base_of
+        self._let_go = let_go
+        self.woken = threading.Event()  #: set when something was noted and committed
+
+    def listen(self) -> None:
+        """Start to listen to every session of this process."""
+        db_api.sqla_listen(orm.Session, "before_flush", self._before_flush)
+        db_api.sqla_listen(orm.Session, "after_commit", self._after_commit)
+        db_api.sqla_listen(orm.Session, "after_soft_rollback", self._after_rollback)
+
+    def note(self, session: orm.Session, port_ids: Iterable[str]) -> None:
+        """Note ports in a session's transaction, once for each transaction."""
+        noted = session.info.setdefault(_NOTED, set())
+        fresh = set(port_ids) - noted
+        if not fresh:
+            return
+        noted |= fresh
+        session.info[_WAKE] = True
+        journal.record(
+            session.connection(),
+            [IntentKey(CENTRAL, ResourceType.PORT, port_id) for port_id in fresh],
+        )
+
+    def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:
+        item = applying.current()
+        if item is not None and item.withdrawn:
+            self._check_let_go(session, item)
+        self._forget(session, even_ports=item is not None)
+        if item is not None:
+            self._mark(session, item)
+            return
+        noted = session.info.get(_NOTED, frozenset())
+        stretched = [
+            port.id
+            for port in _find_ports(session, noted)
+            if port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED
+            and self._ownership.is_stretched(session.connection(), port.network_id)
+        ]
+        if stretched:
+            self.note(session, stretched)
+
+    def _check_let_go(self, session: orm.Session, item: Item) -> None:
+        for gone in session.deleted:
+            if isinstance(gone, models_v2.Port) and gone.id == item.id:
+                self._let_go(session.connection(), item.id)
+
+    def _mark(self, session: orm.Session, item: Item) -> None:
+        """Mark the object that is being made for an item as central's."""
+        if item.state is None:
+            return
+        for made in session.new:
+            kind = next((kind for model, kind in _CARRIED_MODELS if isinstance(made, model)), None)
+            if kind is not item.type or made.id != item.id:
+                continue
+            mapping.add(
+                session.connection(),
+                kind,
+                item.id,
+                self._site,
+                project_id=item.state.get("project_id"),
+                base=self._base_of(item),
+            )
+            if kind is ResourceType.NETWORK:
+                key = item.state.get("isthmus:datapath_key")
+                if key is not None:
+                    mapping.add_datapath_key(session.connection(), item.id, int(key))
+
+    def _forget(self, session: orm.Session, *, even_ports: bool) -> None:
+        """Remove what is kept of central's objects together with them.
+
+        What was agreed on of a port stays until central has acknowledged that it is gone, unless
+        central itself has said so.
+        """
+        for gone in session.deleted:
+            kind = next((kind for model, kind in _CARRIED_MODELS if isinstance(gone, model)), None)
+            if kind is None or (kind is ResourceType.PORT and not even_ports):
+                continue
+            mapping.forget(session.connection(), kind, gone.id)
+            self._ownership.forget(kind, gone.id)
+
+    def _after_commit(self, session: orm.Session) -> None:
+        session.info.pop(_NOTED, None)
+        if session.info.pop(_WAKE, False):
+            self.woken.set()
+
+    def _after_rollback(self, session: orm.Session, _previous: Any) -> None:
+        session.info.pop(_NOTED, None)
+        session.info.pop(_WAKE, None)
+
+
+def _find_ports(session: orm.Session, noted: Collection[str]) -> list[models_v2.Port]:
+    """Find the ports that a flush is about to change, but for those that are noted already."""
+    new, deleted = list(session.new), list(session.deleted)
+    changed = [one for one in session.dirty if session.is_modified(one)]
+    ports = {one.id: one for one in (*new, *changed, *deleted) if isinstance(one, models_v2.Port)}
+    for one in (*new, *changed, *deleted):
+        if {"port", "ports"}.isdisjoint(getattr(one, "revises_on_change", ())):
+            continue
+        if one.port_id and one.port_id not in noted and one.port_id not in ports:
+            port = session.get(models_v2.Port, one.port_id)
+            if port is not None:
+                ports[port.id] = port
+    # A port's description stands in a row of its own, which knows no port.
+    described = {one.id for one in changed if isinstance(one, standard_attr.StandardAttribute)}
+    if described:
+        for one in session:
+            if isinstance(one, models_v2.Port) and one.standard_attr_id in described:
+                ports[one.id] = one
+    return [port for port_id, port in ports.items() if port_id not in noted]
