@@ -24,7 +24,8 @@ from tests.neutron.server import tenant
 from bench.journal_claim import make_database, open_mariadb
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import clock, lease
+from isthmus.store.leases import lease
+from isthmus.store.sql import clock
 
 TARGET_RATIO = 1.3
 _BLOCK = 64

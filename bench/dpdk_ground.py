@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 
 PACKAGES = ("openvswitch-switch-dpdk", "librte-net-af-packet23", "librte-mempool-ring23")
 PREFIX = "benchdp-"

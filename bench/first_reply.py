@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.ground import CIDR, PATIENCE_S, Spread, api, make_network, open_lab, say_machine
 from isthmus import errors
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 from isthmus.lab.opened import OpenLab
 
 TOPOLOGY = """

@@ -22,11 +22,11 @@ import sqlalchemy as sa
 from bench.ground import say_machine
 from isthmus.model.intent import Outcome, ResourceType, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store import job as job_store
-from isthmus.store import sweep
-from isthmus.store.engine import open_engine, reading, writing
-from isthmus.store.journal_engine import SqlJournal
-from isthmus.store.tables import METADATA
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import sweep
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.tables import METADATA
 
 TARGET_RATIO = 2.0
 LANES = 1000

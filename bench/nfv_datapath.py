@@ -35,9 +35,9 @@ from bench.dpdk_ground import (
 )
 from bench.ground import say_machine
 from isthmus import errors
-from isthmus.clients import shell
-from isthmus.model.host_inventory import Nic
-from isthmus.model.host_plan import HostPlan
+from isthmus.clients.machine import shell
+from isthmus.model.host.host_inventory import Nic
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.gather import inspect_host
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse

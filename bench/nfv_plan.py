@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_inventory import HostInventory
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.fleet import plan_fleet
 from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.plan.memory import redhat_mib
-from isthmus.testing.nfv_host import Shape, make_host, make_nic
-from isthmus.testing.nfv_shapes import PUBLISHED
+from isthmus.nfv.plan.resource.memory import redhat_mib
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_shapes import PUBLISHED
 
 FLEET = 1000
 SHAPES = 20

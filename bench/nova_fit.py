@@ -27,7 +27,7 @@ MOST = 4096
 
 def ask(count: int) -> None:
     """Write one line for each host: what Nova is asked, and its digest."""
-    from isthmus.testing import nfv_draw
+    from isthmus.testing.nfv import nfv_draw
 
     for number in range(count):
         asked = nfv_draw.describe(*nfv_draw.draw_plan(number))

@@ -25,7 +25,7 @@ from bench.ground import (
     open_lab,
     say_machine,
 )
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import KEYSTONE_PORT, NEUTRON_PORT
 

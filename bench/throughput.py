@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from bench.ground import api, make_network, open_lab, say_machine
 from bench.transit import guest_address, guest_netns, open_transit
 from isthmus import errors
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 from isthmus.lab.opened import OpenLab
 
 TOPOLOGY = """

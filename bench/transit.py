@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 
 _PREFIX = "benchic-"
 _SCHEMAS = Path("/usr/share/ovn")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isthmus.testing.build_fleet import SMALL
+from isthmus.testing.build.build_fleet import SMALL
 
 
 def isthmus(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from isthmus.build.configure.settings import Strategy, Tuning, choose_forks, render_settings
-from isthmus.model.build import BuildEvent, Happening
+from isthmus.model.rack.build import BuildEvent, Happening
 from isthmus.store.build_log import BuildLog
-from isthmus.testing.build_fleet import SMALL
+from isthmus.testing.build.build_fleet import SMALL
 
 BIN = Path(sys.executable).parent
 PLAY = """\

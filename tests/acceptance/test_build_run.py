@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.qemu.build_rack import Rack, make_rack, need
 
-from isthmus.clients import process, shell
+from isthmus.clients.machine import process, shell
 from isthmus.testing.needed import skip_without
 from isthmus.testing.until import until
 

@@ -124,7 +124,7 @@ def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
         assert f" {noun} " in text
     program = (
         "import sys; from isthmus.cli.main import _run; _run(['--help']);"
-        "heavy = {'openstack', 'keystoneauth1', 'sqlalchemy', 'yaml', 'isthmus.cli.site'};"
+        "heavy = {'openstack', 'keystoneauth1', 'sqlalchemy', 'yaml', 'isthmus.cli.cloud.site'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     ran = subprocess.run(
@@ -192,9 +192,9 @@ def test_what_a_removed_site_held_is_shown_and_freed(shell: Shell) -> None:
 
 
 def test_a_tier_is_told_that_it_was_restored(shell: Shell, tmp_path: Path) -> None:
-    from isthmus.store import epoch
-    from isthmus.store.engine import open_engine, writing
-    from isthmus.store.tables import METADATA
+    from isthmus.store.sql.engine import open_engine, writing
+    from isthmus.store.sql.tables import METADATA
+    from isthmus.store.tiers import epoch
 
     engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
     conf = tmp_path / "neutron.conf"

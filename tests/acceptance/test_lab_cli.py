@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 
 
 def isthmus(state: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients import process
+from isthmus.clients.machine import process
 from isthmus.lab.process.zygote import Birth
 from isthmus.model.process import ProcessId
 from isthmus.testing.until import until

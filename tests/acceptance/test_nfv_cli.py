@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from isthmus.nfv.inspect import document
-from isthmus.testing.nfv_shapes import by_name
+from isthmus.testing.nfv.nfv_shapes import by_name
 
 DEMAND = """
 physical_networks:

@@ -18,11 +18,12 @@ from isthmus.lab.tier.render import render_sections
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.item import refused
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.store import job as job_store
-from isthmus.store import journal, mapping, site
-from isthmus.store.engine import open_engine, reading, writing
-from isthmus.store.page import Page
-from isthmus.store.tables import METADATA
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.page import Page
+from isthmus.store.sql.tables import METADATA
+from isthmus.store.tiers import mapping, site
 from isthmus.testing.cloud import Cloud, running_cloud
 from isthmus.testing.until import until
 

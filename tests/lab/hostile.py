@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from isthmus.lab.plan import KEYSTONE_PORT, NEUTRON_PORT, LabPlan
 from isthmus.model.topology import Tier
-from isthmus.store import epoch
-from isthmus.store.engine import open_engine, reading
+from isthmus.store.sql.engine import open_engine, reading
+from isthmus.store.tiers import epoch
 
 #: Longest wait for one answer, in seconds.
 _TIMEOUT_S = 120

@@ -16,8 +16,8 @@ import pytest
 from tests.lab.hostile import Answer, Attacker
 from tests.lab.person import Person
 
-from isthmus.clients.lab_cloud import open_cloud
-from isthmus.clients.neutron import NeutronClient
+from isthmus.clients.http.lab_cloud import open_cloud
+from isthmus.clients.http.neutron import NeutronClient
 from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
 

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.conftest import Silent, need_lab, new_name
 
 from isthmus import errors
-from isthmus.clients import process
+from isthmus.clients.machine import process
 from isthmus.lab.demo import Line
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import prefix

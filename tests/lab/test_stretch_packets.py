@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients import ovn, ovn_connection, ovn_write, shell
-from isthmus.federation import responder
-from isthmus.federation.capability import parse_capability
-from isthmus.federation.ovn_diff import diff_rows
-from isthmus.federation.responder import RaSubnet
-from isthmus.federation.shadow import render_chassis, render_port
-from isthmus.model.ovn import Desired, Responder, ResponderKey
-from isthmus.model.shadow import Shadow
+from isthmus.clients.machine import shell
+from isthmus.clients.ovsdb import ovn, ovn_connection, ovn_write
+from isthmus.federation.dataplane import responder
+from isthmus.federation.dataplane.capability import parse_capability
+from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.federation.dataplane.responder import RaSubnet
+from isthmus.federation.dataplane.shadow import render_chassis, render_port
+from isthmus.model.dataplane.ovn import Desired, Responder, ResponderKey
+from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.site import SiteName
 from isthmus.testing import hypervisor
 from isthmus.testing import ovn as testing_ovn

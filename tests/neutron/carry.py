@@ -6,8 +6,8 @@ from tests.neutron.local_server import LocalServer
 
 from isthmus.model.intent import IntentKey, ResourceType, removal_rank
 from isthmus.model.site import SiteName
-from isthmus.store import removal
-from isthmus.store.tables import JOURNAL
+from isthmus.store.sql.tables import JOURNAL
+from isthmus.store.tiers import removal
 
 
 def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from isthmus.lab.tier import render
 from isthmus.model.site import SiteName
-from isthmus.store import registration
+from isthmus.store.tiers import registration
 
 
 @dataclass
@@ -54,7 +54,7 @@ class CentralServer(Server):
 
     def hear(self, *names: str) -> None:
         """Make as if Xjob had just seen the sites, all if none is named, and did so for ever."""
-        from isthmus.store.tables import SITES
+        from isthmus.store.sql.tables import SITES
 
         seen = {"reachability": "reachable", "last_seen_at": datetime.datetime(2099, 1, 1)}  # noqa: DTZ001
         change = sa.update(SITES).values(seen)
@@ -118,7 +118,7 @@ class CentralServer(Server):
 
     def clear_journal(self) -> None:
         """Make as if every site had taken everything so far, whatever it was."""
-        from isthmus.store.tables import JOURNAL
+        from isthmus.store.sql.tables import JOURNAL
 
         with self.database(write=True) as connection:
             connection.execute(sa.delete(JOURNAL))
@@ -127,8 +127,8 @@ class CentralServer(Server):
         """Do what Xjob does: read what is wanted, have it taken, settle it."""
         from isthmus.model.intent import IntentKey, ResourceType
         from isthmus.model.site import SiteName
-        from isthmus.store import removal
-        from isthmus.store.tables import JOURNAL
+        from isthmus.store.sql.tables import JOURNAL
+        from isthmus.store.tiers import removal
 
         with self.database() as connection:
             rows = [

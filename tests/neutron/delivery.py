@@ -9,11 +9,11 @@ from tests.neutron.test_renewal import ServerClient
 from isthmus.journal.decide import PATIENCE
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.site import SiteName
-from isthmus.store import job as job_store
-from isthmus.store import removal
-from isthmus.store.engine import open_engine
-from isthmus.store.journal_engine import SqlJournal
-from isthmus.store.tables import JOURNAL
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql.engine import open_engine
+from isthmus.store.sql.tables import JOURNAL
+from isthmus.store.tiers import removal
 from isthmus.wiring.xjob import CentralSource, SiteCarrier, SystemClock
 
 

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 
 from isthmus.lab.tier import render
-from isthmus.store.engine import open_engine, reading, writing
+from isthmus.store.sql.engine import open_engine, reading, writing
 
 START_S = 600
 _PASTE = """

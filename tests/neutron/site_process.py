@@ -61,8 +61,8 @@ class Site:
         from isthmus.model.lease import Block, PoolKind
         from isthmus.model.site import SiteName
         from isthmus.neutron.db.session import now, writing
-        from isthmus.store import lease
-        from isthmus.store.tables import DATAPATHS
+        from isthmus.store.leases import lease
+        from isthmus.store.sql.tables import DATAPATHS
 
         with writing(self.context) as connection:
             connection.execute(
@@ -109,7 +109,7 @@ class Site:
 
     def apply(self, items: list[dict[str, Any]]) -> list[dict[str, str]]:
         from isthmus.model.item import Item
-        from isthmus.neutron.local import shadow
+        from isthmus.neutron.local.ovn import shadow
 
         results = shadow.apply(self.context, [Item.from_dict(one) for one in items])
         return [one.to_dict() for one in results]
@@ -125,12 +125,12 @@ class Site:
         return self.low
 
     def collect(self) -> Any:
-        from isthmus.neutron.local import dataplane
+        from isthmus.neutron.local.ovn import dataplane
 
         return dataplane.collect(self.context)
 
     def locate(self, host: str) -> Any:
-        from isthmus.neutron.local import dataplane
+        from isthmus.neutron.local.ovn import dataplane
 
         return dataplane.locate(host)
 
@@ -151,7 +151,7 @@ class Site:
         import sqlalchemy as sa
 
         from isthmus.neutron.db.session import reading
-        from isthmus.store.tables import METADATA
+        from isthmus.store.sql.tables import METADATA
 
         with reading(self.context) as connection:
             rows = connection.execute(sa.select(METADATA.tables[name])).mappings()

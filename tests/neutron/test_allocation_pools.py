@@ -13,11 +13,12 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.central import pool, spares
+from isthmus.neutron.central.leases import pool, spares
 from isthmus.neutron.db import leased
 from isthmus.neutron.local.ipam import LocalSubnet
-from isthmus.store import journal, lease, resting
-from isthmus.store.tables import JOURNAL
+from isthmus.store.delivery import journal
+from isthmus.store.leases import lease, resting
+from isthmus.store.sql.tables import JOURNAL
 
 pytestmark = pytest.mark.neutron
 

@@ -10,7 +10,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN, CARRIER, READER, site_user, tenant
 from tests.neutron.test_central_report import Stretched, item
 
-from isthmus.store.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 
 pytestmark = pytest.mark.neutron
 

@@ -10,7 +10,7 @@ from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.test_central_report import Stretched, item
 
 from isthmus.journal.crash import EXIT_CODE, POINTS
-from isthmus.store.tables import JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS
+from isthmus.store.sql.tables import JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 

@@ -10,8 +10,8 @@ from tests.neutron.test_central_report import Stretched, item
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store import removal
-from isthmus.store.tables import LOCATIONS, REFUSALS, SITES
+from isthmus.store.sql.tables import LOCATIONS, REFUSALS, SITES
+from isthmus.store.tiers import removal
 
 pytestmark = pytest.mark.neutron
 
@@ -265,7 +265,7 @@ def test_a_withdrawn_network_that_is_in_use_after_all_comes_back(central: Centra
 
 
 def test_what_was_in_use_is_tried_again_when_it_may_have_gone(central: CentralServer) -> None:
-    from isthmus.store.tables import JOURNAL
+    from isthmus.store.sql.tables import JOURNAL
 
     net = Stretched(central)
     port = net.port()

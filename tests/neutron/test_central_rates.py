@@ -11,7 +11,7 @@ from tests.neutron.server import Reply, site_user
 
 from isthmus import errors
 from isthmus.model.site import SiteName
-from isthmus.neutron.central.site_api.rate import Rate
+from isthmus.neutron.central.site_api.belief.rate import Rate
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 

@@ -11,7 +11,7 @@ from tests.neutron.front import Front, isthmus
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store import journal
+from isthmus.store.delivery import journal
 from isthmus.testing.cloud import running
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(300)]

@@ -12,8 +12,8 @@ from isthmus import errors
 from isthmus.model.lease import LeaseId, PoolKind
 from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.keeper import REST_S
-from isthmus.store import lease
-from isthmus.store.tables import RETURNS
+from isthmus.store.leases import lease
+from isthmus.store.sql.tables import RETURNS
 
 pytestmark = pytest.mark.neutron
 

@@ -9,7 +9,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN, OnBehalf, Reply, site_user
 
 from isthmus.model.site import SiteName
-from isthmus.store import registration
+from isthmus.store.tiers import registration
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 

@@ -26,7 +26,7 @@ from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.wan import Wan
 
 from isthmus.journal import crash
-from isthmus.store.tables import JOURNAL
+from isthmus.store.sql.tables import JOURNAL
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
 

@@ -21,7 +21,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import tenant
 
-from isthmus.store.tables import LEASES
+from isthmus.store.sql.tables import LEASES
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db]
 

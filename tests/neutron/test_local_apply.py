@@ -11,7 +11,7 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, carrier, tenant
 from tests.neutron.test_local_crash import make_port
 
-from isthmus.model.shadow import Shadow
+from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.site import SiteName
 from isthmus.testing.until import until
 

@@ -15,7 +15,7 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import tenant
 from tests.neutron.test_local_lease import blocks, make_network, number
 
-from isthmus.store.tables import SITES
+from isthmus.store.sql.tables import SITES
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from isthmus.store.tables import METADATA
+from isthmus.store.sql.tables import METADATA
 
 pytestmark = pytest.mark.neutron
 

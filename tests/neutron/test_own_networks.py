@@ -12,8 +12,8 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, User, tenant
 from tests.neutron.test_renewal import Pair
 
-from isthmus.federation.audit import audit
-from isthmus.federation.holdings import parse_holdings
+from isthmus.federation.audits.audit import audit
+from isthmus.federation.audits.holdings import parse_holdings
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.site import SiteName
 

@@ -10,10 +10,12 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block, LeaseId
 from isthmus.model.site import SiteName
-from isthmus.neutron.central import pool, recall, silence
-from isthmus.store import lease, purge, removal
-from isthmus.store import recall as store
-from isthmus.store.tables import JOURNAL
+from isthmus.neutron.central import silence
+from isthmus.neutron.central.leases import pool, recall
+from isthmus.store.leases import lease
+from isthmus.store.leases import recall as store
+from isthmus.store.sql.tables import JOURNAL
+from isthmus.store.tiers import purge, removal
 
 pytestmark = pytest.mark.neutron
 

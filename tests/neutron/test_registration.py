@@ -16,9 +16,10 @@ from tests.neutron.test_central_report import Stretched
 from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.neutron.central.site_api.rate import Pace
-from isthmus.store import epoch, journal, registration
-from isthmus.store.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
+from isthmus.neutron.central.site_api.belief.rate import Pace
+from isthmus.store.delivery import journal
+from isthmus.store.sql.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
+from isthmus.store.tiers import epoch, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron

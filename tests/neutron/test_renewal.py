@@ -13,11 +13,11 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, CARRIER, Server, User, carrier, site_user, tenant
 
-from isthmus.clients.neutron import collection_path
+from isthmus.clients.http.neutron import collection_path
 from isthmus.federation.renewal import Renewal
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store import journal
+from isthmus.store.delivery import journal
 from isthmus.testing.until import until
 from isthmus.wiring.renewal import CentralPages, SiteHoldings
 
@@ -27,7 +27,7 @@ SITE = SiteName("site1")
 
 
 class ServerClient:
-    """`isthmus.clients.neutron.NeutronClient`, as far as a renewal needs it."""
+    """`isthmus.clients.http.neutron.NeutronClient`, as far as a renewal needs it."""
 
     def __init__(self, server: Server, user: User) -> None:
         self._server, self._user = server, user

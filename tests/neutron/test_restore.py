@@ -22,8 +22,8 @@ from tests.neutron.wan import Wan
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store import removal
-from isthmus.store.tables import EPOCHS, LEASES, SITE_MAPPINGS
+from isthmus.store.sql.tables import EPOCHS, LEASES, SITE_MAPPINGS
+from isthmus.store.tiers import removal
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
 

@@ -15,9 +15,9 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, tenant
 from tests.neutron.test_local_report import settled
 
-from isthmus.federation.shadow import render_port
-from isthmus.model.ovn import RemotePort
-from isthmus.model.shadow import Shadow
+from isthmus.federation.dataplane.shadow import render_port
+from isthmus.model.dataplane.ovn import RemotePort
+from isthmus.model.dataplane.shadow import Shadow
 
 pytestmark = pytest.mark.neutron
 

@@ -18,13 +18,13 @@ import pytest
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient, LeaseAnswer
-from isthmus.federation.lease import merge
+from isthmus.clients.http.central import CentralClient, LeaseAnswer
+from isthmus.federation.leases.lease import merge
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName, SiteState
-from isthmus.store import lease, pool, recall
-from isthmus.store.engine import open_engine
-from isthmus.store.tables import JOURNAL, LEASES, RECALLS, RESTING, RETURNS, SITE_MAPPINGS
+from isthmus.store.leases import lease, pool, recall
+from isthmus.store.sql.engine import open_engine
+from isthmus.store.sql.tables import JOURNAL, LEASES, RECALLS, RESTING, RETURNS, SITE_MAPPINGS
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")

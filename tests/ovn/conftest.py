@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients import ovn, ovn_connection
+from isthmus.clients.ovsdb import ovn, ovn_connection
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 

@@ -8,10 +8,10 @@ import pytest
 from tests.ovn.overtaxed import OvertaxedProxy
 
 from isthmus import errors
-from isthmus.clients import ovn, ovn_connection, ovn_write
-from isthmus.federation.capability import parse_capability
-from isthmus.federation.ovn_diff import diff_rows
-from isthmus.model.ovn import (
+from isthmus.clients.ovsdb import ovn, ovn_connection, ovn_write
+from isthmus.federation.dataplane.capability import parse_capability
+from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.model.dataplane.ovn import (
     Desired,
     Observed,
     RaMode,

@@ -15,7 +15,7 @@ def drive(engine: sa.Engine, clock: FakeClock) -> None:
     """Have every transaction of an engine see a clock's time from now on.
 
     MariaDB has a session variable for it; in SQLite a function of our own stands before the
-    built-in one by which `isthmus.store.clock` asks.
+    built-in one by which `isthmus.store.sql.clock` asks.
     """
     event.listen(engine, "begin", lambda connection: follow(connection, clock))
 

@@ -8,9 +8,10 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.store import clock, site
-from isthmus.store import lane as lane_store
-from isthmus.store.tables import JOURNAL
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.sql import clock
+from isthmus.store.sql.tables import JOURNAL
+from isthmus.store.tiers import site
 
 LANES = tuple(SiteName(f"site{number}") for number in range(60))
 #: A lane in which everything waits for its next attempt.

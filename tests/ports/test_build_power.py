@@ -19,9 +19,9 @@ from isthmus import errors
 from isthmus.build.fleet.check import check_fleet
 from isthmus.build.fleet.resolve import resolve_fleet
 from isthmus.clients.build.power import PowerControl, read_secrets
-from isthmus.model.fleet import Bmc, BmcKind, Firmware
-from isthmus.model.machine import Machine
-from isthmus.testing.build_fleet import SMALL
+from isthmus.model.rack.fleet import Bmc, BmcKind, Firmware
+from isthmus.model.rack.machine import Machine
+from isthmus.testing.build.build_fleet import SMALL
 from isthmus.testing.needed import lack
 from isthmus.testing.until import until
 

@@ -11,8 +11,8 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient
-from isthmus.clients.transport import Timeouts, open_session
+from isthmus.clients.http.central import CentralClient
+from isthmus.clients.http.transport import Timeouts, open_session
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 

@@ -19,25 +19,15 @@ from isthmus.model.item import ItemResult
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.principal import Caller
 from isthmus.model.site import Reachability, Site, SiteName
-from isthmus.store import (
-    clock,
-    datapath,
-    hypervisor,
-    journal,
-    lease,
-    location,
-    mapping,
-    purge,
-    refusal,
-    removal,
-    resting,
-    site,
-)
-from isthmus.store import job as job_store
-from isthmus.store.engine import open_engine, writing
-from isthmus.store.location import Location
-from isthmus.store.page import Page, select_page
-from isthmus.store.tables import (
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, refusal
+from isthmus.store.leases import lease, resting
+from isthmus.store.ports import datapath, hypervisor, location
+from isthmus.store.ports.location import Location
+from isthmus.store.sql import clock
+from isthmus.store.sql.engine import open_engine, writing
+from isthmus.store.sql.page import Page, select_page
+from isthmus.store.sql.tables import (
     DATAPATHS,
     HYPERVISORS,
     JOURNAL,
@@ -46,6 +36,7 @@ from isthmus.store.tables import (
     REFUSALS,
     SITE_MAPPINGS,
 )
+from isthmus.store.tiers import mapping, purge, removal, site
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
 T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables

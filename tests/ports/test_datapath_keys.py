@@ -10,11 +10,12 @@ from tests.ports.test_central_store import ONE, T0, TWO
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
-from isthmus.neutron.local import mapping as local_mapping
-from isthmus.store import datapath, mapping, purge, removal
-from isthmus.store.engine import open_engine, reading, writing
-from isthmus.store.held import Held
-from isthmus.store.tables import METADATA
+from isthmus.store.local import mapping as local_mapping
+from isthmus.store.ports import datapath
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.tables import METADATA
+from isthmus.store.tiers import mapping, purge, removal
+from isthmus.store.tiers.held import Held
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db

@@ -12,12 +12,14 @@ from isthmus import errors
 from isthmus.model import number as numbers
 from isthmus.model.intent import IntentKey, JobState, Outcome, ResourceType, Settlement
 from isthmus.model.site import Site, SiteName
-from isthmus.store import epoch, holding, journal, site, sweep
-from isthmus.store import job as job_store
-from isthmus.store import lane as lane_store
-from isthmus.store.engine import open_engine, reading, writing
-from isthmus.store.job import JobFilter
-from isthmus.store.tables import JOURNAL, LANES, LOCATIONS, METADATA, SITE_MAPPINGS
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, sweep
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.delivery.job import JobFilter
+from isthmus.store.leases import holding
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.tables import JOURNAL, LANES, LOCATIONS, METADATA, SITE_MAPPINGS
+from isthmus.store.tiers import epoch, site
 from isthmus.testing.clock import FakeClock
 
 ONE, TWO = SiteName("site1"), SiteName("site2")

@@ -14,10 +14,10 @@ from tests.ports.journal_rows import BACKED_OFF, LANES, fill
 
 from isthmus.model.intent import IntentKey, Outcome, ResourceType, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store import job as job_store
-from isthmus.store import journal, sweep
-from isthmus.store.engine import open_engine, writing
-from isthmus.store.tables import METADATA
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, sweep
+from isthmus.store.sql.engine import open_engine, writing
+from isthmus.store.sql.tables import METADATA
 
 ROWS_A_LANE = 200
 LIMIT = 20

@@ -23,11 +23,12 @@ from isthmus.model.intent import (
     Settlement,
 )
 from isthmus.model.site import Site, SiteName
-from isthmus.store import job as job_store
-from isthmus.store import journal, site
-from isthmus.store.engine import again_when_busy, open_engine, reading, writing
-from isthmus.store.journal_engine import SqlJournal
-from isthmus.store.tables import METADATA
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql.engine import again_when_busy, open_engine, reading, writing
+from isthmus.store.sql.tables import METADATA
+from isthmus.store.tiers import site
 from isthmus.testing.clock import FakeClock
 from isthmus.testing.journal import MemoryJournal
 

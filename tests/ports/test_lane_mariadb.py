@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.site import SiteName
-from isthmus.store import lane as lane_store
-from isthmus.store.tables import EPOCHS, LANES, METADATA
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.sql.tables import EPOCHS, LANES, METADATA
 
 pytestmark = pytest.mark.db
 

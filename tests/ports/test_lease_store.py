@@ -11,10 +11,12 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import isolation, journal, lease, pool, resting, spare
-from isthmus.store.engine import open_engine
-from isthmus.store.latest import Latest
-from isthmus.store.tables import LEASES, METADATA
+from isthmus.store.delivery import journal
+from isthmus.store.leases import lease, pool, resting, spare
+from isthmus.store.sql import isolation
+from isthmus.store.sql.engine import open_engine
+from isthmus.store.sql.tables import LEASES, METADATA
+from isthmus.store.tiers.latest import Latest
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
 T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables

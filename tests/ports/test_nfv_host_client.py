@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
-from isthmus.clients.host import LocalHost, SshHost, open_host
-from isthmus.model.host_inventory import Cache, Core, HugePages, Nic
+from isthmus.clients.machine.host import LocalHost, SshHost, open_host
+from isthmus.model.host.host_inventory import Cache, Core, HugePages, Nic
 from isthmus.nfv.gather import collect_facts, inspect_host
 from isthmus.nfv.inspect import facts, sysfs
 from isthmus.nfv.protocols import HostClient

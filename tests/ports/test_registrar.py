@@ -8,14 +8,15 @@ from typing import Any, cast
 import pytest
 from tests.ports import neutron_rows
 
-from isthmus.clients.central import CentralClient
+from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.local.registrar import Registrar
-from isthmus.store import epoch, resting
-from isthmus.store import lane as lane_store
-from isthmus.store.engine import open_engine, writing
-from isthmus.store.tables import METADATA
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.leases import resting
+from isthmus.store.sql.engine import open_engine, writing
+from isthmus.store.sql.tables import METADATA
+from isthmus.store.tiers import epoch
 
 
 @pytest.mark.parametrize(("ahead", "begins"), [(0, False), (1, True)])

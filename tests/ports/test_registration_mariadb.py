@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
-from isthmus.store import epoch, registration
-from isthmus.store import lane as lane_store
-from isthmus.store.tables import (
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.sql.tables import (
     CLAIMS,
     EPOCHS,
     JOURNAL,
@@ -21,6 +20,7 @@ from isthmus.store.tables import (
     SITE_MAPPINGS,
     SITES,
 )
+from isthmus.store.tiers import epoch, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db

@@ -14,11 +14,11 @@ import yaml
 from oslo_config import cfg
 
 from isthmus import errors
-from isthmus.clients import lab_cloud
-from isthmus.clients.central import CentralClient
-from isthmus.clients.cloud import PersonalCloud
-from isthmus.clients.neutron import NeutronClient
-from isthmus.clients.transport import MIB, Timeouts, open_session
+from isthmus.clients.http import lab_cloud
+from isthmus.clients.http.central import CentralClient
+from isthmus.clients.http.cloud import PersonalCloud
+from isthmus.clients.http.neutron import NeutronClient
+from isthmus.clients.http.transport import MIB, Timeouts, open_session
 
 Answer = Callable[[socket.socket, threading.Event], None]
 SHORT = Timeouts(connect_s=0.2, read_s=0.4, most_bytes=MIB)

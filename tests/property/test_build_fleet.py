@@ -13,8 +13,8 @@ from isthmus.build.fleet.document import read_document
 from isthmus.build.fleet.resolve import resolve_fleet
 from isthmus.build.plan.plan import make_plan
 from isthmus.build.plan.waves import plan_waves
-from isthmus.model.fleet import Limits
-from isthmus.testing.build_fleet import SMALL, make_fleet
+from isthmus.model.rack.fleet import Limits
+from isthmus.testing.build.build_fleet import SMALL, make_fleet
 
 VALUES = read_document(SMALL).values
 ODD: tuple[Any, ...] = (

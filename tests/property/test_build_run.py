@@ -14,11 +14,11 @@ from isthmus.build.plan.spec import digest
 from isthmus.build.run.builder import Builder
 from isthmus.build.run.decide import BURST_S, decide
 from isthmus.build.run.standing import fold_events
-from isthmus.model.build import Happening, Stage, Standing
-from isthmus.model.fleet import Limits
-from isthmus.model.machine import Machine
-from isthmus.testing.build_fleet import make_fleet
-from isthmus.testing.build_run import DirectPool, MemoryLog, PlayedPower, pick_failing
+from isthmus.model.rack.build import Happening, Stage, Standing
+from isthmus.model.rack.fleet import Limits
+from isthmus.model.rack.machine import Machine
+from isthmus.testing.build.build_fleet import make_fleet
+from isthmus.testing.build.build_run import DirectPool, MemoryLog, PlayedPower, pick_failing
 
 TICK_S = 0.1
 

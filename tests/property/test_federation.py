@@ -40,10 +40,10 @@ from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import job as job_store
-from isthmus.store import lease
-from isthmus.store.engine import reading
-from isthmus.store.tables import JOURNAL, SITE_MAPPINGS
+from isthmus.store.delivery import job as job_store
+from isthmus.store.leases import lease
+from isthmus.store.sql.engine import reading
+from isthmus.store.sql.tables import JOURNAL, SITE_MAPPINGS
 from isthmus.testing.clock import FakeClock
 
 ONE, TWO = SiteName("site1"), SiteName("site2")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus import errors
-from isthmus.federation.lease import (
+from isthmus.federation.leases.lease import (
     LowWater,
     SizePolicy,
     allocate_block,

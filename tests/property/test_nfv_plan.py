@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isthmus.model.host_demand import (
+from isthmus.model.host.host_demand import (
     Affinity,
     DataPath,
     FlavorDemand,
@@ -16,8 +16,8 @@ from isthmus.model.host_demand import (
     PmdDemand,
     SiblingUse,
 )
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.host_plan import HostPlan, Refusal
+from isthmus.model.host.host_inventory import HostInventory
+from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv import cpuset
 from isthmus.nfv.inspect import document, validity
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
@@ -25,7 +25,7 @@ from isthmus.nfv.plan.demand import check_demand
 from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, closed_form, fill
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import script
-from isthmus.testing.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 
 
 @st.composite

@@ -5,11 +5,10 @@ import dataclasses
 import hypothesis.strategies as st
 from hypothesis import given
 
-from isthmus.federation.capability import parse_capability
-from isthmus.federation.key import choose_fresh, count_fresh
-from isthmus.federation.ovn_diff import diff_rows
-from isthmus.model.lease import Block
-from isthmus.model.ovn import (
+from isthmus.federation.dataplane.capability import parse_capability
+from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.federation.leases.key import choose_fresh, count_fresh
+from isthmus.model.dataplane.ovn import (
     Binding,
     Capability,
     Desired,
@@ -23,6 +22,7 @@ from isthmus.model.ovn import (
     ResponderKey,
     SwitchPort,
 )
+from isthmus.model.lease import Block
 from isthmus.model.site import SiteName
 
 NETWORKS = ("n1", "n2")

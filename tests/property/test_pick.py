@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus import errors
-from isthmus.federation.lease import merge
-from isthmus.federation.pick import pick
+from isthmus.federation.leases.lease import merge
+from isthmus.federation.leases.pick import pick
 from isthmus.model.lease import Block
 
 _BLOCKS = st.lists(

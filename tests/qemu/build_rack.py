@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 from isthmus.testing.until import until
 
 EMULATOR = Path(__file__).parents[1] / "redfish_bmc.py"

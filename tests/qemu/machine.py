@@ -18,7 +18,7 @@ import pytest
 from tests.qemu.tree import MANAGEMENT_MAC, build_tree, dress_tree, run
 
 from isthmus import errors
-from isthmus.clients import host, shell
+from isthmus.clients.machine import host, shell
 
 BOOT_TIMEOUT_S = 900
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from tests.qemu.build_rack import PREFIX, Rack, make_rack, need
 
-from isthmus.clients import shell
 from isthmus.clients.build import image, ramdisk
+from isthmus.clients.machine import shell
 from isthmus.testing.needed import skip_without
 from isthmus.testing.until import until
 from isthmus.wiring.build_image import make_image, make_recipe

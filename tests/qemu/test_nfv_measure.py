@@ -12,7 +12,7 @@ import pytest
 from tests.qemu.machine import FAR_ADDRESS, SSH_OPTIONS, Guest, Wires
 from tests.qemu.tuned import Tuned
 
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from tests.qemu.tuned import Tuned
 
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv import apply, gather
 from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.check.state import parse_state

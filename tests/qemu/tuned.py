@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from tests.qemu.machine import Guest
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Verdict
 from isthmus.nfv.apply import Applied
 from isthmus.nfv.check.live import check_facts

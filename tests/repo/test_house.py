@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def test_no_file_is_longer_than_600_lines() -> None:
         if (lines := len(path.read_text().splitlines())) > 600
     }
     assert set(long) <= set(LONG_FILES), long
+
+
+def test_no_folder_of_the_package_has_more_than_12_modules() -> None:
+    folders = Counter(
+        path.parent.relative_to(ROOT) for path in tracked("src/*.py") if path.name != "__init__.py"
+    )
+    assert folders
+    assert {str(folder): count for folder, count in folders.items() if count > 12} == {}
 
 
 def test_no_dumping_grounds() -> None:

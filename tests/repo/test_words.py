@@ -50,9 +50,9 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
         (
             "docs/adr/0014-*",
             "src/isthmus/neutron/db/sqlite.py",
-            "src/isthmus/neutron/local/mapping.py",
-            "src/isthmus/store/clock.py",
-            "src/isthmus/store/held.py",
+            "src/isthmus/store/local/mapping.py",
+            "src/isthmus/store/sql/clock.py",
+            "src/isthmus/store/tiers/held.py",
             "tests/ports/test_lane_mariadb.py",
             "tests/ports/test_lease_store.py",
             "tests/ports/test_registration_mariadb.py",

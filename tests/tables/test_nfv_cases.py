@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Report, is_clean
 from isthmus.nfv.check.live import check_facts
 from isthmus.nfv.inspect import facts, sysfs

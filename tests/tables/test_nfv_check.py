@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from isthmus.model.host_inventory import HugePages
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_inventory import HugePages
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Verdict, is_clean
 from isthmus.nfv import cpuset
 from isthmus.nfv.check import host as checks
@@ -18,7 +18,7 @@ from isthmus.nfv.check.state.switch import Port
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import files, ovs
-from isthmus.testing.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 
 DEMAND = """
 physical_networks:

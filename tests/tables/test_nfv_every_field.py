@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.testing import nfv_draw
-from isthmus.testing.nfv_host import Shape, make_host, make_nic
-from isthmus.testing.nfv_state import make_state
+from isthmus.testing.nfv import nfv_draw
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_state import make_state
 
 HOST = make_host(
     Shape(

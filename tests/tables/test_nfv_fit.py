@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.testing import nfv_draw
+from isthmus.testing.nfv import nfv_draw
 
 RECORD = json.loads((Path(__file__).parent / "nfv" / "nova_fit.json").read_text())
 #: Hosts a test; all that are recorded take some twenty seconds.

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from isthmus import errors
-from isthmus.model.host_inventory import HostInventory
+from isthmus.model.host.host_inventory import HostInventory
 from isthmus.nfv.inspect import document
-from isthmus.testing.nfv_shapes import PUBLISHED, by_name
+from isthmus.testing.nfv.nfv_shapes import PUBLISHED, by_name
 
 LSCPU = """\
 $ lscpu -p=CPU,CORE,SOCKET,NODE

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.model.host_plan import HostPlan, Refusal
+from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.cpuset import parse_list
 from isthmus.nfv.inspect import document, validity
-from isthmus.nfv.plan import memory
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.testing.nfv_shapes import PUBLISHED, Published, by_name
+from isthmus.nfv.plan.resource import memory
+from isthmus.testing.nfv.nfv_shapes import PUBLISHED, Published, by_name
 
 FOLDER = Path(__file__).parent / "nfv" / "plans"
 

@@ -3,12 +3,12 @@
 import pytest
 
 from isthmus import errors
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.host_plan import HostPlan, Refusal
+from isthmus.model.host.host_inventory import HostInventory
+from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import say_refusal
-from isthmus.testing.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 
 NETWORK = "physical_networks: [{name: fast, by: ovs-dpdk, nics: [dpdk1]}]\n"
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.check.state import parse_ini
 from isthmus.nfv.cpuset import parse_list
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import files, ovs, script, slices
 from isthmus.nfv.render.whole import render_plan
-from isthmus.testing.nfv_shapes import PUBLISHED, by_name
+from isthmus.testing.nfv.nfv_shapes import PUBLISHED, by_name
 
 FOLDER = Path(__file__).parent / "nfv" / "rendered"
 MACHINES = ("xeon-nics-on-one-node", "epyc-7742-nps4", "mirantis-one-node")

@@ -3,8 +3,8 @@
 import pytest
 
 from isthmus import errors
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_inventory import HostInventory
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host

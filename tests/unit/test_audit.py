@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from isthmus import errors
-from isthmus.federation.audit import audit
-from isthmus.federation.holdings import parse_holdings
+from isthmus.federation.audits.audit import audit
+from isthmus.federation.audits.holdings import parse_holdings
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.model.verdict import Severity, Verdict, to_row

@@ -1,6 +1,6 @@
 """The circuit breaker: who may call while a link is down."""
 
-from isthmus.clients.breaker import FIRST_PROBE_S, LAST_PROBE_S, Breaker
+from isthmus.clients.http.breaker import FIRST_PROBE_S, LAST_PROBE_S, Breaker
 
 
 class _Clock:

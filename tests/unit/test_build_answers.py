@@ -15,10 +15,10 @@ from isthmus.build.run.answers import Answers, Reply
 from isthmus.build.run.board import make_board
 from isthmus.build.run.builder import Builder
 from isthmus.clients.build.service import NodeService
-from isthmus.model.build import Happening, Stage
-from isthmus.model.fleet import Limits
-from isthmus.testing.build_fleet import SMALL
-from isthmus.testing.build_run import DirectPool, MemoryLog, PlayedPower
+from isthmus.model.rack.build import Happening, Stage
+from isthmus.model.rack.fleet import Limits
+from isthmus.testing.build.build_fleet import SMALL
+from isthmus.testing.build.build_run import DirectPool, MemoryLog, PlayedPower
 
 
 class Site:

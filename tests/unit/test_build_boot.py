@@ -17,8 +17,8 @@ from isthmus.build.boot.orders import SEEDS, render_orders
 from isthmus.build.boot.place import Place
 from isthmus.build.fleet.check import check_fleet
 from isthmus.build.fleet.resolve import resolve_fleet
-from isthmus.model.fleet import Disks, Firmware, Fleet, Image, Install, Raid
-from isthmus.testing.build_fleet import SMALL
+from isthmus.model.rack.fleet import Disks, Firmware, Fleet, Image, Install, Raid
+from isthmus.testing.build.build_fleet import SMALL
 
 PLAIN = Disks(name="plain", device="/dev/sda", root_gib=40, swap_gib=4)
 MIRROR = Disks(

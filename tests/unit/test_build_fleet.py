@@ -6,8 +6,8 @@ from isthmus.build.fleet import form
 from isthmus.build.fleet.check import RULES, check_fleet
 from isthmus.build.fleet.document import read_document
 from isthmus.build.fleet.resolve import resolve_fleet
-from isthmus.model.fleet import Fleet
-from isthmus.testing.build_fleet import SMALL, make_fleet
+from isthmus.model.rack.fleet import Fleet
+from isthmus.testing.build.build_fleet import SMALL, make_fleet
 
 
 def sound(text: str) -> Fleet:

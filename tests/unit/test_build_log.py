@@ -6,7 +6,7 @@ import pytest
 
 from isthmus import errors
 from isthmus.build.run.standing import fold_events
-from isthmus.model.build import BuildEvent, Happening, Stage
+from isthmus.model.rack.build import BuildEvent, Happening, Stage
 from isthmus.store.build_log import BuildLog, BuildLogReader
 
 

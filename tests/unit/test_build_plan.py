@@ -10,10 +10,10 @@ from isthmus.build.fleet.resolve import resolve_fleet
 from isthmus.build.plan.plan import make_plan
 from isthmus.build.plan.rates import choose_rates
 from isthmus.build.plan.spec import digest
-from isthmus.model.build import BuildPlan, Stage, Standing, Verb
-from isthmus.model.fleet import Fleet
-from isthmus.model.machine import Machine
-from isthmus.testing.build_fleet import SMALL, make_fleet
+from isthmus.model.rack.build import BuildPlan, Stage, Standing, Verb
+from isthmus.model.rack.fleet import Fleet
+from isthmus.model.rack.machine import Machine
+from isthmus.testing.build.build_fleet import SMALL, make_fleet
 
 
 def load(text: str = SMALL) -> tuple[Fleet, tuple[Machine, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from isthmus import errors
-from isthmus.clients.shell import Output
+from isthmus.clients.machine.shell import Output
 from isthmus.lab import labs as machine_labs
 from isthmus.lab.process.lock import locked
 from isthmus.lab.protocols import Tools

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from isthmus import errors
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv import apply
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse
-from isthmus.testing.nfv_host import Shape, make_host, make_nic
-from isthmus.testing.nfv_shapes.published import ONE_PORT
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_shapes.published import ONE_PORT
 
 
 @dataclass

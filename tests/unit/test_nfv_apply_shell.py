@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.check.state.ini import parse_ini
 from isthmus.nfv.inspect import facts
 from isthmus.nfv.render import script

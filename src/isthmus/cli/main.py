@@ -16,21 +16,21 @@ from typing_extensions import override
 
 from isthmus import errors
 
-#: (noun, module, attribute, help, panel). Add yours here.
+#: (noun, module below `isthmus.cli`, help, panel). Add yours here.
 SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
-    ("site", "isthmus.cli.site", "Sites: add, watch, drain, remove them.", "Cloud"),
-    ("network", "isthmus.cli.network", "Networks: at which sites they are present.", "Cloud"),
-    ("port", "isthmus.cli.port", "Ports: what every tier knows of one.", "Cloud"),
-    ("job", "isthmus.cli.job", "Jobs: what is on its way to the sites.", "Cloud"),
-    ("lease", "isthmus.cli.lease", "Leases: which site gives out which addresses.", "Cloud"),
-    ("status", "isthmus.cli.status", "How every site stands, at a glance.", "Cloud"),
-    ("gone", "isthmus.cli.gone", "Removed sites that never let go of what they held.", "Cloud"),
-    ("restored", "isthmus.cli.restored", "Say that a tier's database came from a backup.", "Cloud"),
-    ("audit", "isthmus.cli.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
-    ("lab", "isthmus.cli.lab", "A whole cloud on this machine.", "Lab"),
-    ("demo", "isthmus.cli.demo", "Bring up a lab and stretch a network over its sites.", "Lab"),
-    ("build", "isthmus.cli.build", "From racks to machines that run, by a fleet file.", "Hosts"),
-    ("nfv", "isthmus.cli.nfv", "Plan and check hosts for packet processing.", "Hosts"),
+    ("site", "cloud.site", "Sites: add, watch, drain, remove them.", "Cloud"),
+    ("network", "cloud.network", "Networks: at which sites they are present.", "Cloud"),
+    ("port", "cloud.port", "Ports: what every tier knows of one.", "Cloud"),
+    ("job", "cloud.job", "Jobs: what is on its way to the sites.", "Cloud"),
+    ("lease", "cloud.lease", "Leases: which site gives out which addresses.", "Cloud"),
+    ("status", "cloud.status", "How every site stands, at a glance.", "Cloud"),
+    ("gone", "cloud.gone", "Removed sites that never let go of what they held.", "Cloud"),
+    ("restored", "cloud.restored", "Say that a tier's database came from a backup.", "Cloud"),
+    ("audit", "cloud.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
+    ("lab", "lab", "A whole cloud on this machine.", "Lab"),
+    ("demo", "demo", "Bring up a lab and stretch a network over its sites.", "Lab"),
+    ("build", "hosts.build", "From racks to machines that run, by a fleet file.", "Hosts"),
+    ("nfv", "hosts.nfv", "Plan and check hosts for packet processing.", "Hosts"),
 )
 
 DEBUG_VARIABLE = "ISTHMUS_DEBUG"
@@ -46,7 +46,7 @@ class _Deferred(TyperGroup):
     @override
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Load the module and let its command take over."""
-        app = importlib.import_module(self._module).app
+        app = importlib.import_module(f"isthmus.cli.{self._module}").app
         app._add_completion = False  # noqa: SLF001 - the root has it for all
         command = typer.main.get_command(app)
         return command.make_context(*arguments, **options)

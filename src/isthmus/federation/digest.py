@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isthmus.federation.lease import merge
+from isthmus.federation.leases.lease import merge
 from isthmus.federation.merge import normalise
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block

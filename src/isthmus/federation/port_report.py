@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
+from isthmus.model.dataplane.ovn import LAST_PORT_KEY
 from isthmus.model.form import (
     is_address,
     is_flag,
@@ -25,7 +26,6 @@ from isthmus.model.form import (
     is_tunnel_address,
 )
 from isthmus.model.lease import Block
-from isthmus.model.ovn import LAST_PORT_KEY
 from isthmus.model.site import SiteName
 
 #: Length of Neutron's column.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from isthmus import errors
-from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.protocols import HostClient
 from isthmus.nfv.render import script
 

@@ -1,8 +1,8 @@
 """The facts of a live host, read over its client."""
 
 from isthmus import errors
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.host_inventory import HostInventory
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.inspect import facts, sysfs
 from isthmus.nfv.protocols import HostClient
 

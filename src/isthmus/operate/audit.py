@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronClient
-from isthmus.federation.audit import audit
-from isthmus.federation.holdings import Holdings, parse_holdings
+from isthmus.clients.http.neutron import NeutronClient
+from isthmus.federation.audits.audit import audit
+from isthmus.federation.audits.holdings import Holdings, parse_holdings
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import SiteName, SiteState
 from isthmus.model.verdict import Report, is_clean

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from isthmus.clients.admin import AdminApi
-from isthmus.clients.neutron import NeutronClient
+from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.http.neutron import NeutronClient
 
 
 class Cloud(Protocol):

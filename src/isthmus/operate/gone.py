@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from isthmus import errors
-from isthmus.clients.admin import AdminApi
+from isthmus.clients.http.admin import AdminApi
 from isthmus.model.lease import PoolKind
 
-#: Whose name begins so was a site: `isthmus.store.registration.aside`.
+#: Whose name begins so was a site: `isthmus.store.tiers.registration.aside`.
 _GONE = "gone/"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.admin import AdminApi
+from isthmus.clients.http.admin import AdminApi
 
 Row = Mapping[str, Any]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.admin import AdminApi
-from isthmus.clients.neutron import NeutronClient
+from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
 
 Row = Mapping[str, Any]

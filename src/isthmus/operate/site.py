@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.clients.admin import AdminApi
+from isthmus.clients.http.admin import AdminApi
 from isthmus.operate import gone
 from isthmus.operate.gone import Gone
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from isthmus import errors
-from isthmus.model.build import BuildEvent, Happening
+from isthmus.model.rack.build import BuildEvent, Happening
 
 _NAME = "events.jsonl"
 _LOCK = "lock"

@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 from typing import Self
 
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 
 _OVS_SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _PROGRAMS = ("ovs-vswitchd", "ovs-vsctl", "ovn-controller", "ip", "nsenter", "tcpdump")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from isthmus import errors
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 from isthmus.testing.until import until
 
 _SCHEMAS = Path("/usr/share/ovn")

@@ -1,8 +1,8 @@
 """Joins the operators' commands with central and the sites, as clouds.yaml names them."""
 
-from isthmus.clients.admin import AdminApi
-from isthmus.clients.cloud import PersonalCloud
-from isthmus.clients.neutron import NeutronClient
+from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.http.cloud import PersonalCloud
+from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
 
 

@@ -14,9 +14,9 @@ from isthmus.build.fleet.document import Document, Fault
 from isthmus.build.plan.plan import make_plan
 from isthmus.build.run.standing import fold_events
 from isthmus.build.source import imported, ironic, netbox, sheet
-from isthmus.model.build import BuildPlan, Standing
-from isthmus.model.fleet import Fleet
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import BuildPlan, Standing
+from isthmus.model.rack.fleet import Fleet
+from isthmus.model.rack.machine import Machine
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.store.build_log import BuildLogReader
 from isthmus.wiring.named_file import read_text

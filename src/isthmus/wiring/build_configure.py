@@ -10,7 +10,7 @@ from isthmus import errors
 from isthmus.build.configure.inventory import make_inventory, render_inventory
 from isthmus.build.configure.settings import Strategy, Tuning, choose_forks, render_settings
 from isthmus.clients.build.ansible import Played, TaskEnd, run_playbook
-from isthmus.model.build import Stage
+from isthmus.model.rack.build import Stage
 from isthmus.wiring.build import load_fleet, read_standings, resolve_machines
 
 #: The build's folder for Ansible, within its state.

@@ -21,8 +21,8 @@ from isthmus.clients.build import preflight
 from isthmus.clients.build.power import PowerControl, read_secrets
 from isthmus.clients.build.processes import BootProcesses, worker_user
 from isthmus.clients.build.service import NodeService
-from isthmus.model.build import BuildEvent, BuildPlan, Happening, Stage, Standing, Verb
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import BuildEvent, BuildPlan, Happening, Stage, Standing, Verb
+from isthmus.model.rack.machine import Machine
 from isthmus.store.build_log import BuildLog, BuildLogReader
 from isthmus.wiring.build import Loaded, load_fleet, read_standings, resolve_machines
 

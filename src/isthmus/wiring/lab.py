@@ -5,7 +5,8 @@ import sysconfig
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import lab_cloud, process, shell
+from isthmus.clients.http import lab_cloud
+from isthmus.clients.machine import process, shell
 from isthmus.lab.labs import STATE_VARIABLE, Labs
 from isthmus.lab.protocols import Tools
 from isthmus.lab.topology import default_topology, parse_topology

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import host as host_client
-from isthmus.model.host_demand import HostDemand
-from isthmus.model.host_inventory import HostInventory
-from isthmus.model.host_plan import HostPlan
+from isthmus.clients.machine import host as host_client
+from isthmus.model.host.host_demand import HostDemand
+from isthmus.model.host.host_inventory import HostInventory
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.protocols import HostClient

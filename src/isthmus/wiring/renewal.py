@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronClient
+from isthmus.clients.http.neutron import NeutronClient
 from isthmus.federation.digest import Page
 from isthmus.federation.renewal import Noting, Renewal
 from isthmus.model.intent import ResourceType

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.config.database import read_url
-from isthmus.store import epoch
-from isthmus.store.engine import open_engine, writing
+from isthmus.store.sql.engine import open_engine, writing
+from isthmus.store.tiers import epoch
 
 REASON = "this database was restored, an operator says"
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.neutron import NeutronClient
-from isthmus.clients.transport import Timeouts, closed_session, find_login, open_session
+from isthmus.clients.http.neutron import NeutronClient
+from isthmus.clients.http.transport import Timeouts, closed_session, find_login, open_session
 from isthmus.config.xjob import GROUP, XjobConfig, lane_group
 from isthmus.federation.renewal import Renewal
 from isthmus.journal.engine import Delivery, DeliverySettings
@@ -14,10 +14,12 @@ from isthmus.journal.protocols import Clock
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult, read_results
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
-from isthmus.store import clock, removal, site, sweep
-from isthmus.store import job as job_store
-from isthmus.store.engine import open_engine, reading, writing
-from isthmus.store.journal_engine import SqlJournal
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import sweep
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql import clock
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.tiers import removal, site
 from isthmus.wiring.renewal import open_renewal
 
 

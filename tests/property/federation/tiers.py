@@ -13,16 +13,18 @@ from tests.ports import neutron_rows
 from tests.ports.database_clock import drive
 
 from isthmus import errors
-from isthmus.federation import lease as arithmetic
+from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store import journal, lease, mapping, removal
-from isthmus.store import lane as lane_store
-from isthmus.store.engine import open_engine, reading, writing
-from isthmus.store.journal_engine import SqlJournal
-from isthmus.store.tables import LEASES, METADATA
+from isthmus.store.delivery import journal
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.leases import lease
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.tables import LEASES, METADATA
+from isthmus.store.tiers import mapping, removal
 from isthmus.testing.clock import FakeClock
 
 POOL_ID = "subnet"

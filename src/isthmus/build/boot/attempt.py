@@ -6,7 +6,7 @@ import hmac
 from dataclasses import dataclass
 
 from isthmus.build.boot.place import Place
-from isthmus.model.machine import Machine
+from isthmus.model.rack.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import yaml
 from isthmus.build.boot import first_boot
 from isthmus.build.boot.attempt import Attempt
 from isthmus.build.boot.guard import CURL, render_guard
-from isthmus.model.fleet import Disks, Firmware, Raid
+from isthmus.model.rack.fleet import Disks, Firmware, Raid
 
 
 def render_user_data(attempt: Attempt) -> str:

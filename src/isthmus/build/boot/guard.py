@@ -1,6 +1,6 @@
 """The guard of disks: what holds something is written only where the plan says so."""
 
-from isthmus.model.machine import Machine
+from isthmus.model.rack.machine import Machine
 
 
 def render_guard(machine: Machine, report: str, tell: str) -> str:

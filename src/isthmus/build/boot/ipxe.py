@@ -2,8 +2,8 @@
 
 from isthmus.build.boot.attempt import Attempt
 from isthmus.build.boot.place import KERNEL, RAMDISK, Place
-from isthmus.model.fleet import Firmware, Install
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Firmware, Install
+from isthmus.model.rack.machine import Machine
 
 #: The names that installers know an initrd by; under UEFI the kernel's line must say it too, or it
 #: panics with "Unable to mount root fs" (seen).

@@ -3,8 +3,8 @@
 from isthmus.build.boot import first_boot
 from isthmus.build.boot.attempt import Attempt
 from isthmus.build.boot.guard import CURL, render_guard
-from isthmus.model.fleet import Raid
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Raid
+from isthmus.model.rack.machine import Machine
 
 _ESP_MIB, _BOOT_MIB, _MIB = 600, 1024, 1024
 

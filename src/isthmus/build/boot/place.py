@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.model.fleet import Builder
+from isthmus.model.rack.fleet import Builder
 
 #: The first script that every iPXE reads; it asks for the one of its own machine.
 START = "start.ipxe"

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 from isthmus.build.boot import first_boot
 from isthmus.build.boot.attempt import Attempt
 from isthmus.build.boot.guard import WGET, render_guard
-from isthmus.model.fleet import Firmware, Raid
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Firmware, Raid
+from isthmus.model.rack.machine import Machine
 
 _MIB_TO_MB = 1.048576
 _BOOT_MB = 1024

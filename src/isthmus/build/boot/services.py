@@ -9,8 +9,8 @@ import ipaddress
 from collections.abc import Sequence
 
 from isthmus.build.boot.place import NBP_BIOS, NBP_UEFI, START, Place
-from isthmus.model.fleet import Network, Site
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Network, Site
+from isthmus.model.rack.machine import Machine
 
 #: Transfers at a time; dnsmasq's default is 50.
 TFTP_MOST = 1000

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from isthmus.model.fleet import Fleet
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Fleet
+from isthmus.model.rack.machine import Machine
 
 
 def group_name(kind: str, name: str) -> str:

@@ -8,7 +8,7 @@ from isthmus import errors
 from isthmus.build.fleet import form, rule_names, rule_networks, rule_sites
 from isthmus.build.fleet.document import Document, Fault, read_document
 from isthmus.build.fleet.rules import Case, Rule
-from isthmus.model.fleet import Fleet
+from isthmus.model.rack.fleet import Fleet
 
 #: Every rule. Add yours here.
 RULES: tuple[Rule, ...] = (

@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_origin
 import pydantic
 
 from isthmus.build.fleet.document import Document, Fault, Path
-from isthmus.model.fleet import Fleet
+from isthmus.model.rack.fleet import Fleet
 
 _UNKNOWN = frozenset({"unexpected_keyword_argument", "extra_forbidden"})
 _MISSING = frozenset({"missing", "missing_argument"})

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from isthmus import errors
-from isthmus.model.fleet import Bmc, Firmware, Fleet, Install, Network, Node, Rack, Site
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Bmc, Firmware, Fleet, Install, Network, Node, Rack, Site
+from isthmus.model.rack.machine import Machine
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from isthmus.build.fleet.document import Path
 from isthmus.build.fleet.form import suggest
 from isthmus.build.fleet.resolve import bmc_of
 from isthmus.build.fleet.rules import Case, Finding, refer
-from isthmus.model.fleet import BmcKind, Defaults
+from isthmus.model.rack.fleet import BmcKind, Defaults
 from isthmus.model.service import SERVICES
 
 _NO_MACS = frozenset({"00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"})

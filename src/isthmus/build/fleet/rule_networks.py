@@ -8,7 +8,7 @@ from isthmus import errors
 from isthmus.build.fleet import resolve
 from isthmus.build.fleet.document import Path
 from isthmus.build.fleet.rules import Case, Finding, refer
-from isthmus.model.fleet import Network, Site
+from isthmus.model.rack.fleet import Network, Site
 
 Cidr = ipaddress.IPv4Network | ipaddress.IPv6Network
 Row = tuple[str, Cidr, Path]  #: what it is, its range, where it stands

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from isthmus.build.fleet import resolve
 from isthmus.build.fleet.document import Path
 from isthmus.build.fleet.rules import Case, Finding
-from isthmus.model.fleet import Compression, Image, Install, Node, Rack, Raid
+from isthmus.model.rack.fleet import Compression, Image, Install, Node, Rack, Raid
 from isthmus.model.service import QUORUM_SERVICES
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from isthmus.build.fleet import resolve
 from isthmus.build.fleet.document import Document, Path, names_in
 from isthmus.build.fleet.form import Salvage, suggest
-from isthmus.model.fleet import Fleet, Node, Rack, Site
+from isthmus.model.rack.fleet import Fleet, Node, Rack, Site
 
 #: (path in what is left of the file, message)
 Finding = tuple[Path, str]

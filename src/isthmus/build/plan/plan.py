@@ -7,9 +7,9 @@ from isthmus.build.fleet.form import suggest
 from isthmus.build.plan import rates as rating
 from isthmus.build.plan.spec import digest
 from isthmus.build.plan.waves import estimate_wave, plan_waves
-from isthmus.model.build import BuildPlan, NodePlan, Stage, Standing, Verb
-from isthmus.model.fleet import BmcKind, Fleet, Install
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import BuildPlan, NodePlan, Stage, Standing, Verb
+from isthmus.model.rack.fleet import BmcKind, Fleet, Install
+from isthmus.model.rack.machine import Machine
 
 
 def make_plan(

@@ -8,8 +8,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isthmus.model.build import Rate, Stage, Standing
-from isthmus.model.fleet import Fleet
+from isthmus.model.rack.build import Rate, Stage, Standing
+from isthmus.model.rack.fleet import Fleet
 
 #: What TCP over Ethernet carries of a link: 1460 of 1538 octets on the wire with frames of 1500.
 WIRE_SHARE = 1460 / 1538

@@ -3,8 +3,8 @@
 import hashlib
 import json
 
-from isthmus.model.fleet import Install
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Install
+from isthmus.model.rack.machine import Machine
 
 
 def describe(machine: Machine) -> dict[str, str]:

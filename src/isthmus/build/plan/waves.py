@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from isthmus.model.build import Rate, Wave
-from isthmus.model.fleet import Install, Limits
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import Rate, Wave
+from isthmus.model.rack.fleet import Install, Limits
+from isthmus.model.rack.machine import Machine
 
 #: What gzip -6 and zstd -3 made of `isthmus build image`'s disk of 512 MiB (119 and 110 MiB).
 PACKED_TO = {"none": 1.0, "gzip": 1 / 4.3, "zstd": 1 / 4.65}

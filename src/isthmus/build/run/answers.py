@@ -14,8 +14,8 @@ from isthmus.build.boot import ipxe, orders
 from isthmus.build.boot.attempt import Attempt
 from isthmus.build.boot.place import Place
 from isthmus.build.run.builder import Builder
-from isthmus.model.build import Happening, Stage
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import Happening, Stage
+from isthmus.model.rack.machine import Machine
 
 #: Reports that a machine may make itself.
 REPORTS = {

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model.build import BuildEvent, Happening, Stage, Standing
+from isthmus.model.rack.build import BuildEvent, Happening, Stage, Standing
 
 #: A machine is slow where it takes this many times as long for a stage as others did.
 SLOW_FACTOR = 2.0

@@ -15,9 +15,9 @@ from isthmus.build.boot.attempt import make_token
 from isthmus.build.run.decide import Decision, Fail, Quarantine, Start, decide
 from isthmus.build.run.protocols import EventLog, Power
 from isthmus.build.run.standing import apply_event, fold_events
-from isthmus.model.build import BuildEvent, Happening, Stage, Standing
-from isthmus.model.fleet import Limits
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import BuildEvent, Happening, Stage, Standing
+from isthmus.model.rack.fleet import Limits
+from isthmus.model.rack.machine import Machine
 
 #: How often timeouts are looked at, where no event comes; also the grain of the pacing.
 TICK_S = 0.1

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model.build import Stage, Standing
-from isthmus.model.fleet import BmcKind, Limits
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import Stage, Standing
+from isthmus.model.rack.fleet import BmcKind, Limits
+from isthmus.model.rack.machine import Machine
 
 #: At most this much of a second's power-ons at once, when the builder was busy with other things.
 BURST_S = 0.25

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from isthmus.model.build import BuildEvent
-from isthmus.model.machine import Machine
+from isthmus.model.rack.build import BuildEvent
+from isthmus.model.rack.machine import Machine
 
 
 class Power(Protocol):

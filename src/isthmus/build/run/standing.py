@@ -7,7 +7,7 @@ or for a stage that is over, changes nothing.
 import dataclasses
 from collections.abc import Iterable, Mapping
 
-from isthmus.model.build import BuildEvent, Happening, Stage, Standing
+from isthmus.model.rack.build import BuildEvent, Happening, Stage, Standing
 
 #: (event, stages in which it counts, the stage that it leads to)
 STEPS: Mapping[Happening, tuple[frozenset[Stage], Stage]] = {

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import shell
 from isthmus.clients.build.ramdisk import build_ramdisk
+from isthmus.clients.machine import shell
 
 PACKAGES = (
     *("linux-image-cloud-amd64", "initramfs-tools", "systemd-sysv", "udev", "kmod", "dbus"),

@@ -1,9 +1,9 @@
 """Power and boot device by IPMI 2.0, through ipmitool, which every distribution has."""
 
 from isthmus import errors
-from isthmus.clients import shell
-from isthmus.model.fleet import Bmc, Firmware
-from isthmus.model.machine import Machine
+from isthmus.clients.machine import shell
+from isthmus.model.rack.fleet import Bmc, Firmware
+from isthmus.model.rack.machine import Machine
 
 TIMEOUT_S = 30.0
 

@@ -9,8 +9,8 @@ import yaml
 
 from isthmus import errors
 from isthmus.clients.build import ipmi
-from isthmus.model.fleet import BmcKind
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import BmcKind
+from isthmus.model.rack.machine import Machine
 
 
 def read_secrets(path: Path | None) -> dict[str, str]:
@@ -45,7 +45,7 @@ def read_secrets(path: Path | None) -> dict[str, str]:
 
 def _open_vault(path: Path) -> str:
     """Decrypt by ansible-vault; ANSIBLE_VAULT_PASSWORD_FILE says with what."""
-    from isthmus.clients import shell
+    from isthmus.clients.machine import shell
 
     return shell.run(["ansible-vault", "view", path], timeout_s=60).stdout
 

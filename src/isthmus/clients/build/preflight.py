@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from isthmus.clients import shell
-from isthmus.model.fleet import Builder, Compression, Firmware, Image, Install
-from isthmus.model.machine import Machine
+from isthmus.clients.machine import shell
+from isthmus.model.rack.fleet import Builder, Compression, Firmware, Image, Install
+from isthmus.model.rack.machine import Machine
 
 #: Where distributions put iPXE's boot programs.
 NBP_FOLDERS = (Path("/usr/lib/ipxe"), Path("/usr/share/ipxe"), Path("/usr/share/ipxe/undionly"))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import process, shell
+from isthmus.clients.machine import process, shell
 from isthmus.model.process import ProcessId
 
 _LEDGER = "processes.json"

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients import shell
+from isthmus.clients.machine import shell
 
 #: Folders of modules that a machine may need to reach its network and its disk.
 FOLDERS = (

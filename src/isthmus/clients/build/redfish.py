@@ -7,8 +7,8 @@ from typing import Any
 import sushy
 
 from isthmus import errors
-from isthmus.model.fleet import Bmc, Firmware
-from isthmus.model.machine import Machine
+from isthmus.model.rack.fleet import Bmc, Firmware
+from isthmus.model.rack.machine import Machine
 
 #: A controller that is reached answers a connection at once; its answers may take their time.
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 30.0

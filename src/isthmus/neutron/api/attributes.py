@@ -114,7 +114,7 @@ SITE_LEASES: Attributes = {
     "created_at": _shown(),
 }
 
-#: Which incarnation of a site speaks; `isthmus.store.epoch.show_incarnation`.
+#: Which incarnation of a site speaks; `isthmus.store.tiers.epoch.show_incarnation`.
 _INCARNATION = _given({"type:string_or_none": 64}, default=None)
 
 SITE_BUNDLES: Attributes = {

@@ -12,8 +12,8 @@ from oslo_db import exception as db_exc
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.db.session import reading
-from isthmus.store import job as job_store
-from isthmus.store.tables import DATAPATHS, LEASES, SITE_MAPPINGS
+from isthmus.store.delivery import job as job_store
+from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS
 
 #: Reads one part of a tier's holdings, of these networks only; of all where the list is empty.
 Part = Callable[[list[str]], Any]

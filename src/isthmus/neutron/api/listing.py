@@ -10,7 +10,7 @@ from neutron_lib.db import utils as db_utils
 from isthmus import errors
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading
-from isthmus.store.page import Page, select_page
+from isthmus.store.sql.page import Page, select_page
 
 Row = dict[str, Any]
 

@@ -17,10 +17,12 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.db.session import now
-from isthmus.store import epoch, journal, location
-from isthmus.store import home as home_store
-from isthmus.store import site as site_store
-from isthmus.store.held import Held
+from isthmus.store.delivery import journal
+from isthmus.store.ports import home as home_store
+from isthmus.store.ports import location
+from isthmus.store.tiers import epoch
+from isthmus.store.tiers import site as site_store
+from isthmus.store.tiers.held import Held
 
 _PORT = ResourceType.PORT
 

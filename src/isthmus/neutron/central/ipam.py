@@ -16,18 +16,20 @@ from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.config.central import read_central
-from isthmus.federation import lease as arithmetic
+from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import give_back, pool, reporting, spares
+from isthmus.neutron.central import reporting
+from isthmus.neutron.central.leases import give_back, pool, spares
 from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import writing
-from isthmus.store import epoch, mapping, recall, resting, spare
-from isthmus.store import lease as lease_store
-from isthmus.store import pool as pool_store
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import pool as pool_store
+from isthmus.store.leases import recall, resting, spare
+from isthmus.store.tiers import epoch, mapping
 
 
 class CentralSubnet(neutron_ipam.NeutronDbSubnet):

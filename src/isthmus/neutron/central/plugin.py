@@ -21,14 +21,15 @@ from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import listener, silence, zone
-from isthmus.neutron.central.recalling import Recalling
+from isthmus.neutron.central import silence, zone
+from isthmus.neutron.central.leases.recalling import Recalling
+from isthmus.neutron.central.outgoing import listener
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import reading
-from isthmus.store import mapping
-from isthmus.store import site as site_store
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers import site as site_store
 
 #: Geneve over IPv4 with OVN's option costs 58 bytes (measured: 1442 passes over 1500, 1443 not).
 TUNNEL_BYTES = 58

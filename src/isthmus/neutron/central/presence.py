@@ -21,12 +21,15 @@ from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.neutron.central import home, pool, zone
-from isthmus.neutron.central.listener import map_groups
+from isthmus.neutron.central import home, zone
+from isthmus.neutron.central.leases import pool
+from isthmus.neutron.central.outgoing.listener import map_groups
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import datapath, journal, location, mapping
-from isthmus.store.held import Held
+from isthmus.store.delivery import journal
+from isthmus.store.ports import datapath, location
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers.held import Held
 
 #: What can be stretched: networks whose packets OVN puts into a tunnel of its own.
 _STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})

@@ -10,7 +10,7 @@ from isthmus.neutron.api import carried
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import reporting
 from isthmus.neutron.db.session import reading
-from isthmus.store import mapping
+from isthmus.store.tiers import mapping
 
 
 class Refusals(ml2.Ml2Plugin):

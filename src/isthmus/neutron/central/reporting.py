@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from isthmus.model.site import SiteName
 from isthmus.neutron.db import guard
-from isthmus.store import lane as lane_store
+from isthmus.store.delivery import lane as lane_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class CurrentReport:
 
     site: SiteName
     port_id: str
-    sequence: int  #: number of the batch, `isthmus.store.lane`
+    sequence: int  #: number of the batch, `isthmus.store.delivery.lane`
 
 
 _current: contextvars.ContextVar[CurrentReport | None] = contextvars.ContextVar(

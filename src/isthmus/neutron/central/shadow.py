@@ -4,8 +4,9 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store import journal, location
-from isthmus.store.held import Held
+from isthmus.store.delivery import journal
+from isthmus.store.ports import location
+from isthmus.store.tiers.held import Held
 
 
 def tell_others(

@@ -5,7 +5,7 @@ from oslo_config import cfg
 
 from isthmus.config.central import read_central
 from isthmus.model.site import Reachability, SiteName, SiteState
-from isthmus.store import site as site_store
+from isthmus.store.tiers import site as site_store
 
 
 def list_able(connection: sa.Connection) -> set[SiteName]:

@@ -21,7 +21,7 @@ from neutron.db.migration.models import head
 
 from isthmus.neutron.db import models
 from isthmus.neutron.db.migration import VERSION_TABLE
-from isthmus.store.engine import open_engine
+from isthmus.store.sql.engine import open_engine
 
 #: The variable that may hold the URL.
 VARIABLE = "ISTHMUS_DATABASE_URL"

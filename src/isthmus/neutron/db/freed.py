@@ -10,7 +10,7 @@ from neutron.ipam import requests as ipam_req
 from neutron_lib.db import api as db_api
 from sqlalchemy.orm import Session
 
-from isthmus.store import resting
+from isthmus.store.leases import resting
 
 _KEY = "isthmus_freed"
 

@@ -3,7 +3,7 @@
 from neutron_lib import context as n_context
 
 from isthmus.neutron.db.session import reading
-from isthmus.store import isolation
+from isthmus.store.sql import isolation
 
 
 def check_database() -> None:

@@ -1,12 +1,13 @@
 """Our tables, made known to Neutron's metadata.
 
 Neutron builds (and compares) its schema from one declarative metadata. Copies of the tables of
-`isthmus.store.tables` stand there; queries go on using the originals, which have the same names.
+`isthmus.store.sql.tables` stand there; queries go on using the originals, which have the same
+names.
 """
 
 from neutron_lib.db import model_base
 
-from isthmus.store.tables import METADATA
+from isthmus.store.sql.tables import METADATA
 
 #: Names of every table of ours, for migrations and audits.
 TABLE_NAMES = frozenset(METADATA.tables)

@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from oslo_log import log as logging
 
-from isthmus.store import epoch
+from isthmus.store.tiers import epoch
 
 LOG = logging.getLogger(__name__)
 

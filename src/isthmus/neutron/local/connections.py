@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 import sqlalchemy as sa
 from oslo_config import cfg
 
-from isthmus.clients.central import CentralClient
-from isthmus.clients.transport import Timeouts, open_session
+from isthmus.clients.http.central import CentralClient
+from isthmus.clients.http.transport import Timeouts, open_session
 from isthmus.config.site import GROUP, SiteConfig
-from isthmus.neutron.local.person import find_token
-from isthmus.store import epoch
-from isthmus.store.engine import open_engine, reading
+from isthmus.neutron.local.owned.person import find_token
+from isthmus.store.sql.engine import open_engine, reading
+from isthmus.store.tiers import epoch
 
 _T = TypeVar("_T")
 

@@ -21,15 +21,16 @@ from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 
 from isthmus import errors
-from isthmus.federation import lease as arithmetic
-from isthmus.federation.pick import pick
+from isthmus.federation.leases import lease as arithmetic
+from isthmus.federation.leases.pick import pick
 from isthmus.model.lease import Block, PoolKind
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.freed import RequestFactory
-from isthmus.neutron.local import applying
 from isthmus.neutron.local.lease import rows
-from isthmus.store import epoch, resting
-from isthmus.store import lease as lease_store
+from isthmus.neutron.local.owned import applying
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import resting
+from isthmus.store.tiers import epoch
 
 #: When the site asks for more addresses, and what it keeps when it gives back.
 LOW_WATER = arithmetic.LowWater()

@@ -20,9 +20,10 @@ from typing_extensions import override
 
 from isthmus.config.site import read_site
 from isthmus.neutron.db.session import now
-from isthmus.neutron.local import ovn_client, port_keys
-from isthmus.neutron.local.reconciler import Reconciler, connect_to_neutron
-from isthmus.store import datapath, port_key, shadow
+from isthmus.neutron.local.lease import port_keys
+from isthmus.neutron.local.ovn import ovn_client
+from isthmus.neutron.local.ovn.reconciler import Reconciler, connect_to_neutron
+from isthmus.store.ports import datapath, port_key, shadow
 
 #: Worker of the API process; the others write no shadows.
 _API_WORKER = "WorkerService"

@@ -25,10 +25,10 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.item import ItemResult
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.db.session import now
-from isthmus.neutron.local import applying
-from isthmus.store import refusal
-from isthmus.store.engine import reading
-from isthmus.store.tables import REFUSALS
+from isthmus.neutron.local.owned import applying
+from isthmus.store.delivery import refusal
+from isthmus.store.sql.engine import reading
+from isthmus.store.sql.tables import REFUSALS
 
 _exempt: contextvars.ContextVar[bool] = contextvars.ContextVar("isthmus_quota", default=False)
 

@@ -17,16 +17,19 @@ from neutron_lib import constants
 from oslo_log import log as logging
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient
+from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local.lease import rows
-from isthmus.store import epoch, journal, port_key, resting
-from isthmus.store import lane as lane_store
-from isthmus.store.engine import reading, writing
-from isthmus.store.tables import DATAPATHS, LEASES, PORT_KEYS
+from isthmus.store.delivery import journal
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.leases import resting
+from isthmus.store.ports import port_key
+from isthmus.store.sql.engine import reading, writing
+from isthmus.store.sql.tables import DATAPATHS, LEASES, PORT_KEYS
+from isthmus.store.tiers import epoch
 
 LOG = logging.getLogger(__name__)
 

@@ -23,15 +23,15 @@ from isthmus.model.lease import PoolKind
 from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.local import dataplane
-from isthmus.neutron.local.digest import Comparison, list_carried
-from isthmus.neutron.local.holdings import HoldingsApi
+from isthmus.neutron.local.admin.digest import Comparison, list_carried
+from isthmus.neutron.local.admin.holdings import HoldingsApi
+from isthmus.neutron.local.admin.shadow_api import ShadowApi
+from isthmus.neutron.local.ovn import dataplane
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.report.relay import Relay
 from isthmus.neutron.local.report.source import PortSource
-from isthmus.neutron.local.shadow_api import ShadowApi
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
 

@@ -1,8 +1,10 @@
 """All checks of one host, run one by one."""
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Report, Severity, Subject, Verdict, order
-from isthmus.nfv.check import (
+from isthmus.nfv.check.rule import Rule, where_planned, with_instances, with_switch
+from isthmus.nfv.check.state import HostState
+from isthmus.nfv.check.topic import (
     cores,
     devices,
     instances,
@@ -14,8 +16,6 @@ from isthmus.nfv.check import (
     practice,
     services,
 )
-from isthmus.nfv.check.rule import Rule, where_planned, with_instances, with_switch
-from isthmus.nfv.check.state import HostState
 
 #: What holds for every host, with a plan or without one.
 PRACTICE: tuple[Rule, ...] = (

@@ -1,7 +1,7 @@
 """Check a host from its facts, gathered now or before."""
 
-from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.model.verdict import Report, is_clean
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Ruling, Severity, Subject, Verdict
 from isthmus.nfv.check.state import HostState
 

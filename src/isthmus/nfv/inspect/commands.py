@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from isthmus import errors
-from isthmus.model import host_inventory as model
+from isthmus.model.host import host_inventory as model
 from isthmus.nfv.inspect import validity
 from isthmus.nfv.sources import lscpu
 

@@ -10,7 +10,7 @@ import pydantic
 import yaml
 
 from isthmus import errors
-from isthmus.model import host_inventory
+from isthmus.model.host import host_inventory
 from isthmus.nfv.inspect import commands, facts, ironic, sysfs, validity
 from isthmus.nfv.sources import libvirt, lstopo, sheet
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 from isthmus import errors
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.inspect import allow
 
 MAGIC = "# isthmus host facts 1"

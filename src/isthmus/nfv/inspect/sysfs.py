@@ -8,7 +8,7 @@ Source:
 import re
 
 from isthmus import errors
-from isthmus.model import host_inventory as model
+from isthmus.model.host import host_inventory as model
 from isthmus.nfv import cpuset
 from isthmus.nfv.inspect import facts, validity
 

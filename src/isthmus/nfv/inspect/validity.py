@@ -3,7 +3,7 @@
 from collections import Counter
 
 from isthmus import errors
-from isthmus.model import host_inventory
+from isthmus.model.host import host_inventory
 
 #: Nobody builds these; beyond them a file is garbage, not a machine (Linux: CONFIG_NR_CPUS 8192,
 #: MAX_NUMNODES 1024).

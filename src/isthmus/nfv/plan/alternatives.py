@@ -9,8 +9,8 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from isthmus.model import host_demand, host_inventory
-from isthmus.model.host_plan import HostPlan, Refusal
+from isthmus.model.host import host_demand, host_inventory
+from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.demand import default_page_kib, page_kib, size_name
 from isthmus.nfv.plan.host import plan_host
 

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from isthmus import errors
-from isthmus.model import host_demand as model
+from isthmus.model.host import host_demand as model
 from isthmus.nfv import cpuset
 from isthmus.nfv.inspect import document
 

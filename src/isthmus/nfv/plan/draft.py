@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model import host_demand, host_inventory
-from isthmus.model.host_plan import Constraint, Note, SriovPlan
-from isthmus.nfv.plan import affinity, functions, pages, partition, ports
+from isthmus.model.host import host_demand, host_inventory
+from isthmus.model.host.host_plan import Constraint, Note, SriovPlan
+from isthmus.nfv.plan.resource import affinity, functions, pages, partition, ports
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """The plan of one host: every part put together, or every reason why it cannot be."""
 
-from isthmus.model import host_demand, host_inventory
-from isthmus.model.host_plan import FlavorPlan, HostPlan, NodePlan, Refusal
-from isthmus.nfv.plan import crossing, functions, notes, pages, ports, settings
+from isthmus.model.host import host_demand, host_inventory
+from isthmus.model.host.host_plan import FlavorPlan, HostPlan, NodePlan, Refusal
+from isthmus.nfv.plan import notes, settings
 from isthmus.nfv.plan.demand import default_page_kib
 from isthmus.nfv.plan.draft import Draft, draft_plan
 from isthmus.nfv.plan.fit.flavors import plan_flavors
+from isthmus.nfv.plan.resource import crossing, functions, pages, ports
 
 
 def plan_host(

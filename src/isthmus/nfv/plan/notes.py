@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from isthmus.model import host_demand, host_inventory
-from isthmus.model.host_plan import NodePlan, Note
-from isthmus.nfv.plan import caches, settings
+from isthmus.model.host import host_demand, host_inventory
+from isthmus.model.host.host_plan import NodePlan, Note
+from isthmus.nfv.plan import settings
 from isthmus.nfv.plan.demand import size_name
+from isthmus.nfv.plan.resource import caches
 
 
 def plan_notes(

@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from isthmus.model import host_demand, host_inventory
-from isthmus.model.host_plan import DpdkPortPlan, NodePlan, SriovPlan
+from isthmus.model.host import host_demand, host_inventory
+from isthmus.model.host.host_plan import DpdkPortPlan, NodePlan, SriovPlan
 from isthmus.nfv.cpuset import render_list, render_mask
 from isthmus.nfv.plan.demand import SMALL_KIB, bridge_name, page_kib
-from isthmus.nfv.plan.memory import MOST_LCORES
+from isthmus.nfv.plan.resource.memory import MOST_LCORES
 
 PER_NODE_HUGEPAGES = (5, 16)  #: first kernel that reads hugepages=<node>:<n>
 RXQ_ISOLATE = (2, 16)  #: first Open vSwitch with pmd-rxq-isolate

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.render import texts
 

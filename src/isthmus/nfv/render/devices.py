@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from isthmus.model.host_plan import HostPlan, SriovPlan
+from isthmus.model.host.host_plan import HostPlan, SriovPlan
 from isthmus.nfv.plan.settings import VHOST_SOCKETS
 from isthmus.nfv.render import texts
 

@@ -6,7 +6,7 @@ Nothing of a person's is edited: every service here reads a folder of further fi
 import enum
 from dataclasses import dataclass
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.render import slices, texts
 from isthmus.nfv.render.devices import (

@@ -14,7 +14,7 @@ Sources:
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.render import files
 
 

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable
 
-from isthmus.model.host_plan import DpdkPortPlan, HostPlan
+from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 
 #: Every other_config key that a plan may set; those it does not set are taken away.
 OWNED_KEYS = (

@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Iterable
 from importlib import resources
 
-from isthmus.model.host_plan import HostPlan
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.inspect import facts
 from isthmus.nfv.plan import settings
 from isthmus.nfv.render import files, layout, ovs

@@ -9,7 +9,7 @@ its PMDs'. Instances have libvirt's own group, which is left alone.
 
 from collections.abc import Mapping
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.cpuset import render_list
 
 _UNITS = "/etc/systemd/system"

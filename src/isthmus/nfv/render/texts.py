@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 
 HEAD = "# Written by Isthmus from the NFV plan of {host}; it will be replaced as a whole.\n"
 

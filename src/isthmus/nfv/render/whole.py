@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.model.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.render import deploy, files, ovs, script
 
 

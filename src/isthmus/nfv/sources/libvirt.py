@@ -11,7 +11,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from isthmus import errors
-from isthmus.model import host_inventory as model
+from isthmus.model.host import host_inventory as model
 from isthmus.nfv import cpuset
 from isthmus.nfv.inspect import validity
 

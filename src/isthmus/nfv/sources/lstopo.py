@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from isthmus import errors
-from isthmus.model import host_inventory as model
+from isthmus.model.host import host_inventory as model
 from isthmus.nfv.inspect import validity
 
 _NETWORK_CLASS = "02"

@@ -16,7 +16,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 from isthmus import errors
-from isthmus.model import host_inventory as model
+from isthmus.model.host import host_inventory as model
 from isthmus.nfv.inspect import validity
 
 _NEEDED = ("sockets", "cores_per_socket", "threads_per_core", "numbering", "memory_gib")

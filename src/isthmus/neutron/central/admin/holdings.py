@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api import holdings, listing
-from isthmus.store.tables import LOCATIONS
+from isthmus.store.sql.tables import LOCATIONS
 
 
 class HoldingsApi:

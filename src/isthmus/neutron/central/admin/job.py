@@ -10,9 +10,9 @@ from isthmus.model.intent import JobState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store import clock
-from isthmus.store import job as job_store
-from isthmus.store.tables import JOURNAL
+from isthmus.store.delivery import job as job_store
+from isthmus.store.sql import clock
+from isthmus.store.sql.tables import JOURNAL
 from neutron import policy
 
 

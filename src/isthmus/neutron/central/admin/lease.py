@@ -8,8 +8,9 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import writing
-from isthmus.store import lease, purge, registration
-from isthmus.store.tables import LEASES, NUMBER_LENGTH
+from isthmus.store.leases import lease
+from isthmus.store.sql.tables import LEASES, NUMBER_LENGTH
+from isthmus.store.tiers import purge, registration
 from neutron import policy
 
 

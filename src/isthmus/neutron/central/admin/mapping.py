@@ -8,7 +8,7 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home
 from isthmus.neutron.db.session import writing
-from isthmus.store.tables import SITE_MAPPINGS
+from isthmus.store.sql.tables import SITE_MAPPINGS
 from neutron import policy
 
 _SHOWN = ("id", "type", "resource_id", "site", "project_id", "withdrawn", "created_at")

@@ -12,13 +12,14 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import group_closure, presence, silence
+from isthmus.neutron.central import presence, silence
+from isthmus.neutron.central.outgoing import group_closure
 from isthmus.neutron.central.site_api import state
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store import journal
-from isthmus.store import site as site_store
-from isthmus.store.held import Held
-from isthmus.store.tables import DATAPATHS, SITE_MAPPINGS
+from isthmus.store.delivery import journal
+from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS
+from isthmus.store.tiers import site as site_store
+from isthmus.store.tiers.held import Held
 
 _NETWORK = ResourceType.NETWORK
 _IS_NETWORK = SITE_MAPPINGS.c.type == _NETWORK.value

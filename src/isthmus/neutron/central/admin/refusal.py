@@ -4,7 +4,7 @@ from typing import Any
 
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.store.tables import REFUSALS
+from isthmus.store.sql.tables import REFUSALS
 
 _SHOWN = tuple(column.name for column in REFUSALS.c)
 

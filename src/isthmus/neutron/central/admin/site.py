@@ -11,9 +11,10 @@ from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import epoch, journal, mapping, purge, refusal, registration
-from isthmus.store import job as job_store
-from isthmus.store import site as site_store
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, refusal
+from isthmus.store.tiers import epoch, mapping, purge, registration
+from isthmus.store.tiers import site as site_store
 from neutron import policy
 
 #: What `update_site` may change.

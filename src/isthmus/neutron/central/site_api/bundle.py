@@ -23,11 +23,13 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import Site
-from isthmus.neutron.central import group_closure, presence
-from isthmus.neutron.central.site_api import entitled, state
+from isthmus.neutron.central import presence
+from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.site_api import state
+from isthmus.neutron.central.site_api.belief import entitled
 from isthmus.neutron.db.session import reading
-from isthmus.store import lease as lease_store
-from isthmus.store import mapping
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.tiers import mapping
 
 LOG = logging.getLogger(__name__)
 

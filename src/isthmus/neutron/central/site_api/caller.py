@@ -7,8 +7,8 @@ from isthmus.model.principal import Caller
 from isthmus.model.site import Site, SiteState
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.db.session import reading
-from isthmus.store import registration
-from isthmus.store import site as site_store
+from isthmus.store.tiers import registration
+from isthmus.store.tiers import site as site_store
 
 
 def get_calling_site(context: Any, caller: Caller | None = None) -> Site:

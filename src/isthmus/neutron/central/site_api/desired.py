@@ -15,12 +15,15 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
-from isthmus.neutron.central import pool, presence
+from isthmus.neutron.central import presence
+from isthmus.neutron.central.leases import pool
 from isthmus.neutron.central.site_api import state
 from isthmus.neutron.db.leased import needs_leases
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store import lease as lease_store
-from isthmus.store import location, mapping, recall
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import recall
+from isthmus.store.ports import location
+from isthmus.store.tiers import mapping
 
 Key = tuple[ResourceType, str]
 

@@ -14,7 +14,8 @@ from isthmus.model.item import Item
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.site_api import desired
 from isthmus.neutron.db.session import reading
-from isthmus.store import holding, location
+from isthmus.store.leases import holding
+from isthmus.store.ports import location
 
 #: Most attributes of a type that a site may take.
 _MOST_ATTRIBUTES = 100

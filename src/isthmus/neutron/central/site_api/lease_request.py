@@ -10,15 +10,16 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 
 from isthmus import errors
-from isthmus.federation.lease import MOST_OF_A_RETURN, MOST_RETURNS
+from isthmus.federation.leases.lease import MOST_OF_A_RETURN, MOST_RETURNS
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import Site
-from isthmus.neutron.central import give_back, pool
-from isthmus.neutron.central.give_back import Part
+from isthmus.neutron.central.leases import give_back, pool
+from isthmus.neutron.central.leases.give_back import Part
 from isthmus.neutron.db.session import writing
-from isthmus.store import lease as lease_store
-from isthmus.store import mapping, recall, resting
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import recall, resting
+from isthmus.store.tiers import mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

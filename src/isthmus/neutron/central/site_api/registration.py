@@ -25,18 +25,19 @@ from isthmus.model import number
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName
-from isthmus.neutron.central.listener import map_groups
-from isthmus.neutron.central.site_api import adoption
+from isthmus.neutron.central.outgoing.listener import map_groups
+from isthmus.neutron.central.site_api.belief import adoption
+from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.lease_request import parse_number
-from isthmus.neutron.central.site_api.rate import Pace, Rate
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Witness
-from isthmus.store import epoch, sweep
-from isthmus.store import lane as lane_store
-from isthmus.store import lease as lease_store
-from isthmus.store import registration as store
-from isthmus.store import site as site_store
-from isthmus.store.tables import JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.delivery import sweep
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.sql.tables import JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.tiers import epoch
+from isthmus.store.tiers import registration as store
+from isthmus.store.tiers import site as site_store
 
 LOG = logging.getLogger(__name__)
 

@@ -32,12 +32,14 @@ from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import presence, reporting, shadow
-from isthmus.neutron.central.site_api import validator
+from isthmus.neutron.central.site_api.belief import validator
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store import epoch, home, journal, location, mapping, refusal
-from isthmus.store import job as job_store
-from isthmus.store.held import Held
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, refusal
+from isthmus.store.ports import home, location
+from isthmus.store.tiers import epoch, mapping
+from isthmus.store.tiers.held import Held
 
 LOG = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.api.caller import get_caller, get_service, log_refusal
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import recall
+from isthmus.neutron.central.leases import recall
 from isthmus.neutron.central.site_api import (
     bundle,
     desired,
@@ -22,10 +22,10 @@ from isthmus.neutron.central.site_api import (
     registration,
     report,
 )
+from isthmus.neutron.central.site_api.belief.rate import Rates
 from isthmus.neutron.central.site_api.caller import check_incarnation, get_calling_site
-from isthmus.neutron.central.site_api.rate import Rates
 from isthmus.neutron.db.session import reading
-from isthmus.store import site as site_store
+from isthmus.store.tiers import site as site_store
 
 #: Most objects that one bundle is asked for.
 #: Most leases that a line of the log names.

@@ -10,15 +10,15 @@ from neutron.db import rbac_db_models as rbac
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
+from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
-from isthmus.model.shadow import Shadow
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading
-from isthmus.store import datapath, home
-from isthmus.store import lease as lease_store
-from isthmus.store.location import Location
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.ports import datapath, home
+from isthmus.store.ports.location import Location
 
 States = dict[str, dict[str, Any]]
 

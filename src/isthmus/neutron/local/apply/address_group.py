@@ -17,9 +17,9 @@ from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.sharing import share
+from isthmus.store.local import mapping
 
 _UPDATED = ("name", "description")
 #: What a site takes over of one.

@@ -24,11 +24,12 @@ from isthmus.model.lease import Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
-from isthmus.neutron.local import applying, shadow
 from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
 from isthmus.neutron.local.lease import rows
-from isthmus.store import lane as lane_store
-from isthmus.store import recall
+from isthmus.neutron.local.ovn import shadow
+from isthmus.neutron.local.owned import applying
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.leases import recall
 
 LOG = logging.getLogger(__name__)
 

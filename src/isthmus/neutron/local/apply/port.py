@@ -19,11 +19,11 @@ from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
-from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
-from isthmus.store import journal
-from isthmus.store.tables import JOURNAL
+from isthmus.store.delivery import journal
+from isthmus.store.local import mapping
+from isthmus.store.sql.tables import JOURNAL
 
 _BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"

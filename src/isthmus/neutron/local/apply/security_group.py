@@ -20,9 +20,9 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.sharing import share
+from isthmus.store.local import mapping
 
 #: What a site takes over of one.
 CARRIED = ("name", "description", "stateful", "security_group_rules", "isthmus:rbac")

@@ -13,9 +13,9 @@ from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.store.local import mapping
 
 _COLLECTION = "subnets"
 _CREATED = (

@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import sqlalchemy as sa
 from neutron.ipam.drivers.neutrondb_ipam import db_models
 
-from isthmus.clients.central import CentralClient
-from isthmus.federation import lease as arithmetic
+from isthmus.clients.http.central import CentralClient
+from isthmus.federation.leases import lease as arithmetic
 from isthmus.journal import crash
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.lease import rows
-from isthmus.store import recall, resting, returns
-from isthmus.store.engine import reading, writing
+from isthmus.store.leases import recall, resting, returns
+from isthmus.store.sql.engine import reading, writing
 
 _IPAM_SUBNETS = db_models.IpamSubnet.__table__
 _ALLOCATIONS = db_models.IpamAllocation.__table__

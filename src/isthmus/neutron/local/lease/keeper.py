@@ -18,16 +18,17 @@ from neutron.db import models_v2
 from oslo_log import log as logging
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient
-from isthmus.federation import lease as arithmetic
+from isthmus.clients.http.central import CentralClient
+from isthmus.federation.leases import lease as arithmetic
 from isthmus.journal import crash
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
 from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.giving import Giving, read_used
-from isthmus.store import port_key, resting, returns
-from isthmus.store.engine import reading, writing
+from isthmus.store.leases import resting, returns
+from isthmus.store.ports import port_key
+from isthmus.store.sql.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
 

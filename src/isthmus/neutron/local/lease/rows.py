@@ -2,8 +2,8 @@
 
 An answer of central lists every block of a pool that the site holds, and may be old when it comes.
 So what it does not list stays, and it does not bring back to life what the site has given back of a
-lease (`isthmus.store.returns`). But under one id a lease only ever gets smaller, in both tiers. So
-what an answer lists smaller than the site has it is smaller for good.
+lease (`isthmus.store.leases.returns`). But under one id a lease only ever gets smaller, in both
+tiers. So what an answer lists smaller than the site has it is smaller for good.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus import errors
-from isthmus.federation import lease as arithmetic
+from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
-from isthmus.store import returns
-from isthmus.store.clock import utc_after, utc_now
-from isthmus.store.lease import to_text
-from isthmus.store.tables import LEASES, RECALLS
+from isthmus.store.leases import returns
+from isthmus.store.leases.lease import to_text
+from isthmus.store.sql.clock import utc_after, utc_now
+from isthmus.store.sql.tables import LEASES, RECALLS
 
 
 def read_blocks(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list[Block]:

@@ -5,14 +5,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.clients.central import CentralClient
+from isthmus.clients.http.central import CentralClient
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
-from isthmus.neutron.local import mapping, quota
+from isthmus.neutron.local import quota
 from isthmus.neutron.local.apply import port as port_form
-from isthmus.store.engine import writing
+from isthmus.store.local import mapping
+from isthmus.store.sql.engine import writing
 
 
 class CentralCarrier:

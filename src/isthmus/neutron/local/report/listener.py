@@ -22,9 +22,10 @@ from sqlalchemy import orm
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.local import applying, mapping
-from isthmus.neutron.local.ownership_cache import OwnershipCache
-from isthmus.store import journal
+from isthmus.neutron.local.owned import applying
+from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
+from isthmus.store.delivery import journal
+from isthmus.store.local import mapping
 
 #: Marks in a session: ports noted in this transaction, and whether the relay is to be woken.
 _NOTED = "isthmus_noted"

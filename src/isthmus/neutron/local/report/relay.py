@@ -13,17 +13,17 @@ import sqlalchemy as sa
 from oslo_log import log as logging
 
 from isthmus import errors
-from isthmus.clients.central import CentralClient
+from isthmus.clients.http.central import CentralClient
 from isthmus.journal import worker_id
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Carrier, Source
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.connections import Lazy
 from isthmus.neutron.local.report.carrier import forget_reported
-from isthmus.store import job as job_store
-from isthmus.store import sweep
-from isthmus.store.engine import writing
-from isthmus.store.journal_engine import SqlJournal
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import sweep
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql.engine import writing
 
 LOG = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
-from isthmus.neutron.local import mapping
 from isthmus.neutron.local.apply import port as port_form
 from isthmus.neutron.local.report.location import Locator
-from isthmus.store.tables import PORT_KEYS
+from isthmus.store.local import mapping
+from isthmus.store.sql.tables import PORT_KEYS
 
 #: Attributes of Neutron's that mean nothing outside this server.
 _INTERNAL = frozenset({"standard_attr_id", "tenant_id", "network"})

@@ -8,8 +8,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from isthmus.model import host_inventory
-from isthmus.model.nfv_layout import Layout
+from isthmus.model.host import host_inventory
+from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv import cpuset
 from isthmus.nfv.check.state import guests, switch
 from isthmus.nfv.check.state.guests import Domain, parse_domain

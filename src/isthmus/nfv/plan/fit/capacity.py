@@ -16,7 +16,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from isthmus.model.host_demand import CpuPolicy, EmulatorThreads, FlavorDemand, ThreadPolicy
+from isthmus.model.host.host_demand import CpuPolicy, EmulatorThreads, FlavorDemand, ThreadPolicy
 from isthmus.nfv.plan.demand import SMALL_KIB, page_kib, parse_vcpus
 from isthmus.nfv.plan.fit.pools import Pools, Request, take
 

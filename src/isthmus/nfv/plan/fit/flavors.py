@@ -1,11 +1,12 @@
 """What flavors find on a drafted host: spaces, functions and ties, and how many of each fit."""
 
-from isthmus.model import host_demand, host_inventory
-from isthmus.model.host_plan import Constraint, FlavorPlan
-from isthmus.nfv.plan import affinity, pages, settings
+from isthmus.model.host import host_demand, host_inventory
+from isthmus.model.host.host_plan import Constraint, FlavorPlan
+from isthmus.nfv.plan import settings
 from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.plan.draft import Draft
 from isthmus.nfv.plan.fit import capacity, pools
+from isthmus.nfv.plan.resource import affinity, pages
 
 
 def plan_flavors(

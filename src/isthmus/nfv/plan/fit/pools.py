@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isthmus.model.host_demand import Affinity
+from isthmus.model.host.host_demand import Affinity
 
 
 @dataclass(frozen=True, slots=True)

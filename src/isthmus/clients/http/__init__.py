@@ -1,0 +1,1 @@
+"""OpenStack's APIs and our own."""

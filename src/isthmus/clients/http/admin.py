@@ -1,0 +1,110 @@
+"""The Admin API of central, as an operator calls it: lists that page by themselves, and changes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.http.neutron import NeutronClient, collection_path
+
+Row = Mapping[str, Any]
+
+#: Rows asked for at once; central may have a lower limit of its own.
+PAGE_SIZE = 500
+
+
+class AdminApi:
+    """Central's lists."""
+
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to central's client."""
+        self._client = client
+
+    def iterate(
+        self,
+        resource: str,
+        *,
+        marker: str | None = None,
+        page_size: int = PAGE_SIZE,
+        **filters: Any,
+    ) -> Iterator[Row]:
+        """List resources page by page, as they are asked for.
+
+        Args:
+            resource: their singular name.
+            marker: id of the row before the first one wanted.
+            page_size: rows in one call.
+            filters: name to a value or a list of values; None does not narrow.
+        """
+        query: dict[str, Any] = {key: value for key, value in filters.items() if value is not None}
+        query["limit"] = page_size
+        seen: set[str] = set()
+        at = marker
+        while True:
+            try:
+                rows = self._client.get_all(resource, **query, **({"marker": at} if at else {}))
+            except errors.Refused:
+                if not seen or at is None:
+                    raise
+                at = None  # the row we stood on is gone, as rows of jobs go: look from the start
+                continue
+            fresh = [row for row in rows if row["id"] not in seen]
+            yield from fresh
+            if not rows:
+                return
+            seen.update(row["id"] for row in fresh)
+            at = rows[-1]["id"]
+
+    def list(self, resource: str, **filters: Any) -> list[Row]:
+        """List resources, all of them."""
+        return [*self.iterate(resource, **filters)]
+
+    def get(self, resource: str, row_id: str, **query: Any) -> Row:
+        """Get one resource.
+
+        Raises:
+            NotFound: there is none.
+        """
+        path = f"{collection_path(resource)}/{row_id}"
+        return self._client.unwrap(resource, path, self._client.call("GET", path, query=query))
+
+    def create(self, resource: str, body: Mapping[str, Any]) -> Row:
+        """Make one."""
+        return self._client.post(resource, body)
+
+    def update(self, resource: str, row_id: str, body: Mapping[str, Any]) -> Row:
+        """Change one."""
+        path = f"{collection_path(resource)}/{row_id}"
+        answer = self._client.call("PUT", path, body={resource: body})
+        return self._client.unwrap(resource, path, answer)
+
+    def delete(self, resource: str, row_id: str) -> None:
+        """Remove one."""
+        self._client.call("DELETE", f"{collection_path(resource)}/{row_id}")
+
+    def act(
+        self, resource: str, row_id: str, action: str, body: Mapping[str, Any] | None = None
+    ) -> Row:
+        """Do something with one that is neither of the above."""
+        path = f"{collection_path(resource)}/{row_id}/{action}"
+        return self._client.unwrap(
+            resource, path, self._client.call("PUT", path, body=dict(body or {}))
+        )
+
+    def get_named(self, resource: str, id_or_name: str, *, fields: Sequence[str] = ()) -> Row:
+        """Get one of Neutron's own resources by its id or, if no id is like that, by its name.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: several have that name.
+        """
+        query: dict[str, Any] = {"fields": list(fields)} if fields else {}
+        for key in ("id", "name"):
+            rows = self.list(resource, **{key: id_or_name}, **query)
+            if len(rows) > 1:
+                ids = ", ".join(row["id"] for row in rows)
+                raise errors.Conflict(
+                    f"{len(rows)} {resource}s are called {id_or_name!r}: say which by its id: {ids}"
+                )
+            if rows:
+                return rows[0]
+        raise errors.NotFound(f"there is no {resource} {id_or_name!r}")

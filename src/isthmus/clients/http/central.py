@@ -1,0 +1,347 @@
+"""Central as a site calls it: bundles, lease requests and reports over Neutron's API.
+
+Every call ends soon: a connection that is not accepted within two seconds counts as a cut WAN, and
+while it counts as cut a tenant's call fails at once (`breaker`). All of these calls may be made
+twice with no harm, so a pooled connection that central has closed meanwhile is simply tried again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from keystoneauth1 import exceptions, plugin, session
+from typing_extensions import override
+
+from isthmus import errors
+from isthmus.clients.http.breaker import Breaker
+from isthmus.clients.http.neutron import collection_path, open_adapter
+from isthmus.model.item import Item, ItemResult, read_results
+
+#: A connection that breaks sooner than this after the call began was a stale one from the pool.
+_STALE_S = 0.2
+#: What an answer's status means; the rest are `ProtocolError`.
+_BY_STATUS: dict[int, type[errors.IsthmusError]] = {
+    400: errors.Invalid,
+    401: errors.StepFailed,
+    403: errors.Refused,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    429: errors.Busy,
+    500: errors.Stale,
+    502: errors.Unreachable,
+    503: errors.Busy,
+    504: errors.TimedOut,
+}
+
+
+#: Calls that are heard of one incarnation of a site alone.
+_FENCED = frozenset({"site_bundle", "site_lease_request", "site_report"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What central gives for use at this site."""
+
+    items: list[Item]  #: in the order in which they are made; none of what the asker may not see
+    refused: dict[str, errors.IsthmusError]  #: by id: seen, but not to be had at this site
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAnswer:
+    """What a site holds of a pool, by central's word."""
+
+    leases: list[Mapping[str, Any]]  #: the state of each lease
+    resting: frozenset[str]  #: of the ports asked about, those that somebody has yet to hear of
+
+
+class _OnBehalf(plugin.BaseAuthPlugin):
+    """A person's token, with the site's own beside it, as OpenStack's services do it."""
+
+    def __init__(self, own: Any, token: str) -> None:
+        super().__init__()
+        self._own = own
+        self._token = token
+
+    @override
+    def get_token(self, session: Any, **_: Any) -> str:
+        return self._token
+
+    @override
+    def get_headers(self, session: Any, **_: Any) -> dict[str, str]:
+        own = self._own.get_token(session)
+        return {"X-Auth-Token": self._token, "X-Service-Token": own}
+
+    @override
+    def get_endpoint(self, session: Any, **options: Any) -> str | None:
+        found: str | None = self._own.get_endpoint(session, **options)
+        return found
+
+    @override
+    def get_connection_params(self, session: Any, **options: Any) -> Any:
+        return self._own.get_connection_params(session, **options)
+
+    @override
+    def invalidate(self) -> bool:
+        return bool(self._own.invalidate())
+
+
+class CentralClient:
+    """The calls that a site makes; safe for threads."""
+
+    def __init__(
+        self,
+        auth_session: session.Session,
+        *,
+        endpoint: str | None = None,
+        region: str | None = None,
+        interface: str = "internal",
+        breaker: Breaker | None = None,
+        person: Callable[[], str | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Bind the client.
+
+        Args:
+            auth_session: a session that is logged in as the site.
+            endpoint: central's Neutron without /v2.0; None to look it up in the catalogue.
+            region: central's region in the catalogue.
+            interface: which endpoint of the catalogue.
+            breaker: the state of the link.
+            person: gives the token of the person for whom this thread works, if there is one.
+            clock: gives seconds that only grow.
+        """
+        self.breaker = breaker or Breaker()
+        #: Tells which incarnation of the site speaks; None where calls do not say.
+        self.incarnation: Callable[[], str] | None = None
+        self.calls = 0  #: how many calls went out, for tests
+        self._person = person
+        self._clock = clock
+        self._own = auth_session.auth
+        self._adapter = open_adapter(auth_session, region, interface, endpoint)
+
+    def ask_bundle(
+        self,
+        kind: str,
+        ids: Sequence[str],
+        *,
+        project_id: str | None,
+        is_admin: bool,
+        show_only: bool = False,
+    ) -> Bundle:
+        """Ask for objects and all that they take at this site, on behalf of a person.
+
+        Central believes the person's own token, which goes along; where this thread works for
+        nobody, it gives what the site has a right to by itself. What is said of the person here is
+        not sent.
+
+        Args:
+            kind: their type.
+            ids: which.
+            project_id: the person's project, as this site knows it.
+            is_admin: whether it is an administrator.
+            show_only: ports are only to be shown: nothing is extended, and none comes home.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        del project_id, is_admin
+        body = {"type": kind, "ids": list(ids), "show_only": show_only}
+        answer = self._post("site_bundle", body, probe=False, token=self._person())
+        refused = answer.get("refused") or []
+        return Bundle(
+            items=[Item.from_dict(one) for one in _list(answer, "items")],
+            refused={
+                str(one["id"]): errors.from_code(str(one["code"]), str(one["message"]))
+                for one in refused
+            },
+        )
+
+    def ask_mac(self, network_id: str, mac: str, port_id: str | None) -> bool:
+        """Ask whether a port of a network, but for one, has a MAC.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        body = {
+            "type": "network",
+            "ids": [network_id],
+            "show_only": True,
+            "mac_address": mac,
+            "port_id": port_id,
+        }
+        return bool(self._post("site_bundle", body, probe=False).get("mac_in_use"))
+
+    def request_leases(
+        self,
+        kind: str,
+        pool_id: str,
+        *,
+        count: int = 0,
+        address: str | None = None,
+        give_back: Sequence[str | Mapping[str, str]] = (),
+        news: Mapping[str, Sequence[str]] | None = None,
+        probe: bool = False,
+    ) -> LeaseAnswer:
+        """Ask for more numbers of a pool, or for one address, and give blocks back.
+
+        Args:
+            kind: a `PoolKind`.
+            pool_id: the subnet's or network's id.
+            count: how many more numbers are wanted.
+            address: an address whose block is wanted.
+            give_back: leases that the site no longer uses, or runs of numbers (first, last).
+            news: `resting`, ports that are gone, or have other addresses, whose numbers rest;
+                `answered`, leases of which central asked something back and has what is idle.
+            probe: whether the caller has time to find out that the link is down.
+
+        Returns:
+            The states of every lease of the pool that the site now holds, and what rests still.
+
+        Raises:
+            Conflict: the pool is exhausted, or the address is another's.
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        body = {
+            "kind": kind,
+            "pool_id": pool_id,
+            "count": count,
+            "address": address,
+            "give_back": list(give_back),
+            **{name: list(ids) for name, ids in (news or {}).items()},
+        }
+        answer = self._post("site_lease_request", body, probe=probe)
+        still = answer.get("resting", [])
+        if not isinstance(still, list):
+            raise errors.ProtocolError("central's answer lacks what rests")
+        return LeaseAnswer(_list(answer, "leases"), frozenset(str(one) for one in still))
+
+    def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
+        """Tell central about objects of this site; a result for each.
+
+        Args:
+            items: at most 25.
+            sequence: number of the batch in the lane.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused the batch, or its answer is of no use.
+        """
+        body = {"sequence": sequence, "items": [item.to_dict() for item in items]}
+        answer = self._post("site_report", body, probe=True)
+        return read_results(answer.get("results"), items)
+
+    def register(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Register this site: its incarnation and, if central asks, its own state.
+
+        Raises:
+            Unreachable, TimedOut: central did not answer.
+            IsthmusError: it refused, or its answer is of no use.
+        """
+        answer = self._post("site_registration", body, probe=True)
+        missing = {"registration", "epoch", "restored", "register", "heard", "proof", "seen"} - set(
+            answer
+        )
+        if missing:
+            raise errors.ProtocolError(f"central's answer has no {', '.join(sorted(missing))}")
+        for name in ("void", "leases", "port_keys", "aside"):
+            _list(answer, name)
+        return answer
+
+    def ping(self) -> None:
+        """Find out whether central answers, where the link counts as down.
+
+        Raises:
+            Unreachable, TimedOut: it still does not, or it is too soon to try.
+        """
+        if self.breaker.open:
+            self._call("GET", "/", None, probe=True)
+
+    def _post(
+        self, resource: str, body: Mapping[str, Any], *, probe: bool, token: str | None = None
+    ) -> Mapping[str, Any]:
+        path = collection_path(resource)
+        if resource in _FENCED and self.incarnation is not None:
+            body = {**body, "incarnation": self.incarnation()}
+        answer = self._call("POST", path, {resource: body}, probe=probe, token=token)
+        found = answer.get(resource) if isinstance(answer, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise errors.ProtocolError(f"central's answer to {path} has no {resource}")
+        return found
+
+    def _call(
+        self, method: str, path: str, body: Any, *, probe: bool, token: str | None = None
+    ) -> Any:
+        if not self.breaker.admits(probe=probe):
+            raise errors.Unreachable("central cannot be reached", detail=self.breaker.why)
+        self.calls += 1
+        try:
+            response = self._send(method, path, body, token)
+        except errors.Transient as error:
+            self.breaker.failed(str(error.fields.get("detail", error.message)))
+            raise
+        self.breaker.succeeded()
+        if token and response.status_code == requests.codes.unauthorized:
+            # It was good here a moment ago, so central has not heard of it, or it ran out just now.
+            raise errors.Busy("central does not take the token of this request: log in again")
+        return _read(response, path)
+
+    def _send(self, method: str, path: str, body: Any, token: str | None) -> requests.Response:
+        began = self._clock()
+        options = {"auth": _OnBehalf(self._own, token)} if token else {}
+        while True:
+            try:
+                answer: requests.Response = self._adapter.request(
+                    path, method, json=body, **options
+                )
+                return answer
+            except exceptions.ConnectTimeout as error:
+                raise errors.TimedOut("central gave no answer in time", detail=path) from error
+            except exceptions.ConnectionError as error:
+                if began is not None and self._clock() - began < _STALE_S:
+                    began = float("-inf")
+                    continue
+                raise errors.Unreachable("central cannot be reached", detail=str(error)) from error
+            except (exceptions.EndpointNotFound, exceptions.CatalogException) as error:
+                raise errors.StepFailed(f"central is not in the catalogue: {error}") from error
+            except exceptions.HttpError as error:
+                raise _by_status(error.http_status or 500, f"login at central: {error}") from error
+            except exceptions.ClientException as error:
+                raise errors.StepFailed(f"login at central failed: {error}") from error
+
+
+def _read(response: requests.Response, path: str) -> Any:
+    try:
+        answer = response.json() if response.content else {}
+    except ValueError as error:
+        raise errors.ProtocolError(f"central's answer to {path} is not JSON") from error
+    if response.status_code < 400:
+        return answer
+    code, reason = _fault(answer)
+    reason = reason or f"central answered {response.status_code} to {path}"
+    if code.startswith(errors.IsthmusError.code.partition(".")[0] + "."):
+        raise errors.from_code(code, reason)
+    raise _by_status(response.status_code, reason)
+
+
+def _by_status(status: int, message: str) -> errors.IsthmusError:
+    return _BY_STATUS.get(status, errors.ProtocolError)(message)
+
+
+def _fault(answer: Any) -> tuple[str, str]:
+    """Find the type and the sentence in a Neutron error; our own have our code as their type."""
+    fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else answer
+    if isinstance(fault, Mapping):
+        return str(fault.get("type", "")), str(fault.get("message", ""))
+    return "", str(fault or "")
+
+
+def _list(answer: Mapping[str, Any], name: str) -> list[Any]:
+    found = answer.get(name)
+    if not isinstance(found, list):
+        raise errors.ProtocolError(f"central's answer has no list of {name}")
+    return found

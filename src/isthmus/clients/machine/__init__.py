@@ -1,0 +1,1 @@
+"""Processes, shells and hosts."""

@@ -1,0 +1,1 @@
+"""OVN's databases."""

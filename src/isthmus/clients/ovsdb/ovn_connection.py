@@ -1,0 +1,161 @@
+"""Connections to a site's OVN databases: opening them, and hearing of what changes in them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ovsdbapp.backend.ovs_idl import connection
+from ovsdbapp.backend.ovs_idl import event as ovs_event
+from ovsdbapp.schema.ovn_northbound.impl_idl import OvnNbApiIdlImpl
+from ovsdbapp.schema.ovn_southbound.impl_idl import OvnSbApiIdlImpl
+
+from isthmus import errors
+from isthmus.clients.ovsdb.ovn import SHADOW_MARK, OvnRows
+
+
+class _UnboundEvent(ovs_event.RowEvent):
+    """A remote port of ours that nobody has bound, or that stands on the wrong chassis."""
+
+    GLOBAL = True  #: Neutron hands it to every process: our rows go round its hash ring
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_CREATE, self.ROW_UPDATE), "Port_Binding", None)
+        self._wake = wake
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:  # noqa: ARG002
+        return (
+            row.type == "remote"
+            and SHADOW_MARK in row.external_ids
+            and (not row.chassis or row.chassis != row.requested_chassis)
+        )
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.logical_port)
+
+
+class _MovedEvent(ovs_event.RowEvent):
+    """A trunk's subport that another hypervisor has now; Neutron hears of its coming up alone."""
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_UPDATE,), "Port_Binding", None)
+        self._wake = wake
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:  # noqa: ARG002
+        return bool(row.parent_port) and hasattr(old, "chassis") and old.chassis != row.chassis
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.logical_port)
+
+
+class _CreatedEvent(ovs_event.RowEvent):
+    """A switch or a port group that has just been made."""
+
+    def __init__(self, table: str, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_CREATE,), table, None)
+        self._wake = wake
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.name)
+
+
+#: Tables in which rows of ours bear `SHADOW_MARK`.
+_MARKED_TABLES = frozenset({"Logical_Switch_Port", "Port_Binding", "Chassis"})
+
+
+def is_ours(row: Any) -> bool:
+    """Tell whether a row is one of a shadow port."""
+    table = row._table.name  # noqa: SLF001  (a row has no other way to say it)
+    return table in _MARKED_TABLES and SHADOW_MARK in row.external_ids
+
+
+def watch(
+    rows: OvnRows,
+    *,
+    unbound: Callable[[str], None],
+    made: Callable[[str], None],
+    moved: Callable[[str], None],
+) -> None:
+    """Register callbacks, called from the connection's own thread when a row of ours needs care.
+
+    Args:
+        rows: the databases.
+        unbound: is given the id of a shadow port that has lost, or not yet got, its binding.
+        made: is given the name of a switch or port group that has just been made.
+        moved: is given the id of a trunk's subport that has come to another hypervisor, or to none.
+    """
+    rows.sb.idl.notify_handler.watch_events([_UnboundEvent(unbound), _MovedEvent(moved)])
+    rows.nb.idl.notify_handler.watch_events(
+        [_CreatedEvent("Logical_Switch", made), _CreatedEvent("Port_Group", made)]
+    )
+
+
+def connect(nb_remote: str, sb_remote: str, timeout_s: float = 60) -> OvnRows:
+    """Open connections of one's own.
+
+    Args:
+        nb_remote: as in "unix:/run/ovn/ovnnb_db.sock" or "tcp:10.0.0.1:6641".
+        sb_remote: the same for the southbound database.
+        timeout_s: of each transaction.
+
+    Raises:
+        Unreachable: a database does not answer.
+    """
+    try:
+        return OvnRows(
+            _NbApi(_open(nb_remote, "OVN_Northbound", timeout_s)),
+            _SbApi(_open(sb_remote, "OVN_Southbound", timeout_s)),
+        )
+    except Exception as error:  # ovsdbapp raises nothing narrower for "cannot connect"
+        raise errors.Unreachable(
+            f"OVN database {nb_remote} or {sb_remote} does not answer: {error}"
+        ) from error
+
+
+def disconnect(rows: OvnRows) -> None:
+    """Close connections that `connect` opened."""
+    for api in (rows.nb, rows.sb):
+        api.ovsdb_connection.stop()
+        api.ovsdb_connection.idl.notify_handler.shutdown()
+
+
+class _Idl(connection.OvsdbIdl):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.notify_handler = ovs_event.RowEventHandler()
+        super().__init__(*args, **kwargs)
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        self.notify_handler.notify(event, row, updates)
+
+
+class _OwnConnection:
+    """ovsdbapp keeps one connection for each class; we want one for each object."""
+
+    @property
+    def ovsdb_connection(self) -> Any:
+        return self._own_connection
+
+    @ovsdb_connection.setter
+    def ovsdb_connection(self, value: Any) -> None:
+        self._own_connection = value
+
+    @property
+    def idl(self) -> Any:
+        return self._own_connection.idl
+
+    @property
+    def tables(self) -> Any:
+        return self.idl.tables
+
+    _tables = tables
+
+
+class _NbApi(_OwnConnection, OvnNbApiIdlImpl):
+    pass
+
+
+class _SbApi(_OwnConnection, OvnSbApiIdlImpl):
+    pass
+
+
+def _open(remote: str, schema: str, timeout_s: float) -> Any:
+    idl = _Idl.from_server(remote, schema, leader_only=False)
+    return connection.Connection(idl, timeout=timeout_s)

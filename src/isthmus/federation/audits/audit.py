@@ -1,0 +1,329 @@
+"""The audit: is every tier as it should be? Pure: inventories in, verdicts out.
+
+Central's holdings are what is wanted. An object that differs while intents for its site are on
+their way is degraded, not broken: the next audit tells whether it was more.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from isthmus.federation.audits import audit_ovn
+from isthmus.federation.audits.holdings import Holdings, Row
+from isthmus.model.intent import Job, JobState
+from isthmus.model.lease import Lease
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict, order
+
+#: Owner of ports that never leave their site.
+_LOCAL_OWNER = "network:distributed"
+#: What of an object has to be equal in every tier.
+_COMPARED: Mapping[str, Sequence[str]] = {
+    "network": ("name", "project_id", "mtu", "provider:network_type", "sharing", "tags"),
+    "subnet": ("network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip", "tags"),
+    "security_group": ("project_id", "rules", "sharing", "tags"),
+    "address_group": ("project_id", "addresses", "sharing"),
+    "port": (
+        "network_id",
+        "mac_address",
+        "fixed_ips",
+        "security_groups",
+        "device_owner",
+        "device_id",
+        "admin_state_up",
+        "allowed_address_pairs",
+        "port_security_enabled",
+    ),
+}
+#: What may be wrong with an object, and the words for it.
+_PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
+_ASKS_AGAIN = "The next sweep sends it again; if it stays, see `isthmus job list`."
+
+
+def audit(
+    central: Holdings,
+    sites: Mapping[SiteName, Holdings],
+    *,
+    silent: Mapping[SiteName, str] | None = None,
+    jobs: Iterable[Job] = (),
+) -> Report:
+    """Compare all tiers.
+
+    Args:
+        central: what is wanted.
+        sites: what each site holds.
+        silent: sites that could not be asked, and why.
+        jobs: intents at central; the parked ones become verdicts.
+
+    Returns:
+        What differs, the worst first, and how each check came out; no verdict means that all tiers
+        agree.
+    """
+    runs: list[tuple[str, Iterable[Verdict]]] = [
+        ("jobs", _check_jobs(jobs)),
+        ("leases", _check_leases(central, sites)),
+        ("addresses", _check_duplicates([central, *sites.values()])),
+        ("homes", _check_homes(central, sites)),
+        ("port keys", audit_ovn.check_key_holders(sites)),
+    ]
+    for site in sites.values():
+        runs.append((f"objects at {site.name}", _check_site(central, site)))
+        runs.append((f"data plane at {site.name}", audit_ovn.check_site(central, site)))
+    found = list(_check_silent(silent or {}))
+    rulings = [
+        Ruling(check=f"site {name}", answer=Answer.NOT_SEEN, why=f"{name}: {reason}")
+        for name, reason in (silent or {}).items()
+    ]
+    for name, verdicts in runs:
+        seen = list(verdicts)
+        found += seen
+        rulings.append(Ruling(check=name, answer=Answer.FOUND if seen else Answer.FINE))
+    return Report(findings=tuple(sorted(found, key=order)), rulings=tuple(rulings))
+
+
+def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:
+    for site, reason in silent.items():
+        yield Verdict(
+            code="site.not_audited",
+            severity=Severity.UNKNOWN,
+            subject=Subject(site, "site", site),
+            message="site not audited",
+            evidence=reason,
+            remedy="Audit again when the site answers.",
+        )
+
+
+def _check_jobs(jobs: Iterable[Job]) -> Iterator[Verdict]:
+    for job in jobs:
+        if job.state is JobState.PARKED:
+            yield Verdict(
+                code="job.parked",
+                severity=Severity.BROKEN,
+                subject=Subject(job.key.id, job.key.type.value, job.key.lane),
+                message="refused by the site",
+                evidence=job.last_error or "no reason was kept",
+                remedy=f"Remove the reason, then `isthmus job retry {job.id}`.",
+            )
+
+
+def _check_leases(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
+    """No number is leased twice, and each site holds just what central says it does."""
+    ordered = sorted(central.leases, key=lambda one: (one.kind, one.pool_id, one.block))
+    for earlier, later in itertools.pairwise(ordered):
+        same = (earlier.kind, earlier.pool_id) == (later.kind, later.pool_id)
+        if same and earlier.block.overlaps(later.block):
+            yield _lease_verdict(
+                CENTRAL,
+                later,
+                "lease.overlap",
+                "leases overlap",
+                f"{_words(earlier)} and {_words(later)}",
+                "Take one of the blocks back before its numbers are given out again.",
+            )
+    for site in sites.values():
+        wanted = {one.id: one for one in central.leases if one.site == site.name}
+        for held in site.leases:
+            lease = wanted.get(held.id)
+            if lease is None or (lease.kind, lease.pool_id) != (held.kind, held.pool_id):
+                yield _lease_verdict(
+                    site.name,
+                    held,
+                    "lease.unknown",
+                    "lease that central does not know",
+                    _words(held),
+                    "Its numbers may be given to another site: give it back at the site.",
+                )
+            elif not (
+                lease.block.first <= held.block.first and held.block.last <= lease.block.last
+            ):
+                yield _lease_verdict(
+                    site.name,
+                    held,
+                    "lease.larger",
+                    "lease larger than at central",
+                    f"{_words(held)}, at central {_words(lease)}",
+                    "Its numbers may be given to another site: give it back at the site.",
+                )
+
+
+def _lease_verdict(
+    site: str, lease: Lease, code: str, message: str, evidence: str, remedy: str
+) -> Verdict:
+    return Verdict(
+        code=code,
+        severity=Severity.BROKEN,
+        subject=Subject(lease.id, "lease", site),
+        message=message,
+        evidence=evidence,
+        remedy=remedy,
+    )
+
+
+def _words(lease: Lease) -> str:
+    return f"{lease.kind} {lease.pool_id} {lease.block.first}..{lease.block.last} of {lease.site}"
+
+
+def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:
+    """No address and no MAC of a network belongs to two ports, in whichever tiers they are."""
+    holders: dict[tuple[str, str], dict[str, str]] = {}
+    stretched = set().union(*(tier.datapaths for tier in tiers))
+    for tier in tiers:
+        for port_id, port in tier.ports.items():
+            if port["network_id"] not in stretched:
+                continue
+            for name in _addresses(port):
+                holders.setdefault((port["network_id"], name), {})[port_id] = tier.name
+    for (network_id, name), ports in sorted(holders.items()):
+        if len(ports) > 1:
+            yield Verdict(
+                code="port.address_twice",
+                severity=Severity.BROKEN,
+                subject=Subject(sorted(ports)[0], "port", ", ".join(sorted(set(ports.values())))),
+                message="address given twice",
+                evidence=f"{name} of network {network_id} is that of ports "
+                + ", ".join(f"{port} ({tier})" for port, tier in sorted(ports.items())),
+                remedy="Delete one of the ports, or change its address.",
+            )
+
+
+def _addresses(port: Row) -> Iterator[str]:
+    yield str(port["mac_address"])
+    for one in port["fixed_ips"] or ():
+        yield str(one["ip_address"])
+
+
+def _check_homes(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
+    """A port of a stretched network is at one site only."""
+    homes: dict[str, list[SiteName]] = {}
+    for site in sites.values():
+        for port_id, port in site.ports.items():
+            if port["network_id"] in central.datapaths and not _is_local(port):
+                homes.setdefault(port_id, []).append(site.name)
+    for port_id, where in sorted(homes.items()):
+        if len(where) > 1:
+            yield Verdict(
+                code="port.two_homes",
+                severity=Severity.BROKEN,
+                subject=Subject(port_id, "port", ", ".join(sorted(where))),
+                message="port at two sites",
+                evidence=f"{port_id} is at {' and '.join(sorted(where))}",
+                remedy="Delete it at the site where no server uses it.",
+            )
+
+
+def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
+    busy = central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0)
+    severity = Severity.DEGRADED if busy else Severity.BROKEN
+    present = {
+        resource_id
+        for kind, resource_id, name in central.mappings
+        if kind == "network" and name == site.name
+    }
+    here = present & central.networks.keys()
+    parts: dict[str, tuple[Mapping[str, Row], Mapping[str, Row]]] = {
+        "network": (
+            _of(central.networks, "id", here),
+            _of(site.networks, "id", site.datapaths.keys()),
+        ),
+        "subnet": (
+            _of(central.subnets, "network_id", here),
+            _of(site.subnets, "network_id", site.datapaths.keys()),
+        ),
+        "security_group": _groups(
+            "security_group", central, site, central.security_groups, site.security_groups
+        ),
+        "address_group": _groups(
+            "address_group", central, site, central.address_groups, site.address_groups
+        ),
+        "port": (_wanted_ports(central, site.name, here), _shared_ports(site)),
+    }
+    for kind, (wanted, held) in parts.items():
+        for difference in _compare(kind, wanted, held):
+            row_id, problem, evidence = difference
+            yield Verdict(
+                code=f"{kind}.{problem}",
+                severity=severity,
+                subject=Subject(row_id, kind, site.name),
+                message=f"{kind} {_PROBLEMS[problem]}",
+                evidence=evidence,
+                remedy=_ASKS_AGAIN,
+            )
+
+
+def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]:
+    wanted = set(ids)
+    return {row_id: row for row_id, row in rows.items() if row[key] in wanted}
+
+
+def _groups(
+    kind: str,
+    central: Holdings,
+    site: Holdings,
+    wanted: Mapping[str, Row],
+    held: Mapping[str, Row],
+) -> tuple[Mapping[str, Row], Mapping[str, Row]]:
+    """Groups that central has mapped to the site, and those that the site has as central's.
+
+    A site may hold groups of its own, and the default group of a project that uses nothing of
+    central's there is one, whether central knows the group or not.
+    """
+    mapped = _mapped(kind, central, site.name)
+    return _of(wanted, "id", mapped), _of(held, "id", mapped | _mapped(kind, site, site.name))
+
+
+def _mapped(kind: str, tier: Holdings, site: SiteName) -> set[str]:
+    return {
+        resource_id for word, resource_id, name in tier.mappings if (word, name) == (kind, site)
+    }
+
+
+def _is_local(port: Row) -> bool:
+    return bool(port["device_owner"] == _LOCAL_OWNER)
+
+
+def _wanted_ports(central: Holdings, site: SiteName, here: set[str]) -> dict[str, Row]:
+    mapped = {
+        resource_id
+        for kind, resource_id, name in central.mappings
+        if kind == "port" and name == site
+    }
+    return {
+        port_id: port
+        for port_id, port in central.ports.items()
+        if port_id in mapped and port["network_id"] in here
+    }
+
+
+def _shared_ports(site: Holdings) -> dict[str, Row]:
+    return {
+        port_id: port
+        for port_id, port in site.ports.items()
+        if port["network_id"] in site.datapaths and not _is_local(port)
+    }
+
+
+def _compare(
+    kind: str, wanted: Mapping[str, Row], held: Mapping[str, Row]
+) -> Iterator[tuple[str, str, str]]:
+    """List what differs: the id, which of `_PROBLEMS`, and the evidence."""
+    for row_id in sorted(wanted.keys() - held.keys()):
+        yield row_id, "missing", "only at central"
+    for row_id in sorted(held.keys() - wanted.keys()):
+        yield row_id, "extra", "only here"
+    for row_id in sorted(wanted.keys() & held.keys()):
+        differing = [
+            f"{name}: central {wanted[row_id].get(name)!r}, here {held[row_id].get(name)!r}"
+            for name in _COMPARED[kind]
+            if _plain(wanted[row_id].get(name)) != _plain(held[row_id].get(name))
+        ]
+        if differing:
+            yield row_id, "different", "; ".join(differing)
+
+
+def _plain(value: Any) -> Any:
+    """Sort lists: Neutron returns them in any order."""
+    if isinstance(value, list):
+        return sorted(map(repr, map(_plain, value)))
+    if isinstance(value, dict):
+        return sorted((key, repr(_plain(one))) for key, one in value.items())
+    return value

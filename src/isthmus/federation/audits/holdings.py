@@ -1,0 +1,86 @@
+"""Holdings of tiers, read from the form in which `GET /v2.0/site-holdings` gives them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.model.dataplane.shadow import Shadow
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.site import SiteName
+
+#: A row as JSON has it.
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """What one tier holds; parts that the tier does not have are empty."""
+
+    name: SiteName
+    networks: Mapping[str, Row]
+    subnets: Mapping[str, Row]
+    ports: Mapping[str, Row]
+    security_groups: Mapping[str, Row]
+    address_groups: Mapping[str, Row]
+    leases: tuple[Lease, ...]
+    mappings: frozenset[tuple[str, str, SiteName]]  #: (type, id, site), withdrawn ones left out
+    locations: Mapping[str, Row]  #: central: by port
+    datapaths: Mapping[str, int]  #: network to key
+    shadows: Mapping[str, Shadow]  #: site: by port
+    ovn: Row  #: site
+    backlog: Mapping[str, int]  #: intents by lane, parked ones not counted
+    parked: Mapping[str, int]
+
+
+def parse_holdings(row: Row) -> Holdings:
+    """Read the holdings of one tier.
+
+    Raises:
+        ProtocolError: a part has not the promised form.
+    """
+    try:
+        journal = row.get("journal") or {}
+        return Holdings(
+            name=SiteName(row["id"]),
+            networks=_by(row, "networks", "id"),
+            subnets=_by(row, "subnets", "id"),
+            ports=_by(row, "ports", "id"),
+            security_groups=_by(row, "security_groups", "id"),
+            address_groups=_by(row, "address_groups", "id"),
+            leases=tuple(_lease(one) for one in row.get("leases") or ()),
+            mappings=frozenset(
+                (one["type"], one["resource_id"], SiteName(one["site"]))
+                for one in row.get("mappings") or ()
+                if not one.get("withdrawn")
+            ),
+            locations=_by(row, "locations", "port_id"),
+            datapaths={
+                one["network_id"]: int(one["datapath_key"]) for one in row.get("datapaths") or ()
+            },
+            shadows={one["port_id"]: Shadow.from_dict(one) for one in row.get("shadows") or ()},
+            ovn=row.get("ovn") or {},
+            backlog={lane: int(count["backlog"]) for lane, count in journal.items()},
+            parked={lane: int(count["parked"]) for lane, count in journal.items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise errors.ProtocolError(f"not the holdings of a tier: {error!r}") from error
+
+
+def _by(row: Row, part: str, key: str) -> dict[str, Row]:
+    return {one[key]: one for one in row.get(part) or ()}
+
+
+def _lease(one: Row) -> Lease:
+    return Lease(
+        id=LeaseId(one["id"]),
+        kind=PoolKind(one["kind"]),
+        pool_id=one["pool_id"],
+        site=SiteName(one["site"]),
+        block=Block(int(one["first"]), int(one["last"])),
+    )
+
+
+def by(rows: Iterable[Row], key: str) -> dict[str, Row]:
+    """Index the rows of a part of `ovn` by a key."""
+    return {one[key]: one for one in rows}

@@ -1,0 +1,1 @@
+"""What a site's OVN is to hold of other sites."""

@@ -1,0 +1,1 @@
+"""Rows of OVN and the shadows of ports."""

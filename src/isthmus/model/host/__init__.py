@@ -1,0 +1,1 @@
+"""A host's hardware, what is demanded of it, and its plan."""

@@ -1,0 +1,1 @@
+"""Fleets, machines and builds."""

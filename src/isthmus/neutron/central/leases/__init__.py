@@ -1,0 +1,1 @@
+"""Pools at central: leases, recalls, returns."""

@@ -1,0 +1,348 @@
+"""Pools and their leases at central: who may give out which addresses and port keys.
+
+A pool is the allocation pools of a subnet, or the port keys of a network. Whoever allocates a block
+holds its lock, and decides from locking reads alone: a `Pool` can be made of nothing else. Which
+addresses are in use is asked of the block in question, never of the whole subnet.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+
+from isthmus import errors
+from isthmus.config.central import CentralConfig
+from isthmus.federation.leases import lease as arithmetic
+from isthmus.model.dataplane.ovn import LAST_PORT_KEY
+from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.central import silence
+from isthmus.neutron.central.leases import usage
+from isthmus.neutron.db.session import now
+from isthmus.store.leases import lease as store
+from isthmus.store.leases import pool as pool_store
+from isthmus.store.leases import recall, resting, spare
+from isthmus.store.tiers.latest import Latest
+
+#: Every key that a port may have on a network; the keys above are those of multicast groups.
+PORT_KEYS = Block(1, LAST_PORT_KEY)
+#: How large the blocks of sites are.
+SIZES = arithmetic.SizePolicy()
+#: Most numbers of one block: so many addresses are looked up before it is leased.
+LARGEST = SIZES.largest
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A pool that nobody else allocates from until this transaction ends; made by `hold`."""
+
+    connection: sa.Connection
+    kind: PoolKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool with all its leases, as they are committed now."""
+
+    locked: Locked
+    blocks: tuple[Block, ...]
+    leases: Latest[Lease]
+
+    @property
+    def connection(self) -> sa.Connection:
+        """Give where the pool stands."""
+        return self.locked.connection
+
+    @property
+    def kind(self) -> PoolKind:
+        """Tell what it holds."""
+        return self.locked.kind
+
+    @property
+    def id(self) -> str:
+        """Give the subnet or network."""
+        return self.locked.id
+
+    def held_by(self, site: SiteName) -> list[Lease]:
+        """Give a holder's leases."""
+        return [lease for lease in self.leases if lease.site == site]
+
+    @property
+    def taken(self) -> list[Block]:
+        """Give what cannot be leased any more."""
+        return [lease.block for lease in self.leases]
+
+    @property
+    def free(self) -> int:
+        """Count the numbers that nobody holds."""
+        return arithmetic.count(arithmetic.subtract(self.blocks, self.taken))
+
+
+def hold(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Locked:
+    """Lock a pool.
+
+    Raises:
+        NotFound: there is no such subnet or network.
+    """
+    table = models_v2.Subnet if kind is PoolKind.SUBNET else models_v2.Network
+    query = sa.select(table.id).where(table.id == pool_id)
+    if not Latest.read(connection, query, lambda row: row.id, write=False):
+        raise errors.NotFound(f"there is no pool {kind} {pool_id}")
+    pool_store.lock(connection, kind, pool_id)
+    return Locked(connection, kind, pool_id)
+
+
+def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Pool:
+    """Lock a pool and read all its leases.
+
+    Raises:
+        NotFound: there is no such subnet or network.
+    """
+    return read(hold(connection, kind, pool_id))
+
+
+def read(locked: Locked) -> Pool:
+    """Read all leases of a pool."""
+    leases = store.read_latest(locked.connection, locked.kind, locked.id)
+    if locked.kind is PoolKind.PORT_KEY:
+        return Pool(locked, (PORT_KEYS,), leases)
+    return Pool(locked, tuple(list_blocks(locked.connection, locked.id)), leases)
+
+
+def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
+    """Lease up to `count` further numbers, in as few blocks as the pool allows.
+
+    Raises:
+        Exhausted: no number is left, not even among those that central holds and does not use.
+        Conflict: the site has many and uses few.
+    """
+    pool = _with_room(pool, site)
+    if not pool.free:
+        raise errors.Exhausted(_describe_exhausted(pool))
+    left = _limit(pool, site, count)
+    made: list[Lease] = []
+    taken = pool.taken
+    held = [lease.block for lease in pool.held_by(site)]
+    while left > 0:
+        try:
+            block = arithmetic.allocate_block(pool.blocks, taken, left, held=held)
+        except errors.Exhausted:
+            if made:
+                break
+            raise errors.Exhausted(_describe_exhausted(pool)) from None
+        taken.append(block)
+        # What is in use without a lease is central's, from before Isthmus or from a site that left.
+        unleased_used = usage.find_used(pool.connection, pool.kind, pool.id, block)
+        for unleased in arithmetic.merge(Block(one, one) for one in unleased_used):
+            store.insert(pool.connection, pool.kind, pool.id, CENTRAL, unleased, now=now())
+        kept = [*unleased_used, *find_restless(pool.locked, block)]
+        for part in arithmetic.subtract([block], (Block(one, one) for one in kept)):
+            made.append(store.insert(pool.connection, pool.kind, pool.id, site, part, now=now()))
+            left -= part.size
+    return made
+
+
+def ensure(pool: Pool, site: SiteName, config: CentralConfig) -> list[Lease]:
+    """Give a site's leases of a pool, the first one made where it has none.
+
+    Raises:
+        Exhausted: there is nothing to lease.
+    """
+    held = pool.held_by(site)
+    if held:
+        return held
+    first = config.first_lease if pool.kind is PoolKind.SUBNET else config.key_lease
+    policy = arithmetic.SizePolicy(first=first, largest=max(first, LARGEST))
+    return lease_more(pool, site, arithmetic.choose_size(pool.free, policy))
+
+
+def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
+    """Lease the block that holds one number, which may lie outside the allocation pools.
+
+    Raises:
+        Conflict: it is in another holder's block, or in use, or not yet given up everywhere; or the
+            site has many and uses few.
+        Invalid: it is no number of this pool.
+    """
+    connection, kind, pool_id = locked.connection, locked.kind, locked.id
+    holder = store.find_covering(connection, kind, pool_id, address)
+    if holder is not None and holder.site == site:
+        return holder
+    if holder is not None and holder.site != CENTRAL:
+        if _is_awaited(connection, holder, address):
+            raise errors.Busy(
+                f"address {to_address(address)} is leased to site {holder.site}, which was asked "
+                "to give it back and has not answered yet: try again"
+            )
+        raise errors.Conflict(
+            f"address {to_address(address)} is leased to site {holder.site}; ask there for it",
+            site=holder.site,
+        )
+    one = Block(address, address)
+    if site != CENTRAL:
+        check_number(locked, address)
+        if usage.find_used(connection, kind, pool_id, one):
+            raise errors.Conflict(f"address {to_address(address)} is in use at central")
+        check_rested(locked, address)
+        _limit(read(locked), site, 1)  # one by one is a whole pool as well
+    if holder is not None:
+        spare.take_one(connection, pool_id, address)
+        let_go(locked, address)
+    return store.insert(connection, kind, pool_id, site, one, now=now())
+
+
+def let_go(locked: Locked, number: int) -> None:
+    """Have central hold a number no longer, of its own accord or for somebody else."""
+    connection, kind, pool_id = locked.connection, locked.kind, locked.id
+    holder = store.find_covering(connection, kind, pool_id, number)
+    assert holder is not None, "central holds it"
+    assert holder.site == CENTRAL, "central holds it"
+    store.delete(connection, [holder.id])
+    for part in arithmetic.subtract([holder.block], [Block(number, number)]):
+        store.insert(connection, kind, pool_id, CENTRAL, part, now=now())
+
+
+def _is_awaited(connection: sa.Connection, holder: Lease, address: int) -> bool:
+    """Tell whether a site that can answer has yet to say what becomes of an address."""
+    asked = recall.list_of(connection, [holder.id])
+    return any(address in part for part, _ in asked.values()) and holder.site in (
+        silence.list_able(connection)
+    )
+
+
+def check_number(locked: Locked, number: int) -> None:
+    """Tell whether a site may have a number at all; of central's, Neutron sees to it.
+
+    Raises:
+        Invalid: it is no number of this pool.
+    """
+    if locked.kind is PoolKind.PORT_KEY:
+        if number not in PORT_KEYS:
+            raise errors.Invalid(f"{number} is no port key: they go up to {LAST_PORT_KEY}")
+        return
+    subnet = models_v2.Subnet
+    cidr = locked.connection.execute(  # it never changes
+        sa.select(subnet.cidr).where(subnet.id == locked.id)
+    ).scalar()
+    network = ipaddress.ip_network(str(cidr))
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.version == 4 and network.prefixlen < 31:
+        first, last = first + 1, last - 1  # the network's own, and the broadcast
+    if not first <= number <= last:
+        raise errors.Invalid(f"{number} is no address of subnet {locked.id}, {cidr}")
+
+
+def check_rested(locked: Locked, address: int, *, port_id: str | None = None) -> None:
+    """Tell whether an address that was freed may be given again; if so, it rests no more.
+
+    Raises:
+        Conflict: a site may still take it for that of the port which gave it up.
+    """
+    last = resting.find_port(locked.connection, locked.id, address)
+    if last is None:
+        return
+    if last != port_id and resting.find_unacknowledged(locked.connection, [last]):
+        raise errors.Conflict(
+            f"address {to_address(address)} was that of port {last}, and not every site has "
+            "acknowledged yet that it is so no more: try again"
+        )
+    resting.delete(locked.connection, locked.id, [address])
+
+
+def reclaim(pool: Pool) -> None:
+    """Give back what central holds and does not use."""
+    spares = spare.read_all(pool.connection, pool.id)
+    for lease in pool.held_by(CENTRAL):
+        kept = arithmetic.subtract([lease.block], spares)
+        if kept != [lease.block]:
+            store.delete(pool.connection, [lease.id])
+            for block in kept:
+                store.insert(pool.connection, pool.kind, pool.id, CENTRAL, block, now=now())
+    spare.delete_all(pool.connection, pool.id)
+
+
+def find_restless(locked: Locked, block: Block) -> list[int]:
+    """Find the numbers of a block that a site may still take for those of the port that had them.
+
+    The others of it rest no more: their rest ends with this, since somebody is to have them.
+    """
+    rests = resting.list_in(locked.connection, locked.id, block)
+    unacknowledged = resting.find_unacknowledged(
+        locked.connection, {port_id for _, port_id in rests}
+    )
+    over = [number for number, port_id in rests if port_id not in unacknowledged]
+    resting.delete(locked.connection, locked.id, over)
+    return [number for number, port_id in rests if port_id in unacknowledged]
+
+
+def is_leased_out(connection: sa.Connection, subnet_id: str, part: Block) -> bool:
+    """Tell, as far as is seen at a glance, whether a site has a block in a part of a subnet."""
+    leases = store.list_leases(connection, kind=PoolKind.SUBNET, pool_ids=[subnet_id])
+    return any(one.site != CENTRAL and one.block.overlaps(part) for one in leases)
+
+
+def to_address(number: int) -> str:
+    """Give an address as text."""
+    if number < 2**32:
+        return str(ipaddress.IPv4Address(number))
+    return str(ipaddress.IPv6Address(number))
+
+
+def list_blocks(connection: sa.Connection, subnet_id: str) -> list[Block]:
+    """List the allocation pools of a subnet."""
+    row = models_v2.IPAllocationPool
+    query = sa.select(row.first_ip, row.last_ip).where(row.subnet_id == subnet_id)
+    return arithmetic.merge(
+        Latest.read(
+            connection,
+            query,
+            lambda one: Block(
+                int(ipaddress.ip_address(one.first_ip)), int(ipaddress.ip_address(one.last_ip))
+            ),
+            write=False,
+        )
+    )
+
+
+def _limit(pool: Pool, site: SiteName, count: int) -> int:
+    """Choose how many numbers a holder gets.
+
+    Raises:
+        Conflict: it has many and uses few.
+    """
+    if site == CENTRAL:
+        return max(1, min(count, LARGEST, pool.free // 2))
+    held = arithmetic.count(lease.block for lease in pool.held_by(site))
+    idle = held - usage.count_of_site(pool.connection, pool.kind, pool.id, site) if held else 0
+    size = arithmetic.count(pool.blocks)
+    limit = arithmetic.limit_request(count, free=pool.free, size=size, idle=idle, policy=SIZES)
+    if limit == 0:
+        raise errors.Conflict(
+            f"site {site} holds {held} of the {size} numbers of {pool.kind} {pool.id}, and central "
+            f"knows of no port on {idle} of them: no more until they are used, or given back",
+            site=site,
+        )
+    return limit
+
+
+def _with_room(pool: Pool, site: SiteName) -> Pool:
+    """Take back what central holds and does not use, if nothing else is left."""
+    if pool.kind is not PoolKind.SUBNET or site == CENTRAL or pool.free:
+        return pool
+    reclaim(pool)
+    return read(pool.locked)
+
+
+def _describe_exhausted(pool: Pool) -> str:
+    sizes: dict[str, int] = {}
+    for lease in pool.leases:
+        sizes[lease.site] = sizes.get(lease.site, 0) + lease.block.size
+    holders = ", ".join(f"{site} holds {size}" for site, size in sorted(sizes.items()))
+    what = (
+        f"every address of subnet {pool.id}"
+        if pool.kind is PoolKind.SUBNET
+        else (f"every port key of network {pool.id}")
+    )
+    return f"{what} is leased out ({holders or 'its pools are empty'})"

@@ -1,0 +1,142 @@
+"""Asking sites for addresses that they hold and nobody uses.
+
+What a tenant may have is not to depend on whose block it lies in. So before an address that lies
+in a site's block is refused, the site is asked for it, by an intent about the lease, and the call
+waits a little. The site answers by giving back what is idle of it; what it uses it keeps, and then
+the refusal is true. Nothing here is inside a transaction of Neutron's, and no site is waited for
+that cannot be reached.
+"""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import context as n_context
+
+from isthmus.federation.leases import lease as arithmetic
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.central import silence
+from isthmus.neutron.central.leases import pool
+from isthmus.neutron.db.leased import list_leased
+from isthmus.neutron.db.session import reading, writing
+from isthmus.store.delivery import journal
+from isthmus.store.leases import recall as store
+
+_LOOK_S = 0.1
+
+_SUBNETS = models_v2.Subnet
+
+
+def ask(subnet_id: str, wanted: Sequence[Block]) -> bool:
+    """Ask the sites that hold a part of these numbers for what they do not use of it.
+
+    Returns:
+        Whether one was asked.
+    """
+    with writing(n_context.get_admin_context()) as connection:
+        locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
+        able = silence.list_able(connection)
+        parts = [
+            (lease, Block(max(part.first, lease.block.first), min(part.last, lease.block.last)))
+            for lease in pool.read(locked).leases
+            if lease.site in able
+            for part in wanted
+            if lease.block.overlaps(part)
+        ]
+        for lease, part in parts:
+            store.record(connection, lease, part, part.size)
+        keys = {IntentKey(lease.site, ResourceType.LEASE, lease.id) for lease, _ in parts}
+        journal.record(connection, keys)
+    return bool(parts)
+
+
+def ask_idle(subnet_id: str, *, but: SiteName = CENTRAL) -> bool:
+    """Ask every site for a half of what it does not use of a subnet that is leased out.
+
+    Args:
+        subnet_id: the subnet.
+        but: the site that needs it.
+
+    Returns:
+        Whether one was asked.
+    """
+    with writing(n_context.get_admin_context()) as connection:
+        locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
+        able = silence.list_able(connection) - {but}
+        leases = [lease for lease in pool.read(locked).leases if lease.site in able]
+        # What a site has heard and not answered it is asked again: it may have forgotten it.
+        on_way = store.list_on_way(connection, subnet_id)
+        again = [lease for lease in leases if lease.id not in on_way]
+        for lease in again:
+            store.record(connection, lease, lease.block, max(1, lease.block.size // 2))
+        keys = {IntentKey(lease.site, ResourceType.LEASE, lease.id) for lease in again}
+        journal.record(connection, keys)
+    return bool(leases)
+
+
+def wait(subnet_ids: Iterable[str], patience_s: float) -> None:
+    """Wait until every site that can has answered, or patience is at an end."""
+    deadline = time.monotonic() + patience_s
+    left = set(subnet_ids)
+    pause = threading.Event()
+    while left and time.monotonic() < deadline:
+        with reading(n_context.get_admin_context()) as connection:
+            able = silence.list_able(connection)
+            left = {one for one in left if store.is_asked(connection, one, able)}
+        if left:
+            pause.wait(_LOOK_S)
+
+
+def list_named(port: Any, network_id: str) -> dict[str, list[Block]]:
+    """List the addresses that a request names and that lie in a site's block, by subnet."""
+    fixed_ips = port.get("fixed_ips")
+    named = [
+        (one.get("subnet_id"), str(one["ip_address"]))
+        for one in (fixed_ips if isinstance(fixed_ips, list) else ())
+        if isinstance(one, dict) and one.get("ip_address")
+    ]
+    found: dict[str, list[Block]] = {}
+    if not named:
+        return found
+    with reading(n_context.get_admin_context()) as connection:
+        subnets = connection.execute(
+            sa.select(_SUBNETS.id, _SUBNETS.cidr).where(_SUBNETS.network_id == network_id)
+        ).all()
+        for subnet_id, text in named:
+            try:
+                address = ipaddress.ip_address(text)
+            except ValueError:
+                continue  # Neutron says so
+            for row in subnets:
+                if subnet_id in (None, row.id) and address in ipaddress.ip_network(row.cidr):
+                    one = Block(int(address), int(address))
+                    if pool.is_leased_out(connection, row.id, one):
+                        found.setdefault(row.id, []).append(one)
+    return found
+
+
+def list_cut(subnet_id: str, new_pools: Iterable[Any]) -> list[Block]:
+    """List what lies in allocation pools now, and would not in new ones, of sites' blocks."""
+    try:
+        new = [
+            Block(int(ipaddress.ip_address(one["start"])), int(ipaddress.ip_address(one["end"])))
+            for one in new_pools
+        ]
+    except (AssertionError, KeyError, TypeError, ValueError):
+        return []  # Neutron says so
+    with reading(n_context.get_admin_context()) as connection:
+        old = pool.list_blocks(connection, subnet_id)
+        lost = arithmetic.subtract(old, new)
+        return [hole for hole in lost if pool.is_leased_out(connection, subnet_id, hole)]
+
+
+def list_pools(network_id: str) -> list[str]:
+    """List the subnets of a network whose addresses are given out one by one."""
+    with reading(n_context.get_admin_context()) as connection:
+        return sorted(list_leased(connection, network_id))

@@ -1,0 +1,82 @@
+"""Which addresses of a block Neutron has given out: looked up one by one, by their key."""
+
+import ipaddress
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import Block, PoolKind
+from isthmus.model.site import SiteName
+from isthmus.store.sql.tables import LOCATIONS, SITE_MAPPINGS
+from isthmus.store.tiers.latest import Latest
+
+_CHUNK = 500
+#: Most numbers that are looked up of one block: many times the largest lease.
+_MOST = 1 << 16
+
+
+def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> list[int]:
+    """List the addresses of a block that are in use as it is committed now; keys are none.
+
+    Raises:
+        Invalid: the block is far larger than any lease.
+    """
+    if block.size > _MOST:
+        raise errors.Invalid(
+            f"{block.size} numbers of {kind} {pool_id} are more than any lease has"
+        )
+    if kind is not PoolKind.SUBNET:
+        return []
+    return find_used_of(connection, pool_id, range(block.first, block.last + 1))
+
+
+def count_of_site(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> int:
+    """Count the numbers of a pool that ports at home at a site have, as far as central knows."""
+    if kind is PoolKind.PORT_KEY:
+        query = sa.select(sa.func.count()).where(
+            LOCATIONS.c.network_id == pool_id, LOCATIONS.c.site == site
+        )
+    else:
+        address = models_v2.IPAllocation
+        query = (
+            sa.select(sa.func.count())
+            .select_from(address)
+            .join(
+                SITE_MAPPINGS,
+                sa.and_(
+                    SITE_MAPPINGS.c.resource_id == address.port_id,
+                    SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+                    SITE_MAPPINGS.c.site == site,
+                ),
+            )
+            .where(address.subnet_id == pool_id)
+        )
+    return int(connection.execute(query).scalar_one())
+
+
+def find_used_of(
+    connection: sa.Connection, subnet_id: str, numbers: "range | list[int]"
+) -> list[int]:
+    """List which of these addresses are in use, as it is committed now."""
+    allocation, subnet = ipam_models.IpamAllocation, ipam_models.IpamSubnet
+    ipam_id = connection.execute(  # it never changes
+        sa.select(subnet.id).where(subnet.neutron_subnet_id == subnet_id)
+    ).scalar()
+    found: list[int] = []
+    for start in range(0, len(numbers), _CHUNK):
+        query = sa.select(allocation.ip_address).where(
+            allocation.ipam_subnet_id == ipam_id,
+            allocation.ip_address.in_(
+                [str(ipaddress.ip_address(one)) for one in numbers[start : start + _CHUNK]]
+            ),
+        )
+        found += Latest.read(
+            connection,
+            query,
+            lambda row: int(ipaddress.ip_address(row.ip_address)),
+            write=False,
+        )
+    return sorted(found)

@@ -1,0 +1,1 @@
+"""Changes at central become intents."""

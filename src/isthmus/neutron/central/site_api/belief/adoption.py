@@ -1,0 +1,288 @@
+"""Adoption: which of the blocks that a registering site names are, or become, its own.
+
+A registration proves nothing, so it is believed in what central can check. A block that central
+knows as the site's stays so; one that was set aside when the site was removed is taken up again by
+who proves that it was that site. Of any other block central knows nothing. Only while it waits for
+the site, since its own database came back from a backup, is there a reason to believe in such a
+one, and even then only on a network that may be at the site, within the subnet, no larger than
+central ever gives, and without the numbers that somebody else has or may still use.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import exceptions as n_exc
+from neutron_lib.plugins import directory
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.config.central import read_central
+from isthmus.federation.leases import lease as arithmetic
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.site import CENTRAL, Site
+from isthmus.neutron.central import presence
+from isthmus.neutron.central.leases import pool, usage
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import resting, spare
+from isthmus.store.ports import datapath
+from isthmus.store.sql.tables import LEASES
+from isthmus.store.tiers import registration as store
+from isthmus.store.tiers.held import Held
+
+LOG = logging.getLogger(__name__)
+
+_Where = tuple[PoolKind, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a site names."""
+
+    leases: Sequence[Lease]
+    datapaths: Mapping[str, int]  #: tunnel keys of its networks
+    former: str | None  #: the registration that it has proven to have had
+    unknown: bool  #: whether it may name what central knows nothing of
+
+
+def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
+    """Adopt what a site names, as far as it is believed; gives the ids of what is void."""
+    with reading(context) as connection:
+        own = lease_store.list_leases(connection, site=site.name)
+        aside = (
+            lease_store.list_leases(connection, site=store.aside(claims.former))
+            if claims.former is not None
+            else []
+        )
+    mine, before = _by_pool(own), _by_pool(aside)
+    void: list[str] = []
+    back: dict[_Where, set[LeaseId]] = {}
+    new: dict[_Where, list[Lease]] = {}
+    for lease in claims.leases:
+        where = (lease.kind, lease.pool_id)
+        if _find_own(lease, mine.get(where, ())) is not None:
+            continue
+        once = _find_own(lease, before.get(where, ()))
+        if once is not None:
+            back.setdefault(where, set()).add(once.id)
+        elif claims.unknown and not any(one.id == lease.id for one in mine.get(where, ())):
+            new.setdefault(where, []).append(lease)
+        else:
+            void.append(lease.id)
+    for (kind, pool_id), ids in sorted(back.items()):
+        void += _take_up(context, site, claims, kind, pool_id, sorted(ids))
+    for (kind, pool_id), leases in sorted(new.items()):
+        void += _adopt_unknown(context, site, claims, kind, pool_id, leases)
+    return void
+
+
+def _by_pool(leases: Collection[Lease]) -> dict[_Where, list[Lease]]:
+    found: dict[_Where, list[Lease]] = {}
+    for one in leases:
+        found.setdefault((one.kind, one.pool_id), []).append(one)
+    return found
+
+
+def _find_own(lease: Lease, known: Collection[Lease]) -> Lease | None:
+    """Find the lease as which central knows a block, under its id or as part of another.
+
+    A part has an id of its own where the site has just cut a run out of the midst.
+    """
+    for one in known:
+        if one.id == lease.id:
+            if one.block.overlaps(lease.block):
+                return one
+        elif lease.block.first in one.block and lease.block.last in one.block:
+            return one
+    return None
+
+
+def _take_up(
+    context: Any,
+    site: Site,
+    claims: Claims,
+    kind: PoolKind,
+    pool_id: str,
+    ids: Sequence[LeaseId],
+) -> list[str]:
+    """Give a site what was set aside when it was removed."""
+    with writing(context) as connection:
+        try:
+            _ensure_present(
+                connection, site, claims.datapaths, _find_network(connection, kind, pool_id)
+            )
+            locked = pool.lock(connection, kind, pool_id)
+        except errors.NotFound:
+            return list(ids)
+        assert claims.former is not None
+        there = {one.id for one in locked.held_by(store.aside(claims.former))}
+        store.take_up(connection, [one for one in ids if one in there], site.name)
+    return [one for one in ids if one not in there]
+
+
+def _adopt_unknown(
+    context: Any,
+    site: Site,
+    claims: Claims,
+    kind: PoolKind,
+    pool_id: str,
+    leases: Sequence[Lease],
+) -> list[str]:
+    """Believe in blocks that central may have forgotten, within bounds."""
+    ids = [one.id for one in leases]
+    try:
+        with reading(context) as connection:
+            network_id = _find_network(connection, kind, pool_id)
+        network = directory.get_plugin().get_network(context, network_id)
+        presence.check_type(network)
+        presence.check_zones(site, network)
+    except (errors.Refused, n_exc.NetworkNotFound) as error:
+        LOG.warning("Site %s names leases of %s %s in vain: %s", site.name, kind, pool_id, error)
+        return list(ids)
+    void: list[str] = []
+    with writing(context) as connection:
+        try:
+            _ensure_present(connection, site, claims.datapaths, network_id)
+            locked = pool.lock(connection, kind, pool_id)
+        except errors.NotFound:
+            return list(ids)
+        leased = {one.id: one for one in locked.leases}
+        for lease in leases:
+            try:
+                _check_block(locked, lease.block)
+                _insert_named(locked, leased, lease)
+            except errors.Refused as error:
+                LOG.warning("Lease %s of site %s is void: %s", lease.id, site.name, error.message)
+                void.append(lease.id)
+    return void
+
+
+def _check_block(locked: pool.Pool, block: Block) -> None:
+    """Tell whether central can ever have leased a block.
+
+    Raises:
+        Invalid: it is too large, or outside of the pool.
+    """
+    config = read_central(cfg.CONF)
+    largest = max(pool.LARGEST, config.first_lease, config.key_lease)
+    if block.size > largest:
+        raise errors.Invalid(f"it holds {block.size} numbers; no lease has more than {largest}")
+    for number in (block.first, block.last):
+        pool.check_number(locked.locked, number)
+
+
+def _insert_named(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease) -> None:
+    """Lease a block under the id by which the site knows it, but for what others have of it.
+
+    Raises:
+        Conflict: the id, or a number of it, is another site's, or all numbers are in use.
+    """
+    connection, block = locked.connection, lease.block
+    if lease.id in leased or lease_store.list_leases(connection, ids=[lease.id]):
+        raise errors.Conflict("another lease has that id")
+    others = [one for one in leased.values() if one.block.overlaps(block)]
+    holder = next((one.site for one in others if one.site != CENTRAL), None)
+    if holder is not None:
+        raise errors.Conflict(f"site {holder} holds a number of it")
+    kept = _list_kept(locked, block)
+    parts = arithmetic.subtract([block], kept)
+    if not parts:
+        raise errors.Conflict("each of its numbers is in use, or not given up everywhere")
+    for one in others:
+        lease_store.delete(connection, [one.id])
+        del leased[one.id]
+        for left in arithmetic.subtract([one.block], parts):
+            _insert(locked, leased, dataclasses.replace(one, id=_new_id(), block=left))
+    covered = [one.block for one in others]
+    for unleased in arithmetic.subtract(kept, covered):
+        _insert(locked, leased, _of_central(lease, unleased))
+    for part in parts:
+        spare.take_block(connection, locked.id, part)
+        kept_as = dataclasses.replace(lease, block=part)
+        if part != parts[0]:  # the rest of a lease has the id that the site would give it
+            rest_id = LeaseId(arithmetic.rest_id(lease.root, part.first))
+            kept_as = dataclasses.replace(kept_as, id=rest_id, origin=lease.root)
+        _insert(locked, leased, kept_as)
+
+
+def _list_kept(locked: pool.Pool, block: Block) -> list[Block]:
+    """List what of a block stays central's: in use, or at rest while somebody has yet to hear."""
+    connection = locked.connection
+    kept = set(usage.find_used(connection, locked.kind, locked.id, block))
+    if locked.kind is PoolKind.SUBNET:
+        rests = resting.list_in(connection, locked.id, block)
+        unacknowledged = resting.find_unacknowledged(connection, {port_id for _, port_id in rests})
+        kept |= {number for number, port_id in rests if port_id in unacknowledged}
+    return arithmetic.merge(Block(one, one) for one in kept)
+
+
+def _of_central(lease: Lease, block: Block) -> Lease:
+    return dataclasses.replace(lease, id=_new_id(), site=CENTRAL, block=block, origin=None)
+
+
+def _new_id() -> LeaseId:
+    return LeaseId(str(uuid.uuid4()))
+
+
+def _insert(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease) -> None:
+    """Put a block into the hands of who has it; that gives nothing out, so it may be unsettled."""
+    leased[lease.id] = lease
+    locked.connection.execute(
+        sa.insert(LEASES).values(
+            id=lease.id,
+            kind=lease.kind.value,
+            pool_id=lease.pool_id,
+            site=lease.site,
+            first=lease_store.to_text(lease.block.first),
+            last=lease_store.to_text(lease.block.last),
+            created_at=now(),
+            origin=lease.origin,
+        )
+    )
+
+
+def _find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:
+    """Find the network of a pool.
+
+    Raises:
+        NotFound: there is no such subnet.
+    """
+    if kind is PoolKind.PORT_KEY:
+        return pool_id
+    subnet = models_v2.Subnet
+    found = connection.scalar(sa.select(subnet.network_id).where(subnet.id == pool_id))
+    if found is None:
+        raise errors.NotFound(f"there is no subnet {pool_id}")
+    return str(found)
+
+
+def _ensure_present(
+    connection: sa.Connection, site: Site, datapaths: Mapping[str, int], network_id: str
+) -> None:
+    """Note that a network is at a site again, where central has lost that.
+
+    Raises:
+        NotFound: there is no such network any more.
+    """
+    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
+    if network_id not in network.owners:
+        raise errors.NotFound(f"there is no network {network_id}")
+    if site.name in network.sites(network_id):
+        return
+    key = datapaths.get(network_id)
+    if key is not None and datapath.find_key(connection, network_id) is None:
+        datapath.adopt(connection, network_id, key)
+    datapath.ensure_key(connection, network_id)
+    network.map_to(site.name, now=now())
+    table = models_v2.Subnet
+    ids = list(
+        connection.execute(sa.select(table.id).where(table.network_id == network_id)).scalars()
+    )
+    Held(connection, ResourceType.SUBNET, ids, alone=True).map_to(site.name, now=now())

@@ -1,0 +1,1 @@
+"""What a site tells an operator of itself."""

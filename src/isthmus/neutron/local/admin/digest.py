@@ -1,0 +1,176 @@
+"""Comparing what this site holds with a page of digests that central made.
+
+What differs is answered, and noted at central; but of ports the site speaks first, as only it knows
+what it has not told yet: what differs of those it notes in its own journal, and central merges its
+report like any other.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db import rbac_db_models as rbac
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib.api import attributes
+
+from isthmus.federation.digest import GONE, Page, find_differing, make_digest
+from isthmus.journal.protocols import Source
+from isthmus.model.dataplane.shadow import Shadow
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
+from isthmus.store.delivery import journal
+from isthmus.store.leases import holding
+from isthmus.store.local import mapping
+from isthmus.store.ports import shadow
+from isthmus.store.sql.tables import LEASES, SITE_MAPPINGS
+
+States = dict[str, dict[str, Any]]
+
+_COLLECTIONS: Mapping[ResourceType, tuple[str, Any, Any]] = {
+    ResourceType.ADDRESS_GROUP: ("address_groups", address_group, rbac.AddressGroupRBAC),
+    ResourceType.SECURITY_GROUP: ("security_groups", security_group, rbac.SecurityGroupRBAC),
+    ResourceType.NETWORK: ("networks", network, rbac.NetworkRBAC),
+    ResourceType.SUBNET: ("subnets", subnet, None),
+    ResourceType.PORT: ("ports", port, None),
+}
+#: Most objects that one answer names; the rest is found the next time.
+_MOST = 1000
+#: Ids in one query.
+_CHUNK = 200
+
+
+def list_carried() -> dict[str, list[str]]:
+    """List what of each type this site takes over: of Neutron's attributes, those that it knows."""
+    found = {
+        kind.value: [
+            name
+            for name in module.CARRIED
+            if name.startswith("isthmus:") or name in attributes.RESOURCES[collection]
+        ]
+        for kind, (collection, module, _) in _COLLECTIONS.items()
+        if collection in attributes.RESOURCES
+    }
+    return {**found, ResourceType.SHADOW.value: list(Shadow.__slots__)}
+
+
+class Comparison:
+    """Compares pages with what this process's core plugin shows."""
+
+    def __init__(self, core: Any, site: SiteName, ports: Source, wake: Callable[[], None]) -> None:
+        """Bind it.
+
+        Args:
+            core: the core plugin.
+            site: this site.
+            ports: reads ports as they are reported.
+            wake: called when something was noted for central.
+        """
+        self._core = core
+        self._site = site
+        self._ports = ports
+        self._wake = wake
+
+    def compare(
+        self, page: Page, digest: str, wanted: Mapping[str, str] | None
+    ) -> list[str] | None:
+        """Compare a page.
+
+        Args:
+            page: which objects.
+            digest: the page's own digest, at central.
+            wanted: those of its objects; None where only the page's is known.
+
+        Returns:
+            Nothing where the page is the same, or may be other and `wanted` is not known; else what
+            central is to say of the site again.
+        """
+        held, known = self._make(page)
+        if Page(kind=page.kind, after="", until="", digests=held).digest == digest:
+            return []
+        if wanted is None:
+            return None
+        differing = sorted(find_differing(wanted, held))[:_MOST]
+        if page.kind is not ResourceType.PORT:
+            return differing
+        told = [one for one in differing if wanted.get(one) == GONE or one not in known]
+        self._report([one for one in differing if one not in told])
+        return told
+
+    def _make(self, page: Page) -> tuple[dict[str, str], set[str]]:
+        """Make the digests of a page's objects here, and list what this site knows of."""
+        context = n_context.get_admin_context()
+        with reading(context) as connection:
+            ids = set(holding.list_held(connection, page.kind, page.after, page.until))
+            if page.kind is ResourceType.PORT:
+                ids |= set(_list_ports(connection, page))
+        carried = list_carried()[page.kind.value]
+        held: dict[str, str] = {}
+        for some in _chunks(sorted(ids)):
+            for one, state in self._read(context, page.kind, some).items():
+                held[one] = make_digest(state, carried)
+        return held, ids
+
+    def _read(self, context: Any, kind: ResourceType, ids: Sequence[str]) -> States:
+        if kind is ResourceType.SHADOW:
+            with reading(context) as connection:
+                found = shadow.get_shadows(connection, ids)
+            return {one: shown.to_dict() for one, shown in found.items()}
+        if kind is ResourceType.PORT:
+            items = self._ports.read(CENTRAL, [IntentKey(CENTRAL, kind, one) for one in ids])
+            return {key.id: dict(item.state) for key, item in items.items() if item.state}
+        collection, _, model = _COLLECTIONS[kind]
+        more = {"default_sg": True} if kind is ResourceType.SECURITY_GROUP else {}
+        lister = getattr(self._core, f"get_{collection}")
+        states = {one["id"]: dict(one) for one in lister(context, {"id": list(ids)}, **more)}
+        with reading(context) as connection:
+            _complete(connection, kind, model, states)
+        return states
+
+    def _report(self, ids: Collection[str]) -> None:
+        if ids:
+            with writing(n_context.get_admin_context()) as connection:
+                keys = [IntentKey(CENTRAL, ResourceType.PORT, one) for one in ids]
+                journal.record(connection, keys)
+            self._wake()
+
+
+def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
+    """List the ports of stretched networks that central hears of."""
+    port_id = models_v2.Port.id
+    query = (
+        sa.select(port_id)
+        .join(SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == models_v2.Port.network_id)
+        .where(
+            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+            models_v2.Port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
+            port_id > page.after,
+        )
+    )
+    return list(connection.scalars(query.where(port_id <= page.until) if page.until else query))
+
+
+def _complete(connection: sa.Connection, kind: ResourceType, model: Any, states: States) -> None:
+    """Add what travels with an object and Neutron does not show."""
+    for state in states.values():
+        state["isthmus:rbac"], state["isthmus:leases"] = [], []
+        if kind is ResourceType.NETWORK:
+            state["isthmus:datapath_key"] = mapping.find_datapath_key(connection, state["id"])
+    if model is not None:
+        names = ("id", "project_id", "target_project", "action")
+        query = sa.select(model.object_id, *(getattr(model, name) for name in names))
+        for row in connection.execute(query.where(model.object_id.in_(list(states)))):
+            entry = {name: getattr(row, name) for name in names}
+            states[row.object_id]["isthmus:rbac"].append(entry)
+    if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
+        leases = sa.select(LEASES).where(LEASES.c.pool_id.in_(list(states)))
+        for row in connection.execute(leases):
+            block = {"first": row.first, "last": row.last}
+            states[row.pool_id]["isthmus:leases"].append(block)
+
+
+def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]

@@ -1,0 +1,45 @@
+"""The holdings: what this site holds, for the audit that compares it with central."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from neutron_lib import context as n_context
+from neutron_lib.plugins import directory
+
+from isthmus.neutron.api import holdings, listing
+from isthmus.neutron.local.ovn import dataplane
+
+
+class HoldingsApi:
+    """The holdings, read at the moment it is asked for."""
+
+    def get_site_holdings(
+        self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
+    ) -> list[listing.Row]:
+        """List the holdings; `network_id` filters them, `fields` says which parts are read."""
+        site = str(directory.get_plugin().site.site)
+        return holdings.collect("local", site, _PARTS, filters, fields)
+
+    def get_site_holding(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show the holdings."""
+        return self.get_site_holdings(context, fields=fields)[0]
+
+
+def _shadows(networks: list[str]) -> Any:
+    found = dataplane.collect_shadows(n_context.get_admin_context())
+    return [one for one in found if not networks or one["network_id"] in networks]
+
+
+def _ovn(_networks: list[str]) -> Any:
+    return dataplane.collect(n_context.get_admin_context())
+
+
+_PARTS: Mapping[str, holdings.Part] = {
+    **holdings.NEUTRON_PARTS,
+    "leases": holdings.collect_leases,
+    "mappings": holdings.collect_mappings,
+    "datapaths": holdings.collect_datapaths,
+    "shadows": _shadows,
+    "ovn": _ovn,
+    "journal": holdings.count_jobs,
+}

@@ -1,0 +1,1 @@
+"""What is missing here is fetched from central."""

@@ -1,0 +1,149 @@
+"""Addresses that the site's blocks do not hold: asked for by name, or because blocks are empty."""
+
+import ipaddress
+from collections.abc import Collection, Iterable, Sequence
+
+import netaddr
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import exceptions as n_exc
+
+from isthmus import errors
+from isthmus.model.lease import PoolKind
+from isthmus.model.site import SiteName
+from isthmus.neutron.db.leased import list_leased
+from isthmus.neutron.local.ipam import NotLeased
+from isthmus.neutron.local.lease import rows
+from isthmus.neutron.local.lease.keeper import Keeper
+from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
+from isthmus.store.sql.engine import reading
+
+_SUBNETS = models_v2.Subnet.__table__
+
+
+class IpAddressGenerationFailure(n_exc.IpAddressGenerationFailure):
+    """Neutron's error for an exhausted pool, which callers know by this name, with the reason."""
+
+    message = "No more IP addresses available on network %(net_id)s: %(reason)s."
+
+
+class Addresses:
+    """Asks for what the blocks do not hold; one for a process."""
+
+    def __init__(self, site: SiteName, ownership: OwnershipCache, keeper: Keeper) -> None:
+        """Bind it."""
+        self._site = site
+        self._ownership = ownership
+        self._keeper = keeper
+        self._why: dict[str, str] = {}
+
+    def find_outside(
+        self,
+        connection: sa.Connection,
+        network_id: str,
+        addresses: Sequence[tuple[str | None, str]],
+    ) -> list[tuple[str, str]]:
+        """Find the addresses that no block of this site holds, with their subnets.
+
+        Args:
+            connection: where.
+            network_id: the network, a stretched one.
+            addresses: (subnet or None, address) as a request names them.
+        """
+        if not addresses:
+            return []
+        outside = []
+        subnets = connection.execute(
+            sa.select(_SUBNETS.c.id, _SUBNETS.c.cidr).where(_SUBNETS.c.network_id == network_id)
+        ).all()
+        leased = list_leased(connection, network_id)
+        for subnet_id, address in addresses:
+            subnet = next(
+                (
+                    one
+                    for one in subnets
+                    if (subnet_id is None or one.id == subnet_id)
+                    and address in netaddr.IPNetwork(one.cidr)
+                ),
+                None,
+            )
+            if subnet is None or subnet.id not in leased:
+                continue  # Neutron says what is wrong with it, or derives it from the MAC
+            number = int(ipaddress.ip_address(address))
+            blocks = rows.read_blocks(connection, PoolKind.SUBNET, subnet.id)
+            if not any(number in block for block in blocks) and not self._is_used(
+                connection, subnet.id, address
+            ):
+                outside.append((subnet.id, address))
+        return outside
+
+    def _is_used(self, connection: sa.Connection, subnet_id: str, address: str) -> bool:
+        """Tell whether a port of this site has an address already (an update repeats it)."""
+        table = models_v2.IPAllocation.__table__
+        query = sa.select(table.c.port_id).where(
+            table.c.subnet_id == subnet_id, table.c.ip_address == address
+        )
+        return connection.scalar(query) is not None
+
+    def ask(self, subnet_id: str, address: str) -> None:
+        """Ask central for one address.
+
+        Raises:
+            NotLeased: it is another's, or central cannot be asked.
+        """
+        try:
+            self._keeper.fetch(PoolKind.SUBNET, subnet_id, address=address)
+        except errors.IsthmusError as error:
+            raise NotLeased(
+                ip=address, subnet=subnet_id, site=self._site, reason=error.message
+            ) from error
+
+    def refill(self, network_ids: Collection[str], count: int) -> None:
+        """Ask for more addresses of the stretched networks whose blocks are empty."""
+        for network_id in network_ids:
+            for subnet_id in self._find_leased_subnets(network_id):
+                try:
+                    self._keeper.fetch(PoolKind.SUBNET, subnet_id, count=count)
+                    self._why.pop(network_id, None)
+                except errors.IsthmusError as error:
+                    self._why[network_id] = error.message
+
+    def refill_keys(self, found: Iterable[Exception], count: int) -> bool:
+        """Ask for more port keys if that is what was missing.
+
+        Returns:
+            Whether it is worth trying again.
+        """
+        missing = [
+            error
+            for error in found
+            if isinstance(error, errors.Exhausted) and error.fields.get("pool_id")
+        ]
+        for error in missing:
+            try:
+                self._keeper.fetch(
+                    PoolKind(str(error.fields["kind"])), str(error.fields["pool_id"]), count=count
+                )
+            except errors.IsthmusError:
+                return False
+        return bool(missing)
+
+    def explain(
+        self, error: n_exc.IpAddressGenerationFailure, network_ids: Collection[str]
+    ) -> n_exc.NeutronException:
+        """Say why a site has no address left; networks of its own are not spoken of."""
+        for network_id in network_ids:
+            if network_id in self._why:
+                return IpAddressGenerationFailure(
+                    net_id=network_id,
+                    reason=f"the blocks leased to site {self._site} are full and "
+                    f"{self._why[network_id]}",
+                )
+        return error
+
+    def _find_leased_subnets(self, network_id: str) -> list[str]:
+        """List the subnets of a stretched network whose addresses are leased."""
+        with reading(self._keeper.engine()) as connection:
+            if not self._ownership.is_stretched(connection, network_id):
+                return []
+            return sorted(list_leased(connection, network_id))

@@ -1,0 +1,76 @@
+"""Giving port keys to the ports of a site, out of the site's leases."""
+
+import functools
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.federation.leases import key as choice
+from isthmus.model.lease import Block, PoolKind
+from isthmus.neutron.local.owned import applying
+from isthmus.store.leases import lease
+from isthmus.store.ports import port_key
+from isthmus.store.tiers import epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A key and how many fresh ones are left."""
+
+    key: int
+    fresh_left: int
+
+    @property
+    def low(self) -> bool:
+        """Tell whether it is time to ask central for the next block."""
+        return self.fresh_left < choice.LOW_WATER
+
+
+def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Allocation | None:
+    """Give a port a key, in the caller's transaction; a port that has one keeps it.
+
+    Returns:
+        None where the network is not stretched.
+
+    Raises:
+        Exhausted: no key is left in the site's leases; its fields say kind and pool_id.
+        Busy: the site was restored and has not settled yet.
+    """
+    if not port_key.lock_network(connection, network_id):
+        return None
+    blocks = list_blocks(connection, network_id)
+    highest = functools.cache(functools.partial(port_key.find_highest, connection, network_id))
+    fresh = choice.count_fresh(blocks, highest)
+    held = port_key.find_key(connection, port_id)
+    if held is not None:
+        return Allocation(held, fresh)
+    epoch.require_settled(connection, for_central=applying.current() is not None)
+    key = choice.choose_fresh(blocks, highest)
+    if key is None:
+        key = port_key.find_rested(connection, network_id, blocks)
+    if key is None:
+        raise errors.Exhausted(
+            f"no port key of network {network_id} is left in this site's leases; central has to "
+            "be reachable for the next block",
+            kind=PoolKind.PORT_KEY.value,
+            pool_id=network_id,
+        )
+    port_key.insert(connection, port_id, network_id, key)
+    return Allocation(key, max(fresh - 1, 0))
+
+
+def count_left(connection: sa.Connection, network_id: str) -> int:
+    """Count the keys of a network that could be given out now."""
+    blocks = list_blocks(connection, network_id)
+    fresh = choice.count_fresh(
+        blocks, functools.partial(port_key.find_highest, connection, network_id)
+    )
+    rested = port_key.find_rested(connection, network_id, blocks)
+    return fresh + (rested is not None)
+
+
+def list_blocks(connection: sa.Connection, network_id: str) -> list[Block]:
+    """List the site's blocks of a network's keys."""
+    held = lease.list_leases(connection, kind=PoolKind.PORT_KEY, pool_ids=[network_id])
+    return [one.block for one in held]

@@ -1,0 +1,1 @@
+"""What a site writes to its OVN besides Neutron."""

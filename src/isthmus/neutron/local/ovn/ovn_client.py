@@ -1,0 +1,119 @@
+"""Tunnel keys in the rows that Neutron's own OVN driver writes.
+
+Every port of a stretched network needs `requested-tnl-key` in the very transaction that makes its
+row: a key that changes later leaves stale flows on hypervisors. Neutron's driver has no hook for
+that, and replaces a port's options with every update. So its client class is replaced by a subclass
+before the first client is made; the OVN driver, the L3 plugin, the maintenance worker and the sync
+tool all make theirs by that name.
+
+The connections of API processes are replaced likewise, for the sake of the thread that carries
+every OVN transaction of the process and holds the connection's lock meanwhile:
+
+* Rows of shadow ports go round the hash ring by which those processes share the work of events.
+  There is nothing in them for Neutron to do.
+* The thread no longer writes to Neutron's database to say that the process is alive; a periodic
+  task in a thread of its own does that anyway. On SQLite the write may wait for a transaction that
+  itself waits for the connection's lock (`chassis_exists` in a port's precommit), for a minute.
+
+A test holds what is overridden against the installed Neutron.
+"""
+
+import datetime
+from typing import Any
+
+from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client, ovsdb_monitor
+from neutron_lib import context as n_context
+from oslo_utils import timeutils
+from typing_extensions import override
+
+from isthmus.clients.ovsdb.ovn import KEY_OPTION
+from isthmus.clients.ovsdb.ovn_connection import is_ours
+from isthmus.neutron.db.session import reading
+from isthmus.store.ports import datapath, port_key
+
+
+class KeyedOvnClient(ovn_client.OVNClient):
+    """Neutron's OVN client, with the keys of stretched networks in what it writes."""
+
+    @override
+    def _get_port_options(self, context: Any, port: Any) -> Any:
+        info = super()._get_port_options(context, port)
+        key = _find_port_key(context, port["id"])
+        if key is not None:
+            info.options[KEY_OPTION] = str(key)
+        return info
+
+    @override
+    def _gen_network_parameters(self, network: Any) -> dict[str, dict[str, str]]:
+        parameters: dict[str, dict[str, str]] = super()._gen_network_parameters(network)
+        with reading(n_context.get_admin_context()) as connection:
+            key = datapath.find_key(connection, network["id"])
+        if key is not None:
+            parameters["other_config"][KEY_OPTION] = str(key)
+        return parameters
+
+    @override
+    def _create_lrouter_port(self, context: Any, router: Any, port: Any, txn: Any = None) -> None:
+        super()._create_lrouter_port(context, router, port, txn=txn)
+        self._assert_key(context, port, txn)
+
+    @override
+    def _update_lrouter_port(
+        self, context: Any, port: Any, if_exists: bool = False, txn: Any = None
+    ) -> None:
+        super()._update_lrouter_port(context, port, if_exists=if_exists, txn=txn)
+        self._assert_key(context, port, txn)
+
+    def _assert_key(self, context: Any, port: Any, txn: Any) -> None:
+        """Put the key back after a router port's options were replaced."""
+        key = _find_port_key(context, port["id"])
+        if key is not None:
+            options = ("options", {KEY_OPTION: str(key)})
+            command = self._nb_idl.db_set("Logical_Switch_Port", port["id"], options)
+            self._transaction([command], txn=txn)
+
+
+def _find_port_key(context: Any, port_id: str) -> int | None:
+    with reading(context) as connection:
+        return port_key.find_key(connection, port_id)
+
+
+class _FreshRing:
+    """A hash ring whose nodes were all alive just now, so that nobody writes that down."""
+
+    def __init__(self, ring: Any) -> None:
+        self._ring = ring
+
+    def get_node(self, key: str) -> tuple[str, datetime.datetime]:
+        node, _touched = self._ring.get_node(key)
+        return node, timeutils.utcnow()
+
+
+class _Quiet(ovsdb_monitor.OvnIdlDistributedLock):
+    """What both connections do in another way than Neutron's; see the top of this module."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hash_ring: Any = _FreshRing(self._hash_ring)
+
+    @override
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if is_ours(row):
+            self.notify_handler.notify(event, row, updates, global_=True)
+        else:
+            super().notify(event, row, updates)
+
+
+class QuietNbIdl(_Quiet, ovsdb_monitor.OvnNbIdl):
+    """Neutron's northbound connection."""
+
+
+class QuietSbIdl(_Quiet, ovsdb_monitor.OvnSbIdl):
+    """Neutron's southbound connection."""
+
+
+def install() -> None:
+    """Have Neutron use our classes from now on in this process; again is harmless."""
+    ovn_client.OVNClient = KeyedOvnClient
+    ovsdb_monitor.OvnNbIdl = QuietNbIdl
+    ovsdb_monitor.OvnSbIdl = QuietSbIdl

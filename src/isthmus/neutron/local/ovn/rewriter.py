@@ -1,0 +1,172 @@
+"""Has Neutron write again what OVN lost of stretched networks, or what it has of another time.
+
+`isthmus.federation.rewrite` decides; here is what it is decided from, and what is done: Neutron's
+own notes are set so that its maintenance worker (`neutron-ovn-maintenance-worker`, which looks
+every five minutes) writes the object. Neutron's sync tool would do the same, but refuses to start
+with this core plugin.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.common.ovn import constants as ovn_const
+from neutron.db import models_v2
+from neutron.db.models import ovn as ovn_models
+from neutron.db.models import securitygroup
+from neutron_lib import constants
+from neutron_lib.db import standard_attr
+
+from isthmus.federation.rewrite import Rewrites, Written
+from isthmus.model.dataplane.ovn import Observed
+from isthmus.neutron.local.ovn import desired_rows
+from isthmus.store.sql.tables import DATAPATHS
+
+_NOTES = ovn_models.OVNRevisionNumbers.__table__
+_ATTRIBUTES = standard_attr.StandardAttribute.__table__
+_PORTS = models_v2.Port.__table__
+_SUBNETS = models_v2.Subnet.__table__
+_ALLOCATIONS = models_v2.IPAllocation.__table__
+_BINDINGS = securitygroup.SecurityGroupPortBinding.__table__
+_RULES = securitygroup.SecurityGroupRule.__table__
+
+_TABLES: Mapping[str, sa.Table] = {
+    ovn_const.TYPE_NETWORKS: models_v2.Network.__table__,
+    ovn_const.TYPE_SUBNETS: _SUBNETS,
+    ovn_const.TYPE_PORTS: _PORTS,
+    ovn_const.TYPE_SECURITY_GROUPS: securitygroup.SecurityGroup.__table__,
+    ovn_const.TYPE_SECURITY_GROUP_RULES: _RULES,
+}
+#: Ids in one IN (...).
+_CHUNK = 500
+
+
+def list_written(connection: sa.Connection, observed: Observed) -> list[Written]:
+    """List what Neutron has on stretched networks beside what was seen of it in OVN before."""
+    networks = set(desired_rows.list_networks(connection))
+    without = networks - observed.switches.keys()
+    groups = {
+        group_id
+        for group_id in _list_groups(connection)
+        if desired_rows.group_name(group_id) not in observed.groups
+    }
+    return [
+        *_networks(connection, networks, observed),
+        *_lost(connection, ovn_const.TYPE_SUBNETS, _SUBNETS.c.network_id, without),
+        *_lost(connection, ovn_const.TYPE_SECURITY_GROUPS, None, groups),
+        *_lost(connection, ovn_const.TYPE_SECURITY_GROUP_RULES, _RULES.c.security_group_id, groups),
+        *_ports(connection, observed),
+    ]
+
+
+def _networks(
+    connection: sa.Connection, networks: Collection[str], observed: Observed
+) -> Iterator[Written]:
+    for row in _read(connection, ovn_const.TYPE_NETWORKS, None, networks):
+        seen = observed.revisions.get(row.id) if row.id in observed.switches else None
+        yield Written(
+            kind=ovn_const.TYPE_NETWORKS,
+            id=row.id,
+            revision=row.revision,
+            noted=row.noted,
+            seen=seen,
+        )
+
+
+def _lost(
+    connection: sa.Connection, kind: str, column: "sa.Column[str] | None", ids: Collection[str]
+) -> Iterator[Written]:
+    """Give objects that went with what they are part of."""
+    for row in _read(connection, kind, column, ids):
+        yield Written(kind=kind, id=row.id, revision=row.revision, noted=row.noted, seen=None)
+
+
+def _ports(connection: sa.Connection, observed: Observed) -> Iterator[Written]:
+    addresses: dict[str, set[str]] = {}
+    query = sa.select(_ALLOCATIONS.c.port_id, _ALLOCATIONS.c.ip_address).join(
+        DATAPATHS, DATAPATHS.c.network_id == _ALLOCATIONS.c.network_id
+    )
+    for port_id, address in connection.execute(query):
+        addresses.setdefault(port_id, set()).add(str(address))
+    statement = (
+        _select(ovn_const.TYPE_PORTS)
+        .add_columns(_PORTS.c.mac_address)
+        .join(DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
+        .where(_PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP)
+    )
+    for row in connection.execute(statement):
+        there = observed.own_ports.get(row.id)
+        said = set(" ".join(there.addresses).split()) if there is not None else set()
+        compared = there is not None and there.type == "" and said != {"unknown"}
+        wanted = {row.mac_address} | addresses.get(row.id, set())
+        yield Written(
+            kind=ovn_const.TYPE_PORTS,
+            id=row.id,
+            revision=row.revision,
+            noted=row.noted,
+            seen=None if there is None else there.revision,
+            same=not compared or wanted <= said,
+        )
+
+
+def _list_groups(connection: sa.Connection) -> set[str]:
+    query = (
+        sa.select(_BINDINGS.c.security_group_id)
+        .join(_PORTS, _PORTS.c.id == _BINDINGS.c.port_id)
+        .join(DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
+    )
+    return set(connection.scalars(query.distinct()))
+
+
+def _select(kind: str) -> "sa.Select[Any]":
+    table = _TABLES[kind]
+    noted = sa.and_(_NOTES.c.resource_uuid == table.c.id, _NOTES.c.resource_type == kind)
+    return (
+        sa.select(
+            table.c.id,
+            _ATTRIBUTES.c.revision_number.label("revision"),
+            _NOTES.c.revision_number.label("noted"),
+        )
+        .join_from(table, _ATTRIBUTES, _ATTRIBUTES.c.id == table.c.standard_attr_id)
+        .outerjoin(_NOTES, noted)
+    )
+
+
+def _read(
+    connection: sa.Connection, kind: str, column: "sa.Column[str] | None", ids: Collection[str]
+) -> Iterator[Any]:
+    wanted = sorted(ids)
+    chosen = _TABLES[kind].c.id if column is None else column
+    for start in range(0, len(wanted), _CHUNK):
+        query = _select(kind).where(chosen.in_(wanted[start : start + _CHUNK]))
+        yield from connection.execute(query)
+
+
+def apply(connection: sa.Connection, rewrites: Rewrites) -> None:
+    """Set Neutron's notes so that its maintenance worker writes objects again."""
+    for kind, object_id in rewrites.forget:
+        noted = sa.and_(_NOTES.c.resource_uuid == object_id, _NOTES.c.resource_type == kind)
+        values = {"revision_number": ovn_const.INITIAL_REV_NUM}
+        if not connection.execute(sa.update(_NOTES).where(noted).values(values)).rowcount:
+            connection.execute(
+                sa.insert(_NOTES).values(
+                    **values,
+                    resource_uuid=object_id,
+                    resource_type=kind,
+                    standard_attr_id=_attribute(kind, object_id),
+                )
+            )
+    for kind, object_id, revision in rewrites.lift:
+        connection.execute(
+            sa.update(_ATTRIBUTES)
+            .where(
+                _ATTRIBUTES.c.id == _attribute(kind, object_id),
+                _ATTRIBUTES.c.revision_number < revision,
+            )
+            .values(revision_number=revision)
+        )
+
+
+def _attribute(kind: str, object_id: str) -> "sa.ScalarSelect[int]":
+    table = _TABLES[kind]
+    return sa.select(table.c.standard_attr_id).where(table.c.id == object_id).scalar_subquery()

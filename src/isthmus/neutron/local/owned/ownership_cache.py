@@ -1,0 +1,118 @@
+"""Cache of which networks, subnets and groups central owns, so that asking again is free.
+
+Whose a network, subnet or group is never changes while it exists: one that central owns is marked
+in the transaction that makes it. So a positive or negative answer about a thing that exists may be
+kept as long as there is room. What may *not* be kept is the absence of a mark on a thing that could
+become central's later; that is only true of security groups (a default group may be made at the
+site first) and of completeness, of which only the positive answer is kept.
+"""
+
+import threading
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+
+from isthmus.model.intent import ResourceType
+from isthmus.store.local import mapping
+
+#: What tells that a thing exists; only of such is "not central's" remembered.
+_EXISTS = {
+    ResourceType.NETWORK: models_v2.Network.__table__.c.id,
+    ResourceType.SUBNET: models_v2.Subnet.__table__.c.id,
+}
+#: Most answers kept of each kind; one takes about 200 bytes.
+_MOST_ENTRIES = 20_000
+
+
+class _BoundedCache:
+    """A bounded dictionary, oldest out first; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: dict[str, bool] = {}
+
+    def get(self, key: str) -> bool | None:
+        return self._answers.get(key)
+
+    def put(self, key: str, answer: bool) -> None:
+        with self._lock:
+            self._answers[key] = answer
+            while len(self._answers) > _MOST_ENTRIES:
+                del self._answers[next(iter(self._answers))]
+
+    def drop(self, key: str) -> None:
+        with self._lock:
+            self._answers.pop(key, None)
+
+
+class OwnershipCache:
+    """Which networks, subnets and groups are central's; one for a process."""
+
+    def __init__(self) -> None:
+        self._owned = {kind: _BoundedCache() for kind in _EXISTS}
+        self._groups = _BoundedCache()
+        self._complete = _BoundedCache()
+
+    def is_stretched(self, connection: sa.Connection, network_id: str) -> bool:
+        """Tell whether a network is central's."""
+        return self._is_owned(connection, ResourceType.NETWORK, network_id)
+
+    def is_stretched_subnet(self, connection: sa.Connection, subnet_id: str) -> bool:
+        """Tell whether a subnet is central's."""
+        return self._is_owned(connection, ResourceType.SUBNET, subnet_id)
+
+    def _is_owned(self, connection: sa.Connection, kind: ResourceType, resource_id: str) -> bool:
+        cache = self._owned[kind]
+        answer = cache.get(resource_id)
+        if answer is None:
+            answer = bool(mapping.find_known(connection, kind, [resource_id]))
+            column = _EXISTS[kind]
+            if answer or connection.scalar(sa.select(column).where(column == resource_id)):
+                cache.put(resource_id, answer)
+        return answer
+
+    def is_known(self, network_id: str, groups: Collection[str]) -> bool:
+        """Tell, with no query, that all is known that a port on a network takes.
+
+        That is so on a network of the site's own, and on a stretched one after its first ports.
+        """
+        owned = self._owned[ResourceType.NETWORK].get(network_id)
+        if not owned:
+            return owned is False
+        return bool(self._complete.get(network_id)) and all(map(self._groups.get, groups))
+
+    def is_complete(self, connection: sa.Connection, network_id: str) -> bool:
+        """Tell whether all that a stretched network takes has arrived once."""
+        if self._complete.get(network_id):
+            return True
+        bases = mapping.find_bases(connection, ResourceType.NETWORK, [network_id])
+        complete = bool(bases.get(network_id))
+        if complete:
+            self._complete.put(network_id, True)
+        return complete
+
+    def doubt(self, connection: sa.Connection, network_id: str) -> None:
+        """Note that a subnet of a network could not be made: its next port asks again."""
+        if mapping.find_known(connection, ResourceType.NETWORK, [network_id]):
+            mapping.set_base(connection, ResourceType.NETWORK, network_id, {})
+            self._complete.drop(network_id)
+
+    def find_unknown_groups(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:
+        """Tell which security groups are not known to be central's."""
+        unsure = {one for one in ids if not self._groups.get(one)}
+        if not unsure:
+            return unsure
+        known = mapping.find_known(connection, ResourceType.SECURITY_GROUP, unsure)
+        for one in known:
+            self._groups.put(one, True)
+        return unsure - known
+
+    def forget(self, kind: ResourceType, resource_id: str) -> None:
+        """Forget an object that is gone from this site."""
+        if kind in self._owned:
+            self._owned[kind].drop(resource_id)
+        if kind is ResourceType.NETWORK:
+            self._complete.drop(resource_id)
+        if kind is ResourceType.SECURITY_GROUP:
+            self._groups.drop(resource_id)

@@ -1,0 +1,138 @@
+"""Checks of CPUs: each has one use, siblings stay together, and all that run are in the plan."""
+
+from collections.abc import Iterator
+
+from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.verdict import Severity, Subject, Verdict
+from isthmus.nfv import cpuset
+from isthmus.nfv.check.state import HostState, parse_nova_cpus
+
+
+def polling(state: HostState) -> tuple[int, ...]:
+    """CPUs on which the switch polls, or would."""
+    return tuple(sorted(state.pmds)) or cpuset.parse_mask(
+        state.other_config.get("pmd-cpu-mask", "")
+    )
+
+
+def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Every planned CPU runs."""
+    assert plan is not None
+    if missing := sorted(_planned(plan) - set(state.online)):
+        yield Verdict(
+            code="cpu.offline",
+            severity=Severity.BROKEN,
+            subject=Subject(f"CPU {cpuset.render_list(missing)}"),
+            message=f"CPU {cpuset.render_list(missing)} is planned but does not run",
+            evidence=f"/sys/devices/system/cpu/online: {cpuset.render_list(state.online)}",
+            remedy="bring it online (echo 1 >/sys/devices/system/cpu/cpuN/online), or plan anew",
+        )
+
+
+def _planned(plan: HostPlan) -> set[int]:
+    return {*plan.host_cpus, *plan.shared_cpus, *plan.isolated_cpus}
+
+
+def check_unplanned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Every CPU that runs is planned: siblings of polling CPUs switched on later are not."""
+    assert plan is not None
+    strange = sorted(set(state.online) - _planned(plan))
+    if not strange:
+        return
+    poll = {*plan.pmd_cpus, *plan.dedicated_cpus}
+    mates = sorted(
+        cpu
+        for core in state.inventory.cores
+        if poll & set(core.cpus)
+        for cpu in core.cpus
+        if cpu in strange
+    )
+    said = f"; CPU {cpuset.render_list(mates)} shares a core with it" if mates else ""
+    yield Verdict(
+        code="cpu.unplanned",
+        severity=Severity.DEGRADED,
+        subject=Subject(f"CPU {cpuset.render_list(strange)}"),
+        message=f"CPU {cpuset.render_list(strange)} runs but is in no plan"
+        + (f": siblings of CPUs that poll or belong to instances{said}" if mates else ""),
+        evidence=f"/sys/devices/system/cpu/online: {cpuset.render_list(state.online)}"
+        + (
+            f"; smt/active: {state.rest['/sys/devices/system/cpu/smt/active']}"
+            if "/sys/devices/system/cpu/smt/active" in state.rest
+            else ""
+        ),
+        remedy="switch hyper-threading off again (nosmt, or firmware), or take the inventory and "
+        "plan anew",
+    )
+
+
+def list_uses(state: HostState) -> dict[str, tuple[int, ...]]:
+    """Return the CPUs of each use that a host's own settings name."""
+    return {
+        "PMD threads": polling(state) if state.ovs_runs or not state.ovs_says else (),
+        "cpu_dedicated_set": parse_nova_cpus(state.nova, "cpu_dedicated_set"),
+        "cpu_shared_set": parse_nova_cpus(state.nova, "cpu_shared_set"),
+        "vcpu_pin_set": parse_nova_cpus(state.nova, "DEFAULT/vcpu_pin_set"),
+    }
+
+
+def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """PMD, pinned and shared CPUs are disjoint and split no core."""
+    sets = list_uses(state)
+    names = list(sets)
+    for index, one in enumerate(names):
+        for two in names[index + 1 :]:
+            both = sorted(set(sets[one]) & set(sets[two]))
+            if both and not (two == "vcpu_pin_set" and index):
+                yield Verdict(
+                    code="cpu.overlap",
+                    severity=Severity.BROKEN,
+                    subject=Subject(f"CPU {cpuset.render_list(both)}"),
+                    message=f"CPU {cpuset.render_list(both)} is in {one} and in {two}",
+                    evidence=f"{one}: {cpuset.render_list(sets[one])}; {two}: "
+                    f"{cpuset.render_list(sets[two])}",
+                    remedy="give each CPU one use: isthmus nfv plan, then apply",
+                )
+    if plan is not None:
+        return
+    # A core of the host's beside one that polls is as bad, so what no set names is a use too.
+    named = {cpu for cpus in sets.values() for cpu in cpus}
+    polled = set(sets["PMD threads"])
+    for core in state.inventory.cores:
+        uses = {
+            name
+            for name in names
+            for cpu in core.cpus
+            # Beside the set that replaced it, the old one is said to be wrong elsewhere.
+            if cpu in sets[name] and not (name == "vcpu_pin_set" and sets["cpu_dedicated_set"])
+        }
+        mates = [cpu for cpu in core.cpus if cpu in set(state.online) - named]
+        if polled & set(core.cpus) and mates and set(mates) - set(state.isolated):
+            uses.add("the host's own processes")
+        if len(uses) > 1:
+            yield Verdict(
+                code="cpu.siblings",
+                severity=Severity.DEGRADED,
+                subject=Subject(f"CPU {cpuset.render_list(core.cpus)}"),
+                message=f"one core is shared by {' and '.join(sorted(uses))}",
+                evidence=f"siblings {cpuset.render_list(core.cpus)}",
+                remedy="keep siblings together: isthmus nfv plan, then apply",
+            )
+
+
+def check_lcores(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """DPDK's own threads, which do not poll, stay off CPUs that poll or belong to instances."""
+    del plan
+    lcores = set(cpuset.parse_mask(state.other_config.get("dpdk-lcore-mask", "")))
+    for name, cpus in list_uses(state).items():
+        both = sorted(lcores & set(cpus))
+        if both and name != "cpu_shared_set":
+            yield Verdict(
+                code="cpu.overlap",
+                severity=Severity.DEGRADED,
+                subject=Subject(f"CPU {cpuset.render_list(both)}"),
+                message=f"CPU {cpuset.render_list(both)} is in dpdk-lcore-mask and in {name}: "
+                "the switch's other threads run where it should not be disturbed",
+                evidence=f"other_config:dpdk-lcore-mask: {cpuset.render_list(lcores)}; {name}: "
+                f"{cpuset.render_list(cpus)}",
+                remedy="set dpdk-lcore-mask to CPUs of the host's own, and restart Open vSwitch",
+            )

@@ -1,0 +1,190 @@
+"""Checks of huge pages: made, kept for Open vSwitch, enough for its buffers, and not lost."""
+
+import re
+from collections.abc import Iterator
+
+from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.verdict import Severity, Subject, Verdict
+from isthmus.nfv.check.rule import is_emulator
+from isthmus.nfv.check.state import HostState
+from isthmus.nfv.check.topic.ports import node_of
+from isthmus.nfv.plan.resource import memory
+from isthmus.nfv.plan.settings import is_at_least
+
+_RESERVED = re.compile(r"node:(\d+),\s*size:(\w+),\s*count:(\d+)")
+#: First Open vSwitch whose DPDK may grow without end where dpdk-socket-limit is not set.
+NO_LIMIT = (2, 14)
+
+
+def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each node has its huge pages: the kernel gives fewer without a word."""
+    assert plan is not None
+    have = {
+        (node.id, pool.size_kib): pool for node in state.inventory.nodes for pool in node.hugepages
+    }
+    for node in plan.nodes:
+        for page in node.pages:
+            pool = have.get((node.id, page.size_kib))
+            total = pool.total if pool else 0
+            where = (
+                f"/sys/devices/system/node/node{node.id}/hugepages/hugepages-{page.size_kib}kB/"
+                "nr_hugepages"
+            )
+            if total != page.total:
+                yield Verdict(
+                    code="pages.total",
+                    severity=Severity.BROKEN if total < page.total else Severity.DEGRADED,
+                    subject=Subject(f"node {node.id}"),
+                    message=f"node {node.id} has {total} pages of {page.size_kib} KiB, planned are "
+                    f"{page.total}",
+                    evidence=f"{where}: {total}",
+                    remedy="systemctl restart isthmus-hugepages; where memory is in pieces, reboot",
+                )
+
+
+def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """The switch has taken its pages, and nobody unknown has taken others."""
+    assert plan is not None
+    if not (state.ovs_runs and state.dpdk_initialized):
+        return
+    has_guests = bool(state.domains) or any(is_emulator(one.process) for one in state.threads)
+    by_id = {node.id: node for node in plan.nodes}
+    for seen in state.inventory.nodes:
+        for page in by_id[seen.id].pages if seen.id in by_id else ():
+            pool = next((one for one in seen.hugepages if one.size_kib == page.size_kib), None)
+            if pool is None or pool.free is None or pool.total != page.total:
+                continue  # said already
+            used = pool.total - pool.free
+            short = used < page.for_ovs
+            if not short and (has_guests or used == page.for_ovs):
+                continue
+            yield Verdict(
+                code="pages.short" if short else "pages.leaked",
+                severity=Severity.DEGRADED,
+                subject=Subject(f"node {seen.id}"),
+                message=f"{used} pages of {page.size_kib} KiB are in use on node {seen.id}, where "
+                f"Open vSwitch should have {page.for_ovs}"
+                + ("" if short else " and no instance runs"),
+                evidence=f"node{seen.id} hugepages-{page.size_kib}kB: {pool.free} of {pool.total} "
+                "free",
+                remedy="restart Open vSwitch once the pages are there"
+                if short
+                else "look for files left in /dev/hugepages (fuser -v shows who holds them)",
+            )
+
+
+def socket_mib(state: HostState, key: str) -> list[int]:
+    """Read dpdk-socket-mem or -limit: MiB of each node, by id."""
+    words = state.other_config.get(key, "").split(",")
+    return [int(word) for word in words if word.strip().isdigit()]
+
+
+def parse_reserved(values: tuple[str, ...]) -> dict[tuple[int, str], int]:
+    """Read reserved_huge_pages: (node, size as written) -> pages."""
+    return {
+        (int(match[1]), match[2]): int(match[3])
+        for value in values
+        for match in _RESERVED.finditer(value)
+    }
+
+
+def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Open vSwitch's pages are kept from Nova, on the nodes where it takes them, and are there."""
+    if plan is not None or state.other_config.get("dpdk-init") != "true":
+        return
+    given = state.nova.get("DEFAULT/reserved_huge_pages", ())
+    sockets = state.other_config.get("dpdk-socket-mem", "")
+    reserved = parse_reserved(given)
+    if not reserved:
+        yield _reserved(
+            "Nova may give the huge pages of Open vSwitch to instances",
+            f"dpdk-socket-mem is {sockets or 'not set'}, reserved_huge_pages is not set",
+        )
+        return
+    for node, mib in enumerate(socket_mib(state, "dpdk-socket-mem")):
+        kept = sum(
+            count * _kib(size) // 1024 for (where, size), count in reserved.items() if where == node
+        )
+        if mib > kept:
+            yield _reserved(
+                f"Open vSwitch takes {mib} MiB of node {node}, of which Nova keeps {kept} MiB out "
+                "of instances' hands",
+                f"dpdk-socket-mem is {sockets}, reserved_huge_pages is {' and '.join(given)}",
+            )
+
+
+def _reserved(message: str, evidence: str) -> Verdict:
+    return Verdict(
+        code="nova.reserved_huge_pages",
+        severity=Severity.BROKEN,
+        subject=Subject("[DEFAULT] reserved_huge_pages"),
+        message=message,
+        evidence=evidence,
+        remedy="reserve them for each node in nova.conf",
+    )
+
+
+def _kib(size: str) -> int:
+    """Read a size as Nova has it: KiB, or with a unit (oslo.utils string_to_bytes)."""
+    match = re.match(r"^(\d+)([KMG]?)", size)
+    return int(match[1]) * {"": 1, "K": 1, "M": 1024, "G": 1048576}[match[2]] if match else 0
+
+
+def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each node has at least the pages that Open vSwitch asks for at its start."""
+    if plan is not None:
+        return  # the plan's own count is the larger one
+    nodes = {node.id: node for node in state.inventory.nodes}
+    for node, mib in enumerate(socket_mib(state, "dpdk-socket-mem")):
+        pools = nodes[node].hugepages if node in nodes else ()
+        have = sum(pool.total * pool.size_kib // 1024 for pool in pools)
+        if mib > have:
+            yield Verdict(
+                code="pages.short",
+                severity=Severity.BROKEN,
+                subject=Subject(f"node {node}"),
+                message=f"node {node} has {have} MiB in huge pages, and Open vSwitch wants {mib} "
+                "MiB of them at its start: the next one fails",
+                evidence=f"dpdk-socket-mem is {state.other_config.get('dpdk-socket-mem', '')}; "
+                f"nr_hugepages of node {node}: "
+                + ", ".join(f"{pool.total} x {pool.size_kib} KiB" for pool in pools),
+                remedy="make more huge pages on that node, or lower dpdk-socket-mem",
+            )
+
+
+def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Socket memory holds the packet buffers that the ports' MTUs ask for."""
+    if plan is not None:
+        return  # the plan has counted them, and dpdk-socket-mem is held against it
+    ports: dict[int, list[memory.PortMemory]] = {}
+    for one in state.interfaces:
+        if not one.type.startswith("dpdk") or one.mtu is None:
+            continue
+        node = node_of(state, one)
+        if node is not None:
+            queues = one.options.get("n_rxq", "1")
+            port = memory.PortMemory(one.name, one.mtu, int(queues) if queues.isdigit() else 1)
+            ports.setdefault(node, []).append(port)
+    given, limits = socket_mib(state, "dpdk-socket-mem"), socket_mib(state, "dpdk-socket-limit")
+    endless = not limits and is_at_least(state.inventory.ovs_version, NO_LIMIT)
+    for node, mine in sorted(ports.items()):
+        pools = memory.plan_mempools(
+            mine,
+            per_port=state.other_config.get("per-port-memory") == "true",
+            pmds=len(state.pmds),
+        )
+        need = sum(pool.memory_mib for pool in pools)
+        have = given[node] if node < len(given) else 0
+        limit = limits[node] if node < len(limits) else have
+        if given and need > have:
+            yield Verdict(
+                code="ovs.dpdk-socket-mem",
+                severity=Severity.DEGRADED if endless or limit >= need else Severity.BROKEN,
+                subject=Subject(f"node {node}"),
+                message=f"{have} MiB of socket memory on node {node} are less than the {need} MiB "
+                f"of packet buffers that MTU {max(port.mtu for port in mine)} needs"
+                + (": the rest is taken from instances' pages" if endless or limit >= need else ""),
+                evidence=f"dpdk-socket-mem is {state.other_config['dpdk-socket-mem']}; "
+                + memory.explain(pools, need),
+                remedy="raise dpdk-socket-mem and reserved_huge_pages, or lower the MTU",
+            )

@@ -1,0 +1,373 @@
+"""Checks of Open vSwitch: its settings, its bridges, bonds and ports, and who polls them."""
+
+from collections.abc import Iterator, Mapping
+
+from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
+from isthmus.model.verdict import Severity, Subject, Verdict
+from isthmus.nfv import cpuset
+from isthmus.nfv.check.rule import APPLY, drift
+from isthmus.nfv.check.state import HostState, Interface
+from isthmus.nfv.check.topic.causes import find_cause
+from isthmus.nfv.render import ovs
+
+VHOST_USER = frozenset({"dpdkvhostuserclient", "dpdkvhostuser"})
+
+
+def check_switch(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Open vSwitch runs, on the planned settings."""
+    assert plan is not None
+    if not state.ovs_runs:
+        yield _down(state)
+    if not state.ovs_says or state.other_config:
+        yield from _check_row(plan.other_config, state.other_config, "other_config", state, plan)
+        yield from _check_row(plan.external_ids, state.external_ids, "external_ids", state, plan)
+        for key in ovs.OWNED_KEYS:
+            if plan.other_config and key in state.other_config and key not in plan.other_config:
+                yield drift(
+                    f"ovs.{key}",
+                    f"other_config:{key}",
+                    f"other_config:{key} is {state.other_config[key]}, which is in no plan",
+                    f"Open_vSwitch other_config:{key}={state.other_config[key]}",
+                )
+
+
+def _down(state: HostState) -> Verdict:
+    return Verdict(
+        code="ovs.down",
+        severity=Severity.BROKEN,
+        subject=Subject("Open vSwitch"),
+        message="Open vSwitch does not run",
+        evidence=state.ovs_says or "ovs-vsctl gave no answer",
+        remedy="systemctl restart openvswitch-switch; its log says why it went",
+    )
+
+
+def _check_row(
+    planned: Mapping[str, str],
+    there: Mapping[str, str],
+    column: str,
+    state: HostState,
+    plan: HostPlan,
+) -> Iterator[Verdict]:
+    for key, value in planned.items():
+        given = there.get(key, "")
+        if key.endswith("-mask"):
+            if cpuset.parse_mask(given) == cpuset.parse_mask(value):
+                continue
+        elif given == value or (key.startswith("dpdk-socket-") and _same_list(given, value)):
+            continue
+        yield Verdict(
+            code=f"ovs.{key}",
+            severity=Severity.BROKEN,
+            subject=Subject(f"{column}:{key}"),
+            message=f"{column}:{key} is {given or 'not set'}, planned is {value}"
+            + _say_mask(key, given, plan, state),
+            evidence=f"Open_vSwitch {column}:{key}={given}" if given else f"no {column}:{key}",
+            remedy=APPLY + ("; it restarts the switch" if key in ovs.START_KEYS else ""),
+        )
+
+
+def _same_list(one: str, two: str) -> bool:
+    """Compare values of nodes: what is not listed is zero."""
+    return bool(one) and _trimmed(one) == _trimmed(two)
+
+
+def _trimmed(text: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    while parts and parts[-1] in {"", "0"}:
+        parts.pop()
+    return parts
+
+
+def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:
+    """Explain what a wrong PMD mask means for nodes and instances."""
+    if key != "pmd-cpu-mask":
+        return ""
+    cpus = set(cpuset.parse_mask(given))
+    said = []
+    node_of = state.inventory.cpu_nodes
+    home = {node.id for node in plan.nodes if node.pmd_cpus}
+    if strange := sorted({node_of[cpu] for cpu in cpus if cpu in node_of} - home):
+        said.append(f"it polls on node {', '.join(map(str, strange))}, where no port is")
+    if taken := sorted(cpus & set(plan.dedicated_cpus)):
+        said.append(f"it takes CPU {cpuset.render_list(taken)} of pinned instances")
+    return "".join(f": {one}" if not index else f", and {one}" for index, one in enumerate(said))
+
+
+def check_dpdk(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Open vSwitch runs with DPDK where it is to."""
+    if not state.ovs_runs:
+        if plan is None:
+            yield _down(state)
+        return
+    if not state.dpdk_initialized:
+        cause, remedy = find_cause(state.switch_log)
+        logged = bool(state.switch_log.strip())
+        yield Verdict(
+            code="ovs.dpdk",
+            severity=Severity.BROKEN,
+            subject=Subject("Open vSwitch"),
+            message="Open vSwitch runs without DPDK" + (f": {cause}" if logged else ""),
+            evidence="Open_vSwitch dpdk_initialized: false" + (f"; log: {cause}" if logged else ""),
+            remedy=remedy
+            if logged
+            else "look for EAL in ovs-vswitchd.log; restart it once huge pages are there",
+        )
+
+
+def check_errors(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """No port has an error; the log says what it comes from."""
+    address = {port.name: port.pci_address for port in (plan.dpdk_ports if plan else ())}
+    for one in state.interfaces:
+        # Ports of instances that are gone stay for a while where Neutron's agent takes them away.
+        if not one.error or (
+            one.type in {"", "system", "internal"} and "No such device" in one.error
+        ):
+            continue
+        known = address.get(one.name) or one.options.get("dpdk-devargs", "")
+        cause, remedy = find_cause(state.switch_log, (one.name, known), error=one.error)
+        yield Verdict(
+            code="port.error",
+            severity=Severity.BROKEN,
+            subject=Subject(one.name),
+            message=f"{one.name} does not work: {one.error}",
+            evidence=cause,
+            remedy=remedy,
+        )
+
+
+def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Every planned port of DPDK is there, on its bridge, and has its queues where planned."""
+    assert plan is not None
+    if not state.ovs_runs:
+        return
+    there = {one.name: one for one in state.interfaces}
+    for port in plan.dpdk_ports:
+        one = there.get(port.name)
+        if one is None:
+            yield drift(
+                "port.missing",
+                port.name,
+                f"{port.name} is not on {port.bridge}",
+                "no such Interface",
+            )
+            continue
+        yield from _check_bridge(state, port.name, port.bridge)
+        yield from _check_port(port, one)
+
+
+def _check_bridge(state: HostState, interface: str, bridge: str) -> Iterator[Verdict]:
+    on = [one.bridge for one in state.ports if interface in one.interfaces]
+    if on and on != [bridge]:
+        yield drift(
+            "port.bridge",
+            interface,
+            f"{interface} is on {on[0] or 'no bridge'}, planned is {bridge}",
+            f"ovs-vsctl iface-to-br {interface}: {on[0]}",
+        )
+
+
+def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Verdict]:
+    wanted = {
+        "type": ("dpdk", one.type),
+        "devargs": (port.devargs, one.options.get("dpdk-devargs", "")),
+        "queues": (str(port.rx_queues), one.options.get("n_rxq", "1")),
+        "affinity": (ovs.render_affinity(port), one.other_config.get("pmd-rxq-affinity", "")),
+    }
+    if port.rx_descriptors:
+        wanted["descriptors"] = (
+            str(port.rx_descriptors),
+            one.options.get("n_rxq_desc", "2048"),
+        )
+    if one.mtu is not None:
+        wanted["mtu"] = (str(port.mtu), str(one.mtu))
+    for what, (planned, given) in wanted.items():
+        if planned != given:
+            yield drift(
+                f"port.{what}",
+                port.name,
+                f"{port.name} has {what} {given or 'none'}, planned is {planned}",
+                f"Interface {port.name}: {what} {given or 'not set'}",
+            )
+
+
+def bonds_of(plan: HostPlan) -> dict[str, list[DpdkPortPlan]]:
+    """Return the ports of each planned bond."""
+    found: dict[str, list[DpdkPortPlan]] = {}
+    for port in plan.dpdk_ports:
+        if port.bond:
+            found.setdefault(port.bond, []).append(port)
+    return found
+
+
+def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each planned bond is one, of its members, in its mode, and LACP has come to terms."""
+    assert plan is not None
+    there = {one.name: one for one in state.ports}
+    for name, members in bonds_of(plan).items():
+        one = there.get(name)
+        wanted = tuple(sorted(port.name for port in members))
+        if one is None or set(one.interfaces) != set(wanted):
+            yield drift(
+                "bond.missing" if one is None else "bond.members",
+                name,
+                f"{name} is no bond of {', '.join(wanted)}"
+                + ("" if one is None else f", but of {', '.join(one.interfaces)}"),
+                "no such Port" if one is None else f"Port {name} interfaces",
+            )
+            continue
+        for what, asked, given in (
+            ("mode", {port.bond_mode for port in members}, one.bond_mode),
+            ("lacp", {port.lacp for port in members}, one.lacp or "off"),
+        ):
+            for planned in sorted(asked - {"", given}):
+                yield drift(
+                    f"bond.{what}",
+                    name,
+                    f"{name} has {what} {given or 'not set'}, planned is {planned}",
+                    f"Port {name} {'bond_mode' if what == 'mode' else what}: {given}",
+                )
+        yield from _check_running_bond(state, name, wanted)
+
+
+def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -> Iterator[Verdict]:
+    runs = state.bonds.get(name)
+    if runs is None:
+        return
+    if runs.lacp == "configured":
+        yield Verdict(
+            code="bond.lacp",
+            severity=Severity.DEGRADED,
+            subject=Subject(name),
+            message=f"LACP of {name} has not come to terms with the other side",
+            evidence="bond/show: lacp_status: configured",
+            remedy="configure LACP on the other side's ports, and see that their links are up",
+        )
+    down = [member for member in members if member not in runs.enabled]
+    if down:
+        yield Verdict(
+            code="bond.down",
+            severity=Severity.DEGRADED,
+            subject=Subject(name),
+            message=f"{', '.join(down)} of {name} carry no packets",
+            evidence=f"bond/show {name}: enabled are {', '.join(runs.enabled) or 'none'}",
+            remedy="look at the link of each, and at the other side",
+        )
+
+
+def bridges_of(plan: HostPlan) -> set[str]:
+    """Return the planned bridges."""
+    return {one.bridge for one in plan.dpdk_ports} | {one.bridge for one in plan.kernel_ports}
+
+
+def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each planned bridge is there, on the datapath that its ports need."""
+    assert plan is not None
+    kind = "netdev" if plan.dpdk_ports else "system"
+    for bridge in sorted(bridges_of(plan)):
+        given = state.datapaths.get(bridge)
+        if given is None or given != kind:
+            yield drift(
+                "bridge.missing" if given is None else "bridge.datapath",
+                bridge,
+                f"there is no bridge {bridge}"
+                if given is None
+                else f"{bridge} is on the datapath {given}, planned is {kind}",
+                "no such Bridge" if given is None else f"Bridge {bridge} datapath_type: {given}",
+            )
+
+
+def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each port that the kernel keeps is on its bridge, and has its MTU and its node."""
+    assert plan is not None
+    there = {one.name: one for one in state.interfaces}
+    by_name = {nic.name: nic for nic in state.inventory.nics}
+    for port in plan.kernel_ports:
+        one, nic = there.get(port.nic), by_name.get(port.nic)
+        if one is None:
+            yield drift(
+                "port.missing",
+                port.nic,
+                f"{port.nic} is not on {port.bridge}",
+                "no such Interface",
+            )
+        else:
+            yield from _check_bridge(state, port.nic, port.bridge)
+        mtu = one.mtu if one is not None and one.mtu is not None else nic.mtu if nic else None
+        if mtu is not None and mtu != port.mtu:
+            yield drift(
+                "port.mtu",
+                port.nic,
+                f"{port.nic} has mtu {mtu}, planned is {port.mtu}",
+                f"/sys/class/net/{port.nic}/mtu: {mtu}",
+            )
+        if nic is None:
+            yield drift(
+                "nic.missing",
+                port.nic,
+                f"there is no interface {port.nic}",
+                f"no /sys/class/net/{port.nic}",
+            )
+        elif nic.node is not None and nic.node != port.node:
+            yield drift(
+                "nic.node",
+                port.nic,
+                f"{port.nic} sits on node {nic.node}, planned was {port.node}",
+                f"/sys/bus/pci/devices/{nic.pci_address}/numa_node: {nic.node}",
+            )
+
+
+def node_of(state: HostState, one: Interface) -> int | None:
+    """Return the node that an interface's buffers are on; OVS calls it `numa` for vhost-user."""
+    known = {nic.pci_address: nic.node for nic in state.inventory.nics}
+    node = known.get(one.options.get("dpdk-devargs", ""))
+    said = one.status.get("numa_id") or one.status.get("numa", "")
+    return int(said) if node is None and said.isdigit() else node
+
+
+def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Every polled port is polled on its own node."""
+    said = {port.name for port in (plan.dpdk_ports if plan else ()) if not port.is_local}
+    # Nodes to which the plan itself lets traffic cross.
+    crossed = {one.to_node for one in plan.crossings} if plan else set()
+    for one in state.interfaces:
+        node = node_of(state, one)
+        mine = [queue for queue in state.queues if queue.port == one.name]
+        far = sorted({queue.cpu for queue in mine if node is not None and queue.numa != node})
+        if not far or one.name in said or (one.type in VHOST_USER and node in crossed):
+            continue
+        guest = one.type in VHOST_USER
+        yield Verdict(
+            code="pmd.remote",
+            severity=Severity.DEGRADED,
+            subject=Subject(one.name),
+            message=f"{one.name} sits on node {node} but CPU {cpuset.render_list(far)} of "
+            "another node polls it",
+            evidence=f"pmd-rxq-show: {one.name} on core {cpuset.render_list(far)}",
+            remedy="its instance runs on a node without PMDs: keep it on the node of its network "
+            "([neutron_physnet_*] numa_nodes), or have PMDs on every node"
+            if guest
+            else "set pmd-cpu-mask and pmd-rxq-affinity to CPUs of the port's node",
+        )
+
+
+def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Something polls every queue: of DPDK's ports, and of vhost-user ports that are connected."""
+    del plan
+    if not state.ovs_runs:
+        return
+    for one in state.interfaces:
+        connected = one.type in VHOST_USER and one.status.get("status") == "connected"
+        if one.error or not (one.type == "dpdk" or connected):
+            continue
+        mine = [queue for queue in state.queues if queue.port == one.name]
+        if not mine or (connected and not any(queue.enabled for queue in mine)):
+            yield Verdict(
+                code="rxq.unpolled",
+                severity=Severity.BROKEN,
+                subject=Subject(one.name),
+                message=f"nobody polls {one.name}",
+                evidence=f"pmd-rxq-show has no {'enabled ' if mine else ''}queue of {one.name}",
+                remedy="set pmd-cpu-mask to CPUs of its node, and pmd-rxq-isolate=false with "
+                "pmd-rxq-assign=group",
+            )

@@ -1,0 +1,1 @@
+"""One resource of a host a file."""

@@ -1,0 +1,1 @@
+"""Intents and their way to the other tier."""

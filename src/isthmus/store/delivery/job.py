@@ -1,0 +1,211 @@
+"""Intents as operators see them: list, count, retry, cancel."""
+
+import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.delivery.journal import through
+from isthmus.store.sql.clock import utc_now
+from isthmus.store.sql.tables import JOURNAL, SITES
+
+#: Counting a lane's intents ends here, so that a look at all sites reads a bounded part of the
+#: journal: a count of this many means this many or more.
+MOST_COUNTED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs; what is None or empty does not narrow."""
+
+    ids: Collection[str] = ()
+    lanes: Collection[str] = ()
+    types: Collection[ResourceType] = ()
+    resource_ids: Collection[str] = ()
+    states: Collection[JobState] = ()
+    created_before: datetime.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneCounts:
+    """How a lane stands."""
+
+    backlog: int  #: intents that are not parked; `MOST_COUNTED` means that many or more
+    parked: int  #: the same of those that are
+    oldest_at: datetime.datetime | None  #: when the oldest unparked intent was first recorded
+
+
+def list_jobs(
+    connection: sa.Connection,
+    *,
+    wanted: JobFilter | None = None,
+    marker: str | None = None,
+    limit: int | None = None,
+) -> list[Job]:
+    """List jobs, oldest first.
+
+    Args:
+        connection: where.
+        wanted: which.
+        marker: the id of the last job of the page before; one that is gone begins at the start.
+        limit: how many at most.
+    """
+    query = sa.select(JOURNAL, running().label("running")).where(*_where(wanted or JobFilter()))
+    if marker is not None:
+        begin = connection.execute(
+            sa.select(JOURNAL.c.created_at).where(JOURNAL.c.id == marker)
+        ).scalar_one_or_none()
+        if begin is not None:
+            query = query.where(
+                sa.or_(
+                    JOURNAL.c.created_at > begin,
+                    sa.and_(JOURNAL.c.created_at == begin, JOURNAL.c.id > marker),
+                )
+            )
+    query = query.order_by(JOURNAL.c.created_at, JOURNAL.c.id).limit(limit)
+    return [_job(row) for row in connection.execute(query)]
+
+
+def count_lanes(
+    connection: sa.Connection, lanes: Collection[SiteName] | None = None
+) -> dict[SiteName, LaneCounts]:
+    """Count the intents of lanes, in each `MOST_COUNTED` at most; those with none are left out.
+
+    Args:
+        connection: where.
+        lanes: which of those of all sites and of central; None for every one.
+    """
+    known = sa.union_all(
+        sa.select(SITES.c.name.label("lane")), sa.select(sa.literal(CENTRAL).label("lane"))
+    ).subquery("known")
+    query = sa.select(
+        known.c.lane,
+        _count(known.c.lane, sa.false()).label("backlog"),
+        _count(known.c.lane, sa.true()).label("parked"),
+        _find_oldest(known.c.lane).label("oldest_at"),
+    )
+    if lanes is not None:
+        query = query.where(known.c.lane.in_(list(lanes)))
+    return {
+        SiteName(row.lane): LaneCounts(
+            backlog=int(row.backlog), parked=int(row.parked), oldest_at=row.oldest_at
+        )
+        for row in connection.execute(query)
+        if row.backlog or row.parked
+    }
+
+
+def _count(lane: sa.ColumnElement[str], parked: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    """Count in a lane: all where there are few, else only whether there are as many as we count."""
+    some = sa.select(sa.literal(MOST_COUNTED)).select_from(JOURNAL)
+    some = some.where(JOURNAL.c.lane == lane, JOURNAL.c.parked == parked)
+    all_ = some.with_only_columns(sa.func.count(JOURNAL.c.created_at))
+    many = some.order_by(JOURNAL.c.created_at).offset(MOST_COUNTED - 1).limit(1)
+    return sa.func.coalesce(
+        through(many, "age").scalar_subquery(), through(all_, "age").scalar_subquery()
+    )
+
+
+def _find_oldest(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[datetime.datetime]:
+    oldest = (
+        sa.select(JOURNAL.c.created_at)
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false())
+        .order_by(JOURNAL.c.created_at)
+        .limit(1)
+    )
+    return through(oldest, "age").scalar_subquery()
+
+
+def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
+    """Make jobs due at once, parked ones too; running ones are left to their worker.
+
+    Returns:
+        How many.
+    """
+    return connection.execute(
+        sa.update(JOURNAL)
+        .where(*_where(wanted), ~running())
+        .values(parked=False, attempts=0, not_before=None)
+    ).rowcount
+
+
+def retry_in_use(connection: sa.Connection, lane: SiteName) -> None:
+    """Try what a lane's side refused since something there was in use once more: it may have gone.
+
+    One attempt each; what is still in use is parked again at once.
+    """
+    _retry(connection, lane, JOURNAL.c.last_error.like(f"{errors.InUse.code}:%"))
+
+
+def retry_parked(connection: sa.Connection, lane: SiteName) -> None:
+    """Try everything that a lane's side refused once more, one attempt each."""
+    _retry(connection, lane)
+
+
+def _retry(connection: sa.Connection, lane: SiteName, *which: sa.ColumnElement[bool]) -> None:
+    connection.execute(
+        sa.update(JOURNAL)
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.true(), *which)
+        .values(parked=False, not_before=None)  # its attempts are used up: one more is the last
+    )
+
+
+def cancel(connection: sa.Connection, wanted: JobFilter) -> int:
+    """Drop jobs: the site keeps what it has until the object changes again or a sweep finds it.
+
+    Returns:
+        How many.
+    """
+    return connection.execute(sa.delete(JOURNAL).where(*_where(wanted))).rowcount
+
+
+def _where(wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
+    columns: Sequence[tuple[Any, Collection[str]]] = (
+        (JOURNAL.c.id, wanted.ids),
+        (JOURNAL.c.lane, wanted.lanes),
+        (JOURNAL.c.type, [kind.value for kind in wanted.types]),
+        (JOURNAL.c.resource_id, wanted.resource_ids),
+    )
+    terms: list[sa.ColumnElement[bool]] = [
+        column.in_(list(values)) for column, values in columns if values
+    ]
+    if wanted.states:
+        by_state = {
+            JobState.PARKED: JOURNAL.c.parked == sa.true(),
+            JobState.RUNNING: running(),
+            JobState.WAITING: sa.and_(JOURNAL.c.parked == sa.false(), ~running()),
+        }
+        terms.append(sa.or_(*(by_state[state] for state in wanted.states)))
+    if wanted.created_before is not None:
+        terms.append(JOURNAL.c.created_at < wanted.created_before)
+    return terms
+
+
+def running() -> sa.ColumnElement[bool]:
+    """Tell whether a worker has the intent in hand; never NULL, so that it can be negated."""
+    return sa.and_(
+        JOURNAL.c.owner.is_not(None),
+        JOURNAL.c.expires_at.is_not(None),
+        JOURNAL.c.expires_at > utc_now(),
+    )
+
+
+def _job(row: Any) -> Job:
+    return Job(
+        id=row.id,
+        key=IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id),
+        state=JobState.PARKED
+        if row.parked
+        else (JobState.RUNNING if row.running else JobState.WAITING),
+        generation=row.generation,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        changed_at=row.changed_at,
+        not_before=row.not_before,
+        last_error=row.last_error or "",
+    )

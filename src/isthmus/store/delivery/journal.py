@@ -1,0 +1,347 @@
+"""The journal's rows, in SQL that SQLite and MariaDB both run.
+
+Every function takes a connection and leaves the transaction to its caller: an intent is recorded
+on the connection of the very change that causes it (`session.connection()` in Neutron), so either
+both commit or neither does. `SqlJournal` in `journal_engine.py` wraps them for the engine.
+
+No function reads a row and then writes what it computed from it: each transition is one guarded
+statement, so two workers, or a worker and a tenant's change, cannot undo each other.
+
+Times are the database's own, and what is due at once has none, so that no clock can delay it. No
+statement reads more of the journal than the part of one lane that it needs: a look at all lanes is
+one dive into an index for each of them (`tests/ports/test_journal_plans.py` asks the databases).
+"""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
+
+from isthmus.model.intent import (
+    Batch,
+    Claim,
+    IntentKey,
+    Outcome,
+    ResourceType,
+    Settlement,
+    removal_rank,
+)
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.sql import clock
+from isthmus.store.sql.clock import utc_after, utc_now
+from isthmus.store.sql.tables import JOURNAL, SITES
+
+_COLUMNS = (
+    "id",
+    "lane",
+    "type",
+    "resource_id",
+    "rank",
+    "generation",
+    "attempts",
+    "not_before",
+    "parked",
+    "created_at",
+    "changed_at",
+)
+
+
+class _fresh_uuid(GenericFunction[str]):  # noqa: N801 - the name of a SQL function
+    """A random UUID made by the database, one for each row of an INSERT .. SELECT."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(_fresh_uuid, "sqlite")
+def _fresh_uuid_sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
+    digits = "lower(hex(randomblob({})))"
+    return " || '-' || ".join(f"({digits.format(size)})" for size in (4, 2, 2, 2, 6))
+
+
+@compiles(_fresh_uuid)
+def _fresh_uuid_other(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "uuid()"
+
+
+def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
+    """Record that these objects may differ from what is wanted at these sites.
+
+    One row for each key: recording it again bumps its generation, makes it due at once and unparks
+    it, but leaves a running claim alone.
+    """
+    wanted = sorted(set(keys))  # one order for all, so that two writers cannot deadlock
+    if not wanted:
+        return
+    now = clock.read(connection)
+    rows = [
+        {
+            "id": str(uuid.uuid4()),
+            "lane": key.lane,
+            "type": key.type.value,
+            "resource_id": key.id,
+            "rank": key.type.rank,
+            "generation": 1,
+            "attempts": 0,
+            "not_before": None,
+            "parked": False,
+            "created_at": now,
+            "changed_at": now,
+        }
+        for key in wanted
+    ]
+    # The same statement for any number of rows, so that it is compiled once.
+    connection.execute(_or_touch(_insert(connection)), rows)
+
+
+def record_selected(
+    connection: sa.Connection, kind: ResourceType, selection: sa.Select[Any]
+) -> None:
+    """Record many objects of one type with one INSERT .. SELECT.
+
+    Args:
+        connection: where.
+        kind: their type.
+        selection: gives two columns, the lane and the object's id, no pair twice.
+    """
+    chosen = selection.subquery()
+    lane, resource_id = list(chosen.c)[:2]
+    source = sa.select(
+        _fresh_uuid(),
+        lane,
+        sa.literal(kind.value),
+        resource_id,
+        sa.literal(kind.rank),
+        sa.literal(1),
+        sa.literal(0),
+        sa.null(),
+        sa.false(),
+        utc_now(),
+        utc_now(),
+        # SQLite cannot tell the ON of ON CONFLICT from a join's without a WHERE before it.
+    ).where(sa.text("1 = 1"))
+    connection.execute(_or_touch(_insert(connection).from_select(_COLUMNS, source)))
+
+
+def _insert(connection: sa.Connection) -> sqlite.Insert | mysql.Insert:
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(JOURNAL)
+    return mysql.insert(JOURNAL)
+
+
+def _or_touch(insert: sqlite.Insert | mysql.Insert) -> sa.Executable:
+    """Turn an INSERT into an upsert that bumps the generation."""
+    new = insert.excluded if isinstance(insert, sqlite.Insert) else insert.inserted
+    changes: dict[str, Any] = {
+        # PyMySQL joins many rows into one INSERT only where nothing is bound behind them.
+        "generation": JOURNAL.c.generation + sa.literal_column("1"),
+        "rank": new.rank,
+        "attempts": new.attempts,
+        "not_before": new.not_before,
+        "parked": new.parked,
+        "last_error": sa.null(),
+        "changed_at": new.changed_at,
+    }
+    if isinstance(insert, sqlite.Insert):
+        key = [JOURNAL.c.lane, JOURNAL.c.type, JOURNAL.c.resource_id]
+        return insert.on_conflict_do_update(index_elements=key, set_=changes)
+    return insert.on_duplicate_key_update(changes)
+
+
+def due_lanes(connection: sa.Connection) -> set[SiteName]:
+    """List the sites that have an intent due and unclaimed: one dive into an index for each."""
+    query = sa.select(SITES.c.name).where(_first_is_due(SITES.c.name).is_(sa.true()))
+    return {SiteName(name) for (name,) in connection.execute(query)}
+
+
+def is_due(connection: sa.Connection, lane: SiteName) -> bool:
+    """Tell whether a lane has an intent due and unclaimed."""
+    return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane)))).scalar_one())
+
+
+def _first_is_due(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[bool]:
+    """Ask it of the intent that comes first in time: where that is not due, none is."""
+    first = (
+        sa.select(_is_time())
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free())
+        .order_by(JOURNAL.c.not_before)
+        .limit(1)
+        .correlate(SITES)
+    )
+    return through(first, "due").scalar_subquery()
+
+
+def through(query: sa.Select[Any], index: str) -> sa.Select[Any]:
+    """Have MariaDB read the journal through one of its indexes.
+
+    It likes to take the primary key, which begins with the lane too, and then reads the whole lane.
+    """
+    for dialect in ("mysql", "mariadb"):
+        query = query.with_hint(JOURNAL, f"FORCE INDEX (ix_isthmus_journal_{index})", dialect)
+    return query
+
+
+def _is_time() -> sa.ColumnElement[bool]:
+    return sa.or_(JOURNAL.c.not_before.is_(None), JOURNAL.c.not_before <= utc_now())
+
+
+def _is_free() -> sa.ColumnElement[bool]:
+    return sa.or_(JOURNAL.c.owner.is_(None), JOURNAL.c.expires_at <= utc_now())
+
+
+def claim(
+    connection: sa.Connection,
+    lane: SiteName,
+    *,
+    owner: str,
+    holds_s: float,
+    limit: int,
+) -> Batch:
+    """Take up to `limit` due intents of a lane, in the order of work.
+
+    None while another owner holds unexpired claims in the lane.
+
+    Args:
+        connection: where.
+        lane: which lane.
+        owner: who claims.
+        holds_s: how long the claims hold, in seconds.
+        limit: how many at most.
+    """
+    # Also the lock that lets one worker at a time claim in a lane.
+    sequence = lane_store.next_sequence(connection, lane)
+    if _is_held(connection, lane, owner):
+        return Batch()
+    chosen = (
+        sa.select(JOURNAL.c.id)
+        .where(
+            JOURNAL.c.lane == lane,
+            JOURNAL.c.parked == sa.false(),
+            _is_time(),
+            _is_free(),
+        )
+        .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.changed_at)
+        .limit(limit)
+    )
+    chosen = through(chosen, "work")
+    change = sa.update(JOURNAL).values(owner=owner, expires_at=utc_after(holds_s))
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(change.where(JOURNAL.c.id.in_(chosen)).returning(JOURNAL)).all()
+    else:
+        # SKIP LOCKED also passes over rows that a tenant's open transaction is changing.
+        ids = connection.scalars(chosen.with_for_update(skip_locked=True)).all()
+        if not ids:
+            return Batch()
+        connection.execute(change.where(JOURNAL.c.id.in_(ids)))
+        rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.id.in_(ids))).all()
+    claims = [
+        Claim(
+            id=row.id,
+            key=IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id),
+            generation=row.generation,
+            attempts=row.attempts,
+            rank=row.rank,
+            owner=owner,
+        )
+        for row in rows
+    ]
+    if not claims:
+        return Batch()
+    return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
+
+
+def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
+    """Tell whether another owner carries a lane; holds while the lane's row is locked."""
+    held = (
+        sa.select(JOURNAL.c.id)
+        .where(
+            JOURNAL.c.lane == lane,
+            JOURNAL.c.owner.is_not(None),
+            JOURNAL.c.owner != owner,
+            JOURNAL.c.expires_at > utc_now(),
+        )
+        .limit(1)
+    )
+    return connection.execute(through(held, "owner")).first() is not None
+
+
+def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list[IntentKey]:
+    """End claims.
+
+    Returns:
+        The keys of those whose row went because the other side knows that the object is gone.
+    """
+    removed = []
+    for one in settlements:
+        match one.outcome:
+            case Outcome.DONE:
+                if acknowledge(connection, one.claim) and one.absent:
+                    removed.append(one.claim.key)
+            case Outcome.AGAIN:
+                retry(connection, one)
+            case Outcome.PARKED:
+                park(connection, one.claim, error=one.error)
+    return removed
+
+
+def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
+    """Delete the row if its generation is unchanged, else release the claim, so that it is due.
+
+    The owner is not asked: whoever carried this generation, it was carried.
+
+    Returns:
+        Whether the row went.
+    """
+    gone = connection.execute(sa.delete(JOURNAL).where(_unchanged(claim))).rowcount
+    if not gone:
+        _release(connection, claim)
+    return bool(gone)
+
+
+def retry(connection: sa.Connection, settlement: Settlement) -> None:
+    """Return a row back, due later; one that moved on in the meantime is due at once."""
+    claim = settlement.claim
+    values: dict[str, Any] = {"owner": None, "expires_at": None}
+    values["not_before"] = utc_after(settlement.delay_s) if settlement.delay_s > 0 else None
+    if settlement.error:
+        values["last_error"] = settlement.error
+    if settlement.counts:
+        values["attempts"] = claim.attempts + 1
+    if settlement.after:
+        values["rank"] = removal_rank(claim.key.type)
+    if not connection.execute(sa.update(JOURNAL).where(_mine(claim)).values(values)).rowcount:
+        _release(connection, claim)
+
+
+def park(connection: sa.Connection, claim: Claim, *, error: str) -> None:
+    """Lay a row aside with its reason; one that moved on in the meantime is due instead."""
+    values = {
+        "parked": True,
+        "attempts": claim.attempts + 1,
+        "last_error": error,
+        "owner": None,
+        "expires_at": None,
+    }
+    if not connection.execute(sa.update(JOURNAL).where(_mine(claim)).values(values)).rowcount:
+        _release(connection, claim)
+
+
+def _release(connection: sa.Connection, claim: Claim) -> None:
+    connection.execute(
+        sa.update(JOURNAL)
+        .where(JOURNAL.c.id == claim.id, JOURNAL.c.owner == claim.owner)
+        .values(owner=None, expires_at=None)
+    )
+
+
+def _unchanged(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(JOURNAL.c.id == claim.id, JOURNAL.c.generation == claim.generation)
+
+
+def _mine(claim: Claim) -> sa.ColumnElement[bool]:
+    return sa.and_(_unchanged(claim), JOURNAL.c.owner == claim.owner)

@@ -1,0 +1,82 @@
+"""The journal bound to an engine: every call a transaction of its own, as the delivery needs it.
+
+Workers of one lane and Neutron's writers collide now and then; who has to begin again, does.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from isthmus.model import number
+from isthmus.model.intent import Batch, IntentKey, Settlement
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import journal
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.sql.engine import again_when_busy, reading, writing
+
+LOG = logging.getLogger(__name__)
+
+
+def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
+    """Do nothing more."""
+
+
+class SqlJournal:
+    """`isthmus.journal.protocols.Store` on a database."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
+    ) -> None:
+        """Bind the journal.
+
+        Args:
+            engine: the tier's database.
+            forget: called in the settling transaction with the keys of objects that the other
+                side now knows are gone, to remove what else is kept of them.
+        """
+        self._engine = engine
+        self._forget = forget
+
+    def due_lanes(self) -> set[SiteName]:
+        """List the sites that have an intent due and unclaimed."""
+        with reading(self._engine) as connection:
+            return journal.due_lanes(connection)
+
+    @again_when_busy
+    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
+        """Take up to `limit` due intents of a lane, in the order of work."""
+        with reading(self._engine) as connection:
+            if not journal.is_due(connection, lane):
+                return Batch()  # an idle worker writes nothing
+        with writing(self._engine) as connection:
+            return journal.claim(connection, lane, owner=owner, holds_s=holds_s, limit=limit)
+
+    @again_when_busy
+    def go_on_above(self, lane: SiteName, seen: int) -> None:
+        """Number the lane's next batches above what the other side has seen, if they are not."""
+        with writing(self._engine) as connection:
+            if lane_store.go_on_above(connection, lane, seen):
+                LOG.warning(
+                    "Lane %s has seen batch %s, which this database did not send: it was restored, "
+                    "or somebody else sent that",
+                    lane,
+                    number.show(seen),
+                )
+
+    @again_when_busy
+    def note(self, keys: Sequence[IntentKey]) -> None:
+        """Record intents."""
+        with writing(self._engine) as connection:
+            journal.record(connection, keys)
+
+    @again_when_busy
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """End claims."""
+        with writing(self._engine) as connection:
+            removed = journal.settle(connection, settlements)
+            if removed:
+                self._forget(connection, removed)

@@ -1,0 +1,153 @@
+"""Numbers of batches: how a receiver tells a late batch from a new one.
+
+The sender of a lane numbers its batches (`isthmus.model.number`); the receiver remembers the newest
+number. A batch whose sender gave up waiting is sent again under a higher number, so whatever is
+left of the first one is refused from then on. A sender that learns that the other side has seen
+higher numbers than it ever gave (its database came back from a backup, or somebody gave a wrong
+one) goes on above them.
+"""
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+
+from isthmus import errors
+from isthmus.model import number
+from isthmus.model.site import SiteName
+from isthmus.store.sql.tables import EPOCHS, LANES
+
+LOG = logging.getLogger(__name__)
+
+#: What a lane begins with in a database that never knew another epoch.
+FIRST_EPOCH = 1
+
+
+def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
+    """Number the next batch to a lane; holds the lane's row until the transaction ends."""
+    _ensure(connection, lane)
+    connection.execute(sa.update(LANES).where(LANES.c.lane == lane).values(sent=LANES.c.sent + 1))
+    sent = connection.execute(sa.select(LANES.c.sent).where(LANES.c.lane == lane)).scalar_one()
+    return int(sent)
+
+
+def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
+    """Number what follows above what the other side has seen.
+
+    Not where that is of a later epoch: then this is an old incarnation, restored or a copy, which
+    must not be heard before it has found that out and begun an epoch of its own.
+
+    Returns:
+        Whether it had seen more than this database ever sent.
+
+    Raises:
+        ProtocolError: no peer can have seen such a number.
+    """
+    if not 0 <= seen < number.LIMIT - 1:
+        raise errors.ProtocolError(f"lane {lane}: {seen} is no batch's number")
+    _ensure(connection, lane)
+    epoch = connection.scalar(sa.select(EPOCHS.c.epoch)) or FIRST_EPOCH
+    if number.epoch_of(seen) > epoch:
+        LOG.warning("Lane %s has seen batch %s; this is epoch %d", lane, number.show(seen), epoch)
+        return False
+    return bool(
+        connection.execute(
+            sa.update(LANES).where(LANES.c.lane == lane, LANES.c.sent < seen).values(sent=seen)
+        ).rowcount
+    )
+
+
+def admit(connection: sa.Connection, lane: SiteName, sequence: int) -> None:
+    """Let an item of a batch in, and shut out what is older.
+
+    Ask in the transaction that applies the item; the answer holds until that ends. It is right at
+    every isolation level: what decides is a write.
+
+    Args:
+        connection: the receiver's database.
+        lane: who sent it.
+        sequence: the batch's number.
+
+    Raises:
+        Stale: a newer batch has been seen; which one is the error's field `seen`.
+        Invalid: it is no number, or so far ahead that it cannot be right.
+    """
+    if _admitted(connection, lane, sequence):
+        return
+    _ensure(connection, lane)
+    if _admitted(connection, lane, sequence):
+        return
+    seen = read_seen(connection, lane)
+    if not number.is_plausible(sequence, seen):
+        raise errors.Invalid(f"batch {sequence} from {lane} cannot follow {number.show(seen)}")
+    raise errors.Stale(
+        f"batch {number.show(sequence)} from {lane} is late: {number.show(seen)} came before it",
+        sequence=sequence,
+        seen=seen,
+    )
+
+
+def refuse_overtaken(connection: sa.Connection, lane: SiteName, seen: int) -> None:
+    """Make sure, until the transaction ends, that no batch has come since a number was read.
+
+    Raises:
+        Stale: one has.
+    """
+    newest = read_seen(connection, lane)
+    if newest != seen:
+        raise errors.Stale(
+            f"batch {number.show(newest)} from {lane} overtook what was asked for", seen=newest
+        )
+
+
+def read_seen(connection: sa.Connection, lane: SiteName) -> int:
+    """Read the newest number seen, as it is now, and keep it so until the transaction ends."""
+    seen = connection.scalar(
+        sa.select(LANES.c.seen).where(LANES.c.lane == lane).with_for_update(read=True)
+    )
+    return int(seen or 0)
+
+
+def peek(connection: sa.Connection, lane: SiteName) -> tuple[int, int]:
+    """Read the newest numbers given and seen, and lock nothing."""
+    query = sa.select(LANES.c.sent, LANES.c.seen).where(LANES.c.lane == lane)
+    row = connection.execute(query).one_or_none()
+    return (0, 0) if row is None else (int(row.sent), int(row.seen))
+
+
+def read_sent(connection: sa.Connection, lane: SiteName) -> int:
+    """Read the newest number given, as it is now."""
+    sent = connection.scalar(
+        sa.select(LANES.c.sent).where(LANES.c.lane == lane).with_for_update(read=True)
+    )
+    return int(sent or 0)
+
+
+def forget(connection: sa.Connection, lane: SiteName) -> None:
+    """Forget a lane's numbers, with the site."""
+    connection.execute(sa.delete(LANES).where(LANES.c.lane == lane))
+
+
+def _admitted(connection: sa.Connection, lane: SiteName, sequence: int) -> bool:
+    if not 0 <= sequence < number.LIMIT:
+        return False
+    # The oldest number from which one may have got this far.
+    least = number.make(max(0, number.epoch_of(sequence) - number.MOST_EPOCHS_AHEAD))
+    return bool(
+        connection.execute(
+            sa.update(LANES)
+            .where(LANES.c.lane == lane, LANES.c.seen <= sequence, LANES.c.seen >= least)
+            .values(seen=sequence)
+        ).rowcount
+    )
+
+
+def _ensure(connection: sa.Connection, lane: SiteName) -> None:
+    epoch = sa.func.coalesce(sa.select(EPOCHS.c.epoch).scalar_subquery(), FIRST_EPOCH)
+    row = {"lane": lane, "sent": epoch * number.make(1), "seen": 0}
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(LANES).values(row).on_conflict_do_nothing())
+    else:
+        connection.execute(
+            mysql.insert(LANES).values(row).on_duplicate_key_update(lane=LANES.c.lane)
+        )

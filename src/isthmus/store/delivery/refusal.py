@@ -1,0 +1,81 @@
+"""What central did not take of the sites' reports, so that an operator sees it."""
+
+import datetime
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+
+from isthmus.model.item import ItemResult
+from isthmus.model.site import SiteName
+from isthmus.store.sql.tables import REFUSALS
+
+#: Of a reason, in characters.
+_MOST_REASON = 2000
+#: Most refusals kept of one site. Whoever reports made-up ports fills no database with them.
+MOST = 10_000
+
+
+def record(
+    connection: sa.Connection, site: SiteName, result: ItemResult, *, now: datetime.datetime
+) -> None:
+    """Keep why a report, or some attributes of it, was not taken; the newest reason counts.
+
+    A site that has `MOST` of them gets no further one: those there are to be seen to first.
+    """
+    values = {
+        "site": site,
+        "resource_id": result.id,
+        "id": str(uuid.uuid4()),
+        "type": result.type.value,
+        "attributes": ",".join(result.attributes)[:255],
+        "reason": f"{result.code}: {result.message}"[:_MOST_REASON],
+        "created_at": now,
+        "changed_at": now,
+    }
+    rest = {name: values[name] for name in ("attributes", "reason", "changed_at")}
+    statement: sa.Executable
+    if _is_full(connection, site):
+        statement = (
+            sa.update(REFUSALS)
+            .where(REFUSALS.c.site == site, REFUSALS.c.resource_id == result.id)
+            .values(rest)
+        )
+    elif connection.dialect.name == "sqlite":
+        statement = (
+            sqlite.insert(REFUSALS)
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=[REFUSALS.c.site, REFUSALS.c.resource_id], set_=rest
+            )
+        )
+    else:
+        statement = mysql.insert(REFUSALS).values(values).on_duplicate_key_update(rest)
+    connection.execute(statement)
+
+
+def _is_full(connection: sa.Connection, site: SiteName) -> bool:
+    some = sa.select(REFUSALS.c.site).where(REFUSALS.c.site == site).limit(MOST).subquery()
+    kept = connection.scalar(sa.select(sa.func.count()).select_from(some))
+    return kept is not None and kept >= MOST
+
+
+def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
+    """Forget a refusal: the site's report was taken, or its object is gone.
+
+    Returns:
+        Whether there was one.
+    """
+    gone = connection.execute(
+        sa.delete(REFUSALS).where(REFUSALS.c.site == site, REFUSALS.c.resource_id == resource_id)
+    )
+    return gone.rowcount > 0
+
+
+def count(connection: sa.Connection) -> Mapping[SiteName, int]:
+    """Count the refusals of each site that has any."""
+    query = sa.select(REFUSALS.c.site, sa.func.count()).group_by(REFUSALS.c.site)
+    rows: Any = connection.execute(query)
+    return {SiteName(site): int(number) for site, number in rows}

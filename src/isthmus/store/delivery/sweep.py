@@ -1,0 +1,90 @@
+"""Sweeps: what the journal does not learn from changes."""
+
+from collections.abc import Callable, Iterable
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import journal
+from isthmus.store.sql.tables import JOURNAL, LANES, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
+
+
+def drop_orphans(connection: sa.Connection) -> int:
+    """Drop intents and batch numbers of sites that were deleted.
+
+    Returns:
+        How many intents.
+    """
+    known = sa.select(SITES.c.name)
+    connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
+    lanes = set(connection.scalars(sa.select(JOURNAL.c.lane).distinct()))
+    orphans = sorted(lanes - set(connection.scalars(known)))
+    if not orphans:
+        return 0
+    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.in_(orphans))).rowcount
+
+
+def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> int:
+    """Return back at once what workers held that are known to be dead.
+
+    Args:
+        connection: where.
+        is_dead: tells it of an owner.
+
+    Returns:
+        How many claims.
+    """
+    # A lane that was ever claimed has its row: one dive into an index for each. One owner carries
+    # it at a time, and what is left of another has run out.
+    last = (
+        sa.select(JOURNAL.c.owner)
+        .where(JOURNAL.c.lane == LANES.c.lane)
+        .order_by(JOURNAL.c.owner.desc())
+        .limit(1)
+        .correlate(LANES)
+    )
+    owners = sa.select(LANES.c.lane, journal.through(last, "owner").scalar_subquery())
+    released = 0
+    for lane, owner in connection.execute(owners).all():
+        if owner is not None and is_dead(owner):
+            released += connection.execute(
+                sa.update(JOURNAL)
+                .where(JOURNAL.c.lane == lane, JOURNAL.c.owner == owner)
+                .values(owner=None, expires_at=None)
+            ).rowcount
+    return released
+
+
+def renew(
+    connection: sa.Connection, site: SiteName, kinds: Iterable[ResourceType] = tuple(ResourceType)
+) -> None:
+    """Note everything that a site should have as if it had just changed.
+
+    Level-triggered intents make that harmless: what is in order already is taken and forgotten.
+
+    Args:
+        connection: where.
+        site: which.
+        kinds: what of it.
+    """
+    for kind in kinds:
+        if kind is ResourceType.SHADOW:
+            selection = (
+                sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
+                .join_from(
+                    LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
+                )
+                .where(
+                    SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+                    SITE_MAPPINGS.c.site == site,
+                    LOCATIONS.c.site != site,
+                )
+            )
+        elif kind is ResourceType.LEASE:
+            selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site == site)
+        else:
+            selection = sa.select(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.resource_id).where(
+                SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.site == site
+            )
+        journal.record_selected(connection, kind, selection)

@@ -1,0 +1,1 @@
+"""Who may give out which numbers, and what has been given back."""

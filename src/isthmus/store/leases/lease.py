@@ -1,0 +1,238 @@
+"""Leases in SQL; the arithmetic is in `isthmus.federation.leases.lease`.
+
+Numbers are kept as zero-padded decimal text, so that an IPv6 address fits and text order is the
+order of the numbers. A caller locks the pool before it allocates blocks
+(`isthmus.store.leases.pool`), and decides from what `read_latest` gives, never from a plain read:
+on MariaDB that may show the table as it was before the lock. The last guard stands behind each
+insert: no other block may overlap.
+"""
+
+import datetime
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.sql.tables import LEASES, NUMBER_LENGTH, RECALLS
+from isthmus.store.tiers import epoch
+from isthmus.store.tiers.latest import Latest
+
+
+def list_leases(
+    connection: sa.Connection,
+    *,
+    ids: Collection[str] | None = None,
+    kind: PoolKind | None = None,
+    pool_ids: Collection[str] | None = None,
+    site: SiteName | None = None,
+) -> list[Lease]:
+    """List leases, in the order of their numbers; None means no filter."""
+    query = sa.select(LEASES).order_by(LEASES.c.pool_id, LEASES.c.first)
+    if ids is not None:
+        query = query.where(LEASES.c.id.in_(list(ids)))
+    if kind is not None:
+        query = query.where(LEASES.c.kind == kind.value)
+    if pool_ids is not None:
+        query = query.where(LEASES.c.pool_id.in_(list(pool_ids)))
+    if site is not None:
+        query = query.where(LEASES.c.site == site)
+    return [from_row(row) for row in connection.execute(query)]
+
+
+def find_newest(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName
+) -> tuple[Lease, datetime.datetime] | None:
+    """Find a holder's newest block of a pool and when it was leased."""
+    row = connection.execute(
+        sa.select(LEASES)
+        .where(LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id, LEASES.c.site == site)
+        .order_by(LEASES.c.created_at.desc(), LEASES.c.first.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (from_row(row), row.created_at)
+
+
+def read_latest(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Latest[Lease]:
+    """Read every lease of a pool as it is committed now, and lock them, in the order of numbers."""
+    query = (
+        sa.select(LEASES)
+        .where(LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
+        .order_by(LEASES.c.first)
+    )
+    return Latest.read(connection, query, from_row, write=True)
+
+
+def find_covering(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, number: int, *, write: bool = True
+) -> Lease | None:
+    """Find the lease that holds a number, as it is committed now, and lock it.
+
+    Args:
+        connection: where.
+        kind: what the pool holds.
+        pool_id: the pool.
+        number: the number.
+        write: lock against others that read it here too; else only against a change of it.
+    """
+    lease = _find_before(connection, kind, pool_id, number, write=write)
+    return lease if lease is not None and number in lease.block else None
+
+
+def insert(
+    connection: sa.Connection,
+    kind: PoolKind,
+    pool_id: str,
+    site: SiteName,
+    block: Block,
+    *,
+    now: datetime.datetime,
+    rest: tuple[LeaseId, LeaseId] | None = None,
+) -> Lease:
+    """Put a block into a holder's hands; central's joins the blocks that it touches.
+
+    A site's blocks stay apart, since the site knows each by its id.
+
+    Args:
+        connection: where.
+        kind: what the pool holds.
+        pool_id: the pool.
+        site: the holder.
+        block: the numbers.
+        now: the time.
+        rest: the id of what is left of a lease, and the id under which that was granted; None
+            where the block is granted.
+
+    Raises:
+        Busy: somebody else leased a part of it in the meantime, or this tier was restored and has
+            not settled yet; nothing may be committed.
+    """
+    epoch.require_settled(connection)
+    if site == CENTRAL:
+        block = _absorb(connection, kind, pool_id, block)
+    lease = Lease(
+        id=rest[0] if rest else LeaseId(str(uuid.uuid4())),
+        kind=kind,
+        pool_id=pool_id,
+        site=site,
+        block=block,
+        origin=rest[1] if rest else None,
+    )
+    connection.execute(
+        sa.insert(LEASES).values(
+            id=lease.id,
+            kind=kind.value,
+            pool_id=pool_id,
+            site=site,
+            first=to_text(block.first),
+            last=to_text(block.last),
+            created_at=now,
+            origin=lease.origin,
+        )
+    )
+    other = _find_before(connection, kind, pool_id, block.last, but=lease.id)
+    if other is not None and other.block.overlaps(block):
+        raise errors.Busy(
+            f"{kind} {pool_id}: {block.first} to {block.last} was leased to {other.site} meanwhile"
+        )
+    return lease
+
+
+def _find_before(
+    connection: sa.Connection,
+    kind: PoolKind,
+    pool_id: str,
+    number: int,
+    *,
+    but: LeaseId | None = None,
+    write: bool = True,
+) -> Lease | None:
+    """Find the lease that begins at a number or next below it; blocks do not overlap."""
+    query = (
+        sa.select(LEASES)
+        .where(
+            LEASES.c.kind == kind.value,
+            LEASES.c.pool_id == pool_id,
+            LEASES.c.first <= to_text(number),
+        )
+        .order_by(LEASES.c.first.desc())
+        .limit(1)
+    )
+    if but is not None:
+        query = query.where(LEASES.c.id != but)
+    return next(iter(Latest.read(connection, query, from_row, write=write)), None)
+
+
+def _absorb(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> Block:
+    """Take central's neighbouring leases out of the table and give the block of all."""
+    for number in (block.first - 1, block.last + 1):
+        other = find_covering(connection, kind, pool_id, number) if number >= 0 else None
+        if other is not None and other.site == CENTRAL:
+            delete(connection, [other.id])
+            block = Block(min(block.first, other.block.first), max(block.last, other.block.last))
+    return block
+
+
+def shrink(connection: sa.Connection, lease_id: LeaseId, last: int) -> None:
+    """Cut the tail of a block off."""
+    connection.execute(sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(last)))
+
+
+def delete(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> None:
+    """Take blocks back, and ask for nothing of them any more."""
+    if lease_ids:
+        _delete(connection, LEASES.c.id.in_(list(lease_ids)))
+
+
+def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> None:
+    """Take back every block of a pool that one holder has."""
+    held = LEASES.c.site == site
+    _delete(connection, held, LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
+
+
+def delete_unheld(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, holders: Collection[SiteName]
+) -> None:
+    """Take back the blocks of a pool from everybody but these."""
+    others = LEASES.c.site.not_in(list(holders))
+    _delete(connection, others, LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
+
+
+def _delete(connection: sa.Connection, *where: "sa.ColumnElement[bool]") -> None:
+    ids = sa.select(LEASES.c.id).where(*where)
+    connection.execute(sa.delete(RECALLS).where(RECALLS.c.lease_id.in_(ids)))
+    connection.execute(sa.delete(LEASES).where(*where))
+
+
+def to_text(number: int) -> str:
+    """Return a number as it stands in the table."""
+    return f"{number:0{NUMBER_LENGTH}d}"
+
+
+def from_row(row: Any) -> Lease:
+    """Read a row."""
+    return Lease(
+        id=LeaseId(row.id),
+        kind=PoolKind(row.kind),
+        pool_id=row.pool_id,
+        site=SiteName(row.site),
+        block=Block(int(row.first), int(row.last)),
+        origin=row.origin and LeaseId(row.origin),
+    )
+
+
+def to_state(lease: Lease) -> dict[str, str]:
+    """Return a lease's state on the wire."""
+    origin = {"origin": lease.origin} if lease.origin else {}
+    return {
+        **origin,
+        "id": lease.id,
+        "kind": lease.kind.value,
+        "pool_id": lease.pool_id,
+        "site": lease.site,
+        "first": str(lease.block.first),
+        "last": str(lease.block.last),
+    }

@@ -1,0 +1,137 @@
+"""Addresses at rest: a port gave them up, and others may still take them for that port's.
+
+Central tells the port's home, and the home of every shadow of it, by intents that were noted in the
+transaction in which the address was freed. So the address has rested enough once no intent of that
+port is left: by what was acknowledged, not by a clock. A site looks first whether it has told
+central of the port, and then asks central the same of the other sites.
+"""
+
+from collections.abc import Collection, Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import Block
+from isthmus.store.leases.lease import to_text
+from isthmus.store.sql.tables import JOURNAL, RESTING
+from isthmus.store.tiers.latest import Latest
+
+#: What is told of a port.
+_TYPES = (ResourceType.PORT.value, ResourceType.SHADOW.value)
+_CHUNK = 500
+
+
+def record(connection: sa.Connection, freed: Iterable[tuple[str, int, str]]) -> None:
+    """Note (pool, number, port) of addresses that were freed in this transaction."""
+    rows = [
+        {"pool_id": pool_id, "number": to_text(number), "port_id": port_id}
+        for pool_id, number, port_id in sorted(freed)
+    ]
+    for row in rows:
+        statement: sa.Executable
+        if connection.dialect.name == "sqlite":
+            statement = (
+                sqlite.insert(RESTING)
+                .values(row)
+                .on_conflict_do_update(
+                    index_elements=[RESTING.c.pool_id, RESTING.c.number],
+                    set_={"port_id": row["port_id"]},
+                )
+            )
+        else:
+            statement = (
+                mysql.insert(RESTING).values(row).on_duplicate_key_update(port_id=row["port_id"])
+            )
+        connection.execute(statement)
+
+
+def find_port(connection: sa.Connection, pool_id: str, number: int) -> str | None:
+    """Find the port that gave an address up, as it is committed now."""
+    query = sa.select(RESTING.c.port_id).where(
+        RESTING.c.pool_id == pool_id, RESTING.c.number == to_text(number)
+    )
+    found = Latest.read(connection, query, lambda row: str(row.port_id), write=True)
+    return found[0] if found else None
+
+
+def delete(connection: sa.Connection, pool_id: str, numbers: Collection[int]) -> None:
+    """End the rest of addresses."""
+    texts = sorted(to_text(number) for number in numbers)
+    for start in range(0, len(texts), _CHUNK):
+        connection.execute(
+            sa.delete(RESTING).where(
+                RESTING.c.pool_id == pool_id, RESTING.c.number.in_(texts[start : start + _CHUNK])
+            )
+        )
+
+
+def delete_pool(connection: sa.Connection, pool_id: str) -> None:
+    """Forget what rests of a pool that is gone."""
+    connection.execute(sa.delete(RESTING).where(RESTING.c.pool_id == pool_id))
+
+
+def list_in(connection: sa.Connection, pool_id: str, block: Block) -> list[tuple[int, str]]:
+    """List (number, port) of what rests in a block, as it is committed now."""
+    query = sa.select(RESTING.c.number, RESTING.c.port_id).where(
+        RESTING.c.pool_id == pool_id,
+        RESTING.c.number.between(to_text(block.first), to_text(block.last)),
+    )
+    return list(
+        Latest.read(connection, query, lambda row: (int(row.number), str(row.port_id)), write=True)
+    )
+
+
+def unacknowledged(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]":
+    """Tell, in a query, whether somebody still has to hear of a port."""
+    return (
+        sa.select(JOURNAL.c.id)
+        .where(JOURNAL.c.resource_id == port_id, JOURNAL.c.type.in_(_TYPES))
+        .exists()
+    )
+
+
+def list_acknowledged(connection: sa.Connection, pool_id: str, limit: int) -> list[tuple[int, str]]:
+    """List (number, port) of what rests of a pool where this tier has told of the port."""
+    query = (
+        sa.select(RESTING.c.number, RESTING.c.port_id)
+        .where(RESTING.c.pool_id == pool_id, ~unacknowledged(RESTING.c.port_id))
+        .order_by(RESTING.c.number)
+        .limit(limit)
+    )
+    return [(int(row.number), str(row.port_id)) for row in connection.execute(query)]
+
+
+def list_numbers(connection: sa.Connection, pool_id: str) -> set[int]:
+    """List what rests of a pool."""
+    query = sa.select(RESTING.c.number).where(RESTING.c.pool_id == pool_id)
+    return {int(text) for text in connection.scalars(query)}
+
+
+def list_pools(connection: sa.Connection) -> list[str]:
+    """List the pools of which something rests."""
+    return list(connection.scalars(sa.select(RESTING.c.pool_id).distinct()))
+
+
+def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int]:
+    """Find addresses of whose ports nobody has to hear any more, the lowest first."""
+    # The journal was read as it was; what is decided rests on a look at it as it is.
+    found = list_acknowledged(connection, pool_id, limit)
+    waiting = find_unacknowledged(connection, {port_id for _, port_id in found})
+    return [
+        number
+        for number, port_id in found
+        if port_id not in waiting and find_port(connection, pool_id, number) == port_id
+    ]
+
+
+def find_unacknowledged(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
+    """Tell of which ports somebody still has to hear, as it is committed now."""
+    ids = sorted(set(port_ids))
+    found: set[str] = set()
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(JOURNAL.c.resource_id).where(
+            JOURNAL.c.resource_id.in_(ids[start : start + _CHUNK]), JOURNAL.c.type.in_(_TYPES)
+        )
+        found |= set(Latest.read(connection, query, lambda row: str(row.resource_id), write=False))
+    return found

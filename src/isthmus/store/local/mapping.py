@@ -1,0 +1,208 @@
+"""Which objects of this site central owns: `isthmus_site_mappings` and `isthmus_datapaths`.
+
+Networks, subnets and groups get their row in the very transaction that makes them
+(`report.listener` does it), so there is no moment at which one of them looks like the site's own. A
+port's row holds what both tiers last agreed on; it is written when they first do.
+"""
+
+import datetime
+import json
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+
+from isthmus import errors
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.leases import recall, resting, returns
+from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, PORT_KEYS, SITE_MAPPINGS
+
+#: The base of a network whose bundle has arrived as a whole.
+COMPLETE: Mapping[str, Any] = {"complete": True}
+
+
+def utcnow() -> datetime.datetime:
+    """Give the time, UTC and naive as in Neutron's tables."""
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+
+
+def add(
+    connection: sa.Connection,
+    kind: ResourceType,
+    resource_id: str,
+    site: SiteName,
+    *,
+    project_id: str | None,
+    base: Mapping[str, Any] | None = None,
+) -> None:
+    """Note that an object is central's; does nothing where that is noted already."""
+    row = {
+        "type": kind.value,
+        "resource_id": resource_id,
+        "site": site,
+        "id": str(uuid.uuid4()),
+        "project_id": project_id,
+        "base": _text(base),
+        "created_at": utcnow(),
+    }
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(SITE_MAPPINGS).values(row).on_conflict_do_nothing())
+    else:
+        connection.execute(
+            mysql.insert(SITE_MAPPINGS)
+            .values(row)
+            .on_duplicate_key_update(site=SITE_MAPPINGS.c.site)
+        )
+
+
+def find_known(
+    connection: sa.Connection, kind: ResourceType, ids: Collection[str], *, latest: bool = False
+) -> set[str]:
+    """Tell which of these objects are central's.
+
+    Args:
+        connection: where.
+        kind: their type.
+        ids: which.
+        latest: look past the transaction's own snapshot, for a decision that a write hangs on.
+    """
+    if not ids:
+        return set()
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id.in_(ids)
+    )
+    return set(connection.scalars(query.with_for_update(read=True) if latest else query))
+
+
+def find_bases(
+    connection: sa.Connection, kind: ResourceType, ids: Collection[str]
+) -> dict[str, dict[str, Any] | None]:
+    """Read what was last agreed on; objects without a row are missing."""
+    if not ids:
+        return {}
+    query = sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.base).where(
+        SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id.in_(ids)
+    )
+    return {row.resource_id: _value(row.base) for row in connection.execute(query)}
+
+
+def set_base(
+    connection: sa.Connection, kind: ResourceType, resource_id: str, base: Mapping[str, Any]
+) -> None:
+    """Note what both tiers agree on now."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id == resource_id)
+        .values(base=_text(base))
+    )
+
+
+def agree(
+    connection: sa.Connection,
+    resource_id: str,
+    site: SiteName,
+    *,
+    project_id: str | None,
+    before: Mapping[str, Any] | None,
+    base: Mapping[str, Any],
+) -> None:
+    """Note what central acknowledged of a port, unless something newer was agreed on meanwhile.
+
+    Args:
+        connection: where.
+        resource_id: the port.
+        site: this site.
+        project_id: the port's owner.
+        before: the base that the report was made with.
+        base: what the report said.
+    """
+    if before is None:
+        add(connection, ResourceType.PORT, resource_id, site, project_id=project_id, base=base)
+    old = _text(before)
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(
+            SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+            SITE_MAPPINGS.c.resource_id == resource_id,
+            SITE_MAPPINGS.c.base.is_(None) if old is None else SITE_MAPPINGS.c.base == old,
+        )
+        .values(base=_text(base))
+    )
+
+
+def remove(connection: sa.Connection, kind: ResourceType, ids: Iterable[str]) -> None:
+    """Forget that objects are central's."""
+    connection.execute(
+        sa.delete(SITE_MAPPINGS).where(
+            SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id.in_(list(ids))
+        )
+    )
+
+
+def find_datapath_key(connection: sa.Connection, network_id: str) -> int | None:
+    """Read the tunnel key of a stretched network."""
+    key: int | None = connection.scalar(
+        sa.select(DATAPATHS.c.datapath_key).where(DATAPATHS.c.network_id == network_id)
+    )
+    return key
+
+
+def add_datapath_key(connection: sa.Connection, network_id: str, key: int) -> None:
+    """Note the tunnel key of a stretched network; does nothing where it is noted already.
+
+    Raises:
+        Stale: another network still has the key here.
+    """
+    row = {"network_id": network_id, "datapath_key": key}
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(DATAPATHS).values(row).on_conflict_do_nothing())
+    else:
+        connection.execute(
+            mysql.insert(DATAPATHS)
+            .values(row)
+            .on_duplicate_key_update(network_id=DATAPATHS.c.network_id)
+        )
+    query = sa.select(DATAPATHS.c.network_id).where(
+        sa.or_(DATAPATHS.c.network_id == network_id, DATAPATHS.c.datapath_key == key)
+    )
+    holders = set(connection.scalars(query.with_for_update(read=True)))
+    if network_id not in holders:
+        raise errors.Stale(
+            f"network {network_id}: its tunnel key {key} is still that of network "
+            f"{', '.join(sorted(holders))} at this site"
+        )
+
+
+def forget(connection: sa.Connection, kind: ResourceType, resource_id: str) -> None:
+    """Remove every row of ours about an object that is going."""
+    remove(connection, kind, [resource_id])
+    if kind is ResourceType.PORT:  # central has said that it is gone: nothing is left to report
+        connection.execute(
+            sa.delete(JOURNAL).where(
+                JOURNAL.c.lane == CENTRAL,
+                JOURNAL.c.type == kind.value,
+                JOURNAL.c.resource_id == resource_id,
+            )
+        )
+    if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
+        connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == resource_id))
+        resting.delete_pool(connection, resource_id)
+        returns.delete_pool(connection, resource_id)
+        recall.delete_pool(connection, resource_id)
+    if kind is ResourceType.NETWORK:
+        connection.execute(sa.delete(DATAPATHS).where(DATAPATHS.c.network_id == resource_id))
+        connection.execute(sa.delete(PORT_KEYS).where(PORT_KEYS.c.network_id == resource_id))
+
+
+def _text(base: Mapping[str, Any] | None) -> str | None:
+    return None if base is None else json.dumps(base, sort_keys=True, separators=(",", ":"))
+
+
+def _value(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    value: dict[str, Any] = json.loads(text)
+    return value

@@ -1,0 +1,1 @@
+"""Homes, locations, shadows and tunnel keys."""

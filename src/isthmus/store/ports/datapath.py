@@ -1,0 +1,75 @@
+"""The tunnel key of each stretched network's logical switch.
+
+Keys count down from the top of OVN's 24-bit space, away from the low end where ovn-ic and northd
+take theirs, and are the same in every site.
+"""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.store.sql.tables import DATAPATHS
+
+#: Source: OVN_MAX_DP_KEY, (1 << 24) - 1, in OVN's lib/ovn-util.h.
+HIGHEST_KEY = 2**24 - 1
+#: Source: OVN_MIN_DP_KEY_GLOBAL, same file; ovn-ic hands keys out from here upwards.
+LOWEST_KEY = 16711681
+
+
+def ensure_key(connection: sa.Connection, network_id: str) -> int:
+    """Return a network's key; the first time, allocate the greatest free one.
+
+    Raises:
+        Exhausted: every key is taken.
+        sqlalchemy.exc.IntegrityError: two writers chose the same key at once; try again.
+    """
+    known = connection.scalar(
+        sa.select(DATAPATHS.c.datapath_key)
+        .where(DATAPATHS.c.network_id == network_id)
+        .with_for_update(read=True)  # it may be freed by somebody else this moment
+    )
+    if known is not None:
+        return int(known)
+    lowest = connection.execute(sa.select(sa.func.min(DATAPATHS.c.datapath_key))).scalar()
+    key = HIGHEST_KEY if lowest is None else int(lowest) - 1
+    if key < LOWEST_KEY:
+        key = _find_gap(connection)
+    connection.execute(sa.insert(DATAPATHS).values(network_id=network_id, datapath_key=key))
+    return key
+
+
+def adopt(connection: sa.Connection, network_id: str, key: int) -> bool:
+    """Record the key that a network has at a site already, unless another network has it."""
+    if not LOWEST_KEY <= key <= HIGHEST_KEY or key in set(
+        connection.scalars(sa.select(DATAPATHS.c.datapath_key))
+    ):
+        return False
+    connection.execute(sa.insert(DATAPATHS).values(network_id=network_id, datapath_key=key))
+    return True
+
+
+def find_key(connection: sa.Connection, network_id: str) -> int | None:
+    """Find a network's key."""
+    return list_keys(connection, [network_id]).get(network_id)
+
+
+def list_keys(connection: sa.Connection, network_ids: Collection[str]) -> dict[str, int]:
+    """List the keys of networks that have one."""
+    query = sa.select(DATAPATHS.c.network_id, DATAPATHS.c.datapath_key).where(
+        DATAPATHS.c.network_id.in_(list(network_ids))
+    )
+    return {network_id: int(key) for network_id, key in connection.execute(query)}
+
+
+def delete(connection: sa.Connection, network_id: str) -> None:
+    """Free a network's key."""
+    connection.execute(sa.delete(DATAPATHS).where(DATAPATHS.c.network_id == network_id))
+
+
+def _find_gap(connection: sa.Connection) -> int:
+    taken = set(connection.execute(sa.select(DATAPATHS.c.datapath_key)).scalars())
+    for key in range(HIGHEST_KEY, LOWEST_KEY - 1, -1):
+        if key not in taken:
+            return key
+    raise errors.Exhausted(f"all {HIGHEST_KEY - LOWEST_KEY + 1} datapath keys are in use")

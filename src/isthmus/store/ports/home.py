@@ -1,0 +1,129 @@
+"""Homes: the one site at which a port lives, or is about to.
+
+A home is the site mapping of a port. A unique column keeps a second one away, whoever would make
+it; a home that is *leaving* (`withdrawn`) stays the port's home until that site has acknowledged
+that it let go (`isthmus.store.tiers.removal`), and only then may there be another.
+"""
+
+import datetime
+import json
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.sql.tables import SITE_MAPPINGS
+
+_PORT = SITE_MAPPINGS.c.type == ResourceType.PORT.value
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a port lives."""
+
+    site: SiteName
+    leaving: bool  #: that site is to let go of it
+
+
+def lock(connection: sa.Connection, port_id: str) -> Home | None:
+    """Find the home of a port and hold it until the transaction ends."""
+    row = connection.execute(
+        sa.select(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.withdrawn)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
+        .with_for_update()
+    ).one_or_none()
+    return None if row is None else Home(SiteName(row.site), bool(row.withdrawn))
+
+
+def settle(
+    connection: sa.Connection,
+    port_id: str,
+    site: SiteName,
+    *,
+    project_id: str | None,
+    now: datetime.datetime,
+) -> None:
+    """Set the home of a port that has none; the caller holds its lock exclusively.
+
+    Raises:
+        IntegrityError: it has one.
+    """
+    connection.execute(
+        sa.insert(SITE_MAPPINGS).values(
+            type=ResourceType.PORT.value,
+            resource_id=port_id,
+            site=site,
+            id=str(uuid.uuid4()),
+            project_id=project_id,
+            withdrawn=False,
+            home_of=port_id,
+            created_at=now,
+        )
+    )
+
+
+def set_base(
+    connection: sa.Connection, port_id: str, site: SiteName, base: Mapping[str, Any]
+) -> None:
+    """Store what central made of a port's first report, until the site has acknowledged it."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.site == site)
+        .values(base=json.dumps(base, sort_keys=True))
+    )
+
+
+def find_bases(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Read what central has made of ports' first reports."""
+    query = sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.base).where(
+        _PORT, SITE_MAPPINGS.c.resource_id.in_(list(port_ids)), SITE_MAPPINGS.c.base.is_not(None)
+    )
+    return {row.resource_id: json.loads(row.base) for row in connection.execute(query)}
+
+
+def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> None:
+    """Record that the home of a port is to release it, or keeps it."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
+        .values(withdrawn=leaving)
+    )
+
+
+def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
+    """Tell of which ports their homes know better than central, which was restored."""
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        _PORT, SITE_MAPPINGS.c.resource_id.in_(list(port_ids)), SITE_MAPPINGS.c.stale.is_(sa.true())
+    )
+    return set(connection.scalars(query))
+
+
+def end_stale(connection: sa.Connection, port_id: str) -> None:
+    """Note that the home of a port has said how it is."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.stale.is_(sa.true()))
+        .values(stale=False)
+    )
+
+
+def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
+    """Replace the home of a port; the caller holds its lock exclusively."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
+        .values(site=site, withdrawn=False, base=None)
+    )
+
+
+def delete(connection: sa.Connection, port_id: str, site: SiteName) -> None:
+    """Drop the home of a port, if it is this site."""
+    connection.execute(
+        sa.delete(SITE_MAPPINGS).where(
+            _PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.site == site
+        )
+    )

@@ -1,0 +1,71 @@
+"""Whose hypervisors are whose, at central: a name and a tunnel address belong to one site.
+
+A hypervisor is a site's while one of its ports is there. What is left of one with no port is
+nobody's, so a machine that moved to another site needs no hand.
+"""
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.site import SiteName
+from isthmus.store.sql.tables import HYPERVISORS, LOCATIONS
+
+
+def find_owner(
+    connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str
+) -> SiteName | None:
+    """Find another site that has a hypervisor of this name or tunnel address."""
+    for row in connection.execute(_clashing(site, chassis, encap_ip)):
+        if _is_used(connection, row):
+            return SiteName(row.site)
+    return None
+
+
+def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str) -> None:
+    """Record that a hypervisor is a site's; idempotent.
+
+    Raises:
+        Conflict: its name or its tunnel address is another site's.
+    """
+    own = sa.select(HYPERVISORS.c.chassis).where(
+        HYPERVISORS.c.chassis == chassis,
+        HYPERVISORS.c.site == site,
+        HYPERVISORS.c.encap_ip == encap_ip,
+    )
+    # FOR UPDATE: who takes a hypervisor away from its site must wait until its port is noted.
+    if connection.execute(own.with_for_update()).first() is not None:
+        return
+    for row in connection.execute(_clashing(site, chassis, encap_ip).with_for_update()).all():
+        if _is_used(connection, row, latest=True):
+            raise errors.Conflict(
+                f"hypervisor {chassis} ({encap_ip}) has the name or the tunnel address of "
+                f"{row.chassis} ({row.encap_ip}) of site {row.site}",
+                site=row.site,
+            )
+    connection.execute(
+        sa.delete(HYPERVISORS).where(
+            sa.or_(HYPERVISORS.c.chassis == chassis, HYPERVISORS.c.encap_ip == encap_ip)
+        )
+    )
+    used = sa.select(LOCATIONS.c.chassis).where(LOCATIONS.c.site == site)
+    connection.execute(
+        sa.delete(HYPERVISORS).where(HYPERVISORS.c.site == site, HYPERVISORS.c.chassis.not_in(used))
+    )
+    connection.execute(sa.insert(HYPERVISORS).values(chassis=chassis, site=site, encap_ip=encap_ip))
+
+
+def _clashing(site: SiteName, chassis: str, encap_ip: str) -> sa.Select[tuple[str, str, str]]:
+    return sa.select(HYPERVISORS.c.chassis, HYPERVISORS.c.site, HYPERVISORS.c.encap_ip).where(
+        HYPERVISORS.c.site != site,
+        sa.or_(HYPERVISORS.c.chassis == chassis, HYPERVISORS.c.encap_ip == encap_ip),
+    )
+
+
+def _is_used(
+    connection: sa.Connection, row: sa.Row[tuple[str, str, str]], *, latest: bool = False
+) -> bool:
+    query = sa.select(LOCATIONS.c.port_id).where(
+        LOCATIONS.c.site == row.site, LOCATIONS.c.chassis == row.chassis
+    )
+    query = query.limit(1)
+    return connection.execute(query.with_for_update() if latest else query).first() is not None

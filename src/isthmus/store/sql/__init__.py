@@ -1,0 +1,1 @@
+"""Engines, transactions, clocks and the tables themselves."""

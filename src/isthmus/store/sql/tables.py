@@ -1,0 +1,287 @@
+"""The tables of Isthmus, as SQLAlchemy Core.
+
+They stand in the Neutron database of each tier, so that an intent commits with the change that
+caused it; `isthmus.neutron.db` gives them to Neutron's alembic branches. There are no foreign keys
+to Neutron's own tables on purpose: an intent or a lease must outlive the row it speaks of until it
+is dealt with. Times are UTC and naive, as everywhere in Neutron.
+"""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+UUID_LENGTH = 36  #: Neutron's UUID_FIELD_SIZE
+SITE_LENGTH = 64
+#: Wide enough for an IPv6 address as a zero-padded decimal number, so that text order is number
+#: order.
+NUMBER_LENGTH = 40
+#: Chassis and host names: Neutron's binding host column.
+HOST_LENGTH = 255
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+#: Both tiers. At central the lane is the site to be told; at a site it is always "central".
+#: Times are the database's (`isthmus.store.sql.clock`); what is due at once has none.
+JOURNAL = sa.Table(
+    "isthmus_journal",
+    METADATA,
+    sa.Column("lane", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("type", sa.String(32), primary_key=True),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("rank", sa.Integer, nullable=False),
+    sa.Column("generation", _BIG, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("not_before", sa.DateTime),
+    sa.Column("owner", sa.String(64)),
+    sa.Column("expires_at", sa.DateTime),
+    sa.Column("parked", sa.Boolean, nullable=False, default=False),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+    # Whether a lane has work; the work of a lane in its order; who carries it; how old it is.
+    sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before", "owner", "expires_at"),
+    sa.Index("ix_isthmus_journal_work", "lane", "parked", "rank", "not_before", "changed_at"),
+    sa.Index("ix_isthmus_journal_owner", "lane", "owner"),
+    sa.Index("ix_isthmus_journal_age", "lane", "parked", "created_at"),
+    # Whether anybody still has to hear of an object; `isthmus.store.leases.resting`.
+    sa.Index("ix_isthmus_journal_object", "resource_id"),
+)
+
+#: Both tiers: the numbers of the newest batches to and from each lane;
+#: `isthmus.store.delivery.lane`.
+LANES = sa.Table(
+    "isthmus_lanes",
+    METADATA,
+    sa.Column("lane", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("sent", _BIG, nullable=False, default=0),
+    sa.Column("seen", _BIG, nullable=False, default=0),
+)
+
+#: Both tiers: one row, which life of this database this is; `isthmus.store.tiers.epoch`.
+EPOCHS = sa.Table(
+    "isthmus_epochs",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("epoch", _BIG, nullable=False),
+    sa.Column("turn", _BIG, nullable=False),
+    sa.Column("settled", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("secret", sa.String(64), nullable=False),
+    # Site: the row of `isthmus_sites` that it is, and the newest proof that central gave.
+    sa.Column("registration", sa.String(UUID_LENGTH)),
+    sa.Column("heard", _BIG, nullable=False),
+    sa.Column("proof", sa.String(64)),
+    # Site: the newest epoch in which it has registered and heeded the answer.
+    sa.Column("registered", _BIG, nullable=False, default=0),
+)
+
+#: Central: what each site that ever registered has said of itself;
+#: `isthmus.store.tiers.registration`.
+REGISTRATIONS = sa.Table(
+    "isthmus_registrations",
+    METADATA,
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("registration", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("epoch", _BIG, nullable=False),
+    sa.Column("waits", sa.Boolean, nullable=False),
+    # An operator had central go on without it: it is heard when it has registered.
+    sa.Column("owes", sa.Boolean, nullable=False, default=False),
+    sa.Column("registered_at", sa.DateTime),
+    # Since central was restored it has said which ports it has; `isthmus.store.tiers.claim`.
+    sa.Column("named_ports", sa.Boolean, nullable=False, default=False),
+)
+
+#: Central, while it waits for sites to register: which ports each of them has.
+CLAIMS = sa.Table(
+    "isthmus_claims",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+)
+
+#: Both tiers. Central holds every block of every pool; a site holds its own.
+LEASES = sa.Table(
+    "isthmus_leases",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    # The lease of which this is what was left above a part that went back; NULL: as it was granted.
+    sa.Column("origin", sa.String(UUID_LENGTH)),
+    sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
+    sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+)
+
+#: Site: what it stopped using of its leases of addresses, until central can say nothing of it that
+#: is older; `isthmus.store.leases.returns`.
+RETURNS = sa.Table(
+    "isthmus_returns",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("origin", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("acknowledged", sa.Boolean, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+)
+
+#: Central: a row for each pool, written by whoever allocates from it; `isthmus.store.leases.pool`.
+POOLS = sa.Table(
+    "isthmus_pools",
+    METADATA,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("turn", _BIG, nullable=False),
+)
+
+#: Central: the runs of its own leases of a subnet that no port has; `isthmus.store.leases.spare`.
+SPARES = sa.Table(
+    "isthmus_spares",
+    METADATA,
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("first", sa.String(NUMBER_LENGTH), primary_key=True),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+)
+
+#: Central: what it asks sites to give back of their leases; `isthmus.store.leases.recall`.
+RECALLS = sa.Table(
+    "isthmus_recalls",
+    METADATA,
+    sa.Column("lease_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
+)
+
+#: Both tiers: addresses that a port gave up and that somebody may still take for that port's;
+#: `isthmus.store.leases.resting`.
+RESTING = sa.Table(
+    "isthmus_resting",
+    METADATA,
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("number", sa.String(NUMBER_LENGTH), primary_key=True),
+    sa.Column("port_id", sa.String(UUID_LENGTH), nullable=False),
+)
+
+#: Both tiers: which object is (or is to be) at which site. A presence is the site mapping of a
+#: network. At a site the site column holds the site's own name, and `base` what both sides last
+#: agreed on.
+SITE_MAPPINGS = sa.Table(
+    "isthmus_site_mappings",
+    METADATA,
+    sa.Column("type", sa.String(32), primary_key=True),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
+    # Central: the site is to lose the object although it still exists.
+    sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
+    # Central: its database was restored, and the port's home has yet to say how the port is.
+    sa.Column("stale", sa.Boolean, nullable=False, default=False),
+    # Central: the port whose home this is. Unique, so that no port has two.
+    sa.Column("home_of", sa.String(UUID_LENGTH), unique=True),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Index("ix_isthmus_site_mappings_site", "site", "type"),
+)
+
+#: Both tiers: the tunnel key of each stretched network's logical switch, the same in every site.
+DATAPATHS = sa.Table(
+    "isthmus_datapaths",
+    METADATA,
+    sa.Column("network_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("datapath_key", sa.Integer, nullable=False, unique=True),
+)
+
+#: Central: the sites.
+SITES = sa.Table(
+    "isthmus_sites",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("name", sa.String(SITE_LENGTH), nullable=False, unique=True),
+    sa.Column("region", sa.String(255), nullable=False, unique=True),
+    sa.Column("availability_zones", sa.Text, nullable=False),  # JSON list
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("service_user", sa.String(255), nullable=False, unique=True),
+    # Where its hypervisors' tunnel addresses must lie; none for anywhere. JSON list.
+    sa.Column("tunnel_prefixes", sa.Text, nullable=False),
+    sa.Column("description", sa.String(255), nullable=False, default=""),
+    sa.Column("reachability", sa.String(16), nullable=False),
+    sa.Column("last_seen_at", sa.DateTime),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("updated_at", sa.DateTime, nullable=False),
+)
+
+#: Central: where each port lives, as its site reported it; shadows are made of this and the port.
+LOCATIONS = sa.Table(
+    "isthmus_locations",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False, index=True),
+    sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, default=""),
+    sa.Column("hostname", sa.String(HOST_LENGTH), nullable=False, default=""),
+    sa.Column("encap_ip", sa.String(64), nullable=False, default=""),
+    sa.Column("port_key", sa.Integer),
+    sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_locations0key"),
+    sa.Index("ix_isthmus_locations_chassis", "site", "chassis"),
+)
+
+#: Central: whose hypervisors are whose; `isthmus.store.ports.hypervisor`.
+HYPERVISORS = sa.Table(
+    "isthmus_hypervisors",
+    METADATA,
+    sa.Column("chassis", sa.String(HOST_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False, index=True),
+    sa.Column("encap_ip", sa.String(64), nullable=False, unique=True),
+)
+
+#: Central: what it did not take of sites' reports, until it does or the site says that it is gone.
+#: The site keeps the report in its own journal meanwhile.
+REFUSALS = sa.Table(
+    "isthmus_refusals",
+    METADATA,
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("attributes", sa.String(255), nullable=False),  # names, by comma; empty: all of it
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+)
+
+#: Site: the key of each of its ports on a stretched network. A row whose `freed_at` is set holds a
+#: key that was given back; its port_id is the former holder's. It may be used again once it has
+#: `rested`: nobody has to hear of that port any more.
+PORT_KEYS = sa.Table(
+    "isthmus_port_keys",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("port_key", sa.Integer, nullable=False),
+    sa.Column("freed_at", sa.DateTime),
+    sa.Column("rested", sa.Boolean, nullable=False, default=False),
+    sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
+)
+
+#: Site: the ports of other sites on the networks that are present here.
+SHADOWS = sa.Table(
+    "isthmus_shadows",
+    METADATA,
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, index=True),
+    sa.Column("port_key", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # JSON, `Shadow.to_dict`
+    sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
+)

@@ -1,0 +1,1 @@
+"""Sites, site mappings, incarnations, and what is forgotten of them."""

@@ -1,0 +1,117 @@
+"""Claims: which ports each site has, as the sites themselves say when central was restored.
+
+A port that moved after central's backup was taken is at home at its old site, as central then
+knows. What the site that has it by now says of it would be refused, and the old site would be told
+to make it again. So before central settles it follows the ports: one moves from its home to another
+site if that one has it, nobody else does, and the home itself, asked, has it no more. No site takes
+a port by its own word alone.
+
+What was changed of a port since the backup central has forgotten as well, and its home has not. So
+each port that its home has is *stale* until the home has reported it: where the two differ, it is
+central's database that is old.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import journal
+from isthmus.store.ports import home, location
+from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.latest import Latest
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Move:
+    """A port that is somewhere else than central's database says."""
+
+    port_id: str
+    old: SiteName
+    new: SiteName
+
+
+def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str]) -> None:
+    """Record which ports a site claims."""
+    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.site == site))
+    rows = [{"port_id": one, "site": site} for one in sorted(set(port_ids))]
+    for start in range(0, len(rows), _CHUNK):
+        connection.execute(sa.insert(CLAIMS), rows[start : start + _CHUNK])
+
+
+def follow(connection: sa.Connection) -> list[Move]:
+    """Set homes from the claims and delete these; in the transaction that settles central.
+
+    Returns:
+        What moved.
+    """
+    claimed, homes = sa.alias(CLAIMS), sa.alias(SITE_MAPPINGS)
+    own = (
+        sa.select(CLAIMS.c.port_id)
+        .where(CLAIMS.c.port_id == homes.c.resource_id, CLAIMS.c.site == homes.c.site)
+        .exists()
+    )
+    query = (
+        sa.select(homes.c.resource_id, homes.c.site, claimed.c.site.label("claimant"))
+        .join_from(homes, claimed, claimed.c.port_id == homes.c.resource_id)
+        .join(REGISTRATIONS, REGISTRATIONS.c.site == homes.c.site)
+        .where(
+            homes.c.type == ResourceType.PORT.value,
+            REGISTRATIONS.c.named_ports.is_(sa.true()),
+            ~own,
+        )
+    )
+    found = Latest.read(
+        connection,
+        query,
+        lambda row: Move(row.resource_id, SiteName(row.site), SiteName(row.claimant)),
+        write=True,
+    )
+    moves = [one for one in plan_moves(found) if _move(connection, one)]
+    at_home = (
+        sa.select(CLAIMS.c.port_id)
+        .where(
+            CLAIMS.c.port_id == SITE_MAPPINGS.c.resource_id, CLAIMS.c.site == SITE_MAPPINGS.c.site
+        )
+        .exists()
+    )
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(SITE_MAPPINGS.c.type == ResourceType.PORT.value, at_home)
+        .values(stale=True)
+    )
+    connection.execute(sa.delete(CLAIMS))
+    return moves
+
+
+def plan_moves(found: Iterable[Move]) -> list[Move]:
+    """Leave out the ports that more than one site has: only a person can tell whose they are."""
+    by_port: dict[str, list[Move]] = {}
+    for one in found:
+        by_port.setdefault(one.port_id, []).append(one)
+    return sorted(moves[0] for moves in by_port.values() if len(moves) == 1)
+
+
+def _move(connection: sa.Connection, move: Move) -> bool:
+    """Set the home that a site claims for a port; return whether it could be set."""
+    port = Held(connection, ResourceType.PORT, [move.port_id], alone=True)
+    at = home.lock(connection, move.port_id)
+    if move.port_id not in port.owners or at is None or at.site != move.old:
+        return False
+    home.change(connection, move.port_id, move.new)
+    told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new)]
+    located = location.list_locations(connection, [move.port_id]).get(move.port_id)
+    if located is not None:  # that it was at the old one
+        location.delete(connection, [move.port_id])
+        network = Held(connection, ResourceType.NETWORK, [located.network_id])
+        told += [
+            IntentKey(site, ResourceType.SHADOW, move.port_id)
+            for site in network.sites(located.network_id)
+        ]
+    journal.record(connection, told)
+    return True

@@ -1,0 +1,247 @@
+"""Which life of its database a tier lives: its epoch, and whether it may give numbers out.
+
+A database that came back from a backup, or was made anew, does not know what was given out since.
+Its tier takes up a new epoch and gives nothing out before it has settled: a site, when central has
+heard its blocks and has given it back what was lost; central, when every site has registered or an
+operator has said to go on without it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model import number
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.sql.tables import CLAIMS, EPOCHS, LANES, REGISTRATIONS, SITES
+
+_OWN = "own"
+#: Most sites that a reason names.
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch:
+    """What a tier knows of itself."""
+
+    epoch: int
+    turn: int  #: grows with time: a database whose turn is lower than one seen before is older
+    settled: bool
+    reason: str
+    secret: str
+    registration: str | None
+    heard: int
+    proof: str
+
+
+def read(connection: sa.Connection) -> Epoch:
+    """Read the tier's epoch, as it is now; made the first time. The transaction must write.
+
+    It locks the row until the transaction ends: for whoever is about to change it, and for nobody
+    else.
+    """
+    query = sa.select(EPOCHS).where(EPOCHS.c.id == _OWN).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        connection.execute(
+            sa.insert(EPOCHS).values(
+                id=_OWN,
+                epoch=lane_store.FIRST_EPOCH,
+                turn=0,
+                settled=True,
+                secret=secrets.token_hex(32),
+                heard=0,
+            )
+        )
+        row = connection.execute(query).one()
+    return _from_row(row)
+
+
+def peek(connection: sa.Connection) -> Epoch | None:
+    """Read the tier's epoch, and lock nothing; None where no row has been made."""
+    row = connection.execute(sa.select(EPOCHS).where(EPOCHS.c.id == _OWN)).one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def _from_row(row: Any) -> Epoch:
+    return Epoch(
+        epoch=int(row.epoch),
+        turn=int(row.turn),
+        settled=bool(row.settled),
+        reason=row.reason or "",
+        secret=row.secret,
+        registration=row.registration,
+        heard=int(row.heard),
+        proof=row.proof or "",
+    )
+
+
+def show_incarnation(registration: str | None, epoch: int) -> str:
+    """Write down which incarnation of a site speaks, as its calls carry it."""
+    return f"{registration or ''}/{epoch}"
+
+
+def peek_incarnation(connection: sa.Connection) -> str:
+    """Tell, at a site, which incarnation this is; nothing is decided by it here."""
+    row = connection.execute(sa.select(EPOCHS.c.registration, EPOCHS.c.epoch)).one_or_none()
+    if row is None:
+        return show_incarnation(None, lane_store.FIRST_EPOCH)
+    return show_incarnation(row.registration, int(row.epoch))
+
+
+def tick(connection: sa.Connection) -> Epoch:
+    """Move the turn on, which a witness outside the database then remembers."""
+    read(connection)
+    connection.execute(sa.update(EPOCHS).values(turn=EPOCHS.c.turn + 1))
+    return read(connection)
+
+
+def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
+    """Begin a new epoch, since this database does not know all that was given out.
+
+    Args:
+        connection: where.
+        reason: what shows that, for people.
+        above: the greatest epoch of this tier that anybody has heard of.
+
+    Raises:
+        Inconsistent: this tier cannot have been of such an epoch; nothing is changed. A lane that
+            is numbered so high would be refused by every honest peer.
+    """
+    own = read(connection)
+    if not number.is_plausible(number.make(above), number.make(own.epoch)):
+        raise errors.Inconsistent(f"this tier is of epoch {own.epoch}: it never was of {above}")
+    new = max(own.epoch, above) + 1
+    if new >= 1 << number.EPOCH_BITS:
+        raise errors.Inconsistent(f"epoch {new} cannot be: nobody restores a database that often")
+    connection.execute(sa.update(EPOCHS).values(epoch=new, settled=False, reason=reason))
+    connection.execute(
+        sa.update(LANES).where(LANES.c.sent < number.make(new)).values(sent=number.make(new))
+    )
+    # At central; a site has neither table filled.
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
+    connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False))
+    connection.execute(sa.delete(CLAIMS))
+    known = sa.select(REGISTRATIONS.c.site)
+    connection.execute(
+        sa.insert(REGISTRATIONS).from_select(
+            ["site", "registration", "epoch", "waits"],
+            sa.select(SITES.c.name, SITES.c.id, sa.literal(0), sa.true()).where(
+                SITES.c.name.not_in(known)
+            ),
+        )
+    )
+    return read(connection)
+
+
+def check_tables(connection: sa.Connection) -> None:
+    """Make sure that this is the database of a tier.
+
+    Raises:
+        Invalid: it has no tables of ours.
+    """
+    if not sa.inspect(connection).has_table(EPOCHS.name):
+        raise errors.Invalid(
+            "this database has no tables of Isthmus: is it that of the tier's Neutron?"
+        )
+
+
+def settle(connection: sa.Connection) -> None:
+    """Record that numbers may be allocated again."""
+    connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))
+
+
+def explain(connection: sa.Connection, reason: str) -> None:
+    """Record what a tier that has not settled waits for."""
+    connection.execute(
+        sa.update(EPOCHS).where(EPOCHS.c.settled.is_(sa.false())).values(reason=reason)
+    )
+
+
+def join(
+    connection: sa.Connection, registration: str, heard: int, proof: str, *, epoch: int
+) -> None:
+    """Note, at a site, as whom central knows it, and the proof of what central has sent.
+
+    Args:
+        connection: where.
+        registration: the id of the site's row at central.
+        heard: the newest number that central has given.
+        proof: of that.
+        epoch: that in which the site asked; what was void then, or lost, has been dealt with.
+    """
+    before = read(connection)
+    connection.execute(
+        sa.update(EPOCHS).values(
+            registration=registration, heard=heard, proof=proof, registered=epoch
+        )
+    )
+    newest = number.make(number.epoch_of(heard) + 1)
+    again = LANES.c.seen >= newest  # no number that central, asked just now, can have sent
+    if before.registration not in (None, registration):
+        again = sa.true()  # central was made anew, or made this site anew: it begins again
+    connection.execute(sa.update(LANES).where(again).values(seen=number.make(1)))
+
+
+def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:
+    """Refuse to give a number out before the tier has settled.
+
+    It locks nothing, so that it can stand before or behind a pool's lock and no allocation waits
+    for another one, or for whoever begins an epoch. A transaction that began before its tier found
+    out that it was restored may still say yes: it counts as one that came before. What it gives out
+    it allocates from leases that it reads as they are committed now, so it takes nothing that has
+    been registered in the meantime.
+
+    Args:
+        connection: where.
+        for_central: whether it is for what central says of a port. A site that has registered waits
+            for just that: it knows which numbers its ports elsewhere have, and which are void.
+
+    Raises:
+        Busy: it has not; the message says what it waits for.
+    """
+    row = connection.execute(
+        sa.select(EPOCHS.c.settled, EPOCHS.c.reason, EPOCHS.c.epoch, EPOCHS.c.registered).where(
+            EPOCHS.c.id == _OWN
+        )
+    ).one_or_none()
+    if row is None or row.settled or (for_central and row.registered == row.epoch):
+        return
+    waiting = list_waiting(connection)
+    what = f"; waits for sites {', '.join(waiting[:_NAMED])} to register" if waiting else ""
+    if len(waiting) > _NAMED:
+        what += f" and {len(waiting) - _NAMED} more"
+    raise errors.Busy(f"no address or key is given out now: {row.reason}{what}")
+
+
+def list_waiting(connection: sa.Connection) -> list[SiteName]:
+    """List the sites that central waits for."""
+    query = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
+    return [SiteName(name) for name in connection.scalars(query.order_by(REGISTRATIONS.c.site))]
+
+
+def prove(secret: str, site: SiteName, registration: str, sent: int) -> str:
+    """Return a proof that this tier has sent a number; nobody else can make it.
+
+    Args:
+        secret: of this tier's database.
+        site: to which site.
+        registration: which of those that had this name; each one's lane is numbered anew.
+        sent: the number.
+    """
+    said = f"{site}/{registration}:{sent}"
+    return hmac.new(secret.encode(), said.encode(), hashlib.sha256).hexdigest()
+
+
+def is_proven(secret: str, site: SiteName, registration: str, sent: int, proof: str) -> bool:
+    """Tell whether a proof is this tier's."""
+    return hmac.compare_digest(prove(secret, site, registration, sent), proof)
+
+
+def _site_names() -> "sa.Select[tuple[str]]":
+    return sa.select(SITES.c.name)

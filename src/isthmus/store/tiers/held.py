@@ -1,0 +1,120 @@
+"""Objects held: where they are mapped, read behind a lock of the objects' own rows.
+
+A change of an object has to be told to every site that has it, and a site that is given an object
+has to be given every change. The two meet on the object's row in Neutron's table, which both lock
+before they look at the other's work:
+
+* who changes an object holds it *shared*, then reads where it is mapped, then notes intents;
+* who maps an object to a site, or away, holds it *alone*, and reads the object's state after
+  that has committed.
+
+So one of them waits for the other and sees its work, whatever the isolation level: nothing rests on
+the locks of gaps, which READ COMMITTED does not take, nor on the snapshot that REPEATABLE READ
+fixes at the first plain SELECT. All reads here are locking ones, and there is no other way to make
+a `Held`; `isthmus.store.tiers.mapping` has plain reads too, called `peek`, for answers that nothing
+is decided from.
+
+Neutron's own foreign keys lock shared what new parts (rules, subnets, ports) belong to, which is
+why a shared lock is what a change takes: it never has to be raised.
+"""
+
+import datetime
+from collections.abc import Collection, Iterable, Mapping
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.tiers import mapping
+
+#: Ids in one IN (...).
+_CHUNK = 500
+
+_TABLES: Mapping[ResourceType, sa.TableClause] = {
+    kind: sa.table(name, sa.column("id"), sa.column("project_id"))
+    for kind, name in (
+        (ResourceType.ADDRESS_GROUP, "address_groups"),
+        (ResourceType.SECURITY_GROUP, "securitygroups"),
+        (ResourceType.NETWORK, "networks"),
+        (ResourceType.SUBNET, "subnets"),
+        (ResourceType.PORT, "ports"),
+    )
+}
+
+
+class Held:
+    """Objects of one type whose rows this transaction holds until it ends."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        kind: ResourceType,
+        ids: Iterable[str],
+        *,
+        alone: bool = False,
+    ) -> None:
+        """Lock the objects' rows, then read where they are mapped.
+
+        Args:
+            connection: of the transaction that decides.
+            kind: their type.
+            ids: which; one that has no row (any more) is only read.
+            alone: whether the caller maps them; it then excludes everybody else.
+        """
+        self.kind = kind
+        self._connection = connection
+        self._alone = alone
+        #: Which of them stand, and the project of each.
+        self.owners: dict[str, str | None] = {}
+        self._mapped: dict[str, dict[SiteName, bool]] = {}
+        wanted = sorted(set(ids))
+        for start in range(0, len(wanted), _CHUNK):
+            self._lock(wanted[start : start + _CHUNK])
+        for start in range(0, len(wanted), _CHUNK):
+            self._read(wanted[start : start + _CHUNK])
+
+    def _lock(self, ids: list[str]) -> None:
+        table = _TABLES[self.kind]
+        query = (
+            sa.select(table.c.id, table.c.project_id)
+            .where(table.c.id.in_(ids))
+            .order_by(table.c.id)  # one order for all
+            .with_for_update(read=not self._alone)
+        )
+        self.owners.update({row.id: row.project_id for row in self._connection.execute(query)})
+
+    def _read(self, ids: list[str]) -> None:
+        self._mapped.update(mapping.list_sites(self._connection, self.kind, ids))
+
+    def sites(self, resource_id: str) -> Mapping[SiteName, bool]:
+        """Return the sites of one object, and whether it is withdrawn from each."""
+        return self._mapped.get(resource_id, {})
+
+    def at(self, site: SiteName) -> set[str]:
+        """Return those objects that are to be at a site; withdrawn ones are not."""
+        return {one for one, sites in self._mapped.items() if sites.get(site) is False}
+
+    def map_to(
+        self, site: SiteName, ids: Collection[str] | None = None, *, now: datetime.datetime
+    ) -> None:
+        """Record that objects are to be at a site; a withdrawn one is restored.
+
+        Args:
+            site: where.
+            ids: which of them, all if None; one that stands no more is left out.
+            now: the time.
+        """
+        assert self._alone, "who maps an object holds it alone"
+        assert self.kind is not ResourceType.PORT, "a port has a home: isthmus.store.ports.home"
+        standing = [one for one in (self.owners if ids is None else ids) if one in self.owners]
+        mapping.record(self._connection, self.kind, standing, site, owners=self.owners, now=now)
+        for one in standing:
+            self._mapped.setdefault(one, {})[site] = False
+
+    def withdraw(self, site: SiteName) -> None:
+        """Record that a site is to lose the objects, which still exist."""
+        assert self._alone, "who maps an object holds it alone"
+        mapping.withdraw(self._connection, self.kind, list(self._mapped), site)
+        for sites in self._mapped.values():
+            if site in sites:
+                sites[site] = True

@@ -1,0 +1,200 @@
+"""Site mappings: which object is, or is to be, at which site; a network's is its presence.
+
+What a transaction decides by is read through `isthmus.store.tiers.held`; the reads here, called
+`peek`, may be old, and serve answers. The home of a port is a site mapping too:
+`isthmus.store.ports.home`.
+"""
+
+import datetime
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, sqlite
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.sql.tables import SITE_MAPPINGS
+
+#: Ids in one IN (...): far below what SQLite and MariaDB take.
+_CHUNK = 500
+
+
+def record(
+    connection: sa.Connection,
+    kind: ResourceType,
+    resource_ids: Iterable[str],
+    site: SiteName,
+    *,
+    owners: Mapping[str, str | None] | None = None,
+    now: datetime.datetime,
+) -> None:
+    """Note that objects of one type are to be at a site; one that was withdrawn comes back.
+
+    Args:
+        connection: where.
+        kind: type of the objects.
+        resource_ids: which.
+        site: where they are to be.
+        owners: their projects, as far as they are known.
+        now: the time.
+    """
+    owners = owners or {}
+    rows = [
+        {
+            "type": kind.value,
+            "resource_id": resource_id,
+            "site": site,
+            "id": str(uuid.uuid4()),
+            "project_id": owners.get(resource_id),
+            "withdrawn": False,
+            "created_at": now,
+        }
+        for resource_id in sorted(set(resource_ids))
+    ]
+    for start in range(0, len(rows), _CHUNK):
+        values = rows[start : start + _CHUNK]
+        statement: sa.Executable
+        if connection.dialect.name == "sqlite":
+            statement = (
+                sqlite.insert(SITE_MAPPINGS)
+                .values(values)
+                .on_conflict_do_update(
+                    index_elements=[
+                        SITE_MAPPINGS.c.type,
+                        SITE_MAPPINGS.c.resource_id,
+                        SITE_MAPPINGS.c.site,
+                    ],
+                    set_={"withdrawn": False},
+                )
+            )
+        else:
+            statement = (
+                mysql.insert(SITE_MAPPINGS).values(values).on_duplicate_key_update(withdrawn=False)
+            )
+        connection.execute(statement)
+
+
+def peek_sites(
+    connection: sa.Connection, kind: ResourceType, resource_ids: Collection[str]
+) -> dict[str, dict[SiteName, bool]]:
+    """List where objects were mapped when the transaction began, for an answer that is only shown.
+
+    Who decides anything by it takes `isthmus.store.tiers.held.Held` instead.
+
+    Returns:
+        Id to site to whether it is withdrawn there.
+    """
+    found: dict[str, dict[SiteName, bool]] = {}
+    ids = sorted(set(resource_ids))
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(
+            SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.withdrawn
+        ).where(
+            SITE_MAPPINGS.c.type == kind.value,
+            SITE_MAPPINGS.c.resource_id.in_(ids[start : start + _CHUNK]),
+        )
+        for resource_id, site, withdrawn in connection.execute(query):
+            found.setdefault(resource_id, {})[SiteName(site)] = bool(withdrawn)
+    return found
+
+
+def peek_ids(
+    connection: sa.Connection, kind: ResourceType, site: SiteName, resource_ids: Collection[str]
+) -> set[str]:
+    """Tell which of these objects were to be at a site when the transaction began.
+
+    Withdrawn ones are not. For answers that are only shown, as `peek_sites`.
+    """
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        SITE_MAPPINGS.c.type == kind.value,
+        SITE_MAPPINGS.c.site == site,
+        SITE_MAPPINGS.c.withdrawn.is_(sa.false()),
+        SITE_MAPPINGS.c.resource_id.in_(list(resource_ids)),
+    )
+    return {resource_id for (resource_id,) in connection.execute(query)}
+
+
+def list_sites(
+    connection: sa.Connection,
+    kind: ResourceType,
+    resource_ids: Collection[str],
+    *,
+    latest: bool = True,
+) -> dict[str, dict[SiteName, bool]]:
+    """List where objects are mapped now: id to site to whether it is withdrawn there.
+
+    A locking read; who has to see a site that a network is extended to at this very moment, too,
+    holds the objects (`isthmus.store.tiers.held`), which nothing but their own row can make sure
+    of.
+    """
+    assert latest, "what a transaction decides by is read as it is now"
+    found: dict[str, dict[SiteName, bool]] = {}
+    ids = sorted(set(resource_ids))
+    for start in range(0, len(ids), _CHUNK):
+        query = (
+            sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.withdrawn)
+            .where(
+                SITE_MAPPINGS.c.type == kind.value,
+                SITE_MAPPINGS.c.resource_id.in_(ids[start : start + _CHUNK]),
+            )
+            .order_by(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.site)
+            .with_for_update(read=True)
+        )
+        for resource_id, site, withdrawn in connection.execute(query):
+            found.setdefault(resource_id, {})[SiteName(site)] = bool(withdrawn)
+    return found
+
+
+def find_home(connection: sa.Connection, port_id: str) -> SiteName | None:
+    """Find the home site of a port, as it is now (a locking read)."""
+    return next(iter(list_sites(connection, ResourceType.PORT, [port_id]).get(port_id, {})), None)
+
+
+def is_mapped(
+    connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName
+) -> bool:
+    """Tell whether an object is to be at a site, as it is now (a locking read)."""
+    return list_sites(connection, kind, [resource_id]).get(resource_id, {}).get(site) is False
+
+
+def withdraw(
+    connection: sa.Connection, kind: ResourceType, resource_ids: Collection[str], site: SiteName
+) -> None:
+    """Note that a site is to lose objects which still exist."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(
+            SITE_MAPPINGS.c.type == kind.value,
+            SITE_MAPPINGS.c.site == site,
+            SITE_MAPPINGS.c.resource_id.in_(list(resource_ids)),
+        )
+        .values(withdrawn=True)
+    )
+
+
+def delete(connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName) -> None:
+    """Drop one site mapping."""
+    connection.execute(
+        sa.delete(SITE_MAPPINGS).where(
+            SITE_MAPPINGS.c.type == kind.value,
+            SITE_MAPPINGS.c.resource_id == resource_id,
+            SITE_MAPPINGS.c.site == site,
+        )
+    )
+
+
+def count_at(connection: sa.Connection, site: SiteName) -> int:
+    """Count the site mappings of a site."""
+    query = (
+        sa.select(sa.func.count()).select_from(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == site)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def present_sites(kind: ResourceType = ResourceType.NETWORK) -> sa.Select[Any]:
+    """Select (resource_id, site) of every mapping that is not withdrawn, for INSERT .. SELECT."""
+    return sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.site).where(
+        SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.withdrawn.is_(sa.false())
+    )

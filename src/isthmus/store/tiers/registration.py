@@ -1,0 +1,189 @@
+"""Registrations at central: as which site, and in which of its epochs, a site has last registered.
+
+Leases of a site that was removed without having let go of them, and the homes of its ports, are set
+aside under a name of their own, until that very site comes back, or an operator has said that it
+never will.
+"""
+
+import datetime
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import LeaseId
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import sweep
+from isthmus.store.sql import clock
+from isthmus.store.sql.tables import LEASES, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.tiers import claim
+from isthmus.store.tiers import epoch as tier
+from isthmus.store.tiers.epoch import show_incarnation
+from isthmus.store.tiers.latest import Latest
+
+LOG = logging.getLogger(__name__)
+
+_ASIDE = "gone/"
+_IS_HOME = SITE_MAPPINGS.c.type == ResourceType.PORT.value
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a site said last."""
+
+    registration: str  #: id of the row of `isthmus_sites`
+    epoch: int
+    waits: bool  #: central does, since its own database came back from a backup
+    owes: bool  #: central went on without it, and has not heard since what it holds
+    registered_at: datetime.datetime | None  #: by the database's clock; None: never
+
+    @property
+    def incarnation(self) -> str | None:
+        """Tell as which incarnation the site has last registered; None where it never has."""
+        return show_incarnation(self.registration, self.epoch) if self.epoch > 0 else None
+
+
+def find(connection: sa.Connection, site: SiteName) -> Registration | None:
+    """Find a site's registration; nothing is locked."""
+    row = connection.execute(
+        sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Registration(
+        row.registration, int(row.epoch), bool(row.waits), bool(row.owes), row.registered_at
+    )
+
+
+def put(
+    connection: sa.Connection,
+    site: SiteName,
+    registration: str,
+    epoch: int,
+    *,
+    ports: Collection[str] | None = None,
+) -> None:
+    """Note that a site has registered; central settles with the last one.
+
+    Give it a transaction of its own, as short as can be: it locks the tier's epoch.
+
+    Args:
+        connection: where.
+        site: which.
+        registration: as whom it is known.
+        epoch: that in which it has registered.
+        ports: those that it has; None where it does not know.
+    """
+    settled = tier.read(connection).settled
+    if not settled:
+        claim.record(connection, site, ports or ())
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    connection.execute(
+        sa.insert(REGISTRATIONS).values(
+            site=site,
+            registration=registration,
+            epoch=epoch,
+            waits=False,
+            registered_at=clock.utc_now(),
+            named_ports=not settled and ports is not None,
+        )
+    )
+    settle_with_last(connection)
+
+
+def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
+    """Have central wait for a site that is added while it waits for others.
+
+    It may be one that was added after the backup, and knows of blocks that central has forgotten.
+    """
+    if tier.read(connection).settled:
+        return
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    connection.execute(
+        sa.insert(REGISTRATIONS).values(site=site, registration=registration, epoch=0, waits=True)
+    )
+
+
+def go_on_without(connection: sa.Connection, site: SiteName) -> bool:
+    """Note that nobody is to wait for a site; tell whether somebody did.
+
+    Should it come back after all, it has to register before anything else of it is heard: it may
+    use blocks that central has forgotten, and given out again since.
+    """
+    tier.read(connection)
+    waited = connection.execute(
+        sa.update(REGISTRATIONS)
+        .where(REGISTRATIONS.c.site == site, REGISTRATIONS.c.waits.is_(sa.true()))
+        .values(waits=False, owes=True)
+    ).rowcount
+    settle_with_last(connection)
+    return bool(waited)
+
+
+def forget(connection: sa.Connection, site: SiteName) -> None:
+    """Forget a site; its leases are set aside."""
+    tier.read(connection)
+    connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    settle_with_last(connection)
+
+
+def aside(registration: str) -> SiteName:
+    """Return the holder under which the leases of a removed site are set aside."""
+    return SiteName(f"{_ASIDE}{registration}")
+
+
+def is_aside(site: str) -> bool:
+    """Tell whether a holder is a site that was removed."""
+    return site.startswith(_ASIDE)
+
+
+def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> None:
+    """Set a site's leases aside, and the homes of its ports: its servers may go on using both."""
+    holder = aside(registration)
+    connection.execute(sa.update(LEASES).where(LEASES.c.site == site).values(site=holder))
+    connection.execute(
+        sa.update(SITE_MAPPINGS).where(_IS_HOME, SITE_MAPPINGS.c.site == site).values(site=holder)
+    )
+
+
+def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
+    """Return leases that were set aside to the site that they were of."""
+    connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=site))
+
+
+def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
+    """Return the ports that were at home at a removed site to the site that it was."""
+    mine = SITE_MAPPINGS.c.site == aside(registration)
+    connection.execute(sa.update(SITE_MAPPINGS).where(_IS_HOME, mine).values(site=site))
+
+
+def free_for_good(connection: sa.Connection, holder: str) -> None:
+    """Forget all that was set aside of a removed site: nothing of it runs any more."""
+    assert is_aside(holder), holder
+    connection.execute(sa.delete(LEASES).where(LEASES.c.site == holder))
+    connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == holder))
+
+
+def settle_with_last(connection: sa.Connection) -> None:
+    """Settle central where it waits for nobody; each port then is at home where it is.
+
+    Only then are sites told of their ports: before, one could be made at a site that it has left.
+    Whoever takes one out of those that are waited for locks the tier's epoch first, so that of two
+    last ones the second sees the first; and who is left is read as it is committed now.
+    """
+    own = tier.read(connection)
+    waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
+    if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
+        return
+    for one in claim.follow(connection):
+        LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
+    for site in connection.scalars(sa.select(REGISTRATIONS.c.site)).all():
+        sweep.renew(connection, SiteName(site), kinds=[ResourceType.PORT])
+    connection.execute(
+        sa.update(REGISTRATIONS)
+        .where(REGISTRATIONS.c.registered_at.is_not(None))
+        .values(registered_at=clock.utc_now())
+    )
+    tier.settle(connection)

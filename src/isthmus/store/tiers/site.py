@@ -1,0 +1,186 @@
+"""The sites, as central keeps them."""
+
+import datetime
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.principal import Caller
+from isthmus.model.site import Reachability, Site, SiteName, SiteState
+from isthmus.store.sql import clock
+from isthmus.store.sql.page import Page, select_page
+from isthmus.store.sql.tables import SITES
+
+
+def list_sites(connection: sa.Connection) -> list[Site]:
+    """List every site, by name."""
+    return [_site(row) for row in connection.execute(sa.select(SITES).order_by(SITES.c.name))]
+
+
+def find_by_caller(connection: sa.Connection, caller: Caller) -> Site | None:
+    """Find the site whose service user this is."""
+    query = sa.select(SITES).where(SITES.c.service_user.in_(caller.spellings))
+    # Compared once more: a database may hold upper and lower case for the same.
+    rows = [row for row in connection.execute(query) if caller.is_written(row.service_user)]
+    return _site(rows[0]) if len(rows) == 1 else None
+
+
+def find_by_name(connection: sa.Connection, name: str) -> Site | None:
+    """Find a site."""
+    row = connection.execute(sa.select(SITES).where(SITES.c.name == name)).one_or_none()
+    return None if row is None else _site(row)
+
+
+def get_by_name(connection: sa.Connection, name: str) -> Site:
+    """Get a site.
+
+    Raises:
+        NotFound: there is no such site.
+    """
+    site = find_by_name(connection, name)
+    if site is None:
+        raise errors.NotFound(f"there is no site {name!r}", site=name)
+    return site
+
+
+def list_rows(
+    connection: sa.Connection, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[dict[str, Any]]:
+    """List the rows of sites with everything that central keeps of them."""
+    rows = select_page(connection, dict(SITES.c), filters=filters, page=page)
+    for row in rows:
+        row["availability_zones"] = json.loads(row["availability_zones"])
+        row["tunnel_prefixes"] = json.loads(row["tunnel_prefixes"])
+        row["last_error"] = row["last_error"] or ""
+    return rows
+
+
+def insert(connection: sa.Connection, site: Site, *, now: datetime.datetime) -> str:
+    """Add a site and give the id of its row.
+
+    Raises:
+        Exists: the name, the region or the service user belongs to another site.
+    """
+    _refuse_clash(connection, site, None)
+    site_id = str(uuid.uuid4())
+    connection.execute(
+        sa.insert(SITES).values(
+            id=site_id,
+            name=site.name,
+            region=site.region,
+            availability_zones=json.dumps(site.availability_zones),
+            state=site.state.value,
+            service_user=site.service_user,
+            tunnel_prefixes=json.dumps(site.tunnel_prefixes),
+            description=site.description,
+            reachability=site.reachability.value,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    return site_id
+
+
+def update(connection: sa.Connection, site_id: str, site: Site, *, now: datetime.datetime) -> None:
+    """Change what an operator may change of a site.
+
+    Raises:
+        Exists: the region or the service user belongs to another site.
+    """
+    _refuse_clash(connection, site, site_id)
+    connection.execute(
+        sa.update(SITES)
+        .where(SITES.c.id == site_id)
+        .values(
+            region=site.region,
+            availability_zones=json.dumps(site.availability_zones),
+            state=site.state.value,
+            service_user=site.service_user,
+            tunnel_prefixes=json.dumps(site.tunnel_prefixes),
+            description=site.description,
+            updated_at=now,
+        )
+    )
+
+
+def delete(connection: sa.Connection, site_id: str) -> None:
+    """Remove a site's row."""
+    connection.execute(sa.delete(SITES).where(SITES.c.id == site_id))
+
+
+def find_row_id(connection: sa.Connection, name: str) -> str | None:
+    """Find the id of a site's row by the site's name."""
+    return connection.execute(sa.select(SITES.c.id).where(SITES.c.name == name)).scalar()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was last seen of a site, and how long ago by the database's clock."""
+
+    name: SiteName
+    state: SiteState
+    reachability: Reachability
+    seen_ago_s: float | None  #: None where it never answered
+
+
+def list_seen(connection: sa.Connection) -> list[Seen]:
+    """List what was last seen of every site."""
+    now = clock.read(connection)
+    query = sa.select(SITES.c.name, SITES.c.state, SITES.c.reachability, SITES.c.last_seen_at)
+    return [
+        Seen(
+            name=SiteName(row.name),
+            state=SiteState(row.state),
+            reachability=Reachability(row.reachability),
+            seen_ago_s=(now - row.last_seen_at).total_seconds() if row.last_seen_at else None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def record_reachability(
+    connection: sa.Connection,
+    name: SiteName,
+    reachability: Reachability,
+    *,
+    now: datetime.datetime,
+    error: str = "",
+) -> None:
+    """Note what was last seen of a site; the time is the database's (`isthmus.store.sql.clock`)."""
+    values: dict[str, Any] = {"reachability": reachability.value, "last_error": error or None}
+    if reachability is Reachability.REACHABLE:
+        values["last_seen_at"] = now
+    connection.execute(sa.update(SITES).where(SITES.c.name == name).values(values))
+
+
+def _refuse_clash(connection: sa.Connection, site: Site, own_id: str | None) -> None:
+    for column, value in (
+        (SITES.c.name, site.name),
+        (SITES.c.region, site.region),
+        (SITES.c.service_user, site.service_user),
+    ):
+        other = connection.execute(
+            sa.select(SITES.c.id, SITES.c.name).where(column == value)
+        ).one_or_none()
+        if other is not None and other.id != own_id:
+            raise errors.Exists(
+                f"{column.name.replace('_', ' ')} {value!r} belongs to site {other.name!r} already"
+            )
+
+
+def _site(row: Any) -> Site:
+    return Site(
+        name=SiteName(row.name),
+        region=row.region,
+        availability_zones=tuple(json.loads(row.availability_zones)),
+        state=SiteState(row.state),
+        service_user=row.service_user,
+        tunnel_prefixes=tuple(json.loads(row.tunnel_prefixes)),
+        reachability=Reachability(row.reachability),
+        description=row.description,
+    )

@@ -1,0 +1,1 @@
+"""Fleets and runs for the tests of the build."""
