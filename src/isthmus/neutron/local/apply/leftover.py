@@ -5,14 +5,19 @@ number that ML2/OVN keeps of it. Neutron then takes the duplicate for a collisio
 writer and tries again for minutes, holding up everything that came in the same batch.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.db.models import ovn as ovn_models
+from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
 from neutron_lib.db import api as db_api
 
 _REVISIONS = ovn_models.OVNRevisionNumbers.__table__
+_USED = models_v2.IPAllocation.__table__
+_GIVEN = ipam_models.IpamAllocation.__table__
+_SUBNETS = ipam_models.IpamSubnet.__table__
 
 
 def clear(context: Any, ids: Collection[str]) -> None:
@@ -31,3 +36,20 @@ def clear(context: Any, ids: Collection[str]) -> None:
         context.session.connection().execute(
             sa.delete(_REVISIONS).where(_REVISIONS.c.resource_uuid.in_(sorted(ids)))
         )
+
+
+def clear_addresses(context: Any, fixed_ips: Sequence[Mapping[str, Any]]) -> None:
+    """Take addresses back in IPAM that no port has, before a port is made with them.
+
+    Both rows come and go in one transaction; no foreign key joins IPAM's with the port.
+    """
+    for one in fixed_ips:
+        subnet_id, address = one["subnet_id"], one["ip_address"]
+        used = sa.exists().where(_USED.c.subnet_id == subnet_id, _USED.c.ip_address == address)
+        subnets = sa.select(_SUBNETS.c.id).where(_SUBNETS.c.neutron_subnet_id == subnet_id)
+        left = sa.and_(_GIVEN.c.ipam_subnet_id.in_(subnets), _GIVEN.c.ip_address == address, ~used)
+        with db_api.CONTEXT_READER.using(context):
+            found = context.session.connection().scalar(sa.select(_GIVEN.c.ip_address).where(left))
+        if found is not None:
+            with db_api.CONTEXT_WRITER.using(context):
+                context.session.connection().execute(sa.delete(_GIVEN).where(left))
