@@ -21,7 +21,7 @@ import json
 from neutron.db.migration.models import head
 from neutron_lib.db import model_base, standard_attr
 import sqlalchemy as sa
-from isthmus.neutron.central import change
+from isthmus.neutron.central.outgoing import change
 from isthmus.neutron.db import carried
 mappers = [one for one in head.get_metadata() and model_base.BASEV2.registry.mappers
            if isinstance(one.local_table, sa.Table)]

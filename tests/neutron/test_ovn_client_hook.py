@@ -43,7 +43,7 @@ assert ring.count("self._hash_ring") == 2, "the hash ring is used in another way
 assert "target_node, node_last_touch = self._hash_ring.get_node(" in ring
 assert ring.count("touch_node(") == 1
 assert "global_" in inspect.signature(ovsdb_monitor.OvnDbNotifyHandler.notify).parameters
-from isthmus.neutron.local import ovn_client as ours
+from isthmus.neutron.local.ovn import ovn_client as ours
 ours.install()
 assert ovn_client.OVNClient is ours.KeyedOvnClient
 assert ovsdb_monitor.OvnNbIdl is ours.QuietNbIdl
