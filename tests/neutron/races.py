@@ -12,8 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.server import tenant
+
+from isthmus.store.sql.tables import LEASES, SITE_MAPPINGS
 
 _SITES = ("site1", "site2")
 
@@ -121,3 +124,42 @@ def share_homes(central: CentralServer, tries: int) -> list[str]:
         if len(given) != 1 or net.homes(port) != given or refused != ["isthmus.transient.stale"]:
             shared.append(port)
     return shared
+
+
+def outlive_sites(central: CentralServer, tries: int) -> list[tuple[str, dict[str, int]]]:
+    """Remove a site while it asks for a network; give the sites that left something behind."""
+    rng, left = random.Random(4), []
+    for number in range(tries):
+        name, project = f"short-lived-{number}", uuid.uuid4().hex
+        central.create(
+            "site",
+            name=name,
+            region=f"Region-of-{name}",
+            availability_zones=[f"zone-of-{name}"],
+            service_user=f"isthmus-{name}",
+        )
+        network = central.create("network", tenant(project), name="n")["id"]
+        values = {"network_id": network, "cidr": "10.0.0.0/16", "ip_version": 4}
+        central.create("subnet", tenant(project), **values)
+        disabled = {"site": {"state": "disabled"}}
+
+        def remove(path: str = f"/v2.0/sites/{name}", body: Any = disabled) -> None:
+            central.call("PUT", path, body).only()
+            assert central.call("DELETE", path).status == 204
+
+        ask = partial(central.try_bundle, name, "network", network, project=project)
+        asked, _ = at_once(rng, 0.3, ask, remove)
+        assert asked.status in (201, 404, 503), asked
+        with central.database() as connection:
+            rows = {
+                table.name: int(
+                    connection.scalar(
+                        sa.select(sa.func.count()).select_from(table).where(table.c.site == name)
+                    )
+                    or 0
+                )
+                for table in (LEASES, SITE_MAPPINGS)
+            }
+        if any(rows.values()):
+            left.append((name, rows))
+    return left

@@ -70,3 +70,4 @@ def test_races(central: CentralServer) -> None:
     assert races.lose_rules(central, 25) == []
     assert races.lose_removals(central, 25) == []
     assert races.share_homes(central, 10) == []
+    assert races.outlive_sites(central, 8) == []

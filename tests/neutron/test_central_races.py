@@ -23,3 +23,8 @@ def test_no_removal_is_lost(central: CentralServer) -> None:
 @pytest.mark.timeout(3600)
 def test_a_port_comes_home_once(central: CentralServer) -> None:
     assert races.share_homes(central, 200) == []
+
+
+@pytest.mark.timeout(3600)
+def test_nothing_is_left_of_a_site_that_is_removed_while_it_asks(central: CentralServer) -> None:
+    assert races.outlive_sites(central, 60) == []

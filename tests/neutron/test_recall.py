@@ -108,5 +108,5 @@ def test_a_recall_goes_with_its_lease_and_its_site(
         elif how == "unheard":
             removal.forget(connection, [IntentKey(SITE, ResourceType.LEASE, lease_id)])
         else:
-            purge.forget_site(connection, SITE)
+            purge.forget_site(connection, SITE, welcome=lambda *_: None)
         assert not store.list_in(connection, subnet)

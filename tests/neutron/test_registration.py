@@ -1,6 +1,7 @@
 """Registrations: what a site names is believed as far as central can check it."""
 
 import contextlib
+import ipaddress
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,17 @@ from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.site_api.belief.rate import Pace
+from isthmus.store import claim
 from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
 from isthmus.store.tiers import epoch, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
+
+
+def nobody(_connection: sa.Connection, move: claim.Move) -> None:
+    raise AssertionError(f"{move} moves, and no port should")
 
 
 def try_register(central: CentralServer, site: str, **said: Any) -> Any:
@@ -69,7 +75,7 @@ def restored(central: CentralServer) -> Iterator[None]:
     finally:
         with central.database(write=True) as connection:
             for one in epoch.list_waiting(connection):
-                registration.go_on_without(connection, one)
+                registration.go_on_without(connection, one, welcome=nobody)
             connection.execute(sa.update(REGISTRATIONS).values(owes=False))
 
 
@@ -186,7 +192,7 @@ def test_a_site_that_central_went_on_without_registers_when_it_is_back(
     with restored(central):
         with central.database(write=True) as connection:
             for one in epoch.list_waiting(connection):
-                assert registration.go_on_without(connection, one)
+                assert registration.go_on_without(connection, one, welcome=nobody)
         # What it asks or tells before it has registered is not heard.
         incarnation = {"kind": "subnet", "pool_id": subnet, "count": 1}
         assert central.lease_request("site1", **incarnation).status == 503
@@ -358,7 +364,7 @@ def test_what_is_parked_or_new_keeps_no_site_waiting(central: CentralServer) -> 
         assert known is not None
         assert known.registered_at is None or known.registration == row_id
         # As after the registration: one is refused by the site, one has yet to be carried.
-        registration.put(connection, lane, row_id, known.epoch)
+        registration.put(connection, lane, row_id, known.epoch, welcome=nobody)
         parked = sa.update(JOURNAL).where(JOURNAL.c.resource_id == ports[0]["id"])
         connection.execute(parked.values(parked=True))
         later = sa.func.datetime("now", "+1 hour")
@@ -370,6 +376,7 @@ def test_what_is_parked_or_new_keeps_no_site_waiting(central: CentralServer) -> 
     address = ports[0]["fixed_ips"][0]["ip_address"]
     assert answer["aside"] == [
         {
+            "kind": "subnet",
             "pool_id": subnet,
             "number": str(base + int(address.rpartition(".")[2])),
             "port_id": ports[0]["id"],
@@ -379,6 +386,34 @@ def test_what_is_parked_or_new_keeps_no_site_waiting(central: CentralServer) -> 
         connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.resource_id == ports[1]["id"]))
     assert register(central, "site1")["pending"] == 0
     central.clear_journal()
+
+
+def test_a_site_that_registers_hears_what_rests_of_its_blocks(central: CentralServer) -> None:
+    """One that was restored has forgotten what it gave up, and site2 has not heard of it yet."""
+    net = Stretched(central)
+    port = net.port()
+    newer = register(central, "site1")["seen"] + 1
+    assert not net.report(port, sequence=newer)["code"]
+    gone = {"type": "port", "id": port["id"], "state": None}
+    (result,) = central.report("site1", gone, sequence=newer)
+    assert not result["code"]
+    assert ("shadow", port["id"]) in central.jobs("site2")
+
+    def rests() -> set[tuple[str, str, str]]:
+        return {
+            (one["kind"], one["pool_id"], one["number"])
+            for one in register(central, "site1")["aside"]
+            if one["port_id"] == port["id"]
+        }
+
+    address = int(ipaddress.ip_address(port["fixed_ips"][0]["ip_address"]))
+    key = port["isthmus:location"]["port_key"]
+    assert rests() == {
+        ("subnet", net.subnet["id"], str(address)),
+        ("port_key", net.network["id"], str(key)),
+    }
+    central.acknowledge_all("site2")
+    assert rests() == set()
 
 
 @pytest.mark.parametrize(
@@ -420,6 +455,97 @@ def test_a_home_follows_its_port_where_central_was_restored(
     assert ("port", port) in central.jobs(home)
     with central.database() as connection:
         assert connection.execute(sa.select(CLAIMS)).all() == []
+
+
+def test_a_port_that_moved_takes_its_groups_along(central: CentralServer) -> None:
+    """What changes of them afterwards, the site where the port is hears of."""
+    net = Stretched(central)
+    group, named_by_it = (
+        central.create("security_group", net.user, name="g")["id"] for _ in range(2)
+    )
+    rule = {"security_group_id": group, "direction": "ingress", "ethertype": "IPv4"}
+    central.create("security_group_rule", net.user, **rule, remote_group_id=named_by_it)
+    values = {"network_id": net.network["id"], "security_groups": [group]}
+    port = central.create("port", net.user, **values)["id"]
+    central.bundle("site1", "port", port, project=net.project)
+    with restored(central):
+        register(central, "site1", ports=[])
+        register(central, "site2", ports=[port])
+    groups = {("security_group", group), ("security_group", named_by_it)}
+    assert groups <= central.jobs("site2")
+    central.clear_journal()
+    for one in (group, named_by_it):
+        rule = {"security_group_id": one, "direction": "ingress", "protocol": "tcp"}
+        central.create("security_group_rule", net.user, **rule)
+    assert groups <= central.jobs("site2")
+
+
+@pytest.mark.parametrize("hints", [[], ["zone1"]])
+def test_no_site_has_a_port_of_a_network_that_is_not_there(
+    central: CentralServer, hints: list[str]
+) -> None:
+    more = {"availability_zone_hints": hints} if hints else {}
+    network, _, _ = make_network(central, 41 + len(hints), **more)
+    port = central.create("port", network_id=network)["id"]
+    central.bundle("site1", "port", port, project=None, admin=True)
+    central.clear_journal()
+    with restored(central):
+        register(central, "site1", ports=[])
+        register(central, "site2", ports=[port])
+    path = f"/v2.0/site-mappings?type=port&resource_id={port}"
+    assert [row["site"] for row in central.call("GET", path).only()] == ["site1"]
+    assert ("port", port) in central.jobs("site1")
+    assert ("port", port) not in central.jobs("site2")
+
+
+@pytest.mark.parametrize("how", ["registers", "is settled with all"])
+def test_a_clock_that_went_back_keeps_no_port_from_a_site(central: CentralServer, how: str) -> None:
+    """What was noted while the database's clock was ahead is told before the site settles, too."""
+    net = Stretched(central)
+    port = central.create("port", net.user, network_id=net.network["id"])["id"]
+    central.bundle("site1", "port", port, project=net.project)
+    central.clear_journal()
+
+    def note() -> None:
+        with central.database(write=True) as connection:
+            journal.record(connection, [IntentKey(SiteName("site1"), ResourceType.PORT, port)])
+            connection.execute(sa.update(JOURNAL).values(created_at=sa.text("'2099-01-01'")))
+
+    register(central, "site1")
+    with central.database() as connection:
+        known = registration.find(connection, SiteName("site1"))
+    assert known is not None
+    if how == "registers":
+        note()
+        answer = register(central, "site1", epoch=known.epoch + 1)
+        assert answer["pending"] == len(central.jobs("site1", "port"))
+        return
+    with restored(central):
+        register(central, "site1", ports=[port])
+        note()
+        register(central, "site2", ports=[])
+        answer = register(central, "site1", ports=[port])
+        assert answer["pending"] == len(central.jobs("site1", "port"))
+
+
+@pytest.mark.parametrize("said", [{"epoch": 1e400}, {"heard": 1e400}, {"datapaths": {"n": 1e400}}])
+def test_an_infinite_number_is_none(central: CentralServer, said: Any) -> None:
+    assert try_register(central, "site1", **said).status == 400
+    lease = {"id": str(uuid.uuid4()), "kind": "subnet", "pool_id": str(uuid.uuid4())}
+    for block in ({"first": 1e400, "last": "1"}, {"first": "1", "last": 1e400}):
+        assert try_register(central, "site1", leases=[lease | block]).status == 400
+    for wish in ({"count": 1e400}, {"count": 1, "give_back": [{"lease": lease["id"], **block}]}):
+        body = {"kind": "subnet", "pool_id": lease["pool_id"], "address": None, **wish}
+        assert central.lease_request("site1", **body).status == 400
+
+
+@pytest.mark.parametrize("proof", ["\u00e9" * 64, "\ud800", "\u0661\u0662"])
+def test_a_proof_in_any_letters_proves_nothing(central: CentralServer, proof: str) -> None:
+    before = own_epoch(central)
+    for known_as in (register(central, "site1")["registration"], str(uuid.uuid4())):
+        said = {"registration": known_as, "heard": 2**60, "proof": proof}
+        assert try_register(central, "site1", **said).status == 201
+    assert own_epoch(central) == before
 
 
 @pytest.mark.parametrize("lie", [["x"], [3], "x"])

@@ -253,6 +253,39 @@ def test_a_site_restored_from_a_backup(cloud: Cloud) -> None:
     assert len(keys) == len(set(keys))
 
 
+@pytest.mark.stress
+def test_what_rests_is_not_forgotten_with_a_restore(cloud: Cloud) -> None:
+    """An address and a key were given and given up since the backup, and site2 has yet to hear."""
+    cloud.boot()
+    cloud.settle()
+    copy = cloud.back_up(cloud.site, "before")
+    address = cloud.boot()
+    path = f"ports?network_id={cloud.network['id']}&fixed_ips=ip_address%3D{address}"
+    (port,) = cloud.site.get(path).only()
+    rows = cloud.site.rows("isthmus_port_keys")
+    (key,) = (row["port_key"] for row in rows if row["port_id"] == port["id"])
+    cloud.settle()
+    assert cloud.site.delete("port", port["id"]).status == 204
+    cloud.settle()
+    assert ("shadow", port["id"]) in cloud.central.jobs("site2")
+    cloud.restore(cloud.site, copy)
+    cloud.settle()
+    body = {"network_id": cloud.network["id"], "project_id": "p"}
+    named = {**body, "fixed_ips": [{"ip_address": address}]}
+    refused = cloud.site.try_create("port", ADMIN, **named)
+    assert refused.status == 400, refused
+    assert port["id"] in refused.text
+    cloud.boot()
+    held = [row for row in cloud.site.rows("isthmus_port_keys") if row["freed_at"] is None]
+    assert key not in [row["port_key"] for row in held]
+    cloud.central.acknowledge_all("site2")
+    until(
+        lambda: cloud.site.try_create("port", ADMIN, **named).status == 201,
+        timeout_s=120,
+        what="the address is free when site2 has heard",
+    )
+
+
 def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
     """The site believes in a block which is another's by now."""
     named = [{"ip_address": "10.0.0.222"}]

@@ -232,7 +232,7 @@ def test_a_forgotten_site_leaves_no_row(connection: sa.Connection) -> None:
     location.record(connection, place("c", TWO))
     journal.record(connection, [IntentKey(ONE, NETWORK, "n")])
     assert purge.list_shadowed(connection, ONE) == {"a": {TWO}}
-    purge.forget_site(connection, ONE)
+    purge.forget_site(connection, ONE, welcome=lambda *_: None)
     assert mapping.list_sites(connection, NETWORK, ["alone", "n"]) == {"n": {TWO: False}}
     assert location.list_locations(connection, ["a", "c"]).keys() == {"c"}
     assert datapath.list_keys(connection, ["alone", "n"]).keys() == {"n"}
@@ -365,7 +365,7 @@ def test_the_key_of_a_place_that_goes_rests(connection: sa.Connection) -> None:
     assert rests() == {(first.port_key, "p1")}
     location.delete(connection, ["p1", "never"])
     assert rests() == {(first.port_key, "p1"), (moved.port_key, "p1")}
-    purge.forget_site(connection, ONE)
+    purge.forget_site(connection, ONE, welcome=lambda *_: None)
     assert (second.port_key, "p2") in rests()
     assert rests("another") == set()
     removal.forget(connection, [IntentKey(TWO, NETWORK, "n")])  # it is gone, and at no site

@@ -2,21 +2,27 @@
 
 import contextlib
 import sqlite3
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 from tests.ports import neutron_rows
 
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.local.registrar import Registrar
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import resting
+from isthmus.store.ports import port_key
 from isthmus.store.sql.engine import open_engine, writing
-from isthmus.store.sql.tables import METADATA
+from isthmus.store.sql.tables import DATAPATHS, METADATA, PORT_KEYS
 from isthmus.store.tiers import epoch
+
+with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
+    warnings.simplefilter("ignore")
+    from isthmus.neutron.local.registrar import Registrar
 
 
 @pytest.mark.parametrize(("ahead", "begins"), [(0, False), (1, True)])
@@ -54,12 +60,23 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     neutron_rows.METADATA.create_all(engine)
     with writing(engine) as connection:
         epoch.begin(connection, "restored")
-    aside = {"pool_id": "subnet", "number": "167772170", "port_id": "parked"}
+        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
+        port_key.insert(connection, "here", "network", 7)
+    aside = {"kind": "subnet", "pool_id": "subnet", "number": "167772170", "port_id": "parked"}
+    keys = [
+        {"kind": "port_key", "pool_id": pool, "number": str(key), "port_id": port}
+        for pool, key, port in (
+            ("network", 5, "gone"),
+            ("network", 7, "also gone"),  # this site knows better: a port has it
+            ("network", 9, "here"),
+            ("not here", 5, "there"),
+        )
+    ]
 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
             said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            given = {"void": [], "leases": [], "port_keys": [], "aside": [aside]}
+            given = {"void": [], "leases": [], "port_keys": [], "aside": [aside, *keys]}
             known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
             return {**said, **given, **known, "pending": pending}
 
@@ -71,6 +88,9 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     with writing(engine) as connection:
         assert epoch.read(connection).settled is (not pending)
         assert resting.list_numbers(connection, "subnet") == {167772170}
+        assert port_key.list_resting(connection, "network", 9) == ["gone"]
+        assert port_key.list_keys(connection) == {"here": ("network", 7)}
+        assert connection.scalar(sa.select(sa.func.count()).select_from(PORT_KEYS)) == 2
     engine.dispose()
 
 

@@ -1,5 +1,6 @@
 """Registrations where transactions have snapshots: central settles with the last one, and once."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
+from isthmus.store import claim
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql.tables import (
     CLAIMS,
@@ -28,6 +30,10 @@ pytestmark = pytest.mark.db
 ONE, TWO = SiteName("site1"), SiteName("site2")
 
 
+def nobody(_connection: sa.Connection, move: claim.Move) -> None:
+    raise AssertionError(f"{move} moves, and no port should")
+
+
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
@@ -38,7 +44,7 @@ def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engi
             connection.execute(sa.delete(table))
         epoch.read(connection)
         for name in (ONE, TWO):
-            registration.put(connection, name, f"row-{name}", 1)
+            registration.put(connection, name, f"row-{name}", 1, welcome=nobody)
         epoch.begin(connection, "restored")
         # `begin` keeps what `isthmus_sites` names; here the registrations are all there is.
         for name in (ONE, TWO):
@@ -62,9 +68,11 @@ def is_settled(engine: sa.Engine) -> bool:
 
 
 LAST: dict[str, Callable[[sa.Connection, SiteName], object]] = {
-    "register": lambda connection, site: registration.put(connection, site, "row", 2),
-    "go on without": registration.go_on_without,
-    "remove": registration.forget,
+    "register": lambda connection, site: registration.put(
+        connection, site, "row", 2, welcome=nobody
+    ),
+    "go on without": functools.partial(registration.go_on_without, welcome=nobody),
+    "remove": functools.partial(registration.forget, welcome=nobody),
 }
 
 
@@ -102,7 +110,7 @@ def test_no_allocation_waits_for_who_begins_an_epoch(engine: sa.Engine) -> None:
     """Nor for a hello, nor these for an allocation: the row is nobody's queue."""
     with engine.begin() as connection:
         for name in (ONE, TWO):
-            registration.go_on_without(connection, name)
+            registration.go_on_without(connection, name, welcome=nobody)
     with engine.begin() as allocation, engine.begin() as hello, engine.begin() as other:
         for one in (allocation, hello, other):
             one.execute(sa.text("SET SESSION innodb_lock_wait_timeout = 1"))

@@ -5,7 +5,20 @@ A key that is not here is not shown, and a body that has it is refused.
 
 from typing import Any
 
+from neutron_lib.api import validators
+
 Attributes = dict[str, dict[str, Any]]
+
+
+def _check_whole(value: Any, _limits: Any = None) -> str | None:
+    """Say what is wrong with a whole number; Neutron's own check fails at an infinite one."""
+    if isinstance(value, float):
+        return f"{value!r} is not a whole number"
+    found: str | None = validators.validate_non_negative(value)
+    return found
+
+
+validators.add_validator("isthmus_whole", _check_whole)
 
 
 def _shown(*, primary: bool = False, column: bool = True) -> dict[str, Any]:
@@ -133,7 +146,7 @@ SITE_LEASE_REQUESTS: Attributes = {
     "incarnation": _INCARNATION,
     "kind": _given({"type:values": ["subnet", "port_key"]}),
     "pool_id": _given(_UUID),
-    "count": _given({"type:non_negative": None}, default=0),
+    "count": _given({"type:isthmus_whole": None}, default=0),
     "address": _given({"type:string_or_none": 64}, default=None),
     "give_back": _given(default=[]),
     "resting": _given(default=[]),
@@ -143,15 +156,15 @@ SITE_LEASE_REQUESTS: Attributes = {
 
 SITE_REPORTS: Attributes = {
     "incarnation": _INCARNATION,
-    "sequence": _given({"type:non_negative": None}),
+    "sequence": _given({"type:isthmus_whole": None}),
     "items": _given(),
     "results": _shown(),
 }
 
 SITE_REGISTRATIONS: Attributes = {
     "registration": _given({"type:uuid_or_none": None}, default=None),
-    "epoch": _given({"type:non_negative": None}),
-    "heard": _given({"type:non_negative": None}, default=0),
+    "epoch": _given({"type:isthmus_whole": None}),
+    "heard": _given({"type:isthmus_whole": None}, default=0),
     "proof": _given({"type:string_or_none": 64}, default=None),
     "leases": _given(default=None),
     "datapaths": _given(default=None),
@@ -173,7 +186,7 @@ SITE_DESIRED_STATES: Attributes = {
 
 #: Their numbers say which incarnation of central speaks; `isthmus.model.number`.
 SITE_APPLIES: Attributes = {
-    "sequence": _given({"type:non_negative": None}),
+    "sequence": _given({"type:isthmus_whole": None}),
     "items": _given(),
     "results": _shown(),
 }

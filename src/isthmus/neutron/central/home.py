@@ -16,7 +16,9 @@ from isthmus.federation.home import Situation, Step, decide
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
+from isthmus.neutron.central.outgoing import listener
 from isthmus.neutron.db.session import now
+from isthmus.store import claim
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
@@ -65,6 +67,13 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
             connection, port_id, site.name, project_id=held.owners[port_id], now=now()
         )
     return Arrival(_groups_of(connection, port_id))
+
+
+def welcome(connection: sa.Connection, move: claim.Move) -> None:
+    """Route the groups of a port to the site that it is found to be at; one may have changed."""
+    journal.record(
+        connection, listener.map_groups(connection, _groups_of(connection, move.port_id), move.new)
+    )
 
 
 def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName | None:

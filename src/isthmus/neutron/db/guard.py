@@ -27,7 +27,8 @@ class Guarded:
     """A block whose every transaction asks a question before it commits.
 
     Once the answer was no, the block ends with that answer, whatever Neutron made of the error on
-    its way (a failure of a callback, a line in the log).
+    its way (a failure of a callback, a line in the log). Within another block, both questions are
+    asked.
     """
 
     def __init__(self, question: Question) -> None:
@@ -35,9 +36,11 @@ class Guarded:
         self._question = question
         self._refusal: errors.IsthmusError | None = None
         self._token: contextvars.Token[Guarded | None] | None = None
+        self._around: Guarded | None = None
 
     def __enter__(self) -> None:
         """Begin to ask."""
+        self._around = _current.get()
         self._token = _current.set(self)
 
     def __exit__(
@@ -61,6 +64,8 @@ class Guarded:
             IsthmusError: the work must not go on.
         """
         try:
+            if self._around is not None:
+                self._around.ask(connection)
             self._question(connection)
         except errors.IsthmusError as error:
             self._refusal = error

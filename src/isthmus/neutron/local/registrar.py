@@ -8,7 +8,7 @@ site that is cut off and was not restored goes on.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.lease import PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local.lease import rows
@@ -27,6 +28,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import port_key
+from isthmus.store.sql import clock
 from isthmus.store.sql.engine import reading, writing
 from isthmus.store.sql.tables import DATAPATHS, LEASES, PORT_KEYS
 from isthmus.store.tiers import epoch
@@ -37,6 +39,7 @@ LOG = logging.getLogger(__name__)
 _PORTS = sa.table("ports", sa.column("id"), sa.column("network_id"), sa.column("device_owner"))
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
+_ADDRESS = PoolKind.SUBNET
 
 
 class Registrar:
@@ -184,13 +187,7 @@ class Registrar:
                 str(answer["proof"]),
                 epoch=own.epoch,
             )
-            resting.record(
-                connection,
-                [
-                    (str(one["pool_id"]), int(one["number"]), str(one["port_id"]))
-                    for one in answer["aside"]
-                ],
-            )
+            _set_aside(connection, answer["aside"])
             if answer["leases"] or void:
                 _tell_of_ports(connection)
             if own.settled:
@@ -237,6 +234,21 @@ def _restore_key(connection: sa.Connection, one: Mapping[str, Any]) -> None:
     )
     if connection.execute(query).first() is None:
         port_key.insert(connection, port_id, network_id, key)
+
+
+def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
+    """Have numbers rest that this site may have forgotten to have used."""
+    found = [
+        (PoolKind(one["kind"]), str(one["pool_id"]), int(one["number"]), str(one["port_id"]))
+        for one in said
+    ]
+    resting.record(
+        connection, [(pool, number, port) for kind, pool, number, port in found if kind is _ADDRESS]
+    )
+    now = clock.read(connection)
+    for kind, network_id, key, port_id in found:
+        if kind is not _ADDRESS and port_key.lock_network(connection, network_id):
+            port_key.set_aside(connection, port_id, network_id, key, now)
 
 
 def _list_ports(connection: sa.Connection) -> list[str]:

@@ -56,14 +56,23 @@ def find_newest(
     return None if row is None else (from_row(row), row.created_at)
 
 
-def read_latest(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Latest[Lease]:
-    """Read every lease of a pool as it is committed now, and lock them, in the order of numbers."""
+def read_latest(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, *, write: bool = True
+) -> Latest[Lease]:
+    """Read every lease of a pool as it is committed now, and lock them, in the order of numbers.
+
+    Args:
+        connection: where.
+        kind: what the pool holds.
+        pool_id: the pool.
+        write: lock against others that read them so too; else only against a change of them.
+    """
     query = (
         sa.select(LEASES)
         .where(LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
         .order_by(LEASES.c.first)
     )
-    return Latest.read(connection, query, from_row, write=True)
+    return Latest.read(connection, query, from_row, write=write)
 
 
 def find_covering(

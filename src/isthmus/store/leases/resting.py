@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus.model.intent import ResourceType
-from isthmus.model.lease import Block
+from isthmus.model.lease import Block, Lease
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.tables import JOURNAL, RESTING
 from isthmus.store.tiers.latest import Latest
@@ -100,6 +100,25 @@ def list_acknowledged(connection: sa.Connection, pool_id: str, limit: int) -> li
         .limit(limit)
     )
     return [(int(row.number), str(row.port_id)) for row in connection.execute(query)]
+
+
+def peek_untold(connection: sa.Connection, leases: Iterable[Lease]) -> list[tuple[Lease, int, str]]:
+    """List (lease, number, port) of what rests in leases while somebody has yet to hear of it."""
+    by_pool: dict[str, list[Lease]] = {}
+    for one in leases:
+        by_pool.setdefault(one.pool_id, []).append(one)
+    pools, found = sorted(by_pool), []
+    for start in range(0, len(pools), _CHUNK):
+        query = sa.select(RESTING).where(
+            RESTING.c.pool_id.in_(pools[start : start + _CHUNK]), unacknowledged(RESTING.c.port_id)
+        )
+        found += [
+            (lease, int(row.number), str(row.port_id))
+            for row in connection.execute(query)
+            for lease in by_pool[row.pool_id]
+            if int(row.number) in lease.block
+        ]
+    return found
 
 
 def list_numbers(connection: sa.Connection, pool_id: str) -> set[int]:

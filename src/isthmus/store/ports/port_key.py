@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from isthmus.model.lease import Block
 from isthmus.store.leases.resting import unacknowledged
 from isthmus.store.sql.tables import DATAPATHS, PORT_KEYS
+from isthmus.store.tiers.latest import Latest
 
 _HELD = PORT_KEYS.c.freed_at.is_(None)
 
@@ -25,12 +26,17 @@ def lock_network(connection: sa.Connection, network_id: str) -> bool:
 
 def find_highest(connection: sa.Connection, network_id: str, block: Block) -> int | None:
     """Find the greatest key of a block that was ever given out, None for none."""
-    query = sa.select(sa.func.max(PORT_KEYS.c.port_key)).where(
-        PORT_KEYS.c.network_id == network_id,
-        PORT_KEYS.c.port_key.between(block.first, block.last),
+    query = (
+        sa.select(PORT_KEYS.c.port_key)
+        .where(
+            PORT_KEYS.c.network_id == network_id,
+            PORT_KEYS.c.port_key.between(block.first, block.last),
+        )
+        .order_by(PORT_KEYS.c.port_key.desc())
+        .limit(1)
     )
-    found = connection.execute(query).scalar()
-    return None if found is None else int(found)
+    found = Latest.read(connection, query, lambda row: int(row.port_key), write=True)
+    return found[0] if found else None
 
 
 def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Block]) -> int | None:
@@ -46,8 +52,8 @@ def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Blo
         .order_by(PORT_KEYS.c.freed_at, PORT_KEYS.c.port_key)
         .limit(1)
     )
-    found = connection.execute(query).scalar()
-    return None if found is None else int(found)
+    found = Latest.read(connection, query, lambda row: int(row.port_key), write=True)
+    return found[0] if found else None
 
 
 def list_resting(connection: sa.Connection, network_id: str, limit: int) -> list[str]:
@@ -102,6 +108,21 @@ def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -
             port_id=port_id, network_id=network_id, port_key=key, rested=False
         )
     )
+
+
+def set_aside(
+    connection: sa.Connection, port_id: str, network_id: str, key: int, now: datetime.datetime
+) -> None:
+    """Note that a port had a key which rests, where neither is known of the key nor of the port."""
+    known = sa.select(PORT_KEYS.c.port_id).where(
+        sa.or_(
+            PORT_KEYS.c.port_id == port_id,
+            sa.and_(PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key == key),
+        )
+    )
+    if connection.execute(known.with_for_update()).first() is None:
+        insert(connection, port_id, network_id, key)
+        free(connection, [port_id], now)
 
 
 def free(connection: sa.Connection, port_ids: Collection[str], now: datetime.datetime) -> None:

@@ -4,14 +4,14 @@ A port that moved after central's backup was taken is at home at its old site, a
 knows. What the site that has it by now says of it would be refused, and the old site would be told
 to make it again. So before central settles it follows the ports: one moves from its home to another
 site if that one has it, nobody else does, and the home itself, asked, has it no more. No site takes
-a port by its own word alone.
+a port by its own word alone, and none on a network that is not there.
 
 What was changed of a port since the backup central has forgotten as well, and its home has not. So
 each port that its home has is *stale* until the home has reported it: where the two differ, it is
 central's database that is old.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -25,6 +25,8 @@ from isthmus.store.tiers.held import Held
 from isthmus.store.tiers.latest import Latest
 
 _CHUNK = 500
+
+_PORTS = sa.table("ports", sa.column("id"), sa.column("network_id"))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,8 +46,16 @@ def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str])
         connection.execute(sa.insert(CLAIMS), rows[start : start + _CHUNK])
 
 
-def follow(connection: sa.Connection) -> list[Move]:
+#: Sees to it that a site has what else a port takes that is now at home there.
+Welcome = Callable[[sa.Connection, Move], object]
+
+
+def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     """Set homes from the claims and delete these; in the transaction that settles central.
+
+    Args:
+        connection: where.
+        welcome: called for each port that moved.
 
     Returns:
         What moved.
@@ -72,7 +82,9 @@ def follow(connection: sa.Connection) -> list[Move]:
         lambda row: Move(row.resource_id, SiteName(row.site), SiteName(row.claimant)),
         write=True,
     )
-    moves = [one for one in plan_moves(found) if _move(connection, one)]
+    moves = [
+        one for one in plan_moves(found, _list_present(connection, found)) if _move(connection, one)
+    ]
     at_home = (
         sa.select(CLAIMS.c.port_id)
         .where(
@@ -86,15 +98,42 @@ def follow(connection: sa.Connection) -> list[Move]:
         .values(stale=True)
     )
     connection.execute(sa.delete(CLAIMS))
+    for one in moves:
+        welcome(connection, one)
     return moves
 
 
-def plan_moves(found: Iterable[Move]) -> list[Move]:
-    """Leave out the ports that more than one site has: only a person can tell whose they are."""
+def plan_moves(found: Iterable[Move], present: Mapping[str, Collection[SiteName]]) -> list[Move]:
+    """Choose what moves.
+
+    Not a port that more than one site has: only a person can tell whose it is. A site at which the
+    network is not, as it may after all that the site has registered, cannot have it.
+
+    Args:
+        found: ports that are said to be elsewhere than at their homes.
+        present: the sites that have the network of each port.
+    """
     by_port: dict[str, list[Move]] = {}
     for one in found:
-        by_port.setdefault(one.port_id, []).append(one)
+        if one.new in present.get(one.port_id, ()):
+            by_port.setdefault(one.port_id, []).append(one)
     return sorted(moves[0] for moves in by_port.values() if len(moves) == 1)
+
+
+def _list_present(
+    connection: sa.Connection, found: Iterable[Move]
+) -> dict[str, Collection[SiteName]]:
+    """List the sites that have the network of each port, and hold that so."""
+    ids = sorted({one.port_id for one in found})
+    networks: dict[str, str] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(_PORTS).where(_PORTS.c.id.in_(ids[start : start + _CHUNK]))
+        networks |= {row.id: row.network_id for row in connection.execute(query)}  # never changes
+    held = Held(connection, ResourceType.NETWORK, networks.values())
+    return {
+        port_id: {site for site, withdrawn in held.sites(network_id).items() if not withdrawn}
+        for port_id, network_id in networks.items()
+    }
 
 
 def _move(connection: sa.Connection, move: Move) -> bool:

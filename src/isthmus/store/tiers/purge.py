@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
+from isthmus.store import claim
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import datapath, location
 from isthmus.store.sql.tables import (
@@ -36,15 +37,16 @@ def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[Si
     return found
 
 
-def forget_site(connection: sa.Connection, site: SiteName) -> None:
+def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
     """Remove every row that speaks of a site, but not the site's own.
 
-    What it held of numbers is set aside: it may still use them.
+    What it held of numbers is set aside: it may still use them. It may be the last one that central
+    waits for; see `claim.follow` for `welcome`.
     """
     row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
     if row_id is not None:
         registration.set_aside(connection, site, row_id)
-    registration.forget(connection, site)
+    registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
     for table in (SITE_MAPPINGS, REFUSALS, RECALLS, HYPERVISORS):
         connection.execute(sa.delete(table).where(table.c.site == site))

@@ -17,7 +17,7 @@ from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import sweep
 from isthmus.store.sql import clock
-from isthmus.store.sql.tables import LEASES, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.sql.tables import JOURNAL, LEASES, REGISTRATIONS, SITE_MAPPINGS
 from isthmus.store.tiers import claim
 from isthmus.store.tiers import epoch as tier
 from isthmus.store.tiers.epoch import show_incarnation
@@ -25,6 +25,7 @@ from isthmus.store.tiers.latest import Latest
 
 LOG = logging.getLogger(__name__)
 
+_CHUNK = 500
 _ASIDE = "gone/"
 _IS_HOME = SITE_MAPPINGS.c.type == ResourceType.PORT.value
 
@@ -64,6 +65,7 @@ def put(
     epoch: int,
     *,
     ports: Collection[str] | None = None,
+    welcome: claim.Welcome,
 ) -> None:
     """Note that a site has registered; central settles with the last one.
 
@@ -75,6 +77,7 @@ def put(
         registration: as whom it is known.
         epoch: that in which it has registered.
         ports: those that it has; None where it does not know.
+        welcome: see `claim.follow`.
     """
     settled = tier.read(connection).settled
     if not settled:
@@ -86,11 +89,11 @@ def put(
             registration=registration,
             epoch=epoch,
             waits=False,
-            registered_at=clock.utc_now(),
             named_ports=not settled and ports is not None,
         )
     )
-    settle_with_last(connection)
+    _mark(connection, [site])
+    settle_with_last(connection, welcome)
 
 
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
@@ -106,7 +109,7 @@ def expect(connection: sa.Connection, site: SiteName, registration: str) -> None
     )
 
 
-def go_on_without(connection: sa.Connection, site: SiteName) -> bool:
+def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> bool:
     """Note that nobody is to wait for a site; tell whether somebody did.
 
     Should it come back after all, it has to register before anything else of it is heard: it may
@@ -118,15 +121,15 @@ def go_on_without(connection: sa.Connection, site: SiteName) -> bool:
         .where(REGISTRATIONS.c.site == site, REGISTRATIONS.c.waits.is_(sa.true()))
         .values(waits=False, owes=True)
     ).rowcount
-    settle_with_last(connection)
+    settle_with_last(connection, welcome)
     return bool(waited)
 
 
-def forget(connection: sa.Connection, site: SiteName) -> None:
+def forget(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
     """Forget a site; its leases are set aside."""
     tier.read(connection)
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
-    settle_with_last(connection)
+    settle_with_last(connection, welcome)
 
 
 def aside(registration: str) -> SiteName:
@@ -166,7 +169,7 @@ def free_for_good(connection: sa.Connection, holder: str) -> None:
     connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == holder))
 
 
-def settle_with_last(connection: sa.Connection) -> None:
+def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
     """Settle central where it waits for nobody; each port then is at home where it is.
 
     Only then are sites told of their ports: before, one could be made at a site that it has left.
@@ -177,13 +180,33 @@ def settle_with_last(connection: sa.Connection) -> None:
     waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
     if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
         return
-    for one in claim.follow(connection):
+    for one in claim.follow(connection, welcome):
         LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
-    for site in connection.scalars(sa.select(REGISTRATIONS.c.site)).all():
-        sweep.renew(connection, SiteName(site), kinds=[ResourceType.PORT])
-    connection.execute(
-        sa.update(REGISTRATIONS)
-        .where(REGISTRATIONS.c.registered_at.is_not(None))
-        .values(registered_at=clock.utc_now())
-    )
+    registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))
+    rows = registered.all()
+    for row in rows:
+        sweep.renew(connection, SiteName(row.site), kinds=[ResourceType.PORT])
+    _mark(connection, [SiteName(row.site) for row in rows if row.registered_at is not None])
     tier.settle(connection)
+
+
+def _mark(connection: sa.Connection, sites: Collection[SiteName]) -> None:
+    """Draw the line behind what a site is to be told of before it settles.
+
+    The database's clock may have gone back since something was noted: that counts as noted now, or
+    the site would not wait for it.
+    """
+    now = clock.read(connection)
+    for site in sites:
+        ahead = sa.select(JOURNAL.c.id).where(
+            JOURNAL.c.lane == site,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.created_at > now,
+        )
+        ids = connection.scalars(ahead).all()
+        for start in range(0, len(ids), _CHUNK):
+            chosen = JOURNAL.c.id.in_(ids[start : start + _CHUNK])
+            connection.execute(sa.update(JOURNAL).where(chosen).values(created_at=now))
+    connection.execute(
+        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site.in_(sites)).values(registered_at=now)
+    )

@@ -118,6 +118,18 @@ def find_row_id(connection: sa.Connection, name: str) -> str | None:
     return connection.execute(sa.select(SITES.c.id).where(SITES.c.name == name)).scalar()
 
 
+def hold(connection: sa.Connection, row_id: str, *, alone: bool = False) -> bool:
+    """Keep a site's row until the transaction ends, and tell whether it is there.
+
+    Args:
+        connection: where.
+        row_id: of the row: one that was added again under the name is another site.
+        alone: against all others that hold it, since it is to go with all that speaks of it.
+    """
+    query = sa.select(SITES.c.id).where(SITES.c.id == row_id)
+    return connection.execute(query.with_for_update(read=not alone)).first() is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What was last seen of a site, and how long ago by the database's clock."""

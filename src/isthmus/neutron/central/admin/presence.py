@@ -15,6 +15,7 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.outgoing import group_closure
 from isthmus.neutron.central.site_api import state
+from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS
@@ -69,10 +70,11 @@ class PresenceApi:
             groups = presence.default_groups([network["project_id"]])
             plan = presence.Presence(network_id=network_id, group_ids=frozenset(groups))
             admin = n_context.get_admin_context()
-            presence.extend(admin, site, [plan])
-            with writing(admin) as connection:
-                keys = _all_of(connection, network_id, groups, name)
-                journal.record(connection, keys)
+            with while_there(admin, site):
+                presence.extend(admin, site, [plan])
+                with writing(admin) as connection:
+                    keys = _all_of(connection, network_id, groups, name)
+                    journal.record(connection, keys)
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 

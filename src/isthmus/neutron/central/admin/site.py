@@ -10,6 +10,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central import home
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
@@ -93,7 +94,7 @@ class SiteApi:
                 raise errors.NotFound(f"there is no site {id}")
             policy.enforce(context, "update_site", row, pluralized="sites")
             with writing(context.elevated()) as connection:
-                registration.go_on_without(connection, SiteName(row["name"]))
+                registration.go_on_without(connection, SiteName(row["name"]), welcome=home.welcome)
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
         return {"site": row}
 
@@ -104,6 +105,9 @@ class SiteApi:
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
             name = SiteName(row["name"])
             with writing(context) as connection:
+                # Before all else, since calls of it may be under way, and in the order of these.
+                epoch.read(connection)
+                site_store.hold(connection, site_id, alone=True)
                 held = mapping.count_at(connection, name)
                 if held and row["state"] != SiteState.DISABLED:
                     raise errors.InUse(
@@ -111,7 +115,7 @@ class SiteApi:
                         "central forget them"
                     )
                 _forget_ports(connection, name)
-                purge.forget_site(connection, name)
+                purge.forget_site(connection, name, welcome=home.welcome)
                 site_store.delete(connection, site_id)
 
 

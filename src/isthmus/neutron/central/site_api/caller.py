@@ -1,11 +1,16 @@
 """The calling site: it is known by its service user, never by what a body says."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
+
+import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.principal import Caller
 from isthmus.model.site import Site, SiteState
 from isthmus.neutron.api.caller import get_caller, log_refusal
+from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import registration
 from isthmus.store.tiers import site as site_store
@@ -31,6 +36,26 @@ def get_calling_site(context: Any, caller: Caller | None = None) -> Site:
     if site.state is SiteState.DISABLED:
         raise errors.Busy(f"site {site.name} is disabled; an operator has to enable it")
     return site
+
+
+@contextlib.contextmanager
+def while_there(context: Any, site: Site) -> Iterator[None]:
+    """Do something for a site, and commit nothing of it once an operator has removed the site.
+
+    Else the site would leave behind what nobody holds, or what one added under its name takes up.
+
+    Raises:
+        NotFound: it was removed.
+    """
+    with reading(context) as connection:
+        row_id = site_store.find_row_id(connection, site.name)
+
+    def ask(connection: sa.Connection) -> None:
+        if row_id is None or not site_store.hold(connection, row_id):
+            raise errors.NotFound(f"site {site.name} was removed")
+
+    with Guarded(ask):
+        yield
 
 
 def check_incarnation(context: Any, site: Site, said: str | None) -> None:

@@ -85,7 +85,8 @@ def parse_number(text: Any) -> int:
     Raises:
         ValueError: it is none.
     """
-    number = int(text)
+    # JSON has an infinite number, too, of which Python makes none.
+    number = -1 if isinstance(text, float) else int(text)
     if not 0 <= number < 2**128:
         raise ValueError("out of range")
     return number

@@ -25,6 +25,7 @@ from isthmus.model import number
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName
+from isthmus.neutron.central import home
 from isthmus.neutron.central.outgoing.listener import map_groups
 from isthmus.neutron.central.site_api.belief import adoption
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
@@ -34,6 +35,7 @@ from isthmus.neutron.db.witness import Witness
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.delivery import sweep
 from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import resting
 from isthmus.store.sql.tables import JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
 from isthmus.store.tiers import epoch
 from isthmus.store.tiers import registration as store
@@ -48,6 +50,7 @@ MOST_PORTS = 100_000
 #: How often a site may register, to each process, which has central look at all that it holds: one
 #: that has not settled tries once a second. A hello counts as any call does.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
 #: How often this process looks at the witness, which locks the tier's epoch for a moment.
 _LOOKS = Pace(every_s=1.0)
 
@@ -83,7 +86,7 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
             datapaths={str(one): int(key) for one, key in (body["datapaths"] or {}).items()},
             ports=_parse_ports(body["ports"]),
         )
-    except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
+    except _MALFORMED as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
     if len(said.ports or ()) > MOST_PORTS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
@@ -112,7 +115,7 @@ def compare_witness(context: Any) -> None:
     witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
     with writing(context) as connection:
         own = witness.compare(connection)
-        store.settle_with_last(connection)  # where there is no site, none will register
+        store.settle_with_last(connection, home.welcome)  # without a site none will register
     witness.remember(own)
 
 
@@ -169,7 +172,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             held = lease_store.list_leases(connection, site=site.name)
             answer["leases"] = [lease_store.to_state(one) for one in held]
             answer["port_keys"] = _list_keys(connection, site.name)
-            answer["aside"] = _list_parked(connection, site.name)
+            answer["aside"] = _list_parked(connection, site.name) + _list_resting(connection, held)
     return answer
 
 
@@ -192,7 +195,14 @@ def _register(
             early = [one for one in ResourceType if one is not ResourceType.PORT]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
         with writing(context) as connection:
-            store.put(connection, site.name, row_id, said.epoch, ports=said.ports)
+            store.put(
+                connection,
+                site.name,
+                row_id,
+                said.epoch,
+                ports=said.ports,
+                welcome=home.welcome,
+            )
     LOG.info(
         "Site %s has registered in its epoch %d with %d leases; void: %s",
         site.name,
@@ -255,12 +265,12 @@ def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None
     """Give a site its ports again, where it was removed and is back, and the groups of all."""
     if former is not None:
         store.take_up_homes(connection, former, site)
-    binding, home = securitygroup.SecurityGroupPortBinding, SITE_MAPPINGS
+    binding, at = securitygroup.SecurityGroupPortBinding, SITE_MAPPINGS
     query = (
         sa.select(binding.security_group_id)
         .distinct()
-        .join(home, home.c.resource_id == binding.port_id)
-        .where(home.c.type == ResourceType.PORT.value, home.c.site == site)
+        .join(at, at.c.resource_id == binding.port_id)
+        .where(at.c.type == ResourceType.PORT.value, at.c.site == site)
     )
     map_groups(connection, list(connection.scalars(query)), site)
 
@@ -306,9 +316,23 @@ def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, st
     )
     return [
         {
+            "kind": PoolKind.SUBNET.value,
             "pool_id": row.subnet_id,
             "number": str(int(ipaddress.ip_address(row.ip_address))),
             "port_id": row.port_id,
         }
         for row in connection.execute(query)
+    ]
+
+
+def _list_resting(connection: sa.Connection, held: Sequence[Lease]) -> list[dict[str, str]]:
+    """List what a site gave up and others still take for its port's: one restored forgot that."""
+    return [
+        {
+            "kind": lease.kind.value,
+            "pool_id": lease.pool_id,
+            "number": str(number),
+            "port_id": port_id,
+        }
+        for lease, number, port_id in resting.peek_untold(connection, held)
     ]

@@ -23,7 +23,7 @@ from isthmus.neutron.central.site_api import (
     report,
 )
 from isthmus.neutron.central.site_api.belief.rate import Rates
-from isthmus.neutron.central.site_api.caller import check_incarnation, get_calling_site
+from isthmus.neutron.central.site_api.caller import check_incarnation, get_calling_site, while_there
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import site as site_store
 
@@ -76,7 +76,8 @@ class SiteFacingApi(_NotKept):
                 asker=context if on_behalf else None,
                 show_only=bool(body["show_only"]) and body["type"] == ResourceType.PORT,
             )
-            made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
+            with while_there(context, site):
+                made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
         return {
             "type": asked.kind.value,
             "items": [item.to_dict() for item in made.items],
@@ -98,9 +99,10 @@ class SiteFacingApi(_NotKept):
             )
             request = lease_request.parse_request(site_lease_request["site_lease_request"])
             try:
-                leases, unacknowledged = lease_request.answer_request(
-                    context.elevated(), site, request
-                )
+                with while_there(context, site):
+                    leases, unacknowledged = lease_request.answer_request(
+                        context.elevated(), site, request
+                    )
             except errors.Exhausted:
                 if request.kind is PoolKind.SUBNET:  # for the next time: the site does not wait
                     recall.ask_idle(request.pool_id, but=site.name)
@@ -120,7 +122,8 @@ class SiteFacingApi(_NotKept):
             _RATES.count(site.name, "report")
             check_incarnation(context, site, body["incarnation"])
             items = _parse_items(body["items"])
-            results = report.take_report(site, int(body["sequence"]), items)
+            with while_there(context, site):
+                results = report.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}
 
     def create_site_registration(
@@ -131,7 +134,8 @@ class SiteFacingApi(_NotKept):
             site = get_calling_site(context)
             _RATES.count(site.name, "registration")
             said = registration.parse(site, site_registration["site_registration"])
-            answer = registration.take(context.elevated(), site, said)
+            with while_there(context, site):
+                answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"
                 named = ", ".join(answer["void"][:_MOST_NAMED])

@@ -71,6 +71,6 @@ def count_left(connection: sa.Connection, network_id: str) -> int:
 
 
 def list_blocks(connection: sa.Connection, network_id: str) -> list[Block]:
-    """List the site's blocks of a network's keys."""
-    held = lease.list_leases(connection, kind=PoolKind.PORT_KEY, pool_ids=[network_id])
+    """List the site's blocks of a network's keys, as they are now."""
+    held = lease.read_latest(connection, PoolKind.PORT_KEY, network_id, write=False)
     return [one.block for one in held]
