@@ -18,10 +18,9 @@ from isthmus.model import number
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.site_api.belief.rate import Pace
-from isthmus.store import claim
 from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
-from isthmus.store.tiers import epoch, registration
+from isthmus.store.tiers import claim, epoch, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron

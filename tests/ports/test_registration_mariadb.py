@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
-from isthmus.store import claim
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql.tables import (
     CLAIMS,
@@ -22,7 +21,7 @@ from isthmus.store.sql.tables import (
     SITE_MAPPINGS,
     SITES,
 )
-from isthmus.store.tiers import epoch, registration
+from isthmus.store.tiers import claim, epoch, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db

@@ -18,11 +18,10 @@ from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.central.outgoing import listener
 from isthmus.neutron.db.session import now
-from isthmus.store import claim
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
-from isthmus.store.tiers import epoch
+from isthmus.store.tiers import claim, epoch
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.held import Held
 

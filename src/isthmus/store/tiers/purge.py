@@ -5,7 +5,6 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
-from isthmus.store import claim
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import datapath, location
 from isthmus.store.sql.tables import (
@@ -19,7 +18,7 @@ from isthmus.store.sql.tables import (
     SITE_MAPPINGS,
     SITES,
 )
-from isthmus.store.tiers import registration
+from isthmus.store.tiers import claim, registration
 from isthmus.store.tiers.held import Held
 
 
