@@ -1,4 +1,4 @@
-"""Port keys where transactions have snapshots: one that waited chooses by what is committed now."""
+"""Port keys at REPEATABLE READ: a transaction that waited chooses by what is committed now."""
 
 import datetime
 import uuid

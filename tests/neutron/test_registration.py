@@ -533,8 +533,8 @@ def test_an_infinite_number_is_none(central: CentralServer, said: Any) -> None:
     lease = {"id": str(uuid.uuid4()), "kind": "subnet", "pool_id": str(uuid.uuid4())}
     for block in ({"first": 1e400, "last": "1"}, {"first": "1", "last": 1e400}):
         assert try_register(central, "site1", leases=[lease | block]).status == 400
-    for wish in ({"count": 1e400}, {"count": 1, "give_back": [{"lease": lease["id"], **block}]}):
-        body = {"kind": "subnet", "pool_id": lease["pool_id"], "address": None, **wish}
+    for request in ({"count": 1e400}, {"count": 1, "give_back": [{"lease": lease["id"], **block}]}):
+        body = {"kind": "subnet", "pool_id": lease["pool_id"], "address": None, **request}
         assert central.lease_request("site1", **body).status == 400
 
 
