@@ -19,6 +19,7 @@ from tests.neutron.test_local_crash import MAKING, REMOVING, make_port
 from tests.neutron.wan import Wan
 
 from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
@@ -190,10 +191,11 @@ def test_bundles_get_through_while_batches_keep_coming(central: CentralServer, h
     thread = threading.Thread(target=keep_sending, daemon=True)
     thread.start()
     try:
-        tries = 0
-        while held.server.get(f"networks/{network['id']}", user).status != 200:
-            tries += 1
-            assert tries < 10
+        until(
+            lambda: held.server.get(f"networks/{network['id']}", user).status == 200,
+            timeout_s=240,
+            what="a bundle gets through",
+        )
     finally:
         stop.set()
         thread.join(60)

@@ -188,7 +188,11 @@ def _migrations() -> str:
     """Digest the files that say what our own tables look like."""
     package = Path(__file__).parents[2]
     database = package / "neutron" / "db"
-    sources = [package / "store" / "tables.py", database / "models.py", database / "create.py"]
+    sources = [
+        package / "store" / "sql" / "tables.py",
+        database / "models.py",
+        database / "create.py",
+    ]
     sources += sorted((database / "migration").rglob("*.py"))
     digest = hashlib.sha256()
     for source in sources:
