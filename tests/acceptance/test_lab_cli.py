@@ -30,7 +30,7 @@ def isthmus(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (["link", "cut", "site1"], "lab 'lab' is not up"),
         (["up", "--sites", "0"], "choose between 1 and 200"),
         (["up", "--name", "Bad-Name"], "cannot be the name of a lab"),
-        (["up", "--topology", "/nowhere.yaml"], "/nowhere.yaml cannot be read"),
+        (["up", "--topology", "/nowhere.yaml"], "there is no file /nowhere.yaml"),
         (["up", "--topology", "/dev/null", "--sites", "2"], "leave out --sites and --hosts"),
         (["up", "--topology", "/dev/null"], "has no sites"),
     ],
