@@ -63,10 +63,15 @@ class Guarded:
         Raises:
             IsthmusError: the work must not go on.
         """
+        around = self._around.ask if self._around is not None else None
+        questions = [one for one in (around, self._question) if one is not None]
+        if connection.dialect.name == "sqlite":
+            # A transaction of Neutron's that only reads may have had no statement yet. One that
+            # begins by reading cannot write afterwards there (`sqlite`), and the inner one writes.
+            questions.reverse()
         try:
-            if self._around is not None:
-                self._around.ask(connection)
-            self._question(connection)
+            for question in questions:
+                question(connection)
         except errors.IsthmusError as error:
             self._refusal = error
             raise
