@@ -1,30 +1,30 @@
 """`isthmus nfv`: plan NFV hosts, put plans on them, and prove that they have them."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
-from rich.markup import escape
-from rich.table import Table
 
 from isthmus import errors
+from isthmus.cli.hosts.nfv_tables import (
+    print_document,
+    show_fleet,
+    show_inventory,
+    show_measurement,
+    show_plan,
+    show_report,
+)
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
-from isthmus.cli.render import open_console as render_console
 from isthmus.model.host.host_inventory import HostInventory
-from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.model.host.nfv_layout import Layout
-from isthmus.model.verdict import Report, is_clean
+from isthmus.model.verdict import is_clean
 from isthmus.nfv.apply import apply_plan, roll_back
 from isthmus.nfv.check.live import check_facts, check_host, render_report
-from isthmus.nfv.cpuset import render_list
-from isthmus.nfv.fleet import GroupPlan, plan_fleet
+from isthmus.nfv.fleet import plan_fleet
 from isthmus.nfv.gather import collect_facts, inspect_host
-from isthmus.nfv.measure import Measurement
 from isthmus.nfv.measure_host import measure_host
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.nfv.render.whole import render_plan, write_rendered
@@ -46,20 +46,6 @@ PlanFile = Annotated[Path, typer.Argument(help="a plan, as `nfv plan -o json` wr
 
 #: Exit code of `check` where something is wrong: not an error of the command.
 FOUND = 1
-
-
-def _print(noun: Any, output: Format) -> None:
-    text = wiring.dump(noun)
-    if output is Format.YAML:
-        text = yaml.safe_dump(json.loads(text), sort_keys=False)
-    sys.stdout.write(text)
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    render_console().print(table)
 
 
 #: How people call the files that describe hosts; no host is called so.
@@ -113,41 +99,9 @@ def inspect(
         return
     inventory = _inventory(target, identity, ssh_option or ())
     if output is not Format.TABLE:
-        _print(inventory, output)
+        print_document(inventory, output)
         return
-    rows = [
-        (
-            node.id,
-            len(inventory.cores_of(node.id)),
-            render_list(cpu for core in inventory.cores_of(node.id) for cpu in core.cpus),
-            node.memory_mib,
-            " ".join(map(str, node.distances)),
-            ", ".join(f"{pool.total} x {pool.size_kib} KiB" for pool in node.hugepages),
-        )
-        for node in inventory.nodes
-    ]
-    _table(
-        f"{inventory.name}: {inventory.cpu_model or inventory.cpu_vendor}",
-        ("node", "cores", "CPUs", "MiB", "distances", "huge pages"),
-        rows,
-    )
-    typer.echo(
-        f"kernel {inventory.kernel_release or '?'}, IOMMU "
-        f"{ {True: 'on', False: 'off', None: '?'}[inventory.iommu] }, Open vSwitch "
-        f"{inventory.ovs_version or '-'}, DPDK {inventory.dpdk_version or '-'}"
-    )
-    ports = [
-        (
-            nic.name,
-            nic.pci_address,
-            "?" if nic.node is None else nic.node,
-            nic.driver,
-            nic.speed_mbps or "?",
-            f"{nic.vfs}/{nic.max_vfs}",
-        )
-        for nic in inventory.nics
-    ]
-    _table("", ("port", "PCI address", "node", "driver", "Mbit/s", "VFs"), ports)
+    show_inventory(inventory)
 
 
 @app.command()
@@ -162,48 +116,9 @@ def plan(
     wanted = wiring.read_demand(demand)
     planned = plan_or_refuse(_inventory(inventory, identity, ssh_option or ()), wanted)
     if output is not Format.TABLE:
-        _print(planned, output)
+        print_document(planned, output)
         return
-    _show_plan(planned)
-
-
-def _show_plan(planned: HostPlan) -> None:
-    rows = [
-        (
-            node.id,
-            render_list(node.host_cpus),
-            render_list(node.shared_cpus) or "-",
-            render_list(node.pmd_cpus) or "-",
-            render_list(node.dedicated_cpus) or "-",
-            node.socket_memory_mib,
-            ", ".join(f"{page.total} x {page.size_kib} KiB" for page in node.pages),
-            " ".join(node.ports),
-        )
-        for node in planned.nodes
-    ]
-    columns = ("node", "host", "shared", "PMD", "dedicated", "socket MiB", "pages", "ports")
-    _table(f"plan of {planned.host}", columns, rows)
-    fits = [
-        (
-            one.name,
-            one.wanted,
-            one.fits_alone,
-            one.fits_more,
-            one.limited_by,
-            render_list(one.nodes) or "-",
-        )
-        for one in planned.flavors
-    ]
-    if fits:
-        _table("", ("flavor", "wanted", "fit alone", "fit more", "limited by", "nodes"), fits)
-    for crossing in planned.crossings:
-        typer.echo(
-            f"crosses: {crossing.flow}, node {crossing.from_node} to {crossing.to_node}: "
-            f"{crossing.cost}"
-        )
-    for note in planned.notes:
-        typer.echo(f"note: {note.text}")
-    typer.echo(f"kernel line: {' '.join(planned.kernel_args)}")
+    show_plan(planned)
 
 
 @app.command()
@@ -284,25 +199,11 @@ def check(
         client = wiring.open_client(target, identity=identity, options=ssh_option or ())
         report = check_host(client, planned, layout=layout)
     if output is not Format.TABLE:
-        _print(render_report(report), output)
+        print_document(render_report(report), output)
     else:
-        _show_report(target, report)
+        show_report(target, report)
     if not is_clean(report.findings):
         raise typer.Exit(FOUND)
-
-
-def _show_report(target: str, report: Report) -> None:
-    for one in report.findings:
-        typer.echo(
-            f"{one.severity:<8} {one.code:<24} {one.message} | {one.evidence} | {one.remedy}"
-        )
-    counts = ", ".join(f"{count} {answer}" for answer, count in report.answers.items())
-    unseen = f" ({', '.join(report.unseen)})" if report.unseen else ""
-    wrong = "" if is_clean(report.findings) else "not "
-    said = "as it should be" if not report.unseen else "as it should be in what was seen"
-    typer.echo(
-        f"{target} is {wrong}{said if not wrong else 'as it should be'}; checks: {counts}{unseen}"
-    )
 
 
 @app.command()
@@ -325,27 +226,9 @@ def fleet(
         for one in planned:
             (to / f"{one.group.name}.json").write_text(wiring.dump(one.outcome))
     if output is not Format.TABLE:
-        _print(planned, output)
+        print_document(planned, output)
         return
-    _show_fleet(planned)
-
-
-def _show_fleet(planned: Sequence[GroupPlan]) -> None:
-    rows = []
-    for one in planned:
-        outcome = one.outcome
-        said = (
-            outcome.constraints[0].message
-            if isinstance(outcome, Refusal)
-            else ", ".join(f"{flavor.fits_alone} {flavor.name}" for flavor in outcome.flavors)
-        )
-        members = one.group.members
-        named = ", ".join(members[:4]) + (f" and {len(members) - 4} more" if members[4:] else "")
-        rows.append((one.group.name, len(members), named, said))
-    _table("", ("group", "hosts", "members", "fits, or why not"), rows)
-    for one in planned:
-        if one.group.differs:
-            typer.echo(f"outlier {one.group.name}: {'; '.join(one.group.differs)}")
+    show_fleet(planned)
 
 
 @app.command()
@@ -374,37 +257,6 @@ def measure(
         port=port,
     )
     if output is not Format.TABLE:
-        _print(result, output)
+        print_document(result, output)
         return
-    _show_measurement(result)
-
-
-def _show_measurement(result: Measurement) -> None:
-    rows = [
-        (one.name, f"{one.rx_pps:.0f}", f"{one.tx_pps:.0f}", f"{one.dropped_pps:.0f}")
-        for one in result.ports
-    ]
-    _table(f"over {result.seconds:.1f} s", ("port", "rx/s", "tx/s", "dropped/s"), rows)
-    pmds = [
-        (
-            one.cpu,
-            one.numa,
-            f"{one.packets_pps:.0f}",
-            "-" if one.cycles_per_packet is None else f"{one.cycles_per_packet:.0f}",
-            "-" if one.busy_pct is None else f"{one.busy_pct:.0f}",
-        )
-        for one in result.pmds
-    ]
-    if pmds:
-        _table("", ("PMD CPU", "node", "packets/s", "cycles a packet", "busy %"), pmds)
-    if result.generated is not None:
-        one = result.generated
-        latency = (
-            "no ping came back"
-            if one.latency_p50_us is None
-            else f"latency median {one.latency_p50_us:.0f} us, 99th {one.latency_p99_us:.0f} us"
-        )
-        typer.echo(
-            f"generator: {one.sent_pps:.0f} packets/s sent, {one.received_pps:.0f} received, "
-            f"{one.lost_pct:.2f} % lost; {latency}"
-        )
+    show_measurement(result)
