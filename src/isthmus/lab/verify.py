@@ -4,7 +4,6 @@ Probe servers are made on a network of their own, and taken away again, whatever
 """
 
 import contextlib
-import functools
 import itertools
 import time
 import uuid
@@ -64,19 +63,22 @@ class Verify:
         try:
             said = check()
         except errors.IsthmusError as error:
-            self._rulings.append(Ruling(check=name, answer=Answer.FOUND, why=error.message))
-            self._broken.append(
-                Verdict(
-                    code=f"lab.{name.split(maxsplit=1)[0].lower()}",
-                    severity=Severity.BROKEN,
-                    subject=Subject(name),
-                    message=f"{name} failed",
-                    evidence=error.message,
-                    remedy=remedy,
-                )
-            )
+            self._fail(name, error, remedy)
         else:
             self._rulings.append(Ruling(check=name, answer=Answer.FINE, why=said))
+
+    def _fail(self, name: str, error: errors.IsthmusError, remedy: str) -> None:
+        self._rulings.append(Ruling(check=name, answer=Answer.FOUND, why=error.message))
+        self._broken.append(
+            Verdict(
+                code=f"lab.{name.split(maxsplit=1)[0].lower()}",
+                severity=Severity.BROKEN,
+                subject=Subject(name),
+                message=f"{name} failed",
+                evidence=error.message,
+                remedy=remedy,
+            )
+        )
 
     def _skip(self, answer: Answer, why: str) -> None:
         for name in ("sites at central", "ping"):
@@ -123,7 +125,7 @@ class Verify:
                     check = self._ping(one, other)
                     self._check(f"ping {one['site']} to {other['site']}", check, "isthmus audit")
         except errors.IsthmusError as error:
-            self._check("probe servers", functools.partial(_fail, error), _SEE_LOGS)
+            self._fail("probe servers", error, _SEE_LOGS)
 
     @contextlib.contextmanager
     def _network(self, name: str) -> Iterator[str]:
@@ -189,7 +191,3 @@ class Verify:
             if time.monotonic() > deadline:
                 raise errors.StepFailed(f"no reply from {address} within {PING_TIMEOUT_S} s")
             time.sleep(_POLL_S)
-
-
-def _fail(error: errors.IsthmusError) -> str:
-    raise error

@@ -25,7 +25,7 @@ def list_gone(api: AdminApi) -> list[Gone]:
     """List what removed sites have not let go of."""
     names = {row["site"] for row in api.iterate("site_lease")}
     names |= {row["site"] for row in api.iterate("site_mapping", type="port")}
-    found = (_find_gone(api, one) for one in sorted(names) if one.startswith(_GONE))
+    found = (find_gone(api, one) for one in sorted(names) if one.startswith(_GONE))
     return [one for one in found if one is not None]
 
 
@@ -35,9 +35,9 @@ def get_gone(api: AdminApi, incarnation: str) -> Gone:
     Raises:
         NotFound: it holds nothing.
     """
-    name = incarnation if incarnation.startswith(_GONE) else f"{_GONE}{incarnation}"
-    found = _find_gone(api, name)
+    found = find_gone(api, incarnation)
     if found is None:
+        name = _name(incarnation)
         raise errors.NotFound(f"no removed site {name} holds anything: see isthmus gone list")
     return found
 
@@ -51,12 +51,9 @@ def free_gone(api: AdminApi, incarnation: str) -> None:
         api.act("site_mapping", home["id"], "release", {"force": True})
 
 
-def find(api: AdminApi, registration: str) -> Gone | None:
-    """Find what a removed site holds, by the id of the site as it was; None where nothing."""
-    return _find_gone(api, f"{_GONE}{registration}")
-
-
-def _find_gone(api: AdminApi, name: str) -> Gone | None:
+def find_gone(api: AdminApi, incarnation: str) -> Gone | None:
+    """Find what a removed site holds, by its name or the id that it had; None where nothing."""
+    name = _name(incarnation)
     leases = api.list("site_lease", site=name)
     ports = api.list("site_mapping", type="port", site=name)
     if not leases and not ports:
@@ -71,3 +68,7 @@ def _find_gone(api: AdminApi, name: str) -> Gone | None:
         port_keys=sizes[PoolKind.PORT_KEY],
         ports=len(ports),
     )
+
+
+def _name(incarnation: str) -> str:
+    return incarnation if incarnation.startswith(_GONE) else f"{_GONE}{incarnation}"

@@ -1,12 +1,7 @@
 """Leases of all sites."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from isthmus import errors
-from isthmus.clients.http.admin import AdminApi
-
-Row = Mapping[str, Any]
+from isthmus.clients.http.admin import AdminApi, Row
 
 
 def list_leases(

@@ -1,12 +1,10 @@
 """Networks: the sites where each is present, extension and withdrawal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from isthmus import errors
-from isthmus.clients.http.admin import AdminApi
-
-Row = Mapping[str, Any]
+from isthmus.clients.http.admin import AdminApi, Row
 
 
 def list_presences(

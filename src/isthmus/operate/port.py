@@ -1,16 +1,13 @@
 """Ports: what each tier knows of one, and release by its home."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 from isthmus import errors
-from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
-
-Row = Mapping[str, Any]
 
 #: What `isthmus port show` looks at.
 _PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", "binding:host_id")

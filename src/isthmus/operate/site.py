@@ -1,14 +1,9 @@
 """Sites: how each stands, and its removal."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from isthmus.clients.http.admin import AdminApi
-from isthmus.operate import gone
-from isthmus.operate.gone import Gone
-
-Row = Mapping[str, Any]
+from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.operate.gone import Gone, find_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +60,4 @@ def delete_site(api: AdminApi, name: str) -> Gone | None:
     """
     row = api.get("site", name)
     api.delete("site", row["id"])
-    return gone.find(api, row["id"])
+    return find_gone(api, row["id"])

@@ -61,11 +61,6 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
         What moved.
     """
     claimed, homes = sa.alias(CLAIMS), sa.alias(SITE_MAPPINGS)
-    own = (
-        sa.select(CLAIMS.c.port_id)
-        .where(CLAIMS.c.port_id == homes.c.resource_id, CLAIMS.c.site == homes.c.site)
-        .exists()
-    )
     query = (
         sa.select(homes.c.resource_id, homes.c.site, claimed.c.site.label("claimant"))
         .join_from(homes, claimed, claimed.c.port_id == homes.c.resource_id)
@@ -73,7 +68,7 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
         .where(
             homes.c.type == ResourceType.PORT.value,
             REGISTRATIONS.c.named_ports.is_(sa.true()),
-            ~own,
+            ~_is_claimed_by_home(homes),
         )
     )
     found = Latest.read(
@@ -85,22 +80,24 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     moves = [
         one for one in plan_moves(found, _list_present(connection, found)) if _move(connection, one)
     ]
-    at_home = (
-        sa.select(CLAIMS.c.port_id)
-        .where(
-            CLAIMS.c.port_id == SITE_MAPPINGS.c.resource_id, CLAIMS.c.site == SITE_MAPPINGS.c.site
-        )
-        .exists()
-    )
     connection.execute(
         sa.update(SITE_MAPPINGS)
-        .where(SITE_MAPPINGS.c.type == ResourceType.PORT.value, at_home)
+        .where(SITE_MAPPINGS.c.type == ResourceType.PORT.value, _is_claimed_by_home(SITE_MAPPINGS))
         .values(stale=True)
     )
     connection.execute(sa.delete(CLAIMS))
     for one in moves:
         welcome(connection, one)
     return moves
+
+
+def _is_claimed_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Tell, of a row of site mappings, whether its own site claims the port."""
+    return (
+        sa.select(CLAIMS.c.port_id)
+        .where(CLAIMS.c.port_id == homes.c.resource_id, CLAIMS.c.site == homes.c.site)
+        .exists()
+    )
 
 
 def plan_moves(found: Iterable[Move], present: Mapping[str, Collection[SiteName]]) -> list[Move]:
