@@ -15,11 +15,11 @@ import pytest
 
 from isthmus.clients.machine import shell
 from isthmus.clients.ovsdb import ovn, ovn_connection, ovn_write
-from isthmus.federation.dataplane import responder
-from isthmus.federation.dataplane.capability import parse_capability
-from isthmus.federation.dataplane.ovn_diff import diff_rows
-from isthmus.federation.dataplane.responder import RaSubnet
-from isthmus.federation.dataplane.shadow import render_chassis, render_port
+from isthmus.dataplane import responder
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.ovn_diff import diff_rows
+from isthmus.dataplane.responder import RaSubnet
+from isthmus.dataplane.shadow import render_chassis, render_port
 from isthmus.model.dataplane.ovn import Desired, Responder, ResponderKey
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.site import SiteName

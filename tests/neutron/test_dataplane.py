@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.neutron.site_server import RefusedError, Server, Site
 
-from isthmus.federation.dataplane.capability import parse_capability
+from isthmus.dataplane.capability import parse_capability
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 from isthmus.testing.until import until

@@ -15,7 +15,7 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, tenant
 from tests.neutron.test_local_report import settled
 
-from isthmus.federation.dataplane.shadow import render_port
+from isthmus.dataplane.shadow import render_port
 from isthmus.model.dataplane.ovn import RemotePort
 from isthmus.model.dataplane.shadow import Shadow
 

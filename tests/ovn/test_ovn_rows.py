@@ -9,8 +9,8 @@ from tests.ovn.overtaxed import OvertaxedProxy
 
 from isthmus import errors
 from isthmus.clients.ovsdb import ovn, ovn_connection, ovn_write
-from isthmus.federation.dataplane.capability import parse_capability
-from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.ovn_diff import diff_rows
 from isthmus.model.dataplane.ovn import (
     Desired,
     Observed,

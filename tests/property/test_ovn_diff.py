@@ -5,8 +5,8 @@ import dataclasses
 import hypothesis.strategies as st
 from hypothesis import given
 
-from isthmus.federation.dataplane.capability import parse_capability
-from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.ovn_diff import diff_rows
 from isthmus.federation.leases.key import choose_fresh, count_fresh
 from isthmus.model.dataplane.ovn import (
     Binding,

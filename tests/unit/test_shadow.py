@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from isthmus import errors
-from isthmus.federation.dataplane import shadow as rules
-from isthmus.federation.dataplane.capability import OLD_SHADOW_LIMIT, parse_capability
-from isthmus.federation.dataplane.responder import RaSubnet, choose_mac, name_port, plan_responders
-from isthmus.federation.dataplane.shadow import Surroundings
+from isthmus.dataplane import shadow as rules
+from isthmus.dataplane.capability import OLD_SHADOW_LIMIT, parse_capability
+from isthmus.dataplane.responder import RaSubnet, choose_mac, name_port, plan_responders
+from isthmus.dataplane.shadow import Surroundings
 from isthmus.model.dataplane.ovn import LocalChassis, RaMode, ResponderKey
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.site import SiteName

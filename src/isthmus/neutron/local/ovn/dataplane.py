@@ -13,8 +13,8 @@ from typing import Any
 from neutron_lib.plugins import directory
 
 from isthmus import errors
-from isthmus.federation.dataplane.capability import parse_capability
-from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.ovn_diff import diff_rows
 from isthmus.model.dataplane.ovn import Binding, LocalChassis, Observed, Plan
 from isthmus.neutron.db.session import reading
 from isthmus.neutron.local.lease import port_keys

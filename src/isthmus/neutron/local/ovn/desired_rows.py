@@ -8,9 +8,9 @@ from neutron.common.ovn import utils as ovn_utils
 from neutron.db import models_v2
 from neutron_lib import constants
 
-from isthmus.federation.dataplane import responder
-from isthmus.federation.dataplane.responder import RaSubnet
-from isthmus.federation.dataplane.shadow import render_chassis, render_port
+from isthmus.dataplane import responder
+from isthmus.dataplane.responder import RaSubnet
+from isthmus.dataplane.shadow import render_chassis, render_port
 from isthmus.model.dataplane.ovn import Desired, Scope
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.store.ports import port_key, shadow

@@ -19,9 +19,9 @@ from neutron_lib.plugins import directory
 from isthmus import errors
 from isthmus.clients.ovsdb import ovn_connection, ovn_write
 from isthmus.clients.ovsdb.ovn import SWITCH_PREFIX, OvnRows
-from isthmus.federation.dataplane import responder
-from isthmus.federation.dataplane.capability import parse_capability
-from isthmus.federation.dataplane.ovn_diff import diff_rows
+from isthmus.dataplane import responder
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.ovn_diff import diff_rows
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.model.dataplane.ovn import Desired, Observed
 from isthmus.neutron.db.session import now, reading, writing

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.federation.dataplane import shadow as rules
-from isthmus.federation.dataplane.capability import parse_capability
-from isthmus.federation.dataplane.shadow import Surroundings
+from isthmus.dataplane import shadow as rules
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.shadow import Surroundings
 from isthmus.model.dataplane.ovn import Capability, LocalChassis
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.item import Item, ItemResult, refused, taken
