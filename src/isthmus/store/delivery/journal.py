@@ -13,11 +13,10 @@ one dive into an index for each of them (`tests/ports/test_journal_plans.py` ask
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -35,6 +34,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql import clock
 from isthmus.store.sql.clock import utc_after, utc_now
 from isthmus.store.sql.tables import JOURNAL, SITES
+from isthmus.store.sql.upsert import New, insert_or_update
 
 _COLUMNS = (
     "id",
@@ -96,7 +96,7 @@ def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
         for key in wanted
     ]
     # The same statement for any number of rows, so that it is compiled once.
-    connection.execute(_or_touch(_insert(connection)), rows)
+    connection.execute(insert_or_update(connection, JOURNAL, _touch), rows)
 
 
 def record_selected(
@@ -123,21 +123,14 @@ def record_selected(
         sa.false(),
         utc_now(),
         utc_now(),
-        # SQLite cannot tell the ON of ON CONFLICT from a join's without a WHERE before it.
     ).where(sa.text("1 = 1"))
-    connection.execute(_or_touch(_insert(connection).from_select(_COLUMNS, source)))
+    insert = insert_or_update(connection, JOURNAL, _touch)
+    connection.execute(insert.from_select(_COLUMNS, source))
 
 
-def _insert(connection: sa.Connection) -> sqlite.Insert | mysql.Insert:
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(JOURNAL)
-    return mysql.insert(JOURNAL)
-
-
-def _or_touch(insert: sqlite.Insert | mysql.Insert) -> sa.Executable:
-    """Turn an INSERT into an upsert that bumps the generation."""
-    new = insert.excluded if isinstance(insert, sqlite.Insert) else insert.inserted
-    changes: dict[str, Any] = {
+def _touch(new: New) -> Mapping[str, Any]:
+    """Return what recording an intent again sets: it bumps the generation."""
+    return {
         # PyMySQL joins many rows into one INSERT only where nothing is bound behind them.
         "generation": JOURNAL.c.generation + sa.literal_column("1"),
         "rank": new.rank,
@@ -147,10 +140,6 @@ def _or_touch(insert: sqlite.Insert | mysql.Insert) -> sa.Executable:
         "last_error": sa.null(),
         "changed_at": new.changed_at,
     }
-    if isinstance(insert, sqlite.Insert):
-        key = [JOURNAL.c.lane, JOURNAL.c.type, JOURNAL.c.resource_id]
-        return insert.on_conflict_do_update(index_elements=key, set_=changes)
-    return insert.on_duplicate_key_update(changes)
 
 
 def due_lanes(connection: sa.Connection) -> set[SiteName]:

@@ -10,12 +10,12 @@ one) goes on above them.
 import logging
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import EPOCHS, LANES
+from isthmus.store.sql.upsert import insert_or_keep
 
 LOG = logging.getLogger(__name__)
 
@@ -145,9 +145,4 @@ def _admitted(connection: sa.Connection, lane: SiteName, sequence: int) -> bool:
 def _ensure(connection: sa.Connection, lane: SiteName) -> None:
     epoch = sa.func.coalesce(sa.select(EPOCHS.c.epoch).scalar_subquery(), FIRST_EPOCH)
     row = {"lane": lane, "sent": epoch * number.make(1), "seen": 0}
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(LANES).values(row).on_conflict_do_nothing())
-    else:
-        connection.execute(
-            mysql.insert(LANES).values(row).on_duplicate_key_update(lane=LANES.c.lane)
-        )
+    connection.execute(insert_or_keep(connection, LANES).values(row))

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus.model.item import ItemResult
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import REFUSALS
+from isthmus.store.sql.upsert import insert_or_update
 
 #: Of a reason, in characters.
 _MOST_REASON = 2000
@@ -43,16 +43,8 @@ def record(
             .where(REFUSALS.c.site == site, REFUSALS.c.resource_id == result.id)
             .values(rest)
         )
-    elif connection.dialect.name == "sqlite":
-        statement = (
-            sqlite.insert(REFUSALS)
-            .values(values)
-            .on_conflict_do_update(
-                index_elements=[REFUSALS.c.site, REFUSALS.c.resource_id], set_=rest
-            )
-        )
     else:
-        statement = mysql.insert(REFUSALS).values(values).on_duplicate_key_update(rest)
+        statement = insert_or_update(connection, REFUSALS, lambda _new: rest).values(values)
     connection.execute(statement)
 
 

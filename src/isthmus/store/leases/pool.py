@@ -5,29 +5,17 @@ of one row are found out when they commit.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus.model.lease import PoolKind
 from isthmus.store.sql.tables import POOLS
+from isthmus.store.sql.upsert import insert_or_update
 
 
 def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> None:
     """Wait for the pool and keep it until the transaction ends."""
     values = {"kind": kind.value, "pool_id": pool_id, "turn": 1}
-    statement: sa.Executable
-    if connection.dialect.name == "sqlite":
-        statement = (
-            sqlite.insert(POOLS)
-            .values(values)
-            .on_conflict_do_update(
-                index_elements=[POOLS.c.kind, POOLS.c.pool_id], set_={"turn": POOLS.c.turn + 1}
-            )
-        )
-    else:
-        statement = (
-            mysql.insert(POOLS).values(values).on_duplicate_key_update(turn=POOLS.c.turn + 1)
-        )
-    connection.execute(statement)
+    insert = insert_or_update(connection, POOLS, lambda _new: {"turn": POOLS.c.turn + 1})
+    connection.execute(insert.values(values))
 
 
 def delete(connection: sa.Connection, kind: PoolKind, pool_id: str) -> None:

@@ -9,12 +9,12 @@ central of the port, and then asks central the same of the other sites.
 from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.tables import JOURNAL, RESTING
+from isthmus.store.sql.upsert import insert_or_update
 from isthmus.store.tiers.latest import Latest
 
 #: What is told of a port.
@@ -28,22 +28,9 @@ def record(connection: sa.Connection, freed: Iterable[tuple[str, int, str]]) -> 
         {"pool_id": pool_id, "number": to_text(number), "port_id": port_id}
         for pool_id, number, port_id in sorted(freed)
     ]
+    insert = insert_or_update(connection, RESTING, lambda new: {"port_id": new.port_id})
     for row in rows:
-        statement: sa.Executable
-        if connection.dialect.name == "sqlite":
-            statement = (
-                sqlite.insert(RESTING)
-                .values(row)
-                .on_conflict_do_update(
-                    index_elements=[RESTING.c.pool_id, RESTING.c.number],
-                    set_={"port_id": row["port_id"]},
-                )
-            )
-        else:
-            statement = (
-                mysql.insert(RESTING).values(row).on_duplicate_key_update(port_id=row["port_id"])
-            )
-        connection.execute(statement)
+        connection.execute(insert.values(row))
 
 
 def find_port(connection: sa.Connection, pool_id: str, number: int) -> str | None:

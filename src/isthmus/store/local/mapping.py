@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.leases import recall, resting, returns
 from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, PORT_KEYS, SITE_MAPPINGS
+from isthmus.store.sql.upsert import insert_or_keep
 
 #: The base of a network whose bundle has arrived as a whole.
 COMPLETE: Mapping[str, Any] = {"complete": True}
@@ -48,14 +48,7 @@ def add(
         "base": _text(base),
         "created_at": utcnow(),
     }
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(SITE_MAPPINGS).values(row).on_conflict_do_nothing())
-    else:
-        connection.execute(
-            mysql.insert(SITE_MAPPINGS)
-            .values(row)
-            .on_duplicate_key_update(site=SITE_MAPPINGS.c.site)
-        )
+    connection.execute(insert_or_keep(connection, SITE_MAPPINGS).values(row))
 
 
 def find_known(
@@ -157,14 +150,7 @@ def add_datapath_key(connection: sa.Connection, network_id: str, key: int) -> No
         Stale: another network still has the key here.
     """
     row = {"network_id": network_id, "datapath_key": key}
-    if connection.dialect.name == "sqlite":
-        connection.execute(sqlite.insert(DATAPATHS).values(row).on_conflict_do_nothing())
-    else:
-        connection.execute(
-            mysql.insert(DATAPATHS)
-            .values(row)
-            .on_duplicate_key_update(network_id=DATAPATHS.c.network_id)
-        )
+    connection.execute(insert_or_keep(connection, DATAPATHS).values(row))
     query = sa.select(DATAPATHS.c.network_id).where(
         sa.or_(DATAPATHS.c.network_id == network_id, DATAPATHS.c.datapath_key == key)
     )

@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import SITE_MAPPINGS
+from isthmus.store.sql.upsert import insert_or_update
 
 #: Ids in one IN (...): far below what SQLite and MariaDB take.
 _CHUNK = 500
@@ -55,25 +55,8 @@ def record(
     ]
     for start in range(0, len(rows), _CHUNK):
         values = rows[start : start + _CHUNK]
-        statement: sa.Executable
-        if connection.dialect.name == "sqlite":
-            statement = (
-                sqlite.insert(SITE_MAPPINGS)
-                .values(values)
-                .on_conflict_do_update(
-                    index_elements=[
-                        SITE_MAPPINGS.c.type,
-                        SITE_MAPPINGS.c.resource_id,
-                        SITE_MAPPINGS.c.site,
-                    ],
-                    set_={"withdrawn": False},
-                )
-            )
-        else:
-            statement = (
-                mysql.insert(SITE_MAPPINGS).values(values).on_duplicate_key_update(withdrawn=False)
-            )
-        connection.execute(statement)
+        insert = insert_or_update(connection, SITE_MAPPINGS, lambda _new: {"withdrawn": False})
+        connection.execute(insert.values(values))
 
 
 def peek_sites(

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
@@ -20,6 +19,7 @@ from isthmus.store.leases import returns
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.clock import utc_after, utc_now
 from isthmus.store.sql.tables import LEASES, RECALLS
+from isthmus.store.sql.upsert import insert_or_keep
 
 
 def read_blocks(connection: sa.Connection, kind: PoolKind, pool_id: str) -> list[Block]:
@@ -87,12 +87,7 @@ def add(
     back = returns.list_known(connection, ids)
     fresh = [row for row in rows if row["id"] not in there and row["id"] not in back]
     for row in fresh:
-        if connection.dialect.name == "sqlite":
-            connection.execute(sqlite.insert(LEASES).values(row).on_conflict_do_nothing())
-        else:
-            connection.execute(
-                mysql.insert(LEASES).values(row).on_duplicate_key_update(site=LEASES.c.site)
-            )
+        connection.execute(insert_or_keep(connection, LEASES).values(row))
     for row in rows:
         first, last = there.get(row["id"], (row["first"], row["last"]))
         if first < row["first"] or last > row["last"]:
