@@ -12,6 +12,9 @@ from neutron_lib.plugins.ml2 import api
 
 from isthmus.federation.port import PROFILE_VIF_TYPE
 from isthmus.neutron.central import reporting
+from isthmus.neutron.central.site_api.comparable import comparable
+from isthmus.neutron.db.session import writing
+from isthmus.store.ports import home
 
 
 class CentralMechanismDriver(api.MechanismDriver):
@@ -25,8 +28,9 @@ class CentralMechanismDriver(api.MechanismDriver):
         _check_port(context)
 
     def update_port_precommit(self, context: Any) -> None:
-        """Refuse what the port's home would refuse."""
+        """Refuse what the port's home would refuse, and keep what is news to it."""
         _check_port(context)
+        _keep_restored(context)
 
     @property
     def connectivity(self) -> str:
@@ -65,3 +69,16 @@ def _check_port(context: Any) -> None:
     ovn_utils.validate_and_get_data_from_binding_profile(port)
     if (port.get(portbindings.PROFILE) or {}).get(PROFILE_VIF_TYPE):
         ovn_utils.validate_port_allowed_address_pairs_vrrp_mac(port)
+
+
+def _keep_restored(context: Any) -> None:
+    """Keep how a port came back with central's backup, if its home has yet to say how it is.
+
+    What a person changes now is merged then with what the home says.
+    """
+    if reporting.current() is not None:
+        return
+    port_id = context.current["id"]
+    with writing(context.plugin_context) as connection:
+        if home.find_stale(connection, [port_id]):
+            home.keep_restored(connection, port_id, comparable(context.original))

@@ -102,12 +102,42 @@ def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]
     return set(connection.scalars(query))
 
 
+def begin_stale(connection: sa.Connection, sites: "sa.Select[tuple[str]]") -> None:
+    """Note that the homes of all ports know better than central, whose database was restored.
+
+    What central made of a first report is forgotten with that: the site has long heard of it.
+    """
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(_PORT, SITE_MAPPINGS.c.site.in_(sites))
+        .values(stale=True, base=None)
+    )
+
+
+def keep_restored(connection: sa.Connection, port_id: str, restored: Mapping[str, Any]) -> None:
+    """Store how a stale port came back with the backup, before central changes it.
+
+    What is changed at central from then on is news, and not older than what its home says. Only the
+    first change after the restore finds the port as it was.
+    """
+    connection.execute(
+        sa.update(SITE_MAPPINGS)
+        .where(
+            _PORT,
+            SITE_MAPPINGS.c.resource_id == port_id,
+            SITE_MAPPINGS.c.stale.is_(sa.true()),
+            SITE_MAPPINGS.c.base.is_(None),
+        )
+        .values(base=json.dumps(restored, sort_keys=True))
+    )
+
+
 def end_stale(connection: sa.Connection, port_id: str) -> None:
     """Note that the home of a port has said how it is."""
     connection.execute(
         sa.update(SITE_MAPPINGS)
         .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.stale.is_(sa.true()))
-        .values(stale=False)
+        .values(stale=False, base=None)
     )
 
 

@@ -7,8 +7,9 @@ site if that one has it, nobody else does, and the home itself, asked, has it no
 a port by its own word alone, and none on a network that is not there.
 
 What was changed of a port since the backup central has forgotten as well, and its home has not. So
-each port that its home has is *stale* until the home has reported it: where the two differ, it is
-central's database that is old.
+each port is *stale* from the moment of the restore until its home has reported it: where the two
+differ, it is central's database that is old. A port that its home, asked, does not have is stale no
+more.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -82,13 +83,25 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     ]
     connection.execute(
         sa.update(SITE_MAPPINGS)
-        .where(SITE_MAPPINGS.c.type == ResourceType.PORT.value, _is_claimed_by_home(SITE_MAPPINGS))
-        .values(stale=True)
+        .where(
+            SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+            SITE_MAPPINGS.c.stale.is_(sa.true()),
+            ~_is_claimed_by_home(SITE_MAPPINGS),
+            SITE_MAPPINGS.c.site.in_(_heard()),
+        )
+        .values(stale=False, base=None)
     )
     connection.execute(sa.delete(CLAIMS))
     for one in moves:
         welcome(connection, one)
     return moves
+
+
+def _heard() -> "sa.Select[tuple[str]]":
+    """Select the sites that have registered; one that central went on without knows better yet."""
+    return sa.select(REGISTRATIONS.c.site).where(
+        REGISTRATIONS.c.waits.is_(sa.false()), REGISTRATIONS.c.owes.is_(sa.false())
+    )
 
 
 def _is_claimed_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:

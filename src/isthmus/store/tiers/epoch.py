@@ -18,6 +18,7 @@ from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
+from isthmus.store.ports import home
 from isthmus.store.sql.tables import CLAIMS, EPOCHS, LANES, REGISTRATIONS, SITES
 
 _OWN = "own"
@@ -127,6 +128,7 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
     connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False))
     connection.execute(sa.delete(CLAIMS))
+    home.begin_stale(connection, _site_names())
     known = sa.select(REGISTRATIONS.c.site)
     connection.execute(
         sa.insert(REGISTRATIONS).from_select(

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
-from neutron.db import models_v2
 from neutron.quota import QUOTAS
 from neutron_lib import constants
 from neutron_lib import context as n_context
@@ -33,8 +32,8 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import presence, reporting, shadow
 from isthmus.neutron.central.site_api.belief import validator
-from isthmus.neutron.db import leased
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.central.site_api.comparable import comparable, without_derived
+from isthmus.neutron.db.session import now, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.ports import home, location
@@ -102,7 +101,7 @@ def _kept(port_id: str, left: Refusals) -> dict[str, Any]:
     """Give what central has in the place of what it did not take."""
     with contextlib.suppress(n_exc.PortNotFound):
         port = directory.get_plugin().get_port(n_context.get_admin_context(), port_id)
-        return {name: value for name, value in _comparable(port).items() if name in left}
+        return {name: value for name, value in comparable(port).items() if name in left}
     return {}
 
 
@@ -163,6 +162,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         lives_at = mapping.find_home(connection, port_id)
         present = mapping.list_sites(connection, ResourceType.NETWORK, [state["network_id"]])
         stale = bool(home.find_stale(connection, [port_id]))
+        restored = home.find_bases(connection, [port_id]).get(port_id) if stale else None
     if lives_at not in (None, site.name):
         _refuse_elsewhere(site.name, port_id, lives_at)
     try:
@@ -174,7 +174,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         # What a site makes passes below the API's quotas; what is over is told, and taken later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
         left = left | _create(site.name, state)
-        made = _comparable(core.get_port(admin, port_id))
+        made = comparable(core.get_port(admin, port_id))
         with writing(admin) as connection:
             home.set_base(connection, port_id, site.name, made)
         crash.point("central.report.created")
@@ -183,8 +183,10 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
             raise errors.Conflict(
                 f"port {port_id} has no home: it comes to a site that asks for it, not by report"
             )
-        if stale:  # what central has is older than anything that the two ever agreed on
-            state = {**state, "isthmus:base": _comparable(port)}
+        if stale:
+            # What came back with the backup is older than anything that the two ever agreed on;
+            # what was changed here since then is not.
+            state = {**state, "isthmus:base": restored or comparable(port)}
         left = left | _update(site.name, port, state)
         if stale:
             with writing(admin) as connection:
@@ -239,7 +241,7 @@ def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
     except _REFUSALS:
         raise why from None
     # Of what was left out, each piece as far as it can be had.
-    return _update(site, port, {**state, "isthmus:base": _comparable(port)})
+    return _update(site, port, {**state, "isthmus:base": comparable(port)})
 
 
 def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
@@ -247,7 +249,7 @@ def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
     body = {name: state[name] for name in (*SHARED, *HOME) if name in state}
     body |= {name: state[name] for name in ("id", "network_id", "project_id")}
     body["tenant_id"] = state["project_id"]
-    body["fixed_ips"] = _without_derived(state["fixed_ips"])
+    body["fixed_ips"] = without_derived(state["fixed_ips"])
     for name in ("dns_name", "dns_domain"):
         body.setdefault(name, "")
     return {**body, **_binding(site, state)}
@@ -256,8 +258,8 @@ def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
 def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refusals:
     """Merge a report into a port that central has; give what of it had to be left."""
     base = state.get("isthmus:base")
-    mine = _comparable(state)
-    theirs = _comparable(port)
+    mine = comparable(state)
+    theirs = comparable(port)
     merged = merge.merge(None if base is None else merge.normalise(base, SHARED), mine, theirs)
     body = merge.changes(theirs, merged)
     if "extra_dhcp_opts" in body:
@@ -306,11 +308,6 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
                 return {}
             refused = {name: why for name, why in refused.items() if name not in part}
     return refused
-
-
-def _comparable(port: dict[str, Any]) -> dict[str, Any]:
-    """Give what is merged of a port; each tier adds derived addresses by itself, and so is base."""
-    return merge.normalise({**port, "fixed_ips": _without_derived(port["fixed_ips"])}, SHARED)
 
 
 def _with_removals(
@@ -373,23 +370,3 @@ def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
     """Leave a port where it is: its home was asked to let go of it, and has bound it meanwhile."""
     home.set_leaving(connection, port_id, leaving=False)
     journal.record(connection, [IntentKey(site, _PORT, port_id)])
-
-
-def _without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out addresses that Neutron makes of the MAC, and would make a second time."""
-    ips = list(fixed_ips)
-    query = sa.select(*leased.COLUMNS).where(
-        models_v2.Subnet.id.in_([one["subnet_id"] for one in ips])
-    )
-    with reading(n_context.get_admin_context()) as connection:
-        derived = {
-            row.id
-            for row in connection.execute(query)
-            if not leased.needs_leases(dict(row._mapping))
-        }
-    # An address of a subnet that is not here (any more) stays, to be refused by its name.
-    return [
-        {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
-        for one in ips
-        if one["subnet_id"] not in derived
-    ]

@@ -53,10 +53,10 @@ def port_states(ids: Collection[str]) -> States:
     with reading(n_context.get_admin_context()) as connection:
         bases = home.find_bases(connection, states)
         stale = home.find_stale(connection, states)
-    for port_id, base in bases.items():
-        states[port_id]["isthmus:base"] = base
-    for port_id in stale:
+    for port_id in stale:  # their bases are how they came back with the backup
         states[port_id]["isthmus:stale"] = True
+    for port_id in bases.keys() - stale:
+        states[port_id]["isthmus:base"] = bases[port_id]
     return states
 
 
