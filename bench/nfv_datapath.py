@@ -36,9 +36,9 @@ from bench.dpdk_ground import (
 from bench.ground import say_machine
 from isthmus import errors
 from isthmus.clients.machine import shell
+from isthmus.facts.gather import inspect_host
 from isthmus.model.host.host_inventory import Nic
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.gather import inspect_host
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.nfv.render import ovs

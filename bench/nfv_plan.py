@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from isthmus.facts.source import document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.fleet import plan_fleet
-from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.resource.memory import redhat_mib

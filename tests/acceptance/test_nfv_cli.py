@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isthmus.nfv.inspect import document
+from isthmus.facts.source import document
 from isthmus.testing.nfv.nfv_shapes import by_name
 
 DEMAND = """

@@ -7,10 +7,11 @@ import pytest
 
 from isthmus import errors
 from isthmus.clients.machine.host import LocalHost, SshHost, open_host
+from isthmus.facts import dump, script
+from isthmus.facts.gather import collect_facts, inspect_host
+from isthmus.facts.host import sysfs
+from isthmus.facts.protocols import HostClient
 from isthmus.model.host.host_inventory import Cache, Core, HugePages, Nic
-from isthmus.nfv.gather import collect_facts, inspect_host
-from isthmus.nfv.inspect import facts, sysfs
-from isthmus.nfv.protocols import HostClient
 
 
 def put(root: Path, path: str, text: str) -> None:
@@ -85,10 +86,10 @@ def make_devices(root: Path) -> None:
 
 def test_a_made_up_sys_is_read_whole(tmp_path: Path) -> None:
     make_tree(tmp_path)
-    output = LocalHost().run_script(facts.render_script(root=str(tmp_path)))
+    output = LocalHost().run_script(script.render_script(root=str(tmp_path)))
     assert output.exit_code == 0
     assert output.stderr == ""
-    host = sysfs.parse_host(facts.parse_facts(output.stdout))
+    host = sysfs.parse_host(dump.parse_facts(output.stdout))
     assert (host.name, host.cpu_vendor, host.cpu_model) == (
         "made-up",
         "GenuineIntel",
@@ -146,8 +147,8 @@ def test_a_cpu_that_is_offline_is_not_there(tmp_path: Path) -> None:
     for cpu in (3, 7):
         siblings = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
         siblings.write_text("3\n") if cpu == 3 else siblings.unlink()
-    output = LocalHost().run_script(facts.render_script(root=str(tmp_path)))
-    host = sysfs.parse_host(facts.parse_facts(output.stdout))
+    output = LocalHost().run_script(script.render_script(root=str(tmp_path)))
+    host = sysfs.parse_host(dump.parse_facts(output.stdout))
     assert host.cpus == (0, 1, 2, 3, 4, 5, 6)
     assert host.cores_of(1)[-1].cpus == (3,)
 
@@ -157,20 +158,20 @@ def test_this_very_host() -> None:
     host = inspect_host(client)
     assert host.cpus
     assert all(node.memory_mib > 0 for node in host.nodes)
-    seen = facts.parse_facts(collect_facts(client, settings=True))
+    seen = dump.parse_facts(collect_facts(client, settings=True))
     lines = seen.commands["threads"].splitlines()
     assert len(lines) > 1
     assert all(len(line.split("\t")) == 6 for line in lines)
 
 
 def test_facts_that_were_cut_off_are_refused() -> None:
-    text = LocalHost().run_script(facts.render_script()).stdout
+    text = LocalHost().run_script(script.render_script()).stdout
     with pytest.raises(errors.ProtocolError, match="end early"):
-        facts.parse_facts(text[: len(text) // 2])
+        dump.parse_facts(text[: len(text) // 2])
     lines = text.splitlines()
     lines.insert(3, "X what is this")
     with pytest.raises(errors.ProtocolError, match="line 4"):
-        facts.parse_facts("\n".join(lines))
+        dump.parse_facts("\n".join(lines))
 
 
 def test_nobody_listens() -> None:

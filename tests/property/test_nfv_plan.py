@@ -6,6 +6,8 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isthmus.facts import cpuset, validity
+from isthmus.facts.source import document
 from isthmus.model.host.host_demand import (
     Affinity,
     DataPath,
@@ -18,8 +20,6 @@ from isthmus.model.host.host_demand import (
 )
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import document, validity
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
 from isthmus.nfv.plan.demand import check_demand
 from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, closed_form, fill

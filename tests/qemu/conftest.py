@@ -12,9 +12,9 @@ import pytest
 from tests.qemu.machine import Guest, Wires
 from tests.qemu.tuned import DEMAND, Tuned
 
+from isthmus.facts.gather import inspect_host
 from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.check.live import check_host
-from isthmus.nfv.gather import inspect_host
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.testing.needed import skip_without

@@ -12,7 +12,7 @@ import pytest
 from tests.qemu import instances
 from tests.qemu.tuned import Tuned
 
-from isthmus.nfv import cpuset
+from isthmus.facts import cpuset
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(2400)]
 

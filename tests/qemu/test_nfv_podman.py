@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 from tests.qemu.tuned import Tuned
 
+from isthmus.facts import dump, gather
+from isthmus.facts.gather import collect_facts
 from isthmus.model.host.nfv_layout import Layout
-from isthmus.nfv import apply, gather
+from isthmus.nfv import apply
 from isthmus.nfv.apply import apply_plan
 from isthmus.nfv.check.state import parse_state
-from isthmus.nfv.gather import collect_facts
-from isthmus.nfv.inspect import facts
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(3600)]
 
@@ -56,7 +56,7 @@ def kolla(tuned: Tuned) -> Iterator[Tuned]:
 
 def test_the_layout_is_found_and_its_options_are_read(kolla: Tuned) -> None:
     text = collect_facts(kolla.client, settings=True)
-    state = parse_state(facts.parse_facts(text))
+    state = parse_state(dump.parse_facts(text))
     assert state.layout is Layout.KOLLA
     assert state.nova == {"DEFAULT/vcpu_pin_set": ("4-5",)}
     assert state.ovs_runs

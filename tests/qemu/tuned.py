@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 
 from tests.qemu.machine import Guest
 
+from isthmus.facts.gather import collect_facts
+from isthmus.facts.protocols import HostClient
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Verdict
 from isthmus.nfv.apply import Applied
 from isthmus.nfv.check.live import check_facts
-from isthmus.nfv.gather import collect_facts
-from isthmus.nfv.protocols import HostClient
 
 DEMAND = """
 physical_networks:

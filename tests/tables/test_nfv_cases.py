@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
+from isthmus.facts import dump
+from isthmus.facts.host import sysfs
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Report, is_clean
 from isthmus.nfv.check.live import check_facts
-from isthmus.nfv.inspect import facts, sysfs
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.nfv.render.whole import render_plan
 from isthmus.wiring import nfv as wiring
@@ -138,7 +139,7 @@ def test_what_dpdk_or_the_kernel_would_refuse_is_refused(name: str, said: str) -
 
 def test_p05b_both_ports_of_one_function_are_seen() -> None:
     text = (CASES / "p05b-two-ports-live.facts").read_text()
-    host = sysfs.parse_host(facts.parse_facts(text))
+    host = sysfs.parse_host(dump.parse_facts(text))
     assert [nic.name for nic in host.nics] == ["ens1", "ens1d1"]
 
 

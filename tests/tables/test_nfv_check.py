@@ -7,18 +7,21 @@ from typing import Any
 
 import pytest
 
+from isthmus.facts import cpuset
+from isthmus.facts.host.libvirt import Domain
+from isthmus.facts.host.ovs import Interface, Port, Queue
+from isthmus.facts.host.procfs import Thread
 from isthmus.model.host.host_inventory import HugePages
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Verdict, is_clean
-from isthmus.nfv import cpuset
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import rule
-from isthmus.nfv.check.state import SOURCES, Domain, HostState, Interface, Queue, Thread
-from isthmus.nfv.check.state.switch import Port
+from isthmus.nfv.check.state import SOURCES, HostState
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import files, ovs
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_state import HEALTHY
 
 DEMAND = """
 physical_networks:
@@ -124,7 +127,8 @@ def make_state(plan: HostPlan = PLAN) -> HostState:
                 hugepages=True,
             ),
         ),
-        seen=frozenset(SOURCES),
+        seen=frozenset(SOURCES) | set(HEALTHY),
+        facts=HEALTHY,
         neutron=dict(plan.neutron),
         ports=tuple(Port(port.name, (port.name,), port.bridge) for port in plan.dpdk_ports),
         datapaths={port.bridge: "netdev" for port in plan.dpdk_ports},

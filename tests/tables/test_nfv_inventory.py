@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from isthmus import errors
+from isthmus.facts.source import document
 from isthmus.model.host.host_inventory import HostInventory
-from isthmus.nfv.inspect import document
 from isthmus.testing.nfv.nfv_shapes import PUBLISHED, by_name
 
 LSCPU = """\

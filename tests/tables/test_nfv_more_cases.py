@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from isthmus.facts.host.libvirt import Domain
+from isthmus.facts.host.ovs import Interface, Queue
+from isthmus.facts.host.procfs import Thread
+from isthmus.facts.host.services import Service
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.model.verdict import is_clean
 from isthmus.nfv.check import host as checks
-from isthmus.nfv.check.state import Domain, HostState, Interface, Queue, Service, Thread
+from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.facts import validity
+from isthmus.facts.cpuset import parse_list
+from isthmus.facts.source import document
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.nfv.cpuset import parse_list
-from isthmus.nfv.inspect import document, validity
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.resource import memory

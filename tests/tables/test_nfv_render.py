@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.facts.cpuset import parse_list
+from isthmus.facts.host.oslo_conf import parse_ini
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.check.state import parse_ini
-from isthmus.nfv.cpuset import parse_list
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import files, ovs, script, slices

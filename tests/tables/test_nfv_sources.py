@@ -3,9 +3,9 @@
 import pytest
 
 from isthmus import errors
+from isthmus.facts.source import document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 

@@ -1,7 +1,8 @@
 """What switch, libvirt, kernel and configuration files say, read into the state that checks see."""
 
-from isthmus.nfv.check import state as states
-from isthmus.nfv.check.state import Domain, Queue, switch
+from isthmus.facts.host import libvirt, oslo_conf, ovs, procfs
+from isthmus.facts.host.libvirt import Domain
+from isthmus.facts.host.ovs import Queue
 
 RXQS = """\
 Displaying last 60 seconds pmd usage %
@@ -18,14 +19,14 @@ pmd thread numa_id 1 core_id 8:
 
 
 def test_queues_as_the_switch_shows_them() -> None:
-    pmds, queues = switch.parse_rxqs(RXQS)
+    pmds, queues = ovs.parse_rxqs(RXQS)
     assert pmds == {2: 0, 8: 1}
     assert queues == (
         Queue("dpdk0", 0, 2, 0, enabled=True, usage_pct=None),
         Queue("dpdk1", 0, 8, 1, enabled=True, usage_pct=12),
         Queue("vhu1", 1, 8, 1, enabled=False, usage_pct=0),
     )
-    assert switch.parse_shut(RXQS) == (2,)
+    assert ovs.parse_shut(RXQS) == (2,)
 
 
 def test_interfaces_as_ovs_vsctl_gives_them() -> None:
@@ -34,14 +35,14 @@ def test_interfaces_as_ovs_vsctl_gives_them() -> None:
         '"data":[["dpdk0","dpdk",["map",[["n_rxq","2"]]],["map",[]],1500,["set",[]],'
         '["map",[["rx_packets",5]]],["map",[["numa_id","1"]]]]]}'
     )
-    (one,) = switch.parse_interfaces(text)
+    (one,) = ovs.parse_interfaces(text)
     assert (one.name, one.options, one.mtu, one.error) == ("dpdk0", {"n_rxq": "2"}, 1500, "")
     assert (one.statistics, one.status) == ({"rx_packets": 5}, {"numa_id": "1"})
-    assert switch.parse_interfaces("not JSON") == ()
+    assert ovs.parse_interfaces("not JSON") == ()
 
 
 def test_a_domain_as_libvirt_keeps_it() -> None:
-    domain = states.parse_domain(
+    domain = libvirt.parse_domain(
         "<domstatus pid='90'><vcpus><vcpu id='0' pid='97'/><vcpu id='1' pid='98'/></vcpus>"
         "<domain type='kvm'><name>instance-2</name>"
         "<memoryBacking><hugepages/></memoryBacking>"
@@ -53,23 +54,23 @@ def test_a_domain_as_libvirt_keeps_it() -> None:
     pins = {0: (4,), 1: (16,)}
     tids = {0: 97, 1: 98}
     assert domain == Domain("instance-2", pins, (0, 1), ("vhu1",), True, tids, pid=90)
-    assert states.parse_domain("<network/>") is None
-    assert states.parse_domain("<half") is None
+    assert libvirt.parse_domain("<network/>") is None
+    assert libvirt.parse_domain("<half") is None
 
 
 def test_options_repeat_and_the_last_counts() -> None:
     text = "[DEFAULT]\na = 1\n# a = 9\na=2\n[pci]\nb = x=y \n"
-    assert states.parse_ini(text) == {"DEFAULT/a": ("1", "2"), "pci/b": ("x=y",)}
+    assert oslo_conf.parse_ini(text) == {"DEFAULT/a": ("1", "2"), "pci/b": ("x=y",)}
 
 
 def test_options_as_oslo_config_reads_them() -> None:
     """A blank goes on with the line above, a colon is an equals sign, quotes come off."""
     text = "[DEFAULT]\na: 1,\n  2\n# c\n  3\n\n b = 9\nc = 'x'\n;d = 1\n"
-    assert states.parse_ini(text) == {"DEFAULT/a": ("1,\n2\n3",), "DEFAULT/c": ("x",)}
+    assert oslo_conf.parse_ini(text) == {"DEFAULT/a": ("1,\n2\n3",), "DEFAULT/c": ("x",)}
 
 
 def test_interrupts_by_cpu() -> None:
     text = (
         "     CPU0  CPU1\n  0:   110   3  IR-IO-APIC  2-edge timer\nNMI:  1 2\n 28: 0 7 PCI-MSI x\n"
     )
-    assert states.parse_interrupts(text) == {"0": (110, 3), "28": (0, 7)}
+    assert procfs.parse_interrupts(text) == {"0": (110, 3), "28": (0, 7)}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.facts.host.oslo_conf import parse_ini
+from isthmus.facts.script import render_functions
 from isthmus.model.host.nfv_layout import Layout
-from isthmus.nfv.check.state.ini import parse_ini
-from isthmus.nfv.inspect import facts
 from isthmus.nfv.render import script
 
 OURS = """\
@@ -43,7 +43,7 @@ def run(folder: Path, *lines: str, carriers: str = "") -> subprocess.CompletedPr
     """Run lines after the functions, where the host's own answers are made up."""
     text = "\n".join(
         [
-            facts.render_functions(),
+            render_functions(),
             f"S={folder}/state OLD='reserved_host_cpus vcpu_pin_set' ARGS= STAY=2",
             f"nova_files() {{ echo {folder}/*.conf; }}",
             "find_layout() { E= N= X= L=plain; }",
@@ -194,7 +194,7 @@ def test_the_layout_is_found_by_what_is_there(tmp_path: Path) -> None:
         (root / name).mkdir(parents=True)
         done = subprocess.run(
             ["sh", "-s"],
-            input=facts.render_functions(root=str(root)) + "\nfind_layout; echo $L\n",
+            input=render_functions(root=str(root)) + "\nfind_layout; echo $L\n",
             capture_output=True,
             text=True,
             timeout=120,
@@ -205,7 +205,7 @@ def test_the_layout_is_found_by_what_is_there(tmp_path: Path) -> None:
 
 def test_the_shell_is_sound() -> None:
     dash = shutil.which("dash") or shutil.which("sh")
-    for text in (facts.render_functions(), script.read_apply(), script.render_rollback()):
+    for text in (render_functions(), script.read_apply(), script.render_rollback()):
         done = subprocess.run(
             [str(dash), "-n"], input=text, capture_output=True, text=True, timeout=60, check=False
         )

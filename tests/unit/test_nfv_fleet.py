@@ -4,10 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+from isthmus.facts.source import document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.fleet import group_fleet, plan_fleet
-from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 from isthmus.wiring import nfv as wiring

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.facts import allow, dump, registry, script
+from isthmus.facts.fact import How
+from isthmus.facts.host import libvirt, oslo_conf
+from isthmus.facts.source.document import to_document
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state as states
-from isthmus.nfv.inspect import allow, facts
-from isthmus.nfv.inspect.document import to_document
 
 AWKS = [name for name in ("mawk", "gawk", "busybox") if shutil.which(name)]
 #: Where people and programs keep secrets on a compute host, and what must be seen all the same.
@@ -88,7 +90,12 @@ def render_table(columns: str, row: Sequence[object]) -> str:
     return json.dumps(table, separators=(",", ":"))
 
 
-COLUMNS = {table: columns for _, table, columns in facts.TABLES}
+COLUMNS = {
+    source.what.split()[-1]: source.what.partition("--columns=")[2].split()[0]
+    for fact in registry.HOST
+    for source in fact.sources
+    if source.how is How.ROWS
+}
 #: What answers in place of Open vSwitch and systemd.
 PROGRAMS = {
     "ovs-vsctl": f"""#!/bin/sh
@@ -120,10 +127,10 @@ def gather(folder: Path, awk: str, *, root: Path | None) -> str:
     words = f"{shutil.which(awk)} awk" if awk == "busybox" else shutil.which(awk)
     (programs / "awk").write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     (programs / "awk").chmod(0o755)
-    script = facts.render_script(root=str(root) if root else "", settings=True)
+    text = script.render_script(root=str(root) if root else "", settings=True)
     done = subprocess.run(
         ["sh", "-s"],
-        input=script,
+        input=text,
         env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -144,7 +151,7 @@ def root(tmp_path: Path) -> Path:
 
 def decoded(text: str) -> str:
     """All that facts hold, base64 read."""
-    seen = facts.parse_facts(text)
+    seen = dump.parse_facts(text)
     return repr((seen.files, seen.links, seen.commands, seen.failures))
 
 
@@ -152,8 +159,8 @@ def decoded(text: str) -> str:
 def test_files_full_of_secrets(tmp_path: Path, root: Path, awk: str) -> None:
     text = gather(tmp_path, awk, root=root)
     assert "SECRET" not in decoded(text)
-    seen = facts.parse_facts(text)
-    nova = states.parse_ini(seen.files["/etc/nova/nova.conf"])
+    seen = dump.parse_facts(text)
+    nova = oslo_conf.parse_ini(seen.files["/etc/nova/nova.conf"])
     assert nova == {
         "DEFAULT/vcpu_pin_set": ("2-4",),
         "compute/cpu_dedicated_set": ("2-4,\n6-9",),
@@ -161,7 +168,7 @@ def test_files_full_of_secrets(tmp_path: Path, root: Path, awk: str) -> None:
     }
     assert seen.text("/proc/cmdline") == "hugepages=4 isolcpus=1-4"
     assert seen.text("/etc/default/grub") == "isolcpus=1-4"
-    domain = states.parse_domain(seen.files["/run/libvirt/qemu/i1.xml"])
+    domain = libvirt.parse_domain(seen.files["/run/libvirt/qemu/i1.xml"])
     assert domain is not None
     assert (domain.name, domain.pins, domain.emulator) == ("instance-00000001", {0: (2,)}, (0,))
     assert domain.tids == {0: 2010}
@@ -172,7 +179,7 @@ def test_files_full_of_secrets(tmp_path: Path, root: Path, awk: str) -> None:
 def test_commands_full_of_secrets(tmp_path: Path, awk: str) -> None:
     text = gather(tmp_path, awk, root=None)
     assert "SECRET" not in decoded(text)
-    state = states.parse_state(facts.parse_facts(text))
+    state = states.parse_state(dump.parse_facts(text))
     assert state.other_config == {"dpdk-init": "true"}
     assert state.external_ids == {"ovn-bridge-mappings": "fast:br-fast"}
     assert [one.name for one in state.interfaces] == ["ipsec0"]

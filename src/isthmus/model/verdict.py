@@ -63,7 +63,8 @@ class Ruling:
 
     check: str
     answer: Answer
-    why: str = ""  #: what was seen, or what was not
+    why: str = ""  #: what was seen, what was not, or why there is nothing to check
+    detail: str = ""  #: of what was not seen: not installed, not running, not permitted ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from isthmus import errors
+from isthmus.facts.protocols import HostClient
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.host.nfv_layout import Layout
-from isthmus.nfv.protocols import HostClient
 from isthmus.nfv.render import script
 
 APPLY_TIMEOUT_S = 600.0

@@ -9,10 +9,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from isthmus.facts.cpuset import render_list
 from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory, Nic
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
 from isthmus.nfv.plan.resource.ports import SILENT_ON_VFS
 from isthmus.nfv.plan.settings import PER_NODE_HUGEPAGES, is_at_least

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
-from isthmus.nfv.check.state import switch
-from isthmus.nfv.inspect import facts
+from isthmus.facts.host import ovs
+from isthmus.facts.script import render_functions
 
 _THREAD = re.compile(r"^pmd thread numa_id (\d+) core_id (\d+):")
 _COUNTER = re.compile(r"^\s+([a-z][a-z .]+[a-z]):\s+([\d.]+)")
@@ -78,7 +78,7 @@ def render_reading() -> str:
     live = "$X ovs-appctl --timeout=10 dpctl/show -s"
     stats = "$X ovs-appctl --timeout=5 dpif-netdev/pmd-stats-show"
     rows = "$X ovs-vsctl --timeout=10 --format=json --columns=name,type,statistics list Interface"
-    lines = [facts.render_functions(), "find_layout", "cut -d' ' -f1 /proc/uptime"]
+    lines = [render_functions(), "find_layout", "cut -d' ' -f1 /proc/uptime"]
     for command in (live, stats, rows):
         lines += [f"{command} || exit 3", "echo '# next'"]
     return "\n".join(lines) + "\n"
@@ -129,7 +129,7 @@ def parse_reading(text: str) -> Reading:
             current = {}  # the main thread, which is no PMD
         elif counter := _COUNTER.match(line):
             current[counter[1]] = float(counter[2])
-    recorded = {one.name: one.statistics for one in switch.parse_interfaces(interfaces)}
+    recorded = {one.name: one.statistics for one in ovs.parse_interfaces(interfaces)}
     return Reading(at_s, _parse_ports(live), pmds, recorded)
 
 

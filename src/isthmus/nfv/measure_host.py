@@ -4,8 +4,8 @@ import dataclasses
 import time
 
 from isthmus import errors
+from isthmus.facts.protocols import HostClient
 from isthmus.nfv import measure
-from isthmus.nfv.protocols import HostClient
 
 #: Open vSwitch writes its counters down every five seconds, unless it is told otherwise.
 RECORDS_TIMEOUT_S = 15.0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.machine import host as host_client
+from isthmus.facts.protocols import HostClient
+from isthmus.facts.source import document
 from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.inspect import document
 from isthmus.nfv.plan.demand import parse_demand
-from isthmus.nfv.protocols import HostClient
 from isthmus.wiring.named_file import read_text
 
 

@@ -18,13 +18,13 @@ from isthmus.cli.hosts.nfv_tables import (
 )
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
+from isthmus.facts.gather import collect_facts, inspect_host
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.nfv_layout import Layout
 from isthmus.model.verdict import is_clean
 from isthmus.nfv.apply import apply_plan, roll_back
 from isthmus.nfv.check.live import check_facts, check_host, render_report
 from isthmus.nfv.fleet import plan_fleet
-from isthmus.nfv.gather import collect_facts, inspect_host
 from isthmus.nfv.measure_host import measure_host
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.nfv.render.whole import render_plan, write_rendered

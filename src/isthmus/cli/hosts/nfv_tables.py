@@ -12,10 +12,10 @@ from rich.table import Table
 
 from isthmus.cli.render import Format
 from isthmus.cli.render import open_console as render_console
+from isthmus.facts.cpuset import render_list
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.model.verdict import Report, is_clean
-from isthmus.nfv.cpuset import render_list
+from isthmus.model.verdict import Answer, Report, is_clean
 from isthmus.nfv.fleet import GroupPlan
 from isthmus.nfv.measure import Measurement
 from isthmus.wiring import nfv as wiring
@@ -119,6 +119,9 @@ def show_report(target: str, report: Report) -> None:
         typer.echo(
             f"{one.severity:<8} {one.code:<24} {one.message} | {one.evidence} | {one.remedy}"
         )
+    for answer in (Answer.NOT_APPLICABLE, Answer.NOT_SEEN):
+        for why, names in _group(report, answer).items():
+            typer.echo(f"{answer.value}: {', '.join(names)}: {why}")
     counts = ", ".join(f"{count} {answer}" for answer, count in report.answers.items())
     unseen = f" ({', '.join(report.unseen)})" if report.unseen else ""
     wrong = "" if is_clean(report.findings) else "not "
@@ -126,6 +129,15 @@ def show_report(target: str, report: Report) -> None:
     typer.echo(
         f"{target} is {wrong}{said if not wrong else 'as it should be'}; checks: {counts}{unseen}"
     )
+
+
+def _group(report: Report, answer: Answer) -> dict[str, list[str]]:
+    """Return the checks that gave an answer, by their reason for it."""
+    found: dict[str, list[str]] = {}
+    for one in report.rulings:
+        if one.answer is answer:
+            found.setdefault(one.detail or one.why, []).append(one.check)
+    return found
 
 
 def show_fleet(planned: Sequence[GroupPlan]) -> None:

@@ -1,13 +1,14 @@
 """Check a host from its facts, gathered now or before."""
 
+from isthmus.facts import dump
+from isthmus.facts.gather import collect_facts
+from isthmus.facts.protocols import HostClient
+from isthmus.facts.source import document
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.host.nfv_layout import Layout
 from isthmus.model.verdict import Report, is_clean
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state
-from isthmus.nfv.gather import collect_facts
-from isthmus.nfv.inspect import document, facts
-from isthmus.nfv.protocols import HostClient
 
 
 def check_host(
@@ -28,7 +29,7 @@ def check_facts(text: str, plan: HostPlan | None = None) -> Report:
     Raises:
         ProtocolError: they are garbled.
     """
-    return checks.check_host(state.parse_state(facts.parse_facts(text)), plan)
+    return checks.check_host(state.parse_state(dump.parse_facts(text)), plan)
 
 
 def render_report(report: Report) -> dict[str, object]:

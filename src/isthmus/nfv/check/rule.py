@@ -1,37 +1,60 @@
-"""Rules: one check each, with what it needs to see and to which hosts it applies."""
+"""Rules: one check each, with the facts it needs and the hosts to which it applies."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from isthmus.facts.fact import Absent, Fact, Why
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Ruling, Severity, Subject, Verdict
 from isthmus.nfv.check.state import HostState
 
 APPLY = "isthmus nfv apply puts it right"
 Check = Callable[[HostState, HostPlan | None], Iterator[Verdict]]
-Applies = Callable[[HostState, HostPlan | None], bool]
+#: Why a rule does not apply to a host; empty where it does.
+Condition = Callable[[HostState, HostPlan | None], str]
 
 
-def always(state: HostState, plan: HostPlan | None) -> bool:
-    """Tell that a rule applies to every host."""
+def always(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule to every host."""
     del state, plan
-    return True
+    return ""
 
 
-def where_planned(what: Callable[[HostPlan], object]) -> Applies:
-    """Make a rule apply to hosts whose plan has something of a kind."""
-    return lambda _, plan: plan is not None and bool(what(plan))
+def where_planned(what: Callable[[HostPlan], object], why: str) -> Condition:
+    """Apply a rule to hosts whose plan has something of a kind; `why` says that it has none."""
+    return lambda _, plan: "" if plan is not None and what(plan) else why
 
 
-def with_switch(state: HostState, plan: HostPlan | None) -> bool:
-    """Tell whether a host has, or should have, an Open vSwitch with DPDK."""
-    return bool(plan and plan.dpdk_ports) or state.other_config.get("dpdk-init") == "true"
+def without_plan(why: str) -> Condition:
+    """Apply a rule to hosts that have no plan; `why` says what holds the others to theirs."""
+    return lambda _, plan: why if plan is not None else ""
 
 
-def with_instances(state: HostState, plan: HostPlan | None) -> bool:
-    """Tell whether instances run on a host."""
+def both(one: Condition, two: Condition) -> Condition:
+    """Apply a rule where both conditions hold."""
+    return lambda state, plan: one(state, plan) or two(state, plan)
+
+
+def with_switch(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule to hosts that have, or should have, an Open vSwitch with DPDK."""
+    if (plan and plan.dpdk_ports) or state.other_config.get("dpdk-init") == "true":
+        return ""
+    return "Open vSwitch has no DPDK here (other_config:dpdk-init is not true)"
+
+
+def with_instances(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule to hosts on which instances run."""
     del plan
-    return bool(state.domains) or any(is_emulator(one.process) for one in state.threads)
+    if state.domains or any(is_emulator(one.process) for one in state.threads):
+        return ""
+    return "no instance runs here"
+
+
+def switch_runs(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where Open vSwitch answers."""
+    del plan
+    return "" if state.ovs_runs else "Open vSwitch does not run"
 
 
 #: Processes that are instances.
@@ -51,7 +74,16 @@ def drift(
     remedy: str = APPLY,
     severity: Severity = Severity.BROKEN,
 ) -> Verdict:
-    """Make the finding that something is not as planned."""
+    """Make the verdict that something is not as planned.
+
+    Args:
+        code: dotted and stable, such as `port.mtu`.
+        subject: what it is about: the name of a port, a NIC, a file.
+        message: one sentence with the value that is there and the planned one.
+        evidence: the value that was read, and where.
+        remedy: what a person does.
+        severity: how bad it is.
+    """
     return Verdict(
         code=code,
         severity=severity,
@@ -67,8 +99,9 @@ class Rule:
     """One check."""
 
     check: Check
-    needs: tuple[str, ...] = ()  #: of `state.SOURCES`
-    applies: Applies = always
+    needs: tuple[Fact[Any], ...] = ()
+    applies: Condition = always
+    given: Condition = always  #: asked once the facts are known to be there
 
     @property
     def name(self) -> str:
@@ -78,13 +111,8 @@ class Rule:
     def run(self, state: HostState, plan: HostPlan | None) -> tuple[Ruling, list[Verdict]]:
         """Run the check; one that crashes has found out nothing, and says so."""
         try:
-            if not self.applies(state, plan):
-                return Ruling(check=self.name, answer=Answer.NOT_APPLICABLE), []
-            if missing := [name for name in self.needs if name not in state.seen]:
-                return (
-                    Ruling(check=self.name, answer=Answer.NOT_SEEN, why=", ".join(missing)),
-                    [],
-                )
+            if idle := self._find_why_not(state, plan):
+                return idle, []
             found = list(self.check(state, plan))
         except Exception as exc:  # noqa: BLE001 - one of the four places that may
             found = [
@@ -99,3 +127,29 @@ class Rule:
             ]
         answer = Answer.FOUND if found else Answer.FINE
         return Ruling(check=self.name, answer=answer), found
+
+    def _find_why_not(self, state: HostState, plan: HostPlan | None) -> Ruling | None:
+        """Return the ruling of a check that is not made on this host; None where it is made."""
+        if why := self.applies(state, plan):
+            return self._not_applicable(why)
+        missing = [fact.name for fact in self.needs if fact.name not in state.seen]
+        reasons = [state.absent.get(name) or _not_gathered(name) for name in missing]
+        if plan is None and (idle := next((one for one in reasons if one.is_nothing_there), None)):
+            return self._not_applicable(idle.detail)
+        if missing:
+            return Ruling(
+                check=self.name,
+                answer=Answer.NOT_SEEN,
+                why=", ".join(missing),
+                detail="; ".join(one.detail for one in reasons),
+            )
+        if why := self.given(state, plan):
+            return self._not_applicable(why)
+        return None
+
+    def _not_applicable(self, why: str) -> Ruling:
+        return Ruling(check=self.name, answer=Answer.NOT_APPLICABLE, why=why)
+
+
+def _not_gathered(name: str) -> Absent:
+    return Absent(Why.NOT_GATHERED, f"the facts hold no {name}: gather them again")

@@ -10,9 +10,9 @@ from collections import Counter
 from typing import Any
 
 from isthmus import errors
+from isthmus.facts import cpuset
+from isthmus.facts.source import document
 from isthmus.model.host import host_demand as model
-from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import document
 
 _PAGE = re.compile(r"^(\d+) ?([KMG])i?B$")
 _UNITS = {"K": 1, "M": 1024, "G": 1048576}

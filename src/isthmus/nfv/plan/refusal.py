@@ -1,10 +1,10 @@
 """A plan of a host, or the error that says why there is none and what would work."""
 
 from isthmus import errors
+from isthmus.facts.source import document
 from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.nfv.inspect import document
 from isthmus.nfv.plan import alternatives
 
 

@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from isthmus.facts.cpuset import render_list, render_mask
 from isthmus.model.host import host_demand, host_inventory
 from isthmus.model.host.host_plan import DpdkPortPlan, NodePlan, SriovPlan
-from isthmus.nfv.cpuset import render_list, render_mask
 from isthmus.nfv.plan.demand import SMALL_KIB, bridge_name, page_kib
 from isthmus.nfv.plan.resource.memory import MOST_LCORES
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from isthmus.facts.cpuset import render_list
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.cpuset import render_list
 from isthmus.nfv.render import texts
 
 KOLLA = "controller/kolla/etc/kolla/config"

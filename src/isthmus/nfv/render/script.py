@@ -12,9 +12,9 @@ import shlex
 from collections.abc import Iterable
 from importlib import resources
 
+from isthmus.facts.script import render_functions
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.host.nfv_layout import Layout
-from isthmus.nfv.inspect import facts
 from isthmus.nfv.plan import settings
 from isthmus.nfv.render import files, layout, ovs
 
@@ -61,7 +61,7 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
         "START": " " + " ".join(sorted(ovs.START_KEYS)) + " ",
         "DPDK": str(int(bool(plan.dpdk_ports))),
     }
-    lines = [facts.render_functions(layout=chosen)]
+    lines = [render_functions(layout=chosen)]
     lines += [f"{name}={shlex.quote(value)}" for name, value in values.items()]
     lines += [render_places(), read_apply()]
     if taken := [shlex.quote(name) for name in taken_ports(plan)]:
@@ -76,7 +76,7 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
 
 def render_rollback() -> str:
     """Write the script that puts back what the newest generation kept."""
-    return "\n".join([facts.render_functions(), f"S={shlex.quote(STATE)}", _read("rollback.sh")])
+    return "\n".join([render_functions(), f"S={shlex.quote(STATE)}", _read("rollback.sh")])
 
 
 def taken_ports(plan: HostPlan) -> list[str]:

@@ -9,8 +9,8 @@ its PMDs'. Instances have libvirt's own group, which is left alone.
 
 from collections.abc import Mapping
 
+from isthmus.facts.cpuset import render_list
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.cpuset import render_list
 
 _UNITS = "/etc/systemd/system"
 _DROP_IN = "60-isthmus-nfv.conf"

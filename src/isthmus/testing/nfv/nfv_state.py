@@ -2,21 +2,31 @@
 
 import dataclasses
 import hashlib
+from typing import Any, TypeVar
 
+from isthmus.facts import registry
+from isthmus.facts.fact import Fact
+from isthmus.facts.host.devlink import Function
+from isthmus.facts.host.ovs import Interface, Port, Queue
+from isthmus.facts.host.procfs import Thread
+from isthmus.facts.host.services import Service
 from isthmus.model.host.host_inventory import HostInventory, HugePages, Nic
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.nfv.check.state import (
-    SOURCES,
-    Function,
-    HostState,
-    Interface,
-    Queue,
-    Service,
-    Thread,
-)
-from isthmus.nfv.check.state.switch import Port
+from isthmus.nfv.check.state import SOURCES, HostState
 from isthmus.nfv.check.topic import options
 from isthmus.nfv.render import files, ovs, texts
+
+Value = TypeVar("Value")
+#: What facts without a field of their own say on a healthy host: each has its sample.
+HEALTHY: dict[str, Any] = {
+    fact.name: fact.parse_output(fact.sample) for fact in registry.HOST if fact.sample
+}
+
+
+def show(state: HostState, fact: Fact[Value], output: str) -> HostState:
+    """Return a state in which the command of a fact wrote something else."""
+    values = {**state.facts, fact.name: fact.parse_output(output)}
+    return dataclasses.replace(state, facts=values, seen=state.seen | {fact.name})
 
 
 def make_state(host: HostInventory, plan: HostPlan) -> HostState:
@@ -52,7 +62,8 @@ def make_state(host: HostInventory, plan: HostPlan) -> HostState:
         irqs={"30": plan.host_cpus[:1], "31": plan.dedicated_cpus[:1]},
         interrupts={"30": (5000,) * len(host.cpus), "31": (0,) * len(host.cpus)},
         domains=(),
-        seen=frozenset(SOURCES),
+        seen=frozenset(SOURCES) | set(HEALTHY),
+        facts=HEALTHY,
         neutron=options.agent_options(plan.neutron),
         ports=_ports(plan),
         datapaths=dict.fromkeys(

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+from isthmus.facts import cpuset
+from isthmus.facts.host import oslo_conf, ovs
+from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv import cpuset
-from isthmus.nfv.check.state import HostState, parse_nova_cpus
+from isthmus.nfv.check.rule import Rule, with_switch
+from isthmus.nfv.check.state import HostState
 
 
 def polling(state: HostState) -> tuple[int, ...]:
@@ -136,3 +139,10 @@ def check_lcores(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 f"{cpuset.render_list(cpus)}",
                 remedy="set dpdk-lcore-mask to CPUs of the host's own, and restart Open vSwitch",
             )
+
+
+PRACTICE = (
+    Rule(check_sets, (oslo_conf.NOVA, ovs.SWITCH)),
+    Rule(check_lcores, (ovs.SWITCH,), with_switch),
+)
+PLANNED = (Rule(check_online), Rule(check_unplanned))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from isthmus.facts.host import devlink
 from isthmus.model.host.host_inventory import Nic
 from isthmus.model.host.host_plan import HostPlan, SriovPlan
 from isthmus.model.verdict import Severity, Verdict
-from isthmus.nfv.check.rule import drift
+from isthmus.nfv.check.rule import Rule, drift, where_planned
 from isthmus.nfv.check.state import HostState
 
 RESTART = "systemctl restart isthmus-nfv-devices"
@@ -183,3 +184,31 @@ def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             "/sys/class/iommu is empty",
             "switch VT-d or AMD-Vi on in firmware, and intel_iommu=on on the kernel line",
         )
+
+
+def devices_handed_out(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where devices are handed out, or are to be."""
+    handed = any(nic.driver == "vfio-pci" for nic in state.inventory.nics)
+    needs = bool(plan and (plan.sriov or any(port.driver for port in plan.dpdk_ports)))
+    return "" if handed or needs else "no device is handed out to the switch or to instances"
+
+
+def _dpdk(plan: HostPlan) -> object:
+    return plan.dpdk_ports
+
+
+def _sriov(plan: HostPlan) -> object:
+    return plan.sriov
+
+
+_NO_SRIOV = "no port with virtual functions is planned"
+PRACTICE = (Rule(check_iommu, (), devices_handed_out),)
+PLANNED = (
+    Rule(
+        check_dpdk_devices,
+        (),
+        where_planned(lambda plan: plan.dpdk_ports, "no DPDK port is planned"),
+    ),
+    Rule(check_sriov, (), where_planned(_sriov, _NO_SRIOV)),
+    Rule(check_functions, (devlink.FUNCTIONS,), where_planned(_sriov, _NO_SRIOV)),
+)

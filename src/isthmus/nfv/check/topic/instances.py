@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 
+from isthmus.facts import cpuset
+from isthmus.facts.host import procfs
+from isthmus.facts.host.libvirt import Domain
+from isthmus.facts.host.oslo_conf import parse_nova_cpus
+from isthmus.facts.host.procfs import Thread
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv import cpuset
-from isthmus.nfv.check.rule import is_emulator
-from isthmus.nfv.check.state import Domain, HostState, Thread, parse_nova_cpus
+from isthmus.nfv.check.rule import Rule, is_emulator, with_instances
+from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.cores import polling
 
 
@@ -237,3 +241,11 @@ def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Ite
                     "helper",
                 )
                 break  # one thread of a process says it all
+
+
+PRACTICE = (
+    Rule(check_vcpus, (procfs.THREADS,), with_instances),
+    Rule(check_domains, (procfs.THREADS,), with_instances),
+    Rule(check_memory, (), with_instances),
+    Rule(check_emulators, (procfs.THREADS,), with_instances),
+)

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
+from isthmus.facts import cpuset
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv import cpuset
+from isthmus.nfv.check.rule import Rule
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.render import files
 
@@ -67,12 +68,28 @@ def _list(cpus: tuple[int, ...]) -> str:
     return cpuset.render_list(cpus) or "none"
 
 
+def _nohz_words(state: HostState) -> list[str]:
+    return [one.partition("=")[2] for one in state.kernel_args if one.startswith("nohz_full=")]
+
+
+def asks_nohz(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where the kernel was told to stop its tick; `check_line` names it if planned."""
+    del plan
+    return "" if _nohz_words(state) else "the kernel line has no nohz_full"
+
+
+def asks_pages(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where the kernel line asks for huge pages and no plan counts them."""
+    if plan is not None:
+        return "huge pages are counted against the plan"
+    return "" if pages_asked(state.kernel_args) else "the kernel line asks for no huge pages"
+
+
 def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel has stopped its tick where its line says so: it may be built without."""
-    given = [one.partition("=")[2] for one in state.kernel_args if one.startswith("nohz_full=")]
+    del plan
+    given = _nohz_words(state)
     asked = set(cpus_of(given[-1])) if given else set()
-    if plan is not None and not asked:
-        return  # the missing argument is named already
     if missing := sorted(asked & set(state.online) - set(state.nohz_full)):
         yield Verdict(
             code="kernel.nohz_full",
@@ -153,8 +170,7 @@ def pages_asked(args: tuple[str, ...]) -> dict[tuple[int, int | None], int]:
 
 def check_pages_asked(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel has made the huge pages of its line: it gives fewer without a word."""
-    if plan is not None:
-        return  # they are counted against the plan
+    del plan
     for (size, node), wanted in pages_asked(state.kernel_args).items():
         have = sum(
             pool.total
@@ -175,3 +191,12 @@ def check_pages_asked(state: HostState, plan: HostPlan | None) -> Iterator[Verdi
                 remedy="free memory was short when they were made: reboot, or ask for fewer; a CPU "
                 "or kernel without that size makes none",
             )
+
+
+PRACTICE = (Rule(check_nohz, (), asks_nohz), Rule(check_pages_asked, (), asks_pages))
+PLANNED = (
+    Rule(check_line),
+    Rule(check_isolated),
+    Rule(check_default_page),
+    Rule(check_default_irqs),
+)

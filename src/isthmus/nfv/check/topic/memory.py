@@ -3,9 +3,17 @@
 import re
 from collections.abc import Iterator
 
+from isthmus.facts.host import oslo_conf, ovs
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import is_emulator
+from isthmus.nfv.check.rule import (
+    Rule,
+    both,
+    is_emulator,
+    where_planned,
+    with_switch,
+    without_plan,
+)
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.ports import node_of
 from isthmus.nfv.plan.resource import memory
@@ -45,8 +53,6 @@ def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The switch has taken its pages, and nobody unknown has taken others."""
     assert plan is not None
-    if not (state.ovs_runs and state.dpdk_initialized):
-        return
     has_guests = bool(state.domains) or any(is_emulator(one.process) for one in state.threads)
     by_id = {node.id: node for node in plan.nodes}
     for seen in state.inventory.nodes:
@@ -90,8 +96,7 @@ def parse_reserved(values: tuple[str, ...]) -> dict[tuple[int, str], int]:
 
 def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Open vSwitch's pages are kept from Nova, on the nodes where it takes them, and are there."""
-    if plan is not None or state.other_config.get("dpdk-init") != "true":
-        return
+    del plan
     given = state.nova.get("DEFAULT/reserved_huge_pages", ())
     sockets = state.other_config.get("dpdk-socket-mem", "")
     reserved = parse_reserved(given)
@@ -132,8 +137,7 @@ def _kib(size: str) -> int:
 
 def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each node has at least the pages that Open vSwitch asks for at its start."""
-    if plan is not None:
-        return  # the plan's own count is the larger one
+    del plan
     nodes = {node.id: node for node in state.inventory.nodes}
     for node, mib in enumerate(socket_mib(state, "dpdk-socket-mem")):
         pools = nodes[node].hugepages if node in nodes else ()
@@ -154,8 +158,7 @@ def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verd
 
 def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Socket memory holds the packet buffers that the ports' MTUs ask for."""
-    if plan is not None:
-        return  # the plan has counted them, and dpdk-socket-mem is held against it
+    del plan
     ports: dict[int, list[memory.PortMemory]] = {}
     for one in state.interfaces:
         if not one.type.startswith("dpdk") or one.mtu is None:
@@ -188,3 +191,26 @@ def check_buffers(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 + memory.explain(pools, need),
                 remedy="raise dpdk-socket-mem and reserved_huge_pages, or lower the MTU",
             )
+
+
+def dpdk_runs(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where Open vSwitch runs with DPDK."""
+    del plan
+    return "" if state.ovs_runs and state.dpdk_initialized else "Open vSwitch runs without DPDK"
+
+
+_UNPLANNED = both(without_plan("the plan has counted them, and is held against"), with_switch)
+PRACTICE = (
+    Rule(check_reserved, (oslo_conf.NOVA, ovs.SWITCH), _UNPLANNED),
+    Rule(check_socket_pages, (ovs.SWITCH,), _UNPLANNED),
+    Rule(check_buffers, (ovs.SWITCH, ovs.INTERFACES), _UNPLANNED),
+)
+PLANNED = (
+    Rule(check_pages),
+    Rule(
+        check_pages_in_use,
+        (ovs.SWITCH,),
+        where_planned(lambda plan: plan.dpdk_ports, "no DPDK port is planned"),
+        dpdk_runs,
+    ),
+)

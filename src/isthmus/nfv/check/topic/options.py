@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from isthmus.facts import cpuset
+from isthmus.facts.host import oslo_conf
+from isthmus.facts.host.oslo_conf import OPTION_FILES
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv import cpuset
-from isthmus.nfv.check.rule import APPLY
-from isthmus.nfv.check.state import OPTION_FILES, HostState
+from isthmus.nfv.check.rule import APPLY, Rule, where_planned
+from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan.settings import OLD_OPTIONS
 
 CPU_OPTIONS = frozenset({"compute/cpu_dedicated_set", "compute/cpu_shared_set"})
@@ -113,3 +115,16 @@ def check_old(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             if with_new
             else "set cpu_dedicated_set and cpu_shared_set in its place: isthmus nfv plan",
         )
+
+
+PRACTICE = (Rule(check_old, (oslo_conf.NOVA,)),)
+PLANNED = (
+    Rule(check_nova, (), where_planned(lambda plan: plan.nova, "no option of Nova's is planned")),
+    Rule(
+        check_neutron,
+        (),
+        where_planned(
+            lambda plan: agent_options(plan.neutron), "no option of Neutron's agents is planned"
+        ),
+    ),
+)

@@ -4,9 +4,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 
+from isthmus.facts.host import own_files
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import APPLY
+from isthmus.nfv.check.rule import APPLY, Rule, where_planned
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.kernel import parse_size
 from isthmus.nfv.plan.settings import VHOST_SOCKETS
@@ -83,7 +84,7 @@ def check_digests(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 def check_tuned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The tuned profile is active, where tuned is there."""
     assert plan is not None
-    if not plan.tuned_variables or state.tuned_profile == plan.tuned_profile:
+    if state.tuned_profile == plan.tuned_profile:
         return
     absent = "/etc/tuned/active_profile" not in state.files
     yield Verdict(
@@ -141,3 +142,20 @@ def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
         evidence=f"stat {VHOST_SOCKETS}: {state.sockets or 'no such folder'}",
         remedy="systemctl restart isthmus-nfv-devices",
     )
+
+
+PLANNED = (
+    Rule(check_files),
+    Rule(check_digests, (own_files.DIGESTS,)),
+    Rule(
+        check_tuned,
+        (),
+        where_planned(lambda plan: plan.tuned_variables, "no profile of tuned's is planned"),
+    ),
+    Rule(check_mounts, (own_files.MOUNTS,)),
+    Rule(
+        check_sockets,
+        (own_files.SOCKETS,),
+        where_planned(lambda plan: plan.dpdk_ports, "no DPDK port is planned"),
+    ),
+)

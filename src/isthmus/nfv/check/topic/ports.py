@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from isthmus.facts import cpuset
+from isthmus.facts.host.ovs import INTERFACES, PMDS, PORTS, SWITCH, Interface
 from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv import cpuset
-from isthmus.nfv.check.rule import APPLY, drift
-from isthmus.nfv.check.state import HostState, Interface
+from isthmus.nfv.check.rule import APPLY, Rule, drift, switch_runs, where_planned, with_switch
+from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.causes import find_cause
 from isthmus.nfv.render import ovs
 
@@ -96,11 +97,10 @@ def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:
 
 def check_dpdk(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Open vSwitch runs with DPDK where it is to."""
+    del plan
     if not state.ovs_runs:
-        if plan is None:
-            yield _down(state)
-        return
-    if not state.dpdk_initialized:
+        yield _down(state)
+    elif not state.dpdk_initialized:
         cause, remedy = find_cause(state.switch_log)
         logged = bool(state.switch_log.strip())
         yield Verdict(
@@ -139,8 +139,6 @@ def check_errors(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 def check_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned port of DPDK is there, on its bridge, and has its queues where planned."""
     assert plan is not None
-    if not state.ovs_runs:
-        return
     there = {one.name: one for one in state.interfaces}
     for port in plan.dpdk_ports:
         one = there.get(port.name)
@@ -354,8 +352,6 @@ def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
 def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Something polls every queue: of DPDK's ports, and of vhost-user ports that are connected."""
     del plan
-    if not state.ovs_runs:
-        return
     for one in state.interfaces:
         connected = one.type in VHOST_USER and one.status.get("status") == "connected"
         if one.error or not (one.type == "dpdk" or connected):
@@ -371,3 +367,41 @@ def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
                 remedy="set pmd-cpu-mask to CPUs of its node, and pmd-rxq-isolate=false with "
                 "pmd-rxq-assign=group",
             )
+
+
+def runs_or_unplanned(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where Open vSwitch runs, or where no plan says already that it does not."""
+    return switch_runs(state, plan) if plan is not None else ""
+
+
+def _settings(plan: HostPlan) -> object:
+    return plan.other_config or plan.external_ids
+
+
+_NO_DPDK = "no DPDK port is planned"
+PRACTICE = (
+    Rule(check_dpdk, (SWITCH,), with_switch, runs_or_unplanned),
+    Rule(check_errors, (INTERFACES,)),
+    Rule(check_locality, (INTERFACES, PMDS), with_switch),
+    Rule(check_unpolled, (INTERFACES, PMDS), with_switch, switch_runs),
+)
+PLANNED = (
+    Rule(
+        check_switch,
+        (SWITCH,),
+        where_planned(_settings, "no setting of Open vSwitch's is planned"),
+    ),
+    Rule(
+        check_ports,
+        (INTERFACES,),
+        where_planned(lambda plan: plan.dpdk_ports, _NO_DPDK),
+        switch_runs,
+    ),
+    Rule(check_bonds, (PORTS,), where_planned(bonds_of, "no bond is planned")),
+    Rule(check_bridges, (PORTS,), where_planned(bridges_of, "no bridge is planned")),
+    Rule(
+        check_kernel_ports,
+        (INTERFACES,),
+        where_planned(lambda plan: plan.kernel_ports, "no port of the kernel's is planned"),
+    ),
+)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from isthmus.facts import cpuset
+from isthmus.facts.host import ovs, procfs
+from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv import cpuset
-from isthmus.nfv.check.rule import is_emulator
-from isthmus.nfv.check.state import HostState, parse_nova_cpus
+from isthmus.nfv.check.rule import Rule, is_emulator, switch_runs, with_switch
+from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.cores import polling
 
 #: Processes that belong on isolated CPUs.
@@ -92,15 +94,33 @@ def _say_rebalance(state: HostState, node: int, *, planned: bool) -> str:
     )
 
 
+_FREE = "none of the CPUs that poll or belong to instances is isolated"
+
+
+def _owned(state: HostState, plan: HostPlan | None) -> set[int]:
+    """CPUs that poll or belong to instances."""
+    if plan is not None:
+        return set(plan.isolated_cpus)
+    return {*polling(state), *parse_nova_cpus(state.nova, "cpu_dedicated_set")}
+
+
+def _polled(state: HostState, plan: HostPlan | None) -> set[int]:
+    return set(plan.isolated_cpus) if plan else set(polling(state))
+
+
+def isolates(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where CPUs are isolated: where none is, everything may run everywhere."""
+    return "" if _owned(state, plan) & set(state.isolated) else _FREE
+
+
+def isolates_polling(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where CPUs that poll are isolated."""
+    return "" if _polled(state, plan) & set(state.isolated) else _FREE
+
+
 def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Nobody else runs on CPUs that poll or that instances own."""
-    owned = (
-        set(plan.isolated_cpus)
-        if plan
-        else {*polling(state), *parse_nova_cpus(state.nova, "cpu_dedicated_set")}
-    )
-    if not owned or not owned & set(state.isolated):
-        return  # said already: nothing is isolated, so everything may run everywhere
+    owned = _owned(state, plan)
     for thread in state.threads:
         if thread.is_kernel or not owned & set(thread.allowed):
             continue
@@ -123,9 +143,7 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """No interrupt lands on an isolated CPU."""
-    owned = set(plan.isolated_cpus) if plan else set(polling(state))
-    if not owned & set(state.isolated):
-        return
+    owned = _polled(state, plan)
     at = {cpu: index for index, cpu in enumerate(state.online)}
     hit: dict[str, tuple[int, ...]] = {}
     for irq, cpus in state.irqs.items():
@@ -171,3 +189,13 @@ def check_drops(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 evidence=f"Interface {one.name} statistics: {said}",
                 remedy="check again in a minute; where it grows, more queues or PMD cores",
             )
+
+
+PRACTICE = (
+    Rule(check_isolation, (ovs.PMDS,), with_switch, switch_runs),
+    Rule(check_shut, (ovs.PMDS,), with_switch),
+    Rule(check_balance, (ovs.PMDS,), with_switch),
+    Rule(check_threads, (procfs.THREADS,), given=isolates),
+    Rule(check_irqs, given=isolates_polling),
+    Rule(check_drops, (ovs.INTERFACES,), with_switch),
+)

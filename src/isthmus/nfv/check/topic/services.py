@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from isthmus.facts.host import services
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
+from isthmus.nfv.check.rule import Rule
 from isthmus.nfv.check.state import HostState
 
 #: What people call a service -> its units and containers in every layout. One that runs is enough:
@@ -52,3 +54,14 @@ def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
                 evidence=one.says,
                 remedy=f"systemctl status {name} says why; then systemctl restart {name}",
             )
+
+
+def sets_up_services(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where services of a compute host are set up."""
+    del plan
+    known = {*OWN, *(name for names in SERVICES.values() for name in names)}
+    there = any(one.is_there and one.name in known for one in state.services)
+    return "" if there else "no service of Nova's, Neutron's, OVN's or ours is set up here"
+
+
+PRACTICE = (Rule(check_services, (services.UNITS_SHOWN,), given=sets_up_services),)

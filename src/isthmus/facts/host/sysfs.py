@@ -8,9 +8,9 @@ Source:
 import re
 
 from isthmus import errors
+from isthmus.facts import cpuset, dump, validity
+from isthmus.facts.fact import Fact, command, file, function, link, words
 from isthmus.model.host import host_inventory as model
-from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import facts, validity
 
 _CPU = "/sys/devices/system/cpu/cpu"
 _NODE = "/sys/devices/system/node/node"
@@ -21,9 +21,51 @@ _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORE
 _REPRESENTOR = re.compile(r"pf\d+(vf|sf)\d+|hpf")
 _MEM_TOTAL = re.compile(r"MemTotal:\s+(\d+) kB")
 _NETWORK_CLASS = 0x02  #: PCI base class "network controller"
+#: Files that describe hardware; globs of the shell.
+HARDWARE_FILES = (
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/kernel/hostname",
+    "/sys/devices/system/cpu/online",
+    "/sys/devices/system/cpu/isolated",
+    "/sys/devices/system/cpu/nohz_full",
+    "/sys/devices/system/cpu/smt/active",
+    "/sys/devices/system/cpu/cpu[0-9]*/topology/physical_package_id",
+    "/sys/devices/system/cpu/cpu[0-9]*/topology/core_id",
+    "/sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list",
+    "/sys/devices/system/cpu/cpu[0-9]*/cache/index3/size",
+    "/sys/devices/system/cpu/cpu[0-9]*/cache/index3/shared_cpu_list",
+    "/sys/devices/system/node/node[0-9]*/cpulist",
+    "/sys/devices/system/node/node[0-9]*/meminfo",
+    "/sys/devices/system/node/node[0-9]*/distance",
+    "/sys/devices/system/node/node[0-9]*/hugepages/hugepages-*/nr_hugepages",
+    "/sys/devices/system/node/node[0-9]*/hugepages/hugepages-*/free_hugepages",
+    "/sys/class/net/*/address",
+    "/sys/class/net/*/mtu",
+    "/sys/class/net/*/speed",
+    "/sys/class/net/*/operstate",
+    "/sys/class/net/*/phys_port_name",
+    "/sys/class/net/*/dev_port",
+    "/sys/bus/pci/devices/*/class",
+    "/sys/bus/pci/devices/*/vendor",
+    "/sys/bus/pci/devices/*/device",
+    "/sys/bus/pci/devices/*/numa_node",
+    "/sys/bus/pci/devices/*/sriov_totalvfs",
+    "/sys/bus/pci/devices/*/sriov_numvfs",
+    "/sys/bus/pci/devices/*/sriov_vf_device",
+)
+#: Links whose target says something.
+LINKS = (
+    "/sys/class/net/*/device",
+    "/sys/bus/pci/devices/*/driver",
+    "/sys/bus/pci/devices/*/iommu_group",
+    "/sys/bus/pci/devices/*/physfn",
+    "/sys/class/iommu/*",
+)
 
 
-def parse_host(seen: facts.HostFacts) -> model.HostInventory:
+def parse_host(seen: dump.HostFacts) -> model.HostInventory:
     """Make the inventory of what was seen.
 
     Raises:
@@ -62,7 +104,7 @@ def parse_host(seen: facts.HostFacts) -> model.HostInventory:
     )
 
 
-def parse_nodes(seen: facts.HostFacts) -> tuple[model.NumaNode, ...]:
+def parse_nodes(seen: dump.HostFacts) -> tuple[model.NumaNode, ...]:
     """Read the NUMA nodes; a kernel without NUMA has one."""
     found: list[model.NumaNode] = []
     for name, meminfo in seen.matching(_NODE, "/meminfo"):
@@ -81,7 +123,7 @@ def parse_nodes(seen: facts.HostFacts) -> tuple[model.NumaNode, ...]:
     return tuple(sorted(found, key=lambda node: node.id))
 
 
-def parse_hugepages(seen: facts.HostFacts, node: str) -> tuple[model.HugePages, ...]:
+def parse_hugepages(seen: dump.HostFacts, node: str) -> tuple[model.HugePages, ...]:
     """Read the pools of one node, smallest pages first."""
     prefix = f"{_NODE}{node}/hugepages/hugepages-"
     return tuple(
@@ -99,7 +141,7 @@ def parse_hugepages(seen: facts.HostFacts, node: str) -> tuple[model.HugePages, 
     )
 
 
-def parse_cores(seen: facts.HostFacts, node_of: dict[int, int]) -> tuple[model.Core, ...]:
+def parse_cores(seen: dump.HostFacts, node_of: dict[int, int]) -> tuple[model.Core, ...]:
     """Read cores; siblings tell a core, since core_id repeats across dies."""
     found: dict[tuple[int, ...], model.Core] = {}
     online = set(cpuset.parse_list(seen.text("/sys/devices/system/cpu/online")))
@@ -116,7 +158,7 @@ def parse_cores(seen: facts.HostFacts, node_of: dict[int, int]) -> tuple[model.C
     return tuple(sorted(found.values(), key=lambda core: core.cpus))
 
 
-def parse_caches(seen: facts.HostFacts) -> tuple[model.Cache, ...]:
+def parse_caches(seen: dump.HostFacts) -> tuple[model.Cache, ...]:
     """Read the third-level caches, one for each set of CPUs that shares one."""
     found: dict[tuple[int, ...], model.Cache] = {}
     for name, text in seen.matching(_CPU, "/cache/index3/shared_cpu_list"):
@@ -126,7 +168,7 @@ def parse_caches(seen: facts.HostFacts) -> tuple[model.Cache, ...]:
     return tuple(found[cpus] for cpus in sorted(found))
 
 
-def parse_nics(seen: facts.HostFacts) -> tuple[model.Nic, ...]:
+def parse_nics(seen: dump.HostFacts) -> tuple[model.Nic, ...]:
     """Read every port of a network device's physical functions, also where DPDK holds it already.
 
     A function may have several ports (ConnectX-3), and one whose switch is in use has an interface
@@ -163,7 +205,7 @@ def parse_carriers(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _parse_nic(
-    seen: facts.HostFacts, address: str, name: str, carries: tuple[str, ...]
+    seen: dump.HostFacts, address: str, name: str, carries: tuple[str, ...]
 ) -> model.Nic:
     device = f"{_PCI}{address}"
     node = seen.number(f"{device}/numa_node")
@@ -208,3 +250,48 @@ def parse_version(text: str, pattern: str) -> str:
     """Find a version in what a program says of itself; empty where it does not."""
     match = re.search(pattern, text)
     return match[1] if match else ""
+
+
+def parse_isolated(seen: dump.HostFacts) -> tuple[int, ...]:
+    """Read which CPUs the kernel's scheduler leaves alone."""
+    return cpuset.parse_list(seen.text("/sys/devices/system/cpu/isolated"))
+
+
+def parse_nohz(seen: dump.HostFacts) -> tuple[int, ...]:
+    """Read on which CPUs the tick stops; a kernel built without says (null)."""
+    text = seen.text("/sys/devices/system/cpu/nohz_full")
+    return () if "null" in text else cpuset.parse_list(text)
+
+
+def parse_online(seen: dump.HostFacts) -> tuple[int, ...]:
+    """Read which CPUs run."""
+    return cpuset.parse_list(seen.text("/sys/devices/system/cpu/online"))
+
+
+def parse_smt(seen: dump.HostFacts) -> str:
+    """Read whether hyper-threading is on: 1, 0, or nothing where the kernel does not say."""
+    return seen.text("/sys/devices/system/cpu/smt/active")
+
+
+def parse_links(seen: dump.HostFacts) -> dict[str, str]:
+    """Read the operational state of each interface."""
+    return {name: text.strip() for name, text in seen.matching(_NET, "/operstate")}
+
+
+INVENTORY = Fact(
+    "inventory",
+    parse_host,
+    (
+        *map(file, HARDWARE_FILES),
+        words("/proc/cmdline"),
+        *map(link, LINKS),
+        function("carriers"),
+        command("ovs-version", "$X ovs-vswitchd --version"),
+    ),
+)
+ISOLATED = Fact("isolated", parse_isolated, (file("/sys/devices/system/cpu/isolated"),))
+NOHZ = Fact("nohz_full", parse_nohz, (file("/sys/devices/system/cpu/nohz_full"),))
+ONLINE = Fact("online", parse_online, (file("/sys/devices/system/cpu/online"),))
+SMT = Fact("smt", parse_smt, (file("/sys/devices/system/cpu/smt/active"),))
+LINK_STATES = Fact("links", parse_links, (file("/sys/class/net/*/operstate"),))
+FACTS = (INVENTORY, ISOLATED, NOHZ, ONLINE, SMT, LINK_STATES)

@@ -1,10 +1,11 @@
 """The facts of a live host, read over its client."""
 
 from isthmus import errors
+from isthmus.facts import dump, script
+from isthmus.facts.host import sysfs
+from isthmus.facts.protocols import HostClient
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.nfv_layout import Layout
-from isthmus.nfv.inspect import facts, sysfs
-from isthmus.nfv.protocols import HostClient
 
 #: A slow host under load still answers within this, in seconds.
 FACTS_TIMEOUT_S = 180.0
@@ -13,7 +14,7 @@ FACTS_TIMEOUT_S = 180.0
 def collect_facts(
     client: HostClient, *, settings: bool = False, layout: Layout | None = None
 ) -> str:
-    """Gather the facts of a host as text; they hold no secret (`nfv.inspect.allow`).
+    """Gather the facts of a host as text; they hold no secret (`isthmus.facts.allow`).
 
     Args:
         client: the host.
@@ -24,9 +25,9 @@ def collect_facts(
         Unreachable: nobody answered.
         StepFailed: the script did not end.
     """
-    text = facts.render_script(settings=settings, layout=layout)
+    text = script.render_script(settings=settings, layout=layout)
     output = client.run_script(text, timeout_s=FACTS_TIMEOUT_S)
-    if output.exit_code != 0 or facts.END not in output.stdout[-200:]:
+    if output.exit_code != 0 or dump.END not in output.stdout[-200:]:
         said = output.stderr.strip().splitlines() or ["it said nothing"]
         raise errors.StepFailed(f"gathering the facts of {client.name} failed: {said[-1]}")
     return output.stdout
@@ -39,4 +40,4 @@ def inspect_host(client: HostClient) -> HostInventory:
         Unreachable: nobody answered.
         StepFailed: the facts could not be gathered.
     """
-    return sysfs.parse_host(facts.parse_facts(collect_facts(client)))
+    return sysfs.parse_host(dump.parse_facts(collect_facts(client)))

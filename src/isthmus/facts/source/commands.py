@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from isthmus import errors
+from isthmus.facts import validity
+from isthmus.facts.source import lscpu
 from isthmus.model.host import host_inventory as model
-from isthmus.nfv.inspect import validity
-from isthmus.nfv.sources import lscpu
 
 _LSCPU_HEAD = re.compile(r"^# ?(CPU,.*)$", re.IGNORECASE)
 _NODE_SIZE = re.compile(r"^node (\d+) size: (\d+) MB")

@@ -10,9 +10,10 @@ import pydantic
 import yaml
 
 from isthmus import errors
+from isthmus.facts import dump, validity
+from isthmus.facts.host import sysfs
+from isthmus.facts.source import commands, ironic, libvirt, lstopo, sheet
 from isthmus.model.host import host_inventory
-from isthmus.nfv.inspect import commands, facts, ironic, sysfs, validity
-from isthmus.nfv.sources import libvirt, lstopo, sheet
 
 Noun = TypeVar("Noun")
 
@@ -126,8 +127,8 @@ def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
         Invalid: it is none of them, or cannot be.
         ProtocolError: it is one of them, garbled.
     """
-    if text.startswith(facts.MAGIC):
-        return dataclasses.replace(sysfs.parse_host(facts.parse_facts(text)), source="facts")
+    if text.startswith(dump.MAGIC):
+        return dataclasses.replace(sysfs.parse_host(dump.parse_facts(text)), source="facts")
     for is_one, parse_one in TEXTS:
         if is_one(text):
             return parse_one(text, name=name)

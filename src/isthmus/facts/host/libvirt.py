@@ -1,10 +1,15 @@
-"""Instances as libvirt runs them, read from its own record of each."""
+"""Facts of instances as libvirt runs them, read from its own record of each.
+
+Source: libvirt's domain XML, and the status files that it keeps in /run/libvirt/qemu.
+"""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from isthmus.nfv import cpuset
+from isthmus.facts import cpuset
+from isthmus.facts.dump import HostFacts
+from isthmus.facts.fact import Fact, How, Requires, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +96,18 @@ _UNITS = {"b": 1 / 1024, "bytes": 1 / 1024, "kib": 1, "k": 1, "mib": 1024, "gib"
 
 def _kib(size: str, unit: str) -> int:
     return int(int(size or 0) * _UNITS.get(unit.lower(), 1))
+
+
+def parse_domains(seen: HostFacts) -> tuple[Domain, ...]:
+    """Read the records that libvirt keeps of what it runs."""
+    found = (parse_domain(text) for _, text in seen.matching("/run/libvirt/qemu/", ".xml"))
+    return tuple(domain for domain in found if domain is not None)
+
+
+DOMAINS = Fact(
+    "domains",
+    parse_domains,
+    (Source(How.DOMAIN, "/run/libvirt/qemu/*.xml"),),
+    Requires(package="libvirt", privilege="root"),
+)
+FACTS = (DOMAINS,)

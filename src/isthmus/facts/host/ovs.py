@@ -1,10 +1,16 @@
-"""Open vSwitch as it runs, read from its database and its own commands."""
+"""Facts of Open vSwitch as it runs, from its database and its own commands.
+
+Source: ovs-vswitchd.conf.db(5), ovs-vswitchd(8), RFC 7047.
+"""
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from isthmus.facts.dump import HostFacts
+from isthmus.facts.fact import Fact, Requires, command, rows
 
 _PMD = re.compile(r"^pmd thread numa_id (\d+) core_id (\d+):")
 _QUEUE = re.compile(
@@ -193,3 +199,128 @@ def parse_shut(text: str) -> tuple[int, ...]:
         elif cpu >= 0 and re.match(r"^\s+isolated\s*:\s*true", line):
             found.append(cpu)
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The row of Open vSwitch's database about itself, and whether its daemon answers."""
+
+    runs: bool
+    says: str  #: what went wrong where it does not
+    dpdk_initialized: bool
+    other_config: Mapping[str, str]
+    external_ids: Mapping[str, str]
+
+
+def parse_switch(seen: HostFacts) -> Switch:
+    """Read `ovs-vsctl list Open_vSwitch` and the answer of ovs-vswitchd."""
+    row = parse_rows(seen.commands.get("ovs-vsctl", ""))
+    own = row[0] if row else {}
+    failed = seen.failures.get("ovs-vsctl", "") or seen.failures.get("vswitchd-version", "")
+    return Switch(
+        # pmd-rxq-show fails where there is no user-space datapath yet; version tells a dead daemon.
+        runs=bool(row) and "vswitchd-version" in seen.commands,
+        says=failed.strip().splitlines()[-1] if failed.strip() else "",
+        dpdk_initialized=bool(own.get("dpdk_initialized")),
+        other_config=strings(own.get("other_config")),
+        external_ids=strings(own.get("external_ids")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """The PMD threads and what they poll."""
+
+    pmds: Mapping[int, int]  #: CPU of each PMD thread -> NUMA node
+    queues: tuple[Queue, ...]
+    shut: tuple[int, ...]  #: CPUs of those that take no further queue
+
+
+def parse_polling(seen: HostFacts) -> Polling:
+    """Read `dpif-netdev/pmd-rxq-show`."""
+    shown = seen.commands["pmd-rxq-show"]
+    return Polling(*parse_rxqs(shown), parse_shut(shown))
+
+
+@dataclass(frozen=True, slots=True)
+class Bridges:
+    """The ports of bridges, and the datapath of each bridge."""
+
+    ports: tuple[Port, ...]
+    datapaths: Mapping[str, str]  #: bridge -> system or netdev
+
+
+def read_bridges(seen: HostFacts) -> Bridges:
+    """Read the tables Port, Bridge and Interface."""
+    bridges = seen.commands.get("ovs-bridges", "")
+    interfaces = parse_interfaces(seen.commands.get("ovs-interfaces", ""))
+    ports = parse_ports(seen.commands["ovs-ports"], bridges, interfaces)
+    return Bridges(ports, parse_datapaths(bridges))
+
+
+_REQUIRES = Requires(package="Open vSwitch", daemon="ovs-vswitchd", privilege="root")
+_INTERFACES = rows(
+    "ovs-interfaces",
+    "Interface",
+    "_uuid,name,type,options,other_config,mtu,mtu_request,error,statistics,status",
+)
+_LOG = "/var/log/openvswitch/ovs-vswitchd.log"
+_KOLLA_LOG = "/var/log/kolla/openvswitch/ovs-vswitchd.log"
+#: Of the switch's log: errors and warnings of the modules that have to do with DPDK.
+_LOG_LINES = "[|](dpdk|netdev_dpdk|dpif_netdev|netdev_vport)[^|]*[|](WARN|ERR|EMER)[|]|[|]EMER[|]"
+
+SWITCH = Fact(
+    "switch",
+    parse_switch,
+    (
+        rows("ovs-vsctl", "Open_vSwitch", "_uuid,dpdk_initialized,other_config,external_ids"),
+        command("vswitchd-version", "$X ovs-appctl --timeout=5 version"),
+    ),
+    _REQUIRES,
+    failure_tells=True,
+)
+INTERFACES = Fact(
+    "interfaces",
+    lambda seen: parse_interfaces(seen.commands["ovs-interfaces"]),
+    (_INTERFACES,),
+    _REQUIRES,
+)
+PORTS = Fact(
+    "ports",
+    read_bridges,
+    (
+        rows("ovs-ports", "Port", "_uuid,name,interfaces,bond_mode,lacp"),
+        rows("ovs-bridges", "Bridge", "_uuid,name,ports,datapath_type"),
+        _INTERFACES,
+    ),
+    _REQUIRES,
+)
+PMDS = Fact(
+    "pmds",
+    parse_polling,
+    (command("pmd-rxq-show", "$X ovs-appctl --timeout=5 dpif-netdev/pmd-rxq-show"),),
+    _REQUIRES,
+)
+PMD_STATS = Fact(
+    "pmd_stats",
+    lambda seen: seen.commands["pmd-stats-show"],
+    (command("pmd-stats-show", "$X ovs-appctl --timeout=5 dpif-netdev/pmd-stats-show"),),
+    _REQUIRES,
+)
+LOG = Fact(
+    "log",
+    lambda seen: seen.commands["ovs-log"],
+    (
+        command(
+            "ovs-log", f"$X grep -hE '{_LOG_LINES}' {_LOG} {_KOLLA_LOG} 2>/dev/null | tail -n 40"
+        ),
+    ),
+    _REQUIRES,
+)
+BONDS = Fact(
+    "bonds",
+    lambda seen: parse_bonds(seen.commands["bonds"]),
+    (command("bonds", "$X ovs-appctl --timeout=5 bond/show"),),
+    _REQUIRES,
+)
+FACTS = (SWITCH, INTERFACES, PORTS, PMDS, PMD_STATS, LOG, BONDS)

@@ -11,8 +11,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from isthmus import errors
+from isthmus.facts import validity
 from isthmus.model.host import host_inventory as model
-from isthmus.nfv.inspect import validity
 
 _NETWORK_CLASS = "02"
 _CACHES = {"L3Cache", "Cache"}

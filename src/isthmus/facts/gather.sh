@@ -1,12 +1,16 @@
 # The functions that gather the facts of a host; what they are called with follows below.
-# Each writes one record a line: F PATH TEXT, F64 PATH BASE64, L PATH TARGET, C64 KEY STATUS BASE64.
+# Each writes one record a line: F PATH TEXT, F64 PATH BASE64, L PATH TARGET, C64 KEY STATUS BASE64,
+# U PATH where it may not be read.
 # What people keep secrets in is never written whole: `ini`, `line`, `domain` and `rows` write what
 # is on their list of allowed names and nothing else.
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin
 
+# u PATH: that it is there and may not be read, or that its folder may not be looked into.
+u() { if [ -e "$1" ]; then [ -r "$1" ] || printf 'U %s\n' "${1#"$R"}"
+  elif [ -d "${1%/*}" ] && [ ! -x "${1%/*}" ]; then printf 'U %s\n' "${1#"$R"}"; fi; }
 # One line a file where it is one line of plain text, else base64: dumps stay readable.
 # The shell reads short files itself: a process for each is most of the time on large hosts.
-f() { [ -f "$1" ] && [ -r "$1" ] || return 0; c= d= m=
+f() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }; c= d= m=
   { IFS= read -r c && { IFS= read -r d || [ -n "$d" ]; } && m=1; } 2>/dev/null <"$1"
   [ -n "$c$m" ] || { c=$(cat "$1" 2>/dev/null) || return 0; }
   if [ -n "$m" ]; then printf 'F64 %s ' "${1#"$R"}"; base64 <"$1" | tr -d "\n"; echo
@@ -18,7 +22,7 @@ b() { printf '%s ' "$@"; base64 | tr -d '\n'; echo; }
 c() { k=$1; shift; o=$( (eval "$*") 2>&1 </dev/null); s=$?; printf '%s\n' "$o" | b C64 "$k" "$s"; }
 
 # ini PATH: a file of oslo.config's, the options in $INI only; lines that go on belong to theirs.
-ini() { [ -f "$1" ] && [ -r "$1" ] || return 0
+ini() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }
   awk -v allowed="$INI" '
     BEGIN { n = split(allowed, a, " "); for (i = 1; i <= n; i++) ok[a[i]] = 1; s = "DEFAULT" }
     /^[ \t\r]*$/ { keep = 0; next }
@@ -32,7 +36,7 @@ ini() { [ -f "$1" ] && [ -r "$1" ] || return 0
       if ((group "/" k) in ok) { keep = 1; print } }' <"$1" | b F64 "${1#"$R"}"; }
 
 # line PATH: the words of a kernel line that are named in $WORDS, wherever a file has them.
-line() { [ -f "$1" ] && [ -r "$1" ] || return 0
+line() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }
   awk -v allowed="$WORDS" '
     BEGIN { n = split(allowed, a, " "); for (i = 1; i <= n; i++) ok[a[i]] = 1 }
     /^[ \t]*#/ { next }
@@ -42,7 +46,7 @@ line() { [ -f "$1" ] && [ -r "$1" ] || return 0
       if (out) print out }' <"$1" | b F64 "${1#"$R"}"; }
 
 # domain PATH: libvirt's record of an instance, the elements in $ELEMENTS with the attributes there.
-domain() { [ -f "$1" ] && [ -r "$1" ] || return 0
+domain() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }
   tr '\n' ' ' <"$1" | awk -v allowed="$ELEMENTS" '
     BEGIN { RS = "<"; n = split(allowed, a, " ")
       for (i = 1; i <= n; i++) { at = index(a[i], "@"); e = substr(a[i], 1, at - 1)

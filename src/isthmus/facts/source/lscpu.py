@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
-from isthmus.nfv import cpuset
+from isthmus.facts import cpuset
 
 _PAGES = {"pse": 2048, "pdpe1gb": 1048576}
 

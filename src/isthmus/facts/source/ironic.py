@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from isthmus import errors
+from isthmus.facts import validity
 from isthmus.model.host import host_inventory as model
-from isthmus.nfv.inspect import validity
 
 _VENDORS = {"x86_64": "", "aarch64": "ARM"}
 

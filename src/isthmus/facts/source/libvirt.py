@@ -11,9 +11,8 @@ import re
 import xml.etree.ElementTree as ET
 
 from isthmus import errors
+from isthmus.facts import cpuset, validity
 from isthmus.model.host import host_inventory as model
-from isthmus.nfv import cpuset
-from isthmus.nfv.inspect import validity
 
 _DECLARATION = re.compile(r"<\?xml[^>]*\?>")
 _VENDORS = {"Intel": "GenuineIntel", "AMD": "AuthenticAMD", "Hygon": "HygonGenuine"}

@@ -16,8 +16,8 @@ import io
 from collections.abc import Mapping, Sequence
 
 from isthmus import errors
+from isthmus.facts import validity
 from isthmus.model.host import host_inventory as model
-from isthmus.nfv.inspect import validity
 
 _NEEDED = ("sockets", "cores_per_socket", "threads_per_core", "numbering", "memory_gib")
 _NUMBERINGS = ("halves", "pairs", "alternate")

@@ -1,0 +1,1 @@
+"""Facts of a live host, one family a file."""

@@ -1,0 +1,84 @@
+"""Facts of the running kernel and its processes, from /proc.
+
+Source: Linux Documentation/filesystems/proc.rst and core-api/irq/irq-affinity.rst.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+from isthmus.facts import cpuset
+from isthmus.facts.dump import HostFacts
+from isthmus.facts.fact import Fact, Requires, file, function
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One thread of the host."""
+
+    pid: int
+    tid: int
+    is_kernel: bool
+    allowed: tuple[int, ...]
+    process: str
+    name: str
+
+
+def parse_threads(text: str) -> tuple[Thread, ...]:
+    """Read the table of threads that the facts script wrote; a garbled line is left out."""
+    found: list[Thread] = []
+    for line in text.splitlines():
+        parts = line.split("\t")
+        if len(parts) == 6 and parts[0].isdigit() and parts[1].isdigit():
+            found.append(
+                Thread(
+                    pid=int(parts[0]),
+                    tid=int(parts[1]),
+                    is_kernel=parts[2] == "1",
+                    allowed=cpuset.parse_list(parts[3]),
+                    process=parts[4],
+                    name=parts[5],
+                )
+            )
+    return tuple(found)
+
+
+def parse_interrupts(text: str) -> dict[str, tuple[int, ...]]:
+    """Read /proc/interrupts: numbered IRQ -> deliveries, in order of the CPUs that run."""
+    found: dict[str, tuple[int, ...]] = {}
+    for line in text.splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        if name.strip().isdigit():
+            counts = itertools.takewhile(str.isdigit, rest.split())
+            found[name.strip()] = tuple(map(int, counts))
+    return found
+
+
+def parse_irqs(seen: HostFacts) -> dict[str, tuple[int, ...]]:
+    """Read which CPUs each IRQ really goes to."""
+    return {
+        irq: cpuset.parse_list(text)
+        for irq, text in seen.matching("/proc/irq/", "/effective_affinity_list")
+    }
+
+
+def parse_default_irqs(seen: HostFacts) -> str:
+    """Read the mask of CPUs that new IRQs go to; empty where the kernel gives none."""
+    return seen.text("/proc/irq/default_smp_affinity")
+
+
+#: pid, tid, 1 for a kernel thread, allowed CPUs, names of process and thread: see gather.sh.
+THREADS = Fact(
+    "threads",
+    lambda seen: parse_threads(seen.commands["threads"]),
+    (function("threads"),),
+    Requires(privilege="root"),
+    sample="1\t1\t0\t0-3\tsystemd\tsystemd\n",
+)
+INTERRUPTS = Fact(
+    "interrupts",
+    lambda seen: parse_interrupts(seen.files.get("/proc/interrupts", "")),
+    (file("/proc/interrupts"),),
+)
+IRQS = Fact("irqs", parse_irqs, (file("/proc/irq/*/effective_affinity_list"),))
+DEFAULT_IRQS = Fact("default_irqs", parse_default_irqs, (file("/proc/irq/default_smp_affinity"),))
+FACTS = (THREADS, INTERRUPTS, IRQS, DEFAULT_IRQS)

@@ -1,0 +1,1 @@
+"""Inventories from what people have: saved facts, introspection data, hwloc, sheets."""

@@ -1,1 +1,0 @@
-"""From whatever is known of a host to one `HostInventory`."""
