@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +79,14 @@ def test_options_that_are_nowhere_are_of_something_that_is_not_installed() -> No
 
 
 @pytest.fixture
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copied host whose nova.conf is there for root alone; every folder above may be entered."""
-    root = tmp_path_factory.mktemp("host")
-    for folder in (root, root.parent, root.parent.parent):
-        folder.chmod(0o755)
+def tree() -> Iterator[Path]:
+    """A copied host whose nova.conf is there for root alone, in a folder that all may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield make_tree(Path(folder))
+
+
+def make_tree(root: Path) -> Path:
+    root.chmod(0o755)
     for name in ("etc/nova/nova.conf", "etc/neutron/neutron-ovs.conf.d/a.conf"):
         (root / name).parent.mkdir(parents=True)
         (root / name).write_text("[DEFAULT]\nreserved_host_memory_mb = 512\n")
