@@ -134,7 +134,7 @@ def collect_mappings(networks: list[str]) -> list[listing.Row]:
         query = query.where(SITE_MAPPINGS.c.resource_id.in_(ids))
     rows = collect_rows(query)
     for row in rows:
-        row.pop("base")
+        del row["base"], row["complete"]
     return listing.to_rows(rows, None)
 
 

@@ -20,9 +20,6 @@ from isthmus.store.leases import recall, resting, returns
 from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, PORT_KEYS, SITE_MAPPINGS
 from isthmus.store.sql.upsert import insert_or_keep
 
-#: The base of a network whose bundle has arrived as a whole.
-COMPLETE: Mapping[str, Any] = {"complete": True}
-
 
 def utcnow() -> datetime.datetime:
     """Give the time, UTC and naive as in Neutron's tables."""
@@ -38,7 +35,16 @@ def add(
     project_id: str | None,
     base: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note that an object is central's; does nothing where that is noted already."""
+    """Note that an object is central's; does nothing where that is noted already.
+
+    Args:
+        connection: where.
+        kind: its type.
+        resource_id: which.
+        site: this site.
+        project_id: its project.
+        base: what both tiers agree on, of a port.
+    """
     row = {
         "type": kind.value,
         "resource_id": resource_id,
@@ -71,24 +77,43 @@ def find_known(
 
 
 def find_bases(
-    connection: sa.Connection, kind: ResourceType, ids: Collection[str]
+    connection: sa.Connection, port_ids: Collection[str]
 ) -> dict[str, dict[str, Any] | None]:
-    """Read what was last agreed on; objects without a row are missing."""
-    if not ids:
+    """Read what was last agreed on of ports; one without a row is missing."""
+    if not port_ids:
         return {}
     query = sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.base).where(
-        SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id.in_(ids)
+        SITE_MAPPINGS.c.type == ResourceType.PORT.value, SITE_MAPPINGS.c.resource_id.in_(port_ids)
     )
     return {row.resource_id: _value(row.base) for row in connection.execute(query)}
 
 
-def set_base(
-    connection: sa.Connection, kind: ResourceType, resource_id: str, base: Mapping[str, Any]
-) -> None:
-    """Note what both tiers agree on now."""
+def set_complete(connection: sa.Connection, network_id: str, *, complete: bool) -> None:
+    """Note whether all that came in the bundle of a network of central's is here."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS).where(*_of_network(network_id)).values(complete=complete)
+    )
+
+
+def is_complete(connection: sa.Connection, network_id: str) -> bool:
+    """Tell whether all that came in the bundle of a network is here."""
+    query = sa.select(SITE_MAPPINGS.c.complete).where(*_of_network(network_id))
+    return bool(connection.scalar(query))
+
+
+def _of_network(network_id: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    kind = ResourceType.NETWORK.value
+    return SITE_MAPPINGS.c.type == kind, SITE_MAPPINGS.c.resource_id == network_id
+
+
+def set_base(connection: sa.Connection, port_id: str, base: Mapping[str, Any]) -> None:
+    """Note what both tiers agree on of a port now."""
     connection.execute(
         sa.update(SITE_MAPPINGS)
-        .where(SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id == resource_id)
+        .where(
+            SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+            SITE_MAPPINGS.c.resource_id == port_id,
+        )
         .values(base=_text(base))
     )
 

@@ -172,8 +172,7 @@ RESTING = sa.Table(
 )
 
 #: Both tiers: which object is (or is to be) at which site. A presence is the site mapping of a
-#: network. At a site the site column holds the site's own name, and `base` what both sides last
-#: agreed on.
+#: network. At a site the site column holds the site's own name.
 SITE_MAPPINGS = sa.Table(
     "isthmus_site_mappings",
     METADATA,
@@ -182,7 +181,10 @@ SITE_MAPPINGS = sa.Table(
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
     sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
     sa.Column("project_id", sa.String(255)),
+    # Of a port: what both sides last agreed on; at central, what it made of the first report.
     sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
+    # Site: all that came in the bundle of a network is here.
+    sa.Column("complete", sa.Boolean, nullable=False, default=False),
     # Central: the site is to lose the object although it still exists.
     sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),
     # Central: its database was restored, and the port's home has yet to say how the port is.

@@ -96,7 +96,7 @@ def ensure(
         return {}
     mark_auto_subnets(core, context, [have])
     with db_api.CONTEXT_READER.using(context):
-        bases = mapping.find_bases(context.session.connection(), ResourceType.PORT, [have["id"]])
+        bases = mapping.find_bases(context.session.connection(), [have["id"]])
     mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
     # Where the answer to the first report was lost, central says what it made of that.
     base = bases.get(have["id"]) or state.get("isthmus:base")
@@ -206,7 +206,7 @@ def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, te
             project_id=have["project_id"],
             base=said,
         )
-        mapping.set_base(connection, ResourceType.PORT, have["id"], said)
+        mapping.set_base(connection, have["id"], said)
         if tell:
             journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, have["id"])])
 

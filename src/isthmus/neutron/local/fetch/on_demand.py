@@ -348,12 +348,7 @@ class OnDemand:
         with db_api.CONTEXT_WRITER.using(context):
             for item in items:
                 if item.type is ResourceType.NETWORK and item.state is not None:
-                    mapping.set_base(
-                        context.session.connection(),
-                        ResourceType.NETWORK,
-                        item.id,
-                        mapping.COMPLETE,
-                    )
+                    mapping.set_complete(context.session.connection(), item.id, complete=True)
 
     def _find_here(self, kind: ResourceType, ids: Collection[str]) -> set[str]:
         if not ids:

@@ -86,8 +86,7 @@ class OwnershipCache:
         """Tell whether all that a stretched network takes has arrived once."""
         if self._complete.get(network_id):
             return True
-        bases = mapping.find_bases(connection, ResourceType.NETWORK, [network_id])
-        complete = bool(bases.get(network_id))
+        complete = mapping.is_complete(connection, network_id)
         if complete:
             self._complete.put(network_id, True)
         return complete
@@ -95,7 +94,7 @@ class OwnershipCache:
     def doubt(self, connection: sa.Connection, network_id: str) -> None:
         """Note that a subnet of a network could not be made: its next port asks again."""
         if mapping.find_known(connection, ResourceType.NETWORK, [network_id]):
-            mapping.set_base(connection, ResourceType.NETWORK, network_id, {})
+            mapping.set_complete(connection, network_id, complete=False)
             self._complete.drop(network_id)
 
     def find_unknown_groups(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:

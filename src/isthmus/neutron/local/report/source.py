@@ -47,7 +47,7 @@ class PortSource:
             port_form.mark_auto_subnets(self._core, context, list(ports.values()))
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
-                bases = mapping.find_bases(connection, ResourceType.PORT, ids)
+                bases = mapping.find_bases(connection, ids)
                 port_keys = _find_keys(connection, ids)
         except db_exc.DBError as error:
             raise errors.Busy(f"the site's database cannot be read now: {error}") from error

@@ -121,6 +121,7 @@ def _create_both_tiers() -> None:
         sa.Column("id", sa.String(36), nullable=False, unique=True),
         sa.Column("project_id", sa.String(255)),
         sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
+        sa.Column("complete", sa.Boolean, nullable=False),
         sa.Column("withdrawn", sa.Boolean, nullable=False),
         sa.Column("stale", sa.Boolean, nullable=False),
         sa.Column("home_of", sa.String(36), unique=True),
