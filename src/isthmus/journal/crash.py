@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+from isthmus.model.resource import RESOURCES
+
 VARIABLE = "ISTHMUS_CRASH_AT"  #: "<point>", or "<point>:<n>" for the n-th time it is passed
 EXIT_CODE = 137  #: what a shell reports of a process that was killed with SIGKILL (128 + 9)
 PAUSE = "ISTHMUS_PAUSE_AT"  #: the same form
@@ -44,18 +46,15 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("central.report.taken", "neutron/central/site_api/report.py"),
     ("central.desired.read", "neutron/central/site_api/desired.py"),
     # A site, carrying out what central said:
-    ("apply.admitted", "neutron/local/apply/materialise.py"),  # the batch is new enough
-    ("apply.address_group.made", "neutron/local/apply/address_group.py"),
-    ("apply.security_group.made", "neutron/local/apply/security_group.py"),  # rules are to come
-    ("apply.network.made", "neutron/local/apply/network.py"),  # who may use it is to come
-    ("apply.network.removed", "neutron/local/apply/network.py"),
-    ("apply.subnet.made", "neutron/local/apply/subnet.py"),
-    ("apply.subnet.removed", "neutron/local/apply/subnet.py"),
-    ("apply.port.made", "neutron/local/apply/port.py"),
-    ("apply.port.merged", "neutron/local/apply/port.py"),  # what is agreed on is not noted yet
-    ("apply.port.removed", "neutron/local/apply/port.py"),
-    ("apply.shadows", "neutron/local/apply/materialise.py"),  # taken; OVN follows
-    ("apply.done", "neutron/local/apply/materialise.py"),  # one item, nobody told yet
+    ("apply.admitted", "neutron/local/materialise.py"),  # the batch is new enough
+    # An object is made; rules of a group, and who may use it, are to come.
+    *((f"apply.{one}.made", f"neutron/local/resource/{one}.py") for one in RESOURCES),
+    ("apply.network.removed", "neutron/local/resource/network.py"),
+    ("apply.subnet.removed", "neutron/local/resource/subnet.py"),
+    ("apply.port.merged", "neutron/local/resource/port.py"),  # what is agreed on is not noted yet
+    ("apply.port.removed", "neutron/local/resource/port.py"),
+    ("apply.shadows", "neutron/local/materialise.py"),  # taken; OVN follows
+    ("apply.done", "neutron/local/materialise.py"),  # one item, nobody told yet
     # A site, and its leases:
     ("lease.answered", "neutron/local/lease/keeper.py"),  # leased at central, not known here yet
     ("lease.set_aside", "neutron/local/lease/giving.py"),  # out of use here, leased at central

@@ -4,25 +4,8 @@ import datetime
 import enum
 from dataclasses import dataclass
 
+from isthmus.model.resource import ResourceType as ResourceType  # noqa: PLC0414 - for now
 from isthmus.model.site import SiteName
-
-
-class ResourceType(enum.StrEnum):
-    """What travels between tiers; the value is the word used on the wire and in tables."""
-
-    ADDRESS_GROUP = "address_group"
-    SECURITY_GROUP = "security_group"
-    NETWORK = "network"
-    LEASE = "lease"
-    SUBNET = "subnet"
-    PORT = "port"
-    SHADOW = "shadow"
-
-    @property
-    def rank(self) -> int:
-        """Order in which objects are made; they are removed in the reverse order."""
-        return _RANK[self]
-
 
 #: Removal goes the other way round and after everything that is to be made.
 _REMOVALS_START = 1000
@@ -31,9 +14,6 @@ _REMOVALS_START = 1000
 def removal_rank(kind: ResourceType) -> int:
     """Return a removal's rank in its lane."""
     return _REMOVALS_START - kind.rank
-
-
-_RANK = {kind: rank for rank, kind in enumerate(ResourceType)}
 
 
 @dataclass(frozen=True, slots=True, order=True)

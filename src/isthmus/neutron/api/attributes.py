@@ -7,6 +7,8 @@ from typing import Any
 
 from neutron_lib.api import validators
 
+from isthmus.model.resource import RESOURCES, ResourceType
+
 Attributes = dict[str, dict[str, Any]]
 
 
@@ -130,9 +132,11 @@ SITE_LEASES: Attributes = {
 #: Which incarnation of a site speaks; `isthmus.store.tiers.epoch.show_incarnation`.
 _INCARNATION = _given({"type:string_or_none": 64}, default=None)
 
+_ON_DEMAND = [kind.value for kind, one in RESOURCES.items() if one.on_demand]
+
 SITE_BUNDLES: Attributes = {
     "incarnation": _INCARNATION,
-    "type": _given({"type:values": ["network", "subnet", "port", "security_group"]}),
+    "type": _given({"type:values": _ON_DEMAND}),
     "ids": _given({"type:list_of_unique_strings": 36}),
     "show_only": _given({"type:boolean": None}, default=False),
     "mac_address": _given({"type:mac_address_or_none": None}, default=None),
@@ -191,8 +195,8 @@ SITE_APPLIES: Attributes = {
     "results": _shown(),
 }
 
-#: What travels and can be compared; the words of `isthmus.model.intent.ResourceType`.
-_COMPARED = ["address_group", "security_group", "network", "subnet", "port", "shadow"]
+#: What travels and can be compared.
+_COMPARED = [*(one.value for one in RESOURCES), ResourceType.SHADOW.value]
 
 #: At central: a page of digests of what a site should hold.
 SITE_DIGESTS: Attributes = {
@@ -238,11 +242,7 @@ SITE_HOLDINGS: Attributes = {
     "id": _shown(primary=True),
     "tier": _shown(),
     "network_id": _shown(),
-    "networks": _shown(),
-    "subnets": _shown(),
-    "ports": _shown(),
-    "security_groups": _shown(),
-    "address_groups": _shown(),
+    **{one.collection: _shown() for one in RESOURCES.values()},
     "leases": _shown(),
     "mappings": _shown(),
     "locations": _shown(),

@@ -23,18 +23,18 @@ from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.local import quota
-from isthmus.neutron.local.apply.materialise import Materialiser, base_of
-from isthmus.neutron.local.apply.port import check_let_go
 from isthmus.neutron.local.connections import Lazy, open_central, open_database
 from isthmus.neutron.local.fetch import read_request
 from isthmus.neutron.local.fetch.fetching import CentralUnreachable, Fetching, NotYet
 from isthmus.neutron.local.fetch.on_demand import OnDemand
 from isthmus.neutron.local.lease.addresses import Addresses
 from isthmus.neutron.local.lease.keeper import Keeper
+from isthmus.neutron.local.materialise import Materialiser, base_of
 from isthmus.neutron.local.owned import applying, flush_guard, guards
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.owned.person import acting_for
 from isthmus.neutron.local.report.listener import ReportListener
+from isthmus.neutron.local.resource.port import check_let_go
 
 _T = TypeVar("_T")
 

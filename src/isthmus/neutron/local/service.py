@@ -80,7 +80,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         dataplane.get_driver().when_subports_move(core.note_move)
         locator = Locator(lambda: dataplane.get_reconciler().rows())
         source = PortSource(core, locator)
-        self._comparison = Comparison(core, core.site.site, source, core.listener.woken.set)
+        self._comparison = Comparison(core.site.site, source, core.listener.woken.set)
         self.registrar = Registrar(
             core.site.site,
             core.central,

@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import RESOURCES, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.tiers import mapping
 
@@ -31,14 +31,8 @@ from isthmus.store.tiers import mapping
 _CHUNK = 500
 
 _TABLES: Mapping[ResourceType, sa.TableClause] = {
-    kind: sa.table(name, sa.column("id"), sa.column("project_id"))
-    for kind, name in (
-        (ResourceType.ADDRESS_GROUP, "address_groups"),
-        (ResourceType.SECURITY_GROUP, "securitygroups"),
-        (ResourceType.NETWORK, "networks"),
-        (ResourceType.SUBNET, "subnets"),
-        (ResourceType.PORT, "ports"),
-    )
+    kind: sa.table(row.table, sa.column("id"), sa.column("project_id"))
+    for kind, row in RESOURCES.items()
 }
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db import rbac_db_models as rbac
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.api import attributes
@@ -21,22 +20,13 @@ from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet
+from isthmus.neutron.local.resource.registry import ROWS
+from isthmus.neutron.local.resource.row import LocalResource, States
 from isthmus.store.delivery import journal
 from isthmus.store.leases import holding
-from isthmus.store.local import mapping
 from isthmus.store.ports import shadow
-from isthmus.store.sql.tables import LEASES, SITE_MAPPINGS
+from isthmus.store.sql.tables import SITE_MAPPINGS
 
-States = dict[str, dict[str, Any]]
-
-_COLLECTIONS: Mapping[ResourceType, tuple[str, Any, Any]] = {
-    ResourceType.ADDRESS_GROUP: ("address_groups", address_group, rbac.AddressGroupRBAC),
-    ResourceType.SECURITY_GROUP: ("security_groups", security_group, rbac.SecurityGroupRBAC),
-    ResourceType.NETWORK: ("networks", network, rbac.NetworkRBAC),
-    ResourceType.SUBNET: ("subnets", subnet, None),
-    ResourceType.PORT: ("ports", port, None),
-}
 #: Most objects that one answer names; the rest is found the next time.
 _MOST = 1000
 #: Ids in one query.
@@ -48,28 +38,26 @@ def list_carried() -> dict[str, list[str]]:
     found = {
         kind.value: [
             name
-            for name in module.CARRIED
-            if name.startswith("isthmus:") or name in attributes.RESOURCES[collection]
+            for name in row.carried
+            if name.startswith("isthmus:") or name in attributes.RESOURCES[row.resource.collection]
         ]
-        for kind, (collection, module, _) in _COLLECTIONS.items()
-        if collection in attributes.RESOURCES
+        for kind, row in ROWS.items()
+        if row.resource.collection in attributes.RESOURCES
     }
     return {**found, ResourceType.SHADOW.value: list(Shadow.__slots__)}
 
 
 class Comparison:
-    """Compares pages with what this process's core plugin shows."""
+    """Compares pages with what this process's plugins show."""
 
-    def __init__(self, core: Any, site: SiteName, ports: Source, wake: Callable[[], None]) -> None:
+    def __init__(self, site: SiteName, ports: Source, wake: Callable[[], None]) -> None:
         """Bind it.
 
         Args:
-            core: the core plugin.
             site: this site.
             ports: reads ports as they are reported.
             wake: called when something was noted for central.
         """
-        self._core = core
         self._site = site
         self._ports = ports
         self._wake = wake
@@ -122,12 +110,12 @@ class Comparison:
         if kind is ResourceType.PORT:
             items = self._ports.read(CENTRAL, [IntentKey(CENTRAL, kind, one) for one in ids])
             return {key.id: dict(item.state) for key, item in items.items() if item.state}
-        collection, _, model = _COLLECTIONS[kind]
-        more = {"default_sg": True} if kind is ResourceType.SECURITY_GROUP else {}
-        lister = getattr(self._core, f"get_{collection}")
-        states = {one["id"]: dict(one) for one in lister(context, {"id": list(ids)}, **more)}
+        row = ROWS[kind]
+        lister = getattr(row.plugin(), f"get_{row.resource.collection}")
+        found = lister(context, {"id": list(ids)}, **row.listed_with)
+        states = {one["id"]: dict(one) for one in found}
         with reading(context) as connection:
-            _complete(connection, kind, model, states)
+            _complete(connection, row, states)
         return states
 
     def _report(self, ids: Collection[str]) -> None:
@@ -153,23 +141,19 @@ def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
     return list(connection.scalars(query.where(port_id <= page.until) if page.until else query))
 
 
-def _complete(connection: sa.Connection, kind: ResourceType, model: Any, states: States) -> None:
-    """Add what travels with an object and Neutron does not show."""
+def _complete(connection: sa.Connection, row: LocalResource, states: States) -> None:
+    """Add what travels with objects and Neutron does not show."""
+    if row.add_carried is not None:
+        row.add_carried(connection, states)
+    if row.rbac is None:
+        return
     for state in states.values():
-        state["isthmus:rbac"], state["isthmus:leases"] = [], []
-        if kind is ResourceType.NETWORK:
-            state["isthmus:datapath_key"] = mapping.find_datapath_key(connection, state["id"])
-    if model is not None:
-        names = ("id", "project_id", "target_project", "action")
-        query = sa.select(model.object_id, *(getattr(model, name) for name in names))
-        for row in connection.execute(query.where(model.object_id.in_(list(states)))):
-            entry = {name: getattr(row, name) for name in names}
-            states[row.object_id]["isthmus:rbac"].append(entry)
-    if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
-        leases = sa.select(LEASES).where(LEASES.c.pool_id.in_(list(states)))
-        for row in connection.execute(leases):
-            block = {"first": row.first, "last": row.last}
-            states[row.pool_id]["isthmus:leases"].append(block)
+        state["isthmus:rbac"] = []
+    names = ("id", "project_id", "target_project", "action")
+    query = sa.select(row.rbac.object_id, *(getattr(row.rbac, name) for name in names))
+    for found in connection.execute(query.where(row.rbac.object_id.in_(list(states)))):
+        entry = {name: getattr(found, name) for name in names}
+        states[found.object_id]["isthmus:rbac"].append(entry)
 
 
 def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:

@@ -1,1 +1,1 @@
-"""Carrying out what central wants of this site, one module for each type of object."""
+"""What it takes to make an object of whatever type as central has it."""

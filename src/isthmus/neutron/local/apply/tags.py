@@ -8,28 +8,22 @@ from neutron.db.models import tag as tag_model
 from neutron.objects import tag as tag_object
 from neutron_lib.db import api as db_api
 
-from isthmus.model.intent import ResourceType
-from isthmus.neutron.db import carried
 
-
-def ensure(
-    context: Any, kind: ResourceType, state: Mapping[str, Any], *, keep_existing: bool
-) -> None:
+def ensure(context: Any, model: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
     """Bring an object's tags to what central says; does nothing where it says nothing.
 
     Args:
         context: an administrator's, with no transaction open.
-        kind: the object's type.
+        model: Neutron's row of objects of its type.
         state: the object as central's API shows it.
         keep_existing: whether to leave an object alone that has tags already.
     """
     if "tags" not in state:
         return
     wanted = set(state["tags"])
-    whole = carried.WHOLES[kind]
     with db_api.CONTEXT_WRITER.using(context) as session:
         attribute_id = session.execute(
-            sa.select(whole.standard_attr_id).where(whole.id == state["id"])
+            sa.select(model.standard_attr_id).where(model.id == state["id"])
         ).scalar()
         if attribute_id is None:
             return

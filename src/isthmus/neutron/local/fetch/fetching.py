@@ -4,23 +4,26 @@ The calls of Neutron's that read one object, or a list of named ones.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from neutron.extensions import securitygroup as ext_group
 from neutron_lib import exceptions as n_exc
 
 from isthmus import errors
 from isthmus.config.site import SiteConfig
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.local.fetch import read_request
 from isthmus.neutron.local.fetch.on_demand import OnDemand, find_asker
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.owned.ownership import Ownership
 from isthmus.neutron.local.owned.person import acting_for
+from isthmus.neutron.local.resource.registry import ROWS
+from isthmus.neutron.local.resource.row import LocalResource
 
 _T = TypeVar("_T")
+_Plugin = TypeVar("_Plugin", bound=type)
 
 
 class CentralUnreachable(n_exc.ServiceUnavailable):
@@ -35,8 +38,8 @@ class NotYet(n_exc.ServiceUnavailable):
     message = "%(reason)s"
 
 
-class Fetching(Ownership):
-    """ML2 that asks central for what is named and not here."""
+class Asking:
+    """What a plugin needs in order to ask central for what is named and not here."""
 
     site: SiteConfig
     on_demand: OnDemand
@@ -98,46 +101,56 @@ class Fetching(Ownership):
                 raise
         return get()
 
-    def get_network(
-        self, context: Any, id: str, fields: Any = None, net_db: Any = None
-    ) -> dict[str, Any]:
-        """Show a network, fetched if need be."""
+
+def fetching(plugin: _Plugin) -> _Plugin:
+    """Have a plugin, which is `Asking`, fetch what its calls name: a class decorator.
+
+    Those are the calls that show one object of a resource, or list some. A call that the class
+    itself defines is left alone.
+    """
+    for row in ROWS.values():
+        if not row.resource.on_demand:
+            continue
+        show, lists = f"get_{row.kind}", f"get_{row.resource.collection}"
+        if hasattr(plugin, show) and show not in vars(plugin):
+            setattr(plugin, show, _fetch_one(getattr(plugin, show), row))
+        if hasattr(plugin, lists) and lists not in vars(plugin):
+            setattr(plugin, lists, _fetch_named(getattr(plugin, lists), row))
+    return plugin
+
+
+def _fetch_one(native: Any, row: LocalResource) -> Callable[..., Any]:
+    @functools.wraps(native)
+    def call(
+        self: Any, context: Any, id: str, fields: Any = None, *rest: Any, **options: Any
+    ) -> Any:
         return self._or_fetch(
             context,
-            ResourceType.NETWORK,
+            row.kind,
             id,
-            n_exc.NetworkNotFound,
+            row.not_found,
             fields,
-            lambda: super(Fetching, self).get_network(context, id, fields, net_db),
+            lambda: native(self, context, id, fields, *rest, **options),
         )
 
-    def get_networks(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List networks; those named by id are fetched if need be."""
-        self._fetch_missing(context, ResourceType.NETWORK, (filters or {}).get("id"))
-        found: list[dict[str, Any]] = super().get_networks(context, filters, *arguments, **options)
-        return found
+    return call
 
-    def get_subnet(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
-        """Show a subnet, fetched with its network if need be."""
-        return self._or_fetch(
-            context,
-            ResourceType.SUBNET,
-            id,
-            n_exc.SubnetNotFound,
-            fields,
-            lambda: super(Fetching, self).get_subnet(context, id, fields),
-        )
 
-    def get_subnets(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List subnets; those named by id, or by their network's, are fetched if need be."""
-        self._fetch_missing(context, ResourceType.SUBNET, (filters or {}).get("id"))
-        self._fetch_missing(context, ResourceType.NETWORK, (filters or {}).get("network_id"))
-        found: list[dict[str, Any]] = super().get_subnets(context, filters, *arguments, **options)
-        return found
+def _fetch_named(native: Any, row: LocalResource) -> Callable[..., Any]:
+    named_by = {"id": row.kind, **row.named_by}
+
+    @functools.wraps(native)
+    def call(self: Any, context: Any, filters: Any = None, *rest: Any, **options: Any) -> Any:
+        for name, kind in named_by.items():
+            self._fetch_missing(context, kind, (filters or {}).get(name))
+        return native(self, context, filters, *rest, **options)
+
+    return call
+
+
+@fetching
+class Fetching(Asking, Ownership):
+    """ML2 that asks central for what is named and not here."""
 
     def get_port(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
         """Show a port; one that is not here as central knows it, or fetched if need be."""
@@ -196,26 +209,3 @@ class Fetching(Ownership):
             Fault: it lives at another site.
         """
         self._fetch_missing(context, ResourceType.PORT, [port_id], missed=True)
-
-    def get_security_group(
-        self, context: Any, id: str, fields: Any = None, project_id: str | None = None
-    ) -> dict[str, Any]:
-        """Show a security group, fetched if need be."""
-        return self._or_fetch(
-            context,
-            ResourceType.SECURITY_GROUP,
-            id,
-            ext_group.SecurityGroupNotFound,
-            fields,
-            lambda: super(Fetching, self).get_security_group(context, id, fields, project_id),
-        )
-
-    def get_security_groups(
-        self, context: Any, filters: Any = None, *arguments: Any, **options: Any
-    ) -> list[dict[str, Any]]:
-        """List security groups; those named by id are fetched if need be."""
-        self._fetch_missing(context, ResourceType.SECURITY_GROUP, (filters or {}).get("id"))
-        found: list[dict[str, Any]] = super().get_security_groups(
-            context, filters, *arguments, **options
-        )
-        return found

@@ -17,8 +17,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from neutron.db import models_v2
-from neutron.db.models import securitygroup as group_model
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
 from oslo_context import context as oslo_context
@@ -30,6 +28,7 @@ from isthmus.clients.http.central import CentralClient
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL
+from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.local import mapping
 from isthmus.store.sql.engine import reading
 from isthmus.store.sql.tables import LANES
@@ -46,16 +45,9 @@ _SEEN_S = 30.0
 #: Most ids in one question, as central's API has it.
 _MOST_IDS = 64
 
-_IDS: dict[ResourceType, Any] = {
-    ResourceType.NETWORK: models_v2.Network.__table__.c.id,
-    ResourceType.SUBNET: models_v2.Subnet.__table__.c.id,
-    ResourceType.PORT: models_v2.Port.__table__.c.id,
-    ResourceType.SECURITY_GROUP: group_model.SecurityGroup.__table__.c.id,
-}
-
 
 class Materialise(Protocol):
-    """Makes what a bundle holds; `isthmus.neutron.local.apply.materialise`."""
+    """Makes what a bundle holds; `isthmus.neutron.local.materialise`."""
 
     def __call__(
         self,
@@ -353,7 +345,7 @@ class OnDemand:
     def _find_here(self, kind: ResourceType, ids: Collection[str]) -> set[str]:
         if not ids:
             return set()
-        column = _IDS[kind]
+        column = ROWS[kind].model.__table__.c.id
         with reading(self._engine()) as connection:
             found = set(connection.scalars(sa.select(column).where(column.in_(ids))))
         for one in found:

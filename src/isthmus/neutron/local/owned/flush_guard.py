@@ -4,11 +4,11 @@ The methods of the core plugin refuse by name (`ownership`); whatever comes by a
 call, a segment, a tag, a method that a later Neutron adds) ends in a flush, or in a statement of
 the session, and is refused here. What Neutron writes of itself is let through: revision numbers and
 times (columns of the standard attribute that nobody sets), bindings, status, provisioning and OVN's
-bookkeeping, none of which is a row of `carried.PARTS`; ports and their parts, which both tiers
-change and merge.
+bookkeeping, none of which is a part of a resource (`resource.registry`); ports and their parts,
+which both tiers change and merge.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,16 +19,20 @@ from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
 from isthmus.model.intent import ResourceType
-from isthmus.neutron.db import carried
 from isthmus.neutron.local.owned import applying, guards
+from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.local import mapping
 
 #: What the site may change by itself: both tiers change ports, and merge.
 _MERGED = ResourceType.PORT
+#: Of every model whose rows are part of an object: the object's type, and the column with its id.
+_PARTS: Mapping[type, tuple[ResourceType, str]] = {
+    model: (kind, column) for kind, row in ROWS.items() for model, column in row.parts.items()
+}
 #: Models by table, to find what a description or tag is of.
-_TABLES: dict[str, tuple[Any, carried.Part]] = {
-    str(sa.inspect(model).local_table.name): (model, part)
-    for model, part in carried.PARTS.items()
+_TABLES: Mapping[str, Any] = {
+    str(sa.inspect(model).local_table.name): model
+    for model in _PARTS
     if hasattr(model, "standard_attr_id")
 }
 
@@ -52,13 +56,14 @@ def _find_touched(session: orm.Session) -> Iterator[tuple[ResourceType, str]]:
     rows = ((session.new, True), (session.dirty, False), (session.deleted, True))
     for entities, whole in rows:
         for entity in entities:
-            part = carried.PARTS.get(type(entity))
+            part = _PARTS.get(type(entity))
             if part is not None:
-                if part.kind is _MERGED or (part.owner == "id" and entity in session.new):
+                kind, column = part
+                if kind is _MERGED or (column == "id" and entity in session.new):
                     continue
-                owner = getattr(entity, part.owner)
+                owner = getattr(entity, column)
                 if owner and (whole or _changed(entity)):
-                    yield part.kind, owner
+                    yield kind, owner
             elif isinstance(entity, tag_model.Tag):
                 yield from _find_described(session, entity.standard_attr_id, tagged=True)
             elif (
@@ -88,10 +93,11 @@ def _find_described(
     table = connection.scalar(
         sa.select(attribute.resource_type).where(attribute.id == attribute_id)
     )
-    model, part = _TABLES.get(str(table), (None, None))
-    if model is None or part is None:
+    model = _TABLES.get(str(table))
+    if model is None:
         return
-    kind, column = part.kind, getattr(model, part.owner)
+    kind, name = _PARTS[model]
+    column = getattr(model, name)
     if kind is _MERGED:
         if not tagged:
             return
@@ -106,15 +112,16 @@ def _on_statement(state: orm.ORMExecuteState) -> None:
     if not (state.is_update or state.is_delete) or applying.current() is not None:
         return
     model = state.bind_mapper.class_ if state.bind_mapper is not None else None
-    part = carried.PARTS.get(model) if model is not None else None
-    if part is None or part.kind is _MERGED:
+    part = _PARTS.get(model) if model is not None else None
+    if part is None or part[0] is _MERGED:
         return
-    query = sa.select(getattr(model, part.owner)).distinct()
+    kind, column = part
+    query = sa.select(getattr(model, column)).distinct()
     where = getattr(state.statement, "whereclause", None)
     if where is not None:
         query = query.where(where)
     owners = state.session.connection().scalars(query, state.parameters or {})
-    _refuse(state.session, {(part.kind, one) for one in owners if one})
+    _refuse(state.session, {(kind, one) for one in owners if one})
 
 
 def _refuse(session: orm.Session, touched: Iterable[tuple[ResourceType, str]]) -> None:
@@ -124,8 +131,8 @@ def _refuse(session: orm.Session, touched: Iterable[tuple[ResourceType, str]]) -
     for kind, owners in by_kind.items():
         connection = session.connection()
         if kind is ResourceType.SECURITY_GROUP:
-            # A default group may become central's this very moment (`apply.security_group`).
-            group = carried.WHOLES[kind]
+            # A default group may become central's this very moment (`resource.security_group`).
+            group = ROWS[kind].model
             held = sa.select(group.id).where(group.id.in_(owners)).with_for_update(read=True)
             connection.execute(held).all()
         known = mapping.find_known(connection, kind, owners, latest=True)

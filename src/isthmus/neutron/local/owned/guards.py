@@ -7,9 +7,6 @@ into a dictionary.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import sqlalchemy as sa
-from neutron.db import rbac_db_models
-from neutron.db.models import securitygroup as group_model
 from neutron_lib import constants
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api import validators
@@ -18,8 +15,6 @@ from neutron_lib.db import api as db_api
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.local.owned import applying
 from isthmus.store.local import mapping
-
-_RULES = group_model.SecurityGroupRule.__table__
 
 
 class BelongsToCentral(n_exc.Conflict):
@@ -43,7 +38,7 @@ def check_owner(context: Any, kind: ResourceType, ids: Collection[str]) -> None:
     Raises:
         BelongsToCentral: one of them is central's.
     """
-    if applying.current() is not None:
+    if not ids or applying.current() is not None:
         return
     with db_api.CONTEXT_READER.using(context):
         known = mapping.find_known(context.session.connection(), kind, ids)
@@ -54,40 +49,6 @@ def check_owner(context: Any, kind: ResourceType, ids: Collection[str]) -> None:
 def word(kind: ResourceType) -> str:
     """Give the word for a type that begins a sentence."""
     return kind.value.replace("_", " ").capitalize()
-
-
-def find_group_of_rule(context: Any, rule_id: str) -> str | None:
-    """Find a rule's security group."""
-    with db_api.CONTEXT_READER.using(context):
-        found: str | None = context.session.connection().scalar(
-            sa.select(_RULES.c.security_group_id).where(_RULES.c.id == rule_id)
-        )
-    return found
-
-
-def find_rbac_object(context: Any, policy_id: str) -> tuple[str, str] | None:
-    """Find the type and id of what a sharing rule shares."""
-    with db_api.CONTEXT_READER.using(context):
-        for model in (
-            rbac_db_models.NetworkRBAC,
-            rbac_db_models.SecurityGroupRBAC,
-            rbac_db_models.AddressGroupRBAC,
-        ):
-            table = model.__table__
-            found = context.session.connection().scalar(
-                sa.select(table.c.object_id).where(table.c.id == policy_id)
-            )
-            if found:
-                return model.object_type, found
-    return None
-
-
-#: Which sharing rules are of objects that central may own.
-SHAREABLE: Mapping[str, ResourceType] = {
-    "network": ResourceType.NETWORK,
-    "security_group": ResourceType.SECURITY_GROUP,
-    "address_group": ResourceType.ADDRESS_GROUP,
-}
 
 
 def groups_of(port: Mapping[str, Any]) -> set[str]:

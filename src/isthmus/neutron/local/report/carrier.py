@@ -11,7 +11,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
 from isthmus.neutron.local import quota
-from isthmus.neutron.local.apply import port as port_form
+from isthmus.neutron.local.resource import port as port_form
 from isthmus.store.local import mapping
 from isthmus.store.sql.engine import writing
 

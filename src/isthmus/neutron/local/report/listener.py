@@ -12,8 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import address_group as address_group_model
-from neutron.db.models import securitygroup as group_model
 from neutron_lib import constants
 from neutron_lib.db import api as db_api
 from neutron_lib.db import standard_attr
@@ -24,21 +22,13 @@ from isthmus.model.item import Item
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
+from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import journal
 from isthmus.store.local import mapping
 
 #: Marks in a session: ports noted in this transaction, and whether the relay is to be woken.
 _NOTED = "isthmus_noted"
 _WAKE = "isthmus_wake"
-
-#: The models of what central maps to this site, and the word for each.
-_CARRIED_MODELS: tuple[tuple[type, ResourceType], ...] = (
-    (models_v2.Network, ResourceType.NETWORK),
-    (models_v2.Subnet, ResourceType.SUBNET),
-    (models_v2.Port, ResourceType.PORT),
-    (group_model.SecurityGroup, ResourceType.SECURITY_GROUP),
-    (address_group_model.AddressGroup, ResourceType.ADDRESS_GROUP),
-)
 
 
 class ReportListener:
@@ -112,7 +102,7 @@ class ReportListener:
         if item.state is None:
             return
         for made in session.new:
-            kind = next((kind for model, kind in _CARRIED_MODELS if isinstance(made, model)), None)
+            kind = _find_kind(made)
             if kind is not item.type or made.id != item.id:
                 continue
             mapping.add(
@@ -135,7 +125,7 @@ class ReportListener:
         central itself has said so.
         """
         for gone in session.deleted:
-            kind = next((kind for model, kind in _CARRIED_MODELS if isinstance(gone, model)), None)
+            kind = _find_kind(gone)
             if kind is None or (kind is ResourceType.PORT and not even_ports):
                 continue
             mapping.forget(session.connection(), kind, gone.id)
@@ -149,6 +139,11 @@ class ReportListener:
     def _after_rollback(self, session: orm.Session, _previous: Any) -> None:
         session.info.pop(_NOTED, None)
         session.info.pop(_WAKE, None)
+
+
+def _find_kind(entity: Any) -> ResourceType | None:
+    """Return the type of an object whose own row this is, if central may have such at a site."""
+    return next((kind for kind, row in ROWS.items() if isinstance(entity, row.model)), None)
 
 
 def _find_ports(session: orm.Session, noted: Collection[str]) -> list[models_v2.Port]:

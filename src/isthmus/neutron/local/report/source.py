@@ -12,8 +12,8 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
-from isthmus.neutron.local.apply import port as port_form
 from isthmus.neutron.local.report.location import Locator
+from isthmus.neutron.local.resource import port as port_form
 from isthmus.store.local import mapping
 from isthmus.store.sql.tables import PORT_KEYS
 

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import netaddr
+from neutron.db import models_v2
+from neutron.db.models import dns, subnet_service_type
 from neutron.ipam import utils as ipam_utils
 from neutron_lib import exceptions as n_exc
-from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
-from isthmus.store.local import mapping
+from isthmus.neutron.local.apply.leases import add_leases
+from isthmus.neutron.local.apply.owned import check_owned
+from isthmus.neutron.local.resource.row import LocalResource, by_id
 
 _COLLECTION = "subnets"
 _CREATED = (
@@ -44,8 +47,6 @@ _UPDATED = (
     "service_types",
     "dns_publish_fixed_ip",
 )
-#: What a site takes over of one.
-CARRIED = (*_UPDATED, "isthmus:leases")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
@@ -61,7 +62,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         Stale: its network is not here yet.
         Conflict: there is a subnet of that id here which is not central's.
     """
-    have = find(core, context, state["id"])
+    have = SUBNET.find(core, context, state["id"])
     if have is None:
         body = make_body(_COLLECTION, _without_default_pools(state), _CREATED)
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
@@ -71,11 +72,11 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         except n_exc.NetworkNotFound as error:
             raise errors.Stale(f"network {state['network_id']} is not here yet") from error
         except db_exc.DBDuplicateEntry:
-            if find(core, context, state["id"]) is None:
+            if SUBNET.find(core, context, state["id"]) is None:
                 raise
         crash.point("apply.subnet.made")
     else:
-        _check_owned(context, state["id"])
+        check_owned(context, ResourceType.SUBNET, state["id"])
         changed = {} if keep_existing else changes(have, pick_known(_COLLECTION, state, _UPDATED))
         if changed:
             core.update_subnet(context, state["id"], {"subnet": changed})
@@ -100,38 +101,41 @@ def _without_default_pools(state: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def find(core: Any, context: Any, subnet_id: str) -> dict[str, Any] | None:
-    """Find a subnet at this site."""
-    try:
-        found: dict[str, Any] = core.get_subnet(context, subnet_id)
-    except n_exc.SubnetNotFound:
-        return None
-    return found
-
-
-def _check_owned(context: Any, subnet_id: str) -> None:
-    with db_api.CONTEXT_READER.using(context):
-        connection = context.session.connection()
-        owned = mapping.find_known(connection, ResourceType.SUBNET, [subnet_id])
-    if not owned:
-        raise errors.Conflict(f"subnet {subnet_id} was made at this site, not at central")
-
-
 def remove(core: Any, context: Any, subnet_id: str) -> None:
-    """Remove a subnet with its leases.
+    """Remove a subnet.
 
     Raises:
         InUse: ports of this site have addresses of it.
         Conflict: it is not central's.
     """
-    if find(core, context, subnet_id) is not None:
-        _check_owned(context, subnet_id)
-        try:
-            core.delete_subnet(context, subnet_id)
-        except n_exc.SubnetNotFound:
-            pass
-        except n_exc.SubnetInUse as error:
-            raise errors.InUse(f"subnet {subnet_id} is in use at this site: {error}") from error
-        crash.point("apply.subnet.removed")
-    with db_api.CONTEXT_WRITER.using(context):
-        mapping.forget(context.session.connection(), ResourceType.SUBNET, subnet_id)
+    if SUBNET.find(core, context, subnet_id) is None:
+        return
+    check_owned(context, ResourceType.SUBNET, subnet_id)
+    try:
+        core.delete_subnet(context, subnet_id)
+    except n_exc.SubnetNotFound:
+        pass
+    except n_exc.SubnetInUse as error:
+        raise errors.InUse(f"subnet {subnet_id} is in use at this site: {error}") from error
+    crash.point("apply.subnet.removed")
+
+
+SUBNET = LocalResource(
+    kind=ResourceType.SUBNET,
+    model=models_v2.Subnet,
+    parts={
+        models_v2.Subnet: "id",
+        models_v2.DNSNameServer: "subnet_id",
+        models_v2.SubnetRoute: "subnet_id",
+        models_v2.IPAllocationPool: "subnet_id",
+        subnet_service_type.SubnetServiceType: "subnet_id",
+        dns.SubnetDNSPublishFixedIP: "subnet_id",
+    },
+    carried=(*_UPDATED, "isthmus:leases"),
+    not_found=n_exc.SubnetNotFound,
+    ensure=ensure,
+    remove=remove,
+    guarded={"update_subnet": by_id(), "delete_subnet": by_id()},
+    named_by={"network_id": ResourceType.NETWORK},
+    add_carried=add_leases,
+)

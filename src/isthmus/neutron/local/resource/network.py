@@ -3,6 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db import rbac_db_models as rbac
+from neutron.db.models import dns, external_net, segment
+from neutron.db.port_security import models as port_security
 from neutron.objects import network as network_object
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
@@ -11,10 +16,13 @@ from oslo_db import exception as db_exc
 from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.neutron.local.apply.leases import add_leases
+from isthmus.neutron.local.apply.owned import check_owned
 from isthmus.neutron.local.apply.sharing import share
+from isthmus.neutron.local.resource.row import LocalResource, States, by_id, in_bodies, in_body
 from isthmus.store.local import mapping
 
 _COLLECTION = "networks"
@@ -39,8 +47,6 @@ _UPDATED = (
     "dns_domain",
     "router:external",
 )
-#: What a site takes over of one.
-CARRIED = (*_UPDATED, "isthmus:rbac", "isthmus:datapath_key", "isthmus:leases")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
@@ -55,7 +61,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     Raises:
         Conflict: there is a network of that id here which is not central's, or whose key differs.
     """
-    have = find(core, context, state["id"])
+    have = NETWORK.find(core, context, state["id"])
     if have is None:
         body = make_body(_COLLECTION, state, _CREATED)
         body["shared"] = False  # who may use it is told by the RBAC rows alone
@@ -63,10 +69,10 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         try:
             core.create_network(context, {"network": body})
         except db_exc.DBDuplicateEntry:
-            if find(core, context, state["id"]) is None:
+            if NETWORK.find(core, context, state["id"]) is None:
                 raise
         crash.point("apply.network.made")
-    _check_owned(context, state)
+    _check_key(context, state)
     if have is not None and not keep_existing:
         wanted = pick_known(_COLLECTION, state, _UPDATED)
         changed = changes(have, wanted)
@@ -76,23 +82,11 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         share(context, network_object.NetworkRBAC, state)
 
 
-def find(core: Any, context: Any, network_id: str) -> dict[str, Any] | None:
-    """Find a network at this site."""
-    try:
-        found: dict[str, Any] = core.get_network(context, network_id)
-    except n_exc.NetworkNotFound:
-        return None
-    return found
-
-
-def _check_owned(context: Any, state: Mapping[str, Any]) -> None:
+def _check_key(context: Any, state: Mapping[str, Any]) -> None:
     network_id, key = state["id"], state.get("isthmus:datapath_key")
+    check_owned(context, ResourceType.NETWORK, network_id)
     with db_api.CONTEXT_READER.using(context):
-        connection = context.session.connection()
-        owned = mapping.find_known(connection, ResourceType.NETWORK, [network_id])
-        has = mapping.find_datapath_key(connection, network_id)
-    if not owned:
-        raise errors.Conflict(f"network {network_id} was made at this site, not at central")
+        has = mapping.find_datapath_key(context.session.connection(), network_id)
     if key is None or has == int(key):
         return
     if has is not None:
@@ -105,25 +99,51 @@ def _check_owned(context: Any, state: Mapping[str, Any]) -> None:
 
 
 def remove(core: Any, context: Any, network_id: str) -> None:
-    """Remove a network and every trace of it.
+    """Remove a network.
 
     Raises:
         InUse: ports of this site's own stand on it.
         Conflict: it is not central's.
     """
-    if find(core, context, network_id) is not None:
-        with db_api.CONTEXT_READER.using(context):
-            connection = context.session.connection()
-            owned = mapping.find_known(connection, ResourceType.NETWORK, [network_id])
-        if not owned:
-            raise errors.Conflict(f"network {network_id} was made at this site, not at central")
-        try:
-            core.delete_network(context, network_id)
-        except n_exc.NetworkNotFound:
-            pass
-        except n_exc.NetworkInUse as error:
-            raise errors.InUse(f"network {network_id} is in use at this site: {error}") from error
-        crash.point("apply.network.removed")
-    # The listener has done this with the network itself; here it is for one that never came to be.
-    with db_api.CONTEXT_WRITER.using(context):
-        mapping.forget(context.session.connection(), ResourceType.NETWORK, network_id)
+    if NETWORK.find(core, context, network_id) is None:
+        return
+    check_owned(context, ResourceType.NETWORK, network_id)
+    try:
+        core.delete_network(context, network_id)
+    except n_exc.NetworkNotFound:
+        pass
+    except n_exc.NetworkInUse as error:
+        raise errors.InUse(f"network {network_id} is in use at this site: {error}") from error
+    crash.point("apply.network.removed")
+
+
+def _add_carried(connection: sa.Connection, states: States) -> None:
+    for network_id, state in states.items():
+        state["isthmus:datapath_key"] = mapping.find_datapath_key(connection, network_id)
+    add_leases(connection, states)
+
+
+NETWORK = LocalResource(
+    kind=ResourceType.NETWORK,
+    model=models_v2.Network,
+    parts={
+        models_v2.Network: "id",
+        port_security.NetworkSecurityBinding: "network_id",
+        segment.NetworkSegment: "network_id",
+        external_net.ExternalNetwork: "network_id",
+        dns.NetworkDNSDomain: "network_id",
+        rbac.NetworkRBAC: "object_id",
+    },
+    carried=(*_UPDATED, "isthmus:rbac", "isthmus:datapath_key", "isthmus:leases"),
+    not_found=n_exc.NetworkNotFound,
+    ensure=ensure,
+    remove=remove,
+    guarded={
+        "update_network": by_id(),
+        "delete_network": by_id(),
+        "create_subnet": in_body("subnet", "network_id"),
+        "create_subnet_bulk": in_bodies("subnets", "subnet", "network_id"),
+    },
+    rbac=rbac.NetworkRBAC,
+    add_carried=_add_carried,
+)

@@ -5,6 +5,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.common import ipv6_utils
+from neutron.db import models_v2
+from neutron.db.extra_dhcp_opt import models as dhcp_models
+from neutron.db.models import (
+    allowed_address_pair,
+    dns,
+    securitygroup,
+    uplink_status_propagation,
+)
+from neutron.db.port_security import models as port_security
 from neutron.extensions import securitygroup as ext_group
 from neutron.plugins.ml2 import models as ml2_models
 from neutron_lib import exceptions as n_exc
@@ -21,6 +30,7 @@ from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.neutron.local.resource.row import LocalResource
 from isthmus.store.delivery import journal
 from isthmus.store.local import mapping
 from isthmus.store.sql.tables import JOURNAL
@@ -31,8 +41,6 @@ _CREATED = (*SHARED, *HOME, "network_id", "dns_name")
 #: What Neutron's methods refuse with; a value that the database alone does not take is no other
 #: matter.
 _REFUSALS = (n_exc.NeutronException, n_exc.MultipleExceptions, db_exc.DBDataError)
-#: What is compared of one with central.
-CARRIED = (*SHARED, "isthmus:location")
 
 
 def agreed(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +92,7 @@ def ensure(
         Conflict: its address or MAC is taken at this site.
     """
     theirs = {**state}  # the caller has marked its subnets
-    have = _find(core, context, state["id"])
+    have = PORT.find(core, context, state["id"])
     if have is None:
         _create(core, context, theirs)
         crash.point("apply.port.made")
@@ -156,7 +164,7 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     except (n_exc.IpAddressInUse, n_exc.MacAddressInUse) as error:
         raise errors.Conflict(f"port {state['id']} cannot be made here: {error}") from error
     except db_exc.DBDuplicateEntry:
-        if _find(core, context, state["id"]) is None:
+        if PORT.find(core, context, state["id"]) is None:
             raise
 
 
@@ -218,14 +226,6 @@ def _tell(context: Any, port_id: str) -> None:
         journal.record(context.session.connection(), [key])
 
 
-def _find(core: Any, context: Any, port_id: str) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = core.get_port(context, port_id)
-    except n_exc.PortNotFound:
-        return None
-    return found
-
-
 def remove(core: Any, context: Any, port_id: str) -> None:
     """Remove a port.
 
@@ -240,8 +240,6 @@ def remove(core: Any, context: Any, port_id: str) -> None:
     except n_exc.InUse as error:
         raise errors.InUse(f"port {port_id} is in use at this site: {error}") from error
     crash.point("apply.port.removed")
-    with db_api.CONTEXT_WRITER.using(context):
-        mapping.forget(context.session.connection(), ResourceType.PORT, port_id)
 
 
 def check_let_go(connection: sa.Connection, port_id: str) -> None:
@@ -273,3 +271,24 @@ def check_let_go(connection: sa.Connection, port_id: str) -> None:
     )
     if unreported is not None:
         raise errors.Busy(f"port {port_id} was changed at this site, and central is being told")
+
+
+#: Both tiers change ports, and merge: no call is guarded. They are fetched by hand, see `Fetching`.
+PORT = LocalResource(
+    kind=ResourceType.PORT,
+    model=models_v2.Port,
+    parts={
+        models_v2.Port: "id",
+        models_v2.IPAllocation: "port_id",
+        allowed_address_pair.AllowedAddressPair: "port_id",
+        port_security.PortSecurityBinding: "port_id",
+        securitygroup.SecurityGroupPortBinding: "port_id",
+        dhcp_models.ExtraDhcpOpt: "port_id",
+        dns.PortDNS: "port_id",
+        uplink_status_propagation.PortUplinkStatusPropagation: "port_id",
+    },
+    carried=(*SHARED, "isthmus:location"),
+    not_found=n_exc.PortNotFound,
+    ensure=ensure,
+    remove=remove,
+)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import netaddr
+from neutron.db import rbac_db_models as rbac
+from neutron.db.models import address_group as models
 from neutron.objects import address_group as group_object
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.db import api as db_api
@@ -16,14 +18,13 @@ from neutron_lib.exceptions import address_group as group_exc
 from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
+from isthmus.neutron.local.apply.owned import check_owned
 from isthmus.neutron.local.apply.sharing import share
-from isthmus.store.local import mapping
+from isthmus.neutron.local.resource.row import LocalResource, by_id
 
 _UPDATED = ("name", "description")
-#: What a site takes over of one.
-CARRIED = (*_UPDATED, "addresses", "isthmus:rbac")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
@@ -39,19 +40,14 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         Conflict: there is a group of that id here which is not central's.
     """
     group_id = state["id"]
-    have = _find(core, context, group_id)
+    have = ADDRESS_GROUP.find(core, context, group_id)
     if have is None:
         leftover.clear(context, [group_id])
         _create(core, context, state)
         crash.point("apply.address_group.made")
         share(context, group_object.AddressGroupRBAC, state)
         return
-    with db_api.CONTEXT_READER.using(context):
-        known = mapping.find_known(
-            context.session.connection(), ResourceType.ADDRESS_GROUP, [group_id]
-        )
-    if not known:
-        raise errors.Conflict(f"address group {group_id} was made at this site, not at central")
+    check_owned(context, ResourceType.ADDRESS_GROUP, group_id)
     if keep_existing:
         return
     share(context, group_object.AddressGroupRBAC, state)
@@ -88,14 +84,6 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     )
 
 
-def _find(core: Any, context: Any, group_id: str) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = core.get_address_group(context, group_id)
-    except group_exc.AddressGroupNotFound:
-        return None
-    return found
-
-
 def remove(core: Any, context: Any, group_id: str) -> None:
     """Remove an address group.
 
@@ -108,5 +96,25 @@ def remove(core: Any, context: Any, group_id: str) -> None:
         pass
     except group_exc.AddressGroupInUse as error:
         raise errors.InUse(str(error)) from error
-    with db_api.CONTEXT_WRITER.using(context):
-        mapping.forget(context.session.connection(), ResourceType.ADDRESS_GROUP, group_id)
+
+
+ADDRESS_GROUP = LocalResource(
+    kind=ResourceType.ADDRESS_GROUP,
+    model=models.AddressGroup,
+    parts={
+        models.AddressGroup: "id",
+        models.AddressAssociation: "address_group_id",
+        rbac.AddressGroupRBAC: "object_id",
+    },
+    carried=(*_UPDATED, "addresses", "isthmus:rbac"),
+    not_found=group_exc.AddressGroupNotFound,
+    ensure=ensure,
+    remove=remove,
+    guarded={
+        "update_address_group": by_id(),
+        "delete_address_group": by_id(),
+        "add_addresses": by_id("address_group_id"),
+        "remove_addresses": by_id("address_group_id"),
+    },
+    rbac=rbac.AddressGroupRBAC,
+)

@@ -1,5 +1,8 @@
 """From items to objects: in order, each in transactions of its own, each with a result.
 
+Who makes, changes and removes objects of a type is in the registry of resources; leases are rows of
+our own, and shadows are taken together.
+
 The same code serves bundles (fetched since a person named something) and applies (sent by Xjob).
 What is to be made comes first, in order of rank, then what is gone, the other way round. An item
 that waits for another one of the batch is tried again after it.
@@ -24,12 +27,15 @@ from isthmus.model.lease import Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
-from isthmus.neutron.local.apply import address_group, network, port, security_group, subnet, tags
+from isthmus.neutron.local.apply import tags
 from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.ovn import shadow
 from isthmus.neutron.local.owned import applying
+from isthmus.neutron.local.resource import port
+from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import recall
+from isthmus.store.local import mapping
 
 LOG = logging.getLogger(__name__)
 
@@ -38,16 +44,6 @@ Key = tuple[ResourceType, str]
 #: Longest JSON of one item: a half of what one call may hold. A security group with eight thousand
 #: rules (some 450 bytes each) is as long; nothing else comes near.
 MOST_BYTES = 4 << 20
-
-#: Who makes, changes and removes objects of a type; leases are rows, shadows are taken together.
-#: Ports may be taken in part: their `ensure` gives what was refused.
-_MODULES: Mapping[ResourceType, Any] = {
-    ResourceType.ADDRESS_GROUP: address_group,
-    ResourceType.SECURITY_GROUP: security_group,
-    ResourceType.NETWORK: network,
-    ResourceType.SUBNET: subnet,
-    ResourceType.PORT: port,
-}
 
 
 class Materialiser:
@@ -200,8 +196,9 @@ class Materialiser:
         if leases:  # before the object: the metadata port takes a key and an address of them
             with db_api.CONTEXT_WRITER.using(context):
                 rows.add(context.session.connection(), self._site, leases)
-        left = _MODULES[item.type].ensure(self._core, context, state, keep_existing=keep_existing)
-        tags.ensure(context, item.type, state, keep_existing=keep_existing)
+        row = ROWS[item.type]
+        left = row.ensure(row.plugin(), context, state, keep_existing=keep_existing)
+        tags.ensure(context, row.model, state, keep_existing=keep_existing)
         return left or {}
 
     def _note_recall(
@@ -228,7 +225,11 @@ class Materialiser:
                 rows.remove(context.session.connection(), item.id)
                 recall.delete(context.session.connection(), self._site, [item.id])
             return
-        _MODULES[item.type].remove(self._core, context, item.id)
+        row = ROWS[item.type]
+        row.remove(row.plugin(), context, item.id)
+        # The listener has done this with the object; here it is for one that never came to be.
+        with db_api.CONTEXT_WRITER.using(context):
+            mapping.forget(context.session.connection(), item.type, item.id)
 
 
 def _place(item: Item) -> int:

@@ -4,10 +4,11 @@ A rule may refer to a group or address group that comes later in the same batch,
 So a group is made with the rules that can be made, and asks to be tried again for the others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import rbac_db_models as rbac
 from neutron.db.models import securitygroup as group_model
 from neutron.extensions import securitygroup as ext_group
 from neutron.objects import address_group as address_group_object
@@ -19,13 +20,14 @@ from isthmus.federation.digest import RULE, pick_rule
 from isthmus.federation.identity import default_security_group_id
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
+from isthmus.neutron.local.apply.owned import is_owned
 from isthmus.neutron.local.apply.sharing import share
+from isthmus.neutron.local.resource.row import LocalResource, by_id, in_bodies, in_body
 from isthmus.store.local import mapping
 
-#: What a site takes over of one.
-CARRIED = ("name", "description", "stateful", "security_group_rules", "isthmus:rbac")
+_UPDATED = ("name", "description", "stateful")
 
 
 def is_default(state: Mapping[str, Any]) -> bool:
@@ -46,7 +48,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         Stale: a rule refers to a group that is not here yet.
     """
     group_id = state["id"]
-    have = _find(core, context, group_id)
+    have = SECURITY_GROUP.find(core, context, group_id)
     if have is None:
         body = {
             "id": group_id,
@@ -59,7 +61,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         core.create_security_group(context, {"security_group": body}, default_sg=is_default(state))
         crash.point("apply.security_group.made")
         have = core.get_security_group(context, group_id)
-    elif not _is_owned(context, group_id):
+    elif not is_owned(context, ResourceType.SECURITY_GROUP, group_id):
         _take_over(context, state)
         have = core.get_security_group(context, group_id)  # with what was waited for
     elif keep_existing:
@@ -68,7 +70,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         name: value
         for name, value in changes(
             have,
-            {name: state[name] for name in ("name", "description", "stateful") if name in state},
+            {name: state[name] for name in _UPDATED if name in state},
         ).items()
         if not (name == "name" and is_default(state))
     }
@@ -76,12 +78,6 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         core.update_security_group(context, group_id, {"security_group": changed})
     share(context, group_object.SecurityGroupRBAC, state)
     _reconcile(core, context, have["security_group_rules"], state["security_group_rules"])
-
-
-def _is_owned(context: Any, group_id: str) -> bool:
-    with db_api.CONTEXT_READER.using(context):
-        connection = context.session.connection()
-        return bool(mapping.find_known(connection, ResourceType.SECURITY_GROUP, [group_id]))
 
 
 def _take_over(context: Any, state: Mapping[str, Any]) -> None:
@@ -147,14 +143,6 @@ def _find_absent(context: Any, rule: Mapping[str, Any]) -> str:
     return ""
 
 
-def _find(core: Any, context: Any, group_id: str) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = core.get_security_group(context, group_id)
-    except ext_group.SecurityGroupNotFound:
-        return None
-    return found
-
-
 def remove(core: Any, context: Any, group_id: str) -> None:
     """Remove a group.
 
@@ -167,5 +155,36 @@ def remove(core: Any, context: Any, group_id: str) -> None:
         pass
     except ext_group.SecurityGroupInUse as error:
         raise errors.InUse(f"security group {group_id} is in use at this site") from error
-    with db_api.CONTEXT_WRITER.using(context):
-        mapping.forget(context.session.connection(), ResourceType.SECURITY_GROUP, group_id)
+
+
+def _find_group_of_rule(context: Any, said: Mapping[str, Any]) -> Collection[str]:
+    rule = group_model.SecurityGroupRule
+    with db_api.CONTEXT_READER.using(context):
+        query = sa.select(rule.security_group_id).where(rule.id == said["sgrid"])
+        return set(context.session.connection().scalars(query))
+
+
+SECURITY_GROUP = LocalResource(
+    kind=ResourceType.SECURITY_GROUP,
+    model=group_model.SecurityGroup,
+    parts={
+        group_model.SecurityGroup: "id",
+        group_model.SecurityGroupRule: "security_group_id",
+        rbac.SecurityGroupRBAC: "object_id",
+    },
+    carried=(*_UPDATED, "security_group_rules", "isthmus:rbac"),
+    not_found=ext_group.SecurityGroupNotFound,
+    ensure=ensure,
+    remove=remove,
+    guarded={
+        "update_security_group": by_id(),
+        "delete_security_group": by_id(),
+        "create_security_group_rule": in_body("security_group_rule", "security_group_id"),
+        "create_security_group_rule_bulk": in_bodies(
+            "security_group_rules", "security_group_rule", "security_group_id"
+        ),
+        "delete_security_group_rule": _find_group_of_rule,
+    },
+    rbac=rbac.SecurityGroupRBAC,
+    listed_with={"default_sg": True},  # else Neutron makes the caller's default group on the way
+)

@@ -1,0 +1,115 @@
+"""Resources: what travels between tiers, and what both tiers and the audit must know of each.
+
+One literal table. What a tier does with a resource is one file in each: `neutron/central/resource`
+and `neutron/local/resource`.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class ResourceType(enum.StrEnum):
+    """What travels between tiers; the value is the word used on the wire and in tables."""
+
+    ADDRESS_GROUP = "address_group"
+    SECURITY_GROUP = "security_group"
+    NETWORK = "network"
+    LEASE = "lease"
+    SUBNET = "subnet"
+    PORT = "port"
+    SHADOW = "shadow"
+
+    @property
+    def rank(self) -> int:
+        """Order in which objects are made; they are removed in the reverse order."""
+        return _RANK[self]
+
+
+_RANK = {kind: rank for rank, kind in enumerate(ResourceType)}
+
+
+class Place(enum.Enum):
+    """What decides whether an object is to be at a site."""
+
+    MAPPED = "mapped"  #: its own site mapping
+    NETWORK = "network"  #: the presence of its network
+    HOME = "home"  #: its home, on a network that is present
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """An object of Neutron's API that travels; leases and shadows are rows of our own."""
+
+    kind: ResourceType
+    collection: str  #: the plural, as in Neutron's attribute map
+    table: str  #: of Neutron's database; its columns `id` and `project_id`
+    plugin: str = "CORE"  #: which plugin serves it; a name of `neutron_lib.plugins.constants`
+    on_demand: bool = True  #: whether a site fetches it by itself when somebody names it
+    place: Place = Place.MAPPED
+    network: str = ""  #: attribute with the id of its network; empty where it has none
+    compared: tuple[str, ...]  #: what has to be equal in every tier, as holdings show it
+    shown: tuple[str, ...] = ()  #: what else holdings show
+
+
+RESOURCES: Mapping[ResourceType, Resource] = {
+    row.kind: row
+    for row in (
+        Resource(
+            kind=ResourceType.ADDRESS_GROUP,
+            collection="address_groups",
+            table="address_groups",
+            on_demand=False,  # it comes with the security groups that name it
+            compared=("project_id", "addresses", "sharing"),
+        ),
+        Resource(
+            kind=ResourceType.SECURITY_GROUP,
+            collection="security_groups",
+            table="securitygroups",
+            compared=("project_id", "rules", "sharing", "tags"),
+        ),
+        Resource(
+            kind=ResourceType.NETWORK,
+            collection="networks",
+            table="networks",
+            place=Place.NETWORK,
+            network="id",
+            compared=("name", "project_id", "mtu", "provider:network_type", "sharing", "tags"),
+            shown=("status",),
+        ),
+        Resource(
+            kind=ResourceType.SUBNET,
+            collection="subnets",
+            table="subnets",
+            place=Place.NETWORK,
+            network="network_id",
+            compared=(
+                "network_id",
+                "cidr",
+                "ip_version",
+                "ipv6_address_mode",
+                "gateway_ip",
+                "tags",
+            ),
+        ),
+        Resource(
+            kind=ResourceType.PORT,
+            collection="ports",
+            table="ports",
+            place=Place.HOME,
+            network="network_id",
+            compared=(
+                "network_id",
+                "mac_address",
+                "fixed_ips",
+                "security_groups",
+                "device_owner",
+                "device_id",
+                "admin_state_up",
+                "allowed_address_pairs",
+                "port_security_enabled",
+            ),
+            shown=("project_id", "status", "binding:host_id", "binding:vif_type"),
+        ),
+    )
+}

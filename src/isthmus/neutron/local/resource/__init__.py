@@ -1,0 +1,1 @@
+"""What a site does with each resource: one file each, one row in the registry."""

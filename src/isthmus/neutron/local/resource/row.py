@@ -1,0 +1,112 @@
+"""The row of a resource: all that a site does with it, for the engines that loop over the registry.
+
+What only one resource needs is no field here: it is a function, called by name where it is needed.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from neutron_lib.plugins import directory
+
+from isthmus import errors
+from isthmus.model.resource import RESOURCES, Resource, ResourceType
+
+#: Ids of the objects that a call would change, from the caller's context and the arguments by name.
+FindOwners = Callable[[Any, Mapping[str, Any]], Collection[str]]
+States = dict[str, dict[str, Any]]
+
+
+class Ensure(Protocol):
+    """Makes an object, or brings it to what central says; idempotent."""
+
+    def __call__(
+        self, plugin: Any, context: Any, state: Mapping[str, Any], /, *, keep_existing: bool
+    ) -> Mapping[str, errors.IsthmusError] | None:
+        """Act.
+
+        Args:
+            plugin: the plugin that serves the resource.
+            context: an administrator's, with no transaction open.
+            state: the object as central's API shows it, with what travels beside (`isthmus:...`).
+            keep_existing: whether to leave an object of central's alone that is there already.
+
+        Returns:
+            The attributes that this site refuses, and why, where all else was taken.
+
+        Raises:
+            Stale: something that it needs is not here yet.
+            Conflict: there is an object of that id here which is not central's.
+        """
+
+
+class Remove(Protocol):
+    """Removes an object, if it is there; idempotent."""
+
+    def __call__(self, plugin: Any, context: Any, resource_id: str, /) -> None:
+        """Act.
+
+        Raises:
+            InUse: something of this site still needs it.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalResource:
+    """What a site does with objects of one type."""
+
+    kind: ResourceType
+    model: Any  #: Neutron's row of the object itself
+    #: Models whose rows are part of an object, itself included, and which column has its id.
+    parts: Mapping[Any, str]
+    carried: tuple[str, ...]  #: what a site takes over from central and is compared
+    not_found: type[Exception]  #: how Neutron's `get_` says that there is none
+    ensure: Ensure
+    remove: Remove
+    #: Calls of any plugin that change objects of this type, which are central's to change.
+    guarded: Mapping[str, FindOwners] = field(default_factory=dict)
+    rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
+    #: Filters of a list that name objects: those are fetched, too, and of which type they are.
+    named_by: Mapping[str, ResourceType] = field(default_factory=dict)
+    listed_with: Mapping[str, Any] = field(default_factory=dict)  #: what a list is asked with
+    #: Adds to states what travels beside and Neutron does not show; sharing excepted.
+    add_carried: Callable[[sa.Connection, States], None] | None = None
+
+    @property
+    def resource(self) -> Resource:
+        """Return what both tiers know of the type."""
+        return RESOURCES[self.kind]
+
+    def plugin(self) -> Any:
+        """Return the plugin that serves the resource."""
+        return directory.get_plugin(self.resource.plugin)
+
+    def find(self, plugin: Any, context: Any, resource_id: str) -> dict[str, Any] | None:
+        """Find an object at this site.
+
+        Args:
+            plugin: the plugin that serves the resource.
+            context: of the caller.
+            resource_id: which.
+        """
+        try:
+            found: dict[str, Any] = getattr(plugin, f"get_{self.kind}")(context, resource_id)
+        except self.not_found:
+            return None
+        return found
+
+
+def by_id(name: str = "id") -> FindOwners:
+    """Find the owner in the argument that has its id."""
+    return lambda _context, said: [said[name]]
+
+
+def in_body(member: str, attribute: str) -> FindOwners:
+    """Find the owner in the body of a request, `{member: {attribute: id}}`."""
+    return lambda _context, said: {said[member][member][attribute]}
+
+
+def in_bodies(collection: str, member: str, attribute: str) -> FindOwners:
+    """Find the owners in the body of a bulk request."""
+    return lambda _context, said: {one[member][attribute] for one in said[collection][collection]}
