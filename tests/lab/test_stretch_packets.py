@@ -14,13 +14,19 @@ from pathlib import Path
 import pytest
 
 from isthmus.clients.machine import shell
-from isthmus.clients.ovsdb import ovn, ovn_connection, ovn_write
-from isthmus.dataplane import responder
+from isthmus.clients.ovsdb import ovn_connection
 from isthmus.dataplane.capability import parse_capability
-from isthmus.dataplane.ovn_diff import diff_rows
-from isthmus.dataplane.responder import RaSubnet
-from isthmus.dataplane.shadow import render_chassis, render_port
-from isthmus.model.dataplane.ovn import Desired, Responder, ResponderKey
+from isthmus.dataplane.kind import responder
+from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.port_key import PORT_KEY
+from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS, render_chassis
+from isthmus.dataplane.kind.responder import RESPONDER, Responder, ResponderKey
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, render_port
+from isthmus.dataplane.kind.switch_key import SWITCH_KEY
+from isthmus.dataplane.plan import apply_plan, diff_rows, observe
+from isthmus.dataplane.rows import OvnRows
+from isthmus.dataplane.scope import Scope
+from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.site import SiteName
 from isthmus.testing import hypervisor
@@ -29,6 +35,7 @@ from isthmus.testing import until as until_module
 from isthmus.testing.hypervisor import Hypervisor, ip
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.row_kinds import by_id, desire
 
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
@@ -128,7 +135,7 @@ class Pair:
     def __init__(self) -> None:
         self.servers: dict[str, Server] = {}
         self.databases: dict[str, OvnDatabases] = {}
-        self.rows: dict[str, ovn.OvnRows] = {}
+        self.rows: dict[str, OvnRows] = {}
         self.hypervisors: dict[str, Hypervisor] = {}
         self.responders: dict[str, dict[ResponderKey, Responder]] = {}
 
@@ -151,22 +158,24 @@ class Pair:
         for site in SITES:
             rows = self.rows[site]
 
-            def same(site: str = site, rows: ovn.OvnRows = rows) -> bool:
+            def same(site: str = site, rows: OvnRows = rows) -> bool:
                 capability = parse_capability(rows.northd_version())
-                observed = rows.observe([NET])
+                observed = observe(rows, Scope.everything([NET]))
+                groups = observed.of(SHADOW_PORT).groups
                 shadows = [self.shadow(one) for one in self.servers.values() if one.site != site]
-                wanted = Desired(
-                    switch_keys={NET: KEY},
-                    port_keys={
-                        one.port_id: one.key for one in self.servers.values() if one.site == site
-                    },
-                    ports={one.port_id: render_port(one, observed.groups, str) for one in shadows},
-                    chassis=render_chassis(shadows),
-                    responders=self.responders.get(site, {}),
+                wanted = desire(
+                    (SWITCH_KEY, {NET: KEY}),
+                    (
+                        PORT_KEY,
+                        {one.port_id: one.key for one in self.servers.values() if one.site == site},
+                    ),
+                    (SHADOW_PORT, by_id(render_port(one, groups, str) for one in shadows)),
+                    (REMOTE_CHASSIS, render_chassis(shadows)),
+                    (RESPONDER, self.responders.get(site, {})),
                 )
                 plan = diff_rows(wanted, observed, capability)
-                assert ovn_write.apply_plan(rows, plan) == []
-                return not plan and set(wanted.ports) <= set(observed.bindings)
+                assert apply_plan(rows, plan) == []
+                return not plan and set(wanted.of(SHADOW_PORT)) <= set(observed.of(BINDING))
 
             until(same, what=f"rows of site {site}")
             self.databases[site].nbctl("--wait=hv", "sync")
@@ -245,8 +254,9 @@ def pair() -> Iterator[Pair]:
             switch = f"neutron-{NET}"
             config = f"other_config:requested-tnl-key={KEY}"
             databases.nbctl("ls-add", switch, "--", "set", "Logical_Switch", switch, config)
-            made.rows[site] = ovn_connection.connect(databases.nb_remote, databases.sb_remote, 20)
-            stack.callback(ovn_connection.disconnect, made.rows[site])
+            both = ovn_connection.connect(databases.nb_remote, databases.sb_remote, 20)
+            made.rows[site] = OvnRows(*both)
+            stack.callback(ovn_connection.disconnect, *both)
             made.hypervisors[site] = stack.enter_context(
                 Hypervisor(
                     folder, prefix, f"hv-{site}", databases.sb_remote, f"192.0.2.{number}/24"

@@ -127,7 +127,7 @@ class Site:
     def collect(self) -> Any:
         from isthmus.neutron.local.ovn import dataplane
 
-        return dataplane.collect(self.context)
+        return dataplane.collect()
 
     def locate(self, host: str) -> Any:
         from isthmus.neutron.local.ovn import dataplane

@@ -388,8 +388,13 @@ def test_sweep_repairs_everything(site: Site, api: Server) -> None:
     site.ovn.nbctl("clear", "Logical_Switch_Port", port["id"], "options")
     site.ovn.sbctl("chassis-del", "hv-b")
     # Lost rows come back by themselves; a lost key is for the sweep to find.
-    lost = {"what": "port without its key", "id": port["id"]}
-    until(lambda: lost in api("collect")["drift"], what="the audit shows the loss")
+    lost = ("ovn.port_key.differs", "port without its key", port["id"])
+
+    def shown() -> bool:
+        drift = api("collect")["drift"]
+        return lost in [(one["code"], one["what"], one["id"]) for one in drift]
+
+    until(shown, what="the audit shows the loss")
     assert api("sweep")
     until(lambda: bound_to(api, one) == "hv-b", what="the shadow is bound again")
     assert api("collect")["drift"] == []

@@ -15,8 +15,7 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, tenant
 from tests.neutron.test_local_report import settled
 
-from isthmus.dataplane.shadow import render_port
-from isthmus.model.dataplane.ovn import RemotePort
+from isthmus.dataplane.kind.shadow_port import RemotePort, render_port
 from isthmus.model.dataplane.shadow import Shadow
 
 pytestmark = pytest.mark.neutron

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.clients.ovsdb import ovn, ovn_connection
+from isthmus.clients.ovsdb import ovn_connection
+from isthmus.dataplane.rows import OvnRows
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 
@@ -25,8 +26,8 @@ def databases() -> Iterator[OvnDatabases]:
 
 
 @pytest.fixture
-def rows(databases: OvnDatabases) -> Iterator[ovn.OvnRows]:
+def rows(databases: OvnDatabases) -> Iterator[OvnRows]:
     """Connections to them."""
-    opened = ovn_connection.connect(databases.nb_remote, databases.sb_remote, timeout_s=10)
-    yield opened
-    ovn_connection.disconnect(opened)
+    nb, sb = ovn_connection.connect(databases.nb_remote, databases.sb_remote, timeout_s=10)
+    yield OvnRows(nb, sb)
+    ovn_connection.disconnect(nb, sb)

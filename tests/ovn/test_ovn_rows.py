@@ -8,20 +8,23 @@ import pytest
 from tests.ovn.overtaxed import OvertaxedProxy
 
 from isthmus import errors
-from isthmus.clients.ovsdb import ovn, ovn_connection, ovn_write
+from isthmus.clients.ovsdb import ovn_connection, ovn_write
+from isthmus.clients.ovsdb.database import Database
 from isthmus.dataplane.capability import parse_capability
-from isthmus.dataplane.ovn_diff import diff_rows
-from isthmus.model.dataplane.ovn import (
-    Desired,
-    Observed,
-    RaMode,
-    RemoteChassis,
-    RemotePort,
-    Responder,
-    ResponderKey,
-)
+from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.port_key import PORT_KEY
+from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS, RemoteChassis
+from isthmus.dataplane.kind.responder import RESPONDER, RaMode, Responder, ResponderKey
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, RemotePort
+from isthmus.dataplane.kind.switch_key import SWITCH_KEY
+from isthmus.dataplane.plan import apply_plan, diff_rows, observe
+from isthmus.dataplane.row_kind import Desired, Observed
+from isthmus.dataplane.rows import OvnRows
+from isthmus.dataplane.scope import Scope
+from isthmus.model.dataplane.ovn import KEY_OPTION
 from isthmus.model.site import SiteName
 from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.row_kinds import by_id, desire
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.ovn
@@ -57,40 +60,55 @@ def port(number: int, **changes: object) -> RemotePort:
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
-def chassis(encap_ip: str = "192.0.2.2", name: str = "hv-b") -> RemoteChassis:
+def make_chassis(encap_ip: str = "192.0.2.2", name: str = "hv-b") -> RemoteChassis:
     return RemoteChassis(name=name, hostname=f"site2/{name}", encap_ip=encap_ip, site=SITE)
 
 
-def desired(*ports: RemotePort, **changes: object) -> Desired:
-    base = Desired(
-        switch_keys={NET: KEY},
-        port_keys={"own": 7},
-        ports={one.port_id: one for one in ports},
-        chassis={"hv-b": chassis()} if ports else {},
+def desired(
+    *ports: RemotePort,
+    chassis: dict[str, RemoteChassis] | None = None,
+    responders: dict[ResponderKey, Responder] | None = None,
+) -> Desired:
+    standing = {"hv-b": make_chassis()} if ports else {}
+    return desire(
+        (SWITCH_KEY, {NET: KEY}),
+        (PORT_KEY, {"own": 7}),
+        (SHADOW_PORT, by_id(ports)),
+        (REMOTE_CHASSIS, standing if chassis is None else chassis),
+        (RESPONDER, responders or {}),
     )
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
-def settle(rows: ovn.OvnRows, wanted: Desired) -> Observed:
+def look_at(rows: OvnRows) -> Observed:
+    return observe(rows, Scope.everything([NET]))
+
+
+def watch(rows: OvnRows, **callbacks: Callable[[str], None]) -> None:
+    assert isinstance(rows.nb, Database)
+    assert isinstance(rows.sb, Database)
+    ovn_connection.watch(rows.nb, rows.sb, **callbacks)
+
+
+def settle(rows: OvnRows, wanted: Desired) -> Observed:
     """Compare and write until nothing is left to do, as the reconciler does."""
 
     def look() -> Observed | None:
-        seen = rows.observe(wanted.switch_keys)
+        seen = observe(rows, Scope.everything(wanted.of(SWITCH_KEY)))
         plan = diff_rows(wanted, seen, parse_capability(rows.northd_version()))
-        if not plan and set(wanted.ports) <= set(seen.bindings):
+        if not plan and set(wanted.of(SHADOW_PORT)) <= set(seen.of(BINDING)):
             return seen
-        assert ovn_write.apply_plan(rows, plan) == []
+        assert apply_plan(rows, plan) == []
         return None
 
     return until(look, what="the rows settle")
 
 
-def test_shadow_is_bound_with_its_key(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_shadow_is_bound_with_its_key(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     one = port(1)
     seen = settle(rows, desired(one))
-    assert seen.ports == {one.port_id: one}
-    assert seen.chassis == {"hv-b": chassis()}
+    assert seen.of(SHADOW_PORT).ports == {one.port_id: one}
+    assert seen.of(REMOTE_CHASSIS).ours == {"hv-b": make_chassis()}
     wait_for(
         lambda: (found := rows.find_binding(one.port_id)) is not None and found.chassis == "hv-b",
         "the shadow is bound",
@@ -104,7 +122,7 @@ def test_shadow_is_bound_with_its_key(databases: OvnDatabases, rows: ovn.OvnRows
     assert own.tunnel_key == 7
 
 
-def test_every_change_is_carried_out(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_every_change_is_carried_out(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     one, two = port(1), port(2)
     settle(rows, desired(one, two))
@@ -116,27 +134,27 @@ def test_every_change_is_carried_out(databases: OvnDatabases, rows: ovn.OvnRows)
     )
     wanted = desired(
         moved,
-        chassis={"hv-c": chassis("192.0.2.3", "hv-c")},
+        chassis={"hv-c": make_chassis("192.0.2.3", "hv-c")},
     )
     seen = settle(rows, wanted)
-    assert seen.ports == {one.port_id: moved}
-    assert set(seen.chassis) == {"hv-c"}
+    assert seen.of(SHADOW_PORT).ports == {one.port_id: moved}
+    assert set(seen.of(REMOTE_CHASSIS).ours) == {"hv-c"}
     assert "hv-b" not in databases.sbctl("--bare", "--columns=name", "list", "Chassis")
     # The tunnel address of a hypervisor changes, and another one takes the old one.
     swapped = desired(
         moved,
         chassis={
-            "hv-c": chassis("192.0.2.4", "hv-c"),
-            "hv-d": chassis("192.0.2.3", "hv-d"),
+            "hv-c": make_chassis("192.0.2.4", "hv-c"),
+            "hv-d": make_chassis("192.0.2.3", "hv-d"),
         },
     )
-    assert settle(rows, swapped).chassis == swapped.chassis
-    assert settle(rows, Desired(switch_keys={NET: KEY})).ports == {}
+    assert settle(rows, swapped).of(REMOTE_CHASSIS).ours == swapped.of(REMOTE_CHASSIS)
+    assert settle(rows, desire((SWITCH_KEY, {NET: KEY}))).of(SHADOW_PORT).ports == {}
     assert databases.sbctl("--bare", "--columns=name", "list", "Chassis") == ""
     assert databases.nbctl("lsp-list", f"neutron-{NET}").count("(") == 1
 
 
-def test_drift_is_repaired(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_drift_is_repaired(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     one = port(1)
     wanted = desired(one)
@@ -145,17 +163,17 @@ def test_drift_is_repaired(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
     databases.nbctl("lsp-set-type", one.port_id, "virtual")
     databases.nbctl("pg-set-ports", "pg_one", "own")
     databases.nbctl("pg-set-ports", "pg_two", one.port_id)
-    databases.nbctl("remove", "Logical_Switch", f"neutron-{NET}", "other_config", ovn.KEY_OPTION)
+    databases.nbctl("remove", "Logical_Switch", f"neutron-{NET}", "other_config", KEY_OPTION)
     databases.nbctl("lsp-set-options", "own")
     databases.sbctl("set", "Chassis", "hv-b", "other_config:is-remote=false")
     seen = settle(rows, wanted)
-    assert seen.ports == {one.port_id: one}
-    assert seen.switches == {NET: KEY}
-    assert seen.own_ports["own"].port_key == 7
-    assert seen.chassis == wanted.chassis
+    assert seen.of(SHADOW_PORT).ports == {one.port_id: one}
+    assert seen.of(SWITCH_KEY)[NET].key == KEY
+    assert seen.of(PORT_KEY)["own"].port_key == 7
+    assert seen.of(REMOTE_CHASSIS).ours == wanted.of(REMOTE_CHASSIS)
 
 
-def test_wiped_southbound_is_filled_again(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_wiped_southbound_is_filled_again(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     one = port(1)
     settle(rows, desired(one))
@@ -163,7 +181,7 @@ def test_wiped_southbound_is_filled_again(databases: OvnDatabases, rows: ovn.Ovn
     databases.wipe("sb")
     databases.start("sb")
     databases.sbctl("init")
-    wait_for(lambda: not rows.observe([NET]).chassis, "the loss is seen")
+    wait_for(lambda: not look_at(rows).of(REMOTE_CHASSIS).ours, "the loss is seen")
     settle(rows, desired(one))
     wait_for(
         lambda: (found := rows.find_binding(one.port_id)) is not None and found.chassis == "hv-b",
@@ -172,7 +190,7 @@ def test_wiped_southbound_is_filled_again(databases: OvnDatabases, rows: ovn.Ovn
 
 
 def test_a_northd_that_binds_shadows_does_so_at_once(
-    databases: OvnDatabases, rows: ovn.OvnRows
+    databases: OvnDatabases, rows: OvnRows
 ) -> None:
     if not parse_capability(rows.northd_version()).binds_remote:
         pytest.skip("this OVN binds no shadow by itself")
@@ -184,13 +202,13 @@ def test_a_northd_that_binds_shadows_does_so_at_once(
     wait_for(lambda: databases.sbctl(*row) != "", "northd binds the shadow")
 
 
-def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: OvnRows) -> None:
     if parse_capability(rows.northd_version()).binds_remote:
         pytest.skip("this OVN binds shadows by itself")
     unbound: set[str] = set()
     made: set[str] = set()
     moved: set[str] = set()
-    ovn_connection.watch(rows, unbound=unbound.add, made=made.add, moved=moved.add)
+    watch(rows, unbound=unbound.add, made=made.add, moved=moved.add)
     make_network(databases)
     wait_for(lambda: {f"neutron-{NET}", "pg_one"} <= made, "switch and port group are announced")
     one = port(1)
@@ -202,11 +220,11 @@ def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: ovn.OvnRows
     assert moved == set()
 
 
-def test_a_subport_that_moves_is_announced(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_a_subport_that_moves_is_announced(databases: OvnDatabases, rows: OvnRows) -> None:
     """From one hypervisor to the next, though it stays up all the while, and to none."""
     moved: list[str] = []
     others: set[str] = set()
-    ovn_connection.watch(rows, unbound=others.add, made=others.add, moved=moved.append)
+    watch(rows, unbound=others.add, made=others.add, moved=moved.append)
     make_network(databases)
     for name in ("hv-a", "hv-b"):
         databases.sbctl("chassis-add", name, "geneve", f"192.0.2.{ord(name[-1])}")
@@ -224,36 +242,38 @@ def test_a_subport_that_moves_is_announced(databases: OvnDatabases, rows: ovn.Ov
     wait_for(lambda: moved == ["child"] * 3, "it is nowhere")
 
 
-def test_rows_of_others_are_left_alone(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_rows_of_others_are_left_alone(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     databases.sbctl("chassis-add", "hv-a", "geneve", "192.0.2.1")
     databases.nbctl("lr-add", "tenant-router")
     databases.nbctl("lsp-add", f"neutron-{NET}", port(3).port_id)
-    clashing = desired(port(3), chassis={"hv-a": chassis("192.0.2.9", "hv-a"), "hv-b": chassis()})
-    seen = rows.observe([NET])
-    ovn_write.apply_plan(rows, diff_rows(clashing, seen, parse_capability("")))
-    settle(rows, Desired(switch_keys={NET: KEY}))
+    clashing = desired(
+        port(3), chassis={"hv-a": make_chassis("192.0.2.9", "hv-a"), "hv-b": make_chassis()}
+    )
+    seen = look_at(rows)
+    apply_plan(rows, diff_rows(clashing, seen, parse_capability("")))
+    settle(rows, desire((SWITCH_KEY, {NET: KEY})))
     assert rows.find_host("") is not None  # hv-a, made without a hostname
     assert rows.local_chassis()["hv-a"].encap_ips == ("192.0.2.1",)
     assert "tenant-router" in databases.nbctl("lr-list")
     assert port(3).port_id in databases.nbctl("lsp-list", f"neutron-{NET}")
 
 
-def test_one_bad_row_spoils_no_batch(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_one_bad_row_spoils_no_batch(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     databases.sbctl("chassis-add", "hv-a", "geneve", "192.0.2.1")
     wanted = desired(
         port(1),
-        chassis={"hv-b": chassis(), "hv-x": chassis("192.0.2.1", "hv-x")},
+        chassis={"hv-b": make_chassis(), "hv-x": make_chassis("192.0.2.1", "hv-x")},
     )
-    plan = diff_rows(wanted, rows.observe([NET]), parse_capability(""))
-    refused = ovn_write.apply_plan(rows, plan)
+    plan = diff_rows(wanted, look_at(rows), parse_capability(""))
+    refused = apply_plan(rows, plan)
     assert len(refused) == 1
     assert "192.0.2.1" in refused[0]
-    assert rows.observe([NET]).chassis == {"hv-b": chassis()}
+    assert look_at(rows).of(REMOTE_CHASSIS).ours == {"hv-b": make_chassis()}
 
 
-def test_responder_comes_changes_and_goes(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_responder_comes_changes_and_goes(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     key = ResponderKey(NET, RaMode.SLAAC)
     wanted = Responder(
@@ -275,18 +295,18 @@ def test_responder_comes_changes_and_goes(databases: OvnDatabases, rows: ovn.Ovn
     more = dataclasses.replace(
         wanted, networks=frozenset({"2001:db8::/64", "2001:db8:1::/64"}), mtu=1400
     )
-    assert settle(rows, desired(responders={key: more})).responders == {key: more}
+    assert settle(rows, desired(responders={key: more})).of(RESPONDER) == {key: more}
     settle(rows, desired())
     assert databases.nbctl("lr-list") == ""
     wait_for(lambda: rows.find_binding(wanted.port_id) is None, "northd drops the port")
 
 
-def test_a_thousand_shadows(databases: OvnDatabases, rows: ovn.OvnRows) -> None:
+def test_a_thousand_shadows(databases: OvnDatabases, rows: OvnRows) -> None:
     make_network(databases)
     many = [port(number) for number in range(1, 1301)]
     seen = settle(rows, desired(*many))
-    assert len(seen.ports) == 1300
-    assert all(seen.bindings[one.port_id].chassis == "hv-b" for one in many)
+    assert len(seen.of(SHADOW_PORT).ports) == 1300
+    assert all(seen.of(BINDING)[one.port_id].chassis == "hv-b" for one in many)
 
 
 def test_what_a_database_does_not_get_through_with_is_halved(databases: OvnDatabases) -> None:
@@ -295,17 +315,17 @@ def test_what_a_database_does_not_get_through_with_is_halved(databases: OvnDatab
     wanted = desired(*many)
     proxy = OvertaxedProxy(databases.folder / "proxy.sock", databases.folder / "nb.sock")
     with proxy:
-        rows = ovn_connection.connect(proxy.remote, databases.sb_remote, timeout_s=2)
+        nb, sb = ovn_connection.connect(proxy.remote, databases.sb_remote, timeout_s=2)
+        rows = OvnRows(nb, sb)
         proxy.most_bytes = 30_000  # some 40 of these rows
-        paces = ovn_write.Paces.start()
         sizes = []
 
         def settled() -> bool:
-            plan = diff_rows(wanted, rows.observe([NET]), parse_capability(""))
+            plan = diff_rows(wanted, look_at(rows), parse_capability(""))
             try:
-                ovn_write.apply_plan(rows, plan, paces)
+                apply_plan(rows, plan)
             except errors.TimedOut:
-                sizes.append(paces.nb.rows)
+                sizes.append(nb.pace.rows)
             return not plan
 
         wait_for(settled, "the rows are written in small transactions", timeout_s=180)
@@ -314,10 +334,10 @@ def test_what_a_database_does_not_get_through_with_is_halved(databases: OvnDatab
         assert all(after <= before // 2 for before, after in itertools.pairwise(sizes))
         proxy.most_bytes = 10**9
         more = desired(*many, *(port(number) for number in range(61, 101)))
-        plan = diff_rows(more, rows.observe([NET]), parse_capability(""))
-        assert ovn_write.apply_plan(rows, plan, paces) == []
-        assert paces.nb.rows > sizes[-1]
-        ovn_connection.disconnect(rows)
+        plan = diff_rows(more, look_at(rows), parse_capability(""))
+        assert apply_plan(rows, plan) == []
+        assert nb.pace.rows > sizes[-1]
+        ovn_connection.disconnect(nb, sb)
 
 
 def test_one_row_that_takes_too_long_keeps_the_others_from_nothing() -> None:

@@ -232,7 +232,15 @@ CASES = {
     "port key given twice": change(
         "two/ovn/port_keys", [{"port_id": "port2", "network_id": NET, "key": 1}]
     ),
-    "shadow port not bound": add("one/ovn/drift", {"what": "shadow port not bound", "id": "port2"}),
+    "shadow port not bound": add(
+        "one/ovn/drift",
+        {
+            "code": "ovn.binding.differs",
+            "what": "shadow port not bound",
+            "id": "port2",
+            "change": "bind shadow port port2 to chassis hv-two",
+        },
+    ),
     "network without a logical switch": change("one/ovn/switches", []),
     "key not leased": change("one/ovn/switches/0/key", 7),
     "port without a logical switch port": change("one/ovn/ports", lambda rows: rows[1:]),

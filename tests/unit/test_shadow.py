@@ -7,9 +7,16 @@ import pytest
 from isthmus import errors
 from isthmus.dataplane import shadow as rules
 from isthmus.dataplane.capability import OLD_SHADOW_LIMIT, parse_capability
-from isthmus.dataplane.responder import RaSubnet, choose_mac, name_port, plan_responders
+from isthmus.dataplane.kind import remote_chassis, shadow_port
+from isthmus.dataplane.kind.responder import (
+    RaMode,
+    ResponderKey,
+    choose_mac,
+    name_port,
+    plan_responders,
+)
 from isthmus.dataplane.shadow import Surroundings
-from isthmus.model.dataplane.ovn import LocalChassis, RaMode, ResponderKey
+from isthmus.model.dataplane.ovn import LocalChassis, RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.site import SiteName
 
@@ -91,17 +98,19 @@ def test_capability(text: str, version: str, binds: bool, limit: int | None) -> 
 
 
 def test_the_row_of_a_shadow() -> None:
-    row = rules.render_port(SHADOW, frozenset({"pg_g1", "pg_g3"}), lambda group: f"pg_{group}")
+    row = shadow_port.render_port(
+        SHADOW, frozenset({"pg_g1", "pg_g3"}), lambda group: f"pg_{group}"
+    )
     assert row.addresses == {
         "fa:16:3e:00:00:01 10.0.0.1 fd00::1",
         "fa:16:3e:00:00:02",
     }
     assert row.groups == {"pg_g1"}
     open_port = dataclasses.replace(SHADOW, accepts_unknown=True)
-    assert "unknown" in rules.render_addresses(open_port)
+    assert "unknown" in shadow_port.render_addresses(open_port)
     flooded = dataclasses.replace(SHADOW, accepts_unknown=True, answered=False, extra_macs=())
-    assert rules.render_addresses(flooded) == {"unknown"}
-    hypervisor = rules.render_chassis([SHADOW])["hv"]
+    assert shadow_port.render_addresses(flooded) == {"unknown"}
+    hypervisor = remote_chassis.render_chassis([SHADOW])["hv"]
     assert hypervisor.hostname == "two/host"
     assert hypervisor.encap_ip == "192.0.2.2"
 

@@ -1,11 +1,11 @@
-"""Shadow ports: which are taken, and which OVN rows they become. Pure.
+"""Shadow ports: which a site takes. Pure.
 
 Taking a shadow is decided before anything is written, item by item, so that one that cannot be is
 refused with its reason and spoils no batch.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from isthmus import errors
@@ -13,13 +13,8 @@ from isthmus.model.dataplane.ovn import (
     LAST_PORT_KEY,
     Capability,
     LocalChassis,
-    RemoteChassis,
-    RemotePort,
 )
 from isthmus.model.dataplane.shadow import Shadow
-
-#: OVN's word for "any MAC may be behind this port" in Logical_Switch_Port.addresses.
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,48 +124,3 @@ def follow(shadow: Shadow, outdated: Shadow) -> Shadow:
         hostname=shadow.hostname,
         encap_ip=shadow.encap_ip,
     )
-
-
-def render_addresses(shadow: Shadow) -> frozenset[str]:
-    """Return `Logical_Switch_Port.addresses` as ML2/OVN writes them at the port's home."""
-    rows = set(shadow.extra_macs)
-    if shadow.answered:
-        rows.add(" ".join((shadow.mac_address, *shadow.addresses)))
-    if shadow.accepts_unknown:
-        rows.add(UNKNOWN)
-    return frozenset(rows)
-
-
-def render_port(
-    shadow: Shadow, groups: frozenset[str], name_group: Callable[[str], str]
-) -> RemotePort:
-    """Return the row of a shadow.
-
-    Args:
-        shadow: the port of the other site.
-        groups: the port groups that exist here; a security group nobody uses here has none.
-        name_group: gives the name of a security group's port group.
-    """
-    return RemotePort(
-        port_id=shadow.port_id,
-        network_id=shadow.network_id,
-        site=shadow.site,
-        chassis=shadow.chassis,
-        port_key=shadow.port_key,
-        addresses=render_addresses(shadow),
-        groups=frozenset(map(name_group, shadow.security_groups)) & groups,
-        enabled=shadow.enabled,
-    )
-
-
-def render_chassis(shadows: Iterable[Shadow]) -> dict[str, RemoteChassis]:
-    """Return the hypervisors that shadows stand on, by name."""
-    return {
-        shadow.chassis: RemoteChassis(
-            name=shadow.chassis,
-            hostname=f"{shadow.site}/{shadow.hostname}",
-            encap_ip=shadow.encap_ip,
-            site=shadow.site,
-        )
-        for shadow in shadows
-    }

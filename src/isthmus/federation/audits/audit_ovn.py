@@ -86,8 +86,9 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
 def _check_rows(site: Holdings) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
-        code = f"ovn.{row['what'].replace(' ', '_')}"
-        yield _broken(site, "ovn", row["id"], code, row["what"], row["id"], _SWEEP)
+        yield _broken(
+            site, "ovn", row["id"], row["code"], row["what"], f"OVN needs: {row['change']}", _SWEEP
+        )
     switches = by(site.ovn.get("switches", ()), "network_id")
     for network_id in sorted(site.datapaths.keys() & site.networks.keys()):
         switch = switches.get(network_id)

@@ -19,10 +19,10 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus.config.site import read_site
+from isthmus.dataplane.reconcile import Reconciler
 from isthmus.neutron.db.session import now
 from isthmus.neutron.local.lease import port_keys
-from isthmus.neutron.local.ovn import ovn_client
-from isthmus.neutron.local.ovn.reconciler import Reconciler, connect_to_neutron
+from isthmus.neutron.local.ovn import dataplane, ovn_client
 from isthmus.store.ports import datapath, port_key, shadow
 
 #: Worker of the API process; the others write no shadows.
@@ -158,8 +158,7 @@ class LocalMechanismDriver(api.MechanismDriver):
     def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
         if ovn_utils.get_class(trigger).__name__ != _API_WORKER:
             return
-        self.reconciler = Reconciler(
-            connect_to_neutron,
+        self.reconciler = dataplane.make_reconciler(
             read_site(cfg.CONF).ovn_sweep_s,
             keys_low=self._keys_run_low,
             moved=self._subport_moves,

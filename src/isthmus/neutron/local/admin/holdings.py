@@ -31,7 +31,7 @@ def _shadows(networks: list[str]) -> Any:
 
 
 def _ovn(_networks: list[str]) -> Any:
-    return dataplane.collect(n_context.get_admin_context())
+    return dataplane.collect()
 
 
 _PARTS: Mapping[str, holdings.Part] = {

@@ -8,19 +8,28 @@ beforehand. And `LocalMechanismDriver.when_keys_run_low` is given a callback tha
 block.
 """
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
+from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
 from isthmus import errors
-from isthmus.dataplane.capability import parse_capability
-from isthmus.dataplane.ovn_diff import diff_rows
-from isthmus.model.dataplane.ovn import Binding, LocalChassis, Observed, Plan
-from isthmus.neutron.db.session import reading
+from isthmus.clients.ovsdb import ovn_connection
+from isthmus.clients.ovsdb.database import Database
+from isthmus.dataplane import holdings
+from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
+from isthmus.dataplane.row_kind import Observed
+from isthmus.dataplane.rows import OvnRows
+from isthmus.federation.rewrite import plan_rewrites
+from isthmus.model.dataplane.ovn import LocalChassis
+from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import port_keys
-from isthmus.neutron.local.ovn import desired_rows
-from isthmus.neutron.local.ovn.reconciler import Reconciler
-from isthmus.store.ports import port_key, shadow
+from isthmus.neutron.local.ovn import desired_rows, rewriter
+from isthmus.store.ports import shadow
+
+_LOG = logging.getLogger(__name__)
 
 _DRIVER = "isthmus_local"
 
@@ -59,53 +68,13 @@ def count_port_keys(context: Any, network_id: str) -> int | None:
         return port_keys.count_left(connection, network_id)
 
 
-def collect(context: Any) -> dict[str, Any]:
-    """Give the part "ovn" of this site's holdings: what OVN holds of stretched networks.
-
-    Returns:
-        JSON-able lists: `switches` (network_id, requested_key, key), `ports` (id, network_id, type,
-        requested_key, key, addresses, chassis: everything that is not a shadow), `shadows` (the
-        same, and site, groups), `chassis` (name, hostname, encap_ips, site: "" for its own),
-        `responders`, `port_keys` (port_id, network_id, key: what the table says), and `drift`: what
-        the next sweep would change, one (what, id) each. Also `version` and `shadow_limit`.
+def collect() -> dict[str, Any]:
+    """Give the part "ovn" of this site's holdings, as `isthmus.dataplane.holdings` has it.
 
     Raises:
         Unreachable: this process has no connection to OVN.
     """
-    rows = get_reconciler().rows()
-    with reading(context) as connection:
-        networks = desired_rows.list_networks(connection)
-    observed = rows.observe(networks)
-    datapath_keys = rows.datapath_keys(networks)
-    with reading(context) as connection:
-        desired = desired_rows.read_all(connection, observed.groups)
-        keys = port_key.list_keys(connection)
-    capability = parse_capability(rows.northd_version())
-    return {
-        "version": capability.version,
-        "shadow_limit": capability.shadow_limit,
-        "switches": [
-            {"network_id": one, "requested_key": key, "key": datapath_keys.get(one)}
-            for one, key in sorted(observed.switches.items())
-        ],
-        "ports": _list_own_ports(observed),
-        "shadows": _list_shadows(observed),
-        "chassis": _list_chassis(observed),
-        "responders": [
-            {
-                "network_id": key.network_id,
-                "mode": key.mode.value,
-                "port_id": one.port_id,
-                "networks": sorted(one.networks),
-            }
-            for key, one in sorted(observed.responders.items())
-        ],
-        "port_keys": [
-            {"port_id": port_id, "network_id": network_id, "key": key}
-            for port_id, (network_id, key) in sorted(keys.items())
-        ],
-        "drift": list_drift(diff_rows(desired, observed, capability)),
-    }
+    return holdings.collect(get_reconciler().rows(), desired_rows.NeutronTables())
 
 
 def collect_shadows(context: Any) -> list[dict[str, Any]]:
@@ -114,71 +83,48 @@ def collect_shadows(context: Any) -> list[dict[str, Any]]:
         return [one.to_dict() for one in shadow.list_shadows(connection)]
 
 
-def list_drift(plan: Plan) -> list[dict[str, str]]:
-    """Say what a plan would change, one line a row."""
-    named = {
-        "chassis missing or different": [one.name for one in plan.put_chassis],
-        "shadow port missing or different": [one.port_id for one in plan.put_ports],
-        "shadow port not in its port group": [f"{group} {one}" for group, one in plan.join_groups],
-        "shadow port in a foreign port group": [
-            f"{group} {one}" for group, one in plan.leave_groups
-        ],
-        "shadow port too many": [one for _, one in plan.remove_ports],
-        "shadow port not bound": [one for one, _ in plan.bind],
-        "network without its datapath key": [one for one, _ in plan.set_switch_keys],
-        "port without its key": [one for one, _ in plan.set_port_keys],
-        "responder missing or different": [one.key.network_id for one in plan.put_responders],
-        "responder too many": [one.key.network_id for one in plan.remove_responders],
-        "chassis too many": list(plan.remove_chassis),
-    }
-    return [{"what": what, "id": one} for what, ids in named.items() for one in ids]
+def make_reconciler(
+    sweep_s: float, keys_low: Callable[[str], None], moved: Callable[[str], None]
+) -> Reconciler:
+    """Make the thread that keeps OVN's rows, on the connections of Neutron's OVN driver.
+
+    Args:
+        sweep_s: how often to look at everything, in seconds.
+        keys_low: is told of a network whose port keys run low.
+        moved: is told of a trunk's subport that OVN has bound elsewhere.
+    """
+    return Reconciler(
+        _connect,
+        desired_rows.NeutronTables(),
+        sweep_s,
+        Callbacks(keys_low=keys_low, moved=moved, swept=_have_written_again),
+    )
 
 
-def _binding(binding: Binding | None) -> dict[str, Any]:
-    return {
-        "key": None if binding is None else binding.tunnel_key,
-        "chassis": "" if binding is None else binding.chassis,
-    }
+def _connect(events: Events) -> OvnRows:
+    """Use the connections of Neutron's OVN driver in this process; waits until they are there."""
+    driver = directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
+    nb, sb = Database(driver.nb_ovn), Database(driver.sb_ovn)
+    ovn_connection.watch(
+        nb,
+        sb,
+        unbound=events.unbound,
+        made=events.made,
+        moved=events.moved,
+    )
+    return OvnRows(nb, sb)
 
 
-def _list_own_ports(observed: Observed) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": port_id,
-            "network_id": one.network_id,
-            "type": one.type,
-            "requested_key": one.port_key,
-            "addresses": sorted(one.addresses),
-            **_binding(observed.bindings.get(port_id)),
-        }
-        for port_id, one in sorted(observed.own_ports.items())
-    ]
-
-
-def _list_shadows(observed: Observed) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": port_id,
-            "network_id": one.network_id,
-            "type": "remote",
-            "site": one.site,
-            "requested_key": one.port_key,
-            "requested_chassis": one.chassis,
-            "addresses": sorted(one.addresses),
-            "groups": sorted(one.groups),
-            **_binding(observed.bindings.get(port_id)),
-        }
-        for port_id, one in sorted(observed.ports.items())
-    ]
-
-
-def _list_chassis(observed: Observed) -> list[dict[str, Any]]:
-    remote = [
-        {"name": one.name, "hostname": one.hostname, "encap_ips": [one.encap_ip], "site": one.site}
-        for _, one in sorted(observed.chassis.items())
-    ]
-    local = [
-        {"name": one.name, "hostname": one.hostname, "encap_ips": list(one.encap_ips), "site": ""}
-        for _, one in sorted(observed.local_chassis.items())
-    ]
-    return local + remote
+def _have_written_again(observed: Observed) -> None:
+    """Have Neutron write what OVN lost, or has of another time, of what Neutron itself writes."""
+    with reading(n_context.get_admin_context()) as connection:
+        rewrites = plan_rewrites(rewriter.list_written(connection, observed))
+    if not rewrites:
+        return
+    _LOG.warning(
+        "OVN is of another time than Neutron's database: Neutron's maintenance worker is to write "
+        "%d objects again",
+        len(rewrites.forget) + len(rewrites.lift),
+    )
+    with writing(n_context.get_admin_context()) as connection:
+        rewriter.apply(connection, rewrites)

@@ -1,18 +1,18 @@
 """What the data plane of this site should hold, read from its database."""
 
-from collections.abc import Collection, Iterable
-from typing import Any
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 from neutron.common.ovn import utils as ovn_utils
 from neutron.db import models_v2
 from neutron_lib import constants
+from neutron_lib import context as n_context
 
-from isthmus.dataplane import responder
-from isthmus.dataplane.responder import RaSubnet
-from isthmus.dataplane.shadow import render_chassis, render_port
-from isthmus.model.dataplane.ovn import Desired, Scope
+from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.local.lease import port_keys
 from isthmus.store.ports import port_key, shadow
 from isthmus.store.sql.tables import DATAPATHS, PORT_KEYS
 
@@ -22,83 +22,96 @@ _NETWORKS = models_v2.Network.__table__
 _ALLOCATIONS = models_v2.IPAllocation.__table__
 
 
+class SqlSource:
+    """What the site's tables say, within one transaction; `isthmus.dataplane` says what each is."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        """Read through a connection; what is asked for twice is read once."""
+        self._connection = connection
+        self._networks: dict[str, int] | None = None
+        self._shadows: list[Shadow] | None = None
+        self._keys: dict[str, tuple[str, int]] | None = None
+
+    def networks(self) -> Mapping[str, int]:
+        """List the datapath keys of the networks stretched to this site."""
+        if self._networks is None:
+            self._networks = list_networks(self._connection)
+        return self._networks
+
+    def shadows(self, port_ids: Collection[str] | None) -> list[Shadow]:
+        """List the shadows of ports; with None, all on stretched networks."""
+        if port_ids is not None:
+            return list(shadow.get_shadows(self._connection, port_ids).values())
+        if self._shadows is None:
+            self._shadows = self.shadows_on(self.networks().keys())
+        return self._shadows
+
+    def shadows_on(self, network_ids: Collection[str]) -> list[Shadow]:
+        """List the shadows on certain networks."""
+        return shadow.list_shadows(self._connection, network_ids=list(network_ids))
+
+    def list_members(self, groups: Collection[str]) -> list[str]:
+        """List the ports whose shadows belong into port groups."""
+        return shadow.list_ids_of_groups(self._connection, [group_id(one) for one in groups])
+
+    def one_shadow_per_chassis(self, names: Collection[str] | None) -> list[Shadow]:
+        """List one shadow for each hypervisor; with None, of every hypervisor there is."""
+        return shadow.list_one_per_chassis(self._connection, None if names is None else list(names))
+
+    def port_keys(self) -> Mapping[str, tuple[str, int]]:
+        """List network and port key of the site's own ports on stretched networks."""
+        if self._keys is None:
+            self._keys = port_key.list_keys(self._connection)
+        return self._keys
+
+    def find_port_key(self, port_id: str) -> int | None:
+        """Find the port key of a port of the site's own."""
+        if self._keys is not None:
+            return self._keys[port_id][1] if port_id in self._keys else None
+        return port_key.find_key(self._connection, port_id)
+
+    def ra_subnets(self, network_ids: Collection[str]) -> list[RaSubnet]:
+        """List the IPv6 subnets of networks whose addresses need router advertisements."""
+        return list_ra_subnets(self._connection, network_ids)
+
+    def list_keyless_ports(self) -> list[tuple[str, str]]:
+        """List (network, port) of the site's ports on stretched networks that have no key yet."""
+        return list_keyless_ports(self._connection)
+
+    def name_group(self, security_group_id: str) -> str:
+        """Return the name of a security group's port group."""
+        return group_name(security_group_id)
+
+
+class NeutronTables:
+    """The tables of this site's Neutron, and ours among them."""
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[SqlSource]:
+        """Open a transaction that only reads."""
+        with reading(n_context.get_admin_context()) as connection:
+            yield SqlSource(connection)
+
+    def allocate_key(self, network_id: str, port_id: str) -> bool:
+        """Give a port its key; return whether the keys of its network run low.
+
+        Raises:
+            Exhausted: there is none.
+        """
+        with writing(n_context.get_admin_context()) as connection:
+            allocation = port_keys.allocate(connection, network_id, port_id)
+        return allocation is not None and allocation.low
+
+    def free_keys(self, port_ids: Collection[str]) -> None:
+        """Note that ports that are no more have given up their keys."""
+        with writing(n_context.get_admin_context()) as connection:
+            port_key.free(connection, list(port_ids), now())
+
+
 def list_networks(connection: sa.Connection) -> dict[str, int]:
     """List the datapath keys of the networks stretched to this site."""
     query = sa.select(DATAPATHS.c.network_id, DATAPATHS.c.datapath_key)
     return {network_id: int(key) for network_id, key in connection.execute(query)}
-
-
-def read_all(connection: sa.Connection, groups: frozenset[str]) -> Desired:
-    """Read everything.
-
-    Args:
-        connection: to the site's database.
-        groups: the port groups that exist.
-    """
-    networks = list_networks(connection)
-    shadows = shadow.list_shadows(connection, network_ids=list(networks))
-    keys = port_key.list_keys(connection)
-    return Desired(
-        switch_keys=networks,
-        port_keys={port_id: key for port_id, (_, key) in keys.items()},
-        ports=_render(shadows, groups),
-        chassis=render_chassis(shadows),
-        responders=responder.plan_responders(
-            list_ra_subnets(connection, networks),
-            lambda port_id: keys[port_id][1] if port_id in keys else None,
-        ),
-    )
-
-
-def read_scope(connection: sa.Connection, scope: Scope, groups: frozenset[str]) -> Desired:
-    """Read the part that a few changes touch.
-
-    Args:
-        connection: to the site's database.
-        scope: what to read.
-        groups: the port groups that exist.
-    """
-    networks = list_networks(connection)
-    shadows = shadow.get_shadows(connection, scope.ports)
-    names = None if scope.chassis is None else list(scope.chassis)
-    return Desired(
-        switch_keys={one: networks[one] for one in scope.networks if one in networks},
-        ports=_render((one for one in shadows.values() if one.network_id in networks), groups),
-        chassis=render_chassis(shadow.list_one_per_chassis(connection, names)),
-        responders=responder.plan_responders(
-            list_ra_subnets(connection, scope.responders & networks.keys()),
-            lambda port_id: port_key.find_key(connection, port_id),
-        ),
-    )
-
-
-def choose_scope(
-    connection: sa.Connection,
-    *,
-    ports: Collection[str],
-    networks: Collection[str],
-    groups: Collection[str],
-    chassis: Collection[str] | None,
-) -> Scope:
-    """Give the rows that have to be looked at when these ports (and so on) changed.
-
-    Args:
-        connection: to the site's database.
-        ports: changed shadows, gone ones included.
-        networks: networks whose responders may have changed.
-        groups: names of port groups that shadows may have left.
-        chassis: names of hypervisors that shadows may have left; None means all there are.
-    """
-    shadows = shadow.get_shadows(connection, ports).values()
-    named = {group_name(group) for one in shadows for group in one.security_groups}
-    standing = {one.chassis for one in shadows}
-    return Scope(
-        networks=frozenset({one.network_id for one in shadows} | set(networks)),
-        ports=frozenset(ports),
-        groups=frozenset(named | set(groups)),
-        chassis=None if chassis is None else frozenset(standing | set(chassis)),
-        responders=frozenset(networks),
-    )
 
 
 def list_ra_subnets(connection: sa.Connection, network_ids: Iterable[str]) -> list[RaSubnet]:
@@ -165,7 +178,3 @@ def group_name(security_group_id: str) -> str:
 def group_id(name: str) -> str:
     """Give the security group of a port group; for another group, something that is no id."""
     return name.removeprefix("pg_").replace("_", "-")
-
-
-def _render(shadows: Iterable[Shadow], groups: frozenset[str]) -> dict[str, Any]:
-    return {one.port_id: render_port(one, groups, group_name) for one in shadows}

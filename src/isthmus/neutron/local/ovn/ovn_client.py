@@ -26,8 +26,8 @@ from neutron_lib import context as n_context
 from oslo_utils import timeutils
 from typing_extensions import override
 
-from isthmus.clients.ovsdb.ovn import KEY_OPTION
 from isthmus.clients.ovsdb.ovn_connection import is_ours
+from isthmus.model.dataplane.ovn import KEY_OPTION
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import datapath, port_key
 

@@ -17,8 +17,11 @@ from neutron.db.models import securitygroup
 from neutron_lib import constants
 from neutron_lib.db import standard_attr
 
+from isthmus.dataplane.kind.port_key import PORT_KEY
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
+from isthmus.dataplane.kind.switch_key import SWITCH_KEY
+from isthmus.dataplane.row_kind import Observed
 from isthmus.federation.rewrite import Rewrites, Written
-from isthmus.model.dataplane.ovn import Observed
 from isthmus.neutron.local.ovn import desired_rows
 from isthmus.store.sql.tables import DATAPATHS
 
@@ -44,11 +47,11 @@ _CHUNK = 500
 def list_written(connection: sa.Connection, observed: Observed) -> list[Written]:
     """List what Neutron has on stretched networks beside what was seen of it in OVN before."""
     networks = set(desired_rows.list_networks(connection))
-    without = networks - observed.switches.keys()
+    without = networks - observed.of(SWITCH_KEY).keys()
     groups = {
         group_id
         for group_id in _list_groups(connection)
-        if desired_rows.group_name(group_id) not in observed.groups
+        if desired_rows.group_name(group_id) not in observed.of(SHADOW_PORT).groups
     }
     return [
         *_networks(connection, networks, observed),
@@ -63,13 +66,13 @@ def _networks(
     connection: sa.Connection, networks: Collection[str], observed: Observed
 ) -> Iterator[Written]:
     for row in _read(connection, ovn_const.TYPE_NETWORKS, None, networks):
-        seen = observed.revisions.get(row.id) if row.id in observed.switches else None
+        switch = observed.of(SWITCH_KEY).get(row.id)
         yield Written(
             kind=ovn_const.TYPE_NETWORKS,
             id=row.id,
             revision=row.revision,
             noted=row.noted,
-            seen=seen,
+            seen=None if switch is None else switch.revision,
         )
 
 
@@ -95,7 +98,7 @@ def _ports(connection: sa.Connection, observed: Observed) -> Iterator[Written]:
         .where(_PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP)
     )
     for row in connection.execute(statement):
-        there = observed.own_ports.get(row.id)
+        there = observed.of(PORT_KEY).get(row.id)
         said = set(" ".join(there.addresses).split()) if there is not None else set()
         compared = there is not None and there.type == "" and said != {"unknown"}
         wanted = {row.mac_address} | addresses.get(row.id, set())

@@ -8,7 +8,7 @@ from typing import Any
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.services.trunk import constants as trunk_constants
 
-from isthmus.clients.ovsdb.ovn import OvnRows
+from isthmus.dataplane.rows import OvnRows
 from isthmus.model.dataplane.ovn import LocalChassis
 
 #: VIF types that mean that a port is bound nowhere.

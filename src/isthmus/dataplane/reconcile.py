@@ -1,0 +1,291 @@
+"""The thread that keeps a site's OVN rows equal to what its tables say.
+
+It looks at everything when it starts and from time to time, and at what changed as soon as it is
+told. After each write it looks again until there is nothing to do, so that of two processes that
+write at once the one with the older knowledge corrects itself; every API process runs such a
+thread, and no lock is needed, since all writes are idempotent.
+
+What kinds of rows there are it takes from the registry. What only shadow ports need is written out
+here: northd before 23.09 does not bind them, and of several processes one is to do it.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from isthmus import errors
+from isthmus.dataplane import plan as plans
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.kind import responder
+from isthmus.dataplane.kind.binding import Bind
+from isthmus.dataplane.kind.responder import RemoveResponder
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, PutShadowPort, RemoveShadowPort
+from isthmus.dataplane.protocols import SiteTables
+from isthmus.dataplane.row_kind import Desired, Observed
+from isthmus.dataplane.rows import OvnRows
+from isthmus.dataplane.scope import (
+    CHASSIS,
+    NETWORKS,
+    NEW_GROUPS,
+    NEW_SWITCHES,
+    PORTS,
+    Dirty,
+    Scope,
+    choose_scope,
+    expand,
+)
+from isthmus.model.dataplane.ovn import SWITCH_PREFIX
+
+_LOG = logging.getLogger(__name__)
+
+#: How often a look, a comparison and a write may follow each other before the next wake or sweep.
+_ROUNDS = 5
+#: After a database did not answer, in seconds; doubled up to the greatest.
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+#: How long a shadow that another process made may stay unbound before this one looks, in seconds:
+#: anything between, so that not all processes look at once.
+_LATE_S = (1.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Events:
+    """What the databases are to tell of, from any thread."""
+
+    unbound: Callable[[str], None]  #: a shadow port that has lost, or not yet got, its binding
+    made: Callable[[str], None]  #: the name of a switch or a port group that was just made
+    moved: Callable[[str], None]  #: a trunk's subport that OVN has bound elsewhere, or nowhere
+
+
+def _ignore(_value: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """What the rest of a site is told."""
+
+    keys_low: Callable[[str], None] = _ignore  #: a network whose port keys run low
+    moved: Callable[[str], None] = _ignore  #: a trunk's subport that OVN has bound elsewhere
+    swept: Callable[[Observed], None] = _ignore  #: what a sweep read; nothing of ours is left to do
+
+
+class Reconciler:
+    """One a process; `wake` may be called from any thread."""
+
+    def __init__(
+        self,
+        connect: Callable[[Events], OvnRows],
+        tables: SiteTables,
+        sweep_s: float,
+        callbacks: Callbacks = Callbacks(),
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            connect: opens the site's OVN databases and has them tell of events; may wait for them.
+            tables: the site's own tables.
+            sweep_s: how often to look at everything, in seconds.
+            callbacks: who is told of what comes up.
+        """
+        self._connect = connect
+        self._tables = tables
+        self._sweep_s = sweep_s
+        self._callbacks = callbacks
+        self._condition = threading.Condition()
+        self._dirty = Dirty(everything=True)
+        self._awaited: set[str] = set()  # shadows that this process made and nobody has bound
+        self._late: set[str] = set()  # shadows that wait for the process that made them
+        self._busy = False
+        self._stopping = False
+        self._connecting = threading.Lock()
+        self._rows: OvnRows | None = None
+        self._thread = threading.Thread(target=self._run, name="isthmus-ovn", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        self._thread.join()
+
+    def wake(self, *, everything: bool = False, **touched: Collection[str] | bool) -> None:
+        """Have the thread look at something now.
+
+        Args:
+            everything: look at everything.
+            touched: ids of what changed, by subject (`isthmus.dataplane.scope`), True for all of
+                it: `ports` that came, changed or went, `networks` whose subnets or routers changed,
+                `groups` (names of port groups) and `chassis` (names) that shadows left, and what
+                else a kind of rows asks for.
+        """
+        with self._condition:
+            self._dirty.everything |= everything
+            for subject, ids in touched.items():
+                self._dirty.add(subject, ids)
+            self._condition.notify_all()
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is left to look at; False when time is up."""
+        with self._condition:
+            return self._condition.wait_for(
+                lambda: not (self._dirty or self._busy or self._late), timeout_s
+            )
+
+    def _made(self, name: str) -> None:
+        with self._condition:
+            if name.startswith(SWITCH_PREFIX):
+                self._dirty.add(NEW_SWITCHES, [name.removeprefix(SWITCH_PREFIX)])
+            else:
+                self._dirty.add(NEW_GROUPS, [name])
+            self._condition.notify_all()
+
+    def _unbound(self, port_id: str) -> None:
+        """Bind at once what this process made; leave the rest to its maker for a while."""
+        with self._condition:
+            if port_id in self._awaited:
+                self._dirty.add(PORTS, [port_id])
+            else:
+                self._late.add(port_id)
+            self._condition.notify_all()
+
+    def _run(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        next_sweep = time.monotonic()
+        while True:
+            dirty = self._take(next_sweep)
+            if dirty is None:
+                return
+            try:
+                if dirty.everything or time.monotonic() >= next_sweep:
+                    self._reconcile_everything()
+                    next_sweep = time.monotonic() + self._sweep_s
+                else:
+                    self._reconcile_part(dirty)
+                pause_s = _FIRST_PAUSE_S
+            except Exception as error:  # noqa: BLE001  (a worker's loop)
+                expected = isinstance(error, errors.Transient)
+                _LOG.warning(
+                    "OVN rows are looked at again in %.1f s: %s",
+                    pause_s,
+                    error,
+                    exc_info=not expected,
+                )
+                self._put_back(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            finally:
+                with self._condition:
+                    self._busy = False
+                    self._condition.notify_all()
+
+    def _take(self, next_sweep: float) -> Dirty | None:
+        """Wait for something to do; None when it is time to end."""
+        with self._condition:
+            while not self._stopping and not self._dirty:
+                timeout_s = next_sweep - time.monotonic()
+                if timeout_s <= 0:
+                    break
+                if not self._late:
+                    self._condition.wait(timeout_s)
+                elif not self._condition.wait(min(timeout_s, random.uniform(*_LATE_S))):  # noqa: S311
+                    self._dirty.add(PORTS, self._late)
+                    self._late.clear()
+            if self._stopping:
+                return None
+            dirty, self._dirty = self._dirty, Dirty()
+            self._busy = True
+            return dirty
+
+    def _put_back(self, pause_s: float) -> None:
+        """Keep what could not be done, and wait; the end of the process cuts the wait short."""
+        with self._condition:
+            self._dirty.everything = True
+            self._condition.wait_for(lambda: self._stopping, pause_s)
+
+    def rows(self) -> OvnRows:
+        """Give the databases, connecting the first time."""
+        with self._connecting:
+            if self._rows is None:
+                self._rows = self._connect(
+                    Events(unbound=self._unbound, made=self._made, moved=self._callbacks.moved)
+                )
+            return self._rows
+
+    def _reconcile_everything(self) -> None:
+        rows = self.rows()
+        self._complete_keys()
+        for _ in range(_ROUNDS):
+            with self._tables.reading() as source:
+                scope = Scope.everything(source.networks())
+            observed = plans.observe(rows, scope)
+            with self._tables.reading() as source:
+                desired = plans.read_desired(source, scope, observed)
+            if not self._step(rows, desired, observed):
+                break
+        self._callbacks.swept(observed)
+
+    def _reconcile_part(self, dirty: Dirty) -> None:
+        rows = self.rows()
+        if dirty.ids(NEW_SWITCHES) or dirty.ids(NEW_GROUPS):
+            with self._tables.reading() as source:
+                expand(dirty, source)
+        if dirty.ids(NETWORKS):
+            self._complete_responder_keys(dirty.ids(NETWORKS))
+        for _ in range(_ROUNDS):
+            with self._tables.reading() as source:
+                scope = choose_scope(dirty, source)
+            observed = plans.observe(rows, scope)
+            left = observed.of(SHADOW_PORT).ports.values()
+            dirty.add(CHASSIS, {row.chassis for row in left})
+            with self._tables.reading() as source:
+                desired = plans.read_desired(source, scope, observed)
+            if not self._step(rows, desired, observed):
+                return
+
+    def _step(self, rows: OvnRows, desired: Desired, observed: Observed) -> bool:
+        """Write what differs; False when nothing does, or nothing more can be done."""
+        capability = parse_capability(rows.northd_version())
+        plan = plans.diff_rows(desired, observed, capability)
+        if not plan:
+            return False
+        with self._condition:
+            if not capability.binds_remote:
+                self._awaited |= {one.row.port_id for one in plan.of(PutShadowPort)}
+            self._awaited -= {one.port_id for one in plan.of(Bind)}
+            self._awaited -= {one.port_id for one in plan.of(RemoveShadowPort)}
+        _LOG.info("Changing %d OVN rows of stretched networks", plan.size())
+        refused = plans.apply_plan(rows, plan)
+        gone = [one.row.port_id for one in plan.of(RemoveResponder)]
+        if gone:
+            self._tables.free_keys(gone)
+        return not refused
+
+    def _complete_keys(self) -> None:
+        """Give keys to ports that came by a way that gives none, such as Neutron's sync tool."""
+        with self._tables.reading() as source:
+            missing = source.list_keyless_ports()
+        for network_id, port_id in missing:
+            self._give_key(network_id, port_id)
+        self._complete_responder_keys(None)
+
+    def _complete_responder_keys(self, networks: Collection[str] | None) -> None:
+        with self._tables.reading() as source:
+            missing = responder.list_keyless(source, networks)
+        for network_id, port_id in missing:
+            self._give_key(network_id, port_id)
+
+    def _give_key(self, network_id: str, port_id: str) -> None:
+        try:
+            low = self._tables.allocate_key(network_id, port_id)
+        except errors.Exhausted as error:
+            _LOG.warning("Port %s waits for a key: %s", port_id, error)
+            low = True
+        if low:
+            self._callbacks.keys_low(network_id)

@@ -1,0 +1,92 @@
+"""Both OVN databases of one site, and what others than the row kinds read in them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.dataplane.protocols import Database
+from isthmus.model.dataplane.ovn import (
+    KEY_OPTION,
+    REMOTE_FLAG,
+    REVISION,
+    SHADOW_MARK,
+    SWITCH_PREFIX,
+    Binding,
+    LocalChassis,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OvnRows:
+    """Northbound and southbound."""
+
+    nb: Database
+    sb: Database
+
+    def northd_version(self) -> str:
+        """Return northd's version; "" before it ever ran."""
+        for row in self.nb.rows("NB_Global"):
+            return str(row.options.get("northd_internal_version", ""))
+        return ""
+
+    def local_chassis(self) -> dict[str, LocalChassis]:
+        """Return the hypervisors of this site by name."""
+        return {
+            row.name: read_local(row)
+            for row in self.sb.rows("Chassis")
+            if SHADOW_MARK not in row.external_ids
+        }
+
+    def find_host(self, hostname: str) -> LocalChassis | None:
+        """Find a hypervisor of this site by the name that Nova gives it."""
+        for row in self.sb.rows("Chassis"):
+            if row.hostname == hostname and not is_remote(row):
+                return read_local(row)
+        return None
+
+    def find_binding(self, port_id: str) -> Binding | None:
+        """Find what SB says of a port."""
+        row = self.sb.find("Port_Binding", port_id, "logical_port")
+        return None if row is None else read_binding(row)
+
+    def datapath_keys(self, networks: Iterable[str]) -> dict[str, int]:
+        """Return the tunnel keys that northd has given to the networks' switches, by network."""
+        wanted = {SWITCH_PREFIX + network_id: network_id for network_id in networks}
+        found = {}
+        for row in self.sb.rows("Datapath_Binding"):
+            network_id = wanted.get(row.external_ids.get("name", ""))
+            if network_id is not None:
+                found[network_id] = int(row.tunnel_key)
+        return found
+
+
+def requested_key(options: Any) -> int | None:
+    """Return the tunnel key that a row asks for."""
+    text = options.get(KEY_OPTION, "")
+    return int(text) if text.isdigit() else None
+
+
+def read_revision(row: Any) -> int:
+    """Return the revision of Neutron's object when the row was written; -1 where it says none."""
+    text = row.external_ids.get(REVISION, "")
+    return int(text) if text.isdigit() else -1
+
+
+def read_binding(row: Any) -> Binding:
+    """Read a row of Port_Binding."""
+    return Binding(
+        tunnel_key=int(row.tunnel_key), chassis=row.chassis[0].name if row.chassis else ""
+    )
+
+
+def is_remote(row: Any) -> bool:
+    """Tell whether a Chassis row is flagged as one of another site."""
+    return bool(row.other_config.get(REMOTE_FLAG) == "true")
+
+
+def read_local(row: Any) -> LocalChassis:
+    """Read the Chassis row of a hypervisor of this site."""
+    encaps = sorted(row.encaps, key=lambda encap: encap.type != "geneve")
+    return LocalChassis(
+        name=row.name, hostname=row.hostname, encap_ips=tuple(encap.ip for encap in encaps)
+    )
