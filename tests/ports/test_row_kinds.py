@@ -1,0 +1,180 @@
+"""Each kind of rows keeps its contract, on OVN's own databases and on those in memory.
+
+The cases are in `tests/ports/row_kinds`, one file a kind. A kind without cases fails, and so does a
+change that no case makes necessary.
+"""
+
+import importlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.ports.row_kinds.case import Case, lay_switch
+
+from isthmus.clients.ovsdb import ovn_connection
+from isthmus.dataplane.capability import parse_capability
+from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
+from isthmus.dataplane.kind.switch_key import SWITCH_KEY
+from isthmus.dataplane.kinds import KINDS
+from isthmus.dataplane.plan import Plan, apply_plan, diff_rows, list_drift, observe, read_desired
+from isthmus.dataplane.protocols import SiteTables, Tables
+from isthmus.dataplane.row_kind import Change, Kind, Observed
+from isthmus.dataplane.rows import OvnRows
+from isthmus.dataplane.scope import Scope
+from isthmus.testing.needed import skip_without
+from isthmus.testing.ovn import OvnDatabases, missing_programs
+from isthmus.testing.ovn_memory import NEW_NORTHD, OLD_NORTHD, MemoryOvn
+from isthmus.testing.site_tables import make_shadow, make_tables
+from isthmus.testing.until import until
+
+#: Root tables of the northbound schema that are not the database's own.
+_LAID = ("Logical_Switch", "Logical_Router", "Port_Group", "Meter", "DNS")
+
+
+def find_cases(kind: Kind[Any, Any]) -> Sequence[Case]:
+    return cast(Sequence[Case], importlib.import_module(f"tests.ports.row_kinds.{kind.name}").CASES)
+
+
+CASES = [
+    pytest.param(kind, case, id=f"{kind.name}: {case.name}")
+    for kind in KINDS
+    for case in find_cases(kind)
+]
+
+
+def list_changes() -> list[type[Change]]:
+    """List every change; a class with slots is made twice, and the first one is nowhere in use."""
+    return [
+        one
+        for one in Change.__subclasses__()
+        if getattr(sys.modules[one.__module__], one.__name__) is one
+    ]
+
+
+@dataclass(frozen=True)
+class Lay:
+    """Rows of others, written as any client writes them."""
+
+    rows: Callable[[Tables], Any]
+
+    def write(self, tables: Tables) -> None:
+        self.rows(tables)
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[OvnRows]:
+    skip_without(missing_programs())
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-k-"))
+    with OvnDatabases(folder) as site:
+        nb, sb = ovn_connection.connect(site.nb_remote, site.sb_remote, timeout_s=10)
+        yield OvnRows(nb, sb)
+        ovn_connection.disconnect(nb, sb)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(OLD_NORTHD, id="memory, northd of old"),
+        pytest.param(NEW_NORTHD, id="memory"),
+        pytest.param("", id="real", marks=pytest.mark.ovn),
+    ]
+)
+def rows(request: pytest.FixtureRequest) -> OvnRows:
+    if request.param:
+        return MemoryOvn(request.param).rows
+    found: OvnRows = request.getfixturevalue("real")
+    wipe(found)
+    return found
+
+
+def wipe(rows: OvnRows) -> None:
+    """Remove what the case before has left."""
+
+    def delete(row: Any, database: Any) -> None:
+        assert database.commit([Lay(lambda _tables: row.delete())]) == []
+
+    for table in _LAID:
+        for row in list(rows.nb.rows(table)):
+            delete(row, rows.nb)
+    for row in list(rows.sb.rows("Chassis")):
+        delete(row, rows.sb)
+    until(lambda: not list(rows.sb.rows("Datapath_Binding")), what="northd has cleared up")
+
+
+def compare(rows: OvnRows, tables: SiteTables) -> tuple[Plan, Observed]:
+    with tables.reading() as source:
+        scope = Scope.everything(source.networks())
+        observed = observe(rows, scope)
+        desired = read_desired(source, scope, observed)
+    return diff_rows(desired, observed, parse_capability(rows.northd_version())), observed
+
+
+def settle(rows: OvnRows, tables: SiteTables) -> Observed:
+    def look() -> Observed | None:
+        plan, seen = compare(rows, tables)
+        bound = set(seen.of(SHADOW_PORT).ports) <= set(seen.of(BINDING))
+        keyed = all(one.given == one.key for one in seen.of(SWITCH_KEY).values())
+        assert apply_plan(rows, plan) == []
+        return None if plan or not (bound and keyed) else seen
+
+    return until(look, what="nothing is left to do")
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_what_differs_is_found_and_mended(kind: Kind[Any, Any], case: Case, rows: OvnRows) -> None:
+    tables = case.tables()
+    assert rows.sb.commit([Lay(case.southbound)]) == []
+    assert rows.nb.commit([Lay(case.northbound)]) == []
+    laid = [row.name for row in rows.nb.rows("Logical_Switch_Port")]
+    until(lambda: all(map(rows.find_binding, laid)), what="northd has seen the rows")
+    plan, _ = compare(rows, tables)
+    found = [
+        (one["code"], one["id"])
+        for one in list_drift(plan)
+        if one["code"].startswith(f"ovn.{kind.name}.")
+    ]
+    binds_itself = kind is BINDING and parse_capability(rows.northd_version()).binds_remote
+    assert found == ([] if binds_itself else case.finds)
+    seen = settle(rows, tables)
+    assert case.holds(seen), seen.of(kind)
+    # Each write is idempotent: another process may do the same a moment later.
+    assert apply_plan(rows, plan) == []
+    assert case.holds(settle(rows, tables))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_change_of_a_kind_has_its_case(kind: Kind[Any, Any]) -> None:
+    found = {code for case in find_cases(kind) for code, _ in case.finds}
+    assert found == {
+        change.code for change in list_changes() if change.code.split(".")[1] == kind.name
+    }
+
+
+def test_changes_and_kinds_have_names_of_their_own() -> None:
+    changes = list_changes()
+    assert len({one.code for one in changes}) == len(changes)
+    assert len({one.what for one in changes}) == len(changes)
+    names = [kind.name for kind in KINDS]
+    assert len(set(names)) == len(names)
+    assert {one.code.split(".")[1] for one in changes} == set(names)
+    assert {one.code.split(".")[0] for one in changes} == {"ovn"}
+
+
+def test_a_refusal_names_the_command_and_the_others_are_written(rows: OvnRows) -> None:
+    """Two hypervisors of other sites cannot have one tunnel address."""
+    tables = make_tables(*(make_shadow(number) for number in (1, 2, 3)))
+    clash = make_shadow(4, chassis="hv-x", encap_ip="192.0.2.2")
+    tables.put(clash)
+    assert rows.nb.commit([Lay(lay_switch)]) == []
+    plan, _ = compare(rows, tables)
+    (refused,) = apply_plan(rows, plan)
+    assert refused.startswith("OVN refused to put chassis hv-")
+    assert "192.0.2.2" in refused
+    _, seen = compare(rows, tables)
+    assert len(seen.of(SHADOW_PORT).ports) == 4

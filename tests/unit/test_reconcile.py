@@ -1,0 +1,247 @@
+"""The thread that keeps OVN's rows: no Neutron, no OVN, and the product's own code between."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS
+from isthmus.dataplane.kind.responder import RESPONDER
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
+from isthmus.dataplane.plan import observe
+from isthmus.dataplane.protocols import Tables
+from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
+from isthmus.dataplane.row_kind import Observed
+from isthmus.dataplane.rows import OvnRows
+from isthmus.dataplane.scope import Dirty, Scope, choose_scope
+from isthmus.model.dataplane.ovn import RaSubnet
+from isthmus.testing.ovn_memory import NEW_NORTHD, OLD_NORTHD, MemoryOvn
+from isthmus.testing.site_tables import (
+    NET,
+    RESPONDER_PORT,
+    MemoryTables,
+    make_shadow,
+    make_tables,
+)
+from isthmus.testing.until import until
+
+IDLE_S = 30
+
+
+class Lay:
+    """Rows that Neutron writes."""
+
+    def __init__(self, table: str, name: str) -> None:
+        self._table, self._name = table, name
+
+    def write(self, tables: Tables) -> None:
+        tables.insert(self._table).name = self._name
+
+
+class Site:
+    """OVN and the site's tables in memory, and reconcilers over them."""
+
+    def __init__(self, tables: MemoryTables, northd: str = NEW_NORTHD) -> None:
+        self.ovn = MemoryOvn(northd)
+        self.tables = tables
+        self.low: list[str] = []
+        self.moved: list[str] = []
+        self.swept: list[Observed] = []
+
+    def make_switch(self) -> None:
+        assert self.ovn.rows.nb.commit([Lay("Logical_Switch", f"neutron-{NET}")]) == []
+
+    def see(self) -> Observed:
+        return observe(self.ovn.rows, Scope.everything(self.tables.stretched))
+
+    @contextlib.contextmanager
+    def run(
+        self, sweep_s: float = 3600, connect: Callable[[Events], OvnRows] | None = None
+    ) -> Iterator[Reconciler]:
+        made = Reconciler(
+            connect or self.ovn.connect,
+            self.tables,
+            sweep_s,
+            Callbacks(keys_low=self.low.append, moved=self.moved.append, swept=self.swept.append),
+        )
+        made.start()
+        try:
+            assert made.wait_idle(IDLE_S)
+            yield made
+        finally:
+            made.stop()
+
+    def bound(self) -> dict[str, str]:
+        return {
+            row.logical_port: row.chassis[0].name if row.chassis else ""
+            for row in self.ovn.rows.sb.rows("Port_Binding")
+            if row.type == "remote"
+        }
+
+
+@pytest.mark.parametrize("northd", [OLD_NORTHD, NEW_NORTHD])
+def test_what_is_there_at_the_start_is_written(northd: str) -> None:
+    site = Site(make_tables(make_shadow(1), make_shadow(2)), northd)
+    site.make_switch()
+    with site.run():
+        assert set(site.see().of(SHADOW_PORT).ports) == set(site.tables.known)
+        assert site.bound() == dict.fromkeys(site.tables.known, "hv-b")
+    assert len(site.swept) == 1
+
+
+@pytest.mark.parametrize("northd", [OLD_NORTHD, NEW_NORTHD])
+def test_a_shadow_comes_moves_and_goes_without_a_sweep(northd: str) -> None:
+    site = Site(make_tables(), northd)
+    site.make_switch()
+    with site.run() as reconciler:
+        one = make_shadow(1)
+        site.tables.put(one)
+        reconciler.wake(ports=[one.port_id])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.bound() == {one.port_id: "hv-b"}
+        site.tables.put(make_shadow(1, chassis="hv-c", encap_ip="192.0.2.3"))
+        reconciler.wake(ports=[one.port_id], chassis=["hv-b"])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.bound() == {one.port_id: "hv-c"}
+        assert set(site.see().of(REMOTE_CHASSIS).ours) == {"hv-c"}
+        site.tables.known.clear()
+        reconciler.wake(ports=[one.port_id], chassis=["hv-c"])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.bound() == {}
+        assert not site.see().of(REMOTE_CHASSIS).ours
+    assert len(site.swept) == 1, "the one at the start"
+
+
+def test_shadows_wait_for_the_switch_and_for_their_groups() -> None:
+    one = make_shadow(1, security_groups=("late",))
+    site = Site(make_tables(one))
+    with site.run() as reconciler:
+        assert site.see().of(SHADOW_PORT).ports == {}
+        site.make_switch()
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(SHADOW_PORT).ports[one.port_id].groups == frozenset()
+        assert site.ovn.rows.nb.commit([Lay("Port_Group", "pg_late")]) == []
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(SHADOW_PORT).ports[one.port_id].groups == {"pg_late"}
+        site.tables.put(make_shadow(1))
+        reconciler.wake(ports=[one.port_id], groups=["pg_late"])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(SHADOW_PORT).ports[one.port_id].groups == frozenset()
+    assert len(site.swept) == 1
+
+
+def test_a_lost_binding_is_written_again() -> None:
+    site = Site(make_tables(make_shadow(1)), OLD_NORTHD)
+    site.make_switch()
+    (port_id,) = site.tables.known
+    with site.run() as reconciler:
+        site.ovn.change("Port_Binding", port_id, chassis=[])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.bound() == {port_id: "hv-b"}
+
+
+def test_two_processes_agree() -> None:
+    """Each knows what it was told of; what one makes the other does not undo."""
+    site = Site(make_tables(), OLD_NORTHD)
+    site.make_switch()
+    with site.run() as one, site.run() as other:
+        for number in range(1, 21):
+            shadow = make_shadow(number)
+            site.tables.put(shadow)
+            (one if number % 2 else other).wake(ports=[shadow.port_id])
+        assert one.wait_idle(IDLE_S)
+        assert other.wait_idle(IDLE_S)
+        until(
+            lambda: site.bound() == dict.fromkeys(site.tables.known, "hv-b"),
+            what="every shadow is bound",
+        )
+        assert len(site.bound()) == 20
+
+
+def test_responders_get_a_key_and_give_it_back() -> None:
+    site = Site(make_tables())
+    site.make_switch()
+    with site.run() as reconciler:
+        subnet = RaSubnet(network_id=NET, cidr="fd00::/64", ra_mode="slaac", mtu=1442, routed=False)
+        site.tables.subnets = [subnet]
+        reconciler.wake(networks=[NET])
+        assert reconciler.wait_idle(IDLE_S)
+        (found,) = site.see().of(RESPONDER).values()
+        assert found.port_key == site.tables.keys[RESPONDER_PORT][1]
+        site.tables.subnets = []
+        reconciler.wake(networks=[NET])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(RESPONDER) == {}
+        assert RESPONDER_PORT not in site.tables.keys
+
+
+def test_keys_that_run_low_are_told_of_and_the_others_are_not_kept_waiting() -> None:
+    tables = make_tables(make_shadow(1))
+    tables.keyless = [(NET, "by the sync tool"), (NET, "one too many")]
+    tables.free = [900]
+    site = Site(tables)
+    site.make_switch()
+    with site.run():
+        assert tables.keys == {"by the sync tool": (NET, 900)}
+        assert site.low == [NET, NET], "few are left, and then none"
+        assert site.bound() == {make_shadow(1).port_id: "hv-b"}
+
+
+def test_a_database_that_is_late_is_asked_again_and_with_less() -> None:
+    site = Site(make_tables(*(make_shadow(number) for number in range(1, 9))))
+    site.make_switch()
+    site.ovn.nb_connection.late = 2
+    with site.run():
+        assert site.bound() == dict.fromkeys(site.tables.known, "hv-b")
+    before = site.ovn.nb_connection.transactions
+    assert before >= 3, "the switch, and eight rows in more than one transaction"
+
+
+def test_a_refused_row_keeps_no_other_waiting() -> None:
+    clash = make_shadow(2, chassis="hv-x", encap_ip="192.0.2.2")
+    site = Site(make_tables(make_shadow(1), clash))
+    site.make_switch()
+    with site.run():
+        assert len(site.see().of(REMOTE_CHASSIS).ours) == 1
+        assert len(site.see().of(SHADOW_PORT).ports) == 2
+
+
+def test_databases_that_are_away_at_the_start_are_waited_for() -> None:
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    failures = [OSError("not yet"), OSError("nor now")]
+
+    def connect(events: Events) -> OvnRows:
+        if failures:
+            raise failures.pop()
+        return site.ovn.connect(events)
+
+    with site.run(connect=connect):
+        assert site.bound() == {make_shadow(1).port_id: "hv-b"}
+
+
+def test_a_sweep_finds_what_no_event_tells_of() -> None:
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    (port_id,) = site.tables.known
+
+    def mended() -> bool:
+        row = site.see().of(SHADOW_PORT).ports[port_id]
+        return row.enabled
+
+    with site.run(sweep_s=0.05):
+        site.ovn.change("Logical_Switch_Port", port_id, enabled=[False])
+        until(mended, what="the sweep mends it")
+
+
+def test_what_a_kind_names_itself_reaches_its_scope() -> None:
+    """A kind may bring a subject of its own, and nobody else needs to know it."""
+
+    dirty = Dirty()
+    dirty.add("routers", ["r1"])
+    dirty.add("policies", True)
+    scope = choose_scope(dirty, make_tables())
+    assert scope.ids("routers") == frozenset({"r1"})
+    assert scope.ids("policies") is None
+    assert scope.ids("meters") == frozenset()
+    assert Scope.everything([NET]).ids("routers") is None
