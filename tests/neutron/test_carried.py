@@ -21,16 +21,17 @@ import json
 from neutron.db.migration.models import head
 from neutron_lib.db import model_base, standard_attr
 import sqlalchemy as sa
-from isthmus.neutron.central.outgoing import change
-from isthmus.neutron.db import carried
+from isthmus.neutron.central import listener
+from isthmus.neutron.central.resource import registry
+from isthmus.neutron.local.resource.registry import ROWS
 mappers = [one for one in head.get_metadata() and model_base.BASEV2.registry.mappers
            if isinstance(one.local_table, sa.Table)]
-wholes = {sa.inspect(one).local_table.name for one in carried.WHOLES.values()}
+wholes = {sa.inspect(one.model).local_table.name for one in registry.ROWS.values()}
 roots = wholes | {"standardattributes"}
 # Whatever says something of an object points to it, to one of its parts, or is loaded with it.
 near = {one.class_ for one in mappers
         if {key.column.table.name for key in one.local_table.foreign_keys} & roots}
-seen, todo = set(), list(carried.WHOLES.values())
+seen, todo = set(), [one.model for one in registry.ROWS.values()]
 while todo:
     model = todo.pop()
     if model in seen:
@@ -42,9 +43,9 @@ near |= seen
 name = lambda model: sa.inspect(model).local_table.name
 print(json.dumps({
     "near": sorted(map(name, near)),
-    "handled": sorted(map(name, change._HANDLERS)),
-    "parts": sorted(map(name, carried.PARTS)),
-    "unconcerned": dict(carried.OF_NO_CONCERN),
+    "handled": sorted(map(name, listener._TOUCHES)),
+    "parts": sorted(name(part) for one in ROWS.values() for part in one.parts),
+    "unconcerned": dict(registry.OF_NO_CONCERN),
 }))
 """
 
@@ -178,7 +179,8 @@ import importlib, json, pkgutil
 import neutron.extensions
 import neutron_lib.api.definitions
 from isthmus.neutron.api import carried
-found = {name: set() for name in carried.ATTRIBUTES}
+from isthmus.neutron.central.resource.registry import ATTRIBUTES
+found = {name: set() for name in ATTRIBUTES}
 for package in (neutron_lib.api.definitions, neutron.extensions):
     for one in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{one.name}")
@@ -189,14 +191,14 @@ for package in (neutron_lib.api.definitions, neutron.extensions):
 from neutron_lib.db import standard_attr
 print(json.dumps({
     "found": {name: sorted(one) for name, one in found.items()},
-    "known": {name: sorted(one) for name, one in carried.ATTRIBUTES.items()},
+    "known": {name: sorted(one) for name, one in ATTRIBUTES.items()},
     "unexplained": sorted(
-        f"{name}.{key}" for name, one in carried.ATTRIBUTES.items() for key, fate in one.items()
+        f"{name}.{key}" for name, one in ATTRIBUTES.items() for key, fate in one.items()
         if fate.fate is not carried.Fate.CARRIED and len(fate.reason) < 10
     ),
     "refused": {
         name: sorted(key for key, fate in one.items() if fate.fate is carried.Fate.REFUSED)
-        for name, one in carried.ATTRIBUTES.items()
+        for name, one in ATTRIBUTES.items()
     },
 }))
 """

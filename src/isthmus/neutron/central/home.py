@@ -16,7 +16,7 @@ from isthmus.federation.home import Situation, Step, decide
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
-from isthmus.neutron.central.outgoing import listener
+from isthmus.neutron.central.outgoing import group_closure
 from isthmus.neutron.db.session import now
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
@@ -71,7 +71,8 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
 def welcome(connection: sa.Connection, move: claim.Move) -> None:
     """Route the groups of a port to the site that it is found to be at; one may have changed."""
     journal.record(
-        connection, listener.map_groups(connection, _groups_of(connection, move.port_id), move.new)
+        connection,
+        group_closure.map_groups(connection, _groups_of(connection, move.port_id), move.new),
     )
 
 

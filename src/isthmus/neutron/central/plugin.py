@@ -21,9 +21,8 @@ from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import silence, zone
+from isthmus.neutron.central import listener, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling
-from isthmus.neutron.central.outgoing import listener
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.leased import pick_leased

@@ -4,7 +4,7 @@ The network's presence, its datapath key, its leases, the site mappings of its s
 and an intent for every port of it that lives elsewhere, so that the site gets their shadows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
-from isthmus.neutron.central.leases import pool
-from isthmus.neutron.central.outgoing.listener import map_groups
+from isthmus.neutron.central.leases import at_site, pool
+from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
@@ -42,6 +42,15 @@ class Presence:
     network_id: str
     group_ids: frozenset[str]  #: security groups that go along
     port_id: str | None = None  #: a port of it that comes home with it
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What became of objects that a site asked for."""
+
+    #: What is at the site now, without what each of it takes along.
+    ids: Mapping[ResourceType, Collection[str]]
+    refused: Sequence[tuple[str, errors.IsthmusError]] = ()  #: seen, but not to be had at this site
 
 
 def check(site: Site, network: dict[str, Any]) -> None:
@@ -89,6 +98,67 @@ def check_zones(site: Site, network: dict[str, Any]) -> None:
         )
 
 
+def bring(
+    context: Any,
+    site: Site,
+    seen: Sequence[tuple[str, Mapping[str, Any]]],
+    project_id: str | None,
+    *,
+    ports: bool = False,
+) -> Brought:
+    """Extend to a site the networks of objects that it asked for.
+
+    Args:
+        context: an administrator's.
+        site: where to.
+        seen: each object and the id of its network.
+        project_id: of the person who asks; None where the site asks for itself.
+        ports: whether the objects are ports, which come home.
+    """
+    ids: dict[ResourceType, set[str]] = {}
+    refused: list[tuple[str, errors.IsthmusError]] = []
+    for network_id, one in seen:
+        port_id = one["id"] if ports else None
+        try:
+            groups = _bring_one(
+                context, site, network_id, [project_id, one.get("project_id")], port_id
+            )
+        except (errors.Refused, errors.Stale) as error:
+            refused.append((one["id"], error))
+            continue
+        ids.setdefault(ResourceType.SECURITY_GROUP, set()).update(groups)
+        ids.setdefault(ResourceType.NETWORK, set()).add(network_id)
+        if port_id is not None:
+            ids.setdefault(ResourceType.PORT, set()).add(port_id)
+    return Brought(ids, refused)
+
+
+def _bring_one(
+    context: Any,
+    site: Site,
+    network_id: str,
+    project_ids: Sequence[str | None],
+    port_id: str | None,
+) -> set[str]:
+    """Extend one network, for a port of it if there is one; give the groups that go along."""
+    network = find_network(network_id)
+    if network is None:
+        raise errors.NotFound(f"network {network_id} went in the meantime")
+    check(site, network)
+    groups = default_groups([network["project_id"], *project_ids])
+    plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
+    return groups | extend(context, site, [plan])
+
+
+def find_network(network_id: str) -> dict[str, Any] | None:
+    """Find a network, as an administrator sees it."""
+    lister = directory.get_plugin().get_networks
+    found: list[dict[str, Any]] = lister(
+        n_context.get_admin_context(), filters={"id": [network_id]}
+    )
+    return found[0] if found else None
+
+
 def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
     """Extend networks to a site, each with its port; again is harmless and changes nothing.
 
@@ -105,7 +175,7 @@ def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
     groups: set[str] = set()
     with writing(context) as connection:
         for presence in presences:
-            arrival = _bring(connection, site, presence)
+            arrival = _bring_port(connection, site, presence)
             if arrival.moving_from is not None:
                 moving = _moving(presence, arrival.moving_from)
                 break
@@ -118,7 +188,7 @@ def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
     return groups
 
 
-def _bring(connection: sa.Connection, site: Site, presence: Presence) -> home.Arrival:
+def _bring_port(connection: sa.Connection, site: Site, presence: Presence) -> home.Arrival:
     if presence.port_id is None:
         return home.Arrival(frozenset())
     return home.bring(connection, site, presence.port_id)
@@ -130,12 +200,6 @@ def _moving(presence: Presence, home_site: SiteName) -> errors.Stale:
         "try again in a moment",
         site=home_site,
     )
-
-
-def extend_groups(context: Any, site: Site, group_ids: Iterable[str]) -> None:
-    """Map security groups, with all that their rules name, to a site."""
-    with writing(context) as connection:
-        map_groups(connection, group_ids, site.name)
 
 
 def _extend(
@@ -163,22 +227,7 @@ def _extend(
         if withdrawn is True:
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
             journal.record(connection, [intent])
-        ensure_addresses(connection, subnet, site)
-
-
-def ensure_addresses(connection: sa.Connection, subnet: Any, site: SiteName) -> None:
-    """Lease addresses of a subnet to a site, if they are given out one by one.
-
-    An exhausted subnet leases nothing, which is no reason to keep the network away: other subnets
-    may have addresses, and the site is told when it asks.
-    """
-    if not leased.needs_leases(subnet):
-        return
-    locked = pool.lock(connection, PoolKind.SUBNET, subnet["id"])
-    try:
-        pool.ensure(locked, site, read_central(cfg.CONF))
-    except errors.Exhausted:
-        return
+        at_site.ensure_addresses(connection, subnet, site)
 
 
 def default_groups(project_ids: Iterable[str | None]) -> set[str]:

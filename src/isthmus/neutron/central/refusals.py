@@ -1,7 +1,12 @@
-"""What central refuses: attributes that no site realises, and what is a port's home's to say."""
+"""What central refuses: attributes that no site realises, and what is a port's home's to say.
 
+Which attributes those are stands in the rows of the resources.
+"""
+
+import functools
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from neutron.plugins.ml2 import plugin as ml2
 
@@ -9,61 +14,63 @@ from isthmus import errors
 from isthmus.neutron.api import carried
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import reporting
+from isthmus.neutron.central.resource.port import HOME_ONLY
+from isthmus.neutron.central.resource.registry import ATTRIBUTES, ROWS
+from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import mapping
 
+_Plugin = TypeVar("_Plugin", bound=type)
 
+
+def refusing(plugin: _Plugin) -> _Plugin:
+    """Have a plugin refuse what no site would realise, of any resource: a class decorator.
+
+    A call that the class itself defines is left alone: it asks by itself.
+    """
+    for row in ROWS.values():
+        collection, member = row.resource.collection, row.kind.value
+        fates = ATTRIBUTES[collection].values()
+        if all(one.fate is not carried.Fate.REFUSED for one in fates):
+            continue
+        for name, outer in (
+            (f"create_{member}", member),
+            (f"create_{member}_bulk", collection),
+            (f"update_{member}", member),
+        ):
+            if hasattr(plugin, name) and name not in vars(plugin):
+                setattr(plugin, name, _refuse(getattr(plugin, name), row, outer))
+    return plugin
+
+
+def _refuse(native: Any, row: CentralResource, outer: str) -> Callable[..., Any]:
+    """Wrap a call that makes or changes objects; `outer` is the argument with their bodies."""
+    signature = inspect.signature(native)
+    collection, member = row.resource.collection, row.kind.value
+
+    @functools.wraps(native)
+    def call(self: Any, context: Any, *arguments: Any, **options: Any) -> Any:
+        said = signature.bind(self, context, *arguments, **options).arguments
+        find = None
+        if "id" in said:
+            find = functools.partial(getattr(self, f"get_{member}"), context, said["id"])
+        bodies = said[outer][outer]
+        for body in [bodies] if outer == member else [one[member] for one in bodies]:
+            check(collection, body, find)
+        return native(self, context, *arguments, **options)
+
+    return call
+
+
+@refusing
 class Refusals(ml2.Ml2Plugin):
     """ML2 that takes nothing which would not be carried."""
-
-    def create_network(self, context: Any, network: Any) -> Any:
-        """Make a network that sites can have."""
-        _check("networks", network["network"])
-        return super().create_network(context, network)
-
-    def create_network_bulk(self, context: Any, networks: Any) -> Any:
-        """Make networks that sites can have."""
-        for one in networks["networks"]:
-            _check("networks", one["network"])
-        return super().create_network_bulk(context, networks)
-
-    def update_network(self, context: Any, id: str, network: Any) -> Any:
-        """Change a network into one that sites can have."""
-        _check("networks", network["network"], lambda: self.get_network(context, id))
-        return super().update_network(context, id, network)
-
-    def create_subnet(self, context: Any, subnet: Any) -> Any:
-        """Make a subnet that sites can have."""
-        _check("subnets", subnet["subnet"])
-        return super().create_subnet(context, subnet)
-
-    def create_subnet_bulk(self, context: Any, subnets: Any) -> Any:
-        """Make subnets that sites can have."""
-        for one in subnets["subnets"]:
-            _check("subnets", one["subnet"])
-        return super().create_subnet_bulk(context, subnets)
-
-    def update_subnet(self, context: Any, id: str, subnet: Any) -> Any:
-        """Change a subnet into one that sites can have."""
-        _check("subnets", subnet["subnet"], lambda: self.get_subnet(context, id))
-        return super().update_subnet(context, id, subnet)
-
-    def create_port(self, context: Any, port: Any) -> Any:
-        """Make a port that sites can have."""
-        _check("ports", port["port"])
-        return super().create_port(context, port)
-
-    def create_port_bulk(self, context: Any, ports: Any) -> Any:
-        """Make ports that sites can have."""
-        for one in ports["ports"]:
-            _check("ports", one["port"])
-        return super().create_port_bulk(context, ports)
 
     def update_port(self, context: Any, id: str, port: Any) -> Any:
         """Change a port into one that sites can have; what its home says is its home's."""
         body = port["port"]
-        _check("ports", body, lambda: self.get_port(context, id))
-        if reporting.current() is None and not body.keys().isdisjoint(carried.HOME_ONLY):
+        check("ports", body, lambda: self.get_port(context, id))
+        if reporting.current() is None and not body.keys().isdisjoint(HOME_ONLY):
             self._refuse_homes_word(context, id, body)
         return super().update_port(context, id, port)
 
@@ -75,7 +82,7 @@ class Refusals(ml2.Ml2Plugin):
         have = self.get_port(context, port_id)
         differing = [
             name
-            for name in carried.HOME_ONLY
+            for name in HOME_ONLY
             if name in body and name in have and (body[name] or None) != (have[name] or None)
         ]
         if differing:
@@ -87,18 +94,26 @@ class Refusals(ml2.Ml2Plugin):
                 )
 
 
-def _check(
+def check(
     collection: str, body: Mapping[str, Any], find: Callable[[], Mapping[str, Any]] | None = None
 ) -> None:
-    """Refuse attributes that are not carried; one that stays as it is may be said again."""
+    """Refuse attributes that are not carried; one that stays as it is may be said again.
+
+    Args:
+        collection: the plural, as in Neutron's attribute map.
+        body: what a create or an update sets.
+        find: gives the object as it is; None for one that is to be made.
+    """
     if reporting.current() is not None:
         return
+    fates = ATTRIBUTES[collection]
     try:
-        carried.check(collection, body)
+        carried.check(collection, fates, body)
     except errors.Invalid:
         have = find() if find is not None else {}
         with translated():
             carried.check(
                 collection,
+                fates,
                 {name: value for name, value in body.items() if have.get(name) != value},
             )

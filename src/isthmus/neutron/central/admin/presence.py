@@ -1,6 +1,5 @@
 """Presences: where networks are; extended ahead of use, or withdrawn."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,8 +12,8 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
-from isthmus.neutron.central.outgoing import group_closure
-from isthmus.neutron.central.site_api import state
+from isthmus.neutron.central.resource.network import list_subnets
+from isthmus.neutron.central.resource.registry import expand
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -63,7 +62,7 @@ class PresenceApi:
         with translated():
             with reading(context) as connection:
                 site = site_store.get_by_name(connection, name)
-            network = state.network_states([network_id], name).get(network_id)
+            network = presence.find_network(network_id)
             if network is None:
                 raise errors.NotFound(f"there is no network {network_id}")
             presence.check(site, network)
@@ -73,7 +72,9 @@ class PresenceApi:
             with while_there(admin, site):
                 presence.extend(admin, site, [plan])
                 with writing(admin) as connection:
-                    keys = _all_of(connection, network_id, groups, name)
+                    asked = {_NETWORK: [network_id], ResourceType.SECURITY_GROUP: groups}
+                    everything = expand(connection, asked).items()
+                    keys = [IntentKey(name, kind, one) for kind, ids in everything for one in ids]
                     journal.record(connection, keys)
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
@@ -95,36 +96,12 @@ class PresenceApi:
                     raise errors.InUse(
                         f"network {network_id} has {in_use} ports at site {site}: delete them first"
                     )
-                subnets = _subnet_ids(connection, network_id)
+                subnets = list_subnets(connection, [network_id])[ResourceType.SUBNET]
                 Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
                 network.withdraw(site)
                 keys = [IntentKey(site, ResourceType.SUBNET, one) for one in subnets]
                 keys.append(IntentKey(site, _NETWORK, network_id))
                 journal.record(connection, keys)
-
-
-def _all_of(
-    connection: sa.Connection, network_id: str, groups: Iterable[str], site: SiteName
-) -> list[IntentKey]:
-    """List what a site has to be told of a network that it did not ask for."""
-    group_ids, address_group_ids = group_closure.expand_groups(connection, groups)
-    subnet_ids = _subnet_ids(connection, network_id)
-    return [
-        IntentKey(site, kind, one)
-        for kind, ids in (
-            (ResourceType.ADDRESS_GROUP, address_group_ids),
-            (ResourceType.SECURITY_GROUP, group_ids),
-            (_NETWORK, [network_id]),
-            (ResourceType.SUBNET, subnet_ids),
-        )
-        for one in ids
-    ]
-
-
-def _subnet_ids(connection: sa.Connection, network_id: str) -> list[str]:
-    subnet = models_v2.Subnet
-    query = sa.select(subnet.id).where(subnet.network_id == network_id).order_by(subnet.id)
-    return list(connection.execute(query.with_for_update(read=True)).scalars())
 
 
 def _count_ports(connection: sa.Connection, network_id: str, site: SiteName) -> int:

@@ -1,1 +1,1 @@
-"""Changes at central become intents."""
+"""What a transaction changes, and which groups belong together: what rows of resources stand on."""

@@ -12,26 +12,11 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from neutron.db.models import securitygroup as models
 
-
-def expand_groups(connection: sa.Connection, group_ids: Iterable[str]) -> tuple[set[str], set[str]]:
-    """Follow the rules of security groups.
-
-    Args:
-        connection: where.
-        group_ids: where to start.
-
-    Returns:
-        The security groups, those given included, and the address groups that they name.
-    """
-    groups: set[str] = set(group_ids)
-    address_groups: set[str] = set()
-    fresh = set(groups)
-    while fresh:
-        named, addresses = step(connection, fresh)
-        address_groups |= addresses
-        fresh = named - groups
-        groups |= fresh
-    return groups, address_groups
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.neutron.db.session import now
+from isthmus.store.tiers.held import Held
 
 
 def step(connection: sa.Connection, group_ids: Iterable[str]) -> tuple[set[str], set[str]]:
@@ -49,3 +34,38 @@ def step(connection: sa.Connection, group_ids: Iterable[str]) -> tuple[set[str],
         {row[0] for row in found if row[0] is not None},
         {row[1] for row in found if row[1] is not None},
     )
+
+
+def map_groups(
+    connection: sa.Connection, group_ids: Iterable[str], site: SiteName
+) -> set[IntentKey]:
+    """Map security groups and all that their rules name to a site.
+
+    Level by level: the rules of a group are read once the group is held, so that a rule which is
+    added meanwhile is seen either here or, by its own transaction, to concern the site.
+
+    Returns:
+        What the site does not have yet.
+    """
+    keys: set[IntentKey] = set()
+    address_groups: set[str] = set()
+    known: set[str] = set()
+    fresh = set(group_ids)
+    while fresh:
+        keys |= _map_missing(connection, ResourceType.SECURITY_GROUP, fresh, site)
+        known |= fresh
+        named, addresses = step(connection, fresh)
+        address_groups |= addresses
+        fresh = named - known
+    return keys | _map_missing(connection, ResourceType.ADDRESS_GROUP, address_groups, site)
+
+
+def _map_missing(
+    connection: sa.Connection, kind: ResourceType, ids: set[str], site: SiteName
+) -> set[IntentKey]:
+    """Map what is not at a site; only that is held alone, and what is there is not."""
+    missing = ids - Held(connection, kind, ids).at(site)
+    if not missing:
+        return set()
+    Held(connection, kind, missing, alone=True).map_to(site, now=now())
+    return {IntentKey(site, kind, one) for one in missing}

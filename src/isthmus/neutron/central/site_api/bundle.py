@@ -6,7 +6,7 @@ sends along; a site that asks for itself is given what it has a right to (`entit
 """
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
-from neutron_lib.plugins import directory
 from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
@@ -24,7 +23,8 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import Site
 from isthmus.neutron.central import presence
-from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.resource.registry import ROWS, expand
+from isthmus.neutron.central.resource.row import Ids
 from isthmus.neutron.central.site_api import state
 from isthmus.neutron.central.site_api.belief import entitled
 from isthmus.neutron.db.session import reading
@@ -32,6 +32,9 @@ from isthmus.store.leases import lease as lease_store
 from isthmus.store.tiers import mapping
 
 LOG = logging.getLogger(__name__)
+
+#: Whose numbers are leased.
+_POOLS = (ResourceType.NETWORK, ResourceType.SUBNET)
 
 #: Most ids in one line of the log.
 _MOST_LOGGED = 3
@@ -56,31 +59,17 @@ class Bundle:
 
 
 def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
-    """Extend what was asked for to a site and return it."""
+    """Map what was asked for to a site and return it, with all that it needs there."""
     seen = _find_visible(site, asked)
     if asked.show_only:
-        shown = state.port_states([one["id"] for one in seen])
-        return Bundle(state.to_items(ResourceType.PORT, shown), [])
-    refused: list[tuple[str, errors.IsthmusError]] = []
-    groups: set[str] = set()
-    networks: set[str] = set()
-    ports: list[dict[str, Any]] = []
-    if asked.kind is ResourceType.SECURITY_GROUP:
-        groups = {one["id"] for one in seen}
-    for one in seen if asked.kind is not ResourceType.SECURITY_GROUP else ():
-        network_id = one["id"] if asked.kind is ResourceType.NETWORK else one["network_id"]
-        try:
-            groups |= _extend_one(context, site, asked, one, network_id)
-        except (errors.Refused, errors.Stale) as error:
-            refused.append((one["id"], error))
-            continue
-        networks.add(network_id)
-        if asked.kind is ResourceType.PORT:
-            ports.append(one)
-    if asked.kind is ResourceType.SECURITY_GROUP and groups:
-        presence.extend_groups(context, site, groups)
-    items = _collect(site, groups, networks, [port["id"] for port in ports])
-    return Bundle(items, refused)
+        shown = ROWS[asked.kind].read([one["id"] for one in seen], site.name)
+        return Bundle(state.to_items(asked.kind, shown), [])
+    bring = ROWS[asked.kind].bring
+    if bring is None:
+        raise errors.Invalid(f"no site asks for a {asked.kind} by itself")
+    project_id = asked.asker.project_id if asked.asker is not None else None
+    brought = bring(context, site, seen, project_id)
+    return Bundle(_collect(site, brought.ids), list(brought.refused))
 
 
 def find_mac(site: Site, network_ids: Collection[str], mac: str, but_for: str | None) -> bool:
@@ -107,7 +96,7 @@ def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
             ids = entitled.find(connection, site.name, asked.kind, ids)
     elif default_security_group_id(asker.project_id or "") in ids:
         presence.default_groups([asker.project_id])
-    getter = getattr(directory.get_plugin(), f"get_{asked.kind.value}")
+    getter = getattr(ROWS[asked.kind].plugin(), f"get_{asked.kind}")
     found = []
     for resource_id in ids:
         with contextlib.suppress(n_exc.NotFound):
@@ -126,52 +115,12 @@ def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
     return found
 
 
-def _extend_one(
-    context: Any, site: Site, asked: Asked, one: dict[str, Any], network_id: str
-) -> set[str]:
-    """Extend one object's network, and the port if it is one; give the groups that go along."""
-    network = state.network_states([network_id], site.name).get(network_id)
-    if network is None:
-        raise errors.NotFound(f"network {network_id} went in the meantime")
-    presence.check(site, network)
-    own = asked.asker.project_id if asked.asker is not None else None
-    projects = [network["project_id"], own, one.get("project_id")]
-    groups = presence.default_groups(projects)
-    plan = presence.Presence(
-        network_id=network_id,
-        group_ids=frozenset(groups),
-        port_id=one["id"] if asked.kind is ResourceType.PORT else None,
-    )
-    return groups | presence.extend(context, site, [plan])
-
-
-def _collect(
-    site: Site, groups: Iterable[str], networks: Collection[str], ports: Collection[str]
-) -> list[Item]:
+def _collect(site: Site, brought: Ids) -> list[Item]:
     """Read everything, in the order in which it is made."""
-    admin = n_context.get_admin_context()
-    subnet_ids = [
-        subnet["id"]
-        for subnet in (
-            directory.get_plugin().get_subnets(
-                admin, filters={"network_id": sorted(networks)}, fields=["id"]
-            )
-            if networks
-            else ()
-        )
-    ]
-    with reading(admin) as connection:
-        group_ids, address_group_ids = group_closure.expand_groups(connection, groups)
-        leases = lease_store.list_leases(
-            connection, pool_ids=[*networks, *subnet_ids], site=site.name
-        )
-    kinds = ResourceType
-    lease_items = [Item(kinds.LEASE, one.id, lease_store.to_state(one)) for one in leases]
-    return [
-        *state.to_items(kinds.ADDRESS_GROUP, state.address_group_states(address_group_ids)),
-        *state.to_items(kinds.SECURITY_GROUP, state.group_states(group_ids)),
-        *state.to_items(kinds.NETWORK, state.network_states(networks, site.name)),
-        *lease_items,
-        *state.to_items(kinds.SUBNET, state.subnet_states(subnet_ids, site.name)),
-        *state.to_items(kinds.PORT, state.port_states(ports)),
-    ]
+    with reading(n_context.get_admin_context()) as connection:
+        ids = expand(connection, brought)
+        pools = [one for kind in _POOLS for one in ids.get(kind, ())]
+        leases = lease_store.list_leases(connection, pool_ids=pools, site=site.name)
+    states = {kind: ROWS[kind].read(ids[kind], site.name) for kind in ids}
+    states[ResourceType.LEASE] = {one.id: lease_store.to_state(one) for one in leases}
+    return [item for kind in ResourceType for item in state.to_items(kind, states.get(kind, {}))]

@@ -6,20 +6,16 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib import context as n_context
-from oslo_config import cfg
 
 from isthmus import errors
-from isthmus.config.central import read_central
 from isthmus.journal import crash
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
-from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
-from isthmus.neutron.central import presence
-from isthmus.neutron.central.leases import pool
+from isthmus.neutron.central.resource.registry import ROWS
+from isthmus.neutron.central.resource.row import States
 from isthmus.neutron.central.site_api import state
-from isthmus.neutron.db.leased import needs_leases
-from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.db.session import reading
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import recall
 from isthmus.store.ports import location
@@ -49,7 +45,7 @@ def read_desired(site: SiteName, keys: Sequence[Key]) -> list[Item]:
     by_kind: dict[ResourceType, list[str]] = {}
     for kind, resource_id in keys:
         by_kind.setdefault(kind, []).append(resource_id)
-    states = {kind: _READERS[kind](site, ids) for kind, ids in by_kind.items()}
+    states = {kind: _read(kind, site, ids) for kind, ids in by_kind.items()}
     crash.point("central.desired.read")
     away = _standing([one for kind, one in keys if kind is ResourceType.PORT])
     return [
@@ -77,56 +73,25 @@ def _mapped(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
         return mapping.peek_ids(connection, kind, site, list(ids))
 
 
-def _networks(site: SiteName, ids: Sequence[str]) -> state.States:
-    wanted = _mapped(ResourceType.NETWORK, site, ids)
-    existing = state.network_states(wanted, site)
-    short = [one for one in existing if not existing[one]["isthmus:leases"]]
-    if not short:
-        return existing
-    with writing(n_context.get_admin_context()) as connection:
-        for network_id in short:
-            keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
-            pool.ensure(keys, site, read_central(cfg.CONF))
-    return {**existing, **state.network_states(short, site)}
+def _read(kind: ResourceType, site: SiteName, ids: Sequence[str]) -> States:
+    """Read what of some objects is to be at a site."""
+    ours = _OURS.get(kind)
+    if ours is not None:
+        return ours(site, ids)
+    row = ROWS[kind]
+    states = row.read(_mapped(kind, site, ids), site)
+    return row.settle(site, states) if row.settle is not None and states else states
 
 
-def _subnets(site: SiteName, ids: Sequence[str]) -> state.States:
-    wanted = _mapped(ResourceType.SUBNET, site, ids)
-    existing = state.subnet_states(wanted, site)
-    networks = {one["network_id"] for one in existing.values()}
-    present = _mapped(ResourceType.NETWORK, site, networks)
-    existing = {one: row for one, row in existing.items() if row["network_id"] in present}
-    short = [row for row in existing.values() if needs_leases(row) and not row["isthmus:leases"]]
-    if not short:
-        return existing
-    with writing(n_context.get_admin_context()) as connection:
-        for row in short:
-            presence.ensure_addresses(connection, row, site)
-    return {**existing, **state.subnet_states([row["id"] for row in short], site)}
-
-
-def _ports(site: SiteName, ids: Sequence[str]) -> state.States:
-    return state.port_states(_mapped(ResourceType.PORT, site, ids))
-
-
-def _groups(site: SiteName, ids: Sequence[str]) -> state.States:
-    return state.group_states(_mapped(ResourceType.SECURITY_GROUP, site, ids))
-
-
-def _address_groups(site: SiteName, ids: Sequence[str]) -> state.States:
-    return state.address_group_states(_mapped(ResourceType.ADDRESS_GROUP, site, ids))
-
-
-def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
+def _shadows(site: SiteName, ids: Sequence[str]) -> States:
     with reading(n_context.get_admin_context()) as connection:
         locations = location.peek_locations(connection, ids)
     elsewhere = {one: located for one, located in locations.items() if located.site != site}
     present = _mapped(
         ResourceType.NETWORK, site, {located.network_id for located in elsewhere.values()}
     )
-    ports = state.port_states(
-        [one for one, located in elsewhere.items() if located.network_id in present]
-    )
+    here = [one for one, located in elsewhere.items() if located.network_id in present]
+    ports = ROWS[ResourceType.PORT].read(here, site)
     answered = state.find_answered(ports.values())
     return {
         port_id: state.build_shadow(
@@ -136,7 +101,7 @@ def _shadows(site: SiteName, ids: Sequence[str]) -> state.States:
     }
 
 
-def _leases(site: SiteName, ids: Sequence[str]) -> state.States:
+def _leases(site: SiteName, ids: Sequence[str]) -> States:
     with reading(n_context.get_admin_context()) as connection:
         leases = lease_store.list_leases(connection, ids=ids, site=site)
         asked = recall.list_of(connection, [lease.id for lease in leases])
@@ -150,12 +115,8 @@ def _leases(site: SiteName, ids: Sequence[str]) -> state.States:
     return states
 
 
-_READERS: Mapping[ResourceType, Callable[[SiteName, Sequence[str]], state.States]] = {
-    ResourceType.ADDRESS_GROUP: _address_groups,
-    ResourceType.SECURITY_GROUP: _groups,
-    ResourceType.NETWORK: _networks,
+#: What is no object of Neutron's API.
+_OURS: Mapping[ResourceType, Callable[[SiteName, Sequence[str]], States]] = {
     ResourceType.LEASE: _leases,
-    ResourceType.SUBNET: _subnets,
-    ResourceType.PORT: _ports,
     ResourceType.SHADOW: _shadows,
 }

@@ -26,7 +26,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
-from isthmus.neutron.central.outgoing.listener import map_groups
+from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.site_api.belief import adoption
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.lease_request import parse_number

@@ -1,0 +1,123 @@
+"""The listener: every change of a transaction becomes intents for the sites it concerns.
+
+The unit of work is watched flush by flush; just before the commit, and in the same transaction, the
+sites are looked up and the intents written, each once. A transaction that fails leaves nothing; one
+that commits has its intents, whatever happens to the process next. Savepoints that are rolled back
+may leave an intent too many, which costs one look at an object that has not changed.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db.models import tag
+from neutron_lib.db import api as db_api
+from neutron_lib.db import standard_attr
+from sqlalchemy.orm import Session
+
+from isthmus.model.intent import IntentKey
+from isthmus.neutron.central.outgoing.change import Changes, Touch, Written
+from isthmus.neutron.central.resource.registry import ROWS
+from isthmus.neutron.central.resource.row import CentralResource
+from isthmus.store.delivery import journal
+
+_KEY = "isthmus_changes"
+
+
+def listen() -> None:
+    """Start to watch every session of this process."""
+    db_api.sqla_listen(Session, "before_flush", _before_flush)
+    db_api.sqla_listen(Session, "before_commit", _before_commit)
+    db_api.sqla_listen(Session, "after_rollback", _after_rollback)
+
+
+def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    changes = session.info.get(_KEY)
+    if changes is None:
+        changes = session.info[_KEY] = Changes()
+    _note(changes, session)
+
+
+def _before_commit(session: Session) -> None:
+    transaction = session.get_transaction()
+    if transaction is not None and transaction.nested:
+        return  # a savepoint: the commit proper is still to come
+    if session.new or session.dirty or session.deleted:
+        session.flush()
+    changes = session.info.pop(_KEY, None)
+    if changes:
+        connection = session.connection()
+        record(connection, changes)
+
+
+def _after_rollback(session: Session) -> None:
+    session.info.pop(_KEY, None)
+
+
+def _note(changes: Changes, session: Session) -> None:
+    """Add what a flush is about to write."""
+    for row in _list_written(session):
+        touch = _TOUCHES.get(type(row.entity))
+        if touch is not None:
+            touch(changes, row)
+
+
+def _list_written(session: Session) -> Iterator[Written]:
+    for entity in session.new:
+        yield Written(entity, new=True)
+    for entity in session.dirty:
+        if session.is_modified(entity):
+            yield Written(entity)
+    for entity in session.deleted:
+        yield Written(entity, deleted=True)
+
+
+def record(connection: sa.Connection, changes: Changes) -> None:
+    """Write the intents of a transaction."""
+    _resolve_descriptions(connection, changes)
+    keys: set[IntentKey] = set()
+    for resource in ROWS.values():
+        keys |= resource.tell(connection, changes)
+    journal.record(connection, keys)
+
+
+def _resolve_descriptions(connection: sa.Connection, changes: Changes) -> None:
+    """Find the objects whose description or tags changed, which stand in tables of their own."""
+    attribute = standard_attr.StandardAttribute
+    tagged = (
+        connection.execute(
+            sa.select(attribute.resource_type, attribute.id).where(attribute.id.in_(changes.tagged))
+        ).all()
+        if changes.tagged
+        else ()
+    )
+    for table, attribute_id in {*changes.described, *map(tuple, tagged)}:
+        resource = _DESCRIBED.get(table)
+        if resource is None:
+            continue
+        model = resource.model
+        found = connection.scalar(sa.select(model.id).where(model.standard_attr_id == attribute_id))
+        if found is not None:
+            changes.touch(resource.kind, found)
+
+
+def _touch_tagged(changes: Changes, row: Written) -> None:
+    if row.entity.standard_attr_id is not None:
+        changes.tagged.add(row.entity.standard_attr_id)
+
+
+def _touch_described(changes: Changes, row: Written) -> None:
+    if not row.deleted and row.entity.id is not None and "description" in row.changed():
+        changes.described.add((row.entity.resource_type, row.entity.id))
+
+
+#: What it means that a row is written, by its model.
+_TOUCHES: Mapping[type, Touch] = {
+    **{model: touch for one in ROWS.values() for model, touch in one.touched_by.items()},
+    standard_attr.StandardAttribute: _touch_described,
+    tag.Tag: _touch_tagged,
+}
+#: Resources whose objects have descriptions and tags, by table.
+_DESCRIBED: Mapping[str, CentralResource] = {
+    one.model.__tablename__: one for one in ROWS.values() if hasattr(one.model, "standard_attr_id")
+}

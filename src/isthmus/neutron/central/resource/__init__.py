@@ -1,0 +1,1 @@
+"""What central does with each resource: one file each, one row in the registry."""

@@ -1,0 +1,144 @@
+"""Networks at central: they are told where they are present, and take their subnets along."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db import rbac_db_models as rbac
+from neutron.db.models import dns, external_net, segment
+from neutron.db.port_security import models as port_security
+from neutron_lib import context as n_context
+
+from isthmus.model.intent import IntentKey
+from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.api import carried as fate
+from isthmus.neutron.central.leases import at_site
+from isthmus.neutron.central.outgoing.change import Changes, part_of
+from isthmus.neutron.central.presence import Brought, bring
+from isthmus.neutron.central.resource.row import CentralResource, Ids, States
+from isthmus.neutron.db.session import writing
+from isthmus.store.ports import datapath
+from isthmus.store.tiers.held import Held
+
+_NETWORK = ResourceType.NETWORK
+_part_of_network = part_of(_NETWORK, "network_id")
+
+
+def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
+    """Tell the sites where networks are present, and where they have been.
+
+    The networks of subnets are held at the same time, in one order.
+    """
+    networks = changes.get_touched(_NETWORK)
+    subnets = changes.get_touched(ResourceType.SUBNET)
+    if not (networks or subnets):
+        return set()
+    _resolve_networks(connection, changes)
+    changes.held = Held(connection, _NETWORK, {*networks, *changes.networks.values()})
+    return {
+        IntentKey(site, _NETWORK, network_id)
+        for network_id in networks
+        for site in changes.held.sites(network_id)
+    }
+
+
+def _resolve_networks(connection: sa.Connection, changes: Changes) -> None:
+    """Find the networks of subnets of which only a part was seen."""
+    unknown = changes.get_touched(ResourceType.SUBNET) - changes.networks.keys()
+    if not unknown:
+        return
+    subnet = models_v2.Subnet
+    query = sa.select(subnet.id, subnet.network_id).where(subnet.id.in_(sorted(unknown)))
+    changes.networks.update({row.id: row.network_id for row in connection.execute(query)})
+
+
+def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
+    keys = datapath.list_keys(connection, states)
+    leases = at_site.read_leases(connection, PoolKind.PORT_KEY, states, site)
+    for network_id, state in states.items():
+        state["isthmus:datapath_key"] = keys.get(network_id)
+        state["isthmus:leases"] = leases.get(network_id, [])
+
+
+def _settle(site: SiteName, states: States) -> States:
+    """Lease port keys of networks of which a site has none."""
+    short = [one for one in states if not states[one]["isthmus:leases"]]
+    if not short:
+        return states
+    with writing(n_context.get_admin_context()) as connection:
+        for network_id in short:
+            at_site.ensure_keys(connection, network_id, site)
+    return {**states, **NETWORK.read(short, site)}
+
+
+def _bring(
+    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
+) -> Brought:
+    return bring(context, site, [(one["id"], one) for one in seen], project_id)
+
+
+def list_subnets(connection: sa.Connection, network_ids: Collection[str]) -> Ids:
+    """List the subnets of networks, as they are now."""
+    subnet = models_v2.Subnet
+    query = sa.select(subnet.id).where(subnet.network_id.in_(sorted(network_ids)))
+    query = query.order_by(subnet.id).with_for_update(read=True)
+    return {ResourceType.SUBNET: list(connection.scalars(query))}
+
+
+NETWORK = CentralResource(
+    kind=_NETWORK,
+    model=models_v2.Network,
+    touched_by={
+        models_v2.Network: part_of(_NETWORK),
+        port_security.NetworkSecurityBinding: _part_of_network,
+        segment.NetworkSegment: _part_of_network,
+        external_net.ExternalNetwork: _part_of_network,
+        dns.NetworkDNSDomain: _part_of_network,
+        rbac.NetworkRBAC: part_of(_NETWORK, "object_id"),
+    },
+    attributes={
+        "networks": {
+            **fate.STANDARD,
+            "name": fate.CARRIED,
+            "admin_state_up": fate.CARRIED,
+            "mtu": fate.CARRIED,
+            "port_security_enabled": fate.CARRIED,
+            "dns_domain": fate.CARRIED,
+            "provider:network_type": fate.CARRIED,
+            "provider:physical_network": fate.own(
+                "only tunnelled networks are extended to sites, and they have none"
+            ),
+            "provider:segmentation_id": fate.own(
+                "each tier chooses its own: it is not on the wire"
+            ),
+            "router:external": fate.CARRIED,
+            "shared": fate.own("carried as the sharing rules (RBAC) that it stands for"),
+            "availability_zone_hints": fate.CENTRAL_ALONE,
+            "availability_zones": fate.DERIVED,
+            "ha": fate.own("of layer 3's own networks, which are not carried"),
+            "ipv4_address_scope": fate.CENTRAL_ALONE,
+            "ipv6_address_scope": fate.CENTRAL_ALONE,
+            "is_default": fate.CENTRAL_ALONE,
+            "l2_adjacency": fate.DERIVED,
+            "project_default": fate.CENTRAL_ALONE,
+            "pvlan": fate.PVLAN,
+            "qinq": fate.refused("tagged frames are not carried between sites"),
+            "qos_policy_id": fate.QOS,
+            "segments": fate.own(
+                "a network of several segments is not extended to sites, and says so"
+            ),
+            "status": fate.own("each tier's own"),
+            "subnets": fate.DERIVED,
+            "vlan_transparent": fate.refused("tagged frames are not carried between sites"),
+        },
+    },
+    tell=_tell,
+    rbac=rbac.NetworkRBAC,
+    add_carried=_add_carried,
+    settle=_settle,
+    bring=_bring,
+    takes_along=list_subnets,
+)

@@ -1,0 +1,245 @@
+"""Ports at central: a port goes to its home, its shadow to every other site of its network."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.extra_dhcp_opt import models as dhcp_models
+from neutron.db.models import (
+    allowed_address_pair,
+    dns,
+    securitygroup,
+    uplink_status_propagation,
+)
+from neutron.db.port_security import models as port_security
+
+from isthmus import errors
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.api import carried as fate
+from isthmus.neutron.api.carried import Attribute
+from isthmus.neutron.central import reporting
+from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
+from isthmus.neutron.central.presence import Brought, bring
+from isthmus.neutron.central.resource.row import CentralResource, States
+from isthmus.neutron.db.session import now
+from isthmus.store.ports import home, location
+from isthmus.store.tiers.held import Held
+
+_PORT = ResourceType.PORT
+_part_of_port = part_of(_PORT, "port_id")
+
+#: Attributes of a port that its home site owns: their change at central is no news to it.
+_HOME_OWNED = frozenset(
+    {
+        "status",
+        "device_id",
+        "device_owner",
+        "port_bindings",
+        "binding_levels",
+        "distributed_port_binding",
+        "standard_attr",
+        "standard_attr_id",
+    }
+)
+#: Attributes of a port's own row that other sites have to be told of.
+_SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
+
+
+def _touch(changes: Changes, row: Written) -> None:
+    port = row.entity
+    if row.deleted:
+        changes.gone.setdefault(_PORT, set()).add(port.id)
+        return
+    if row.new:
+        changes.new.setdefault(_PORT, set()).add(port.id)
+    changed = row.changed()
+    if changed - _HOME_OWNED:
+        changes.touch(_PORT, port.id)
+    if changed & _SHADOWED:
+        changes.shadowed.add(port.id)
+
+
+def _shadowed_part(changes: Changes, row: Written) -> None:
+    _part_of_port(changes, row)
+    if row.entity.port_id:
+        changes.shadowed.add(row.entity.port_id)
+
+
+def _group_of_port(changes: Changes, row: Written) -> None:
+    _shadowed_part(changes, row)
+    if row.entity.port_id:
+        changes.regrouped.add(row.entity.port_id)
+
+
+def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
+    """A port goes to its home, its shadow to every other site where the network is present."""
+    touched, gone = changes.get_touched(_PORT), changes.get_gone(_PORT)
+    new = changes.new.get(_PORT, set())
+    said = reporting.current()
+    keys: set[IntentKey] = set()
+    if said is not None and said.port_id in new:
+        _give_home(connection, said)
+        keys |= group_closure.map_groups(
+            connection, _groups_of(connection, said.port_id), said.site
+        )
+    # Nobody else can have mapped a port that this transaction makes.
+    old = (touched | changes.shadowed | gone) - new
+    homes = Held(connection, _PORT, old)
+    if said is not None and said.port_id in old:
+        _check_home(homes, said)
+    for port_id in (touched | gone) - new:
+        for site in homes.sites(port_id):
+            if not _said_by(site, port_id):
+                keys.add(IntentKey(site, _PORT, port_id))
+            elif port_id in gone:
+                home.delete(connection, port_id, site)
+            if port_id in changes.regrouped and port_id not in gone:
+                keys |= group_closure.map_groups(connection, _groups_of(connection, port_id), site)
+    return keys | _shadows(connection, (changes.shadowed | gone) - new, gone)
+
+
+def _shadows(connection: sa.Connection, port_ids: set[str], gone: set[str]) -> set[IntentKey]:
+    """Tell the sites that hold the shadows of ports; a new one has none before it is located."""
+    locations = location.list_locations(connection, port_ids)
+    if not locations:
+        return set()
+    present = Held(connection, ResourceType.NETWORK, {one.network_id for one in locations.values()})
+    location.delete(connection, gone & locations.keys())
+    return {
+        IntentKey(site, ResourceType.SHADOW, port_id)
+        for port_id, located in locations.items()
+        for site, withdrawn in present.sites(located.network_id).items()
+        if site != located.site and not withdrawn
+    }
+
+
+def _give_home(connection: sa.Connection, said: reporting.CurrentReport) -> None:
+    """Give a port that was born at a site its home, in the transaction that makes it.
+
+    Raises:
+        Stale: the network has been withdrawn from the site in the meantime; look again.
+    """
+    port = models_v2.Port
+    row = connection.execute(
+        sa.select(port.project_id, port.network_id).where(port.id == said.port_id)
+    ).one()
+    network = Held(connection, ResourceType.NETWORK, [row.network_id])
+    if network.sites(row.network_id).get(said.site) is not False:
+        raise errors.Stale(f"network {row.network_id} is being withdrawn from site {said.site}")
+    home.settle(connection, said.port_id, said.site, project_id=row.project_id, now=now())
+
+
+def _check_home(homes: Held, said: reporting.CurrentReport) -> None:
+    """Let a report change a port only while its site is the port's home.
+
+    Raises:
+        Conflict: the home has moved since the report was looked at.
+    """
+    sites = homes.sites(said.port_id)
+    if said.site not in sites:
+        raise errors.Conflict(
+            f"port {said.port_id} does not live at site {said.site}", site=next(iter(sites), None)
+        )
+
+
+def _said_by(site: SiteName, port_id: str) -> bool:
+    said = reporting.current()
+    return said is not None and said.site == site and said.port_id == port_id
+
+
+def _groups_of(connection: sa.Connection, port_id: str) -> list[str]:
+    binding = securitygroup.SecurityGroupPortBinding
+    return list(
+        connection.execute(
+            sa.select(binding.security_group_id).where(binding.port_id == port_id)
+        ).scalars()
+    )
+
+
+def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> None:
+    """Add to ports that were born at a site what was agreed on at first."""
+    bases = home.find_bases(connection, states)
+    stale = home.find_stale(connection, states)
+    for port_id in stale:  # their bases are how they came back with the backup
+        states[port_id]["isthmus:stale"] = True
+    for port_id in bases.keys() - stale:
+        states[port_id]["isthmus:base"] = bases[port_id]
+
+
+def _bring(
+    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
+) -> Brought:
+    ports = [(one["network_id"], one) for one in seen]
+    return bring(context, site, ports, project_id, ports=True)
+
+
+_HOME = fate.own(
+    "the home site's word: it comes by report, and is refused for a port that has a home"
+)
+_NAMES = fate.refused("names of ports are a site's own: no site resolves those of another")
+_SITE_HARDWARE = fate.refused("no site is told of it: set it at the site where the port is bound")
+_ATTRIBUTES: Mapping[str, Attribute] = {
+    **fate.STANDARD,
+    "name": fate.CARRIED,
+    "network_id": fate.CARRIED,
+    "admin_state_up": fate.CARRIED,
+    "mac_address": fate.CARRIED,
+    "fixed_ips": fate.CARRIED,
+    "security_groups": fate.CARRIED,
+    "allowed_address_pairs": fate.CARRIED,
+    "port_security_enabled": fate.CARRIED,
+    "extra_dhcp_opts": fate.CARRIED,
+    "device_id": _HOME,
+    "device_owner": _HOME,
+    "binding:host_id": _HOME,
+    "binding:profile": _HOME,
+    "binding:vnic_type": _HOME,
+    "binding:vif_details": _HOME,
+    "binding:vif_type": _HOME,
+    "status": _HOME,
+    "data_plane_status": _SITE_HARDWARE,
+    "device_profile": _SITE_HARDWARE,
+    "dns_assignment": fate.DERIVED,
+    "dns_domain": _NAMES,
+    "dns_name": _NAMES,
+    "hardware_offload_type": _SITE_HARDWARE,
+    "hints": _SITE_HARDWARE,
+    "ip_allocation": fate.DERIVED,
+    "numa_affinity_policy": _SITE_HARDWARE,
+    "propagate_uplink_status": _SITE_HARDWARE,
+    "pvlan_community": fate.PVLAN,
+    "pvlan_type": fate.PVLAN,
+    "qos_network_policy_id": fate.DERIVED,
+    "qos_policy_id": fate.QOS,
+    "resource_request": fate.DERIVED,
+    "trunk_details": fate.own("central loads no trunk plugin; a site's trunks are its own"),
+    "trusted": _SITE_HARDWARE,
+}
+#: Attributes of a port that its home alone sets.
+HOME_ONLY: tuple[str, ...] = tuple(
+    name for name, one in _ATTRIBUTES.items() if one is _HOME and name != "status"
+)
+
+
+PORT = CentralResource(
+    kind=_PORT,
+    model=models_v2.Port,
+    touched_by={
+        models_v2.Port: _touch,
+        models_v2.IPAllocation: _shadowed_part,
+        allowed_address_pair.AllowedAddressPair: _shadowed_part,
+        port_security.PortSecurityBinding: _shadowed_part,
+        securitygroup.SecurityGroupPortBinding: _group_of_port,
+        dhcp_models.ExtraDhcpOpt: _part_of_port,
+        dns.PortDNS: _part_of_port,
+        uplink_status_propagation.PortUplinkStatusPropagation: _part_of_port,
+    },
+    attributes={"ports": _ATTRIBUTES},
+    tell=_tell,
+    add_carried=_add_carried,
+    bring=_bring,
+)

@@ -1,0 +1,96 @@
+"""The registry: every resource that sites may have of central, and what of Neutron is none.
+
+Its order is the order in which a transaction locks objects: networks before their subnets, groups
+before the ports that are in them.
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from isthmus.model.resource import ResourceType
+from isthmus.neutron.api.carried import Attribute
+from isthmus.neutron.central.resource.address_group import ADDRESS_GROUP
+from isthmus.neutron.central.resource.network import NETWORK
+from isthmus.neutron.central.resource.port import PORT
+from isthmus.neutron.central.resource.row import CentralResource, Ids
+from isthmus.neutron.central.resource.security_group import SECURITY_GROUP
+from isthmus.neutron.central.resource.subnet import SUBNET
+
+ROWS: Mapping[ResourceType, CentralResource] = {
+    row.kind: row for row in (NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, PORT)
+}
+#: Every attribute of what travels, by collection.
+ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
+    collection: fates for row in ROWS.values() for collection, fates in row.attributes.items()
+}
+
+
+def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
+    """Add to objects all that they take along to a site."""
+    found: dict[ResourceType, set[str]] = {}
+    fresh = {kind: set(some) for kind, some in ids.items() if some}
+    while fresh:
+        named: dict[ResourceType, set[str]] = {}
+        for kind, row in ROWS.items():
+            some = fresh.get(kind, set())
+            found.setdefault(kind, set()).update(some)
+            if some and row.takes_along is not None:
+                for other, more in row.takes_along(connection, some).items():
+                    named.setdefault(other, set()).update(more)
+        fresh = {kind: more for kind, some in named.items() if (more := some - found[kind])}
+    return {kind: some for kind, some in found.items() if some}
+
+
+_LAYER_3 = "layer 3 is not carried yet; central has no router plugin"
+_AGENTS = "of agents' schedulers; OVN has none"
+_PORT_EXTENSION = "central refuses the attribute (isthmus.neutron.api.carried)"
+_HOME = "where a port is bound is the home site's word; it comes by report"
+
+#: Models that point to a carried object, by table, and why none of them is carried.
+OF_NO_CONCERN: Mapping[str, str] = {
+    "agents": _AGENTS,
+    "auto_allocated_topologies": _LAYER_3,
+    "default_security_group": "its group's id is derived from the project in every tier",
+    "dvr_fip_gateway_port_network": _LAYER_3,
+    "evpn_advertised_ports": _LAYER_3,
+    "evpn_networks": _LAYER_3,
+    "floatingips": _LAYER_3,
+    "ha_router_agent_port_bindings": _LAYER_3,
+    "ha_router_networks": _LAYER_3,
+    "ha_router_vrid_allocations": _LAYER_3,
+    "local_ip_associations": "OVN has no local IPs",
+    "local_ips": "OVN has no local IPs",
+    "logs": "logging is a tier's own; no carried object shows it",
+    "ml2_distributed_port_bindings": _HOME,
+    "ml2_port_binding_levels": _HOME,
+    "ml2_port_bindings": _HOME,
+    "ndp_proxies": _LAYER_3,
+    "network_segment_ranges": "a tier's own pool of segments",
+    "network_subnet_lock": "Neutron's own lock; says nothing",
+    "networkdhcpagentbindings": _AGENTS,
+    "networkpvlan": "central refuses private VLANs (isthmus.neutron.api.carried)",
+    "ovn_revision_numbers": "ML2/OVN's own bookkeeping at a site",
+    "portdataplanestatuses": _PORT_EXTENSION,
+    "portdeviceprofiles": _PORT_EXTENSION,
+    "portforwardings": _LAYER_3,
+    "porthardwareoffloadtype": _PORT_EXTENSION,
+    "porthints": _PORT_EXTENSION,
+    "portnumaaffinitypolicies": _PORT_EXTENSION,
+    "portpvlan": _PORT_EXTENSION,
+    "porttrusted": _PORT_EXTENSION,
+    "provisioningblocks": "Neutron's own bookkeeping while a port comes up",
+    "qos_network_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
+    "qos_policies": "central refuses QoS (isthmus.neutron.api.carried)",
+    "qos_port_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
+    "routerports": _LAYER_3,
+    "routers": _LAYER_3,
+    "securitygroupdefaultrules": "a template; groups are carried with the rules they have",
+    "subnet_bgp_leak_routes": _LAYER_3,
+    "segmenthostmappings": "which hosts a segment reaches is a tier's own",
+    "subnetpoolprefixes": "what is cut from a pool is carried as the subnet it is",
+    "subnetpoolrbacs": "what is cut from a pool is carried as the subnet it is",
+    "subnetpools": "what is cut from a pool is carried as the subnet it is",
+    "subports": "central loads no trunk plugin; a site's trunks are its own",
+    "trunks": "central loads no trunk plugin; a site's trunks are its own",
+}

@@ -1,0 +1,89 @@
+"""Security groups at central: each takes along, at every site, what its rules name."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import rbac_db_models as rbac
+from neutron.db.models import securitygroup as models
+
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site
+from isthmus.neutron.api import carried as fate
+from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.outgoing.change import Changes, part_of
+from isthmus.neutron.central.presence import Brought
+from isthmus.neutron.central.resource.row import CentralResource, Ids
+from isthmus.neutron.db.session import writing
+from isthmus.store.tiers.held import Held
+
+_GROUP = ResourceType.SECURITY_GROUP
+
+
+def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
+    """Tell the sites that groups are mapped to, of what their rules name as well."""
+    groups = changes.get_touched(_GROUP)
+    if not groups:
+        return set()
+    keys: set[IntentKey] = set()
+    held = Held(connection, _GROUP, groups)
+    for group_id in groups:
+        for site in held.sites(group_id):
+            keys.add(IntentKey(site, _GROUP, group_id))
+            keys |= group_closure.map_groups(connection, [group_id], site)
+    return keys
+
+
+def _bring(
+    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], _project_id: str | None
+) -> Brought:
+    groups = {one["id"] for one in seen}
+    if groups:
+        with writing(context) as connection:
+            group_closure.map_groups(connection, groups, site.name)
+    return Brought({_GROUP: groups})
+
+
+def _take_along(connection: sa.Connection, group_ids: Collection[str]) -> Ids:
+    groups, address_groups = group_closure.step(connection, group_ids)
+    return {_GROUP: groups, ResourceType.ADDRESS_GROUP: address_groups}
+
+
+SECURITY_GROUP = CentralResource(
+    kind=_GROUP,
+    model=models.SecurityGroup,
+    touched_by={
+        models.SecurityGroup: part_of(_GROUP),
+        models.SecurityGroupRule: part_of(_GROUP, "security_group_id"),
+        rbac.SecurityGroupRBAC: part_of(_GROUP, "object_id"),
+    },
+    attributes={
+        "security_groups": {
+            **fate.STANDARD,
+            "name": fate.CARRIED,
+            "stateful": fate.CARRIED,
+            "security_group_rules": fate.CARRIED,
+            "shared": fate.own("carried as the sharing rules (RBAC) that it stands for"),
+        },
+        "security_group_rules": {
+            **fate.STANDARD,
+            "security_group_id": fate.CARRIED,
+            "direction": fate.CARRIED,
+            "ethertype": fate.CARRIED,
+            "protocol": fate.CARRIED,
+            "port_range_min": fate.CARRIED,
+            "port_range_max": fate.CARRIED,
+            "remote_ip_prefix": fate.CARRIED,
+            "remote_group_id": fate.CARRIED,
+            "remote_address_group_id": fate.CARRIED,
+            "belongs_to_default_sg": fate.DERIVED,
+            "normalized_cidr": fate.DERIVED,
+        },
+    },
+    tell=_tell,
+    rbac=rbac.SecurityGroupRBAC,
+    listed_with={"default_sg": True},  # else Neutron makes the caller's default group on the way
+    bring=_bring,
+    takes_along=_take_along,
+)

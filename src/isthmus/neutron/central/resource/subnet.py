@@ -1,0 +1,125 @@
+"""Subnets at central: each goes where its network is present, with addresses for the site."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import dns, subnet_service_type
+from neutron_lib import context as n_context
+
+from isthmus.model.intent import IntentKey
+from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.api import carried as fate
+from isthmus.neutron.central.leases import at_site
+from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
+from isthmus.neutron.central.presence import Brought, bring
+from isthmus.neutron.central.resource.row import CentralResource, States
+from isthmus.neutron.db.leased import needs_leases
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers.held import Held
+
+_SUBNET = ResourceType.SUBNET
+_part_of_subnet = part_of(_SUBNET, "subnet_id")
+
+
+def _touch(changes: Changes, row: Written) -> None:
+    subnet = row.entity
+    changes.touch(_SUBNET, subnet.id)
+    changes.networks[subnet.id] = subnet.network_id
+    if row.deleted:
+        changes.gone.setdefault(_SUBNET, set()).add(subnet.id)
+
+
+def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
+    """Tell the sites of subnets, mapped now to all sites where their networks are present."""
+    subnets = changes.get_touched(_SUBNET)
+    if not subnets:
+        return set()
+    assert changes.held is not None, "networks come before their subnets in the registry"
+    held = Held(connection, _SUBNET, subnets, alone=True)
+    for subnet_id in subnets - changes.get_gone(_SUBNET):
+        present = changes.held.sites(changes.networks.get(subnet_id, ""))
+        for site, withdrawn in present.items():
+            if not withdrawn and site not in held.sites(subnet_id):
+                held.map_to(site, [subnet_id], now=now())
+    return {
+        IntentKey(site, _SUBNET, subnet_id)
+        for subnet_id in subnets
+        for site in held.sites(subnet_id)
+    }
+
+
+def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
+    leases = at_site.read_leases(connection, PoolKind.SUBNET, states, site)
+    for subnet_id, state in states.items():
+        state["isthmus:leases"] = leases.get(subnet_id, [])
+
+
+def _settle(site: SiteName, states: States) -> States:
+    """Leave out subnets of networks that are not there, and lease addresses where none are."""
+    networks = {one["network_id"] for one in states.values()}
+    with reading(n_context.get_admin_context()) as connection:
+        present = mapping.peek_ids(connection, ResourceType.NETWORK, site, list(networks))
+    states = {one: row for one, row in states.items() if row["network_id"] in present}
+    short = [row for row in states.values() if needs_leases(row) and not row["isthmus:leases"]]
+    if not short:
+        return states
+    with writing(n_context.get_admin_context()) as connection:
+        for row in short:
+            at_site.ensure_addresses(connection, row, site)
+    return {**states, **SUBNET.read([row["id"] for row in short], site)}
+
+
+def _bring(
+    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
+) -> Brought:
+    return bring(context, site, [(one["network_id"], one) for one in seen], project_id)
+
+
+SUBNET = CentralResource(
+    kind=_SUBNET,
+    model=models_v2.Subnet,
+    touched_by={
+        models_v2.Subnet: _touch,
+        models_v2.DNSNameServer: _part_of_subnet,
+        models_v2.SubnetRoute: _part_of_subnet,
+        models_v2.IPAllocationPool: _part_of_subnet,
+        subnet_service_type.SubnetServiceType: _part_of_subnet,
+        dns.SubnetDNSPublishFixedIP: _part_of_subnet,
+    },
+    attributes={
+        "subnets": {
+            **fate.STANDARD,
+            "name": fate.CARRIED,
+            "network_id": fate.CARRIED,
+            "cidr": fate.CARRIED,
+            "ip_version": fate.CARRIED,
+            "enable_dhcp": fate.CARRIED,
+            "gateway_ip": fate.CARRIED,
+            "allocation_pools": fate.CARRIED,
+            "dns_nameservers": fate.CARRIED,
+            "host_routes": fate.CARRIED,
+            "ipv6_ra_mode": fate.CARRIED,
+            "ipv6_address_mode": fate.CARRIED,
+            "service_types": fate.CARRIED,
+            "dns_publish_fixed_ip": fate.CARRIED,
+            "leak_routes": fate.refused("layer 3 is not carried yet"),
+            "prefixlen": fate.CENTRAL_ALONE,
+            "router:external": fate.DERIVED,
+            "segment_id": fate.refused(
+                "routed networks are not carried: a stretched network is one segment"
+            ),
+            "shared": fate.DERIVED,
+            "subnetpool_id": fate.CENTRAL_ALONE,
+            "use_default_subnetpool": fate.CENTRAL_ALONE,
+        },
+    },
+    tell=_tell,
+    add_carried=_add_carried,
+    settle=_settle,
+    bring=_bring,
+)
