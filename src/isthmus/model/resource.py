@@ -6,7 +6,8 @@ and `neutron/local/resource`.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 class ResourceType(enum.StrEnum):
@@ -50,6 +51,7 @@ class Resource:
     network: str = ""  #: attribute with the id of its network; empty where it has none
     compared: tuple[str, ...]  #: what has to be equal in every tier, as holdings show it
     shown: tuple[str, ...] = ()  #: what else holdings show
+    list_options: Mapping[str, Any] = field(default_factory=dict)  #: of Neutron's `get_` of many
 
 
 RESOURCES: Mapping[ResourceType, Resource] = {
@@ -67,6 +69,7 @@ RESOURCES: Mapping[ResourceType, Resource] = {
             collection="security_groups",
             table="securitygroups",
             compared=("project_id", "rules", "sharing", "tags"),
+            list_options={"default_sg": True},  # else Neutron makes the caller's default group
         ),
         Resource(
             kind=ResourceType.NETWORK,

@@ -90,7 +90,7 @@ def _ask(client: NeutronClient, network_id: str | None) -> Holdings:
 
 def _concerns(job: Job, network_id: str, central: Holdings) -> bool:
     """Tell whether a job is about a network or what is on it, as far as central knows."""
-    known = {network_id, *central.subnets, *central.ports}
+    known = {network_id, *central.objects[ResourceType.SUBNET], *central.ports}
     return job.key.id in known
 
 

@@ -5,38 +5,22 @@ their way is degraded, not broken: the next audit tells whether it was more.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from isthmus.federation.audits import audit_ovn
 from isthmus.federation.audits.holdings import Holdings, Row
 from isthmus.model.intent import Job, JobState
 from isthmus.model.lease import Lease
+from isthmus.model.resource import RESOURCES, Place, Resource, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict, order
 
 #: Owner of ports that never leave their site.
 _LOCAL_OWNER = "network:distributed"
-#: What of an object has to be equal in every tier.
-_COMPARED: Mapping[str, Sequence[str]] = {
-    "network": ("name", "project_id", "mtu", "provider:network_type", "sharing", "tags"),
-    "subnet": ("network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip", "tags"),
-    "security_group": ("project_id", "rules", "sharing", "tags"),
-    "address_group": ("project_id", "addresses", "sharing"),
-    "port": (
-        "network_id",
-        "mac_address",
-        "fixed_ips",
-        "security_groups",
-        "device_owner",
-        "device_id",
-        "admin_state_up",
-        "allowed_address_pairs",
-        "port_security_enabled",
-    ),
-}
 #: What may be wrong with an object, and the words for it.
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
+_Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
 _ASKS_AGAIN = "The next sweep sends it again; if it stays, see `isthmus job list`."
 
 
@@ -214,32 +198,10 @@ def _check_homes(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Itera
 def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     busy = central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0)
     severity = Severity.DEGRADED if busy else Severity.BROKEN
-    present = {
-        resource_id
-        for kind, resource_id, name in central.mappings
-        if kind == "network" and name == site.name
-    }
-    here = present & central.networks.keys()
-    parts: dict[str, tuple[Mapping[str, Row], Mapping[str, Row]]] = {
-        "network": (
-            _of(central.networks, "id", here),
-            _of(site.networks, "id", site.datapaths.keys()),
-        ),
-        "subnet": (
-            _of(central.subnets, "network_id", here),
-            _of(site.subnets, "network_id", site.datapaths.keys()),
-        ),
-        "security_group": _groups(
-            "security_group", central, site, central.security_groups, site.security_groups
-        ),
-        "address_group": _groups(
-            "address_group", central, site, central.address_groups, site.address_groups
-        ),
-        "port": (_wanted_ports(central, site.name, here), _shared_ports(site)),
-    }
-    for kind, (wanted, held) in parts.items():
-        for difference in _compare(kind, wanted, held):
-            row_id, problem, evidence = difference
+    here = _mapped(ResourceType.NETWORK, central, site.name) & central.networks.keys()
+    for kind, resource in RESOURCES.items():
+        wanted, held = _PLACES[resource.place](resource, central, site, here)
+        for row_id, problem, evidence in _compare(resource, wanted, held):
             yield Verdict(
                 code=f"{kind}.{problem}",
                 severity=severity,
@@ -255,20 +217,53 @@ def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]
     return {row_id: row for row_id, row in rows.items() if row[key] in wanted}
 
 
-def _groups(
-    kind: str,
-    central: Holdings,
-    site: Holdings,
-    wanted: Mapping[str, Row],
-    held: Mapping[str, Row],
-) -> tuple[Mapping[str, Row], Mapping[str, Row]]:
-    """Groups that central has mapped to the site, and those that the site has as central's.
+def _with_network(
+    resource: Resource, central: Holdings, site: Holdings, here: Collection[str]
+) -> _Compared:
+    """Objects of networks that are present, and those of networks that have a tunnel key."""
+    return (
+        _of(central.objects[resource.kind], resource.network, here),
+        _of(site.objects[resource.kind], resource.network, site.datapaths.keys()),
+    )
 
-    A site may hold groups of its own, and the default group of a project that uses nothing of
+
+def _by_mapping(
+    resource: Resource, central: Holdings, site: Holdings, _here: Collection[str]
+) -> _Compared:
+    """Objects that central has mapped to the site, and those that the site has as central's.
+
+    A site may hold objects of its own, and the default group of a project that uses nothing of
     central's there is one, whether central knows the group or not.
     """
-    mapped = _mapped(kind, central, site.name)
-    return _of(wanted, "id", mapped), _of(held, "id", mapped | _mapped(kind, site, site.name))
+    mapped = _mapped(resource.kind, central, site.name)
+    return (
+        _of(central.objects[resource.kind], "id", mapped),
+        _of(site.objects[resource.kind], "id", mapped | _mapped(resource.kind, site, site.name)),
+    )
+
+
+def _at_home(
+    resource: Resource, central: Holdings, site: Holdings, here: Collection[str]
+) -> _Compared:
+    """Ports whose home the site is, and those of stretched networks that it has."""
+    mapped = _mapped(resource.kind, central, site.name)
+    ports = _of(central.ports, "id", mapped)
+    return (
+        {one: port for one, port in ports.items() if port["network_id"] in here},
+        {
+            one: port
+            for one, port in site.ports.items()
+            if port["network_id"] in site.datapaths and not _is_local(port)
+        },
+    )
+
+
+#: What is to be at a site, and what counts as being there.
+_PLACES: Mapping[Place, Callable[[Resource, Holdings, Holdings, Collection[str]], _Compared]] = {
+    Place.MAPPED: _by_mapping,
+    Place.NETWORK: _with_network,
+    Place.HOME: _at_home,
+}
 
 
 def _mapped(kind: str, tier: Holdings, site: SiteName) -> set[str]:
@@ -281,29 +276,8 @@ def _is_local(port: Row) -> bool:
     return bool(port["device_owner"] == _LOCAL_OWNER)
 
 
-def _wanted_ports(central: Holdings, site: SiteName, here: set[str]) -> dict[str, Row]:
-    mapped = {
-        resource_id
-        for kind, resource_id, name in central.mappings
-        if kind == "port" and name == site
-    }
-    return {
-        port_id: port
-        for port_id, port in central.ports.items()
-        if port_id in mapped and port["network_id"] in here
-    }
-
-
-def _shared_ports(site: Holdings) -> dict[str, Row]:
-    return {
-        port_id: port
-        for port_id, port in site.ports.items()
-        if port["network_id"] in site.datapaths and not _is_local(port)
-    }
-
-
 def _compare(
-    kind: str, wanted: Mapping[str, Row], held: Mapping[str, Row]
+    resource: Resource, wanted: Mapping[str, Row], held: Mapping[str, Row]
 ) -> Iterator[tuple[str, str, str]]:
     """List what differs: the id, which of `_PROBLEMS`, and the evidence."""
     for row_id in sorted(wanted.keys() - held.keys()):
@@ -313,7 +287,7 @@ def _compare(
     for row_id in sorted(wanted.keys() & held.keys()):
         differing = [
             f"{name}: central {wanted[row_id].get(name)!r}, here {held[row_id].get(name)!r}"
-            for name in _COMPARED[kind]
+            for name in resource.compared
             if _plain(wanted[row_id].get(name)) != _plain(held[row_id].get(name))
         ]
         if differing:

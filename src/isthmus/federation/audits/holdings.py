@@ -7,6 +7,7 @@ from typing import Any
 from isthmus import errors
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.resource import RESOURCES, ResourceType
 from isthmus.model.site import SiteName
 
 #: A row as JSON has it.
@@ -18,11 +19,7 @@ class Holdings:
     """What one tier holds; parts that the tier does not have are empty."""
 
     name: SiteName
-    networks: Mapping[str, Row]
-    subnets: Mapping[str, Row]
-    ports: Mapping[str, Row]
-    security_groups: Mapping[str, Row]
-    address_groups: Mapping[str, Row]
+    objects: Mapping[ResourceType, Mapping[str, Row]]  #: of Neutron's API, by id
     leases: tuple[Lease, ...]
     mappings: frozenset[tuple[str, str, SiteName]]  #: (type, id, site), withdrawn ones left out
     locations: Mapping[str, Row]  #: central: by port
@@ -31,6 +28,16 @@ class Holdings:
     ovn: Row  #: site
     backlog: Mapping[str, int]  #: intents by lane, parked ones not counted
     parked: Mapping[str, int]
+
+    @property
+    def networks(self) -> Mapping[str, Row]:
+        """Return the networks, by id."""
+        return self.objects[ResourceType.NETWORK]
+
+    @property
+    def ports(self) -> Mapping[str, Row]:
+        """Return the ports, by id."""
+        return self.objects[ResourceType.PORT]
 
 
 def parse_holdings(row: Row) -> Holdings:
@@ -43,11 +50,7 @@ def parse_holdings(row: Row) -> Holdings:
         journal = row.get("journal") or {}
         return Holdings(
             name=SiteName(row["id"]),
-            networks=_by(row, "networks", "id"),
-            subnets=_by(row, "subnets", "id"),
-            ports=_by(row, "ports", "id"),
-            security_groups=_by(row, "security_groups", "id"),
-            address_groups=_by(row, "address_groups", "id"),
+            objects={kind: _by(row, one.collection, "id") for kind, one in RESOURCES.items()},
             leases=tuple(_lease(one) for one in row.get("leases") or ()),
             mappings=frozenset(
                 (one["type"], one["resource_id"], SiteName(one["site"]))

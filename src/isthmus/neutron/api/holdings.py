@@ -9,6 +9,7 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
+from isthmus.model.resource import RESOURCES, Resource
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.db.session import reading
@@ -17,26 +18,6 @@ from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS
 
 #: Reads one part of a tier's holdings, of these networks only; of all where the list is empty.
 Part = Callable[[list[str]], Any]
-
-#: What of Neutron's rows an audit compares.
-_NETWORK = ("id", "name", "project_id", "status", "mtu", "provider:network_type", "tags")
-_SUBNET = ("id", "network_id", "cidr", "ip_version", "ipv6_address_mode", "gateway_ip", "tags")
-_PORT = (
-    "id",
-    "network_id",
-    "project_id",
-    "mac_address",
-    "fixed_ips",
-    "security_groups",
-    "device_owner",
-    "device_id",
-    "status",
-    "admin_state_up",
-    "binding:host_id",
-    "binding:vif_type",
-    "allowed_address_pairs",
-    "port_security_enabled",
-)
 
 
 def collect(
@@ -64,54 +45,44 @@ def collect(
     return listing.to_rows([row], fields)
 
 
-def _neutron(method: str, names: Sequence[str], key: str, sharing: Any = None) -> Part:
+def _objects(resource: Resource) -> Part:
+    """Read the objects of one type, as the audit compares them."""
+    names = dict.fromkeys(("id", *resource.compared, *resource.shown))
+
     def read(networks: list[str]) -> Any:
-        lister = getattr(directory.get_plugin(), method)
-        filters = {key: networks} if networks and key else {}
-        rows = lister(n_context.get_admin_context(), filters)
-        return _shared([{name: row.get(name) for name in names} for row in rows], sharing)
+        plugin = directory.get_plugin(resource.plugin)
+        if plugin is None:  # this tier does not load it
+            return []
+        lister = getattr(plugin, f"get_{resource.collection}")
+        filters = {resource.network: networks} if networks and resource.network else {}
+        states = lister(n_context.get_admin_context(), filters, **resource.list_options)
+        shared = _read_sharing(resource) if "sharing" in names else {}
+        return [{name: _show(name, state, shared) for name in names} for state in states]
 
     return read
 
 
-def _shared(rows: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """Add to rows with whom they are shared."""
-    if model is None:
-        return rows
+def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str]]) -> Any:
+    if name == "sharing":
+        return sorted(shared.get(state["id"], ()))
+    if name == "rules":
+        return sorted(rule["id"] for rule in state["security_group_rules"])
+    return state.get(name)
+
+
+def _read_sharing(resource: Resource) -> dict[str, list[str]]:
+    """Read with whom objects are shared, by id."""
+    model = rbac.get_type_model_map()[resource.kind.value]
     found: dict[str, list[str]] = {}
     query = sa.select(model.object_id, model.target_project, model.action)
     with reading(n_context.get_admin_context()) as connection:
         for one in connection.execute(query):
             found.setdefault(one.object_id, []).append(f"{one.action} {one.target_project}")
-    return [{**row, "sharing": sorted(found.get(row["id"], ()))} for row in rows]
-
-
-def _collect_groups(_networks: list[str]) -> Any:
-    rows = directory.get_plugin().get_security_groups(
-        n_context.get_admin_context(), default_sg=True
-    )
-    groups = [
-        {
-            "id": row["id"],
-            "project_id": row["project_id"],
-            "rules": sorted(rule["id"] for rule in row["security_group_rules"]),
-            "tags": row.get("tags"),
-        }
-        for row in rows
-    ]
-    return _shared(groups, rbac.SecurityGroupRBAC)
+    return found
 
 
 #: The parts that Neutron's own rows make.
-NEUTRON_PARTS: Mapping[str, Part] = {
-    "networks": _neutron("get_networks", _NETWORK, "id", rbac.NetworkRBAC),
-    "subnets": _neutron("get_subnets", _SUBNET, "network_id"),
-    "ports": _neutron("get_ports", _PORT, "network_id"),
-    "security_groups": _collect_groups,
-    "address_groups": _neutron(
-        "get_address_groups", ("id", "project_id", "addresses"), "", rbac.AddressGroupRBAC
-    ),
-}
+NEUTRON_PARTS: Mapping[str, Part] = {one.collection: _objects(one) for one in RESOURCES.values()}
 
 
 def collect_leases(networks: list[str]) -> list[listing.Row]:

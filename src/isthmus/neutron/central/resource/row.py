@@ -4,7 +4,7 @@ What only one resource needs is no field here: it is a function, called by name 
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -53,7 +53,6 @@ class CentralResource:
     #: Which sites are told of the changes of a transaction, which it may map objects to as well.
     tell: Callable[[sa.Connection, Changes], set[IntentKey]]
     rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
-    listed_with: Mapping[str, Any] = field(default_factory=dict)  #: what a list is asked with
     #: Adds to states what travels beside and Neutron does not show; sharing excepted.
     add_carried: Callable[[sa.Connection, States, SiteName], None] | None = None
     #: The last step of a desired state: makes good what a site lacks, leaves out what is too early.
@@ -77,7 +76,9 @@ class CentralResource:
         if not wanted:
             return {}
         lister = getattr(self.plugin(), f"get_{self.resource.collection}")
-        found = lister(n_context.get_admin_context(), filters={"id": wanted}, **self.listed_with)
+        found = lister(
+            n_context.get_admin_context(), filters={"id": wanted}, **self.resource.list_options
+        )
         return {row["id"]: dict(row) for row in found}
 
     def read(self, ids: Iterable[str], site: SiteName) -> States:

@@ -83,7 +83,6 @@ SECURITY_GROUP = CentralResource(
     },
     tell=_tell,
     rbac=rbac.SecurityGroupRBAC,
-    listed_with={"default_sg": True},  # else Neutron makes the caller's default group on the way
     bring=_bring,
     takes_along=_take_along,
 )

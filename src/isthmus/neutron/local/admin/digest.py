@@ -112,7 +112,7 @@ class Comparison:
             return {key.id: dict(item.state) for key, item in items.items() if item.state}
         row = ROWS[kind]
         lister = getattr(row.plugin(), f"get_{row.resource.collection}")
-        found = lister(context, {"id": list(ids)}, **row.listed_with)
+        found = lister(context, {"id": list(ids)}, **row.resource.list_options)
         states = {one["id"]: dict(one) for one in found}
         with reading(context) as connection:
             _complete(connection, row, states)

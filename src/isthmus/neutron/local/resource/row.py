@@ -69,7 +69,6 @@ class LocalResource:
     rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
     #: Filters of a list that name objects: those are fetched, too, and of which type they are.
     named_by: Mapping[str, ResourceType] = field(default_factory=dict)
-    listed_with: Mapping[str, Any] = field(default_factory=dict)  #: what a list is asked with
     #: Adds to states what travels beside and Neutron does not show; sharing excepted.
     add_carried: Callable[[sa.Connection, States], None] | None = None
 

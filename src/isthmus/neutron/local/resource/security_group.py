@@ -186,5 +186,4 @@ SECURITY_GROUP = LocalResource(
         "delete_security_group_rule": _find_group_of_rule,
     },
     rbac=rbac.SecurityGroupRBAC,
-    listed_with={"default_sg": True},  # else Neutron makes the caller's default group on the way
 )
