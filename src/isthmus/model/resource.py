@@ -44,6 +44,7 @@ class Resource:
 
     kind: ResourceType
     collection: str  #: the plural, as in Neutron's attribute map
+    singular: str = ""  #: as there; empty where it is the type's own word
     table: str  #: of Neutron's database; its columns `id` and `project_id`
     plugin: str = "CORE"  #: which plugin serves it; a name of `neutron_lib.plugins.constants`
     on_demand: bool = True  #: whether a site fetches it by itself when somebody names it
@@ -52,6 +53,11 @@ class Resource:
     compared: tuple[str, ...]  #: what has to be equal in every tier, as holdings show it
     shown: tuple[str, ...] = ()  #: what else holdings show
     list_options: Mapping[str, Any] = field(default_factory=dict)  #: of Neutron's `get_` of many
+
+    @property
+    def member(self) -> str:
+        """Return the word for one in Neutron's API: `get_<member>`."""
+        return self.singular or self.kind.value
 
 
 RESOURCES: Mapping[ResourceType, Resource] = {

@@ -29,7 +29,7 @@ def refusing(plugin: _Plugin) -> _Plugin:
     A call that the class itself defines is left alone: it asks by itself.
     """
     for row in ROWS.values():
-        collection, member = row.resource.collection, row.kind.value
+        collection, member = row.resource.collection, row.resource.member
         fates = ATTRIBUTES[collection].values()
         if all(one.fate is not carried.Fate.REFUSED for one in fates):
             continue
@@ -46,7 +46,7 @@ def refusing(plugin: _Plugin) -> _Plugin:
 def _refuse(native: Any, row: CentralResource, outer: str) -> Callable[..., Any]:
     """Wrap a call that makes or changes objects; `outer` is the argument with their bodies."""
     signature = inspect.signature(native)
-    collection, member = row.resource.collection, row.kind.value
+    collection, member = row.resource.collection, row.resource.member
 
     @functools.wraps(native)
     def call(self: Any, context: Any, *arguments: Any, **options: Any) -> Any:

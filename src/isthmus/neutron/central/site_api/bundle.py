@@ -96,7 +96,8 @@ def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
             ids = entitled.find(connection, site.name, asked.kind, ids)
     elif default_security_group_id(asker.project_id or "") in ids:
         presence.default_groups([asker.project_id])
-    getter = getattr(ROWS[asked.kind].plugin(), f"get_{asked.kind}")
+    row = ROWS[asked.kind]
+    getter = getattr(row.plugin(), f"get_{row.resource.member}")
     found = []
     for resource_id in ids:
         with contextlib.suppress(n_exc.NotFound):

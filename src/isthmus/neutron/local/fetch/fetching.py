@@ -111,7 +111,7 @@ def fetching(plugin: _Plugin) -> _Plugin:
     for row in ROWS.values():
         if not row.resource.on_demand:
             continue
-        show, lists = f"get_{row.kind}", f"get_{row.resource.collection}"
+        show, lists = f"get_{row.resource.member}", f"get_{row.resource.collection}"
         if hasattr(plugin, show) and show not in vars(plugin):
             setattr(plugin, show, _fetch_one(getattr(plugin, show), row))
         if hasattr(plugin, lists) and lists not in vars(plugin):

@@ -90,7 +90,9 @@ class LocalResource:
             resource_id: which.
         """
         try:
-            found: dict[str, Any] = getattr(plugin, f"get_{self.kind}")(context, resource_id)
+            found: dict[str, Any] = getattr(plugin, f"get_{self.resource.member}")(
+                context, resource_id
+            )
         except self.not_found:
             return None
         return found
