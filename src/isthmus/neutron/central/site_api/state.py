@@ -13,7 +13,6 @@ from isthmus.neutron.central.resource.subnet import SUBNET
 from isthmus.store.ports.location import Location
 
 
-
 def find_answered(ports: Collection[dict[str, Any]]) -> set[str]:
     """Return the ids of ports whose ARP and ND requests OVN answers itself.
 
