@@ -342,22 +342,3 @@ def test_what_the_home_says_of_a_port_is_refused_at_central(
         assert name in changed.text
     same = central.call("PUT", path, {"port": {"device_id": "vm", "name": "web"}})
     assert same.only()["name"] == "web"
-
-
-def test_every_resource_has_a_row_in_each_tier() -> None:
-    found = ask("""
-import json
-from isthmus.model.resource import RESOURCES
-from isthmus.neutron.central.resource import registry as central
-from isthmus.neutron.local.resource import registry as local
-print(json.dumps({
-    "model": sorted(RESOURCES),
-    "central": sorted(central.ROWS),
-    "local": sorted(local.ROWS),
-    "asked for": sorted(kind for kind, row in central.ROWS.items() if row.bring),
-    "fetched": sorted(kind for kind, row in RESOURCES.items() if row.on_demand),
-}))
-""")
-    assert found["central"] == found["local"] == found["model"]
-    assert "network" in found["model"]
-    assert found["asked for"] == found["fetched"]

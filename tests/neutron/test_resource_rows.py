@@ -1,0 +1,122 @@
+"""The registries of resources: complete in each tier, serving whatever plugin has the calls."""
+
+import pytest
+from tests.neutron.test_carried import ask
+
+pytestmark = pytest.mark.neutron
+
+
+def test_every_resource_has_a_row_in_each_tier() -> None:
+    found = ask("""
+import json
+from isthmus.model.resource import RESOURCES
+from isthmus.neutron.central.resource import registry as central
+from isthmus.neutron.local.resource import registry as local
+print(json.dumps({
+    "model": sorted(RESOURCES),
+    "central": sorted(central.ROWS),
+    "local": sorted(local.ROWS),
+    "asked for": sorted(kind for kind, row in central.ROWS.items() if row.bring),
+    "fetched": sorted(kind for kind, row in RESOURCES.items() if row.on_demand),
+}))
+""")
+    assert found["central"] == found["local"] == found["model"]
+    assert "network" in found["model"]
+    assert found["asked for"] == found["fetched"]
+
+
+def test_what_central_locks_first_stands_first() -> None:
+    kinds = ask("""
+import json
+from isthmus.neutron.central.resource.registry import ROWS
+print(json.dumps(list(ROWS)))
+""")
+    assert kinds.index("network") < kinds.index("subnet") < kinds.index("port")
+    assert kinds.index("security_group") < kinds.index("address_group") < kinds.index("port")
+
+
+def test_any_plugin_is_guarded_that_has_a_call() -> None:
+    """As a service plugin is: by the arguments' names, however they are passed."""
+    found = ask("""
+import json
+from isthmus.neutron.local.owned import guards, ownership
+
+class Native:
+    def update_address_group(self, context, id, address_group):
+        return id
+    def create_subnet_bulk(self, context, subnets):
+        return len(subnets["subnets"])
+    def delete_subnet(self, context, id):
+        return id
+    def update_something(self, context, id):
+        return id
+
+@ownership.guarded
+class Service(Native):
+    def delete_subnet(self, context, id):
+        return super().delete_subnet(context, id)
+
+asked = []
+guards.check_owner = lambda _context, kind, ids: asked.append([kind, sorted(ids)])
+service, subnets = Service(), [{"subnet": {"network_id": one}} for one in ("m", "n")]
+answers = [
+    service.update_address_group(None, "a", {}),
+    service.update_address_group(None, address_group={}, id="b"),
+    service.create_subnet_bulk(None, subnets={"subnets": subnets}),
+    service.delete_subnet(None, "c"),
+    service.update_something(None, "d"),
+]
+print(json.dumps({"asked": asked, "answers": answers}))
+""")
+    assert found["asked"] == [
+        ["address_group", ["a"]],
+        ["address_group", ["b"]],
+        ["network", ["m", "n"]],
+    ]
+    assert found["answers"] == ["a", "b", 2, "c", "d"]
+
+
+def test_any_plugin_fetches_that_has_a_call() -> None:
+    found = ask("""
+import json
+from neutron_lib import exceptions
+from isthmus.neutron.local.fetch import fetching
+
+class Native:
+    here = {"a": {"id": "a"}}
+    def get_network(self, context, id, fields=None):
+        if id not in self.here:
+            raise exceptions.NetworkNotFound(net_id=id)
+        return self.here[id]
+    def get_subnets(self, context, filters=None, fields=None):
+        return []
+    def get_address_group(self, context, id, fields=None):
+        raise KeyError(id)
+
+@fetching.fetching
+class Service(fetching.Asking, Native):
+    asked = []
+    def _fetch_missing(self, context, kind, ids, fields=None, *, missed=False):
+        if not ids:
+            return False
+        self.asked.append([kind, list(ids), missed])
+        self.here |= {one: {"id": one} for one in ids if one != "nowhere"}
+        return "nowhere" not in ids
+
+service = Service()
+answers = [service.get_network(None, "a"), service.get_network(None, "b", fields=["id"])]
+answers.append(service.get_subnets(None, filters={"id": ["s"], "network_id": ["n"]}))
+for call in (service.get_network, service.get_address_group):
+    try:
+        call(None, "nowhere")
+    except Exception as error:
+        answers.append(type(error).__name__)
+print(json.dumps({"asked": service.asked, "answers": answers}))
+""")
+    assert found["answers"] == [{"id": "a"}, {"id": "b"}, [], "NetworkNotFound", "KeyError"]
+    assert found["asked"] == [
+        ["network", ["b"], True],
+        ["subnet", ["s"], False],
+        ["network", ["n"], False],
+        ["network", ["nowhere"], True],
+    ]
