@@ -10,9 +10,9 @@ from tests.neutron.two_databases import SITE, T0, ZERO, Pair, pair, tiers, to_te
 
 from isthmus import errors
 from isthmus.model.lease import LeaseId, PoolKind
-from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.keeper import REST_S
 from isthmus.store.leases import lease
+from isthmus.store.local import lease as site_lease
 from isthmus.store.sql.tables import RETURNS
 
 pytestmark = pytest.mark.neutron
@@ -74,7 +74,7 @@ def test_an_old_answer_brings_nothing_back_whatever_the_clock_of_the_database_sa
     keeper.sweep()
     pair.keeper().sweep()  # a process that has just begun knows of nothing that stood long
     with pair.site.engine.begin() as connection:
-        rows.add(connection, SITE, [old])
+        site_lease.add(connection, SITE, [old])
     assert pair.site.blocks(subnet) == [RESERVE]
     passed[0] = REST_S
     keeper.sweep()

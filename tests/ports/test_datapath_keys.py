@@ -10,7 +10,6 @@ from tests.ports.test_central_store import ONE, T0, TWO
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey, ResourceType
-from isthmus.store.local import mapping as local_mapping
 from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA
@@ -91,10 +90,10 @@ def test_a_key_that_is_being_freed_is_waited_for(engine: sa.Engine) -> None:
 def test_a_site_says_that_a_key_is_anothers(engine: sa.Engine) -> None:
     with writing(engine) as connection:
         datapath.delete(connection, "n")
-        local_mapping.add_datapath_key(connection, "a", 17)
-        local_mapping.add_datapath_key(connection, "a", 17)
+        datapath.record(connection, "a", 17)
+        datapath.record(connection, "a", 17)
         with pytest.raises(errors.Stale, match="17 is still that of network a"):
-            local_mapping.add_datapath_key(connection, "b", 17)
+            datapath.record(connection, "b", 17)
         datapath.delete(connection, "a")
-        local_mapping.add_datapath_key(connection, "b", 17)
+        datapath.record(connection, "b", 17)
         assert datapath.list_keys(connection, ["a", "b"]) == {"b": 17}

@@ -13,7 +13,7 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import job, journal
 from isthmus.store.leases import lease, resting
 from isthmus.store.local import mapping
-from isthmus.store.ports import port_key
+from isthmus.store.ports import datapath, port_key
 from isthmus.store.sql.clock import read
 from isthmus.store.sql.engine import open_engine
 from isthmus.store.sql.tables import METADATA
@@ -77,23 +77,23 @@ def test_only_what_a_report_was_made_with_is_replaced(connection: sa.Connection)
 
 def test_a_tunnel_key_is_one_networks(connection: sa.Connection) -> None:
     for _ in range(2):
-        mapping.add_datapath_key(connection, "n", 77)
-    assert mapping.find_datapath_key(connection, "n") == 77
+        datapath.record(connection, "n", 77)
+    assert datapath.find_key(connection, "n") == 77
     with pytest.raises(errors.Stale, match="network m: its tunnel key 77"):
-        mapping.add_datapath_key(connection, "m", 77)
+        datapath.record(connection, "m", 77)
 
 
 def test_a_network_that_goes_takes_all_that_is_of_it(connection: sa.Connection) -> None:
     for one, key in (("n", 77), ("m", 78)):
         mapping.add(connection, NETWORK, one, ONE, project_id="p")
-        mapping.add_datapath_key(connection, one, key)
+        datapath.record(connection, one, key)
         block = Block(key * 10, key * 10 + 9)
         lease.insert(connection, PoolKind.PORT_KEY, one, ONE, block, now=read(connection))
         port_key.insert(connection, f"{one}-port", one, block.first)
         resting.record(connection, [(one, block.last, "gone")])
     mapping.forget(connection, NETWORK, "n")
     assert mapping.find_known(connection, NETWORK, ["n", "m"]) == {"m"}
-    assert mapping.find_datapath_key(connection, "n") is None
+    assert datapath.find_key(connection, "n") is None
     assert [one.pool_id for one in lease.list_leases(connection)] == ["m"]
     assert port_key.list_keys(connection) == {"m-port": ("m", 780)}
     assert resting.list_pools(connection) == ["m"]

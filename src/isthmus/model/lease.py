@@ -1,6 +1,7 @@
 """Leases: blocks of addresses or port keys that one site alone gives out."""
 
 import enum
+import uuid
 from dataclasses import dataclass
 from typing import NewType
 
@@ -55,3 +56,15 @@ class Lease:
     def root(self) -> LeaseId:
         """Return the id under which it was granted; numbers never come back to life under one."""
         return self.origin or self.id
+
+
+def rest_id(origin: str, first: int) -> LeaseId:
+    """Return the id of what is left of a lease above a part that went back.
+
+    Both tiers make it, so that nothing has to be said of it, nor in which order parts went.
+
+    Args:
+        origin: the id under which the lease was granted.
+        first: the first number of the rest.
+    """
+    return LeaseId(str(uuid.uuid5(uuid.UUID(origin), str(first))))

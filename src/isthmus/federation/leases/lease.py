@@ -9,7 +9,6 @@ Everything works on intervals: an IPv6 subnet holds more numbers than can be cou
 """
 
 import bisect
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -289,15 +288,3 @@ def intersect(blocks: Iterable[Block], within: Iterable[Block]) -> list[Block]:
         for bound in bounds
         if block.overlaps(bound)
     ]
-
-
-def rest_id(origin: str, first: int) -> str:
-    """Return the id of what is left of a lease above a part that went back.
-
-    Both tiers make it, so that nothing has to be said of it, nor in which order parts went.
-
-    Args:
-        origin: the id under which the lease was granted.
-        first: the first number of the rest.
-    """
-    return str(uuid.uuid5(uuid.UUID(origin), str(first)))

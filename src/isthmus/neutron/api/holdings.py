@@ -14,7 +14,9 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.db.session import reading
 from isthmus.store.delivery import job as job_store
-from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS
+from isthmus.store.leases import lease
+from isthmus.store.ports import datapath
+from isthmus.store.tiers import mapping
 
 #: Reads one part of a tier's holdings, of these networks only; of all where the list is empty.
 Part = Callable[[list[str]], Any]
@@ -87,32 +89,24 @@ NEUTRON_PARTS: Mapping[str, Part] = {one.collection: _objects(one) for one in RE
 
 def collect_leases(networks: list[str]) -> list[listing.Row]:
     """Read the leases of networks and of their subnets."""
-    query = sa.select(LEASES)
-    if networks:
-        pools = [*networks, *_find_ids("get_subnets", networks)]
-        query = query.where(LEASES.c.pool_id.in_(pools))
-    rows = collect_rows(query)
-    for row in rows:
-        row.update(first=str(int(row["first"])), last=str(int(row["last"])))
-    return listing.to_rows(rows, None)
+    pools = [*networks, *_find_ids("get_subnets", networks)] if networks else None
+    with reading(n_context.get_admin_context()) as connection:
+        return listing.to_rows(lease.list_rows(connection, pools), None)
 
 
 def collect_mappings(networks: list[str]) -> list[listing.Row]:
     """Read the site mappings of networks, with those of their subnets and ports."""
-    query = sa.select(SITE_MAPPINGS)
+    ids = None
     if networks:
         ids = [*networks, *_find_ids("get_subnets", networks), *_find_ids("get_ports", networks)]
-        query = query.where(SITE_MAPPINGS.c.resource_id.in_(ids))
-    rows = collect_rows(query)
-    for row in rows:
-        del row["base"], row["complete"]
-    return listing.to_rows(rows, None)
+    with reading(n_context.get_admin_context()) as connection:
+        return listing.to_rows(mapping.list_rows(connection, ids), None)
 
 
 def collect_datapaths(networks: list[str]) -> list[listing.Row]:
     """Read the datapath keys of networks."""
-    query = sa.select(DATAPATHS)
-    return collect_rows(query.where(DATAPATHS.c.network_id.in_(networks)) if networks else query)
+    with reading(n_context.get_admin_context()) as connection:
+        return datapath.list_rows(connection, networks or None)
 
 
 def count_jobs(_networks: list[str]) -> Any:
@@ -122,12 +116,6 @@ def count_jobs(_networks: list[str]) -> Any:
     return {
         lane: {"backlog": count.backlog, "parked": count.parked} for lane, count in counts.items()
     }
-
-
-def collect_rows(query: sa.Select[Any]) -> list[listing.Row]:
-    """Run a query and give its rows as dicts."""
-    with reading(n_context.get_admin_context()) as connection:
-        return [dict(row._mapping) for row in connection.execute(query)]
 
 
 def _find_ids(method: str, networks: list[str]) -> list[str]:

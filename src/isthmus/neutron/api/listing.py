@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from neutron_lib.db import utils as db_utils
@@ -10,7 +10,7 @@ from neutron_lib.db import utils as db_utils
 from isthmus import errors
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading
-from isthmus.store.sql.page import Page, select_page
+from isthmus.store.sql.page import Page
 
 Row = dict[str, Any]
 
@@ -25,23 +25,29 @@ def to_page(
     return Page(sorts=tuple(sorts or ()), limit=limit, marker=marker, reverse=page_reverse)
 
 
+class ListPage(Protocol):
+    """Lists a part of a table; `isthmus.store` has one for each that an API shows."""
+
+    def __call__(
+        self, connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+    ) -> list[Row]:
+        """List it."""
+
+
 def collect_rows(
     context: Any,
-    columns: Mapping[str, sa.ColumnElement[Any]],
+    list_page: ListPage,
     *,
-    where: Sequence[sa.ColumnElement[bool]] = (),
     filters: Mapping[str, Sequence[Any]] | None = None,
     **paging: Any,
 ) -> list[Row]:
-    """Select the rows that a list of the API asks for; `paging` is as in `to_page`.
+    """Read the rows that a list of the API asks for; `paging` is as in `to_page`.
 
     Raises:
         Fault: a sort key, a marker or a filter's value is none.
     """
     with translated(), reading(context) as connection:
-        return select_page(
-            connection, columns, where=where, filters=filters, page=to_page(**paging)
-        )
+        return list_page(connection, filters=filters or {}, page=to_page(**paging))
 
 
 def to_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -> list[Row]:

@@ -26,10 +26,10 @@ from isthmus.federation.leases.pick import pick
 from isthmus.model.lease import Block, PoolKind
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.freed import RequestFactory
-from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.owned import applying
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
+from isthmus.store.local import lease as site_lease
 from isthmus.store.tiers import epoch
 
 #: When the site asks for more addresses, and what it keeps when it gives back.
@@ -67,7 +67,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
     def _blocks(self, connection: sa.Connection) -> list[Block] | None:
         """Read the site's blocks; None where the subnet is the site's own."""
         subnet_id = self.subnet_manager.neutron_id
-        blocks = rows.read_blocks(connection, PoolKind.SUBNET, subnet_id)
+        blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, subnet_id)
         if blocks or directory.get_plugin().ownership.is_stretched_subnet(connection, subnet_id):
             return blocks
         return None

@@ -28,13 +28,13 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
 from isthmus.neutron.local.apply import tags
-from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.ovn import shadow
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import recall
+from isthmus.store.local import lease as site_lease
 from isthmus.store.local import mapping
 
 LOG = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class Materialiser:
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
                 connection = context.session.connection()
-                rows.add(connection, self._site, [state])
+                site_lease.add(connection, self._site, [state])
                 self._note_recall(connection, item.id, state)
             if state.get("isthmus:recall"):
                 self._core.keeper.answer_recall(str(state["pool_id"]))
@@ -195,7 +195,7 @@ class Materialiser:
         leases = state.get("isthmus:leases")
         if leases:  # before the object: the metadata port takes a key and an address of them
             with db_api.CONTEXT_WRITER.using(context):
-                rows.add(context.session.connection(), self._site, leases)
+                site_lease.add(context.session.connection(), self._site, leases)
         row = ROWS[item.type]
         left = row.ensure(row.plugin(), context, state, keep_existing=keep_existing)
         tags.ensure(context, row.model, state, keep_existing=keep_existing)
@@ -209,7 +209,7 @@ class Materialiser:
         if not asked:  # any more
             recall.delete(connection, self._site, [lease_id])
             return
-        block, whole = rows.blocks_of([asked, state])
+        block, whole = site_lease.blocks_of([asked, state])
         lease = Lease(
             id=LeaseId(lease_id),
             kind=PoolKind.SUBNET,
@@ -222,7 +222,7 @@ class Materialiser:
     def _remove(self, context: Any, item: Item) -> None:
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
-                rows.remove(context.session.connection(), item.id)
+                site_lease.remove(context.session.connection(), [item.id])
                 recall.delete(context.session.connection(), self._site, [item.id])
             return
         row = ROWS[item.type]

@@ -28,7 +28,6 @@ from isthmus.neutron.db.session import now
 from isthmus.neutron.local.owned import applying
 from isthmus.store.delivery import refusal
 from isthmus.store.sql.engine import reading
-from isthmus.store.sql.tables import REFUSALS
 
 _exempt: contextvars.ContextVar[bool] = contextvars.ContextVar("isthmus_quota", default=False)
 
@@ -106,8 +105,7 @@ class Overdrawn:
         port = models_v2.Port.__table__
         query = (
             sa.select(port.c.project_id)
-            .join(REFUSALS, REFUSALS.c.resource_id == port.c.id)
-            .where(REFUSALS.c.site == CENTRAL)
+            .where(port.c.id.in_(refusal.select_ids(CENTRAL)))
             .distinct()
         )
         with reading(self._engine()) as connection:

@@ -23,14 +23,13 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
-from isthmus.neutron.local.lease import rows
 from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.leases import resting
-from isthmus.store.ports import port_key
+from isthmus.store.leases import lease, resting
+from isthmus.store.local import lease as site_lease
+from isthmus.store.ports import datapath, port_key
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import reading, writing
-from isthmus.store.sql.tables import DATAPATHS, LEASES, PORT_KEYS
 from isthmus.store.tiers import epoch
 
 LOG = logging.getLogger(__name__)
@@ -140,22 +139,18 @@ class Registrar:
         with reading(self._engine()) as connection:
             named = datapaths = ports = None
             if leases:
-                query = sa.select(LEASES)
                 named = [
                     {
-                        "id": row.id,
-                        "kind": row.kind,
-                        "pool_id": row.pool_id,
-                        "first": str(int(row.first)),
-                        "last": str(int(row.last)),
-                        "origin": row.origin,
+                        "id": one.id,
+                        "kind": one.kind.value,
+                        "pool_id": one.pool_id,
+                        "first": str(one.block.first),
+                        "last": str(one.block.last),
+                        "origin": one.origin,
                     }
-                    for row in connection.execute(query)
+                    for one in lease.list_leases(connection)
                 ]
-                datapaths = {
-                    row.network_id: row.datapath_key
-                    for row in connection.execute(sa.select(DATAPATHS))
-                }
+                datapaths = datapath.list_all_keys(connection)
                 ports = _list_ports(connection) if own.settled else None
         return self._client().register(
             {
@@ -175,11 +170,12 @@ class Registrar:
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
         with writing(self._engine()) as connection:
-            if void:
-                connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(void)))
-            rows.add(connection, self._site, answer["leases"])
+            site_lease.remove(connection, void)
+            site_lease.add(connection, self._site, answer["leases"])
             for one in answer["port_keys"]:
-                _restore_key(connection, one)
+                port_key.restore(
+                    connection, str(one["port_id"]), str(one["network_id"]), int(one["port_key"])
+                )
             epoch.join(
                 connection,
                 str(answer["registration"]),
@@ -218,24 +214,6 @@ def _cause(reason: str) -> str:
     return reason.partition(";")[0]
 
 
-def _restore_key(connection: sa.Connection, one: Mapping[str, Any]) -> None:
-    """Give a port its key back, which its shadows elsewhere have."""
-    port_id, network_id, key = str(one["port_id"]), str(one["network_id"]), int(one["port_key"])
-    query = sa.select(PORT_KEYS.c.port_id).where(
-        sa.or_(
-            PORT_KEYS.c.port_id == port_id,
-            sa.and_(
-                PORT_KEYS.c.network_id == network_id,
-                PORT_KEYS.c.port_key == key,
-                PORT_KEYS.c.freed_at.is_(None),
-            ),
-        ),
-        PORT_KEYS.c.freed_at.is_(None),
-    )
-    if connection.execute(query).first() is None:
-        port_key.insert(connection, port_id, network_id, key)
-
-
 def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
     """Have numbers rest that this site may have forgotten to have used."""
     found = [
@@ -255,8 +233,10 @@ def _list_ports(connection: sa.Connection) -> list[str]:
     """List the ports on central's networks; each of them is at home here, or should be."""
     query = (
         sa.select(_PORTS.c.id)
-        .join(DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
-        .where(_PORTS.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED)
+        .where(
+            _PORTS.c.network_id.in_(datapath.select_networks()),
+            _PORTS.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
+        )
         .order_by(_PORTS.c.id)
     )
     return list(connection.scalars(query))
@@ -264,5 +244,5 @@ def _list_ports(connection: sa.Connection) -> list[str]:
 
 def _tell_of_ports(connection: sa.Connection) -> None:
     """Note every port with a key for central: what it has lost it learns again."""
-    ids = connection.scalars(sa.select(PORT_KEYS.c.port_id).where(PORT_KEYS.c.freed_at.is_(None)))
-    journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in ids])
+    holders = port_key.list_keys(connection)
+    journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in holders])

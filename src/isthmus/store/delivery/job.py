@@ -1,7 +1,7 @@
 """Intents as operators see them: list, count, retry, cancel."""
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery.journal import through
 from isthmus.store.sql.clock import utc_now
+from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import JOURNAL, SITES
 
 #: Counting a lane's intents ends here, so that a look at all sites reads a bounded part of the
@@ -69,6 +70,46 @@ def list_jobs(
             )
     query = query.order_by(JOURNAL.c.created_at, JOURNAL.c.id).limit(limit)
     return [_job(row) for row in connection.execute(query)]
+
+
+def list_page(
+    connection: sa.Connection,
+    *,
+    filters: Mapping[str, Sequence[Any]],
+    page: Page,
+    created_until: datetime.datetime | None = None,
+) -> list[dict[str, Any]]:
+    """List jobs as an API pages them; `site` is the lane.
+
+    Args:
+        connection: where.
+        filters: name to accepted values.
+        page: which part.
+        created_until: only those that were recorded at this time or before, by the database's
+            clock; None for all.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value that cannot be.
+    """
+    columns = {
+        "id": JOURNAL.c.id,
+        "site": JOURNAL.c.lane,
+        "type": JOURNAL.c.type,
+        "resource_id": JOURNAL.c.resource_id,
+        "state": sa.case(
+            (JOURNAL.c.parked == sa.true(), JobState.PARKED.value),
+            (running(), JobState.RUNNING.value),
+            else_=JobState.WAITING.value,
+        ),
+        "generation": JOURNAL.c.generation,
+        "attempts": JOURNAL.c.attempts,
+        "created_at": JOURNAL.c.created_at,
+        "changed_at": JOURNAL.c.changed_at,
+        "not_before": JOURNAL.c.not_before,
+        "last_error": JOURNAL.c.last_error,
+    }
+    where = [] if created_until is None else [JOURNAL.c.created_at <= created_until]
+    return select_page(connection, columns, where=where, filters=filters, page=page)
 
 
 def count_lanes(

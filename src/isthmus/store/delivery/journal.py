@@ -183,6 +183,35 @@ def _is_free() -> sa.ColumnElement[bool]:
     return sa.or_(JOURNAL.c.owner.is_(None), JOURNAL.c.expires_at <= utc_now())
 
 
+def is_noted(connection: sa.Connection, key: IntentKey) -> bool:
+    """Tell whether an intent stands that is not parked, as it is committed now, and lock it."""
+    query = sa.select(JOURNAL.c.id).where(
+        JOURNAL.c.lane == key.lane,
+        JOURNAL.c.type == key.type.value,
+        JOURNAL.c.resource_id == key.id,
+        JOURNAL.c.parked == sa.false(),
+    )
+    return connection.execute(query.with_for_update()).first() is not None
+
+
+def select_parked(lane: SiteName, kind: ResourceType) -> "sa.Select[tuple[str]]":
+    """Select the objects of a lane's parked intents, for the IN of a statement of Neutron's."""
+    return sa.select(JOURNAL.c.resource_id).where(
+        JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.parked == sa.true()
+    )
+
+
+def delete(connection: sa.Connection, key: IntentKey) -> None:
+    """Drop an intent: nobody has to hear of the object any more."""
+    connection.execute(
+        sa.delete(JOURNAL).where(
+            JOURNAL.c.lane == key.lane,
+            JOURNAL.c.type == key.type.value,
+            JOURNAL.c.resource_id == key.id,
+        )
+    )
+
+
 def claim(
     connection: sa.Connection,
     lane: SiteName,

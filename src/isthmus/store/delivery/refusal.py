@@ -2,13 +2,14 @@
 
 import datetime
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus.model.item import ItemResult
 from isthmus.model.site import SiteName
+from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import REFUSALS
 from isthmus.store.sql.upsert import insert_or_update
 
@@ -64,6 +65,22 @@ def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
         sa.delete(REFUSALS).where(REFUSALS.c.site == site, REFUSALS.c.resource_id == resource_id)
     )
     return gone.rowcount > 0
+
+
+def list_page(
+    connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[dict[str, Any]]:
+    """List refusals as an API pages them.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value that cannot be.
+    """
+    return select_page(connection, dict(REFUSALS.c), filters=filters, page=page)
+
+
+def select_ids(site: SiteName) -> "sa.Select[tuple[str]]":
+    """Select the objects of which something was refused, for the IN of a statement of Neutron's."""
+    return sa.select(REFUSALS.c.resource_id).where(REFUSALS.c.site == site)
 
 
 def count(connection: sa.Connection) -> Mapping[SiteName, int]:

@@ -9,7 +9,7 @@ insert: no other block may overlap.
 
 import datetime
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.sql.page import Page, read_rows, select_page
 from isthmus.store.sql.tables import LEASES, NUMBER_LENGTH, RECALLS
 from isthmus.store.tiers import epoch
 from isthmus.store.tiers.latest import Latest
@@ -41,6 +42,36 @@ def list_leases(
     if site is not None:
         query = query.where(LEASES.c.site == site)
     return [from_row(row) for row in connection.execute(query)]
+
+
+def list_rows(
+    connection: sa.Connection, pool_ids: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """List the rows of pools as the holdings show them; None means all."""
+    query = sa.select(LEASES)
+    if pool_ids is not None:
+        query = query.where(LEASES.c.pool_id.in_(list(pool_ids)))
+    return [_shown(row) for row in read_rows(connection, query)]
+
+
+def list_page(
+    connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[dict[str, Any]]:
+    """List leases as an API pages them.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value that cannot be.
+    """
+    wanted = dict(filters)
+    for name in {"first", "last"} & wanted.keys():
+        wanted[name] = [str(one).zfill(NUMBER_LENGTH) for one in wanted[name]]
+    return [
+        _shown(row) for row in select_page(connection, dict(LEASES.c), filters=wanted, page=page)
+    ]
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "first": str(int(row["first"])), "last": str(int(row["last"]))}
 
 
 def find_newest(
@@ -130,24 +161,32 @@ def insert(
         block=block,
         origin=rest[1] if rest else None,
     )
-    connection.execute(
-        sa.insert(LEASES).values(
-            id=lease.id,
-            kind=kind.value,
-            pool_id=pool_id,
-            site=site,
-            first=to_text(block.first),
-            last=to_text(block.last),
-            created_at=now,
-            origin=lease.origin,
-        )
-    )
+    put(connection, lease, now=now)
     other = _find_before(connection, kind, pool_id, block.last, but=lease.id)
     if other is not None and other.block.overlaps(block):
         raise errors.Busy(
             f"{kind} {pool_id}: {block.first} to {block.last} was leased to {other.site} meanwhile"
         )
     return lease
+
+
+def put(connection: sa.Connection, lease: Lease, *, now: datetime.datetime) -> None:
+    """Add a row as it is: a tier that has not settled may, as nothing is allocated by that.
+
+    The caller has made sure that no other lease holds a number of it.
+    """
+    connection.execute(
+        sa.insert(LEASES).values(
+            id=lease.id,
+            kind=lease.kind.value,
+            pool_id=lease.pool_id,
+            site=lease.site,
+            first=to_text(lease.block.first),
+            last=to_text(lease.block.last),
+            created_at=now,
+            origin=lease.origin,
+        )
+    )
 
 
 def _find_before(

@@ -59,6 +59,11 @@ def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, tuple[Bloc
     }
 
 
+def list_pools(connection: sa.Connection) -> set[str]:
+    """List the pools of which something is asked back, or was."""
+    return set(connection.scalars(sa.select(RECALLS.c.pool_id).distinct()))
+
+
 def mark_done(connection: sa.Connection, lease_id: str) -> None:
     """Note, at a site, that what is idle was cut out of a lease."""
     connection.execute(sa.update(RECALLS).where(RECALLS.c.lease_id == lease_id).values(wanted=0))

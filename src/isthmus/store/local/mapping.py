@@ -1,4 +1,4 @@
-"""Which objects of this site central owns: `isthmus_site_mappings` and `isthmus_datapaths`.
+"""Which objects of this site central owns: `isthmus_site_mappings` at a site.
 
 Networks, subnets and groups get their row in the very transaction that makes them
 (`report.listener` does it), so there is no moment at which one of them looks like the site's own. A
@@ -13,11 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus import errors
-from isthmus.model.intent import ResourceType
+from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store.leases import recall, resting, returns
-from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, PORT_KEYS, SITE_MAPPINGS
+from isthmus.store.delivery import journal
+from isthmus.store.leases import resting
+from isthmus.store.local import lease
+from isthmus.store.ports import datapath, port_key
+from isthmus.store.sql.tables import SITE_MAPPINGS
 from isthmus.store.sql.upsert import insert_or_keep
 
 
@@ -160,52 +162,17 @@ def remove(connection: sa.Connection, kind: ResourceType, ids: Iterable[str]) ->
     )
 
 
-def find_datapath_key(connection: sa.Connection, network_id: str) -> int | None:
-    """Read the tunnel key of a stretched network."""
-    key: int | None = connection.scalar(
-        sa.select(DATAPATHS.c.datapath_key).where(DATAPATHS.c.network_id == network_id)
-    )
-    return key
-
-
-def add_datapath_key(connection: sa.Connection, network_id: str, key: int) -> None:
-    """Note the tunnel key of a stretched network; does nothing where it is noted already.
-
-    Raises:
-        Stale: another network still has the key here.
-    """
-    row = {"network_id": network_id, "datapath_key": key}
-    connection.execute(insert_or_keep(connection, DATAPATHS).values(row))
-    query = sa.select(DATAPATHS.c.network_id).where(
-        sa.or_(DATAPATHS.c.network_id == network_id, DATAPATHS.c.datapath_key == key)
-    )
-    holders = set(connection.scalars(query.with_for_update(read=True)))
-    if network_id not in holders:
-        raise errors.Stale(
-            f"network {network_id}: its tunnel key {key} is still that of network "
-            f"{', '.join(sorted(holders))} at this site"
-        )
-
-
 def forget(connection: sa.Connection, kind: ResourceType, resource_id: str) -> None:
     """Remove every row of ours about an object that is going."""
     remove(connection, kind, [resource_id])
     if kind is ResourceType.PORT:  # central has said that it is gone: nothing is left to report
-        connection.execute(
-            sa.delete(JOURNAL).where(
-                JOURNAL.c.lane == CENTRAL,
-                JOURNAL.c.type == kind.value,
-                JOURNAL.c.resource_id == resource_id,
-            )
-        )
+        journal.delete(connection, IntentKey(CENTRAL, kind, resource_id))
     if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
-        connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == resource_id))
+        lease.delete_pool(connection, resource_id)
         resting.delete_pool(connection, resource_id)
-        returns.delete_pool(connection, resource_id)
-        recall.delete_pool(connection, resource_id)
     if kind is ResourceType.NETWORK:
-        connection.execute(sa.delete(DATAPATHS).where(DATAPATHS.c.network_id == resource_id))
-        connection.execute(sa.delete(PORT_KEYS).where(PORT_KEYS.c.network_id == resource_id))
+        datapath.delete(connection, resource_id)
+        port_key.delete_network(connection, resource_id)
 
 
 def _text(base: Mapping[str, Any] | None) -> str | None:

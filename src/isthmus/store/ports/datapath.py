@@ -5,11 +5,14 @@ take theirs, and are the same in every site.
 """
 
 from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.store.sql.page import read_rows
 from isthmus.store.sql.tables import DATAPATHS
+from isthmus.store.sql.upsert import insert_or_keep
 
 #: Source: OVN_MAX_DP_KEY, (1 << 24) - 1, in OVN's lib/ovn-util.h.
 HIGHEST_KEY = 2**24 - 1
@@ -49,6 +52,25 @@ def adopt(connection: sa.Connection, network_id: str, key: int) -> bool:
     return True
 
 
+def record(connection: sa.Connection, network_id: str, key: int) -> None:
+    """Record the key that central gave a network, at a site; idempotent.
+
+    Raises:
+        Stale: another network still has the key here.
+    """
+    row = {"network_id": network_id, "datapath_key": key}
+    connection.execute(insert_or_keep(connection, DATAPATHS).values(row))
+    query = sa.select(DATAPATHS.c.network_id).where(
+        sa.or_(DATAPATHS.c.network_id == network_id, DATAPATHS.c.datapath_key == key)
+    )
+    holders = set(connection.scalars(query.with_for_update(read=True)))
+    if network_id not in holders:
+        raise errors.Stale(
+            f"network {network_id}: its tunnel key {key} is still that of network "
+            f"{', '.join(sorted(holders))} at this site"
+        )
+
+
 def find_key(connection: sa.Connection, network_id: str) -> int | None:
     """Find a network's key."""
     return list_keys(connection, [network_id]).get(network_id)
@@ -60,6 +82,30 @@ def list_keys(connection: sa.Connection, network_ids: Collection[str]) -> dict[s
         DATAPATHS.c.network_id.in_(list(network_ids))
     )
     return {network_id: int(key) for network_id, key in connection.execute(query)}
+
+
+def list_all_keys(connection: sa.Connection) -> dict[str, int]:
+    """List the key of every network that has one."""
+    query = sa.select(DATAPATHS.c.network_id, DATAPATHS.c.datapath_key)
+    return {network_id: int(key) for network_id, key in connection.execute(query)}
+
+
+def list_rows(
+    connection: sa.Connection, network_ids: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """List the rows of networks as the holdings show them; None means all."""
+    query = sa.select(DATAPATHS)
+    if network_ids is not None:
+        query = query.where(DATAPATHS.c.network_id.in_(list(network_ids)))
+    return read_rows(connection, query)
+
+
+def select_networks() -> "sa.Select[tuple[str]]":
+    """Select the networks that have a key, for the IN of a statement of Neutron's.
+
+    At a site those are the networks that are stretched to it.
+    """
+    return sa.select(DATAPATHS.c.network_id)
 
 
 def delete(connection: sa.Connection, network_id: str) -> None:

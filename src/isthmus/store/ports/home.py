@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import SITE_MAPPINGS
 
 _PORT = SITE_MAPPINGS.c.type == ResourceType.PORT.value
@@ -37,6 +38,21 @@ def lock(connection: sa.Connection, port_id: str) -> Home | None:
         .with_for_update()
     ).one_or_none()
     return None if row is None else Home(SiteName(row.site), bool(row.withdrawn))
+
+
+def hold_at(connection: sa.Connection, network_id: str, site: SiteName) -> list[str]:
+    """List the ports of a network at home at a site, and keep both as they are.
+
+    The caller holds the network, so that none is added meanwhile.
+    """
+    query = (
+        sa.select(PORTS.c.id)
+        .select_from(SITE_MAPPINGS)
+        .join(PORTS, PORTS.c.id == SITE_MAPPINGS.c.resource_id)
+        .where(_PORT, SITE_MAPPINGS.c.site == site, PORTS.c.network_id == network_id)
+        .with_for_update(read=True)
+    )
+    return list(connection.scalars(query))
 
 
 def settle(

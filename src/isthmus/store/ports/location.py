@@ -15,6 +15,7 @@ from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store.leases import resting
 from isthmus.store.ports import hypervisor
+from isthmus.store.sql.page import read_rows
 from isthmus.store.sql.tables import LOCATIONS, SITE_MAPPINGS
 
 #: Ids in one IN (...).
@@ -79,6 +80,31 @@ def _list(
         for row in connection.execute(query):
             found[row.port_id] = _location(row)
     return found
+
+
+def list_rows(
+    connection: sa.Connection, network_ids: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """List the rows of networks as the holdings show them; None means all."""
+    query = sa.select(LOCATIONS)
+    if network_ids is not None:
+        query = query.where(LOCATIONS.c.network_id.in_(list(network_ids)))
+    return read_rows(connection, query)
+
+
+def list_keys_of_site(connection: sa.Connection, site: SiteName) -> list[dict[str, Any]]:
+    """List `port_id`, `network_id` and `port_key` of the ports at a site."""
+    columns = (LOCATIONS.c.port_id, LOCATIONS.c.network_id, LOCATIONS.c.port_key)
+    query = sa.select(*columns).where(LOCATIONS.c.site == site, LOCATIONS.c.port_key.is_not(None))
+    return read_rows(connection, query)
+
+
+def count_of_site(connection: sa.Connection, network_id: str, site: SiteName) -> int:
+    """Count the ports of a network at a site."""
+    query = sa.select(sa.func.count()).where(
+        LOCATIONS.c.network_id == network_id, LOCATIONS.c.site == site
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def record(connection: sa.Connection, location: Location) -> bool:

@@ -110,6 +110,19 @@ def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -
     )
 
 
+def restore(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
+    """Give a port its key back, unless it has one, or another port has that one."""
+    held = sa.select(PORT_KEYS.c.port_id).where(
+        sa.or_(
+            PORT_KEYS.c.port_id == port_id,
+            sa.and_(PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key == key),
+        ),
+        _HELD,
+    )
+    if connection.execute(held).first() is None:
+        insert(connection, port_id, network_id, key)
+
+
 def set_aside(
     connection: sa.Connection, port_id: str, network_id: str, key: int, now: datetime.datetime
 ) -> None:
@@ -145,6 +158,19 @@ def find_key(connection: sa.Connection, port_id: str) -> int | None:
         sa.select(PORT_KEYS.c.port_key).where(PORT_KEYS.c.port_id == port_id, _HELD)
     ).scalar()
     return None if found is None else int(found)
+
+
+def find_keys(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, int]:
+    """Find the keys of ports, by port; one without a key is missing."""
+    query = sa.select(PORT_KEYS.c.port_id, PORT_KEYS.c.port_key).where(
+        PORT_KEYS.c.port_id.in_(list(port_ids)), _HELD
+    )
+    return {row.port_id: int(row.port_key) for row in connection.execute(query)}
+
+
+def select_holders() -> "sa.Select[tuple[str]]":
+    """Select the ports that have a key, for the IN of a statement of Neutron's."""
+    return sa.select(PORT_KEYS.c.port_id).where(_HELD)
 
 
 def find_holder(connection: sa.Connection, network_id: str, key: int) -> str | None:

@@ -55,8 +55,13 @@ def select_page(
     query = query.order_by(
         *(columns[name].asc() if ascending else columns[name].desc() for name, ascending in sorts)
     )
-    rows = [dict(row._mapping) for row in connection.execute(query.limit(page.limit))]  # noqa: SLF001
+    rows = read_rows(connection, query.limit(page.limit))
     return rows[::-1] if page.reverse else rows
+
+
+def read_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Run a query and return its rows as dicts."""
+    return [dict(row._mapping) for row in connection.execute(query)]  # noqa: SLF001
 
 
 def _converted(name: str, column: sa.ColumnElement[Any], value: Any) -> Any:

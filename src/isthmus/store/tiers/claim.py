@@ -21,13 +21,12 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home, location
+from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS
 from isthmus.store.tiers.held import Held
 from isthmus.store.tiers.latest import Latest
 
 _CHUNK = 500
-
-_PORTS = sa.table("ports", sa.column("id"), sa.column("network_id"))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,7 +136,9 @@ def _list_present(
     ids = sorted({one.port_id for one in found})
     networks: dict[str, str] = {}
     for start in range(0, len(ids), _CHUNK):
-        query = sa.select(_PORTS).where(_PORTS.c.id.in_(ids[start : start + _CHUNK]))
+        query = sa.select(PORTS.c.id, PORTS.c.network_id).where(
+            PORTS.c.id.in_(ids[start : start + _CHUNK])
+        )
         networks |= {row.id: row.network_id for row in connection.execute(query)}  # never changes
     held = Held(connection, ResourceType.NETWORK, networks.values())
     return {

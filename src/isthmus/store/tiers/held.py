@@ -23,17 +23,13 @@ from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 
-from isthmus.model.resource import RESOURCES, ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.store.sql.neutron_tables import OBJECTS
 from isthmus.store.tiers import mapping
 
 #: Ids in one IN (...).
 _CHUNK = 500
-
-_TABLES: Mapping[ResourceType, sa.TableClause] = {
-    kind: sa.table(row.table, sa.column("id"), sa.column("project_id"))
-    for kind, row in RESOURCES.items()
-}
 
 
 class Held:
@@ -68,7 +64,7 @@ class Held:
             self._read(wanted[start : start + _CHUNK])
 
     def _lock(self, ids: list[str]) -> None:
-        table = _TABLES[self.kind]
+        table = OBJECTS[self.kind]
         query = (
             sa.select(table.c.id, table.c.project_id)
             .where(table.c.id.in_(ids))

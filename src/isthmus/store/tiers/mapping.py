@@ -7,16 +7,19 @@ What a transaction decides by is read through `isthmus.store.tiers.held`; the re
 
 import datetime
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import SITE_MAPPINGS
+from isthmus.store.sql.page import Page, read_rows, select_page
+from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS
 from isthmus.store.sql.upsert import insert_or_update
 
+#: What an API shows of a mapping.
+_SHOWN = ("id", "type", "resource_id", "site", "project_id", "withdrawn", "created_at")
 #: Ids in one IN (...): far below what SQLite and MariaDB take.
 _CHUNK = 500
 
@@ -174,6 +177,65 @@ def count_at(connection: sa.Connection, site: SiteName) -> int:
         sa.select(sa.func.count()).select_from(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == site)
     )
     return int(connection.execute(query).scalar_one())
+
+
+def select_ids(kind: ResourceType, site: SiteName | None = None) -> "sa.Select[tuple[str]]":
+    """Select the objects of a type that are mapped, for the IN of a statement of Neutron's.
+
+    A plain read; withdrawn ones are among them.
+
+    Args:
+        kind: their type.
+        site: where; None for anywhere, which at a site is all that is central's.
+    """
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == kind.value)
+    return query if site is None else query.where(SITE_MAPPINGS.c.site == site)
+
+
+def list_rows(
+    connection: sa.Connection, resource_ids: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """List the mappings of objects as the holdings show them; None means all."""
+    shown = [column for column in SITE_MAPPINGS.c if column.name not in {"base", "complete"}]
+    query = sa.select(*shown)
+    if resource_ids is not None:
+        query = query.where(SITE_MAPPINGS.c.resource_id.in_(list(resource_ids)))
+    return read_rows(connection, query)
+
+
+def list_page(
+    connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[dict[str, Any]]:
+    """List mappings as an API pages them.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value that cannot be.
+    """
+    columns = {name: SITE_MAPPINGS.c[name] for name in _SHOWN}
+    return select_page(connection, columns, filters=filters, page=page)
+
+
+def list_presences(
+    connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[dict[str, Any]]:
+    """List the mappings of networks, with their datapath keys, as an API pages them.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value that cannot be.
+    """
+    key = sa.select(DATAPATHS.c.datapath_key).where(
+        DATAPATHS.c.network_id == SITE_MAPPINGS.c.resource_id
+    )
+    columns = {
+        "id": SITE_MAPPINGS.c.id,
+        "network_id": SITE_MAPPINGS.c.resource_id,
+        "site": SITE_MAPPINGS.c.site,
+        "withdrawn": SITE_MAPPINGS.c.withdrawn,
+        "datapath_key": key.scalar_subquery(),
+        "created_at": SITE_MAPPINGS.c.created_at,
+    }
+    where = [SITE_MAPPINGS.c.type == ResourceType.NETWORK.value]
+    return select_page(connection, columns, where=where, filters=filters, page=page)
 
 
 def present_sites(kind: ResourceType = ResourceType.NETWORK) -> sa.Select[Any]:

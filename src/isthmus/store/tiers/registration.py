@@ -96,6 +96,26 @@ def put(
     settle_with_last(connection, welcome)
 
 
+def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
+    """Count the ports that were noted when a site registered and that it has yet to be told of.
+
+    Not those that came since: under load there always are some. Nor those that are parked, which
+    nobody can say when a person will look at.
+    """
+    query = (
+        sa.select(sa.func.count())
+        .select_from(JOURNAL)
+        .join(REGISTRATIONS, REGISTRATIONS.c.site == JOURNAL.c.lane)
+        .where(
+            JOURNAL.c.lane == site,
+            JOURNAL.c.type == ResourceType.PORT.value,
+            JOURNAL.c.parked == sa.false(),
+            JOURNAL.c.created_at <= REGISTRATIONS.c.registered_at,
+        )
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
     """Have central wait for a site that is added while it waits for others.
 

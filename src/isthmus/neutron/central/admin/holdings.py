@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
+from neutron_lib import context as n_context
 
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api import holdings, listing
-from isthmus.store.sql.tables import LOCATIONS
+from isthmus.neutron.db.session import reading
+from isthmus.store.ports import location
 
 
 class HoldingsApi:
@@ -25,10 +26,8 @@ class HoldingsApi:
 
 
 def _locations(networks: list[str]) -> Any:
-    query = sa.select(LOCATIONS)
-    return holdings.collect_rows(
-        query.where(LOCATIONS.c.network_id.in_(networks)) if networks else query
-    )
+    with reading(n_context.get_admin_context()) as connection:
+        return location.list_rows(connection, networks or None)
 
 
 _PARTS: Mapping[str, holdings.Part] = {

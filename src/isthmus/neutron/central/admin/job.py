@@ -1,9 +1,8 @@
 """Jobs: intents as an operator sees them; list, show, retry, cancel."""
 
 import datetime
+import functools
 from typing import Any
-
-import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.intent import JobState
@@ -12,7 +11,6 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.sql import clock
-from isthmus.store.sql.tables import JOURNAL
 from neutron import policy
 
 
@@ -32,14 +30,18 @@ class JobApi:
             moment = clock.read(connection)
         wanted = dict(filters or {})
         with translated():
-            where = _older_than(wanted.pop("age", None), moment)
+            until = _find_time(wanted.pop("age", None), moment)
         # An age sorts as its beginning does, the other way round.
         order = [
             ("created_at", not ascending) if key == "age" else (key, ascending)
             for key, ascending in sorts or ()
         ]
         rows = listing.collect_rows(
-            context, _columns(), where=where, filters=wanted, sorts=order, **paging
+            context,
+            functools.partial(job_store.list_page, created_until=until),
+            filters=wanted,
+            sorts=order,
+            **paging,
         )
         for row in rows:
             row["age"] = max(0, int((moment - row["created_at"]).total_seconds()))
@@ -82,31 +84,12 @@ class JobApi:
         return row
 
 
-def _columns() -> dict[str, sa.ColumnElement[Any]]:
-    return {
-        "id": JOURNAL.c.id,
-        "site": JOURNAL.c.lane,
-        "type": JOURNAL.c.type,
-        "resource_id": JOURNAL.c.resource_id,
-        "state": sa.case(
-            (JOURNAL.c.parked == sa.true(), JobState.PARKED.value),
-            (job_store.running(), JobState.RUNNING.value),
-            else_=JobState.WAITING.value,
-        ),
-        "generation": JOURNAL.c.generation,
-        "attempts": JOURNAL.c.attempts,
-        "created_at": JOURNAL.c.created_at,
-        "changed_at": JOURNAL.c.changed_at,
-        "not_before": JOURNAL.c.not_before,
-        "last_error": JOURNAL.c.last_error,
-    }
-
-
-def _older_than(values: Any, moment: datetime.datetime) -> list[sa.ColumnElement[bool]]:
+def _find_time(values: Any, moment: datetime.datetime) -> datetime.datetime | None:
+    """Find when the youngest job was recorded that the filter `age` lets pass; None for all."""
     if not values:
-        return []
+        return None
     try:
         seconds = max(float(one) for one in values)
     except ValueError as error:
         raise errors.Invalid(f"age must be a number of seconds, not {values[0]!r}") from error
-    return [JOURNAL.c.created_at <= moment - datetime.timedelta(seconds=seconds)]
+    return moment - datetime.timedelta(seconds=seconds)

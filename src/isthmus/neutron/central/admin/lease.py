@@ -9,7 +9,6 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import writing
 from isthmus.store.leases import lease
-from isthmus.store.sql.tables import LEASES, NUMBER_LENGTH
 from isthmus.store.tiers import purge, registration
 from neutron import policy
 
@@ -21,13 +20,9 @@ class LeaseApi:
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List leases."""
-        wanted = dict(filters or {})
-        for name in {"first", "last"} & wanted.keys():
-            wanted[name] = [one.zfill(NUMBER_LENGTH) for one in wanted[name]]
-        rows = listing.collect_rows(context, dict(LEASES.c), filters=wanted, **paging)
+        rows = listing.collect_rows(context, lease.list_page, filters=filters, **paging)
         for row in rows:
-            first, last = int(row["first"]), int(row["last"])
-            row.update(first=str(first), last=str(last), size=last - first + 1)
+            row["size"] = int(row["last"]) - int(row["first"]) + 1
         return listing.to_rows(rows, fields)
 
     def free_for_good(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:

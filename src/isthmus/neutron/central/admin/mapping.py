@@ -8,10 +8,8 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home
 from isthmus.neutron.db.session import writing
-from isthmus.store.sql.tables import SITE_MAPPINGS
+from isthmus.store.tiers import mapping as store
 from neutron import policy
-
-_SHOWN = ("id", "type", "resource_id", "site", "project_id", "withdrawn", "created_at")
 
 
 class MappingApi:
@@ -21,8 +19,7 @@ class MappingApi:
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List site mappings."""
-        columns = {name: SITE_MAPPINGS.c[name] for name in _SHOWN}
-        rows = listing.collect_rows(context, columns, filters=filters, **paging)
+        rows = listing.collect_rows(context, store.list_page, filters=filters, **paging)
         return listing.to_rows(rows, fields)
 
     def get_site_mapping(self, context: Any, id: str, fields: Any = None) -> listing.Row:

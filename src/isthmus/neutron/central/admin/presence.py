@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import sqlalchemy as sa
-from neutron.db import models_v2
 from neutron_lib import context as n_context
 
 from isthmus import errors
@@ -17,12 +15,12 @@ from isthmus.neutron.central.resource.registry import expand
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
-from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS
+from isthmus.store.ports import home as home_store
+from isthmus.store.tiers import mapping
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.held import Held
 
 _NETWORK = ResourceType.NETWORK
-_IS_NETWORK = SITE_MAPPINGS.c.type == _NETWORK.value
 
 
 class PresenceApi:
@@ -32,22 +30,7 @@ class PresenceApi:
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List presences."""
-        key = (
-            sa.select(DATAPATHS.c.datapath_key)
-            .where(DATAPATHS.c.network_id == SITE_MAPPINGS.c.resource_id)
-            .scalar_subquery()
-        )
-        columns = {
-            "id": SITE_MAPPINGS.c.id,
-            "network_id": SITE_MAPPINGS.c.resource_id,
-            "site": SITE_MAPPINGS.c.site,
-            "withdrawn": SITE_MAPPINGS.c.withdrawn,
-            "datapath_key": key,
-            "created_at": SITE_MAPPINGS.c.created_at,
-        }
-        rows = listing.collect_rows(
-            context, columns, where=[_IS_NETWORK], filters=filters, **paging
-        )
+        rows = listing.collect_rows(context, mapping.list_presences, filters=filters, **paging)
         return listing.to_rows(rows, fields)
 
     def get_site_presence(self, context: Any, id: str, fields: Any = None) -> listing.Row:
@@ -91,7 +74,7 @@ class PresenceApi:
                         f"site {site} cannot be heard and may have ports on network {network_id} "
                         "that central does not know of: wait for it to come back, or disable it"
                     )
-                in_use = _count_ports(connection, network_id, site)
+                in_use = len(home_store.hold_at(connection, network_id, site))
                 if in_use:
                     raise errors.InUse(
                         f"network {network_id} has {in_use} ports at site {site}: delete them first"
@@ -102,20 +85,3 @@ class PresenceApi:
                 keys = [IntentKey(site, ResourceType.SUBNET, one) for one in subnets]
                 keys.append(IntentKey(site, _NETWORK, network_id))
                 journal.record(connection, keys)
-
-
-def _count_ports(connection: sa.Connection, network_id: str, site: SiteName) -> int:
-    """Count the ports of a network at home at a site; the caller holds the network."""
-    port = models_v2.Port
-    query = (
-        sa.select(port.id)
-        .select_from(SITE_MAPPINGS)
-        .join(port, port.id == SITE_MAPPINGS.c.resource_id)
-        .where(
-            SITE_MAPPINGS.c.type == ResourceType.PORT.value,
-            SITE_MAPPINGS.c.site == site,
-            port.network_id == network_id,
-        )
-        .with_for_update(read=True)
-    )
-    return len(connection.execute(query).all())

@@ -4,9 +4,7 @@ from typing import Any
 
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.store.sql.tables import REFUSALS
-
-_SHOWN = tuple(column.name for column in REFUSALS.c)
+from isthmus.store.delivery import refusal
 
 
 class RefusalApi:
@@ -16,8 +14,7 @@ class RefusalApi:
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
         """List refusals."""
-        columns = {name: REFUSALS.c[name] for name in _SHOWN}
-        rows = listing.collect_rows(context, columns, filters=filters, **paging)
+        rows = listing.collect_rows(context, refusal.list_page, filters=filters, **paging)
         return listing.to_rows(rows, fields)
 
     def get_site_refusal(self, context: Any, id: str, fields: Any = None) -> listing.Row:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.lease import Block, Lease, LeaseId
+from isthmus.model.lease import Block, Lease, rest_id
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central.leases import usage
 from isthmus.neutron.central.leases.pool import Locked, Pool, find_restless, reclaim, to_address
@@ -77,7 +77,7 @@ def _cut(locked: Locked, lease: Lease, gone: Block) -> list[Lease]:
             lease.site,
             rest,
             now=now(),
-            rest=(LeaseId(arithmetic.rest_id(lease.root, rest.first)), lease.root),
+            rest=(rest_id(lease.root, rest.first), lease.root),
         )
         left.append(made)
     return left

@@ -10,7 +10,8 @@ from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import LOCATIONS, SITE_MAPPINGS
+from isthmus.store.ports import location
+from isthmus.store.tiers import mapping
 from isthmus.store.tiers.latest import Latest
 
 _CHUNK = 500
@@ -36,24 +37,16 @@ def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Bl
 def count_of_site(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> int:
     """Count the numbers of a pool that ports at home at a site have, as far as central knows."""
     if kind is PoolKind.PORT_KEY:
-        query = sa.select(sa.func.count()).where(
-            LOCATIONS.c.network_id == pool_id, LOCATIONS.c.site == site
+        return location.count_of_site(connection, pool_id, site)
+    address = models_v2.IPAllocation
+    query = (
+        sa.select(sa.func.count())
+        .select_from(address)
+        .where(
+            address.subnet_id == pool_id,
+            address.port_id.in_(mapping.select_ids(ResourceType.PORT, site)),
         )
-    else:
-        address = models_v2.IPAllocation
-        query = (
-            sa.select(sa.func.count())
-            .select_from(address)
-            .join(
-                SITE_MAPPINGS,
-                sa.and_(
-                    SITE_MAPPINGS.c.resource_id == address.port_id,
-                    SITE_MAPPINGS.c.type == ResourceType.PORT.value,
-                    SITE_MAPPINGS.c.site == site,
-                ),
-            )
-            .where(address.subnet_id == pool_id)
-        )
+    )
     return int(connection.execute(query).scalar_one())
 
 

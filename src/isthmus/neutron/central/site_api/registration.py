@@ -32,12 +32,12 @@ from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.lease_request import parse_number
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Witness
+from isthmus.store.delivery import journal, sweep
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.delivery import sweep
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
-from isthmus.store.sql.tables import JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
-from isthmus.store.tiers import epoch
+from isthmus.store.ports import location
+from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
 
@@ -165,13 +165,13 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "leases": [],
             "port_keys": [],
             # Before central has settled it cannot tell a site of its ports.
-            "pending": max(_count_ports_due(connection, site.name), int(not own.settled)),
+            "pending": max(store.count_ports_due(connection, site.name), int(not own.settled)),
             "aside": [],
         }
         if registering:
             held = lease_store.list_leases(connection, site=site.name)
             answer["leases"] = [lease_store.to_state(one) for one in held]
-            answer["port_keys"] = _list_keys(connection, site.name)
+            answer["port_keys"] = location.list_keys_of_site(connection, site.name)
             answer["aside"] = _list_parked(connection, site.name) + _list_resting(connection, held)
     return answer
 
@@ -265,54 +265,17 @@ def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None
     """Give a site its ports again, where it was removed and is back, and the groups of all."""
     if former is not None:
         store.take_up_homes(connection, former, site)
-    binding, at = securitygroup.SecurityGroupPortBinding, SITE_MAPPINGS
-    query = (
-        sa.select(binding.security_group_id)
-        .distinct()
-        .join(at, at.c.resource_id == binding.port_id)
-        .where(at.c.type == ResourceType.PORT.value, at.c.site == site)
-    )
+    binding = securitygroup.SecurityGroupPortBinding
+    homes = mapping.select_ids(ResourceType.PORT, site)
+    query = sa.select(binding.security_group_id).distinct().where(binding.port_id.in_(homes))
     map_groups(connection, list(connection.scalars(query)), site)
-
-
-def _list_keys(connection: sa.Connection, site: SiteName) -> Sequence[Mapping[str, Any]]:
-    """List the keys of the ports that central knows at a site."""
-    columns = (LOCATIONS.c.port_id, LOCATIONS.c.network_id, LOCATIONS.c.port_key)
-    query = sa.select(*columns).where(LOCATIONS.c.site == site, LOCATIONS.c.port_key.is_not(None))
-    return [dict(row._mapping) for row in connection.execute(query)]
-
-
-def _count_ports_due(connection: sa.Connection, site: SiteName) -> int:
-    """Count the ports that were noted when a site registered and that it has yet to be told of.
-
-    Not those that came since: under load there always are some. Nor those that are parked, which
-    nobody can say when a person will look at; `_list_parked` sees to their addresses.
-    """
-    query = (
-        sa.select(sa.func.count())
-        .select_from(JOURNAL)
-        .join(REGISTRATIONS, REGISTRATIONS.c.site == JOURNAL.c.lane)
-        .where(
-            JOURNAL.c.lane == site,
-            JOURNAL.c.type == ResourceType.PORT.value,
-            JOURNAL.c.parked == sa.false(),
-            JOURNAL.c.created_at <= REGISTRATIONS.c.registered_at,
-        )
-    )
-    return int(connection.execute(query).scalar_one())
 
 
 def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, str]]:
     """List the addresses of ports that a site could not be told of: it must not give them out."""
     address = models_v2.IPAllocation
-    query = (
-        sa.select(address.subnet_id, address.ip_address, address.port_id)
-        .join(JOURNAL, JOURNAL.c.resource_id == address.port_id)
-        .where(
-            JOURNAL.c.lane == site,
-            JOURNAL.c.type == ResourceType.PORT.value,
-            JOURNAL.c.parked == sa.true(),
-        )
+    query = sa.select(address.subnet_id, address.ip_address, address.port_id).where(
+        address.port_id.in_(journal.select_parked(site, ResourceType.PORT))
     )
     return [
         {

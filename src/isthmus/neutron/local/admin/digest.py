@@ -25,7 +25,7 @@ from isthmus.neutron.local.resource.row import LocalResource, States
 from isthmus.store.delivery import journal
 from isthmus.store.leases import holding
 from isthmus.store.ports import shadow
-from isthmus.store.sql.tables import SITE_MAPPINGS
+from isthmus.store.tiers import mapping
 
 #: Most objects that one answer names; the rest is found the next time.
 _MOST = 1000
@@ -129,14 +129,10 @@ class Comparison:
 def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
     """List the ports of stretched networks that central hears of."""
     port_id = models_v2.Port.id
-    query = (
-        sa.select(port_id)
-        .join(SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == models_v2.Port.network_id)
-        .where(
-            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
-            models_v2.Port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
-            port_id > page.after,
-        )
+    query = sa.select(port_id).where(
+        models_v2.Port.network_id.in_(mapping.select_ids(ResourceType.NETWORK)),
+        models_v2.Port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
+        port_id > page.after,
     )
     return list(connection.scalars(query.where(port_id <= page.until) if page.until else query))
 

@@ -29,9 +29,9 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.resource.registry import ROWS
+from isthmus.store.delivery import lane as lane_store
 from isthmus.store.local import mapping
 from isthmus.store.sql.engine import reading
-from isthmus.store.sql.tables import LANES
 
 LOG = logging.getLogger(__name__)
 
@@ -329,8 +329,8 @@ class OnDemand:
 
     def _seen(self) -> int:
         with reading(self._engine()) as connection:
-            seen = connection.scalar(sa.select(LANES.c.seen).where(LANES.c.lane == CENTRAL))
-        return int(seen or 0)
+            _, seen = lane_store.peek(connection, CENTRAL)
+        return seen
 
     def _note_complete(self, items: Sequence[Item], refused: Sequence[ItemResult]) -> None:
         """Note the networks of which everything has arrived."""

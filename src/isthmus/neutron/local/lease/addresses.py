@@ -13,9 +13,9 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.leased import list_leased
 from isthmus.neutron.local.ipam import NotLeased
-from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
+from isthmus.store.local import lease as site_lease
 from isthmus.store.sql.engine import reading
 
 _SUBNETS = models_v2.Subnet.__table__
@@ -70,7 +70,7 @@ class Addresses:
             if subnet is None or subnet.id not in leased:
                 continue  # Neutron says what is wrong with it, or derives it from the MAC
             number = int(ipaddress.ip_address(address))
-            blocks = rows.read_blocks(connection, PoolKind.SUBNET, subnet.id)
+            blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, subnet.id)
             if not any(number in block for block in blocks) and not self._is_used(
                 connection, subnet.id, address
             ):

@@ -16,8 +16,8 @@ from isthmus.federation.leases import lease as arithmetic
 from isthmus.journal import crash
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
-from isthmus.neutron.local.lease import rows
 from isthmus.store.leases import recall, resting, returns
+from isthmus.store.local import lease as site_lease
 from isthmus.store.sql.engine import reading, writing
 
 _IPAM_SUBNETS = db_models.IpamSubnet.__table__
@@ -57,14 +57,16 @@ class Giving:
         if not idle:
             return
         with writing(self._engine()) as connection:
-            old = rows.read_leases(connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s)
+            old = site_lease.read_leases(
+                connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s
+            )
             chosen = {
                 lease_id: block
                 for lease_id, block in sorted(old)
-                if block in idle and rows.lock(connection, lease_id) == block
+                if block in idle and site_lease.lock(connection, lease_id) == block
             }
             used = read_used(connection, pool_id)
-            rows.set_aside(
+            site_lease.set_aside(
                 connection,
                 pool_id,
                 [
@@ -82,12 +84,12 @@ class Giving:
         """
         with writing(self._engine()) as connection:
             for lease_id, (asked, count) in sorted(recall.list_in(connection, pool_id).items()):
-                block = rows.lock(connection, lease_id)
+                block = site_lease.lock(connection, lease_id)
                 if count and block is not None and block.overlaps(asked):
                     part = Block(max(block.first, asked.first), min(block.last, asked.last))
                     used = read_used(connection, pool_id)
                     runs = arithmetic.plan_recall(part, used, count)
-                    rows.cut_out(connection, self._site, pool_id, lease_id, runs)
+                    site_lease.cut_out(connection, self._site, pool_id, lease_id, runs)
                 recall.mark_done(connection, lease_id)
         crash.point("recall.cut_out")
 
@@ -149,13 +151,13 @@ class Giving:
         with writing(self._engine()) as connection:
             returns.mark_acknowledged(connection, taken)
             recall.delete_done(connection, answered)
-            rows.add(connection, self._site, states)
+            site_lease.add(connection, self._site, states)
 
 
 def _is_held(part: returns.Return, states: Sequence[Mapping[str, object]]) -> bool:
     """Tell whether central lists a part as this site's still, under the lease it was granted in."""
     of_it = [one for one in states if part.origin in (one.get("origin"), one.get("id"))]
-    return any(part.block.overlaps(one) for one in rows.blocks_of(of_it))
+    return any(part.block.overlaps(one) for one in site_lease.blocks_of(of_it))
 
 
 def read_used(connection: sa.Connection, subnet_id: str) -> set[int]:

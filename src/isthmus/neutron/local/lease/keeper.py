@@ -24,9 +24,9 @@ from isthmus.journal import crash
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
-from isthmus.neutron.local.lease import rows
 from isthmus.neutron.local.lease.giving import Giving, read_used
 from isthmus.store.leases import resting, returns
+from isthmus.store.local import lease as site_lease
 from isthmus.store.ports import port_key
 from isthmus.store.sql.engine import reading, writing
 
@@ -133,7 +133,7 @@ class Keeper:
         answer = self._client().request_leases(kind.value, pool_id, count=count, address=address)
         crash.point("lease.answered")
         with writing(self.engine()) as connection:
-            return rows.add(connection, self._site, answer.leases)
+            return site_lease.add(connection, self._site, answer.leases)
 
     def end_rest(self, kind: PoolKind, pool_id: str) -> int:
         """Use numbers again of whose former ports every site has heard.
@@ -218,7 +218,7 @@ class Keeper:
             Transient: the site's database does not answer.
         """
         with reading(self.engine()) as connection:
-            pools = rows.find_pools(connection)
+            pools = site_lease.find_pools(connection)
             subnets = resting.list_pools(connection)
             networks = port_key.list_resting_networks(connection)
         for pool_id in subnets:
@@ -258,7 +258,7 @@ class Keeper:
         Those in use are among them; they are not set aside.
         """
         with reading(self.engine()) as connection:
-            blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
+            blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, pool_id)
             pools = _read_pools(connection, pool_id)
         return {one for one in blocks if pools and not arithmetic.intersect([one], pools)}
 
@@ -277,7 +277,7 @@ class Keeper:
         Of the blocks only what lies in the allocation pools, as far as they are here yet.
         """
         with reading(self.engine()) as connection:
-            blocks = rows.read_blocks(connection, PoolKind.SUBNET, pool_id)
+            blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, pool_id)
             pools = _read_pools(connection, pool_id)
             if pools:
                 blocks = arithmetic.intersect(blocks, pools)

@@ -25,6 +25,7 @@ from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import journal
 from isthmus.store.local import mapping
+from isthmus.store.ports import datapath
 
 #: Marks in a session: ports noted in this transaction, and whether the relay is to be woken.
 _NOTED = "isthmus_noted"
@@ -116,7 +117,7 @@ class ReportListener:
             if kind is ResourceType.NETWORK:
                 key = item.state.get("isthmus:datapath_key")
                 if key is not None:
-                    mapping.add_datapath_key(session.connection(), item.id, int(key))
+                    datapath.record(session.connection(), item.id, int(key))
 
     def _forget(self, session: orm.Session, *, even_ports: bool) -> None:
         """Remove what is kept of central's objects together with them.

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
@@ -15,7 +14,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.resource import port as port_form
 from isthmus.store.local import mapping
-from isthmus.store.sql.tables import PORT_KEYS
+from isthmus.store.ports import port_key
 
 #: Attributes of Neutron's that mean nothing outside this server.
 _INTERNAL = frozenset({"standard_attr_id", "tenant_id", "network"})
@@ -48,7 +47,7 @@ class PortSource:
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()
                 bases = mapping.find_bases(connection, ids)
-                port_keys = _find_keys(connection, ids)
+                port_keys = port_key.find_keys(connection, ids)
         except db_exc.DBError as error:
             raise errors.Busy(f"the site's database cannot be read now: {error}") from error
         items = {}
@@ -61,13 +60,6 @@ class PortSource:
                 state["isthmus:location"] = self._locator.locate(port, port_keys.get(key.id))
             items[key] = Item(key.type, key.id, state)
         return items
-
-
-def _find_keys(connection: sa.Connection, ids: Sequence[str]) -> dict[str, int]:
-    query = sa.select(PORT_KEYS.c.port_id, PORT_KEYS.c.port_key).where(
-        PORT_KEYS.c.port_id.in_(ids), PORT_KEYS.c.freed_at.is_(None)
-    )
-    return {row.port_id: int(row.port_key) for row in connection.execute(query)}
 
 
 def _plain(value: Any) -> Any:

@@ -23,7 +23,7 @@ from isthmus.neutron.local.apply.leases import add_leases
 from isthmus.neutron.local.apply.owned import check_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, States, by_id, in_bodies, in_body
-from isthmus.store.local import mapping
+from isthmus.store.ports import datapath
 
 _COLLECTION = "networks"
 _CREATED = (
@@ -86,7 +86,7 @@ def _check_key(context: Any, state: Mapping[str, Any]) -> None:
     network_id, key = state["id"], state.get("isthmus:datapath_key")
     check_owned(context, ResourceType.NETWORK, network_id)
     with db_api.CONTEXT_READER.using(context):
-        has = mapping.find_datapath_key(context.session.connection(), network_id)
+        has = datapath.find_key(context.session.connection(), network_id)
     if key is None or has == int(key):
         return
     if has is not None:
@@ -95,7 +95,7 @@ def _check_key(context: Any, state: Mapping[str, Any]) -> None:
             "networks never change; remove the network's presence and extend it again"
         )
     with db_api.CONTEXT_WRITER.using(context):
-        mapping.add_datapath_key(context.session.connection(), network_id, int(key))
+        datapath.record(context.session.connection(), network_id, int(key))
 
 
 def remove(core: Any, context: Any, network_id: str) -> None:
@@ -119,7 +119,7 @@ def remove(core: Any, context: Any, network_id: str) -> None:
 
 def _add_carried(connection: sa.Connection, states: States) -> None:
     for network_id, state in states.items():
-        state["isthmus:datapath_key"] = mapping.find_datapath_key(connection, network_id)
+        state["isthmus:datapath_key"] = datapath.find_key(connection, network_id)
     add_leases(connection, states)
 
 

@@ -33,7 +33,6 @@ from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.resource.row import LocalResource
 from isthmus.store.delivery import journal
 from isthmus.store.local import mapping
-from isthmus.store.sql.tables import JOURNAL
 
 _BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"
@@ -259,17 +258,7 @@ def check_let_go(connection: sa.Connection, port_id: str) -> None:
         raise errors.InUse(
             f"port {port_id} is bound at this site, to {', '.join(filter(None, hosts))}"
         )
-    unreported = connection.scalar(
-        sa.select(JOURNAL.c.id)
-        .where(
-            JOURNAL.c.lane == CENTRAL,
-            JOURNAL.c.type == ResourceType.PORT.value,
-            JOURNAL.c.resource_id == port_id,
-            JOURNAL.c.parked == sa.false(),
-        )
-        .with_for_update()
-    )
-    if unreported is not None:
+    if journal.is_noted(connection, IntentKey(CENTRAL, ResourceType.PORT, port_id)):
         raise errors.Busy(f"port {port_id} was changed at this site, and central is being told")
 
 

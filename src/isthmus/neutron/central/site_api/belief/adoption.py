@@ -25,7 +25,7 @@ from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.intent import ResourceType
-from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind, rest_id
 from isthmus.model.site import CENTRAL, Site
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.leases import pool, usage
@@ -33,7 +33,6 @@ from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting, spare
 from isthmus.store.ports import datapath
-from isthmus.store.sql.tables import LEASES
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers.held import Held
 
@@ -207,8 +206,9 @@ def _insert_named(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease)
         spare.take_block(connection, locked.id, part)
         kept_as = dataclasses.replace(lease, block=part)
         if part != parts[0]:  # the rest of a lease has the id that the site would give it
-            rest_id = LeaseId(arithmetic.rest_id(lease.root, part.first))
-            kept_as = dataclasses.replace(kept_as, id=rest_id, origin=lease.root)
+            kept_as = dataclasses.replace(
+                kept_as, id=rest_id(lease.root, part.first), origin=lease.root
+            )
         _insert(locked, leased, kept_as)
 
 
@@ -234,18 +234,7 @@ def _new_id() -> LeaseId:
 def _insert(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease) -> None:
     """Put a block into the hands of who has it; that gives nothing out, so it may be unsettled."""
     leased[lease.id] = lease
-    locked.connection.execute(
-        sa.insert(LEASES).values(
-            id=lease.id,
-            kind=lease.kind.value,
-            pool_id=lease.pool_id,
-            site=lease.site,
-            first=lease_store.to_text(lease.block.first),
-            last=lease_store.to_text(lease.block.last),
-            created_at=now(),
-            origin=lease.origin,
-        )
-    )
+    lease_store.put(locked.connection, lease, now=now())
 
 
 def _find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:

@@ -13,7 +13,6 @@ from neutron.db.models import securitygroup
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import SITE_MAPPINGS
 from isthmus.store.tiers import mapping
 
 
@@ -45,14 +44,8 @@ def _is_there(connection: sa.Connection, site: SiteName, project_id: str) -> boo
         (models_v2.Network, ResourceType.NETWORK),
         (models_v2.Port, ResourceType.PORT),
     ):
-        query = (
-            sa.select(model.id)
-            .join(SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == model.id)
-            .where(
-                SITE_MAPPINGS.c.type == kind.value,
-                SITE_MAPPINGS.c.site == site,
-                model.project_id == project_id,
-            )
+        query = sa.select(model.id).where(
+            model.project_id == project_id, model.id.in_(mapping.select_ids(kind, site))
         )
         if connection.execute(query.limit(1)).first() is not None:
             return True

@@ -1,4 +1,4 @@
-"""The site's leases in its own database.
+"""A site's own leases, in its database.
 
 An answer of central lists every block of a pool that the site holds, and may be old when it comes.
 So what it does not list stays, and it does not bring back to life what the site has given back of a
@@ -12,13 +12,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.lease import Block, PoolKind
+from isthmus.model.lease import Block, PoolKind, rest_id
 from isthmus.model.site import SiteName
-from isthmus.store.leases import returns
+from isthmus.store.leases import recall, returns
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.clock import utc_after, utc_now
-from isthmus.store.sql.tables import LEASES, RECALLS
+from isthmus.store.sql.tables import LEASES
 from isthmus.store.sql.upsert import insert_or_keep
 
 
@@ -57,8 +56,8 @@ def read_leases(
 def find_pools(connection: sa.Connection) -> list[str]:
     """List the subnets of which the site holds blocks, or has to tell central something."""
     held = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.SUBNET.value)
-    asked = connection.scalars(sa.select(RECALLS.c.pool_id).distinct())
-    return sorted({*connection.scalars(held.distinct()), *asked, *returns.list_pools(connection)})
+    known = (recall.list_pools(connection), returns.list_pools(connection))
+    return sorted(set(connection.scalars(held.distinct())).union(*known))
 
 
 def add(
@@ -174,12 +173,12 @@ def cut_out(
             connection.execute(
                 sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(run.first - 1))
             )
-            part = returns.Return(arithmetic.rest_id(origin, run.first), origin, run)
+            part = returns.Return(rest_id(origin, run.first), origin, run)
             returns.record(connection, pool_id, part)
         if run.last < block.last:
             connection.execute(
                 sa.insert(LEASES).values(
-                    id=arithmetic.rest_id(origin, run.last + 1),
+                    id=rest_id(origin, run.last + 1),
                     kind=PoolKind.SUBNET.value,
                     pool_id=pool_id,
                     site=site,
@@ -203,6 +202,14 @@ def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
         raise errors.ProtocolError("central's answer lists what is no lease") from error
 
 
-def remove(connection: sa.Connection, lease_id: str) -> None:
-    """Forget a lease that central has taken back with its pool."""
-    connection.execute(sa.delete(LEASES).where(LEASES.c.id == lease_id))
+def delete_pool(connection: sa.Connection, pool_id: str) -> None:
+    """Forget every lease of a pool that is gone, and what was set aside or asked back of it."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == pool_id))
+    returns.delete_pool(connection, pool_id)
+    recall.delete_pool(connection, pool_id)
+
+
+def remove(connection: sa.Connection, lease_ids: Collection[str]) -> None:
+    """Forget leases that central says this site has no more."""
+    if lease_ids:
+        connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(list(lease_ids))))

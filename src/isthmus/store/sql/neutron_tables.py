@@ -1,0 +1,25 @@
+"""The columns of Neutron's own tables that our statements lock or join.
+
+The store does not import Neutron, so it names them itself; `tests/ports/test_neutron_tables.py`
+holds them against Neutron's models. They are few on purpose: a statement of Neutron's that only has
+to know which ids are ours gets a subquery (`select_...`) instead (ADR 0054).
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from isthmus.model.resource import RESOURCES, ResourceType
+
+
+def _owned(name: str, *more: str) -> sa.TableClause:
+    return sa.table(name, *(sa.column(one) for one in ("id", "project_id", *more)))
+
+
+PORTS = _owned("ports", "network_id", "device_owner")
+
+#: The table of each type of object that travels, with its id and its project.
+OBJECTS: Mapping[ResourceType, sa.TableClause] = {
+    kind: PORTS if kind is ResourceType.PORT else _owned(row.table)
+    for kind, row in RESOURCES.items()
+}

@@ -1,0 +1,62 @@
+"""Our tables belong to `isthmus.store`: no other room has SQL on them."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from isthmus.store.sql.tables import METADATA
+
+SOURCE = Path(__file__).parents[2] / "src" / "isthmus"
+TABLES = "isthmus.store.sql.tables"
+#: What hands the tables to Neutron's alembic branches.
+MODELS = "neutron/db/models.py"
+#: Written out in full on purpose: it stays what it was when the tables move on.
+MIGRATIONS = "neutron/db/migration"
+#: Read the tables themselves still.
+STILL = {"neutron/local/ovn/desired_rows.py", "neutron/local/ovn/rewriter.py"}
+NAME = re.compile(rf"\b(?:{'|'.join(METADATA.tables)})\b")
+
+
+def outside() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = str(path.relative_to(SOURCE))
+        if not name.startswith(("store/", MIGRATIONS)):
+            yield name, ast.parse(path.read_text())
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Give every module that may be meant, and `module.name` of each name taken from one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+            yield from (f"{node.module}.{one.name}" for one in node.names)
+
+
+def docstrings(tree: ast.Module) -> set[ast.expr]:
+    found = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for one in body if isinstance(body, list) else ():
+            if isinstance(one, ast.Expr):
+                found.add(one.value)
+    return found
+
+
+def test_the_tables_are_imported_by_the_store_and_by_the_models_alone() -> None:
+    users = {name for name, tree in outside() if TABLES in set(imported(tree))}
+    assert users - STILL == {MODELS}
+
+
+def test_no_statement_outside_the_store_names_a_table_of_ours() -> None:
+    named = {
+        (name, found.group())
+        for name, tree in outside()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node not in docstrings(tree)
+        if (found := NAME.search(node.value))
+    }
+    assert named == set()
