@@ -2,9 +2,11 @@
 
 import enum
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NewType
 
+from isthmus import errors
 from isthmus.model.site import SiteName
 
 LeaseId = NewType("LeaseId", str)
@@ -56,6 +58,62 @@ class Lease:
     def root(self) -> LeaseId:
         """Return the id under which it was granted; numbers never come back to life under one."""
         return self.origin or self.id
+
+
+class LeaseState(enum.StrEnum):
+    """Where a lease of addresses stands in its life at the site that holds it."""
+
+    ABSENT = "absent"  #: no row: not leased yet, or forgotten
+    IN_USE = "in_use"  #: the site allocates from it
+    SET_ASIDE = "set_aside"  #: it does so no more; central is to be told
+    ACKNOWLEDGED = "acknowledged"  #: central has taken it; an older answer may still list it
+
+
+class LeaseEvent(enum.StrEnum):
+    """What happens to a lease at its site."""
+
+    LEASE = "lease"  #: central's answer lists it
+    CUT_OUT = "cut_out"  #: a part of one in use goes back, under an id of its own
+    SET_ASIDE = "set_aside"  #: the site stops to use it
+    ACKNOWLEDGE = "acknowledge"  #: central answers that it has taken it
+    REVOKE = "revoke"  #: central says that it is the site's no more
+    FORGET = "forget"  #: no answer that lists it can be under way any more
+    END_POOL = "end_pool"  #: its subnet is gone from the site
+
+
+#: What follows from what; what is not in it is refused. A lease that was set aside is never taken
+#: into use again: an old answer of central's that lists it is passed over.
+LEASE_TRANSITIONS: Mapping[tuple[LeaseState, LeaseEvent], LeaseState] = {
+    (LeaseState.ABSENT, LeaseEvent.LEASE): LeaseState.IN_USE,
+    (LeaseState.ABSENT, LeaseEvent.CUT_OUT): LeaseState.SET_ASIDE,
+    (LeaseState.ABSENT, LeaseEvent.REVOKE): LeaseState.ABSENT,
+    (LeaseState.ABSENT, LeaseEvent.END_POOL): LeaseState.ABSENT,
+    (LeaseState.IN_USE, LeaseEvent.LEASE): LeaseState.IN_USE,
+    (LeaseState.IN_USE, LeaseEvent.SET_ASIDE): LeaseState.SET_ASIDE,
+    (LeaseState.IN_USE, LeaseEvent.REVOKE): LeaseState.ABSENT,
+    (LeaseState.IN_USE, LeaseEvent.END_POOL): LeaseState.ABSENT,
+    (LeaseState.SET_ASIDE, LeaseEvent.ACKNOWLEDGE): LeaseState.ACKNOWLEDGED,
+    (LeaseState.SET_ASIDE, LeaseEvent.REVOKE): LeaseState.SET_ASIDE,
+    (LeaseState.SET_ASIDE, LeaseEvent.END_POOL): LeaseState.ABSENT,
+    (LeaseState.ACKNOWLEDGED, LeaseEvent.ACKNOWLEDGE): LeaseState.ACKNOWLEDGED,
+    (LeaseState.ACKNOWLEDGED, LeaseEvent.REVOKE): LeaseState.ACKNOWLEDGED,
+    (LeaseState.ACKNOWLEDGED, LeaseEvent.FORGET): LeaseState.ABSENT,
+    (LeaseState.ACKNOWLEDGED, LeaseEvent.END_POOL): LeaseState.ABSENT,
+}
+
+
+def next_state(state: LeaseState, event: LeaseEvent) -> LeaseState:
+    """Return the state that follows.
+
+    Raises:
+        Inconsistent: this cannot happen to a lease in that state.
+    """
+    try:
+        return LEASE_TRANSITIONS[state, event]
+    except KeyError:
+        raise errors.Inconsistent(
+            f"a lease that is {state.value}: {event.value} cannot happen to it"
+        ) from None
 
 
 def rest_id(origin: str, first: int) -> LeaseId:

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.lease import Block, PoolKind, rest_id
+from isthmus.model.lease import Block, LeaseEvent, LeaseState, PoolKind, rest_id
 from isthmus.model.site import SiteName
 from isthmus.store.leases import recall, returns
 from isthmus.store.leases.lease import to_text
@@ -83,8 +83,8 @@ def add(
     # In this order: what goes back in between is seen as one or the other.
     query = sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last).where(LEASES.c.id.in_(ids))
     there = {row.id: (row.first, row.last) for row in connection.execute(query)}
-    back = returns.list_known(connection, ids)
-    fresh = [row for row in rows if row["id"] not in there and row["id"] not in back]
+    states = returns.list_states(connection, ids) | dict.fromkeys(there, LeaseState.IN_USE)
+    fresh = [row for row in rows if states.get(row["id"], LeaseState.ABSENT) is LeaseState.ABSENT]
     for row in fresh:
         connection.execute(insert_or_keep(connection, LEASES).values(row))
     for row in rows:
@@ -148,7 +148,8 @@ def _give_up(connection: sa.Connection, pool_id: str, row: Any, *, last: int | N
     """Put a lease, up to a number, among what goes back."""
     block = Block(int(row.first), int(row.last) if last is None else last)
     connection.execute(sa.delete(LEASES).where(LEASES.c.id == row.id))
-    returns.record(connection, pool_id, returns.Return(row.id, row.origin or row.id, block))
+    part = returns.Return(row.id, row.origin or row.id, block)
+    returns.record(connection, pool_id, part, LeaseState.IN_USE, LeaseEvent.SET_ASIDE)
 
 
 def cut_out(
@@ -174,7 +175,7 @@ def cut_out(
                 sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(run.first - 1))
             )
             part = returns.Return(rest_id(origin, run.first), origin, run)
-            returns.record(connection, pool_id, part)
+            returns.record(connection, pool_id, part, LeaseState.ABSENT, LeaseEvent.CUT_OUT)
         if run.last < block.last:
             connection.execute(
                 sa.insert(LEASES).values(

@@ -127,7 +127,8 @@ RETURNS = sa.Table(
     sa.Column("origin", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
     sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
-    sa.Column("acknowledged", sa.Boolean, nullable=False),
+    # `isthmus.model.lease.LeaseState`: set aside, or acknowledged. One in use is in isthmus_leases.
+    sa.Column("state", sa.String(16), nullable=False),
     sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 

@@ -149,7 +149,7 @@ class Giving:
         crash.point("lease.given_back")
         taken = {part.id for part in whole if not _is_held(part, states)}
         with writing(self._engine()) as connection:
-            returns.mark_acknowledged(connection, taken)
+            returns.acknowledge(connection, taken)
             recall.delete_done(connection, answered)
             site_lease.add(connection, self._site, states)
 

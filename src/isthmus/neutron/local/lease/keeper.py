@@ -238,7 +238,7 @@ class Keeper:
         self._told_at = {one: self._told_at.get(one, now) for one in acknowledged}
         if over := [one for one, since in self._told_at.items() if now - since >= REST_S]:
             with writing(self.engine()) as connection:
-                returns.delete_told(connection, over)
+                returns.forget(connection, over)
 
     def _keep_level(self, pool_id: str) -> None:
         """Ask for more of a subnet, or stop using whole blocks that the site has no need of."""

@@ -83,7 +83,7 @@ def _create_both_tiers() -> None:
         sa.Column("origin", sa.String(36), nullable=False),
         sa.Column("first", sa.String(40), nullable=False),
         sa.Column("last", sa.String(40), nullable=False),
-        sa.Column("acknowledged", sa.Boolean, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
         sa.Column("changed_at", sa.DateTime, nullable=False),
     )
     op.create_table(
