@@ -15,7 +15,9 @@ MODELS = "neutron/db/models.py"
 MIGRATIONS = "neutron/db/migration"
 #: Read the tables themselves still.
 STILL = {"neutron/local/ovn/desired_rows.py", "neutron/local/ovn/rewriter.py"}
-NAME = re.compile(rf"\b(?:{'|'.join(METADATA.tables)})\b")
+_NAMES = "|".join(METADATA.tables)
+#: The name of a table alone, or in SQL as text.
+NAME = re.compile(rf"^(?:{_NAMES})$|\b(?:from|into|join|table|update)\s+\W?(?:{_NAMES})\b", re.I)
 
 
 def outside() -> Iterator[tuple[str, ast.Module]]:

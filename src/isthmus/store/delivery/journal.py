@@ -194,7 +194,7 @@ def is_noted(connection: sa.Connection, key: IntentKey) -> bool:
     return connection.execute(query.with_for_update()).first() is not None
 
 
-def select_parked(lane: SiteName, kind: ResourceType) -> "sa.Select[tuple[str]]":
+def select_parked(lane: SiteName, kind: ResourceType) -> "sa.Select[str]":
     """Select the objects of a lane's parked intents, for the IN of a statement of Neutron's."""
     return sa.select(JOURNAL.c.resource_id).where(
         JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.parked == sa.true()

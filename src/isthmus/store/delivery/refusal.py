@@ -78,7 +78,7 @@ def list_page(
     return select_page(connection, dict(REFUSALS.c), filters=filters, page=page)
 
 
-def select_ids(site: SiteName) -> "sa.Select[tuple[str]]":
+def select_ids(site: SiteName) -> "sa.Select[str]":
     """Select the objects of which something was refused, for the IN of a statement of Neutron's."""
     return sa.select(REFUSALS.c.resource_id).where(REFUSALS.c.site == site)
 

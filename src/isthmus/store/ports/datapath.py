@@ -100,7 +100,7 @@ def list_rows(
     return read_rows(connection, query)
 
 
-def select_networks() -> "sa.Select[tuple[str]]":
+def select_networks() -> "sa.Select[str]":
     """Select the networks that have a key, for the IN of a statement of Neutron's.
 
     At a site those are the networks that are stretched to it.

@@ -168,7 +168,7 @@ def find_keys(connection: sa.Connection, port_ids: Collection[str]) -> dict[str,
     return {row.port_id: int(row.port_key) for row in connection.execute(query)}
 
 
-def select_holders() -> "sa.Select[tuple[str]]":
+def select_holders() -> "sa.Select[str]":
     """Select the ports that have a key, for the IN of a statement of Neutron's."""
     return sa.select(PORT_KEYS.c.port_id).where(_HELD)
 

@@ -179,7 +179,7 @@ def count_at(connection: sa.Connection, site: SiteName) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def select_ids(kind: ResourceType, site: SiteName | None = None) -> "sa.Select[tuple[str]]":
+def select_ids(kind: ResourceType, site: SiteName | None = None) -> "sa.Select[str]":
     """Select the objects of a type that are mapped, for the IN of a statement of Neutron's.
 
     A plain read; withdrawn ones are among them.
