@@ -37,11 +37,15 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.journal.engine import Delivery, DeliverySettings
-from isthmus.model.intent import IntentKey
+from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease
+from isthmus.store.leases.give_back import Part
+from isthmus.store.leases.returns import Return
+from isthmus.store.local import mapping as site_mapping
+from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import reading
 from isthmus.store.sql.tables import JOURNAL, SITE_MAPPINGS
 from isthmus.testing.clock import FakeClock
@@ -67,10 +71,16 @@ events = st.one_of(
     st.tuples(st.just("network comes"), values, st.none()),
     st.tuples(st.just("another worker"), directions, st.none()),
     st.tuples(st.just("leases"), st.integers(0, 6), st.booleans()),
+    st.tuples(st.just("cut out"), picks, st.integers(1, 4)),
     st.tuples(st.just("late call"), picks, st.none()),
     st.tuples(st.just("time"), st.sampled_from([1, 31, 700]), st.none()),
 )
 stories = st.lists(events, min_size=1, max_size=4)
+
+
+def as_parts(going: Sequence[Return]) -> list[Part]:
+    """Say of what goes back what travels of it."""
+    return [Part(one.origin, one.block) for one in going]
 
 
 class Apply:
@@ -104,6 +114,8 @@ class Report:
         results: Sequence[ItemResult] = self._link.call(
             lambda: self._central.take_reports(self._site.name, items, sequence)
         )
+        crash.point("report.taken")
+        self._site.agree(items, results)
         return results
 
 
@@ -156,7 +168,7 @@ class Federation(RuleBasedStateMachine):
     @initialize()
     def first_leases(self) -> None:
         for name in SITES:
-            self.sites[name].add_leases(self.central.lease_request(name, 4, []))
+            self.sites[name].add_leases(self.central.lease_request(name, 4, ()))
 
     # What people do.
 
@@ -289,12 +301,13 @@ class Federation(RuleBasedStateMachine):
         site = self.sites[where]
         if idle:
             site.set_aside_idle()
+        going = site.going_back()
         try:
-            states = self.central.lease_request(where, count, site.set_aside())
+            states = self.central.lease_request(where, count, as_parts(going))
         except errors.IsthmusError:
             return
         self._happen(where, story)
-        site.add_leases(states)
+        site.take_answer(going, states)
 
     def _happen(self, where: SiteName, story: list[tuple[str, Any, Any]]) -> None:
         happenings: dict[str, Callable[[Any, Any], object]] = {
@@ -307,6 +320,7 @@ class Federation(RuleBasedStateMachine):
             "leases": lambda count, idle: self.request_leases(
                 where, count, Weather.FINE, idle=idle
             ),
+            "cut out": self.sites[where].cut_out_idle,
             "late call": lambda pick, _: self._let_arrive(where, pick),
             "time": lambda seconds, _: self.clock.move(seconds),
         }
@@ -361,14 +375,24 @@ class Federation(RuleBasedStateMachine):
         site, link = self.sites[where], self.links[where]
         if idle:
             site.set_aside_idle()
-        set_aside = site.set_aside()
+        going = site.going_back()
+        parts = as_parts(going)
         link.weather = weather
         try:
-            site.add_leases(link.call(lambda: self.central.lease_request(where, count, set_aside)))
+            states = link.call(lambda: self.central.lease_request(where, count, parts))
+            site.take_answer(going, states)
         except errors.IsthmusError:
             pass
         finally:
             link.weather = Weather.FINE
+
+    @rule(where=sites, pick=picks, count=st.integers(1, 4))
+    def central_asks_for_idle_numbers(self, where: SiteName, pick: int, count: int) -> None:
+        self.sites[where].cut_out_idle(pick, count)
+
+    @rule(where=sites)
+    def what_went_back_is_forgotten(self, where: SiteName) -> None:
+        self.sites[where].forget_returns()
 
     @precondition(lambda self: any(link.late for link in self.links.values()))
     @rule(pick=picks)
@@ -401,10 +425,20 @@ class Federation(RuleBasedStateMachine):
         blocks = sorted(one.block for one in everything)
         assert all(left.last < right.first for left, right in itertools.pairwise(blocks))
         for name, site in self.sites.items():
-            at_central = {one.id: one.block for one in everything if one.site == name}
+            at_central = [(one.root, one.block) for one in everything if one.site == name]
             with reading(site.engine) as connection:
                 here = lease.list_leases(connection)
-            assert all(at_central.get(one.id) == one.block for one in here)
+            # A site cuts parts out before central hears of it, each out of the lease it was of.
+            assert all(
+                any(
+                    root == one.root
+                    and block.first <= one.block.first <= one.block.last <= block.last
+                    for root, block in at_central
+                )
+                for one in here
+            )
+            for row in rows(site, PORTS).values():
+                assert any(row["address"] in one.block for one in here)
 
     @invariant()
     def a_lane_has_one_worker(self) -> None:
@@ -443,6 +477,13 @@ class Federation(RuleBasedStateMachine):
             return job_store.list_jobs(connection)
 
     def check_converged(self) -> None:
+        for name, site in self.sites.items():
+            self.request_leases(name, 0, Weather.FINE, idle=False)
+            assert site.going_back() == []
+            with reading(self.central.engine) as connection:
+                at_central = lease.list_leases(connection, site=name)
+            with reading(site.engine) as connection:
+                assert lease.list_leases(connection) == at_central
         for tier in self.tiers():
             assert self._jobs(tier) == []
         networks = rows(self.central, NETWORKS)
@@ -453,13 +494,23 @@ class Federation(RuleBasedStateMachine):
                     sa.select(SITE_MAPPINGS).where(SITE_MAPPINGS.c.type == "network")
                 )
             }
+            at_all = datapath.list_all_keys(connection)
         assert {network for network, _ in mapped} == set(networks), "deleted means forgotten"
+        assert set(at_all) == set(networks)
         ports = rows(self.central, PORTS)
         for name, site in self.sites.items():
             wanted = {one: row for one, row in networks.items() if (one, name) in mapped}
             assert rows(site, NETWORKS) == wanted
+            with reading(site.engine) as connection:
+                known = site_mapping.find_known(connection, ResourceType.NETWORK, set(networks))
+                keys = datapath.list_all_keys(connection)
+                bases = site_mapping.find_bases(connection, list(ports))
+            assert known == set(wanted)
+            assert keys.items() <= at_all.items()
+            assert set(keys) == set(wanted)
             own = {one: row for one, row in ports.items() if row["home"] == name}
             assert rows(site, PORTS) == own
+            assert set(bases) == set(own)
             others = {one: row["value"] for one, row in ports.items() if row["home"] != name}
             assert {one: row["value"] for one, row in rows(site, SHADOWS).items()} == others
 

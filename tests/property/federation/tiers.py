@@ -1,7 +1,8 @@
 """Central and sites, with the journal, lanes, leases and site mappings of the real ones, on SQLite.
 
 What Neutron keeps is two small tables: networks, which belong to central, and ports, which belong
-to the tier that made them. Everything between the tiers is the product's own code.
+to the tier that made them. All that is kept of leases, of what goes back, of site mappings, tunnel
+keys and what was agreed on is read and written by the product's own store.
 """
 
 import itertools
@@ -21,10 +22,16 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.delivery.journal_engine import SqlJournal
-from isthmus.store.leases import lease
+from isthmus.store.leases import lease, pool, returns
+from isthmus.store.leases.give_back import Part, take_back
+from isthmus.store.leases.returns import Return
+from isthmus.store.local import lease as site_lease
+from isthmus.store.local import mapping as site_mapping
+from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.sql.tables import LEASES, METADATA
-from isthmus.store.tiers import mapping, removal
+from isthmus.store.sql.tables import METADATA
+from isthmus.store.tiers import removal
+from isthmus.store.tiers.held import Held
 from isthmus.testing.clock import FakeClock
 
 POOL_ID = "subnet"
@@ -54,8 +61,6 @@ SHADOWS = sa.Table(
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("value", sa.Integer),
 )
-#: Leases that a site has given up; it never takes them into use again.
-SET_ASIDE = sa.Table("model_set_aside", MODEL, sa.Column("id", sa.String(36), primary_key=True))
 
 
 class Tier:
@@ -77,7 +82,11 @@ class Tier:
         """Empty every table."""
         self.births = itertools.count()
         with writing(self.engine) as connection:
-            for table in (*METADATA.sorted_tables, *MODEL.sorted_tables):
+            for table in (
+                *METADATA.sorted_tables,
+                *MODEL.sorted_tables,
+                *neutron_rows.METADATA.sorted_tables,
+            ):
                 connection.execute(sa.delete(table))
 
     def record(
@@ -133,6 +142,11 @@ def rows(tier: Tier, table: sa.Table) -> dict[str, dict[str, Any]]:
         return {row.id: dict(row._mapping) for row in connection.execute(sa.select(table))}
 
 
+def without_base(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a report what was agreed on before."""
+    return {name: value for name, value in state.items() if name != "isthmus:base"}
+
+
 def put(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> None:
     """Insert or replace a row."""
     connection.execute(sa.delete(table).where(table.c.id == row["id"]))
@@ -155,9 +169,11 @@ class Central(Tier):
         network = f"network-{next(self.births):04}"
         with writing(self.engine) as connection:
             put(connection, NETWORKS, {"id": network, "value": value})
+            put(connection, neutron_rows.TABLES["networks"], {"id": network, "project_id": "p"})
+            held = Held(connection, ResourceType.NETWORK, [network], alone=True)
+            datapath.ensure_key(connection, network)
             for site in sites:
-                now = self.clock.now()
-                mapping.record(connection, ResourceType.NETWORK, [network], site, now=now)
+                held.map_to(site, now=self.clock.now())
             self.record(connection, ResourceType.NETWORK, network, sites)
 
     def change_network(self, network: str, value: int) -> None:
@@ -169,10 +185,11 @@ class Central(Tier):
         with writing(self.engine) as connection:
             drop(connection, NETWORKS, network)
             self._note_network(connection, network)
+            drop(connection, neutron_rows.TABLES["networks"], network)
 
     def _note_network(self, connection: sa.Connection, network: str) -> None:
-        mapped = mapping.list_sites(connection, ResourceType.NETWORK, [network])
-        self.record(connection, ResourceType.NETWORK, network, mapped.get(network, {}))
+        held = Held(connection, ResourceType.NETWORK, [network])
+        self.record(connection, ResourceType.NETWORK, network, held.sites(network))
 
     def create_port(self, value: int) -> bool:
         """Make a port of central's own; tell whether there was an address."""
@@ -195,14 +212,20 @@ class Central(Tier):
             self.record(connection, ResourceType.SHADOW, port, self.sites)
 
     def lease_request(
-        self, site: SiteName, count: int, give_back: Sequence[str]
+        self, site: SiteName, count: int, parts: Sequence[Part]
     ) -> list[dict[str, str]]:
-        """Take blocks back, lease another one, and list all that the site then holds."""
+        """Take parts back, lease another block, and list all that the site then holds."""
         with writing(self.engine) as connection:
+            pool.lock(connection, SUBNET, POOL_ID)
             used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
-            for one in lease.list_leases(connection, ids=give_back, site=site):
-                if not any(number in one.block for number in used):
-                    lease.delete(connection, [one.id])
+            leases = lease.read_latest(connection, SUBNET, POOL_ID)
+            take_back(
+                connection,
+                [one for one in leases if one.site == site],
+                parts,
+                is_idle=lambda block: not any(number in block for number in used),
+                now=self.clock.now(),
+            )
             if count:
                 self._lease(connection, site, count)
             return [lease.to_state(one) for one in lease.list_leases(connection, site=site)]
@@ -218,10 +241,14 @@ class Central(Tier):
 
     def desired(self, lane: SiteName, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
         networks, ports = rows(self, NETWORKS), rows(self, PORTS)
+        with reading(self.engine) as connection:
+            keys_of = datapath.list_keys(connection, networks)
         found = {}
         for key in keys:
             table = networks if key.type is ResourceType.NETWORK else ports
             state = table.get(key.id)
+            if key.type is ResourceType.NETWORK and state:
+                state["isthmus:datapath_key"] = keys_of[key.id]
             if key.type is ResourceType.SHADOW and state and state["home"] == lane:
                 state = None
             found[key] = Item(key.type, key.id, state)
@@ -247,12 +274,20 @@ class Central(Tier):
             ).scalar()
             if clash is not None:
                 raise errors.Conflict(f"address {item.state['address']} is in use by {clash}")
-            put(connection, PORTS, item.state)
+            put(connection, PORTS, without_base(item.state))
             self.record(connection, ResourceType.SHADOW, item.id, others)
 
 
 class Site(Tier):
     """A tier that makes ports of its own."""
+
+    def __init__(self, name: SiteName, clock: FakeClock) -> None:
+        super().__init__(name, clock)
+        self.journal = SqlJournal(self.engine, forget=self._forget_reported)
+
+    @staticmethod
+    def _forget_reported(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
+        site_mapping.remove(connection, ResourceType.PORT, [key.id for key in keys])
 
     def create_port(self, value: int) -> bool:
         """Make a port; tell whether there was an address."""
@@ -277,37 +312,73 @@ class Site(Tier):
     def add_leases(self, states: Iterable[Mapping[str, str]]) -> None:
         """Take into use what central says that this site holds."""
         with writing(self.engine) as connection:
-            known = {one.id for one in lease.list_leases(connection)}
-            known |= {row.id for row in connection.execute(sa.select(SET_ASIDE))}
-            for state in states:
-                if state["id"] in known:
-                    continue
-                block = Block(int(state["first"]), int(state["last"]))
-                made = lease.insert(
-                    connection, SUBNET, POOL_ID, self.name, block, now=self.clock.now()
-                )
-                connection.execute(
-                    sa.update(LEASES).where(LEASES.c.id == made.id).values(id=state["id"])
-                )
+            site_lease.add(connection, self.name, states)
+
+    def take_answer(self, parts: Sequence[Return], states: Sequence[Mapping[str, str]]) -> None:
+        """Take what central answers when it was told of parts that go back."""
+        with writing(self.engine) as connection:
+            gone = {one.id for one in parts if not site_lease.is_listed(one, states)}
+            returns.acknowledge(connection, gone)
+            site_lease.add(connection, self.name, states)
 
     def set_aside_idle(self) -> None:
         """Stop to use whole blocks that are not needed."""
         with writing(self.engine) as connection:
-            used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
-            held = lease.list_leases(connection)
-            returns = arithmetic.plan_returns([one.block for one in held], used, LOW_WATER)
-            whole = {one.block for one in returns if one.keep is None}
-            idle = [one.id for one in held if one.block in whole]
-            lease.delete(connection, idle)
-            for one in idle:
-                put(connection, SET_ASIDE, {"id": one})
+            used = self._used(connection)
+            held = site_lease.read_leases(connection, SUBNET, POOL_ID)
+            plan = arithmetic.plan_returns([block for _, block in held], used, LOW_WATER)
+            whole = {one.block for one in plan if one.keep is None}
+            idle = [
+                one
+                for one, block in held
+                if block in whole and site_lease.lock(connection, one) == block
+            ]
+            site_lease.set_aside(connection, POOL_ID, idle)
 
-    def set_aside(self) -> list[str]:
-        return sorted(rows(self, SET_ASIDE))
+    def cut_out_idle(self, pick: int, count: int) -> None:
+        """Stop to use so many idle numbers of one lease, as where central asks for them."""
+        with writing(self.engine) as connection:
+            held = sorted(site_lease.read_leases(connection, SUBNET, POOL_ID))
+            if held:
+                lease_id, block = held[pick % len(held)]
+                assert site_lease.lock(connection, lease_id) == block
+                runs = arithmetic.plan_recall(block, self._used(connection), count)
+                site_lease.cut_out(connection, self.name, POOL_ID, lease_id, runs)
+
+    def _used(self, connection: sa.Connection) -> set[int]:
+        return {row.address for row in connection.execute(sa.select(PORTS.c.address))}
+
+    def going_back(self) -> list[Return]:
+        """List what central has yet to take back."""
+        with reading(self.engine) as connection:
+            return returns.list_unacknowledged(connection, POOL_ID, older_s=0)
+
+    def forget_returns(self) -> None:
+        """Forget what went back; no answer is on its way."""
+        with writing(self.engine) as connection:
+            returns.forget(connection, returns.list_acknowledged(connection))
 
     def read(self, keys: Sequence[IntentKey]) -> dict[IntentKey, Item]:
         ports = rows(self, PORTS)
-        return {key: Item(key.type, key.id, ports.get(key.id)) for key in keys}
+        with reading(self.engine) as connection:
+            bases = site_mapping.find_bases(connection, list(ports))
+        states = {one: {**row, "isthmus:base": bases.get(one)} for one, row in ports.items()}
+        return {key: Item(key.type, key.id, states.get(key.id)) for key in keys}
+
+    def agree(self, items: Sequence[Item], results: Sequence[ItemResult]) -> None:
+        """Note what central has taken of reports."""
+        well = {result.id for result in results if result.taken}
+        with writing(self.engine) as connection:
+            for item in items:
+                if item.state is not None and item.id in well:
+                    site_mapping.agree(
+                        connection,
+                        item.id,
+                        self.name,
+                        project_id="p",
+                        before=item.state["isthmus:base"],
+                        base=without_base(item.state),
+                    )
 
     def apply(self, items: Sequence[Item], sequence: int) -> list[ItemResult]:
         return self.take(items, lambda item: self._apply(item, sequence))
@@ -318,5 +389,10 @@ class Site(Tier):
             lane_store.admit(connection, CENTRAL, sequence)
             if item.state is None:
                 drop(connection, table, item.id)
-            else:
-                put(connection, table, {"id": item.id, "value": item.state["value"]})
+                if item.type is ResourceType.NETWORK:
+                    site_mapping.forget(connection, item.type, item.id)
+                return
+            if item.type is ResourceType.NETWORK:
+                site_mapping.add(connection, item.type, item.id, self.name, project_id="p")
+                datapath.record(connection, item.id, int(item.state["isthmus:datapath_key"]))
+            put(connection, table, {"id": item.id, "value": item.state["value"]})

@@ -203,6 +203,16 @@ def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
         raise errors.ProtocolError("central's answer lists what is no lease") from error
 
 
+def is_listed(part: returns.Return, states: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether central lists a part as this site's still, under the lease it was granted in.
+
+    Raises:
+        ProtocolError: a state has not the form of a lease.
+    """
+    of_it = [one for one in states if part.origin in (one.get("origin"), one.get("id"))]
+    return any(part.block.overlaps(one) for one in blocks_of(of_it))
+
+
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
     """Forget every lease of a pool that is gone, and what was set aside or asked back of it."""
     connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == pool_id))

@@ -1,86 +1,36 @@
-"""What sites give back of their leases, and what central gives back of its own.
+"""What sites give back of their leases, and what central gives back of its own."""
 
-A site names the lease under which a part was granted to it, and the part is taken out of that one
-alone. So a call that is made again, or that comes late, takes nothing out of what came later.
-"""
-
+import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.lease import Block, Lease, rest_id
+from isthmus.model.lease import Block
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central.leases import usage
 from isthmus.neutron.central.leases.pool import Locked, Pool, find_restless, reclaim, to_address
 from isthmus.neutron.db.session import now
-from isthmus.store.leases import lease as store
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a lease that a site gives back."""
-
-    origin: str  #: the id under which the lease was granted
-    block: Block
+from isthmus.store.leases import give_back as store
+from isthmus.store.leases.give_back import Part
 
 
 def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
     """Take back what a site gives, out of the leases under which it was granted.
 
-    A part of which central still knows a number in use, or at rest, is granted to the site again,
-    under an id of its own: the site learns it from the answer, and goes on using it.
+    A part of which central still knows a number in use, or at rest, is granted to the site again.
 
     Args:
         pool: the locked pool.
         site: who gives.
         parts: what it gives.
     """
-    held = pool.held_by(site)
-    for part in parts:
-        for lease in [one for one in held if one.root == part.origin]:
-            if not lease.block.overlaps(part.block):
-                continue
-            held.remove(lease)
-            gone = Block(
-                max(lease.block.first, part.block.first), min(lease.block.last, part.block.last)
-            )
-            held += _cut(pool.locked, lease, gone)
-            if not _is_idle(pool.locked, gone):
-                locked = pool.locked
-                store.insert(locked.connection, locked.kind, locked.id, site, gone, now=now())
-
-
-def _cut(locked: Locked, lease: Lease, gone: Block) -> list[Lease]:
-    """Take a part out of a lease, and give what is left of it."""
-    connection, left = locked.connection, []
-    if gone.first == lease.block.first:
-        store.delete(connection, [lease.id])
-    else:
-        store.shrink(connection, lease.id, gone.first - 1)
-        left.append(
-            Lease(
-                id=lease.id,
-                kind=lease.kind,
-                pool_id=lease.pool_id,
-                site=lease.site,
-                block=Block(lease.block.first, gone.first - 1),
-                origin=lease.origin,
-            )
-        )
-    if gone.last < lease.block.last:
-        rest = Block(gone.last + 1, lease.block.last)
-        made = store.insert(
-            connection,
-            locked.kind,
-            locked.id,
-            lease.site,
-            rest,
-            now=now(),
-            rest=(rest_id(lease.root, rest.first), lease.root),
-        )
-        left.append(made)
-    return left
+    store.take_back(
+        pool.connection,
+        pool.held_by(site),
+        parts,
+        is_idle=functools.partial(_is_idle, pool.locked),
+        now=now(),
+    )
 
 
 def _is_idle(locked: Locked, block: Block) -> bool:

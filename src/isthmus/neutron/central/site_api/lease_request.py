@@ -15,10 +15,10 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import Site
 from isthmus.neutron.central.leases import give_back, pool
-from isthmus.neutron.central.leases.give_back import Part
 from isthmus.neutron.db.session import writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import recall, resting
+from isthmus.store.leases.give_back import Part
 from isthmus.store.tiers import mapping
 
 

@@ -6,7 +6,7 @@ answered; what it has taken is marked call by call.
 """
 
 import ipaddress
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import sqlalchemy as sa
 from neutron.ipam.drivers.neutrondb_ipam import db_models
@@ -147,17 +147,11 @@ class Giving:
             .leases
         )
         crash.point("lease.given_back")
-        taken = {part.id for part in whole if not _is_held(part, states)}
+        taken = {part.id for part in whole if not site_lease.is_listed(part, states)}
         with writing(self._engine()) as connection:
             returns.acknowledge(connection, taken)
             recall.delete_done(connection, answered)
             site_lease.add(connection, self._site, states)
-
-
-def _is_held(part: returns.Return, states: Sequence[Mapping[str, object]]) -> bool:
-    """Tell whether central lists a part as this site's still, under the lease it was granted in."""
-    of_it = [one for one in states if part.origin in (one.get("origin"), one.get("id"))]
-    return any(part.block.overlaps(one) for one in site_lease.blocks_of(of_it))
 
 
 def read_used(connection: sa.Connection, subnet_id: str) -> set[int]:
