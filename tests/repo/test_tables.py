@@ -20,6 +20,34 @@ _NAMES = "|".join(METADATA.tables)
 NAME = re.compile(rf"^(?:{_NAMES})$|\b(?:from|into|join|table|update)\s+\W?(?:{_NAMES})\b", re.I)
 
 
+#: Which files of the store write which table; the rest of the store asks them to.
+WRITERS: dict[str, set[str]] = {
+    "CLAIMS": {"tiers/claim", "tiers/epoch"},  # a new epoch knows of no claim
+    "DATAPATHS": {"ports/datapath"},
+    "EPOCHS": {"tiers/epoch"},
+    "HYPERVISORS": {"ports/hypervisor"},
+    "JOURNAL": {"delivery/journal", "delivery/job"},  # for workers; for operators
+    "LANES": {"delivery/lane"},
+    "LEASES": {"leases/lease", "local/lease"},  # at central; at a site
+    "LOCATIONS": {"ports/location"},
+    "POOLS": {"leases/pool"},
+    "PORT_KEYS": {"ports/port_key"},
+    "RECALLS": {"leases/recall", "leases/lease"},  # they go with their lease
+    "REFUSALS": {"delivery/refusal"},
+    "REGISTRATIONS": {"tiers/registration", "tiers/epoch"},  # a new epoch waits for all
+    "RESTING": {"leases/resting"},
+    "RETURNS": {"leases/returns"},
+    "SHADOWS": {"ports/shadow"},
+    "SITES": {"tiers/site"},
+    # At central, where it is a presence; at a site; as the home of a port; by what sites claim.
+    "SITE_MAPPINGS": {"tiers/mapping", "local/mapping", "ports/home", "tiers/claim"},
+    "SPARES": {"leases/spare"},
+}
+WRITE = re.compile(
+    r"\b(?:insert|update|delete|insert_or_keep|insert_or_update)\((?:connection, )?([A-Z_]+)\b"
+)
+
+
 def outside() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(SOURCE.rglob("*.py")):
         name = str(path.relative_to(SOURCE))
@@ -62,3 +90,13 @@ def test_no_statement_outside_the_store_names_a_table_of_ours() -> None:
         if (found := NAME.search(node.value))
     }
     assert named == set()
+
+
+def test_each_table_is_written_by_the_files_that_are_about_it() -> None:
+    written: dict[str, set[str]] = {}
+    for path in sorted((SOURCE / "store").rglob("*.py")):
+        name = str(path.relative_to(SOURCE / "store").with_suffix(""))
+        for table in WRITE.findall(path.read_text()):
+            written.setdefault(table, set()).add(name)
+    assert written == WRITERS
+    assert {f"isthmus_{table.lower()}" for table in WRITERS} == set(METADATA.tables)

@@ -102,18 +102,16 @@ class Tier:
     def blocks(self, connection: sa.Connection, site: SiteName) -> list[Block]:
         return [one.block for one in lease.list_leases(connection, site=site)]
 
-    def free_address(self, connection: sa.Connection) -> int | None:
-        """Find the lowest address of this tier's blocks that no port here has."""
+    def free_address(self, connection: sa.Connection, pick: int) -> int | None:
+        """Find one of the addresses of this tier's blocks that no port here has."""
         used = {row.address for row in connection.execute(sa.select(PORTS.c.address))}
-        return next(
-            (
-                number
-                for block in self.blocks(connection, self.name)
-                for number in range(block.first, block.last + 1)
-                if number not in used
-            ),
-            None,
-        )
+        free = [
+            number
+            for block in self.blocks(connection, self.name)
+            for number in range(block.first, block.last + 1)
+            if number not in used
+        ]
+        return free[pick % len(free)] if free else None
 
     def make_port(self, connection: sa.Connection, address: int, value: int) -> str:
         port_id = f"{self.name}-port-{next(self.births):04}"
@@ -194,7 +192,7 @@ class Central(Tier):
     def create_port(self, value: int) -> bool:
         """Make a port of central's own; tell whether there was an address."""
         with writing(self.engine) as connection:
-            address = self.free_address(connection)
+            address = self.free_address(connection, value)
             if address is None:
                 try:
                     address = self._lease(connection, self.name, 1).first
@@ -292,7 +290,7 @@ class Site(Tier):
     def create_port(self, value: int) -> bool:
         """Make a port; tell whether there was an address."""
         with writing(self.engine) as connection:
-            address = self.free_address(connection)
+            address = self.free_address(connection, value)
             if address is None:
                 return False
             port = self.make_port(connection, address, value)

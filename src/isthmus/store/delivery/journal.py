@@ -12,8 +12,9 @@ statement reads more of the journal than the part of one lane that it needs: a l
 one dive into an index for each of them (`tests/ports/test_journal_plans.py` asks the databases).
 """
 
+import datetime
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,6 +37,8 @@ from isthmus.store.sql.clock import utc_after, utc_now
 from isthmus.store.sql.tables import JOURNAL, SITES
 from isthmus.store.sql.upsert import New, insert_or_update
 
+#: Ids in one IN (...).
+_CHUNK = 500
 _COLUMNS = (
     "id",
     "lane",
@@ -210,6 +213,33 @@ def delete(connection: sa.Connection, key: IntentKey) -> None:
             JOURNAL.c.resource_id == key.id,
         )
     )
+
+
+def delete_lanes(connection: sa.Connection, lanes: Collection[str]) -> int:
+    """Drop the intents of whole lanes, and return how many there were."""
+    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.in_(list(lanes)))).rowcount
+
+
+def release_owner(connection: sa.Connection, lane: SiteName, owner: str) -> int:
+    """Release what an owner has claimed in a lane, and return how many there were."""
+    return connection.execute(
+        sa.update(JOURNAL)
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.owner == owner)
+        .values(owner=None, expires_at=None)
+    ).rowcount
+
+
+def bring_forward(
+    connection: sa.Connection, lane: SiteName, kind: ResourceType, now: datetime.datetime
+) -> None:
+    """Have what was noted in a lane by a clock that is ahead count as noted now."""
+    ahead = sa.select(JOURNAL.c.id).where(
+        JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.created_at > now
+    )
+    ids = connection.scalars(ahead).all()
+    for start in range(0, len(ids), _CHUNK):
+        chosen = JOURNAL.c.id.in_(ids[start : start + _CHUNK])
+        connection.execute(sa.update(JOURNAL).where(chosen).values(created_at=now))
 
 
 def claim(

@@ -123,9 +123,33 @@ def read_sent(connection: sa.Connection, lane: SiteName) -> int:
     return int(sent or 0)
 
 
+def begin_epoch(connection: sa.Connection, epoch: int) -> None:
+    """Number what follows in every lane above the numbers of earlier epochs."""
+    least = number.make(epoch)
+    connection.execute(sa.update(LANES).where(LANES.c.sent < least).values(sent=least))
+
+
+def begin_again(connection: sa.Connection, *, above: int | None) -> None:
+    """Believe in no number that was seen of a later epoch than one, and admit all from the first.
+
+    Args:
+        connection: where.
+        above: a number of that epoch; None: whatever was seen.
+    """
+    forgotten: sa.ColumnElement[bool] = sa.true()
+    if above is not None:
+        forgotten = LANES.c.seen >= number.make(number.epoch_of(above) + 1)
+    connection.execute(sa.update(LANES).where(forgotten).values(seen=number.make(1)))
+
+
 def forget(connection: sa.Connection, lane: SiteName) -> None:
     """Forget a lane's numbers, with the site."""
     connection.execute(sa.delete(LANES).where(LANES.c.lane == lane))
+
+
+def forget_unknown(connection: sa.Connection, known: "sa.Select[str]") -> None:
+    """Forget the numbers of every lane that is none of these."""
+    connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
 
 
 def _admitted(connection: sa.Connection, lane: SiteName, sequence: int) -> bool:

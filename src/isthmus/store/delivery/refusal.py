@@ -67,6 +67,11 @@ def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
     return gone.rowcount > 0
 
 
+def delete_site(connection: sa.Connection, site: SiteName) -> None:
+    """Forget the refusals of a site."""
+    connection.execute(sa.delete(REFUSALS).where(REFUSALS.c.site == site))
+
+
 def list_page(
     connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
 ) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
+from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql.tables import JOURNAL, LANES, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 
 
@@ -17,12 +18,12 @@ def drop_orphans(connection: sa.Connection) -> int:
         How many intents.
     """
     known = sa.select(SITES.c.name)
-    connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
+    lane_store.forget_unknown(connection, known)
     lanes = set(connection.scalars(sa.select(JOURNAL.c.lane).distinct()))
     orphans = sorted(lanes - set(connection.scalars(known)))
     if not orphans:
         return 0
-    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.in_(orphans))).rowcount
+    return journal.delete_lanes(connection, orphans)
 
 
 def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> int:
@@ -48,11 +49,7 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
     released = 0
     for lane, owner in connection.execute(owners).all():
         if owner is not None and is_dead(owner):
-            released += connection.execute(
-                sa.update(JOURNAL)
-                .where(JOURNAL.c.lane == lane, JOURNAL.c.owner == owner)
-                .values(owner=None, expires_at=None)
-            ).rowcount
+            released += journal.release_owner(connection, lane, owner)
     return released
 
 

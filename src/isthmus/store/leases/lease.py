@@ -229,6 +229,23 @@ def shrink(connection: sa.Connection, lease_id: LeaseId, last: int) -> None:
     connection.execute(sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(last)))
 
 
+def hand_over(connection: sa.Connection, lease_ids: Collection[LeaseId], holder: SiteName) -> None:
+    """Make somebody else the holder of leases."""
+    connection.execute(
+        sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=holder)
+    )
+
+
+def hand_over_all(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
+    """Make somebody else the holder of all that one holds."""
+    connection.execute(sa.update(LEASES).where(LEASES.c.site == old).values(site=new))
+
+
+def delete_of_holder(connection: sa.Connection, holder: str) -> None:
+    """Take back all that one holds."""
+    connection.execute(sa.delete(LEASES).where(LEASES.c.site == holder))
+
+
 def delete(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> None:
     """Take blocks back, and ask for nothing of them any more."""
     if lease_ids:

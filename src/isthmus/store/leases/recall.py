@@ -105,6 +105,11 @@ def delete(connection: sa.Connection, site: SiteName, lease_ids: Collection[str]
     )
 
 
+def delete_site(connection: sa.Connection, site: SiteName) -> None:
+    """Forget what is asked back of a site."""
+    connection.execute(sa.delete(RECALLS).where(RECALLS.c.site == site))
+
+
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
     """Ask for nothing of a pool any more."""
     connection.execute(sa.delete(RECALLS).where(RECALLS.c.pool_id == pool_id))

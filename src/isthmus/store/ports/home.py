@@ -166,6 +166,13 @@ def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     )
 
 
+def change_all(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
+    """Replace the home of every port that is at home at a site."""
+    connection.execute(
+        sa.update(SITE_MAPPINGS).where(_PORT, SITE_MAPPINGS.c.site == old).values(site=new)
+    )
+
+
 def delete(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     """Drop the home of a port, if it is this site."""
     connection.execute(

@@ -54,6 +54,11 @@ def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str
     connection.execute(sa.insert(HYPERVISORS).values(chassis=chassis, site=site, encap_ip=encap_ip))
 
 
+def delete_site(connection: sa.Connection, site: SiteName) -> None:
+    """Forget the hypervisors of a site."""
+    connection.execute(sa.delete(HYPERVISORS).where(HYPERVISORS.c.site == site))
+
+
 def _clashing(site: SiteName, chassis: str, encap_ip: str) -> sa.Select[tuple[str, str, str]]:
     return sa.select(HYPERVISORS.c.chassis, HYPERVISORS.c.site, HYPERVISORS.c.encap_ip).where(
         HYPERVISORS.c.site != site,

@@ -19,7 +19,7 @@ from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import home
-from isthmus.store.sql.tables import CLAIMS, EPOCHS, LANES, REGISTRATIONS, SITES
+from isthmus.store.sql.tables import CLAIMS, EPOCHS, REGISTRATIONS, SITES
 
 _OWN = "own"
 #: Most sites that a reason names.
@@ -121,9 +121,7 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     if new >= 1 << number.EPOCH_BITS:
         raise errors.Inconsistent(f"epoch {new} cannot be: nobody restores a database that often")
     connection.execute(sa.update(EPOCHS).values(epoch=new, settled=False, reason=reason))
-    connection.execute(
-        sa.update(LANES).where(LANES.c.sent < number.make(new)).values(sent=number.make(new))
-    )
+    lane_store.begin_epoch(connection, new)
     # At central; a site has neither table filled.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
     connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False))
@@ -183,11 +181,10 @@ def join(
             registration=registration, heard=heard, proof=proof, registered=epoch
         )
     )
-    newest = number.make(number.epoch_of(heard) + 1)
-    again = LANES.c.seen >= newest  # no number that central, asked just now, can have sent
-    if before.registration not in (None, registration):
-        again = sa.true()  # central was made anew, or made this site anew: it begins again
-    connection.execute(sa.update(LANES).where(again).values(seen=number.make(1)))
+    # No number above that can central, asked just now, have sent; and where it was made anew, or
+    # made this site anew, it begins again.
+    anew = before.registration not in (None, registration)
+    lane_store.begin_again(connection, above=None if anew else heard)
 
 
 def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:

@@ -171,6 +171,11 @@ def delete(connection: sa.Connection, kind: ResourceType, resource_id: str, site
     )
 
 
+def delete_site(connection: sa.Connection, site: str) -> None:
+    """Drop every site mapping of a site."""
+    connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == site))
+
+
 def count_at(connection: sa.Connection, site: SiteName) -> int:
     """Count the site mappings of a site."""
     query = (

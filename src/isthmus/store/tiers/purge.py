@@ -5,20 +5,12 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
+from isthmus.store.delivery import journal, refusal
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.ports import datapath, location
-from isthmus.store.sql.tables import (
-    DATAPATHS,
-    HYPERVISORS,
-    JOURNAL,
-    LEASES,
-    LOCATIONS,
-    RECALLS,
-    REFUSALS,
-    SITE_MAPPINGS,
-    SITES,
-)
-from isthmus.store.tiers import claim, registration
+from isthmus.store.leases import recall
+from isthmus.store.ports import datapath, hypervisor, location
+from isthmus.store.sql.tables import DATAPATHS, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.tiers import claim, mapping, registration
 from isthmus.store.tiers.held import Held
 
 
@@ -47,9 +39,9 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
         registration.set_aside(connection, site, row_id)
     registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
-    for table in (SITE_MAPPINGS, REFUSALS, RECALLS, HYPERVISORS):
-        connection.execute(sa.delete(table).where(table.c.site == site))
-    connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane == site))
+    for store in (mapping, refusal, recall, hypervisor):
+        store.delete_site(connection, site)
+    journal.delete_lanes(connection, [site])
     lane_store.forget(connection, site)
     free_datapaths(connection)
 

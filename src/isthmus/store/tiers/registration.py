@@ -15,19 +15,19 @@ import sqlalchemy as sa
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
-from isthmus.store.delivery import sweep
+from isthmus.store.delivery import journal, sweep
+from isthmus.store.leases import lease
+from isthmus.store.ports import home
 from isthmus.store.sql import clock
-from isthmus.store.sql.tables import JOURNAL, LEASES, REGISTRATIONS, SITE_MAPPINGS
-from isthmus.store.tiers import claim
+from isthmus.store.sql.tables import JOURNAL, REGISTRATIONS
+from isthmus.store.tiers import claim, mapping
 from isthmus.store.tiers import epoch as tier
 from isthmus.store.tiers.epoch import show_incarnation
 from isthmus.store.tiers.latest import Latest
 
 LOG = logging.getLogger(__name__)
 
-_CHUNK = 500
 _ASIDE = "gone/"
-_IS_HOME = SITE_MAPPINGS.c.type == ResourceType.PORT.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,28 +165,25 @@ def is_aside(site: str) -> bool:
 def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> None:
     """Set a site's leases aside, and the homes of its ports: its servers may go on using both."""
     holder = aside(registration)
-    connection.execute(sa.update(LEASES).where(LEASES.c.site == site).values(site=holder))
-    connection.execute(
-        sa.update(SITE_MAPPINGS).where(_IS_HOME, SITE_MAPPINGS.c.site == site).values(site=holder)
-    )
+    lease.hand_over_all(connection, site, holder)
+    home.change_all(connection, site, holder)
 
 
 def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
     """Return leases that were set aside to the site that they were of."""
-    connection.execute(sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=site))
+    lease.hand_over(connection, lease_ids, site)
 
 
 def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
     """Return the ports that were at home at a removed site to the site that it was."""
-    mine = SITE_MAPPINGS.c.site == aside(registration)
-    connection.execute(sa.update(SITE_MAPPINGS).where(_IS_HOME, mine).values(site=site))
+    home.change_all(connection, aside(registration), site)
 
 
 def free_for_good(connection: sa.Connection, holder: str) -> None:
     """Forget all that was set aside of a removed site: nothing of it runs any more."""
     assert is_aside(holder), holder
-    connection.execute(sa.delete(LEASES).where(LEASES.c.site == holder))
-    connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == holder))
+    lease.delete_of_holder(connection, holder)
+    mapping.delete_site(connection, holder)
 
 
 def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
@@ -218,15 +215,7 @@ def _mark(connection: sa.Connection, sites: Collection[SiteName]) -> None:
     """
     now = clock.read(connection)
     for site in sites:
-        ahead = sa.select(JOURNAL.c.id).where(
-            JOURNAL.c.lane == site,
-            JOURNAL.c.type == ResourceType.PORT.value,
-            JOURNAL.c.created_at > now,
-        )
-        ids = connection.scalars(ahead).all()
-        for start in range(0, len(ids), _CHUNK):
-            chosen = JOURNAL.c.id.in_(ids[start : start + _CHUNK])
-            connection.execute(sa.update(JOURNAL).where(chosen).values(created_at=now))
+        journal.bring_forward(connection, site, ResourceType.PORT, now)
     connection.execute(
         sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site.in_(sites)).values(registered_at=now)
     )
