@@ -13,8 +13,7 @@ from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.neutron.local.lease import port_keys
-from isthmus.store.ports import port_key, shadow
-from isthmus.store.sql.tables import DATAPATHS, PORT_KEYS
+from isthmus.store.ports import datapath, port_key, shadow
 
 _PORTS = models_v2.Port.__table__
 _SUBNETS = models_v2.Subnet.__table__
@@ -110,8 +109,7 @@ class NeutronTables:
 
 def list_networks(connection: sa.Connection) -> dict[str, int]:
     """List the datapath keys of the networks stretched to this site."""
-    query = sa.select(DATAPATHS.c.network_id, DATAPATHS.c.datapath_key)
-    return {network_id: int(key) for network_id, key in connection.execute(query)}
+    return datapath.list_all_keys(connection)
 
 
 def list_ra_subnets(connection: sa.Connection, network_ids: Iterable[str]) -> list[RaSubnet]:
@@ -156,16 +154,10 @@ def list_ra_subnets(connection: sa.Connection, network_ids: Iterable[str]) -> li
 
 def list_keyless_ports(connection: sa.Connection) -> list[tuple[str, str]]:
     """List (network, port) of this site's ports on stretched networks that have no key yet."""
-    held = sa.select(sa.literal(1)).where(
-        PORT_KEYS.c.port_id == _PORTS.c.id, PORT_KEYS.c.freed_at.is_(None)
-    )
-    query = (
-        sa.select(_PORTS.c.network_id, _PORTS.c.id)
-        .join_from(_PORTS, DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
-        .where(
-            _PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP,
-            ~sa.exists(held.correlate(_PORTS)),
-        )
+    query = sa.select(_PORTS.c.network_id, _PORTS.c.id).where(
+        _PORTS.c.network_id.in_(datapath.select_networks()),
+        _PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP,
+        _PORTS.c.id.not_in(port_key.select_holders()),
     )
     return [(network_id, port_id) for network_id, port_id in connection.execute(query)]
 

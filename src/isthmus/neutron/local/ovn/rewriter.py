@@ -23,7 +23,7 @@ from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.row_kind import Observed
 from isthmus.federation.rewrite import Rewrites, Written
 from isthmus.neutron.local.ovn import desired_rows
-from isthmus.store.sql.tables import DATAPATHS
+from isthmus.store.ports import datapath
 
 _NOTES = ovn_models.OVNRevisionNumbers.__table__
 _ATTRIBUTES = standard_attr.StandardAttribute.__table__
@@ -86,16 +86,18 @@ def _lost(
 
 def _ports(connection: sa.Connection, observed: Observed) -> Iterator[Written]:
     addresses: dict[str, set[str]] = {}
-    query = sa.select(_ALLOCATIONS.c.port_id, _ALLOCATIONS.c.ip_address).join(
-        DATAPATHS, DATAPATHS.c.network_id == _ALLOCATIONS.c.network_id
+    query = sa.select(_ALLOCATIONS.c.port_id, _ALLOCATIONS.c.ip_address).where(
+        _ALLOCATIONS.c.network_id.in_(datapath.select_networks())
     )
     for port_id, address in connection.execute(query):
         addresses.setdefault(port_id, set()).add(str(address))
     statement = (
         _select(ovn_const.TYPE_PORTS)
         .add_columns(_PORTS.c.mac_address)
-        .join(DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
-        .where(_PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP)
+        .where(
+            _PORTS.c.network_id.in_(datapath.select_networks()),
+            _PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP,
+        )
     )
     for row in connection.execute(statement):
         there = observed.of(PORT_KEY).get(row.id)
@@ -116,7 +118,7 @@ def _list_groups(connection: sa.Connection) -> set[str]:
     query = (
         sa.select(_BINDINGS.c.security_group_id)
         .join(_PORTS, _PORTS.c.id == _BINDINGS.c.port_id)
-        .join(DATAPATHS, DATAPATHS.c.network_id == _PORTS.c.network_id)
+        .where(_PORTS.c.network_id.in_(datapath.select_networks()))
     )
     return set(connection.scalars(query.distinct()))
 
