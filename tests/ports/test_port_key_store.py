@@ -164,7 +164,7 @@ def test_two_ports_made_at_once_choose_one_after_the_other(mariadb_url: str) -> 
             datapath.record(connection, "n", datapath.HIGHEST_KEY)
         with engine.connect() as second:
             second.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 1")
-            second.execute(sa.select(JOURNAL)).all()  # its snapshot is from before
+            second.execute(sa.select(JOURNAL)).all()  # what it reads plainly is from before
             with engine.begin() as first:
                 assert port_key.lock_network(first, "n")
                 port_key.insert(first, "a", "n", 3)
