@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isthmus.facts.source import document
+from isthmus.facts.document import to_document
 from isthmus.testing.nfv.nfv_shapes import by_name
 
 DEMAND = """
@@ -35,7 +35,7 @@ def isthmus(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     host = by_name("epyc-7742-nps1").inventory
-    (tmp_path / "host.json").write_text(json.dumps(document.to_document(host)))
+    (tmp_path / "host.json").write_text(json.dumps(to_document(host)))
     (tmp_path / "demand.yaml").write_text(DEMAND)
     return tmp_path
 

@@ -6,6 +6,8 @@ from tests.neutron.local_server import LocalServer
 from tests.neutron.server import CARRIER, carrier
 from tests.neutron.test_renewal import ServerClient
 
+from isthmus.clients.http.delivery import CentralSource, SiteCarrier
+from isthmus.clients.machine.clock import SystemClock
 from isthmus.journal.decide import PATIENCE
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.site import SiteName
@@ -14,7 +16,6 @@ from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import open_engine
 from isthmus.store.sql.tables import JOURNAL
 from isthmus.store.tiers import removal
-from isthmus.wiring.xjob import CentralSource, SiteCarrier, SystemClock
 
 
 class SiteDelivery:

@@ -17,9 +17,9 @@ from isthmus.clients.http.neutron import collection_path
 from isthmus.federation.renewal import Renewal
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
+from isthmus.operate.renewal import CentralPages, SiteHoldings
 from isthmus.store.delivery import journal
 from isthmus.testing.until import until
-from isthmus.wiring.renewal import CentralPages, SiteHoldings
 
 pytestmark = pytest.mark.neutron
 

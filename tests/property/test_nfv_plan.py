@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isthmus.facts import cpuset, validity
+from isthmus.facts.document import to_document
 from isthmus.facts.source import document
 from isthmus.model.host.host_demand import (
     Affinity,
@@ -197,7 +198,7 @@ def test_a_plan_is_sound_or_refused_with_a_reason(host: HostInventory, demand: H
     check_memory(host, outcome)
     check_ports(host, outcome)
     check_words(outcome)
-    assert document.parse_noun(HostPlan, document.to_document(outcome), what="it") == outcome
+    assert document.parse_noun(HostPlan, to_document(outcome), what="it") == outcome
     assert script.render_apply(outcome)
 
 

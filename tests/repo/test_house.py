@@ -49,6 +49,20 @@ def test_no_folder_of_the_package_has_more_than_12_modules() -> None:
     assert {str(folder): count for folder, count in folders.items() if count > 12} == {}
 
 
+def test_wiring_composes_only() -> None:
+    """A file of `wiring` is a page without a loop: what repeats or decides belongs to an engine."""
+    pages = {path: path.read_text() for path in tracked("src/isthmus/wiring/*.py")}
+    loops = {
+        path.name
+        for path, text in pages.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.For | ast.While | ast.AsyncFor)
+    }
+    assert len(pages) > 5
+    assert loops == set()
+    assert {path.name for path, text in pages.items() if len(text.splitlines()) > 100} == set()
+
+
 def test_no_dumping_grounds() -> None:
     assert not [path for path in tracked("src/*.py") if path.stem in BANNED_MODULES]
 

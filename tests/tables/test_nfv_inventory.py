@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from isthmus import errors
+from isthmus.facts.document import to_document
 from isthmus.facts.source import document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.testing.nfv.nfv_shapes import PUBLISHED, by_name
@@ -140,12 +141,12 @@ def test_lspci_tells_iommu_groups() -> None:
 
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.inventory.name)
 def test_what_is_saved_reads_back(one: Any) -> None:
-    text = json.dumps(document.to_document(one.inventory))
+    text = json.dumps(to_document(one.inventory))
     assert document.parse_inventory(text, name="x") == one.inventory
 
 
 def broken(**changes: Any) -> str:
-    body = document.to_document(by_name("osa-xeon-2450l").inventory)
+    body = to_document(by_name("osa-xeon-2450l").inventory)
     for path, value in changes.items():
         target = body
         *way, last = path.split("__")

@@ -11,6 +11,7 @@ import pytest
 
 from isthmus.facts import validity
 from isthmus.facts.cpuset import parse_list
+from isthmus.facts.document import to_document
 from isthmus.facts.source import document
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.demand import parse_demand
@@ -30,7 +31,7 @@ def plan_of(one: Published, demand: str | None = None) -> HostPlan:
 @pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.inventory.name)
 def test_published_machines(one: Published) -> None:
     assert validity.check_inventory(one.inventory) == ()
-    got = document.to_document(plan_of(one))
+    got = to_document(plan_of(one))
     path = FOLDER / f"{one.inventory.name}.json"
     if os.environ.get("ISTHMUS_GOLDEN") == "write":
         FOLDER.mkdir(exist_ok=True)
@@ -48,7 +49,7 @@ def test_every_kind_of_machine_is_among_them() -> None:
 
 def test_a_saved_plan_reads_back() -> None:
     plan = plan_of(by_name("epyc-7742-nps4"))
-    again = document.parse_noun(HostPlan, document.to_document(plan), what="the plan")
+    again = document.parse_noun(HostPlan, to_document(plan), what="the plan")
     assert again == plan
 
 

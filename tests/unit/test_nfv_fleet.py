@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from isthmus.facts.source import document
+from isthmus.facts.document import to_document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.fleet import group_fleet, plan_fleet
@@ -81,7 +81,7 @@ def test_a_groups_plan_holds_on_each_of_its_members() -> None:
 
 def test_a_folder_of_files(tmp_path: Path) -> None:
     for one in fleet()[:3]:
-        (tmp_path / f"{one.name}.json").write_text(json.dumps(document.to_document(one)))
+        (tmp_path / f"{one.name}.json").write_text(json.dumps(to_document(one)))
     (tmp_path / "bad.json").write_text("[")
     (tmp_path / ".hidden").write_text("x")
     found, faults = wiring.read_fleet([tmp_path, tmp_path / "h000.json", tmp_path / "gone"])

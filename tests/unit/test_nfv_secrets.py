@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from isthmus.facts import allow, dump, registry, script
+from isthmus.facts.document import to_document
 from isthmus.facts.fact import How
 from isthmus.facts.host import libvirt, oslo_conf
-from isthmus.facts.source.document import to_document
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check import state as states
 

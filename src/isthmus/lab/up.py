@@ -44,6 +44,16 @@ class Installed:
     ovn_schemas: Path
     ovs_schema: Path
 
+    def require_there(self) -> None:
+        """Check that all of them are there.
+
+        Raises:
+            Unsupported: one is not.
+        """
+        for needed in (self.paste_file, self.ovs_schema, self.ovn_schemas / "ovn-nb.ovsschema"):
+            if not needed.exists():
+                raise errors.Unsupported(f"{needed} is not there; run: ./dev setup")
+
 
 class Up:
     """One `lab up`."""

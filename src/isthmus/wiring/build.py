@@ -1,34 +1,29 @@
-"""The build engine joined to files: `isthmus build plan`, `check`, `schema` and `import`."""
+"""Joins the build engine with files: `isthmus build plan`, `check`, `schema` and `import`."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from isthmus import errors
-from isthmus.build.fleet import check, form, resolve
-from isthmus.build.fleet.document import Document, Fault
+from isthmus.build.fleet import form, load
+from isthmus.build.fleet.document import Fault
+from isthmus.build.fleet.resolve import resolve_machines
 from isthmus.build.plan.plan import make_plan
 from isthmus.build.run.standing import fold_events
-from isthmus.build.source import imported, ironic, netbox, sheet
+from isthmus.build.source import files
 from isthmus.model.rack.build import BuildPlan, Standing
-from isthmus.model.rack.fleet import Fleet
-from isthmus.model.rack.machine import Machine
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.store.build_log import BuildLogReader
 from isthmus.wiring.named_file import read_text
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A sound fleet file."""
-
-    path: Path
-    fleet: Fleet
-    document: Document
+def check_demand(text: str) -> str:
+    """Tell what is wrong with an NFV demand; empty where nothing is."""
+    try:
+        parse_demand(text, name="the NFV demand")
+    except errors.Invalid as exc:
+        return exc.message
+    return ""
 
 
 def find_faults(path: Path) -> tuple[Fault, ...]:
@@ -37,41 +32,17 @@ def find_faults(path: Path) -> tuple[Fault, ...]:
     Raises:
         NotFound: it is not there.
     """
-    reading = check.check_fleet(read_text(path))
-    return tuple(sorted({*reading.faults, *_demand_faults(reading.document)}))
+    return load.find_faults(read_text(path), check_demand)
 
 
-def load_fleet(path: Path) -> Loaded:
+def load_fleet(path: Path) -> load.Loaded:
     """Read a fleet file that must be sound.
 
     Raises:
         NotFound: it is not there.
         Invalid: it has faults; the message has every one with its place.
     """
-    text = read_text(path)
-    reading = check.check_fleet(text)
-    faults = sorted({*reading.faults, *_demand_faults(reading.document)})
-    if reading.fleet is None or faults:
-        raise check.refuse(faults, source=str(path))
-    return Loaded(path, reading.fleet, reading.document)
-
-
-def _demand_faults(document: Document) -> list[Fault]:
-    """Hold the NFV demands of a file against what the NFV engine takes."""
-    found: list[Fault] = []
-    sites = document.values.get("sites") if isinstance(document.values, dict) else None
-    for s, site in enumerate(sites if isinstance(sites, list) else []):
-        rows = site.get("nfv") if isinstance(site, dict) else None
-        for d, row in enumerate(rows if isinstance(rows, list) else []):
-            demand = row.get("demand") if isinstance(row, dict) else None
-            if not isinstance(demand, dict):
-                continue
-            try:
-                parse_demand(json.dumps(demand), name="the NFV demand")
-            except errors.Invalid as exc:
-                place = document.place(("sites", s, "nfv", d, "demand"))
-                found.append(Fault(place.line, place.column, exc.message))
-    return found
+    return load.load_fleet(read_text(path), path, check_demand)
 
 
 def read_standings(folder: Path | None) -> dict[str, Standing]:
@@ -83,12 +54,6 @@ def read_standings(folder: Path | None) -> dict[str, Standing]:
     return fold_events(BuildLogReader(folder).read_new()) if folder else {}
 
 
-def resolve_machines(fleet: Fleet, standings: Mapping[str, Standing]) -> tuple[Machine, ...]:
-    """Settle every machine; addresses that were given before stay."""
-    known = {one.mac: one.address for one in standings.values() if one.mac and one.address}
-    return resolve.resolve_fleet(fleet, known)
-
-
 def plan_build(
     path: Path,
     state: Path | None = None,
@@ -98,32 +63,20 @@ def plan_build(
 ) -> BuildPlan:
     """Plan what a fleet file asks for, against what a state folder says was done.
 
+    Args:
+        path: the fleet file.
+        state: the build's state folder; None where nothing was built yet.
+        rebuild: names of machines, racks or sites to build anew.
+        only: names of those to which the plan is limited; none: all.
+
     Raises:
         NotFound: the file is not there, or a name stands for nothing.
         Invalid: the file has faults.
     """
-    loaded = load_fleet(path)
+    fleet = load_fleet(path).fleet
     standings = read_standings(state)
-    machines = resolve_machines(loaded.fleet, standings)
-    return make_plan(loaded.fleet, machines, standings, rebuild=rebuild, only=only)
-
-
-def _read_json(paths: Sequence[Path]) -> list[Any]:
-    found = []
-    for path in paths:
-        try:
-            found.append(json.loads(read_text(path)))
-        except json.JSONDecodeError as exc:
-            raise errors.Invalid(f"{path}:{exc.lineno}:{exc.colno}: {exc.msg}") from exc
-    return found
-
-
-#: kind of source -> what reads its files
-SOURCES: Mapping[str, Callable[[Sequence[Path]], list[imported.Imported]]] = {
-    "csv": lambda paths: [row for path in paths for row in sheet.parse_sheet(read_text(path))],
-    "ironic": lambda paths: ironic.parse_inspected(_read_json(paths)),
-    "netbox": lambda paths: netbox.parse_devices(_read_json(paths)),
-}
+    machines = resolve_machines(fleet, standings)
+    return make_plan(fleet, machines, standings, rebuild=rebuild, only=only)
 
 
 def import_machines(kind: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
@@ -133,10 +86,10 @@ def import_machines(kind: str, paths: Sequence[Path]) -> tuple[str, list[str]]:
         YAML, and one sentence for each thing that the source does not tell.
 
     Raises:
+        NotFound: a file is not there.
         Invalid: the source is not of this kind.
     """
-    sites, notes = imported.to_sites(SOURCES[kind](paths))
-    return yaml.safe_dump({"sites": sites}, sort_keys=False, width=100), notes
+    return files.import_machines(kind, paths, read_text)
 
 
 def schema_text() -> str:

@@ -6,15 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from isthmus import errors
-from isthmus.build.configure.inventory import make_inventory, render_inventory
-from isthmus.build.configure.settings import Strategy, Tuning, choose_forks, render_settings
+from isthmus.build.configure import folder as folders
+from isthmus.build.configure.settings import Strategy
 from isthmus.clients.build.ansible import Played, TaskEnd, run_playbook
-from isthmus.model.rack.build import Stage
-from isthmus.wiring.build import load_fleet, read_standings, resolve_machines
-
-#: The build's folder for Ansible, within its state.
-FOLDER = "ansible"
+from isthmus.wiring.build import load_fleet, read_standings
 
 
 def write_ansible(
@@ -34,23 +29,14 @@ def write_ansible(
     Raises:
         NotFound: no machine is active yet.
     """
-    loaded = load_fleet(fleet)
-    standings = read_standings(state)
-    ready = {name for name, one in standings.items() if one.stage is Stage.ACTIVE}
-    machines = resolve_machines(loaded.fleet, standings)
-    inventory = make_inventory(loaded.fleet, machines, ready)
-    count = len(inventory["all"]["hosts"])
-    if not count:
-        raise errors.NotFound(f"no machine of {fleet} is active yet: isthmus build run first")
-    folder = (state / FOLDER).resolve()
-    for name in ("inventory", "facts", "cp"):
-        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    (folder / "inventory/hosts.yaml").write_text(render_inventory(inventory))
-    tuning = Tuning(
-        forks=forks or choose_forks(count, os.cpu_count() or 1), strategy=Strategy(strategy)
+    return folders.write_ansible(
+        load_fleet(fleet),
+        read_standings(state),
+        state,
+        cores=os.cpu_count() or 1,
+        forks=forks,
+        strategy=strategy,
     )
-    (folder / "ansible.cfg").write_text(render_settings(tuning, folder))
-    return folder, count
 
 
 def configure(

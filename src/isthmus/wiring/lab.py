@@ -83,7 +83,6 @@ def find_installed() -> Installed:
         Unsupported: one is not there.
     """
     paste = Path(sysconfig.get_path("data")) / "etc" / "neutron" / "api-paste.ini"
-    for needed in (paste, _OVS_SCHEMA, _OVN_SCHEMAS / "ovn-nb.ovsschema"):
-        if not needed.exists():
-            raise errors.Unsupported(f"{needed} is not there; run: ./dev setup")
-    return Installed(paste_file=paste, ovn_schemas=_OVN_SCHEMAS, ovs_schema=_OVS_SCHEMA)
+    found = Installed(paste_file=paste, ovn_schemas=_OVN_SCHEMAS, ovs_schema=_OVS_SCHEMA)
+    found.require_there()
+    return found

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from isthmus import errors
 from isthmus.clients.machine import host as host_client
+from isthmus.facts.document import to_document
 from isthmus.facts.protocols import HostClient
-from isthmus.facts.source import document
+from isthmus.facts.source import document, folder
 from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
@@ -64,19 +64,9 @@ def read_fleet(paths: Sequence[Path]) -> tuple[list[HostInventory], list[str]]:
     Returns:
         The inventories, and one sentence for each file that describes no host.
     """
-    found: list[HostInventory] = []
-    faults: list[str] = []
-    for path in paths:
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if file.is_dir() or file.name.startswith("."):
-                continue
-            try:
-                found += document.parse_inventories(read_text(file), name=file.stem)
-            except errors.IsthmusError as exc:
-                faults.append(f"{file}: {exc.message}")
-    return found, faults
+    return folder.read_inventories(paths, read_text)
 
 
 def dump(noun: object) -> str:
     """Write a noun as JSON."""
-    return json.dumps(document.to_document(noun), indent=2) + "\n"
+    return json.dumps(to_document(noun), indent=2) + "\n"

@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 from isthmus import errors
@@ -48,16 +48,16 @@ class Work(Protocol):
     def record_reachability(
         self, name: SiteName, reachability: Reachability, error: str = ""
     ) -> None:
-        """Note what was last seen of a site."""
+        """Record whether a site answered the last call, and its error if not."""
 
     def drop_orphans(self) -> int:
-        """Drop intents of deleted sites and tell how many."""
+        """Drop the intents of deleted sites; return how many."""
 
-    def retry_in_use(self, lanes: Collection[SiteName]) -> None:
-        """Try once more what these sites refused since something there was in use."""
+    def retry_in_use(self, lane: SiteName) -> None:
+        """Retry what a site refused because something there was in use."""
 
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
-        """Return back what dead workers held and tell how many intents."""
+        """Release the claims of dead workers; return how many intents."""
 
     def open_renewal(self, one: Site) -> Renewal:
         """Prepare to compare what a site holds with what it should."""
@@ -122,7 +122,8 @@ class Supervisor:
                 LOG.info("released=%d claims of dead workers", released)
         if now >= self._in_use_at:
             self._in_use_at = now + _IN_USE_S
-            self._work.retry_in_use(list(self._lanes))
+            for lane in list(self._lanes):
+                self._work.retry_in_use(lane)
 
     def _follow_sites(self, now: float) -> None:
         wanted = {site.name: site for site in self._work.list_sites()}

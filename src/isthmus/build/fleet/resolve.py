@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from isthmus import errors
+from isthmus.model.rack.build import Standing
 from isthmus.model.rack.fleet import Bmc, Firmware, Fleet, Install, Network, Node, Rack, Site
 from isthmus.model.rack.machine import Machine
 
@@ -181,3 +182,9 @@ def _machine(
         firmware=firmware_of(fleet, rack, node),
         is_controller=site.ha is not None and site.ha.role in roles,
     )
+
+
+def resolve_machines(fleet: Fleet, standings: Mapping[str, Standing]) -> tuple[Machine, ...]:
+    """Settle every machine; addresses that were given before stay."""
+    known = {one.mac: one.address for one in standings.values() if one.mac and one.address}
+    return resolve_fleet(fleet, known)

@@ -71,8 +71,8 @@ def plan(
     steps: Annotated[bool, typer.Option("--steps", help="list every step of every node")] = False,
 ) -> None:
     """Show what will be done to which node, in what waves, and how long it will take."""
+    from isthmus.facts.document import to_document
     from isthmus.wiring import build as wiring
-    from isthmus.wiring.build_form import to_document
 
     found = wiring.plan_build(fleet, diff, rebuild=rebuild or (), only=only or ())
     if output is not Format.TABLE:
@@ -147,8 +147,8 @@ def run(
 
     Ends with 1 if machines were given up, with 130 after Ctrl-C.
     """
+    from isthmus.build.run.session import RunOptions
     from isthmus.cli.hosts.build_watch import run_and_show
-    from isthmus.wiring.build_run import RunOptions
 
     options = RunOptions(
         state=state,

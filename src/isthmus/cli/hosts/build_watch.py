@@ -16,10 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from isthmus import errors
+from isthmus.build.run.session import Outcome, RunOptions
+from isthmus.build.run.watch import Watcher
 from isthmus.cli import render
 from isthmus.cli.render import Format, format_age
-from isthmus.wiring.build_form import to_document
-from isthmus.wiring.build_run import Outcome, RunOptions, Watcher, run_build
+from isthmus.facts.document import to_document
+from isthmus.wiring.build_run import open_watcher, run_build
 
 _LOOK_S = 0.5
 #: Rows of trouble that a terminal shows; the rest is counted.
@@ -66,7 +68,7 @@ def draw(board: Any) -> Group:
 
 def show_status(state: Path, fleet: Path | None, output: Format) -> None:
     """Print how a build stands."""
-    watcher = Watcher(state, fleet)
+    watcher = open_watcher(state, fleet)
     board, _ = watcher.poll(time.time())
     if output is Format.TABLE:
         render.open_console().print(draw(board))
@@ -110,7 +112,7 @@ class _Screen:
 
 def follow(state: Path, fleet: Path | None) -> None:
     """Show a build until it ends."""
-    with _Screen(Watcher(state, fleet)) as screen:
+    with _Screen(open_watcher(state, fleet)) as screen:
         while screen.refresh().is_running:
             time.sleep(_LOOK_S)
 
@@ -145,7 +147,7 @@ def run_and_show(fleet: Path, options: RunOptions) -> int:
 
         def show(_builder: object) -> None:
             def loop() -> None:
-                with _Screen(Watcher(options.state, fleet)) as board:
+                with _Screen(open_watcher(options.state, fleet)) as board:
                     while not over.wait(_LOOK_S):
                         board.refresh()
 

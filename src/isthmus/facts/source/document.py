@@ -1,7 +1,6 @@
 """Saved inventories, plans and demands: JSON or YAML to our nouns, every fault named at once."""
 
 import dataclasses
-import enum
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
@@ -52,21 +51,6 @@ def parse_noun(kind: type[Noun], document: Any, *, what: str) -> Noun:
         more = len(faults) - MOST_FAULTS
         listed = "; ".join(faults[:MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
         raise errors.Invalid(f"{what} has faults: {listed}") from exc
-    return noun
-
-
-def to_document(noun: Any) -> Any:
-    """Return the JSON form of a noun: plain mappings, lists, numbers and strings."""
-    if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
-        return {
-            field.name: to_document(getattr(noun, field.name)) for field in dataclasses.fields(noun)
-        }
-    if isinstance(noun, enum.Enum):
-        return noun.value
-    if isinstance(noun, Mapping):
-        return {str(key): to_document(value) for key, value in noun.items()}
-    if isinstance(noun, list | tuple):
-        return [to_document(one) for one in noun]
     return noun
 
 

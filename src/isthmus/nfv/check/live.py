@@ -1,9 +1,9 @@
 """Check a host from its facts, gathered now or before."""
 
 from isthmus.facts import dump
+from isthmus.facts.document import to_document
 from isthmus.facts.gather import collect_facts
 from isthmus.facts.protocols import HostClient
-from isthmus.facts.source import document
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.host.nfv_layout import Layout
 from isthmus.model.verdict import Report, is_clean
@@ -34,7 +34,7 @@ def check_facts(text: str, plan: HostPlan | None = None) -> Report:
 
 def render_report(report: Report) -> dict[str, object]:
     """Return a report as a document: the verdict and the counts first, then findings."""
-    body = document.to_document(report)
+    body = to_document(report)
     return {
         "clean": is_clean(report.findings),
         "answers": report.answers,

@@ -1,7 +1,7 @@
 """A plan of a host, or the error that says why there is none and what would work."""
 
 from isthmus import errors
-from isthmus.facts.source import document
+from isthmus.facts.document import to_document
 from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
@@ -16,7 +16,7 @@ def plan_or_refuse(inventory: HostInventory, demand: HostDemand) -> HostPlan:
     """
     outcome = alternatives.plan_or_alternatives(inventory, demand)
     if isinstance(outcome, Refusal):
-        raise errors.Exhausted(say_refusal(outcome), refusal=document.to_document(outcome))
+        raise errors.Exhausted(say_refusal(outcome), refusal=to_document(outcome))
     return outcome
 
 

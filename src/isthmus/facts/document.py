@@ -1,4 +1,4 @@
-"""Nouns of a build as plain mappings, lists, numbers and words: what `-o json` prints."""
+"""Nouns as plain mappings, lists, numbers and words: what `-o json` prints and files keep."""
 
 import dataclasses
 import enum
@@ -7,9 +7,11 @@ from typing import Any
 
 
 def to_document(noun: Any) -> Any:
-    """Return the JSON form of a noun."""
+    """Return the JSON form of a noun: plain mappings, lists, numbers and strings."""
     if dataclasses.is_dataclass(noun) and not isinstance(noun, type):
-        return {one.name: to_document(getattr(noun, one.name)) for one in dataclasses.fields(noun)}
+        return {
+            field.name: to_document(getattr(noun, field.name)) for field in dataclasses.fields(noun)
+        }
     if isinstance(noun, enum.Enum):
         return noun.value
     if isinstance(noun, Mapping):

@@ -1,4 +1,4 @@
-"""Joins the renewal of a site with central's Neutron, the site's Neutron and central's journal."""
+"""The two ends of a renewal as their Neutrons serve them: central's pages, a site's holdings."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any

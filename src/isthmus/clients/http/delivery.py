@@ -1,0 +1,49 @@
+"""The two ends of a delivery: wanted state from central's Neutron, items to a site's Neutron."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.http.neutron import NeutronClient
+from isthmus.model.intent import IntentKey
+from isthmus.model.item import Item, ItemResult, read_results
+from isthmus.model.site import SiteName
+
+
+class CentralSource:
+    """Reads wanted state from central's Neutron, which alone renders objects."""
+
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to central's client."""
+        self._client = client
+
+    def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        """Ask for the state of objects as they should be at one site."""
+        wanted = [{"type": key.type.value, "id": key.id} for key in keys]
+        answer = self._client.post("site_desired_state", {"site": lane, "keys": wanted})
+        items = [Item.from_dict(one) for one in _list(answer, "items")]
+        return {IntentKey(lane, item.type, item.id): item for item in items}
+
+
+class SiteCarrier:
+    """Carries items to one site's Neutron."""
+
+    def __init__(self, client: NeutronClient) -> None:
+        """Bind it to the site's client."""
+        self._client = client
+
+    def deliver(
+        self, lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        """Post a batch; the client knows the site, so the lane's name is not needed."""
+        del lane
+        body = {"sequence": sequence, "items": [item.to_dict() for item in items]}
+        answer = self._client.post("site_apply", body)
+        return read_results(answer.get("results"), items)
+
+
+def _list(answer: Mapping[str, Any], name: str) -> list[Any]:
+    found = answer.get(name)
+    if not isinstance(found, list):
+        raise errors.ProtocolError(f"the answer has no list of {name}")
+    return found

@@ -1,0 +1,61 @@
+"""Joins the worker with central's database: its sites, its journal and what is left over there."""
+
+from collections.abc import Callable
+
+from isthmus.model.site import Reachability, Site, SiteName, SiteState
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import sweep
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql import clock
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.tiers import removal, site
+
+
+class CentralDatabase:
+    """Central's database as a worker uses it; safe for threads."""
+
+    def __init__(self, url: str) -> None:
+        """Open it.
+
+        Raises:
+            Invalid: the URL makes no sense.
+        """
+        self._engine = open_engine(url)
+        self._journal = SqlJournal(self._engine, forget=removal.forget)
+
+    def list_sites(self) -> list[Site]:
+        """List the sites that take deliveries."""
+        with reading(self._engine) as connection:
+            sites = site.list_sites(connection)
+        return [one for one in sites if one.state is not SiteState.DISABLED]
+
+    def due_lanes(self) -> set[SiteName]:
+        """List the sites that have work."""
+        return self._journal.due_lanes()
+
+    def record_reachability(
+        self, name: SiteName, reachability: Reachability, error: str = ""
+    ) -> None:
+        """Record whether a site answered the last call, and its error if not."""
+        with writing(self._engine) as connection:
+            now = clock.read(connection)
+            site.record_reachability(connection, name, reachability, now=now, error=error)
+
+    def drop_orphans(self) -> int:
+        """Drop the intents of deleted sites; return how many."""
+        with writing(self._engine) as connection:
+            return sweep.drop_orphans(connection)
+
+    def retry_in_use(self, lane: SiteName) -> None:
+        """Retry what a site refused because something there was in use."""
+        with writing(self._engine) as connection:
+            job_store.retry_in_use(connection, lane)
+
+    def release_dead(self, is_dead: Callable[[str], bool]) -> int:
+        """Release the claims of dead workers; return how many intents."""
+        with writing(self._engine) as connection:
+            return sweep.release_dead(connection, is_dead)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
