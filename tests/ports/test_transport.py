@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from keystoneauth1 import exceptions, session
 from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.clients.http import lab_cloud
+from isthmus.clients.http.breaker import LAST_PROBE_S, Breaker
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.cloud import PersonalCloud
 from isthmus.clients.http.neutron import NeutronClient
@@ -225,3 +227,29 @@ def test_a_good_answer_is_read_whole(hostile: Callable[[Answer], Hostile], tmp_p
     good = hostile(say(f"HTTP/1.1 201 Created\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
     answer = client(good.url, tmp_path).post("site_apply", {})
     assert len(answer["results"][0]) == 500_000
+
+
+def test_many_calls_over_a_link_that_is_down_cost_one() -> None:
+    """A client with a breaker asks once; what follows at once fails with the same reason."""
+    calls: list[str] = []
+
+    class Adapter:
+        def request(self, path: str, method: str, **_: object) -> None:
+            calls.append(f"{method} {path}")
+            raise exceptions.ConnectFailure("no route to host")
+
+    now = [0.0]
+    client = NeutronClient(
+        session.Session(), name="site2", region="r", breaker=Breaker(lambda: now[0])
+    )
+    client._adapter = Adapter()
+    for _ in range(5):
+        with pytest.raises(
+            errors.Unreachable, match=r"^site2 cannot be reached: no route to host$"
+        ):
+            client.ping()
+    assert len(calls) == 1
+    now[0] += LAST_PROBE_S
+    with pytest.raises(errors.Unreachable):
+        client.ping()
+    assert len(calls) == 2

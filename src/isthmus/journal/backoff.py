@@ -1,8 +1,8 @@
 """How long to wait before trying again: pure arithmetic.
 
 Two waits exist. A failed *attempt* at one object delays that object. An unanswered call says
-nothing about the object, so it delays the *lane*: the breaker opens, and each time it may close
-one small probe goes out before the backlog follows.
+nothing about the object, so it delays the *lane*: after each wait one small probe goes out before
+the backlog follows. (A breaker is another thing: what keeps many callers off a link that is down.)
 """
 
 from dataclasses import dataclass, replace
@@ -38,14 +38,14 @@ PROBES = Backoff(first_s=0.5, cap_s=5.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Breaker:
-    """Whether a lane may be tried now."""
+class LaneWait:
+    """How long a lane is left alone after calls that nobody answered."""
 
     failures: int = 0
     retry_at_s: float | None = None  #: on a clock that only grows
 
     def allows(self, now_s: float) -> bool:
-        """Tell whether a call may go out."""
+        """Tell whether the lane may be tried."""
         return self.retry_at_s is None or now_s >= self.retry_at_s
 
     @property
@@ -53,8 +53,14 @@ class Breaker:
         """Tell whether the next call is a probe, to be kept small."""
         return self.failures > 0
 
-    def failed(self, now_s: float, uniform: float, backoff: Backoff = PROBES) -> "Breaker":
-        """Open after an unanswered call."""
+    def failed(self, now_s: float, uniform: float, backoff: Backoff = PROBES) -> "LaneWait":
+        """Wait longer after one more unanswered call.
+
+        Args:
+            now_s: the time of the failure, on a clock that only grows.
+            uniform: a random number from 0 to 1.
+            backoff: how waits grow.
+        """
         failures = self.failures + 1
         return replace(
             self, failures=failures, retry_at_s=now_s + backoff.delay_s(failures, uniform)

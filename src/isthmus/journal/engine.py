@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.journal import crash, decide
-from isthmus.journal.backoff import ATTEMPTS, Breaker
+from isthmus.journal.backoff import ATTEMPTS, LaneWait
 from isthmus.journal.protocols import Carrier, Clock, Source, Store
 from isthmus.model.intent import Claim, Outcome, Settlement
 from isthmus.model.item import Item
@@ -93,7 +93,7 @@ class Delivery:
         self._clock = clock
         self._settings = settings
         self._uniform = uniform
-        self._breaker = Breaker()
+        self._wait = LaneWait()
         self._size = settings.batch
 
     def run(self) -> Pass:
@@ -102,9 +102,9 @@ class Delivery:
         Raises:
             Transient: the journal's own database is busy or away.
         """
-        if not self._breaker.allows(self._clock.seconds()):
-            return Pass(retry_at_s=self._breaker.retry_at_s)
-        limit = min(self._size, _PROBE_SIZE) if self._breaker.probing else self._size
+        if not self._wait.allows(self._clock.seconds()):
+            return Pass(retry_at_s=self._wait.retry_at_s)
+        limit = min(self._size, _PROBE_SIZE) if self._wait.probing else self._size
         batch = self._store.claim(
             self.lane,
             owner=self._settings.owner,
@@ -142,7 +142,7 @@ class Delivery:
                 decide.judge(claim, item, error, uniform=self._uniform())
                 for claim, item, error in zip(first, items, became, strict=True)
             ]
-        self._breaker = Breaker()
+        self._wait = LaneWait()
         self._size = min(self._settings.batch, self._size * 2)
         return self._settle(settlements)
 
@@ -167,7 +167,7 @@ class Delivery:
         timed_out = isinstance(error, errors.TimedOut)
         unreachable = isinstance(error, errors.Unreachable)
         if not timed_out and (alone or isinstance(error, errors.Transient)):
-            self._breaker = self._breaker.failed(self._clock.seconds(), self._uniform())
+            self._wait = self._wait.failed(self._clock.seconds(), self._uniform())
         if not unreachable:
             self._size = max(1, len(claims) // 2)
         step_aside_s = 0.0
@@ -202,5 +202,5 @@ class Delivery:
             parked=sum(one.outcome is Outcome.PARKED for one in settlements),
             failed_side=side,
             error=error,
-            retry_at_s=self._breaker.retry_at_s,
+            retry_at_s=self._wait.retry_at_s,
         )

@@ -7,6 +7,7 @@ from typing import Any
 import sushy
 
 from isthmus import errors
+from isthmus.clients.http.status import find_meaning
 from isthmus.model.rack.fleet import Bmc, Firmware
 from isthmus.model.rack.machine import Machine
 
@@ -36,6 +37,11 @@ def _translated(bmc: Bmc) -> Iterator[None]:
     except sushy.exceptions.ResourceNotFoundError as exc:
         raise errors.NotFound(
             f"the Redfish controller {bmc.address} has no system {bmc.system or '(any)'}"
+        ) from exc
+    except sushy.exceptions.HTTPError as exc:
+        meaning = find_meaning(exc.status_code)
+        raise meaning.error(
+            f"the Redfish controller {bmc.address} answered {exc.status_code}: {_first_line(exc)}"
         ) from exc
     except sushy.exceptions.SushyError as exc:
         raise errors.ProtocolError(

@@ -17,25 +17,11 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
 from isthmus.clients.http.neutron import collection_path, open_adapter
+from isthmus.clients.http.status import to_error
 from isthmus.model.item import Item, ItemResult, read_results
 
 #: A connection that breaks sooner than this after the call began was a stale one from the pool.
 _STALE_S = 0.2
-#: What an answer's status means; the rest are `ProtocolError`.
-_BY_STATUS: dict[int, type[errors.IsthmusError]] = {
-    400: errors.Invalid,
-    401: errors.StepFailed,
-    403: errors.Refused,
-    404: errors.NotFound,
-    409: errors.Conflict,
-    429: errors.Busy,
-    500: errors.Stale,
-    502: errors.Unreachable,
-    503: errors.Busy,
-    504: errors.TimedOut,
-}
-
-
 #: Calls that are heard of one incarnation of a site alone.
 _FENCED = frozenset({"site_bundle", "site_lease_request", "site_report"})
 
@@ -309,7 +295,7 @@ class CentralClient:
             except (exceptions.EndpointNotFound, exceptions.CatalogException) as error:
                 raise errors.StepFailed(f"central is not in the catalogue: {error}") from error
             except exceptions.HttpError as error:
-                raise _by_status(error.http_status or 500, f"login at central: {error}") from error
+                raise _refuse(error.http_status or 500, {"message": str(error)}, "login") from error
             except exceptions.ClientException as error:
                 raise errors.StepFailed(f"login at central failed: {error}") from error
 
@@ -318,26 +304,17 @@ def _read(response: requests.Response, path: str) -> Any:
     try:
         answer = response.json() if response.content else {}
     except ValueError as error:
+        if response.status_code >= 400:
+            raise _refuse(response.status_code, response.text, path) from error
         raise errors.ProtocolError(f"central's answer to {path} is not JSON") from error
     if response.status_code < 400:
         return answer
-    code, reason = _fault(answer)
-    reason = reason or f"central answered {response.status_code} to {path}"
-    if code.startswith(errors.IsthmusError.code.partition(".")[0] + "."):
-        raise errors.from_code(code, reason)
-    raise _by_status(response.status_code, reason)
+    raise _refuse(response.status_code, answer, path)
 
 
-def _by_status(status: int, message: str) -> errors.IsthmusError:
-    return _BY_STATUS.get(status, errors.ProtocolError)(message)
-
-
-def _fault(answer: Any) -> tuple[str, str]:
-    """Find the type and the sentence in a Neutron error; our own have our code as their type."""
-    fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else answer
-    if isinstance(fault, Mapping):
-        return str(fault.get("type", "")), str(fault.get("message", ""))
-    return "", str(fault or "")
+def _refuse(status: int, answer: Any, path: str) -> errors.IsthmusError:
+    """Make the error of an answer; a site goes on while central is out of order."""
+    return to_error(status, answer, name="central", path=path, can_wait=True)
 
 
 def _list(answer: Mapping[str, Any], name: str) -> list[Any]:

@@ -6,6 +6,7 @@ from openstack import config as openstack_config
 from openstack import exceptions
 
 from isthmus import errors
+from isthmus.clients.http.breaker import Breaker
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.clients.http.transport import MIB, Timeouts, bound
 
@@ -69,4 +70,5 @@ class PersonalCloud:
             region=region or self.region,
             interface=self._region.get_interface("network") or "public",
             endpoint=None if region else self._region.get_endpoint("network"),
+            breaker=Breaker(),
         )

@@ -12,22 +12,8 @@ import requests
 from keystoneauth1 import adapter, exceptions, session
 
 from isthmus import errors
-
-#: What an answer's status means for the call as a whole; the rest are `ProtocolError`.
-_BY_STATUS: dict[int, type[errors.IsthmusError]] = {
-    400: errors.Invalid,
-    401: errors.Refused,
-    403: errors.Refused,
-    404: errors.NotFound,
-    409: errors.Conflict,
-    413: errors.TimedOut,  # too much at once has the same cure as too slow: half of it
-    429: errors.Busy,
-    500: errors.StepFailed,
-    501: errors.Unsupported,
-    502: errors.Unreachable,
-    503: errors.Unreachable,
-    504: errors.TimedOut,
-}
+from isthmus.clients.http.breaker import Breaker
+from isthmus.clients.http.status import to_error
 
 _URL = re.compile(r"https?://[^/\s]+")
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
@@ -44,6 +30,7 @@ class NeutronClient:
         region: str,
         interface: str = "internal",
         endpoint: str | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         """Bind the client; nothing is called yet.
 
@@ -53,8 +40,11 @@ class NeutronClient:
             region: its region in the catalogue.
             interface: which of its endpoints.
             endpoint: its address without /v2.0, instead of the catalogue's.
+            breaker: the state of the link, so that many calls over one that is down cost one
+                time-out; None where the caller waits between its calls by itself.
         """
         self.name = name
+        self._breaker = breaker
         self._adapter = open_adapter(auth_session, region, interface, endpoint)
 
     def post(self, resource: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -132,8 +122,21 @@ class NeutronClient:
         options: dict[str, Any] = {"params": query} if query else {}
         if body is not None:
             options["json"] = body
+        if self._breaker is None:
+            return _read(self._send(method, path, options), self.name, path)
+        if not self._breaker.admits(probe=True):
+            raise errors.Unreachable(self._breaker.why)
         try:
-            response = self._adapter.request(path, method, **options)
+            response = self._send(method, path, options)
+        except errors.Transient as error:
+            self._breaker.failed(error.message)
+            raise
+        self._breaker.succeeded()
+        return _read(response, self.name, path)
+
+    def _send(self, method: str, path: str, options: dict[str, Any]) -> requests.Response:
+        try:
+            response: requests.Response = self._adapter.request(path, method, **options)
         except exceptions.ConnectTimeout as error:
             # keystoneauth has one name for two things: nobody there, and somebody too slow.
             if isinstance(error.__context__, requests.exceptions.ConnectTimeout):
@@ -147,7 +150,7 @@ class NeutronClient:
             ) from error
         except exceptions.ClientException as error:
             raise errors.Unreachable(f"login for {self.name} failed: {error}") from error
-        return _read(response, self.name, path)
+        return response
 
 
 def _why(error: Exception) -> str:
@@ -194,23 +197,8 @@ def _read(response: requests.Response, name: str, path: str) -> Any:
     except ValueError:
         answer = None
     if response.status_code >= 400:
-        raise _to_error(response, answer, name, path)
+        body = response.text if answer is None else answer
+        raise to_error(response.status_code, body, name=name, path=path)
     if answer is None:
         raise errors.ProtocolError(f"the answer of {name} to {path} is not JSON")
     return answer
-
-
-def _to_error(
-    response: requests.Response, answer: Any, name: str, path: str
-) -> errors.IsthmusError:
-    """Rebuild the error in an answer; ours say their code as Neutron's `type`."""
-    fault = answer.get("NeutronError", answer) if isinstance(answer, Mapping) else answer
-    if isinstance(fault, Mapping) and isinstance(fault.get("error"), Mapping):
-        fault = fault["error"]  # Keystone's middleware
-    code, reason = "", str(fault or response.text[:200] or "no reason given")
-    if isinstance(fault, Mapping):
-        code, reason = str(fault.get("type", "")), str(fault.get("message", fault))
-    if code.startswith(f"{errors.IsthmusError.code.partition('.')[0]}."):
-        return errors.from_code(code, reason)
-    kind = _BY_STATUS.get(response.status_code, errors.ProtocolError)
-    return kind(f"{name} answered {response.status_code} to {path}: {reason}")
