@@ -13,6 +13,7 @@ from typing import Any
 
 from isthmus.federation.leases.lease import merge
 from isthmus.federation.merge import normalise
+from isthmus.model import attribute
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block
 
@@ -91,7 +92,7 @@ def _rules(state: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _blocks(state: Mapping[str, Any]) -> list[str]:
     """Normalise leased numbers, however they are cut into blocks."""
     blocks = [
-        Block(int(one["first"]), int(one["last"])) for one in state.get("isthmus:leases") or ()
+        Block(int(one["first"]), int(one["last"])) for one in state.get(attribute.LEASES) or ()
     ]
     return [f"{one.first}-{one.last}" for one in merge(blocks)]
 
@@ -101,7 +102,7 @@ def _leased(state: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
         for one in state.get("fixed_ips") or ()
-        if one["subnet_id"] not in state.get("isthmus:auto_subnets", ())
+        if one["subnet_id"] not in state.get(attribute.AUTO_SUBNETS, ())
     ]
 
 
@@ -109,7 +110,7 @@ def _leased(state: Mapping[str, Any]) -> list[dict[str, str]]:
 _READ: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "fixed_ips": _leased,
     "security_group_rules": _rules,
-    "isthmus:leases": _blocks,
+    attribute.LEASES: _blocks,
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
+from isthmus.model import attribute
 from isthmus.model.dataplane.ovn import LAST_PORT_KEY
 from isthmus.model.form import (
     is_address,
@@ -82,7 +83,7 @@ def check_form(port_id: str, state: Mapping[str, Any]) -> None:
     Raises:
         Invalid: something has not the promised form.
     """
-    for said in (state, state.get("isthmus:base") or {}):
+    for said in (state, state.get(attribute.BASE) or {}):
         for name, holds in _FORM.items():
             if name in said and not holds(said[name]):
                 raise errors.Invalid(
@@ -91,7 +92,7 @@ def check_form(port_id: str, state: Mapping[str, Any]) -> None:
         for name, most in _MOST.items():
             if len(said.get(name) or ()) > most:
                 raise errors.Invalid(f"the report of port {port_id} has more than {most} {name}")
-    parse_location(port_id, state.get("isthmus:location"))
+    parse_location(port_id, state.get(attribute.LOCATION))
 
 
 def parse_location(port_id: str, body: Any) -> ReportedLocation | None:
@@ -133,7 +134,7 @@ def check_report(site: SiteName, port_id: str, state: Mapping[str, Any], facts: 
     """
     _check_home(site, port_id, state, facts)
     _check_owner(port_id, state, facts)
-    location = parse_location(port_id, state.get("isthmus:location"))
+    location = parse_location(port_id, state.get(attribute.LOCATION))
     if location is not None:
         _check_location(site, port_id, location, facts)
 
@@ -215,7 +216,7 @@ def _changed(
     read: Callable[[Mapping[str, Any]], frozenset[Any]], state: Mapping[str, Any], facts: Facts
 ) -> bool:
     """Tell whether a site says it changed something; else central's own stays (`merge`)."""
-    base = state.get("isthmus:base")
+    base = state.get(attribute.BASE)
     return not facts.exists or (base is not None and read(base) != read(state))
 
 
@@ -325,5 +326,5 @@ _FORM: Mapping[str, Callable[[Any], bool]] = {
     "binding:vnic_type": lambda value: is_text(value, 64),
     "binding:profile": _is_profile,
     "status": lambda value: is_text(value, 16),
-    "isthmus:base": _is_state,
+    attribute.BASE: _is_state,
 }

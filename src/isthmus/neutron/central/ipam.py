@@ -52,7 +52,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
             # Behind the insert: it has waited for whoever was just giving the address up.
             if locked is not None:
                 port_id = getattr(address_request, "port_id", None)
-                pool.check_rested(locked, address, port_id=port_id)
+                pool.end_rest(locked, address, port_id=port_id)
             return given
 
     def update_allocation_pools(self, pools: Any, cidr: Any) -> None:
@@ -66,7 +66,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
             locked = pool.lock(connection, PoolKind.SUBNET, self._subnet_id)
             old = [Block(int(one.first), int(one.last)) for one in self._pools]
             if arithmetic.merge(old) != arithmetic.merge(blocks):
-                give_back.check_pools(locked, old, blocks)
+                give_back.reclaim_for_pools(locked, old, blocks)
         super().update_allocation_pools(pools, cidr)
 
     def _lease_named(self, connection: sa.Connection, address: int) -> pool.Locked | None:

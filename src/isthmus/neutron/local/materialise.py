@@ -21,6 +21,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.intent import ResourceType, removal_rank
 from isthmus.model.item import Item, ItemResult, find_fault, refused, refused_in_part, taken
 from isthmus.model.lease import Lease, LeaseId, PoolKind
@@ -189,10 +190,10 @@ class Materialiser:
                 connection = context.session.connection()
                 site_lease.add(connection, self._site, [state])
                 self._note_recall(connection, item.id, state)
-            if state.get("isthmus:recall"):
+            if state.get(attribute.RECALL):
                 self._core.keeper.answer_recall(str(state["pool_id"]))
             return {}
-        leases = state.get("isthmus:leases")
+        leases = state.get(attribute.LEASES)
         if leases:  # before the object: the metadata port takes a key and an address of them
             with db_api.CONTEXT_WRITER.using(context):
                 site_lease.add(context.session.connection(), self._site, leases)
@@ -205,7 +206,7 @@ class Materialiser:
         self, connection: sa.Connection, lease_id: str, state: Mapping[str, Any]
     ) -> None:
         """Note what central asks for of a lease, for the keeper to give it back."""
-        asked = state.get("isthmus:recall")
+        asked = state.get(attribute.RECALL)
         if not asked:  # any more
             recall.delete(connection, self._site, [lease_id])
             return

@@ -40,8 +40,8 @@ def _is_idle(locked: Locked, block: Block) -> bool:
     return not find_restless(locked, block)
 
 
-def check_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
-    """Tell whether a subnet's allocation pools may change; frees what central does not use.
+def reclaim_for_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
+    """Give back what central holds and does not use, so that a subnet's pools may change.
 
     Raises:
         InUse: a site holds a block that would be cut.

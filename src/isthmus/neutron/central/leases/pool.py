@@ -185,7 +185,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         check_number(locked, address)
         if usage.find_used(connection, kind, pool_id, one):
             raise errors.Conflict(f"address {to_address(address)} is in use at central")
-        check_rested(locked, address)
+        end_rest(locked, address)
         _limit(read(locked), site, 1)  # one by one is a whole pool as well
     if holder is not None:
         spare.take_one(connection, pool_id, address)
@@ -234,8 +234,8 @@ def check_number(locked: Locked, number: int) -> None:
         raise errors.Invalid(f"{number} is no address of subnet {locked.id}, {cidr}")
 
 
-def check_rested(locked: Locked, address: int, *, port_id: str | None = None) -> None:
-    """Tell whether an address that was freed may be given again; if so, it rests no more.
+def end_rest(locked: Locked, address: int, *, port_id: str | None = None) -> None:
+    """End the rest of an address that was freed, so that it may be allocated again.
 
     Raises:
         Conflict: a site may still take it for that of the port which gave it up.

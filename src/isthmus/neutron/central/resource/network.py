@@ -10,6 +10,7 @@ from neutron.db.models import dns, external_net, segment
 from neutron.db.port_security import models as port_security
 from neutron_lib import context as n_context
 
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
@@ -59,13 +60,13 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
     keys = datapath.list_keys(connection, states)
     leases = at_site.read_leases(connection, PoolKind.PORT_KEY, states, site)
     for network_id, state in states.items():
-        state["isthmus:datapath_key"] = keys.get(network_id)
-        state["isthmus:leases"] = leases.get(network_id, [])
+        state[attribute.DATAPATH_KEY] = keys.get(network_id)
+        state[attribute.LEASES] = leases.get(network_id, [])
 
 
 def _settle(site: SiteName, states: States) -> States:
     """Lease port keys of networks of which a site has none."""
-    short = [one for one in states if not states[one]["isthmus:leases"]]
+    short = [one for one in states if not states[one][attribute.LEASES]]
     if not short:
         return states
     with writing(n_context.get_admin_context()) as connection:

@@ -15,6 +15,7 @@ from neutron.db.models import (
 from neutron.db.port_security import models as port_security
 
 from isthmus import errors
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
@@ -165,9 +166,9 @@ def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> 
     bases = home.find_bases(connection, states)
     stale = home.find_stale(connection, states)
     for port_id in stale:  # their bases are how they came back with the backup
-        states[port_id]["isthmus:stale"] = True
+        states[port_id][attribute.STALE] = True
     for port_id in bases.keys() - stale:
-        states[port_id]["isthmus:base"] = bases[port_id]
+        states[port_id][attribute.BASE] = bases[port_id]
 
 
 def _bring(

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import RESOURCES, Resource, ResourceType
 from isthmus.model.site import Site, SiteName
@@ -96,13 +97,13 @@ class CentralResource:
 
 def _add_sharing(connection: sa.Connection, rbac: Any, states: States) -> None:
     for state in states.values():
-        state["isthmus:rbac"] = []
+        state[attribute.RBAC] = []
     names = ("id", "project_id", "target_project", "action")
     query = sa.select(rbac.object_id, *(getattr(rbac, name) for name in names))
     query = query.where(rbac.object_id.in_(sorted(states))).order_by(rbac.id)
     for row in connection.execute(query):
         entry = {name: getattr(row, name) for name in names}
-        states[row.object_id]["isthmus:rbac"].append(entry)
+        states[row.object_id][attribute.RBAC].append(entry)
 
 
 def tell_mapped(kind: ResourceType) -> Callable[[sa.Connection, Changes], set[IntentKey]]:

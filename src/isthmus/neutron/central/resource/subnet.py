@@ -8,6 +8,7 @@ from neutron.db import models_v2
 from neutron.db.models import dns, subnet_service_type
 from neutron_lib import context as n_context
 
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
@@ -56,7 +57,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
 def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
     leases = at_site.read_leases(connection, PoolKind.SUBNET, states, site)
     for subnet_id, state in states.items():
-        state["isthmus:leases"] = leases.get(subnet_id, [])
+        state[attribute.LEASES] = leases.get(subnet_id, [])
 
 
 def _settle(site: SiteName, states: States) -> States:
@@ -65,7 +66,7 @@ def _settle(site: SiteName, states: States) -> States:
     with reading(n_context.get_admin_context()) as connection:
         present = mapping.peek_ids(connection, ResourceType.NETWORK, site, list(networks))
     states = {one: row for one, row in states.items() if row["network_id"] in present}
-    short = [row for row in states.values() if needs_leases(row) and not row["isthmus:leases"]]
+    short = [row for row in states.values() if needs_leases(row) and not row[attribute.LEASES]]
     if not short:
         return states
     with writing(n_context.get_admin_context()) as connection:

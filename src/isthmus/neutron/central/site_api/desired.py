@@ -9,6 +9,7 @@ from neutron_lib import context as n_context
 
 from isthmus import errors
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
@@ -111,7 +112,7 @@ def _leases(site: SiteName, ids: Sequence[str]) -> States:
         if lease.id in asked:
             block, count = asked[lease.id]
             back = {"first": str(block.first), "last": str(block.last), "count": count}
-            states[lease.id]["isthmus:recall"] = back
+            states[lease.id][attribute.RECALL] = back
     return states
 
 

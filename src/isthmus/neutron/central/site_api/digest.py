@@ -9,6 +9,7 @@ from neutron_lib.plugins import directory
 
 from isthmus import errors
 from isthmus.federation.digest import PAGE, Page, cut_page, make_digest
+from isthmus.model import attribute
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
@@ -56,11 +57,11 @@ def _complete(items: Sequence[Item]) -> None:
     auto = {one["id"] for one in subnets if ipv6_utils.is_auto_address_subnet(one)}
     for state in states:
         located = locations.get(state["id"])
-        state["isthmus:location"] = located and {
+        state[attribute.LOCATION] = located and {
             "chassis": located.chassis,
             "hostname": located.hostname,
             "encap_ip": located.encap_ip,
             "port_key": located.port_key,
         }
         found = {one["subnet_id"] for one in state["fixed_ips"]} & auto
-        state["isthmus:auto_subnets"] = sorted(found)
+        state[attribute.AUTO_SUBNETS] = sorted(found)

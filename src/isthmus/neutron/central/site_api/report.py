@@ -24,6 +24,7 @@ from isthmus import errors
 from isthmus.federation import merge
 from isthmus.federation.port import HOME, SHARED, bind_at_central
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model import item as item_form
 from isthmus.model.form import is_id
 from isthmus.model.intent import IntentKey, ResourceType
@@ -170,7 +171,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
     except n_exc.PortNotFound:
         if lives_at is not None:
             raise errors.NotFound(f"port {port_id} was deleted at central") from None
-        _check_presence(site, state["network_id"], present.get(state["network_id"], {}))
+        _ensure_presence(site, state["network_id"], present.get(state["network_id"], {}))
         # What a site makes passes below the API's quotas; what is over is told, and taken later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
         left = left | _create(site.name, state)
@@ -186,7 +187,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         if stale:
             # What came back with the backup is older than anything that the two ever agreed on;
             # what was changed here since then is not.
-            state = {**state, "isthmus:base": restored or comparable(port)}
+            state = {**state, attribute.BASE: restored or comparable(port)}
         left = left | _update(site.name, port, state)
         if stale:
             with writing(admin) as connection:
@@ -205,8 +206,8 @@ def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -
     raise errors.Conflict(f"port {port_id} lives at site {lives_at}", site=lives_at)
 
 
-def _check_presence(site: Site, network_id: str, present: Mapping[SiteName, bool]) -> None:
-    """Make sure that a network is at the site; one that was being withdrawn is in use after all.
+def _ensure_presence(site: Site, network_id: str, present: Mapping[SiteName, bool]) -> None:
+    """Ensure that a network is at the site; one that was being withdrawn is in use after all.
 
     Raises:
         NotFound: it is not, as central knows it.
@@ -241,7 +242,7 @@ def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
     except _REFUSALS:
         raise why from None
     # Of what was left out, each piece as far as it can be had.
-    return _update(site, port, {**state, "isthmus:base": comparable(port)})
+    return _update(site, port, {**state, attribute.BASE: comparable(port)})
 
 
 def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
@@ -257,7 +258,7 @@ def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
 
 def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refusals:
     """Merge a report into a port that central has; give what of it had to be left."""
-    base = state.get("isthmus:base")
+    base = state.get(attribute.BASE)
     mine = comparable(state)
     theirs = comparable(port)
     merged = merge.merge(None if base is None else merge.normalise(base, SHARED), mine, theirs)
@@ -338,7 +339,7 @@ def _follow_status(port_id: str, state: dict[str, Any]) -> None:
 
 def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
     """Keep where the port lives, and tell the other sites if that changed."""
-    body = state.get("isthmus:location")
+    body = state.get(attribute.LOCATION)
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
         held = Held(connection, _PORT, [port_id], alone=True)

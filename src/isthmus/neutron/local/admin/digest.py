@@ -16,6 +16,7 @@ from neutron_lib.api import attributes
 
 from isthmus.federation.digest import GONE, Page, find_differing, make_digest
 from isthmus.journal.protocols import Source
+from isthmus.model import attribute
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
@@ -39,7 +40,8 @@ def list_carried() -> dict[str, list[str]]:
         kind.value: [
             name
             for name in row.carried
-            if name.startswith("isthmus:") or name in attributes.RESOURCES[row.resource.collection]
+            if name.startswith(attribute.PREFIX)
+            or name in attributes.RESOURCES[row.resource.collection]
         ]
         for kind, row in ROWS.items()
         if row.resource.collection in attributes.RESOURCES
@@ -144,12 +146,12 @@ def _complete(connection: sa.Connection, row: LocalResource, states: States) -> 
     if row.rbac is None:
         return
     for state in states.values():
-        state["isthmus:rbac"] = []
+        state[attribute.RBAC] = []
     names = ("id", "project_id", "target_project", "action")
     query = sa.select(row.rbac.object_id, *(getattr(row.rbac, name) for name in names))
     for found in connection.execute(query.where(row.rbac.object_id.in_(list(states)))):
         entry = {name: getattr(found, name) for name in names}
-        states[found.object_id]["isthmus:rbac"].append(entry)
+        states[found.object_id][attribute.RBAC].append(entry)
 
 
 def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:

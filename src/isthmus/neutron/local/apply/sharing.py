@@ -5,6 +5,8 @@ from typing import Any
 
 from neutron_lib.db import api as db_api
 
+from isthmus.model import attribute
+
 
 def share(context: Any, rbac: Any, state: Mapping[str, Any]) -> None:
     """Bring an object's RBAC rows to what central has.
@@ -14,9 +16,9 @@ def share(context: Any, rbac: Any, state: Mapping[str, Any]) -> None:
         rbac: Neutron's class of such rows for objects of this type.
         state: the object, with `isthmus:rbac`; nothing is changed where it has none.
     """
-    if "isthmus:rbac" not in state:
+    if attribute.RBAC not in state:
         return
-    wanted = {row["id"]: row for row in state["isthmus:rbac"]}
+    wanted = {row["id"]: row for row in state[attribute.RBAC]}
     with db_api.CONTEXT_WRITER.using(context):
         have = {row.id: row for row in rbac.get_objects(context, object_id=state["id"])}
         for row_id, row in have.items():

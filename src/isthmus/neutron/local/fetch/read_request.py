@@ -12,6 +12,8 @@ from typing import Any
 from neutron_lib.db import utils as db_utils
 from pecan import core
 
+from isthmus.model import attribute
+
 _CHANGES = frozenset({"PUT", "DELETE"})
 
 
@@ -42,7 +44,7 @@ def is_change_of(port_id: str) -> bool:
 
 def show(state: Mapping[str, Any], fields: Sequence[str] | None) -> dict[str, Any]:
     """Give a port as central shows it, with the fields that were asked for."""
-    own = {name: value for name, value in state.items() if not name.startswith("isthmus:")}
+    own = {name: value for name, value in state.items() if not name.startswith(attribute.PREFIX)}
     shown: dict[str, Any] = db_utils.resource_fields(own, fields)
     return shown
 

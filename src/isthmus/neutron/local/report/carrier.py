@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from isthmus.clients.http.central import CentralClient
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
@@ -64,7 +65,7 @@ class CentralCarrier:
                 quota.keep(connection, results)
                 for item, result in agreed:
                     assert item.state is not None
-                    before = item.state["isthmus:base"]
+                    before = item.state[attribute.BASE]
                     mapping.agree(
                         connection,
                         item.id,

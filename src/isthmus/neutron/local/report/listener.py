@@ -17,6 +17,7 @@ from neutron_lib.db import api as db_api
 from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import CENTRAL, SiteName
@@ -115,7 +116,7 @@ class ReportListener:
                 base=self._base_of(item),
             )
             if kind is ResourceType.NETWORK:
-                key = item.state.get("isthmus:datapath_key")
+                key = item.state.get(attribute.DATAPATH_KEY)
                 if key is not None:
                     datapath.record(session.connection(), item.id, int(key))
 

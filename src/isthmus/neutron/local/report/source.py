@@ -8,6 +8,7 @@ from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
 
 from isthmus import errors
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.item import Item
 from isthmus.model.site import SiteName
@@ -56,8 +57,8 @@ class PortSource:
             state = None
             if port is not None:
                 state = _plain({name: port[name] for name in port if name not in _INTERNAL})
-                state["isthmus:base"] = bases.get(key.id)
-                state["isthmus:location"] = self._locator.locate(port, port_keys.get(key.id))
+                state[attribute.BASE] = bases.get(key.id)
+                state[attribute.LOCATION] = self._locator.locate(port, port_keys.get(key.id))
             items[key] = Item(key.type, key.id, state)
         return items
 

@@ -18,6 +18,7 @@ from neutron_lib.exceptions import address_group as group_exc
 from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.owned import check_owned
@@ -106,7 +107,7 @@ ADDRESS_GROUP = LocalResource(
         models.AddressAssociation: "address_group_id",
         rbac.AddressGroupRBAC: "object_id",
     },
-    carried=(*_UPDATED, "addresses", "isthmus:rbac"),
+    carried=(*_UPDATED, "addresses", attribute.RBAC),
     not_found=group_exc.AddressGroupNotFound,
     ensure=ensure,
     remove=remove,

@@ -16,6 +16,7 @@ from oslo_db import exception as db_exc
 from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
@@ -83,7 +84,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
 
 
 def _check_key(context: Any, state: Mapping[str, Any]) -> None:
-    network_id, key = state["id"], state.get("isthmus:datapath_key")
+    network_id, key = state["id"], state.get(attribute.DATAPATH_KEY)
     check_owned(context, ResourceType.NETWORK, network_id)
     with db_api.CONTEXT_READER.using(context):
         has = datapath.find_key(context.session.connection(), network_id)
@@ -119,7 +120,7 @@ def remove(core: Any, context: Any, network_id: str) -> None:
 
 def _add_carried(connection: sa.Connection, states: States) -> None:
     for network_id, state in states.items():
-        state["isthmus:datapath_key"] = datapath.find_key(connection, network_id)
+        state[attribute.DATAPATH_KEY] = datapath.find_key(connection, network_id)
     add_leases(connection, states)
 
 
@@ -134,7 +135,7 @@ NETWORK = LocalResource(
         dns.NetworkDNSDomain: "network_id",
         rbac.NetworkRBAC: "object_id",
     },
-    carried=(*_UPDATED, "isthmus:rbac", "isthmus:datapath_key", "isthmus:leases"),
+    carried=(*_UPDATED, attribute.RBAC, attribute.DATAPATH_KEY, attribute.LEASES),
     not_found=n_exc.NetworkNotFound,
     ensure=ensure,
     remove=remove,

@@ -25,6 +25,7 @@ from isthmus import errors
 from isthmus.federation.merge import changes, merge, normalise, parts
 from isthmus.federation.port import HOME, SHARED, bind_at_home
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
@@ -50,7 +51,7 @@ def agreed(state: Mapping[str, Any]) -> dict[str, Any]:
     fixed_ips = [
         {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
         for one in state.get("fixed_ips") or ()
-        if one["subnet_id"] not in state.get("isthmus:auto_subnets", ())
+        if one["subnet_id"] not in state.get(attribute.AUTO_SUBNETS, ())
     ]
     return normalise({**state, "fixed_ips": fixed_ips}, SHARED)
 
@@ -67,7 +68,7 @@ def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]])
     }
     for state in states:
         found = {one["subnet_id"] for one in state.get("fixed_ips") or ()} & auto
-        state["isthmus:auto_subnets"] = sorted(found)
+        state[attribute.AUTO_SUBNETS] = sorted(found)
 
 
 def ensure(
@@ -95,7 +96,7 @@ def ensure(
     if have is None:
         _create(core, context, theirs)
         crash.point("apply.port.made")
-    if state.get("isthmus:stale"):
+    if state.get(attribute.STALE):
         # Central was restored, and knows no better than this site: it waits to be told.
         _tell(context, state["id"])
         return {}
@@ -106,7 +107,7 @@ def ensure(
         bases = mapping.find_bases(context.session.connection(), [have["id"]])
     mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
     # Where the answer to the first report was lost, central says what it made of that.
-    base = bases.get(have["id"]) or state.get("isthmus:base")
+    base = bases.get(have["id"]) or state.get(attribute.BASE)
     merged = merge(base, mine, said)
     changed = changes(mine, merged)
     refused = _change(core, context, have, changed)
@@ -168,7 +169,7 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
 
 
 def _without_auto(state: Mapping[str, Any]) -> list[dict[str, str]]:
-    auto = state.get("isthmus:auto_subnets", ())
+    auto = state.get(attribute.AUTO_SUBNETS, ())
     return [
         {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
         for one in state.get("fixed_ips") or ()
@@ -180,7 +181,7 @@ def _as_update(changed: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str,
     """Say in Neutron's way what is to change."""
     update = dict(changed)
     if "fixed_ips" in update:
-        auto = set(have["isthmus:auto_subnets"])
+        auto = set(have[attribute.AUTO_SUBNETS])
         keep = [
             {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
             for one in have["fixed_ips"]
@@ -276,7 +277,7 @@ PORT = LocalResource(
         dns.PortDNS: "port_id",
         uplink_status_propagation.PortUplinkStatusPropagation: "port_id",
     },
-    carried=(*SHARED, "isthmus:location"),
+    carried=(*SHARED, attribute.LOCATION),
     not_found=n_exc.PortNotFound,
     ensure=ensure,
     remove=remove,

@@ -20,6 +20,7 @@ from isthmus.federation.digest import RULE, pick_rule
 from isthmus.federation.identity import default_security_group_id
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.owned import is_owned
@@ -172,7 +173,7 @@ SECURITY_GROUP = LocalResource(
         group_model.SecurityGroupRule: "security_group_id",
         rbac.SecurityGroupRBAC: "object_id",
     },
-    carried=(*_UPDATED, "security_group_rules", "isthmus:rbac"),
+    carried=(*_UPDATED, "security_group_rules", attribute.RBAC),
     not_found=ext_group.SecurityGroupNotFound,
     ensure=ensure,
     remove=remove,

@@ -13,6 +13,7 @@ from oslo_db import exception as db_exc
 from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
+from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
@@ -131,7 +132,7 @@ SUBNET = LocalResource(
         subnet_service_type.SubnetServiceType: "subnet_id",
         dns.SubnetDNSPublishFixedIP: "subnet_id",
     },
-    carried=(*_UPDATED, "isthmus:leases"),
+    carried=(*_UPDATED, attribute.LEASES),
     not_found=n_exc.SubnetNotFound,
     ensure=ensure,
     remove=remove,

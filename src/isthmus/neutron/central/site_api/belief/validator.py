@@ -20,6 +20,7 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation import port_report as rules
+from isthmus.model import attribute
 from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, find_fault
 from isthmus.model.lease import PoolKind
@@ -78,9 +79,9 @@ def check(
     rules.check_form(item.id, state)
     with reading(n_context.get_admin_context()) as connection:
         facts = _read_facts(connection, site, state)
-        if state.get("isthmus:base") is None and facts.exists:
+        if state.get(attribute.BASE) is None and facts.exists:
             # The site has not heard what became of its first report; central remembers.
-            state["isthmus:base"] = home.find_bases(connection, [item.id]).get(item.id)
+            state[attribute.BASE] = home.find_bases(connection, [item.id]).get(item.id)
     try:
         rules.check_report(site, item.id, state, facts)
     except errors.Conflict:
@@ -98,7 +99,7 @@ def check(
 
 def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, Any]) -> rules.Facts:
     port_id, network_id = state["id"], state["network_id"]
-    located = rules.parse_location(port_id, state.get("isthmus:location"))
+    located = rules.parse_location(port_id, state.get(attribute.LOCATION))
     port = connection.execute(
         sa.select(
             models_v2.Port.network_id, models_v2.Port.device_owner, models_v2.Port.project_id
