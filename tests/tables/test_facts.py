@@ -30,6 +30,7 @@ COMPLAINTS: dict[str, tuple[str, str, Why]] = {
     "no socket": (f"{SOCKET}(No such file or directory)", "", Why.NOT_RUNNING),
     "nobody listens": (f"{SOCKET}(Connection refused)", "", Why.NOT_RUNNING),
     "not root": (f"{SOCKET}(Permission denied)", RUNNING, Why.NOT_PERMITTED),
+    "no bus": ("Failed to connect to bus: Host is down", "", Why.NOT_RUNNING),
     "something else": ("ovs-vsctl: Open_vSwitch has no column x", RUNNING, Why.FAILED),
 }
 

@@ -16,6 +16,7 @@ from isthmus.model.verdict import Answer, Report, is_clean
 from isthmus.nfv.check.live import check_facts
 from isthmus.nfv.plan.refusal import plan_or_refuse
 from isthmus.nfv.render.whole import render_plan
+from isthmus.testing.nfv.nfv_state import complete
 from isthmus.wiring import nfv as wiring
 
 CASES = Path(__file__).with_name("nfv") / "cases"
@@ -46,7 +47,7 @@ def check(name: str, *, planned: bool) -> Report:
     plan = None
     if planned:
         plan = wiring.read_plan(CASES / f"{'c22' if name.startswith('c22') else 'check'}.plan.json")
-    return check_facts((CASES / f"{name}.facts").read_text(), plan)
+    return check_facts(complete((CASES / f"{name}.facts").read_text()), plan)
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -111,7 +111,7 @@ class Requires:
 _DENIED = re.compile(r"[Pp]ermission denied|[Oo]peration not permitted|must be root")
 _NO_SUCH = re.compile(r"No such file or directory")
 _SOCKET = re.compile(r"\.(sock|ctl|pid)\b")
-_REFUSED = re.compile(r"[Cc]onnection refused|[Cc]annot connect|failed to connect")
+_REFUSED = re.compile(r"[Cc]onnection refused|[Cc]annot connect|[Ff]ailed to connect")
 
 
 @dataclass(frozen=True, slots=True)
