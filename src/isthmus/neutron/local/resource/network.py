@@ -73,7 +73,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
             if NETWORK.find(core, context, state["id"]) is None:
                 raise
         crash.point("apply.network.made")
-    _check_key(context, state)
+    _ensure_key(context, state)
     if have is not None and not keep_existing:
         wanted = pick_known(_COLLECTION, state, _UPDATED)
         changed = changes(have, wanted)
@@ -83,7 +83,12 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         share(context, network_object.NetworkRBAC, state)
 
 
-def _check_key(context: Any, state: Mapping[str, Any]) -> None:
+def _ensure_key(context: Any, state: Mapping[str, Any]) -> None:
+    """Ensure that a network is central's here, and has the tunnel key that it has at central.
+
+    Raises:
+        Conflict: it was made at this site, or has another key.
+    """
     network_id, key = state["id"], state.get(attribute.DATAPATH_KEY)
     check_owned(context, ResourceType.NETWORK, network_id)
     with db_api.CONTEXT_READER.using(context):
