@@ -15,7 +15,7 @@ import pytest
 
 from isthmus.clients.machine import process
 from isthmus.lab.process.zygote import Birth
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 from isthmus.testing.until import until
 
 APPLICATION = "wsgiref.simple_server:demo_app"

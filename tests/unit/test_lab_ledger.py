@@ -6,7 +6,7 @@ from isthmus import errors
 from isthmus.lab.process.ledger import FILE, Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.zygote import Birth
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 
 def make_program(name: str = "central.neutron") -> Program:

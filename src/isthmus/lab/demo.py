@@ -21,7 +21,7 @@ from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Tools
 from isthmus.lab.tier.services import MARKER
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 from isthmus.model.topology import Tier
 
 NETWORK = "net1"

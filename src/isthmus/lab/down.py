@@ -11,7 +11,7 @@ from isthmus import errors
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Tools
 from isthmus.lab.tier.services import MARKER
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 #: A killed process is gone at once, save where it hangs in the kernel; seconds.
 GONE_TIMEOUT_S = 20

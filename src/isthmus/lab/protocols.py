@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 
 class CommandOutput(Protocol):

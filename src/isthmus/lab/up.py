@@ -28,7 +28,7 @@ from isthmus.lab.tier.template import (
     copy_keystone,
     read_users,
 )
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 from isthmus.model.topology import Hypervisor, Tier
 
 #: Longest wait for a hypervisor to announce itself, in seconds.

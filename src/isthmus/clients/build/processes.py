@@ -13,7 +13,7 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.machine import process, shell
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 _LEDGER = "processes.json"
 _STOP_TIMEOUT_S = 10.0

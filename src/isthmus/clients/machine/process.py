@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.machine import shell
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 #: Fields of /proc/PID/stat behind the command's closing parenthesis (proc(5)).
 _STATE, _STARTED = 0, 19

@@ -15,7 +15,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.lab.process.program import Program
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 FILE = "ledger.jsonl"
 

@@ -8,7 +8,7 @@ from isthmus import errors
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.protocols import Tools, Zygote
-from isthmus.model.process import ProcessId
+from isthmus.model.host.process import ProcessId
 
 #: A service that says nothing for this long, in seconds, will not come up.
 UP_TIMEOUT_S = 180
