@@ -96,7 +96,14 @@ def judge(
 def put_back(
     claim: Claim, *, error: errors.IsthmusError, delay_s: float, counts: bool
 ) -> Settlement:
-    """Release a claim after a batch failed as a whole."""
+    """Release a claim after a batch failed as a whole.
+
+    Args:
+        claim: of one intent.
+        error: of the batch.
+        delay_s: how long until the intent is due again.
+        counts: whether this was an attempt at the object itself.
+    """
     return Settlement(
         claim=claim,
         outcome=Outcome.AGAIN,

@@ -30,10 +30,16 @@ class Store(Protocol):
     """
 
     def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
-        """Claim up to `limit` due intents of a lane, in their order, for `holds_s` seconds.
+        """Claim due intents of a lane, in their order.
 
-        Gives none while another owner holds unexpired claims in the lane: the order of work holds
-        for a lane as a whole, so one worker at a time carries it.
+        Return none while another owner holds unexpired claims in the lane: the order of work holds
+        for a lane as a whole, so one worker at a time delivers it.
+
+        Args:
+            lane: whose intents.
+            owner: who claims.
+            holds_s: seconds after which the claims expire.
+            limit: how many to claim at most.
         """
 
     def settle(self, settlements: Sequence[Settlement]) -> None:

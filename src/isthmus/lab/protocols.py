@@ -88,7 +88,14 @@ class Processes(Protocol):
         log: Path,
         env: Mapping[str, str] | None = None,
     ) -> ProcessId:
-        """Start one that outlives this one."""
+        """Start one that outlives this one.
+
+        Args:
+            argv: the program and its arguments.
+            netns: name of the network namespace; None for the one of this process.
+            log: file to which its output is appended.
+            env: variables beside the clean environment.
+        """
 
     def is_alive(self, process: ProcessId) -> bool:
         """Tell whether this very process lives."""
@@ -120,7 +127,14 @@ class Api(Protocol):
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Make one call and give the JSON of the answer."""
+        """Make one call and return the JSON of the answer.
+
+        Args:
+            method: of HTTP.
+            path: from the root of the API.
+            query: parameters of the URL.
+            body: JSON to send.
+        """
 
 
 class Apis(Protocol):

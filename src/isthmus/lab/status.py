@@ -36,7 +36,14 @@ def render_variables(plan: LabPlan) -> str:
 
 
 def summarise(plan: LabPlan, made: Made, processes: list[Row], links: list[dict[str, Any]]) -> Row:
-    """Combine everything into one answer."""
+    """Return the state of a lab as one document.
+
+    Args:
+        plan: of the lab.
+        made: what `up` has made so far.
+        processes: one row each, with `memory_mib`.
+        links: the links of the WAN, one row each.
+    """
     memory = sum(row["memory_mib"] for row in processes)
     return {
         "name": plan.name,

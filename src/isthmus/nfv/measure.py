@@ -85,7 +85,14 @@ def render_reading() -> str:
 
 
 def render_generator(address: str, *, seconds: int, port: int, payload: int = SMALLEST) -> str:
-    """Write the script that sends UDP to an iperf3 server and pings it meanwhile."""
+    """Write the script that sends UDP to an iperf3 server and pings it meanwhile.
+
+    Args:
+        address: of the server.
+        seconds: how long to send.
+        port: of the server.
+        payload: bytes in each datagram.
+    """
     to = shlex.quote(address)
     return (
         "command -v iperf3 >/dev/null || { echo 'iperf3 is not installed' >&2; exit 3; }\n"

@@ -69,7 +69,18 @@ def wait_clean(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """Audit until nothing is wrong or the time is over; return the last report."""
+    """Audit until nothing is wrong or the time is over; return the last report.
+
+    Args:
+        admin: the cloud.
+        network: id or name of the network to which the audit is limited; None: all.
+        wait_s: how long to go on while something is wrong.
+        clock: gives seconds that only grow.
+        pause: waits for some seconds.
+
+    Raises:
+        IsthmusError: central did not answer; a site that does not is a finding.
+    """
     deadline = clock() + wait_s
     while True:
         report = collect_report(admin, network=network)

@@ -7,7 +7,13 @@ from isthmus.clients.http.admin import AdminApi, Row
 def list_leases(
     api: AdminApi, *, pool: str | None = None, site: str | None = None, kind: str | None = None
 ) -> list[Row]:
-    """List leases; `pool` is the id or the name of a subnet or of a network.
+    """List leases; None = no filter.
+
+    Args:
+        api: central's.
+        pool: id or name of a subnet (addresses) or of a network (port keys).
+        site: name of the holder.
+        kind: of pool, `subnet` or `network`.
 
     Raises:
         NotFound: there is no such pool.

@@ -24,7 +24,17 @@ class CentralPages:
     def make_page(
         self, site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]
     ) -> Page:
-        """Have central make a page."""
+        """Have central make a page of digests.
+
+        Args:
+            site: whose copy is compared.
+            kind: type of the objects.
+            after: id before the first object of the page; empty for the first page.
+            attributes: names of those that the site takes over.
+
+        Raises:
+            ProtocolError: the answer is no page.
+        """
         body = {"site": site, "type": kind.value, "after": after, "attributes": list(attributes)}
         answer = self._client.post("site_digest", body)
         try:
@@ -75,7 +85,14 @@ class SiteHoldings:
 def open_renewal(
     site: SiteName, *, central: NeutronClient, client: NeutronClient, journal: Noting
 ) -> Renewal:
-    """Prepare the renewal of a site."""
+    """Prepare the renewal of a site.
+
+    Args:
+        site: its name.
+        central: client of central's Neutron.
+        client: of the site's Neutron, with the login of its lane.
+        journal: central's, to which differences are noted.
+    """
     return Renewal(
         site, central=CentralPages(central), holder=SiteHoldings(client), journal=journal
     )

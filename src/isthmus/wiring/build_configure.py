@@ -49,6 +49,13 @@ def configure(
 ) -> Played:
     """Run a playbook over what `write_ansible` wrote.
 
+    Args:
+        folder: which it returned.
+        playbook: what to run.
+        say: called with the end of each task on each host.
+        stop: set to stop Ansible.
+        variables: extra variables of the playbook.
+
     Raises:
         Unsupported: ansible-runner is not installed.
         NotFound: there is no such playbook.

@@ -16,6 +16,12 @@ def make_image(
 ) -> dict[str, object]:
     """Build an image with its manifest.
 
+    Args:
+        recipe: what it is made of.
+        to: the folder for NAME.raw and NAME.json.
+        ramdisk: folder in which to make the deploy ramdisk out of the same system; None: none.
+        say: told of each step.
+
     Raises:
         Unsupported: mmdebstrap or another program is missing.
         StepFailed: a step failed.
@@ -26,7 +32,15 @@ def make_image(
 def make_recipe(
     name: str, *, suite: str, size_mib: int, packages: tuple[str, ...], kernel_line: str
 ) -> images.Recipe:
-    """Say what an image is made of."""
+    """Return what an image is made of.
+
+    Args:
+        name: of the image.
+        suite: release of Debian.
+        size_mib: of the disk.
+        packages: those beside the ones that every image has.
+        kernel_line: arguments of its kernel.
+    """
     return images.Recipe(
         name=name, suite=suite, size_mib=size_mib, packages=packages, kernel_line=kernel_line
     )

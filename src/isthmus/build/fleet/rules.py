@@ -68,7 +68,14 @@ Rule = Callable[[Case], Iterable[Finding]]
 
 
 def refer(path: Path, what: str, name: str | None, known: Iterable[str]) -> Iterator[Finding]:
-    """Report a name that refers to nothing."""
+    """Report a name that refers to nothing.
+
+    Args:
+        path: where the name stands in the file.
+        what: what it should be the name of, as people call it.
+        name: the name; None where there is none to check.
+        known: the names that there are.
+    """
     words = frozenset(known)
     if name is not None and name not in words:
         yield path, f"there is no {what} {name}{suggest(name, words)}"

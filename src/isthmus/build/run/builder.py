@@ -153,7 +153,14 @@ class Builder:
     def report(
         self, machine: Machine, kind: Happening, fields: Mapping[str, str], detail: str = ""
     ) -> None:
-        """Apply a machine's own report."""
+        """Apply a machine's own report.
+
+        Args:
+            machine: which one reports.
+            kind: what happened there.
+            fields: what it says with it, such as its progress.
+            detail: one sentence, where something failed.
+        """
         self._take(
             BuildEvent(
                 at=self._clock(), kind=kind, node=machine.name, detail=detail, fields=dict(fields)

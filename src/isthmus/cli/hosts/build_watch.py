@@ -166,7 +166,18 @@ def run_and_show(fleet: Path, options: RunOptions) -> int:
 def play_and_show(
     fleet: Path, playbook: Path | None, state: Path, *, forks: int | None, strategy: str
 ) -> int:
-    """Write Ansible's files and run a playbook, one line a change or failure."""
+    """Write Ansible's files and run a playbook, one line a change or failure.
+
+    Args:
+        fleet: the fleet file.
+        playbook: what to run; None: files are written only.
+        state: the build's state folder.
+        forks: hosts at a time; None: by hosts and cores.
+        strategy: how hosts go through a play.
+
+    Returns:
+        The exit code.
+    """
     from isthmus.wiring import build_configure as wiring
 
     folder, count = wiring.write_ansible(fleet, state, forks=forks, strategy=strategy)

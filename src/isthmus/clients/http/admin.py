@@ -84,7 +84,14 @@ class AdminApi:
     def act(
         self, resource: str, row_id: str, action: str, body: Mapping[str, Any] | None = None
     ) -> Row:
-        """Do something with one that is neither of the above."""
+        """Call an action of one resource: `PUT .../ID/ACTION`.
+
+        Args:
+            resource: its singular name.
+            row_id: its id.
+            action: the last part of the path.
+            body: what the action takes, with no envelope.
+        """
         path = f"{collection_path(resource)}/{row_id}/{action}"
         return self._client.unwrap(
             resource, path, self._client.call("PUT", path, body=dict(body or {}))

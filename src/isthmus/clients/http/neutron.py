@@ -112,7 +112,13 @@ class NeutronClient:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Make one call and give the JSON of the answer.
+        """Make one call and return the JSON of the answer.
+
+        Args:
+            method: of HTTP.
+            path: from the root of the API, such as `/v2.0/ports`.
+            query: parameters of the URL.
+            body: JSON to send.
 
         Raises:
             Unreachable: nobody answered.

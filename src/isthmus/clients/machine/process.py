@@ -27,6 +27,12 @@ def spawn(
 ) -> ProcessId:
     """Start a process that outlives this one, with its output in a file.
 
+    Args:
+        argv: the program and its arguments.
+        netns: name of the network namespace; None for the one of this process.
+        log: file to which its output is appended.
+        env: variables beside the clean environment.
+
     Raises:
         Unsupported: there is no such program.
         StepFailed: it ended at once.

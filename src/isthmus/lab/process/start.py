@@ -59,6 +59,12 @@ def wait_until_up(
 ) -> None:
     """Wait until a program answers.
 
+    Args:
+        program: with its URL or its socket.
+        process: in which it runs.
+        tools: of the machine.
+        timeout_s: how long to wait.
+
     Raises:
         StepFailed: it died or does not answer; the message ends with the end of its log.
     """

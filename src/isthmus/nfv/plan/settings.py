@@ -51,7 +51,14 @@ def plan_kernel_args(
     *,
     needs_iommu: bool,
 ) -> tuple[str, ...]:
-    """Write the kernel line, in the order in which people read it."""
+    """Return the arguments of the kernel line, in the order in which people read them.
+
+    Args:
+        inventory: of the host.
+        nodes: the plan of each NUMA node.
+        default_kib: size of the default huge page.
+        needs_iommu: whether devices are handed out.
+    """
     args = [f"default_hugepagesz={_size(default_kib)}"]
     sizes = sorted({page.size_kib for node in nodes for page in node.pages}, reverse=True)
     for size in sizes:
@@ -94,7 +101,14 @@ def plan_other_config(
     nodes: Sequence[NodePlan],
     ports: Sequence[DpdkPortPlan],
 ) -> dict[str, str]:
-    """Write Open_vSwitch other_config; empty where nothing goes by OVS-DPDK."""
+    """Return Open_vSwitch other_config; empty where nothing goes by OVS-DPDK.
+
+    Args:
+        inventory: of the host.
+        demand: for the host.
+        nodes: the plan of each NUMA node; socket memory is in MiB.
+        ports: those that DPDK polls.
+    """
     if any(one.by is host_demand.DataPath.SWITCHDEV for one in demand.physical_networks):
         # `skip_sw` would keep flows that the card cannot take from working at all.
         return {"hw-offload": "true", "tc-policy": "none"}
@@ -162,7 +176,17 @@ def plan_nova(
     small_mib: Mapping[int, int],
     has_dpdk: bool,
 ) -> dict[str, tuple[str, ...]]:
-    """Write nova.conf of the compute host as `section/option` -> values."""
+    """Return the options of Nova on the compute host, as `section/option` -> values.
+
+    Args:
+        demand: for the host.
+        nodes: the plan of each NUMA node.
+        sriov: the physical functions whose virtual functions are for instances.
+        network_nodes: physical network -> nodes where it has ports.
+        reserved_mib: memory that is the host's own.
+        small_mib: node -> memory in small pages that instances may have.
+        has_dpdk: whether Open vSwitch runs with DPDK.
+    """
     dedicated = [cpu for node in nodes for cpu in node.dedicated_cpus]
     shared = [cpu for node in nodes for cpu in node.shared_cpus]
     found: dict[str, tuple[str, ...]] = {

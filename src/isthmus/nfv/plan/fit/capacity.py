@@ -112,6 +112,13 @@ def fill(
 ) -> tuple[int, list[NodeSpace], Pools]:
     """Place instances until none fits or `most` are placed.
 
+    Args:
+        spaces: what is free on each node; they are copied.
+        flavor: of the instances.
+        ties: what binds an instance to nodes, besides CPU and memory.
+        pools: virtual functions that are free.
+        most: how many instances to place at most.
+
     Returns:
         The count, and what is left of spaces and pools.
     """

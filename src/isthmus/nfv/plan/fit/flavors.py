@@ -99,7 +99,14 @@ def make_ties(
     draft: Draft,
     flavor: host_demand.FlavorDemand,
 ) -> capacity.Ties:
-    """Return what binds a flavor's instances to nodes."""
+    """Return what binds a flavor's instances to nodes.
+
+    Args:
+        inventory: of the host.
+        demand: for the host.
+        draft: the plan so far: ports with their nodes.
+        flavor: one of the demand's.
+    """
     reach: dict[str, frozenset[int]] = {}
     policy = affinity.decide_policy(demand, draft.seats, flavor).affinity
     for name in flavor.networks:

@@ -35,6 +35,12 @@ def guest_nodes(
 
     An instance of one node must sit where all its networks with required affinity have a port; one
     of several nodes only has to touch each, so any node may hold a part of it.
+
+    Args:
+        inventory: of the host.
+        demand: for the host.
+        seats: the ports of each network, with their nodes.
+        flavor: one of the demand's.
     """
     nodes = {core.node for core in inventory.cores} & {
         node.id for node in inventory.nodes if node.memory_mib
@@ -114,7 +120,18 @@ def split_memory(
     queues: Mapping[str, int],
     pmds: int,
 ) -> tuple[dict[int, NodeMemory], tuple[Constraint, ...]]:
-    """Split the memory of every node."""
+    """Split the memory of every node between the host, Open vSwitch and instances.
+
+    Args:
+        inventory: of the host.
+        demand: for the host.
+        seats: the ports of each network, with their nodes.
+        queues: name of a port -> receive queues, by which its packet buffers are sized.
+        pmds: PMD threads of the whole host.
+
+    Returns:
+        What each node's memory is for, by id of the node, and what cannot be met.
+    """
     default_kib = default_page_kib(demand)
     faults = list(_check_sizes(inventory, demand))
     buffers = buffer_ports(inventory, demand, seats, queues)

@@ -51,7 +51,15 @@ def count_pmd_cores(
     seats: Sequence[ports.Seat],
     homes: Mapping[int, int],
 ) -> dict[int, int]:
-    """Count the PMD cores that each node needs; nodes without any are left out."""
+    """Count the PMD cores that each node needs; nodes without any are left out.
+
+    Args:
+        inventory: of the host.
+        demand: for the host; packet rates and the capacity of a core are in millions of packets
+            per second.
+        seats: the ports of each network, with their nodes.
+        homes: node of a port -> node that polls it.
+    """
     rates: dict[int, float] = {}
     for seat in ports.of_path(seats, host_demand.DataPath.OVS_DPDK):
         home = homes[seat.node]
