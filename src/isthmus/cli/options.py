@@ -28,7 +28,7 @@ _DURATION = re.compile(r"(\d+)([smhd]?)")
 
 
 def confirm(question: str) -> None:
-    """Ask for confirmation; Ctrl-C ends the command as everywhere.
+    """Prompt for confirmation; Ctrl-C ends the command.
 
     Raises:
         Exit: with code 1, after anything else.

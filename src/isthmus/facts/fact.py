@@ -166,7 +166,7 @@ class Fact(Generic[Value]):
 
 
 def _classify(said: str, requires: Requires, processes: frozenset[str]) -> Absent:
-    """Tell from what a command complained about why it gave nothing."""
+    """Return why a command failed, from its last line of output."""
     package = requires.package or "what it asks"
     if _DENIED.search(said):
         whom = f": run the collector as {requires.privilege or 'root'}"

@@ -28,7 +28,7 @@ SLOW_S = 30.0
 def split_removals(
     claims: Sequence[Claim], wanted: Mapping[IntentKey, Item], *, more_due: bool
 ) -> tuple[list[Claim], list[Claim]]:
-    """Tell which claims to carry now, in order, and which removals to put behind the backlog.
+    """Split claims into those to deliver now and removals to defer behind the backlog.
 
     Args:
         claims: a batch, in the order of work.

@@ -75,7 +75,7 @@ class Delivery:
         settings: DeliverySettings,
         uniform: Callable[[], float] = random.random,
     ) -> None:
-        """Bind what a pass needs.
+        """Prepare the delivery of one lane.
 
         Args:
             lane: which lane.

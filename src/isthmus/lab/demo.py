@@ -67,13 +67,13 @@ class Demo:
         tell: Callable[[Line], None],
         before: str = "",
     ) -> None:
-        """Bind it.
+        """Prepare the demo; nothing is created yet.
 
         Args:
             plan: the lab's.
             tools: the machine's.
             ledger: the lab's.
-            tell: hears each sentence as it happens.
+            tell: called with each sentence as it happens.
             before: what the names of network and servers begin with.
 
         Raises:
@@ -89,7 +89,7 @@ class Demo:
         self._before = before
 
     def run(self) -> None:
-        """Tell it.
+        """Run the demo, and say each step as it happens.
 
         Raises:
             StepFailed: something is not as the story says.

@@ -44,7 +44,7 @@ class Labs:
         find_installed: Callable[[], Installed],
         netns_dir: Path,
     ) -> None:
-        """Bind them.
+        """Open the labs of this machine.
 
         Args:
             folder: where labs are kept, each in a folder of its name.
@@ -70,7 +70,7 @@ class Labs:
         reporter: Reporter,
         stock: bool = False,
     ) -> OpenLab:
-        """Bring a lab up.
+        """Create and start a lab.
 
         Args:
             name: of the new lab.

@@ -152,13 +152,13 @@ class Answers(Protocol):
 
 
 class Reporter(Protocol):
-    """Is told how far a longer piece of work has come."""
+    """Reports the progress of a longer piece of work."""
 
     def begin(self, phase: str) -> None:
-        """Hear that a phase begins."""
+        """Report that a phase begins."""
 
     def end(self, phase: str, seconds: float) -> None:
-        """Hear that a phase has ended, and how long it took."""
+        """Report that a phase has ended, and how long it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ _LOOK_EVERY_S = 2.0
 
 
 def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
-    """Ask every tier what it holds, and compare.
+    """Read the holdings of every tier and compare them.
 
     Args:
         admin: central, and the way to the sites.

@@ -52,7 +52,7 @@ class SiteHoldings:
         self._client = client
 
     def list_carried(self) -> Mapping[ResourceType, Collection[str]]:
-        """Ask what the site takes over."""
+        """List the types that the site accepts, each with its attributes."""
         answer = self._client.post("site_comparison", {})
         try:
             return {
@@ -63,11 +63,11 @@ class SiteHoldings:
             raise errors.ProtocolError(f"not a list of what is carried: {error!r}") from error
 
     def has(self, page: Page) -> bool:
-        """Ask whether the site holds a page just so."""
+        """Return whether the digest of a page is the same at the site."""
         return self._ask(page).get("same") is True
 
     def find_differing(self, page: Page) -> Sequence[str]:
-        """Ask what is not as the page says."""
+        """List the ids of a page whose digests differ at the site."""
         named = self._ask(page, digests=dict(page.digests)).get("differing")
         if (
             not isinstance(named, list)

@@ -18,7 +18,7 @@ from isthmus.wiring.named_file import read_text
 
 
 def check_demand(text: str) -> str:
-    """Tell what is wrong with an NFV demand; empty where nothing is."""
+    """Return what is wrong with an NFV demand; empty if it is valid."""
     try:
         parse_demand(text, name="the NFV demand")
     except errors.Invalid as exc:

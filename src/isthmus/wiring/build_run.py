@@ -57,7 +57,7 @@ def run_build(
 
 
 def release_machines(state: Path, names: Collection[str], *, at: float) -> tuple[str, ...]:
-    """Let quarantined machines be retried; all of them where none is named.
+    """Release quarantined machines for the next run; all of them if none is named.
 
     Raises:
         NotFound: a name is none of a quarantined machine.

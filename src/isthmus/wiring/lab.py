@@ -43,7 +43,7 @@ def machine_tools() -> Tools:
 
 
 def state_dir() -> Path:
-    """Say where labs are kept."""
+    """Return the folder of all labs."""
     return Path(os.environ.get(STATE_VARIABLE) or DEFAULT_STATE)
 
 

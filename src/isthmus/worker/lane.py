@@ -75,21 +75,21 @@ class Lane:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that there is work."""
+        """Wake the lane: there is work."""
         self._work.set()
 
     def renew(self, renewal: Renewal) -> None:
-        """Have the site compared with what it should hold, whenever there is nothing else to do."""
+        """Renew the site whenever the lane has nothing else to do."""
         self._renewal = renewal
         self._work.set()
 
     def stop(self) -> None:
-        """Ask it to end after the batch in hand."""
+        """Stop the lane after the current batch."""
         self._stop.set()
         self._work.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end and tell whether it came."""
+        """Wait for the thread to end; return whether it has."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 

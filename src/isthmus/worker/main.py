@@ -20,15 +20,15 @@ LOG = logging.getLogger(__name__)
 
 
 class Signals:
-    """What the process was told by signals."""
+    """The signals that the process has received."""
 
     def __init__(self) -> None:
-        """Hear nothing yet."""
+        """Start with none; `listen` installs the handlers."""
         self.interrupted = threading.Event()
         self.ended = False
 
     def listen(self) -> None:
-        """Begin to hear; only the main thread may call this."""
+        """Install the signal handlers; only the main thread may call this."""
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         signal.signal(signal.SIGHUP, self._reload)

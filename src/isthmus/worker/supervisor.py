@@ -67,7 +67,7 @@ class Supervisor:
     """The main thread's loop."""
 
     def __init__(self, work: Work) -> None:
-        """Take the wiring; nothing starts yet."""
+        """Prepare the supervisor; no lane is started yet."""
         self._work = work
         self._lanes: dict[SiteName, Lane] = {}
         self._renew_at: dict[SiteName, float] = {}
@@ -109,7 +109,7 @@ class Supervisor:
                 self._lanes[name].wake()
 
     def _sweep(self, now: float) -> None:
-        """Look for what the journal does not learn from changes."""
+        """Run the periodic sweeps for what no change announces."""
         if now >= self._sweep_at:
             self._sweep_at = now + self._work.settings.journal_sweep_s
             dropped = self._work.drop_orphans()

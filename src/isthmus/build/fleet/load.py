@@ -47,7 +47,7 @@ def load_fleet(text: str, path: Path, check_demand: CheckDemand) -> Loaded:
 
 
 def _find_demand_faults(document: Document, check_demand: CheckDemand) -> list[Fault]:
-    """Hold the NFV demands of a file against what the NFV engine takes."""
+    """Check the NFV demands of a file with the NFV engine."""
     found: list[Fault] = []
     sites = document.values.get("sites") if isinstance(document.values, dict) else None
     for s, site in enumerate(sites if isinstance(sites, list) else []):

@@ -225,7 +225,7 @@ class Builder:
         self._pool.submit(self._boot, machine, self._standings[machine.name].starts)
 
     def _boot(self, machine: Machine, start: int) -> None:
-        """Tell power control; what comes of it counts only while the attempt lasts."""
+        """Boot a machine from the network; the outcome is dropped once the attempt is over."""
         try:
             self._power.boot_from_network(machine)
             event = self._event(Happening.POWERED, machine.name, "")
@@ -237,10 +237,10 @@ class Builder:
                 self._take(event)
 
     def run(self, stop: threading.Event, check: Callable[[], None] = lambda: None) -> Decision:
-        """Go on until everything is settled, or somebody says stop.
+        """Run until every machine is active or given up, or `stop` is set.
 
         Args:
-            stop: set by whoever wants it to stop.
+            stop: ends the run once what is under way was written down.
             check: called at every look; raises where going on makes no sense.
         """
         self.resume()

@@ -116,7 +116,7 @@ class CentralClient:
         is_admin: bool,
         show_only: bool = False,
     ) -> Bundle:
-        """Ask for objects and all that they take at this site, on behalf of a person.
+        """Request objects with everything that they need at this site, on behalf of a user.
 
         Central believes the person's own token, which goes along; where this thread works for
         nobody, it gives what the site has a right to by itself. What is said of the person here is
@@ -146,7 +146,7 @@ class CentralClient:
         )
 
     def ask_mac(self, network_id: str, mac: str, port_id: str | None) -> bool:
-        """Ask whether a port of a network, but for one, has a MAC.
+        """Return whether another port of a network has a MAC.
 
         Raises:
             Unreachable, TimedOut: central did not answer.
@@ -172,7 +172,7 @@ class CentralClient:
         news: Mapping[str, Sequence[str]] | None = None,
         probe: bool = False,
     ) -> LeaseAnswer:
-        """Ask for more numbers of a pool, or for one address, and give blocks back.
+        """Request more numbers of a pool or one address, and give blocks back.
 
         Args:
             kind: a `PoolKind`.
@@ -207,7 +207,7 @@ class CentralClient:
         return LeaseAnswer(_list(answer, "leases"), frozenset(str(one) for one in still))
 
     def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
-        """Tell central about objects of this site; a result for each.
+        """Report objects of this site to central; return a result for each.
 
         Args:
             items: at most 25.

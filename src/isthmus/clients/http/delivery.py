@@ -18,7 +18,7 @@ class CentralSource:
         self._client = client
 
     def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
-        """Ask for the state of objects as they should be at one site."""
+        """Read the desired state of objects at one site."""
         wanted = [{"type": key.type.value, "id": key.id} for key in keys]
         answer = self._client.post("site_desired_state", {"site": lane, "keys": wanted})
         items = [Item.from_dict(one) for one in _list(answer, "items")]

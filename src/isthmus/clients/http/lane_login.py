@@ -13,7 +13,7 @@ class LaneLogins:
     """The sessions of one worker."""
 
     def __init__(self, conf: Any, own_group: str, timeouts: Timeouts) -> None:
-        """Take the options.
+        """Read whose login is central's; no session is opened yet.
 
         Args:
             conf: the opened configuration, for keystoneauth's options.

@@ -58,7 +58,7 @@ def spawn(
 
 
 def find(pid: int) -> ProcessId | None:
-    """Tell when a process began; None when it is gone, or dead and not yet reaped."""
+    """Return a process with its start time; None if it is gone or a zombie."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

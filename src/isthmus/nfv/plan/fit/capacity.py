@@ -362,7 +362,7 @@ def limiting(left: Sequence[NodeSpace], flavor: FlavorDemand, ties: Ties, pools:
 def _able(
     left: Sequence[NodeSpace], flavor: FlavorDemand, ties: Ties, pools: Pools
 ) -> dict[str, set[int]]:
-    """Give, for each thing that an instance needs, the nodes that still have enough of it."""
+    """Return the nodes that still have enough of each thing that an instance needs."""
     everywhere = {space.node for space in left}
     able: dict[str, set[int]] = {"CPUs": set(), "memory": set(), "virtual functions": set()}
     share = shares_of(flavor)[0]

@@ -186,7 +186,7 @@ def _check_management(seats: Sequence[ports.Seat]) -> list[Constraint]:
 def note_functions(
     inventory: host_inventory.HostInventory, seats: Sequence[ports.Seat]
 ) -> list[Note]:
-    """Note what is not known of the functions."""
+    """List what is unknown about the virtual functions and could make the plan fail."""
     found: list[Note] = []
     vfio = [seat.nic.name for seat in seats if ports.planned_driver(seat)]
     handed = [*vfio, *(seat.nic.name for seat in seats if seat.network.by.has_functions)]
