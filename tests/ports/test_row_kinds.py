@@ -72,7 +72,7 @@ def real() -> Iterator[OvnRows]:
     skip_without(missing_programs())
     folder = Path(tempfile.mkdtemp(prefix="isthmus-k-"))
     with OvnDatabases(folder) as site:
-        nb, sb = ovn_connection.connect(site.nb_remote, site.sb_remote, timeout_s=10)
+        nb, sb = ovn_connection.connect(site.nb_remote, site.sb_remote, timeout_s=60)
         yield OvnRows(nb, sb)
         ovn_connection.disconnect(nb, sb)
     shutil.rmtree(folder)

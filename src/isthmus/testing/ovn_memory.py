@@ -10,7 +10,7 @@ databases.
 import importlib.util
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -87,16 +87,18 @@ class Row:
 
     @override
     def __setattr__(self, column: str, value: Any) -> None:
-        self.values[column] = self._table.columns[column].normal(value)
+        self.values[column] = self._table.columns[column].normal(self._table.resolve(value))
 
     def addvalue(self, column: str, value: Any) -> None:
         """Add a value to a set."""
-        if value not in self.values[column]:
-            self.values[column] = [*self.values[column], value]
+        added = self._table.resolve(value)
+        if added not in self.values[column]:
+            self.values[column] = [*self.values[column], added]
 
     def delvalue(self, column: str, value: Any) -> None:
         """Take a value out of a set."""
-        self.values[column] = [one for one in self.values[column] if one != value]
+        gone = self._table.resolve(value)
+        self.values[column] = [one for one in self.values[column] if one != gone]
 
     def setkey(self, column: str, key: str, value: str) -> None:
         """Set one key of a map."""
@@ -116,13 +118,22 @@ class _Rows(dict[UUID, Row]):
 class Table:
     """A table of a schema."""
 
-    def __init__(self, name: str, spec: Any) -> None:
-        """Start empty."""
+    def __init__(self, name: str, spec: Any, tables: Mapping[str, "Table"]) -> None:
+        """Start empty, beside the other tables of the database."""
         self.name = name
+        self._tables = tables
         self.columns = {column: _Column(column, one) for column, one in spec["columns"].items()}
         self.indexes = [[self.columns[one] for one in index] for index in spec.get("indexes", ())]
         self.is_root = bool(spec.get("isRoot"))
         self.rows = _Rows()
+
+    def resolve(self, value: Any) -> Any:
+        """Return a row for its UUID, as ovsdbapp's commands refer to rows."""
+        if isinstance(value, list):
+            return [self.resolve(one) for one in value]
+        if not isinstance(value, UUID):
+            return value
+        return next(table.rows[value] for table in self._tables.values() if value in table.rows)
 
 
 class _Idl:
@@ -348,4 +359,7 @@ def read_schema(name: str) -> dict[str, Table]:
         raise LookupError("Neutron, which brings OVN's schemas along, is not installed")
     folder = "tests/unit/plugins/ml2/drivers/ovn/mech_driver/ovsdb/schemas"
     text = (Path(spec.origin).parent / folder / f"ovn-{name}.ovsschema").read_text()
-    return {table: Table(table, one) for table, one in json.loads(text)["tables"].items()}
+    tables: dict[str, Table] = {}
+    for table, one in json.loads(text)["tables"].items():
+        tables[table] = Table(table, one, tables)
+    return tables
