@@ -269,6 +269,14 @@ def test_each_disagreement_has_its_finding(what: str) -> None:
         assert one.remedy
 
 
+def test_drift_of_rows_keeps_its_code_and_shows_the_values() -> None:
+    state = world()
+    CASES["shadow port not bound"](state)
+    (found,) = run(state)
+    assert found.code == "ovn.binding.differs"
+    assert "bind shadow port port2 to chassis hv-two" in found.evidence
+
+
 def test_refused_shadows_are_told_from_missing_ones() -> None:
     state = world()
     state["one"]["ovn"]["shadow_limit"] = 1
