@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.ports.row_kinds.case import Case, lay_switch
+from tests.ports.row_kinds.case import Case, lay_chassis, lay_port, lay_switch
 
 from isthmus.clients.ovsdb import ovn_connection
 from isthmus.dataplane.capability import parse_capability
@@ -27,10 +27,11 @@ from isthmus.dataplane.protocols import SiteTables, Tables
 from isthmus.dataplane.row_kind import Change, Kind, Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import Scope
+from isthmus.model.dataplane.ovn import SHADOW_MARK
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 from isthmus.testing.ovn_memory import NEW_NORTHD, OLD_NORTHD, MemoryOvn
-from isthmus.testing.site_tables import make_shadow, make_tables
+from isthmus.testing.site_tables import NET, make_shadow, make_tables
 from isthmus.testing.until import until
 
 #: Root tables of the northbound schema that are not the database's own.
@@ -178,3 +179,36 @@ def test_a_refusal_names_the_command_and_the_others_are_written(rows: OvnRows) -
     assert "192.0.2.2" in refused
     _, seen = compare(rows, tables)
     assert len(seen.of(SHADOW_PORT).ports) == 4
+
+
+def test_what_others_have_taken_since_it_was_read_is_left_alone(rows: OvnRows) -> None:
+    """Rows lose our mark between the comparison and the write; they are then not ours to touch."""
+    tables = make_tables(make_shadow(2))
+    stays, goes = make_shadow(2).port_id, make_shadow(1).port_id
+
+    def lay(there: Tables) -> None:
+        switch = lay_switch(there)
+        for port_id in (stays, goes):
+            lay_port(there, switch, port_id, type="remote", external_ids={SHADOW_MARK: NET})
+
+    def take(there: Tables) -> None:
+        for port_id in (stays, goes):
+            there.find("Logical_Switch_Port", port_id).external_ids = {"neutron:port_name": "x"}
+
+    def lay_hypervisor(there: Tables) -> None:
+        lay_chassis(there, "hv-old", "192.0.2.98", external_ids={SHADOW_MARK: "yes"})
+
+    assert rows.sb.commit([Lay(lay_hypervisor)]) == []
+    assert rows.nb.commit([Lay(lay)]) == []
+    until(lambda: rows.find_binding(stays) and rows.find_binding(goes), what="northd has seen it")
+    plan, _ = compare(rows, tables)
+    wanted = {"put shadow port", "remove shadow port", "remove chassis"}
+    assert {one for one in wanted if one in " ".join(map(str, plan.changes))} == wanted
+    assert rows.nb.commit([Lay(take)]) == []
+    ours = Lay(lambda there: setattr(there.find("Chassis", "hv-old"), "external_ids", {}))
+    assert rows.sb.commit([ours]) == []
+    assert apply_plan(rows, plan) == []
+    for port_id in (stays, goes):
+        row = rows.nb.find("Logical_Switch_Port", port_id)
+        assert (row.external_ids, row.addresses) == ({"neutron:port_name": "x"}, [])
+    assert rows.sb.find("Chassis", "hv-old") is not None

@@ -112,6 +112,17 @@ def test_a_shadow_comes_moves_and_goes_without_a_sweep(northd: str) -> None:
     assert len(site.swept) == 1, "the one at the start"
 
 
+def test_a_hypervisor_that_a_shadow_left_goes_without_being_named() -> None:
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+        site.tables.put(make_shadow(1, chassis="hv-c", encap_ip="192.0.2.3"))
+        reconciler.wake(ports=[make_shadow(1).port_id])
+        assert reconciler.wait_idle(IDLE_S)
+        assert set(site.see().of(REMOTE_CHASSIS).ours) == {"hv-c"}
+    assert len(site.swept) == 1
+
+
 def test_shadows_wait_for_the_switch_and_for_their_groups() -> None:
     one = make_shadow(1, security_groups=("late",))
     site = Site(make_tables(one))
