@@ -1,6 +1,8 @@
 """Central's database came back from a backup: what its sites and its people know since is kept."""
 
 import contextlib
+import ipaddress
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +12,9 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.test_central_report import Stretched
 from tests.neutron.test_registration import register
 
-from isthmus.store.sql.tables import REGISTRATIONS
+from isthmus.model.site import SiteName
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS
 from isthmus.store.tiers import epoch, registration
 
 pytestmark = pytest.mark.neutron
@@ -28,6 +32,9 @@ def back_from_backup(central: CentralServer) -> Iterator[None]:
             for one in epoch.list_waiting(connection):
                 registration.go_on_without(connection, one, welcome=lambda *_: None)
             connection.execute(sa.update(REGISTRATIONS).values(owes=False))
+            for table in (LEASE_CLAIMS, NUMBER_CLAIMS):
+                left = sa.delete(table).where(table.c.get("decided", sa.false()).is_(sa.false()))
+                connection.execute(left)
 
 
 def change(central: CentralServer, net: Stretched, port: dict[str, Any], **values: Any) -> None:
@@ -89,3 +96,235 @@ def test_a_port_that_its_home_has_no_more_is_central_s_to_say(central: CentralSe
         register(central, "site2", ports=[])
     (wanted,) = central.wanted("site1", ("port", port["id"]))
     assert "isthmus:stale" not in wanted["state"]
+
+
+def number_of(address: str) -> int:
+    return int(ipaddress.ip_address(address))
+
+
+def speak(central: CentralServer, net: Stretched, site: str, *ports: Any, **said: Any) -> Any:
+    """Register a site that names its leases on a network, its ports and what they have."""
+    ids = [one["id"] for one in ports]
+    places = [
+        (place, str(number_of(ip["ip_address"])))
+        for place, one in enumerate(ports)
+        for ip in one["fixed_ips"]
+    ]
+    with central.database() as connection:
+        known = lease_store.list_leases(connection, site=SiteName(site))
+    leases = [lease_store.to_state(one) for one in known]
+    words = {"leases": leases, "ports": ids, "addresses": {net.subnet["id"]: places}, "shadows": []}
+    return register(central, site, **{**words, **said})
+
+
+def a_lease(net: Stretched, first: str, last: str, kind: str = "subnet") -> dict[str, str]:
+    """Give a lease that central has forgotten."""
+    pool = net.subnet["id"] if kind == "subnet" else net.network["id"]
+    ends = {
+        "first": str(number_of(first) if kind == "subnet" else first),
+        "last": str(number_of(last) if kind == "subnet" else last),
+    }
+    return {"id": str(uuid.uuid4()), "kind": kind, "pool_id": pool, **ends}
+
+
+def at(net: Stretched, address: str) -> list[dict[str, str]]:
+    return [{"subnet_id": net.subnet["id"], "ip_address": address}]
+
+
+def holder_of(central: CentralServer, net: Stretched, address: str) -> str | None:
+    number = number_of(address)
+    for one in central.call("GET", "/v2.0/site-leases").only():
+        if one["pool_id"] == net.subnet["id"] and int(one["first"]) <= number <= int(one["last"]):
+            return str(one["site"])
+    return None
+
+
+def ports_with(central: CentralServer, net: Stretched, address: str) -> list[str]:
+    path = f"/v2.0/ports?network_id={net.network['id']}&fixed_ips=ip_address%3D{address}"
+    return [one["id"] for one in central.call("GET", path).only()]
+
+
+def born_at_site2(net: Stretched, address: str) -> dict[str, Any]:
+    """Give a port of site2, with a key of its lease and a hypervisor of its own."""
+    (keys,) = (one for one in net.leases["site2"] if one["kind"] == "port_key")
+    port = net.port(fixed_ips=at(net, address))
+    where = {"chassis": "chassis-2", "hostname": "host2", "encap_ip": "192.0.2.12"}
+    port["isthmus:location"] = {**where, "port_key": int(keys["first"])}
+    port["mac_address"] = port["mac_address"].replace("fa:16:01", "fa:16:02")
+    return port
+
+
+def take_all(central: CentralServer, net: Stretched) -> list[str]:
+    """Give out whatever central and site2 may give of a subnet."""
+    given = []
+    while True:
+        made = central.try_create("port", net.user, network_id=net.network["id"])
+        if made.status != 201:
+            break
+        given += [one["ip_address"] for one in made.only()["fixed_ips"]]
+    subnet = net.subnet["id"]
+    while (
+        central.lease_request("site2", kind="subnet", pool_id=subnet, count=64, address=None).status
+        == 201
+    ):
+        pass
+    return given
+
+
+@pytest.mark.parametrize("first", ["site1", "site2"])
+@pytest.mark.parametrize("where", ["own lease", "lease that went over", "new lease"])
+def test_an_address_that_changed_since_the_backup_has_a_new_holder(
+    central: CentralServer, where: str, first: str
+) -> None:
+    """The port that had it has another one by now; who has it is told by its home alone."""
+    net = Stretched(central, prefix=27)
+    old = net.port()
+    if where == "new lease":  # it was central's own
+        made = central.create("port", net.user, network_id=net.network["id"])
+        central.bundle("site1", "port", made["id"], project=net.project)
+        old = {**net.port(), "id": made["id"], "mac_address": made["mac_address"]}
+        old["fixed_ips"] = [
+            {name: made["fixed_ips"][0][name] for name in ("subnet_id", "ip_address")}
+        ]
+    assert net.report(old)["code"] == ""
+    address = old["fixed_ips"][0]["ip_address"]
+    central.clear_journal()
+    changed = {**old, "fixed_ips": at(net, net.address())}
+    with back_from_backup(central):
+        change(central, net, old, description="a person's, since the restore")
+        if where == "own lease":
+            new = net.port(fixed_ips=at(net, address))
+            home, there = "site1", {"site1": [changed, new], "site2": []}
+            more = {}
+        else:
+            new = born_at_site2(net, address)
+            home, there = "site2", {"site1": [changed], "site2": [new]}
+            more = {"site2": [a_lease(net, address, address)]}
+        for site in sorted(there, reverse=first == "site2"):
+            with central.database() as connection:
+                known = lease_store.list_leases(connection, site=SiteName(site))
+            named = [lease_store.to_state(one) for one in known]
+            if where == "lease that went over" and site == "site1":
+                named = cut(named, net, address)
+            speak(central, net, site, *there[site], leases=[*named, *more.get(site, [])])
+    assert holder_of(central, net, address) == home
+    # Whoever reports first.
+    for site, port in (("site1", changed), (home, new)):
+        (result,) = central.report(site, {"type": "port", "id": port["id"], "state": port})
+        assert result["code"] == "", result
+    assert ports_with(central, net, address) == [new["id"]]
+    assert net.shown(changed)["fixed_ips"] == changed["fixed_ips"]
+    assert net.shown(changed)["description"] == "a person's, since the restore"
+    assert address not in take_all(central, net)
+    assert ports_with(central, net, address) == [new["id"]]
+
+
+def cut(leases: list[dict[str, str]], net: Stretched, address: str) -> list[dict[str, str]]:
+    """Give leases without one address, as a site that gave it back names them."""
+    number, left = number_of(address), []
+    for one in leases:
+        if one["pool_id"] != net.subnet["id"] or not (
+            int(one["first"]) <= number <= int(one["last"])
+        ):
+            left.append(one)
+            continue
+        assert number == int(one["first"]), "it is cut from below"
+        left.append({**one, "id": str(uuid.uuid4()), "origin": one["id"], "first": str(number + 1)})
+    return left
+
+
+def test_two_ports_that_really_have_one_address_are_left_to_a_person(
+    central: CentralServer,
+) -> None:
+    """No site takes an address from another one's port by its word."""
+    net = Stretched(central, prefix=27)
+    port = net.port()
+    assert net.report(port)["code"] == ""
+    address = port["fixed_ips"][0]["ip_address"]
+    with back_from_backup(central):
+        liar = born_at_site2(net, address)
+        with central.database() as connection:
+            known = lease_store.list_leases(connection, site=SiteName("site2"))
+        named = [lease_store.to_state(one) for one in known]
+        speak(central, net, "site2", liar, leases=[*named, a_lease(net, address, address)])
+        speak(central, net, "site1", port)
+    assert holder_of(central, net, address) == "site1"
+    assert ports_with(central, net, address) == [port["id"]]
+    answer = register(central, "site2")  # it is asked to, and hears that its lease is void
+    assert answer["register"] is False
+
+
+def test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port(
+    central: CentralServer,
+) -> None:
+    """Ports were made at central and came to a site: nobody else is given their addresses."""
+    net = Stretched(central, prefix=27)
+    made = central.create("port", net.user, network_id=net.network["id"])
+    # Of what central had when it was backed up, and of what nobody had.
+    low = str(ipaddress.ip_address(made["fixed_ips"][0]["ip_address"]) + 1)
+    high = "10.0.0.29"
+    assert (holder_of(central, net, low), holder_of(central, net, high)) == ("central", None)
+    ports = [net.port(fixed_ips=at(net, one)) for one in (low, high)]
+    with back_from_backup(central):
+        speak(central, net, "site1", *ports)
+        speak(central, net, "site2")
+    for one in (low, high):
+        named = central.try_create(
+            "port", net.user, network_id=net.network["id"], fixed_ips=[{"ip_address": one}]
+        )
+        assert named.status == 409, named
+        assert "has yet to hear" in named.text
+        asked = central.lease_request(
+            "site2", kind="subnet", pool_id=net.subnet["id"], count=1, address=str(one)
+        )
+        assert asked.status == 409, asked
+    given = take_all(central, net)
+    assert not {low, high} & set(given)
+    assert {holder_of(central, net, one) for one in (low, high)} == {"central"}
+    # A third one that went at its site before central had heard of it.
+    first, second = ports
+    assert net.report(first)["code"] == ""
+    assert ports_with(central, net, low) == [first["id"]]
+    assert (
+        central.report("site1", {"type": "port", "id": second["id"], "state": None})[0]["code"]
+        == ""
+    )
+    central.clear_journal()
+    body = {"network_id": net.network["id"], "fixed_ips": [{"ip_address": high}]}
+    assert central.try_create("port", net.user, **body).status == 201
+
+
+def test_what_a_lost_site_s_ports_have_is_known_by_others(central: CentralServer) -> None:
+    """Central goes on without site1, whose ports since the backup only their shadows show."""
+    net = Stretched(central, prefix=27)
+    address, key = "10.0.0.29", 20_000
+    lost = str(uuid.uuid4())
+    shadow = ["site1", lost, net.network["id"], key, [str(number_of(address))]]
+    with back_from_backup(central):
+        speak(central, net, "site2", shadows=[shadow])
+        rows = central.call("GET", "/v2.0/sites").only()
+        (row,) = (one["id"] for one in rows if one["name"] == "site1")
+        central.call("PUT", f"/v2.0/sites/{row}/go_on_without", {}).only()
+        given = take_all(central, net)
+        assert given
+        assert address not in given
+        assert holder_of(central, net, address) == "site1"
+        leases = central.call("GET", "/v2.0/site-leases").only()
+        assert [
+            one["site"]
+            for one in leases
+            if one["pool_id"] == net.network["id"] and int(one["first"]) <= key <= int(one["last"])
+        ] == ["site1"]
+        # It comes back after all, and has its blocks.
+        port = net.port(id=lost, fixed_ips=at(net, address))
+        with central.database() as connection:
+            known = lease_store.list_leases(connection, site=SiteName("site1"))
+        held_back = {number_of(address), key}
+        named = [lease_store.to_state(one) for one in known if one.block.first not in held_back]
+        block, keys = a_lease(net, address, address), a_lease(net, str(key), str(key), "port_key")
+        answer = speak(central, net, "site1", port, leases=[*named, block, keys])
+        assert answer["void"] == []
+    assert holder_of(central, net, address) == "site1"
+    port["isthmus:location"]["port_key"] = key
+    assert net.report(port)["code"] == ""
+    assert ports_with(central, net, address) == [lost]

@@ -22,14 +22,22 @@ class Stretched:
     """A network that is present at both sites, and ports that are born at site1."""
 
     def __init__(
-        self, central: CentralServer, *, present: tuple[str, ...] = ("site1", "site2")
+        self,
+        central: CentralServer,
+        *,
+        present: tuple[str, ...] = ("site1", "site2"),
+        prefix: int = 24,
     ) -> None:
         self.central = central
         self.project = uuid.uuid4().hex
         self.user = tenant(self.project)
         self.network = central.create("network", self.user, name="n")
         self.subnet = central.create(
-            "subnet", self.user, network_id=self.network["id"], cidr="10.0.0.0/24", ip_version=4
+            "subnet",
+            self.user,
+            network_id=self.network["id"],
+            cidr=f"10.0.0.0/{prefix}",
+            ip_version=4,
         )
         self.leases: dict[str, list[Any]] = {}
         self.groups: list[str] = []

@@ -16,7 +16,9 @@ from isthmus.store.sql.tables import (
     EPOCHS,
     JOURNAL,
     LANES,
+    LEASE_CLAIMS,
     METADATA,
+    NUMBER_CLAIMS,
     REGISTRATIONS,
     SITE_MAPPINGS,
     SITES,
@@ -36,7 +38,8 @@ def nobody(_connection: sa.Connection, move: claim.Move) -> None:
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
-    tables = [CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS, SITE_MAPPINGS, SITES]
+    tables = [CLAIMS, EPOCHS, JOURNAL, LANES, LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS]
+    tables += [SITE_MAPPINGS, SITES]
     METADATA.create_all(engine, tables=tables)
     with engine.begin() as connection:
         for table in tables:

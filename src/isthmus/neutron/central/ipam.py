@@ -27,8 +27,8 @@ from isthmus.neutron.db.freed import RequestFactory
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import writing
 from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import named, recall, resting, spare
 from isthmus.store.leases import pool as pool_store
-from isthmus.store.leases import recall, resting, spare
 from isthmus.store.tiers import epoch, mapping
 
 
@@ -81,6 +81,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         if said is None:
             epoch.require_settled(connection)
             locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
+            pool.check_unnamed(locked, address)
             pool.lease_address(locked, CENTRAL, address)
             spare.take_one(connection, self._subnet_id, address)
             return locked
@@ -88,12 +89,25 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
             connection, PoolKind.SUBNET, self._subnet_id, address, write=False
         )
         if holder is None or holder.site != said.site:
+            if self._take_kept(connection, said, address):
+                return None
+            epoch.require_settled(connection)  # else it is not known yet whose it is
             raise errors.Conflict(
                 f"site {said.site} reports address {pool.to_address(address)}, which is leased to "
                 f"{holder.site if holder else 'nobody'}"
             )
         resting.delete(connection, self._subnet_id, [address])  # the site itself gives it again
         return None
+
+    def _take_kept(
+        self, connection: sa.Connection, said: reporting.CurrentReport, address: int
+    ) -> bool:
+        """Tell whether an address was kept for the port of which a site reports."""
+        kept = named.find_kept(connection, self._subnet_id, address)
+        if kept is None or (kept.site, kept.port_id) != (said.site, said.port_id):
+            return False
+        named.drop(connection, kept)
+        return True
 
     def _generate_ips(
         self, context: Any, prefer_next: bool = False, num_addresses: int = 1
@@ -147,5 +161,6 @@ class CentralPool(neutron_ipam.NeutronDbPool):
             lease_store.delete_unheld(connection, PoolKind.SUBNET, subnet_id, set(held))
             spare.delete_all(connection, subnet_id)
             resting.delete_pool(connection, subnet_id)
+            named.delete_pool(connection, subnet_id)
             recall.delete_pool(connection, subnet_id)
             pool_store.delete(connection, PoolKind.SUBNET, subnet_id)

@@ -80,5 +80,8 @@ def _keep_restored(context: Any) -> None:
         return
     port_id = context.current["id"]
     with writing(context.plugin_context) as connection:
-        if home.find_stale(connection, [port_id]):
+        if reporting.is_correcting():
+            addresses = comparable(context.current)["fixed_ips"]
+            home.correct_restored(connection, port_id, {"fixed_ips": addresses})
+        elif home.find_stale(connection, [port_id]):
             home.keep_restored(connection, port_id, comparable(context.original))

@@ -49,3 +49,23 @@ def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
 def current() -> CurrentReport | None:
     """Give the report under way, if any."""
     return _current.get()
+
+
+_correcting: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "isthmus_correcting", default=False
+)
+
+
+@contextlib.contextmanager
+def correcting() -> Iterator[None]:
+    """Change what came back with a backup, and not on anybody's behalf."""
+    token = _correcting.set(True)
+    try:
+        yield
+    finally:
+        _correcting.reset(token)
+
+
+def is_correcting() -> bool:
+    """Tell whether what is being changed came back with a backup, and was wrong."""
+    return _correcting.get()

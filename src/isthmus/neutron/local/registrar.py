@@ -7,6 +7,7 @@ registered: then it has stopped using what is another's by now, and has got back
 site that is cut off and was not restored goes on.
 """
 
+import ipaddress
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, resting
 from isthmus.store.local import lease as site_lease
-from isthmus.store.ports import datapath, port_key
+from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import reading, writing
 from isthmus.store.tiers import epoch
@@ -36,6 +37,9 @@ LOG = logging.getLogger(__name__)
 
 #: Neutron's.
 _PORTS = sa.table("ports", sa.column("id"), sa.column("network_id"), sa.column("device_owner"))
+_ADDRESSES = sa.table(
+    "ipallocations", sa.column("port_id"), sa.column("subnet_id"), sa.column("ip_address")
+)
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
 _ADDRESS = PoolKind.SUBNET
@@ -112,7 +116,7 @@ class Registrar:
             own = begun
             self._witness.remember(own)
         if answer["register"] or not own.settled:
-            answer = self._say(own, leases=True)
+            answer = self._say(own, leases=True, numbers=bool(answer.get("name_numbers")))
             if answer["restored"] or answer["register"]:
                 return False
         return self._apply_answer(own, answer)
@@ -135,9 +139,9 @@ class Registrar:
         LOG.warning("%s; epoch %d begins", own.reason, own.epoch)
         return own
 
-    def _say(self, own: epoch.Epoch, *, leases: bool) -> Mapping[str, Any]:
+    def _say(self, own: epoch.Epoch, *, leases: bool, numbers: bool = False) -> Mapping[str, Any]:
         with reading(self._engine()) as connection:
-            named = datapaths = ports = None
+            named = datapaths = ports = addresses = shadows = None
             if leases:
                 named = [
                     {
@@ -152,6 +156,9 @@ class Registrar:
                 ]
                 datapaths = datapath.list_all_keys(connection)
                 ports = _list_ports(connection) if own.settled else None
+                if numbers and ports is not None:  # central was restored, and this site was not
+                    addresses = _list_addresses(connection, ports)
+                    shadows = shadow.list_numbers(connection)
         return self._client().register(
             {
                 "registration": own.registration,
@@ -161,6 +168,8 @@ class Registrar:
                 "leases": named,
                 "datapaths": datapaths,
                 "ports": ports,
+                "addresses": addresses,
+                "shadows": shadows,
             }
         )
 
@@ -240,6 +249,25 @@ def _list_ports(connection: sa.Connection) -> list[str]:
         .order_by(_PORTS.c.id)
     )
     return list(connection.scalars(query))
+
+
+def _list_addresses(
+    connection: sa.Connection, ports: Sequence[str]
+) -> dict[str, list[tuple[int, str]]]:
+    """List the addresses of ports by subnet: the place of the port in the list, and the number."""
+    places = {port_id: place for place, port_id in enumerate(ports)}
+    found: dict[str, list[tuple[int, str]]] = {}
+    query = (
+        sa.select(_ADDRESSES)
+        .join(_PORTS, _PORTS.c.id == _ADDRESSES.c.port_id)
+        .where(_PORTS.c.network_id.in_(datapath.select_networks()))
+        .order_by(_ADDRESSES.c.subnet_id, _ADDRESSES.c.ip_address)
+    )
+    for row in connection.execute(query):
+        if row.port_id in places:
+            number = int(ipaddress.ip_address(row.ip_address))
+            found.setdefault(row.subnet_id, []).append((places[row.port_id], str(number)))
+    return found
 
 
 def _tell_of_ports(connection: sa.Connection) -> None:

@@ -148,6 +148,17 @@ def keep_restored(connection: sa.Connection, port_id: str, restored: Mapping[str
     )
 
 
+def correct_restored(connection: sa.Connection, port_id: str, values: Mapping[str, Any]) -> None:
+    """Take what is corrected of a port for what came back, where it is kept how that was."""
+    base = find_bases(connection, [port_id]).get(port_id)
+    if base is not None and find_stale(connection, [port_id]):
+        connection.execute(
+            sa.update(SITE_MAPPINGS)
+            .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
+            .values(base=json.dumps({**base, **values}, sort_keys=True))
+        )
+
+
 def end_stale(connection: sa.Connection, port_id: str) -> None:
     """Note that the home of a port has said how it is."""
     connection.execute(

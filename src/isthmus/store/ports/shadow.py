@@ -1,5 +1,6 @@
 """Shadow ports of a site in SQL: what its OVN rows are made from."""
 
+import ipaddress
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -26,6 +27,20 @@ def list_shadows(
     if network_ids is not None:
         query = query.where(SHADOWS.c.network_id.in_(list(network_ids)))
     return [_read(state) for state in connection.execute(query).scalars()]
+
+
+def list_numbers(connection: sa.Connection) -> list[tuple[str, str, str, int, list[str]]]:
+    """List of every shadow its home, port, network, key and addresses, as numbers in text."""
+    return [
+        (
+            one.site,
+            one.port_id,
+            one.network_id,
+            one.port_key,
+            [str(int(ipaddress.ip_address(text))) for text in one.addresses],
+        )
+        for one in list_shadows(connection)
+    ]
 
 
 def list_page(

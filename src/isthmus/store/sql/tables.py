@@ -90,6 +90,8 @@ REGISTRATIONS = sa.Table(
     sa.Column("registered_at", sa.DateTime),
     # Since central was restored it has said which ports it has; `isthmus.store.tiers.claim`.
     sa.Column("named_ports", sa.Boolean, nullable=False, default=False),
+    # Something that it named became void, or smaller, after it had its answer: it registers again.
+    sa.Column("again", sa.Boolean, nullable=False, default=False),
 )
 
 #: Central, while it waits for sites to register: which ports each of them has.
@@ -98,6 +100,38 @@ CLAIMS = sa.Table(
     METADATA,
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+)
+
+#: Central, after a restore: what sites say of numbers that central knows otherwise;
+#: `isthmus.store.leases.claim`. What is left once central has settled is kept for its port.
+NUMBER_CLAIMS = sa.Table(
+    "isthmus_number_claims",
+    METADATA,
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),  # who says so
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("number", sa.String(NUMBER_LENGTH), primary_key=True),
+    sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
+    # "has": a port of its own; "lacks": its port has it no more; "knows": a port elsewhere has it.
+    sa.Column("word", sa.String(8), nullable=False),
+    sa.Column("home", sa.String(SITE_LENGTH), nullable=False),  # where the port is
+    sa.Column("decided", sa.Boolean, nullable=False),
+    sa.Index("ix_isthmus_number_claims_number", "pool_id", "number"),
+    sa.Index("ix_isthmus_number_claims_port", "port_id"),
+)
+
+#: Central, while it waits for sites to register: leases that it has forgotten, and that cannot be
+#: had before all that is known of their numbers has been heard.
+LEASE_CLAIMS = sa.Table(
+    "isthmus_lease_claims",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("pool_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    sa.Column("origin", sa.String(UUID_LENGTH)),
 )
 
 #: Both tiers. Central holds every block of every pool; a site holds its own.

@@ -46,6 +46,18 @@ def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str])
         connection.execute(sa.insert(CLAIMS), rows[start : start + _CHUNK])
 
 
+def is_claimed(connection: sa.Connection, port_id: str) -> bool:
+    """Tell whether any site has said that it has a port."""
+    query = sa.select(CLAIMS.c.site).where(CLAIMS.c.port_id == port_id)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def has_named(connection: sa.Connection, site: SiteName) -> bool:
+    """Tell whether a site has said which ports it has."""
+    query = sa.select(REGISTRATIONS.c.named_ports).where(REGISTRATIONS.c.site == site)
+    return bool(connection.execute(query).scalar())
+
+
 #: Sees to it that a site has what else a port takes that is now at home there.
 Welcome = Callable[[sa.Connection, Move], object]
 

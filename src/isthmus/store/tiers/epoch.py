@@ -19,7 +19,14 @@ from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import home
-from isthmus.store.sql.tables import CLAIMS, EPOCHS, REGISTRATIONS, SITES
+from isthmus.store.sql.tables import (
+    CLAIMS,
+    EPOCHS,
+    LEASE_CLAIMS,
+    NUMBER_CLAIMS,
+    REGISTRATIONS,
+    SITES,
+)
 
 _OWN = "own"
 #: Most sites that a reason names.
@@ -124,8 +131,9 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     lane_store.begin_epoch(connection, new)
     # At central; a site has neither table filled.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
-    connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False))
-    connection.execute(sa.delete(CLAIMS))
+    connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False, again=False))
+    for named in (CLAIMS, NUMBER_CLAIMS, LEASE_CLAIMS):
+        connection.execute(sa.delete(named))
     home.begin_stale(connection, _site_names())
     known = sa.select(REGISTRATIONS.c.site)
     connection.execute(

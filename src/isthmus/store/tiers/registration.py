@@ -16,7 +16,7 @@ from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal, sweep
-from isthmus.store.leases import lease
+from isthmus.store.leases import lease, named
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
 from isthmus.store.sql.tables import JOURNAL, REGISTRATIONS
@@ -39,6 +39,7 @@ class Registration:
     waits: bool  #: central does, since its own database came back from a backup
     owes: bool  #: central went on without it, and has not heard since what it holds
     registered_at: datetime.datetime | None  #: by the database's clock; None: never
+    again: bool = False  #: it has to once more: what it named became void, or smaller
 
     @property
     def incarnation(self) -> str | None:
@@ -54,7 +55,12 @@ def find(connection: sa.Connection, site: SiteName) -> Registration | None:
     if row is None:
         return None
     return Registration(
-        row.registration, int(row.epoch), bool(row.waits), bool(row.owes), row.registered_at
+        row.registration,
+        int(row.epoch),
+        bool(row.waits),
+        bool(row.owes),
+        row.registered_at,
+        bool(row.again),
     )
 
 
@@ -167,6 +173,8 @@ def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> N
     holder = aside(registration)
     lease.hand_over_all(connection, site, holder)
     home.change_all(connection, site, holder)
+    named.move(connection, site, holder)
+    named.drop_leases(connection, site)
 
 
 def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
@@ -177,6 +185,7 @@ def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: Sit
 def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
     """Return the ports that were at home at a removed site to the site that it was."""
     home.change_all(connection, aside(registration), site)
+    named.move(connection, aside(registration), site)
 
 
 def free_for_good(connection: sa.Connection, holder: str) -> None:
@@ -184,6 +193,7 @@ def free_for_good(connection: sa.Connection, holder: str) -> None:
     assert is_aside(holder), holder
     lease.delete_of_holder(connection, holder)
     mapping.delete_site(connection, holder)
+    named.end_of_site(connection, SiteName(holder))
 
 
 def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
@@ -197,6 +207,8 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
     waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
     if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
         return
+    if named.is_open(connection):
+        return  # what was named is decided first, number by number, in transactions of its own
     for one in claim.follow(connection, welcome):
         LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
     registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))

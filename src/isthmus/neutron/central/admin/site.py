@@ -11,6 +11,7 @@ from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home
+from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
@@ -95,6 +96,7 @@ class SiteApi:
             policy.enforce(context, "update_site", row, pluralized="sites")
             with writing(context.elevated()) as connection:
                 registration.go_on_without(connection, SiteName(row["name"]), welcome=home.welcome)
+            settle(context.elevated())
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
         return {"site": row}
 

@@ -21,8 +21,8 @@ from isthmus.neutron.central import silence
 from isthmus.neutron.central.leases import usage
 from isthmus.neutron.db.session import now
 from isthmus.store.leases import lease as store
+from isthmus.store.leases import named, recall, resting, spare
 from isthmus.store.leases import pool as pool_store
-from isthmus.store.leases import recall, resting, spare
 from isthmus.store.tiers.latest import Latest
 
 #: Every key that a port may have on a network; the keys above are those of multicast groups.
@@ -170,6 +170,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     holder = store.find_covering(connection, kind, pool_id, address)
     if holder is not None and holder.site == site:
         return holder
+    check_unnamed(locked, address)
     if holder is not None and holder.site != CENTRAL:
         if _is_awaited(connection, holder, address):
             raise errors.Busy(
@@ -191,6 +192,21 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         spare.take_one(connection, pool_id, address)
         let_go(locked, address)
     return store.insert(connection, kind, pool_id, site, one, now=now())
+
+
+def check_unnamed(locked: Locked, address: int) -> None:
+    """Tell whether an address may be given out that is in no port's hands at central.
+
+    Raises:
+        Conflict: a site has it on a port of which central, restored, has yet to hear.
+    """
+    kept = named.find_kept(locked.connection, locked.id, address)
+    if kept is not None:
+        raise errors.Conflict(
+            f"address {to_address(address)} is that of port {kept.port_id} at site {kept.site}, of "
+            "which central, restored from a backup, has yet to hear",
+            site=kept.site,
+        )
 
 
 def let_go(locked: Locked, number: int) -> None:

@@ -27,7 +27,7 @@ from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.outgoing.group_closure import map_groups
-from isthmus.neutron.central.site_api.belief import adoption
+from isthmus.neutron.central.site_api.belief import adoption, contest
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.lease_request import parse_number
 from isthmus.neutron.db.session import reading, writing
@@ -37,6 +37,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
+from isthmus.store.sql.tables import SITE_LENGTH
 from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
@@ -50,7 +51,14 @@ MOST_PORTS = 100_000
 #: How often a site may register, to each process, which has central look at all that it holds: one
 #: that has not settled tries once a second. A hello counts as any call does.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
-_MALFORMED = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
+_MALFORMED = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 #: How often this process looks at the witness, which locks the tier's epoch for a moment.
 _LOOKS = Pace(every_s=1.0)
 
@@ -66,6 +74,8 @@ class Hello:
     leases: tuple[Lease, ...] | None  #: None in a mere hello
     datapaths: Mapping[str, int]  #: tunnel keys of its networks
     ports: tuple[str, ...] | None  #: those that it has; None where it does not know
+    addresses: Mapping[tuple[str, int], str] | None  #: what they have; None where not asked
+    known: tuple[contest.KnownPort, ...]  #: ports elsewhere, as its shadows show them
 
 
 def parse(site: Site, body: Mapping[str, Any]) -> Hello:
@@ -77,6 +87,7 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
     named = body["leases"]
     try:
         leases = None if named is None else tuple(_parse_lease(site.name, one) for one in named)
+        ports = _parse_ports(body["ports"])
         said = Hello(
             registration=None if body["registration"] is None else str(body["registration"]),
             epoch=int(body["epoch"]),
@@ -84,11 +95,13 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
             proof=str(body["proof"] or ""),
             leases=leases,
             datapaths={str(one): int(key) for one, key in (body["datapaths"] or {}).items()},
-            ports=_parse_ports(body["ports"]),
+            ports=ports,
+            addresses=_parse_addresses(body["addresses"], ports or ()),
+            known=tuple(_parse_known(one) for one in body["shadows"] or ()),
         )
     except _MALFORMED as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
-    if len(said.ports or ()) > MOST_PORTS:
+    if max(len(said.ports or ()), len(said.addresses or ()), len(said.known)) > MOST_PORTS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
     if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:
         raise errors.Invalid(f"site {site.name} cannot be of epoch {said.epoch}")
@@ -97,6 +110,28 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
 
 def _parse_ports(body: Any) -> tuple[str, ...] | None:
     return None if body is None else tuple(str(uuid.UUID(one)) for one in body)
+
+
+def _parse_addresses(body: Any, ports: Sequence[str]) -> Mapping[tuple[str, int], str] | None:
+    """Read which addresses ports have: by subnet, as (index of the port, number)."""
+    if body is None:
+        return None
+    return {
+        (str(uuid.UUID(subnet_id)), parse_number(text)): ports[int(index)]
+        for subnet_id, found in body.items()
+        for index, text in found
+    }
+
+
+def _parse_known(body: Any) -> contest.KnownPort:
+    home_site, port_id, network_id, key, addresses = body
+    return contest.KnownPort(
+        home=SiteName(str(home_site)[:SITE_LENGTH]),
+        port_id=str(uuid.UUID(port_id)),
+        network_id=str(uuid.UUID(network_id)),
+        port_key=int(key),
+        addresses=tuple(parse_number(text) for text in addresses),
+    )
 
 
 def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
@@ -115,8 +150,15 @@ def compare_witness(context: Any) -> None:
     witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
     with writing(context) as connection:
         own = witness.compare(connection)
-        store.settle_with_last(connection, home.welcome)  # without a site none will register
+    settle(context)  # without a site none will register
     witness.remember(own)
+
+
+def settle(context: Any) -> None:
+    """Decide about what sites have named, and settle, if nobody is waited for any more."""
+    contest.decide(context)
+    with writing(context) as connection:
+        store.settle_with_last(connection, home.welcome)
 
 
 def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
@@ -144,11 +186,13 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     )
     fresh = known is None or known.epoch != said.epoch or known.registration != row_id
     waits = known is not None and (known.waits or known.owes)
-    due = fresh or waits or said.registration != row_id
+    again = known is not None and known.again
+    due = fresh or waits or again or said.registration != row_id
     void: list[str] = []
     registering = said.leases is not None and not restored
     if registering:
         void = _register(context, site, said, row_id, due=due, waits=waits)
+        settle(context)
         due = False
     with writing(context) as connection:
         sent = lane_store.next_sequence(connection, site.name)
@@ -159,6 +203,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "restored": restored,
             "seen": lane_store.peek(connection, site.name)[1],
             "register": due or restored,
+            "name_numbers": waits and said.leases is None,
             "heard": sent,
             "proof": epoch.prove(own.secret, site.name, row_id, sent),
             "void": void,
@@ -184,9 +229,16 @@ def _register(
     with reading(context) as connection:
         former = _find_former(connection, site.name, said)
     claims = adoption.Claims(
-        leases=said.leases, datapaths=said.datapaths, former=former, unknown=waits
+        leases=said.leases,
+        datapaths=said.datapaths,
+        former=former,
+        unknown=waits,
+        complete=said.addresses is not None,
     )
     void = adoption.adopt(context, site, claims)
+    if waits and said.addresses is not None:
+        spoken = contest.Named(ports=said.ports or (), addresses=said.addresses, known=said.known)
+        contest.record(context, site, spoken)
     if due:
         with writing(context) as connection:
             _take_up_homes(connection, site.name, former)

@@ -34,9 +34,10 @@ from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import presence, reporting, shadow
 from isthmus.neutron.central.site_api.belief import validator
 from isthmus.neutron.central.site_api.comparable import comparable, without_derived
-from isthmus.neutron.db.session import now, writing
+from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
+from isthmus.store.leases import named
 from isthmus.store.ports import home, location
 from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers.held import Held
@@ -151,6 +152,7 @@ def _remove(site: SiteName, port_id: str) -> None:
     with writing(admin) as connection:
         if lives_here:
             home.delete(connection, port_id, site)
+        named.end_of_port(connection, port_id)
         refusal.delete(connection, site, port_id)
         # Whether central knew of it or not: something that it was in the way of may go now.
         job_store.retry_in_use(connection, site)
@@ -235,6 +237,7 @@ def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
     except _REFUSALS as error:
         if isinstance(from_any(error), errors.Transient):
             raise
+        _require_settled(admin)
         why = error
     bare = {**body, **{name: [] for name in _OPTIONAL}}
     try:
@@ -243,6 +246,16 @@ def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
         raise why from None
     # Of what was left out, each piece as far as it can be had.
     return _update(site, port, {**state, attribute.BASE: comparable(port)})
+
+
+def _require_settled(context: Any) -> None:
+    """Refuse nothing of a report while central cannot tell yet who has what.
+
+    Raises:
+        Busy: it was restored, and the site tells of the port again.
+    """
+    with reading(context) as connection:
+        epoch.require_settled(connection)
 
 
 def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
@@ -303,6 +316,7 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
             ours = from_any(error)
             if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
                 raise
+            _require_settled(admin)
             refused |= dict.fromkeys(part, ours)
         else:
             if part is body:

@@ -26,12 +26,12 @@ from isthmus.config.central import read_central
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind, rest_id
-from isthmus.model.site import CENTRAL, Site
+from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.leases import pool, usage
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.leases import lease as lease_store
-from isthmus.store.leases import resting, spare
+from isthmus.store.leases import named, resting, spare
 from isthmus.store.ports import datapath
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers.held import Held
@@ -49,6 +49,7 @@ class Claims:
     datapaths: Mapping[str, int]  #: tunnel keys of its networks
     former: str | None  #: the registration that it has proven to have had
     unknown: bool  #: whether it may name what central knows nothing of
+    complete: bool  #: whether it was not restored itself, and names all that it has
 
 
 def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
@@ -60,6 +61,8 @@ def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
             if claims.former is not None
             else []
         )
+    if claims.unknown and claims.complete:
+        own = _release_unnamed(context, site, claims.leases, own)
     mine, before = _by_pool(own), _by_pool(aside)
     void: list[str] = []
     back: dict[_Where, set[LeaseId]] = {}
@@ -152,11 +155,13 @@ def _adopt_unknown(
             locked = pool.lock(connection, kind, pool_id)
         except errors.NotFound:
             return list(ids)
-        leased = {one.id: one for one in locked.leases}
         for lease in leases:
             try:
                 _check_block(locked, lease.block)
-                _insert_named(locked, leased, lease)
+                if claims.complete and _is_contested(locked, lease):
+                    named.claim_lease(connection, lease)
+                else:
+                    insert_named(locked, lease)
             except errors.Refused as error:
                 LOG.warning("Lease %s of site %s is void: %s", lease.id, site.name, error.message)
                 void.append(lease.id)
@@ -177,17 +182,30 @@ def _check_block(locked: pool.Pool, block: Block) -> None:
         pool.check_number(locked.locked, number)
 
 
-def _insert_named(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease) -> None:
+def _is_contested(locked: pool.Pool, lease: Lease) -> bool:
+    """Tell whether somebody else has a number of a lease, as far as central knows as yet."""
+    others = lease_store.read_latest(locked.connection, locked.kind, locked.id)
+    return any(
+        one.site not in (CENTRAL, lease.site) and one.block.overlaps(lease.block) for one in others
+    ) or bool(_list_kept(locked, lease.block))
+
+
+def insert_named(locked: pool.Pool, lease: Lease) -> bool:
     """Lease a block under the id by which the site knows it, but for what others have of it.
+
+    Returns:
+        Whether the site has all of it.
 
     Raises:
         Conflict: the id, or a number of it, is another site's, or all numbers are in use.
     """
     connection, block = locked.connection, lease.block
+    leased = {one.id: one for one in lease_store.read_latest(connection, locked.kind, locked.id)}
     if lease.id in leased or lease_store.list_leases(connection, ids=[lease.id]):
         raise errors.Conflict("another lease has that id")
     others = [one for one in leased.values() if one.block.overlaps(block)]
-    holder = next((one.site for one in others if one.site != CENTRAL), None)
+    # What was held back for the site itself, while it was away, is under ids that it does not know.
+    holder = next((one.site for one in others if one.site not in (CENTRAL, lease.site)), None)
     if holder is not None:
         raise errors.Conflict(f"site {holder} holds a number of it")
     kept = _list_kept(locked, block)
@@ -196,12 +214,11 @@ def _insert_named(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease)
         raise errors.Conflict("each of its numbers is in use, or not given up everywhere")
     for one in others:
         lease_store.delete(connection, [one.id])
-        del leased[one.id]
         for left in arithmetic.subtract([one.block], parts):
-            _insert(locked, leased, dataclasses.replace(one, id=_new_id(), block=left))
+            _insert(locked, dataclasses.replace(one, id=_new_id(), block=left))
     covered = [one.block for one in others]
     for unleased in arithmetic.subtract(kept, covered):
-        _insert(locked, leased, _of_central(lease, unleased))
+        _insert(locked, _of_central(lease, unleased))
     for part in parts:
         spare.take_block(connection, locked.id, part)
         kept_as = dataclasses.replace(lease, block=part)
@@ -209,7 +226,72 @@ def _insert_named(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease)
             kept_as = dataclasses.replace(
                 kept_as, id=rest_id(lease.root, part.first), origin=lease.root
             )
-        _insert(locked, leased, kept_as)
+        _insert(locked, kept_as)
+    return parts == [block]
+
+
+def hold_back(
+    locked: pool.Locked, site: SiteName, number: int, *, instead: Lease | None = None
+) -> None:
+    """Keep one number from everybody but a holder.
+
+    Args:
+        locked: its pool.
+        site: the holder.
+        number: which; nobody else holds it.
+        instead: central's lease, of which it is cut out.
+    """
+    one = Lease(
+        id=_new_id(),
+        kind=locked.kind,
+        pool_id=locked.id,
+        site=site,
+        block=Block(number, number),
+        origin=None,
+    )
+    if instead is not None:
+        lease_store.delete(locked.connection, [instead.id])
+        for left in arithmetic.subtract([instead.block], [one.block]):
+            _insert(locked, dataclasses.replace(instead, id=_new_id(), block=left))
+    _insert(locked, one)
+
+
+def _release_unnamed(
+    context: Any, site: Site, said: Sequence[Lease], own: Sequence[Lease]
+) -> list[Lease]:
+    """Take back what a site has given up since the backup; gives what it still holds."""
+    has = _by_pool(said)
+    for (kind, pool_id), leases in sorted(_by_pool(own).items()):
+        known = has.get((kind, pool_id), [])
+        if not arithmetic.subtract([one.block for one in leases], [one.block for one in known]):
+            continue
+        with writing(context) as connection:
+            try:
+                locked = pool.lock(connection, kind, pool_id)
+            except errors.NotFound:
+                continue
+            for one in locked.held_by(site.name):
+                _narrow(locked, one, known)
+        LOG.info("Site %s has given up numbers of %s %s since the backup", site.name, kind, pool_id)
+    with reading(context) as connection:
+        return lease_store.list_leases(connection, site=site.name)
+
+
+def _narrow(locked: pool.Pool, lease: Lease, known: Sequence[Lease]) -> None:
+    """Leave a site what it names of a lease; what is in use of the rest is central's."""
+    gone = arithmetic.subtract([lease.block], [one.block for one in known])
+    if not gone:
+        return
+    lease_store.delete(locked.connection, [lease.id])
+    for one in known:
+        for left in arithmetic.intersect([lease.block], [one.block]):
+            _insert(locked, dataclasses.replace(one, block=left))
+    for part in gone:
+        for used in arithmetic.merge(
+            Block(number, number)
+            for number in usage.find_used(locked.connection, locked.kind, locked.id, part)
+        ):
+            _insert(locked, _of_central(lease, used))
 
 
 def _list_kept(locked: pool.Pool, block: Block) -> list[Block]:
@@ -217,9 +299,9 @@ def _list_kept(locked: pool.Pool, block: Block) -> list[Block]:
     connection = locked.connection
     kept = set(usage.find_used(connection, locked.kind, locked.id, block))
     if locked.kind is PoolKind.SUBNET:
-        rests = resting.list_in(connection, locked.id, block)
-        unacknowledged = resting.find_unacknowledged(connection, {port_id for _, port_id in rests})
-        kept |= {number for number, port_id in rests if port_id in unacknowledged}
+        found = resting.list_in(connection, locked.id, block)
+        unacknowledged = resting.find_unacknowledged(connection, {port_id for _, port_id in found})
+        kept |= {number for number, port_id in found if port_id in unacknowledged}
     return arithmetic.merge(Block(one, one) for one in kept)
 
 
@@ -231,9 +313,8 @@ def _new_id() -> LeaseId:
     return LeaseId(str(uuid.uuid4()))
 
 
-def _insert(locked: pool.Pool, leased: dict[LeaseId, Lease], lease: Lease) -> None:
+def _insert(locked: pool.Pool | pool.Locked, lease: Lease) -> None:
     """Put a block into the hands of who has it; that gives nothing out, so it may be unsettled."""
-    leased[lease.id] = lease
     lease_store.put(locked.connection, lease, now=now())
 
 

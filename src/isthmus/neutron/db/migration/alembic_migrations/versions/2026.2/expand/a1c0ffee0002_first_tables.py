@@ -145,6 +145,30 @@ def _create_central() -> None:
         sa.Column("owes", sa.Boolean, nullable=False),
         sa.Column("registered_at", sa.DateTime),
         sa.Column("named_ports", sa.Boolean, nullable=False),
+        sa.Column("again", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "isthmus_number_claims",
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("pool_id", sa.String(36), primary_key=True),
+        sa.Column("number", sa.String(40), primary_key=True),
+        sa.Column("port_id", sa.String(36), primary_key=True),
+        sa.Column("word", sa.String(8), nullable=False),
+        sa.Column("home", sa.String(64), nullable=False),
+        sa.Column("decided", sa.Boolean, nullable=False),
+        sa.Index("ix_isthmus_number_claims_number", "pool_id", "number"),
+        sa.Index("ix_isthmus_number_claims_port", "port_id"),
+    )
+    op.create_table(
+        "isthmus_lease_claims",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("pool_id", sa.String(36), nullable=False),
+        sa.Column("first", sa.String(40), nullable=False),
+        sa.Column("last", sa.String(40), nullable=False),
+        sa.Column("origin", sa.String(36)),
     )
     op.create_table(
         "isthmus_claims",

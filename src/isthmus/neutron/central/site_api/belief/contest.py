@@ -1,0 +1,324 @@
+"""What sites name of numbers when central was restored: recorded as they register, then decided.
+
+No site is the first to be right. What one says of an address or a port key is written down as far
+as it differs from central's own tables, and a lease that stands in the way of something waits. When
+all sites that central waits for have registered, each number goes to whom it belongs: the port that
+has it at its home keeps it, what central took for its holder loses it, and what nobody gives out at
+present (an address of central's own, on a port that came to a site since; what a lost site's ports
+have, as the others know them) is kept from everybody else.
+"""
+
+import ipaddress
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
+from neutron_lib.plugins import directory
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.federation.leases.named import Holder, is_outdated
+from isthmus.model.intent import ResourceType
+from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.site import CENTRAL, Site, SiteName
+from isthmus.neutron.central import reporting
+from isthmus.neutron.central.leases import pool, usage
+from isthmus.neutron.central.site_api.belief import adoption
+from isthmus.neutron.db.leased import pick_leased
+from isthmus.neutron.db.session import reading, writing
+from isthmus.store.leases import lease as lease_store
+from isthmus.store.leases import named, resting, spare
+from isthmus.store.tiers import claim, epoch, mapping, registration
+
+LOG = logging.getLogger(__name__)
+
+_CHUNK = 500
+_SUBNET = PoolKind.SUBNET
+_Address = tuple[str, int]  # subnet, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPort:
+    """A port of another site, as a site knows it."""
+
+    home: SiteName
+    port_id: str
+    network_id: str
+    port_key: int
+    addresses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What a site says of numbers."""
+
+    ports: Collection[str]  #: those that it has
+    addresses: Mapping[_Address, str]  #: what they have, on subnets whose addresses are leased
+    known: Sequence[KnownPort]
+
+
+def record(context: Any, site: Site, said: Named) -> None:
+    """Record what a site says, as far as it is news and may be the site's to say."""
+    with writing(context) as connection:
+        networks = _list_networks(connection)
+        present = mapping.peek_ids(connection, ResourceType.NETWORK, site.name, set(networks))
+        subnets = {one for network in present for one in networks[network]}
+        leased = pick_leased(connection, subnets)
+        has = {at: one for at, one in said.addresses.items() if at[0] in leased}
+        believed = _read_allocations(connection, said.ports)
+        words = [
+            _word(site.name, _SUBNET, *at, port_id, named.HAS, site.name)
+            for at, port_id in has.items()
+            if believed.get(at) != port_id
+        ]
+        words += [
+            _word(site.name, _SUBNET, *at, port_id, named.LACKS, site.name)
+            for at, port_id in believed.items()
+            if at[0] in leased and has.get(at) != port_id
+        ]
+        elsewhere = [one for one in said.known if one.home != site.name]
+        there = _read_allocations(connection, {one.port_id for one in elsewhere})
+        cidrs = _read_cidrs(connection, leased)
+        for one in elsewhere:
+            if one.network_id not in present:
+                continue
+            for at in _place(one, networks[one.network_id], cidrs):
+                if there.get(at) != one.port_id:
+                    words.append(_word(site.name, _SUBNET, *at, one.port_id, named.KNOWS, one.home))
+            key = (one.network_id, one.port_key)
+            words.append(
+                _word(site.name, PoolKind.PORT_KEY, *key, one.port_id, named.KNOWS, one.home)
+            )
+        named.record(connection, site.name, words)
+
+
+def _word(
+    site: SiteName,
+    kind: PoolKind,
+    pool_id: str,
+    number: int,
+    port_id: str,
+    word: str,
+    home: SiteName,
+) -> named.Word:
+    return named.Word(site, kind, pool_id, number, port_id, word, home)
+
+
+def _list_networks(connection: sa.Connection) -> dict[str, set[str]]:
+    """List the subnets of every network."""
+    found: dict[str, set[str]] = {}
+    columns = (models_v2.Subnet.network_id, models_v2.Subnet.id)
+    for network_id, subnet_id in connection.execute(sa.select(*columns)):
+        found.setdefault(network_id, set()).add(subnet_id)
+    return found
+
+
+def _read_cidrs(connection: sa.Connection, subnets: Collection[str]) -> dict[str, Any]:
+    columns = (models_v2.Subnet.id, models_v2.Subnet.cidr)
+    query = sa.select(*columns).where(models_v2.Subnet.id.in_(sorted(subnets)))
+    return {one: ipaddress.ip_network(cidr) for one, cidr in connection.execute(query)}
+
+
+def _read_allocations(connection: sa.Connection, port_ids: Collection[str]) -> dict[_Address, str]:
+    """Read which addresses these ports have at central."""
+    address, ids = models_v2.IPAllocation, sorted(port_ids)
+    found: dict[_Address, str] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(address.subnet_id, address.ip_address, address.port_id).where(
+            address.port_id.in_(ids[start : start + _CHUNK])
+        )
+        for subnet_id, text, port_id in connection.execute(query):
+            found[subnet_id, int(ipaddress.ip_address(text))] = port_id
+    return found
+
+
+def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) -> list[_Address]:
+    """Tell in which subnets the addresses of a port lie."""
+    return [
+        (subnet_id, number)
+        for number in port.addresses
+        for subnet_id in subnets
+        if subnet_id in cidrs
+        and int(cidrs[subnet_id].network_address)
+        <= number
+        <= int(cidrs[subnet_id].broadcast_address)
+    ]
+
+
+def decide(context: Any) -> None:
+    """Decide about every number of which sites have spoken, once nobody is waited for.
+
+    It may be begun anew at any point: each number, and each lease, is decided by itself.
+    """
+    with reading(context) as connection:
+        if not named.is_open(connection) or epoch.list_waiting(connection):
+            return
+        lacks = named.list_open(connection, named.LACKS)
+        has = named.list_open(connection, named.HAS)
+        leases = named.list_leases(connection)
+    for word in lacks:
+        _take_away(word.pool_id, word.number, word.port_id)
+        if _is_wanted(word, has, leases):  # whoever has it by now has long been given it
+            with writing(context) as connection:
+                resting.delete(connection, word.pool_id, [word.number])
+    for word in has:
+        _clear(context, word.site, word.pool_id, word.number, word.port_id)
+    for lease in leases:
+        _decide_lease(context, lease)
+    for word in has:
+        with writing(context) as connection:
+            _keep_own(connection, word)
+    # Only now: whoever has an address of another site's lease has that site's word for it.
+    with reading(context) as connection:
+        knows = named.list_open(connection, named.KNOWS)
+    for word in knows:
+        with writing(context) as connection:
+            _keep_of_lost(connection, word)
+    for word in lacks:
+        with writing(context) as connection:
+            named.drop(connection, word)
+
+
+def _is_wanted(word: named.Word, has: Sequence[named.Word], leases: Sequence[Lease]) -> bool:
+    return any((one.pool_id, one.number) == (word.pool_id, word.number) for one in has) or any(
+        one.pool_id == word.pool_id and word.number in one.block for one in leases
+    )
+
+
+def _clear(context: Any, site: SiteName, subnet_id: str, number: int, port_id: str | None) -> bool:
+    """Take a number away from whom it came back with; tell whether nobody else has it."""
+    with writing(context) as connection:
+        holder = _find_holder(connection, subnet_id, number)
+        if holder is None or holder == port_id:
+            return True
+        home = mapping.find_home(connection, holder)
+        lease = lease_store.find_covering(connection, _SUBNET, subnet_id, number, write=False)
+        own = epoch.peek(connection)
+        found = Holder(
+            home=home,
+            let_go=named.says(connection, named.LACKS, subnet_id, number, holder),
+            claimed=claim.is_claimed(connection, holder),
+            home_heard=home is not None and claim.has_named(connection, home),
+            leased_to_claimant=lease is not None and lease.site == site,
+        )
+        outdated = is_outdated(found, settled=own is None or own.settled)
+    if not outdated:
+        LOG.error(
+            "Address %s of subnet %s is on port %s of site %s, and at central on port %s (%s)",
+            pool.to_address(number),
+            subnet_id,
+            port_id,
+            site,
+            holder,
+            f"of site {home}" if home else "at no site",
+        )
+        return False
+    LOG.warning(
+        "Site %s has address %s: port %s, which had it when central was backed up, loses it",
+        site,
+        pool.to_address(number),
+        holder,
+    )
+    _take_away(subnet_id, number, holder)
+    with writing(context) as connection:
+        resting.delete(connection, subnet_id, [number])
+    return True
+
+
+def _find_holder(connection: sa.Connection, subnet_id: str, number: int) -> str | None:
+    address = models_v2.IPAllocation
+    query = sa.select(address.port_id).where(
+        address.subnet_id == subnet_id, address.ip_address == pool.to_address(number)
+    )
+    return connection.execute(query).scalar()
+
+
+def _take_away(subnet_id: str, number: int, port_id: str) -> None:
+    """Take an address from a port at central, if it still has it."""
+    core = directory.get_plugin()
+    admin = n_context.get_admin_context()
+    text = pool.to_address(number)
+    try:
+        port = core.get_port(admin, port_id)
+        left = [
+            {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
+            for one in port["fixed_ips"]
+            if (one["subnet_id"], one["ip_address"]) != (subnet_id, text)
+        ]
+        if len(left) < len(port["fixed_ips"]):
+            with reporting.correcting():
+                core.update_port(admin, port_id, {"port": {"fixed_ips": left}})
+    except n_exc.PortNotFound:
+        return
+
+
+def _decide_lease(context: Any, lease: Lease) -> None:
+    """Give a site a lease that central had forgotten, without what others have of it."""
+    site = lease.site
+    with writing(context) as connection:
+        used = usage.find_used(connection, lease.kind, lease.pool_id, lease.block)
+    for number in used:
+        _clear(context, site, lease.pool_id, number, None)
+    with writing(context) as connection:
+        try:
+            whole = adoption.insert_named(pool.lock(connection, lease.kind, lease.pool_id), lease)
+        except errors.Refused as error:
+            LOG.warning("Lease %s of site %s is void: %s", lease.id, site, error.message)
+            whole = False
+        named.drop_leases(connection, site, [lease.id])
+        if not whole:
+            named.ask_again(connection, site)
+
+
+def _keep_own(connection: sa.Connection, word: named.Word) -> None:
+    """Keep an address for a site's port that does not have it of the site's own lease."""
+    try:
+        locked = pool.hold(connection, _SUBNET, word.pool_id)
+    except errors.NotFound:
+        named.drop(connection, word)
+        return
+    holder = lease_store.find_covering(connection, _SUBNET, word.pool_id, word.number)
+    at = _find_holder(connection, word.pool_id, word.number)
+    if (holder is not None and holder.site == word.site) or at is not None:
+        named.drop(connection, word)
+        return
+    if holder is None:
+        adoption.hold_back(locked, CENTRAL, word.number)
+    elif holder.site == CENTRAL:
+        spare.take_one(connection, word.pool_id, word.number)
+    elif not named.says(connection, named.KNOWS, word.pool_id, word.number, word.port_id):
+        LOG.error(
+            "Site %s has address %s, which is leased to site %s",
+            word.site,
+            pool.to_address(word.number),
+            holder.site,
+        )
+        named.drop(connection, word)
+        return
+    resting.delete(connection, word.pool_id, [word.number])
+    named.keep(connection, word)
+
+
+def _keep_of_lost(connection: sa.Connection, word: named.Word) -> None:
+    """Keep a number for a site that central went on without, if another one knows of it."""
+    named.drop(connection, word)
+    known = registration.find(connection, word.home)
+    if known is None or not known.owes:
+        return  # that site tells itself
+    try:
+        locked = pool.hold(connection, word.kind, word.pool_id)
+        pool.check_number(locked, word.number)
+    except (errors.NotFound, errors.Invalid):
+        return
+    holder = lease_store.find_covering(connection, word.kind, word.pool_id, word.number)
+    if usage.find_used(connection, word.kind, word.pool_id, Block(word.number, word.number)):
+        return
+    if holder is None:
+        adoption.hold_back(locked, word.home, word.number)
+    elif holder.site == CENTRAL:
+        spare.take_one(connection, word.pool_id, word.number)
+        adoption.hold_back(locked, word.home, word.number, instead=holder)

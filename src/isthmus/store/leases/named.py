@@ -1,0 +1,206 @@
+"""What sites name of numbers when central was restored, and what is kept of that.
+
+Only what differs from central's own tables is written down. A site says of a number that a port of
+its own *has* it, that its port *lacks* it though central thinks otherwise, or that it *knows* it as
+that of a port elsewhere. When all have spoken it is decided; what is left is *kept* for a port that
+central has yet to hear of by report.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.site import SiteName
+from isthmus.store.leases import resting
+from isthmus.store.leases.lease import to_text
+from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS
+from isthmus.store.tiers.latest import Latest
+
+HAS, LACKS, KNOWS = "has", "lacks", "knows"
+_CHUNK = 500
+_OPEN = NUMBER_CLAIMS.c.decided.is_(sa.false())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Word:
+    """What a site says of a number."""
+
+    site: SiteName
+    kind: PoolKind
+    pool_id: str
+    number: int
+    port_id: str
+    word: str
+    home: SiteName  #: where the port is
+
+
+def record(connection: sa.Connection, site: SiteName, words: Iterable[Word]) -> None:
+    """Record what a site says, in the place of what it said before."""
+    connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site))
+    rows = [
+        {
+            "site": one.site,
+            "kind": one.kind.value,
+            "pool_id": one.pool_id,
+            "number": to_text(one.number),
+            "port_id": one.port_id,
+            "word": one.word,
+            "home": one.home,
+            "decided": False,
+        }
+        for one in sorted(set(words))
+    ]
+    for start in range(0, len(rows), _CHUNK):
+        connection.execute(sa.insert(NUMBER_CLAIMS), rows[start : start + _CHUNK])
+
+
+def list_open(connection: sa.Connection, word: str) -> list[Word]:
+    """List what has not been decided yet."""
+    query = sa.select(NUMBER_CLAIMS).where(_OPEN, NUMBER_CLAIMS.c.word == word)
+    order = (NUMBER_CLAIMS.c.pool_id, NUMBER_CLAIMS.c.number, NUMBER_CLAIMS.c.site)
+    return [_word(row) for row in connection.execute(query.order_by(*order))]
+
+
+def is_open(connection: sa.Connection) -> bool:
+    """Tell whether anything has yet to be decided."""
+    return any(
+        connection.execute(query.limit(1)).first() is not None
+        for query in (sa.select(NUMBER_CLAIMS.c.site).where(_OPEN), sa.select(LEASE_CLAIMS.c.id))
+    )
+
+
+def says(connection: sa.Connection, word: str, pool_id: str, number: int, port_id: str) -> bool:
+    """Tell whether some site says this of a port."""
+    query = sa.select(NUMBER_CLAIMS.c.site).where(
+        NUMBER_CLAIMS.c.word == word,
+        NUMBER_CLAIMS.c.pool_id == pool_id,
+        NUMBER_CLAIMS.c.number == to_text(number),
+        NUMBER_CLAIMS.c.port_id == port_id,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def drop(connection: sa.Connection, word: Word) -> None:
+    """Forget a word: it was decided, and nothing of it is left."""
+    connection.execute(sa.delete(NUMBER_CLAIMS).where(*_is(word)))
+
+
+def keep(connection: sa.Connection, word: Word) -> None:
+    """Keep a number for its port until the port is heard of by report."""
+    connection.execute(sa.update(NUMBER_CLAIMS).where(*_is(word)).values(decided=True))
+
+
+def find_kept(connection: sa.Connection, pool_id: str, number: int) -> Word | None:
+    """Find for which port a number is kept, as it is committed now."""
+    query = sa.select(NUMBER_CLAIMS).where(
+        NUMBER_CLAIMS.c.pool_id == pool_id,
+        NUMBER_CLAIMS.c.number == to_text(number),
+        NUMBER_CLAIMS.c.decided.is_(sa.true()),
+    )
+    return next(iter(Latest.read(connection, query, _word, write=False)), None)
+
+
+def end_of_port(connection: sa.Connection, port_id: str) -> None:
+    """Note that a port has gone: what was kept for it rests, as anything that a port gives up."""
+    query = sa.select(NUMBER_CLAIMS).where(
+        NUMBER_CLAIMS.c.port_id == port_id, NUMBER_CLAIMS.c.decided.is_(sa.true())
+    )
+    _end(connection, [_word(row) for row in connection.execute(query)])
+
+
+def end_of_site(connection: sa.Connection, site: SiteName) -> None:
+    """Note that a site is gone for good, with all that is kept for its ports."""
+    query = sa.select(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site)
+    _end(connection, [_word(row) for row in connection.execute(query)])
+
+
+def _end(connection: sa.Connection, words: Collection[Word]) -> None:
+    kept = [(one.pool_id, one.number, one.port_id) for one in words if one.word == HAS]
+    resting.record(connection, kept)  # of addresses alone
+    for one in words:
+        drop(connection, one)
+
+
+def move(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
+    """Note that what is kept for a site's ports is kept under another name of it."""
+    connection.execute(sa.update(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == old).values(site=new))
+
+
+def delete_pool(connection: sa.Connection, pool_id: str) -> None:
+    """Forget what is kept of a pool that is gone."""
+    connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.pool_id == pool_id))
+
+
+def claim_lease(connection: sa.Connection, lease: Lease) -> None:
+    """Note a lease that central has forgotten and cannot give yet."""
+    here = (LEASE_CLAIMS.c.id == lease.id, LEASE_CLAIMS.c.site == lease.site)
+    connection.execute(sa.delete(LEASE_CLAIMS).where(*here))
+    connection.execute(
+        sa.insert(LEASE_CLAIMS).values(
+            id=lease.id,
+            site=lease.site,
+            kind=lease.kind.value,
+            pool_id=lease.pool_id,
+            first=to_text(lease.block.first),
+            last=to_text(lease.block.last),
+            origin=lease.origin,
+        )
+    )
+
+
+def list_leases(connection: sa.Connection) -> list[Lease]:
+    """List the leases that are claimed."""
+    return [
+        Lease(
+            id=LeaseId(row.id),
+            kind=PoolKind(row.kind),
+            pool_id=row.pool_id,
+            site=SiteName(row.site),
+            block=Block(int(row.first), int(row.last)),
+            origin=row.origin and LeaseId(row.origin),
+        )
+        for row in connection.execute(
+            sa.select(LEASE_CLAIMS).order_by(LEASE_CLAIMS.c.pool_id, LEASE_CLAIMS.c.first)
+        )
+    ]
+
+
+def drop_leases(
+    connection: sa.Connection, site: SiteName, lease_ids: Collection[str] | None = None
+) -> None:
+    """Forget a site's claims of leases; of None, all."""
+    query = sa.delete(LEASE_CLAIMS).where(LEASE_CLAIMS.c.site == site)
+    if lease_ids is not None:
+        query = query.where(LEASE_CLAIMS.c.id.in_(list(lease_ids)))
+    connection.execute(query)
+
+
+def ask_again(connection: sa.Connection, site: SiteName) -> None:
+    """Have a site register once more, since what it has is not what it was told."""
+    connection.execute(
+        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == site).values(again=True)
+    )
+
+
+def _is(word: Word) -> "tuple[sa.ColumnElement[bool], ...]":
+    return (
+        NUMBER_CLAIMS.c.site == word.site,
+        NUMBER_CLAIMS.c.kind == word.kind.value,
+        NUMBER_CLAIMS.c.pool_id == word.pool_id,
+        NUMBER_CLAIMS.c.number == to_text(word.number),
+        NUMBER_CLAIMS.c.port_id == word.port_id,
+    )
+
+
+def _word(row: sa.Row[tuple[str, ...]]) -> Word:
+    return Word(
+        site=SiteName(row.site),
+        kind=PoolKind(row.kind),
+        pool_id=row.pool_id,
+        number=int(row.number),
+        port_id=row.port_id,
+        word=row.word,
+        home=SiteName(row.home),
+    )
