@@ -60,6 +60,12 @@ class Cloud:
         )
         return str(port["fixed_ips"][0]["ip_address"])
 
+    def try_boot(self, **more: Any) -> bool:
+        """Tell whether a port as for a server could be made at site1."""
+        values = {"network_id": self.network["id"], "project_id": "p", "device_id": "d"}
+        values |= {"device_owner": "compute:nova", "binding:host_id": "host1"}
+        return self.site.try_create("port", ADMIN, **values, **more).status == 201
+
     def change(self, port_id: str) -> str:
         """Give a port another name and address at the site; gives that."""
         body = {"name": "new", "fixed_ips": [{"ip_address": "10.0.0.223"}]}
@@ -348,6 +354,8 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
         "proof": None,
         "leases": [],
         "ports": [],
+        "addresses": {},
+        "shadows": [],
     }
     cloud.restore(cloud.central, copy)
     until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
@@ -376,6 +384,43 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     # What was changed since is not taken back.
     cloud.check_changed(first["id"], running[0])
     cloud.check_moved(moved)
+
+
+@pytest.mark.stress
+def test_addresses_that_changed_hands_before_central_was_restored(cloud: Cloud) -> None:
+    """One is another port's by now, and one of central's own came to the site with its port."""
+    former = cloud.boot()
+    (first,) = cloud.site.get(f"ports?network_id={cloud.network['id']}&device_id=d").only()
+    cloud.settle()
+    copy = cloud.back_up(cloud.central, "before")
+    running = [cloud.change(first["id"]), former]
+    cloud.central.acknowledge_all("site2")
+    again = {"fixed_ips": [{"ip_address": former}]}
+    until(lambda: cloud.try_boot(**again), timeout_s=120, what="the address has rested")
+    made = cloud.central.create("port", cloud.user, network_id=cloud.network["id"])
+    bound = {"binding:host_id": "host1", "device_owner": "compute:nova", "device_id": "d"}
+    cloud.site.update("port", made["id"], ADMIN, **bound).only()
+    cloud.settle()
+    heard = cloud.site.rows("isthmus_epochs")[0]["heard"]
+    until(lambda: cloud.site.rows("isthmus_epochs")[0]["heard"] > heard, what="the site said hello")
+    cloud.restore(cloud.central, copy)
+    until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
+    body: dict[str, Any] = {"registration": None, "epoch": 1, "leases": [], "ports": []}
+    body |= {"addresses": {}, "shadows": []}
+    central = cloud.central
+    answer = central.call(
+        "POST", "/v2.0/site-registrations", {"site_registration": body}, site_user("site2")
+    )
+    assert answer.status == 201
+    until(lambda: lease_request(cloud, 8).status == 201, timeout_s=120, what="all have registered")
+    cloud.settle()
+    cloud.check(*running)
+    running.append(made["fixed_ips"][0]["ip_address"])
+    for _ in range(8):
+        central.create("port", cloud.user, network_id=cloud.network["id"])
+    for address in running:
+        found = cloud.central.call("GET", f"/v2.0/ports?fixed_ips=ip_address%3D{address}").only()
+        assert [one["device_id"] for one in found] == ["d"], address
 
 
 @pytest.mark.stress
