@@ -304,6 +304,29 @@ def test_a_refusal_that_time_may_cure_is_tried_a_few_times_first(
     assert bench.states() == {PORT: JobState.PARKED}
 
 
+def test_an_error_that_nobody_foresaw_is_tried_again_at_once_and_holds_nothing_up(
+    bench: Bench,
+) -> None:
+    bench.want(NETWORK, PORT)
+    bench.site.refusals["n1"] = errors.Broken("OperationalError: database is locked")
+    assert bench.delivery.run().taken == 1
+    (job,) = bench.journal.list_jobs()
+    assert (job.key, job.state) == (NETWORK, JobState.WAITING)
+    bench.site.refusals.clear()
+    bench.clock.move(0.5)
+    assert bench.delivery.run().taken == 1
+    assert bench.journal.list_jobs() == []
+    # One that stays is parked in the end, for a person.
+    bench.want(PORT)
+    bench.site.refusals["p1"] = errors.Broken("KeyError: x")
+    attempts = 0
+    for _ in range(100):
+        attempts += bench.delivery.run().claimed
+        bench.clock.move(1)
+    assert attempts == PATIENCE
+    assert bench.states() == {PORT: JobState.PARKED}
+
+
 def test_what_was_not_there_yet_is_taken_when_it_is(bench: Bench) -> None:
     bench.want(PORT)
     bench.site.refusals["p1"] = errors.NotFound("no net")

@@ -7,7 +7,8 @@ so a removal found in the middle of a longer backlog is put behind it (`Settleme
 Errors follow `errors.POLICY`, with one refinement: a refusal that another intent in flight may
 cure (a thing that does not exist *yet*, or is *still* in the way) is tried a few times before a
 person has to look; and behind the removals, since one of them may be what it waits for, and a batch
-full of what waits would never let them come.
+full of what waits would never let them come. An error that nobody foresaw is tried as often, in its
+place: most such are gone the next time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,8 +71,9 @@ def judge(
     if error is None or (absent and isinstance(error, errors.NotFound)):
         return Settlement(claim=claim, outcome=Outcome.DONE, absent=absent)
     action = errors.consequence(error).journal
-    waits = isinstance(error, ORDER_DEPENDENT) and claim.attempts + 1 < PATIENCE
-    if waits:
+    patient = claim.attempts + 1 < PATIENCE
+    waits = isinstance(error, ORDER_DEPENDENT) and patient
+    if waits or (type(error) is errors.Broken and patient):
         action = errors.JournalAction.RETRY
     match action:
         case errors.JournalAction.RETRY_FREE:

@@ -12,6 +12,7 @@ from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api import faults
 from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
 
 from isthmus import errors
 
@@ -72,7 +73,8 @@ def from_any(error: Exception) -> errors.IsthmusError:
     What the database or a driver could not do now may work later; a value that the database does
     not take, or a row that collides, will not by itself.
     """
-    if isinstance(error, db_exc.DBError | db_exc.RetryRequest):
+    # SQLAlchemy's own, too: not every statement runs where oslo.db translates.
+    if isinstance(error, db_exc.DBError | db_exc.RetryRequest | sa_exc.OperationalError):
         return _from_database(error)
     if isinstance(error, n_exc.MultipleExceptions):
         return _from_several(error)
