@@ -8,6 +8,7 @@ beforehand. And `LocalMechanismDriver.when_keys_run_low` is given a callback tha
 block.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -97,7 +98,11 @@ def make_reconciler(
         _connect,
         desired_rows.NeutronTables(),
         sweep_s,
-        Callbacks(keys_low=keys_low, moved=moved, swept=_have_written_again),
+        Callbacks(
+            keys_low=keys_low,
+            moved=moved,
+            swept=functools.partial(_have_written_again, rewriter.Known()),
+        ),
     )
 
 
@@ -115,10 +120,13 @@ def _connect(events: Events) -> OvnRows:
     return OvnRows(nb, sb)
 
 
-def _have_written_again(observed: Observed) -> None:
+def _have_written_again(known: rewriter.Known, observed: Observed) -> None:
     """Have Neutron write what OVN lost, or has of another time, of what Neutron itself writes."""
     with reading(n_context.get_admin_context()) as connection:
-        rewrites = plan_rewrites(rewriter.list_written(connection, observed))
+        prints = rewriter.read_prints(connection, observed)
+        changed = known.find_changed(prints)
+        rewrites = plan_rewrites(rewriter.list_written(connection, observed, changed))
+        known.record(prints, rewriter.list_networks_of(connection, rewrites))
     if not rewrites:
         return
     _LOG.warning(
