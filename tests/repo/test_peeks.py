@@ -11,6 +11,7 @@ ALLOWED = {
     "neutron/central/plugin.py": "zones of a network; a first look before a delete",
     "neutron/central/site_api/bundle.py": "whether a site may ask about a network's MACs",
     "neutron/central/site_api/belief/validator.py": "a first look; writes stand behind locks",
+    "neutron/central/site_api/belief/contest.py": "what a site may speak of; decided anew later",
     "neutron/central/site_api/belief/entitled.py": "what a site is shown that asks for itself",
     "neutron/central/presence.py": "whether hints matter; extending reads again",
     "neutron/central/resource/subnet.py": "states for Xjob: of networks that are there",
