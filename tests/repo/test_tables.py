@@ -27,7 +27,9 @@ WRITERS: dict[str, set[str]] = {
     "JOURNAL": {"delivery/journal", "delivery/job"},  # for workers; for operators
     "LANES": {"delivery/lane"},
     "LEASES": {"leases/lease", "local/lease"},  # at central; at a site
+    "LEASE_CLAIMS": {"leases/named", "tiers/epoch"},  # a new epoch knows of no claim
     "LOCATIONS": {"ports/location"},
+    "NUMBER_CLAIMS": {"leases/named", "tiers/epoch"},  # nor of this one
     "POOLS": {"leases/pool"},
     "PORT_KEYS": {"ports/port_key"},
     "RECALLS": {"leases/recall", "leases/lease"},  # they go with their lease

@@ -15,7 +15,7 @@ from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.store.leases import resting
 from isthmus.store.leases.lease import to_text
-from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS
+from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS
 from isthmus.store.tiers.latest import Latest
 
 HAS, LACKS, KNOWS = "has", "lacks", "knows"
@@ -175,13 +175,6 @@ def drop_leases(
     if lease_ids is not None:
         query = query.where(LEASE_CLAIMS.c.id.in_(list(lease_ids)))
     connection.execute(query)
-
-
-def ask_again(connection: sa.Connection, site: SiteName) -> None:
-    """Have a site register once more, since what it has is not what it was told."""
-    connection.execute(
-        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == site).values(again=True)
-    )
 
 
 def _is(word: Word) -> "tuple[sa.ColumnElement[bool], ...]":

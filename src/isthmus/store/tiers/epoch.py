@@ -132,8 +132,9 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     # At central; a site has neither table filled.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
     connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False, again=False))
-    for named in (CLAIMS, NUMBER_CLAIMS, LEASE_CLAIMS):
-        connection.execute(sa.delete(named))
+    connection.execute(sa.delete(CLAIMS))
+    connection.execute(sa.delete(NUMBER_CLAIMS))
+    connection.execute(sa.delete(LEASE_CLAIMS))
     home.begin_stale(connection, _site_names())
     known = sa.select(REGISTRATIONS.c.site)
     connection.execute(

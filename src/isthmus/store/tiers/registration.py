@@ -151,6 +151,13 @@ def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.W
     return bool(waited)
 
 
+def ask_again(connection: sa.Connection, site: SiteName) -> None:
+    """Have a site register once more, since what it has is not what it was told."""
+    connection.execute(
+        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == site).values(again=True)
+    )
+
+
 def forget(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
     """Forget a site; its leases are set aside."""
     tier.read(connection)

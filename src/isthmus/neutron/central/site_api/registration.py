@@ -37,7 +37,6 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
-from isthmus.store.sql.tables import SITE_LENGTH
 from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
@@ -51,6 +50,8 @@ MOST_PORTS = 100_000
 #: How often a site may register, to each process, which has central look at all that it holds: one
 #: that has not settled tries once a second. A hello counts as any call does.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
+#: Longest name of a site, in characters: that of its columns.
+MOST_NAME = 64
 _MALFORMED = (
     ArithmeticError,
     AssertionError,
@@ -126,7 +127,7 @@ def _parse_addresses(body: Any, ports: Sequence[str]) -> Mapping[tuple[str, int]
 def _parse_known(body: Any) -> contest.KnownPort:
     home_site, port_id, network_id, key, addresses = body
     return contest.KnownPort(
-        home=SiteName(str(home_site)[:SITE_LENGTH]),
+        home=SiteName(str(home_site)[:MOST_NAME]),
         port_id=str(uuid.UUID(port_id)),
         network_id=str(uuid.UUID(network_id)),
         port_key=int(key),

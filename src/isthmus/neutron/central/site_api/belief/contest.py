@@ -271,7 +271,7 @@ def _decide_lease(context: Any, lease: Lease) -> None:
             whole = False
         named.drop_leases(connection, site, [lease.id])
         if not whole:
-            named.ask_again(connection, site)
+            registration.ask_again(connection, site)
 
 
 def _keep_own(connection: sa.Connection, word: named.Word) -> None:
