@@ -115,7 +115,7 @@ class Site:
         return [one.to_dict() for one in results]
 
     def wait_idle(self) -> bool:
-        return bool(self._driver.reconciler.wait_idle(30))
+        return bool(self._driver.reconciler.wait_idle(100))
 
     def sweep(self) -> bool:
         self._driver.reconciler.wake(everything=True)

@@ -28,6 +28,6 @@ def databases() -> Iterator[OvnDatabases]:
 @pytest.fixture
 def rows(databases: OvnDatabases) -> Iterator[OvnRows]:
     """Connections to them."""
-    nb, sb = ovn_connection.connect(databases.nb_remote, databases.sb_remote, timeout_s=10)
+    nb, sb = ovn_connection.connect(databases.nb_remote, databases.sb_remote, timeout_s=60)
     yield OvnRows(nb, sb)
     ovn_connection.disconnect(nb, sb)
