@@ -19,6 +19,8 @@ STATE: dict[str, Any] = {
     "network_id": NET,
     "project_id": "p",
     "name": "",
+    "admin_state_up": True,
+    "device_id": "d",
     "mac_address": "fa:16:3e:00:00:01",
     "fixed_ips": [{"subnet_id": SUBNET, "ip_address": "10.0.0.5"}],
     "security_groups": [GROUP],
@@ -208,3 +210,10 @@ def test_of_what_is_refused_in_part_the_rest_is_taken() -> None:
 def test_a_network_that_is_gone_is_said_to_be() -> None:
     with pytest.raises(errors.NotFound, match="deleted at central"):
         rules.check_report(SITE, PORT, STATE, dataclasses.replace(NEW, network_exists=False))
+
+
+@pytest.mark.parametrize("name", ["name", "admin_state_up", "device_id", "security_groups"])
+def test_a_first_report_says_what_a_port_is_made_of(name: str) -> None:
+    state = {key: value for key, value in STATE.items() if key != name}
+    with pytest.raises(errors.Invalid, match=name):
+        rules.check_report(SITE, PORT, state, NEW)

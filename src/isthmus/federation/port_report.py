@@ -39,6 +39,9 @@ _MOST: Mapping[str, int] = {
     "extra_dhcp_opts": 64,
 }
 
+#: What a port that central has not cannot be made without.
+_AT_FIRST = ("name", "admin_state_up", "security_groups", "device_id", "device_owner")
+
 #: Owners of ports that Neutron trusts more than a server's, and that a site may have all the same.
 TRUSTED_OWNERS = frozenset({"network:dhcp", "network:distributed", "network:router_interface"})
 _NETWORK_OWNER = "network:"
@@ -129,6 +132,7 @@ def check_report(site: SiteName, port_id: str, state: Mapping[str, Any], facts: 
     Raises:
         Conflict: the port, the hypervisor or the tunnel address is not the site's.
         NotFound: the network is not at the site, or the port was deleted at central.
+        Invalid: it is the port's first report and lacks something.
         Refused: the project or the owner may not be what it says.
         Stale: the port key is still that of another port.
     """
@@ -162,6 +166,9 @@ def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: F
 
 def _check_owner(port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
     project, owner = state["project_id"], state.get("device_owner") or ""
+    missing = [] if facts.exists else [name for name in _AT_FIRST if name not in state]
+    if missing:
+        raise errors.Invalid(f"the first report of port {port_id} lacks {', '.join(missing)}")
     if (
         owner.startswith(_NETWORK_OWNER)
         and owner not in TRUSTED_OWNERS

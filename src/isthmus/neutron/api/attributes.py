@@ -5,22 +5,13 @@ A key that is not here is not shown, and a body that has it is refused.
 
 from typing import Any
 
-from neutron_lib.api import validators
-
 from isthmus.model.resource import RESOURCES, ResourceType
+from isthmus.neutron.api import wire
 
 Attributes = dict[str, dict[str, Any]]
 
 
-def _check_whole(value: Any, _limits: Any = None) -> str | None:
-    """Say what is wrong with a whole number; Neutron's own check fails at an infinite one."""
-    if isinstance(value, float):
-        return f"{value!r} is not a whole number"
-    found: str | None = validators.validate_non_negative(value)
-    return found
-
-
-validators.add_validator("isthmus_whole", _check_whole)
+wire.add_validators()
 
 
 def _shown(*, primary: bool = False, column: bool = True) -> dict[str, Any]:
@@ -47,7 +38,7 @@ def _given(validate: dict[str, Any] | None = None, *, put: bool = False, **more:
     }
 
 
-_TEXT = {"type:string": 255}
+_TEXT = {"type:isthmus_text": 255}
 _NAME = {"type:regex": "^[a-z0-9][a-z0-9-]{0,62}$"}
 _UUID = {"type:uuid": None}
 
@@ -130,7 +121,7 @@ SITE_LEASES: Attributes = {
 }
 
 #: Which incarnation of a site speaks; `isthmus.store.tiers.epoch.show_incarnation`.
-_INCARNATION = _given({"type:string_or_none": 64}, default=None)
+_INCARNATION = _given({"type:isthmus_text_or_none": 64}, default=None)
 
 _ON_DEMAND = [kind.value for kind, one in RESOURCES.items() if one.on_demand]
 
@@ -151,7 +142,7 @@ SITE_LEASE_REQUESTS: Attributes = {
     "kind": _given({"type:values": ["subnet", "port_key"]}),
     "pool_id": _given(_UUID),
     "count": _given({"type:isthmus_whole": None}, default=0),
-    "address": _given({"type:string_or_none": 64}, default=None),
+    "address": _given({"type:isthmus_text_or_none": 64}, default=None),
     "give_back": _given(default=[]),
     "resting": _given(default=[]),
     "answered": _given(default=[]),
@@ -169,12 +160,13 @@ SITE_REGISTRATIONS: Attributes = {
     "registration": _given({"type:uuid_or_none": None}, default=None),
     "epoch": _given({"type:isthmus_whole": None}),
     "heard": _given({"type:isthmus_whole": None}, default=0),
-    "proof": _given({"type:string_or_none": 64}, default=None),
+    "proof": _given({"type:isthmus_text_or_none": 64}, default=None),
     "leases": _given(default=None),
     "datapaths": _given(default=None),
     "ports": _given(default=None),
     "addresses": _given(default=None),
     "shadows": _given(default=None),
+    "holdings": _given(default=None),
     "name_numbers": _shown(),
     "restored": _shown(),
     "seen": _shown(),
@@ -187,7 +179,7 @@ SITE_REGISTRATIONS: Attributes = {
 
 SITE_DESIRED_STATES: Attributes = {
     "site": _given(_NAME),
-    "keys": _given(),
+    "keys": _given({"type:isthmus_keys": None}),
     "items": _shown(),
 }
 
@@ -205,8 +197,8 @@ _COMPARED = [*(one.value for one in RESOURCES), ResourceType.SHADOW.value]
 SITE_DIGESTS: Attributes = {
     "site": _given(_NAME),
     "type": _given({"type:values": _COMPARED}),
-    "after": _given({"type:string": 36}, default=""),
-    "attributes": _given(),
+    "after": _given({"type:isthmus_text": 36}, default=""),
+    "attributes": _given({"type:isthmus_attributes": None}),
     "until": _shown(),
     "digests": _shown(),
 }
@@ -214,10 +206,10 @@ SITE_DIGESTS: Attributes = {
 #: At a site: whether it holds a page just so, and if not, what differs.
 SITE_COMPARISONS: Attributes = {
     "type": _given({"type:values": ["", *_COMPARED]}, default=""),
-    "after": _given({"type:string": 36}, default=""),
-    "until": _given({"type:string": 36}, default=""),
-    "digest": _given({"type:string": 64}, default=""),
-    "digests": _given({"type:dict_or_none": None}, default=None),
+    "after": _given({"type:isthmus_text": 36}, default=""),
+    "until": _given({"type:isthmus_text": 36}, default=""),
+    "digest": _given({"type:isthmus_text": 64}, default=""),
+    "digests": _given({"type:isthmus_digests": None}, default=None),
     "carried": _shown(),
     "same": _shown(),
     "differing": _shown(),

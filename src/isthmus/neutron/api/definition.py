@@ -4,6 +4,7 @@ from typing import Any
 
 from neutron.api.v2 import resource_helper
 
+from isthmus.neutron.api import wire
 from isthmus.neutron.api.attributes import Attributes
 
 #: Aliases: which of the two a server has tells which tier it is.
@@ -20,8 +21,11 @@ def build_resources(
 ) -> list[Any]:
     """Make Neutron's resources out of attribute maps; paths have hyphens, bodies underscores."""
     plurals = resource_helper.build_plural_mappings({}, resources)
-    return list(
+    found = list(
         resource_helper.build_resource_info(
             plurals, resources, PLUGIN_TYPE, action_map=actions, translate_name=True
         )
     )
+    for one in found:
+        one.controller = wire.bounded(one.controller)
+    return found

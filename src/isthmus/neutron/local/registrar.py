@@ -28,6 +28,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, resting
 from isthmus.store.local import lease as site_lease
+from isthmus.store.local.known import list_known
 from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import reading, writing
@@ -141,7 +142,7 @@ class Registrar:
 
     def _say(self, own: epoch.Epoch, *, leases: bool, numbers: bool = False) -> Mapping[str, Any]:
         with reading(self._engine()) as connection:
-            named = datapaths = ports = addresses = shadows = None
+            named = datapaths = ports = addresses = shadows = holdings = None
             if leases:
                 named = [
                     {
@@ -159,6 +160,9 @@ class Registrar:
                 if numbers and ports is not None:  # central was restored, and this site was not
                     addresses = _list_addresses(connection, ports)
                     shadows = shadow.list_numbers(connection)
+                restored = number.epoch_of(own.heard) > lane_store.FIRST_EPOCH  # central was, once
+                known = list_known(connection, but_unreported=restored)
+                holdings = {kind.value: ids for kind, ids in known.items()}
         return self._client().register(
             {
                 "registration": own.registration,
@@ -170,6 +174,7 @@ class Registrar:
                 "ports": ports,
                 "addresses": addresses,
                 "shadows": shadows,
+                "holdings": holdings,
             }
         )
 

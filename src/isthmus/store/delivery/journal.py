@@ -131,6 +131,27 @@ def record_selected(
     connection.execute(insert.from_select(_COLUMNS, source))
 
 
+def delay(
+    connection: sa.Connection,
+    lane: SiteName,
+    kind: ResourceType,
+    ids: Iterable[str],
+    *,
+    delay_s: float,
+) -> None:
+    """Have intents wait.
+
+    Args:
+        connection: where.
+        lane: whose.
+        kind: type of their objects.
+        ids: which.
+        delay_s: seconds from now until they are due.
+    """
+    chosen = (JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.resource_id.in_(ids))
+    connection.execute(sa.update(JOURNAL).where(*chosen).values(not_before=utc_after(delay_s)))
+
+
 def _touch(new: New) -> Mapping[str, Any]:
     """Return what recording an intent again sets: it bumps the generation."""
     return {

@@ -227,6 +227,12 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
     raise errors.Busy(f"no address or key is given out now: {row.reason}{what}")
 
 
+def is_settled(connection: sa.Connection) -> bool:
+    """Tell whether the tier has settled; nothing is locked."""
+    own = peek(connection)
+    return own is None or own.settled
+
+
 def list_waiting(connection: sa.Connection) -> list[SiteName]:
     """List the sites that central waits for."""
     query = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))

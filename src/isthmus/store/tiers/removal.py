@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
 from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import refusal
 from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, home
 from isthmus.store.tiers import mapping
@@ -35,6 +36,7 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
     for key in keys:
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
+            refusal.delete(connection, key.lane, key.id)  # nothing of it is left to be taken
         elif key.type is not ResourceType.SHADOW:
             mapping.delete(connection, key.type, key.id, key.lane)
         if key.type is ResourceType.LEASE:  # it went before the site heard what was asked of it

@@ -7,7 +7,6 @@ from neutron.common import ipv6_utils
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
-from isthmus import errors
 from isthmus.federation.digest import PAGE, Page, cut_page, make_digest
 from isthmus.model import attribute
 from isthmus.model.intent import ResourceType
@@ -18,9 +17,6 @@ from isthmus.neutron.db.session import reading
 from isthmus.store.leases import holding
 from isthmus.store.ports import location
 
-#: Most attributes of a type that a site may take.
-_MOST_ATTRIBUTES = 100
-
 
 def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]) -> Page:
     """Make the page of a site's objects of one type that comes after an id.
@@ -30,12 +26,7 @@ def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collec
         kind: type of the objects.
         after: the end of the page before; empty for the first page.
         attributes: what the site takes of such objects.
-
-    Raises:
-        Invalid: no site takes so many attributes.
     """
-    if len(attributes) > _MOST_ATTRIBUTES:
-        raise errors.Invalid(f"attributes must be at most {_MOST_ATTRIBUTES}")
     with reading(n_context.get_admin_context()) as connection:
         ids = holding.list_wanted(connection, site, kind, after, PAGE + 1)
     until, ids = cut_page(ids)

@@ -19,7 +19,7 @@ from isthmus.neutron.db.session import writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import recall, resting
 from isthmus.store.leases.give_back import Part
-from isthmus.store.tiers import mapping
+from isthmus.store.tiers import epoch, mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +119,8 @@ def answer_request(
         if request.count > 0:
             pool.lease_more(pool.read(locked), site.name, request.count)
         unacknowledged = sorted(resting.find_unacknowledged(connection, request.resting))
+        if not epoch.is_settled(connection):  # it may have forgotten who is yet to hear of which
+            unacknowledged = sorted(request.resting)
         return pool.read(locked).held_by(site.name), unacknowledged
 
 

@@ -37,7 +37,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
-from isthmus.store.tiers import epoch, mapping
+from isthmus.store.tiers import epoch, excess, mapping
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
 
@@ -47,6 +47,8 @@ LOG = logging.getLogger(__name__)
 MOST_LEASES = 100_000
 #: Most ports; their ids take half of what one call may hold.
 MOST_PORTS = 100_000
+#: Most objects of central's, shadows among them.
+MOST_HOLDINGS = 150_000
 #: How often a site may register, to each process, which has central look at all that it holds: one
 #: that has not settled tries once a second. A hello counts as any call does.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
@@ -77,6 +79,7 @@ class Hello:
     ports: tuple[str, ...] | None  #: those that it has; None where it does not know
     addresses: Mapping[tuple[str, int], str] | None  #: what they have; None where not asked
     known: tuple[contest.KnownPort, ...]  #: ports elsewhere, as its shadows show them
+    holdings: Mapping[ResourceType, tuple[str, ...]]  #: what it has of central's
 
 
 def parse(site: Site, body: Mapping[str, Any]) -> Hello:
@@ -99,11 +102,17 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
             ports=ports,
             addresses=_parse_addresses(body["addresses"], ports or ()),
             known=tuple(_parse_known(one) for one in body["shadows"] or ()),
+            holdings={
+                ResourceType(kind): _parse_ports(ids) or ()
+                for kind, ids in (body["holdings"] or {}).items()
+            },
         )
     except _MALFORMED as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
     if max(len(said.ports or ()), len(said.addresses or ()), len(said.known)) > MOST_PORTS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
+    if sum(map(len, said.holdings.values())) > MOST_HOLDINGS:
+        raise errors.Invalid(f"site {site.name} names more than {MOST_HOLDINGS} objects")
     if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:
         raise errors.Invalid(f"site {site.name} cannot be of epoch {said.epoch}")
     return said
@@ -247,6 +256,8 @@ def _register(
             # Which ports are whose is known when all have registered.
             early = [one for one in ResourceType if one is not ResourceType.PORT]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
+            forgot = waits or not _remembers(own, said, row_id, former)
+            excess.record(connection, site.name, said.holdings, forgot=forgot)
         with writing(context) as connection:
             store.put(
                 connection,
@@ -264,6 +275,16 @@ def _register(
         ", ".join(void) or "none",
     )
     return void
+
+
+def _remembers(own: epoch.Epoch | None, said: Hello, row_id: str, former: str | None) -> bool:
+    """Tell whether central knows all that the site's database was ever told.
+
+    Not where the site last heard an earlier life of central, or has been another site to it.
+    """
+    if own is None or (said.registration != row_id and former is None):
+        return False
+    return number.epoch_of(said.heard) >= own.epoch
 
 
 def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str) -> bool:

@@ -39,7 +39,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home, location
-from isthmus.store.tiers import epoch, mapping
+from isthmus.store.tiers import epoch, excess, mapping
 from isthmus.store.tiers.held import Held
 
 LOG = logging.getLogger(__name__)
@@ -166,6 +166,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         present = mapping.list_sites(connection, ResourceType.NETWORK, [state["network_id"]])
         stale = bool(home.find_stale(connection, [port_id]))
         restored = home.find_bases(connection, [port_id]).get(port_id) if stale else None
+        going = lives_at is None and excess.is_going(connection, site.name, port_id)
     if lives_at not in (None, site.name):
         _refuse_elsewhere(site.name, port_id, lives_at)
     try:
@@ -173,6 +174,8 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
     except n_exc.PortNotFound:
         if lives_at is not None:
             raise errors.NotFound(f"port {port_id} was deleted at central") from None
+        if going:
+            raise errors.Stale(f"port {port_id} is gone, and its site is yet to hear it") from None
         _ensure_presence(site, state["network_id"], present.get(state["network_id"], {}))
         # What a site makes passes below the API's quotas; what is over is told, and taken later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
