@@ -129,11 +129,6 @@ class Site:
 
         return dataplane.collect()
 
-    def locate(self, host: str) -> Any:
-        from isthmus.neutron.local.ovn import dataplane
-
-        return dataplane.locate(host)
-
     def repair(self) -> None:
         """Do what the maintenance worker does every five minutes, with what is young, too."""
         from neutron.db import ovn_revision_numbers_db as notes

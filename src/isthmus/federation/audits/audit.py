@@ -1,4 +1,4 @@
-"""The audit: is every tier as it should be? Pure: inventories in, verdicts out.
+"""The audit: is every tier as it should be? Pure: holdings in, verdicts out.
 
 Central's holdings are what is wanted. An object that differs while intents for its site are on
 their way is degraded, not broken: the next audit tells whether it was more.

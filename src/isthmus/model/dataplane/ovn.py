@@ -6,8 +6,6 @@ tunnel keys of stretched networks and of the site's own ports on them, which Neu
 
 from dataclasses import dataclass
 
-#: OVN's datapath keys from here up are never given out by northd itself (OVN_MIN_DP_KEY_GLOBAL).
-FIRST_GLOBAL_DATAPATH_KEY = 16_711_681
 #: The greatest port key; 15 bits, the 16th marks multicast groups (OVN_MAX_KEY in ovn-util.h).
 LAST_PORT_KEY = 32_767
 

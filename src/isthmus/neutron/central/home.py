@@ -69,7 +69,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
 
 
 def welcome(connection: sa.Connection, move: claim.Move) -> None:
-    """Route the groups of a port to the site that it is found to be at; one may have changed."""
+    """Map the groups of a port to the site that it is found to be at; one may have changed."""
     journal.record(
         connection,
         group_closure.map_groups(connection, _groups_of(connection, move.port_id), move.new),

@@ -20,7 +20,7 @@ def plan_host(
 
     Returns:
         A whole plan, or every constraint that cannot hold (without alternatives, which
-        `nearest.plan_or_alternatives` adds).
+        `alternatives.plan_or_alternatives` adds).
     """
     draft = draft_plan(inventory, demand)
     flavors, faults = plan_flavors(inventory, demand, draft)

@@ -373,7 +373,7 @@ def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
 
 
 def retry(connection: sa.Connection, settlement: Settlement) -> None:
-    """Return a row back, due later; one that moved on in the meantime is due at once."""
+    """Put a row back, due later; one that moved on in the meantime is due at once."""
     claim = settlement.claim
     values: dict[str, Any] = {"owner": None, "expires_at": None}
     values["not_before"] = utc_after(settlement.delay_s) if settlement.delay_s > 0 else None

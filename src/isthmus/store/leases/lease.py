@@ -74,19 +74,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "first": str(int(row["first"])), "last": str(int(row["last"]))}
 
 
-def find_newest(
-    connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName
-) -> tuple[Lease, datetime.datetime] | None:
-    """Find a holder's newest block of a pool and when it was leased."""
-    row = connection.execute(
-        sa.select(LEASES)
-        .where(LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id, LEASES.c.site == site)
-        .order_by(LEASES.c.created_at.desc(), LEASES.c.first.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else (from_row(row), row.created_at)
-
-
 def read_latest(
     connection: sa.Connection, kind: PoolKind, pool_id: str, *, write: bool = True
 ) -> Latest[Lease]:

@@ -16,7 +16,7 @@ from isthmus.model.site import SiteName
 from isthmus.store.leases import resting
 from isthmus.store.ports import hypervisor
 from isthmus.store.sql.page import read_rows
-from isthmus.store.sql.tables import LOCATIONS, SITE_MAPPINGS
+from isthmus.store.sql.tables import LOCATIONS
 
 #: Ids in one IN (...).
 _CHUNK = 500
@@ -180,20 +180,6 @@ def shadow_keys(*, network_id: str, site: SiteName) -> sa.Select[Any]:
     """Select (lane, port) of the shadows that a site is to hold of a network, in one statement."""
     return sa.select(sa.literal(site), LOCATIONS.c.port_id).where(
         LOCATIONS.c.network_id == network_id, LOCATIONS.c.site != site
-    )
-
-
-def shadow_keys_of_network(network_id: str) -> sa.Select[Any]:
-    """Select (lane, port) of every shadow of a network at every site where it is present."""
-    return (
-        sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
-        .join_from(LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id)
-        .where(
-            LOCATIONS.c.network_id == network_id,
-            SITE_MAPPINGS.c.type == "network",
-            SITE_MAPPINGS.c.withdrawn.is_(sa.false()),
-            SITE_MAPPINGS.c.site != LOCATIONS.c.site,
-        )
     )
 
 

@@ -93,7 +93,7 @@ def end_rest(connection: sa.Connection, port_ids: Collection[str]) -> None:
 
 
 def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
-    """Return a key to a port; what is left of an earlier holder, or of the port itself, goes."""
+    """Give a key to a port; what is left of an earlier holder, or of the port itself, goes."""
     connection.execute(
         sa.delete(PORT_KEYS).where(
             PORT_KEYS.c.freed_at.is_not(None),

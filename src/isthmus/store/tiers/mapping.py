@@ -241,10 +241,3 @@ def list_presences(
     }
     where = [SITE_MAPPINGS.c.type == ResourceType.NETWORK.value]
     return select_page(connection, columns, where=where, filters=filters, page=page)
-
-
-def present_sites(kind: ResourceType = ResourceType.NETWORK) -> sa.Select[Any]:
-    """Select (resource_id, site) of every mapping that is not withdrawn, for INSERT .. SELECT."""
-    return sa.select(SITE_MAPPINGS.c.resource_id, SITE_MAPPINGS.c.site).where(
-        SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.withdrawn.is_(sa.false())
-    )

@@ -1,8 +1,8 @@
 """Reports: what a site says of its ports, taken item by item.
 
-Taking one twice, or again after a crash in the middle, ends in the same state. What a port is
-missing at central, a site mapping still standing means that it was deleted here; such a port is not
-made again, and the site is told that it is gone.
+Taking one twice, or again after a crash in the middle, ends in the same state. Where a
+port is missing at central and its site mapping still stands, it was deleted here; such a port is
+not made again, and the site is told that it is gone.
 """
 
 import contextlib

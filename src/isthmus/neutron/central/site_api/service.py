@@ -27,9 +27,9 @@ from isthmus.neutron.central.site_api.caller import check_incarnation, get_calli
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import site as site_store
 
-#: Most objects that one bundle is asked for.
 #: Most leases that a line of the log names.
 _MOST_NAMED = 10
+#: Most objects that one bundle is asked for.
 _MOST_IDS = 64
 _SITE_ROLE = "isthmus_site"
 _RATES = Rates()

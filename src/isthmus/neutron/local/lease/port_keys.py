@@ -60,16 +60,6 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
     return Allocation(key, max(fresh - 1, 0))
 
 
-def count_left(connection: sa.Connection, network_id: str) -> int:
-    """Count the keys of a network that could be given out now."""
-    blocks = list_blocks(connection, network_id)
-    fresh = choice.count_fresh(
-        blocks, functools.partial(port_key.find_highest, connection, network_id)
-    )
-    rested = port_key.find_rested(connection, network_id, blocks)
-    return fresh + (rested is not None)
-
-
 def list_blocks(connection: sa.Connection, network_id: str) -> list[Block]:
     """List the site's blocks of a network's keys, as they are now."""
     held = lease.read_latest(connection, PoolKind.PORT_KEY, network_id, write=False)

@@ -3,9 +3,8 @@
 The other way round, the data plane asks three things of it. A network's row in `isthmus_datapaths`
 and its lease of port keys are there *before* the network is made, because the metadata port is made
 with the network. A port that is created when no key is left fails with `MechanismDriverError`; its
-`inner_exceptions` hold an `Exhausted` whose fields name kind and pool, and `count_port_keys` tells
-beforehand. And `LocalMechanismDriver.when_keys_run_low` is given a callback that fetches the next
-block.
+`inner_exceptions` hold an `Exhausted` whose fields name kind and pool. And
+`LocalMechanismDriver.when_keys_run_low` is given a callback that fetches the next block.
 """
 
 import functools
@@ -24,9 +23,7 @@ from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
 from isthmus.dataplane.row_kind import Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.federation.rewrite import plan_rewrites
-from isthmus.model.dataplane.ovn import LocalChassis
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.local.lease import port_keys
 from isthmus.neutron.local.ovn import desired_rows, rewriter
 from isthmus.store.ports import shadow
 
@@ -50,23 +47,6 @@ def get_reconciler() -> Reconciler:
     if found is None:
         raise errors.Unreachable("this process has no connection to OVN yet")
     return found
-
-
-def locate(host: str) -> LocalChassis | None:
-    """Find the hypervisor of this site that Nova calls so; its first encap_ip is its tunnel's.
-
-    Raises:
-        Unreachable: this process has no connection to OVN.
-    """
-    return get_reconciler().rows().find_host(host)
-
-
-def count_port_keys(context: Any, network_id: str) -> int | None:
-    """Count the port keys left of a network; None where it is not stretched."""
-    with reading(context) as connection:
-        if network_id not in desired_rows.list_networks(connection):
-            return None
-        return port_keys.count_left(connection, network_id)
 
 
 def collect() -> dict[str, Any]:

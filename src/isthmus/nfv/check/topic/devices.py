@@ -193,10 +193,6 @@ def devices_handed_out(state: HostState, plan: HostPlan | None) -> str:
     return "" if handed or needs else "no device is handed out to the switch or to instances"
 
 
-def _dpdk(plan: HostPlan) -> object:
-    return plan.dpdk_ports
-
-
 def _sriov(plan: HostPlan) -> object:
     return plan.sriov
 
