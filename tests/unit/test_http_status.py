@@ -39,6 +39,11 @@ def test_a_site_goes_on_while_central_is_out_of_order() -> None:
     assert type(to_error(500, NEUTRON, name="n", path="/", can_wait=True)) is errors.Stale
 
 
+def test_a_login_that_is_not_accepted_is_refused_to_a_person_and_a_fault_between_services() -> None:
+    assert type(to_error(401, {}, name="n", path="/")) is errors.Refused
+    assert type(to_error(401, {}, name="n", path="/", can_wait=True)) is errors.StepFailed
+
+
 def test_keystone_says_its_reason_elsewhere() -> None:
     body = {"error": {"code": 401, "message": "The request requires authentication", "title": "U"}}
     assert (

@@ -21,7 +21,8 @@ class Meaning:
     error: type[errors.IsthmusError]
     remedy: str = ""  #: what a person does; empty where the reason in the answer says it
     by_proxy: type[errors.IsthmusError] | None = None  #: where the application did not answer
-    #: For a caller who has to go on without the answer: a site while central is out of order.
+    #: For a service that asks on somebody's behalf and goes on without the answer: a site while
+    #: central is out of order.
     can_wait: type[errors.IsthmusError] | None = None
 
 
@@ -29,7 +30,13 @@ _AWAY = "see that its service runs, and what the proxy in front of it logs"
 #: The rest are `ProtocolError`. Statuses as RFC 9110, 15 has them.
 MEANINGS: Mapping[int, Meaning] = {
     400: Meaning(errors.Invalid),
-    401: Meaning(errors.StepFailed, "check the user, the password and the project of the login"),
+    # A person's login that is not accepted is a refusal; a service's is a fault of the set-up, and
+    # none of the tenant's for whom it asks.
+    401: Meaning(
+        errors.Refused,
+        "check the user, the password and the project of the login",
+        can_wait=errors.StepFailed,
+    ),
     403: Meaning(errors.Refused, "check the roles of the login, and the policy of the service"),
     404: Meaning(errors.NotFound),
     409: Meaning(errors.Conflict),
@@ -60,7 +67,7 @@ def to_error(
         body: its JSON; a text where it is none.
         name: what to call the other side.
         path: what was asked for.
-        can_wait: whether the caller goes on without the answer.
+        can_wait: whether the caller is a service that goes on without the answer.
 
     Returns:
         An error with the reason in the answer, and the remedy where the reason is not one.

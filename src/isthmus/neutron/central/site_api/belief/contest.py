@@ -300,6 +300,12 @@ def _keep_own(connection: sa.Connection, word: named.Word) -> None:
         named.drop(connection, word)
         return
     resting.delete(connection, word.pool_id, [word.number])
+    LOG.warning(
+        "Address %s is kept for port %s of site %s, which has yet to report it",
+        pool.to_address(word.number),
+        word.port_id,
+        word.site,
+    )
     named.keep(connection, word)
 
 
@@ -322,3 +328,14 @@ def _keep_of_lost(connection: sa.Connection, word: named.Word) -> None:
     elif holder.site == CENTRAL:
         spare.take_one(connection, word.pool_id, word.number)
         adoption.hold_back(locked, word.home, word.number, instead=holder)
+    else:
+        return
+    LOG.warning(
+        "Number %s of %s %s is held back for site %s: site %s knows it as that of port %s",
+        word.number,
+        word.kind,
+        word.pool_id,
+        word.home,
+        word.site,
+        word.port_id,
+    )
