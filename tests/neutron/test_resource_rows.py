@@ -76,6 +76,36 @@ print(json.dumps({"asked": asked, "answers": answers}))
     assert found["answers"] == ["a", "b", 2, "c", "d"]
 
 
+def test_a_guard_passes_a_call_on_to_whatever_class_comes_next() -> None:
+    """The class that is guarded is one of several that a plugin is made of."""
+    found = ask("""
+import json
+from isthmus.neutron.local.owned import guards, ownership
+
+class Native:
+    def update_address_group(self, context, id, address_group):
+        return ["native"]
+
+@ownership.guarded
+class Guard(Native):
+    pass
+
+class Next(Native):
+    def update_address_group(self, context, id, address_group):
+        return ["next", *super().update_address_group(context, id, address_group)]
+
+class Plugin(Guard, Next):
+    pass
+
+guards.check_owner = lambda _context, kind, ids: None
+print(json.dumps({
+    "whole": Plugin().update_address_group(None, "a", {}),
+    "alone": Guard().update_address_group(None, "a", address_group={}),
+}))
+""")
+    assert found == {"whole": ["next", "native"], "alone": ["native"]}
+
+
 def test_any_plugin_fetches_that_has_a_call() -> None:
     found = ask("""
 import json

@@ -13,6 +13,7 @@ from neutron.plugins.ml2 import plugin as ml2
 from isthmus import errors
 from isthmus.neutron.api import carried
 from isthmus.neutron.api.faults import translated
+from isthmus.neutron.api.inherited import find_inherited
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.resource.port import HOME_ONLY
 from isthmus.neutron.central.resource.registry import ATTRIBUTES, ROWS
@@ -39,7 +40,7 @@ def refusing(plugin: _Plugin) -> _Plugin:
             (f"update_{member}", member),
         ):
             if hasattr(plugin, name) and name not in vars(plugin):
-                setattr(plugin, name, _refuse(getattr(plugin, name), row, outer))
+                setattr(plugin, name, _refuse(find_inherited(plugin, name), row, outer))
     return plugin
 
 

@@ -14,6 +14,7 @@ from isthmus import errors
 from isthmus.config.site import SiteConfig
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import to_fault
+from isthmus.neutron.api.inherited import find_inherited
 from isthmus.neutron.local.fetch import read_request
 from isthmus.neutron.local.fetch.on_demand import OnDemand, find_asker
 from isthmus.neutron.local.owned import applying
@@ -113,9 +114,9 @@ def fetching(plugin: _Plugin) -> _Plugin:
             continue
         show, lists = f"get_{row.resource.member}", f"get_{row.resource.collection}"
         if hasattr(plugin, show) and show not in vars(plugin):
-            setattr(plugin, show, _fetch_one(getattr(plugin, show), row))
+            setattr(plugin, show, _fetch_one(find_inherited(plugin, show), row))
         if hasattr(plugin, lists) and lists not in vars(plugin):
-            setattr(plugin, lists, _fetch_named(getattr(plugin, lists), row))
+            setattr(plugin, lists, _fetch_named(find_inherited(plugin, lists), row))
     return plugin
 
 

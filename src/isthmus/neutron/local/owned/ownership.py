@@ -17,6 +17,7 @@ from neutron_lib.db import api as db_api
 
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
+from isthmus.neutron.api.inherited import find_inherited
 from isthmus.neutron.local import quota
 from isthmus.neutron.local.owned import applying, guards
 from isthmus.neutron.local.resource.registry import ROWS
@@ -41,7 +42,7 @@ def guarded(plugin: _Plugin) -> _Plugin:
             if hasattr(plugin, name) and name not in vars(plugin):
                 checks.setdefault(name, []).append((kind, find))
     for name, asked in checks.items():
-        setattr(plugin, name, _guard(getattr(plugin, name), asked))
+        setattr(plugin, name, _guard(find_inherited(plugin, name), asked))
     return plugin
 
 
