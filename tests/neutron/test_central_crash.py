@@ -67,6 +67,25 @@ def test_every_point_is_passed_and_nothing_is_lost(
         check_whole(central, net, port, extra, name)
 
 
+def test_what_is_extended_is_on_its_way_though_central_dies(
+    new_central: Callable[[], CentralServer],
+) -> None:
+    central = new_central()
+    central.start()
+    central.make_sites()
+    net = Stretched(central, present=("site1",))
+    central.stop()
+    central.start(ISTHMUS_CRASH_AT="central.bundle.committed")
+    body = {"site_presence": {"network_id": net.network["id"], "site": "site2"}}
+    assert not ask(lambda: central.call("POST", "/v2.0/site-presences", body))
+    assert central.wait_dead() == EXIT_CODE
+    with central.database() as connection:
+        query = sa.select(JOURNAL.c.type, JOURNAL.c.resource_id)
+        told = {tuple(row) for row in connection.execute(query.where(JOURNAL.c.lane == "site2"))}
+    assert {("network", net.network["id"]), ("subnet", net.subnet["id"])} < told
+    assert "security_group" in {kind for kind, _ in told}
+
+
 def check_whole(central: CentralServer, net: Stretched, port: Any, extra: Any, name: str) -> None:
     """After everything was asked again, all is as if nothing had happened."""
     found = central.call("GET", f"/v2.0/ports?network_id={net.network['id']}").only()

@@ -42,6 +42,9 @@ class Presence:
     network_id: str
     group_ids: frozenset[str]  #: security groups that go along
     port_id: str | None = None  #: a port of it that comes home with it
+    #: Whether the site, which did not ask, is told by intents: in the same transaction, so that
+    #: what is at a site by central's tables is also on its way there.
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,20 +214,23 @@ def _extend(
     keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
     withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
-    map_groups(connection, {*presence.group_ids, *more_groups}, site)
+    news = map_groups(connection, {*presence.group_ids, *more_groups}, site)
     if withdrawn is not False:
         network.map_to(site, now=now())
         journal.record_selected(
             connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
         )
-    if withdrawn is True:  # its removal may be under way
-        journal.record(connection, [IntentKey(site, ResourceType.NETWORK, network_id)])
+    told = presence.told or withdrawn is True  # its removal may be under way
+    if told:
+        news = news if presence.told else set()
+        news.add(IntentKey(site, ResourceType.NETWORK, network_id))
+        journal.record(connection, news)
     pool.ensure(keys, site, config)
     rows = _subnets(connection, network_id)
     subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
     subnets.map_to(site, now=now())
     for subnet in rows:
-        if withdrawn is True:
+        if told:
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
             journal.record(connection, [intent])
         at_site.ensure_addresses(connection, subnet, site)

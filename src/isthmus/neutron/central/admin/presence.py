@@ -11,7 +11,6 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.resource.network import list_subnets
-from isthmus.neutron.central.resource.registry import expand
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -50,15 +49,10 @@ class PresenceApi:
                 raise errors.NotFound(f"there is no network {network_id}")
             presence.check(site, network)
             groups = presence.default_groups([network["project_id"]])
-            plan = presence.Presence(network_id=network_id, group_ids=frozenset(groups))
+            plan = presence.Presence(network_id=network_id, group_ids=frozenset(groups), told=True)
             admin = n_context.get_admin_context()
             with while_there(admin, site):
                 presence.extend(admin, site, [plan])
-                with writing(admin) as connection:
-                    asked = {_NETWORK: [network_id], ResourceType.SECURITY_GROUP: groups}
-                    everything = expand(connection, asked).items()
-                    keys = [IntentKey(name, kind, one) for kind, ids in everything for one in ids]
-                    journal.record(connection, keys)
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 
