@@ -15,6 +15,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
 from tests.neutron.pausing import Pause
 from tests.neutron.server import site_user, tenant
+from tests.neutron.test_carried import ask
 from tests.neutron.test_local_crash import MAKING, REMOVING, make_port
 from tests.neutron.wan import Wan
 
@@ -199,3 +200,24 @@ def test_bundles_get_through_while_batches_keep_coming(central: CentralServer, h
     finally:
         stop.set()
         thread.join(60)
+
+
+def test_a_batch_is_not_refused_between_the_commits_of_neutron_and_ovn() -> None:
+    """Neutron would take it for a failure of OVN and delete what it has just made."""
+    asked = ask("""
+import json
+from isthmus.neutron.db import guard
+from isthmus.neutron.local.plugin import _finishing
+
+asked = []
+call = _finishing(lambda name: asked.append([name, guard._current.get() is not None]))
+with guard.Guarded(lambda connection: None):
+    for name in ("create_subnet_precommit", "create_subnet_postcommit", "update_port_precommit"):
+        call(name)
+print(json.dumps(asked))
+""")
+    assert asked == [
+        ["create_subnet_precommit", True],
+        ["create_subnet_postcommit", False],
+        ["update_port_precommit", True],
+    ]

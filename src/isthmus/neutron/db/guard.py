@@ -5,8 +5,9 @@ be overtaken between any two. So the question stands in each of them, whatever i
 whatever means: whoever may not go on any more commits nothing.
 """
 
+import contextlib
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import sqlalchemy as sa
@@ -75,6 +76,19 @@ class Guarded:
         except errors.IsthmusError as error:
             self._refusal = error
             raise
+
+
+@contextlib.contextmanager
+def unasked() -> Iterator[None]:
+    """Ask nothing of the transactions of this block: they finish what was allowed to commit.
+
+    Neutron takes an error there for a failure of the back end, and deletes what it has just made.
+    """
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def listen() -> None:

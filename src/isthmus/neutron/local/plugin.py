@@ -5,6 +5,7 @@ A thin layer. It adds four things to ML2 and leaves all else alone: what is miss
 leases (`ipam`, `lease.keeper`), and what changes is noted for central (`report.listener`).
 """
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
@@ -73,6 +74,8 @@ class LocalPlugin(Fetching):
         self.addresses = Addresses(self.site.site, self.ownership, self.keeper)
         self.listener = ReportListener(self.site.site, self.ownership, base_of, check_let_go)
         super().__init__()
+        mechanisms = self.mechanism_manager
+        mechanisms._call_on_drivers = _finishing(mechanisms._call_on_drivers)
         isolation.check_database()
         flush_guard.listen()
         self.listener.listen()
@@ -279,6 +282,20 @@ class LocalPlugin(Fetching):
             return work()
         except n_exc.IpAddressGenerationFailure as error:
             raise self.addresses.explain(error, network_ids) from error
+
+
+def _finishing(call: Callable[..., None]) -> Callable[..., None]:
+    """Have ML2's manager of mechanism drivers finish what was committed, overtaken or not.
+
+    A batch that is refused between Neutron's commit and OVN's is taken for a failure of OVN, and
+    the object deleted that was just made. The next transaction of the batch is refused in time.
+    """
+
+    def finish(method_name: str, *arguments: Any, **options: Any) -> None:
+        with guard.unasked() if method_name.endswith("_postcommit") else contextlib.nullcontext():
+            call(method_name, *arguments, **options)
+
+    return finish
 
 
 def _copied(port: Any) -> Any:
