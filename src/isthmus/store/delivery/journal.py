@@ -18,8 +18,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import GenericFunction
 
 from isthmus.model.intent import (
     Batch,
@@ -34,6 +32,7 @@ from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql import clock
 from isthmus.store.sql.clock import utc_after, utc_now
+from isthmus.store.sql.fresh_uuid import fresh_uuid
 from isthmus.store.sql.tables import JOURNAL, SITES
 from isthmus.store.sql.upsert import New, insert_or_update
 
@@ -52,24 +51,6 @@ _COLUMNS = (
     "created_at",
     "changed_at",
 )
-
-
-class _fresh_uuid(GenericFunction[str]):  # noqa: N801 - the name of a SQL function
-    """A random UUID made by the database, one for each row of an INSERT .. SELECT."""
-
-    type = sa.String()
-    inherit_cache = True
-
-
-@compiles(_fresh_uuid, "sqlite")
-def _fresh_uuid_sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
-    digits = "lower(hex(randomblob({})))"
-    return " || '-' || ".join(f"({digits.format(size)})" for size in (4, 2, 2, 2, 6))
-
-
-@compiles(_fresh_uuid)
-def _fresh_uuid_other(_element: Any, _compiler: Any, **_options: Any) -> str:
-    return "uuid()"
 
 
 def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
@@ -115,7 +96,7 @@ def record_selected(
     chosen = selection.subquery()
     lane, resource_id = list(chosen.c)[:2]
     source = sa.select(
-        _fresh_uuid(),
+        fresh_uuid(),
         lane,
         sa.literal(kind.value),
         resource_id,
