@@ -160,6 +160,7 @@ class Named:
                 "admin_state_up": True,
                 "mac_address": self.mac,
                 "fixed_ips": [],
+                "security_groups": [],
                 "device_id": "",
                 "device_owner": "",
                 "isthmus:base": None,

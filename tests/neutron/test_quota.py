@@ -117,6 +117,7 @@ def test_three_reports_of_a_project_that_may_have_one_port(central: CentralServe
                             "ip_address": str(ipaddress.ip_address(start + number)),
                         }
                     ],
+                    "security_groups": [],
                     "device_id": "",
                     "device_owner": "",
                     "admin_state_up": True,
