@@ -1,8 +1,8 @@
-"""The log of a build: one line of JSON an event, appended and flushed before anybody acts on it.
+"""The log of a build: one line of JSON per event, appended and flushed before anybody acts on it.
 
-A file and no database: it is written by one builder, read by any number of watchers while it
-grows, and must be whole after a power cut. A last line that was torn by one is cut off, as what it
-told had not been acted on yet.
+A file and no database: it is written by one builder, read by any number of watchers while it grows,
+and must be complete after a power failure. A torn last line is cut off, because nobody has acted on
+it yet.
 """
 
 import contextlib
@@ -49,10 +49,10 @@ class BuildLogReader:
         self._line = 0
 
     def read_new(self) -> list[BuildEvent]:
-        """Return what was appended since the last call; a line in the making waits for the next.
+        """Return the events appended since the last call; an incomplete line waits for the next.
 
         Raises:
-            Inconsistent: a line is no event.
+            Inconsistent: a line is not an event.
         """
         try:
             with self._path.open("rb") as source:
@@ -73,10 +73,10 @@ class BuildLog:
     """Appends to a log; one process at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a build's folder for writing, and make it where it is not there.
+        """Open a build's folder for writing; create it if it does not exist.
 
         Raises:
-            Busy: another builder holds it.
+            Busy: another builder has locked it.
             Invalid: the folder cannot be written.
         """
         try:

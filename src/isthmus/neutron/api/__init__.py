@@ -1,1 +1,1 @@
-"""What Isthmus adds to Neutron's API: resources, their policies, and how our errors look there."""
+"""What Isthmus adds to Neutron's API: resources, their policies, and our errors as Neutron's."""

@@ -15,7 +15,7 @@ wire.add_validators()
 
 
 def _shown(*, primary: bool = False, column: bool = True) -> dict[str, Any]:
-    """Describe what can only be read; without a column it can be neither filtered nor sorted by."""
+    """Return a read-only attribute; without a column it can be neither filtered nor sorted by."""
     return {
         "allow_post": False,
         "allow_put": False,
@@ -88,7 +88,7 @@ SITE_JOBS: Attributes = {
     "last_error": _shown(),
 }
 
-#: What central did not take of sites' reports.
+#: What central refused of sites' reports.
 SITE_REFUSALS: Attributes = {
     "id": _shown(primary=True),
     "site": _shown(),
@@ -120,7 +120,7 @@ SITE_LEASES: Attributes = {
     "created_at": _shown(),
 }
 
-#: Which incarnation of a site speaks; `isthmus.store.tiers.epoch.show_incarnation`.
+#: The incarnation of the calling site; `isthmus.store.tiers.epoch.show_incarnation`.
 _INCARNATION = _given({"type:isthmus_text_or_none": 64}, default=None)
 
 _ON_DEMAND = [kind.value for kind, one in RESOURCES.items() if one.on_demand]
@@ -183,14 +183,14 @@ SITE_DESIRED_STATES: Attributes = {
     "items": _shown(),
 }
 
-#: Their numbers say which incarnation of central speaks; `isthmus.model.number`.
+#: Their numbers show the incarnation of central; `isthmus.model.number`.
 SITE_APPLIES: Attributes = {
     "sequence": _given({"type:isthmus_whole": None}),
     "items": _given(),
     "results": _shown(),
 }
 
-#: What travels and can be compared.
+#: Types that are sent to sites and can be compared.
 _COMPARED = [*(one.value for one in RESOURCES), ResourceType.SHADOW.value]
 
 #: At central: a page of digests of what a site should hold.
@@ -203,7 +203,7 @@ SITE_DIGESTS: Attributes = {
     "digests": _shown(),
 }
 
-#: At a site: whether it holds a page just so, and if not, what differs.
+#: At a site: whether a page is equal, and if not, what differs.
 SITE_COMPARISONS: Attributes = {
     "type": _given({"type:values": ["", *_COMPARED]}, default=""),
     "after": _given({"type:isthmus_text": 36}, default=""),

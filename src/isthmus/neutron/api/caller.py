@@ -1,4 +1,4 @@
-"""Who makes a call, and in whose name."""
+"""The user of a call, and the user on whose behalf it is made."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ LOG = logging.getLogger(__name__)
 
 
 def get_caller(context: Any) -> Caller:
-    """Give the user whose token came with a call."""
+    """Return the user whose token came with a call."""
     return Caller(
         context.user_id or "",
         context.user_name or "",
@@ -19,7 +19,7 @@ def get_caller(context: Any) -> Caller:
 
 
 def get_service(context: Any) -> Caller:
-    """Give the service that makes a call on a person's behalf (`X-Service-Token`)."""
+    """Return the service that makes a call on a user's behalf (`X-Service-Token`)."""
     return Caller(
         context.service_user_id or "",
         context.service_user_name or "",
@@ -28,7 +28,7 @@ def get_service(context: Any) -> Caller:
 
 
 def log_refusal(context: Any, caller: Caller, what: str) -> None:
-    """Write down who asked for what he may not have."""
+    """Log that a request was refused, and whose it was."""
     LOG.warning(
         "refused: user=%s name=%s project=%s request=%s: %s",
         caller.user_id,

@@ -1,8 +1,8 @@
-"""What may become of an attribute of central's API: carried to sites, refused, or of no concern.
+"""The fate of each attribute of central's API: carried to sites, refused, or of no concern.
 
-Each resource says so of every attribute of Neutron's; a test fails for an attribute of any
-extension of which none does. Central refuses to set what no site would realise, with the reason
-that stands there: a promise that nobody keeps is worse than a refusal.
+Each resource declares it for every attribute of Neutron's; a test fails for an attribute of any
+extension that has none. Central refuses to set what no site would realise, with the declared
+reason: a refusal is better than a value without effect.
 """
 
 import enum
@@ -33,12 +33,12 @@ class Attribute:
 
 
 def refused(reason: str) -> Attribute:
-    """Say that only an attribute's default is taken."""
+    """Return the fate of an attribute of which only the default is accepted."""
     return Attribute(Fate.REFUSED, reason)
 
 
 def own(reason: str) -> Attribute:
-    """Say that an attribute is a tier's own."""
+    """Return the fate of an attribute that is each tier's own."""
     return Attribute(Fate.UNCONCERNED, reason)
 
 
@@ -49,7 +49,7 @@ QOS = refused("QoS is not carried to sites yet, and would limit nothing")
 PVLAN = refused("ML2/OVN has no private VLANs over sites")
 CENTRAL_ALONE = own("central alone decides by it; what comes of it is carried")
 
-#: What every object has that Neutron counts revisions of.
+#: What every object has of which Neutron counts revisions.
 STANDARD: Mapping[str, Attribute] = {
     "id": CARRIED,
     "project_id": CARRIED,
@@ -63,11 +63,11 @@ STANDARD: Mapping[str, Attribute] = {
 
 
 def check(collection: str, fates: Mapping[str, Attribute], body: Mapping[str, Any]) -> None:
-    """Refuse what no site would realise.
+    """Refuse attributes that no site would realise.
 
     Args:
         collection: the plural, as in Neutron's attribute map.
-        fates: what becomes of its attributes.
+        fates: the fates of its attributes.
         body: what a create or an update sets.
 
     Raises:

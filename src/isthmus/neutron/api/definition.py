@@ -1,4 +1,4 @@
-"""What both extensions share: their plugin type and how attribute maps become resources."""
+"""What both extensions share: their plugin type, and resources made of attribute maps."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ UPDATED = "2026-11-01T00:00:00-00:00"
 def build_resources(
     resources: dict[str, Attributes], actions: dict[str, dict[str, str]] | None = None
 ) -> list[Any]:
-    """Make Neutron's resources out of attribute maps; paths have hyphens, bodies underscores."""
+    """Return Neutron's resources of attribute maps; paths have hyphens, bodies underscores."""
     plurals = resource_helper.build_plural_mappings({}, resources)
     found = list(
         resource_helper.build_resource_info(

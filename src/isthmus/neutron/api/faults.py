@@ -1,7 +1,7 @@
-"""Translate our errors into Neutron's.
+"""Translates our errors into Neutron's.
 
 Every class of our tree gets a Neutron exception whose type, which Neutron puts into the body of its
-answer, is our dotted code, so that a caller in another tier rebuilds the very same error.
+answer, is our dotted code, so that a caller in another tier rebuilds the same error.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from sqlalchemy import exc as sa_exc
 
 from isthmus import errors
 
-#: What is passed on of a database's own words, in characters.
+#: Limit of the database's own text that is passed on, in characters.
 _MOST_OF_SQL = 200
 
 _HTTP = {
@@ -49,17 +49,17 @@ FAULTS: dict[type[errors.IsthmusError], type[Fault]] = {
 
 
 def to_fault(error: errors.IsthmusError) -> Fault:
-    """Turn an error of ours into the one that Neutron's API answers with."""
+    """Return the exception with which Neutron's API answers one of our errors."""
     kind = next(kind for kind in type(error).__mro__ if kind in FAULTS)
     return FAULTS[kind](reason=error.message)
 
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Translate our errors on the way out; stands at every method that the API calls.
+    """Translate our errors at the boundary of a method that the API calls.
 
     Raises:
-        Fault: in the place of any error of ours.
+        Fault: in place of any error of ours.
     """
     try:
         yield
@@ -68,12 +68,12 @@ def translated() -> Iterator[None]:
 
 
 def from_any(error: Exception) -> errors.IsthmusError:
-    """Say what it means for an item of a batch that it ended in this, whatever it is.
+    """Return the error of ours that any exception means for an item of a batch.
 
-    What the database or a driver could not do now may work later; a value that the database does
-    not take, or a row that collides, will not by itself.
+    What the database or a driver failed to do may work later; a value that the database refuses, or
+    a row that collides, will not by itself.
     """
-    # SQLAlchemy's own, too: not every statement runs where oslo.db translates.
+    # SQLAlchemy's own exceptions too: not every statement runs where oslo.db translates.
     if isinstance(error, db_exc.DBError | db_exc.RetryRequest | sa_exc.OperationalError):
         return _from_database(error)
     if isinstance(error, n_exc.MultipleExceptions):
@@ -93,7 +93,7 @@ def _from_database(error: Exception) -> errors.IsthmusError:
 
 
 def _from_several(error: n_exc.MultipleExceptions) -> errors.IsthmusError:
-    """Say what drivers or callbacks said: a refusal stays one, with its reason.
+    """Return the error for several of drivers or callbacks: a refusal stays one, with its reason.
 
     Any other failure of a driver may pass; one of a callback is what its first error is.
     """
@@ -110,7 +110,7 @@ def _from_several(error: n_exc.MultipleExceptions) -> errors.IsthmusError:
 
 
 def from_neutron(error: Exception) -> errors.IsthmusError:
-    """Turn an error of Neutron's into one of ours, for a result that travels in a body."""
+    """Return the error of ours for one of Neutron's, for a result in a body."""
     if isinstance(error, errors.IsthmusError):
         return error
     if isinstance(error, Fault):

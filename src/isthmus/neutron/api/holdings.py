@@ -28,11 +28,12 @@ def collect(
     """Read the holdings of a tier, as a list of the API.
 
     Args:
+        context: of the request.
         tier: `central` or `local`.
         name: of central or the site; it is their id.
         parts: how each part is read, in the order in which they are shown.
         filters: `network_id` filters them.
-        fields: which parts are read; None for all.
+        fields: the parts to read; None for all.
     """
     networks = list((filters or {}).get("network_id") or [])
     wanted = set(fields or parts) & set(parts)
@@ -48,7 +49,7 @@ def collect(
 
 
 def _objects(resource: Resource) -> Part:
-    """Read the objects of one type, as the audit compares them."""
+    """Return a function that reads the objects of one type, as the audit compares them."""
     names = dict.fromkeys(("id", *resource.compared, *resource.shown))
 
     def read(networks: list[str]) -> Any:
@@ -73,7 +74,7 @@ def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str
 
 
 def _read_sharing(resource: Resource) -> dict[str, list[str]]:
-    """Read with whom objects are shared, by id."""
+    """List the RBAC rows of objects, by id."""
     model = rbac.get_type_model_map()[resource.kind.value]
     found: dict[str, list[str]] = {}
     query = sa.select(model.object_id, model.target_project, model.action)
@@ -110,7 +111,7 @@ def collect_datapaths(networks: list[str]) -> list[listing.Row]:
 
 
 def count_jobs(_networks: list[str]) -> Any:
-    """Count what waits in each lane of the journal."""
+    """Count the intents in each lane of the journal."""
     with reading(n_context.get_admin_context()) as connection:
         counts = job_store.count_lanes(connection)
     return {

@@ -1,8 +1,8 @@
-"""A call that a class inherits, for class decorators that put something before it.
+"""Looks up the method that a class inherits, for class decorators that wrap it.
 
-Plugins are made of several classes that each override a call and pass it on with `super()`. What
-`getattr` finds on one class alone is the call of its own ancestor; the object that is called may
-have further classes in between, and those must not be passed by.
+Plugins consist of several classes that each override a method and call `super()`. What `getattr`
+finds on one class alone is the method of its own ancestor; the called object may have further
+classes in between, and those must not be skipped.
 """
 
 import functools
@@ -11,11 +11,11 @@ from typing import Any
 
 
 def find_inherited(plugin: type, name: str) -> Callable[..., Any]:
-    """Find what comes behind a class for a call, in the order of the object that is called.
+    """Return a function that calls the next method after a class, in the object's method order.
 
     Args:
-        plugin: a class that inherits the call and does not define it.
-        name: of the call.
+        plugin: a class that inherits the method and does not define it.
+        name: of the method.
 
     Returns:
         A function with the signature of the inherited one.

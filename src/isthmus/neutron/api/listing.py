@@ -21,17 +21,24 @@ def to_page(
     marker: str | None = None,
     page_reverse: bool = False,
 ) -> Page:
-    """Read Neutron's paging arguments."""
+    """Convert Neutron's paging arguments.
+
+    Args:
+        sorts: (key, ascending), in order of precedence.
+        limit: how many rows at most; None for no limit.
+        marker: id of the last row of the previous page.
+        page_reverse: whether to list the page before the marker.
+    """
     return Page(sorts=tuple(sorts or ()), limit=limit, marker=marker, reverse=page_reverse)
 
 
 class ListPage(Protocol):
-    """Lists a part of a table; `isthmus.store` has one for each that an API shows."""
+    """Lists a part of a table; `isthmus.store` has one for each table that an API shows."""
 
     def __call__(
         self, connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
     ) -> list[Row]:
-        """List it."""
+        """List the rows."""
 
 
 def collect_rows(
@@ -41,17 +48,17 @@ def collect_rows(
     filters: Mapping[str, Sequence[Any]] | None = None,
     **paging: Any,
 ) -> list[Row]:
-    """Read the rows that a list of the API asks for; `paging` is as in `to_page`.
+    """List the rows that a request asks for; `paging` is as in `to_page`.
 
     Raises:
-        Fault: a sort key, a marker or a filter's value is none.
+        Fault: a sort key, a marker or a filter's value is invalid.
     """
     with translated(), reading(context) as connection:
         return list_page(connection, filters=filters or {}, page=to_page(**paging))
 
 
 def to_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -> list[Row]:
-    """Bring rows into the form of the API, with the fields that were asked for."""
+    """Convert rows into the form of the API, with the requested fields."""
     return [
         db_utils.resource_fields({key: _plain(value) for key, value in row.items()}, fields)
         for row in rows
@@ -61,7 +68,14 @@ def to_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str] | None) -> 
 def get_one(
     lister: Callable[..., list[Row]], context: Any, word: str, row_id: str, fields: Any
 ) -> Row:
-    """Get one row through the list.
+    """Return one row through the list.
+
+    Args:
+        lister: lists rows, by filters.
+        context: of the request.
+        word: the noun for the error.
+        row_id: id of the row.
+        fields: the requested fields; None for all.
 
     Raises:
         NotFound: there is none.

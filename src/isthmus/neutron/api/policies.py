@@ -1,4 +1,4 @@
-"""Who may call what. Tenants may call none of it: a list is empty to them, a GET a 404."""
+"""Policies: who may call what. Tenants may call none of it: lists are empty, a GET is 404."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,13 +7,13 @@ from oslo_policy import policy
 
 ADMIN = "rule:admin_only"
 READER = f"{ADMIN} or role:isthmus_reader"
-#: A site's service user; which site it speaks for, central finds by the user's id.
+#: A site's service user; central knows its site by the user's id.
 SITE = "role:isthmus_site"
-#: The same with a person's token beside its own: it asks on behalf of that person.
+#: The same with a user's token beside its own: it asks on behalf of that user.
 ON_BEHALF = f"{SITE} or service_roles:isthmus_site"
-#: Xjob at central, where it reads what is wanted anywhere. No site ever sees its token.
+#: Xjob at central, where it reads the desired states of all sites. No site ever sees its token.
 XJOB = "role:isthmus_xjob"
-#: Xjob at a site: a user for each, whom the site knows (`carrier_user`) and central does not.
+#: Xjob at a site: one user for each, whom the site knows (`carrier_user`) and central does not.
 CARRIER = "role:isthmus_carrier"
 
 _VERBS = {"get": "GET", "create": "POST", "update": "PUT", "delete": "DELETE"}
@@ -55,7 +55,7 @@ def _rule(verb: str, resource: str, path: str, check: str) -> Any:
 
 
 def list_rules() -> Iterable[Any]:
-    """Give every rule; Neutron finds this function by its entry point."""
+    """List every rule; Neutron finds this function by its entry point."""
     rules = []
     for resource, path, verbs, reader in _OPERATED:
         rules.append(_rule("get", resource, path, reader))
@@ -73,7 +73,7 @@ def list_rules() -> Iterable[Any]:
 
 
 def _action(action: str, path: str, description: str) -> Any:
-    # Neutron looks the rule of an action up under the action's bare name.
+    # Neutron looks up the rule of an action under the action's bare name.
     return policy.DocumentedRuleDefault(
         name=action,
         check_str=ADMIN,

@@ -1,8 +1,9 @@
-"""A log of who was refused what: a filter of Neutron's pipeline, right behind `request_id`.
+"""A log of refused requests: a filter of Neutron's pipeline, right behind `request_id`.
 
 Neutron's own log says neither who called nor, for what its policy hides behind a 404 or an empty
-list, that anything was refused. Who may try to call other tiers is a service, or somebody with
-a token that is no good: these are written down, and whoever calls what Isthmus adds.
+list, that anything was refused. The callers of other tiers are services; somebody may also try with
+an invalid token. Their refusals are logged, and those of every caller of the resources that Isthmus
+adds.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,12 +21,12 @@ _VERSION = "/v2.0"
 #: Roles of services, of Keystone and ours; a tenant's refusals are Neutron's own business.
 _SERVICE = "service"
 _OUR_ROLES = "isthmus_"
-#: Those of services of ours, which call what Isthmus adds by POST and have no other business.
+#: Roles of our services, which only POST to the resources that Isthmus adds.
 _MACHINES = frozenset({"isthmus_site", "isthmus_xjob", "isthmus_carrier"})
 
 
 def find_verdict(environ: Mapping[str, Any], status: int) -> str:
-    """Give the word for an answer that is written down; "" for one that is not."""
+    """Return the word for an answer that is logged; "" for one that is not."""
     roles = str(environ.get("HTTP_X_ROLES", "")).split(",")
     ours = str(environ.get("PATH_INFO", "")).removeprefix(_VERSION).startswith(_OURS)
     our_service = any(role.startswith(_OUR_ROLES) for role in roles)
@@ -34,14 +35,14 @@ def find_verdict(environ: Mapping[str, Any], status: int) -> str:
     if _MACHINES.intersection(roles) and not (ours and environ.get("REQUEST_METHOD") == "POST"):
         return "unexpected"
     context = environ.get("neutron.context")
-    # The service of another tier: this one's policy does not count it among its own.
+    # A service of another tier: this tier's policy does not know its role.
     if _SERVICE in roles and context is not None and not context.is_service_role:
         return "unexpected"
     return ""
 
 
 def render_line(environ: Mapping[str, Any], status: int, reason: str) -> str:
-    """Say who was answered what."""
+    """Return the log line: who got which answer."""
     user, name, roles = (
         environ.get(f"HTTP_X_{key}") or "nobody" for key in ("USER_ID", "USER_NAME", "ROLES")
     )
@@ -61,12 +62,12 @@ class Refusals:
     """The filter."""
 
     def __init__(self, application: Any) -> None:
-        """Stand before an application."""
+        """Wrap an application."""
         self._application = application
 
     @webob.dec.wsgify
     def __call__(self, request: Any) -> Any:
-        """Pass a request on, and write down what it came to."""
+        """Pass a request on, and log the answer if it is a refusal."""
         response = request.get_response(self._application)
         verdict = find_verdict(request.environ, response.status_int)
         if verdict:
@@ -78,5 +79,5 @@ class Refusals:
 
 
 def filter_factory(_global: Any, **_local: Any) -> Callable[[Any], Refusals]:
-    """Give the filter; Paste finds this function by its name."""
+    """Return the filter; Paste finds this function by its name."""
     return Refusals

@@ -1,9 +1,8 @@
-"""Policy rules are loaded before the first request, not by it.
+"""Loads policy rules before the first request, not with it.
 
-Neutron makes its policy engine at the first check, and a second request that comes meanwhile is
-judged by an engine with no rules yet: 403 for an administrator (Source: `neutron.policy.init`,
-which `neutron.pecan_wsgi.startup` leaves to the first request). Sites call as soon as central
-listens.
+Neutron creates its policy engine at the first check, and a second request that arrives meanwhile is
+checked by an engine without rules: 403 for an administrator (Source: `neutron.policy.init`, which
+`neutron.pecan_wsgi.startup` leaves to the first request). Sites call as soon as central listens.
 """
 
 from typing import Any

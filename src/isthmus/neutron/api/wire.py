@@ -1,7 +1,7 @@
-"""The forms of what comes over the wire, beside those that Neutron's attribute maps know.
+"""Validators for request bodies, in addition to those of Neutron's attribute maps.
 
-Each is checked before a method of ours sees the body, so that odd JSON is a 400 with the reason,
-and never an error of whatever would have been done with it.
+Each value is checked before a method of ours sees the body, so that malformed JSON is a 400 with
+the reason, and never an error of the code behind it.
 """
 
 import json
@@ -17,11 +17,11 @@ from isthmus import errors
 from isthmus.model.form import is_id, is_list, is_name, is_number, is_text
 from isthmus.model.intent import ResourceType
 
-#: How deep a body may be nested. A report of a port is 9 deep; a binding profile may be more.
+#: Nesting limit of a body. A report of a port is 9 deep; a binding profile may be more.
 MOST_NESTED = 100
-#: Most keys of desired states; as many as Xjob may be told to carry at once.
+#: Limit of keys of desired states; the most that Xjob can be configured to send at once.
 _MOST_KEYS = 1000
-#: Most attributes of a type that a site may take.
+#: Limit of attributes of a type that a site may take.
 _MOST_ATTRIBUTES = 100
 _KINDS = frozenset(one.value for one in ResourceType)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
@@ -31,7 +31,7 @@ Form = tuple[Callable[[Any], bool], str]
 
 
 def _is_key(value: Any) -> bool:
-    # A list hashes to nothing, so it is looked at whether it is text first.
+    # A list is not hashable, so the type is checked first.
     return (
         isinstance(value, Mapping)
         and is_text(value.get("type"))
@@ -48,7 +48,7 @@ def _is_digests(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """Tell whether something is a whole number from zero on, in digits or as text of them."""
+    """Return whether a value is a non-negative integer, or text of one."""
     if isinstance(value, str):
         return value.isascii() and value.isdigit() and len(value) <= 40
     return is_number(value) and 0 <= value < 1 << 128
@@ -76,7 +76,7 @@ def _check(form: Form) -> Callable[[Any, Any], str | None]:
 
 
 def _check_text(value: Any, most: Any = None) -> str | None:
-    """Say what is wrong with a text; halves of characters fail in databases and in logs."""
+    """Return what is wrong with a text; lone surrogates fail in databases and in logs."""
     return None if is_text(value, most or 255) else f"{repr(value)[:100]} is not a text"
 
 
@@ -85,7 +85,7 @@ def _check_text_or_none(value: Any, most: Any = None) -> str | None:
 
 
 def add_validators() -> None:
-    """Make the forms known to Neutron, as `type:isthmus_NAME`; idempotent."""
+    """Register the validators with Neutron, as `type:isthmus_NAME`; idempotent."""
     found = {f"isthmus_{name}": _check(form) for name, form in FORMS.items()}
     found |= {"isthmus_text": _check_text, "isthmus_text_or_none": _check_text_or_none}
     for name, check in found.items():
@@ -94,7 +94,7 @@ def add_validators() -> None:
 
 
 def is_nested_deeper(body: bytes, most: int = MOST_NESTED) -> bool:
-    """Tell whether JSON is nested deeper than so many lists and objects, without parsing it."""
+    """Return whether JSON is nested deeper than a limit, without parsing it."""
     if body.count(b"[") + body.count(b"{") <= most:
         return False
     depth = 0
@@ -110,7 +110,7 @@ def is_nested_deeper(body: bytes, most: int = MOST_NESTED) -> bool:
 
 
 def bounded(resource: Any) -> Any:
-    """Stand before a resource of Neutron's and refuse what is nested too deep to be looked at."""
+    """Wrap a resource of Neutron's and refuse bodies that are nested too deep."""
 
     @webob.dec.wsgify
     def outer(request: Any) -> Any:
@@ -127,6 +127,6 @@ def bounded(resource: Any) -> Any:
             body=json.dumps({"NeutronError": said}).encode(),
         )
 
-    # What Neutron looks at of a resource.
+    # What Neutron reads of a resource.
     outer.controller, outer.action_status = resource.controller, resource.action_status
     return outer

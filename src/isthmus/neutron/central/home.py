@@ -1,8 +1,7 @@
-"""Giving ports their homes; `isthmus.federation.home` decides, here is what it is decided from.
+"""Assigns ports their homes; `isthmus.federation.home` decides, this module reads its input.
 
 Everything is read behind the lock of the port's own row: its home, its location, its binding and
-its groups, so that a report, a change, a delete and another site's request each come before or
-after.
+its groups, so that a report, a change, a delete and another site's request are serialised.
 """
 
 from dataclasses import dataclass
@@ -30,35 +29,35 @@ _PORT = ResourceType.PORT
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What became of a site's request for a port."""
+    """The outcome of a site's request for a port."""
 
     groups: frozenset[str]  #: the port's security groups
-    moving_from: SiteName | None = None  #: the home that is to let go of it first
+    moving_from: SiteName | None = None  #: the home that has to release it first
 
 
 def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
-    """Give a port its home at a site, or ask the one that has it to let go.
+    """Assign a port its home at a site, or ask its current home to release it.
 
-    The caller commits either way, since asking is done by an intent.
+    The caller commits in both cases, because the release is requested by an intent.
 
     Raises:
-        NotFound: the port went in the meantime.
-        Conflict: it is in use where it lives, or that site cannot be heard.
+        NotFound: the port was deleted meanwhile.
+        Conflict: it is in use at its home, or that site cannot be reached.
         Busy: central was restored and has not settled.
     """
     held = Held(connection, _PORT, [port_id], alone=True)
     if port_id not in held.owners:
-        raise errors.NotFound(f"port {port_id} went in the meantime")
+        raise errors.NotFound(f"port {port_id} was deleted meanwhile")
     home = home_store.lock(connection, port_id)
     step = decide(site.name, _observe(connection, port_id, home))
-    if step is not Step.STAYS:  # else somebody may have it of whom central has forgotten that
+    if step is not Step.STAYS:  # otherwise central may have forgotten a site that has it
         epoch.require_settled(connection)
     if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
         raise _refusal(port_id, home, step)
     if home is not None and step is Step.ASK:
         home_store.set_leaving(connection, port_id, leaving=True)
     if home is not None and step in (Step.ASK, Step.WAIT):
-        # Asked again is asked anew, so that a refusal whose reason has gone does not stand.
+        # A repeated request is recorded again, so that an outdated refusal does not persist.
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
         return Arrival(frozenset(), home.site)
     if step is Step.COMES:
@@ -69,7 +68,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
 
 
 def welcome(connection: sa.Connection, move: claim.Move) -> None:
-    """Map the groups of a port to the site that it is found to be at; one may have changed."""
+    """Map the groups of a port to the site where it was found; its groups may have changed."""
     journal.record(
         connection,
         group_closure.map_groups(connection, _groups_of(connection, move.port_id), move.new),
@@ -77,18 +76,18 @@ def welcome(connection: sa.Connection, move: claim.Move) -> None:
 
 
 def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName | None:
-    """Have a port's home let go of it, for an operator.
+    """Ask a port's home to release it, on behalf of an operator.
 
     Args:
-        connection: where.
-        port_id: which.
-        force: forget the home at once, whatever it holds: the operator knows better.
+        connection: of the transaction.
+        port_id: the port.
+        force: delete the home at once, whatever it holds.
 
     Returns:
         The home; None where it has none.
 
     Raises:
-        Conflict: it is in use there, or that site cannot be heard, and no force is used.
+        Conflict: it is in use there or that site cannot be reached, and `force` is not set.
     """
     Held(connection, _PORT, [port_id], alone=True)
     home = home_store.lock(connection, port_id)

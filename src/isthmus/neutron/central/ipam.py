@@ -1,8 +1,8 @@
-"""Central's IPAM driver: Neutron's own, except that addresses come out of leases.
+"""Central's IPAM driver: Neutron's own, but addresses are allocated from leases.
 
-Central gives out addresses of its own blocks and allocates another when they are full. An address
-that somebody asks for by name must not be in a site's block. What a site reports must be in its
-own. None of it reads all addresses of the subnet.
+Central allocates from blocks of its own and leases another when they are full. An address that was
+requested explicitly must not be in a site's block; one that a site reports must be in its own
+block. No operation reads all addresses of the subnet.
 """
 
 from typing import Any
@@ -36,10 +36,10 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
     """One subnet."""
 
     def allocate(self, address_request: Any) -> Any:
-        """Give out one address.
+        """Allocate one address.
 
         Raises:
-            Fault: it was asked for by name and belongs to a site (409).
+            Fault: it was requested explicitly and belongs to a site (409).
         """
         by_name = isinstance(address_request, ipam_req.SpecificAddressRequest)
         derived = isinstance(address_request, ipam_req.AutomaticAddressRequest)
@@ -49,14 +49,14 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         with translated(), writing(self._context) as connection:
             locked = self._lease_named(connection, address)
             given = super().allocate(address_request)
-            # Behind the insert: it has waited for whoever was just giving the address up.
+            # Behind the insert, which waits for whoever is releasing the address right now.
             if locked is not None:
                 port_id = getattr(address_request, "port_id", None)
                 pool.end_rest(locked, address, port_id=port_id)
             return given
 
     def update_allocation_pools(self, pools: Any, cidr: Any) -> None:
-        """Change the allocation pools unless a site's block would be cut.
+        """Change the allocation pools unless that would cut into a site's block.
 
         Raises:
             Fault: a site holds addresses that would be outside (409).
@@ -70,13 +70,13 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         super().update_allocation_pools(pools, cidr)
 
     def _lease_named(self, connection: sa.Connection, address: int) -> pool.Locked | None:
-        """See to it that the holder of an address is who gives it out.
+        """Ensure that an address is allocated by its holder.
 
         Returns:
-            The pool if it is central that does.
+            The pool, if central is the holder.
         """
         if not pick_leased(connection, [self._subnet_id]):
-            return None  # made of the MAC, which Neutron has checked
+            return None  # derived from the MAC, which Neutron has checked
         said = reporting.current()
         if said is None:
             epoch.require_settled(connection)
@@ -91,18 +91,18 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         if holder is None or holder.site != said.site:
             if self._take_kept(connection, said, address):
                 return None
-            epoch.require_settled(connection)  # else it is not known yet whose it is
+            epoch.require_settled(connection)  # otherwise its owner is not known yet
             raise errors.Conflict(
                 f"site {said.site} reports address {pool.to_address(address)}, which is leased to "
                 f"{holder.site if holder else 'nobody'}"
             )
-        resting.delete(connection, self._subnet_id, [address])  # the site itself gives it again
+        resting.delete(connection, self._subnet_id, [address])  # the site itself allocates it again
         return None
 
     def _take_kept(
         self, connection: sa.Connection, said: reporting.CurrentReport, address: int
     ) -> bool:
-        """Tell whether an address was kept for the port of which a site reports."""
+        """Return whether an address was kept for the port that a site reports."""
         kept = named.find_kept(connection, self._subnet_id, address)
         if kept is None or (kept.site, kept.port_id) != (said.site, said.port_id):
             return False
@@ -127,18 +127,18 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
 
 
 class CentralPool(neutron_ipam.NeutronDbPool):
-    """Every subnet of central."""
+    """All subnets of central."""
 
     def get_subnet(self, subnet_id: str) -> Any:
         """Load a subnet."""
         return CentralSubnet.load(subnet_id, self._context)
 
     def get_address_request_factory(self) -> Any:
-        """Give what makes requests: Neutron's own, that say for which port."""
+        """Return Neutron's factory of address requests, extended by the port that asks."""
         return RequestFactory
 
     def update_subnet(self, subnet_request: Any) -> Any:
-        """Take on new allocation pools.
+        """Apply new allocation pools.
 
         Raises:
             Fault: a site holds addresses that would be outside (409).
@@ -152,7 +152,7 @@ class CentralPool(neutron_ipam.NeutronDbPool):
         return subnet
 
     def remove_subnet(self, subnet_id: str) -> None:
-        """Remove a subnet; sites keep their blocks until they have removed it too."""
+        """Delete a subnet; sites keep their blocks until they have deleted it too."""
         super().remove_subnet(subnet_id)
         with writing(self._context) as connection:
             held = mapping.list_sites(connection, ResourceType.SUBNET, [subnet_id]).get(

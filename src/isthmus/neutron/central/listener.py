@@ -1,9 +1,9 @@
-"""The listener: every change of a transaction becomes intents for the sites it concerns.
+"""The listener: records an intent for every site that a transaction's changes concern.
 
-The unit of work is watched flush by flush; just before the commit, and in the same transaction, the
-sites are looked up and the intents written, each once. A transaction that fails leaves nothing; one
-that commits has its intents, whatever happens to the process next. Savepoints that are rolled back
-may leave an intent too many, which costs one look at an object that has not changed.
+It watches the unit of work flush by flush. Just before the commit, and in the same transaction, it
+looks up the sites and writes the intents, each once. A transaction that fails leaves none; one that
+commits has its intents, whatever happens to the process next. A savepoint that is rolled back may
+leave a superfluous intent, which costs one read of an unchanged object.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ _KEY = "isthmus_changes"
 
 
 def listen() -> None:
-    """Start to watch every session of this process."""
+    """Start to listen to every session of this process."""
     db_api.sqla_listen(Session, "before_flush", _before_flush)
     db_api.sqla_listen(Session, "before_commit", _before_commit)
     db_api.sqla_listen(Session, "after_rollback", _after_rollback)
@@ -41,7 +41,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 def _before_commit(session: Session) -> None:
     transaction = session.get_transaction()
     if transaction is not None and transaction.nested:
-        return  # a savepoint: the commit proper is still to come
+        return  # a savepoint; the real commit follows
     if session.new or session.dirty or session.deleted:
         session.flush()
     changes = session.info.pop(_KEY, None)
@@ -73,7 +73,7 @@ def _list_written(session: Session) -> Iterator[Written]:
 
 
 def record(connection: sa.Connection, changes: Changes) -> None:
-    """Write the intents of a transaction."""
+    """Record the intents of a transaction."""
     _resolve_descriptions(connection, changes)
     keys: set[IntentKey] = set()
     for resource in ROWS.values():
@@ -82,7 +82,7 @@ def record(connection: sa.Connection, changes: Changes) -> None:
 
 
 def _resolve_descriptions(connection: sa.Connection, changes: Changes) -> None:
-    """Find the objects whose description or tags changed, which stand in tables of their own."""
+    """Find the objects whose description or tags changed; those are in tables of their own."""
     attribute = standard_attr.StandardAttribute
     tagged = (
         connection.execute(
@@ -111,7 +111,7 @@ def _touch_described(changes: Changes, row: Written) -> None:
         changes.described.add((row.entity.resource_type, row.entity.id))
 
 
-#: What it means that a row is written, by its model.
+#: What a written row means, by its model.
 _TOUCHES: Mapping[type, Touch] = {
     **{model: touch for one in ROWS.values() for model, touch in one.touched_by.items()},
     standard_attr.StandardAttribute: _touch_described,

@@ -1,6 +1,6 @@
-"""Central's mechanism driver: every port is bound, where its home site says it is.
+"""Central's mechanism driver: binds every port to the host that its home site reported.
 
-There is no data plane behind it. A host is written `site/host`.
+There is no data plane. A host is written `site/host`.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from isthmus.store.ports import home
 
 
 class CentralMechanismDriver(api.MechanismDriver):
-    """Binds whatever is asked, since all of it was bound at a site already."""
+    """Binds every port: the real binding was made at its home site."""
 
     def initialize(self) -> None:
         """Do nothing: there is no data plane."""
@@ -28,13 +28,13 @@ class CentralMechanismDriver(api.MechanismDriver):
         _check_port(context)
 
     def update_port_precommit(self, context: Any) -> None:
-        """Refuse what the port's home would refuse, and keep what is news to it."""
+        """Refuse what the port's home would refuse, and keep the restored state of a stale port."""
         _check_port(context)
         _keep_restored(context)
 
     @property
     def connectivity(self) -> str:
-        """Say that ports share one broadcast domain."""
+        """Return that ports share one broadcast domain."""
         return str(portbindings.CONNECTIVITY_L2)
 
     def bind_port(self, context: Any) -> None:
@@ -53,15 +53,18 @@ class CentralMechanismDriver(api.MechanismDriver):
     def filter_hosts_with_segment_access(
         self, context: Any, segments: Any, candidate_hosts: Any, agent_getter: Any
     ) -> Any:
-        """Say that every host reaches every segment."""
+        """Return all candidate hosts: every host reaches every segment.
+
+        The arguments are those of `neutron_lib.plugins.ml2.api.MechanismDriver`.
+        """
         return candidate_hosts
 
 
 def _check_port(context: Any) -> None:
-    """Refuse a port that ML2/OVN takes at no site, by ML2/OVN's own checks.
+    """Refuse a port that ML2/OVN accepts at no site, with ML2/OVN's own checks.
 
-    As there, the MACs of address pairs count from when the port is bound, at its home: a host alone
-    is no binding. What a site reports has passed its own ML2/OVN.
+    As there, the MACs of address pairs count once the port is bound at its home: a host alone is
+    not a binding. A site's report has passed its own ML2/OVN.
     """
     if reporting.current() is not None:
         return
@@ -72,9 +75,9 @@ def _check_port(context: Any) -> None:
 
 
 def _keep_restored(context: Any) -> None:
-    """Keep how a port came back with central's backup, if its home has yet to say how it is.
+    """Keep the state in which a port was restored, if its home has yet to report it.
 
-    What a person changes now is merged then with what the home says.
+    A tenant's change is then merged with what the home reports.
     """
     if reporting.current() is not None:
         return

@@ -1,8 +1,9 @@
 """Central's core plugin: ML2 with sites in the place of agents.
 
-A subclass as thin as can be, so that every extension of ML2 stays as it is. What it changes: zones
+A thin subclass, so that every extension of ML2 works unchanged. It changes this: availability zones
 are those of sites, a default security group has the same id in every tier, the MTU leaves room for
-Geneve on the worst path between sites, and what a silent site still uses is not deleted.
+Geneve on the worst path between sites, and what an unreachable site may still use cannot be
+deleted.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -35,7 +36,7 @@ TUNNEL_BYTES = 58
 #: Types whose packets travel in a tunnel between sites.
 TUNNELLED = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
 
-#: Key in a session's info: zones of the networks that it has loaded.
+#: Key in a session's info: availability zones of the networks that it has loaded.
 _ZONES = "isthmus_zones"
 _Network = models_v2.Network
 
@@ -43,13 +44,13 @@ _Network = models_v2.Network
 class CentralPlugin(Refusals, Recalling):
     """ML2 at central."""
 
-    # Neutron looks these up under the mangled name of the very class, not of its base.
+    # Neutron looks these up under the mangled name of the class itself, not of its base.
     __native_bulk_support = True
     __native_pagination_support = True
     __native_sorting_support = True
 
     def __init__(self) -> None:
-        """Load ML2 and start listening to its changes."""
+        """Load ML2 and start the listeners."""
         sqlite.install()
         self._isthmus = read_central(cfg.CONF)
         super().__init__()
@@ -87,7 +88,7 @@ class CentralPlugin(Refusals, Recalling):
             raise az_exc.AvailabilityZoneNotFound(availability_zone=unknown)
 
     def get_network_availability_zones(self, network: Any) -> list[str]:
-        """Give the zones of the sites where a network is present."""
+        """Return the zones of the sites where a network is present."""
         session = object_session(network) if isinstance(network, models_v2.Network) else None
         if session is None:
             with reading(n_context.get_admin_context()) as connection:
@@ -96,7 +97,7 @@ class CentralPlugin(Refusals, Recalling):
                 )
         known = session.info.get(_ZONES, {})
         if network.id not in known:
-            # A list asks for one network after the other: answer for all of them at once.
+            # A list asks for one network after another: answer for all of them at once.
             listed = [one.id for one in session.identity_map.values() if isinstance(one, _Network)]
             connection = session.connection()
             sites = site_store.list_sites(connection)
@@ -111,7 +112,7 @@ class CentralPlugin(Refusals, Recalling):
     def create_security_group(
         self, context: Any, security_group: dict[str, Any], default_sg: bool = False
     ) -> Any:
-        """Create a security group; a default one gets the id that every tier derives."""
+        """Create a security group; a default group gets the id that every tier derives."""
         if default_sg:
             body = security_group["security_group"]
             body["id"] = default_security_group_id(body["project_id"])
@@ -139,12 +140,12 @@ class CentralPlugin(Refusals, Recalling):
     # Removal ---------------------------------------------------------------------------------
 
     def delete_network(self, context: Any, id: str) -> Any:
-        """Delete a network unless a silent site may hold ports of it."""
+        """Delete a network unless an unreachable site may have ports on it."""
         self._refuse_if_silent(context, "network", id, id)
         return super().delete_network(context, id)
 
     def delete_subnet(self, context: Any, id: str) -> Any:
-        """Delete a subnet unless a silent site may hold addresses of it."""
+        """Delete a subnet unless an unreachable site may use addresses of it."""
         network_id = self.get_subnet(context, id, fields=["network_id"])["network_id"]
         self._refuse_if_silent(context, "subnet", id, network_id)
         return super().delete_subnet(context, id)
@@ -163,6 +164,6 @@ class CentralPlugin(Refusals, Recalling):
 
 
 def _present(connection: sa.Connection, network_ids: Sequence[str]) -> list[Collection[str]]:
-    """Give the sites where each network is present."""
+    """List the sites where each network is present."""
     found = mapping.peek_sites(connection, ResourceType.NETWORK, network_ids)
     return [tuple(found.get(network_id, ())) for network_id in network_ids]

@@ -1,7 +1,7 @@
-"""Extending networks to sites: what a first use needs, in one transaction.
+"""Extending networks to sites: everything that the first use needs, in one transaction.
 
 The network's presence, its datapath key, its leases, the site mappings of its subnets and groups,
-and an intent for every port of it that lives elsewhere, so that the site gets their shadows.
+and an intent for each of its ports at other sites, so that the site gets their shadows.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -31,37 +31,37 @@ from isthmus.store.ports import datapath, location
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
 
-#: What can be stretched: networks whose packets OVN puts into a tunnel of its own.
+#: Network types that can be stretched: those whose packets OVN tunnels itself.
 _STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """What one network takes at a site."""
+    """What is to be extended to a site with one network."""
 
     network_id: str
     group_ids: frozenset[str]  #: security groups that go along
-    port_id: str | None = None  #: a port of it that comes home with it
-    #: Whether the site, which did not ask, is told by intents: in the same transaction, so that
-    #: what is at a site by central's tables is also on its way there.
+    port_id: str | None = None  #: a port of it whose home becomes the site
+    #: Whether to tell the site by intents, because it did not ask. They are recorded in the same
+    #: transaction, so that whatever is mapped to a site is also on its way there.
     told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What became of objects that a site asked for."""
+    """The outcome of a site's request for objects."""
 
-    #: What is at the site now, without what each of it takes along.
+    #: What is at the site now, without what each object takes along.
     ids: Mapping[ResourceType, Collection[str]]
-    refused: Sequence[tuple[str, errors.IsthmusError]] = ()  #: seen, but not to be had at this site
+    refused: Sequence[tuple[str, errors.IsthmusError]] = ()  #: visible, but not available here
 
 
 def check(site: Site, network: dict[str, Any]) -> None:
-    """Tell whether a network may be at a site.
+    """Check that a network may be at a site.
 
     Raises:
-        Unsupported: it is of a type that cannot be stretched.
-        Conflict: its hints exclude the site, or the site takes no new networks.
+        Unsupported: its type cannot be stretched.
+        Conflict: its hints exclude the site, or the site accepts no new networks.
     """
     check_type(network)
     with reading(n_context.get_admin_context()) as connection:
@@ -73,10 +73,10 @@ def check(site: Site, network: dict[str, Any]) -> None:
 
 
 def check_type(network: dict[str, Any]) -> None:
-    """Tell whether a network can be at any site.
+    """Check that a network can be stretched.
 
     Raises:
-        Unsupported: it is of a type that cannot be stretched.
+        Unsupported: its type cannot be stretched.
     """
     kind = network.get("provider:network_type")
     if kind not in _STRETCHED_TYPES or network.get("router:external"):
@@ -88,10 +88,10 @@ def check_type(network: dict[str, Any]) -> None:
 
 
 def check_zones(site: Site, network: dict[str, Any]) -> None:
-    """Tell whether a network is for a site.
+    """Check that a network's availability zone hints admit a site.
 
     Raises:
-        Conflict: its hints exclude the site.
+        Conflict: they exclude the site.
     """
     hints = network.get("availability_zone_hints") or []
     if not zone.serves(site, hints):
@@ -109,14 +109,14 @@ def bring(
     *,
     ports: bool = False,
 ) -> Brought:
-    """Extend to a site the networks of objects that it asked for.
+    """Extend the networks of objects to the site that asked for them.
 
     Args:
         context: an administrator's.
-        site: where to.
-        seen: each object and the id of its network.
-        project_id: of the person who asks; None where the site asks for itself.
-        ports: whether the objects are ports, which come home.
+        site: the site.
+        seen: network id and object, of each object.
+        project_id: of the requesting project; None where the site asks for itself.
+        ports: whether the objects are ports, whose home becomes the site.
     """
     ids: dict[ResourceType, set[str]] = {}
     refused: list[tuple[str, errors.IsthmusError]] = []
@@ -143,10 +143,10 @@ def _bring_one(
     project_ids: Sequence[str | None],
     port_id: str | None,
 ) -> set[str]:
-    """Extend one network, for a port of it if there is one; give the groups that go along."""
+    """Extend one network, with a port of it if there is one; return the groups that go along."""
     network = find_network(network_id)
     if network is None:
-        raise errors.NotFound(f"network {network_id} went in the meantime")
+        raise errors.NotFound(f"network {network_id} was deleted meanwhile")
     check(site, network)
     groups = default_groups([network["project_id"], *project_ids])
     plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
@@ -154,7 +154,7 @@ def _bring_one(
 
 
 def find_network(network_id: str) -> dict[str, Any] | None:
-    """Find a network, as an administrator sees it."""
+    """Return a network as an administrator sees it, or None."""
     lister = directory.get_plugin().get_networks
     found: list[dict[str, Any]] = lister(
         n_context.get_admin_context(), filters={"id": [network_id]}
@@ -163,16 +163,17 @@ def find_network(network_id: str) -> dict[str, Any] | None:
 
 
 def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
-    """Extend networks to a site, each with its port; again is harmless and changes nothing.
+    """Extend networks to a site, each with its port; idempotent.
 
     Returns:
-        The security groups that the ports bring along.
+        The security groups that the ports take along.
 
     Raises:
         Exhausted: no datapath key, port key or address is left.
-        NotFound: a network or port went in the meantime.
-        Conflict: a port lives elsewhere, and stays there.
-        Stale: a port lives elsewhere, and has been asked for; the ones before it are extended.
+        NotFound: a network or port was deleted meanwhile.
+        Conflict: a port has its home elsewhere and stays there.
+        Stale: a port has its home elsewhere, which was asked to release it; the presences before it
+            are extended.
     """
     moving: errors.Stale | None = None
     groups: set[str] = set()
@@ -186,7 +187,7 @@ def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
             _extend(connection, site.name, presence, arrival.groups)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
-    if moving is not None:  # only now: asking for it must not be rolled back
+    if moving is not None:  # after the commit: the request to release it must persist
         raise moving
     return groups
 
@@ -199,7 +200,7 @@ def _bring_port(connection: sa.Connection, site: Site, presence: Presence) -> ho
 
 def _moving(presence: Presence, home_site: SiteName) -> errors.Stale:
     return errors.Stale(
-        f"port {presence.port_id} is moving: site {home_site} has been asked to let go of it; "
+        f"port {presence.port_id} is moving: site {home_site} has been asked to release it; "
         "try again in a moment",
         site=home_site,
     )
@@ -220,7 +221,7 @@ def _extend(
         journal.record_selected(
             connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
         )
-    told = presence.told or withdrawn is True  # its removal may be under way
+    told = presence.told or withdrawn is True  # its removal may be in progress
     if told:
         news = news if presence.told else set()
         news.add(IntentKey(site, ResourceType.NETWORK, network_id))
@@ -237,7 +238,7 @@ def _extend(
 
 
 def default_groups(project_ids: Iterable[str | None]) -> set[str]:
-    """Make sure that projects have their default security groups and give the ids."""
+    """Ensure that projects have their default security groups and return the ids."""
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
     return {

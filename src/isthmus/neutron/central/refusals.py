@@ -1,6 +1,6 @@
-"""What central refuses: attributes that no site realises, and what is a port's home's to say.
+"""What central refuses: attributes that no site realises, and what only a port's home may change.
 
-Which attributes those are stands in the rows of the resources.
+The rows of the resources say which attributes those are.
 """
 
 import functools
@@ -25,9 +25,9 @@ _Plugin = TypeVar("_Plugin", bound=type)
 
 
 def refusing(plugin: _Plugin) -> _Plugin:
-    """Have a plugin refuse what no site would realise, of any resource: a class decorator.
+    """Make a plugin refuse attributes that no site realises, of any resource: a class decorator.
 
-    A call that the class itself defines is left alone: it asks by itself.
+    A method that the class defines itself is not wrapped: it checks by itself.
     """
     for row in ROWS.values():
         collection, member = row.resource.collection, row.resource.member
@@ -45,7 +45,7 @@ def refusing(plugin: _Plugin) -> _Plugin:
 
 
 def _refuse(native: Any, row: CentralResource, outer: str) -> Callable[..., Any]:
-    """Wrap a call that makes or changes objects; `outer` is the argument with their bodies."""
+    """Wrap a method that creates or changes objects; `outer` is the argument with their bodies."""
     signature = inspect.signature(native)
     collection, member = row.resource.collection, row.resource.member
 
@@ -65,10 +65,10 @@ def _refuse(native: Any, row: CentralResource, outer: str) -> Callable[..., Any]
 
 @refusing
 class Refusals(ml2.Ml2Plugin):
-    """ML2 that takes nothing which would not be carried."""
+    """ML2 that refuses attributes which are not carried to sites."""
 
     def update_port(self, context: Any, id: str, port: Any) -> Any:
-        """Change a port into one that sites can have; what its home says is its home's."""
+        """Update a port; refuse attributes that no site realises or that only its home may set."""
         body = port["port"]
         check("ports", body, lambda: self.get_port(context, id))
         if reporting.current() is None and not body.keys().isdisjoint(HOME_ONLY):
@@ -98,12 +98,12 @@ class Refusals(ml2.Ml2Plugin):
 def check(
     collection: str, body: Mapping[str, Any], find: Callable[[], Mapping[str, Any]] | None = None
 ) -> None:
-    """Refuse attributes that are not carried; one that stays as it is may be said again.
+    """Refuse attributes that are not carried to sites; a value that stays the same is accepted.
 
     Args:
         collection: the plural, as in Neutron's attribute map.
         body: what a create or an update sets.
-        find: gives the object as it is; None for one that is to be made.
+        find: returns the existing object; None for a create.
     """
     if reporting.current() is not None:
         return

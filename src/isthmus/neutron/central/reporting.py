@@ -1,8 +1,8 @@
-"""Whose report is being applied, so that nobody is told what he has just said.
+"""Whose report is being applied, so that a site's own change is not echoed back to it.
 
-A report is applied through Neutron's own methods, far away from the place where it was read; what
-depends on that (the listener, which must not echo, and the IPAM driver, which lets a site use its
-own blocks) asks here.
+A report is applied through Neutron's own methods, far away from where it was read. What depends on
+that asks here: the listener, which must not echo, and the IPAM driver, which lets a site use its
+own blocks.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from isthmus.store.delivery import lane as lane_store
 
 @dataclass(frozen=True, slots=True)
 class CurrentReport:
-    """A report under way."""
+    """A report that is being applied."""
 
     site: SiteName
     port_id: str
@@ -33,7 +33,7 @@ _current: contextvars.ContextVar[CurrentReport | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
-    """Apply what a site said of one port, as long as no newer batch of the site has come."""
+    """Apply a site's report of one port, as long as no newer batch of the site arrives."""
 
     def admit(connection: sa.Connection) -> None:
         lane_store.admit(connection, site, sequence)
@@ -47,7 +47,7 @@ def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
 
 
 def current() -> CurrentReport | None:
-    """Give the report under way, if any."""
+    """Return the report that is being applied, if any."""
     return _current.get()
 
 
@@ -58,7 +58,7 @@ _correcting: contextvars.ContextVar[bool] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def correcting() -> Iterator[None]:
-    """Change what came back with a backup, and not on anybody's behalf."""
+    """Correct what was restored from a backup, on nobody's behalf."""
     token = _correcting.set(True)
     try:
         yield
@@ -67,5 +67,5 @@ def correcting() -> Iterator[None]:
 
 
 def is_correcting() -> bool:
-    """Tell whether what is being changed came back with a backup, and was wrong."""
+    """Return whether a correction of restored data is being made."""
     return _correcting.get()

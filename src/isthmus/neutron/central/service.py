@@ -1,4 +1,4 @@
-"""Central's service plugin: it carries the API extension."""
+"""Central's service plugin: loads the API extension."""
 
 from typing import Any
 
@@ -41,15 +41,15 @@ class CentralService(
     __native_sorting_support = True
 
     def __init__(self) -> None:
-        """Prepare to serve."""
+        """Initialise; nothing is started."""
         super().__init__()
         rules.load_before_requests()
         registration.compare_witness(n_context.get_admin_context())  # before the first request
 
     def get_plugin_type(self) -> Any:
-        """Give the type by which Neutron finds this plugin."""
+        """Return the type by which Neutron finds this plugin."""
         return definition.PLUGIN_TYPE
 
     def get_plugin_description(self) -> str:
-        """Say what it is."""
+        """Return the plugin's description."""
         return "Isthmus: many sites behind one Neutron API"

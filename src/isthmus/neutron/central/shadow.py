@@ -1,4 +1,4 @@
-"""Telling sites that their shadow of a port is no longer what it should be."""
+"""Records that sites have to update or remove their shadow of a port."""
 
 import sqlalchemy as sa
 
@@ -12,12 +12,12 @@ from isthmus.store.tiers.held import Held
 def tell_others(
     connection: sa.Connection, site: SiteName | None, port_id: str, network_id: str
 ) -> None:
-    """Note an intent for each site of a network that holds, or is to hold, a shadow of a port.
+    """Record an intent for each site that holds, or is to hold, a shadow of a port.
 
     Args:
-        connection: where; the port's row is held.
-        site: where the port itself lives, which has no shadow of it; None where it has no home.
-        port_id: which port.
+        connection: of the transaction, which holds the port's row.
+        site: the port's home, which has no shadow of it; None where it has no home.
+        port_id: the port.
         network_id: its network.
     """
     present = Held(connection, ResourceType.NETWORK, [network_id]).sites(network_id)
@@ -32,9 +32,9 @@ def tell_others(
 
 
 def delete_location(connection: sa.Connection, port_id: str) -> None:
-    """Forget where a port is, and have every site remove its shadow.
+    """Delete the location of a port and have every site remove its shadow.
 
-    Until they have, the port's addresses rest.
+    Until all have, the port's addresses rest.
     """
     located = location.list_locations(connection, [port_id]).get(port_id)
     if located is not None:

@@ -1,4 +1,4 @@
-"""Which sites cannot be heard now, and may hold what central does not know of."""
+"""Which sites cannot be reached now, and may hold what central does not know of."""
 
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -19,10 +19,10 @@ def list_able(connection: sa.Connection) -> set[SiteName]:
 
 
 def list_silent(connection: sa.Connection) -> set[SiteName]:
-    """List the enabled sites that have not been heard of lately.
+    """List the enabled sites that have not answered lately.
 
-    What was last seen of a site is worth nothing where nobody has looked since: with Xjob down, or
-    a site just added, it counts as silent. The time is the database's.
+    A site that nobody has probed lately, because Xjob is down or the site was just added, counts as
+    unreachable too. Times are the database's.
     """
     longest_s = read_central(cfg.CONF).silent_after_s
     return {

@@ -1,7 +1,7 @@
-"""Availability zones: sites instead of agents.
+"""Availability zones: of sites instead of agents.
 
 A zone exists as long as a site serves it. A network is in the zones of the sites where it is
-present; where it may go is told by its hints.
+present; its hints say to which sites it may be extended.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 
 from isthmus.model.site import Reachability, Site, SiteState
 
-#: What a site's zones are good for.
+#: The resource of a site's zones.
 RESOURCES = ("network", "router")
-#: What zones can be filtered by.
+#: Filters of zones.
 _KEYS = frozenset({"name", "resource", "state"})
 
 
@@ -44,18 +44,18 @@ def list_zones(
 
 
 def find_unknown(sites: Iterable[Site], zones: Iterable[str]) -> str | None:
-    """Find a zone that no site serves."""
+    """Return a zone that no site serves, or None."""
     known = {zone for site in sites for zone in site.availability_zones}
     return next((zone for zone in sorted(zones) if zone not in known), None)
 
 
 def serves(site: Site, hints: Sequence[str]) -> bool:
-    """Tell whether a network with these hints may go to a site."""
+    """Return whether a network with these hints may be at a site."""
     return not hints or bool(set(hints) & set(site.availability_zones))
 
 
 def zones_of(sites: Iterable[Site], present: Iterable[str]) -> list[str]:
-    """Give the zones of the sites where something is present."""
+    """Return the zones of the sites where something is present."""
     names = set(present)
     return sorted(
         {zone for site in sites if site.name in names for zone in site.availability_zones}

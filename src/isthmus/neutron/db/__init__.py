@@ -1,1 +1,1 @@
-"""Isthmus in Neutron's database: tables, migrations, SQLite manners, first creation."""
+"""Isthmus in Neutron's database: tables, migrations, SQLite's transactions, first creation."""

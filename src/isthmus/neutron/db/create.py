@@ -1,11 +1,11 @@
-"""A new Neutron database in one go: `python -m isthmus.neutron.db.create --url-file FILE`.
+"""Creates a new Neutron database at once: `python -m isthmus.neutron.db.create --url-file FILE`.
 
-A URL with a password is no argument, since everybody on the machine sees those: it stands in a file
-or in the environment (`ISTHMUS_DATABASE_URL`).
+A URL with a password is not an argument, because every user of the machine sees those: it is in a
+file or in the environment (`ISTHMUS_DATABASE_URL`).
 
 Neutron's migrations cannot run on SQLite and take many seconds on MariaDB, so a new database is
-made from the models as they are at the head, ours included, and stamped with the head revisions of
-every branch, after which `neutron-db-manage upgrade heads` carries it on like any other.
+created from the models as they are at the head, ours included, and stamped with the head revisions
+of every branch, after which `neutron-db-manage upgrade heads` works as usual.
 """
 
 import argparse
@@ -33,11 +33,11 @@ _DEFAULT_RULES = "c33da356b165"
 
 
 def create(url: str) -> None:
-    """Make every table at `url` and stamp it with the head revisions.
+    """Create every table at `url` and stamp it with the head revisions.
 
     Raises:
         Invalid: it is not a URL, or of a database that is not supported.
-        sqlalchemy.exc.SQLAlchemyError: the database refuses, for instance since it is not empty.
+        sqlalchemy.exc.SQLAlchemyError: the database refuses, for instance because it is not empty.
     """
     models.register()
     engine = open_engine(url)
@@ -51,10 +51,10 @@ def create(url: str) -> None:
 
 
 def _insert_default_rules(connection: sa.Connection) -> None:
-    """Put in the rules that every new security group starts with.
+    """Insert the rules that every new security group starts with.
 
-    They are the only rows that Neutron's migrations put into a new database; without them a server
-    may not even send. The migration itself says what they are.
+    They are the only rows that Neutron's migrations insert into a new database; without them a
+    server cannot even send. The migration itself defines them.
     """
     (config,) = (
         one
@@ -86,7 +86,7 @@ def _stamp(connection: sa.Connection) -> None:
         project = config.get_main_option("neutron_project")
         table = _VERSION_TABLES.get(project)
         if table is None:
-            continue  # some other project's branch: its tables are not made here either
+            continue  # another project's branch: its tables are not created here
         script = ScriptDirectory.from_config(config)
         context = MigrationContext.configure(connection, opts={"version_table": table})
         context.stamp(script, "heads")

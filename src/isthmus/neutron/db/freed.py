@@ -1,4 +1,4 @@
-"""Addresses that ports give up, noted to rest in the transaction in which they do."""
+"""Records that addresses rest, in the transaction in which ports release them."""
 
 import ipaddress
 from collections.abc import Callable, Collection
@@ -14,23 +14,23 @@ from isthmus.store.leases import resting
 
 _KEY = "isthmus_freed"
 
-#: Picks those subnets whose addresses rest.
+#: Returns the subnets whose addresses rest.
 Pick = Callable[[sa.Connection, Collection[str]], Collection[str]]
 
 
 class RequestFactory(ipam_req.AddressRequestFactory):
-    """Neutron's maker of requests for addresses; says for which port."""
+    """Neutron's factory of address requests, extended by the port that asks."""
 
     @classmethod
     def get_request(cls, context: Any, port: Any, ip_dict: Any) -> Any:
-        """Make a request; a port may have back what it gave up itself."""
+        """Return a request; a port may get back what it released itself."""
         request = super().get_request(context, port, ip_dict)
         request.port_id = port.get("id")
         return request
 
 
 def listen(pick: Pick) -> None:
-    """Start to watch every session of this process."""
+    """Start to listen to every session of this process."""
     db_api.sqla_listen(Session, "before_flush", _before_flush)
     db_api.sqla_listen(Session, "before_commit", lambda session: _before_commit(session, pick))
     db_api.sqla_listen(Session, "after_rollback", _after_rollback)
@@ -49,7 +49,7 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 def _before_commit(session: Session, pick: Pick) -> None:
     transaction = session.get_transaction()
     if transaction is not None and transaction.nested:
-        return  # a savepoint: the commit proper is still to come
+        return  # a savepoint; the real commit follows
     if session.new or session.dirty or session.deleted:
         session.flush()
     freed: dict[tuple[str, str], str] = session.info.pop(_KEY, {})

@@ -1,8 +1,8 @@
-"""A question that every transaction of a piece of work asks just before it commits.
+"""A question that every transaction of a unit of work asks just before it commits.
 
-What is applied for a batch takes many transactions, most of them Neutron's own, and the batch may
-be overtaken between any two. So the question stands in each of them, whatever it changed and by
-whatever means: whoever may not go on any more commits nothing.
+Applying an item takes many transactions, most of them Neutron's own, and the batch may be overtaken
+between any two. So each of them asks, whatever it changed and by whatever means: work that must not
+continue commits nothing.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from isthmus import errors
 
-#: Raises where the work must not go on.
+#: Raises where the work must not continue.
 Question = Callable[[sa.Connection], None]
 
 _current: contextvars.ContextVar["Guarded | None"] = contextvars.ContextVar(
@@ -28,19 +28,19 @@ class Guarded:
     """A block whose every transaction asks a question before it commits.
 
     Once the answer was no, the block ends with that answer, whatever Neutron made of the error on
-    its way (a failure of a callback, a line in the log). Within another block, both questions are
+    its way (a failure of a callback, a line in the log). In a nested block, both questions are
     asked.
     """
 
     def __init__(self, question: Question) -> None:
-        """Prepare the block."""
+        """Initialise the block."""
         self._question = question
         self._refusal: errors.IsthmusError | None = None
         self._token: contextvars.Token[Guarded | None] | None = None
         self._around: Guarded | None = None
 
     def __enter__(self) -> None:
-        """Begin to ask."""
+        """Start to ask."""
         self._around = _current.get()
         self._token = _current.set(self)
 
@@ -62,13 +62,14 @@ class Guarded:
         """Ask the question in a transaction.
 
         Raises:
-            IsthmusError: the work must not go on.
+            IsthmusError: the work must not continue.
         """
         around = self._around.ask if self._around is not None else None
         questions = [one for one in (around, self._question) if one is not None]
         if connection.dialect.name == "sqlite":
             # A transaction of Neutron's that only reads may have had no statement yet. One that
-            # begins by reading cannot write afterwards there (`sqlite`), and the inner one writes.
+            # begins with a read cannot write afterwards there (`sqlite`), and the inner question
+            # writes.
             questions.reverse()
         try:
             for question in questions:
@@ -82,7 +83,8 @@ class Guarded:
 def unasked() -> Iterator[None]:
     """Ask nothing of the transactions of this block: they finish what was allowed to commit.
 
-    Neutron takes an error there for a failure of the back end, and deletes what it has just made.
+    Neutron takes an error there for a failure of the back end, and deletes what it has just
+    created.
     """
     token = _current.set(None)
     try:
@@ -92,7 +94,7 @@ def unasked() -> Iterator[None]:
 
 
 def listen() -> None:
-    """Start to watch every session of this process.
+    """Start to listen to every session of this process.
 
     Call it after other listeners have been added: what the question locks is then locked last.
     """
@@ -105,7 +107,7 @@ def _before_commit(session: Session) -> None:
         return
     transaction = session.get_transaction()
     if transaction is not None and transaction.nested:
-        return  # a savepoint: the commit proper is still to come
+        return  # a savepoint; the real commit follows
     if session.new or session.dirty or session.deleted:
         session.flush()
     block.ask(session.connection())

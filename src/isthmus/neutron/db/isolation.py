@@ -1,4 +1,4 @@
-"""A look at the database's isolation level when a tier starts."""
+"""Checks the database's isolation level when a tier starts."""
 
 from neutron_lib import context as n_context
 
@@ -7,7 +7,7 @@ from isthmus.store.sql import isolation
 
 
 def check_database() -> None:
-    """Refuse to start on a database whose transactions keep nothing apart.
+    """Refuse to start on a database whose transactions are not isolated.
 
     Raises:
         Unsupported: the level is too low.

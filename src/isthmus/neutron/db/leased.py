@@ -1,6 +1,6 @@
-"""Which subnets' addresses are given out one by one, and so are leased: one rule for both tiers.
+"""Which subnets' addresses are allocated one by one, and so are leased: one rule for both tiers.
 
-It is Neutron's own: the others are those whose addresses follow from the MAC, by either of the
+It is Neutron's own: the others are those whose addresses follow from the MAC, by either of the two
 modes, that of the addresses or that of the advertisements.
 """
 
@@ -12,26 +12,26 @@ from neutron.common import ipv6_utils
 from neutron.db import models_v2
 
 _SUBNET = models_v2.Subnet
-#: What the rule looks at.
+#: The columns that the rule reads.
 COLUMNS = (_SUBNET.id, _SUBNET.ip_version, _SUBNET.ipv6_address_mode, _SUBNET.ipv6_ra_mode)
 
 
 def needs_leases(subnet: Any) -> bool:
-    """Tell whether a subnet's addresses are given out one by one.
+    """Return whether a subnet's addresses are allocated one by one.
 
     Args:
-        subnet: as the API shows it, or with what `COLUMNS` are.
+        subnet: as the API shows it, or with the values of `COLUMNS`.
     """
     return not ipv6_utils.is_auto_address_subnet(subnet)
 
 
 def pick_leased(connection: sa.Connection, subnet_ids: Collection[str]) -> set[str]:
-    """Pick the subnets that there are and whose addresses are given out one by one."""
+    """Return those of the subnets that exist and whose addresses are allocated one by one."""
     return _pick(connection, _SUBNET.id.in_(sorted(subnet_ids)))
 
 
 def list_leased(connection: sa.Connection, network_id: str) -> set[str]:
-    """List the subnets of a network whose addresses are given out one by one."""
+    """List the subnets of a network whose addresses are allocated one by one."""
     return _pick(connection, _SUBNET.network_id == network_id)
 
 

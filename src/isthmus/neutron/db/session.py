@@ -1,4 +1,4 @@
-"""Our SQL on Neutron's own transactions: what we write commits with the change that caused it."""
+"""Our SQL on Neutron's own transactions: it commits with the change that caused it."""
 
 import contextlib
 import datetime
@@ -24,5 +24,5 @@ def writing(context: Any) -> Iterator[sa.Connection]:
 
 
 def now() -> datetime.datetime:
-    """Give the time as Neutron's tables keep it: UTC, naive."""
+    """Return the time as Neutron's tables keep it: UTC, naive."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

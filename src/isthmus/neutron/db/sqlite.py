@@ -1,20 +1,20 @@
 """Neutron (and Keystone) on SQLite, with several threads and processes on one file.
 
-SQLite has one writer at a time. A transaction that began by reading cannot wait for its turn to
+SQLite has one writer at a time. A transaction that began with a read cannot wait for its turn to
 write: it gets "database is locked" at once, because its snapshot may be old. So a transaction has
-to say at its start whether it is going to write, and then everybody just waits in line. Neutron's
-enginefacade knows that (reader or writer), oslo.db's `BEGIN` does not. `install` puts that right,
+to declare at its start whether it is going to write, and then every writer simply waits. Neutron's
+enginefacade knows that (reader or writer), oslo.db's `BEGIN` does not. `install` corrects that,
 with the events that oslo.db and SQLAlchemy offer:
 
 * connect: write-ahead log (readers never wait for the writer), and a long busy timeout;
-* begin: oslo.db's own `BEGIN` is held back, by its own marker;
+* begin: oslo.db's own `BEGIN` is suppressed, by its own marker;
 * before the first statement: `BEGIN IMMEDIATE` for a writer, plain `BEGIN` for a reader;
 * a heartbeat of Neutron's hash ring gives up soon. The thread that carries OVN's events sends it
-  while it holds the lock of the OVN connection, and a writer may wait for that very lock
-  (`get_lswitch` in `delete_network`): each would wait for the other. Neutron takes a lost heartbeat
-  lightly; the next event, or a periodic task, sends another.
+while it holds the lock of the OVN connection, and a writer may wait for that very lock
+(`get_lswitch` in `delete_network`): each would wait for the other. Neutron tolerates a lost
+heartbeat; the next event, or a periodic task, sends another.
 
-Other databases are left alone.
+Other databases are left unchanged.
 """
 
 import logging
@@ -31,10 +31,10 @@ from sqlalchemy import event, orm
 
 LOG = logging.getLogger(__name__)
 
-#: Longer than any request may hold the file; milliseconds, as SQLite counts.
+#: Longer than any request may lock the file; milliseconds, as SQLite counts.
 BUSY_TIMEOUT_MS = 60_000
-#: How long a heartbeat waits for its turn; longer than nearly every transaction of Neutron's, and
-#: short beside the 60 s after which a node without heartbeats counts as dead.
+#: Timeout of a heartbeat; longer than nearly every transaction of Neutron's, and short compared to
+#: the 60 s after which a node without heartbeats counts as dead.
 HEARTBEAT_TIMEOUT_MS = 100
 _HEARTBEAT = "UPDATE ovn_hash_ring SET"
 #: Marker in a connection's info that keeps oslo.db from its own BEGIN.
@@ -44,12 +44,12 @@ _MODE = "isthmus_mode"
 _WRITING, _PLAIN = "BEGIN IMMEDIATE", "BEGIN"
 
 _installed: list[bool] = []
-#: Which thread writes on which connection, for the log, should somebody wait too long.
+#: Which thread writes on which connection, to be logged if another one waits too long.
 _holders: dict[int, int] = {}
 
 
 def install() -> None:
-    """Prepare every engine that Neutron opens in this process from now on; again is harmless."""
+    """Prepare every engine that Neutron opens in this process from now on; idempotent."""
     if _installed:
         return
     _installed.append(True)
@@ -57,14 +57,14 @@ def install() -> None:
 
 
 def install_for_keystone() -> None:
-    """Prepare every engine that Keystone opens in this process: it suffers from the same."""
+    """Prepare every engine that Keystone opens in this process: it has the same problem."""
     from keystone.common.sql import core
 
     core._get_main_context_manager().append_on_engine_create(prepare)
 
 
 def prepare(engine: sa.Engine) -> None:
-    """Make one engine fit for threads, where it is SQLite on a file."""
+    """Prepare one engine for several threads, where it is SQLite on a file."""
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return
     event.listen(engine, "connect", _on_connect)
@@ -90,7 +90,7 @@ def _on_begin(connection: sa.Connection) -> None:
 
 def _on_end(connection: sa.Connection) -> None:
     _holders.pop(id(connection.connection.dbapi_connection), None)
-    # oslo.db has just taken its marker away, and would send a BEGIN of its own next time.
+    # oslo.db has just removed its marker, and would send a BEGIN of its own next time.
     connection.info[_OSLO_MARKER] = True
 
 
@@ -125,19 +125,19 @@ def _on_execute(connection: sa.Connection, cursor: Any, statement: str, *_rest: 
 
 
 def _report_holders() -> None:
-    """Say what the threads of this process that write are doing: one of them holds the file."""
+    """Log what the writing threads of this process are doing: one of them has locked the file."""
     frames = sys._current_frames()
     others = {thread for thread in _holders.values() if thread != threading.get_ident()}
     held = [frames[thread] for thread in others if thread in frames]
     for frame in held:
         stack = "".join(traceback.format_stack(frame))
-        LOG.warning("This thread has held the database for long:\n%s", stack)
+        LOG.warning("This thread has locked the database for long:\n%s", stack)
     if not held:
-        LOG.warning("Another process has held the database for long")
+        LOG.warning("Another process has locked the database for long")
 
 
 def _begin_statement(mode: Any, statement: str) -> str:
-    """Choose how a transaction begins; where the mode is unknown its first statement tells."""
+    """Choose the BEGIN of a transaction; where the mode is unknown, by its first statement."""
     if mode is None:
         writes = not statement.lstrip("( \n").upper().startswith(("SELECT", "WITH"))
     else:

@@ -1,8 +1,8 @@
-"""The witness: a small file beside a database, which shows that the database came back in time.
+"""The witness: a small file beside a database, which reveals that the database was restored.
 
-It stands in Neutron's state directory of each host that serves a tier's API, and follows the epoch
-and the turn of the tier's database. A database that is behind it was restored. Backups of the
-database must not take it along.
+It is in Neutron's state directory of each host that serves a tier's API, and follows the epoch and
+the turn of the tier's database. A database that is behind it was restored. Backups of the database
+must not include it.
 """
 
 import json
@@ -21,14 +21,14 @@ class Witness:
     """The witness of one tier on this host."""
 
     def __init__(self, folder: Path, tier: str) -> None:
-        """Name the file; it is made when something is remembered."""
+        """Set the path; the file is created when something is written."""
         self._tier = tier
         self._path = folder / f"isthmus-{tier}.witness"
 
     def compare(self, connection: sa.Connection) -> epoch.Epoch:
-        """Begin a new epoch if the database is behind the witness; move its turn on.
+        """Begin a new epoch if the database is behind the witness; advance its turn.
 
-        The caller commits, then has the witness remember what is given here.
+        The caller commits, then passes the result to `remember`.
         """
         own = epoch.read(connection)
         seen = self._recall()
@@ -40,7 +40,7 @@ class Witness:
         return epoch.tick(connection)
 
     def remember(self, own: epoch.Epoch) -> None:
-        """Have the file follow the database."""
+        """Update the file to the database's state."""
         new = self._path.with_suffix(f".{os.getpid()}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

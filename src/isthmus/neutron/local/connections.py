@@ -1,6 +1,6 @@
-"""What the parts of a site's Neutron share in one process: composed here, in one place.
+"""Connections that the parts of a site's Neutron share in one process.
 
-Connections are opened at first use, since a server loads its plugins before it forks its workers.
+They are opened at first use, because a server loads its plugins before it forks its workers.
 """
 
 import threading
@@ -21,16 +21,16 @@ _T = TypeVar("_T")
 
 
 class Lazy(Generic[_T]):
-    """Something that is made once, at first use."""
+    """A value that is created once, at first use."""
 
     def __init__(self, make: Callable[[], _T]) -> None:
-        """Remember how it is made."""
+        """Initialise with the function that creates it."""
         self._make = make
         self._lock = threading.Lock()
         self._made: list[_T] = []
 
     def __call__(self) -> _T:
-        """Give it."""
+        """Return the value."""
         if not self._made:
             with self._lock:
                 if not self._made:
@@ -39,11 +39,11 @@ class Lazy(Generic[_T]):
 
 
 def open_central(site: SiteConfig, database: Callable[[], sa.Engine]) -> CentralClient:
-    """Open the way to central.
+    """Return the client for central.
 
     Args:
         site: this site.
-        database: gives its database, which says which incarnation of it speaks.
+        database: returns its database, which knows the site's incarnation.
     """
 
     def incarnation() -> str:
@@ -64,5 +64,5 @@ def open_central(site: SiteConfig, database: Callable[[], sa.Engine]) -> Central
 
 
 def open_database() -> sa.Engine:
-    """Open the site's database beside Neutron itself, for transactions that are ours alone."""
+    """Open the site's database besides Neutron's own connections, for our own transactions."""
     return open_engine(cfg.CONF.database.connection)

@@ -1,9 +1,9 @@
-"""Addresses at a site: only out of the blocks that central has leased to it.
+"""IPAM at a site: addresses are allocated only from the blocks that central has leased to it.
 
-The driver stands under Neutron's own, which goes on serving subnets that are the site's own. On a
-stretched subnet it reads two things per address, as Neutron's does: the site's blocks (a handful of
-rows) and the addresses in use. It never calls central: where blocks run low it leaves a note for
-the keeper, and where they are empty the core plugin asks once the transaction is over.
+The driver is layered on Neutron's own, which still serves subnets of the site's own. On a stretched
+subnet it reads two things per address, as Neutron's does: the site's blocks (a handful of rows) and
+the addresses in use. It never calls central: where blocks run low it notifies the keeper, and where
+they are empty the core plugin asks once the transaction is over.
 """
 
 import ipaddress
@@ -32,14 +32,14 @@ from isthmus.store.leases import resting
 from isthmus.store.local import lease as site_lease
 from isthmus.store.tiers import epoch
 
-#: When the site asks for more addresses, and what it keeps when it gives back.
+#: When the site asks for more addresses, and how many it keeps when it returns some.
 LOW_WATER = arithmetic.LowWater()
 
 _ALLOCATIONS = db_models.IpamAllocation.__table__
 
 
 class NotLeased(n_exc.BadRequest):
-    """An address that this site may not give out."""
+    """An address that this site may not allocate."""
 
     message = (
         "Address %(ip)s of subnet %(subnet)s is not leased to site %(site)s: %(reason)s. Choose "
@@ -48,7 +48,7 @@ class NotLeased(n_exc.BadRequest):
 
 
 def read_used(connection: sa.Connection, ipam_subnet_id: str) -> set[str]:
-    """Read the addresses of a subnet that are in use at this site."""
+    """Return the addresses of a subnet that are in use at this site."""
     query = sa.select(_ALLOCATIONS.c.ip_address).where(
         _ALLOCATIONS.c.ipam_subnet_id == ipam_subnet_id
     )
@@ -56,13 +56,13 @@ def read_used(connection: sa.Connection, ipam_subnet_id: str) -> set[str]:
 
 
 def to_text(number: int, version: int) -> str:
-    """Write an address as Neutron's tables have it."""
+    """Return an address as text, as in Neutron's tables."""
     kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
     return str(kind(number))
 
 
 class LocalSubnet(neutron_driver.NeutronDbSubnet):
-    """A subnet of which, if it is stretched, this site has only its blocks."""
+    """A subnet; of a stretched one this site has only its blocks."""
 
     def _blocks(self, connection: sa.Connection) -> list[Block] | None:
         """Read the site's blocks; None where the subnet is the site's own."""
@@ -93,10 +93,11 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         self, blocks: Sequence[Block], used: set[str], wanted: int, in_order: bool
     ) -> list[str]:
         version = self._cidr.version
-        # One that was asked for by name may lie beyond the pools; nobody else is given it.
+        # One that was requested explicitly may be outside the pools; it is not allocated to anybody
+        # else.
         pools = [Block(int(pool.first), int(pool.last)) for pool in self._pools]
         blocks = arithmetic.intersect(blocks, pools)
-        # Addresses of ports that came from central count as well, so this errs on the early side.
+        # Addresses of ports that came from central count as well, so this is rather too early.
         size = arithmetic.count(pools)
         if arithmetic.runs_dry(blocks, len(used) + wanted, LOW_WATER, size):
             directory.get_plugin().keeper.notify_low(
@@ -117,10 +118,10 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         return [to_text(number, version) for number in numbers]
 
     def allocate(self, address_request: Any) -> str:
-        """Give out one address.
+        """Allocate one address.
 
         Raises:
-            NotLeased: one was asked for by name that this site may not give out.
+            NotLeased: the requested address is not this site's to allocate.
         """
         by_name = isinstance(address_request, ipam_req.SpecificAddressRequest) and not isinstance(
             address_request, ipam_req.AutomaticAddressRequest
@@ -130,27 +131,27 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         given = str(super().allocate(address_request))
         if by_name:
             self._end_rest(int(address_request.address), getattr(address_request, "port_id", None))
-        # What central says of a port needs no lease here; what is picked for one always does.
+        # A port that central sends needs no lease here; an address picked for one always does.
         said = by_name and applying.current() is not None
         if not said and not isinstance(address_request, ipam_req.AutomaticAddressRequest):
             self._guard([given])
         return given
 
     def bulk_allocate(self, address_request: Any) -> list[str]:
-        """Give out several addresses."""
+        """Allocate several addresses."""
         given = [str(one) for one in super().bulk_allocate(address_request)]
         if isinstance(address_request, ipam_req.BulkAddressRequest):
             self._guard(given)
         return given
 
     def _guard(self, given: Sequence[str]) -> None:
-        """See to it, behind the insert, that these addresses are still in blocks of this site.
+        """Check, after the insert, that addresses are still in blocks of this site.
 
-        The block is held until the transaction ends; one who takes it away meanwhile has to wait,
+        The block is locked until the transaction ends; one who removes it meanwhile has to wait,
         and then finds the address in use.
 
         Raises:
-            IpAddressGenerationFailure: one is not; choose again.
+            IpAddressGenerationFailure: one is not; pick again.
         """
         subnet_id = self.subnet_manager.neutron_id
         with db_api.CONTEXT_WRITER.using(self._context):
@@ -166,10 +167,10 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
                     raise ipam_exc.IpAddressGenerationFailure(subnet_id=subnet_id)
 
     def _end_rest(self, number: int, port_id: str | None) -> None:
-        """See to it that an address given out by name does not rest, behind the insert.
+        """Check, after the insert, that a requested address does not rest.
 
         Raises:
-            NotLeased: others may still take it for that of the port which gave it up.
+            NotLeased: other sites may still believe that its former port has it.
         """
         subnet_id = self.subnet_manager.neutron_id
         with db_api.CONTEXT_WRITER.using(self._context):
@@ -197,7 +198,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
                     epoch.require_settled(connection, for_central=applying.current() is not None)
         if blocks is None or any(int(address) in block for block in blocks):
             return
-        # Of one that a port here has already, Neutron itself says that it is in use.
+        # Of an address that a port here has, Neutron itself says that it is in use.
         if self.subnet_manager.check_unique_allocation(self._context, str(address)):
             raise NotLeased(
                 ip=address,
@@ -216,5 +217,5 @@ class LocalPool(neutron_driver.NeutronDbPool):
         return subnet
 
     def get_address_request_factory(self) -> Any:
-        """Give what makes requests: Neutron's own, that say for which port."""
+        """Return Neutron's factory of address requests, extended by the port that asks."""
         return RequestFactory

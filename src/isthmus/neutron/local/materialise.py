@@ -1,10 +1,10 @@
-"""From items to objects: in order, each in transactions of its own, each with a result.
+"""Turns items into objects: in order, each in transactions of its own, each with a result.
 
-Who makes, changes and removes objects of a type is in the registry of resources; leases are rows of
-our own, and shadows are taken together.
+The registry of resources says who creates, changes and removes objects of a type; leases are rows
+of our own, and shadows are applied together.
 
-The same code serves bundles (fetched since a person named something) and applies (sent by Xjob).
-What is to be made comes first, in order of rank, then what is gone, the other way round. An item
+The same code serves bundles (fetched because a user named something) and applies (sent by Xjob).
+Objects to create come first, in order of rank, then those to remove, in the opposite order. An item
 that waits for another one of the batch is tried again after it.
 """
 
@@ -42,16 +42,16 @@ LOG = logging.getLogger(__name__)
 
 Key = tuple[ResourceType, str]
 
-#: Longest JSON of one item: a half of what one call may hold. A security group with eight thousand
-#: rules (some 450 bytes each) is as long; nothing else comes near.
+#: Size limit of one item as JSON: half of what one call may hold. A security group with eight
+#: thousand rules (some 450 bytes each) reaches it; nothing else comes near.
 MOST_BYTES = 4 << 20
 
 
 class Materialiser:
-    """Carries items out in this process."""
+    """Carries out items in this process."""
 
     def __init__(self, core: Any, site: SiteName) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
             core: the core plugin.
@@ -63,13 +63,16 @@ class Materialiser:
     def bring(
         self, items: Sequence[Item], *, seen: int, unfinished: Collection[Key] = ()
     ) -> list[ItemResult]:
-        """Make what a bundle holds; what is here already is left as it is.
+        """Create what a bundle holds; existing objects are left unchanged.
 
         Args:
             items: the objects.
-            seen: the newest batch when the bundle was asked for; an item is refused as `Stale` once
-                another one was seen, since that may have changed or removed it.
-            unfinished: objects of which an earlier bundle may have made a part.
+            seen: the newest batch when the bundle was requested; an item is refused as `Stale` once
+                another one was seen, because that may have changed or removed it.
+            unfinished: objects that an earlier bundle may have created in part.
+
+        Returns:
+            One result for each item, in the same order.
         """
 
         def ask(connection: sa.Connection) -> None:
@@ -79,11 +82,14 @@ class Materialiser:
         return self._carry_out(items, ask, leave=there)
 
     def apply(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
-        """Bring objects to what central says of them.
+        """Create, change or remove objects as central wants them.
 
         Args:
             items: the objects.
             sequence: the number of the batch; an item is refused once a newer batch was seen.
+
+        Returns:
+            One result for each item, in the same order.
         """
 
         def ask(connection: sa.Connection) -> None:
@@ -105,7 +111,7 @@ class Materialiser:
         while left:
             waiting = []
             for item in left:
-                # What this batch has made in part is finished, though it is here already by now.
+                # What this batch has created in part is completed, though it exists by now.
                 key = (item.type, item.id)
                 result = self._one(
                     item, question, keep_existing=key in leave and key not in results
@@ -121,7 +127,7 @@ class Materialiser:
         return [results[item.type, item.id] for item in everything]
 
     def _one(self, item: Item, question: guard.Question, *, keep_existing: bool) -> ItemResult:
-        """Carry out one item; the boundary of the extension, so nothing gets past it."""
+        """Carry out one item; the boundary of the extension, so every error becomes a result."""
         context = n_context.get_admin_context()
         try:
             item = self._complete(context, item)
@@ -143,7 +149,7 @@ class Materialiser:
         return taken(item)
 
     def _doubt(self, context: Any, item: Item) -> None:
-        """Have the next port of a network ask again, where a subnet of it cannot be made."""
+        """Have a network's next port ask central again, if a subnet of it failed."""
         network_id = (item.state or {}).get("network_id")
         if item.type is not ResourceType.SUBNET or not network_id:
             return
@@ -151,7 +157,7 @@ class Materialiser:
             self._core.ownership.doubt(session.connection(), network_id)
 
     def _shadows(self, items: Sequence[Item], question: guard.Question) -> dict[Key, ItemResult]:
-        """Take or drop shadows, all in one transaction: a network may have thousands."""
+        """Apply or remove shadows, all in one transaction: a network may have thousands."""
         if not items:
             return {}
         context = n_context.get_admin_context()
@@ -168,13 +174,13 @@ class Materialiser:
         return {(one.type, one.id): one for one in results}
 
     def _admit(self, context: Any) -> None:
-        """Find out whether the batch is late before anything is done for it."""
+        """Check that the batch is not late before anything is done for it."""
         with db_api.CONTEXT_WRITER.using(context):
-            pass  # the guard asks
+            pass  # the guard checks on commit
         crash.point("apply.admitted")
 
     def _complete(self, context: Any, item: Item) -> Item:
-        """Note in a port which addresses follow from its MAC, before anything is agreed on."""
+        """Add to a port which addresses are derived from its MAC, before anything is agreed on."""
         if item.type is not ResourceType.PORT or item.state is None:
             return item
         state = {**item.state}
@@ -184,7 +190,7 @@ class Materialiser:
     def _ensure(
         self, context: Any, item: Item, state: Mapping[str, Any], *, keep_existing: bool
     ) -> Mapping[str, errors.IsthmusError]:
-        """Make an object or bring it to what central says; gives what of it was refused."""
+        """Create an object or update it to what central wants; return what of it was refused."""
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
                 connection = context.session.connection()
@@ -205,7 +211,7 @@ class Materialiser:
     def _note_recall(
         self, connection: sa.Connection, lease_id: str, state: Mapping[str, Any]
     ) -> None:
-        """Note what central asks for of a lease, for the keeper to give it back."""
+        """Record what central recalls of a lease, for the keeper to return it."""
         asked = state.get(attribute.RECALL)
         if not asked:  # any more
             recall.delete(connection, self._site, [lease_id])
@@ -228,7 +234,7 @@ class Materialiser:
             return
         row = ROWS[item.type]
         row.remove(row.plugin(), context, item.id)
-        # The listener has done this with the object; here it is for one that never came to be.
+        # The listener has done this with the object; here it is for one that was never created.
         with db_api.CONTEXT_WRITER.using(context):
             mapping.forget(context.session.connection(), item.type, item.id)
 
@@ -240,7 +246,7 @@ def _place(item: Item) -> int:
 
 
 def base_of(item: Item) -> dict[str, Any] | None:
-    """Give what both tiers agree on once an item has been carried out; only ports have that."""
+    """Return what both tiers agree on once an item has been carried out; only ports have that."""
     if item.type is not ResourceType.PORT or item.state is None:
         return None
     return port.agreed(item.state)

@@ -30,7 +30,7 @@ _API_WORKER = "WorkerService"
 
 
 class KeyExtensionDriver(api.ExtensionDriver):
-    """Makes the processes that load no mechanism driver of ours write keys as well."""
+    """Makes processes that load none of our mechanism drivers write keys as well."""
 
     @override
     def initialize(self) -> None:
@@ -62,7 +62,7 @@ class LocalMechanismDriver(api.MechanismDriver):
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     def when_keys_run_low(self, callback: Callable[[str], None]) -> None:
-        """Have a function called with the id of a network whose keys run low.
+        """Register a function that is called with the id of a network whose keys run low.
 
         It is called after the transaction, in the thread of the request: it must be quick and must
         not raise.
@@ -73,7 +73,7 @@ class LocalMechanismDriver(api.MechanismDriver):
         self._low_keys(network_id)
 
     def when_subports_move(self, callback: Callable[[str], None]) -> None:
-        """Have a function called with the id of a trunk's subport that OVN has bound elsewhere."""
+        """Register a function that is called with a trunk's subport that OVN has moved."""
         self._move_of_subport = callback
 
     def _subport_moves(self, port_id: str) -> None:
@@ -116,7 +116,7 @@ class LocalMechanismDriver(api.MechanismDriver):
         self._router_may_have_moved(context.current)
 
     def _router_may_have_moved(self, port: Any) -> None:
-        """Look at a network again when a router comes to it or leaves it."""
+        """Reconcile a network again when a router is attached to it or detached from it."""
         if port["device_owner"] in constants.ROUTER_INTERFACE_OWNERS:
             self._wake_network(port["network_id"])
 

@@ -1,8 +1,8 @@
 """The core plugin of a site: Neutron's ML2 plugin, with central behind what it does not have.
 
-A thin layer. It adds four things to ML2 and leaves all else alone: what is missing is fetched
-(`fetching`, `on_demand`), what is central's is not changed here (`ownership`), addresses come from
-leases (`ipam`, `lease.keeper`), and what changes is noted for central (`report.listener`).
+A thin layer. It adds four things to ML2 and leaves everything else unchanged: missing objects are
+fetched (`fetching`, `on_demand`), central's objects are not changed here (`ownership`), addresses
+come from leases (`ipam`, `lease.keeper`), and changes are recorded for central (`report.listener`).
 """
 
 import contextlib
@@ -49,7 +49,7 @@ class LocalPlugin(Fetching):
     __native_sorting_support = True
 
     def __init__(self) -> None:
-        """Load ML2 and what stands beside it."""
+        """Load ML2 and the parts that work beside it."""
         sqlite.install()
         quota.install()
         self.site = read_site(cfg.CONF)
@@ -85,11 +85,11 @@ class LocalPlugin(Fetching):
     def _pick_stretched(
         self, connection: sa.Connection, subnet_ids: Collection[str]
     ) -> Collection[str]:
-        """Pick the subnets whose addresses other sites hear of."""
+        """Return the subnets whose addresses are told to other sites."""
         return [one for one in subnet_ids if self.ownership.is_stretched_subnet(connection, one)]
 
     def note_move(self, port_id: str) -> None:
-        """Have central told where a port is now, if it is of a stretched network."""
+        """Record that a port may have moved, if its network is stretched."""
         admin = n_context.get_admin_context()
         network_id, _ = _find_network(port_id)
         if network_id is None:
@@ -99,7 +99,7 @@ class LocalPlugin(Fetching):
                 self.listener.note(admin.session, [port_id])
 
     def delete_port(self, context: Any, id: str, l3_port_check: bool = True) -> None:
-        """Delete a port; one that is not here comes home first, or belongs to another site."""
+        """Delete a port; a missing one is fetched first, or refused as another site's."""
         if (
             applying.current() is None
             and read_request.is_change_of(id)
@@ -109,7 +109,7 @@ class LocalPlugin(Fetching):
         super().delete_port(context, id, l3_port_check)
 
     def create_port(self, context: Any, port: Any) -> dict[str, Any]:
-        """Make a port; on a stretched network with one of the site's addresses."""
+        """Create a port; on a stretched network with one of the site's addresses."""
         if applying.current() is not None:
             made: dict[str, Any] = super().create_port(context, port)
             return made
@@ -121,7 +121,7 @@ class LocalPlugin(Fetching):
         )
 
     def create_port_bulk(self, context: Any, ports: Any) -> list[dict[str, Any]]:
-        """Make ports; on stretched networks with the site's addresses."""
+        """Create ports; on stretched networks with the site's addresses."""
         wanted = [one["port"] for one in ports["ports"]]
         return self._make_ports(
             context,
@@ -147,7 +147,7 @@ class LocalPlugin(Fetching):
         return attempt()
 
     def update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
-        """Change a port; one that is not here comes home first."""
+        """Update a port; a missing one is fetched first."""
         wanted = port["port"]
         asks = guards.addresses_of(wanted) or guards.groups_of(wanted) or guards.mac_of(wanted)
         if applying.current() is not None or not ("fixed_ips" in wanted or asks):
@@ -188,11 +188,11 @@ class LocalPlugin(Fetching):
                     raise
 
     def _before_ports(self, context: Any, ports: Sequence[Any]) -> None:
-        """Check and fetch what ports on stretched networks take; nothing for other networks.
+        """Check and fetch what ports on stretched networks need; does nothing for other networks.
 
         Raises:
             GroupOnlyHere: a security group that central does not know.
-            NotLeased: an address that central does not give this site.
+            NotLeased: an address that central does not lease to this site.
         """
         for port in ports:
             groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
@@ -217,9 +217,9 @@ class LocalPlugin(Fetching):
                 self._check_mac(port["network_id"], mac, port.get("id"))
 
     def _check_mac(self, network_id: str, mac: str, port_id: str | None) -> None:
-        """Refuse a MAC that was asked for by name and is in use on the network, in any site.
+        """Refuse a MAC that was requested explicitly and is in use on the network, at any site.
 
-        With central away it is taken; the report will tell then.
+        It is accepted while central is unreachable; the report will be refused in that case.
 
         Raises:
             MacAddressInUse: another port has it.
@@ -234,7 +234,7 @@ class LocalPlugin(Fetching):
             raise n_exc.MacAddressInUse(net_id=network_id, mac=mac)
 
     def _complete(self, network_id: str, project_id: str) -> None:
-        """Fetch what a network extended ahead of use may lack; else work with what is here."""
+        """Fetch what a network extended ahead of use may lack; otherwise use what is here."""
         try:
             self.on_demand.fetch(ResourceType.NETWORK, [network_id], project_id)
         except errors.Stale as error:
@@ -253,7 +253,7 @@ class LocalPlugin(Fetching):
                 )
         except errors.Transient as error:
             if unknown == {default}:
-                return  # with central away, the site's own copy of the default group has to do
+                return  # central is away: the site's own copy of the default group is used
             raise CentralUnreachable(
                 reason=f"Security group {', '.join(sorted(unknown))} is not known at site "
                 f"{self.site.site}, and {error.message}"
@@ -262,13 +262,13 @@ class LocalPlugin(Fetching):
             raise to_fault(error) from error
         left = (unknown - came - {default}) & set(guards.groups_of(port))
         for group_id in sorted(left):
-            # Raises the same for a group that is nowhere and for one that is somebody else's.
+            # Raises the same for a group that does not exist and for another project's.
             super(Fetching, self).get_security_group(context, group_id)
         if left:
             raise guards.GroupOnlyHere(groups=", ".join(sorted(left)), network=port["network_id"])
 
     def _with_leases(self, network_ids: Sequence[str], count: int, work: Callable[[], _T]) -> _T:
-        """Do something that takes addresses and keys, and once more after asking for more."""
+        """Call a function that takes addresses and keys; again after requesting more."""
         try:
             return work()
         except n_exc.IpAddressGenerationFailure:
@@ -285,10 +285,11 @@ class LocalPlugin(Fetching):
 
 
 def _finishing(call: Callable[..., None]) -> Callable[..., None]:
-    """Have ML2's manager of mechanism drivers finish what was committed, overtaken or not.
+    """Make ML2's manager of mechanism drivers finish what was committed, even if overtaken.
 
-    A batch that is refused between Neutron's commit and OVN's is taken for a failure of OVN, and
-    the object deleted that was just made. The next transaction of the batch is refused in time.
+    If a batch were refused between Neutron's commit and OVN's, Neutron would take it for a failure
+    of OVN and delete the object that it just created. The next transaction of the batch is refused
+    early enough.
     """
 
     def finish(method_name: str, *arguments: Any, **options: Any) -> None:
@@ -299,7 +300,7 @@ def _finishing(call: Callable[..., None]) -> Callable[..., None]:
 
 
 def _copied(port: Any) -> Any:
-    """Copy a request that Neutron writes into, so that it can be made again."""
+    """Copy a request, because Neutron modifies it and it may have to be repeated."""
     copy = dict(port)
     fixed_ips = copy.get("fixed_ips")
     if isinstance(fixed_ips, list):
@@ -308,7 +309,7 @@ def _copied(port: Any) -> Any:
 
 
 def _find_network(port_id: str) -> tuple[str | None, str | None]:
-    """Find the network and project of a port, whoever asks."""
+    """Return the network and project of a port, whoever asks."""
     admin = n_context.get_admin_context()
     with db_api.CONTEXT_READER.using(admin):
         row = (

@@ -1,9 +1,9 @@
-"""Quotas at a site: its own are no matter of central's objects; central's bind what it makes.
+"""Quotas at a site: its own do not apply to central's objects; central's apply to its new ports.
 
-Central counts every port of a stretched network, wherever it was made. A site asks nobody while it
-makes one. Should central then find a project over its quota, it does not take the report; the site
-keeps that refusal, and makes no more ports of the project on stretched networks until central has
-taken all of them, because the tenant has deleted some or has got a larger quota.
+Central counts every port of a stretched network, wherever it was created. A site asks nobody while
+it creates one. If central then finds a project over its quota, it refuses the report; the site
+records that, and creates no more ports of the project on stretched networks until central has
+accepted all of them, because the tenant has deleted some or got a larger quota.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ from isthmus.store.sql.engine import reading
 
 _exempt: contextvars.ContextVar[bool] = contextvars.ContextVar("isthmus_quota", default=False)
 
-#: How long it is believed which projects are over their quota, in seconds.
+#: How long the list of projects that are over their quota is cached, in seconds.
 _TTL_S = 1.0
 
 
 class SiteQuotaDriver(driver_nolock.DbQuotaNoLockDriver):
-    """Neutron's driver, with central's objects let in: they were counted at central."""
+    """Neutron's driver, which ignores central's objects: they were counted at central."""
 
     @override
     def quota_limit_check(self, context: Any, project_id: str, resources: Any, deltas: Any) -> None:
@@ -46,7 +46,7 @@ class SiteQuotaDriver(driver_nolock.DbQuotaNoLockDriver):
 
 @contextlib.contextmanager
 def exempt() -> Iterator[None]:
-    """Count nothing that this thread makes; ends with the block."""
+    """Count nothing that this thread creates, within the block."""
     token = _exempt.set(True)
     try:
         yield
@@ -55,12 +55,12 @@ def exempt() -> Iterator[None]:
 
 
 def install() -> None:
-    """Make the driver Neutron's, unless the operator has chosen one."""
+    """Make this Neutron's quota driver, unless the operator has chosen one."""
     cfg.CONF.set_default("quota_driver", f"{__name__}.{SiteQuotaDriver.__name__}", group="QUOTAS")
 
 
 def keep(connection: sa.Connection, results: Sequence[ItemResult]) -> None:
-    """Keep which ports central has not taken because their project is over its quota."""
+    """Record which ports central has refused because their project is over its quota."""
     for result in results:
         if result.type is not ResourceType.PORT:
             continue
@@ -71,16 +71,16 @@ def keep(connection: sa.Connection, results: Sequence[ItemResult]) -> None:
 
 
 class Overdrawn:
-    """Which projects have ports here that central has not taken; one for a process."""
+    """Which projects have ports here that central has refused; one per process."""
 
     def __init__(
         self, engine: Callable[[], sa.Engine], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
-            engine: gives the site's database.
-            clock: gives seconds that only grow.
+            engine: returns the site's database.
+            clock: returns monotonic seconds.
         """
         self._engine = engine
         self._clock = clock
@@ -89,7 +89,7 @@ class Overdrawn:
         self._projects: frozenset[str] = frozenset()
 
     def check(self, project_ids: Collection[str | None]) -> None:
-        """Refuse to make more ports of a project that is over its quota at central.
+        """Refuse to create more ports of a project that is over its quota at central.
 
         Raises:
             OverQuota: one of them is.

@@ -1,10 +1,10 @@
-"""The registrar: says hello to central, and registers where one of the two lost its memory.
+"""The registrar: says hello to central, and registers where one of the two lost data.
 
 A thread in each API process. Beside the database it keeps a witness, a small file in the state
-directory of this host, which shows that a database came back from a backup even while central
-cannot be asked. A site that finds that out gives no address and no key out before it has
-registered: then it has stopped using what is another's by now, and has got back what it forgot. A
-site that is cut off and was not restored goes on.
+directory of this host, which reveals that a database was restored from a backup even while central
+is unreachable. Such a site allocates no address and no key before it has registered: then it has
+stopped using what belongs to others by now, and has got back what it lost. A site that is cut off
+and was not restored continues to allocate.
 """
 
 import ipaddress
@@ -58,12 +58,12 @@ class Registrar:
         folder: Path,
         every_s: float,
     ) -> None:
-        """Bind it; nothing runs before `start`.
+        """Initialise; nothing runs before `start`.
 
         Args:
             site: this site.
-            client: gives the way to central.
-            engine: gives the site's database.
+            client: returns the client for central.
+            engine: returns the site's database.
             folder: where the witness is kept, beside the database and not in its backups.
             every_s: seconds between two hellos.
         """
@@ -76,13 +76,13 @@ class Registrar:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Look at the witness, then start the thread of this process."""
+        """Compare the witness, then start the thread of this process."""
         self.compare_witness()
         self._thread = threading.Thread(target=self._run, name="isthmus-registrar", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -94,15 +94,15 @@ class Registrar:
             try:
                 settled = self.turn()
             except errors.Transient as error:
-                LOG.debug("Central hears of this site later: %s", error.message)
+                LOG.debug("Central cannot be reached; the hello is retried: %s", error.message)
             except errors.IsthmusError as error:
                 LOG.warning("Central does not register this site: %s", error.message)
             except Exception:  # the boundary of a worker loop
-                LOG.exception("The registrar failed; it goes on")
+                LOG.exception("The registrar failed and continues")
             self._stop.wait(self._every_s if settled else min(_AGAIN_S, self._every_s))
 
     def turn(self) -> bool:
-        """Say hello, and register if that is called for.
+        """Say hello, and register if necessary.
 
         Returns:
             Whether the site has settled.
@@ -125,9 +125,9 @@ class Registrar:
     def _compare(self, answer: Mapping[str, Any]) -> epoch.Epoch | None:
         """Begin a new epoch if central has seen more of this site than its database knows.
 
-        What the database knows is read behind the answer: numbers are counted before they are sent,
-        so a healthy one is never behind what central has seen, however much the relay or another
-        process did meanwhile.
+        The database is read after the answer: numbers are counted before they are sent, so a
+        healthy one is never behind what central has seen, whatever the relay or another process did
+        meanwhile.
         """
         with writing(self._engine()) as connection:
             own = epoch.read(connection)
@@ -179,7 +179,7 @@ class Registrar:
         )
 
     def _apply_answer(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
-        """Do what central said."""
+        """Apply central's answer."""
         void = [str(one) for one in answer["void"]]
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
@@ -213,10 +213,11 @@ class Registrar:
         return True
 
     def compare_witness(self) -> epoch.Epoch:
-        """Compare the database with the witness, and have the witness follow it.
+        """Compare the database with the witness, and update the witness.
 
-        Done at start, at each hello and before each report, so that no backup which lacks what
-        central was told is taken for the newest state of the site, not even until the first hello.
+        Done at start, at each hello and before each report, so that a restored backup which lacks
+        what central was told never counts as the newest state of the site, not even until the first
+        hello.
         """
         with writing(self._engine()) as connection:
             own = self._witness.compare(connection)
@@ -229,7 +230,7 @@ def _cause(reason: str) -> str:
 
 
 def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
-    """Have numbers rest that this site may have forgotten to have used."""
+    """Set numbers to rest that this site may have forgotten to have used."""
     found = [
         (PoolKind(one["kind"]), str(one["pool_id"]), int(one["number"]), str(one["port_id"]))
         for one in said
@@ -244,7 +245,7 @@ def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> 
 
 
 def _list_ports(connection: sa.Connection) -> list[str]:
-    """List the ports on central's networks; each of them is at home here, or should be."""
+    """List the ports on central's networks; each of them has its home here, or should have."""
     query = (
         sa.select(_PORTS.c.id)
         .where(
@@ -259,7 +260,7 @@ def _list_ports(connection: sa.Connection) -> list[str]:
 def _list_addresses(
     connection: sa.Connection, ports: Sequence[str]
 ) -> dict[str, list[tuple[int, str]]]:
-    """List the addresses of ports by subnet: the place of the port in the list, and the number."""
+    """List the addresses of ports by subnet: the index of the port in the list, and the number."""
     places = {port_id: place for place, port_id in enumerate(ports)}
     found: dict[str, list[tuple[int, str]]] = {}
     query = (
@@ -276,6 +277,6 @@ def _list_addresses(
 
 
 def _tell_of_ports(connection: sa.Connection) -> None:
-    """Note every port with a key for central: what it has lost it learns again."""
+    """Record every port with a key for central, so that central learns again what it has lost."""
     holders = port_key.list_keys(connection)
     journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in holders])

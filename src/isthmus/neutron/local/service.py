@@ -1,7 +1,7 @@
-"""A site's service plugin: it carries the API extension and the threads of an API process.
+"""A site's service plugin: loads the API extension and starts the threads of an API process.
 
-The threads start when a worker has been forked and its OVN connections stand. They belong to the
-API processes, because only those can make networks and ports.
+The threads start once a worker is forked and its OVN connections are open. They belong to the API
+processes, because only those can create networks and ports.
 """
 
 from pathlib import Path
@@ -37,9 +37,9 @@ neutron_extensions.append_api_extensions_path(extensions.__path__)
 
 #: The worker whose processes serve the API; the others have no OVN connections.
 _API_WORKER = "WorkerService"
-#: Port keys to ask for when they run low; central gives what it finds right, at least one.
+#: Port keys to request when they run low; central leases what it finds right, at least one.
 _KEYS = 64
-#: Most items of one batch; as many as Xjob may be told to carry at once.
+#: Limit of items of one batch: the most that Xjob can be configured to send at once.
 _MOST_ITEMS = 1000
 
 
@@ -54,7 +54,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
     __native_sorting_support = True
 
     def __init__(self) -> None:
-        """Prepare; the threads start with the process."""
+        """Initialise; the threads start with the process."""
         super().__init__()
         self.relay: Relay | None = None
         self.registrar: Registrar | None = None
@@ -63,11 +63,11 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     def get_plugin_type(self) -> Any:
-        """Give the type by which Neutron finds this plugin."""
+        """Return the type by which Neutron finds this plugin."""
         return definition.PLUGIN_TYPE
 
     def get_plugin_description(self) -> str:
-        """Say what it is."""
+        """Return the plugin's description."""
         return "Isthmus: this site as one of many"
 
     def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
@@ -104,7 +104,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         self.relay.start()
 
     def stop(self) -> None:
-        """End the threads and wait for them."""
+        """Stop the threads and wait for them."""
         if self.relay is not None:
             if self.registrar is not None:
                 self.registrar.stop()
@@ -114,7 +114,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             self.relay = None
 
     def create_site_apply(self, context: Any, site_apply: dict[str, Any]) -> dict[str, Any]:
-        """Carry out what central says of objects at this site."""
+        """Carry out a batch of items from central."""
         body = site_apply["site_apply"]
         with translated():
             _check_carrier(context)
@@ -130,7 +130,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
     def create_site_comparison(
         self, context: Any, site_comparison: dict[str, Any]
     ) -> dict[str, Any]:
-        """Compare what this site holds with a page of digests; or say what can be compared."""
+        """Compare a page of digests with this site; without a page, list what is comparable."""
         body = site_comparison["site_comparison"]
         with translated():
             _check_carrier(context)
@@ -146,21 +146,21 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
     def get_site_applies(
         self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
     ) -> list[Any]:
-        """List nothing: what was carried out is not kept."""
+        """List nothing: batches are not stored."""
         return []
 
     def get_site_apply(self, context: Any, id: str, fields: Any = None) -> Any:
-        """Show nothing."""
+        """Show nothing: batches are not stored."""
         raise n_exc.NotFound
 
     get_site_comparisons, get_site_comparison = get_site_applies, get_site_apply
 
 
 def _check_carrier(context: Any) -> None:
-    """Let nobody but the one user carry to this site whom its configuration names.
+    """Accept batches only from the user that the configuration names.
 
     Raises:
-        Refused: it is somebody else, whatever his roles.
+        Refused: it is another user, whatever its roles.
     """
     caller = get_caller(context)
     if not caller.is_written(directory.get_plugin().site.carrier_user):

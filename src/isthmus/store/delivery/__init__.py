@@ -1,1 +1,1 @@
-"""Intents and their way to the other tier."""
+"""Intents and their delivery to the other tier."""

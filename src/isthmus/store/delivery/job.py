@@ -15,14 +15,14 @@ from isthmus.store.sql.clock import utc_now
 from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import JOURNAL, SITES
 
-#: Counting a lane's intents ends here, so that a look at all sites reads a bounded part of the
-#: journal: a count of this many means this many or more.
+#: Counting a lane's intents stops here, so that listing all sites reads a bounded part of the
+#: journal: this number means that many or more.
 MOST_COUNTED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs; what is None or empty does not narrow."""
+    """Filters of jobs; None or empty means no filter."""
 
     ids: Collection[str] = ()
     lanes: Collection[str] = ()
@@ -34,7 +34,7 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneCounts:
-    """How a lane stands."""
+    """Number and age of a lane's intents."""
 
     backlog: int  #: intents that are not parked; `MOST_COUNTED` means that many or more
     parked: int  #: the same of those that are
@@ -51,9 +51,9 @@ def list_jobs(
     """List jobs, oldest first.
 
     Args:
-        connection: where.
-        wanted: which.
-        marker: the id of the last job of the page before; one that is gone begins at the start.
+        connection: of the transaction.
+        wanted: the filter.
+        marker: id of the last job of the previous page; a deleted one starts at the beginning.
         limit: how many at most.
     """
     query = sa.select(JOURNAL, running().label("running")).where(*_where(wanted or JobFilter()))
@@ -82,14 +82,14 @@ def list_page(
     """List jobs as an API pages them; `site` is the lane.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         filters: name to accepted values.
-        page: which part.
-        created_until: only those that were recorded at this time or before, by the database's
-            clock; None for all.
+        page: the page.
+        created_until: only jobs recorded at this time or before, by the database's clock; None for
+            all.
 
     Raises:
-        Invalid: a sort key, a marker or a filter's value that cannot be.
+        Invalid: a sort key, a marker or a filter's value is invalid.
     """
     columns = {
         "id": JOURNAL.c.id,
@@ -115,11 +115,11 @@ def list_page(
 def count_lanes(
     connection: sa.Connection, lanes: Collection[SiteName] | None = None
 ) -> dict[SiteName, LaneCounts]:
-    """Count the intents of lanes, in each `MOST_COUNTED` at most; those with none are left out.
+    """Count the intents of lanes, each up to `MOST_COUNTED`; lanes without any are missing.
 
     Args:
-        connection: where.
-        lanes: which of those of all sites and of central; None for every one.
+        connection: of the transaction.
+        lanes: the lanes; None for those of all sites and of central.
     """
     known = sa.union_all(
         sa.select(SITES.c.name.label("lane")), sa.select(sa.literal(CENTRAL).label("lane"))
@@ -142,7 +142,7 @@ def count_lanes(
 
 
 def _count(lane: sa.ColumnElement[str], parked: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    """Count in a lane: all where there are few, else only whether there are as many as we count."""
+    """Count a lane's intents: exactly where there are few, otherwise up to the limit."""
     some = sa.select(sa.literal(MOST_COUNTED)).select_from(JOURNAL)
     some = some.where(JOURNAL.c.lane == lane, JOURNAL.c.parked == parked)
     all_ = some.with_only_columns(sa.func.count(JOURNAL.c.created_at))
@@ -163,7 +163,7 @@ def _find_oldest(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[datetime.dateti
 
 
 def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
-    """Make jobs due at once, parked ones too; running ones are left to their worker.
+    """Make jobs due at once, including parked ones; running ones are left to their worker.
 
     Returns:
         How many.
@@ -176,7 +176,7 @@ def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
 
 
 def retry_in_use(connection: sa.Connection, lane: SiteName) -> None:
-    """Try what a lane's side refused since something there was in use once more: it may have gone.
+    """Retry what a lane's receiver refused because something there was in use.
 
     One attempt each; what is still in use is parked again at once.
     """
@@ -184,7 +184,7 @@ def retry_in_use(connection: sa.Connection, lane: SiteName) -> None:
 
 
 def retry_parked(connection: sa.Connection, lane: SiteName) -> None:
-    """Try everything that a lane's side refused once more, one attempt each."""
+    """Retry everything that a lane's receiver refused, one attempt each."""
     _retry(connection, lane)
 
 
@@ -192,12 +192,12 @@ def _retry(connection: sa.Connection, lane: SiteName, *which: sa.ColumnElement[b
     connection.execute(
         sa.update(JOURNAL)
         .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.true(), *which)
-        .values(parked=False, not_before=None)  # its attempts are used up: one more is the last
+        .values(parked=False, not_before=None)  # its attempts are used up: this is one more
     )
 
 
 def cancel(connection: sa.Connection, wanted: JobFilter) -> int:
-    """Drop jobs: the site keeps what it has until the object changes again or a sweep finds it.
+    """Cancel jobs: the site keeps what it has until the object changes again or a sweep finds it.
 
     Returns:
         How many.
@@ -228,7 +228,7 @@ def _where(wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def running() -> sa.ColumnElement[bool]:
-    """Tell whether a worker has the intent in hand; never NULL, so that it can be negated."""
+    """Return whether a worker has claimed the intent; never NULL, so that it can be negated."""
     return sa.and_(
         JOURNAL.c.owner.is_not(None),
         JOURNAL.c.expires_at.is_not(None),

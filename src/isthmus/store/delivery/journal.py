@@ -89,9 +89,9 @@ def record_selected(
     """Record many objects of one type with one INSERT .. SELECT.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         kind: their type.
-        selection: gives two columns, the lane and the object's id, no pair twice.
+        selection: returns two columns, the lane and the object's id, no pair twice.
     """
     chosen = selection.subquery()
     lane, resource_id = list(chosen.c)[:2]
@@ -120,13 +120,13 @@ def delay(
     *,
     delay_s: float,
 ) -> None:
-    """Have intents wait.
+    """Delay intents.
 
     Args:
-        connection: where.
-        lane: whose.
+        connection: of the transaction.
+        lane: their lane.
         kind: type of their objects.
-        ids: which.
+        ids: their objects.
         delay_s: seconds from now until they are due.
     """
     chosen = (JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.resource_id.in_(ids))
@@ -134,7 +134,7 @@ def delay(
 
 
 def _touch(new: New) -> Mapping[str, Any]:
-    """Return what recording an intent again sets: it bumps the generation."""
+    """Turn an INSERT of intents into an upsert that bumps the generation."""
     return {
         # PyMySQL joins many rows into one INSERT only where nothing is bound behind them.
         "generation": JOURNAL.c.generation + sa.literal_column("1"),
@@ -159,7 +159,7 @@ def is_due(connection: sa.Connection, lane: SiteName) -> bool:
 
 
 def _first_is_due(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[bool]:
-    """Ask it of the intent that comes first in time: where that is not due, none is."""
+    """Return whether the intent that comes first in time is due: where it is not, none is."""
     first = (
         sa.select(_is_time())
         .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free())
@@ -173,7 +173,7 @@ def _first_is_due(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[bool]:
 def through(query: sa.Select[Any], index: str) -> sa.Select[Any]:
     """Have MariaDB read the journal through one of its indexes.
 
-    It likes to take the primary key, which begins with the lane too, and then reads the whole lane.
+    It tends to take the primary key, which begins with the lane too, and then reads the whole lane.
     """
     for dialect in ("mysql", "mariadb"):
         query = query.with_hint(JOURNAL, f"FORCE INDEX (ix_isthmus_journal_{index})", dialect)
@@ -189,7 +189,7 @@ def _is_free() -> sa.ColumnElement[bool]:
 
 
 def is_noted(connection: sa.Connection, key: IntentKey) -> bool:
-    """Tell whether an intent stands that is not parked, as it is committed now, and lock it."""
+    """Return whether an intent exists that is not parked, as currently committed, and lock it."""
     query = sa.select(JOURNAL.c.id).where(
         JOURNAL.c.lane == key.lane,
         JOURNAL.c.type == key.type.value,
@@ -207,7 +207,7 @@ def select_parked(lane: SiteName, kind: ResourceType) -> "sa.Select[str]":
 
 
 def delete(connection: sa.Connection, key: IntentKey) -> None:
-    """Drop an intent: nobody has to hear of the object any more."""
+    """Delete an intent: nobody has to be told of the object any more."""
     connection.execute(
         sa.delete(JOURNAL).where(
             JOURNAL.c.lane == key.lane,
@@ -218,7 +218,7 @@ def delete(connection: sa.Connection, key: IntentKey) -> None:
 
 
 def delete_lanes(connection: sa.Connection, lanes: Collection[str]) -> int:
-    """Drop the intents of whole lanes, and return how many there were."""
+    """Delete the intents of whole lanes, and return how many there were."""
     return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.lane.in_(list(lanes)))).rowcount
 
 
@@ -234,7 +234,16 @@ def release_owner(connection: sa.Connection, lane: SiteName, owner: str) -> int:
 def bring_forward(
     connection: sa.Connection, lane: SiteName, kind: ResourceType, now: datetime.datetime
 ) -> None:
-    """Have what was noted in a lane by a clock that is ahead count as noted now."""
+    """Make intents of a lane that lie in the future due now.
+
+    Their times were written by a clock that was ahead.
+
+    Args:
+        connection: of the transaction.
+        lane: their lane.
+        kind: type of their objects.
+        now: the time.
+    """
     ahead = sa.select(JOURNAL.c.id).where(
         JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.created_at > now
     )
@@ -252,14 +261,14 @@ def claim(
     holds_s: float,
     limit: int,
 ) -> Batch:
-    """Take up to `limit` due intents of a lane, in the order of work.
+    """Claim up to `limit` due intents of a lane, in the order of work.
 
-    None while another owner holds unexpired claims in the lane.
+    None while another owner has unexpired claims in the lane.
 
     Args:
-        connection: where.
-        lane: which lane.
-        owner: who claims.
+        connection: of the transaction.
+        lane: the lane.
+        owner: id of the worker.
         holds_s: how long the claims hold, in seconds.
         limit: how many at most.
     """
@@ -306,7 +315,7 @@ def claim(
 
 
 def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
-    """Tell whether another owner carries a lane; holds while the lane's row is locked."""
+    """Return whether another owner claims a lane; true until the lane's row is unlocked."""
     held = (
         sa.select(JOURNAL.c.id)
         .where(
@@ -321,10 +330,10 @@ def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
 
 
 def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list[IntentKey]:
-    """End claims.
+    """Settle claims.
 
     Returns:
-        The keys of those whose row went because the other side knows that the object is gone.
+        The keys whose row was deleted because the other side knows that the object is gone.
     """
     removed = []
     for one in settlements:
@@ -340,12 +349,12 @@ def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list
 
 
 def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
-    """Delete the row if its generation is unchanged, else release the claim, so that it is due.
+    """Delete the row if its generation is unchanged, else release the claim: it is due again.
 
-    The owner is not asked: whoever carried this generation, it was carried.
+    The owner is not checked: this generation was delivered, by whomever.
 
     Returns:
-        Whether the row went.
+        Whether the row was deleted.
     """
     gone = connection.execute(sa.delete(JOURNAL).where(_unchanged(claim))).rowcount
     if not gone:
@@ -354,7 +363,7 @@ def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
 
 
 def retry(connection: sa.Connection, settlement: Settlement) -> None:
-    """Put a row back, due later; one that moved on in the meantime is due at once."""
+    """Release a row, due later; one whose generation changed meanwhile is due at once."""
     claim = settlement.claim
     values: dict[str, Any] = {"owner": None, "expires_at": None}
     values["not_before"] = utc_after(settlement.delay_s) if settlement.delay_s > 0 else None
@@ -369,7 +378,7 @@ def retry(connection: sa.Connection, settlement: Settlement) -> None:
 
 
 def park(connection: sa.Connection, claim: Claim, *, error: str) -> None:
-    """Lay a row aside with its reason; one that moved on in the meantime is due instead."""
+    """Park a row with its reason; one whose generation changed meanwhile is due instead."""
     values = {
         "parked": True,
         "attempts": claim.attempts + 1,

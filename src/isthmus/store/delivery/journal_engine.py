@@ -1,6 +1,6 @@
-"""The journal bound to an engine: every call a transaction of its own, as the delivery needs it.
+"""The journal on an engine: every call is a transaction of its own, as the delivery needs it.
 
-Workers of one lane and Neutron's writers collide now and then; who has to begin again, does.
+Workers of one lane and Neutron's writers may collide; the transaction that loses is retried.
 """
 
 import logging
@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 
 def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
-    """Do nothing more."""
+    """Do nothing: no further rows depend on the objects."""
 
 
 class SqlJournal:
@@ -31,12 +31,12 @@ class SqlJournal:
         *,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
     ) -> None:
-        """Bind the journal.
+        """Initialise the journal.
 
         Args:
             engine: the tier's database.
-            forget: called in the settling transaction with the keys of objects that the other
-                side now knows are gone, to remove what else is kept of them.
+            forget: called in the settling transaction with the keys of objects that the other side
+                now knows are gone, to delete what else is kept of them.
         """
         self._engine = engine
         self._forget = forget
@@ -48,7 +48,14 @@ class SqlJournal:
 
     @again_when_busy
     def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
-        """Take up to `limit` due intents of a lane, in the order of work."""
+        """Claim up to `limit` due intents of a lane, in the order of work.
+
+        Args:
+            lane: the lane.
+            owner: id of the worker.
+            holds_s: how long the claims hold, in seconds.
+            limit: how many at most.
+        """
         with reading(self._engine) as connection:
             if not journal.is_due(connection, lane):
                 return Batch()  # an idle worker writes nothing
@@ -57,7 +64,7 @@ class SqlJournal:
 
     @again_when_busy
     def go_on_above(self, lane: SiteName, seen: int) -> None:
-        """Number the lane's next batches above what the other side has seen, if they are not."""
+        """Number the lane's next batches above what the other side has seen."""
         with writing(self._engine) as connection:
             if lane_store.go_on_above(connection, lane, seen):
                 LOG.warning(
@@ -75,7 +82,7 @@ class SqlJournal:
 
     @again_when_busy
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """End claims."""
+        """Settle claims."""
         with writing(self._engine) as connection:
             removed = journal.settle(connection, settlements)
             if removed:

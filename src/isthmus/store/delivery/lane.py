@@ -1,10 +1,10 @@
-"""Numbers of batches: how a receiver tells a late batch from a new one.
+"""Numbers of batches, by which a receiver distinguishes a late batch from a new one.
 
-The sender of a lane numbers its batches (`isthmus.model.number`); the receiver remembers the newest
-number. A batch whose sender gave up waiting is sent again under a higher number, so whatever is
-left of the first one is refused from then on. A sender that learns that the other side has seen
-higher numbers than it ever gave (its database came back from a backup, or somebody gave a wrong
-one) goes on above them.
+The sender of a lane numbers its batches (`isthmus.model.number`); the receiver stores the newest
+number. A batch whose sender timed out is sent again under a higher number, so whatever is left of
+the first one is refused from then on. A sender that learns that the other side has seen higher
+numbers than it ever sent (its database was restored from a backup, or somebody sent a wrong one)
+continues above them.
 """
 
 import logging
@@ -19,12 +19,12 @@ from isthmus.store.sql.upsert import insert_or_keep
 
 LOG = logging.getLogger(__name__)
 
-#: What a lane begins with in a database that never knew another epoch.
+#: First epoch of a database that never knew another.
 FIRST_EPOCH = 1
 
 
 def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
-    """Number the next batch to a lane; holds the lane's row until the transaction ends."""
+    """Number the next batch of a lane; locks the lane's row until the transaction ends."""
     _ensure(connection, lane)
     connection.execute(sa.update(LANES).where(LANES.c.lane == lane).values(sent=LANES.c.sent + 1))
     sent = connection.execute(sa.select(LANES.c.sent).where(LANES.c.lane == lane)).scalar_one()
@@ -35,10 +35,10 @@ def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
     """Number what follows above what the other side has seen.
 
     Not where that is of a later epoch: then this is an old incarnation, restored or a copy, which
-    must not be heard before it has found that out and begun an epoch of its own.
+    must not be accepted before it has found that out and begun an epoch of its own.
 
     Returns:
-        Whether it had seen more than this database ever sent.
+        Whether the other side had seen more than this database ever sent.
 
     Raises:
         ProtocolError: no peer can have seen such a number.
@@ -58,19 +58,19 @@ def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
 
 
 def admit(connection: sa.Connection, lane: SiteName, sequence: int) -> None:
-    """Let an item of a batch in, and shut out what is older.
+    """Admit an item of a batch, and refuse older batches from now on.
 
-    Ask in the transaction that applies the item; the answer holds until that ends. It is right at
-    every isolation level: what decides is a write.
+    Call it in the transaction that applies the item; the answer holds until that ends. It is
+    correct at every isolation level, because the check is a write.
 
     Args:
-        connection: the receiver's database.
-        lane: who sent it.
+        connection: of the transaction, in the receiver's database.
+        lane: the sender.
         sequence: the batch's number.
 
     Raises:
-        Stale: a newer batch has been seen; which one is the error's field `seen`.
-        Invalid: it is no number, or so far ahead that it cannot be right.
+        Stale: a newer batch has been seen; its number is the error's field `seen`.
+        Invalid: it is not a number, or implausibly high.
     """
     if _admitted(connection, lane, sequence):
         return
@@ -88,7 +88,7 @@ def admit(connection: sa.Connection, lane: SiteName, sequence: int) -> None:
 
 
 def refuse_overtaken(connection: sa.Connection, lane: SiteName, seen: int) -> None:
-    """Make sure, until the transaction ends, that no batch has come since a number was read.
+    """Check, until the transaction ends, that no batch has arrived since a number was read.
 
     Raises:
         Stale: one has.
@@ -101,7 +101,7 @@ def refuse_overtaken(connection: sa.Connection, lane: SiteName, seen: int) -> No
 
 
 def read_seen(connection: sa.Connection, lane: SiteName) -> int:
-    """Read the newest number seen, as it is now, and keep it so until the transaction ends."""
+    """Read the newest number seen, as currently committed, and lock it."""
     seen = connection.scalar(
         sa.select(LANES.c.seen).where(LANES.c.lane == lane).with_for_update(read=True)
     )
@@ -109,14 +109,14 @@ def read_seen(connection: sa.Connection, lane: SiteName) -> int:
 
 
 def peek(connection: sa.Connection, lane: SiteName) -> tuple[int, int]:
-    """Read the newest numbers given and seen, and lock nothing."""
+    """Read the newest numbers sent and seen, without locks."""
     query = sa.select(LANES.c.sent, LANES.c.seen).where(LANES.c.lane == lane)
     row = connection.execute(query).one_or_none()
     return (0, 0) if row is None else (int(row.sent), int(row.seen))
 
 
 def read_sent(connection: sa.Connection, lane: SiteName) -> int:
-    """Read the newest number given, as it is now."""
+    """Read the newest number sent, as currently committed."""
     sent = connection.scalar(
         sa.select(LANES.c.sent).where(LANES.c.lane == lane).with_for_update(read=True)
     )
@@ -130,10 +130,10 @@ def begin_epoch(connection: sa.Connection, epoch: int) -> None:
 
 
 def begin_again(connection: sa.Connection, *, above: int | None) -> None:
-    """Believe in no number that was seen of a later epoch than one, and admit all from the first.
+    """Discard the numbers that were seen of a later epoch than one, and admit all from its first.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         above: a number of that epoch; None: whatever was seen.
     """
     forgotten: sa.ColumnElement[bool] = sa.true()
@@ -143,12 +143,12 @@ def begin_again(connection: sa.Connection, *, above: int | None) -> None:
 
 
 def forget(connection: sa.Connection, lane: SiteName) -> None:
-    """Forget a lane's numbers, with the site."""
+    """Delete a lane's numbers, with the site."""
     connection.execute(sa.delete(LANES).where(LANES.c.lane == lane))
 
 
 def forget_unknown(connection: sa.Connection, known: "sa.Select[str]") -> None:
-    """Forget the numbers of every lane that is none of these."""
+    """Delete the numbers of all lanes but these."""
     connection.execute(sa.delete(LANES).where(LANES.c.lane.not_in(known)))
 
 

@@ -1,4 +1,4 @@
-"""What central did not take of the sites' reports, so that an operator sees it."""
+"""Reports of sites that central refused, for operators."""
 
 import datetime
 import uuid
@@ -13,18 +13,24 @@ from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import REFUSALS
 from isthmus.store.sql.upsert import insert_or_update
 
-#: Of a reason, in characters.
+#: Limit of a reason, in characters.
 _MOST_REASON = 2000
-#: Most refusals kept of one site. Whoever reports made-up ports fills no database with them.
+#: Limit of refusals kept of one site, so that reports of made-up ports cannot fill the database.
 MOST = 10_000
 
 
 def record(
     connection: sa.Connection, site: SiteName, result: ItemResult, *, now: datetime.datetime
 ) -> None:
-    """Keep why a report, or some attributes of it, was not taken; the newest reason counts.
+    """Record why a report, or some attributes of it, was refused; the newest reason counts.
 
-    A site that has `MOST` of them gets no further one: those there are to be seen to first.
+    A site that has `MOST` of them gets no further one.
+
+    Args:
+        connection: of the transaction.
+        site: the reporting site.
+        result: of the item.
+        now: the time.
     """
     values = {
         "site": site,
@@ -56,7 +62,7 @@ def _is_full(connection: sa.Connection, site: SiteName) -> bool:
 
 
 def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
-    """Forget a refusal: the site's report was taken, or its object is gone.
+    """Delete a refusal: the site's report was accepted, or its object is gone.
 
     Returns:
         Whether there was one.
@@ -68,7 +74,7 @@ def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:
-    """Forget the refusals of a site."""
+    """Delete the refusals of a site."""
     connection.execute(sa.delete(REFUSALS).where(REFUSALS.c.site == site))
 
 
@@ -78,13 +84,13 @@ def list_page(
     """List refusals as an API pages them.
 
     Raises:
-        Invalid: a sort key, a marker or a filter's value that cannot be.
+        Invalid: a sort key, a marker or a filter's value is invalid.
     """
     return select_page(connection, dict(REFUSALS.c), filters=filters, page=page)
 
 
 def select_ids(site: SiteName) -> "sa.Select[str]":
-    """Select the objects of which something was refused, for the IN of a statement of Neutron's."""
+    """Select the objects with refusals, for the IN of a statement of Neutron's."""
     return sa.select(REFUSALS.c.resource_id).where(REFUSALS.c.site == site)
 
 

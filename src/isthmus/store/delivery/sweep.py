@@ -1,4 +1,4 @@
-"""Sweeps: what the journal does not learn from changes."""
+"""Sweeps: what no change records in the journal."""
 
 from collections.abc import Callable, Iterable
 
@@ -12,7 +12,7 @@ from isthmus.store.sql.tables import JOURNAL, LANES, LEASES, LOCATIONS, SITE_MAP
 
 
 def drop_orphans(connection: sa.Connection) -> int:
-    """Drop intents and batch numbers of sites that were deleted.
+    """Delete intents and batch numbers of deleted sites.
 
     Returns:
         How many intents.
@@ -27,17 +27,17 @@ def drop_orphans(connection: sa.Connection) -> int:
 
 
 def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> int:
-    """Return back at once what workers held that are known to be dead.
+    """Release the claims of dead workers at once.
 
     Args:
-        connection: where.
-        is_dead: tells it of an owner.
+        connection: of the transaction.
+        is_dead: returns whether an owner is dead.
 
     Returns:
         How many claims.
     """
-    # A lane that was ever claimed has its row: one dive into an index for each. One owner carries
-    # it at a time, and what is left of another has run out.
+    # A lane that was ever claimed has its row: one index look-up for each. One owner claims it at a
+    # time, and what is left of another has expired.
     last = (
         sa.select(JOURNAL.c.owner)
         .where(JOURNAL.c.lane == LANES.c.lane)
@@ -56,14 +56,14 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
 def renew(
     connection: sa.Connection, site: SiteName, kinds: Iterable[ResourceType] = tuple(ResourceType)
 ) -> None:
-    """Note everything that a site should have as if it had just changed.
+    """Record an intent for everything that a site should have.
 
-    Level-triggered intents make that harmless: what is in order already is taken and forgotten.
+    Intents are level-triggered, so this is harmless: what is right already is acknowledged.
 
     Args:
-        connection: where.
-        site: which.
-        kinds: what of it.
+        connection: of the transaction.
+        site: the site.
+        kinds: types of the objects.
     """
     for kind in kinds:
         if kind is ResourceType.SHADOW:

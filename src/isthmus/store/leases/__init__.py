@@ -1,1 +1,1 @@
-"""Who may give out which numbers, and what has been given back."""
+"""Leases, recalls, returns, and numbers at rest."""

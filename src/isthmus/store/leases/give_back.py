@@ -1,7 +1,7 @@
-"""Taking back, at central, what a site gives of its leases.
+"""Reclaiming, at central, parts of leases that a site returns.
 
-A site names the lease under which a part was granted to it, and the part is taken out of that one
-alone. So a call that is made again, or that comes late, takes nothing out of what came later.
+A site names the lease under which a part was granted to it, and the part is taken from that one
+alone. So a repeated or late call does not affect leases that were granted since.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from isthmus.store.leases import lease as store
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a lease that a site gives back."""
+    """A part of a lease that a site returns."""
 
     origin: str  #: the id under which the lease was granted
     block: Block
@@ -31,16 +31,16 @@ def take_back(
     is_idle: Callable[[Block], bool],
     now: datetime.datetime,
 ) -> None:
-    """Take parts out of the leases under which they were granted.
+    """Reclaim parts from the leases under which they were granted.
 
     A part that is not idle is granted to the site again, under an id of its own: the site learns it
-    from the answer, and goes on using it.
+    from the answer, and continues to use it.
 
     Args:
-        connection: where; the caller holds the pool.
-        held: the site's leases of the pool, as they are committed now.
-        parts: what it gives.
-        is_idle: tells whether nobody has, and nobody is thought to have, a number of a block.
+        connection: of the transaction, which holds the pool.
+        held: the site's leases of the pool, as currently committed.
+        parts: what it returns.
+        is_idle: returns whether no number of a block is in use, or may be.
         now: the time.
     """
     left = list(held)
@@ -60,7 +60,7 @@ def take_back(
 def _cut(
     connection: sa.Connection, lease: Lease, gone: Block, now: datetime.datetime
 ) -> list[Lease]:
-    """Take a part out of a lease, and return what is left of it."""
+    """Cut a part out of a lease, and return what is left of it."""
     left = []
     if gone.first == lease.block.first:
         store.delete(connection, [lease.id])

@@ -1,4 +1,4 @@
-"""What a site is to hold, and what it holds, in the order of ids: for comparing page by page."""
+"""What a site should hold, and what it holds, sorted by id: for comparison page by page."""
 
 import sqlalchemy as sa
 
@@ -10,11 +10,11 @@ from isthmus.store.sql.tables import LOCATIONS, SHADOWS, SITE_MAPPINGS
 def list_wanted(
     connection: sa.Connection, site: SiteName, kind: ResourceType, after: str, limit: int
 ) -> list[str]:
-    """List the objects of a type that central has, or had, at a site: ids above one, in order.
+    """List the objects of a type that central has, or had, at a site, sorted by id.
 
     Args:
-        connection: central's database.
-        site: which site.
+        connection: of the transaction, in central's database.
+        site: the site.
         kind: type of the objects.
         after: only ids above this.
         limit: how many at most.
@@ -41,10 +41,10 @@ def list_wanted(
 
 
 def list_held(connection: sa.Connection, kind: ResourceType, after: str, until: str) -> list[str]:
-    """List the objects of a type that a site holds for central, with ids between two.
+    """List the objects of a type that a site holds for central, sorted by id.
 
     Args:
-        connection: the site's database.
+        connection: of the transaction, in the site's database.
         kind: type of the objects.
         after: only ids above this.
         until: only ids up to this; empty for all.

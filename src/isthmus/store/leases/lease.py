@@ -1,10 +1,9 @@
 """Leases in SQL; the arithmetic is in `isthmus.federation.leases.lease`.
 
 Numbers are kept as zero-padded decimal text, so that an IPv6 address fits and text order is the
-order of the numbers. A caller locks the pool before it allocates blocks
-(`isthmus.store.leases.pool`), and decides from what `read_latest` gives, never from a plain read:
-on MariaDB that may show the table as it was before the lock. The last guard stands behind each
-insert: no other block may overlap.
+order of the numbers. A caller locks the pool before it leases blocks (`isthmus.store.leases.pool`),
+and decides from what `read_latest` returns, never from a plain read: on MariaDB that may show the
+table as it was before the lock. As the last guard, each insert checks that no other block overlaps.
 """
 
 import datetime
@@ -31,7 +30,15 @@ def list_leases(
     pool_ids: Collection[str] | None = None,
     site: SiteName | None = None,
 ) -> list[Lease]:
-    """List leases, in the order of their numbers; None means no filter."""
+    """List leases, in the order of their numbers; None means no filter.
+
+    Args:
+        connection: of the transaction.
+        ids: ids of leases.
+        kind: type of the pools.
+        pool_ids: ids of the pools.
+        site: the holder.
+    """
     query = sa.select(LEASES).order_by(LEASES.c.pool_id, LEASES.c.first)
     if ids is not None:
         query = query.where(LEASES.c.id.in_(list(ids)))
@@ -60,7 +67,7 @@ def list_page(
     """List leases as an API pages them.
 
     Raises:
-        Invalid: a sort key, a marker or a filter's value that cannot be.
+        Invalid: a sort key, a marker or a filter's value is invalid.
     """
     wanted = dict(filters)
     for name in {"first", "last"} & wanted.keys():
@@ -77,13 +84,13 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 def read_latest(
     connection: sa.Connection, kind: PoolKind, pool_id: str, *, write: bool = True
 ) -> Latest[Lease]:
-    """Read every lease of a pool as it is committed now, and lock them, in the order of numbers.
+    """Read every lease of a pool as currently committed, and lock them, in the order of numbers.
 
     Args:
-        connection: where.
-        kind: what the pool holds.
+        connection: of the transaction.
+        kind: type of the pool.
         pool_id: the pool.
-        write: lock against others that read them so too; else only against a change of them.
+        write: lock exclusively; otherwise only against changes.
     """
     query = (
         sa.select(LEASES)
@@ -96,14 +103,17 @@ def read_latest(
 def find_covering(
     connection: sa.Connection, kind: PoolKind, pool_id: str, number: int, *, write: bool = True
 ) -> Lease | None:
-    """Find the lease that holds a number, as it is committed now, and lock it.
+    """Return the lease that holds a number, as currently committed, and lock it.
 
     Args:
-        connection: where.
-        kind: what the pool holds.
+        connection: of the transaction.
+        kind: type of the pool.
         pool_id: the pool.
         number: the number.
-        write: lock against others that read it here too; else only against a change of it.
+        write: lock exclusively; otherwise only against changes.
+
+    Returns:
+        None where no lease holds it.
     """
     lease = _find_before(connection, kind, pool_id, number, write=write)
     return lease if lease is not None and number in lease.block else None
@@ -119,23 +129,23 @@ def insert(
     now: datetime.datetime,
     rest: tuple[LeaseId, LeaseId] | None = None,
 ) -> Lease:
-    """Put a block into a holder's hands; central's joins the blocks that it touches.
+    """Insert a lease of a block; a block of central's is merged with the adjacent ones.
 
-    A site's blocks stay apart, since the site knows each by its id.
+    A site's blocks stay separate, because the site knows each by its id.
 
     Args:
-        connection: where.
-        kind: what the pool holds.
+        connection: of the transaction.
+        kind: type of the pool.
         pool_id: the pool.
         site: the holder.
         block: the numbers.
         now: the time.
-        rest: the id of what is left of a lease, and the id under which that was granted; None
-            where the block is granted.
+        rest: the id of what is left of a lease, and the id under which that was granted; None where
+            the block is granted now.
 
     Raises:
-        Busy: somebody else leased a part of it in the meantime, or this tier was restored and has
-            not settled yet; nothing may be committed.
+        Busy: a part of it was leased meanwhile, or this tier was restored and has not settled yet;
+            nothing may be committed.
     """
     epoch.require_settled(connection)
     if site == CENTRAL:
@@ -158,9 +168,9 @@ def insert(
 
 
 def put(connection: sa.Connection, lease: Lease, *, now: datetime.datetime) -> None:
-    """Add a row as it is: a tier that has not settled may, as nothing is allocated by that.
+    """Insert a lease as it is; allowed in a tier that has not settled, as this allocates nothing.
 
-    The caller has made sure that no other lease holds a number of it.
+    The caller has checked that no other lease overlaps it.
     """
     connection.execute(
         sa.insert(LEASES).values(
@@ -185,7 +195,7 @@ def _find_before(
     but: LeaseId | None = None,
     write: bool = True,
 ) -> Lease | None:
-    """Find the lease that begins at a number or next below it; blocks do not overlap."""
+    """Return the lease that begins at a number or next below it; blocks do not overlap."""
     query = (
         sa.select(LEASES)
         .where(
@@ -202,7 +212,7 @@ def _find_before(
 
 
 def _absorb(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> Block:
-    """Take central's neighbouring leases out of the table and give the block of all."""
+    """Delete central's adjacent leases and return the merged block."""
     for number in (block.first - 1, block.last + 1):
         other = find_covering(connection, kind, pool_id, number) if number >= 0 else None
         if other is not None and other.site == CENTRAL:
@@ -212,35 +222,42 @@ def _absorb(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Bloc
 
 
 def shrink(connection: sa.Connection, lease_id: LeaseId, last: int) -> None:
-    """Cut the tail of a block off."""
+    """Cut off the tail of a block."""
     connection.execute(sa.update(LEASES).where(LEASES.c.id == lease_id).values(last=to_text(last)))
 
 
 def hand_over(connection: sa.Connection, lease_ids: Collection[LeaseId], holder: SiteName) -> None:
-    """Make somebody else the holder of leases."""
+    """Change the holder of leases."""
     connection.execute(
         sa.update(LEASES).where(LEASES.c.id.in_(list(lease_ids))).values(site=holder)
     )
 
 
 def hand_over_all(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
-    """Make somebody else the holder of all that one holds."""
+    """Change the holder of all leases of a holder."""
     connection.execute(sa.update(LEASES).where(LEASES.c.site == old).values(site=new))
 
 
 def delete_of_holder(connection: sa.Connection, holder: str) -> None:
-    """Take back all that one holds."""
+    """Delete all leases of a holder."""
     connection.execute(sa.delete(LEASES).where(LEASES.c.site == holder))
 
 
 def delete(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> None:
-    """Take blocks back, and ask for nothing of them any more."""
+    """Delete leases, and their recalls."""
     if lease_ids:
         _delete(connection, LEASES.c.id.in_(list(lease_ids)))
 
 
 def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> None:
-    """Take back every block of a pool that one holder has."""
+    """Delete every lease of a pool that one holder has.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the pool.
+        pool_id: the pool.
+        site: the holder.
+    """
     held = LEASES.c.site == site
     _delete(connection, held, LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
 
@@ -248,7 +265,14 @@ def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: S
 def delete_unheld(
     connection: sa.Connection, kind: PoolKind, pool_id: str, holders: Collection[SiteName]
 ) -> None:
-    """Take back the blocks of a pool from everybody but these."""
+    """Delete the leases of a pool of all holders but some.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the pool.
+        pool_id: the pool.
+        holders: those who keep theirs.
+    """
     others = LEASES.c.site.not_in(list(holders))
     _delete(connection, others, LEASES.c.kind == kind.value, LEASES.c.pool_id == pool_id)
 
@@ -260,12 +284,12 @@ def _delete(connection: sa.Connection, *where: "sa.ColumnElement[bool]") -> None
 
 
 def to_text(number: int) -> str:
-    """Return a number as it stands in the table."""
+    """Return a number as text, as the table has it."""
     return f"{number:0{NUMBER_LENGTH}d}"
 
 
 def from_row(row: Any) -> Lease:
-    """Read a row."""
+    """Return the lease of a row."""
     return Lease(
         id=LeaseId(row.id),
         kind=PoolKind(row.kind),
@@ -277,7 +301,7 @@ def from_row(row: Any) -> Lease:
 
 
 def to_state(lease: Lease) -> dict[str, str]:
-    """Return a lease's state on the wire."""
+    """Return a lease in the form in which it is sent."""
     origin = {"origin": lease.origin} if lease.origin else {}
     return {
         **origin,

@@ -1,9 +1,9 @@
 """What sites name of numbers when central was restored, and what is kept of that.
 
-Only what differs from central's own tables is written down. A site says of a number that a port of
-its own *has* it, that its port *lacks* it though central thinks otherwise, or that it *knows* it as
-that of a port elsewhere. When all have spoken it is decided; what is left is *kept* for a port that
-central has yet to hear of by report.
+Only what differs from central's own tables is recorded. A site says of a number that a port of its
+own *has* it, that its port *lacks* it though central thinks otherwise, or that it *knows* it as
+that of a port of another site. It is decided when all sites have registered; what is left is *kept*
+for a port that central has yet to learn from a report.
 """
 
 from collections.abc import Collection, Iterable
@@ -25,7 +25,7 @@ _OPEN = NUMBER_CLAIMS.c.decided.is_(sa.false())
 
 @dataclass(frozen=True, slots=True, order=True)
 class Word:
-    """What a site says of a number."""
+    """What a site names of a number."""
 
     site: SiteName
     kind: PoolKind
@@ -33,11 +33,11 @@ class Word:
     number: int
     port_id: str
     word: str
-    home: SiteName  #: where the port is
+    home: SiteName  #: site of the port
 
 
 def record(connection: sa.Connection, site: SiteName, words: Iterable[Word]) -> None:
-    """Record what a site says, in the place of what it said before."""
+    """Record what a site names, replacing what it named before."""
     connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site))
     rows = [
         {
@@ -64,7 +64,7 @@ def list_open(connection: sa.Connection, word: str) -> list[Word]:
 
 
 def is_open(connection: sa.Connection) -> bool:
-    """Tell whether anything has yet to be decided."""
+    """Return whether anything has yet to be decided."""
     return any(
         connection.execute(query.limit(1)).first() is not None
         for query in (sa.select(NUMBER_CLAIMS.c.site).where(_OPEN), sa.select(LEASE_CLAIMS.c.id))
@@ -72,7 +72,15 @@ def is_open(connection: sa.Connection) -> bool:
 
 
 def says(connection: sa.Connection, word: str, pool_id: str, number: int, port_id: str) -> bool:
-    """Tell whether some site says this of a port."""
+    """Return whether any site names this number for a port.
+
+    Args:
+        connection: of the transaction.
+        word: `has`, `lacks` or `knows`.
+        pool_id: the pool.
+        number: the number.
+        port_id: the port.
+    """
     query = sa.select(NUMBER_CLAIMS.c.site).where(
         NUMBER_CLAIMS.c.word == word,
         NUMBER_CLAIMS.c.pool_id == pool_id,
@@ -83,17 +91,17 @@ def says(connection: sa.Connection, word: str, pool_id: str, number: int, port_i
 
 
 def drop(connection: sa.Connection, word: Word) -> None:
-    """Forget a word: it was decided, and nothing of it is left."""
+    """Delete what a site named: it was decided, and nothing of it is left."""
     connection.execute(sa.delete(NUMBER_CLAIMS).where(*_is(word)))
 
 
 def keep(connection: sa.Connection, word: Word) -> None:
-    """Keep a number for its port until the port is heard of by report."""
+    """Keep a number for its port until the port is reported."""
     connection.execute(sa.update(NUMBER_CLAIMS).where(*_is(word)).values(decided=True))
 
 
 def find_kept(connection: sa.Connection, pool_id: str, number: int) -> Word | None:
-    """Find for which port a number is kept, as it is committed now."""
+    """Return for which port a number is kept, as currently committed."""
     query = sa.select(NUMBER_CLAIMS).where(
         NUMBER_CLAIMS.c.pool_id == pool_id,
         NUMBER_CLAIMS.c.number == to_text(number),
@@ -103,7 +111,7 @@ def find_kept(connection: sa.Connection, pool_id: str, number: int) -> Word | No
 
 
 def end_of_port(connection: sa.Connection, port_id: str) -> None:
-    """Note that a port has gone: what was kept for it rests, as anything that a port gives up."""
+    """Release what is kept for a deleted port; it rests like any address of a deleted port."""
     query = sa.select(NUMBER_CLAIMS).where(
         NUMBER_CLAIMS.c.port_id == port_id, NUMBER_CLAIMS.c.decided.is_(sa.true())
     )
@@ -111,30 +119,30 @@ def end_of_port(connection: sa.Connection, port_id: str) -> None:
 
 
 def end_of_site(connection: sa.Connection, site: SiteName) -> None:
-    """Note that a site is gone for good, with all that is kept for its ports."""
+    """Delete what is kept for the ports of a site that is gone for good."""
     query = sa.select(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site)
     _end(connection, [_word(row) for row in connection.execute(query)])
 
 
 def _end(connection: sa.Connection, words: Collection[Word]) -> None:
     kept = [(one.pool_id, one.number, one.port_id) for one in words if one.word == HAS]
-    resting.record(connection, kept)  # of addresses alone
+    resting.record(connection, kept)  # only addresses
     for one in words:
         drop(connection, one)
 
 
 def move(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
-    """Note that what is kept for a site's ports is kept under another name of it."""
+    """Change the site name under which numbers are kept for a site's ports."""
     connection.execute(sa.update(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == old).values(site=new))
 
 
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
-    """Forget what is kept of a pool that is gone."""
+    """Delete what is kept of a deleted pool."""
     connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.pool_id == pool_id))
 
 
 def claim_lease(connection: sa.Connection, lease: Lease) -> None:
-    """Note a lease that central has forgotten and cannot give yet."""
+    """Record a lease that central has forgotten and cannot grant yet."""
     here = (LEASE_CLAIMS.c.id == lease.id, LEASE_CLAIMS.c.site == lease.site)
     connection.execute(sa.delete(LEASE_CLAIMS).where(*here))
     connection.execute(
@@ -170,7 +178,7 @@ def list_leases(connection: sa.Connection) -> list[Lease]:
 def drop_leases(
     connection: sa.Connection, site: SiteName, lease_ids: Collection[str] | None = None
 ) -> None:
-    """Forget a site's claims of leases; of None, all."""
+    """Delete a site's claims of leases; None for all."""
     query = sa.delete(LEASE_CLAIMS).where(LEASE_CLAIMS.c.site == site)
     if lease_ids is not None:
         query = query.where(LEASE_CLAIMS.c.id.in_(list(lease_ids)))

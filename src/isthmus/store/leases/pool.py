@@ -1,7 +1,7 @@
-"""The lock of a pool: a row that whoever allocates from it writes.
+"""The lock of a pool: a row that every transaction writes which allocates from it.
 
-Written, not only locked: on a Galera cluster a row lock holds on one node only, while two writers
-of one row are found out when they commit.
+It is written, not only locked: on a Galera cluster a row lock holds on one node only, while two
+writers of one row collide when they commit.
 """
 
 import sqlalchemy as sa
@@ -12,14 +12,14 @@ from isthmus.store.sql.upsert import insert_or_update
 
 
 def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> None:
-    """Wait for the pool and keep it until the transaction ends."""
+    """Lock a pool until the transaction ends."""
     values = {"kind": kind.value, "pool_id": pool_id, "turn": 1}
     insert = insert_or_update(connection, POOLS, lambda _new: {"turn": POOLS.c.turn + 1})
     connection.execute(insert.values(values))
 
 
 def delete(connection: sa.Connection, kind: PoolKind, pool_id: str) -> None:
-    """Forget a pool that is gone."""
+    """Delete the lock of a deleted pool."""
     connection.execute(
         sa.delete(POOLS).where(POOLS.c.kind == kind.value, POOLS.c.pool_id == pool_id)
     )

@@ -1,7 +1,7 @@
-"""What central asks sites to give back of their leases, until they have answered.
+"""What central recalls of sites' leases, until they have answered.
 
-At central until a site has said so; at the site until central has heard that it has. There nothing
-is left to be cut out of a lease once `wanted` is 0.
+At central a row stays until the site has answered; at the site until central has received the
+answer. There nothing is left to cut out of a lease once `wanted` is 0.
 """
 
 from collections.abc import Collection
@@ -16,7 +16,16 @@ from isthmus.store.sql.tables import JOURNAL, RECALLS
 
 
 def record(connection: sa.Connection, lease: Lease, block: Block, count: int) -> None:
-    """Ask for up to so many idle numbers of a part of a lease; the caller holds the pool."""
+    """Recall up to `count` idle numbers of a part of a lease; the caller holds the pool.
+
+    A second recall is merged with the first: the part then spans both.
+
+    Args:
+        connection: of the transaction.
+        lease: the lease.
+        block: the part of it.
+        count: how many idle numbers at most.
+    """
     before = connection.execute(
         sa.select(RECALLS).where(RECALLS.c.lease_id == lease.id).with_for_update()
     ).one_or_none()
@@ -42,7 +51,7 @@ def record(connection: sa.Connection, lease: Lease, block: Block, count: int) ->
 def list_of(
     connection: sa.Connection, lease_ids: Collection[LeaseId]
 ) -> dict[LeaseId, tuple[Block, int]]:
-    """List what is asked back of leases: a part of each, and how many numbers of it."""
+    """List what is recalled of leases: a part of each, and how many numbers of it."""
     query = sa.select(RECALLS).where(RECALLS.c.lease_id.in_(list(lease_ids)))
     return {
         LeaseId(row.lease_id): (Block(int(row.first), int(row.last)), row.wanted)
@@ -51,7 +60,7 @@ def list_of(
 
 
 def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, tuple[Block, int]]:
-    """List the same of a pool."""
+    """List what is recalled of the leases of a pool."""
     query = sa.select(RECALLS).where(RECALLS.c.pool_id == pool_id)
     return {
         LeaseId(row.lease_id): (Block(int(row.first), int(row.last)), row.wanted)
@@ -60,24 +69,24 @@ def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, tuple[Bloc
 
 
 def list_pools(connection: sa.Connection) -> set[str]:
-    """List the pools of which something is asked back, or was."""
+    """List the pools with recalls, including those that are done."""
     return set(connection.scalars(sa.select(RECALLS.c.pool_id).distinct()))
 
 
 def mark_done(connection: sa.Connection, lease_id: str) -> None:
-    """Note, at a site, that what is idle was cut out of a lease."""
+    """Record, at a site, that the idle numbers were cut out of a lease."""
     connection.execute(sa.update(RECALLS).where(RECALLS.c.lease_id == lease_id).values(wanted=0))
 
 
 def delete_done(connection: sa.Connection, lease_ids: Collection[str]) -> None:
-    """Note, at a site, that central knows so; not where it has asked again since."""
+    """Delete, at a site, recalls whose answer central has, unless it has recalled more since."""
     connection.execute(
         sa.delete(RECALLS).where(RECALLS.c.lease_id.in_(list(lease_ids)), RECALLS.c.wanted == 0)
     )
 
 
 def is_asked(connection: sa.Connection, pool_id: str, sites: Collection[SiteName]) -> bool:
-    """Tell whether one of these sites has yet to answer for a pool."""
+    """Return whether any of these sites has yet to answer a recall of a pool."""
     query = sa.select(RECALLS.c.lease_id).where(
         RECALLS.c.pool_id == pool_id, RECALLS.c.site.in_(list(sites))
     )
@@ -85,7 +94,7 @@ def is_asked(connection: sa.Connection, pool_id: str, sites: Collection[SiteName
 
 
 def list_on_way(connection: sa.Connection, pool_id: str) -> set[LeaseId]:
-    """List the leases of a pool of which a site still has to hear what is asked for."""
+    """List the leases of a pool whose recall has not been delivered yet."""
     query = sa.select(RECALLS.c.lease_id).join(
         JOURNAL,
         sa.and_(
@@ -99,17 +108,17 @@ def list_on_way(connection: sa.Connection, pool_id: str) -> set[LeaseId]:
 
 
 def delete(connection: sa.Connection, site: SiteName, lease_ids: Collection[str]) -> None:
-    """Note that a site has answered."""
+    """Delete the recalls that a site has answered."""
     connection.execute(
         sa.delete(RECALLS).where(RECALLS.c.site == site, RECALLS.c.lease_id.in_(list(lease_ids)))
     )
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:
-    """Forget what is asked back of a site."""
+    """Delete the recalls of a site."""
     connection.execute(sa.delete(RECALLS).where(RECALLS.c.site == site))
 
 
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
-    """Ask for nothing of a pool any more."""
+    """Delete the recalls of a pool."""
     connection.execute(sa.delete(RECALLS).where(RECALLS.c.pool_id == pool_id))

@@ -1,9 +1,9 @@
-"""Addresses at rest: a port gave them up, and others may still take them for that port's.
+"""Addresses at rest: a port released them, and others may still believe them to be that port's.
 
-Central tells the port's home, and the home of every shadow of it, by intents that were noted in the
-transaction in which the address was freed. So the address has rested enough once no intent of that
-port is left: by what was acknowledged, not by a clock. A site looks first whether it has told
-central of the port, and then asks central the same of the other sites.
+Central tells the port's home, and every site with its shadow, by intents that are recorded in the
+transaction that frees the address. So the address has rested enough once no intent of that port is
+left: by acknowledgement, not by a clock. A site checks first whether it has reported the port to
+central, and then asks central the same about the other sites.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,13 +17,13 @@ from isthmus.store.sql.tables import JOURNAL, RESTING
 from isthmus.store.sql.upsert import insert_or_update
 from isthmus.store.tiers.latest import Latest
 
-#: What is told of a port.
+#: Types of the intents by which sites are told of a port.
 _TYPES = (ResourceType.PORT.value, ResourceType.SHADOW.value)
 _CHUNK = 500
 
 
 def record(connection: sa.Connection, freed: Iterable[tuple[str, int, str]]) -> None:
-    """Note (pool, number, port) of addresses that were freed in this transaction."""
+    """Record (pool, number, port) of addresses that were freed in this transaction."""
     rows = [
         {"pool_id": pool_id, "number": to_text(number), "port_id": port_id}
         for pool_id, number, port_id in sorted(freed)
@@ -34,7 +34,7 @@ def record(connection: sa.Connection, freed: Iterable[tuple[str, int, str]]) -> 
 
 
 def find_port(connection: sa.Connection, pool_id: str, number: int) -> str | None:
-    """Find the port that gave an address up, as it is committed now."""
+    """Return the port that released an address, as currently committed."""
     query = sa.select(RESTING.c.port_id).where(
         RESTING.c.pool_id == pool_id, RESTING.c.number == to_text(number)
     )
@@ -54,12 +54,12 @@ def delete(connection: sa.Connection, pool_id: str, numbers: Collection[int]) ->
 
 
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
-    """Forget what rests of a pool that is gone."""
+    """Delete what rests of a deleted pool."""
     connection.execute(sa.delete(RESTING).where(RESTING.c.pool_id == pool_id))
 
 
 def list_in(connection: sa.Connection, pool_id: str, block: Block) -> list[tuple[int, str]]:
-    """List (number, port) of what rests in a block, as it is committed now."""
+    """List (number, port) of what rests in a block, as currently committed."""
     query = sa.select(RESTING.c.number, RESTING.c.port_id).where(
         RESTING.c.pool_id == pool_id,
         RESTING.c.number.between(to_text(block.first), to_text(block.last)),
@@ -70,7 +70,7 @@ def list_in(connection: sa.Connection, pool_id: str, block: Block) -> list[tuple
 
 
 def unacknowledged(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]":
-    """Tell, in a query, whether somebody still has to hear of a port."""
+    """Return a condition: whether any site still has to be told of a port."""
     return (
         sa.select(JOURNAL.c.id)
         .where(JOURNAL.c.resource_id == port_id, JOURNAL.c.type.in_(_TYPES))
@@ -90,7 +90,7 @@ def list_acknowledged(connection: sa.Connection, pool_id: str, limit: int) -> li
 
 
 def peek_untold(connection: sa.Connection, leases: Iterable[Lease]) -> list[tuple[Lease, int, str]]:
-    """List (lease, number, port) of what rests in leases while somebody has yet to hear of it."""
+    """List (lease, number, port) of what rests in leases while a site has yet to be told of it."""
     by_pool: dict[str, list[Lease]] = {}
     for one in leases:
         by_pool.setdefault(one.pool_id, []).append(one)
@@ -109,19 +109,19 @@ def peek_untold(connection: sa.Connection, leases: Iterable[Lease]) -> list[tupl
 
 
 def list_numbers(connection: sa.Connection, pool_id: str) -> set[int]:
-    """List what rests of a pool."""
+    """List the numbers of a pool that rest."""
     query = sa.select(RESTING.c.number).where(RESTING.c.pool_id == pool_id)
     return {int(text) for text in connection.scalars(query)}
 
 
 def list_pools(connection: sa.Connection) -> list[str]:
-    """List the pools of which something rests."""
+    """List the pools with numbers at rest."""
     return list(connection.scalars(sa.select(RESTING.c.pool_id).distinct()))
 
 
 def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int]:
-    """Find addresses of whose ports nobody has to hear any more, the lowest first."""
-    # The journal was read as it was; what is decided rests on a look at it as it is.
+    """List addresses whose ports every site has been told of, the lowest first."""
+    # The journal was a plain read; the decision needs a locking one.
     found = list_acknowledged(connection, pool_id, limit)
     waiting = find_unacknowledged(connection, {port_id for _, port_id in found})
     return [
@@ -132,7 +132,7 @@ def find_rested(connection: sa.Connection, pool_id: str, limit: int) -> list[int
 
 
 def find_unacknowledged(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
-    """Tell of which ports somebody still has to hear, as it is committed now."""
+    """List the ports that some site still has to be told of, as currently committed."""
     ids = sorted(set(port_ids))
     found: set[str] = set()
     for start in range(0, len(ids), _CHUNK):

@@ -1,9 +1,9 @@
-"""What a site stopped using of its leases, until central can say nothing of it that is older.
+"""What a site has returned of its leases, until no older answer of central can be in progress.
 
-Each part names the lease under which it was granted, and central takes it out of that one alone. So
-a call may be made again, or come late: what central has granted anew has another id. A part stands
-for longer than any answer of central's can be under way, so that an old one does not bring the
-lease back to life.
+Each part names the lease under which it was granted, and central takes it from that one alone. So a
+call may be repeated, or arrive late: what central has granted since has another id. A part is kept
+for longer than any answer of central's can be in progress, so that an old one does not restore the
+lease.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ from isthmus.store.tiers.latest import Latest
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A part of a lease that goes back."""
+    """A part of a lease that is returned."""
 
     id: str  #: of the lease itself, or what its id would be
     origin: str  #: the id under which it was granted
@@ -30,17 +30,17 @@ class Return:
 def record(
     connection: sa.Connection, pool_id: str, part: Return, before: LeaseState, event: LeaseEvent
 ) -> None:
-    """Note that a part is used no more.
+    """Record that a part is not used any more.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         pool_id: the subnet.
-        part: what goes back.
-        before: in use where it is a lease as a whole; absent where it is cut out of one.
+        part: the part.
+        before: in use where it is a whole lease; absent where it is cut out of one.
         event: what happens to it.
 
     Raises:
-        Inconsistent: that cannot happen to it.
+        Inconsistent: the event is not possible in its state.
     """
     connection.execute(
         sa.insert(RETURNS).values(
@@ -56,7 +56,7 @@ def record(
 
 
 def list_unacknowledged(connection: sa.Connection, pool_id: str, *, older_s: float) -> list[Return]:
-    """List the parts that are used no more for a while and that central has not taken yet."""
+    """List the parts that have not been used for a while and that central has not taken yet."""
     query = sa.select(RETURNS).where(
         RETURNS.c.pool_id == pool_id,
         RETURNS.c.state == LeaseState.SET_ASIDE.value,
@@ -69,7 +69,7 @@ def list_unacknowledged(connection: sa.Connection, pool_id: str, *, older_s: flo
 
 
 def list_states(connection: sa.Connection, ids: Collection[str]) -> dict[str, LeaseState]:
-    """List the states of those of these leases that are used no more."""
+    """List the states of those of these leases that are not used any more."""
     query = sa.select(RETURNS.c.id, RETURNS.c.state).where(RETURNS.c.id.in_(list(ids)))
     return {row.id: LeaseState(row.state) for row in connection.execute(query)}
 
@@ -81,7 +81,7 @@ def list_pools(connection: sa.Connection) -> set[str]:
 
 
 def acknowledge(connection: sa.Connection, ids: Collection[str]) -> None:
-    """Note that central has taken parts back; one that is gone with its pool is passed over."""
+    """Record that central has taken parts back; one that was deleted with its pool is skipped."""
     for state, some in _advance(connection, ids, LeaseEvent.ACKNOWLEDGE).items():
         connection.execute(
             sa.update(RETURNS)
@@ -100,7 +100,7 @@ def list_acknowledged(connection: sa.Connection) -> set[str]:
 
 
 def forget(connection: sa.Connection, ids: Collection[str]) -> None:
-    """Forget parts that have stood long enough since central took them back.
+    """Delete parts that were kept long enough since central took them back.
 
     Raises:
         Inconsistent: central has not taken one of them.
@@ -115,7 +115,7 @@ def _advance(
     """Lock parts, and return which of them get which state by an event.
 
     Raises:
-        Inconsistent: it cannot happen to one of them.
+        Inconsistent: it is not possible for one of them.
     """
     query = sa.select(RETURNS.c.id, RETURNS.c.state).where(RETURNS.c.id.in_(sorted(ids)))
     states = Latest.read(
@@ -130,5 +130,5 @@ def _advance(
 
 
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
-    """Forget what went back of a pool that is gone."""
+    """Delete what was returned of a deleted pool."""
     connection.execute(sa.delete(RETURNS).where(RETURNS.c.pool_id == pool_id))

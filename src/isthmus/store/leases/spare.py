@@ -1,7 +1,7 @@
 """Central's own addresses that no port has, as runs of numbers.
 
-So that the next address is found by one look at one row, however many are in use. A caller holds
-the pool's lock.
+The next address is found by reading one row, however many are in use. A caller holds the pool's
+lock.
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from isthmus.store.tiers.latest import Latest
 
 
 def take(connection: sa.Connection, pool_id: str, wanted: int) -> list[int]:
-    """Take up to so many of the lowest spare numbers out of the table."""
+    """Remove and return up to so many of the lowest spare numbers."""
     taken: list[int] = []
     while len(taken) < wanted:
         block = _find(connection, sa.select(SPARES).where(SPARES.c.pool_id == pool_id))
@@ -26,7 +26,7 @@ def take(connection: sa.Connection, pool_id: str, wanted: int) -> list[int]:
 
 
 def take_one(connection: sa.Connection, pool_id: str, number: int) -> bool:
-    """Take a number by name; tell whether it was spare."""
+    """Remove a given number; return whether it was spare."""
     query = sa.select(SPARES).where(SPARES.c.pool_id == pool_id, SPARES.c.first <= to_text(number))
     block = _find(connection, query, last=True)
     if block is None or number not in block:
@@ -36,7 +36,7 @@ def take_one(connection: sa.Connection, pool_id: str, number: int) -> bool:
 
 
 def take_block(connection: sa.Connection, pool_id: str, block: Block) -> None:
-    """Take the numbers of a block out of the table, as far as they are spare."""
+    """Remove the spare numbers of a block."""
     for run in read_all(connection, pool_id):
         if run.overlaps(block):
             out = Block(max(run.first, block.first), min(run.last, block.last))
@@ -44,7 +44,7 @@ def take_block(connection: sa.Connection, pool_id: str, block: Block) -> None:
 
 
 def add(connection: sa.Connection, pool_id: str, block: Block) -> None:
-    """Put numbers in; they were not there."""
+    """Insert numbers; the caller knows that they are missing."""
     values = {"pool_id": pool_id, "first": to_text(block.first), "last": to_text(block.last)}
     connection.execute(sa.insert(SPARES).values(values))
 
@@ -58,12 +58,19 @@ def read_all(connection: sa.Connection, pool_id: str) -> Latest[Block]:
 
 
 def delete_all(connection: sa.Connection, pool_id: str) -> None:
-    """Forget the spare numbers of a pool."""
+    """Delete the spare numbers of a pool."""
     connection.execute(sa.delete(SPARES).where(SPARES.c.pool_id == pool_id))
 
 
 def cut(connection: sa.Connection, pool_id: str, run: Block, out: Block) -> None:
-    """Take a part out of a run."""
+    """Cut a part out of a run.
+
+    Args:
+        connection: of the transaction.
+        pool_id: the subnet.
+        run: the run.
+        out: the part to remove.
+    """
     connection.execute(
         sa.delete(SPARES).where(SPARES.c.pool_id == pool_id, SPARES.c.first == to_text(run.first))
     )

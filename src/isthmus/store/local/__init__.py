@@ -1,1 +1,1 @@
-"""What a site alone keeps."""
+"""Tables that only a site has."""

@@ -1,4 +1,4 @@
-"""What a site has of central's, by type, as it says when it registers."""
+"""What a site has of central's, by type, as it reports when it registers."""
 
 import sqlalchemy as sa
 
@@ -8,12 +8,12 @@ from isthmus.store.sql.tables import JOURNAL, SHADOWS, SITE_MAPPINGS
 
 
 def list_known(connection: sa.Connection, *, but_unreported: bool) -> dict[ResourceType, list[str]]:
-    """List the ids of central's objects, of ports that central has heard of, and of shadows.
+    """List the ids of central's objects, of ports that central has accepted, and of shadows.
 
     Args:
-        connection: where.
-        but_unreported: leave ports out of which central has yet to hear something: one that was
-            restored learns of them by their reports.
+        connection: of the transaction.
+        but_unreported: leave out ports that have yet to be reported to central: a restored central
+            learns them from the reports.
     """
     found: dict[ResourceType, list[str]] = {}
     query = sa.select(SITE_MAPPINGS.c.type, SITE_MAPPINGS.c.resource_id)

@@ -1,7 +1,7 @@
 """A site's own leases, in its database.
 
-An answer of central lists every block of a pool that the site holds, and may be old when it comes.
-So what it does not list stays, and it does not bring back to life what the site has given back of a
+An answer of central lists every block of a pool that the site holds, and may be outdated when it
+arrives. So what it does not list stays, and it does not restore what the site has returned of a
 lease (`isthmus.store.leases.returns`). But under one id a lease only ever gets smaller, in both
 tiers. So what an answer lists smaller than the site has it is smaller for good.
 """
@@ -36,10 +36,10 @@ def read_leases(
     """Read the ids and blocks of the site's leases of a pool, oldest first.
 
     Args:
-        connection: where.
-        kind: what the pool holds.
+        connection: of the transaction.
+        kind: type of the pool.
         pool_id: the pool.
-        older_s: only leases that came at least so many seconds ago, by the database's clock.
+        older_s: only leases that arrived at least so many seconds ago, by the database's clock.
     """
     query = (
         sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last)
@@ -54,7 +54,7 @@ def read_leases(
 
 
 def find_pools(connection: sa.Connection) -> list[str]:
-    """List the subnets of which the site holds blocks, or has to tell central something."""
+    """List the subnets of which the site holds blocks, or has something to report to central."""
     held = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.SUBNET.value)
     known = (recall.list_pools(connection), returns.list_pools(connection))
     return sorted(set(connection.scalars(held.distinct())).union(*known))
@@ -63,24 +63,24 @@ def find_pools(connection: sa.Connection) -> list[str]:
 def add(
     connection: sa.Connection, site: SiteName, states: Iterable[Mapping[str, Any]]
 ) -> list[str]:
-    """Take leases that central says the site holds.
+    """Insert leases that central says the site holds.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         site: this site.
-        states: in the form in which leases travel.
+        states: in the form in which leases are sent.
 
     Returns:
-        The ids of those that were not there before.
+        The ids of those that are new.
 
     Raises:
-        ProtocolError: a state has not the form of a lease, or is of another site.
+        ProtocolError: a state is malformed, or of another site.
     """
     rows = [_row(site, state) for state in states]
     if not rows:
         return []
     ids = [row["id"] for row in rows]
-    # In this order: what goes back in between is seen as one or the other.
+    # In this order: what is returned in between is seen as one or the other.
     query = sa.select(LEASES.c.id, LEASES.c.first, LEASES.c.last).where(LEASES.c.id.in_(ids))
     there = {row.id: (row.first, row.last) for row in connection.execute(query)}
     states = returns.list_states(connection, ids) | dict.fromkeys(there, LeaseState.IN_USE)
@@ -95,7 +95,7 @@ def add(
 
 
 def _narrow(connection: sa.Connection, lease_id: str, first: str, last: str) -> None:
-    """Leave no more of a lease than lies between two numbers, whatever it is by now."""
+    """Reduce a lease to what lies between two numbers, whatever it is by now."""
     of_it = LEASES.c.id == lease_id
     outside = sa.or_(LEASES.c.first > last, LEASES.c.last < first)
     connection.execute(sa.delete(LEASES).where(of_it, outside))
@@ -124,7 +124,7 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_aside(connection: sa.Connection, pool_id: str, lease_ids: Collection[str]) -> None:
-    """Stop using leases as a whole; the caller holds them."""
+    """Set whole leases aside; the caller holds them."""
     for lease_id in lease_ids:
         row = _hold(connection, lease_id)
         if row is not None:
@@ -132,7 +132,7 @@ def set_aside(connection: sa.Connection, pool_id: str, lease_ids: Collection[str
 
 
 def lock(connection: sa.Connection, lease_id: str) -> Block | None:
-    """Find the block of a lease and hold it against everybody who takes a number of it."""
+    """Return the block of a lease and lock it against everybody who takes a number of it."""
     row = _hold(connection, lease_id)
     return None if row is None else Block(int(row.first), int(row.last))
 
@@ -145,7 +145,7 @@ def _hold(connection: sa.Connection, lease_id: str) -> Any:
 
 
 def _give_up(connection: sa.Connection, pool_id: str, row: Any, *, last: int | None = None) -> None:
-    """Put a lease, up to a number, among what goes back."""
+    """Move a lease, up to a number, to the returned parts."""
     block = Block(int(row.first), int(row.last) if last is None else last)
     connection.execute(sa.delete(LEASES).where(LEASES.c.id == row.id))
     part = returns.Return(row.id, row.origin or row.id, block)
@@ -159,9 +159,16 @@ def cut_out(
     lease_id: str,
     runs: Iterable[Block],
 ) -> None:
-    """Stop using parts of a lease, the highest first; the caller holds it.
+    """Set parts of a lease aside, the highest first; the caller holds it.
 
-    What is left above a part becomes a lease of its own, under the id that central gives it too.
+    What is left above a part becomes a lease of its own, under the id that central derives too.
+
+    Args:
+        connection: of the transaction.
+        site: this site.
+        pool_id: the subnet.
+        lease_id: the lease.
+        runs: the parts.
     """
     for run in runs:
         row = _hold(connection, lease_id)
@@ -192,10 +199,10 @@ def cut_out(
 
 
 def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
-    """Read the blocks of leases in the form in which they travel.
+    """Return the blocks of leases in the form in which they are sent.
 
     Raises:
-        ProtocolError: one has not that form.
+        ProtocolError: one is malformed.
     """
     try:
         return [Block(int(state["first"]), int(state["last"])) for state in states]
@@ -204,23 +211,23 @@ def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
 
 
 def is_listed(part: returns.Return, states: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether central lists a part as this site's still, under the lease it was granted in.
+    """Return whether central still lists a part as this site's, under the lease it was granted in.
 
     Raises:
-        ProtocolError: a state has not the form of a lease.
+        ProtocolError: a state is malformed.
     """
     of_it = [one for one in states if part.origin in (one.get("origin"), one.get("id"))]
     return any(part.block.overlaps(one) for one in blocks_of(of_it))
 
 
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
-    """Forget every lease of a pool that is gone, and what was set aside or asked back of it."""
+    """Delete every lease of a deleted pool, and what was set aside or recalled of it."""
     connection.execute(sa.delete(LEASES).where(LEASES.c.pool_id == pool_id))
     returns.delete_pool(connection, pool_id)
     recall.delete_pool(connection, pool_id)
 
 
 def remove(connection: sa.Connection, lease_ids: Collection[str]) -> None:
-    """Forget leases that central says this site has no more."""
+    """Delete leases that central says the site no longer has."""
     if lease_ids:
         connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(list(lease_ids))))

@@ -1,8 +1,8 @@
 """Which objects of this site central owns: `isthmus_site_mappings` at a site.
 
-Networks, subnets and groups get their row in the very transaction that makes them
-(`report.listener` does it), so there is no moment at which one of them looks like the site's own. A
-port's row holds what both tiers last agreed on; it is written when they first do.
+Networks, subnets and groups get their row in the very transaction that creates them
+(`report.listener`), so there is no moment at which one of them seems to be the site's own. A port's
+row holds what both tiers last agreed on; it is written when they first do.
 """
 
 import datetime
@@ -24,7 +24,7 @@ from isthmus.store.sql.upsert import insert_or_keep
 
 
 def utcnow() -> datetime.datetime:
-    """Give the time, UTC and naive as in Neutron's tables."""
+    """Return the time, UTC and naive as in Neutron's tables."""
     return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
@@ -37,12 +37,12 @@ def add(
     project_id: str | None,
     base: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note that an object is central's; does nothing where that is noted already.
+    """Record that an object is central's; does nothing where it is recorded already.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         kind: its type.
-        resource_id: which.
+        resource_id: its id.
         site: this site.
         project_id: its project.
         base: what both tiers agree on, of a port.
@@ -62,13 +62,13 @@ def add(
 def find_known(
     connection: sa.Connection, kind: ResourceType, ids: Collection[str], *, latest: bool = False
 ) -> set[str]:
-    """Tell which of these objects are central's.
+    """Return which of these objects are central's.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         kind: their type.
-        ids: which.
-        latest: look past the transaction's own snapshot, for a decision that a write hangs on.
+        ids: the objects.
+        latest: read what is currently committed, for a decision that a write depends on.
     """
     if not ids:
         return set()
@@ -91,14 +91,14 @@ def find_bases(
 
 
 def set_complete(connection: sa.Connection, network_id: str, *, complete: bool) -> None:
-    """Note whether all that came in the bundle of a network of central's is here."""
+    """Record whether everything in the bundle of a network of central's is here."""
     connection.execute(
         sa.update(SITE_MAPPINGS).where(*_of_network(network_id)).values(complete=complete)
     )
 
 
 def is_complete(connection: sa.Connection, network_id: str) -> bool:
-    """Tell whether all that came in the bundle of a network is here."""
+    """Return whether everything in the bundle of a network is here."""
     query = sa.select(SITE_MAPPINGS.c.complete).where(*_of_network(network_id))
     return bool(connection.scalar(query))
 
@@ -109,7 +109,7 @@ def _of_network(network_id: str) -> tuple[sa.ColumnElement[bool], sa.ColumnEleme
 
 
 def set_base(connection: sa.Connection, port_id: str, base: Mapping[str, Any]) -> None:
-    """Note what both tiers agree on of a port now."""
+    """Record what both tiers agree on of a port now."""
     connection.execute(
         sa.update(SITE_MAPPINGS)
         .where(
@@ -129,10 +129,10 @@ def agree(
     before: Mapping[str, Any] | None,
     base: Mapping[str, Any],
 ) -> None:
-    """Note what central acknowledged of a port, unless something newer was agreed on meanwhile.
+    """Record what central acknowledged of a port, unless something newer was agreed on meanwhile.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         resource_id: the port.
         site: this site.
         project_id: the port's owner.
@@ -154,7 +154,7 @@ def agree(
 
 
 def remove(connection: sa.Connection, kind: ResourceType, ids: Iterable[str]) -> None:
-    """Forget that objects are central's."""
+    """Delete the mark that objects are central's."""
     connection.execute(
         sa.delete(SITE_MAPPINGS).where(
             SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id.in_(list(ids))
@@ -163,9 +163,9 @@ def remove(connection: sa.Connection, kind: ResourceType, ids: Iterable[str]) ->
 
 
 def forget(connection: sa.Connection, kind: ResourceType, resource_id: str) -> None:
-    """Remove every row of ours about an object that is going."""
+    """Delete every row of ours about an object that is being deleted."""
     remove(connection, kind, [resource_id])
-    if kind is ResourceType.PORT:  # central has said that it is gone: nothing is left to report
+    if kind is ResourceType.PORT:  # central deleted it: nothing is left to report
         journal.delete(connection, IntentKey(CENTRAL, kind, resource_id))
     if kind in (ResourceType.NETWORK, ResourceType.SUBNET):
         lease.delete_pool(connection, resource_id)

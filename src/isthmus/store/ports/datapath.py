@@ -1,7 +1,7 @@
 """The tunnel key of each stretched network's logical switch.
 
 Keys count down from the top of OVN's 24-bit space, away from the low end where ovn-ic and northd
-take theirs, and are the same in every site.
+allocate theirs, and are the same at every site.
 """
 
 from collections.abc import Collection
@@ -16,7 +16,7 @@ from isthmus.store.sql.upsert import insert_or_keep
 
 #: Source: OVN_MAX_DP_KEY, (1 << 24) - 1, in OVN's lib/ovn-util.h.
 HIGHEST_KEY = 2**24 - 1
-#: Source: OVN_MIN_DP_KEY_GLOBAL, same file; ovn-ic hands keys out from here upwards.
+#: Source: OVN_MIN_DP_KEY_GLOBAL, same file; ovn-ic allocates keys from here upwards.
 LOWEST_KEY = 16711681
 
 
@@ -30,7 +30,7 @@ def ensure_key(connection: sa.Connection, network_id: str) -> int:
     known = connection.scalar(
         sa.select(DATAPATHS.c.datapath_key)
         .where(DATAPATHS.c.network_id == network_id)
-        .with_for_update(read=True)  # it may be freed by somebody else this moment
+        .with_for_update(read=True)  # another transaction may be freeing it
     )
     if known is not None:
         return int(known)
@@ -53,7 +53,7 @@ def adopt(connection: sa.Connection, network_id: str, key: int) -> bool:
 
 
 def record(connection: sa.Connection, network_id: str, key: int) -> None:
-    """Record the key that central gave a network, at a site; idempotent.
+    """Record the key that central allocated to a network, at a site; idempotent.
 
     Raises:
         Stale: another network still has the key here.
@@ -72,7 +72,7 @@ def record(connection: sa.Connection, network_id: str, key: int) -> None:
 
 
 def find_key(connection: sa.Connection, network_id: str) -> int | None:
-    """Find a network's key."""
+    """Return a network's key, or None."""
     return list_keys(connection, [network_id]).get(network_id)
 
 

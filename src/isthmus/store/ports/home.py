@@ -1,8 +1,8 @@
-"""Homes: the one site at which a port lives, or is about to.
+"""Homes: the one site at which a port is, or is about to be.
 
-A home is the site mapping of a port. A unique column keeps a second one away, whoever would make
+A home is the site mapping of a port. A unique column prevents a second one, whoever would create
 it; a home that is *leaving* (`withdrawn`) stays the port's home until that site has acknowledged
-that it let go (`isthmus.store.tiers.removal`), and only then may there be another.
+the release (`isthmus.store.tiers.removal`), and only then may there be another.
 """
 
 import datetime
@@ -24,14 +24,14 @@ _PORT = SITE_MAPPINGS.c.type == ResourceType.PORT.value
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Where a port lives."""
+    """The home of a port."""
 
     site: SiteName
-    leaving: bool  #: that site is to let go of it
+    leaving: bool  #: that site has to release it
 
 
 def lock(connection: sa.Connection, port_id: str) -> Home | None:
-    """Find the home of a port and hold it until the transaction ends."""
+    """Return the home of a port and lock it until the transaction ends."""
     row = connection.execute(
         sa.select(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.withdrawn)
         .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id)
@@ -41,7 +41,7 @@ def lock(connection: sa.Connection, port_id: str) -> Home | None:
 
 
 def hold_at(connection: sa.Connection, network_id: str, site: SiteName) -> list[str]:
-    """List the ports of a network at home at a site, and keep both as they are.
+    """List the ports of a network at home at a site, and lock both.
 
     The caller holds the network, so that none is added meanwhile.
     """
@@ -65,6 +65,13 @@ def settle(
 ) -> None:
     """Set the home of a port that has none; the caller holds its lock exclusively.
 
+    Args:
+        connection: of the transaction.
+        port_id: the port.
+        site: the home.
+        project_id: the port's owner.
+        now: the time.
+
     Raises:
         IntegrityError: it has one.
     """
@@ -85,7 +92,14 @@ def settle(
 def set_base(
     connection: sa.Connection, port_id: str, site: SiteName, base: Mapping[str, Any]
 ) -> None:
-    """Store what central made of a port's first report, until the site has acknowledged it."""
+    """Store what central made of a port's first report, until the site has acknowledged it.
+
+    Args:
+        connection: of the transaction.
+        port_id: the port.
+        site: its home.
+        base: what both tiers then agree on; None once it is acknowledged.
+    """
     connection.execute(
         sa.update(SITE_MAPPINGS)
         .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.site == site)
@@ -111,7 +125,7 @@ def set_leaving(connection: sa.Connection, port_id: str, *, leaving: bool) -> No
 
 
 def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
-    """Tell of which ports their homes know better than central, which was restored."""
+    """Return which ports are stale: not reported by their homes since central was restored."""
     query = sa.select(SITE_MAPPINGS.c.resource_id).where(
         _PORT, SITE_MAPPINGS.c.resource_id.in_(list(port_ids)), SITE_MAPPINGS.c.stale.is_(sa.true())
     )
@@ -119,9 +133,9 @@ def find_stale(connection: sa.Connection, port_ids: Collection[str]) -> set[str]
 
 
 def begin_stale(connection: sa.Connection, sites: "sa.Select[tuple[str]]") -> None:
-    """Note that the homes of all ports know better than central, whose database was restored.
+    """Mark all ports as stale: central's database was restored, and their homes know better.
 
-    What central made of a first report is forgotten with that: the site has long heard of it.
+    What central made of a first report is deleted: the site has received it long ago.
     """
     connection.execute(
         sa.update(SITE_MAPPINGS)
@@ -131,10 +145,10 @@ def begin_stale(connection: sa.Connection, sites: "sa.Select[tuple[str]]") -> No
 
 
 def keep_restored(connection: sa.Connection, port_id: str, restored: Mapping[str, Any]) -> None:
-    """Store how a stale port came back with the backup, before central changes it.
+    """Store how a stale port was restored, before central changes it.
 
-    What is changed at central from then on is news, and not older than what its home says. Only the
-    first change after the restore finds the port as it was.
+    What is changed at central from then on counts as newer than the restore. Only the first change
+    after the restore still finds the port as it was.
     """
     connection.execute(
         sa.update(SITE_MAPPINGS)
@@ -149,7 +163,7 @@ def keep_restored(connection: sa.Connection, port_id: str, restored: Mapping[str
 
 
 def correct_restored(connection: sa.Connection, port_id: str, values: Mapping[str, Any]) -> None:
-    """Take what is corrected of a port for what came back, where it is kept how that was."""
+    """Apply a correction of a port to its stored restored state, if there is one."""
     base = find_bases(connection, [port_id]).get(port_id)
     if base is not None and find_stale(connection, [port_id]):
         connection.execute(
@@ -160,7 +174,7 @@ def correct_restored(connection: sa.Connection, port_id: str, values: Mapping[st
 
 
 def end_stale(connection: sa.Connection, port_id: str) -> None:
-    """Note that the home of a port has said how it is."""
+    """Record that the home of a port has reported it since the restore."""
     connection.execute(
         sa.update(SITE_MAPPINGS)
         .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.stale.is_(sa.true()))

@@ -1,7 +1,7 @@
-"""Whose hypervisors are whose, at central: a name and a tunnel address belong to one site.
+"""The owners of hypervisors, at central: a name and a tunnel address belong to one site.
 
-A hypervisor is a site's while one of its ports is there. What is left of one with no port is
-nobody's, so a machine that moved to another site needs no hand.
+A hypervisor is a site's while one of its ports is there. A row without ports counts for nobody, so
+a machine that moved to another site needs no operator.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,14 @@ from isthmus.store.sql.tables import HYPERVISORS, LOCATIONS
 def find_owner(
     connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str
 ) -> SiteName | None:
-    """Find another site that has a hypervisor of this name or tunnel address."""
+    """Return another site that has a hypervisor of this name or tunnel address.
+
+    Args:
+        connection: of the transaction.
+        site: the site that is not looked for.
+        chassis: name of the chassis.
+        encap_ip: its tunnel address.
+    """
     for row in connection.execute(_clashing(site, chassis, encap_ip)):
         if _is_used(connection, row):
             return SiteName(row.site)
@@ -24,6 +31,12 @@ def find_owner(
 def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str) -> None:
     """Record that a hypervisor is a site's; idempotent.
 
+    Args:
+        connection: of the transaction.
+        site: the site.
+        chassis: name of the chassis.
+        encap_ip: its tunnel address.
+
     Raises:
         Conflict: its name or its tunnel address is another site's.
     """
@@ -32,7 +45,7 @@ def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str
         HYPERVISORS.c.site == site,
         HYPERVISORS.c.encap_ip == encap_ip,
     )
-    # FOR UPDATE: who takes a hypervisor away from its site must wait until its port is noted.
+    # FOR UPDATE: a transaction that reassigns a hypervisor must wait until its port is recorded.
     if connection.execute(own.with_for_update()).first() is not None:
         return
     for row in connection.execute(_clashing(site, chassis, encap_ip).with_for_update()).all():
@@ -55,7 +68,7 @@ def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:
-    """Forget the hypervisors of a site."""
+    """Delete the hypervisors of a site."""
     connection.execute(sa.delete(HYPERVISORS).where(HYPERVISORS.c.site == site))
 
 

@@ -1,8 +1,8 @@
-"""Where each port lives, as its home site reported it.
+"""Where each port is bound, as its home site reported it.
 
-The port key of a deleted location rests (`isthmus.store.leases.resting`): until every site has
-heard, a shadow somewhere still has it, and where two ports ask for one key northd silently gives
-one of them another.
+The port key of a deleted location rests (`isthmus.store.leases.resting`): until every site is told,
+a shadow somewhere still has it, and where two ports request one key northd silently gives one of
+them another.
 """
 
 from collections.abc import Collection
@@ -36,10 +36,16 @@ class Location:
 
     @classmethod
     def from_dict(cls, body: Any, *, port_id: str, network_id: str, site: SiteName) -> Self:
-        """Read `isthmus:location` of a report.
+        """Parse `isthmus:location` of a report.
+
+        Args:
+            body: its value.
+            port_id: the port.
+            network_id: its network.
+            site: the reporting site.
 
         Raises:
-            ProtocolError: a key is missing or of the wrong form.
+            ProtocolError: a key is missing or malformed.
         """
         try:
             return cls(
@@ -56,15 +62,16 @@ class Location:
 
 
 def list_locations(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Location]:
-    """List the locations of ports as they are now, by port; one that is bound nowhere has none.
+    """List the locations of ports as currently committed, by port; unbound ports are missing.
 
-    A locking read: who must not miss one that is being noted holds the port (`tiers.held`).
+    A locking read: a caller that must not miss one that is being recorded holds the port
+    (`tiers.held`).
     """
     return _list(connection, port_ids, latest=True)
 
 
 def peek_locations(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Location]:
-    """List the locations of ports when the transaction began, for an answer that is only shown."""
+    """List the locations of ports by a plain read, for an answer that is only shown."""
     return _list(connection, port_ids, latest=False)
 
 
@@ -108,7 +115,7 @@ def count_of_site(connection: sa.Connection, network_id: str, site: SiteName) ->
 
 
 def record(connection: sa.Connection, location: Location) -> bool:
-    """Keep a port's location and tell whether it changed.
+    """Record a port's location and return whether it changed.
 
     Raises:
         Conflict: its hypervisor's name or tunnel address is another site's.
@@ -140,7 +147,7 @@ def record(connection: sa.Connection, location: Location) -> bool:
 def find_key_holder(
     connection: sa.Connection, location: Location, *, latest: bool = False
 ) -> str | None:
-    """Find another port of the network that has a location's port key."""
+    """Return another port of the network that has a location's port key."""
     query = sa.select(LOCATIONS.c.port_id).where(
         LOCATIONS.c.network_id == location.network_id,
         LOCATIONS.c.port_key == location.port_key,
@@ -150,7 +157,7 @@ def find_key_holder(
 
 
 def delete(connection: sa.Connection, port_ids: Collection[str]) -> None:
-    """Forget where ports live; their keys rest."""
+    """Delete the locations of ports; their keys rest."""
     if port_ids:
         _delete(connection, LOCATIONS.c.port_id.in_(sorted(set(port_ids))))
 
@@ -177,7 +184,7 @@ def _key(row: Any) -> tuple[str, int]:
 
 
 def shadow_keys(*, network_id: str, site: SiteName) -> sa.Select[Any]:
-    """Select (lane, port) of the shadows that a site is to hold of a network, in one statement."""
+    """Select (lane, port) of the shadows that a site should hold of a network, in one statement."""
     return sa.select(sa.literal(site), LOCATIONS.c.port_id).where(
         LOCATIONS.c.network_id == network_id, LOCATIONS.c.site != site
     )

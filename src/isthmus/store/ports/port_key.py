@@ -1,8 +1,7 @@
 """Port keys of a site in SQL: which port of a stretched network has which OVN tunnel key.
 
-A caller locks the network first, so that two ports that are made at once do not choose the same
-key; the unique constraint is the last guard. Which key to choose is
-`isthmus.federation.leases.key`.
+A caller locks the network first, so that two ports created at once do not choose the same key; the
+unique constraint is the last guard. The choice of a key is in `isthmus.federation.leases.key`.
 """
 
 import datetime
@@ -19,13 +18,13 @@ _HELD = PORT_KEYS.c.freed_at.is_(None)
 
 
 def lock_network(connection: sa.Connection, network_id: str) -> bool:
-    """Lock a network for changes of its keys and shadows; False where it is not stretched."""
+    """Lock a network for changes of its keys and shadows; return False if it is not stretched."""
     query = sa.select(DATAPATHS.c.network_id).where(DATAPATHS.c.network_id == network_id)
     return connection.execute(query.with_for_update()).first() is not None
 
 
 def find_highest(connection: sa.Connection, network_id: str, block: Block) -> int | None:
-    """Find the greatest key of a block that was ever given out, None for none."""
+    """Return the greatest key of a block that was ever allocated, or None."""
     query = (
         sa.select(PORT_KEYS.c.port_key)
         .where(
@@ -40,7 +39,7 @@ def find_highest(connection: sa.Connection, network_id: str, block: Block) -> in
 
 
 def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Block]) -> int | None:
-    """Find the key that was given back longest ago, of those that have rested; None for none."""
+    """Return the key that was released longest ago, of those that have rested, or None."""
     ranges = [PORT_KEYS.c.port_key.between(block.first, block.last) for block in blocks]
     query = (
         sa.select(PORT_KEYS.c.port_key)
@@ -57,9 +56,9 @@ def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Blo
 
 
 def list_resting(connection: sa.Connection, network_id: str, limit: int) -> list[str]:
-    """List the former holders of keys that were given back and have not rested yet.
+    """List the former holders of keys that were released and have not rested yet.
 
-    Those of whose end central itself has not heard are left out.
+    Those whose deletion has not been reported to central yet are left out.
     """
     query = (
         sa.select(PORT_KEYS.c.port_id)
@@ -76,7 +75,7 @@ def list_resting(connection: sa.Connection, network_id: str, limit: int) -> list
 
 
 def list_resting_networks(connection: sa.Connection) -> list[str]:
-    """List the networks of which keys were given back that have not rested yet."""
+    """List the networks with released keys that have not rested yet."""
     query = sa.select(PORT_KEYS.c.network_id).where(
         PORT_KEYS.c.freed_at.is_not(None), PORT_KEYS.c.rested.is_(sa.false())
     )
@@ -84,7 +83,7 @@ def list_resting_networks(connection: sa.Connection) -> list[str]:
 
 
 def end_rest(connection: sa.Connection, port_ids: Collection[str]) -> None:
-    """Note that nobody has to hear of these ports any more."""
+    """Record that the deletion of these ports has been told to every site."""
     connection.execute(
         sa.update(PORT_KEYS)
         .where(PORT_KEYS.c.port_id.in_(list(port_ids)), PORT_KEYS.c.freed_at.is_not(None))
@@ -93,7 +92,14 @@ def end_rest(connection: sa.Connection, port_ids: Collection[str]) -> None:
 
 
 def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
-    """Give a key to a port; what is left of an earlier holder, or of the port itself, goes."""
+    """Record the key of a port; rows of an earlier holder, or of the port itself, are replaced.
+
+    Args:
+        connection: of the transaction, which holds the network's lock.
+        port_id: the port.
+        network_id: its network.
+        key: the key.
+    """
     connection.execute(
         sa.delete(PORT_KEYS).where(
             PORT_KEYS.c.freed_at.is_not(None),
@@ -111,7 +117,14 @@ def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -
 
 
 def restore(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
-    """Give a port its key back, unless it has one, or another port has that one."""
+    """Restore the key of a port, unless the port or the key is taken.
+
+    Args:
+        connection: of the transaction, which holds the network's lock.
+        port_id: the port.
+        network_id: its network.
+        key: the key.
+    """
     held = sa.select(PORT_KEYS.c.port_id).where(
         sa.or_(
             PORT_KEYS.c.port_id == port_id,
@@ -126,7 +139,15 @@ def restore(connection: sa.Connection, port_id: str, network_id: str, key: int) 
 def set_aside(
     connection: sa.Connection, port_id: str, network_id: str, key: int, now: datetime.datetime
 ) -> None:
-    """Note that a port had a key which rests, where neither is known of the key nor of the port."""
+    """Record a key at rest with its former port, unless either of them has a row.
+
+    Args:
+        connection: of the transaction, which holds the network's lock.
+        port_id: the former holder.
+        network_id: its network.
+        key: the key.
+        now: the time.
+    """
     known = sa.select(PORT_KEYS.c.port_id).where(
         sa.or_(
             PORT_KEYS.c.port_id == port_id,
@@ -139,7 +160,7 @@ def set_aside(
 
 
 def free(connection: sa.Connection, port_ids: Collection[str], now: datetime.datetime) -> None:
-    """Take keys back; they rest."""
+    """Release keys; they rest."""
     connection.execute(
         sa.update(PORT_KEYS)
         .where(PORT_KEYS.c.port_id.in_(list(port_ids)), _HELD)
@@ -148,12 +169,12 @@ def free(connection: sa.Connection, port_ids: Collection[str], now: datetime.dat
 
 
 def delete_network(connection: sa.Connection, network_id: str) -> None:
-    """Forget every key of a network."""
+    """Delete every key of a network."""
     connection.execute(sa.delete(PORT_KEYS).where(PORT_KEYS.c.network_id == network_id))
 
 
 def find_key(connection: sa.Connection, port_id: str) -> int | None:
-    """Find the key of a port."""
+    """Return the key of a port, or None."""
     found = connection.execute(
         sa.select(PORT_KEYS.c.port_key).where(PORT_KEYS.c.port_id == port_id, _HELD)
     ).scalar()
@@ -161,7 +182,7 @@ def find_key(connection: sa.Connection, port_id: str) -> int | None:
 
 
 def find_keys(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, int]:
-    """Find the keys of ports, by port; one without a key is missing."""
+    """List the keys of ports, by port; one without a key is missing."""
     query = sa.select(PORT_KEYS.c.port_id, PORT_KEYS.c.port_key).where(
         PORT_KEYS.c.port_id.in_(list(port_ids)), _HELD
     )
@@ -174,7 +195,7 @@ def select_holders() -> "sa.Select[str]":
 
 
 def find_holder(connection: sa.Connection, network_id: str, key: int) -> str | None:
-    """Find the port that has a key."""
+    """Return the port that has a key, or None."""
     found = connection.execute(
         sa.select(PORT_KEYS.c.port_id).where(
             PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key == key, _HELD

@@ -30,7 +30,7 @@ def list_shadows(
 
 
 def list_numbers(connection: sa.Connection) -> list[tuple[str, str, str, int, list[str]]]:
-    """List of every shadow its home, port, network, key and addresses, as numbers in text."""
+    """List, of every shadow, its home, port, network, key and addresses, as numbers in text."""
     return [
         (
             one.site,
@@ -49,7 +49,7 @@ def list_page(
     """List shadows as an API pages them; `id` is the port's.
 
     Raises:
-        Invalid: a sort key, a marker or a filter's value that cannot be.
+        Invalid: a sort key, a marker or a filter's value is invalid.
     """
     columns = {"id": SHADOWS.c.port_id, **{name: SHADOWS.c[name] for name in _FILTERED}}
     rows = select_page(connection, columns, filters=filters, page=page)
@@ -58,7 +58,7 @@ def list_page(
 
 
 def get_shadows(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Shadow]:
-    """List the shadows of certain ports, by port; one that is not there is missing."""
+    """List the shadows of certain ports, by port; one that does not exist is missing."""
     found = {}
     for chunk in _chunks(sorted(set(port_ids))):
         query = sa.select(SHADOWS.c.state).where(SHADOWS.c.port_id.in_(chunk))
@@ -69,7 +69,7 @@ def get_shadows(connection: sa.Connection, port_ids: Collection[str]) -> dict[st
 
 
 def list_on_chassis(connection: sa.Connection, names: Collection[str]) -> list[Shadow]:
-    """List the shadows that stand on certain hypervisors."""
+    """List the shadows on certain hypervisors."""
     query = sa.select(SHADOWS.c.state).where(SHADOWS.c.chassis.in_(list(names)))
     return [_read(state) for state in connection.execute(query).scalars()]
 
@@ -77,7 +77,7 @@ def list_on_chassis(connection: sa.Connection, names: Collection[str]) -> list[S
 def list_one_per_chassis(
     connection: sa.Connection, names: Collection[str] | None = None
 ) -> list[Shadow]:
-    """List one shadow for each hypervisor, which is all it takes to know the hypervisor."""
+    """List one shadow for each hypervisor: enough to know the hypervisor."""
     query = sa.select(sa.func.min(SHADOWS.c.port_id)).group_by(SHADOWS.c.chassis)
     if names is not None:
         query = query.where(SHADOWS.c.chassis.in_(list(names)))
@@ -87,7 +87,7 @@ def list_one_per_chassis(
 def find_holders(
     connection: sa.Connection, keys: Collection[tuple[str, int]]
 ) -> dict[tuple[str, int], str]:
-    """Find the ports whose shadows have these keys, by (network, key); free keys are missing."""
+    """List the ports whose shadows have these keys, by (network, key); free keys are missing."""
     wanted: dict[str, list[int]] = {}
     for network_id, key in keys:
         wanted.setdefault(network_id, []).append(key)
@@ -113,7 +113,7 @@ def count_by_network(connection: sa.Connection, network_ids: Collection[str]) ->
 
 
 def put(connection: sa.Connection, shadows: Sequence[Shadow]) -> None:
-    """Keep shadows, in place of what was known of the same ports."""
+    """Insert shadows, or replace those of the same ports."""
     if not shadows:
         return
     delete(connection, [shadow.port_id for shadow in shadows])
@@ -133,13 +133,13 @@ def put(connection: sa.Connection, shadows: Sequence[Shadow]) -> None:
 
 
 def delete(connection: sa.Connection, port_ids: Collection[str]) -> None:
-    """Forget the shadows of ports."""
+    """Delete the shadows of ports."""
     for chunk in _chunks(sorted(set(port_ids))):
         connection.execute(sa.delete(SHADOWS).where(SHADOWS.c.port_id.in_(chunk)))
 
 
 def delete_network(connection: sa.Connection, network_id: str) -> None:
-    """Forget the shadows of a network."""
+    """Delete the shadows of a network."""
     connection.execute(sa.delete(SHADOWS).where(SHADOWS.c.network_id == network_id))
 
 

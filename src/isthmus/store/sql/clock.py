@@ -1,8 +1,8 @@
 """The database's clock, in SQL.
 
-What several machines decide by a time (when an intent is due again, when a claim has run out) is
+Decisions of several machines by a time (when an intent is due again, when a claim has expired) are
 written and compared by the one clock that all of them share: that of the tier's database. No
-machine's own clock, and no difference between two of them, takes part.
+machine's own clock, and no difference between two of them, matters.
 """
 
 import datetime
@@ -18,7 +18,7 @@ _MICROSECONDS = 1_000_000
 
 
 class utc_now(FunctionElement[datetime.datetime]):  # noqa: N801 - the name of a SQL function
-    """The time now, UTC and naive; the same throughout a statement."""
+    """The current time, UTC and naive; the same throughout a statement."""
 
     type = sa.DateTime()
     inherit_cache = True
@@ -35,7 +35,7 @@ def _utc_now_other(_element: Any, _compiler: Any, **_options: Any) -> str:
 
 
 class utc_after(FunctionElement[datetime.datetime]):  # noqa: N801 - the name of a SQL function
-    """The time in so many seconds; a negative number gives one that has passed."""
+    """The time in so many seconds; negative for the past."""
 
     type = sa.DateTime()
     inherit_cache = True

@@ -1,7 +1,7 @@
-"""Engines for processes that open a tier's database beside Neutron itself, such as Xjob.
+"""Engines for processes that open a tier's database besides Neutron itself, such as Xjob.
 
-SQLite takes one writer at a time, and a transaction that first reads and then writes may fail in
-the middle; so every transaction here that may write says so at its start.
+SQLite admits one writer at a time, and a transaction that first reads and then writes may fail in
+the middle; so every transaction here that may write declares it at its start.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from isthmus import errors
 _SQLITE_BUSY_S = 30
 #: MariaDB: lock wait timeout, deadlock found, record changed since last read.
 _BUSY_CODES = {1205, 1213, 1020}
-#: Collisions are over in milliseconds. A database that stays busy is the caller's to wait for.
+#: Collisions are over in milliseconds; a database that stays busy is the caller's to wait for.
 _TRIES, _PATIENCE_S = 5, 10.0
 
-#: Decorates a function that is one transaction. Where two collide, MariaDB has one of them begin
+#: Decorates a function that is one transaction. Where two collide, MariaDB makes one of them start
 #: again: 11.8 was seen to, 10.11 not, with the same test.
 again_when_busy = tenacity.retry(
     retry=tenacity.retry_if_exception_type(errors.Busy),
@@ -107,7 +107,7 @@ def _translated() -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError) -> errors.IsthmusError:
-    """Return the error of ours that a driver's error means."""
+    """Return the error of ours for an error of the driver."""
     cause = error.orig
     number = cause.args[0] if cause is not None and cause.args else None
     if number in _BUSY_CODES or "database is locked" in str(cause):

@@ -1,9 +1,8 @@
-"""Which isolation levels a tier's database may run at.
+"""The isolation levels at which a tier's database may run.
 
-What is decided inside a transaction rests on locking reads (`isthmus.store.tiers.latest`), so
-REPEATABLE READ, which is MariaDB's default, READ COMMITTED and SERIALIZABLE are all right. At READ
-UNCOMMITTED a plain read shows what may never be committed, which neither Neutron nor Isthmus is
-made for.
+Decisions inside a transaction rest on locking reads (`isthmus.store.tiers.latest`), so REPEATABLE
+READ, which is MariaDB's default, READ COMMITTED and SERIALIZABLE are all fine. At READ UNCOMMITTED
+a plain read shows what may never be committed, which neither Neutron nor Isthmus is made for.
 """
 
 import sqlalchemy as sa

@@ -1,8 +1,8 @@
 """The columns of Neutron's own tables that our statements lock or join.
 
-The store does not import Neutron, so it names them itself; `tests/ports/test_neutron_tables.py`
-holds them against Neutron's models. They are few on purpose: a statement of Neutron's that only has
-to know which ids are ours gets a subquery (`select_...`) instead (ADR 0054).
+The store does not import Neutron, so it declares them itself; `tests/ports/test_neutron_tables.py`
+compares them with Neutron's models. They are few on purpose: a statement of Neutron's that only
+needs to know which ids are ours gets a subquery (`select_...`) instead (ADR 0054).
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def _owned(name: str, *more: str) -> sa.TableClause:
 
 PORTS = _owned("ports", "network_id", "device_owner")
 
-#: The table of each type of object that travels, with its id and its project.
+#: The table of each type that is sent to sites, with its id and its project.
 OBJECTS: Mapping[ResourceType, sa.TableClause] = {
     kind: PORTS if kind is ResourceType.PORT else _owned(row.table)
     for kind, row in RESOURCES.items()

@@ -14,7 +14,7 @@ _UTC = datetime.UTC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Which part of a list is wanted, and in which order."""
+    """Part and order of a list."""
 
     sorts: Sequence[tuple[str, bool]] = ()  #: (key, ascending)
     limit: int | None = None
@@ -33,11 +33,11 @@ def select_page(
     """Select rows as dicts.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         columns: name to expression; `id` must be among them and unique.
         where: further conditions.
-        filters: name to accepted values; names that are no column are not looked at.
-        page: which part; by default all, by id.
+        filters: name to accepted values; names that are not columns are ignored.
+        page: part and order; by default all, by id.
 
     Raises:
         Invalid: a sort key that does not exist, a marker that names no row, or a filter's value
@@ -65,7 +65,7 @@ def read_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str
 
 
 def _converted(name: str, column: sa.ColumnElement[Any], value: Any) -> Any:
-    """Read a filter's value, which may be text from a URL, as its column has it.
+    """Convert a filter's value, which may be text from a URL, to the type of its column.
 
     Raises:
         Invalid: it is not of the column's type.
@@ -101,7 +101,7 @@ def _behind(
     sorts: Sequence[tuple[str, bool]],
     marker: str,
 ) -> sa.ColumnElement[bool]:
-    """Say "after the marker row" for several keys: a later first key, or an equal one and so on."""
+    """Return the condition "after the marker row" for several keys, in lexicographic order."""
     found = connection.execute(
         sa.select(*(columns[name] for name, _ in sorts)).where(columns["id"] == marker)
     ).one_or_none()

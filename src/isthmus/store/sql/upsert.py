@@ -1,8 +1,8 @@
-"""Inserts that meet a row which is there already, for SQLite and MariaDB.
+"""Inserts of rows that may exist already, for SQLite and MariaDB.
 
-Both are one statement, so two transactions that insert the same row at once need no second try. On
-SQLite a row is *there* where the primary key is the same; on MariaDB where any unique key is. A
-table with a second unique key that must not be overwritten is written without these
+Both are one statement, so two transactions that insert the same row at once need no retry. On
+SQLite a row *exists* where the primary key is equal; on MariaDB where any unique key is. A table
+with a second unique key that must not be overwritten is written without these
 (`isthmus.store.ports.location`).
 """
 
@@ -17,9 +17,9 @@ New = sa.ColumnCollection[str, sa.ColumnElement[Any]]
 
 
 def insert_or_keep(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Return an INSERT that does nothing where the row is there already.
+    """Return an INSERT that does nothing if the row exists.
 
-    The row that is there is locked on MariaDB.
+    The existing row is locked on MariaDB.
     """
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
@@ -30,15 +30,15 @@ def insert_or_keep(connection: sa.Connection, table: sa.Table) -> sa.Insert:
 def insert_or_update(
     connection: sa.Connection, table: sa.Table, change: Callable[[New], Mapping[str, Any]]
 ) -> sa.Insert:
-    """Return an INSERT that updates the row where it is there already.
+    """Return an INSERT that updates the row if it exists.
 
-    An INSERT .. SELECT needs a WHERE: without, SQLite takes the ON of ON CONFLICT for a join's.
+    An INSERT .. SELECT needs a WHERE: without one, SQLite parses the ON of ON CONFLICT as a join's.
 
     Args:
-        connection: where it is to run; its dialect counts.
-        table: into which.
-        change: makes the values to set, by column name, given the columns of the new row; the
-            table's own columns are those of the row that is there.
+        connection: of the transaction; its dialect counts.
+        table: the table.
+        change: returns the values to set, by column name, from the columns of the new row; the
+            table's own columns are those of the existing row.
     """
     if connection.dialect.name == "sqlite":
         insert = sqlite.insert(table)

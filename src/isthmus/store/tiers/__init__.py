@@ -1,1 +1,1 @@
-"""Sites, site mappings, incarnations, and what is forgotten of them."""
+"""Sites, site mappings, incarnations, and their deletion."""

@@ -1,15 +1,14 @@
-"""Claims: which ports each site has, as the sites themselves say when central was restored.
+"""Claims: which ports each site has, as the sites report when central was restored.
 
-A port that moved after central's backup was taken is at home at its old site, as central then
-knows. What the site that has it by now says of it would be refused, and the old site would be told
-to make it again. So before central settles it follows the ports: one moves from its home to another
-site if that one has it, nobody else does, and the home itself, asked, has it no more. No site takes
-a port by its own word alone, and none on a network that is not there.
+In central's restored tables, a port that moved after the backup has its home at the old site. A
+report by the site that has it now would be refused, and the old site would be told to create it
+again. So before central settles, homes follow the ports: a port moves from its home to another site
+if that one has it, nobody else does, and the home itself, asked, does not have it any more. No site
+gets a port by its own claim alone, and none on a network that is not there.
 
-What was changed of a port since the backup central has forgotten as well, and its home has not. So
-each port is *stale* from the moment of the restore until its home has reported it: where the two
-differ, it is central's database that is old. A port that its home, asked, does not have is stale no
-more.
+Changes of a port since the backup are lost at central as well, and not at its home. So each port is
+*stale* from the restore until its home has reported it: where the two differ, central's database is
+outdated. A port that its home, asked, does not have is not stale any more.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -31,7 +30,7 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True, order=True)
 class Move:
-    """A port that is somewhere else than central's database says."""
+    """A port that is at another site than central's database says."""
 
     port_id: str
     old: SiteName
@@ -47,18 +46,18 @@ def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str])
 
 
 def is_claimed(connection: sa.Connection, port_id: str) -> bool:
-    """Tell whether any site has said that it has a port."""
+    """Return whether any site has claimed a port."""
     query = sa.select(CLAIMS.c.site).where(CLAIMS.c.port_id == port_id)
     return connection.execute(query.limit(1)).first() is not None
 
 
 def has_named(connection: sa.Connection, site: SiteName) -> bool:
-    """Tell whether a site has said which ports it has."""
+    """Return whether a site has reported which ports it has."""
     query = sa.select(REGISTRATIONS.c.named_ports).where(REGISTRATIONS.c.site == site)
     return bool(connection.execute(query).scalar())
 
 
-#: Sees to it that a site has what else a port takes that is now at home there.
+#: Ensures that a site has what else a port needs whose home it became.
 Welcome = Callable[[sa.Connection, Move], object]
 
 
@@ -66,7 +65,7 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     """Set homes from the claims and delete these; in the transaction that settles central.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         welcome: called for each port that moved.
 
     Returns:
@@ -109,14 +108,14 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
 
 
 def _heard() -> "sa.Select[tuple[str]]":
-    """Select the sites that have registered; one that central went on without knows better yet."""
+    """Select the sites that have registered, except those that central went on without."""
     return sa.select(REGISTRATIONS.c.site).where(
         REGISTRATIONS.c.waits.is_(sa.false()), REGISTRATIONS.c.owes.is_(sa.false())
     )
 
 
 def _is_claimed_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Tell, of a row of site mappings, whether its own site claims the port."""
+    """Return a condition, on a row of site mappings: whether its own site claims the port."""
     return (
         sa.select(CLAIMS.c.port_id)
         .where(CLAIMS.c.port_id == homes.c.resource_id, CLAIMS.c.site == homes.c.site)
@@ -125,13 +124,13 @@ def _is_claimed_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:
 
 
 def plan_moves(found: Iterable[Move], present: Mapping[str, Collection[SiteName]]) -> list[Move]:
-    """Choose what moves.
+    """Choose which ports move.
 
-    Not a port that more than one site has: only a person can tell whose it is. A site at which the
-    network is not, as it may after all that the site has registered, cannot have it.
+    Not a port that more than one site has: only an operator can tell whose it is. A site where the
+    network is not present, possibly after everything that the site has registered, cannot have it.
 
     Args:
-        found: ports that are said to be elsewhere than at their homes.
+        found: ports that are claimed by other sites than their homes.
         present: the sites that have the network of each port.
     """
     by_port: dict[str, list[Move]] = {}
@@ -144,7 +143,7 @@ def plan_moves(found: Iterable[Move], present: Mapping[str, Collection[SiteName]
 def _list_present(
     connection: sa.Connection, found: Iterable[Move]
 ) -> dict[str, Collection[SiteName]]:
-    """List the sites that have the network of each port, and hold that so."""
+    """List the sites that have the network of each port, and lock the networks."""
     ids = sorted({one.port_id for one in found})
     networks: dict[str, str] = {}
     for start in range(0, len(ids), _CHUNK):
@@ -168,7 +167,7 @@ def _move(connection: sa.Connection, move: Move) -> bool:
     home.change(connection, move.port_id, move.new)
     told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new)]
     located = location.list_locations(connection, [move.port_id]).get(move.port_id)
-    if located is not None:  # that it was at the old one
+    if located is not None:  # its location at the old site
         location.delete(connection, [move.port_id])
         network = Held(connection, ResourceType.NETWORK, [located.network_id])
         told += [

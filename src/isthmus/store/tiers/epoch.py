@@ -1,9 +1,9 @@
-"""Which life of its database a tier lives: its epoch, and whether it may give numbers out.
+"""The incarnation of a tier's database: its epoch, and whether it may allocate numbers.
 
-A database that came back from a backup, or was made anew, does not know what was given out since.
-Its tier takes up a new epoch and gives nothing out before it has settled: a site, when central has
-heard its blocks and has given it back what was lost; central, when every site has registered or an
-operator has said to go on without it.
+A database that was restored from a backup, or created anew, does not know what was allocated since.
+Its tier begins a new epoch and allocates nothing before it has settled: a site, when central has
+received its blocks and returned what was lost; central, when every site has registered or an
+operator has decided to go on without it.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ from isthmus.store.sql.tables import (
 )
 
 _OWN = "own"
-#: Most sites that a reason names.
+#: Limit of sites that a reason names.
 _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """What a tier knows of itself."""
+    """The incarnation of a tier."""
 
     epoch: int
     turn: int  #: grows with time: a database whose turn is lower than one seen before is older
@@ -48,10 +48,9 @@ class Epoch:
 
 
 def read(connection: sa.Connection) -> Epoch:
-    """Read the tier's epoch, as it is now; made the first time. The transaction must write.
+    """Read the tier's epoch as currently committed; created the first time, so the caller writes.
 
-    It locks the row until the transaction ends: for whoever is about to change it, and for nobody
-    else.
+    The row is locked until the transaction ends, against whoever is about to change it.
     """
     query = sa.select(EPOCHS).where(EPOCHS.c.id == _OWN).with_for_update()
     row = connection.execute(query).one_or_none()
@@ -71,7 +70,7 @@ def read(connection: sa.Connection) -> Epoch:
 
 
 def peek(connection: sa.Connection) -> Epoch | None:
-    """Read the tier's epoch, and lock nothing; None where no row has been made."""
+    """Read the tier's epoch without locks; None where no row exists."""
     row = connection.execute(sa.select(EPOCHS).where(EPOCHS.c.id == _OWN)).one_or_none()
     return None if row is None else _from_row(row)
 
@@ -90,12 +89,12 @@ def _from_row(row: Any) -> Epoch:
 
 
 def show_incarnation(registration: str | None, epoch: int) -> str:
-    """Write down which incarnation of a site speaks, as its calls carry it."""
+    """Return the incarnation of a site as text, as its calls carry it."""
     return f"{registration or ''}/{epoch}"
 
 
 def peek_incarnation(connection: sa.Connection) -> str:
-    """Tell, at a site, which incarnation this is; nothing is decided by it here."""
+    """Return, at a site, its incarnation by a plain read; nothing is decided by it here."""
     row = connection.execute(sa.select(EPOCHS.c.registration, EPOCHS.c.epoch)).one_or_none()
     if row is None:
         return show_incarnation(None, lane_store.FIRST_EPOCH)
@@ -103,23 +102,23 @@ def peek_incarnation(connection: sa.Connection) -> str:
 
 
 def tick(connection: sa.Connection) -> Epoch:
-    """Move the turn on, which a witness outside the database then remembers."""
+    """Advance the turn, which a witness outside the database then records."""
     read(connection)
     connection.execute(sa.update(EPOCHS).values(turn=EPOCHS.c.turn + 1))
     return read(connection)
 
 
 def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
-    """Begin a new epoch, since this database does not know all that was given out.
+    """Begin a new epoch, because this database does not know everything that was allocated.
 
     Args:
-        connection: where.
-        reason: what shows that, for people.
-        above: the greatest epoch of this tier that anybody has heard of.
+        connection: of the transaction.
+        reason: what reveals that, for people.
+        above: the greatest epoch of this tier that any peer has seen.
 
     Raises:
-        Inconsistent: this tier cannot have been of such an epoch; nothing is changed. A lane that
-            is numbered so high would be refused by every honest peer.
+        Inconsistent: this tier cannot have had such an epoch; nothing is changed. A lane that is
+            numbered so high would be refused by every honest peer.
     """
     own = read(connection)
     if not number.is_plausible(number.make(above), number.make(own.epoch)):
@@ -149,7 +148,7 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
 
 
 def check_tables(connection: sa.Connection) -> None:
-    """Make sure that this is the database of a tier.
+    """Check that this is the database of a tier.
 
     Raises:
         Invalid: it has no tables of ours.
@@ -175,13 +174,13 @@ def explain(connection: sa.Connection, reason: str) -> None:
 def join(
     connection: sa.Connection, registration: str, heard: int, proof: str, *, epoch: int
 ) -> None:
-    """Note, at a site, as whom central knows it, and the proof of what central has sent.
+    """Record, at a site, its registration at central, and the proof of what central has sent.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         registration: the id of the site's row at central.
-        heard: the newest number that central has given.
-        proof: of that.
+        heard: the newest number that central has sent.
+        proof: of that number.
         epoch: that in which the site asked; what was void then, or lost, has been dealt with.
     """
     before = read(connection)
@@ -190,25 +189,25 @@ def join(
             registration=registration, heard=heard, proof=proof, registered=epoch
         )
     )
-    # No number above that can central, asked just now, have sent; and where it was made anew, or
-    # made this site anew, it begins again.
+    # Central, asked just now, cannot have sent a number above that; and where it was created anew,
+    # or created this site anew, numbering begins again.
     anew = before.registration not in (None, registration)
     lane_store.begin_again(connection, above=None if anew else heard)
 
 
 def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:
-    """Refuse to give a number out before the tier has settled.
+    """Refuse to allocate a number before the tier has settled.
 
-    It locks nothing, so that it can stand before or behind a pool's lock and no allocation waits
-    for another one, or for whoever begins an epoch. A transaction that began before its tier found
-    out that it was restored may still say yes: it counts as one that came before. What it gives out
-    it allocates from leases that it reads as they are committed now, so it takes nothing that has
-    been registered in the meantime.
+    It locks nothing, so that it can be called before or after a pool's lock and no allocation waits
+    for another one, or for a transaction that begins an epoch. A transaction that began before its
+    tier found out that it was restored may still pass: it counts as one that came before. What it
+    allocates comes from leases that it reads as currently committed, so it takes nothing that has
+    been registered meanwhile.
 
     Args:
-        connection: where.
-        for_central: whether it is for what central says of a port. A site that has registered waits
-            for just that: it knows which numbers its ports elsewhere have, and which are void.
+        connection: of the transaction.
+        for_central: whether it is for a port that central sent. A site that has registered waits
+            for just that: it knows which numbers its ports at central have, and which are void.
 
     Raises:
         Busy: it has not; the message says what it waits for.
@@ -228,7 +227,7 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
 
 
 def is_settled(connection: sa.Connection) -> bool:
-    """Tell whether the tier has settled; nothing is locked."""
+    """Return whether the tier has settled, by a plain read."""
     own = peek(connection)
     return own is None or own.settled
 
@@ -240,11 +239,11 @@ def list_waiting(connection: sa.Connection) -> list[SiteName]:
 
 
 def prove(secret: str, site: SiteName, registration: str, sent: int) -> str:
-    """Return a proof that this tier has sent a number; nobody else can make it.
+    """Return a proof that this tier has sent a number; nobody else can compute it.
 
     Args:
         secret: of this tier's database.
-        site: to which site.
+        site: the receiving site.
         registration: which of those that had this name; each one's lane is numbered anew.
         sent: the number.
     """
@@ -253,8 +252,16 @@ def prove(secret: str, site: SiteName, registration: str, sent: int) -> str:
 
 
 def is_proven(secret: str, site: SiteName, registration: str, sent: int, proof: str) -> bool:
-    """Tell whether a proof is this tier's."""
-    # As bytes: of text it takes ASCII alone, and a hostile site may send anything.
+    """Return whether a proof is this tier's.
+
+    Args:
+        secret: of this tier's database.
+        site: the site that shows it.
+        registration: its registration.
+        sent: the number that is to be proven.
+        proof: the proof.
+    """
+    # As bytes: of str, compare_digest accepts ASCII alone, and a hostile site may send anything.
     said = proof.encode(errors="replace")
     return hmac.compare_digest(prove(secret, site, registration, sent).encode(), said)
 

@@ -1,9 +1,9 @@
-"""Excess: what a site that registers has of central's, and is not to have any more.
+"""Excess: what a registering site has of central's, and should not have any more.
 
-A site that came back from a backup has what was removed since; central forgot it with its
-acknowledgement. A central that came back has forgotten what was made since. No change tells of
-either, so the site names what it has and central notes what of it is not wanted: as with every
-intent, what is wanted is read when it is acted upon.
+A site that was restored from a backup has what was removed since; central deleted its own record
+with the site's acknowledgement. A restored central has lost what was created since. No change
+records either, so the site names what it has and central records intents for what is not wanted: as
+with every intent, the desired state is read when it is delivered.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,8 +17,8 @@ from isthmus.store.sql.tables import JOURNAL, LOCATIONS, SITE_MAPPINGS
 from isthmus.store.tiers.latest import Latest
 
 _CHUNK = 500
-#: How long a shadow is left to a site whose central was restored, in seconds: the port's own site
-#: reports it meanwhile, a hundred ports in ten seconds, and the shadow stays what it is.
+#: How long a site with a restored central keeps a shadow, in seconds: meanwhile the port's own site
+#: reports it, a hundred ports in ten seconds, and the shadow stays as it is.
 _FORGOTTEN_S = 120.0
 
 
@@ -29,14 +29,14 @@ def record(
     *,
     forgot: bool,
 ) -> None:
-    """Note what a site is not to have any more, in the transaction that registers it.
+    """Record intents for what a site should not have any more, when it registers.
 
     Args:
-        connection: where.
-        site: which.
+        connection: of the transaction.
+        site: the site.
         known: ids of what it has, by type.
-        forgot: whether central may have forgotten what the site was told: a port that it does not
-            know was made since, and its site reports it.
+        forgot: whether central may have lost what the site was told: a port that it does not know
+            was created since, and its site reports it.
     """
     for kind, ids in sorted(known.items()):
         if kind is ResourceType.LEASE or (kind is ResourceType.PORT and forgot):
@@ -52,7 +52,7 @@ def record(
 
 
 def is_going(connection: sa.Connection, site: SiteName, port_id: str) -> bool:
-    """Tell, of a port that central has not, whether its site is yet to hear that it is gone."""
+    """Return, for a port that central does not have, whether its site has yet to be told so."""
     query = sa.select(JOURNAL.c.id).where(
         JOURNAL.c.lane == site,
         JOURNAL.c.type == ResourceType.PORT.value,
@@ -64,7 +64,7 @@ def is_going(connection: sa.Connection, site: SiteName, port_id: str) -> bool:
 def _list_wanted(
     connection: sa.Connection, site: SiteName, kind: ResourceType, ids: Collection[str]
 ) -> set[str]:
-    if kind is ResourceType.SHADOW:  # which network it is on is looked at when it is carried
+    if kind is ResourceType.SHADOW:  # its network is checked on delivery
         column, there = LOCATIONS.c.port_id, LOCATIONS.c.site != site
     else:
         column = SITE_MAPPINGS.c.resource_id

@@ -1,18 +1,18 @@
 """Objects held: where they are mapped, read behind a lock of the objects' own rows.
 
-A change of an object has to be told to every site that has it, and a site that is given an object
-has to be given every change. The two meet on the object's row in Neutron's table, which both lock
-before they look at the other's work:
+A change of an object has to be told to every site that has it, and a site to which an object is
+mapped has to be told every change. The two meet on the object's row in Neutron's table, which both
+lock before they read the other's work:
 
-* who changes an object holds it *shared*, then reads where it is mapped, then notes intents;
-* who maps an object to a site, or away, holds it *alone*, and reads the object's state after
-  that has committed.
+* a transaction that changes an object holds it *shared*, then reads where it is mapped, then
+records intents;
+* one that maps an object to a site, or away, holds it *alone*, and the object's state is read after
+it has committed.
 
 So one of them waits for the other and sees its work, whatever the isolation level: nothing rests on
-the locks of gaps, which READ COMMITTED does not take, nor on the snapshot that REPEATABLE READ
-fixes at the first plain SELECT. All reads here are locking ones, and there is no other way to make
-a `Held`; `isthmus.store.tiers.mapping` has plain reads too, called `peek`, for answers that nothing
-is decided from.
+gap locks, which READ COMMITTED does not take, nor on the snapshot that REPEATABLE READ fixes at the
+first plain SELECT. All reads here are locking ones, and there is no other way to create a `Held`;
+`isthmus.store.tiers.mapping` has plain reads too, called `peek`, for answers that decide nothing.
 
 Neutron's own foreign keys lock shared what new parts (rules, subnets, ports) belong to, which is
 why a shared lock is what a change takes: it never has to be raised.
@@ -48,13 +48,13 @@ class Held:
         Args:
             connection: of the transaction that decides.
             kind: their type.
-            ids: which; one that has no row (any more) is only read.
+            ids: the objects; one without a row is only read.
             alone: whether the caller maps them; it then excludes everybody else.
         """
         self.kind = kind
         self._connection = connection
         self._alone = alone
-        #: Which of them stand, and the project of each.
+        #: The objects that exist, and the project of each.
         self.owners: dict[str, str | None] = {}
         self._mapped: dict[str, dict[SiteName, bool]] = {}
         wanted = sorted(set(ids))
@@ -81,17 +81,17 @@ class Held:
         return self._mapped.get(resource_id, {})
 
     def at(self, site: SiteName) -> set[str]:
-        """Return those objects that are to be at a site; withdrawn ones are not."""
+        """Return the objects that should be at a site; withdrawn ones are not."""
         return {one for one, sites in self._mapped.items() if sites.get(site) is False}
 
     def map_to(
         self, site: SiteName, ids: Collection[str] | None = None, *, now: datetime.datetime
     ) -> None:
-        """Record that objects are to be at a site; a withdrawn one is restored.
+        """Record that objects should be at a site; a withdrawn one is restored.
 
         Args:
-            site: where.
-            ids: which of them, all if None; one that stands no more is left out.
+            site: the site.
+            ids: which of them, all if None; deleted ones are left out.
             now: the time.
         """
         assert self._alone, "who maps an object holds it alone"
@@ -102,7 +102,7 @@ class Held:
             self._mapped.setdefault(one, {})[site] = False
 
     def withdraw(self, site: SiteName) -> None:
-        """Record that a site is to lose the objects, which still exist."""
+        """Record that a site should not have the objects, which still exist."""
         assert self._alone, "who maps an object holds it alone"
         mapping.withdraw(self._connection, self.kind, list(self._mapped), site)
         for sites in self._mapped.values():

@@ -1,9 +1,9 @@
-"""What is committed now, and cannot change before this transaction ends.
+"""Rows as currently committed, which cannot change before this transaction ends.
 
 On MariaDB's REPEATABLE READ a plain read shows what was committed when the transaction first read
 anything, however long it then waited for a lock; on READ COMMITTED what it shows may have changed
-by the next statement. What is decided inside a transaction must rest on locking reads. A `Latest`
-can only come of one, so a function that takes it cannot be given anything else.
+by the next statement. Decisions inside a transaction must rest on locking reads. A `Latest` can
+only be created by one, so a function that takes it cannot be given anything else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ _PROOF = object()
 
 
 class Latest(Sequence[_T], Generic[_T]):
-    """Rows that a locking read gave."""
+    """Rows of a locking read."""
 
     __slots__ = ("_rows",)
 
     def __init__(self, rows: Sequence[_T], proof: object) -> None:
-        """Refuse to be made by anybody but `read`."""
+        """Refuse to be created by anybody but `read`."""
         assert proof is _PROOF, "only a locking read gives what is latest"
         self._rows = tuple(rows)
 
@@ -38,10 +38,10 @@ class Latest(Sequence[_T], Generic[_T]):
         """Run a query as a locking read.
 
         Args:
-            connection: where.
-            query: what to read.
-            parse: makes a value of a row.
-            write: lock against other locking reads as well, since the rows are to be changed.
+            connection: of the transaction.
+            query: the query.
+            parse: converts a row into a value.
+            write: lock exclusively, because the rows are to be changed.
         """
         rows = connection.execute(query.with_for_update(read=not write)).all()
         return cls([parse(row) for row in rows], _PROOF)

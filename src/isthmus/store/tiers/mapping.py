@@ -1,7 +1,7 @@
-"""Site mappings: which object is, or is to be, at which site; a network's is its presence.
+"""Site mappings: which object is, or should be, at which site; a network's is its presence.
 
-What a transaction decides by is read through `isthmus.store.tiers.held`; the reads here, called
-`peek`, may be old, and serve answers. The home of a port is a site mapping too:
+Transactions decide by reads through `isthmus.store.tiers.held`; the plain reads here, called
+`peek`, may be outdated, and serve answers. The home of a port is a site mapping too:
 `isthmus.store.ports.home`.
 """
 
@@ -33,13 +33,13 @@ def record(
     owners: Mapping[str, str | None] | None = None,
     now: datetime.datetime,
 ) -> None:
-    """Note that objects of one type are to be at a site; one that was withdrawn comes back.
+    """Record that objects of one type should be at a site; a withdrawn one is restored.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         kind: type of the objects.
-        resource_ids: which.
-        site: where they are to be.
+        resource_ids: the objects.
+        site: the site.
         owners: their projects, as far as they are known.
         now: the time.
     """
@@ -65,9 +65,9 @@ def record(
 def peek_sites(
     connection: sa.Connection, kind: ResourceType, resource_ids: Collection[str]
 ) -> dict[str, dict[SiteName, bool]]:
-    """List where objects were mapped when the transaction began, for an answer that is only shown.
+    """List where objects are mapped, by a plain read, for an answer that is only shown.
 
-    Who decides anything by it takes `isthmus.store.tiers.held.Held` instead.
+    A transaction that decides by it takes `isthmus.store.tiers.held.Held` instead.
 
     Returns:
         Id to site to whether it is withdrawn there.
@@ -89,9 +89,15 @@ def peek_sites(
 def peek_ids(
     connection: sa.Connection, kind: ResourceType, site: SiteName, resource_ids: Collection[str]
 ) -> set[str]:
-    """Tell which of these objects were to be at a site when the transaction began.
+    """Return which of these objects should be at a site, by a plain read; withdrawn ones are not.
 
-    Withdrawn ones are not. For answers that are only shown, as `peek_sites`.
+    For answers that are only shown, as `peek_sites`.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the objects.
+        site: the site.
+        resource_ids: the objects.
     """
     query = sa.select(SITE_MAPPINGS.c.resource_id).where(
         SITE_MAPPINGS.c.type == kind.value,
@@ -109,11 +115,17 @@ def list_sites(
     *,
     latest: bool = True,
 ) -> dict[str, dict[SiteName, bool]]:
-    """List where objects are mapped now: id to site to whether it is withdrawn there.
+    """List where objects are mapped: id to site to whether it is withdrawn there.
 
-    A locking read; who has to see a site that a network is extended to at this very moment, too,
-    holds the objects (`isthmus.store.tiers.held`), which nothing but their own row can make sure
-    of.
+    A locking read; a transaction that must also see a site to which a network is being extended
+    right now holds the objects (`isthmus.store.tiers.held`), because only their own row can ensure
+    that.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the objects.
+        resource_ids: the objects.
+        latest: read as currently committed.
     """
     assert latest, "what a transaction decides by is read as it is now"
     found: dict[str, dict[SiteName, bool]] = {}
@@ -134,21 +146,28 @@ def list_sites(
 
 
 def find_home(connection: sa.Connection, port_id: str) -> SiteName | None:
-    """Find the home site of a port, as it is now (a locking read)."""
+    """Return the home site of a port, or None (a locking read)."""
     return next(iter(list_sites(connection, ResourceType.PORT, [port_id]).get(port_id, {})), None)
 
 
 def is_mapped(
     connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName
 ) -> bool:
-    """Tell whether an object is to be at a site, as it is now (a locking read)."""
+    """Return whether an object should be at a site (a locking read)."""
     return list_sites(connection, kind, [resource_id]).get(resource_id, {}).get(site) is False
 
 
 def withdraw(
     connection: sa.Connection, kind: ResourceType, resource_ids: Collection[str], site: SiteName
 ) -> None:
-    """Note that a site is to lose objects which still exist."""
+    """Record that a site should not have objects, which still exist.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the objects.
+        resource_ids: the objects.
+        site: the site.
+    """
     connection.execute(
         sa.update(SITE_MAPPINGS)
         .where(
@@ -161,7 +180,14 @@ def withdraw(
 
 
 def delete(connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName) -> None:
-    """Drop one site mapping."""
+    """Delete one site mapping.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the object.
+        resource_id: the object.
+        site: the site.
+    """
     connection.execute(
         sa.delete(SITE_MAPPINGS).where(
             SITE_MAPPINGS.c.type == kind.value,
@@ -172,7 +198,7 @@ def delete(connection: sa.Connection, kind: ResourceType, resource_id: str, site
 
 
 def delete_site(connection: sa.Connection, site: str) -> None:
-    """Drop every site mapping of a site."""
+    """Delete every site mapping of a site."""
     connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.site == site))
 
 
@@ -187,11 +213,11 @@ def count_at(connection: sa.Connection, site: SiteName) -> int:
 def select_ids(kind: ResourceType, site: SiteName | None = None) -> "sa.Select[str]":
     """Select the objects of a type that are mapped, for the IN of a statement of Neutron's.
 
-    A plain read; withdrawn ones are among them.
+    A plain read, including withdrawn ones.
 
     Args:
         kind: their type.
-        site: where; None for anywhere, which at a site is all that is central's.
+        site: the site; None for any, which at a site is everything that is central's.
     """
     query = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == kind.value)
     return query if site is None else query.where(SITE_MAPPINGS.c.site == site)
@@ -214,7 +240,7 @@ def list_page(
     """List mappings as an API pages them.
 
     Raises:
-        Invalid: a sort key, a marker or a filter's value that cannot be.
+        Invalid: a sort key, a marker or a filter's value is invalid.
     """
     columns = {name: SITE_MAPPINGS.c[name] for name in _SHOWN}
     return select_page(connection, columns, filters=filters, page=page)
@@ -226,7 +252,7 @@ def list_presences(
     """List the mappings of networks, with their datapath keys, as an API pages them.
 
     Raises:
-        Invalid: a sort key, a marker or a filter's value that cannot be.
+        Invalid: a sort key, a marker or a filter's value is invalid.
     """
     key = sa.select(DATAPATHS.c.datapath_key).where(
         DATAPATHS.c.network_id == SITE_MAPPINGS.c.resource_id

@@ -1,4 +1,4 @@
-"""Forgetting a whole site."""
+"""Deletion of everything that is kept of a site."""
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ from isthmus.store.tiers.held import Held
 
 
 def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[SiteName]]:
-    """List the ports that live at a site and the other sites that hold shadows of them."""
+    """List the ports at home at a site and the other sites that hold shadows of them."""
     query = sa.select(LOCATIONS.c.port_id, SITE_MAPPINGS.c.site).join_from(
         LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
     )
@@ -29,10 +29,10 @@ def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[Si
 
 
 def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
-    """Remove every row that speaks of a site, but not the site's own.
+    """Delete every row that refers to a site, but not the site's own.
 
-    What it held of numbers is set aside: it may still use them. It may be the last one that central
-    waits for; see `claim.follow` for `welcome`.
+    The numbers that it held are set aside: it may still use them. It may be the last one that
+    central waits for; see `claim.follow` for `welcome`.
     """
     row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
     if row_id is not None:
@@ -47,13 +47,13 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
 
 
 def free_datapaths(connection: sa.Connection) -> None:
-    """Free the tunnel keys of networks that are at no site, and at none that was removed."""
+    """Free the datapath keys of networks that are at no site, nor at a removed one."""
     present = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == "network")
     aside = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.PORT_KEY.value)
     unused = sa.select(DATAPATHS.c.network_id).where(
         DATAPATHS.c.network_id.not_in(present), DATAPATHS.c.network_id.not_in(aside)
     )
     for network_id in sorted(connection.execute(unused).scalars().all()):
-        # Whoever extends it holds its row alone: this waits for him, and reads what he has done.
+        # A transaction that extends it holds its row alone: this waits for it, and reads its work.
         if not Held(connection, ResourceType.NETWORK, [network_id], alone=True).sites(network_id):
             datapath.delete(connection, network_id)

@@ -1,8 +1,8 @@
-"""Registrations at central: as which site, and in which of its epochs, a site has last registered.
+"""Registrations at central: the incarnation and the epoch with which each site last registered.
 
-Leases of a site that was removed without having let go of them, and the homes of its ports, are set
-aside under a name of their own, until that very site comes back, or an operator has said that it
-never will.
+Leases of a site that was removed without returning them, and the homes of its ports, are set aside
+under a name of their own, until that very site comes back, or an operator decides that it never
+will.
 """
 
 import datetime
@@ -32,23 +32,23 @@ _ASIDE = "gone/"
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a site said last."""
+    """What a site reported last."""
 
     registration: str  #: id of the row of `isthmus_sites`
     epoch: int
-    waits: bool  #: central does, since its own database came back from a backup
-    owes: bool  #: central went on without it, and has not heard since what it holds
+    waits: bool  #: whether central waits for it, because central was restored
+    owes: bool  #: central went on without it, and does not know what it holds
     registered_at: datetime.datetime | None  #: by the database's clock; None: never
-    again: bool = False  #: it has to once more: what it named became void, or smaller
+    again: bool = False  #: it has to register again: a lease that it named became void, or smaller
 
     @property
     def incarnation(self) -> str | None:
-        """Tell as which incarnation the site has last registered; None where it never has."""
+        """Return the incarnation with which the site last registered; None where it never has."""
         return show_incarnation(self.registration, self.epoch) if self.epoch > 0 else None
 
 
 def find(connection: sa.Connection, site: SiteName) -> Registration | None:
-    """Find a site's registration; nothing is locked."""
+    """Return a site's registration by a plain read, or None."""
     row = connection.execute(
         sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site)
     ).one_or_none()
@@ -73,16 +73,16 @@ def put(
     ports: Collection[str] | None = None,
     welcome: claim.Welcome,
 ) -> None:
-    """Note that a site has registered; central settles with the last one.
+    """Record that a site has registered; central settles with the last one.
 
-    Give it a transaction of its own, as short as can be: it locks the tier's epoch.
+    Call it in a transaction of its own, as short as possible: it locks the tier's epoch.
 
     Args:
-        connection: where.
-        site: which.
-        registration: as whom it is known.
-        epoch: that in which it has registered.
-        ports: those that it has; None where it does not know.
+        connection: of the transaction.
+        site: the site.
+        registration: the id under which it is known.
+        epoch: the epoch in which it registered.
+        ports: the ports that it has; None where it does not know.
         welcome: see `claim.follow`.
     """
     settled = tier.read(connection).settled
@@ -103,10 +103,10 @@ def put(
 
 
 def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
-    """Count the ports that were noted when a site registered and that it has yet to be told of.
+    """Count the ports recorded when a site registered that it has yet to be told of.
 
-    Not those that came since: under load there always are some. Nor those that are parked, which
-    nobody can say when a person will look at.
+    Not those recorded since: under load there always are some. Nor parked ones, because nobody
+    knows when an operator will look at them.
     """
     query = (
         sa.select(sa.func.count())
@@ -125,7 +125,7 @@ def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
     """Have central wait for a site that is added while it waits for others.
 
-    It may be one that was added after the backup, and knows of blocks that central has forgotten.
+    It may be one that was added after the backup, and have blocks that central has lost.
     """
     if tier.read(connection).settled:
         return
@@ -136,10 +136,10 @@ def expect(connection: sa.Connection, site: SiteName, registration: str) -> None
 
 
 def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> bool:
-    """Note that nobody is to wait for a site; tell whether somebody did.
+    """Record that central does not wait for a site; return whether it did.
 
-    Should it come back after all, it has to register before anything else of it is heard: it may
-    use blocks that central has forgotten, and given out again since.
+    If the site comes back after all, it has to register before any other call of it is accepted: it
+    may use blocks that central has lost, and leased again since.
     """
     tier.read(connection)
     waited = connection.execute(
@@ -152,14 +152,14 @@ def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.W
 
 
 def ask_again(connection: sa.Connection, site: SiteName) -> None:
-    """Have a site register once more, since what it has is not what it was told."""
+    """Have a site register once more, because what it has is not what it was told."""
     connection.execute(
         sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == site).values(again=True)
     )
 
 
 def forget(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
-    """Forget a site; its leases are set aside."""
+    """Delete the registration of a site; its leases are set aside."""
     tier.read(connection)
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     settle_with_last(connection, welcome)
@@ -171,12 +171,12 @@ def aside(registration: str) -> SiteName:
 
 
 def is_aside(site: str) -> bool:
-    """Tell whether a holder is a site that was removed."""
+    """Return whether a holder is a site that was removed."""
     return site.startswith(_ASIDE)
 
 
 def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> None:
-    """Set a site's leases aside, and the homes of its ports: its servers may go on using both."""
+    """Set aside a site's leases and the homes of its ports: its servers may still use both."""
     holder = aside(registration)
     lease.hand_over_all(connection, site, holder)
     home.change_all(connection, site, holder)
@@ -185,18 +185,18 @@ def set_aside(connection: sa.Connection, site: SiteName, registration: str) -> N
 
 
 def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: SiteName) -> None:
-    """Return leases that were set aside to the site that they were of."""
+    """Return leases that were set aside to the site that they belonged to."""
     lease.hand_over(connection, lease_ids, site)
 
 
 def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
-    """Return the ports that were at home at a removed site to the site that it was."""
+    """Return the ports that had their home at a removed site to the same site."""
     home.change_all(connection, aside(registration), site)
     named.move(connection, aside(registration), site)
 
 
 def free_for_good(connection: sa.Connection, holder: str) -> None:
-    """Forget all that was set aside of a removed site: nothing of it runs any more."""
+    """Delete everything that was set aside of a removed site: nothing of it runs any more."""
     assert is_aside(holder), holder
     lease.delete_of_holder(connection, holder)
     mapping.delete_site(connection, holder)
@@ -204,18 +204,18 @@ def free_for_good(connection: sa.Connection, holder: str) -> None:
 
 
 def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
-    """Settle central where it waits for nobody; each port then is at home where it is.
+    """Settle central if it waits for nobody; each port then has its home where it is.
 
-    Only then are sites told of their ports: before, one could be made at a site that it has left.
-    Whoever takes one out of those that are waited for locks the tier's epoch first, so that of two
-    last ones the second sees the first; and who is left is read as it is committed now.
+    Only then are sites told of their ports: before, one could be created at a site that it has
+    left. A transaction that removes a site from those awaited locks the tier's epoch first, so that
+    of two last ones the second sees the first; and the others are read as currently committed.
     """
     own = tier.read(connection)
     waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
     if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
         return
     if named.is_open(connection):
-        return  # what was named is decided first, number by number, in transactions of its own
+        return  # named numbers are decided first, each in its own transaction
     for one in claim.follow(connection, welcome):
         LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
     registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))
@@ -227,10 +227,10 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
 
 
 def _mark(connection: sa.Connection, sites: Collection[SiteName]) -> None:
-    """Draw the line behind what a site is to be told of before it settles.
+    """Mark the intents that a site has to be told before it settles.
 
-    The database's clock may have gone back since something was noted: that counts as noted now, or
-    the site would not wait for it.
+    The database's clock may have been set back since an intent was recorded: its time becomes now,
+    or the site would not wait for it.
     """
     now = clock.read(connection)
     for site in sites:

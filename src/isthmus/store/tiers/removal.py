@@ -1,7 +1,7 @@
-"""What central forgets once a site knows that an object is gone.
+"""What central deletes once a site knows that an object is gone.
 
-Site mappings and leases outlive the object they speak of until then, because a site that is cut off
-goes on using its copy.
+Site mappings and leases outlive their object until then, because a site that is cut off continues
+to use its copy.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from isthmus.store.ports import datapath, home
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
 
-#: What keeps something else at a site.
+#: Types that other objects at a site depend on.
 _IN_THE_WAY = frozenset(
     {
         ResourceType.PORT,
@@ -29,17 +29,17 @@ _IN_THE_WAY = frozenset(
 
 
 def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
-    """Drop what is kept of objects whose absence was acknowledged; in the settling transaction.
+    """Delete what is kept of objects whose deletion was acknowledged; in the settling transaction.
 
-    What the site refused to remove since one of them was in the way is tried again.
+    What the site refused to remove because one of them was in use is retried.
     """
     for key in keys:
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
-            refusal.delete(connection, key.lane, key.id)  # nothing of it is left to be taken
+            refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
         elif key.type is not ResourceType.SHADOW:
             mapping.delete(connection, key.type, key.id, key.lane)
-        if key.type is ResourceType.LEASE:  # it went before the site heard what was asked of it
+        if key.type is ResourceType.LEASE:  # deleted before the recall was delivered
             recall.delete(connection, key.lane, [key.id])
         if key.type is ResourceType.SUBNET:
             lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
@@ -51,14 +51,14 @@ def forget(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
 
 
 def _free_keys(connection: sa.Connection, network_id: str) -> None:
-    """Free what a network has while it is at a site, if it is at none.
+    """Free the keys of a network if it is at no site any more.
 
-    Whoever extends a network holds its row alone, sees that it has a key and adds the site mapping.
-    So this waits for him, and reads what he has done.
+    A transaction that extends a network holds its row alone, sees that it has a key and adds the
+    site mapping. So this waits for it, and reads its work.
     """
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     if not network.sites(network_id):
         datapath.delete(connection, network_id)
         pool.delete(connection, PoolKind.PORT_KEY, network_id)
-    if network_id not in network.owners:  # else it may be placed again before all have heard
+    if network_id not in network.owners:  # otherwise it may be extended again before all sites know
         resting.delete_pool(connection, network_id)

@@ -1,4 +1,4 @@
-"""The sites, as central keeps them."""
+"""The sites, as stored at central."""
 
 import datetime
 import json
@@ -23,21 +23,21 @@ def list_sites(connection: sa.Connection) -> list[Site]:
 
 
 def find_by_caller(connection: sa.Connection, caller: Caller) -> Site | None:
-    """Find the site whose service user this is."""
+    """Return the site whose service user this is, or None."""
     query = sa.select(SITES).where(SITES.c.service_user.in_(caller.spellings))
-    # Compared once more: a database may hold upper and lower case for the same.
+    # Compared again: a database may consider upper and lower case equal.
     rows = [row for row in connection.execute(query) if caller.is_written(row.service_user)]
     return _site(rows[0]) if len(rows) == 1 else None
 
 
 def find_by_name(connection: sa.Connection, name: str) -> Site | None:
-    """Find a site."""
+    """Return a site, or None."""
     row = connection.execute(sa.select(SITES).where(SITES.c.name == name)).one_or_none()
     return None if row is None else _site(row)
 
 
 def get_by_name(connection: sa.Connection, name: str) -> Site:
-    """Get a site.
+    """Return a site.
 
     Raises:
         NotFound: there is no such site.
@@ -51,7 +51,7 @@ def get_by_name(connection: sa.Connection, name: str) -> Site:
 def list_rows(
     connection: sa.Connection, filters: Mapping[str, Sequence[Any]], page: Page
 ) -> list[dict[str, Any]]:
-    """List the rows of sites with everything that central keeps of them."""
+    """List the rows of sites with everything that central stores of them."""
     rows = select_page(connection, dict(SITES.c), filters=filters, page=page)
     for row in rows:
         row["availability_zones"] = json.loads(row["availability_zones"])
@@ -61,7 +61,7 @@ def list_rows(
 
 
 def insert(connection: sa.Connection, site: Site, *, now: datetime.datetime) -> str:
-    """Add a site and give the id of its row.
+    """Insert a site and return the id of its row.
 
     Raises:
         Exists: the name, the region or the service user belongs to another site.
@@ -87,7 +87,13 @@ def insert(connection: sa.Connection, site: Site, *, now: datetime.datetime) -> 
 
 
 def update(connection: sa.Connection, site_id: str, site: Site, *, now: datetime.datetime) -> None:
-    """Change what an operator may change of a site.
+    """Update the attributes of a site that an operator may change.
+
+    Args:
+        connection: of the transaction.
+        site_id: id of its row.
+        site: the new attributes.
+        now: the time.
 
     Raises:
         Exists: the region or the service user belongs to another site.
@@ -109,22 +115,22 @@ def update(connection: sa.Connection, site_id: str, site: Site, *, now: datetime
 
 
 def delete(connection: sa.Connection, site_id: str) -> None:
-    """Remove a site's row."""
+    """Delete a site's row."""
     connection.execute(sa.delete(SITES).where(SITES.c.id == site_id))
 
 
 def find_row_id(connection: sa.Connection, name: str) -> str | None:
-    """Find the id of a site's row by the site's name."""
+    """Return the id of a site's row, or None."""
     return connection.execute(sa.select(SITES.c.id).where(SITES.c.name == name)).scalar()
 
 
 def hold(connection: sa.Connection, row_id: str, *, alone: bool = False) -> bool:
-    """Keep a site's row until the transaction ends, and tell whether it is there.
+    """Lock a site's row until the transaction ends, and return whether it exists.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         row_id: of the row: one that was added again under the name is another site.
-        alone: against all others that hold it, since it is to go with all that speaks of it.
+        alone: exclusively, because the row is to be deleted with everything that refers to it.
     """
     query = sa.select(SITES.c.id).where(SITES.c.id == row_id)
     return connection.execute(query.with_for_update(read=not alone)).first() is not None
@@ -132,7 +138,7 @@ def hold(connection: sa.Connection, row_id: str, *, alone: bool = False) -> bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What was last seen of a site, and how long ago by the database's clock."""
+    """When a site last answered, by the database's clock."""
 
     name: SiteName
     state: SiteState
@@ -141,7 +147,7 @@ class Seen:
 
 
 def list_seen(connection: sa.Connection) -> list[Seen]:
-    """List what was last seen of every site."""
+    """List the reachability of every site."""
     now = clock.read(connection)
     query = sa.select(SITES.c.name, SITES.c.state, SITES.c.reachability, SITES.c.last_seen_at)
     return [
@@ -163,7 +169,15 @@ def record_reachability(
     now: datetime.datetime,
     error: str = "",
 ) -> None:
-    """Note what was last seen of a site; the time is the database's (`isthmus.store.sql.clock`)."""
+    """Record whether a site answered; the time is the database's (`isthmus.store.sql.clock`).
+
+    Args:
+        connection: of the transaction.
+        name: the site.
+        reachability: whether it answered.
+        now: the time.
+        error: why it did not.
+    """
     values: dict[str, Any] = {"reachability": reachability.value, "last_error": error or None}
     if reachability is Reachability.REACHABLE:
         values["last_seen_at"] = now

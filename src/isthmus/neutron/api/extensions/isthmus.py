@@ -12,27 +12,27 @@ class Isthmus(extensions.ExtensionDescriptor):
 
     @classmethod
     def get_name(cls) -> str:
-        """Give the name that a person reads."""
+        """Return the name for people."""
         return "Isthmus, central"
 
     @classmethod
     def get_alias(cls) -> str:
-        """Give the name that a program reads."""
+        """Return the alias for programs."""
         return definition.CENTRAL_ALIAS
 
     @classmethod
     def get_description(cls) -> str:
-        """Say what it is."""
+        """Return the description."""
         return "Sites, their networks and what is under way between them and central."
 
     @classmethod
     def get_updated(cls) -> str:
-        """Say since when."""
+        """Return the date of the last change."""
         return definition.UPDATED
 
     @classmethod
     def get_resources(cls) -> list[Any]:
-        """Give the resources, the actions on jobs and the one on site mappings."""
+        """Return the resources, with the actions on jobs, leases, sites and site mappings."""
         actions = {
             "site_job": {"retry": "PUT", "cancel": "PUT"},
             "site_mapping": {"release": "PUT"},

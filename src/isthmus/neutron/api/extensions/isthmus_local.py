@@ -12,25 +12,25 @@ class Isthmus_local(extensions.ExtensionDescriptor):  # noqa: N801 - the loader 
 
     @classmethod
     def get_name(cls) -> str:
-        """Give the name that a person reads."""
+        """Return the name for people."""
         return "Isthmus, site"
 
     @classmethod
     def get_alias(cls) -> str:
-        """Give the name that a program reads."""
+        """Return the alias for programs."""
         return definition.LOCAL_ALIAS
 
     @classmethod
     def get_description(cls) -> str:
-        """Say what it is."""
+        """Return the description."""
         return "Objects that central maps to this site."
 
     @classmethod
     def get_updated(cls) -> str:
-        """Say since when."""
+        """Return the date of the last change."""
         return definition.UPDATED
 
     @classmethod
     def get_resources(cls) -> list[Any]:
-        """Give the resources."""
+        """Return the resources."""
         return definition.build_resources(attributes.LOCAL)

@@ -15,7 +15,7 @@ from neutron import policy
 
 
 class JobApi:
-    """What is under way, and what could not be done."""
+    """Intents that are in progress or failed."""
 
     def get_site_jobs(
         self,
@@ -25,13 +25,13 @@ class JobApi:
         sorts: Any = None,
         **paging: Any,
     ) -> list[listing.Row]:
-        """List jobs; the filter `age` gives those at least so many seconds old."""
+        """List jobs; the filter `age` returns those that are at least that many seconds old."""
         with reading(context) as connection:
             moment = clock.read(connection)
         wanted = dict(filters or {})
         with translated():
             until = _find_time(wanted.pop("age", None), moment)
-        # An age sorts as its beginning does, the other way round.
+        # An age sorts like its creation time, in the opposite direction.
         order = [
             ("created_at", not ascending) if key == "age" else (key, ascending)
             for key, ascending in sorts or ()
@@ -54,7 +54,7 @@ class JobApi:
             return listing.get_one(self.get_site_jobs, context, "job", id, fields)
 
     def retry(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
-        """Make a job due at once, a parked one too."""
+        """Retry a job now, even if it is parked."""
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
@@ -63,7 +63,7 @@ class JobApi:
         return {"site_job": row}
 
     def cancel(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
-        """Drop a job: the site keeps what it has."""
+        """Cancel a job: the site keeps what it has."""
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
@@ -71,11 +71,11 @@ class JobApi:
         return {"site_job": row}
 
     def _get_for_change(self, context: Any, job_id: str) -> listing.Row:
-        """Get a job that the caller may change: Neutron checks no policy for actions.
+        """Return a job that the caller may change: Neutron checks no policy for actions.
 
         Raises:
             NotFound: there is none that the caller may see.
-            PolicyNotAuthorized: he may see it and not change it.
+            PolicyNotAuthorized: the caller may see it but not change it.
         """
         row = listing.get_one(self.get_site_jobs, context, "job", job_id, None)
         if not policy.check(context, "get_site_job", row, pluralized="site_jobs"):
@@ -85,7 +85,7 @@ class JobApi:
 
 
 def _find_time(values: Any, moment: datetime.datetime) -> datetime.datetime | None:
-    """Find when the youngest job was recorded that the filter `age` lets pass; None for all."""
+    """Return the latest creation time that the filter `age` lets pass; None for no filter."""
     if not values:
         return None
     try:

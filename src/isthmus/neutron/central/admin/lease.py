@@ -1,4 +1,4 @@
-"""Leases: who may give out which addresses and keys."""
+"""Leases: which tier may allocate which addresses and keys."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from neutron import policy
 
 
 class LeaseApi:
-    """Leases follow use; they can only be read, and freed where their site was removed."""
+    """Leases follow use; they are read-only, except that those of a removed site can be freed."""
 
     def get_site_leases(
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
@@ -26,10 +26,10 @@ class LeaseApi:
         return listing.to_rows(rows, fields)
 
     def free_for_good(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
-        """Free a lease of a site that was removed and never let go of it.
+        """Free a lease of a site that was removed and never returned it.
 
-        Whoever calls it knows that nothing of that site runs any more. With `{"all": true}` goes
-        all that its holder has, the homes of its ports too, as they go with its last lease.
+        The caller vouches that nothing of that site runs any more. `{"all": true}` frees all leases
+        of its holder, and with the last one the homes of its ports.
         """
         with translated():
             row = listing.get_one(self.get_site_leases, context, "lease", id, None)

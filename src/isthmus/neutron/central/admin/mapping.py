@@ -13,7 +13,7 @@ from neutron import policy
 
 
 class MappingApi:
-    """Site mappings are made by use: they are read, and the home of a port released."""
+    """Site mappings follow use: they are read-only, except that a home can release its port."""
 
     def get_site_mappings(
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
@@ -28,9 +28,9 @@ class MappingApi:
             return listing.get_one(self.get_site_mappings, context, "site mapping", id, fields)
 
     def release(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
-        """Have a port's home let go of it, so that another site may have the port.
+        """Ask a port's home to release the port, so that it can move to another site.
 
-        With `force` the home is forgotten at once, though it may still use the port.
+        With `force` the home is deleted at once, even if the site still uses the port.
         """
         with translated():
             row = listing.get_one(self.get_site_mappings, context, "site mapping", id, None)

@@ -1,4 +1,4 @@
-"""Refusals: what central did not take of the sites' reports."""
+"""Refusals: what central rejected of the sites' reports."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from isthmus.store.delivery import refusal
 
 
 class RefusalApi:
-    """Reports that wait at their sites for a reason to go away; they can only be read."""
+    """Rejected reports, which their sites retry; they are read-only."""
 
     def get_site_refusals(
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any

@@ -38,7 +38,7 @@ class SiteApi:
     def get_sites(
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
     ) -> list[listing.Row]:
-        """List sites, with what waits for each."""
+        """List sites, each with its backlog."""
         with translated(), reading(context) as connection:
             rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
             counts = job_store.count_lanes(connection, [SiteName(row["name"]) for row in rows])
@@ -52,12 +52,13 @@ class SiteApi:
             )
             count = counts.get(SiteName(row["name"]))
             row["backlog"] = count.backlog if count else 0
-            # What waits at the site since central refuses it, too: a person has to look at it.
+            # What the site retries because central refused it counts too: an operator has to look
+            # at it.
             row["parked"] = (count.parked if count else 0) + refused.get(SiteName(row["name"]), 0)
         return listing.to_rows(rows, fields)
 
     def get_site(self, context: Any, id: str, fields: Any = None) -> listing.Row:
-        """Show a site; its name will do for its id."""
+        """Show a site; accepts id or name."""
         with translated():
             return listing.get_one(self.get_sites, context, "site", _row_id(context, id), fields)
 
@@ -67,7 +68,7 @@ class SiteApi:
         with translated():
             new = _to_site(body, SiteName(body["name"]))
             with writing(context) as connection:
-                epoch.read(connection)  # locked before the row is there: as who begins one does
+                epoch.read(connection)  # lock order: as in `epoch.begin`
                 site_id = site_store.insert(connection, new, now=now())
                 registration.expect(connection, new.name, site_id)
             return listing.get_one(self.get_sites, context, "site", site_id, None)
@@ -87,7 +88,7 @@ class SiteApi:
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
     def go_on_without(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
-        """Give numbers out though this site has not registered since central was restored."""
+        """Allocate numbers though this site has not registered since central was restored."""
         with translated():
             site_id = _row_id(context, id)
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
@@ -101,13 +102,14 @@ class SiteApi:
         return {"site": row}
 
     def delete_site(self, context: Any, id: str) -> None:
-        """Remove a site that holds nothing, or one that is disabled with all that it held."""
+        """Delete a site that holds nothing, or a disabled site with everything it held."""
         with translated():
             site_id = _row_id(context, id)
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
             name = SiteName(row["name"])
             with writing(context) as connection:
-                # Before all else, since calls of it may be under way, and in the order of these.
+                # First, because calls of the site may be in progress, and in the same lock order as
+                # theirs.
                 epoch.read(connection)
                 site_store.hold(connection, site_id, alone=True)
                 held = mapping.count_at(connection, name)
@@ -158,7 +160,7 @@ def _to_prefixes(body: Any) -> tuple[str, ...]:
 
 
 def _forget_ports(connection: sa.Connection, name: SiteName) -> None:
-    """Take the shadows of a site's ports away from the others."""
+    """Remove the shadows of a site's ports from the other sites."""
     for port_id, others in purge.list_shadowed(connection, name).items():
         journal.record(
             connection, [IntentKey(other, ResourceType.SHADOW, port_id) for other in sorted(others)]

@@ -1,4 +1,4 @@
-"""Leases of a site: that it has some to begin with, and the form in which they travel."""
+"""Leases of a site: its first ones, and the form in which they are sent."""
 
 from collections.abc import Collection
 from typing import Any
@@ -18,7 +18,17 @@ from isthmus.store.leases import lease as lease_store
 def read_leases(
     connection: sa.Connection, kind: PoolKind, ids: Collection[str], site: SiteName
 ) -> dict[str, list[dict[str, str]]]:
-    """Read the leases that a site has of some pools, by pool."""
+    """List the leases that a site has of pools.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the pools.
+        ids: ids of the subnets or networks.
+        site: the holder.
+
+    Returns:
+        Pool id to leases as they are sent; a pool without leases is missing.
+    """
     found: dict[str, list[dict[str, str]]] = {}
     for lease in lease_store.list_leases(connection, kind=kind, pool_ids=ids, site=site):
         found.setdefault(lease.pool_id, []).append(lease_store.to_state(lease))
@@ -36,10 +46,10 @@ def ensure_keys(connection: sa.Connection, network_id: str, site: SiteName) -> N
 
 
 def ensure_addresses(connection: sa.Connection, subnet: Any, site: SiteName) -> None:
-    """Lease addresses of a subnet to a site, if they are given out one by one.
+    """Lease addresses of a subnet to a site, if they are allocated one by one.
 
-    An exhausted subnet leases nothing, which is no reason to keep the network away: other subnets
-    may have addresses, and the site is told when it asks.
+    An exhausted subnet leases nothing, which does not prevent the presence: other subnets may have
+    addresses, and the site gets the error when it asks.
     """
     if not leased.needs_leases(subnet):
         return

@@ -1,4 +1,4 @@
-"""What sites give back of their leases, and what central gives back of its own."""
+"""Returns of leases: by sites to central, and of central's own unused blocks."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -15,14 +15,14 @@ from isthmus.store.leases.give_back import Part
 
 
 def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
-    """Take back what a site gives, out of the leases under which it was granted.
+    """Reclaim parts that a site returns from the leases under which they were granted.
 
-    A part of which central still knows a number in use, or at rest, is granted to the site again.
+    A part of which central knows a number in use or at rest is granted to the site again.
 
     Args:
         pool: the locked pool.
-        site: who gives.
-        parts: what it gives.
+        site: the holder.
+        parts: what it returns.
     """
     store.take_back(
         pool.connection,
@@ -34,14 +34,14 @@ def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
 
 
 def _is_idle(locked: Locked, block: Block) -> bool:
-    """Tell whether nobody has, and nobody is thought to have, a number of a block."""
+    """Return whether no number of a block is in use, or may be in use as far as central knows."""
     if usage.find_used(locked.connection, locked.kind, locked.id, block):
         return False
     return not find_restless(locked, block)
 
 
 def reclaim_for_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:
-    """Give back what central holds and does not use, so that a subnet's pools may change.
+    """Reclaim what central holds and does not use, so that a subnet's pools can change.
 
     Raises:
         InUse: a site holds a block that would be cut.

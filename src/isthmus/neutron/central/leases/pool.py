@@ -1,8 +1,8 @@
-"""Pools and their leases at central: who may give out which addresses and port keys.
+"""Pools and their leases at central: which tier may allocate which addresses and port keys.
 
-A pool is the allocation pools of a subnet, or the port keys of a network. Whoever allocates a block
-holds its lock, and decides from locking reads alone: a `Pool` can be made of nothing else. Which
-addresses are in use is asked of the block in question, never of the whole subnet.
+A pool is the allocation pools of a subnet, or the port keys of a network. A caller that leases a
+block holds the pool's lock and decides from locking reads alone: a `Pool` cannot be made of
+anything else. Only the block in question is checked for addresses in use, never the whole subnet.
 """
 
 import ipaddress
@@ -27,15 +27,15 @@ from isthmus.store.tiers.latest import Latest
 
 #: Every key that a port may have on a network; the keys above are those of multicast groups.
 PORT_KEYS = Block(1, LAST_PORT_KEY)
-#: How large the blocks of sites are.
+#: Sizes of the sites' blocks.
 SIZES = arithmetic.SizePolicy()
-#: Most numbers of one block: so many addresses are looked up before it is leased.
+#: Size limit of one block: that many addresses are looked up before it is leased.
 LARGEST = SIZES.largest
 
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A pool that nobody else allocates from until this transaction ends; made by `hold`."""
+    """A locked pool: nobody else allocates from it until the transaction ends; made by `hold`."""
 
     connection: sa.Connection
     kind: PoolKind
@@ -44,7 +44,7 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool with all its leases, as they are committed now."""
+    """A pool with all its leases as currently committed."""
 
     locked: Locked
     blocks: tuple[Block, ...]
@@ -52,31 +52,31 @@ class Pool:
 
     @property
     def connection(self) -> sa.Connection:
-        """Give where the pool stands."""
+        """Return the connection of the transaction that holds the lock."""
         return self.locked.connection
 
     @property
     def kind(self) -> PoolKind:
-        """Tell what it holds."""
+        """Return the type of the pool."""
         return self.locked.kind
 
     @property
     def id(self) -> str:
-        """Give the subnet or network."""
+        """Return the id of the subnet or network."""
         return self.locked.id
 
     def held_by(self, site: SiteName) -> list[Lease]:
-        """Give a holder's leases."""
+        """List a holder's leases."""
         return [lease for lease in self.leases if lease.site == site]
 
     @property
     def taken(self) -> list[Block]:
-        """Give what cannot be leased any more."""
+        """List the blocks that are leased."""
         return [lease.block for lease in self.leases]
 
     @property
     def free(self) -> int:
-        """Count the numbers that nobody holds."""
+        """Count the numbers that are not leased."""
         return arithmetic.count(arithmetic.subtract(self.blocks, self.taken))
 
 
@@ -112,11 +112,13 @@ def read(locked: Locked) -> Pool:
 
 
 def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
-    """Lease up to `count` further numbers, in as few blocks as the pool allows.
+    """Lease up to `count` more numbers, in as few blocks as the pool allows.
+
+    A site gets at most half of what is free, and fewer where it has many idle ones.
 
     Raises:
-        Exhausted: no number is left, not even among those that central holds and does not use.
-        Conflict: the site has many and uses few.
+        Exhausted: no number is left, not even among central's own unused ones.
+        Conflict: the site holds many numbers and uses few.
     """
     pool = _with_room(pool, site)
     if not pool.free:
@@ -133,7 +135,8 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
                 break
             raise errors.Exhausted(_describe_exhausted(pool)) from None
         taken.append(block)
-        # What is in use without a lease is central's, from before Isthmus or from a site that left.
+        # Allocated addresses without a lease are central's: from before Isthmus or from a removed
+        # site.
         unleased_used = usage.find_used(pool.connection, pool.kind, pool.id, block)
         for unleased in arithmetic.merge(Block(one, one) for one in unleased_used):
             store.insert(pool.connection, pool.kind, pool.id, CENTRAL, unleased, now=now())
@@ -145,7 +148,7 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
 
 
 def ensure(pool: Pool, site: SiteName, config: CentralConfig) -> list[Lease]:
-    """Give a site's leases of a pool, the first one made where it has none.
+    """Return a site's leases of a pool; create the first one where it has none.
 
     Raises:
         Exhausted: there is nothing to lease.
@@ -162,9 +165,10 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     """Lease the block that holds one number, which may lie outside the allocation pools.
 
     Raises:
-        Conflict: it is in another holder's block, or in use, or not yet given up everywhere; or the
-            site has many and uses few.
-        Invalid: it is no number of this pool.
+        Conflict: it is in another holder's block, in use, or still at rest; or the site holds many
+            numbers and uses few.
+        Busy: it is in a site's block, and that site was asked to return it.
+        Invalid: it is not a number of this pool.
     """
     connection, kind, pool_id = locked.connection, locked.kind, locked.id
     holder = store.find_covering(connection, kind, pool_id, address)
@@ -187,7 +191,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
         if usage.find_used(connection, kind, pool_id, one):
             raise errors.Conflict(f"address {to_address(address)} is in use at central")
         end_rest(locked, address)
-        _limit(read(locked), site, 1)  # one by one is a whole pool as well
+        _limit(read(locked), site, 1)  # the limit holds for explicit requests too
     if holder is not None:
         spare.take_one(connection, pool_id, address)
         let_go(locked, address)
@@ -195,10 +199,10 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
 
 
 def check_unnamed(locked: Locked, address: int) -> None:
-    """Tell whether an address may be given out that is in no port's hands at central.
+    """Check that an address without a port at central may be allocated.
 
     Raises:
-        Conflict: a site has it on a port of which central, restored, has yet to hear.
+        Conflict: a site's port has it, which central, restored from a backup, has yet to learn.
     """
     kept = named.find_kept(locked.connection, locked.id, address)
     if kept is not None:
@@ -210,7 +214,7 @@ def check_unnamed(locked: Locked, address: int) -> None:
 
 
 def let_go(locked: Locked, number: int) -> None:
-    """Have central hold a number no longer, of its own accord or for somebody else."""
+    """Remove a number from central's own leases."""
     connection, kind, pool_id = locked.connection, locked.kind, locked.id
     holder = store.find_covering(connection, kind, pool_id, number)
     assert holder is not None, "central holds it"
@@ -221,7 +225,7 @@ def let_go(locked: Locked, number: int) -> None:
 
 
 def _is_awaited(connection: sa.Connection, holder: Lease, address: int) -> bool:
-    """Tell whether a site that can answer has yet to say what becomes of an address."""
+    """Return whether a reachable site has not answered yet whether it returns an address."""
     asked = recall.list_of(connection, [holder.id])
     return any(address in part for part, _ in asked.values()) and holder.site in (
         silence.list_able(connection)
@@ -229,10 +233,10 @@ def _is_awaited(connection: sa.Connection, holder: Lease, address: int) -> bool:
 
 
 def check_number(locked: Locked, number: int) -> None:
-    """Tell whether a site may have a number at all; of central's, Neutron sees to it.
+    """Check that a number is one of the pool's; Neutron checks the numbers of central's own ports.
 
     Raises:
-        Invalid: it is no number of this pool.
+        Invalid: it is not a number of this pool.
     """
     if locked.kind is PoolKind.PORT_KEY:
         if number not in PORT_KEYS:
@@ -245,16 +249,16 @@ def check_number(locked: Locked, number: int) -> None:
     network = ipaddress.ip_network(str(cidr))
     first, last = int(network.network_address), int(network.broadcast_address)
     if network.version == 4 and network.prefixlen < 31:
-        first, last = first + 1, last - 1  # the network's own, and the broadcast
+        first, last = first + 1, last - 1  # network and broadcast address
     if not first <= number <= last:
         raise errors.Invalid(f"{number} is no address of subnet {locked.id}, {cidr}")
 
 
 def end_rest(locked: Locked, address: int, *, port_id: str | None = None) -> None:
-    """End the rest of an address that was freed, so that it may be allocated again.
+    """End the rest of a freed address, so that it can be allocated again.
 
     Raises:
-        Conflict: a site may still take it for that of the port which gave it up.
+        Conflict: a site may still believe that its former port has it.
     """
     last = resting.find_port(locked.connection, locked.id, address)
     if last is None:
@@ -268,7 +272,7 @@ def end_rest(locked: Locked, address: int, *, port_id: str | None = None) -> Non
 
 
 def reclaim(pool: Pool) -> None:
-    """Give back what central holds and does not use."""
+    """Reclaim the blocks that central holds and does not use."""
     spares = spare.read_all(pool.connection, pool.id)
     for lease in pool.held_by(CENTRAL):
         kept = arithmetic.subtract([lease.block], spares)
@@ -280,9 +284,9 @@ def reclaim(pool: Pool) -> None:
 
 
 def find_restless(locked: Locked, block: Block) -> list[int]:
-    """Find the numbers of a block that a site may still take for those of the port that had them.
+    """List the numbers of a block that some site may still believe to be their former ports'.
 
-    The others of it rest no more: their rest ends with this, since somebody is to have them.
+    The rest of the others ends here, because they are about to be allocated.
     """
     rests = resting.list_in(locked.connection, locked.id, block)
     unacknowledged = resting.find_unacknowledged(
@@ -294,13 +298,13 @@ def find_restless(locked: Locked, block: Block) -> list[int]:
 
 
 def is_leased_out(connection: sa.Connection, subnet_id: str, part: Block) -> bool:
-    """Tell, as far as is seen at a glance, whether a site has a block in a part of a subnet."""
+    """Return whether a site has a block in a part of a subnet (a plain read)."""
     leases = store.list_leases(connection, kind=PoolKind.SUBNET, pool_ids=[subnet_id])
     return any(one.site != CENTRAL and one.block.overlaps(part) for one in leases)
 
 
 def to_address(number: int) -> str:
-    """Give an address as text."""
+    """Return an address as text."""
     if number < 2**32:
         return str(ipaddress.IPv4Address(number))
     return str(ipaddress.IPv6Address(number))
@@ -323,10 +327,10 @@ def list_blocks(connection: sa.Connection, subnet_id: str) -> list[Block]:
 
 
 def _limit(pool: Pool, site: SiteName, count: int) -> int:
-    """Choose how many numbers a holder gets.
+    """Return how many numbers a holder may lease.
 
     Raises:
-        Conflict: it has many and uses few.
+        Conflict: it holds many numbers and uses few.
     """
     if site == CENTRAL:
         return max(1, min(count, LARGEST, pool.free // 2))
@@ -344,7 +348,7 @@ def _limit(pool: Pool, site: SiteName, count: int) -> int:
 
 
 def _with_room(pool: Pool, site: SiteName) -> Pool:
-    """Take back what central holds and does not use, if nothing else is left."""
+    """Reclaim what central holds and does not use, if nothing else is free."""
     if pool.kind is not PoolKind.SUBNET or site == CENTRAL or pool.free:
         return pool
     reclaim(pool)

@@ -1,10 +1,9 @@
-"""Asking sites for addresses that they hold and nobody uses.
+"""Recalls: asks sites for idle addresses of their leases.
 
-What a tenant may have is not to depend on whose block it lies in. So before an address that lies
-in a site's block is refused, the site is asked for it, by an intent about the lease, and the call
-waits a little. The site answers by giving back what is idle of it; what it uses it keeps, and then
-the refusal is true. Nothing here is inside a transaction of Neutron's, and no site is waited for
-that cannot be reached.
+What a tenant can have must not depend on the block in which it lies. So before an address in a
+site's block is refused, the site is asked for it by an intent about the lease, and the call waits a
+moment. The site returns what is idle and keeps what it uses; in that case the refusal is correct.
+Nothing here runs inside a transaction of Neutron's, and unreachable sites are not waited for.
 """
 
 import ipaddress
@@ -34,10 +33,10 @@ _SUBNETS = models_v2.Subnet
 
 
 def ask(subnet_id: str, wanted: Sequence[Block]) -> bool:
-    """Ask the sites that hold a part of these numbers for what they do not use of it.
+    """Ask the sites that hold a part of these numbers to return what is idle of it.
 
     Returns:
-        Whether one was asked.
+        Whether any site was asked.
     """
     with writing(n_context.get_admin_context()) as connection:
         locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
@@ -57,20 +56,20 @@ def ask(subnet_id: str, wanted: Sequence[Block]) -> bool:
 
 
 def ask_idle(subnet_id: str, *, but: SiteName = CENTRAL) -> bool:
-    """Ask every site for a half of what it does not use of a subnet that is leased out.
+    """Ask every site for half of what it does not use of a subnet that is leased out.
 
     Args:
         subnet_id: the subnet.
-        but: the site that needs it.
+        but: the site that needs addresses.
 
     Returns:
-        Whether one was asked.
+        Whether any site was asked.
     """
     with writing(n_context.get_admin_context()) as connection:
         locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
         able = silence.list_able(connection) - {but}
         leases = [lease for lease in pool.read(locked).leases if lease.site in able]
-        # What a site has heard and not answered it is asked again: it may have forgotten it.
+        # A site that has received the request and not answered is asked again: it may have lost it.
         on_way = store.list_on_way(connection, subnet_id)
         again = [lease for lease in leases if lease.id not in on_way]
         for lease in again:
@@ -81,7 +80,7 @@ def ask_idle(subnet_id: str, *, but: SiteName = CENTRAL) -> bool:
 
 
 def wait(subnet_ids: Iterable[str], patience_s: float) -> None:
-    """Wait until every site that can has answered, or patience is at an end."""
+    """Wait until every reachable site has answered, or the timeout is over."""
     deadline = time.monotonic() + patience_s
     left = set(subnet_ids)
     pause = threading.Event()
@@ -94,7 +93,7 @@ def wait(subnet_ids: Iterable[str], patience_s: float) -> None:
 
 
 def list_named(port: Any, network_id: str) -> dict[str, list[Block]]:
-    """List the addresses that a request names and that lie in a site's block, by subnet."""
+    """List the requested addresses that lie in a site's block, by subnet."""
     fixed_ips = port.get("fixed_ips")
     named = [
         (one.get("subnet_id"), str(one["ip_address"]))
@@ -112,7 +111,7 @@ def list_named(port: Any, network_id: str) -> dict[str, list[Block]]:
             try:
                 address = ipaddress.ip_address(text)
             except ValueError:
-                continue  # Neutron says so
+                continue  # Neutron refuses it
             for row in subnets:
                 if subnet_id in (None, row.id) and address in ipaddress.ip_network(row.cidr):
                     one = Block(int(address), int(address))
@@ -122,14 +121,14 @@ def list_named(port: Any, network_id: str) -> dict[str, list[Block]]:
 
 
 def list_cut(subnet_id: str, new_pools: Iterable[Any]) -> list[Block]:
-    """List what lies in allocation pools now, and would not in new ones, of sites' blocks."""
+    """List the parts of sites' blocks that new allocation pools would leave out."""
     try:
         new = [
             Block(int(ipaddress.ip_address(one["start"])), int(ipaddress.ip_address(one["end"])))
             for one in new_pools
         ]
     except (AssertionError, KeyError, TypeError, ValueError):
-        return []  # Neutron says so
+        return []  # Neutron refuses it
     with reading(n_context.get_admin_context()) as connection:
         old = pool.list_blocks(connection, subnet_id)
         lost = arithmetic.subtract(old, new)
@@ -137,6 +136,6 @@ def list_cut(subnet_id: str, new_pools: Iterable[Any]) -> list[Block]:
 
 
 def list_pools(network_id: str) -> list[str]:
-    """List the subnets of a network whose addresses are given out one by one."""
+    """List the subnets of a network whose addresses are allocated one by one."""
     with reading(n_context.get_admin_context()) as connection:
         return sorted(list_leased(connection, network_id))

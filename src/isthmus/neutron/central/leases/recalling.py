@@ -1,4 +1,4 @@
-"""ML2 that asks sites for idle addresses before it refuses a person one."""
+"""ML2 that recalls idle addresses from sites before it refuses a request."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,10 +18,10 @@ _T = TypeVar("_T")
 
 
 class Recalling(ml2.Ml2Plugin):
-    """ML2 at central, as far as addresses are concerned that lie in sites' blocks."""
+    """ML2 at central: requests for addresses that lie in sites' blocks."""
 
     def create_port(self, context: Any, port: Any) -> Any:
-        """Create a port, with the address that it asks for if nobody uses it."""
+        """Create a port, recalling a requested address that lies in a site's block."""
         return self._with_recall(
             context,
             [port["port"]],
@@ -29,7 +29,7 @@ class Recalling(ml2.Ml2Plugin):
         )
 
     def create_port_bulk(self, context: Any, ports: Any) -> Any:
-        """Create ports, with the addresses that they ask for if nobody uses them."""
+        """Create ports, recalling requested addresses that lie in sites' blocks."""
         wanted = [one["port"] for one in ports["ports"]]
         return self._with_recall(
             context,
@@ -40,7 +40,7 @@ class Recalling(ml2.Ml2Plugin):
         )
 
     def update_port(self, context: Any, id: str, port: Any) -> Any:
-        """Change a port, with the address that it asks for if nobody uses it."""
+        """Update a port, recalling a requested address that lies in a site's block."""
         wanted = port["port"]
         if not isinstance(wanted.get("fixed_ips"), list) or _is_inside(context):
             return super().update_port(context, id, port)
@@ -52,7 +52,7 @@ class Recalling(ml2.Ml2Plugin):
         )
 
     def update_subnet(self, context: Any, id: str, subnet: Any) -> Any:
-        """Change a subnet, with the allocation pools that it asks for if nobody uses the rest."""
+        """Update a subnet, recalling the blocks that the new allocation pools would cut."""
         pools = subnet["subnet"].get("allocation_pools")
         if isinstance(pools, list) and not _is_inside(context):
             self.get_subnet(context, id, fields=["id"])
@@ -64,7 +64,7 @@ class Recalling(ml2.Ml2Plugin):
     def _with_recall(self, context: Any, ports: Iterable[Any], work: Callable[[], _T]) -> _T:
         if _is_inside(context):
             return work()
-        deadline = time.monotonic() + read_central(cfg.CONF).recall_wait_s  # one for the call
+        deadline = time.monotonic() + read_central(cfg.CONF).recall_wait_s  # for the whole call
         wanted = list(ports)
         named: dict[str, list[Block]] = {}
         for port in wanted:
@@ -88,12 +88,12 @@ class Recalling(ml2.Ml2Plugin):
 
 
 def _is_inside(context: Any) -> bool:
-    """Tell whether this is no call of a person's, or stands in a transaction already."""
+    """Return whether this is not an API request, or a transaction is open already."""
     return reporting.current() is not None or db_api.is_session_active(context.session)
 
 
 def _copied(port: Any) -> Any:
-    """Copy a request that Neutron writes into, so that it can be made again."""
+    """Copy a request, because Neutron modifies it and it may have to be repeated."""
     copy = dict(port)
     if isinstance(copy.get("fixed_ips"), list):
         copy["fixed_ips"] = [dict(one) for one in copy["fixed_ips"]]

@@ -1,4 +1,4 @@
-"""The next address that central gives out: the first one of its own that no port has."""
+"""Central's next address: the first spare one of its own leases."""
 
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.lease import Block, PoolKind
@@ -7,17 +7,17 @@ from isthmus.neutron.central.leases import pool, usage
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting, spare
 
-#: Most addresses whose rest is ended at a time.
+#: Limit of addresses whose rest ends at once.
 _MOST_RESTED = 64
 
 
 def take(locked: pool.Locked, wanted: int, more: int) -> list[int]:
-    """Take so many addresses for ports; they are given out in this transaction.
+    """Allocate addresses for ports, in this transaction.
 
     Args:
         locked: the pool.
         wanted: how many.
-        more: how many central leases to itself at a time.
+        more: how many numbers central leases to itself at once.
 
     Raises:
         Exhausted: fewer are left.
@@ -28,14 +28,14 @@ def take(locked: pool.Locked, wanted: int, more: int) -> list[int]:
         if not taken:
             _refill(locked, max(wanted - len(found), more))
             continue
-        # Should one be in use all the same, it was not spare, and now it is that no more.
+        # One that turns out to be in use was not spare, and no longer counts as such.
         used = set(usage.find_used_of(locked.connection, locked.id, taken))
         found += [number for number in taken if number not in used]
     return found
 
 
 def _refill(locked: pool.Locked, count: int) -> None:
-    """Put in what has rested enough, else what is leased anew.
+    """Add rested addresses to the spare ones, or newly leased ones.
 
     Raises:
         Exhausted: there is neither.
@@ -48,7 +48,7 @@ def _refill(locked: pool.Locked, count: int) -> None:
         inside = arithmetic.intersect((Block(number, number) for number in own), pools)
         for block in arithmetic.merge(inside):
             spare.add(connection, locked.id, block)
-        # Of its own accord Neutron gives nothing out beyond the pools: nobody holds that any more.
+        # Neutron allocates nothing outside the pools unless asked: central releases those numbers.
         for number in own:
             if not any(number in block for block in inside):
                 pool.let_go(locked, number)
@@ -59,7 +59,7 @@ def _refill(locked: pool.Locked, count: int) -> None:
 
 
 def _lease(locked: pool.Locked, count: int) -> list[Block]:
-    """Lease more to central and give just what is new: it joins what central has."""
+    """Lease more numbers to central and return the new blocks; they are merged with its others."""
     before = pool.read(locked)
     pool.lease_more(before, CENTRAL, count)
     old = [lease.block for lease in before.held_by(CENTRAL)]

@@ -1,4 +1,4 @@
-"""Which addresses of a block Neutron has given out: looked up one by one, by their key."""
+"""Which addresses of a block are allocated in Neutron: looked up by key, one by one."""
 
 import ipaddress
 
@@ -15,12 +15,18 @@ from isthmus.store.tiers import mapping
 from isthmus.store.tiers.latest import Latest
 
 _CHUNK = 500
-#: Most numbers that are looked up of one block: many times the largest lease.
+#: Limit of numbers looked up for one block: many times the largest lease.
 _MOST = 1 << 16
 
 
 def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block) -> list[int]:
-    """List the addresses of a block that are in use as it is committed now; keys are none.
+    """List the allocated addresses of a block as currently committed; none for port keys.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the pool.
+        pool_id: the subnet or network.
+        block: the numbers to look up.
 
     Raises:
         Invalid: the block is far larger than any lease.
@@ -35,7 +41,14 @@ def find_used(connection: sa.Connection, kind: PoolKind, pool_id: str, block: Bl
 
 
 def count_of_site(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> int:
-    """Count the numbers of a pool that ports at home at a site have, as far as central knows."""
+    """Count the numbers of a pool that ports at home at a site have, as far as central knows.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the pool.
+        pool_id: the subnet or network.
+        site: the home.
+    """
     if kind is PoolKind.PORT_KEY:
         return location.count_of_site(connection, pool_id, site)
     address = models_v2.IPAllocation
@@ -53,7 +66,7 @@ def count_of_site(connection: sa.Connection, kind: PoolKind, pool_id: str, site:
 def find_used_of(
     connection: sa.Connection, subnet_id: str, numbers: "range | list[int]"
 ) -> list[int]:
-    """List which of these addresses are in use, as it is committed now."""
+    """List which of these addresses are allocated, as currently committed."""
     allocation, subnet = ipam_models.IpamAllocation, ipam_models.IpamSubnet
     ipam_id = connection.execute(  # it never changes
         sa.select(subnet.id).where(subnet.neutron_subnet_id == subnet_id)

@@ -1,1 +1,1 @@
-"""What a transaction changes, and which groups belong together: what rows of resources stand on."""
+"""What a transaction changes, and which groups belong together: the base of the resource rows."""

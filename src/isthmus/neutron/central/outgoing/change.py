@@ -1,7 +1,7 @@
-"""What a transaction changes, as far as sites care: read off SQLAlchemy's unit of work.
+"""What a transaction changes for sites, read from SQLAlchemy's unit of work.
 
-What a change of each kind of row means stands in the rows of the resources (`touched_by`); which
-rows of Neutron are of no concern to any site, and why, is in the registry.
+The meaning of each changed row is in the rows of the resources (`touched_by`); which rows of
+Neutron concern no site, and why, is in the registry.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from isthmus.store.tiers.held import Held
 class Changes:
     """What one transaction touched."""
 
-    #: Ids of objects that sites have to be told of, gone ones included.
+    #: Ids of objects that sites have to be told of, including deleted ones.
     touched: dict[ResourceType, set[str]] = field(default_factory=dict)
     gone: dict[ResourceType, set[str]] = field(default_factory=dict)
     new: dict[ResourceType, set[str]] = field(default_factory=dict)
-    shadowed: set[str] = field(default_factory=set)  #: ports of which what a shadow shows changed
+    shadowed: set[str] = field(default_factory=set)  #: ports whose shadows change
     regrouped: set[str] = field(default_factory=set)  #: ports whose security groups changed
-    #: Networks of touched subnets, by subnet; of one of which only a part was seen, they are read.
+    #: Networks of touched subnets, by subnet; looked up where only a part of a subnet was touched.
     networks: dict[str, str] = field(default_factory=dict)
     described: set[tuple[str, int]] = field(default_factory=set)  #: (table, standard attribute)
     tagged: set[int] = field(default_factory=set)  #: standard attributes
@@ -34,7 +34,7 @@ class Changes:
         return any(getattr(self, name) for name in self.__slots__)
 
     def touch(self, kind: ResourceType, resource_id: str) -> None:
-        """Note an object that sites have to be told of."""
+        """Add an object that sites have to be told of."""
         self.touched.setdefault(kind, set()).add(resource_id)
 
     def get_touched(self, kind: ResourceType) -> set[str]:
@@ -42,7 +42,7 @@ class Changes:
         return self.touched.get(kind, set())
 
     def get_gone(self, kind: ResourceType) -> set[str]:
-        """Return the ids of a type that are removed."""
+        """Return the ids of a type that are deleted."""
         return self.gone.get(kind, set())
 
 
@@ -55,24 +55,24 @@ class Written:
     new: bool = False
 
     def changed(self) -> set[str]:
-        """Name the attributes that changed."""
+        """Return the attributes that changed."""
         state = sa.inspect(self.entity)
         return {one.key for one in state.attrs if one.history.has_changes()}
 
 
-#: Notes what it means that a row is written.
+#: Adds to the changes what a written row means.
 Touch = Callable[[Changes, Written], None]
 
 
 def part_of(kind: ResourceType, column: str = "id") -> Touch:
-    """Note the object that a row is, or is part of.
+    """Return a function that adds the object of a row, or the object that the row is a part of.
 
-    A part that was made together with its whole may not know it yet: then the whole is new as well,
-    and is seen by itself.
+    A part that was created together with its object may not have the id yet: then the object is new
+    too, and is added by its own row.
 
     Args:
-        kind: the type of the object.
-        column: which attribute of the row has its id.
+        kind: type of the object.
+        column: attribute of the row with the object's id.
     """
 
     def touch(changes: Changes, row: Written) -> None:

@@ -1,10 +1,10 @@
 """Which security groups and address groups belong together.
 
-A rule may name another group whose members it admits, and that group's rules may name more. A site
-that has one of them needs them all, or a rule would point nowhere.
+A rule may refer to a remote group, whose rules may refer to more. A site that has one of them needs
+them all, or a rule would refer to nothing.
 
-The rules are read as they are now (locking reads). Who must not miss one that is being added holds
-the groups (`isthmus.store.tiers.held`), which `step` lets a caller do level by level.
+The rules are read as currently committed (locking reads). A caller that must not miss a rule that
+is being added holds the groups (`isthmus.store.tiers.held`); `step` allows that level by level.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from isthmus.store.tiers.held import Held
 
 
 def step(connection: sa.Connection, group_ids: Iterable[str]) -> tuple[set[str], set[str]]:
-    """Give the security groups and the address groups that the rules of groups name."""
+    """Return the security groups and the address groups that the rules of groups refer to."""
     rule = models.SecurityGroupRule
     found = connection.execute(
         sa.select(rule.remote_group_id, rule.remote_address_group_id)
@@ -39,13 +39,13 @@ def step(connection: sa.Connection, group_ids: Iterable[str]) -> tuple[set[str],
 def map_groups(
     connection: sa.Connection, group_ids: Iterable[str], site: SiteName
 ) -> set[IntentKey]:
-    """Map security groups and all that their rules name to a site.
+    """Map security groups and everything that their rules refer to to a site.
 
-    Level by level: the rules of a group are read once the group is held, so that a rule which is
-    added meanwhile is seen either here or, by its own transaction, to concern the site.
+    Level by level: the rules of a group are read once the group is held, so that a rule that is
+    added meanwhile is either seen here or tells the site in its own transaction.
 
     Returns:
-        What the site does not have yet.
+        Keys of what the site did not have yet.
     """
     keys: set[IntentKey] = set()
     address_groups: set[str] = set()
@@ -63,7 +63,7 @@ def map_groups(
 def _map_missing(
     connection: sa.Connection, kind: ResourceType, ids: set[str], site: SiteName
 ) -> set[IntentKey]:
-    """Map what is not at a site; only that is held alone, and what is there is not."""
+    """Map what is missing at a site; only missing objects are locked exclusively."""
     missing = ids - Held(connection, kind, ids).at(site)
     if not missing:
         return set()

@@ -1,4 +1,4 @@
-"""Networks at central: they are told where they are present, and take their subnets along."""
+"""Networks at central: sites where they are present are told, and get their subnets too."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -29,9 +29,9 @@ _part_of_network = part_of(_NETWORK, "network_id")
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-    """Tell the sites where networks are present, and where they have been.
+    """Return what to tell the sites where networks are present, or were present.
 
-    The networks of subnets are held at the same time, in one order.
+    The networks of touched subnets are held at the same time, in one lock order.
     """
     networks = changes.get_touched(_NETWORK)
     subnets = changes.get_touched(ResourceType.SUBNET)
@@ -47,7 +47,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
 
 
 def _resolve_networks(connection: sa.Connection, changes: Changes) -> None:
-    """Find the networks of subnets of which only a part was seen."""
+    """Look up the networks of subnets of which only a part was touched."""
     unknown = changes.get_touched(ResourceType.SUBNET) - changes.networks.keys()
     if not unknown:
         return
@@ -65,7 +65,7 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
 
 
 def _settle(site: SiteName, states: States) -> States:
-    """Lease port keys of networks of which a site has none."""
+    """Lease port keys of networks of which the site has none."""
     short = [one for one in states if not states[one][attribute.LEASES]]
     if not short:
         return states
@@ -82,7 +82,7 @@ def _bring(
 
 
 def list_subnets(connection: sa.Connection, network_ids: Collection[str]) -> Ids:
-    """List the subnets of networks, as they are now."""
+    """List the subnets of networks, as currently committed."""
     subnet = models_v2.Subnet
     query = sa.select(subnet.id).where(subnet.network_id.in_(sorted(network_ids)))
     query = query.order_by(subnet.id).with_for_update(read=True)

@@ -1,4 +1,4 @@
-"""Ports at central: a port goes to its home, its shadow to every other site of its network."""
+"""Ports at central: the home gets the port, every other site of its network gets its shadow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ from isthmus.store.tiers.held import Held
 _PORT = ResourceType.PORT
 _part_of_port = part_of(_PORT, "port_id")
 
-#: Attributes of a port that its home site owns: their change at central is no news to it.
+#: Attributes of a port that its home site owns: their change at central is not told to it.
 _HOME_OWNED = frozenset(
     {
         "status",
@@ -46,7 +46,7 @@ _HOME_OWNED = frozenset(
         "standard_attr_id",
     }
 )
-#: Attributes of a port's own row that other sites have to be told of.
+#: Attributes of a port's own row that its shadow shows.
 _SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
 
 
@@ -77,7 +77,7 @@ def _group_of_port(changes: Changes, row: Written) -> None:
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-    """A port goes to its home, its shadow to every other site where the network is present."""
+    """Return what to tell of ports: the home, and every other site where the network is present."""
     touched, gone = changes.get_touched(_PORT), changes.get_gone(_PORT)
     new = changes.new.get(_PORT, set())
     said = reporting.current()
@@ -87,7 +87,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         keys |= group_closure.map_groups(
             connection, _groups_of(connection, said.port_id), said.site
         )
-    # Nobody else can have mapped a port that this transaction makes.
+    # Nobody else can have mapped a port that this transaction creates.
     old = (touched | changes.shadowed | gone) - new
     homes = Held(connection, _PORT, old)
     if said is not None and said.port_id in old:
@@ -104,7 +104,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
 
 
 def _shadows(connection: sa.Connection, port_ids: set[str], gone: set[str]) -> set[IntentKey]:
-    """Tell the sites that hold the shadows of ports; a new one has none before it is located."""
+    """Return intents for sites with shadows of ports; a new port has none before it is located."""
     locations = location.list_locations(connection, port_ids)
     if not locations:
         return set()
@@ -119,10 +119,10 @@ def _shadows(connection: sa.Connection, port_ids: set[str], gone: set[str]) -> s
 
 
 def _give_home(connection: sa.Connection, said: reporting.CurrentReport) -> None:
-    """Give a port that was born at a site its home, in the transaction that makes it.
+    """Record the home of a port that was created at a site, in the transaction that creates it.
 
     Raises:
-        Stale: the network has been withdrawn from the site in the meantime; look again.
+        Stale: the network was withdrawn from the site meanwhile; try again.
     """
     port = models_v2.Port
     row = connection.execute(
@@ -138,7 +138,7 @@ def _check_home(homes: Held, said: reporting.CurrentReport) -> None:
     """Let a report change a port only while its site is the port's home.
 
     Raises:
-        Conflict: the home has moved since the report was looked at.
+        Conflict: the home has changed since the report was read.
     """
     sites = homes.sites(said.port_id)
     if said.site not in sites:
@@ -162,10 +162,10 @@ def _groups_of(connection: sa.Connection, port_id: str) -> list[str]:
 
 
 def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> None:
-    """Add to ports that were born at a site what was agreed on at first."""
+    """Add the initially agreed state to ports that were created at a site."""
     bases = home.find_bases(connection, states)
     stale = home.find_stale(connection, states)
-    for port_id in stale:  # their bases are how they came back with the backup
+    for port_id in stale:  # their bases are their restored states
         states[port_id][attribute.STALE] = True
     for port_id in bases.keys() - stale:
         states[port_id][attribute.BASE] = bases[port_id]

@@ -1,7 +1,7 @@
-"""The registry: every resource that sites may have of central, and what of Neutron is none.
+"""The registry: every resource that central sends to sites, and what of Neutron is not sent.
 
-Its order is the order in which a transaction locks objects: networks before their subnets, groups
-before the ports that are in them.
+Its order is the lock order of a transaction: networks before their subnets, groups before the ports
+that are members.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from isthmus.neutron.central.resource.subnet import SUBNET
 ROWS: Mapping[ResourceType, CentralResource] = {
     row.kind: row for row in (NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, PORT)
 }
-#: Every attribute of what travels, by collection.
+#: Every attribute of the resources that travel, by collection.
 ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
     collection: fates for row in ROWS.values() for collection, fates in row.attributes.items()
 }
 
 
 def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
-    """Add to objects all that they take along to a site."""
+    """Add to objects everything that they take along to a site."""
     found: dict[ResourceType, set[str]] = {}
     fresh = {kind: set(some) for kind, some in ids.items() if some}
     while fresh:
@@ -47,7 +47,7 @@ _AGENTS = "of agents' schedulers; OVN has none"
 _PORT_EXTENSION = "central refuses the attribute (isthmus.neutron.api.carried)"
 _HOME = "where a port is bound is the home site's word; it comes by report"
 
-#: Models that point to a carried object, by table, and why none of them is carried.
+#: Models that refer to a resource that travels, by table, and why none of them travels.
 OF_NO_CONCERN: Mapping[str, str] = {
     "agents": _AGENTS,
     "auto_allocated_topologies": _LAYER_3,

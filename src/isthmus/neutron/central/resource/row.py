@@ -1,6 +1,7 @@
-"""The row of a resource: all that central does with it, for engines that loop over the registry.
+"""The row of a resource: everything that central does with it; engines loop over the registry.
 
-What only one resource needs is no field here: it is a function, called by name where it is needed.
+What only one resource needs is not a field here: it is a function, called by name where it is
+needed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,18 +27,18 @@ States = dict[str, dict[str, Any]]
 
 
 class Bring(Protocol):
-    """Maps objects that a site asked for to it, with what they stand on; idempotent."""
+    """Maps objects that a site asked for to it, with what they depend on; idempotent."""
 
     def __call__(
         self, context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None, /
     ) -> Brought:
-        """Act.
+        """Map the objects.
 
         Args:
             context: an administrator's.
-            site: where to.
-            seen: the objects, as the person who asks sees them.
-            project_id: that person's project; None where the site asks for itself.
+            site: the site.
+            seen: the objects, as the requesting user sees them.
+            project_id: that user's project; None where the site asks for itself.
         """
 
 
@@ -47,19 +48,19 @@ class CentralResource:
 
     kind: ResourceType
     model: Any  #: Neutron's row of the object itself
-    #: Rows of a unit of work that mean that an object changed: of which type, and what is noted.
+    #: Rows of a unit of work which mean that an object changed, and what to add to the changes.
     touched_by: Mapping[Any, Touch]
-    #: What becomes of each attribute of Neutron's API, by collection: of its parts' as well.
+    #: The fate of each attribute of Neutron's API, by collection, parts of the object included.
     attributes: Mapping[str, Mapping[str, Attribute]]
-    #: Which sites are told of the changes of a transaction, which it may map objects to as well.
+    #: Returns the intents for the changes of a transaction; may map objects to sites as well.
     tell: Callable[[sa.Connection, Changes], set[IntentKey]]
     rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
-    #: Adds to states what travels beside and Neutron does not show; sharing excepted.
+    #: Adds to states what is sent in addition to Neutron's attributes, except sharing.
     add_carried: Callable[[sa.Connection, States, SiteName], None] | None = None
-    #: The last step of a desired state: makes good what a site lacks, leaves out what is too early.
+    #: Completes desired states: leases what a site lacks, leaves out what cannot be created yet.
     settle: Callable[[SiteName, States], States] | None = None
     bring: Bring | None = None  #: None: no site asks for such an object by itself
-    #: What an object needs at a site beside itself; one step, the engine follows.
+    #: Returns what objects need at a site besides themselves; one step, the caller repeats it.
     takes_along: Callable[[sa.Connection, Collection[str]], Ids] | None = None
 
     @property
@@ -72,7 +73,7 @@ class CentralResource:
         return directory.get_plugin(self.resource.plugin)
 
     def list_states(self, ids: Iterable[str]) -> States:
-        """Read objects as an administrator sees them, by id."""
+        """List objects as an administrator sees them, by id."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
@@ -83,7 +84,7 @@ class CentralResource:
         return {row["id"]: dict(row) for row in found}
 
     def read(self, ids: Iterable[str], site: SiteName) -> States:
-        """Read objects with all that travels to a site, by id."""
+        """List objects with everything that is sent to a site, by id."""
         states = self.list_states(ids)
         if not states:
             return states
@@ -107,7 +108,7 @@ def _add_sharing(connection: sa.Connection, rbac: Any, states: States) -> None:
 
 
 def tell_mapped(kind: ResourceType) -> Callable[[sa.Connection, Changes], set[IntentKey]]:
-    """Tell the sites that objects of a type are mapped to."""
+    """Return a function that tells the sites to which objects of a type are mapped."""
 
     def tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         ids = changes.touched.get(kind)

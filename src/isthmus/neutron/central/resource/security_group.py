@@ -1,4 +1,4 @@
-"""Security groups at central: each takes along, at every site, what its rules name."""
+"""Security groups at central: each takes along, at every site, what its rules refer to."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ _GROUP = ResourceType.SECURITY_GROUP
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-    """Tell the sites that groups are mapped to, of what their rules name as well."""
+    """Return what to tell the sites of groups, including what their rules refer to."""
     groups = changes.get_touched(_GROUP)
     if not groups:
         return set()

@@ -1,4 +1,4 @@
-"""Subnets at central: each goes where its network is present, with addresses for the site."""
+"""Subnets at central: each is mapped to the sites of its network, with addresses for each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ def _touch(changes: Changes, row: Written) -> None:
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-    """Tell the sites of subnets, mapped now to all sites where their networks are present."""
+    """Map subnets to all sites where their networks are present, and return what to tell them."""
     subnets = changes.get_touched(_SUBNET)
     if not subnets:
         return set()
@@ -61,7 +61,7 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
 
 
 def _settle(site: SiteName, states: States) -> States:
-    """Leave out subnets of networks that are not there, and lease addresses where none are."""
+    """Leave out subnets whose network is not at the site, and lease addresses where it has none."""
     networks = {one["network_id"] for one in states.values()}
     with reading(n_context.get_admin_context()) as connection:
         present = mapping.peek_ids(connection, ResourceType.NETWORK, site, list(networks))

@@ -1,1 +1,1 @@
-"""What central and the sites say to each other."""
+"""The API between central and the sites."""

@@ -1,8 +1,8 @@
-"""Bundles: all that a site needs in order to use an object that only central knows.
+"""Bundles: everything that a site needs in order to use an object that only central knows.
 
-First it is settled whether the person who asks at the site may see the object at all; nothing is
-leased and nothing extended for one who may not. Who that is says his own token, which the site
-sends along; a site that asks for itself is given what it has a right to (`entitled`).
+First it is checked whether the requesting user may see the object at all; nothing is leased or
+extended otherwise. The user is known by the token that the site sends along; a site that asks for
+itself gets what it is entitled to (`entitled`).
 """
 
 import contextlib
@@ -33,21 +33,21 @@ from isthmus.store.tiers import mapping
 
 LOG = logging.getLogger(__name__)
 
-#: Whose numbers are leased.
+#: Resources of whose numbers a site gets leases.
 _POOLS = (ResourceType.NETWORK, ResourceType.SUBNET)
 
-#: Most ids in one line of the log.
+#: Limit of ids in one log line.
 _MOST_LOGGED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a site asks for, and for whom."""
+    """What a site asks for, and on whose behalf."""
 
     kind: ResourceType
     ids: tuple[str, ...]
-    asker: Any | None  #: context of the person, by his own token; None: the site for itself
-    show_only: bool = False  #: ports are only to be shown: nothing is extended and none comes home
+    asker: Any | None  #: context of the user, from the user's token; None: the site itself
+    show_only: bool = False  #: only show ports: extend nothing, move no home
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class Bundle:
     """The answer."""
 
     items: list[Item]
-    refused: list[tuple[str, errors.IsthmusError]]  #: seen, but not to be had at this site
+    refused: list[tuple[str, errors.IsthmusError]]  #: visible, but not available here
 
 
 def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
-    """Map what was asked for to a site and return it, with all that it needs there."""
+    """Map the requested objects to a site and return them with everything that they need there."""
     seen = _find_visible(site, asked)
     if asked.show_only:
         shown = ROWS[asked.kind].read([one["id"] for one in seen], site.name)
@@ -73,7 +73,13 @@ def make_bundle(context: Any, site: Site, asked: Asked) -> Bundle:
 
 
 def find_mac(site: Site, network_ids: Collection[str], mac: str, but_for: str | None) -> bool:
-    """Tell whether a port of a network that is at a site has a MAC, some one port aside.
+    """Return whether another port of a network that is at a site has a MAC.
+
+    Args:
+        site: the site.
+        network_ids: the network, as a list of one.
+        mac: the MAC address.
+        but_for: id of the port that may have it.
 
     Raises:
         NotFound: the network is not at the site.
@@ -88,7 +94,7 @@ def find_mac(site: Site, network_ids: Collection[str], mac: str, but_for: str | 
 
 
 def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
-    """Read what the asker may see; what he may not is simply not there."""
+    """List the requested objects that the requesting user may see."""
     asker, ids = asked.asker, list(dict.fromkeys(asked.ids))
     if asker is None:
         asker = n_context.get_admin_context()
@@ -117,7 +123,7 @@ def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
 
 
 def _collect(site: Site, brought: Ids) -> list[Item]:
-    """Read everything, in the order in which it is made."""
+    """Read all objects of the bundle, in the order in which they are created."""
     with reading(n_context.get_admin_context()) as connection:
         ids = expand(connection, brought)
         pools = [one for kind in _POOLS for one in ids.get(kind, ())]

@@ -1,4 +1,4 @@
-"""The calling site: it is known by its service user, never by what a body says."""
+"""The calling site: identified by its service user, never by the body of a request."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from isthmus.store.tiers import site as site_store
 
 
 def get_calling_site(context: Any, caller: Caller | None = None) -> Site:
-    """Get the site whose service user makes this request.
+    """Return the site whose service user makes this request.
 
     Args:
         context: of the request.
-        caller: the service user, where the request is on a person's behalf.
+        caller: the service user, where the request is on a user's behalf.
 
     Raises:
-        NotFound: the user speaks for no site.
-        Busy: the site is disabled; it may come back.
+        NotFound: the user is not the service user of a site.
+        Busy: the site is disabled; it may be enabled again.
     """
     caller = caller or get_caller(context)
     with reading(context) as connection:
@@ -40,12 +40,13 @@ def get_calling_site(context: Any, caller: Caller | None = None) -> Site:
 
 @contextlib.contextmanager
 def while_there(context: Any, site: Site) -> Iterator[None]:
-    """Do something for a site, and commit nothing of it once an operator has removed the site.
+    """Work for a site, and commit nothing of it once an operator has deleted the site.
 
-    Else the site would leave behind what nobody holds, or what one added under its name takes up.
+    Otherwise rows would be left over that nobody owns, or that a site added under the same name
+    would inherit.
 
     Raises:
-        NotFound: it was removed.
+        NotFound: it was deleted.
     """
     with reading(context) as connection:
         row_id = site_store.find_row_id(connection, site.name)
@@ -59,10 +60,10 @@ def while_there(context: Any, site: Site) -> Iterator[None]:
 
 
 def check_incarnation(context: Any, site: Site, said: str | None) -> None:
-    """Hear only that incarnation of a site which has registered last.
+    """Accept only the incarnation of a site that registered last.
 
-    An older one may still run, on a database that was restored or copied since; a newer one, or one
-    that was added anew, has to register before central can tell what it may ask for.
+    An older one may still run, on a database that was restored or copied since. A newer one, or a
+    site that was added anew, has to register before central can know what it is entitled to.
 
     Raises:
         Busy: it is another one.

@@ -1,4 +1,4 @@
-"""What is merged of a port: its shared attributes, in one order, without derived addresses."""
+"""The part of a port that is merged: shared attributes, sorted, without derived addresses."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,12 +14,12 @@ from isthmus.neutron.db.session import reading
 
 
 def comparable(port: dict[str, Any]) -> dict[str, Any]:
-    """Give what is merged of a port; each tier adds derived addresses by itself, and so is base."""
+    """Return the part of a port that is merged; each tier derives the other addresses itself."""
     return merge.normalise({**port, "fixed_ips": without_derived(port["fixed_ips"])}, SHARED)
 
 
 def without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out addresses that Neutron makes of the MAC, and would make a second time."""
+    """Leave out addresses that Neutron derives from the MAC, and would create twice."""
     ips = list(fixed_ips)
     query = sa.select(*leased.COLUMNS).where(
         models_v2.Subnet.id.in_([one["subnet_id"] for one in ips])
@@ -30,7 +30,7 @@ def without_derived(fixed_ips: Iterable[dict[str, str]]) -> list[dict[str, str]]
             for row in connection.execute(query)
             if not leased.needs_leases(dict(row._mapping))
         }
-    # An address of a subnet that is not here (any more) stays, to be refused by its name.
+    # An address of a subnet that does not exist here stays, so that it is refused by its id.
     return [
         {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
         for one in ips

@@ -1,4 +1,4 @@
-"""Desired states: what is wanted of objects at a site now. Read by Xjob at the moment of acting."""
+"""Desired states: what is wanted of objects at a site now. Xjob reads them when it delivers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -26,10 +26,10 @@ Key = tuple[ResourceType, str]
 
 
 def parse_keys(body: Any) -> list[Key]:
-    """Read the keys of desired states.
+    """Parse the keys of desired states.
 
     Raises:
-        Invalid: they are not well formed.
+        Invalid: they are malformed.
     """
     try:
         return [(ResourceType(one["type"]), str(one["id"])) for one in body]
@@ -38,7 +38,7 @@ def parse_keys(body: Any) -> list[Key]:
 
 
 def read_desired(site: SiteName, keys: Sequence[Key]) -> list[Item]:
-    """Read what a site should have of each object: its state, or that it should have none.
+    """Read what a site should have of each object: its state, or that it should not exist.
 
     Raises:
         NotFound: there is no such site.
@@ -61,7 +61,7 @@ def read_desired(site: SiteName, keys: Sequence[Key]) -> list[Item]:
 
 
 def _standing(port_ids: Sequence[str]) -> set[str]:
-    """Tell which ports exist: a site that is to have one no more may still object."""
+    """Return which ports exist: a site that is to remove one may still refuse."""
     if not port_ids:
         return set()
     port = models_v2.Port
@@ -75,7 +75,7 @@ def _mapped(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
 
 
 def _read(kind: ResourceType, site: SiteName, ids: Sequence[str]) -> States:
-    """Read what of some objects is to be at a site."""
+    """Read which objects of one type should be at a site, and their states."""
     ours = _OURS.get(kind)
     if ours is not None:
         return ours(site, ids)
@@ -116,7 +116,7 @@ def _leases(site: SiteName, ids: Sequence[str]) -> States:
     return states
 
 
-#: What is no object of Neutron's API.
+#: Types that are not resources of Neutron's API.
 _OURS: Mapping[ResourceType, Callable[[SiteName, Sequence[str]], States]] = {
     ResourceType.LEASE: _leases,
     ResourceType.SHADOW: _shadows,

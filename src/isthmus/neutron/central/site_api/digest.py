@@ -1,4 +1,4 @@
-"""Digests of what a site should hold, for the renewal; see `isthmus.federation.renewal`."""
+"""Digests of what a site should hold, for renewals; see `isthmus.federation.renewal`."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -19,13 +19,13 @@ from isthmus.store.ports import location
 
 
 def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]) -> Page:
-    """Make the page of a site's objects of one type that comes after an id.
+    """Return the page of a site's objects of one type that follows an id.
 
     Args:
-        site: which site.
+        site: the site.
         kind: type of the objects.
-        after: the end of the page before; empty for the first page.
-        attributes: what the site takes of such objects.
+        after: last id of the previous page; empty for the first page.
+        attributes: the attributes that the site takes of such objects.
     """
     with reading(n_context.get_admin_context()) as connection:
         ids = holding.list_wanted(connection, site, kind, after, PAGE + 1)
@@ -38,7 +38,7 @@ def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collec
 
 
 def _complete(items: Sequence[Item]) -> None:
-    """Say of ports where they live and which of their addresses follow from the MAC."""
+    """Add to ports their locations and which of their addresses are derived from the MAC."""
     states: list[Any] = [item.state for item in items if item.state is not None]
     context = n_context.get_admin_context()
     with reading(context) as connection:

@@ -1,4 +1,4 @@
-"""Lease requests: a site asks for more numbers of a pool, or gives some back."""
+"""Lease requests: a site asks for more numbers of a pool, or returns some."""
 
 import ipaddress
 import uuid
@@ -24,22 +24,22 @@ from isthmus.store.tiers import epoch, mapping
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequest:
-    """What a site asks of a pool."""
+    """A site's request for numbers of a pool."""
 
     kind: PoolKind
     pool_id: str
     count: int = 0
     address: str | None = None
     returns: tuple[Part, ...] = ()
-    answered: tuple[str, ...] = ()  #: leases of which was given back what was asked for, and idle
-    resting: tuple[str, ...] = ()  #: ports whose numbers the site would use again
+    answered: tuple[str, ...] = ()  #: leases whose recall is answered by this request
+    resting: tuple[str, ...] = ()  #: ports whose numbers the site wants to reuse
 
 
 def parse_request(body: dict[str, Any]) -> LeaseRequest:
-    """Read the body of a lease request.
+    """Parse the body of a lease request.
 
     Raises:
-        Invalid: `give_back` is not well formed.
+        Invalid: `give_back` is malformed.
     """
     listed = body["give_back"] or []
     if not isinstance(listed, list) or len(listed) > MOST_RETURNS:
@@ -80,12 +80,12 @@ def _parse_run(one: Any) -> Block:
 
 
 def parse_number(text: Any) -> int:
-    """Read a number of a pool.
+    """Parse a number of a pool.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a number.
     """
-    # JSON has an infinite number, too, of which Python makes none.
+    # JSON has infinity too, which Python cannot convert.
     number = -1 if isinstance(text, float) else int(text)
     if not 0 <= number < 2**128:
         raise ValueError("out of range")
@@ -98,14 +98,14 @@ def answer_request(
     """Answer a lease request.
 
     Returns:
-        Every block of the pool that the site then holds, and those of the ports which it names as
-        resting that somebody still has to hear of.
+        Every block of the pool that the site then holds, and those of the ports named as resting of
+            which some site has not heard yet.
 
     Raises:
         NotFound: the pool is not at this site.
         Exhausted: no number is left.
-        Conflict: the address belongs to somebody else, or the site has many and uses few.
-        Invalid: the address is none.
+        Conflict: the address belongs to another holder, or the site holds many and uses few.
+        Invalid: it is not an address.
     """
     with writing(context) as connection:
         locked = pool.hold(connection, request.kind, request.pool_id)
@@ -119,13 +119,13 @@ def answer_request(
         if request.count > 0:
             pool.lease_more(pool.read(locked), site.name, request.count)
         unacknowledged = sorted(resting.find_unacknowledged(connection, request.resting))
-        if not epoch.is_settled(connection):  # it may have forgotten who is yet to hear of which
+        if not epoch.is_settled(connection):  # what rests is not known for sure then
             unacknowledged = sorted(request.resting)
         return pool.read(locked).held_by(site.name), unacknowledged
 
 
 def to_dict(leases: Iterable[Lease]) -> list[dict[str, str]]:
-    """Give the states of leases."""
+    """Return leases in the form in which they are sent."""
     return [lease_store.to_state(lease) for lease in leases]
 
 

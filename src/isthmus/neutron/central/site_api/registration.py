@@ -1,10 +1,10 @@
-"""Registrations: a site says which life it lives and what it believes in, central what holds.
+"""Registrations: a site reports its incarnation and holdings, and central confirms or voids them.
 
-A hello costs next to nothing and comes from every site, again and again. It shows either tier that
-its database is older than what it told the other one: a site, since central has seen higher numbers
-of its batches; central, since the site can prove a number that central's database never gave. Then,
-and where the site was made again under its name, the site names its blocks; central tells which of
-them hold and which are void (`adoption`), and gives back what the site has lost.
+A hello is cheap and comes from every site, periodically. It reveals whether either tier's database
+is older than what it sent to the other: a site's, because central has seen higher batch numbers;
+central's, because the site can prove a number that central's database never allocated. In these
+cases, and where the site was recreated under its name, the site names its blocks; central answers
+which of them are valid and which are void (`adoption`), and returns what the site has lost.
 """
 
 import ipaddress
@@ -43,14 +43,14 @@ from isthmus.store.tiers import site as site_store
 
 LOG = logging.getLogger(__name__)
 
-#: Most leases that a site may name, far more than any has.
+#: Limit of leases that a site may name, far more than any has.
 MOST_LEASES = 100_000
-#: Most ports; their ids take half of what one call may hold.
+#: Limit of ports; their ids take half of what one call may hold.
 MOST_PORTS = 100_000
-#: Most objects of central's, shadows among them.
+#: Limit of central's objects, shadows included.
 MOST_HOLDINGS = 150_000
-#: How often a site may register, to each process, which has central look at all that it holds: one
-#: that has not settled tries once a second. A hello counts as any call does.
+#: How often a site may register, per process: central then checks everything that it holds. A site
+#: that has not settled tries once a second. A hello counts like any call.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
 #: Longest name of a site, in characters: that of its columns.
 MOST_NAME = 64
@@ -62,31 +62,31 @@ _MALFORMED = (
     TypeError,
     ValueError,
 )
-#: How often this process looks at the witness, which locks the tier's epoch for a moment.
+#: How often this process checks the witness, which locks the tier's epoch for a moment.
 _LOOKS = Pace(every_s=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """What a site says of itself."""
+    """What a site reports of itself."""
 
     registration: str | None
     epoch: int
-    heard: int  #: the newest number of central's that it has a proof of
+    heard: int  #: the newest number of central's that it can prove
     proof: str
-    leases: tuple[Lease, ...] | None  #: None in a mere hello
+    leases: tuple[Lease, ...] | None  #: None in a hello
     datapaths: Mapping[str, int]  #: tunnel keys of its networks
     ports: tuple[str, ...] | None  #: those that it has; None where it does not know
-    addresses: Mapping[tuple[str, int], str] | None  #: what they have; None where not asked
-    known: tuple[contest.KnownPort, ...]  #: ports elsewhere, as its shadows show them
-    holdings: Mapping[ResourceType, tuple[str, ...]]  #: what it has of central's
+    addresses: Mapping[tuple[str, int], str] | None  #: their addresses; None where not asked
+    known: tuple[contest.KnownPort, ...]  #: ports of other sites, from its shadows
+    holdings: Mapping[ResourceType, tuple[str, ...]]  #: the objects of central's that it has
 
 
 def parse(site: Site, body: Mapping[str, Any]) -> Hello:
-    """Read what a site says.
+    """Parse a registration.
 
     Raises:
-        Invalid: it is not well formed.
+        Invalid: it is malformed.
     """
     named = body["leases"]
     try:
@@ -123,7 +123,7 @@ def _parse_ports(body: Any) -> tuple[str, ...] | None:
 
 
 def _parse_addresses(body: Any, ports: Sequence[str]) -> Mapping[tuple[str, int], str] | None:
-    """Read which addresses ports have: by subnet, as (index of the port, number)."""
+    """Parse the addresses of ports: by subnet, as (index of the port, number)."""
     if body is None:
         return None
     return {
@@ -156,7 +156,7 @@ def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
 
 
 def compare_witness(context: Any) -> None:
-    """Find out whether central's database is older than what this host has seen of it."""
+    """Check whether central's database is older than the witness on this host."""
     witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
     with writing(context) as connection:
         own = witness.compare(connection)
@@ -165,16 +165,16 @@ def compare_witness(context: Any) -> None:
 
 
 def settle(context: Any) -> None:
-    """Decide about what sites have named, and settle, if nobody is waited for any more."""
+    """Decide what sites have named, and settle, once no site is awaited any more."""
     contest.decide(context)
     with writing(context) as connection:
         store.settle_with_last(connection, home.welcome)
 
 
 def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
-    """Hear a site out, and answer what is to be done.
+    """Process a registration or a hello, and return what the site has to do.
 
-    A hello comes from every site, again and again, so it locks nothing but the site's own lane.
+    A hello comes from every site, periodically, so it locks nothing but the site's own lane.
 
     Raises:
         Busy: the site registers too often.
@@ -219,7 +219,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "void": void,
             "leases": [],
             "port_keys": [],
-            # Before central has settled it cannot tell a site of its ports.
+            # Before central has settled it cannot answer which ports are the site's.
             "pending": max(store.count_ports_due(connection, site.name), int(not own.settled)),
             "aside": [],
         }
@@ -234,7 +234,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
 def _register(
     context: Any, site: Site, said: Hello, row_id: str, *, due: bool, waits: bool
 ) -> list[str]:
-    """Take a site's registration; gives the ids of the leases that are void."""
+    """Register a site; return the ids of the leases that are void."""
     assert said.leases is not None
     with reading(context) as connection:
         former = _find_former(connection, site.name, said)
@@ -253,7 +253,7 @@ def _register(
         with writing(context) as connection:
             _take_up_homes(connection, site.name, former)
             own = epoch.peek(connection)
-            # Which ports are whose is known when all have registered.
+            # Which site has which port is known once all have registered.
             early = [one for one in ResourceType if one is not ResourceType.PORT]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
             forgot = waits or not _remembers(own, said, row_id, former)
@@ -278,9 +278,9 @@ def _register(
 
 
 def _remembers(own: epoch.Epoch | None, said: Hello, row_id: str, former: str | None) -> bool:
-    """Tell whether central knows all that the site's database was ever told.
+    """Return whether central knows everything that the site's database was ever told.
 
-    Not where the site last heard an earlier life of central, or has been another site to it.
+    Not where the site last heard an earlier epoch of central, or was another site then.
     """
     if own is None or (said.registration != row_id and former is None):
         return False
@@ -288,10 +288,10 @@ def _remembers(own: epoch.Epoch | None, said: Hello, row_id: str, former: str | 
 
 
 def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str) -> bool:
-    """Tell whether a site proves that central has sent it what central does not know of.
+    """Return whether a site proves a number that central's database does not know.
 
-    A proof given to a site that was removed says nothing of the lane of one made again under its
-    name, and no proof is of an epoch that central cannot have been of.
+    A proof given to a deleted site says nothing about the lane of one added under the same name,
+    and no proof is of an epoch that central cannot have had.
     """
     if said.registration != row_id or said.heard <= lane_store.peek(connection, site)[0]:
         return False
@@ -301,7 +301,7 @@ def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str
         return False
     if not number.is_plausible(said.heard, number.make(own.epoch)):
         LOG.warning(
-            "Site %s shows number %s of central's, which is of epoch %d: it is not heeded",
+            "Site %s shows number %s of central's, which is of epoch %d: ignored",
             site,
             number.show(said.heard),
             own.epoch,
@@ -322,10 +322,10 @@ def _begin_epoch(context: Any, site: SiteName, said: Hello) -> None:
 
 
 def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str | None:
-    """Find the registration that a site had before, if it can prove that it was this one.
+    """Return the earlier registration of a site, if it can prove that it was the same site.
 
-    What it names could be another's; the proof that central gave with it is for its name and for
-    that registration alone.
+    Its holdings could be another site's; the proof that central sent with the registration is bound
+    to its name and to that registration.
     """
     own = epoch.peek(connection)
     if said.registration is None or own is None:
@@ -336,7 +336,7 @@ def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str 
 
 
 def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None) -> None:
-    """Give a site its ports again, where it was removed and is back, and the groups of all."""
+    """Return its ports to a site that was removed and is back, and map their groups."""
     if former is not None:
         store.take_up_homes(connection, former, site)
     binding = securitygroup.SecurityGroupPortBinding
@@ -346,7 +346,7 @@ def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None
 
 
 def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, str]]:
-    """List the addresses of ports that a site could not be told of: it must not give them out."""
+    """List addresses of ports that could not be delivered to a site: it must not allocate them."""
     address = models_v2.IPAllocation
     query = sa.select(address.subnet_id, address.ip_address, address.port_id).where(
         address.port_id.in_(journal.select_parked(site, ResourceType.PORT))
@@ -363,7 +363,7 @@ def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, st
 
 
 def _list_resting(connection: sa.Connection, held: Sequence[Lease]) -> list[dict[str, str]]:
-    """List what a site gave up and others still take for its port's: one restored forgot that."""
+    """List numbers that a site released and others may still believe to be its port's."""
     return [
         {
             "kind": lease.kind.value,

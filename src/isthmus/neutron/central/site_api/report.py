@@ -1,8 +1,8 @@
-"""Reports: what a site says of its ports, taken item by item.
+"""Reports: what sites report of their ports, processed item by item.
 
-Taking one twice, or again after a crash in the middle, ends in the same state. Where a
-port is missing at central and its site mapping still stands, it was deleted here; such a port is
-not made again, and the site is told that it is gone.
+Processing is idempotent, also after a crash in the middle. If a port does not exist at central but
+still has a site mapping, it was deleted here; it is not recreated, and the site is told that it is
+gone.
 """
 
 import contextlib
@@ -44,21 +44,20 @@ from isthmus.store.tiers.held import Held
 
 LOG = logging.getLogger(__name__)
 
-#: Most items of one report: each takes some tenths of a second (measured: 147 to 182 ms of CPU).
+#: Limit of items of one report: each takes some tenths of a second (measured: 147 to 182 ms CPU).
 MOST_ITEMS = 25
 
 _PORT = ResourceType.PORT
-#: VIF types that mean that a port is bound nowhere.
+#: VIF types of ports that are not bound.
 _UNBOUND = frozenset(
     {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
 )
-#: What a port can be made without, for a start.
+#: Attributes without which a port can be created at first.
 _OPTIONAL = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhcp_opts")
-#: What a port may let go of, so that something else can be removed at its site.
+#: Attributes that a port may release so that something else can be removed at its site.
 _FREES = frozenset({"fixed_ips", "security_groups"})
 
-#: What Neutron's methods refuse with; a value that the database alone does not take is no other
-#: matter.
+#: What Neutron's methods raise as a refusal; a value that only the database refuses counts too.
 _REFUSALS = (
     n_exc.NeutronException,
     n_exc.MultipleExceptions,  # of drivers or callbacks
@@ -67,12 +66,12 @@ _REFUSALS = (
     db_exc.DBReferenceError,
 )
 
-#: Attributes that were not taken, and why.
+#: Attributes that were refused, and why.
 Refusals = dict[str, errors.IsthmusError]
 
 
 def take_report(site: Site, sequence: int, items: Iterable[Item]) -> list[ItemResult]:
-    """Take what a site reports, each item by itself, and of an item what can be taken."""
+    """Process a site's report, each item by itself, and of each item what can be accepted."""
     results = []
     for item in items:
         result = _take_one(site, sequence, item)
@@ -83,7 +82,7 @@ def take_report(site: Site, sequence: int, items: Iterable[Item]) -> list[ItemRe
 
 
 def _take_one(site: Site, sequence: int, item: Item) -> ItemResult:
-    """Take one item; the boundary of the extension, so nothing of it gets at the others."""
+    """Process one item; the boundary of the extension, so that no error affects the other items."""
     try:
         left = _take(site, sequence, item)
         for reason in left.values():
@@ -100,7 +99,7 @@ def _take_one(site: Site, sequence: int, item: Item) -> ItemResult:
 
 
 def _kept(port_id: str, left: Refusals) -> dict[str, Any]:
-    """Give what central has in the place of what it did not take."""
+    """Return central's values of the attributes that it refused."""
     with contextlib.suppress(n_exc.PortNotFound):
         port = directory.get_plugin().get_port(n_context.get_admin_context(), port_id)
         return {name: value for name, value in comparable(port).items() if name in left}
@@ -108,16 +107,16 @@ def _kept(port_id: str, left: Refusals) -> dict[str, Any]:
 
 
 def _keep(site: SiteName, result: ItemResult) -> None:
-    """Show an operator what was not taken; what may go through the next time is no news."""
+    """Record a refusal for operators; transient failures are not recorded."""
     if result.taken or isinstance(errors.from_code(result.code, ""), errors.Transient):
         return
     if not is_id(result.id):
-        return  # it names nothing; the log has it
+        return  # it names no object; the log has it
     with writing(n_context.get_admin_context()) as connection:
         refusal.record(connection, site, result, now=now())
 
 
-#: Whoever loses a deadlock, or makes a row that another report has just made, begins anew: five
+#: A transaction that loses a deadlock, or collides with another report's insert, is retried five
 #: times, after 0.1 to 1 s.
 _again = db_api.wrap_db_retry(
     retry_interval=0.1,
@@ -133,7 +132,7 @@ def _take(site: Site, sequence: int, item: Item) -> Refusals:
     state, left = validator.check(site.name, item)
     with reporting.reported_by(site.name, item.id, sequence):
         with writing(n_context.get_admin_context()):
-            pass  # asks whether the batch is late, before anything is read for it
+            pass  # checks whether the batch is late, before anything is read
         if state is None:
             _remove(site.name, item.id)
             return {}
@@ -144,7 +143,7 @@ def _remove(site: SiteName, port_id: str) -> None:
     admin = n_context.get_admin_context()
     with writing(admin) as connection:
         lives_here = mapping.find_home(connection, port_id) == site
-    # Else it is central's own, or has moved on and is none of this site's business any more.
+    # Otherwise it is central's own, or has moved away from this site.
     if lives_here:
         with contextlib.suppress(n_exc.PortNotFound):
             directory.get_plugin().delete_port(admin, port_id, l3_port_check=False)
@@ -154,7 +153,7 @@ def _remove(site: SiteName, port_id: str) -> None:
             home.delete(connection, port_id, site)
         named.end_of_port(connection, port_id)
         refusal.delete(connection, site, port_id)
-        # Whether central knew of it or not: something that it was in the way of may go now.
+        # Whether central knew it or not: something that it blocked may be removable now.
         job_store.retry_in_use(connection, site)
 
 
@@ -177,7 +176,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         if going:
             raise errors.Stale(f"port {port_id} is gone, and its site is yet to hear it") from None
         _ensure_presence(site, state["network_id"], present.get(state["network_id"], {}))
-        # What a site makes passes below the API's quotas; what is over is told, and taken later.
+        # What a site creates bypasses the API's quotas; an excess is reported, and accepted later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
         left = left | _create(site.name, state)
         made = comparable(core.get_port(admin, port_id))
@@ -190,8 +189,8 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
                 f"port {port_id} has no home: it comes to a site that asks for it, not by report"
             )
         if stale:
-            # What came back with the backup is older than anything that the two ever agreed on;
-            # what was changed here since then is not.
+            # The restored state is older than anything that both tiers agreed on; central's changes
+            # since the restore are not.
             state = {**state, attribute.BASE: restored or comparable(port)}
         left = left | _update(site.name, port, state)
         if stale:
@@ -203,9 +202,9 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
 
 
 def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
-    """Refuse a report of a port that lives at another site; the caller may have to give it up."""
+    """Refuse a report of a port with another home; the site may have to remove its copy."""
     with writing(n_context.get_admin_context()) as connection:
-        # Where central was restored it may have moved since: homes follow the ports first.
+        # Where central was restored the port may have moved since: homes follow the ports first.
         epoch.require_settled(connection)
         journal.record(connection, [IntentKey(site, _PORT, port_id)])
     raise errors.Conflict(f"port {port_id} lives at site {lives_at}", site=lives_at)
@@ -215,7 +214,7 @@ def _ensure_presence(site: Site, network_id: str, present: Mapping[SiteName, boo
     """Ensure that a network is at the site; one that was being withdrawn is in use after all.
 
     Raises:
-        NotFound: it is not, as central knows it.
+        NotFound: it is not at the site.
     """
     withdrawn = present.get(site.name)
     if withdrawn is None:
@@ -226,10 +225,10 @@ def _ensure_presence(site: Site, network_id: str, present: Mapping[SiteName, boo
 
 
 def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
-    """Make a port that was born at a site; what stands in the way of it is left out.
+    """Create a port that was created at a site, leaving out attributes that Neutron refuses.
 
     Raises:
-        NeutronException: it cannot be made at all.
+        NeutronException: it cannot be created at all.
     """
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
@@ -247,22 +246,22 @@ def _create(site: SiteName, state: dict[str, Any]) -> Refusals:
         port = core.create_port(admin, {"port": bare})
     except _REFUSALS:
         raise why from None
-    # Of what was left out, each piece as far as it can be had.
+    # Of each attribute that was left out, apply as much as Neutron accepts.
     return _update(site, port, {**state, attribute.BASE: comparable(port)})
 
 
 def _require_settled(context: Any) -> None:
-    """Refuse nothing of a report while central cannot tell yet who has what.
+    """Refuse nothing of a report while central cannot know yet who has what.
 
     Raises:
-        Busy: it was restored, and the site tells of the port again.
+        Busy: it was restored, and the site has to report the port again.
     """
     with reading(context) as connection:
         epoch.require_settled(connection)
 
 
 def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
-    """Say how a port is made that was born at a site."""
+    """Return the body that creates a port which was created at a site."""
     body = {name: state[name] for name in (*SHARED, *HOME) if name in state}
     body |= {name: state[name] for name in ("id", "network_id", "project_id")}
     body["tenant_id"] = state["project_id"]
@@ -273,7 +272,7 @@ def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refusals:
-    """Merge a report into a port that central has; give what of it had to be left."""
+    """Merge a report into a port that central has; return what was refused."""
     base = state.get(attribute.BASE)
     mine = comparable(state)
     theirs = comparable(port)
@@ -285,7 +284,7 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refu
         )
     body |= {name: state[name] for name in HOME if name in state and state[name] != port.get(name)}
     binding = _binding(site, state)
-    # The first word of a port is often said before its home has bound it: the VIF type comes later.
+    # The first report often precedes the binding at the home: the VIF type comes later.
     if any(value != (port.get(name) or type(value)()) for name, value in binding.items()):
         body |= binding
     left: Refusals = {}
@@ -295,7 +294,7 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refu
     differs = any(merged[name] != value for name, value in mine.items())
     if differs or _FREES & body.keys():
         with writing(n_context.get_admin_context()) as connection:
-            if differs:  # central keeps something that the site does not have yet
+            if differs:  # central has changes that the site does not have yet
                 journal.record(connection, [IntentKey(site, _PORT, port["id"])])
             if _FREES & body.keys():
                 job_store.retry_in_use(connection, site)
@@ -303,11 +302,12 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refu
 
 
 def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any]) -> Refusals:
-    """Change a port all at once or, where Neutron refuses that, one attribute after the other."""
+    """Update a port at once or, where Neutron refuses that, one attribute after another."""
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
     if "mac_address" in body and port.get(portbindings.VIF_TYPE) not in _UNBOUND:
-        # Its home has changed it, so it was unbound there for a moment; Neutron wants to see that.
+        # Its home has changed the MAC, so the port was unbound there meanwhile; Neutron requires
+        # that.
         nowhere = {portbindings.HOST_ID: "", portbindings.PROFILE: {}}
         core.update_port(admin, port["id"], {"port": nowhere})
         body = {**body, **binding}
@@ -331,7 +331,7 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
 def _with_removals(
     before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Say in Neutron's way which DHCP options go: those that are given no value."""
+    """List DHCP options as Neutron's update takes them: removed ones have no value."""
     kept = list(after)
     names = {(one["opt_name"], one.get("ip_version", 4)) for one in kept}
     gone = [one for one in before if (one["opt_name"], one.get("ip_version", 4)) not in names]
@@ -355,13 +355,13 @@ def _follow_status(port_id: str, state: dict[str, Any]) -> None:
 
 
 def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
-    """Keep where the port lives, and tell the other sites if that changed."""
+    """Record where the port is bound, and tell the other sites if that changed."""
     body = state.get(attribute.LOCATION)
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
         held = Held(connection, _PORT, [port_id], alone=True)
         if port_id not in held.owners or site not in held.sites(port_id):
-            return  # deleted in the meantime, or gone elsewhere: nothing of it may stay
+            return  # deleted or moved meanwhile: record nothing
         if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
             _stay(connection, site, port_id)
         before = location.list_locations(connection, [port_id]).get(port_id)
@@ -379,12 +379,12 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, ref
         if changed:
             shadow.tell_others(connection, site, port_id, network_id)
         if not refused and refusal.delete(connection, site, port_id):
-            # What was refused of it has been let go of there: it may have been in the way.
+            # What was refused of it has been released there, and may have blocked a removal.
             job_store.retry_in_use(connection, site)
         crash.point("central.report.before_commit")
 
 
 def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
-    """Leave a port where it is: its home was asked to let go of it, and has bound it meanwhile."""
+    """Keep a port at its home, which was asked to release it and has bound it meanwhile."""
     home.set_leaving(connection, port_id, leaving=False)
     journal.record(connection, [IntentKey(site, _PORT, port_id)])

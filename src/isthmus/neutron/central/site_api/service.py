@@ -1,4 +1,4 @@
-"""The calls of sites and of Xjob, as methods that Neutron's API finds by their names."""
+"""The API that sites and Xjob call; Neutron finds the methods by name."""
 
 from typing import Any
 
@@ -27,16 +27,16 @@ from isthmus.neutron.central.site_api.caller import check_incarnation, get_calli
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import site as site_store
 
-#: Most leases that a line of the log names.
+#: Limit of leases in one log line.
 _MOST_NAMED = 10
-#: Most objects that one bundle is asked for.
+#: Limit of objects in one bundle request.
 _MOST_IDS = 64
 _SITE_ROLE = "isthmus_site"
 _RATES = Rates()
 
 
 class _NotKept:
-    """What Neutron asks of a resource that can be listed and shown: here there is never any."""
+    """The list and show calls that Neutron expects of a resource: there are never any rows."""
 
     def _list_none(
         self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any
@@ -56,10 +56,10 @@ class _NotKept:
 
 
 class SiteFacingApi(_NotKept):
-    """Bundles, lease requests, reports, desired states: made and answered, kept nowhere."""
+    """Bundles, lease requests, reports, desired states: answered at once, not stored."""
 
     def create_site_bundle(self, context: Any, site_bundle: dict[str, Any]) -> dict[str, Any]:
-        """Extend what a site asks for to it and return it."""
+        """Extend the requested objects to the calling site and return the bundle."""
         body = site_bundle["site_bundle"]
         with translated():
             on_behalf = _SITE_ROLE in context.service_roles
@@ -104,7 +104,7 @@ class SiteFacingApi(_NotKept):
                         context.elevated(), site, request
                     )
             except errors.Exhausted:
-                if request.kind is PoolKind.SUBNET:  # for the next time: the site does not wait
+                if request.kind is PoolKind.SUBNET:  # for the next request: the site does not wait
                     recall.ask_idle(request.pool_id, but=site.name)
                 raise
         return {
@@ -115,7 +115,7 @@ class SiteFacingApi(_NotKept):
         }
 
     def create_site_report(self, context: Any, site_report: dict[str, Any]) -> dict[str, Any]:
-        """Take what a site reports."""
+        """Process a site's report."""
         body = site_report["site_report"]
         with translated():
             site = get_calling_site(context)
@@ -129,7 +129,7 @@ class SiteFacingApi(_NotKept):
     def create_site_registration(
         self, context: Any, site_registration: dict[str, Any]
     ) -> dict[str, Any]:
-        """Hear which life a site lives and what it believes in."""
+        """Process a site's registration."""
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "registration")
@@ -145,7 +145,7 @@ class SiteFacingApi(_NotKept):
     def create_site_desired_state(
         self, context: Any, site_desired_state: dict[str, Any]
     ) -> dict[str, Any]:
-        """Read what is wanted at a site."""
+        """Return the desired states of objects at a site."""
         body = site_desired_state["site_desired_state"]
         with translated():
             keys = desired.parse_keys(body["keys"])
@@ -155,7 +155,7 @@ class SiteFacingApi(_NotKept):
         return {"site": body["site"], "items": [item.to_dict() for item in items]}
 
     def create_site_digest(self, context: Any, site_digest: dict[str, Any]) -> dict[str, Any]:
-        """Make a page of digests of what a site should hold."""
+        """Return a page of digests of what a site should hold."""
         body = site_digest["site_digest"]
         with translated():
             with reading(context) as connection:

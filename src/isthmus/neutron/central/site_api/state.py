@@ -1,4 +1,4 @@
-"""The states in which ports travel to sites that are not their home: as shadows."""
+"""The states of ports as they are sent to sites other than their home: shadows."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -35,7 +35,7 @@ def find_answered(ports: Collection[dict[str, Any]]) -> set[str]:
 
 
 def _has_dhcp_options(port: dict[str, Any], served: Mapping[str, int]) -> bool:
-    """Tell whether a port gets DHCP options; `served` gives the IP version of DHCP subnets."""
+    """Return whether a port gets DHCP options; `served` is DHCP subnets' IP version, by id."""
     if ovn_utils.is_network_device_port(port):
         return False
     refused = {
@@ -51,12 +51,12 @@ def _has_dhcp_options(port: dict[str, Any], served: Mapping[str, int]) -> bool:
 
 
 def build_shadow(port: dict[str, Any], located: Location, *, answered: bool) -> Shadow:
-    """Return what another site must know of a port.
+    """Return what other sites have to know of a port.
 
     Addresses are those that ML2/OVN writes for the port at its home (Source:
     `OVNClient._get_port_options`, `_get_allowed_addresses_from_port`): the addresses of allowed
-    address pairs are in its port security alone, since northd would answer ARP requests for all
-    that stands in `Logical_Switch_Port.addresses`, and a virtual address moves between ports.
+    address pairs are in its port security only, because northd would answer ARP requests for
+    everything in `Logical_Switch_Port.addresses`, and a virtual address moves between ports.
 
     Args:
         port: in the form of Neutron's API.
@@ -93,5 +93,5 @@ def _is_secured(port: dict[str, Any]) -> bool:
 
 
 def to_items(kind: ResourceType, states: Mapping[str, Mapping[str, Any]]) -> list[Item]:
-    """Make items, in one order."""
+    """Return items, sorted by id."""
     return [Item(kind, one, state) for one, state in sorted(states.items())]

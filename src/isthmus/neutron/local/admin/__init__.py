@@ -1,1 +1,1 @@
-"""What a site tells an operator of itself."""
+"""What a site's API shows an operator."""

@@ -1,8 +1,8 @@
-"""Comparing what this site holds with a page of digests that central made.
+"""Comparison of what this site holds with a page of digests that central made.
 
-What differs is answered, and noted at central; but of ports the site speaks first, as only it knows
-what it has not told yet: what differs of those it notes in its own journal, and central merges its
-report like any other.
+Differences are returned, and central records intents for them. Ports are different, because only
+the site knows what it has not reported yet: it records intents in its own journal, and central
+merges its reports as usual.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,14 +28,14 @@ from isthmus.store.leases import holding
 from isthmus.store.ports import shadow
 from isthmus.store.tiers import mapping
 
-#: Most objects that one answer names; the rest is found the next time.
+#: Limit of objects in one answer; the rest is found by the next comparison.
 _MOST = 1000
 #: Ids in one query.
 _CHUNK = 200
 
 
 def list_carried() -> dict[str, list[str]]:
-    """List what of each type this site takes over: of Neutron's attributes, those that it knows."""
+    """List the attributes of each type that this site takes over and its Neutron knows."""
     found = {
         kind.value: [
             name
@@ -53,12 +53,12 @@ class Comparison:
     """Compares pages with what this process's plugins show."""
 
     def __init__(self, site: SiteName, ports: Source, wake: Callable[[], None]) -> None:
-        """Bind it.
+        """Initialise the comparison.
 
         Args:
             site: this site.
             ports: reads ports as they are reported.
-            wake: called when something was noted for central.
+            wake: called after an intent for central was recorded.
         """
         self._site = site
         self._ports = ports
@@ -70,13 +70,13 @@ class Comparison:
         """Compare a page.
 
         Args:
-            page: which objects.
-            digest: the page's own digest, at central.
-            wanted: those of its objects; None where only the page's is known.
+            page: the objects.
+            digest: digest of the whole page at central.
+            wanted: digests of its objects; None where only that of the page is known.
 
         Returns:
-            Nothing where the page is the same, or may be other and `wanted` is not known; else what
-            central is to say of the site again.
+            Nothing if the page is equal, or differs and `wanted` is not known; otherwise the
+                objects for which central has to record intents.
         """
         held, known = self._make(page)
         if Page(kind=page.kind, after="", until="", digests=held).digest == digest:
@@ -91,7 +91,7 @@ class Comparison:
         return told
 
     def _make(self, page: Page) -> tuple[dict[str, str], set[str]]:
-        """Make the digests of a page's objects here, and list what this site knows of."""
+        """Return the digests of a page's objects here, and the ids that this site knows of."""
         context = n_context.get_admin_context()
         with reading(context) as connection:
             ids = set(holding.list_held(connection, page.kind, page.after, page.until))
@@ -129,7 +129,7 @@ class Comparison:
 
 
 def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
-    """List the ports of stretched networks that central hears of."""
+    """List the ports of stretched networks that are reported to central."""
     port_id = models_v2.Port.id
     query = sa.select(port_id).where(
         models_v2.Port.network_id.in_(mapping.select_ids(ResourceType.NETWORK)),
@@ -140,7 +140,7 @@ def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
 
 
 def _complete(connection: sa.Connection, row: LocalResource, states: States) -> None:
-    """Add what travels with objects and Neutron does not show."""
+    """Add what is sent in addition to Neutron's attributes."""
     if row.add_carried is not None:
         row.add_carried(connection, states)
     if row.rbac is None:

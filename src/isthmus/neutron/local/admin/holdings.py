@@ -11,7 +11,7 @@ from isthmus.neutron.local.ovn import dataplane
 
 
 class HoldingsApi:
-    """The holdings, read at the moment it is asked for."""
+    """The holdings, read on each request."""
 
     def get_site_holdings(
         self, context: Any, filters: Any = None, fields: Any = None, **_paging: Any

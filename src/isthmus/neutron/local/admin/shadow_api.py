@@ -9,7 +9,7 @@ from isthmus.store.ports import shadow as shadow_store
 
 
 class ShadowApi:
-    """Shadows follow the ports of other sites; they can only be read."""
+    """Shadows follow the ports of other sites; they are read-only."""
 
     def get_site_shadows(
         self, context: Any, filters: Any = None, fields: Any = None, **paging: Any

@@ -1,1 +1,1 @@
-"""What it takes to make an object of whatever type as central has it."""
+"""Steps of creating an object as central has it, of any type."""

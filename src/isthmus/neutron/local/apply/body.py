@@ -1,4 +1,4 @@
-"""From an object as Neutron's API shows it to a request body that makes the same object."""
+"""Turns an object as Neutron's API shows it into a request body that creates the same object."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,16 +7,16 @@ from neutron_lib.api import attributes
 
 
 def make_body(collection: str, state: Mapping[str, Any], wanted: Collection[str]) -> dict[str, Any]:
-    """Pick what a create may say and fill in Neutron's defaults for the rest.
+    """Return a create body: the wanted attributes, and Neutron's defaults for the rest.
 
     Args:
         collection: the plural, as in Neutron's attribute map.
-        state: the object; what this server's extensions do not know of it is left out.
-        wanted: the attributes to take over. One whose value is None is left to the default, since
-            an API that shows None for "not set" seldom takes it back.
+        state: the object; attributes that this server does not know are left out.
+        wanted: the attributes to take over. One whose value is None gets the default, because an
+            API that shows None for "not set" seldom accepts it.
 
     Raises:
-        InvalidInput: of Neutron; a value is not well formed.
+        InvalidInput: of Neutron; a value is malformed.
     """
     known = attributes.RESOURCES[collection]
     body = {name: state[name] for name in wanted if name in known and state.get(name) is not None}
@@ -32,6 +32,6 @@ def make_body(collection: str, state: Mapping[str, Any], wanted: Collection[str]
 def pick_known(
     collection: str, state: Mapping[str, Any], wanted: Collection[str]
 ) -> dict[str, Any]:
-    """Pick the attributes that this server knows."""
+    """Return those of the wanted attributes that this server knows."""
     known = attributes.RESOURCES[collection]
     return {name: state[name] for name in wanted if name in known and name in state}

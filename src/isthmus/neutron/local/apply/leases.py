@@ -1,4 +1,4 @@
-"""Leases that travel with the object whose numbers they are of."""
+"""Leases that are sent with the object whose numbers they are."""
 
 from collections.abc import Mapping
 from typing import Any

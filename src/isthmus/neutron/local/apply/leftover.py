@@ -1,8 +1,8 @@
-"""What Neutron keeps of an object beside its row, and trips over where the row alone has gone.
+"""Rows that Neutron keeps besides an object's own, left behind where only that is gone.
 
-A row that was removed by hand, or by a restore of a part of the database, leaves the revision
-number that ML2/OVN keeps of it. Neutron then takes the duplicate for a collision with another
-writer and tries again for minutes, holding up everything that came in the same batch.
+A row that was removed by hand, or by a partial restore of the database, leaves its OVN revision
+number behind. Neutron then takes the duplicate for a collision with another writer and retries for
+minutes, which delays everything in the same batch.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ _SUBNETS = ipam_models.IpamSubnet.__table__
 
 
 def clear(context: Any, ids: Collection[str]) -> None:
-    """Remove what is left of objects that are not here and are about to be made."""
+    """Delete the revision numbers of objects that do not exist here and are about to be created."""
     if not ids:
         return
     with db_api.CONTEXT_READER.using(context):
@@ -39,9 +39,9 @@ def clear(context: Any, ids: Collection[str]) -> None:
 
 
 def clear_addresses(context: Any, fixed_ips: Sequence[Mapping[str, Any]]) -> None:
-    """Take addresses back in IPAM that no port has, before a port is made with them.
+    """Release addresses in IPAM that no port has, before a port is created with them.
 
-    Both rows come and go in one transaction; no foreign key joins IPAM's with the port.
+    Both rows are written in one transaction, but no foreign key joins IPAM's row with the port's.
     """
     for one in fixed_ips:
         subnet_id, address = one["subnet_id"], one["ip_address"]

@@ -1,4 +1,4 @@
-"""Whether an object that is here already is central's: nothing else is touched for central."""
+"""Whether central owns an object that exists here: nothing else is changed for central."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from isthmus.store.local import mapping
 
 
 def is_owned(context: Any, kind: ResourceType, resource_id: str) -> bool:
-    """Tell whether an object is central's."""
+    """Return whether central owns an object."""
     with db_api.CONTEXT_READER.using(context):
         return bool(mapping.find_known(context.session.connection(), kind, [resource_id]))
 
 
 def check_owned(context: Any, kind: ResourceType, resource_id: str) -> None:
-    """Refuse to touch an object of the site's own.
+    """Refuse to change an object that the site owns.
 
     Raises:
-        Conflict: it was made at this site.
+        Conflict: it was created at this site.
     """
     if not is_owned(context, kind, resource_id):
         word = kind.value.replace("_", " ")

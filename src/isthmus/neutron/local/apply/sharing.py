@@ -1,4 +1,4 @@
-"""Who else may use an object: its RBAC rows, ids included."""
+"""RBAC rows of an object, ids included."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from isthmus.model import attribute
 
 
 def share(context: Any, rbac: Any, state: Mapping[str, Any]) -> None:
-    """Bring an object's RBAC rows to what central has.
+    """Update an object's RBAC rows to what central has.
 
     Args:
         context: an administrator's.

@@ -1,4 +1,4 @@
-"""Tags: central's, on whatever object; a site has a copy."""
+"""Tags of an object, copied from central."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from neutron_lib.db import api as db_api
 
 
 def ensure(context: Any, model: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
-    """Bring an object's tags to what central says; does nothing where it says nothing.
+    """Update an object's tags to what central has; do nothing where the state has no tags.
 
     Args:
         context: an administrator's, with no transaction open.

@@ -1,1 +1,1 @@
-"""What is missing here is fetched from central."""
+"""Objects that are missing here are fetched from central."""

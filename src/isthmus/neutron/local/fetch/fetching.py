@@ -1,6 +1,6 @@
-"""What a person names by id and this site has not is fetched from central, or only shown.
+"""Fetches from central what a request names and this site does not have, or only shows it.
 
-The calls of Neutron's that read one object, or a list of named ones.
+It wraps those calls of Neutron that read one object, or a list of named ones.
 """
 
 import contextlib
@@ -34,13 +34,13 @@ class CentralUnreachable(n_exc.ServiceUnavailable):
 
 
 class NotYet(n_exc.ServiceUnavailable):
-    """What is asked for cannot be made at this site at the moment; central has answered."""
+    """The object cannot be created at this site at the moment, though central has answered."""
 
     message = "%(reason)s"
 
 
 class Asking:
-    """What a plugin needs in order to ask central for what is named and not here."""
+    """What a plugin needs in order to ask central for named objects that are missing here."""
 
     site: SiteConfig
     on_demand: OnDemand
@@ -54,14 +54,14 @@ class Asking:
         *,
         missed: bool = False,
     ) -> bool:
-        """Fetch what a person named and this site has not.
+        """Fetch objects that a request names and this site does not have.
 
         Returns:
-            Whether it is worth looking again.
+            Whether the caller should read again.
 
         Raises:
             CentralUnreachable: central would have to be asked, and does not answer.
-            NotYet: what central sent cannot be made at the moment.
+            NotYet: what central sent cannot be created at the moment.
         """
         if not ids or applying.current() is not None:
             return False
@@ -73,7 +73,7 @@ class Asking:
 
     @contextlib.contextmanager
     def _asking(self, kind: ResourceType, ids: Sequence[str]) -> Iterator[None]:
-        """Say to a person why central's answer is missing."""
+        """Turn a failure to reach central into an answer for the user."""
         try:
             yield
         except errors.Stale as error:
@@ -104,10 +104,10 @@ class Asking:
 
 
 def fetching(plugin: _Plugin) -> _Plugin:
-    """Have a plugin, which is `Asking`, fetch what its calls name: a class decorator.
+    """Make a plugin, which is `Asking`, fetch what its calls name: a class decorator.
 
-    Those are the calls that show one object of a resource, or list some. A call that the class
-    itself defines is left alone.
+    It wraps the calls that show one object of a resource or list some. A method that the class
+    defines itself is not wrapped.
     """
     for row in ROWS.values():
         if not row.resource.on_demand:
@@ -151,10 +151,10 @@ def _fetch_named(native: Any, row: LocalResource) -> Callable[..., Any]:
 
 @fetching
 class Fetching(Asking, Ownership):
-    """ML2 that asks central for what is named and not here."""
+    """ML2 that asks central for named objects that are missing here."""
 
     def get_port(self, context: Any, id: str, fields: Any = None) -> dict[str, Any]:
-        """Show a port; one that is not here as central knows it, or fetched if need be."""
+        """Show a port; a missing one is shown as central knows it, or fetched."""
         if read_request.is_read_or_change_of(id):
             try:
                 here: dict[str, Any] = super().get_port(context, id, fields)
@@ -175,7 +175,7 @@ class Fetching(Asking, Ownership):
     def get_ports(
         self, context: Any, filters: Any = None, fields: Any = None, *rest: Any, **options: Any
     ) -> list[dict[str, Any]]:
-        """List ports; those named by id are shown as central knows them, or fetched if need be."""
+        """List ports; missing ones named by id are shown as central knows them, or fetched."""
         ids = list((filters or {}).get("id") or ())
         only_read = bool(ids) and read_request.is_read()
         if not only_read:
@@ -191,7 +191,7 @@ class Fetching(Asking, Ownership):
     def _show(
         self, context: Any, ids: Sequence[str], fields: Sequence[str] | None
     ) -> list[Mapping[str, Any]]:
-        """Ask central for ports that a person named and this site has not, only to show them.
+        """Ask central for missing ports that a request names, without fetching them.
 
         Raises:
             CentralUnreachable: central does not answer.
@@ -203,10 +203,10 @@ class Fetching(Asking, Ownership):
             return self.on_demand.show(ids, asker)
 
     def _bring_home(self, context: Any, port_id: str) -> None:
-        """Have a port that is to be changed come home to this site, if it is not here.
+        """Move the home of a port that is about to be changed to this site, if it is not here.
 
         Raises:
             CentralUnreachable: central does not answer, or the port is still moving.
-            Fault: it lives at another site.
+            Fault: its home is another site and stays there.
         """
         self._fetch_missing(context, ResourceType.PORT, [port_id], missed=True)

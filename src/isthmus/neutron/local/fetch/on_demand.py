@@ -1,12 +1,12 @@
-"""On demand: what a person names that only central knows is fetched and made here.
+"""Fetching on demand: objects that a user names and only central knows are created here.
 
 Reads have no events in Neutron, so the core plugin asks here when it does not find something. Only
-a request of a person counts: Neutron's own threads look up things that have just gone and must
-neither wait for a WAN nor bring anything back. Central decides what that person may see; of the
-rest it says nothing, and nothing is made or leased here.
+API requests count: Neutron's own threads look up objects that were just deleted, and must neither
+wait for a WAN nor recreate them. Central decides what the user may see; for anything else the
+answer is empty, and nothing is created or leased here.
 
-That central does not know something either is remembered for seconds. That central cannot be
-reached is not an answer: the person gets a 503, at once, and may ask again.
+That central does not know an object either is cached for seconds. An unreachable central is not an
+answer: the user gets a 503 at once, and may retry.
 """
 
 import contextlib
@@ -35,19 +35,19 @@ from isthmus.store.sql.engine import reading
 
 LOG = logging.getLogger(__name__)
 
-#: Most misses remembered.
+#: Limit of cached misses.
 _MOST_ENTRIES = 10_000
-#: How often a bundle is asked for because central's changes overtook it.
+#: How often a bundle is requested again because a batch of central's overtook it.
 _OVERTAKEN = 6
-#: How long it is believed that something seen here is still here, in seconds. Lists that name what
-#: they want are frequent, Neutron makes some for each port, and each would cost a query.
+#: How long an object that was seen here is assumed to exist, in seconds. Lists that name objects
+#: are frequent, Neutron makes some for each port, and each would cost a query.
 _SEEN_S = 30.0
-#: Most ids in one question, as central's API has it.
+#: Limit of ids in one request, as in central's API.
 _MOST_IDS = 64
 
 
 class Materialise(Protocol):
-    """Makes what a bundle holds; `isthmus.neutron.local.materialise`."""
+    """Creates what a bundle holds; `isthmus.neutron.local.materialise`."""
 
     def __call__(
         self,
@@ -56,23 +56,23 @@ class Materialise(Protocol):
         seen: int,
         unfinished: Collection[tuple[ResourceType, str]],
     ) -> Sequence[ItemResult]:
-        """Make items, and refuse those that a newer batch than `seen` has overtaken."""
+        """Create items, and refuse those that a newer batch than `seen` has overtaken."""
 
 
 def find_asker(context: Any, fields: Sequence[str] | None = None) -> Any | None:
-    """Find the person on whose behalf something is looked up.
+    """Return the context of the user on whose behalf an object is looked up.
 
-    Neutron's policy checks look up a parent (the network of a port that is to be made) as an
-    administrator who is nobody, and ask for one field of it; then the person is the one whose
-    request this thread serves. Any other lookup by nobody is Neutron's own.
+    Neutron's policy checks look up a parent (the network of a new port) with an admin context
+    without user or project, and ask for a single field; in that case the user is the one whose
+    request this thread serves. Any other lookup without a user is Neutron's own.
 
     Args:
         context: of the lookup.
-        fields: which fields it wants.
+        fields: the requested fields.
 
     Returns:
-        That person's context; None where nobody may be asked, since the lookup is Neutron's own or
-        a transaction is open: what is fetched is made in transactions of its own.
+        The user's context; None where central must not be asked, because the lookup is Neutron's
+            own or a transaction is open: what is fetched is created in transactions of its own.
     """
     if db_api.is_session_active(context.session):
         return None
@@ -83,14 +83,14 @@ def find_asker(context: Any, fields: Sequence[str] | None = None) -> Any | None:
 
 
 class Recent:
-    """What was found out a moment ago; safe for threads."""
+    """Keys that were added a moment ago; thread-safe."""
 
     def __init__(self, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start empty.
+        """Initialise empty.
 
         Args:
-            ttl_s: how long something is remembered, in seconds.
-            clock: gives seconds that only grow.
+            ttl_s: how long a key is kept, in seconds.
+            clock: returns monotonic seconds.
         """
         self._ttl_s = ttl_s
         self._clock = clock
@@ -98,11 +98,11 @@ class Recent:
         self._until: dict[tuple[object, ...], float] = {}
 
     def knows(self, key: tuple[object, ...]) -> bool:
-        """Tell whether something was found out a moment ago."""
+        """Return whether a key was added a moment ago."""
         return self._until.get(key, 0.0) > self._clock()
 
     def add(self, key: tuple[object, ...]) -> None:
-        """Remember something."""
+        """Add a key."""
         with self._lock:
             self._until.pop(key, None)
             self._until[key] = self._clock() + self._ttl_s
@@ -111,9 +111,9 @@ class Recent:
 
 
 def _explain(refused: Sequence[ItemResult]) -> errors.IsthmusError:
-    """Say why what was asked for is not here: all of a bundle is needed, so each refusal counts.
+    """Return the error that explains refusals: a bundle is needed as a whole, so each one counts.
 
-    What can never be made is said as the refusal it is; only what may work later asks to wait.
+    A permanent refusal is returned as it is; only what may work later asks for a retry.
     """
     found = [(one, errors.from_code(one.code, one.message)) for one in refused]
     for result, error in found:
@@ -127,7 +127,7 @@ def _explain(refused: Sequence[ItemResult]) -> errors.IsthmusError:
 
 
 class _Locks:
-    """A lock for each id that somebody is fetching."""
+    """A lock for each id that is being fetched."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -151,7 +151,7 @@ class _Lock:
 
 
 class OnDemand:
-    """Fetches what is missing; one for a process."""
+    """Fetches missing objects; one per process."""
 
     def __init__(
         self,
@@ -161,13 +161,13 @@ class OnDemand:
         *,
         miss_ttl_s: float,
     ) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
-            client: gives the way to central, once this process needs it.
-            engine: gives the site's database.
-            materialise: makes what came.
-            miss_ttl_s: how long a miss is remembered, in seconds.
+            client: returns the client for central, once this process needs it.
+            engine: returns the site's database.
+            materialise: creates what a bundle holds.
+            miss_ttl_s: how long a miss is cached, in seconds.
         """
         self._client = client
         self._engine = engine
@@ -183,18 +183,18 @@ class OnDemand:
 
         Args:
             kind: their type.
-            ids: which; what is no UUID is nobody's.
-            context: of the person who asks.
-            missed: whether the caller has just looked for them in vain.
+            ids: the objects; ids that are not UUIDs are ignored.
+            context: of the user who asks.
+            missed: whether the caller has just looked them up in vain.
 
         Returns:
-            Whether anything came.
+            Whether anything was fetched.
 
         Raises:
-            Stale: what central sent cannot be made yet.
+            Stale: what central sent cannot be created yet.
             Transient: central did not answer.
-            Refused: something that the ids take cannot be made at this site.
-            IsthmusError: central's answer is of no use.
+            Refused: something that the objects depend on cannot be created at this site.
+            IsthmusError: central's answer is invalid.
         """
         asker = (context.project_id, context.is_admin)
         wanted = {
@@ -217,16 +217,16 @@ class OnDemand:
         return bool(came)
 
     def fetch(self, kind: ResourceType, ids: Collection[str], project_id: str | None) -> set[str]:
-        """Fetch objects whether they are here or not, on behalf of a person who may see them.
+        """Fetch objects whether they are here or not, on behalf of a user who may see them.
 
         Returns:
-            The ids that came.
+            The ids that were fetched.
 
         Raises:
-            Stale: what central sent cannot be made yet.
+            Stale: what central sent cannot be created yet.
             Transient: central did not answer.
-            Refused: something that the ids take cannot be made at this site.
-            IsthmusError: central's answer is of no use.
+            Refused: something that the objects depend on cannot be created at this site.
+            IsthmusError: central's answer is invalid.
         """
         asker = (project_id, True)
         wanted = {one for one in ids if not self._misses.knows((kind, one, *asker))}
@@ -239,18 +239,18 @@ class OnDemand:
         return came
 
     def show(self, ids: Collection[str], context: Any) -> list[Mapping[str, Any]]:
-        """Ask central for ports that are not here, only to show them.
+        """Ask central for ports that are not here, without fetching them.
 
         Args:
-            ids: which; what is no UUID is nobody's.
-            context: of the person who asks.
+            ids: the ports; ids that are not UUIDs are ignored.
+            context: of the user who asks.
 
         Returns:
-            Their states; those that he may not see are missing.
+            Their states; those that the user may not see are missing.
 
         Raises:
             Transient: central did not answer.
-            IsthmusError: central's answer is of no use.
+            IsthmusError: central's answer is invalid.
         """
         kind = ResourceType.PORT
         asker = (context.project_id, context.is_admin)
@@ -279,7 +279,7 @@ class OnDemand:
 
         Raises:
             Transient: central did not answer.
-            IsthmusError: its answer is of no use.
+            IsthmusError: its answer is invalid.
         """
         return self._client().ask_mac(network_id, mac, port_id)
 
@@ -298,8 +298,8 @@ class OnDemand:
             late = {(one.type, one.id) for one in results if one.code == errors.Stale.code}
             if not late or self._seen() == seen:
                 break
-            # Central has told this site something meanwhile, perhaps of these very objects: making
-            # them as they were would undo that. What was made before is here.
+            # A batch of central's has arrived meanwhile, perhaps with these very objects: creating
+            # them from the older bundle would undo it. Objects that exist already are here.
             unfinished |= late
         came = {result.id for result in results if result.type is kind and result.taken}
         refused = [result for result in results if not result.taken]
@@ -333,7 +333,7 @@ class OnDemand:
         return seen
 
     def _note_complete(self, items: Sequence[Item], refused: Sequence[ItemResult]) -> None:
-        """Note the networks of which everything has arrived."""
+        """Record which networks are complete, because everything of their bundles has arrived."""
         if refused:
             return
         context = n_context.get_admin_context()

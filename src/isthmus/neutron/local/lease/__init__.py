@@ -1,1 +1,1 @@
-"""The site's blocks of addresses and port keys: their rows, and asking for more in time."""
+"""The site's leases of addresses and port keys, and the requests for more."""

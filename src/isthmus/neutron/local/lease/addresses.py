@@ -1,4 +1,4 @@
-"""Addresses that the site's blocks do not hold: asked for by name, or because blocks are empty."""
+"""Addresses outside the site's blocks: requested explicitly, or because blocks are empty."""
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
@@ -22,13 +22,13 @@ _SUBNETS = models_v2.Subnet.__table__
 
 
 class IpAddressGenerationFailure(n_exc.IpAddressGenerationFailure):
-    """Neutron's error for an exhausted pool, which callers know by this name, with the reason."""
+    """Neutron's error for an exhausted pool, under its own name, with the reason."""
 
     message = "No more IP addresses available on network %(net_id)s: %(reason)s."
 
 
 class Addresses:
-    """Asks for what the blocks do not hold; one for a process."""
+    """Asks central for addresses outside the site's blocks; one per process."""
 
     def __init__(self, site: SiteName, ownership: OwnershipCache, keeper: Keeper) -> None:
         """Bind it."""
@@ -43,11 +43,11 @@ class Addresses:
         network_id: str,
         addresses: Sequence[tuple[str | None, str]],
     ) -> list[tuple[str, str]]:
-        """Find the addresses that no block of this site holds, with their subnets.
+        """Return the requested addresses that no block of this site holds, with their subnets.
 
         Args:
-            connection: where.
-            network_id: the network, a stretched one.
+            connection: of the transaction.
+            network_id: a stretched network.
             addresses: (subnet or None, address) as a request names them.
         """
         if not addresses:
@@ -68,7 +68,7 @@ class Addresses:
                 None,
             )
             if subnet is None or subnet.id not in leased:
-                continue  # Neutron says what is wrong with it, or derives it from the MAC
+                continue  # Neutron refuses it, or derives it from the MAC
             number = int(ipaddress.ip_address(address))
             blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, subnet.id)
             if not any(number in block for block in blocks) and not self._is_used(
@@ -78,7 +78,7 @@ class Addresses:
         return outside
 
     def _is_used(self, connection: sa.Connection, subnet_id: str, address: str) -> bool:
-        """Tell whether a port of this site has an address already (an update repeats it)."""
+        """Return whether a port of this site has an address already (an update repeats it)."""
         table = models_v2.IPAllocation.__table__
         query = sa.select(table.c.port_id).where(
             table.c.subnet_id == subnet_id, table.c.ip_address == address
@@ -89,7 +89,7 @@ class Addresses:
         """Ask central for one address.
 
         Raises:
-            NotLeased: it is another's, or central cannot be asked.
+            NotLeased: it belongs to another holder, or central does not answer.
         """
         try:
             self._keeper.fetch(PoolKind.SUBNET, subnet_id, address=address)
@@ -99,7 +99,7 @@ class Addresses:
             ) from error
 
     def refill(self, network_ids: Collection[str], count: int) -> None:
-        """Ask for more addresses of the stretched networks whose blocks are empty."""
+        """Request more addresses of the stretched networks whose blocks are empty."""
         for network_id in network_ids:
             for subnet_id in self._find_leased_subnets(network_id):
                 try:
@@ -109,10 +109,10 @@ class Addresses:
                     self._why[network_id] = error.message
 
     def refill_keys(self, found: Iterable[Exception], count: int) -> bool:
-        """Ask for more port keys if that is what was missing.
+        """Request more port keys if the failure was a lack of them.
 
         Returns:
-            Whether it is worth trying again.
+            Whether the caller should try again.
         """
         missing = [
             error
@@ -131,7 +131,7 @@ class Addresses:
     def explain(
         self, error: n_exc.IpAddressGenerationFailure, network_ids: Collection[str]
     ) -> n_exc.NeutronException:
-        """Say why a site has no address left; networks of its own are not spoken of."""
+        """Return why no address is left; errors for unstretched networks are returned unchanged."""
         for network_id in network_ids:
             if network_id in self._why:
                 return IpAddressGenerationFailure(

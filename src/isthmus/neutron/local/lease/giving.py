@@ -1,8 +1,8 @@
-"""Giving back: what a site has no need of, and what central asks for and is idle.
+"""Returning leases: those that a site does not need, and what central recalls and is idle.
 
-A number stops being the site's in the site's own database first, in one transaction with a look at
-who uses it. Central is told afterwards, in as many calls as it takes, again and again until it has
-answered; what it has taken is marked call by call.
+A number stops being the site's in the site's own database first, in one transaction with a check of
+who uses it. Central is told afterwards, in as many calls as necessary, repeated until it has
+answered; what it has taken is acknowledged call by call.
 """
 
 import ipaddress
@@ -25,7 +25,7 @@ _ALLOCATIONS = db_models.IpamAllocation.__table__
 
 
 class Giving:
-    """Gives back; one for each keeper."""
+    """Returns leases to central; one for each keeper."""
 
     def __init__(
         self,
@@ -35,13 +35,13 @@ class Giving:
         *,
         settle_s: float,
     ) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
             site: this site.
-            client: gives the way to central, once this process needs it.
-            engine: gives the site's database.
-            settle_s: seconds that a lease is held, and rests before it goes back.
+            client: returns the client for central, once this process needs it.
+            engine: returns the site's database.
+            settle_s: seconds that a lease is held, and rests before it is returned.
         """
         self._site = site
         self._client = client
@@ -49,10 +49,10 @@ class Giving:
         self._settle_s = settle_s
 
     def set_aside(self, pool_id: str, idle: Collection[Block]) -> None:
-        """Stop using leases of these blocks, unless one is young or a number of it is in use.
+        """Set aside leases of these blocks, except young ones and those with a number in use.
 
-        Somebody may have asked for a young one and be about to use it. Who is about to take a
-        number of an old one holds it until that is committed, or finds that it is gone.
+        A young one may have been requested for a port that is about to use it. A transaction that
+        takes a number of an old one locks it until the commit, or finds that it is gone.
         """
         if not idle:
             return
@@ -77,10 +77,10 @@ class Giving:
             )
 
     def cut_out_asked(self, pool_id: str) -> None:
-        """Stop using what central asks for of a subnet and is idle; each recall does so once.
+        """Set aside what central recalls of a subnet and is idle, once for each recall.
 
-        There is nobody to wait for: who was about to take a number looks behind its insert whether
-        it is still this site's, and finds that it is not.
+        There is nothing to wait for: a transaction that takes a number checks after its insert
+        whether it is still this site's.
         """
         with writing(self._engine()) as connection:
             for lease_id, (asked, count) in sorted(recall.list_in(connection, pool_id).items()):
@@ -94,12 +94,12 @@ class Giving:
         crash.point("recall.cut_out")
 
     def tell(self, pool_id: str) -> None:
-        """Tell central what went back of a subnet, and which of its recalls are answered by that.
+        """Report to central what was set aside of a subnet, and which recalls that answers.
 
-        What was set aside by the site itself waits a while, unless central asks for something.
+        What the site set aside of its own accord waits a while, unless central recalls something.
 
         Raises:
-            IsthmusError: central did not answer, or refused; what it has not taken is told again.
+            IsthmusError: central did not answer, or refused; the rest is reported again.
         """
         with reading(self._engine()) as connection:
             answered = [
@@ -117,7 +117,7 @@ class Giving:
         most = arithmetic.MOST_RETURNS
         while pieces or answered:
             chunk, pieces = pieces[:most], pieces[most:]
-            now = [] if pieces else answered[:most]  # an answer comes with the last of it
+            now = [] if pieces else answered[:most]  # a recall is answered with the last piece
             left = {part.id for _, part in pieces}
             whole = [part for _, part in chunk if part.id not in left]
             self._tell(pool_id, chunk, whole, now)
@@ -130,7 +130,7 @@ class Giving:
         whole: Sequence[returns.Return],
         answered: Sequence[str],
     ) -> None:
-        """Make one call, and mark what central has taken as a whole by then."""
+        """Make one call, and acknowledge what central has taken completely by then."""
         crash.point("lease.set_aside")
         states = (
             self._client()

@@ -1,9 +1,9 @@
-"""The keeper: asks for the next block before the last one is used up, and gives back what is idle.
+"""The keeper: requests the next block before the last one is used up, and returns idle ones.
 
-A thread in each API process. Whoever takes an address and sees that blocks run low pokes it; it
-then counts exactly, and asks central only if that is true. Every so often it looks at every pool,
-because nobody pokes when blocks become idle. Where several processes do the same at once, a pool is
-at worst given one block more than it needed, which goes back later.
+A thread in each API process. A transaction that takes an address and sees that blocks run low
+notifies it; it then counts exactly, and asks central only if necessary. A periodic sweep looks at
+every pool, because nothing is notified when blocks become idle. Where several processes do this at
+once, a pool gets at worst one block too many, which is returned later.
 """
 
 import functools
@@ -32,20 +32,20 @@ from isthmus.store.sql.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
 
-#: Most ports that central is asked about at once.
+#: Limit of ports in one question to central.
 _MOST_RESTING = 64
-#: A pool that was counted is not counted again sooner than this, in seconds.
+#: Minimum seconds between two counts of a pool.
 _RECOUNT_S = 1.0
-#: How long a part that went back stands once central was told, in seconds: far longer than a call
-#: or the claim of a batch may take. Each process measures it by itself, so that neither a clock
-#: that jumps nor a database that was moved to another host cuts it short.
+#: How long a returned part is kept once central was told, in seconds: far longer than a call or the
+#: claim of a batch can take. Each process measures it itself, so that neither a clock that jumps
+#: nor a database that was moved to another host cuts it short.
 REST_S = 600.0
 
 _POOLS = models_v2.IPAllocationPool.__table__
 
 
 class Keeper:
-    """Keeps the site's leases between too few and too many."""
+    """Keeps the number of the site's leases between a low and a high mark."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class Keeper:
         settle_s: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Bind the keeper; nothing runs before `start`.
+        """Initialise the keeper; nothing runs before `start`.
 
         Args:
             site: this site.
-            client: gives the way to central, once this process needs it.
-            engine: gives the site's database.
+            client: returns the client for central, once this process needs it.
+            engine: returns the site's database.
             sweep_s: seconds between two sweeps over every pool.
-            settle_s: seconds that a lease rests before it goes back, so that a transaction that
+            settle_s: seconds that a lease rests before it is returned, so that a transaction that
                 read it before has ended.
-            monotonic: the clock by which this process tells how long it has known something.
+            monotonic: the clock with which this process measures how long it has known something.
         """
         self._site = site
         self._client = client
@@ -80,12 +80,13 @@ class Keeper:
         self._thread: threading.Thread | None = None
 
     def notify_low(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> None:
-        """Note that a pool's blocks may run low; returns at once.
+        """Notify the keeper that a pool's blocks may run low; return at once.
 
         Args:
-            kind: what the pool holds.
+            kind: type of the pool.
             pool_id: the subnet or network.
-            count: how many more numbers are needed, if the caller knows; else they are counted.
+            count: how many more numbers are needed, if the caller knows; otherwise they are
+                counted.
         """
         at = self._counted_at.get(pool_id, 0.0)
         if time.monotonic() - at < _RECOUNT_S:
@@ -94,14 +95,14 @@ class Keeper:
         self._queue.put(functools.partial(self.top_up, kind, pool_id, count=count))
 
     def notify_rested(self, kind: PoolKind, pool_id: str) -> None:
-        """Have it found out, in the thread, what of a pool has rested; returns at once."""
+        """Have the thread find out what of a pool has rested enough; return at once."""
         self._queue.put(functools.partial(self.end_rest, kind, pool_id))
 
     def answer_recall(self, pool_id: str) -> None:
-        """Have what central asks for of a subnet given back, in the thread; returns at once.
+        """Have the thread return what central recalls of a subnet; return at once.
 
-        It stands in the database: where this process ends, or central does not answer, the next
-        look at the pool goes on with it.
+        The recall is in the database: if this process ends, or central does not answer, the next
+        sweep continues with it.
         """
         self._queue.put(functools.partial(self._answer_recall, pool_id))
 
@@ -111,7 +112,7 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join()
@@ -120,10 +121,16 @@ class Keeper:
     def fetch(
         self, kind: PoolKind, pool_id: str, *, count: int = 0, address: str | None = None
     ) -> list[str]:
-        """Ask central for more of a pool, now.
+        """Request numbers of a pool from central now.
+
+        Args:
+            kind: type of the pool.
+            pool_id: the subnet or network.
+            count: how many; central may lease fewer.
+            address: a particular address, None for any.
 
         Returns:
-            The ids of the leases that are new.
+            The ids of the new leases.
 
         Raises:
             IsthmusError: central did not answer, or refused.
@@ -136,7 +143,7 @@ class Keeper:
             return site_lease.add(connection, self._site, answer.leases)
 
     def end_rest(self, kind: PoolKind, pool_id: str) -> int:
-        """Use numbers again of whose former ports every site has heard.
+        """End the rest of numbers of whose former ports every site has heard.
 
         Returns:
             How many there are.
@@ -157,7 +164,7 @@ class Keeper:
         over = [(number, port_id) for number, port_id in acknowledged if port_id not in still]
         with writing(self.engine()) as connection:
             if kind is PoolKind.SUBNET:
-                # Not one that has been used and given up again since.
+                # Not one that has been used and released again since.
                 over = [
                     (number, port_id)
                     for number, port_id in over
@@ -186,14 +193,14 @@ class Keeper:
         try:
             work()
         except errors.Transient as error:
-            LOG.info("Leases are looked after later: %s", error.message)
+            LOG.info("Leases are retried later: %s", error.message)
         except errors.IsthmusError as error:
-            LOG.warning("Central gives no further lease: %s", error.message)
+            LOG.warning("Central refuses a lease: %s", error.message)
         except Exception:  # the boundary of a worker loop
-            LOG.exception("The keeper of leases failed; it goes on")
+            LOG.exception("The lease keeper failed and continues")
 
     def top_up(self, kind: PoolKind, pool_id: str, *, count: int = 0) -> bool:
-        """Ask for the next block if it is time to.
+        """Request the next block if the pool runs low.
 
         Returns:
             Whether there is a new one.
@@ -203,16 +210,16 @@ class Keeper:
         """
         if not count and kind is PoolKind.SUBNET:
             blocks, used, size = self._read(pool_id)
-            # The caller has yet to commit the address it takes.
+            # The caller has not committed the address that it takes.
             if not blocks or not arithmetic.runs_dry(blocks, len(used) + 1, LOW_WATER, size):
-                self._counted_at.pop(pool_id, None)  # the next one who pokes is heard at once
+                self._counted_at.pop(pool_id, None)  # the next notification counts at once
                 return False
             # It grows with what the site uses.
             count = 2 * arithmetic.low_mark(blocks, LOW_WATER, size)
         return bool(count and self.fetch(kind, pool_id, count=count))
 
     def sweep(self) -> None:
-        """Look at every pool of addresses: ask where it runs low, give back what is idle.
+        """Check every pool of addresses: request where it runs low, return what is idle.
 
         Raises:
             Transient: the site's database does not answer.
@@ -225,13 +232,13 @@ class Keeper:
             self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
         for pool_id in networks:
             self._guarded(functools.partial(self.end_rest, PoolKind.PORT_KEY, pool_id))
-        for pool_id in pools:  # what is wrong with one is no reason to leave the others
+        for pool_id in pools:  # an error of one does not affect the others
             self._guarded(functools.partial(self._keep_level, pool_id))
             self._guarded(functools.partial(self._tell, pool_id))
         self._forget_told()
 
     def _forget_told(self) -> None:
-        """Forget what went back where this process has known for `REST_S` that central has it."""
+        """Delete returned parts that central has, to this process's knowledge, had for `REST_S`."""
         with reading(self.engine()) as connection:
             acknowledged = returns.list_acknowledged(connection)
         now = self._monotonic()
@@ -241,7 +248,7 @@ class Keeper:
                 returns.forget(connection, over)
 
     def _keep_level(self, pool_id: str) -> None:
-        """Ask for more of a subnet, or stop using whole blocks that the site has no need of."""
+        """Request more of a subnet, or set aside whole blocks that the site does not need."""
         if self.top_up(PoolKind.SUBNET, pool_id):
             return
         blocks, used, size = self._read(pool_id)
@@ -253,9 +260,9 @@ class Keeper:
         self._giving.set_aside(pool_id, idle | self._find_outside(pool_id))
 
     def _find_outside(self, pool_id: str) -> set[Block]:
-        """Find leases that lie beyond the pools: nobody but who named it is given such an address.
+        """Return leases outside the pools: such addresses are allocated only on explicit request.
 
-        Those in use are among them; they are not set aside.
+        Those in use are included; they are not set aside.
         """
         with reading(self.engine()) as connection:
             blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, pool_id)
@@ -263,7 +270,7 @@ class Keeper:
         return {one for one in blocks if pools and not arithmetic.intersect([one], pools)}
 
     def _answer_recall(self, pool_id: str) -> None:
-        """Give back what is idle of what central asks for, and tell central at once."""
+        """Return what is idle of what central recalls, and report it at once."""
         self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
         self._tell(pool_id)
 
@@ -274,7 +281,7 @@ class Keeper:
     def _read(self, pool_id: str) -> tuple[Sequence[Block], set[int], int | None]:
         """Read the blocks of a pool, which of their numbers are in use, and the pool's size.
 
-        Of the blocks only what lies in the allocation pools, as far as they are here yet.
+        Only what lies in the allocation pools counts, as far as these are here yet.
         """
         with reading(self.engine()) as connection:
             blocks = site_lease.read_blocks(connection, PoolKind.SUBNET, pool_id)

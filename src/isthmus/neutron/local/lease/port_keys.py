@@ -1,4 +1,4 @@
-"""Giving port keys to the ports of a site, out of the site's leases."""
+"""Allocates port keys to the ports of a site, from the site's leases."""
 
 import functools
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from isthmus.store.tiers import epoch
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A key and how many fresh ones are left."""
+    """An allocated key and how many free ones are left."""
 
     key: int
     fresh_left: int
 
     @property
     def low(self) -> bool:
-        """Tell whether it is time to ask central for the next block."""
+        """Return whether the next block should be requested."""
         return self.fresh_left < choice.LOW_WATER
 
 
 def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Allocation | None:
-    """Give a port a key, in the caller's transaction; a port that has one keeps it.
+    """Allocate a key to a port in the caller's transaction; a port that has one keeps it.
 
     Returns:
         None where the network is not stretched.
 
     Raises:
-        Exhausted: no key is left in the site's leases; its fields say kind and pool_id.
+        Exhausted: no key is left in the site's leases; its fields are kind and pool_id.
         Busy: the site was restored and has not settled yet.
     """
     if not port_key.lock_network(connection, network_id):
@@ -61,6 +61,6 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
 
 
 def list_blocks(connection: sa.Connection, network_id: str) -> list[Block]:
-    """List the site's blocks of a network's keys, as they are now."""
+    """List the site's blocks of a network's keys, as currently committed."""
     held = lease.read_latest(connection, PoolKind.PORT_KEY, network_id, write=False)
     return [one.block for one in held]

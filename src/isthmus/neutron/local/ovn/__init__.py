@@ -1,1 +1,1 @@
-"""What a site writes to its OVN besides Neutron."""
+"""What a site writes to its OVN in addition to Neutron."""

@@ -1,10 +1,10 @@
-"""What the rest of a site's Neutron asks of its data plane.
+"""What the rest of a site's Neutron needs of its data plane.
 
-The other way round, the data plane asks three things of it. A network's row in `isthmus_datapaths`
-and its lease of port keys are there *before* the network is made, because the metadata port is made
-with the network. A port that is created when no key is left fails with `MechanismDriverError`; its
+The data plane in turn requires three things. A network's row in `isthmus_datapaths` and its lease
+of port keys exist *before* the network is created, because the metadata port is created with the
+network. A port that is created when no key is left fails with `MechanismDriverError`; its
 `inner_exceptions` hold an `Exhausted` whose fields name kind and pool. And
-`LocalMechanismDriver.when_keys_run_low` is given a callback that fetches the next block.
+`LocalMechanismDriver.when_keys_run_low` gets a callback that requests the next block.
 """
 
 import functools
@@ -33,15 +33,15 @@ _DRIVER = "isthmus_local"
 
 
 def get_driver() -> Any:
-    """Give this process's mechanism driver."""
+    """Return this process's mechanism driver."""
     return directory.get_plugin().mechanism_manager.mech_drivers[_DRIVER].obj
 
 
 def get_reconciler() -> Reconciler:
-    """Give the thread that keeps OVN's rows.
+    """Return the thread that reconciles OVN's rows.
 
     Raises:
-        Unreachable: this process has none: it is no API process, or has not finished starting.
+        Unreachable: this process has none: it is not an API process, or has not finished starting.
     """
     found: Reconciler | None = get_driver().reconciler
     if found is None:
@@ -50,7 +50,7 @@ def get_reconciler() -> Reconciler:
 
 
 def collect() -> dict[str, Any]:
-    """Give the part "ovn" of this site's holdings, as `isthmus.dataplane.holdings` has it.
+    """Return the part "ovn" of this site's holdings, as `isthmus.dataplane.holdings` defines it.
 
     Raises:
         Unreachable: this process has no connection to OVN.
@@ -59,7 +59,7 @@ def collect() -> dict[str, Any]:
 
 
 def collect_shadows(context: Any) -> list[dict[str, Any]]:
-    """Give the part "shadows" of the holdings: the site's table."""
+    """Return the part "shadows" of the holdings: the site's table."""
     with reading(context) as connection:
         return [one.to_dict() for one in shadow.list_shadows(connection)]
 
@@ -67,12 +67,12 @@ def collect_shadows(context: Any) -> list[dict[str, Any]]:
 def make_reconciler(
     sweep_s: float, keys_low: Callable[[str], None], moved: Callable[[str], None]
 ) -> Reconciler:
-    """Make the thread that keeps OVN's rows, on the connections of Neutron's OVN driver.
+    """Create the thread that reconciles OVN's rows, on the connections of Neutron's OVN driver.
 
     Args:
-        sweep_s: how often to look at everything, in seconds.
-        keys_low: is told of a network whose port keys run low.
-        moved: is told of a trunk's subport that OVN has bound elsewhere.
+        sweep_s: seconds between full comparisons.
+        keys_low: called with a network whose port keys run low.
+        moved: called with a trunk's subport that OVN has bound elsewhere.
     """
     return Reconciler(
         _connect,
@@ -87,7 +87,7 @@ def make_reconciler(
 
 
 def _connect(events: Events) -> OvnRows:
-    """Use the connections of Neutron's OVN driver in this process; waits until they are there."""
+    """Return the connections of Neutron's OVN driver in this process; wait until they exist."""
     driver = directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
     nb, sb = Database(driver.nb_ovn), Database(driver.sb_ovn)
     ovn_connection.watch(
@@ -101,7 +101,7 @@ def _connect(events: Events) -> OvnRows:
 
 
 def _have_written_again(known: rewriter.Known, observed: Observed) -> None:
-    """Have Neutron write what OVN lost, or has of another time, of what Neutron itself writes."""
+    """Have Neutron rewrite its own rows that OVN lost, or has in an outdated form."""
     with reading(n_context.get_admin_context()) as connection:
         prints = rewriter.read_prints(connection, observed)
         changed = known.find_changed(prints)

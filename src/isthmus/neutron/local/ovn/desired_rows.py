@@ -22,10 +22,10 @@ _ALLOCATIONS = models_v2.IPAllocation.__table__
 
 
 class SqlSource:
-    """What the site's tables say, within one transaction; `isthmus.dataplane` says what each is."""
+    """What the site's tables say, within one transaction; `isthmus.dataplane` defines each row."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        """Read through a connection; what is asked for twice is read once."""
+        """Read through a connection; repeated questions are answered from memory."""
         self._connection = connection
         self._networks: dict[str, int] | None = None
         self._shadows: list[Shadow] | None = None
@@ -50,11 +50,11 @@ class SqlSource:
         return shadow.list_shadows(self._connection, network_ids=list(network_ids))
 
     def list_members(self, groups: Collection[str]) -> list[str]:
-        """List the ports whose shadows belong into port groups."""
+        """List the ports whose shadows belong in port groups."""
         return shadow.list_ids_of_groups(self._connection, [group_id(one) for one in groups])
 
     def one_shadow_per_chassis(self, names: Collection[str] | None) -> list[Shadow]:
-        """List one shadow for each hypervisor; with None, of every hypervisor there is."""
+        """List one shadow for each hypervisor; with None, of every hypervisor."""
         return shadow.list_one_per_chassis(self._connection, None if names is None else list(names))
 
     def port_keys(self) -> Mapping[str, tuple[str, int]]:
@@ -64,7 +64,7 @@ class SqlSource:
         return self._keys
 
     def find_port_key(self, port_id: str) -> int | None:
-        """Find the port key of a port of the site's own."""
+        """Return the port key of one of the site's own ports, or None."""
         if self._keys is not None:
             return self._keys[port_id][1] if port_id in self._keys else None
         return port_key.find_key(self._connection, port_id)
@@ -83,7 +83,7 @@ class SqlSource:
 
 
 class NeutronTables:
-    """The tables of this site's Neutron, and ours among them."""
+    """The tables of this site's Neutron, including ours."""
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[SqlSource]:
@@ -92,7 +92,7 @@ class NeutronTables:
             yield SqlSource(connection)
 
     def allocate_key(self, network_id: str, port_id: str) -> bool:
-        """Give a port its key; return whether the keys of its network run low.
+        """Allocate a key to a port; return whether the keys of its network run low.
 
         Raises:
             Exhausted: there is none.
@@ -102,7 +102,7 @@ class NeutronTables:
         return allocation is not None and allocation.low
 
     def free_keys(self, port_ids: Collection[str]) -> None:
-        """Note that ports that are no more have given up their keys."""
+        """Release the keys of deleted ports."""
         with writing(n_context.get_admin_context()) as connection:
             port_key.free(connection, list(port_ids), now())
 
@@ -163,10 +163,10 @@ def list_keyless_ports(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 def group_name(security_group_id: str) -> str:
-    """Give the name that Neutron gives a security group's port group."""
+    """Return the name that Neutron gives a security group's port group."""
     return str(ovn_utils.ovn_port_group_name(security_group_id))
 
 
 def group_id(name: str) -> str:
-    """Give the security group of a port group; for another group, something that is no id."""
+    """Return the security group of a port group; for any other group, a string that is no id."""
     return name.removeprefix("pg_").replace("_", "-")

@@ -65,7 +65,7 @@ class KeyedOvnClient(ovn_client.OVNClient):
         self._assert_key(context, port, txn)
 
     def _assert_key(self, context: Any, port: Any, txn: Any) -> None:
-        """Put the key back after a router port's options were replaced."""
+        """Restore the key after a router port's options were replaced."""
         key = _find_port_key(context, port["id"])
         if key is not None:
             options = ("options", {KEY_OPTION: str(key)})
@@ -79,7 +79,7 @@ def _find_port_key(context: Any, port_id: str) -> int | None:
 
 
 class _FreshRing:
-    """A hash ring whose nodes were all alive just now, so that nobody writes that down."""
+    """A hash ring whose nodes count as alive, so that no heartbeat is written."""
 
     def __init__(self, ring: Any) -> None:
         self._ring = ring
@@ -90,7 +90,7 @@ class _FreshRing:
 
 
 class _Quiet(ovsdb_monitor.OvnIdlDistributedLock):
-    """What both connections do in another way than Neutron's; see the top of this module."""
+    """What both connections do differently from Neutron's; see the top of this module."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -113,7 +113,7 @@ class QuietSbIdl(_Quiet, ovsdb_monitor.OvnSbIdl):
 
 
 def install() -> None:
-    """Have Neutron use our classes from now on in this process; again is harmless."""
+    """Make Neutron use our classes in this process from now on; idempotent."""
     ovn_client.OVNClient = KeyedOvnClient
     ovsdb_monitor.OvnNbIdl = QuietNbIdl
     ovsdb_monitor.OvnSbIdl = QuietSbIdl

@@ -1,13 +1,13 @@
-"""Has Neutron write again what OVN lost of stretched networks, or what it has of another time.
+"""Has Neutron rewrite rows of stretched networks that OVN lost, or has in an outdated form.
 
-`isthmus.federation.rewrite` decides; here is what it is decided from, and what is done: Neutron's
-own notes are set so that its maintenance worker (`neutron-ovn-maintenance-worker`, which looks
-every five minutes) writes the object. Neutron's sync tool would do the same, but refuses to start
-with this core plugin.
+`isthmus.federation.rewrite` decides; this module reads its input and acts: it sets Neutron's own
+revision numbers so that its maintenance worker (`neutron-ovn-maintenance-worker`, which runs every
+five minutes) writes the object. Neutron's sync tool would do the same, but refuses to start with
+this core plugin.
 
-To read every port each minute costs a worker half a second of CPU at 20,000 ports. So the database
-sums the revisions of each network up, and the ports of a network are read where that, or what OVN
-has of the network, is not as it was when all was found right.
+Reading every port each minute costs a worker half a second of CPU at 20,000 ports. So the database
+sums the revisions of each network, and the ports of a network are read only where that sum, or what
+OVN has of the network, differs from the last time when everything was right.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -48,28 +48,28 @@ _TABLES: Mapping[str, sa.Table] = {
 _CHUNK = 500
 
 
-#: What a network's ports are like: in Neutron's database, and in OVN.
+#: Fingerprint of a network's ports: in Neutron's database, and in OVN.
 _Print = tuple[tuple[int, ...], int]
 
 
 class Known:
-    """Networks whose ports were found right, and what they were like; one for a process."""
+    """Fingerprints of networks whose ports were found right; one per process."""
 
     def __init__(self) -> None:
-        """Begin with none: the first look reads every port."""
+        """Initialise empty: the first pass reads every port."""
         self._right: dict[str, _Print] = {}
 
     def find_changed(self, prints: Mapping[str, _Print]) -> set[str]:
-        """Return the networks of which something is not as it was when it was right."""
+        """Return the networks whose fingerprint changed since they were right."""
         return {one for one, seen in prints.items() if self._right.get(one) != seen}
 
     def record(self, prints: Mapping[str, _Print], wrong: Collection[str]) -> None:
-        """Record what was found right: all but some."""
+        """Record the fingerprints of all networks but the wrong ones."""
         self._right = {one: seen for one, seen in prints.items() if one not in wrong}
 
 
 def read_prints(connection: sa.Connection, observed: Observed) -> dict[str, _Print]:
-    """Read what the ports of each stretched network are like, without reading each of them."""
+    """Return the fingerprint of each stretched network, without reading each of its ports."""
     noted = sa.and_(
         _NOTES.c.resource_uuid == _PORTS.c.id, _NOTES.c.resource_type == ovn_const.TYPE_PORTS
     )
@@ -102,10 +102,10 @@ def read_prints(connection: sa.Connection, observed: Observed) -> dict[str, _Pri
 def list_written(
     connection: sa.Connection, observed: Observed, changed: Collection[str]
 ) -> list[Written]:
-    """List what Neutron has on stretched networks beside what was seen of it in OVN before.
+    """List Neutron's objects on stretched networks, with what OVN has of them.
 
     Args:
-        connection: where.
+        connection: of the transaction.
         observed: what OVN has.
         changed: the networks whose ports are to be read.
     """
@@ -142,7 +142,7 @@ def _networks(
 def _lost(
     connection: sa.Connection, kind: str, column: "sa.Column[str] | None", ids: Collection[str]
 ) -> Iterator[Written]:
-    """Give objects that went with what they are part of."""
+    """Return the rewrites for objects that were lost with the row they are part of."""
     for row in _read(connection, kind, column, ids):
         yield Written(kind=kind, id=row.id, revision=row.revision, noted=row.noted, seen=None)
 
@@ -186,7 +186,7 @@ def _ports_of(
 
 
 def list_networks_of(connection: sa.Connection, rewrites: Rewrites) -> set[str]:
-    """List the networks of the ports that are to be written again."""
+    """List the networks of the ports that are to be rewritten."""
     ids = sorted(
         one
         for kind, one in (*rewrites.forget, *((kind, one) for kind, one, _ in rewrites.lift))
@@ -233,7 +233,7 @@ def _read(
 
 
 def apply(connection: sa.Connection, rewrites: Rewrites) -> None:
-    """Set Neutron's notes so that its maintenance worker writes objects again."""
+    """Reset Neutron's revision numbers so that its maintenance worker rewrites objects."""
     for kind, object_id in rewrites.forget:
         noted = sa.and_(_NOTES.c.resource_uuid == object_id, _NOTES.c.resource_type == kind)
         values = {"revision_number": ovn_const.INITIAL_REV_NUM}

@@ -1,6 +1,6 @@
-"""Taking shadow ports from central: decide on each, keep them, tell the thread that writes OVN.
+"""Applies shadow ports from central: decides, stores them, wakes the thread that writes OVN.
 
-A shadow is taken when it is in the site's table; its OVN rows follow within moments, also after a
+A shadow is applied when it is in the site's table; its OVN rows follow within moments, also after a
 crash or while OVN is away, so central need not wait for them.
 """
 
@@ -24,7 +24,7 @@ from isthmus.store.ports import shadow as shadow_store
 
 
 def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
-    """Take, change and drop shadows; all that can be taken is, in one transaction.
+    """Apply, change and delete shadows in one transaction, as many as possible.
 
     Args:
         context: Neutron's, of an administrator, with no transaction open.
@@ -37,7 +37,7 @@ def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
         Unreachable: this process has no connection to OVN.
     """
     reconciler = get_reconciler()
-    # Before the transaction: who holds the database must not wait for OVN's connection.
+    # Before the transaction: while it is open nothing may wait for OVN's connection.
     rows = reconciler.rows()
     capability = parse_capability(rows.northd_version())
     local_chassis = rows.local_chassis()
@@ -51,7 +51,7 @@ def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
 
 
 class _Batch:
-    """What one batch knows and changes."""
+    """The state of one batch, and what it changes."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class _Batch:
         self.chassis_left: set[str] = set()
 
     def removals_first(self) -> list[Item]:
-        """Order the items so that what goes makes room for what comes."""
+        """Sort the items so that removals make room for the others."""
         return sorted(self._items, key=lambda item: item.state is not None)
 
     def take(self, item: Item) -> ItemResult:
@@ -147,7 +147,7 @@ class _Batch:
         self.touched.add(one.port_id)
 
     def _forget(self, old: Shadow | None) -> None:
-        """Take a shadow that goes or changes out of the books."""
+        """Remove a shadow that is deleted or replaced from the batch's state."""
         if old is None:
             return
         self._holders.pop((old.network_id, old.port_key), None)

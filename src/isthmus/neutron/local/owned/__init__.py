@@ -1,1 +1,1 @@
-"""Whose an object is, and who may change it."""
+"""Ownership of objects, and who may change them."""

@@ -1,8 +1,8 @@
-"""Whether this thread is carrying out what central said.
+"""Whether this thread is carrying out an item of central's.
 
-While it is, the guards that keep tenants from changing central's objects stand aside, addresses
-outside the site's leases are let in, and the journal stays silent: what came from central need not
-be reported back to it.
+While it is, the guards that keep tenants from changing central's objects pass, addresses outside
+the site's leases are accepted, and nothing is journalled: what came from central need not be
+reported back to it.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _current: contextvars.ContextVar[Item | None] = contextvars.ContextVar("isthmus_
 
 @contextlib.contextmanager
 def carrying_out(item: Item) -> Iterator[None]:
-    """Carry out an item; ends with the block."""
+    """Mark this thread as carrying out an item, within the block."""
     token = _current.set(item)
     try:
         yield
@@ -25,5 +25,5 @@ def carrying_out(item: Item) -> Iterator[None]:
 
 
 def current() -> Item | None:
-    """Give the item that this thread carries out, if any."""
+    """Return the item that this thread carries out, if any."""
     return _current.get()

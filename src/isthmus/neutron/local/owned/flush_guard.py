@@ -1,10 +1,10 @@
-"""Nobody but central changes what is central's: asked where rows are written.
+"""Only central may change central's objects: checked where rows are written.
 
-The methods of the core plugin refuse by name (`ownership`); whatever comes by another way (a bulk
-call, a segment, a tag, a method that a later Neutron adds) ends in a flush, or in a statement of
-the session, and is refused here. What Neutron writes of itself is let through: revision numbers and
-times (columns of the standard attribute that nobody sets), bindings, status, provisioning and OVN's
-bookkeeping, none of which is a part of a resource (`resource.registry`); ports and their parts,
+The methods of the core plugin refuse by name (`ownership`); every other way (a bulk call, a
+segment, a tag, a method that a later Neutron adds) ends in a flush, or in a statement of the
+session, and is refused here. What Neutron itself writes is allowed: revision numbers and times
+(columns of the standard attribute that no request sets), bindings, status, provisioning and OVN's
+bookkeeping, none of which is a part of a resource (`resource.registry`); and ports and their parts,
 which both tiers change and merge.
 """
 
@@ -29,7 +29,7 @@ _MERGED = ResourceType.PORT
 _PARTS: Mapping[type, tuple[ResourceType, str]] = {
     model: (kind, column) for kind, row in ROWS.items() for model, column in row.parts.items()
 }
-#: Models by table, to find what a description or tag is of.
+#: Models by table, to find the object of a description or tag.
 _TABLES: Mapping[str, Any] = {
     str(sa.inspect(model).local_table.name): model
     for model in _PARTS
@@ -38,7 +38,7 @@ _TABLES: Mapping[str, Any] = {
 
 
 def listen() -> None:
-    """Start to watch every session of this process."""
+    """Start to listen to every session of this process."""
     db_api.sqla_listen(orm.Session, "before_flush", _before_flush)
     db_api.sqla_listen(orm.Session, "do_orm_execute", _on_statement)
 
@@ -52,7 +52,7 @@ def _before_flush(session: orm.Session, _context: Any, _instances: Any) -> None:
 
 
 def _find_touched(session: orm.Session) -> Iterator[tuple[ResourceType, str]]:
-    """Find the objects of which a flush writes a part, ports left out."""
+    """Return the objects of which a flush writes a part, except ports."""
     rows = ((session.new, True), (session.dirty, False), (session.deleted, True))
     for entities, whole in rows:
         for entity in entities:
@@ -75,7 +75,7 @@ def _find_touched(session: orm.Session) -> Iterator[tuple[ResourceType, str]]:
 
 
 def _changed(entity: Any) -> set[str]:
-    """Name the columns that change; lists of other rows are those rows' business."""
+    """Return the columns that change; a list of other rows is checked with those rows."""
     state = sa.inspect(entity)
     return {
         one.key for one in state.mapper.column_attrs if state.attrs[one.key].history.has_changes()
@@ -85,7 +85,7 @@ def _changed(entity: Any) -> set[str]:
 def _find_described(
     session: orm.Session, attribute_id: int | None, *, tagged: bool
 ) -> Iterator[tuple[ResourceType, str]]:
-    """Find what a description or a tag is of: tags of ports are central's as well."""
+    """Return the object of a description or a tag; tags of ports are central's as well."""
     if attribute_id is None:
         return
     connection = session.connection()
@@ -108,7 +108,7 @@ def _find_described(
 
 
 def _on_statement(state: orm.ORMExecuteState) -> None:
-    """Refuse a statement that changes or removes rows of central's objects all at once."""
+    """Refuse a statement that changes or deletes many rows of central's objects."""
     if not (state.is_update or state.is_delete) or applying.current() is not None:
         return
     model = state.bind_mapper.class_ if state.bind_mapper is not None else None

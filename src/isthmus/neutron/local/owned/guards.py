@@ -1,7 +1,7 @@
-"""What a tenant or administrator of a site may not do to central's objects.
+"""What users of a site may not do to central's objects.
 
-Everything here is cheap where it does not apply: networks that the site made itself cost one look
-into a dictionary.
+Everything here is cheap where it does not apply: networks of the site's own cost one look-up in a
+dictionary.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ from isthmus.store.local import mapping
 
 
 class BelongsToCentral(n_exc.Conflict):
-    """A change of something that this site only has a copy of."""
+    """A change of an object of which this site only has a copy."""
 
     message = "%(kind)s %(id)s belongs to central: change it at central"
 
@@ -47,18 +47,18 @@ def check_owner(context: Any, kind: ResourceType, ids: Collection[str]) -> None:
 
 
 def word(kind: ResourceType) -> str:
-    """Give the word for a type that begins a sentence."""
+    """Return the word for a type at the beginning of a sentence."""
     return kind.value.replace("_", " ").capitalize()
 
 
 def groups_of(port: Mapping[str, Any]) -> set[str]:
-    """Give the security groups that a request asks for; none where it leaves them to Neutron."""
+    """Return the requested security groups of a port; none where Neutron chooses them."""
     groups = port.get("security_groups", constants.ATTR_NOT_SPECIFIED)
     return set(groups) if validators.is_attr_set(groups) else set()
 
 
 def addresses_of(port: Mapping[str, Any]) -> list[tuple[str | None, str]]:
-    """Give the addresses that a request asks for by name, with their subnet if it says one."""
+    """Return the requested addresses of a port, each with its subnet if one is given."""
     fixed_ips: Iterable[Mapping[str, Any]] = port.get("fixed_ips") or ()
     if fixed_ips is constants.ATTR_NOT_SPECIFIED:
         return []
@@ -68,6 +68,6 @@ def addresses_of(port: Mapping[str, Any]) -> list[tuple[str | None, str]]:
 
 
 def mac_of(port: Mapping[str, Any]) -> str | None:
-    """Give the MAC that a request asks for by name."""
+    """Return the requested MAC of a port."""
     mac = port.get("mac_address", constants.ATTR_NOT_SPECIFIED)
     return str(mac) if validators.is_attr_set(mac) else None

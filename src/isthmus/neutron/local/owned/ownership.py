@@ -1,8 +1,8 @@
-"""What belongs to central is changed at central: the calls of Neutron's that would change it here.
+"""Guards the calls of Neutron that would change central's objects: they are changed at central.
 
-Which calls those are, and whose object each one changes, stands in the rows of the resources. Each
-call asks first whether the object is central's. What this process does on central's behalf passes
-(`applying`). Whatever comes by another way is refused where rows are written (`flush_guard`).
+The rows of the resources say which calls those are, and whose object each one changes. Each call
+first checks whether central owns the object. What this process does on central's behalf passes
+(`applying`). Any other way is refused where rows are written (`flush_guard`).
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from isthmus.neutron.local.resource.row import FindOwners
 
 _Plugin = TypeVar("_Plugin", bound=type)
 
-#: Which sharing rules are of objects that central may own.
+#: RBAC rows of objects that central may own.
 _SHARED: Mapping[str, ResourceType] = {
     row.rbac.object_type: kind for kind, row in ROWS.items() if row.rbac is not None
 }
@@ -34,7 +34,7 @@ _SHARED: Mapping[str, ResourceType] = {
 def guarded(plugin: _Plugin) -> _Plugin:
     """Guard those calls that a plugin has, of any resource: a class decorator.
 
-    A call that the class itself defines is left alone: it asks by itself.
+    A method that the class defines itself is not wrapped: it checks by itself.
     """
     checks: dict[str, list[tuple[ResourceType, FindOwners]]] = {}
     for kind, row in ROWS.items():
@@ -62,16 +62,16 @@ def _guard(native: Any, asked: Sequence[tuple[ResourceType, FindOwners]]) -> Cal
 
 @guarded
 class Ownership(ml2_plugin.Ml2Plugin):
-    """ML2 that lets nobody but central change what is central's."""
+    """ML2 that lets only central change central's objects."""
 
     def create_security_group(
         self, context: Any, security_group: Any, default_sg: bool = False
     ) -> dict[str, Any]:
-        """Make a security group; a default one gets the id that it has in every tier.
+        """Create a security group; a default group gets the id that it has in every tier.
 
-        Neutron makes a project's default group when it first makes or changes a port of it. It is
-        the same group as central's, whose rules were counted there: a site's own quota does not
-        keep it, and the port with it, away.
+        Neutron creates a project's default group when it first creates or changes a port of it. It
+        is the same group as central's, whose rules were counted there: a site's own quota does not
+        prevent it, nor the port.
         """
         body = security_group["security_group"]
         if default_sg:
@@ -85,13 +85,13 @@ class Ownership(ml2_plugin.Ml2Plugin):
     def _create_rules_from_template(
         self, context: Any, project_id: str, sg: Any, default_sg: bool
     ) -> None:
-        """Give a new group its first rules; one of central's gets the ones it has there."""
+        """Add the template's rules to a new group, or those that central's group has."""
         item = applying.current()
         if item is None or item.id != sg.id:
             super()._create_rules_from_template(context, project_id, sg, default_sg)
 
     def create_rbac_policy(self, context: Any, rbac_policy: Any) -> dict[str, Any]:
-        """Share something of the site's own."""
+        """Create an RBAC policy for an object of the site's own."""
         body = rbac_policy["rbac_policy"]
         kind = _SHARED.get(body["object_type"])
         if kind is not None:
@@ -100,13 +100,13 @@ class Ownership(ml2_plugin.Ml2Plugin):
         return made
 
     def update_rbac_policy(self, context: Any, id: str, rbac_policy: Any) -> dict[str, Any]:
-        """Share something of the site's own differently."""
+        """Update an RBAC policy for an object of the site's own."""
         _check_policy(context, id)
         changed: dict[str, Any] = super().update_rbac_policy(context, id, rbac_policy)
         return changed
 
     def delete_rbac_policy(self, context: Any, id: str) -> None:
-        """Stop sharing something of the site's own."""
+        """Delete an RBAC policy for an object of the site's own."""
         _check_policy(context, id)
         super().delete_rbac_policy(context, id)
 

@@ -1,10 +1,10 @@
-"""Cache of which networks, subnets and groups central owns, so that asking again is free.
+"""Cache of which networks, subnets and groups central owns, so that repeated checks are free.
 
-Whose a network, subnet or group is never changes while it exists: one that central owns is marked
-in the transaction that makes it. So a positive or negative answer about a thing that exists may be
-kept as long as there is room. What may *not* be kept is the absence of a mark on a thing that could
-become central's later; that is only true of security groups (a default group may be made at the
-site first) and of completeness, of which only the positive answer is kept.
+Ownership of an object is fixed for its lifetime: one that central owns is marked in the transaction
+that creates it. So the answer about an existing object, positive or negative, may be cached as long
+as there is room. What may *not* be cached is the absence of a mark on an object that could become
+central's later; that holds only for security groups (a default group may be created at the site
+first) and for completeness, of which only the positive answer is cached.
 """
 
 import threading
@@ -16,17 +16,17 @@ from neutron.db import models_v2
 from isthmus.model.intent import ResourceType
 from isthmus.store.local import mapping
 
-#: What tells that a thing exists; only of such is "not central's" remembered.
+#: Tables of objects that exist; only of such is "not central's" cached.
 _EXISTS = {
     ResourceType.NETWORK: models_v2.Network.__table__.c.id,
     ResourceType.SUBNET: models_v2.Subnet.__table__.c.id,
 }
-#: Most answers kept of each kind; one takes about 200 bytes.
+#: Limit of cached answers of each type; one takes about 200 bytes.
 _MOST_ENTRIES = 20_000
 
 
 class _BoundedCache:
-    """A bounded dictionary, oldest out first; safe for threads."""
+    """A bounded dictionary that evicts the oldest entry; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class _BoundedCache:
 
 
 class OwnershipCache:
-    """Which networks, subnets and groups are central's; one for a process."""
+    """Which networks, subnets and groups central owns; one per process."""
 
     def __init__(self) -> None:
         self._owned = {kind: _BoundedCache() for kind in _EXISTS}
@@ -55,11 +55,11 @@ class OwnershipCache:
         self._complete = _BoundedCache()
 
     def is_stretched(self, connection: sa.Connection, network_id: str) -> bool:
-        """Tell whether a network is central's."""
+        """Return whether central owns a network."""
         return self._is_owned(connection, ResourceType.NETWORK, network_id)
 
     def is_stretched_subnet(self, connection: sa.Connection, subnet_id: str) -> bool:
-        """Tell whether a subnet is central's."""
+        """Return whether central owns a subnet."""
         return self._is_owned(connection, ResourceType.SUBNET, subnet_id)
 
     def _is_owned(self, connection: sa.Connection, kind: ResourceType, resource_id: str) -> bool:
@@ -73,7 +73,7 @@ class OwnershipCache:
         return answer
 
     def is_known(self, network_id: str, groups: Collection[str]) -> bool:
-        """Tell, with no query, that all is known that a port on a network takes.
+        """Return, without a query, whether everything is known that a port on a network needs.
 
         That is so on a network of the site's own, and on a stretched one after its first ports.
         """
@@ -83,7 +83,7 @@ class OwnershipCache:
         return bool(self._complete.get(network_id)) and all(map(self._groups.get, groups))
 
     def is_complete(self, connection: sa.Connection, network_id: str) -> bool:
-        """Tell whether all that a stretched network takes has arrived once."""
+        """Return whether everything that a stretched network takes along has arrived once."""
         if self._complete.get(network_id):
             return True
         complete = mapping.is_complete(connection, network_id)
@@ -92,13 +92,13 @@ class OwnershipCache:
         return complete
 
     def doubt(self, connection: sa.Connection, network_id: str) -> None:
-        """Note that a subnet of a network could not be made: its next port asks again."""
+        """Record that a subnet of a network failed: its next port asks central again."""
         if mapping.find_known(connection, ResourceType.NETWORK, [network_id]):
             mapping.set_complete(connection, network_id, complete=False)
             self._complete.drop(network_id)
 
     def find_unknown_groups(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:
-        """Tell which security groups are not known to be central's."""
+        """Return the security groups that are not known to be central's."""
         unsure = {one for one in ids if not self._groups.get(one)}
         if not unsure:
             return unsure
@@ -108,7 +108,7 @@ class OwnershipCache:
         return unsure - known
 
     def forget(self, kind: ResourceType, resource_id: str) -> None:
-        """Forget an object that is gone from this site."""
+        """Evict an object that was deleted at this site."""
         if kind in self._owned:
             self._owned[kind].drop(resource_id)
         if kind is ResourceType.NETWORK:

@@ -1,4 +1,4 @@
-"""For whom this thread works just now: that person's token goes along when central is asked."""
+"""The user for whom this thread works: that user's token is sent along when central is asked."""
 
 import contextlib
 import contextvars
@@ -13,7 +13,7 @@ _token: contextvars.ContextVar[str | None] = contextvars.ContextVar("isthmus_per
 
 @contextlib.contextmanager
 def acting_for(context: Any) -> Iterator[None]:
-    """Work for the person of a request; an elevated context is still his."""
+    """Work for the user of a request; an elevated context is still that user's."""
     before = _token.set(_token_of(context))
     try:
         yield
@@ -22,11 +22,11 @@ def acting_for(context: Any) -> Iterator[None]:
 
 
 def find_token() -> str | None:
-    """Find the token of the person for whom this thread works; None where that is nobody.
+    """Return the token of the user for whom this thread works; None where there is none.
 
-    Neutron's policy makes contexts of its own on the way (Source: `neutron.policy.OwnerCheck`),
-    with a project and no token, which take the place of the request's as the thread's current one.
-    The request that is being served knows better.
+    Neutron's policy creates contexts on the way (Source: `neutron.policy.OwnerCheck`), with a
+    project and no token, which replace the request's as the thread's current one. The context of
+    the served request has the token.
     """
     return _token.get() or _token_of(_served()) or _token_of(oslo_context.get_current())
 
@@ -36,7 +36,7 @@ def _token_of(context: Any) -> str | None:
 
 
 def _served() -> Any:
-    """Find the context of the request that this thread serves."""
+    """Return the context of the request that this thread serves."""
     try:
         return pecan.request.environ.get("neutron.context")
     except AttributeError:  # it serves none

@@ -1,1 +1,1 @@
-"""What the site tells central: noted with each change, carried by a thread."""
+"""What the site reports to central: recorded with each change, delivered by a thread."""

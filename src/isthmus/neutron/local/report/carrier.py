@@ -1,4 +1,4 @@
-"""The relay's way to central, and what both tiers agree on once central has taken something."""
+"""Delivers the relay's items to central, and records what both tiers then agree on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,14 +27,14 @@ class CentralCarrier:
         engine: Callable[[], sa.Engine],
         before_sending: Callable[[], object],
     ) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
             site: this site.
-            client: gives the way to central.
-            engine: gives the site's database.
-            before_sending: moves the witness on. A database that comes back from a backup is then
-                behind it if central has heard of anything since.
+            client: returns the client for central.
+            engine: returns the site's database.
+            before_sending: advances the witness. A database that is restored from a backup is then
+                behind it if central has received anything since.
         """
         self._site = site
         self._client = client
@@ -48,7 +48,7 @@ class CentralCarrier:
 
         Raises:
             Unreachable, TimedOut: central did not answer.
-            IsthmusError: the batch as a whole was refused.
+            IsthmusError: the whole batch was refused.
         """
         self._before_sending()
         results = self._client().send_reports(items, sequence=sequence)
@@ -80,10 +80,10 @@ class CentralCarrier:
 def _agreed(
     state: Mapping[str, Any], before: Mapping[str, Any] | None, result: ItemResult
 ) -> dict[str, Any]:
-    """Give what both tiers agree on after a report of which some attributes were refused.
+    """Return what both tiers agree on after a report of which some attributes were refused.
 
-    Of those, what was agreed on before still stands, or at first what central has instead: the
-    site's value is news until it is taken.
+    For those, the previously agreed value still holds, or at first what central has instead: the
+    site's value counts as a change until it is accepted.
     """
     base = port_form.agreed(state)
     for name in result.attributes:
@@ -96,7 +96,7 @@ def _agreed(
 
 
 def forget_reported(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
-    """Forget what was agreed on of ports of which central now knows that they are gone."""
+    """Delete what was agreed on of ports which central now knows to be deleted."""
     mapping.remove(
         connection,
         ResourceType.PORT,

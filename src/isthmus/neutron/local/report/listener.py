@@ -1,9 +1,9 @@
-"""Notes, in the transaction of each change, that central has to hear of it.
+"""Records, in the transaction of each change, that central has to be told of it.
 
-One listener sees every change of a port and of what hangs on it (bindings, addresses, groups,
-address pairs ...), the way Neutron's own revision plugin does. It costs one statement for each
+One listener sees every change of a port and of the rows that belong to it (bindings, addresses,
+groups, address pairs ...), as Neutron's own revision plugin does. It costs one statement for each
 transaction that touches a port of a stretched network, and none otherwise. The same listener marks
-what this thread makes on central's behalf as central's.
+what this thread creates on central's behalf as central's.
 """
 
 import threading
@@ -28,13 +28,13 @@ from isthmus.store.delivery import journal
 from isthmus.store.local import mapping
 from isthmus.store.ports import datapath
 
-#: Marks in a session: ports noted in this transaction, and whether the relay is to be woken.
+#: Keys in a session's info: ports recorded in this transaction, and whether to wake the relay.
 _NOTED = "isthmus_noted"
 _WAKE = "isthmus_wake"
 
 
 class ReportListener:
-    """The listener; one for a process."""
+    """The listener; one per process."""
 
     def __init__(
         self,
@@ -43,19 +43,19 @@ class ReportListener:
         base_of: Callable[[Item], dict[str, Any] | None],
         let_go: Callable[[sa.Connection, str], None],
     ) -> None:
-        """Bind the listener; it hears nothing before `listen`.
+        """Initialise the listener; it hears nothing before `listen`.
 
         Args:
             site: this site.
             ownership: which networks are central's.
-            base_of: gives what is agreed on once an item is carried out.
-            let_go: objects where a port that is to live elsewhere is needed here.
+            base_of: returns what is agreed on once an item is carried out.
+            let_go: raises where a port that is to move to another site is needed here.
         """
         self._site = site
         self._ownership = ownership
         self._base_of = base_of
         self._let_go = let_go
-        self.woken = threading.Event()  #: set when something was noted and committed
+        self.woken = threading.Event()  #: set when an intent was recorded and committed
 
     def listen(self) -> None:
         """Start to listen to every session of this process."""
@@ -64,7 +64,7 @@ class ReportListener:
         db_api.sqla_listen(orm.Session, "after_soft_rollback", self._after_rollback)
 
     def note(self, session: orm.Session, port_ids: Iterable[str]) -> None:
-        """Note ports in a session's transaction, once for each transaction."""
+        """Record ports in a session's transaction, once for each transaction."""
         noted = session.info.setdefault(_NOTED, set())
         fresh = set(port_ids) - noted
         if not fresh:
@@ -100,7 +100,7 @@ class ReportListener:
                 self._let_go(session.connection(), item.id)
 
     def _mark(self, session: orm.Session, item: Item) -> None:
-        """Mark the object that is being made for an item as central's."""
+        """Mark the object that is being created for an item as central's."""
         if item.state is None:
             return
         for made in session.new:
@@ -121,10 +121,10 @@ class ReportListener:
                     datapath.record(session.connection(), item.id, int(key))
 
     def _forget(self, session: orm.Session, *, even_ports: bool) -> None:
-        """Remove what is kept of central's objects together with them.
+        """Delete what is kept of central's objects together with them.
 
-        What was agreed on of a port stays until central has acknowledged that it is gone, unless
-        central itself has said so.
+        What was agreed on of a port stays until central has acknowledged the deletion, unless
+        central itself has requested it.
         """
         for gone in session.deleted:
             kind = _find_kind(gone)
@@ -149,7 +149,7 @@ def _find_kind(entity: Any) -> ResourceType | None:
 
 
 def _find_ports(session: orm.Session, noted: Collection[str]) -> list[models_v2.Port]:
-    """Find the ports that a flush is about to change, but for those that are noted already."""
+    """Return the ports that a flush is about to change, without those recorded already."""
     new, deleted = list(session.new), list(session.deleted)
     changed = [one for one in session.dirty if session.is_modified(one)]
     ports = {one.id: one for one in (*new, *changed, *deleted) if isinstance(one, models_v2.Port)}
@@ -160,7 +160,7 @@ def _find_ports(session: orm.Session, noted: Collection[str]) -> list[models_v2.
             port = session.get(models_v2.Port, one.port_id)
             if port is not None:
                 ports[port.id] = port
-    # A port's description stands in a row of its own, which knows no port.
+    # A port's description is in a row of its own, which does not refer to the port.
     described = {one.id for one in changed if isinstance(one, standard_attr.StandardAttribute)}
     if described:
         for one in session:

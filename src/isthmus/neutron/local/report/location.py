@@ -11,25 +11,25 @@ from neutron_lib.services.trunk import constants as trunk_constants
 from isthmus.dataplane.rows import OvnRows
 from isthmus.model.dataplane.ovn import LocalChassis
 
-#: VIF types that mean that a port is bound nowhere.
+#: VIF types of ports that are not bound.
 _UNBOUND = frozenset(
     {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
 )
-#: How long what OVN said of a hypervisor is believed, in seconds.
+#: How long OVN's answer about a hypervisor is cached, in seconds.
 _TTL_S = 30.0
 
 
 class Locator:
-    """Finds hypervisors in the southbound database and remembers them for a while."""
+    """Finds hypervisors in the southbound database and caches them for a while."""
 
     def __init__(
         self, rows: Callable[[], OvnRows], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
-            rows: gives the site's OVN databases.
-            clock: gives seconds that only grow.
+            rows: returns the site's OVN databases.
+            clock: returns monotonic seconds.
         """
         self._rows = rows
         self._clock = clock
@@ -37,10 +37,10 @@ class Locator:
         self._known: dict[str, tuple[float, LocalChassis]] = {}
 
     def locate(self, port: Mapping[str, Any], port_key: int | None) -> dict[str, Any] | None:
-        """Return where a port is, in the form in which that travels.
+        """Return where a port is bound, in the form in which that is sent.
 
         Returns:
-            None while it is bound nowhere, or OVN does not know its hypervisor.
+            None while it is not bound, or OVN does not know its hypervisor.
         """
         if port_key is None:
             return None
@@ -60,7 +60,7 @@ class Locator:
         }
 
     def _find_bound(self, port_id: str) -> LocalChassis | None:
-        """Find the hypervisor on which OVN has a trunk's subport; ML2/OVN gives it no host."""
+        """Return the hypervisor of a trunk's subport in OVN; ML2/OVN gives it no host."""
         rows = self._rows()
         binding = rows.find_binding(port_id)
         return rows.local_chassis().get(binding.chassis) if binding and binding.chassis else None

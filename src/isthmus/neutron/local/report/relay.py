@@ -1,8 +1,8 @@
-"""The relay: a thread in each API process that carries the site's journal to central.
+"""The relay: a thread in each API process that delivers the site's journal to central.
 
-A commit in the same process wakes it at once; what other processes wrote, or what a dead one left
-behind, it finds when it looks. Of several processes one carries the lane at a time: the journal's
-claims see to that.
+A commit in the same process wakes it at once; what other processes recorded, or a dead one left
+behind, it finds by polling. One process at a time delivers the lane: the journal's claims ensure
+that.
 """
 
 import threading
@@ -27,12 +27,12 @@ from isthmus.store.sql.engine import writing
 
 LOG = logging.getLogger(__name__)
 
-#: Most ports in one report. Each takes central some tenths of a second, and a port that has just
-#: come up waits for the report that is under way; central takes 25.
+#: Limit of ports in one report. Each takes central some tenths of a second, and a port that has
+#: just become active waits for the report in progress; central accepts 25.
 BATCH = 10
-#: How often what central refused is told again, in seconds: its reason may have gone there.
+#: How often a refused report is repeated, in seconds: the reason may have gone at central.
 _RETRY_S = 300.0
-#: A claim outlives a call by this much, in seconds.
+#: How much longer than a call a claim holds, in seconds.
 _CLAIM_MARGIN_S = 20.0
 
 
@@ -44,7 +44,7 @@ class _Clock:
 
 
 class Relay:
-    """Carries the lane to central."""
+    """Delivers the lane to central."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class Relay:
         poll_s: float,
         call_s: float,
     ) -> None:
-        """Bind it; nothing runs before `start`.
+        """Initialise; nothing runs before `start`.
 
         Args:
-            engine: gives the site's database, in which the journal stands.
+            engine: returns the site's database, which has the journal.
             source: reads ports.
-            carrier: the way to central.
-            client: is asked to find out whether a link that was down is up again.
-            woken: set when something was noted in this process.
-            poll_s: how often to look where nothing woke it, in seconds.
-            call_s: how long a call may take, in seconds.
+            carrier: delivers reports to central.
+            client: pinged to find out whether a link that was down is up again.
+            woken: set when an intent was recorded in this process.
+            poll_s: seconds between two polls of the journal.
+            call_s: timeout of a call, in seconds.
         """
         self._engine = engine
         self._client = client
@@ -94,7 +94,7 @@ class Relay:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it."""
+        """Stop the thread and wait for it."""
         self._stopping = True
         self._woken.set()
         if self._thread is not None:
@@ -110,7 +110,7 @@ class Relay:
                 pass
 
     def _release(self) -> None:
-        """Take over at once what a process of this machine left behind when it died."""
+        """Release at once what a dead process of this machine has claimed."""
         try:
             with writing(self._engine()) as connection:
                 sweep.release_dead(connection, worker_id.is_dead)
@@ -134,16 +134,16 @@ class Relay:
             done = self._delivery.run()
             if done.error is not None:
                 LOG.info(
-                    "Reports to central are carried later: %r %s", done.error, done.error.fields
+                    "Reports to central are retried later: %r %s", done.error, done.error.fields
                 )
             if done.idle:
                 self._retry_parked()
                 self._client().ping()
         except errors.Transient as error:
-            LOG.debug("Nothing is reported now: %s", error.message)
+            LOG.debug("No report is sent now: %s", error.message)
             return False
         except Exception:  # the boundary of a worker loop
-            LOG.exception("The relay failed; it goes on")
+            LOG.exception("The relay failed and continues")
             time.sleep(self._poll_s)
             return False
         return done.error is None and not done.idle and done.taken > 0

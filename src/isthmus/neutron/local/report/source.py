@@ -1,4 +1,4 @@
-"""What the relay tells central: ports as they are now, and where they are."""
+"""What the relay reports to central: ports as they are now, and where they are bound."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ class PortSource:
     """`isthmus.journal.protocols.Source` on this process's core plugin."""
 
     def __init__(self, core: Any, locator: Locator) -> None:
-        """Bind it.
+        """Initialise.
 
         Args:
             core: the core plugin.
@@ -64,7 +64,7 @@ class PortSource:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what Neutron's objects leave in a dictionary (addresses, times) into JSON."""
+    """Convert what Neutron's objects leave in a dictionary (addresses, times) into JSON."""
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

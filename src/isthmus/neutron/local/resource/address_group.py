@@ -1,7 +1,7 @@
 """Address groups.
 
-Neutron always gives a new address group an id of its own, so the group is made here as the object
-that Neutron's API makes, with the same events.
+Neutron always gives a new address group an id of its own, so the group is created here as the
+object that Neutron's API creates, with the same events.
 """
 
 from collections.abc import Mapping
@@ -29,16 +29,16 @@ _UPDATED = ("name", "description")
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
-    """Make an address group, or bring it to what central says.
+    """Create an address group, or update it to what central has.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the group as central's API shows it.
-        keep_existing: whether to leave a group alone that is there already.
+        keep_existing: whether to leave an existing group unchanged.
 
     Raises:
-        Conflict: there is a group of that id here which is not central's.
+        Conflict: a group of that id exists here and is not central's.
     """
     group_id = state["id"]
     have = ADDRESS_GROUP.find(core, context, group_id)

@@ -1,4 +1,4 @@
-"""Networks: made with central's id and datapath key; removed with every trace."""
+"""Networks: created with central's id and datapath key."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,21 +51,21 @@ _UPDATED = (
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
-    """Make a network, or bring it to what central says.
+    """Create a network, or update it to what central has.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the network as central's API shows it, with `isthmus:datapath_key`, `isthmus:rbac`.
-        keep_existing: whether to leave a network alone that is there already.
+        keep_existing: whether to leave an existing network unchanged.
 
     Raises:
-        Conflict: there is a network of that id here which is not central's, or whose key differs.
+        Conflict: a network of that id exists here and is not central's, or its key differs.
     """
     have = NETWORK.find(core, context, state["id"])
     if have is None:
         body = make_body(_COLLECTION, state, _CREATED)
-        body["shared"] = False  # who may use it is told by the RBAC rows alone
+        body["shared"] = False  # sharing is by RBAC rows alone
         leftover.clear(context, [state["id"]])
         try:
             core.create_network(context, {"network": body})
@@ -84,10 +84,10 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
 
 
 def _ensure_key(context: Any, state: Mapping[str, Any]) -> None:
-    """Ensure that a network is central's here, and has the tunnel key that it has at central.
+    """Ensure that a network is central's here, and has the same tunnel key as at central.
 
     Raises:
-        Conflict: it was made at this site, or has another key.
+        Conflict: it was created at this site, or has another key.
     """
     network_id, key = state["id"], state.get(attribute.DATAPATH_KEY)
     check_owned(context, ResourceType.NETWORK, network_id)

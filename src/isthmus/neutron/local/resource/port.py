@@ -1,4 +1,4 @@
-"""Ports: made where this site is their home, and merged with what was changed here meanwhile."""
+"""Ports: created where this site is their home, and merged with what was changed here meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,15 +38,14 @@ from isthmus.store.local import mapping
 _BINDINGS = ml2_models.PortBinding.__table__
 _COLLECTION = "ports"
 _CREATED = (*SHARED, *HOME, "network_id", "dns_name")
-#: What Neutron's methods refuse with; a value that the database alone does not take is no other
-#: matter.
+#: What Neutron's methods raise as a refusal; a value that only the database refuses counts too.
 _REFUSALS = (n_exc.NeutronException, n_exc.MultipleExceptions, db_exc.DBDataError)
 
 
 def agreed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what two tiers agree on once one has taken a port's state from the other.
+    """Return what both tiers agree on once one has accepted a port's state from the other.
 
-    Addresses that follow from the MAC are left out: each tier adds and removes those by itself.
+    Addresses that follow from the MAC are left out: each tier adds and removes those itself.
     """
     fixed_ips = [
         {"subnet_id": one["subnet_id"], "ip_address": one["ip_address"]}
@@ -57,7 +56,7 @@ def agreed(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]]) -> None:
-    """Note in ports which of their subnets give addresses that follow from the MAC."""
+    """Add to ports which of their subnets derive addresses from the MAC."""
     subnet_ids = {one["subnet_id"] for state in states for one in state.get("fixed_ips") or ()}
     if not subnet_ids:
         return
@@ -74,18 +73,18 @@ def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]])
 def ensure(
     core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool
 ) -> dict[str, errors.IsthmusError]:
-    """Make a port, or merge what central says with what was changed here.
+    """Create a port, or merge central's state with what was changed here.
 
-    Central is told of the outcome where it is not what central said.
+    The result is reported to central where it differs from central's state.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the port as central's API shows it.
-        keep_existing: whether to leave a port alone that is there already.
+        keep_existing: whether to leave an existing port unchanged.
 
     Returns:
-        The attributes that this site refuses, and why. All else was taken.
+        The attributes that this site refuses, and why. All others were applied.
 
     Raises:
         Stale: its network or a group of it is not here yet.
@@ -97,7 +96,7 @@ def ensure(
         _create(core, context, theirs)
         crash.point("apply.port.made")
     if state.get(attribute.STALE):
-        # Central was restored, and knows no better than this site: it waits to be told.
+        # Central was restored and has an older state than this site: it waits for the report.
         _tell(context, state["id"])
         return {}
     if have is None or keep_existing:
@@ -106,14 +105,14 @@ def ensure(
     with db_api.CONTEXT_READER.using(context):
         bases = mapping.find_bases(context.session.connection(), [have["id"]])
     mine, said = agreed(have), pick_known(_COLLECTION, agreed(theirs), SHARED)
-    # Where the answer to the first report was lost, central says what it made of that.
+    # Where the answer to the first report was lost, central sends what it made of that.
     base = bases.get(have["id"]) or state.get(attribute.BASE)
     merged = merge(base, mine, said)
     changed = changes(mine, merged)
     refused = _change(core, context, have, changed)
     if changed:
         crash.point("apply.port.merged")
-    # Of what was refused, what was agreed on before still stands: central's word is news yet.
+    # For refused attributes the previously agreed value still holds: central's is a change yet.
     stays = {name: value for name, value in (base or {}).items() if name in refused}
     taken = {name: value for name, value in said.items() if name not in refused}
     news = any(merged[name] != value for name, value in said.items())
@@ -124,7 +123,7 @@ def ensure(
 def _change(
     core: Any, context: Any, have: Mapping[str, Any], changed: Mapping[str, Any]
 ) -> dict[str, errors.IsthmusError]:
-    """Change a port all at once or, where Neutron refuses that, one attribute after the other.
+    """Update a port at once or, where Neutron refuses that, one attribute after another.
 
     Returns:
         The attributes that were refused, and why.
@@ -178,7 +177,7 @@ def _without_auto(state: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _as_update(changed: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, Any]:
-    """Say in Neutron's way what is to change."""
+    """Return the body of an update, in the form that Neutron takes."""
     update = dict(changed)
     if "fixed_ips" in update:
         auto = set(have[attribute.AUTO_SUBNETS])
@@ -203,7 +202,7 @@ def _as_update(changed: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str,
 
 
 def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, tell: bool) -> None:
-    """Note what both tiers agree on, and whether central is to be told what the port is now."""
+    """Record what both tiers agree on, and whether the port has to be reported to central."""
     with db_api.CONTEXT_WRITER.using(context):
         connection = context.session.connection()
         mapping.add(
@@ -220,7 +219,7 @@ def _agree(context: Any, have: Mapping[str, Any], said: Mapping[str, Any], *, te
 
 
 def _tell(context: Any, port_id: str) -> None:
-    """Have central told what a port is now."""
+    """Record an intent to report a port to central."""
     with db_api.CONTEXT_WRITER.using(context):
         key = IntentKey(CENTRAL, ResourceType.PORT, port_id)
         journal.record(context.session.connection(), [key])
@@ -231,7 +230,7 @@ def remove(core: Any, context: Any, port_id: str) -> None:
 
     Raises:
         InUse: something of this site still needs it.
-        Busy: it is to live elsewhere, and central has not heard all of it yet.
+        Busy: it is to move to another site, and central has not received all of its changes yet.
     """
     try:
         core.delete_port(context, port_id, l3_port_check=False)
@@ -243,14 +242,14 @@ def remove(core: Any, context: Any, port_id: str) -> None:
 
 
 def check_let_go(connection: sa.Connection, port_id: str) -> None:
-    """Make sure that a port which is to live elsewhere is not needed here.
+    """Check that a port which is to move to another site is not needed here.
 
-    Asked in the transaction that deletes it, by locking reads: who is just binding it comes before
-    or after.
+    Called in the transaction that deletes it, with locking reads: a transaction that is binding it
+    comes before or after.
 
     Raises:
         InUse: it is bound here.
-        Busy: what was changed here has not been reported yet, and would be lost.
+        Busy: changes made here have not been reported yet, and would be lost.
     """
     hosts = connection.scalars(
         sa.select(_BINDINGS.c.host).where(_BINDINGS.c.port_id == port_id).with_for_update()

@@ -1,6 +1,7 @@
-"""The row of a resource: all that a site does with it, for the engines that loop over the registry.
+"""The row of a resource: everything that a site does with it; engines loop over the registry.
 
-What only one resource needs is no field here: it is a function, called by name where it is needed.
+What only one resource needs is not a field here: it is a function, called by name where it is
+needed.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,33 +20,34 @@ States = dict[str, dict[str, Any]]
 
 
 class Ensure(Protocol):
-    """Makes an object, or brings it to what central says; idempotent."""
+    """Creates an object, or updates it to what central has; idempotent."""
 
     def __call__(
         self, plugin: Any, context: Any, state: Mapping[str, Any], /, *, keep_existing: bool
     ) -> Mapping[str, errors.IsthmusError] | None:
-        """Act.
+        """Create or update an object.
 
         Args:
             plugin: the plugin that serves the resource.
             context: an administrator's, with no transaction open.
-            state: the object as central's API shows it, with what travels beside (`isthmus:...`).
-            keep_existing: whether to leave an object of central's alone that is there already.
+            state: the object as central's API shows it, with what is sent in addition
+                (`isthmus:...`).
+            keep_existing: whether to leave an object of central's unchanged that exists already.
 
         Returns:
-            The attributes that this site refuses, and why, where all else was taken.
+            The attributes that this site refuses, and why, where all others were applied.
 
         Raises:
-            Stale: something that it needs is not here yet.
-            Conflict: there is an object of that id here which is not central's.
+            Stale: something that it depends on is not here yet.
+            Conflict: an object of that id exists here and is not central's.
         """
 
 
 class Remove(Protocol):
-    """Removes an object, if it is there; idempotent."""
+    """Removes an object, if it exists; idempotent."""
 
     def __call__(self, plugin: Any, context: Any, resource_id: str, /) -> None:
-        """Act.
+        """Remove an object.
 
         Raises:
             InUse: something of this site still needs it.
@@ -66,10 +68,10 @@ class LocalResource:
     remove: Remove
     #: Calls of any plugin that change objects of this type, which are central's to change.
     guarded: Mapping[str, FindOwners] = field(default_factory=dict)
-    rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
-    #: Filters of a list that name objects: those are fetched, too, and of which type they are.
+    rbac: Any = None  #: Neutron's class of RBAC rows for the resource
+    #: Filters of a list that name objects, which are fetched too, and the type of each.
     named_by: Mapping[str, ResourceType] = field(default_factory=dict)
-    #: Adds to states what travels beside and Neutron does not show; sharing excepted.
+    #: Adds to states what is sent in addition to Neutron's attributes, except sharing.
     add_carried: Callable[[sa.Connection, States], None] | None = None
 
     @property
@@ -82,12 +84,12 @@ class LocalResource:
         return directory.get_plugin(self.resource.plugin)
 
     def find(self, plugin: Any, context: Any, resource_id: str) -> dict[str, Any] | None:
-        """Find an object at this site.
+        """Return an object of this site, or None.
 
         Args:
             plugin: the plugin that serves the resource.
             context: of the caller.
-            resource_id: which.
+            resource_id: id of the object.
         """
         try:
             found: dict[str, Any] = getattr(plugin, f"get_{self.resource.member}")(
@@ -99,15 +101,15 @@ class LocalResource:
 
 
 def by_id(name: str = "id") -> FindOwners:
-    """Find the owner in the argument that has its id."""
+    """Return a function that finds the owner in the argument that has its id."""
     return lambda _context, said: [said[name]]
 
 
 def in_body(member: str, attribute: str) -> FindOwners:
-    """Find the owner in the body of a request, `{member: {attribute: id}}`."""
+    """Return a function that finds the owner in a request body, `{member: {attribute: id}}`."""
     return lambda _context, said: {said[member][member][attribute]}
 
 
 def in_bodies(collection: str, member: str, attribute: str) -> FindOwners:
-    """Find the owners in the body of a bulk request."""
+    """Return a function that finds the owners in the body of a bulk request."""
     return lambda _context, said: {one[member][attribute] for one in said[collection][collection]}

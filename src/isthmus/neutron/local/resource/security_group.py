@@ -1,7 +1,7 @@
 """Security groups: the group first, then its rules by id.
 
-A rule may refer to a group or address group that comes later in the same batch, in a circle even.
-So a group is made with the rules that can be made, and asks to be tried again for the others.
+A rule may refer to a group or address group that comes later in the same batch, even in a circle.
+So a group is created with the rules that are possible by now, and is tried again for the others.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -32,18 +32,18 @@ _UPDATED = ("name", "description", "stateful")
 
 
 def is_default(state: Mapping[str, Any]) -> bool:
-    """Tell whether a group is its project's default one, whose id both tiers derive."""
+    """Return whether a group is its project's default group, whose id both tiers derive."""
     return bool(state["id"] == default_security_group_id(state["project_id"]))
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
-    """Make a group, or bring it to what central says.
+    """Create a group, or update it to what central has.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
         state: the group as central's API shows it.
-        keep_existing: whether to leave a group alone that came from central before.
+        keep_existing: whether to leave a group unchanged that came from central before.
 
     Raises:
         Stale: a rule refers to a group that is not here yet.
@@ -64,7 +64,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         have = core.get_security_group(context, group_id)
     elif not is_owned(context, ResourceType.SECURITY_GROUP, group_id):
         _take_over(context, state)
-        have = core.get_security_group(context, group_id)  # with what was waited for
+        have = core.get_security_group(context, group_id)  # after waiting for other writers
     elif keep_existing:
         return
     changed = {
@@ -82,7 +82,7 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
 
 
 def _take_over(context: Any, state: Mapping[str, Any]) -> None:
-    """Make a default group that the site had to make alone central's.
+    """Make a default group that the site had to create alone central's.
 
     Raises:
         Conflict: it is not a default group.
@@ -94,7 +94,8 @@ def _take_over(context: Any, state: Mapping[str, Any]) -> None:
     group = group_model.SecurityGroup
     with db_api.CONTEXT_WRITER.using(context):
         connection = context.session.connection()
-        # Whoever changes the group as the site's own at this moment is waited for, or refused.
+        # A transaction that changes the group as the site's own right now is waited for, or
+        # refused.
         connection.execute(
             sa.select(group.id).where(group.id == state["id"]).with_for_update()
         ).all()
@@ -113,7 +114,7 @@ def _reconcile(
     have: Sequence[Mapping[str, Any]],
     wanted: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Bring rules to what central has; one that is not as there was changed by hand."""
+    """Update rules to what central has; one that differs was changed by hand and is replaced."""
     said = {rule["id"]: pick_rule(rule) for rule in wanted}
     there = {rule["id"] for rule in have}
     for rule in have:

@@ -51,17 +51,18 @@ _UPDATED = (
 
 
 def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
-    """Make a subnet, or bring it to what central says.
+    """Create a subnet, or update it to what central has.
 
     Args:
         core: the core plugin.
         context: an administrator's, with no transaction open.
-        state: the subnet as central's API shows it. Of which pool it is, central alone knows.
-        keep_existing: whether to leave a subnet alone that is there already.
+        state: the subnet as central's API shows it. `subnetpool_id` is dropped: subnet pools exist
+            only at central.
+        keep_existing: whether to leave an existing subnet unchanged.
 
     Raises:
         Stale: its network is not here yet.
-        Conflict: there is a subnet of that id here which is not central's.
+        Conflict: a subnet of that id exists here and is not central's.
     """
     have = SUBNET.find(core, context, state["id"])
     if have is None:
@@ -84,9 +85,9 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
 
 
 def _without_default_pools(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave pools out that Neutron makes by itself: of some subnets it takes no others by name."""
+    """Leave out default pools: for some subnets Neutron accepts no explicit ones."""
     if not state.get("cidr"):
-        return dict(state)  # not a subnet: Neutron says so better
+        return dict(state)  # not a CIDR: Neutron's own error is better
     generated = {
         (str(netaddr.IPAddress(pool.first)), str(netaddr.IPAddress(pool.last)))
         for pool in ipam_utils.generate_pools(state["cidr"], state.get("gateway_ip"))

@@ -1,1 +1,1 @@
-"""What a site is believed in."""
+"""What central believes a site."""

@@ -53,7 +53,7 @@ class Claims:
 
 
 def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
-    """Adopt what a site names, as far as it is believed; gives the ids of what is void."""
+    """Adopt the leases that a site names, as far as plausible; return the ids of void ones."""
     with reading(context) as connection:
         own = lease_store.list_leases(connection, site=site.name)
         aside = (
@@ -93,7 +93,7 @@ def _by_pool(leases: Collection[Lease]) -> dict[_Where, list[Lease]]:
 
 
 def _find_own(lease: Lease, known: Collection[Lease]) -> Lease | None:
-    """Find the lease as which central knows a block, under its id or as part of another.
+    """Return the lease as which central knows a block, under its id or as part of another.
 
     A part has an id of its own where the site has just cut a run out of the midst.
     """
@@ -114,7 +114,7 @@ def _take_up(
     pool_id: str,
     ids: Sequence[LeaseId],
 ) -> list[str]:
-    """Give a site what was set aside when it was removed."""
+    """Return to a site what was set aside when it was removed."""
     with writing(context) as connection:
         try:
             _ensure_present(
@@ -137,7 +137,7 @@ def _adopt_unknown(
     pool_id: str,
     leases: Sequence[Lease],
 ) -> list[str]:
-    """Believe in blocks that central may have forgotten, within bounds."""
+    """Adopt blocks that central may have forgotten, within bounds."""
     ids = [one.id for one in leases]
     try:
         with reading(context) as connection:
@@ -169,7 +169,7 @@ def _adopt_unknown(
 
 
 def _check_block(locked: pool.Pool, block: Block) -> None:
-    """Tell whether central can ever have leased a block.
+    """Check that central can ever have leased a block.
 
     Raises:
         Invalid: it is too large, or outside of the pool.
@@ -183,7 +183,7 @@ def _check_block(locked: pool.Pool, block: Block) -> None:
 
 
 def _is_contested(locked: pool.Pool, lease: Lease) -> bool:
-    """Tell whether somebody else has a number of a lease, as far as central knows as yet."""
+    """Return whether anybody else has a number of a lease, as far as central knows by now."""
     others = lease_store.read_latest(locked.connection, locked.kind, locked.id)
     return any(
         one.site not in (CENTRAL, lease.site) and one.block.overlaps(lease.block) for one in others
@@ -191,7 +191,7 @@ def _is_contested(locked: pool.Pool, lease: Lease) -> bool:
 
 
 def insert_named(locked: pool.Pool, lease: Lease) -> bool:
-    """Lease a block under the id by which the site knows it, but for what others have of it.
+    """Lease a block under the id by which the site knows it, without what others have of it.
 
     Returns:
         Whether the site has all of it.
@@ -204,7 +204,7 @@ def insert_named(locked: pool.Pool, lease: Lease) -> bool:
     if lease.id in leased or lease_store.list_leases(connection, ids=[lease.id]):
         raise errors.Conflict("another lease has that id")
     others = [one for one in leased.values() if one.block.overlaps(block)]
-    # What was held back for the site itself, while it was away, is under ids that it does not know.
+    # What was held back for the site itself while it was away has ids that the site does not know.
     holder = next((one.site for one in others if one.site not in (CENTRAL, lease.site)), None)
     if holder is not None:
         raise errors.Conflict(f"site {holder} holds a number of it")
@@ -222,7 +222,7 @@ def insert_named(locked: pool.Pool, lease: Lease) -> bool:
     for part in parts:
         spare.take_block(connection, locked.id, part)
         kept_as = dataclasses.replace(lease, block=part)
-        if part != parts[0]:  # the rest of a lease has the id that the site would give it
+        if part != parts[0]:  # derived as the site derives it
             kept_as = dataclasses.replace(
                 kept_as, id=rest_id(lease.root, part.first), origin=lease.root
             )
@@ -259,7 +259,7 @@ def hold_back(
 def _release_unnamed(
     context: Any, site: Site, said: Sequence[Lease], own: Sequence[Lease]
 ) -> list[Lease]:
-    """Take back what a site has given up since the backup; gives what it still holds."""
+    """Reclaim what a site has released since the backup; return what it still holds."""
     has = _by_pool(said)
     for (kind, pool_id), leases in sorted(_by_pool(own).items()):
         known = has.get((kind, pool_id), [])
@@ -278,7 +278,7 @@ def _release_unnamed(
 
 
 def _narrow(locked: pool.Pool, lease: Lease, known: Sequence[Lease]) -> None:
-    """Leave a site what it names of a lease; what is in use of the rest is central's."""
+    """Reduce a site's lease to what the site names; numbers in use of the rest become central's."""
     gone = arithmetic.subtract([lease.block], [one.block for one in known])
     if not gone:
         return
@@ -295,7 +295,7 @@ def _narrow(locked: pool.Pool, lease: Lease, known: Sequence[Lease]) -> None:
 
 
 def _list_kept(locked: pool.Pool, block: Block) -> list[Block]:
-    """List what of a block stays central's: in use, or at rest while somebody has yet to hear."""
+    """List the parts of a block that stay central's: in use, or at rest and not heard of by all."""
     connection = locked.connection
     kept = set(usage.find_used(connection, locked.kind, locked.id, block))
     if locked.kind is PoolKind.SUBNET:
@@ -314,12 +314,12 @@ def _new_id() -> LeaseId:
 
 
 def _insert(locked: pool.Pool | pool.Locked, lease: Lease) -> None:
-    """Put a block into the hands of who has it; that gives nothing out, so it may be unsettled."""
+    """Insert a lease as it is; this allocates nothing, so central may be unsettled."""
     lease_store.put(locked.connection, lease, now=now())
 
 
 def _find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:
-    """Find the network of a pool.
+    """Return the network of a pool.
 
     Raises:
         NotFound: there is no such subnet.
@@ -336,7 +336,7 @@ def _find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> st
 def _ensure_present(
     connection: sa.Connection, site: Site, datapaths: Mapping[str, int], network_id: str
 ) -> None:
-    """Note that a network is at a site again, where central has lost that.
+    """Record that a network is at a site again, where central has lost that.
 
     Raises:
         NotFound: there is no such network any more.

@@ -54,7 +54,7 @@ class KnownPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """What a site says of numbers."""
+    """What a site names of numbers."""
 
     ports: Collection[str]  #: those that it has
     addresses: Mapping[_Address, str]  #: what they have, on subnets whose addresses are leased
@@ -62,7 +62,7 @@ class Named:
 
 
 def record(context: Any, site: Site, said: Named) -> None:
-    """Record what a site says, as far as it is news and may be the site's to say."""
+    """Record what a site names, as far as it is new to central and within the site's rights."""
     with writing(context) as connection:
         networks = _list_networks(connection)
         present = mapping.peek_ids(connection, ResourceType.NETWORK, site.name, set(networks))
@@ -137,7 +137,7 @@ def _read_allocations(connection: sa.Connection, port_ids: Collection[str]) -> d
 
 
 def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) -> list[_Address]:
-    """Tell in which subnets the addresses of a port lie."""
+    """Return the subnets in which the addresses of a port are."""
     return [
         (subnet_id, number)
         for number in port.addresses
@@ -150,9 +150,9 @@ def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) 
 
 
 def decide(context: Any) -> None:
-    """Decide about every number of which sites have spoken, once nobody is waited for.
+    """Decide every number that sites have named, once no site is awaited.
 
-    It may be begun anew at any point: each number, and each lease, is decided by itself.
+    It can be restarted at any point: each number, and each lease, is decided by itself.
     """
     with reading(context) as connection:
         if not named.is_open(connection) or epoch.list_waiting(connection):
@@ -162,7 +162,7 @@ def decide(context: Any) -> None:
         leases = named.list_leases(connection)
     for word in lacks:
         _take_away(word.pool_id, word.number, word.port_id)
-        if _is_wanted(word, has, leases):  # whoever has it by now has long been given it
+        if _is_wanted(word, has, leases):  # already decided
             with writing(context) as connection:
                 resting.delete(connection, word.pool_id, [word.number])
     for word in has:
@@ -172,7 +172,7 @@ def decide(context: Any) -> None:
     for word in has:
         with writing(context) as connection:
             _keep_own(connection, word)
-    # Only now: whoever has an address of another site's lease has that site's word for it.
+    # Only now: an address of another site's lease takes that site's word for it.
     with reading(context) as connection:
         knows = named.list_open(connection, named.KNOWS)
     for word in knows:
@@ -190,7 +190,7 @@ def _is_wanted(word: named.Word, has: Sequence[named.Word], leases: Sequence[Lea
 
 
 def _clear(context: Any, site: SiteName, subnet_id: str, number: int, port_id: str | None) -> bool:
-    """Take a number away from whom it came back with; tell whether nobody else has it."""
+    """Take a number from the port that was restored with it; return whether nobody else has it."""
     with writing(context) as connection:
         holder = _find_holder(connection, subnet_id, number)
         if holder is None or holder == port_id:
@@ -257,7 +257,7 @@ def _take_away(subnet_id: str, number: int, port_id: str) -> None:
 
 
 def _decide_lease(context: Any, lease: Lease) -> None:
-    """Give a site a lease that central had forgotten, without what others have of it."""
+    """Grant a site a lease that central had forgotten, without what others have of it."""
     site = lease.site
     with writing(context) as connection:
         used = usage.find_used(connection, lease.kind, lease.pool_id, lease.block)
@@ -275,7 +275,7 @@ def _decide_lease(context: Any, lease: Lease) -> None:
 
 
 def _keep_own(connection: sa.Connection, word: named.Word) -> None:
-    """Keep an address for a site's port that does not have it of the site's own lease."""
+    """Keep an address for a site's port that does not have it from the site's own lease."""
     try:
         locked = pool.hold(connection, _SUBNET, word.pool_id)
     except errors.NotFound:
@@ -310,11 +310,11 @@ def _keep_own(connection: sa.Connection, word: named.Word) -> None:
 
 
 def _keep_of_lost(connection: sa.Connection, word: named.Word) -> None:
-    """Keep a number for a site that central went on without, if another one knows of it."""
+    """Keep a number for a site that central went on without, if another site knows of it."""
     named.drop(connection, word)
     known = registration.find(connection, word.home)
     if known is None or not known.owes:
-        return  # that site tells itself
+        return  # that site names it itself
     try:
         locked = pool.hold(connection, word.kind, word.pool_id)
         pool.check_number(locked, word.number)

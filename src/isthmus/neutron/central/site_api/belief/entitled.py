@@ -1,7 +1,7 @@
-"""What a site is given where it asks for itself, on behalf of nobody.
+"""What a site gets when it asks for itself, on no user's behalf.
 
 That is what central has mapped to it, and what the site derives from it: the default security
-groups of projects that are there. Anything else takes a person who may see it.
+groups of projects that are there. For anything else, a user who may see it has to ask.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,14 @@ from isthmus.store.tiers import mapping
 def find(
     connection: sa.Connection, site: SiteName, kind: ResourceType, ids: Sequence[str]
 ) -> list[str]:
-    """Give those of some objects that a site may have by itself."""
+    """Return which objects a site may have by itself.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        kind: type of the objects.
+        ids: the objects.
+    """
     mapped = mapping.peek_ids(connection, kind, site, ids)
     left = [one for one in ids if one not in mapped]
     if kind is ResourceType.SECURITY_GROUP and left:
@@ -39,7 +46,7 @@ def _find_defaults(connection: sa.Connection, site: SiteName, ids: Sequence[str]
 
 
 def _is_there(connection: sa.Connection, site: SiteName, project_id: str) -> bool:
-    """Tell whether a project has a network or a port at a site."""
+    """Return whether a project has a network or a port at a site."""
     for model, kind in (
         (models_v2.Network, ResourceType.NETWORK),
         (models_v2.Port, ResourceType.PORT),

@@ -1,4 +1,4 @@
-"""How often a site may ask for something that costs central more than it costs the site."""
+"""Rate limits for calls that cost central more than they cost the site."""
 
 import threading
 import time
@@ -12,29 +12,29 @@ from isthmus.model.site import SiteName
 
 
 class Rate:
-    """So many calls a second of each site, and some at once; of one process."""
+    """A rate limit per site, with a burst; per process."""
 
     def __init__(
         self, *, per_s: float, burst: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Bind it.
+        """Initialise the limit.
 
         Args:
-            per_s: calls a second that may go on for ever.
+            per_s: sustained calls a second.
             burst: calls at once, by a site that was quiet.
-            clock: gives the time in seconds.
+            clock: returns the time in seconds.
         """
         self._per_s = per_s
         self._burst = burst
         self._clock = clock
-        self._left: dict[SiteName, tuple[float, float]] = {}  # what is left, and when it was
+        self._left: dict[SiteName, tuple[float, float]] = {}  # what is left, and at which time
         self._lock = threading.Lock()
 
     def count(self, site: SiteName) -> None:
         """Count a call.
 
         Raises:
-            Busy: there were too many.
+            Busy: the limit is exceeded.
         """
         with self._lock:
             now = self._clock()
@@ -49,10 +49,10 @@ class Rate:
 
 
 class Rates:
-    """The rates of this process, one for each call, as central's configuration says."""
+    """The rate limits of this process, one for each call, from central's configuration."""
 
     def __init__(self) -> None:
-        """Begin with none: a call's first use reads the configuration."""
+        """Initialise empty: a call's first use reads the configuration."""
         self._rates: dict[str, Rate] = {}
         self._lock = threading.Lock()
 
@@ -60,11 +60,11 @@ class Rates:
         """Count a call of a site.
 
         Args:
-            site: who calls.
-            call: which call.
+            site: the caller.
+            call: the name of the call.
 
         Raises:
-            Busy: there were too many of them.
+            Busy: the limit is exceeded.
         """
         with self._lock:
             rate = self._rates.get(call)
@@ -77,14 +77,14 @@ class Rates:
 
 
 class Pace:
-    """At most one turn in so many seconds; of one process."""
+    """At most one turn in an interval; per process."""
 
     def __init__(self, *, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Bind it; the first turn is at once.
+        """Initialise; the first turn is due at once.
 
         Args:
             every_s: seconds between two turns.
-            clock: gives the time in seconds.
+            clock: returns the time in seconds.
         """
         self._every_s = every_s
         self._clock = clock
@@ -92,7 +92,7 @@ class Pace:
         self._lock = threading.Lock()
 
     def is_time(self) -> bool:
-        """Tell whether it is time for a turn; if so, the caller takes it."""
+        """Return whether a turn is due; if so, the caller takes it."""
         with self._lock:
             now = self._clock()
             if self._next is not None and now < self._next:

@@ -1,7 +1,7 @@
-"""Holds what a site says against what central itself gave, before anything is written.
+"""Checks a site's report against what central itself allocated, before anything is written.
 
-Reads the surroundings; what follows from them is decided in `isthmus.federation.port_report`. Who
-takes reports logs every refusal (`log_refused`), whoever finds the reason: this, IPAM or Neutron.
+Reads the input; `isthmus.federation.port_report` decides. Every refusal is logged by the caller
+(`log_refused`), whether this module, IPAM or Neutron finds the reason.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ _EVERYBODY = "*"
 
 
 def log_refused(site: SiteName, item: Item, error: errors.IsthmusError) -> None:
-    """Write down who was refused what."""
+    """Log that a report was refused, for whom and why."""
     by = oslo_context.get_current()
     LOG.warning(
         "refused: site=%s user=%s request=%s report of %s %s: %s",
@@ -57,13 +57,14 @@ def log_refused(site: SiteName, item: Item, error: errors.IsthmusError) -> None:
 def check(
     site: SiteName, item: Item
 ) -> tuple[dict[str, Any] | None, dict[str, errors.IsthmusError]]:
-    """Tell whether a site may report this.
+    """Check that a site may report an item.
 
     Returns:
-        What of the state may be taken (None for a port that is gone), and which attributes not.
+        The part of the state that may be accepted (None for a deleted port), and the refused
+            attributes with reasons.
 
     Raises:
-        Refused, Stale: it may not, or not now; with the reason.
+        Refused, Stale: it may not, or not now.
     """
     if item.type is not ResourceType.PORT:
         raise errors.Invalid(f"a site reports ports, not a {item.type}")
@@ -71,7 +72,7 @@ def check(
     if fault is not None:
         raise fault
     if item.state is None:
-        return None, {}  # that it is gone is taken from its home, and from nobody else
+        return None, {}  # only its home may report that it is deleted
     state = dict(item.state)
     missing = [name for name in _REQUIRED if name not in state]
     if missing or state["id"] != item.id:
@@ -80,20 +81,20 @@ def check(
     with reading(n_context.get_admin_context()) as connection:
         facts = _read_facts(connection, site, state)
         if state.get(attribute.BASE) is None and facts.exists:
-            # The site has not heard what became of its first report; central remembers.
+            # The site has not received the answer to its first report; central has stored it.
             state[attribute.BASE] = home.find_bases(connection, [item.id]).get(item.id)
     try:
         rules.check_report(site, item.id, state, facts)
     except errors.Conflict:
         if facts.home in (None, site):
             raise
-        return state, {}  # who takes reports refuses it, and has the site give the port up
+        return state, {}  # the caller refuses it, and the site removes its copy
     left = rules.find_refused(item.id, state, facts)
     for name in left:
         if name == "fixed_ips" or not facts.exists:
             state[name] = rules.without_missing(name, state, facts)
         else:
-            del state[name]  # central's own stays
+            del state[name]  # central's value stays
     return state, left
 
 
@@ -105,13 +106,13 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
             models_v2.Port.network_id, models_v2.Port.device_owner, models_v2.Port.project_id
         ).where(models_v2.Port.id == port_id)
     ).one_or_none()
-    # Whose a port is that central has is not for the site to say: its rights follow from that.
+    # The owner of a port that central has is not the site's to set: its rights depend on it.
     project = state["project_id"] if port is None else port.project_id or ""
     network = connection.execute(
         sa.select(models_v2.Network.project_id).where(models_v2.Network.id == network_id)
     ).one_or_none()
     owner = network.project_id if network is not None else None
-    # Peeks will do: what is written later stands behind locks and constraints of its own.
+    # Plain reads suffice: later writes are guarded by locks and constraints of their own.
     homes = mapping.peek_sites(connection, ResourceType.PORT, [port_id])
     mapped = mapping.peek_sites(connection, ResourceType.NETWORK, [network_id])
     groups = frozenset(state.get("security_groups") or ())
@@ -160,7 +161,7 @@ def _read_location(
     known = location.list_locations(connection, [port_id]).get(port_id)
     found: dict[str, Any] = {"prefixes": own.tunnel_prefixes if own is not None else ()}
     if known == said:
-        return found  # it was looked at when it was new
+        return found  # it was checked when it was new
     return {
         **found,
         "key_holder": location.find_key_holder(connection, said),
@@ -179,7 +180,7 @@ def _read_location(
 def _missing_subnets(
     connection: sa.Connection, state: Mapping[str, Any], network_id: str
 ) -> frozenset[str]:
-    """Find the subnets of which the port has addresses, and which were deleted at central."""
+    """Return the subnets of a port's addresses that were deleted at central."""
     named = {str(one["subnet_id"]) for one in state["fixed_ips"]}
     subnet = models_v2.Subnet
     query = sa.select(subnet.id).where(
