@@ -41,7 +41,7 @@ def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_garbled_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text('{"at":1,"kind":"begun"}\n{"at":2,"kind":"x"}\n')
-    with pytest.raises(errors.Inconsistent, match=r"line 2 of .*events.jsonl is no event"):
+    with pytest.raises(errors.Inconsistent, match=r"line 2 of .*events.jsonl is not an event"):
         BuildLogReader(tmp_path).read_new()
 
 

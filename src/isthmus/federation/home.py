@@ -2,7 +2,7 @@
 
 A port has one home at most. It comes to the site that first binds or changes it. A port that lies
 unused at another site can move, in two steps: the old home is asked to let go, and has acknowledged
-before the new one gets it. A site that cannot be heard is never passed over, since it may have
+before the new one gets it. A site that cannot be reached is never passed over, since it may have
 bound the port without central's knowledge; an operator may say that it is gone.
 """
 
@@ -18,7 +18,7 @@ class Step(enum.Enum):
     ASK = "ask"  #: ask its home to let go; until then the answer is "not yet"
     WAIT = "wait"  #: its home has been asked already
     REFUSE_BOUND = "refuse_bound"  #: it is in use at its home
-    REFUSE_SILENT = "refuse_silent"  #: its home cannot be heard
+    REFUSE_SILENT = "refuse_silent"  #: its home cannot be reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> str:
 
     Raises:
         NotFound: there is no such port, or it lives nowhere.
-        Conflict: it is in use there, or that site cannot be heard, and no force is used.
+        Conflict: it is in use there, or that site cannot be reached, and no force is used.
     """
     wanted = api.get_named("port", port, fields=["id"])
     rows = api.list("site_mapping", type="port", resource_id=wanted["id"])

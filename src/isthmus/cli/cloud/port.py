@@ -61,4 +61,4 @@ def release_port(
     if force and not yes:
         confirm(f"Take port {port} away from its home, though a server there may use it?")
     home = release_port(Admin(os_cloud).api, port, force=force)
-    render.note(f"Site {home} {'has the port no more' if force else 'is asked to let go of it'}.")
+    render.note(f"Site {home} {'no longer has the port' if force else 'is asked to release it'}.")

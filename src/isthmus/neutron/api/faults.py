@@ -79,7 +79,7 @@ def from_any(error: Exception) -> errors.IsthmusError:
     if isinstance(error, n_exc.MultipleExceptions):
         return _from_several(error)
     if isinstance(error, KeyError | TypeError | ValueError):
-        return errors.ProtocolError(f"the item has not the promised form: {error!r}")
+        return errors.ProtocolError(f"the item is malformed: {error!r}")
     return from_neutron(error)
 
 
@@ -88,8 +88,8 @@ def _from_database(error: Exception) -> errors.IsthmusError:
     if isinstance(error, db_exc.DBDataError):
         return errors.Invalid(f"the database does not take a value: {text}")
     if isinstance(error, db_exc.DBDuplicateEntry | db_exc.DBReferenceError):
-        return errors.Conflict(f"another row stands against it: {text}")
-    return errors.Busy(f"the database could not do it now: {text}")
+        return errors.Conflict(f"it collides with another row: {text}")
+    return errors.Busy(f"the database cannot do it now: {text}")
 
 
 def _from_several(error: n_exc.MultipleExceptions) -> errors.IsthmusError:
@@ -106,7 +106,7 @@ def _from_several(error: n_exc.MultipleExceptions) -> errors.IsthmusError:
     if inner and not isinstance(error, ml2_exc.MechanismDriverError):
         return from_any(inner[0])
     reasons = "; ".join(str(one) or type(one).__name__ for one in inner) or str(error)
-    return errors.Busy(f"OVN could not do it now: {reasons}")
+    return errors.Busy(f"OVN cannot do it now: {reasons}")
 
 
 def from_neutron(error: Exception) -> errors.IsthmusError:

@@ -65,7 +65,7 @@ def list_rules() -> Iterable[Any]:
     actions = (
         ("retry", "/site-jobs", "Retry a job"),
         ("cancel", "/site-jobs", "Cancel a job"),
-        ("release", "/site-mappings", "Have the home of a port let go of it"),
+        ("release", "/site-mappings", "Have the home of a port release it"),
         ("go_on_without", "/sites", "Have nobody wait for a site to register"),
         ("free_for_good", "/site-leases", "Free what a removed site never let go of"),
     )

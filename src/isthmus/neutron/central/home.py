@@ -143,10 +143,10 @@ def _refusal(port_id: str, home: home_store.Home | None, step: Step) -> errors.C
     site = home.site if home is not None else None
     if step is Step.REFUSE_BOUND:
         return errors.Conflict(
-            f"port {port_id} lives at site {site}, where it is in use", site=site
+            f"port {port_id} has its home at site {site}, where it is in use", site=site
         )
     return errors.Conflict(
-        f"port {port_id} lives at site {site}, which cannot be heard and may use it: wait for it "
-        f"to come back, or have an operator say `isthmus port release {port_id} --force`",
+        f"port {port_id} has its home at site {site}, which cannot be reached and may use it: wait "
+        f"for it to come back, or have an operator say `isthmus port release {port_id} --force`",
         site=site,
     )

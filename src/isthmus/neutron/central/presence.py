@@ -83,7 +83,7 @@ def check_type(network: dict[str, Any]) -> None:
         raise errors.Unsupported(
             f"network {network['id']} is "
             f"{'external' if network.get('router:external') else kind}: "
-            "only geneve and vxlan networks reach over sites"
+            "only geneve and vxlan networks can be stretched"
         )
 
 

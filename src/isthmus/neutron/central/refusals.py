@@ -89,8 +89,8 @@ class Refusals(ml2.Ml2Plugin):
         if differing:
             with translated():
                 raise errors.Conflict(
-                    f"port {port_id} is at home at site {home}, which alone says what its "
-                    f"{', '.join(differing)} is: change it there",
+                    f"port {port_id} has its home at site {home}, which alone sets its "
+                    f"{', '.join(differing)}: change it there",
                     site=home,
                 )
 

@@ -185,7 +185,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
                     subnet=subnet_id,
                     site=directory.get_plugin().site.site,
                     reason=f"it was that of port {last}, of which not every other site has heard "
-                    "yet that it is so no more: try again",
+                    "yet that it was released: try again",
                 )
             resting.delete(connection, subnet_id, [number])
 

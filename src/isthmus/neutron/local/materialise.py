@@ -169,7 +169,7 @@ class Materialiser:
         except Exception as error:
             ours = from_any(error)
             if isinstance(ours, errors.Broken):
-                LOG.exception("%d shadow ports could not be taken", len(items))
+                LOG.exception("%d shadow ports could not be applied", len(items))
             results = [refused(item, ours) for item in items]
         return {(one.type, one.id): one for one in results}
 

@@ -137,7 +137,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             if not body["type"]:
                 return {**body, "carried": list_carried()}
             if self._comparison is None:
-                raise errors.Busy("this process of the site does not serve its OVN yet")
+                raise errors.Busy("this process of the site is not connected to OVN yet")
             kind = ResourceType(body["type"])
             page = Page(kind=kind, after=body["after"], until=body["until"])
             differing = self._comparison.compare(page, body["digest"], body["digests"])
@@ -164,8 +164,8 @@ def _check_carrier(context: Any) -> None:
     """
     caller = get_caller(context)
     if not caller.is_written(directory.get_plugin().site.carrier_user):
-        log_refusal(context, caller, "does not carry to this site")
-        raise errors.Refused(f"user {caller.user_name!r} does not carry to this site")
+        log_refusal(context, caller, "may not send batches to this site")
+        raise errors.Refused(f"user {caller.user_name!r} may not send batches to this site")
 
 
 def _parse_items(body: Any) -> list[Item]:

@@ -207,7 +207,7 @@ def blocks_of(states: Iterable[Mapping[str, Any]]) -> list[Block]:
     try:
         return [Block(int(state["first"]), int(state["last"])) for state in states]
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise errors.ProtocolError("central's answer lists what is no lease") from error
+        raise errors.ProtocolError("central's answer lists a malformed lease") from error
 
 
 def is_listed(part: returns.Return, states: Iterable[Mapping[str, Any]]) -> bool:

@@ -223,7 +223,7 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
     what = f"; waits for sites {', '.join(waiting[:_NAMED])} to register" if waiting else ""
     if len(waiting) > _NAMED:
         what += f" and {len(waiting) - _NAMED} more"
-    raise errors.Busy(f"no address or key is given out now: {row.reason}{what}")
+    raise errors.Busy(f"no address or key is allocated now: {row.reason}{what}")
 
 
 def is_settled(connection: sa.Connection) -> bool:

@@ -65,7 +65,7 @@ class PresenceApi:
                 network = Held(connection, _NETWORK, [network_id], alone=True)
                 if site in silence.list_silent(connection):
                     raise errors.InUse(
-                        f"site {site} cannot be heard and may have ports on network {network_id} "
+                        f"site {site} cannot be reached and may have ports on network {network_id} "
                         "that central does not know of: wait for it to come back, or disable it"
                     )
                 in_use = len(home_store.hold_at(connection, network_id, site))

@@ -208,7 +208,7 @@ def check_unnamed(locked: Locked, address: int) -> None:
     if kept is not None:
         raise errors.Conflict(
             f"address {to_address(address)} is that of port {kept.port_id} at site {kept.site}, of "
-            "which central, restored from a backup, has yet to hear",
+            "which central, restored from a backup, has yet to learn",
             site=kept.site,
         )
 
@@ -266,7 +266,7 @@ def end_rest(locked: Locked, address: int, *, port_id: str | None = None) -> Non
     if last != port_id and resting.find_unacknowledged(locked.connection, [last]):
         raise errors.Conflict(
             f"address {to_address(address)} was that of port {last}, and not every site has "
-            "acknowledged yet that it is so no more: try again"
+            "acknowledged yet that it was released: try again"
         )
     resting.delete(locked.connection, locked.id, [address])
 

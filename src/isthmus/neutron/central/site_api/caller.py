@@ -31,8 +31,8 @@ def get_calling_site(context: Any, caller: Caller | None = None) -> Site:
     with reading(context) as connection:
         site = site_store.find_by_caller(connection, caller)
     if site is None:
-        log_refusal(context, caller, "speaks for no site")
-        raise errors.NotFound(f"user {caller.user_name!r} speaks for no site")
+        log_refusal(context, caller, "is not the service user of a site")
+        raise errors.NotFound(f"user {caller.user_name!r} is not the service user of a site")
     if site.state is SiteState.DISABLED:
         raise errors.Busy(f"site {site.name} is disabled; an operator has to enable it")
     return site
@@ -73,7 +73,7 @@ def check_incarnation(context: Any, site: Site, said: str | None) -> None:
         row_id = site_store.find_row_id(connection, site.name)
     if last is not None and last.owes:
         raise errors.Busy(
-            f"central went on without site {site.name}: it is heard when it has registered"
+            f"central went on without site {site.name}: it has to register before it can call"
         )
     known = last.incarnation if last is not None else None
     if known is None:
@@ -83,6 +83,6 @@ def check_incarnation(context: Any, site: Site, said: str | None) -> None:
     elif said == known:
         return
     raise errors.Busy(
-        f"site {site.name} speaks as incarnation {said or 'unknown'}, and has registered as "
-        f"{known or 'none'}: it is heard when it registers"
+        f"site {site.name} calls as incarnation {said or 'unknown'}, and has registered as "
+        f"{known or 'none'}: it has to register before it can call"
     )

@@ -93,7 +93,7 @@ def _take_one(site: Site, sequence: int, item: Item) -> ItemResult:
         ours = from_any(error)
         validator.log_refused(site.name, item, ours)
         if isinstance(ours, errors.Broken):
-            LOG.exception("%s %s of site %s could not be taken", item.type, item.id, site.name)
+            LOG.exception("%s %s of site %s could not be processed", item.type, item.id, site.name)
         return item_form.refused(item, ours)
     return item_form.taken(item)
 
@@ -174,7 +174,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         if lives_at is not None:
             raise errors.NotFound(f"port {port_id} was deleted at central") from None
         if going:
-            raise errors.Stale(f"port {port_id} is gone, and its site is yet to hear it") from None
+            raise errors.Stale(f"port {port_id} was deleted; its site is not told yet") from None
         _ensure_presence(site, state["network_id"], present.get(state["network_id"], {}))
         # What a site creates bypasses the API's quotas; an excess is reported, and accepted later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
@@ -207,7 +207,7 @@ def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -
         # Where central was restored the port may have moved since: homes follow the ports first.
         epoch.require_settled(connection)
         journal.record(connection, [IntentKey(site, _PORT, port_id)])
-    raise errors.Conflict(f"port {port_id} lives at site {lives_at}", site=lives_at)
+    raise errors.Conflict(f"port {port_id} has its home at site {lives_at}", site=lives_at)
 
 
 def _ensure_presence(site: Site, network_id: str, present: Mapping[SiteName, bool]) -> None:

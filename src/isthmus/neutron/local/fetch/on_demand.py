@@ -304,9 +304,7 @@ class OnDemand:
         came = {result.id for result in results if result.type is kind and result.taken}
         refused = [result for result in results if not result.taken]
         for result in refused:
-            LOG.warning(
-                "%s %s of a bundle was not taken: %s", result.type, result.id, result.message
-            )
+            LOG.warning("%s %s of a bundle was refused: %s", result.type, result.id, result.message)
         self._note_complete(items, refused)
         if refused:
             raise _explain(refused)

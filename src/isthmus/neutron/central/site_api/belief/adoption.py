@@ -146,7 +146,7 @@ def _adopt_unknown(
         presence.check_type(network)
         presence.check_zones(site, network)
     except (errors.Refused, n_exc.NetworkNotFound) as error:
-        LOG.warning("Site %s names leases of %s %s in vain: %s", site.name, kind, pool_id, error)
+        LOG.warning("Site %s does not get leases of %s %s: %s", site.name, kind, pool_id, error)
         return list(ids)
     void: list[str] = []
     with writing(context) as connection:

@@ -331,7 +331,7 @@ def _keep_of_lost(connection: sa.Connection, word: named.Word) -> None:
     else:
         return
     LOG.warning(
-        "Number %s of %s %s is held back for site %s: site %s knows it as that of port %s",
+        "Number %s of %s %s is kept for site %s: by site %s it belongs to port %s",
         word.number,
         word.kind,
         word.pool_id,
