@@ -35,8 +35,8 @@ def _parse(line: bytes, number: int, path: Path) -> BuildEvent:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise errors.Inconsistent(
-            f"line {number} of {path} is not an event of a build: {exc}; restore the file from a copy, "
-            "or remove the line"
+            f"line {number} of {path} is not an event of a build: {exc}; restore the file from a "
+            "copy, or remove the line"
         ) from exc
 
 

@@ -25,7 +25,15 @@ class JobApi:
         sorts: Any = None,
         **paging: Any,
     ) -> list[listing.Row]:
-        """List jobs; the filter `age` returns those that are at least that many seconds old."""
+        """List jobs.
+
+        Args:
+            context: of the request.
+            filters: by column; `age` returns jobs that are at least that many seconds old.
+            fields: the columns to return; None for all.
+            sorts: (column, ascending), in order of precedence.
+            **paging: as in `listing.to_page`.
+        """
         with reading(context) as connection:
             moment = clock.read(connection)
         wanted = dict(filters or {})

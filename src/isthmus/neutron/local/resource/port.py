@@ -259,9 +259,7 @@ def check_let_go(connection: sa.Connection, port_id: str) -> None:
             f"port {port_id} is bound at this site, to {', '.join(filter(None, hosts))}"
         )
     if journal.is_noted(connection, IntentKey(CENTRAL, ResourceType.PORT, port_id)):
-        raise errors.Busy(
-            f"port {port_id} was changed at this site, and the change is still being reported to central"
-        )
+        raise errors.Busy(f"port {port_id} was changed at this site; central has yet to be told")
 
 
 #: Both tiers change ports, and merge: no call is guarded. They are fetched by hand, see `Fetching`.
