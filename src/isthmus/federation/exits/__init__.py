@@ -1,0 +1,1 @@
+"""By which sites a router's traffic leaves and comes back. Pure."""

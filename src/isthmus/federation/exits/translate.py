@@ -1,0 +1,119 @@
+"""Which site translates which addresses, and how the replies find their way back to it."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+
+from isthmus.federation.exits.choose import first_ipv4
+from isthmus.federation.exits.scene import Scene
+from isthmus.model.exits.plan import FloatingNat, Lack, ReturnPolicy, Snat
+from isthmus.model.exits.request import FloatingIp, Gateway, Prefix
+from isthmus.model.site import SiteName
+
+#: Each floating IP that works, by id, with the site that translates it.
+Sites = Mapping[str, SiteName]
+
+
+def place_floating_ips(scene: Scene) -> tuple[dict[str, SiteName], dict[str, Lack]]:
+    """Tell where floating IPs are translated, and why others are idle.
+
+    Two floating IPs of one fixed address may be of networks of two sites. Its replies can leave by
+    one of them alone, since only their source tells them apart: by the exit of the port's own site
+    if it is one of the two, else by the first one by site and id.
+    """
+    found: dict[str, SiteName] = {}
+    idle: dict[str, Lack] = {}
+    for floating in scene.floating_ips:
+        site = scene.find_nat_site(floating)
+        if isinstance(site, Lack):
+            idle[floating.id] = site
+        else:
+            found[floating.id] = site
+    for floating in scene.floating_ips:
+        if floating.id in found and found[floating.id] != _way_of(scene, floating, found):
+            idle[floating.id] = Lack.OTHER_WAY
+        elif floating.id in found and _is_cut(scene, floating, found[floating.id]):
+            idle[floating.id] = Lack.NO_TRANSIT
+    return {one: site for one, site in found.items() if one not in idle}, idle
+
+
+def needs_policy(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
+    """Tell whether replies of a floating IP's port would leave elsewhere."""
+    home = floating.home
+    if home is None or home == site or home not in scene.places:
+        return False
+    door = scene.find_door(home, 4)
+    return door is None or door.site != site
+
+
+def list_policies(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[ReturnPolicy]:
+    """List the policies of a site where floating IPs' ports live."""
+    inside = _list_inside(scene)
+    for floating in scene.floating_ips:
+        at = nat_sites.get(floating.id)
+        if floating.home != site or at is None or not needs_policy(scene, floating, at):
+            continue
+        next_hop = scene.find_transit(at, 4)
+        if isinstance(next_hop, ipaddress.IPv4Address):
+            yield ReturnPolicy(
+                floating_ip_id=floating.id,
+                source=floating.fixed_address,
+                inside=inside,
+                next_hop=next_hop,
+                site=at,
+            )
+
+
+def list_floating(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[FloatingNat]:
+    """List the floating IPs that a site translates."""
+    for floating in scene.floating_ips:
+        if nat_sites.get(floating.id) == site:
+            yield FloatingNat(
+                floating_ip_id=floating.id,
+                external=floating.address,
+                internal=floating.fixed_address,
+                port_id=floating.port_id,
+                at_home=floating.home == site,
+            )
+
+
+def list_snats(scene: Scene, gateway: Gateway | None) -> Iterator[Snat]:
+    """List the source translations of a site's gateway: of every IPv4 subnet of the router.
+
+    Traffic of subnets that are not present there comes over the transit network.
+    """
+    external = first_ipv4(gateway) if gateway is not None else None
+    if gateway is None or external is None or not gateway.enable_snat:
+        return
+    for subnet in scene.subnets:
+        if isinstance(subnet.cidr, IPv4Network):
+            yield Snat(network_id=gateway.network_id, external=external, internal=subnet.cidr)
+
+
+def _way_of(scene: Scene, floating: FloatingIp, found: Sites) -> SiteName:
+    """Choose by which of its floating IPs' sites the replies of a fixed address leave."""
+    same = sorted(
+        found[one.id]
+        for one in scene.floating_ips
+        if one.id in found and one.fixed_address == floating.fixed_address
+    )
+    home = floating.home
+    door = scene.find_door(home, 4) if home in scene.places and home is not None else None
+    return door.site if door is not None and door.site in same else same[0]
+
+
+def _is_cut(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
+    """Tell whether replies of a port elsewhere need transit addresses that are not there."""
+    home = floating.home
+    if home is None or home not in scene.places or home == site:
+        return False
+    return None in (scene.find_transit(home, 4), scene.find_transit(site, 4))
+
+
+def _list_inside(scene: Scene) -> tuple[IPv4Network, ...]:
+    """List what a floating IP's port reaches by the router's own routes."""
+    prefixes: list[Prefix] = [subnet.cidr for subnet in scene.subnets]
+    prefixes += [one.destination for one in scene.router.extra_routes]
+    prefixes += scene.transit.ranges if scene.transit is not None else ()
+    found = {one for one in prefixes if isinstance(one, IPv4Network) and one.prefixlen}
+    return tuple(sorted(found))

@@ -1,0 +1,1 @@
+"""How the traffic of a router leaves a cloud of many sites: what is asked, and what is decided."""

@@ -1,0 +1,128 @@
+"""What is decided of a router's traffic: per site its exits, routes, policies and translations."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from isthmus.model.exits.request import Address, Prefix
+from isthmus.model.site import SiteName
+
+
+class Way(enum.StrEnum):
+    """How packets leave a site."""
+
+    LOCAL = "local"  #: by an external network of the site itself
+    TRANSIT = "transit"  #: over the transit network to the router's instance at another site
+
+
+class Lack(enum.StrEnum):
+    """Why there is no way."""
+
+    NO_GATEWAY = "no gateway"  #: the router has none of that IP version with a next hop
+    NO_SITE = "no site"  #: every site with such a gateway is disabled
+    NO_TRANSIT = "no transit"  #: no transit address is allocated for one of the two ends
+    NO_GATEWAY_ON_NETWORK = "no gateway on its network"  #: of a floating IP's external network
+    NO_SUBNET = "no subnet"  #: the router has no interface on the fixed address's subnet
+    #: The same fixed address has another floating IP, by which its replies leave.
+    OTHER_WAY = "replies leave by another floating IP"
+
+
+class Purpose(enum.StrEnum):
+    """What a route is for."""
+
+    DEFAULT = "default"
+    SUBNET = "subnet"  #: a subnet of the router whose network is not present here
+    EXTRA = "extra"  #: the tenant's, with a next hop on such a subnet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """By which site packets of one IP version leave."""
+
+    way: Way
+    site: SiteName
+    network_id: str
+    next_hop: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A static route of a router's instance."""
+
+    purpose: Purpose
+    destination: Prefix
+    next_hop: Address
+    way: Way
+    site: SiteName  #: where it leads to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnPolicy:
+    """Replies of one address leave where its floating IP is, not by the site's default route.
+
+    `ip4.src == <source> && ip4.dst != <inside>`, action reroute to the next hop.
+    """
+
+    floating_ip_id: str
+    source: IPv4Address
+    inside: tuple[IPv4Network, ...]  #: what stays inside: the router's own routes hold for it
+    next_hop: Address
+    site: SiteName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snat:
+    """Source address translation of one internal subnet."""
+
+    network_id: str
+    external: IPv4Address
+    internal: IPv4Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatingNat:
+    """The translation of a floating IP."""
+
+    floating_ip_id: str
+    external: IPv4Address
+    internal: IPv4Address
+    port_id: str
+    #: Whether the port lives at the same site, so that its hypervisor may translate by itself.
+    at_home: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitPort:
+    """The port of a router's instance on the transit network."""
+
+    port_key: int
+    mac: str
+    addresses: tuple[Address, ...]
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitePlan:
+    """What a router's instance at one site has."""
+
+    exits: Mapping[int, Exit | Lack] = field(default_factory=dict)  #: by IP version, 4 and 6
+    gateway_network_id: str | None = None  #: the external network that it has a gateway on
+    routes: tuple[Route, ...] = ()
+    policies: tuple[ReturnPolicy, ...] = ()
+    snats: tuple[Snat, ...] = ()
+    floating: tuple[FloatingNat, ...] = ()
+    transit: TransitPort | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitPlan:
+    """What is decided of one router, by site; disabled sites are not in it."""
+
+    sites: Mapping[SiteName, SitePlan]
+    #: Where each gateway is, by its external network and addresses; None for nowhere.
+    seats: Mapping[tuple[str, frozenset[Address]], SiteName | None]
+    #: Floating IPs that do not work, and why.
+    idle: Mapping[str, Lack]
+    #: Sites that need a transit address and have none: allocate, and decide again.
+    transit_wanted: frozenset[SiteName] = frozenset()
