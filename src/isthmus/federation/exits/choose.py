@@ -10,7 +10,7 @@ from isthmus.model.site import SiteName, SiteState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Outlet:
     """A gateway where it is, for one IP version."""
 
     site: SiteName
@@ -18,26 +18,26 @@ class Door:
     next_hop: Address
 
 
-def list_doors(
+def list_outlets(
     seats: Seats, networks: Mapping[str, ExternalNetwork], version: int
-) -> dict[SiteName, Door]:
+) -> dict[SiteName, Outlet]:
     """List the gateways by which packets of an IP version can leave, by their sites.
 
     Disabled sites are none of them, because no gateway has its seat there.
     Such a gateway has an address of the version on a subnet that has a gateway itself; of several
     the numerically first one counts, as one default route is all that a site has.
     """
-    doors = {}
+    outlets = {}
     for gateway, site in seats.items():
         next_hop = _find_next_hop(gateway, networks.get(gateway.network_id), version)
         if site is not None and next_hop is not None:
-            doors[site] = Door(site=site, gateway=gateway, next_hop=next_hop)
-    return doors
+            outlets[site] = Outlet(site=site, gateway=gateway, next_hop=next_hop)
+    return outlets
 
 
-def choose_door(
-    site: SiteFacts, doors: Mapping[SiteName, Door], sites: Mapping[SiteName, SiteFacts]
-) -> Door | None:
+def choose_outlet(
+    site: SiteFacts, outlets: Mapping[SiteName, Outlet], sites: Mapping[SiteName, SiteFacts]
+) -> Outlet | None:
     """Choose the exit of a site.
 
     Its own if it has one, whatever central thinks of its reachability. Else, in this order: one
@@ -45,9 +45,9 @@ def choose_door(
     heard; the operator's order for this site; the router's default gateway; the site's name. A
     site that is not heard is better than none, since only the control plane may be cut.
     """
-    if site.name in doors:
-        return doors[site.name]
-    return min(doors.values(), key=lambda one: _rank(site, one, sites[one.site]), default=None)
+    if site.name in outlets:
+        return outlets[site.name]
+    return min(outlets.values(), key=lambda one: _rank(site, one, sites[one.site]), default=None)
 
 
 def rank_site(site: SiteFacts) -> int:
@@ -73,10 +73,10 @@ def first_ipv4(gateway: Gateway) -> IPv4Address | None:
     )
 
 
-def _rank(site: SiteFacts, door: Door, at: SiteFacts) -> tuple[object, ...]:
+def _rank(site: SiteFacts, outlet: Outlet, at: SiteFacts) -> tuple[object, ...]:
     wanted = site.leaves_by
-    preference = wanted.index(door.site) if door.site in wanted else len(wanted)
-    return (rank_site(at), preference, not door.gateway.is_default, door.site, order(door.gateway))
+    preference = wanted.index(outlet.site) if outlet.site in wanted else len(wanted)
+    return (rank_site(at), preference, not outlet.gateway.is_default, outlet.site, order(outlet.gateway))
 
 
 def _find_next_hop(

@@ -58,8 +58,8 @@ def needs_transit(scene: Scene) -> bool:
         return False
     versions = scene.list_versions()
     for name in scene.places:
-        doors = (scene.find_door(name, version) for version in versions)
-        if any(door is not None and door.site != name for door in doors):
+        outlets = (scene.find_outlet(name, version) for version in versions)
+        if any(outlet is not None and outlet.site != name for outlet in outlets):
             return True
         if any(name not in one.sites and scene.find_host(one) for one in scene.subnets):
             return True

@@ -11,14 +11,14 @@ from isthmus.model.site import SiteName
 
 def find_exit(scene: Scene, site: SiteName, version: int) -> Exit | Lack:
     """Find by which site packets of an IP version leave a site."""
-    door = scene.find_door(site, version)
-    if door is None:
+    outlet = scene.find_outlet(site, version)
+    if outlet is None:
         return _why_none(scene, version)
-    way = Way.LOCAL if door.site == site else Way.TRANSIT
-    next_hop = door.next_hop if way is Way.LOCAL else scene.find_transit(door.site, version)
+    way = Way.LOCAL if outlet.site == site else Way.TRANSIT
+    next_hop = outlet.next_hop if way is Way.LOCAL else scene.find_transit(outlet.site, version)
     if next_hop is None or (way is Way.TRANSIT and scene.find_transit(site, version) is None):
         return Lack.NO_TRANSIT
-    return Exit(way=way, site=door.site, network_id=door.gateway.network_id, next_hop=next_hop)
+    return Exit(way=way, site=outlet.site, network_id=outlet.gateway.network_id, next_hop=next_hop)
 
 
 def list_routes(scene: Scene, site: SiteName) -> Iterator[Route]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from isthmus.federation.exits import transit as addressing
-from isthmus.federation.exits.choose import Door, choose_door, first_site, list_doors
+from isthmus.federation.exits.choose import Outlet, choose_outlet, first_site, list_outlets
 from isthmus.federation.exits.seat import Seats, plan_seats, seat_gateways
 from isthmus.model.exits.plan import Lack
 from isthmus.model.exits.request import (
@@ -30,17 +30,17 @@ class Scene:
     floating_ips: tuple[FloatingIp, ...]
     planned: Seats  #: where gateways are while no site is disabled
     seats: Seats  #: where they are
-    doors: Mapping[int, Mapping[SiteName, Door]]  #: by IP version, then by site
+    outlets: Mapping[int, Mapping[SiteName, Outlet]]  #: by IP version, then by site
     places: tuple[SiteName, ...]  #: where the router is, disabled sites aside
 
     def list_versions(self) -> list[int]:
         """List the IP versions of the router's traffic."""
         inside: set[int] = {subnet.cidr.version for subnet in self.subnets}
-        return sorted(inside or {version for version in self.doors if self.doors[version]})
+        return sorted(inside or {version for version in self.outlets if self.outlets[version]})
 
-    def find_door(self, site: SiteName, version: int) -> Door | None:
+    def find_outlet(self, site: SiteName, version: int) -> Outlet | None:
         """Find the exit of a site."""
-        return choose_door(self.sites[site], self.doors[version], self.sites)
+        return choose_outlet(self.sites[site], self.outlets[version], self.sites)
 
     def find_host(self, subnet: InternalSubnet) -> SiteName | None:
         """Find the site by which a subnet is reached from where it is not present."""
@@ -81,7 +81,7 @@ def set_scene(
         floating_ips=tuple(sorted(router.floating_ips, key=lambda one: one.id)),
         planned=plan_seats(router.gateways, by_id, by_name),
         seats=seats,
-        doors={version: list_doors(seats, by_id, version) for version in (4, 6)},
+        outlets={version: list_outlets(seats, by_id, version) for version in (4, 6)},
         places=tuple(
             name
             for name in sorted(there & by_name.keys())

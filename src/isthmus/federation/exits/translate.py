@@ -42,8 +42,8 @@ def needs_policy(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
     home = floating.home
     if home is None or home == site or home not in scene.places:
         return False
-    door = scene.find_door(home, 4)
-    return door is None or door.site != site
+    outlet = scene.find_outlet(home, 4)
+    return outlet is None or outlet.site != site
 
 
 def list_policies(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[ReturnPolicy]:
@@ -98,8 +98,8 @@ def _way_of(scene: Scene, floating: FloatingIp, found: Sites) -> SiteName:
         if one.id in found and one.fixed_address == floating.fixed_address
     )
     home = floating.home
-    door = scene.find_door(home, 4) if home in scene.places and home is not None else None
-    return door.site if door is not None and door.site in same else same[0]
+    outlet = scene.find_outlet(home, 4) if home in scene.places and home is not None else None
+    return outlet.site if outlet is not None and outlet.site in same else same[0]
 
 
 def _is_cut(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
