@@ -76,7 +76,13 @@ def first_ipv4(gateway: Gateway) -> IPv4Address | None:
 def _rank(site: SiteFacts, outlet: Outlet, at: SiteFacts) -> tuple[object, ...]:
     wanted = site.leaves_by
     preference = wanted.index(outlet.site) if outlet.site in wanted else len(wanted)
-    return (rank_site(at), preference, not outlet.gateway.is_default, outlet.site, order(outlet.gateway))
+    return (
+        rank_site(at),
+        preference,
+        not outlet.gateway.is_default,
+        outlet.site,
+        order(outlet.gateway),
+    )
 
 
 def _find_next_hop(
