@@ -53,6 +53,8 @@ def test_every_fault_is_named_with_its_place() -> None:
         ("sites: [{name: a, wan_rtt_ms: -1}]", "sites[0].wan_rtt_ms"),
         ("sites: [{name: a}]\nextra: 1", "extra: "),
         ("sites: [{name: a, flavour: odd}]", "sites[0].flavour"),
+        ("sites: [{name: a, hosts: 1, gateways: 2}]", "sites[0].gateways: 2, but the site has 1"),
+        ("sites: [{name: a, gateways: -1}]", "sites[0].gateways"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, message: str) -> None:

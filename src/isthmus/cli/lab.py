@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import render
+from isthmus.cli import lab_external, render
+from isthmus.cli.lab_options import LabName, Process, Server, Site, open_lab, open_labs
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
 from isthmus.model.verdict import is_clean
@@ -20,13 +21,8 @@ server_app = typer.Typer(no_args_is_help=True, help="Servers: namespaces that st
 link_app = typer.Typer(no_args_is_help=True, help="WAN links of the sites.")
 app.add_typer(server_app, name="server")
 app.add_typer(link_app, name="link")
+app.add_typer(lab_external.app, name="external")
 
-LabName = Annotated[
-    str, typer.Option("--name", envvar="ISTHMUS_LAB_NAME", help="Which lab; several may be up.")
-]
-Server = Annotated[str, typer.Argument(help="Name of the server.")]
-Site = Annotated[str, typer.Argument(help="Name of the site.")]
-Process = Annotated[str, typer.Argument(help="Name of the process; see: isthmus lab status.")]
 #: How often `logs -f` looks, in seconds.
 _FOLLOW_S = 0.3
 
@@ -38,16 +34,6 @@ class StatusFormat(enum.StrEnum):
     JSON = "json"
     YAML = "yaml"
     ENV = "env"  #: variables for a shell
-
-
-def _labs() -> Any:
-    from isthmus.wiring.lab import open_labs
-
-    return open_labs()
-
-
-def _lab(name: str) -> Any:
-    return _labs().open(name)
 
 
 class Progress:
@@ -97,7 +83,7 @@ def up(
     began = time.monotonic()
     progress = Progress(timing=timing)
     try:
-        lab = _labs().up(
+        lab = open_labs().up(
             name, choose_topology(topology, sites, hosts), reporter=progress, stock=stock
         )
     except KeyboardInterrupt:
@@ -117,7 +103,7 @@ def up(
 @app.command()
 def down(name: LabName = "lab") -> None:
     """Remove the lab: everything that its ledger lists, and nothing else."""
-    alive = _labs().down(name)
+    alive = open_labs().down(name)
     render.note(f"Lab {name!r} is gone ({alive} processes ended).")
 
 
@@ -129,7 +115,7 @@ def status(
     ] = StatusFormat.TABLE,
 ) -> None:
     """Show processes, memory, links and servers, or the variables to export."""
-    lab = _lab(name)
+    lab = open_lab(name)
     if output is StatusFormat.ENV:
         print(lab.variables())
         return
@@ -152,7 +138,7 @@ def status(
 @app.command("list")
 def list_labs(output: Output = Format.TABLE) -> None:
     """List the labs of this machine."""
-    labs = _labs()
+    labs = open_labs()
     rows = [{"name": one, "folder": str(labs.open(one).plan.folder)} for one in labs.list_names()]
     render.print_rows(rows, ("name", "folder"), output, empty="No lab is up.")
 
@@ -160,7 +146,7 @@ def list_labs(output: Output = Format.TABLE) -> None:
 @app.command()
 def verify(name: LabName = "lab", output: Output = Format.TABLE) -> None:
     """Prove that it works: processes, APIs, tunnels, and a ping from site to site."""
-    report = _lab(name).verify()
+    report = open_lab(name).verify()
     rows = [
         {"check": one.check, "answer": one.answer.value, "seen": one.why} for one in report.rulings
     ]
@@ -178,16 +164,16 @@ def exec(  # noqa: A001
     name: LabName = "lab",
 ) -> None:
     """Run a command in a server."""
-    raise typer.Exit(_lab(name).servers.exec(server, command))
+    raise typer.Exit(open_lab(name).servers.exec(server, command))
 
 
 @app.command()
 def shell(
-    place: Annotated[str, typer.Argument(help="A hypervisor, a tier, a server, or wan.")],
+    place: Annotated[str, typer.Argument(help="A hypervisor, a tier, a server, SITE-out, or wan.")],
     name: LabName = "lab",
 ) -> None:
     """Open a shell in one of the lab's namespaces."""
-    raise typer.Exit(_lab(name).shell(place))
+    raise typer.Exit(open_lab(name).shell(place))
 
 
 @app.command()
@@ -198,7 +184,7 @@ def logs(
     name: LabName = "lab",
 ) -> None:
     """Print the log of a process."""
-    log = _lab(name).get_program(process).program.log
+    log = open_lab(name).get_program(process).program.log
     for line in _read_log(log, lines, follow=follow):
         sys.stdout.write(line)
         sys.stdout.flush()
@@ -211,13 +197,13 @@ def kill(
     name: LabName = "lab",
 ) -> None:
     """Signal a process of the lab, KILL if nothing else is said."""
-    _lab(name).kill(process, _signal(number))
+    open_lab(name).kill(process, _signal(number))
 
 
 @app.command()
 def start(process: Process, name: LabName = "lab") -> None:
     """Start a process of the lab again, and wait until it answers."""
-    _lab(name).start(process)
+    open_lab(name).start(process)
 
 
 @server_app.command("create")
@@ -236,7 +222,7 @@ def create_server(
     output: Output = Format.TABLE,
 ) -> None:
     """Make a server and wait until it has its addresses."""
-    row = _lab(name).create_server(
+    row = open_lab(name).create_server(
         name=server,
         site=site,
         network=network,
@@ -253,7 +239,7 @@ def create_server(
 def list_servers(name: LabName = "lab", output: Output = Format.TABLE) -> None:
     """List the servers."""
     render.print_rows(
-        _lab(name).servers.list_rows(),
+        open_lab(name).servers.list_rows(),
         ("name", "site", "host", "addresses", "port_id"),
         output,
         empty="There is no server; make one with: isthmus lab server create NAME --site SITE ...",
@@ -263,13 +249,13 @@ def list_servers(name: LabName = "lab", output: Output = Format.TABLE) -> None:
 @server_app.command("delete")
 def delete_server(server: Server, name: LabName = "lab") -> None:
     """Remove a server, and the port that was made for it."""
-    _lab(name).servers.delete(server)
+    open_lab(name).servers.delete(server)
 
 
 @server_app.command("console")
 def open_console(server: Server, name: LabName = "lab") -> None:
     """Open a shell in a server."""
-    lab = _lab(name)
+    lab = open_lab(name)
     lab.servers.get(server)
     raise typer.Exit(lab.shell(server))
 
@@ -277,20 +263,20 @@ def open_console(server: Server, name: LabName = "lab") -> None:
 @link_app.command("list")
 def list_links(name: LabName = "lab", output: Output = Format.TABLE) -> None:
     """List the WAN links of the sites."""
-    render.print_rows(_lab(name).wan.list_links(), ("site", "state", "rtt_ms"), output)
+    render.print_rows(open_lab(name).wan.list_links(), ("site", "state", "rtt_ms"), output)
 
 
 @link_app.command("cut")
 def cut_link(site: Site, name: LabName = "lab") -> None:
     """Cut a site off: control and data, at once."""
-    lab = _lab(name)
+    lab = open_lab(name)
     lab.wan.cut(lab.plan.get_site(site))
 
 
 @link_app.command("restore")
 def restore_link(site: Site, name: LabName = "lab") -> None:
     """Restore a site's link: neither cut nor slow."""
-    lab = _lab(name)
+    lab = open_lab(name)
     lab.wan.restore(lab.plan.get_site(site))
 
 
@@ -301,7 +287,7 @@ def delay_link(
     name: LabName = "lab",
 ) -> None:
     """Make a site's link slow."""
-    lab = _lab(name)
+    lab = open_lab(name)
     lab.wan.delay(lab.plan.get_site(site), rtt_ms)
 
 

@@ -188,6 +188,7 @@ def _sites(topology: Topology) -> list[dict[str, Any]]:
             "hosts": list(site.hosts),
             "wan_rtt_ms": site.wan_rtt_ms,
             "flavour": "stock" if site.is_stock else "local",
+            "gateways": site.gateways,
         }
         for site in topology.sites
     ]

@@ -8,6 +8,7 @@ from typing import Any
 from isthmus import errors
 from isthmus.lab import status
 from isthmus.lab.demo import Demo, Line
+from isthmus.lab.network.opened_outside import OpenOutside
 from isthmus.lab.network.server import ServerRequest, Servers
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
@@ -82,7 +83,7 @@ class OpenLab:
         wait_until_up(running.program, found, self.tools)
 
     def find_netns(self, place: str) -> str:
-        """Find the namespace of a hypervisor, a tier, a server or the WAN.
+        """Find the namespace of a hypervisor, a tier, its outside, a server or the WAN.
 
         Raises:
             NotFound: there is none of that name.
@@ -91,6 +92,9 @@ class OpenLab:
         places |= {host.name: host.netns for host in self.plan.hypervisors}
         places |= {row["name"]: row["netns"] for row in self.ledger.read().servers.values()}
         places["wan"] = self.plan.wan_netns
+        places |= {
+            f"{tier.name}-out": tier.outside.netns for tier in self.plan.sites if tier.outside
+        }
         if place not in places:
             known = ", ".join(places)
             raise errors.NotFound(f"the lab has no place {place!r}; it has: {known}")
@@ -125,6 +129,11 @@ class OpenLab:
     def create_server(self, **request: Any) -> Any:
         """Make a server; see `isthmus.lab.network.server.ServerRequest` for what can be asked."""
         return self.servers.create(ServerRequest(**request))
+
+    @property
+    def outside(self) -> OpenOutside:
+        """Return the world outside its sites."""
+        return OpenOutside(self.plan, self.tools)
 
     @property
     def servers(self) -> Servers:

@@ -6,14 +6,21 @@ management links end in the machine's own namespace, so those carry the lab's nu
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TypeVar
 
 from isthmus import errors
 from isthmus.lab.topology import MAX_HOSTS, MAX_SITES
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.model.topology import Hypervisor, LabSite, Tier, Topology
+from isthmus.model.topology import (
+    Hypervisor,
+    LabSite,
+    Outside,
+    ProviderNetwork,
+    Tier,
+    Topology,
+)
 
 #: One subnet a place: 172.30.<number>.0/24.
 UNDERLAY = IPv4Network("172.30.0.0/16")
@@ -24,6 +31,13 @@ MANAGEMENT = IPv4Network("198.18.0.0/15")
 _MANAGEMENT_PREFIX = 22
 MAX_LABS = 2 ** (_MANAGEMENT_PREFIX - MANAGEMENT.prefixlen)
 _FIRST_HYPERVISOR = 11
+#: What is outside a site, by its number: the untagged and the VLAN provider network, and the
+#: hosts behind them. Private ranges beside the underlay's, and those of examples (RFC 5737, 3849).
+_FLAT = (IPv4Network("172.31.0.0/16"), IPv6Network("2001:db8:f1a7::/48"))
+_VLAN = (IPv4Network("172.29.0.0/16"), IPv6Network("2001:db8:41a2::/48"))
+_HOSTS = (IPv4Network("198.51.100.0/24"), IPv6Network("2001:db8:057::/64"))
+#: The tag of every site's VLAN provider network.
+VLAN_ID = 101
 
 KEYSTONE_PORT = 5000
 NEUTRON_PORT = 9696
@@ -159,7 +173,7 @@ def plan_lab(topology: Topology, *, name: str, number: int, folder: Path) -> Lab
     assert len(topology.sites) <= MAX_SITES
     assert 0 <= number < MAX_LABS
     before = prefix(name)
-    central = _plan_tier(LabSite(name=CENTRAL, hosts=()), 0, before, number)
+    central = _plan_tier(LabSite(name=CENTRAL, hosts=(), gateways=0), 0, before, number)
     sites = (_plan_tier(site, n, before, number) for n, site in enumerate(topology.sites, start=1))
     return LabPlan(
         name=name,
@@ -174,6 +188,10 @@ def _plan_tier(site: LabSite, number: int, before: str, lab_number: int) -> Tier
     assert len(site.hosts) <= MAX_HOSTS
     subnet = IPv4Network((int(UNDERLAY.network_address) + number * 256, 24))
     links = management_range(lab_number)
+    hypervisors = tuple(
+        _plan_hypervisor(site.name, host, before, subnet[_FIRST_HYPERVISOR + n])
+        for n, host in enumerate(site.hosts)
+    )
     return Tier(
         name=site.name,
         number=number,
@@ -184,10 +202,32 @@ def _plan_tier(site: LabSite, number: int, before: str, lab_number: int) -> Tier
         management=IPv4Network((int(links.network_address) + number * 4, 30)),
         wan_rtt_ms=site.wan_rtt_ms,
         is_stock=site.is_stock,
-        hypervisors=tuple(
-            _plan_hypervisor(site.name, host, before, subnet[_FIRST_HYPERVISOR + n])
-            for n, host in enumerate(site.hosts)
+        hypervisors=hypervisors,
+        outside=_plan_outside(site, number, before, hypervisors) if site.gateways else None,
+    )
+
+
+def _plan_outside(
+    site: LabSite, number: int, before: str, hypervisors: tuple[Hypervisor, ...]
+) -> Outside:
+    return Outside(
+        netns=f"{before}{site.name}-out",
+        networks=(
+            _plan_provider_network("flat", None, number, *_FLAT),
+            _plan_provider_network("vlan", VLAN_ID, number, *_VLAN),
         ),
+        hosts=(_HOSTS[0][number], _HOSTS[1][number]),
+        gateways=tuple(host.name for host in hypervisors[: site.gateways]),
+    )
+
+
+def _plan_provider_network(
+    name: str, vlan: int | None, number: int, four: IPv4Network, six: IPv6Network
+) -> ProviderNetwork:
+    subnet4 = IPv4Network((int(four.network_address) + number * 2**8, 24))
+    subnet6 = IPv6Network((int(six.network_address) + number * 2**64, 64))
+    return ProviderNetwork(
+        name=name, vlan=vlan, subnets=(subnet4, subnet6), gateways=(subnet4[1], subnet6[1])
     )
 
 

@@ -5,6 +5,7 @@ The file::
     sites:
       - name: site1
         hosts: 2            # or a list of names: [a, b]
+        gateways: 1         # how many of them are gateways to the outside; 0 for no outside
       - name: site2
         hosts: [c]
         wan_rtt_ms: 100     # round trip added to the site's WAN link
@@ -54,6 +55,7 @@ class _Site(_Strict):
     hosts: Count | Names = 2
     wan_rtt_ms: Annotated[float, pydantic.Field(ge=0, le=60_000)] = 0.0
     flavour: Literal["local", "stock"] = "local"
+    gateways: Annotated[int, pydantic.Field(ge=0, le=MAX_HOSTS, strict=True)] = 1
 
 
 class _File(_Strict):
@@ -104,10 +106,11 @@ def parse_topology(text: str, source: str = "the topology file") -> Topology:
             hosts=_numbered(site.hosts) if isinstance(site.hosts, int) else tuple(site.hosts),
             wan_rtt_ms=site.wan_rtt_ms,
             is_stock=site.flavour == "stock",
+            gateways=site.gateways,
         )
         for site in wanted.sites
     )
-    faults = _twice(sites)
+    faults = _faults(sites)
     if faults:
         raise errors.Invalid(f"{source}: {'; '.join(faults)}")
     return Topology(sites=sites)
@@ -117,13 +120,18 @@ def _numbered(count: int) -> tuple[str, ...]:
     return tuple(f"h{number}" for number in range(1, count + 1))
 
 
-def _twice(sites: tuple[LabSite, ...]) -> list[str]:
+def _faults(sites: tuple[LabSite, ...]) -> list[str]:
     faults = [
         f"sites: the name {name!r} is given {count} times"
         for name, count in Counter(site.name for site in sites).items()
         if count > 1
     ]
     for number, site in enumerate(sites):
+        if site.gateways > len(site.hosts):
+            faults.append(
+                f"sites[{number}].gateways: {site.gateways}, but the site has "
+                f"{len(site.hosts)} hosts"
+            )
         faults += [
             f"sites[{number}].hosts: the name {name!r} is given {count} times"
             for name, count in Counter(site.hosts).items()

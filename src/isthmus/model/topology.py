@@ -1,7 +1,7 @@
 """The shape of a lab: which sites there are, with which hypervisors, and how far away they are."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from isthmus.model.site import SiteName
 
@@ -14,6 +14,7 @@ class LabSite:
     hosts: tuple[str, ...]  #: short names; the hypervisor is called `<site>-<host>`
     wan_rtt_ms: float = 0.0  #: round trip that the site's WAN link adds
     is_stock: bool = False  #: plain ML2/OVN on its own: the peer of benches and of conformance
+    gateways: int = 1  #: how many of its hypervisors, the first ones, are gateways; 0: no outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,26 @@ class Hypervisor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderNetwork:
+    """A network of the world outside a site, on which external networks are made."""
+
+    name: str  #: of its switch in the outside namespace
+    vlan: int | None  #: None for untagged frames
+    subnets: tuple[IPv4Network, IPv6Network]
+    gateways: tuple[IPv4Address, IPv6Address]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The world outside a site: the namespace behind the provider bridges of its hypervisors."""
+
+    netns: str
+    networks: tuple[ProviderNetwork, ...]
+    hosts: tuple[IPv4Address, IPv6Address]  #: behind the gateways of the networks
+    gateways: tuple[str, ...]  #: hypervisors on which routers' gateways may be
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
     """Central or a site: one place with services of its own."""
 
@@ -47,6 +68,7 @@ class Tier:
     hypervisors: tuple[Hypervisor, ...] = ()
     wan_rtt_ms: float = 0.0
     is_stock: bool = False  #: a site of plain ML2/OVN, which central does not know
+    outside: Outside | None = None
 
     @property
     def is_central(self) -> bool:

@@ -6,6 +6,7 @@ says to another place passes there, control and data alike, and nowhere else.
 
 from collections.abc import Iterator
 
+from isthmus.lab.network import outside
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.tier.render import UNDERLAY_MTU
 from isthmus.model.topology import Hypervisor, Tier
@@ -20,7 +21,8 @@ MANAGEMENT_LINK = "mgmt"
 def list_netns(plan: LabPlan) -> list[str]:
     """Name every namespace that the lab stands in, servers' aside."""
     tiers = [tier.netns for tier in plan.tiers]
-    return [plan.wan_netns, *tiers, *(host.netns for host in plan.hypervisors)]
+    hosts = [host.netns for host in plan.hypervisors]
+    return [plan.wan_netns, *tiers, *hosts, *_list_outside(plan)]
 
 
 def machine_link(plan: LabPlan, tier: Tier) -> str:
@@ -38,6 +40,7 @@ def render_links(plan: LabPlan) -> list[str]:
         lines += _tier_links(plan, tier)
         for number, host in enumerate(tier.hypervisors):
             lines += _host_link(plan, tier, number, host)
+        lines += outside.render_links(tier)
     return lines
 
 
@@ -56,6 +59,8 @@ def render_inside(plan: LabPlan) -> dict[str, list[str]]:
         ]
         for host in tier.hypervisors:
             inside[host.netns] = ["link set lo up", f"link set {HOST_LINK} up"]
+        for netns, lines in outside.render_inside(tier).items():
+            inside.setdefault(netns, []).extend(lines)
     return inside
 
 
@@ -70,6 +75,7 @@ def render_sysctls(plan: LabPlan) -> dict[str, list[str]]:
         "net.ipv4.conf.all.rp_filter=0",
         "net.ipv4.conf.default.rp_filter=0",
     ]
+    settings |= dict.fromkeys(_list_outside(plan), outside.render_sysctls())
     return settings
 
 
@@ -84,7 +90,12 @@ def links_without_offload(plan: LabPlan) -> list[tuple[str, str]]:
         found += [(tier.netns, TIER_LINK), (plan.wan_netns, _tier_port(tier))]
         for number, host in enumerate(tier.hypervisors):
             found += [(host.netns, HOST_LINK), (plan.wan_netns, _host_port(tier, number))]
+        found += outside.list_links(tier)
     return found
+
+
+def _list_outside(plan: LabPlan) -> list[str]:
+    return [tier.outside.netns for tier in plan.tiers if tier.outside is not None]
 
 
 def _tier_links(plan: LabPlan, tier: Tier) -> list[str]:

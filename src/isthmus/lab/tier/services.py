@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isthmus.config.xjob import GROUP, lane_group
+from isthmus.lab.network import outside
 from isthmus.lab.plan import (
     KEYSTONE_PORT,
     MEMCACHED_PORT,
@@ -129,6 +130,7 @@ def plan_tier(setting: Setting, tier: Tier) -> TierServices:
     else:
         early += [make.ovsdb("nb"), make.ovsdb("sb", f"ptcp:{SOUTHBOUND_PORT}:{tier.address}")]
         early.append(make.northd())
+        early += make.outside_host(tier)
         late = [make.maintenance(neutron_conf)]
     return TierServices(files=files, early=tuple(early), middle=tuple(middle), late=tuple(late))
 
@@ -167,13 +169,14 @@ def vswitch_settings(plan: LabPlan, host: Hypervisor) -> list[str]:
         # Without it ovn-controller builds no tunnel to the hypervisors of other sites.
         "ovn-is-interconn": "true",
         "ovn-monitor-all": "false",
+        **outside.external_ids(site, host),
     }
     words = ["set", "Open_vSwitch", ".", *(f"external_ids:{key}={ids[key]}" for key in ids)]
     for bridge in ("br-int", "br-phys"):
         words += ["--", "add-br", bridge]
         words += ["--", "set", "Bridge", bridge, "datapath_type=netdev"]
     words += ["--", "set", "Bridge", "br-int", "fail-mode=secure"]
-    return [*words, "--", "add-port", "br-phys", "eth0"]
+    return [*words, "--", "add-port", "br-phys", "eth0", *outside.bridge_settings(site)]
 
 
 def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
@@ -290,6 +293,14 @@ class _Maker:
             f"--ovnsb-db=unix:{self.home}/sb.sock",
             f"--unixctl={self.home}/northd.ctl",
         )
+
+    def outside_host(self, tier: Tier) -> list[Program]:
+        """Return the program of the hosts outside a site, if it has an outside."""
+        if tier.outside is None:
+            return []
+        words = ("-m", "isthmus.lab.network.outside_host", f"{tier.name} outside")
+        program = self.program("outside", sys.executable, *words)
+        return [replace(program, netns=tier.outside.netns)]
 
     def api(self, service: str, conf: Path, port: int, tier: Tier) -> Program:
         """Return the program of Keystone's or Neutron's API."""
