@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from isthmus import errors
+from isthmus.lab.network import outside
 from isthmus.lab.network.outside_host import say
 from isthmus.lab.network.underlay import list_netns, machine_link, render_inside, render_links
 from isthmus.lab.network.wan import render_cuts, render_rules
 from isthmus.lab.plan import LabPlan, management_range, plan_lab
-from isthmus.lab.tier.services import vswitch_settings
 from isthmus.lab.topology import default_topology, parse_topology
 
 #: The kernel's limit on the name of an interface (IFNAMSIZ, with its final zero byte).
@@ -100,13 +100,13 @@ def test_what_comes_back_from_the_relay_is_not_sent_there_again() -> None:
 def test_every_site_has_an_outside_of_its_own_and_central_none() -> None:
     plan = make_plan(200, 2, number=127)
     assert plan.central.outside is None
-    outside = [tier.outside for tier in plan.sites]
-    assert all(one is not None for one in outside)
+    found = [tier.outside for tier in plan.sites]
+    assert all(one is not None for one in found)
     subnets = [
-        subnet for one in outside if one for network in one.networks for subnet in network.subnets
+        subnet for one in found if one for network in one.networks for subnet in network.subnets
     ]
     assert len(set(subnets)) == len(subnets) == 200 * 2 * 2
-    assert len({host for one in outside if one for host in one.hosts}) == 200 * 2
+    assert len({host for one in found if one for host in one.hosts}) == 200 * 2
     assert plan.sites[0].outside is not None
     assert plan.sites[0].outside.netns in list_netns(plan)
 
@@ -114,7 +114,8 @@ def test_every_site_has_an_outside_of_its_own_and_central_none() -> None:
 def test_gateways_are_the_first_hypervisors_and_every_one_has_the_bridge() -> None:
     topology = parse_topology("sites:\n- {name: east, hosts: 3, gateways: 2}\n")
     plan = plan_lab(topology, name="lab", number=0, folder=Path("/lab"))
-    settings = [" ".join(vswitch_settings(plan, host)) for host in plan.hypervisors]
+    site = plan.sites[0]
+    settings = [" ".join(outside.switch_settings(site, host)) for host in plan.hypervisors]
     assert ["ovn-cms-options=enable-chassis-as-gw" in one for one in settings] == [
         True,
         True,
@@ -128,7 +129,7 @@ def test_a_site_without_gateways_has_no_outside() -> None:
     topology = parse_topology("sites:\n- {name: east, hosts: 1, gateways: 0}\n")
     plan = plan_lab(topology, name="lab", number=0, folder=Path("/lab"))
     assert plan.sites[0].outside is None
-    assert "br-ex" not in " ".join(vswitch_settings(plan, plan.hypervisors[0]))
+    assert outside.switch_settings(plan.sites[0], plan.hypervisors[0]) == []
     assert not any("east-out" in netns for netns in list_netns(plan))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.network import underlay
+from isthmus.lab.network import outside, underlay
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
@@ -203,9 +203,10 @@ class Up:
         vsctl = ["ovs-vsctl", f"--db=unix:{home}/db.sock", "--timeout=30"]
         self._tools.run([*vsctl, "--no-wait", "init"])
         self._begin(vswitchd)
-        self._tools.run([*vsctl, *services.vswitch_settings(self._plan, host)])
-        prefix = self._plan.get_tier(host.site).subnet.prefixlen
-        router = self._plan.get_tier(host.site).router
+        site = self._plan.get_tier(host.site)
+        settings = services.vswitch_settings(self._plan, host)
+        self._tools.run([*vsctl, *settings, *outside.switch_settings(site, host)])
+        prefix, router = site.subnet.prefixlen, site.router
         lines = [
             f"addr add {host.address}/{prefix} dev br-phys",
             "link set br-phys up",

@@ -64,25 +64,19 @@ def list_links(tier: Tier) -> Iterator[tuple[str, str]]:
         yield tier.outside.netns, network.name
 
 
-def bridge_settings(tier: Tier) -> list[str]:
-    """Write the part of an `ovs-vsctl` transaction that gives a hypervisor its provider bridge."""
+def switch_settings(tier: Tier, host: Hypervisor) -> list[str]:
+    """Write the end of an `ovs-vsctl` transaction that gives a hypervisor its provider bridge."""
     if tier.outside is None:
         return []
     words = ["--", "add-br", BRIDGE, "--", "set", "Bridge", BRIDGE, "datapath_type=netdev"]
     for network in tier.outside.networks:
         words += ["--", "add-port", BRIDGE, _host_link(network)]
         words += [f"tag={network.vlan or 0}"]
-    return words
-
-
-def external_ids(tier: Tier, host: Hypervisor) -> dict[str, str]:
-    """Return what `ovn-controller` is told of a hypervisor's way out."""
-    if tier.outside is None:
-        return {}
-    ids = {"ovn-bridge-mappings": f"{PHYSICAL_NETWORK}:{BRIDGE}"}
+    words += ["--", "set", "Open_vSwitch", "."]
+    words.append(f"external_ids:ovn-bridge-mappings={PHYSICAL_NETWORK}:{BRIDGE}")
     if host.name in tier.outside.gateways:
-        ids["ovn-cms-options"] = "enable-chassis-as-gw"
-    return ids
+        words.append("external_ids:ovn-cms-options=enable-chassis-as-gw")
+    return words
 
 
 def _outside_lines(tier: Tier, outside: Outside) -> Iterator[str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isthmus.config.xjob import GROUP, lane_group
-from isthmus.lab.network import outside
 from isthmus.lab.plan import (
     KEYSTONE_PORT,
     MEMCACHED_PORT,
@@ -169,14 +168,13 @@ def vswitch_settings(plan: LabPlan, host: Hypervisor) -> list[str]:
         # Without it ovn-controller builds no tunnel to the hypervisors of other sites.
         "ovn-is-interconn": "true",
         "ovn-monitor-all": "false",
-        **outside.external_ids(site, host),
     }
     words = ["set", "Open_vSwitch", ".", *(f"external_ids:{key}={ids[key]}" for key in ids)]
     for bridge in ("br-int", "br-phys"):
         words += ["--", "add-br", bridge]
         words += ["--", "set", "Bridge", bridge, "datapath_type=netdev"]
     words += ["--", "set", "Bridge", "br-int", "fail-mode=secure"]
-    return [*words, "--", "add-port", "br-phys", "eth0", *outside.bridge_settings(site)]
+    return [*words, "--", "add-port", "br-phys", "eth0"]
 
 
 def _neutron(setting: Setting, tier: Tier) -> render.NeutronServer:
