@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.lab import LabName, Progress
+from isthmus.cli.lab import Progress
+from isthmus.cli.lab_options import LabName
 
 app = typer.Typer(
     invoke_without_command=True, help="Bring up a lab and stretch a network over its sites."
