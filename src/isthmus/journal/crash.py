@@ -51,6 +51,8 @@ POINTS: tuple[tuple[str, str], ...] = (
     *((f"apply.{one}.made", f"neutron/local/resource/{one}.py") for one in RESOURCES),
     ("apply.network.removed", "neutron/local/resource/network.py"),
     ("apply.subnet.removed", "neutron/local/resource/subnet.py"),
+    ("apply.router.joined", "neutron/local/resource/router.py"),  # to one network, others to come
+    ("apply.router.removed", "neutron/local/resource/router.py"),
     ("apply.port.merged", "neutron/local/resource/port.py"),  # what is agreed on is not noted yet
     ("apply.port.removed", "neutron/local/resource/port.py"),
     ("apply.shadows", "neutron/local/materialise.py"),  # taken; OVN follows

@@ -26,3 +26,6 @@ BASE: Final = f"{PREFIX}base"
 LOCATION: Final = f"{PREFIX}location"
 #: Both, of ports: ids of the subnets of which the port has an automatic (SLAAC) address.
 AUTO_SUBNETS: Final = f"{PREFIX}auto_subnets"
+#: Both, of routers: their ports on networks that they join (`id`, `network_id`, `mac_address`,
+#: `fixed_ips`, `admin_state_up`, `name`), in the order of ids.
+INTERFACES: Final = f"{PREFIX}interfaces"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from isthmus.model import attribute
+
 
 class ResourceType(enum.StrEnum):
     """What travels between tiers; the value is the word used on the wire and in tables."""
@@ -18,6 +20,7 @@ class ResourceType(enum.StrEnum):
     NETWORK = "network"
     LEASE = "lease"
     SUBNET = "subnet"
+    ROUTER = "router"
     PORT = "port"
     SHADOW = "shadow"
 
@@ -100,6 +103,22 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "gateway_ip",
                 "tags",
             ),
+        ),
+        Resource(
+            kind=ResourceType.ROUTER,
+            collection="routers",
+            table="routers",
+            plugin="L3_ROUTER_NAT",
+            on_demand=False,  # it comes with the networks that it joins
+            compared=(
+                "project_id",
+                "name",
+                "admin_state_up",
+                "routes",
+                "tags",
+                attribute.INTERFACES,
+            ),
+            shown=("status",),
         ),
         Resource(
             kind=ResourceType.PORT,

@@ -53,14 +53,14 @@ _PLUGINS = {
     Flavour.CENTRAL: _Plugins(
         core="isthmus_central",
         mechanisms="isthmus_central",
-        services="isthmus_central,segments",
+        services="isthmus_central,isthmus_central_router,segments",
         ipam="isthmus_central",
         extensions="port_security",
     ),
     Flavour.LOCAL: _Plugins(
         core="isthmus_local",
         mechanisms="ovn,isthmus_local",
-        services="isthmus_local,ovn-router,qos,trunk,segments",
+        services="isthmus_local,isthmus_local_router,qos,trunk,segments",
         ipam="isthmus_local",
         extensions="port_security,qos,isthmus_keys",
     ),

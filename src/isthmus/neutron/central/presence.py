@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.config.central import read_central
+from isthmus.federation.identity import default_security_group_id
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.lease import PoolKind
@@ -24,6 +25,7 @@ from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site, pool
 from isthmus.neutron.central.outgoing.group_closure import map_groups
+from isthmus.neutron.central.router import joined
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
@@ -177,7 +179,10 @@ def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
     """
     moving: errors.Stale | None = None
     groups: set[str] = set()
+    presences = list(presences)
+    network_ids = {one.network_id for one in presences}
     with writing(context) as connection:
+        joined.hold(connection, network_ids)  # routers are locked before networks
         for presence in presences:
             arrival = _bring_port(connection, site, presence)
             if arrival.moving_from is not None:
@@ -185,6 +190,7 @@ def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
                 break
             groups |= arrival.groups
             _extend(connection, site.name, presence, arrival.groups)
+        spread(connection, network_ids)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
     if moving is not None:  # after the commit: the request to release it must persist
@@ -235,6 +241,65 @@ def _extend(
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
             journal.record(connection, [intent])
         at_site.ensure_addresses(connection, subnet, site)
+
+
+def spread(
+    connection: sa.Connection, network_ids: Collection[str], router_ids: Collection[str] = ()
+) -> None:
+    """Bring routers, and the networks that they join, to all sites where they have to be.
+
+    Sites are told by intents; who asked for one of the networks does not wait for the others.
+
+    Args:
+        connection: of the transaction that extends a network or joins it to a router.
+        network_ids: those networks.
+        router_ids: routers of which an interface came or went.
+
+    Raises:
+        Conflict: a network cannot be where a router needs it.
+        Unsupported: it is of a type that cannot be stretched.
+    """
+    component = joined.hold(connection, network_ids, router_ids)
+    if component is None:
+        return
+    sites = joined.list_sites(connection)
+    reach = component.plan(sites.values())
+    missing = [
+        (joined.describe_network(connection, one), sites[name]) for one, name in reach.missing
+    ]
+    for network, site in missing:
+        _check_joined(network, site)
+    for network, site in missing:
+        groups = frozenset({default_security_group_id(network["project_id"])})
+        plan = Presence(network_id=network["id"], group_ids=groups, told=True)
+        _extend(connection, site.name, plan, ())
+    keys = []
+    for router_id, wanted in reach.routers.items():
+        have = component.sites_of(router_id)
+        for name in wanted - have:
+            component.held_routers.map_to(name, [router_id], now=now())
+        for name in have - wanted:
+            component.held_routers.withdraw(name, [router_id])
+        keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
+    journal.record(connection, keys)
+
+
+def _check_joined(network: dict[str, Any], site: Site) -> None:
+    """Tell whether a network may follow a router to a site.
+
+    Raises:
+        Unsupported, Conflict: it may not; says that a router is the reason.
+    """
+    try:
+        check_type(network)
+        check_zones(site, network)
+        if site.state is not SiteState.ENABLED:
+            raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+    except errors.Refused as error:
+        raise type(error)(
+            f"a router joins network {network['id']} with networks that are at site {site.name}, "
+            f"where it would have to be as well: {error.message}"
+        ) from error
 
 
 def default_groups(project_ids: Iterable[str | None]) -> set[str]:

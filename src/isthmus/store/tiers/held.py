@@ -101,10 +101,11 @@ class Held:
         for one in standing:
             self._mapped.setdefault(one, {})[site] = False
 
-    def withdraw(self, site: SiteName) -> None:
-        """Record that a site should not have the objects, which still exist."""
+    def withdraw(self, site: SiteName, ids: Collection[str] | None = None) -> None:
+        """Record that a site should not have objects, all if none is named, which still exist."""
         assert self._alone, "who maps an object holds it alone"
-        mapping.withdraw(self._connection, self.kind, list(self._mapped), site)
-        for sites in self._mapped.values():
-            if site in sites:
-                sites[site] = True
+        gone = [one for one in self._mapped if ids is None or one in ids]
+        mapping.withdraw(self._connection, self.kind, gone, site)
+        for one in gone:
+            if site in self._mapped[one]:
+                self._mapped[one][site] = True

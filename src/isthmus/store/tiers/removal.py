@@ -21,6 +21,7 @@ from isthmus.store.tiers.held import Held
 _IN_THE_WAY = frozenset(
     {
         ResourceType.PORT,
+        ResourceType.ROUTER,  # its interfaces stand on subnets
         ResourceType.SUBNET,
         ResourceType.NETWORK,
         ResourceType.SECURITY_GROUP,  # its rules refer to groups and address groups

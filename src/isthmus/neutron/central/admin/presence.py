@@ -2,15 +2,18 @@
 
 from typing import Any
 
+import sqlalchemy as sa
 from neutron_lib import context as n_context
 
 from isthmus import errors
+from isthmus.federation.router_reach import find_joined_at
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.resource.network import list_subnets
+from isthmus.neutron.central.router import joined
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -62,20 +65,35 @@ class PresenceApi:
             row = listing.get_one(self.get_site_presences, context, "presence", id, None)
             network_id, site = row["network_id"], SiteName(row["site"])
             with writing(context) as connection:
-                network = Held(connection, _NETWORK, [network_id], alone=True)
-                if site in silence.list_silent(connection):
-                    raise errors.InUse(
-                        f"site {site} cannot be reached and may have ports on network {network_id} "
-                        "that central does not know of: wait for it to come back, or disable it"
-                    )
-                in_use = len(home_store.hold_at(connection, network_id, site))
-                if in_use:
-                    raise errors.InUse(
-                        f"network {network_id} has {in_use} ports at site {site}: delete them first"
-                    )
-                subnets = list_subnets(connection, [network_id])[ResourceType.SUBNET]
-                Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
-                network.withdraw(site)
-                keys = [IntentKey(site, ResourceType.SUBNET, one) for one in subnets]
-                keys.append(IntentKey(site, _NETWORK, network_id))
-                journal.record(connection, keys)
+                _withdraw(connection, network_id, site)
+
+
+def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> None:
+    """Withdraw a network, and those that routers join with it at the site."""
+    component = joined.hold(connection, [network_id])
+    leaving = {network_id}
+    if component is not None:
+        where = {one.id: component.sites_of(one.id) for one in component.routers}
+        leaving = find_joined_at(network_id, site, component.routers, where)
+    networks = Held(connection, _NETWORK, leaving, alone=True)
+    if site in silence.list_silent(connection):
+        raise errors.InUse(
+            f"site {site} cannot be reached and may have ports on network {network_id} "
+            "that central does not know of: wait for it to come back, or disable it"
+        )
+    for one in sorted(leaving):
+        in_use = len(home_store.hold_at(connection, one, site))
+        if in_use:
+            joined_by = f", which a router joins with {network_id}," if one != network_id else ""
+            raise errors.InUse(
+                f"network {one}{joined_by} has {in_use} ports at site {site}: delete them first"
+            )
+    keys = []
+    for one in sorted(leaving):
+        subnets = list_subnets(connection, [one])[ResourceType.SUBNET]
+        Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
+        keys += [IntentKey(site, ResourceType.SUBNET, subnet) for subnet in subnets]
+        keys.append(IntentKey(site, _NETWORK, one))
+    networks.withdraw(site)
+    journal.record(connection, keys)
+    presence.spread(connection, leaving)  # routers that have nothing left there leave as well

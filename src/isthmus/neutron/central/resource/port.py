@@ -13,6 +13,7 @@ from neutron.db.models import (
     uplink_status_propagation,
 )
 from neutron.db.port_security import models as port_security
+from neutron_lib import constants
 
 from isthmus import errors
 from isthmus.model import attribute
@@ -52,6 +53,10 @@ _SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
 
 def _touch(changes: Changes, row: Written) -> None:
     port = row.entity
+    if port.device_owner in constants.ROUTER_INTERFACE_OWNERS and port.device_id:
+        changes.touch(ResourceType.ROUTER, port.device_id)  # it travels as a part of the router
+        if row.deleted:
+            changes.joined.add(port.device_id)
     if row.deleted:
         changes.gone.setdefault(_PORT, set()).add(port.id)
         return
@@ -174,8 +179,21 @@ def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> 
 def _bring(
     context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
 ) -> Brought:
-    ports = [(one["network_id"], one) for one in seen]
-    return bring(context, site, ports, project_id, ports=True)
+    refused = [(one["id"], _refusal(one)) for one in seen if _is_routers(one)]
+    ports = [(one["network_id"], one) for one in seen if not _is_routers(one)]
+    brought = bring(context, site, ports, project_id, ports=True)
+    return Brought(brought.ids, [*refused, *brought.refused])
+
+
+def _is_routers(port: Mapping[str, Any]) -> bool:
+    return port["device_owner"] in constants.ROUTER_INTERFACE_OWNERS
+
+
+def _refusal(port: Mapping[str, Any]) -> errors.Conflict:
+    return errors.Conflict(
+        f"port {port['id']} is an interface of router {port['device_id']}: it is at each site of "
+        "the router and at home at none; change it at central"
+    )
 
 
 _HOME = fate.own(

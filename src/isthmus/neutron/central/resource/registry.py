@@ -1,7 +1,7 @@
 """The registry: every resource that central sends to sites, and what of Neutron is not sent.
 
-Its order is the lock order of a transaction: networks before their subnets, groups before the ports
-that are members.
+Its order is the lock order of a transaction: routers before the networks that they join, networks
+before their subnets, groups before the ports that are members.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,13 @@ from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central.resource.address_group import ADDRESS_GROUP
 from isthmus.neutron.central.resource.network import NETWORK
 from isthmus.neutron.central.resource.port import PORT
+from isthmus.neutron.central.resource.router import ROUTER
 from isthmus.neutron.central.resource.row import CentralResource, Ids
 from isthmus.neutron.central.resource.security_group import SECURITY_GROUP
 from isthmus.neutron.central.resource.subnet import SUBNET
 
 ROWS: Mapping[ResourceType, CentralResource] = {
-    row.kind: row for row in (NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, PORT)
+    row.kind: row for row in (ROUTER, NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, PORT)
 }
 #: Every attribute of the resources that travel, by collection.
 ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {

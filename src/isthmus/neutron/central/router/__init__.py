@@ -1,0 +1,1 @@
+"""Routers at central: a plugin without agents, and where routers and their networks have to be."""

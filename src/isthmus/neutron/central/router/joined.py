@@ -1,0 +1,160 @@
+"""What routers join: read behind locks, so that a network which is just extended is not missed.
+
+Who joins a network to a router and who extends one to a site both hold the routers of the whole
+component and their networks alone, and then look at where those are. One of them sees the other.
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import external_net, l3, l3_attrs, segment
+
+from isthmus.federation.router_reach import Reach, RouterFacts, plan_reach
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.db import interfaces
+from isthmus.store.tiers import site as site_store
+from isthmus.store.tiers.held import Held
+
+_PORTS = models_v2.Port.__table__
+_JOINS = l3.RouterPort.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Routers that are joined with each other, and their networks; all of it held alone."""
+
+    routers: tuple[RouterFacts, ...]
+    held_routers: Held
+    held_networks: Held
+
+    @property
+    def present(self) -> dict[str, set[SiteName]]:
+        """Return the sites of each network; those that it is withdrawn from are none."""
+        return {
+            one: _standing(self.held_networks, one)
+            for router in self.routers
+            for one in router.network_ids
+        }
+
+    def plan(self, sites: Iterable[Site]) -> Reach:
+        """Decide where all of it has to be."""
+        zones = {site.name: site.availability_zones for site in sites}
+        return plan_reach(self.routers, self.present, zones)
+
+    def sites_of(self, router_id: str) -> set[SiteName]:
+        """List the sites that a router is mapped to."""
+        return _standing(self.held_routers, router_id)
+
+
+def hold(
+    connection: sa.Connection,
+    network_ids: Collection[str],
+    router_ids: Collection[str] = (),
+) -> Component | None:
+    """Hold what networks are joined with.
+
+    Args:
+        connection: of the transaction that decides.
+        network_ids: which networks.
+        router_ids: routers that belong to it in any case, though they may have no network.
+
+    Returns:
+        None where no router is concerned.
+    """
+    routers = _read(connection, network_ids, router_ids)
+    if not routers:
+        return None
+    while True:
+        held_routers = Held(connection, ResourceType.ROUTER, routers.keys(), alone=True)
+        networks = {one for router in routers.values() for one in router.network_ids}
+        held_networks = Held(connection, ResourceType.NETWORK, networks, alone=True)
+        again = _read(connection, network_ids, router_ids)
+        if again == routers:
+            return Component(tuple(routers.values()), held_routers, held_networks)
+        routers = again
+
+
+def list_sites(connection: sa.Connection) -> dict[SiteName, Site]:
+    """List the sites by name."""
+    return {site.name: site for site in site_store.list_sites(connection)}
+
+
+def describe_network(connection: sa.Connection, network_id: str) -> dict[str, Any]:
+    """Read what tells where a network may be, in the words of Neutron's API."""
+    network, one_segment = models_v2.Network.__table__, segment.NetworkSegment.__table__
+    outside = external_net.ExternalNetwork.__table__
+    row = connection.execute(
+        sa.select(network.c.project_id, network.c.availability_zone_hints, outside.c.network_id)
+        .join_from(network, outside, network.c.id == outside.c.network_id, isouter=True)
+        .where(network.c.id == network_id)
+    ).one()
+    types = connection.scalars(
+        sa.select(one_segment.c.network_type).where(one_segment.c.network_id == network_id)
+    ).all()
+    return {
+        "id": network_id,
+        "project_id": row.project_id,
+        "availability_zone_hints": _hints(row.availability_zone_hints),
+        "router:external": row.network_id is not None,
+        "provider:network_type": types[0] if len(types) == 1 else "of several segments",
+    }
+
+
+def _read(
+    connection: sa.Connection, network_ids: Collection[str], router_ids: Collection[str]
+) -> dict[str, RouterFacts]:
+    """Follow routers and networks from one to the other until nothing is new."""
+    networks, routers = set(network_ids), set(router_ids)
+    joins: set[tuple[str, str]] = set()
+    while True:
+        query = (
+            sa.select(_JOINS.c.router_id, _PORTS.c.network_id)
+            .join_from(_JOINS, _PORTS, _JOINS.c.port_id == _PORTS.c.id)
+            .where(
+                _JOINS.c.port_type == interfaces.OWNER,
+                sa.or_(
+                    _JOINS.c.router_id.in_(sorted(routers)),
+                    _PORTS.c.network_id.in_(sorted(networks)),
+                ),
+            )
+            .with_for_update(read=True)
+        )
+        found = {(row.router_id, row.network_id) for row in connection.execute(query)}
+        if found <= joins:
+            break
+        joins |= found
+        routers |= {router for router, _ in found}
+        networks |= {network for _, network in found}
+    hints = _read_hints(connection, routers)
+    return {
+        one: RouterFacts(
+            id=one,
+            network_ids=frozenset(network for router, network in joins if router == one),
+            zones=frozenset(hints.get(one, ())),
+        )
+        for one in sorted(routers)
+    }
+
+
+def _read_hints(connection: sa.Connection, router_ids: Collection[str]) -> dict[str, list[str]]:
+    if not router_ids:
+        return {}
+    extra = l3_attrs.RouterExtraAttributes.__table__
+    query = sa.select(extra.c.router_id, extra.c.availability_zone_hints)
+    rows = connection.execute(query.where(extra.c.router_id.in_(sorted(router_ids))))
+    return {row.router_id: _hints(row.availability_zone_hints) for row in rows}
+
+
+def _hints(text: str | None) -> list[str]:
+    """Read hints as Neutron's tables keep them."""
+    found: list[str] = json.loads(text) if text else []
+    return found
+
+
+def _standing(held: Held, one: str) -> set[SiteName]:
+    return {site for site, withdrawn in held.sites(one).items() if not withdrawn}

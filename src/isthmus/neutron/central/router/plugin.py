@@ -1,0 +1,166 @@
+"""Central's router plugin: Neutron's own database classes, with no agent and no data plane.
+
+What ML2/OVN's plugin answers is answered here; where routers go is decided in the listener of
+changes (`central.resource.router`), in the transaction that joins a network to one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from neutron.api.rpc.agentnotifiers import utils as notifier_utils
+from neutron.db import extraroute_db, l3_db, l3_extra_gws_db
+from neutron.db.availability_zone import router as router_az_db
+from neutron.db.models import l3 as l3_models
+from neutron.quota import resource_registry
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib import exceptions as n_exc
+from neutron_lib.api.definitions import (
+    extraroute,
+    extraroute_atomic,
+    l3,
+    l3_ext_gw_mode,
+    l3_ext_ha_mode,
+    router_availability_zone,
+)
+from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.plugins import constants as plugin_constants
+from neutron_lib.plugins import directory
+from neutron_lib.services import base
+
+from isthmus import errors
+from isthmus.model.resource import ResourceType
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.central import zone
+from isthmus.neutron.central.refusals import refusing
+from isthmus.neutron.db.session import reading
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers import site as site_store
+
+
+@refusing
+class _Refusing(
+    base.ServicePluginBase,
+    extraroute_db.ExtraRoute_dbonly_mixin,
+    l3_db.L3NotifierMixin,
+    router_az_db.RouterAvailabilityZoneMixin,
+    l3_extra_gws_db.ExtraGatewaysDbOnlyMixin,
+):
+    """Neutron's classes, which take nothing that no site would realise."""
+
+
+@registry.has_registry_receivers
+class CentralRouters(_Refusing):
+    """Routers that span sites."""
+
+    supported_extension_aliases = (
+        l3.ALIAS,
+        extraroute.ALIAS,
+        extraroute_atomic.ALIAS,
+        l3_ext_gw_mode.ALIAS,
+        l3_ext_ha_mode.ALIAS,
+        router_availability_zone.ALIAS,
+    )
+
+    # Neutron looks these up under the mangled name of the very class.
+    __native_bulk_support = True
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    @resource_registry.tracked_resources(router=l3_models.Router, floatingip=l3_models.FloatingIP)
+    def __init__(self) -> None:
+        """Prepare to serve; nobody is notified by RPC."""
+        super().__init__()
+        self._notifier = notifier_utils.RPCNotifierHandler()
+
+    @property
+    def l3_rpc_notifier(self) -> Any:
+        """Return a notifier that tells nobody."""
+        return self._notifier
+
+    @classmethod
+    def get_plugin_type(cls) -> Any:
+        """Give the type by which Neutron finds this plugin."""
+        return plugin_constants.L3
+
+    def get_plugin_description(self) -> str:
+        """Say what it is."""
+        return "Isthmus: routers that span sites"
+
+    # Routers ---------------------------------------------------------------------------------
+
+    def create_router(self, context: Any, router: Any) -> Any:
+        """Make a router; one that ML2/OVN cannot have is refused as it does."""
+        _check_ha(router["router"])
+        return super().create_router(context, router)
+
+    def update_router(self, context: Any, id: str, router: Any) -> Any:
+        """Change a router into one that ML2/OVN can have."""
+        _check_ha(router["router"])
+        return super().update_router(context, id, router)
+
+    @registry.receives(resources.ROUTER, [events.PRECOMMIT_CREATE])
+    def _set_flags(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
+        """Note what every router of ML2/OVN is."""
+        row = payload.metadata["router_db"]
+        self.set_extra_attr_value(row, "ha", True)
+        self.set_extra_attr_value(row, "distributed", True)
+
+    def get_router_availability_zones(self, router: Any) -> list[str]:
+        """Give the zones of the sites where a router is."""
+        with reading(n_context.get_admin_context()) as connection:
+            found = mapping.peek_sites(connection, ResourceType.ROUTER, [router["id"]])
+            sites = found.get(router["id"], {})
+            return zone.zones_of(
+                site_store.list_sites(connection),
+                [site for site, withdrawn in sites.items() if not withdrawn],
+            )
+
+    def validate_availability_zones(
+        self, context: Any, resource_type: str, availability_zones: Sequence[str]
+    ) -> None:
+        """Refuse a hint that no site serves."""
+        core = directory.get_plugin()
+        core.validate_availability_zones(context, resource_type, availability_zones)
+
+    # Interfaces ------------------------------------------------------------------------------
+
+    def add_router_interface(
+        self, context: Any, router_id: str, interface_info: Any = None
+    ) -> dict[str, Any]:
+        """Join a network to a router, in all sites where it has to be then."""
+        with translated():
+            made: dict[str, Any] = super().add_router_interface(context, router_id, interface_info)
+        core = directory.get_plugin()
+        core.update_port_status(context.elevated(), made["port_id"], constants.PORT_STATUS_ACTIVE)
+        return made
+
+    def _validate_one_router_ipv6_port_per_network(self, router: Any, port: Any) -> None:
+        """Allow what ML2/OVN allows: several IPv6 interfaces on one network."""
+
+    @registry.receives(resources.PORT, [events.BEFORE_UPDATE])
+    def _keep_an_address(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
+        """Refuse to take the last address from an interface, as ML2/OVN does."""
+        original, wanted = payload.states[0], payload.latest_state
+        if (
+            original["device_owner"] in constants.ROUTER_INTERFACE_OWNERS
+            and "fixed_ips" in wanted
+            and not wanted["fixed_ips"]
+        ):
+            raise n_exc.ServicePortInUse(
+                port_id=original["id"], reason="Router port must have at least one IP."
+            )
+
+    # What is not carried yet -----------------------------------------------------------------
+
+    def create_floatingip(self, context: Any, floatingip: Any, *rest: Any, **options: Any) -> Any:
+        """Refuse floating IPs."""
+        with translated():
+            raise errors.Unsupported("floating IPs are not carried to sites yet")
+
+
+def _check_ha(body: Any) -> None:
+    """Refuse a router without high availability, in ML2/OVN's words."""
+    for flag in ("ha", "distributed"):
+        if body.get(flag) is False:
+            raise n_exc.InvalidInput(error_message=f"Provider ovn does not support {flag}=False")

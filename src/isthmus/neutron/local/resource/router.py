@@ -1,0 +1,190 @@
+"""Routers: made with central's id and interfaces; packets are routed where they come from."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import l3, l3_attrs
+from neutron_lib import exceptions as n_exc
+from neutron_lib.db import api as db_api
+from neutron_lib.exceptions import l3 as l3_exc
+from neutron_lib.plugins import directory
+
+from isthmus import errors
+from isthmus.federation.merge import changes
+from isthmus.journal import crash
+from isthmus.model import attribute
+from isthmus.model.resource import ResourceType
+from isthmus.neutron.db import interfaces
+from isthmus.neutron.local.apply import leftover
+from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.neutron.local.apply.owned import check_owned
+from isthmus.neutron.local.resource.row import LocalResource, by_id
+
+_COLLECTION = "routers"
+_CREATED = ("name", "description", "admin_state_up")
+_UPDATED = (*_CREATED, "routes")
+#: Of an interface: what may change while it stays; its id and MAC never do.
+_CHANGING = ("name", "admin_state_up", "fixed_ips")
+
+
+def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing: bool) -> None:
+    """Make a router, or bring it and its interfaces to what central says.
+
+    Args:
+        plugin: the router plugin.
+        context: an administrator's, with no transaction open.
+        state: the router as central's API shows it, with `isthmus:interfaces`.
+        keep_existing: whether to leave a router alone that is there already.
+
+    Raises:
+        Unsupported: this site's router plugin cannot have central's routers.
+        Stale: a subnet of it is not here yet.
+        Conflict: there is a router of that id here which is not central's.
+    """
+    _check_plugin(plugin)
+    router_id = state["id"]
+    have = ROUTER.find(plugin, context, router_id)
+    if have is None:
+        leftover.clear(context, [router_id])
+        body = make_body(_COLLECTION, state, _CREATED)
+        body["external_gateway_info"] = None
+        have = plugin.create_router(context, {"router": body})
+        crash.point("apply.router.made")
+    else:
+        check_owned(context, ResourceType.ROUTER, router_id)
+        if keep_existing:
+            return
+    said = {one["id"]: one for one in state[attribute.INTERFACES]}
+    kept = [one for one in have["routes"] if one in state["routes"]]
+    if kept != have["routes"]:  # else an interface that is to go may be in use by one
+        have = plugin.update_router(context, router_id, {"router": {"routes": kept}})
+    _remove_interfaces(plugin, context, router_id, keep=said)
+    _ensure_interfaces(plugin, context, router_id, said)
+    changed = changes(have, pick_known(_COLLECTION, state, _UPDATED))
+    if changed:
+        plugin.update_router(context, router_id, {"router": changed})
+
+
+def _check_plugin(plugin: Any) -> None:
+    if not getattr(plugin, "takes_centrals", False):
+        raise errors.Unsupported(
+            "this site loads no router plugin that can have central's routers: put "
+            "isthmus_local_router in the place of ovn-router in service_plugins"
+        )
+
+
+def _ensure_interfaces(
+    plugin: Any, context: Any, router_id: str, said: Mapping[str, Mapping[str, Any]]
+) -> None:
+    core = directory.get_plugin()
+    there = {one["id"]: one for one in _list_interfaces(context, router_id)}
+    wanted = {address["subnet_id"] for one in said.values() for address in one["fixed_ips"]}
+    here = {one["id"] for one in core.get_subnets(context, {"id": sorted(wanted)})}
+    if wanted - here:
+        raise errors.Stale(
+            f"subnets {', '.join(sorted(wanted - here))} of router {router_id} are not here yet"
+        )
+    for port_id, one in sorted(said.items()):
+        if port_id not in there:
+            leftover.clear(context, [port_id])
+            leftover.clear_addresses(context, one["fixed_ips"])
+            subnet = {"subnet_id": one["fixed_ips"][0]["subnet_id"]}
+            plugin.add_router_interface(context, router_id, subnet)
+            crash.point("apply.router.joined")
+            continue
+        changed = changes(
+            {name: there[port_id][name] for name in _CHANGING},
+            {name: one[name] for name in _CHANGING},
+        )
+        if changed:
+            core.update_port(context, port_id, {"port": changed})
+
+
+def _remove_interfaces(
+    plugin: Any, context: Any, router_id: str, *, keep: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Remove the interfaces that central does not have, or has with another MAC."""
+    joined = set()
+    for one in _list_interfaces(context, router_id):
+        joined.add(one["id"])
+        if one["id"] in keep and keep[one["id"]]["mac_address"] == one["mac_address"]:
+            continue
+        plugin.remove_router_interface(context, router_id, {"port_id": one["id"]})
+    core = directory.get_plugin()
+    left = {"device_id": [router_id], "device_owner": [interfaces.OWNER]}
+    for port in core.get_ports(context, left):
+        if port["id"] not in joined and port["id"] not in keep:  # of an attempt that was cut short
+            core.delete_port(context, port["id"], l3_port_check=False)
+
+
+def _list_interfaces(context: Any, router_id: str) -> list[dict[str, Any]]:
+    with db_api.CONTEXT_READER.using(context):
+        found = interfaces.list_interfaces(context.session.connection(), [router_id])
+    return found[router_id]
+
+
+def remove(plugin: Any, context: Any, router_id: str) -> None:
+    """Remove a router with its interfaces.
+
+    Raises:
+        InUse: something of this site still needs it.
+        Conflict: it is not central's.
+    """
+    if plugin is None:
+        return
+    have = ROUTER.find(plugin, context, router_id)
+    if have is None:
+        return
+    check_owned(context, ResourceType.ROUTER, router_id)
+    if have["routes"]:
+        plugin.update_router(context, router_id, {"router": {"routes": []}})
+    _remove_interfaces(plugin, context, router_id, keep={})
+    try:
+        plugin.delete_router(context, router_id)
+    except l3_exc.RouterNotFound:
+        pass
+    except n_exc.InUse as error:
+        raise errors.InUse(f"router {router_id} is in use at this site: {error}") from error
+    crash.point("apply.router.removed")
+
+
+def _find_router_of_port(context: Any, said: Mapping[str, Any]) -> Collection[str]:
+    """Find the router that a port is an interface of; none for any other port."""
+    port = models_v2.Port
+    query = sa.select(port.device_id).where(
+        port.id == said["id"], port.device_owner == interfaces.OWNER
+    )
+    with db_api.CONTEXT_READER.using(context):
+        return set(context.session.connection().scalars(query))
+
+
+ROUTER = LocalResource(
+    kind=ResourceType.ROUTER,
+    model=l3.Router,
+    parts={
+        l3.Router: "id",
+        l3.RouterPort: "router_id",
+        l3.RouterRoute: "router_id",
+        l3_attrs.RouterExtraAttributes: "router_id",
+    },
+    carried=(*_UPDATED, attribute.INTERFACES),
+    not_found=l3_exc.RouterNotFound,
+    ensure=ensure,
+    remove=remove,
+    guarded={
+        "update_router": by_id(),
+        "delete_router": by_id(),
+        "add_router_interface": by_id("router_id"),
+        "remove_router_interface": by_id("router_id"),
+        "add_extraroutes": by_id("router_id"),
+        "remove_extraroutes": by_id("router_id"),
+        "add_external_gateways": by_id("router_id"),
+        "update_external_gateways": by_id("router_id"),
+        "remove_external_gateways": by_id("router_id"),
+        "update_port": _find_router_of_port,
+        "delete_port": _find_router_of_port,
+    },
+    add_carried=interfaces.add_interfaces,
+)

@@ -1,0 +1,1 @@
+"""Routers at a site: ML2/OVN's plugin, with those of central among its own."""
