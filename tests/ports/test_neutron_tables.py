@@ -11,7 +11,7 @@ from isthmus.store.sql.neutron_tables import OBJECTS
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
     from neutron.db import models_v2
-    from neutron.db.models import address_group, securitygroup
+    from neutron.db.models import address_group, l3, securitygroup
 
 MODELS = {
     model.__tablename__: model.__table__
@@ -21,6 +21,7 @@ MODELS = {
         models_v2.Network,
         models_v2.Subnet,
         models_v2.Port,
+        l3.Router,
     )
 }
 

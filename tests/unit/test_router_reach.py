@@ -74,7 +74,7 @@ CASES = {
         [router("r", "ab", "az2")],
         {"a": {ONE, TWO, THREE}},
         {"r": {TWO, THREE}},
-        [("b", TWO), ("b", THREE)],
+        [("b", THREE), ("b", TWO)],
     ),
     "a local router beside one over all sites": (
         [router("r", "ab"), router("l", "a", "az1"), router("m", "b", "az2")],

@@ -103,5 +103,5 @@ def _close(found: set[str], groups: Iterable[frozenset[str]]) -> set[str]:
         touching = [one for one in left if not one.isdisjoint(found)]
         if not touching:
             return found
-        found = found.union(*touching)
         left = [one for one in left if one.isdisjoint(found)]
+        found = found.union(*touching)

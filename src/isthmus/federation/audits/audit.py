@@ -18,6 +18,8 @@ from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Ver
 
 #: Owner of ports that never leave their site.
 _LOCAL_OWNER = "network:distributed"
+#: Owner of the interfaces of routers.
+_INTERFACE = "network:router_interface"
 #: What may be wrong with an object, and the words for it.
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
 _Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
@@ -181,7 +183,7 @@ def _check_homes(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Itera
     homes: dict[str, list[SiteName]] = {}
     for site in sites.values():
         for port_id, port in site.ports.items():
-            if port["network_id"] in central.datapaths and not _is_local(port):
+            if port["network_id"] in central.datapaths and not _is_local(port, site):
                 homes.setdefault(port_id, []).append(site.name)
     for port_id, where in sorted(homes.items()):
         if len(where) > 1:
@@ -253,7 +255,7 @@ def _at_home(
         {
             one: port
             for one, port in site.ports.items()
-            if port["network_id"] in site.datapaths and not _is_local(port)
+            if port["network_id"] in site.datapaths and not _is_local(port, site)
         },
     )
 
@@ -272,7 +274,10 @@ def _mapped(kind: str, tier: Holdings, site: SiteName) -> set[str]:
     }
 
 
-def _is_local(port: Row) -> bool:
+def _is_local(port: Row, site: Holdings) -> bool:
+    """Tell whether a port is no object that has a home: interfaces are compared as the router's."""
+    if port["device_owner"] == _INTERFACE:
+        return port["device_id"] in _mapped(ResourceType.ROUTER, site, site.name)
     return bool(port["device_owner"] == _LOCAL_OWNER)
 
 

@@ -9,9 +9,11 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
+from isthmus.model import attribute
 from isthmus.model.resource import RESOURCES, Resource
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
+from isthmus.neutron.db.interfaces import add_interfaces
 from isthmus.neutron.db.session import reading
 from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease
@@ -60,6 +62,8 @@ def _objects(resource: Resource) -> Part:
         filters = {resource.network: networks} if networks and resource.network else {}
         states = lister(n_context.get_admin_context(), filters, **resource.list_options)
         shared = _read_sharing(resource) if "sharing" in names else {}
+        if attribute.INTERFACES in names:
+            _add_interfaces(states)
         return [{name: _show(name, state, shared) for name in names} for state in states]
 
     return read
@@ -71,6 +75,11 @@ def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str
     if name == "rules":
         return sorted(rule["id"] for rule in state["security_group_rules"])
     return state.get(name)
+
+
+def _add_interfaces(states: Sequence[dict[str, Any]]) -> None:
+    with reading(n_context.get_admin_context()) as connection:
+        add_interfaces(connection, {one["id"]: one for one in states})
 
 
 def _read_sharing(resource: Resource) -> dict[str, list[str]]:

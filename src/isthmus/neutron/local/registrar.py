@@ -32,12 +32,15 @@ from isthmus.store.local.known import list_known
 from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import reading, writing
-from isthmus.store.tiers import epoch
+from isthmus.store.tiers import epoch, mapping
 
 LOG = logging.getLogger(__name__)
 
 #: Neutron's.
-_PORTS = sa.table("ports", sa.column("id"), sa.column("network_id"), sa.column("device_owner"))
+_PORTS = sa.table(
+    "ports",
+    *(sa.column(one) for one in ("id", "network_id", "device_owner", "device_id")),
+)
 _ADDRESSES = sa.table(
     "ipallocations", sa.column("port_id"), sa.column("subnet_id"), sa.column("ip_address")
 )
@@ -251,6 +254,7 @@ def _list_ports(connection: sa.Connection) -> list[str]:
         .where(
             _PORTS.c.network_id.in_(datapath.select_networks()),
             _PORTS.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
+            _PORTS.c.device_id.not_in(mapping.select_ids(ResourceType.ROUTER)),
         )
         .order_by(_PORTS.c.id)
     )
@@ -278,5 +282,7 @@ def _list_addresses(
 
 def _tell_of_ports(connection: sa.Connection) -> None:
     """Record every port with a key for central, so that central learns again what it has lost."""
-    holders = port_key.list_keys(connection)
+    routers = _PORTS.c.device_id.in_(mapping.select_ids(ResourceType.ROUTER))
+    interfaces = set(connection.scalars(sa.select(_PORTS.c.id).where(routers)))
+    holders = port_key.list_keys(connection).keys() - interfaces
     journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in holders])

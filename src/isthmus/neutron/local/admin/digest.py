@@ -134,6 +134,7 @@ def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
     query = sa.select(port_id).where(
         models_v2.Port.network_id.in_(mapping.select_ids(ResourceType.NETWORK)),
         models_v2.Port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
+        models_v2.Port.device_id.not_in(mapping.select_ids(ResourceType.ROUTER)),
         port_id > page.after,
     )
     return list(connection.scalars(query.where(port_id <= page.until) if page.until else query))

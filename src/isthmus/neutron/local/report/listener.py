@@ -90,6 +90,7 @@ class ReportListener:
             for port in _find_ports(session, noted)
             if port.device_owner != constants.DEVICE_OWNER_DISTRIBUTED
             and self._ownership.is_stretched(session.connection(), port.network_id)
+            and not _is_of_central(session.connection(), port)
         ]
         if stretched:
             self.note(session, stretched)
@@ -146,6 +147,13 @@ class ReportListener:
 def _find_kind(entity: Any) -> ResourceType | None:
     """Return the type of an object whose own row this is, if central may have such at a site."""
     return next((kind for kind, row in ROWS.items() if isinstance(entity, row.model)), None)
+
+
+def _is_of_central(connection: sa.Connection, port: models_v2.Port) -> bool:
+    """Tell whether a port is an interface of a router of central's, which central knows itself."""
+    if port.device_owner not in constants.ROUTER_INTERFACE_OWNERS:
+        return False
+    return bool(mapping.find_known(connection, ResourceType.ROUTER, [port.device_id]))
 
 
 def _find_ports(session: orm.Session, noted: Collection[str]) -> list[models_v2.Port]:
