@@ -1,15 +1,17 @@
 """Routers that central has: what they are at a site, and in its OVN."""
 
-import json
 import uuid
 from typing import Any
 
 import pytest
-from tests.neutron.carry import carry
+import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import User, tenant
 from tests.neutron.test_local_apply import carried
+
+from isthmus.store.sql.tables import SITE_MAPPINGS
+from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
@@ -71,6 +73,125 @@ def test_a_router_joins_a_network_that_is_here_with_one_that_is_not(
     assert ports == {}
     assert find_router(site1, router)
     # What the site's own Neutron notes of interfaces is no news to central.
-    homes = central.call("GET", f"/v2.0/site-mappings?resource_id={joined.json['port_id']}").only()
+    homes = central.call("GET", f"/v2.0/site-mappings?resource_id={joined.body['port_id']}").only()
     assert homes == []
     assert local["id"] in {one["id"] for one in site1.holdings("ports")["ports"]}
+
+
+def test_a_router_is_changed_and_removed_at_central_alone(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    network, subnet = make_network(central, user, "10.1.0.0/24")
+    mine = site1.create("port", user, network_id=network["id"])
+    router = central.create("router", user, name="r")
+    asked = central.create("port", user, network_id=network["id"], name="gate")
+    made = join(central, router, user, port_id=asked["id"])
+    assert made.status == 200, made.text
+    hop = central.create("port", user, network_id=network["id"])["fixed_ips"][0]["ip_address"]
+    route = {"destination": "192.0.2.0/24", "nexthop": hop}
+    body = {"routes": [route], "admin_state_up": False, "description": "d", "name": "s"}
+    changed = central.call("PUT", f"/v2.0/routers/{router['id']}", {"router": body}, user)
+    assert changed.status == 200, changed.text
+    carried(central, site1)
+    shown = site1.get(f"routers/{router['id']}", user).only()
+    assert {name: shown[name] for name in body} == body
+    static = site1.ovn.nbctl(
+        "--bare",
+        "--columns=ip_prefix,nexthop",
+        "find",
+        "Logical_Router_Static_Route",
+        f"nexthop={hop}",
+    )
+    assert static.split() == ["192.0.2.0/24", hop]
+    path = f"/v2.0/routers/{router['id']}"
+    check_guarded(site1, user, path, asked["id"], subnet["id"], route)
+    again = {"router": {"routes": [], "admin_state_up": True}}
+    assert central.call("PUT", path, again, user).status == 200
+    renamed = central.call("PUT", f"/v2.0/ports/{asked['id']}", {"port": {"name": "way"}}, user)
+    assert renamed.status == 200, renamed.text
+    carried(central, site1)
+    shown = site1.get(f"routers/{router['id']}", user).only()
+    assert (shown["routes"], shown["admin_state_up"]) == ([], True)
+    assert site1.get(f"ports/{asked['id']}", user).only()["name"] == "way"
+    # In whatever order: the network goes first at the site, where its port has gone.
+    assert site1.delete("port", mine["id"], user).status == 204
+    assert leave(central, router, user, port_id=asked["id"]).status == 200
+    assert central.call("DELETE", path, user=user).status == 204
+    carried(central, site1)
+    assert site1.get(f"routers/{router['id']}").status == 404
+    assert site1.get(f"ports/{asked['id']}").status == 404
+    assert find_router(site1, router) == ""
+    assert row(site1, "Logical_Router_Port", f"lrp-{asked['id']}", "mac") == ""
+    with central.database() as connection:
+        assert list_mapped(connection, router["id"]) == []
+    with site1.database() as connection:
+        assert list_mapped(connection, router["id"]) == []
+
+
+def check_guarded(
+    site1: LocalServer, user: User, path: str, port_id: str, subnet_id: str, route: Any
+) -> None:
+    """See that the site changes nothing of a router of central's, by whichever call."""
+    for call, where, said in (
+        ("PUT", path, {"router": {"name": "mine"}}),
+        ("DELETE", path, None),
+        ("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id}),
+        ("PUT", f"{path}/remove_router_interface", {"port_id": port_id}),
+        ("PUT", f"{path}/remove_extraroutes", {"router": {"routes": [route]}}),
+        ("PUT", f"{path}/tags/mine", None),
+        ("PUT", f"/v2.0/ports/{port_id}", {"port": {"name": "mine"}}),
+        ("DELETE", f"/v2.0/ports/{port_id}", None),
+    ):
+        refused = site1.call(call, where, said, user)
+        assert refused.status == 409, (call, where, refused.text)
+        assert "belongs to central" in refused.text, (call, where, refused.text)
+
+
+def list_mapped(connection: sa.Connection, router_id: str) -> list[Any]:
+    query = sa.select(SITE_MAPPINGS.c.site).where(SITE_MAPPINGS.c.resource_id == router_id)
+    return list(connection.execute(query))
+
+
+def test_one_interface_has_several_ipv6_subnets_and_answers_solicitations(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    network = central.create("network", user, name="six")
+    subnets = [
+        central.create(
+            "subnet",
+            user,
+            network_id=network["id"],
+            cidr=cidr,
+            ip_version=6,
+            ipv6_ra_mode="slaac",
+            ipv6_address_mode="slaac",
+        )
+        for cidr in ("2001:db8:1::/64", "2001:db8:2::/64")
+    ]
+    site1.create("port", user, network_id=network["id"])
+    until(lambda: "isthmus-ra-" in site1.ovn.nbctl("show"))
+    router = central.create("router", user, name="r")
+    ports = set()
+    for subnet in subnets:
+        joined = join(central, router, user, subnet_id=subnet["id"])
+        assert joined.status == 200, joined.text
+        ports.add(joined.body["port_id"])
+        carried(central, site1)
+    (port,) = ports
+    networks = row(site1, "Logical_Router_Port", f"lrp-{port}", "networks").split()
+    assert sorted(networks) == ["2001:db8:1::/64", "2001:db8:2::/64"]
+    ra = row(site1, "Logical_Router_Port", f"lrp-{port}", "ipv6_ra_configs")
+    assert "address_mode=slaac" in ra
+    # The site's own answers step back.
+    until(lambda: f"isthmus-ra-{network['id']}" not in site1.ovn.nbctl("lr-list"))
+    assert leave(central, router, user, subnet_id=subnets[0]["id"]).status == 200
+    carried(central, site1)
+    networks = row(site1, "Logical_Router_Port", f"lrp-{port}", "networks").split()
+    assert networks == ["2001:db8:2::/64"]
+    until(lambda: f"isthmus-ra-{network['id']}" in site1.ovn.nbctl("lr-list"))
+    assert leave(central, router, user, subnet_id=subnets[1]["id"]).status == 200
+    carried(central, site1)
+    assert find_router(site1, router) == ""  # it joins nothing any more
+    assert row(site1, "Logical_Router_Port", f"lrp-{port}", "networks") == ""

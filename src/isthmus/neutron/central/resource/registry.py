@@ -43,7 +43,8 @@ def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
     return {kind: some for kind, some in found.items() if some}
 
 
-_LAYER_3 = "layer 3 is not carried yet; central has no router plugin"
+_LAYER_3 = "gateways and floating IPs are not carried yet, and refused at central"
+_EVPN = "EVPN is a site's own; central loads no plugin of it"
 _AGENTS = "of agents' schedulers; OVN has none"
 _PORT_EXTENSION = "central refuses the attribute (isthmus.neutron.api.carried)"
 _HOME = "where a port is bound is the home site's word; it comes by report"
@@ -52,10 +53,12 @@ _HOME = "where a port is bound is the home site's word; it comes by report"
 OF_NO_CONCERN: Mapping[str, str] = {
     "agents": _AGENTS,
     "auto_allocated_topologies": _LAYER_3,
+    "conntrack_helpers": "OVN has no helpers of connection tracking",
     "default_security_group": "its group's id is derived from the project in every tier",
     "dvr_fip_gateway_port_network": _LAYER_3,
-    "evpn_advertised_ports": _LAYER_3,
-    "evpn_networks": _LAYER_3,
+    "evpn_advertised_ports": _EVPN,
+    "evpn_l3_instances": _EVPN,
+    "evpn_networks": _EVPN,
     "floatingips": _LAYER_3,
     "ha_router_agent_port_bindings": _LAYER_3,
     "ha_router_networks": _LAYER_3,
@@ -66,7 +69,7 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "ml2_distributed_port_bindings": _HOME,
     "ml2_port_binding_levels": _HOME,
     "ml2_port_bindings": _HOME,
-    "ndp_proxies": _LAYER_3,
+    "ndp_proxies": "OVN has no NDP proxy",
     "network_segment_ranges": "a tier's own pool of segments",
     "network_subnet_lock": "Neutron's own lock; says nothing",
     "networkdhcpagentbindings": _AGENTS,
@@ -84,8 +87,9 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "qos_network_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
     "qos_policies": "central refuses QoS (isthmus.neutron.api.carried)",
     "qos_port_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
-    "routerports": _LAYER_3,
-    "routers": _LAYER_3,
+    "qos_router_gw_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
+    "router_ndp_proxy_state": "OVN has no NDP proxy",
+    "routerl3agentbindings": _AGENTS,
     "securitygroupdefaultrules": "a template; groups are carried with the rules they have",
     "subnet_bgp_leak_routes": _LAYER_3,
     "segmenthostmappings": "which hosts a segment reaches is a tier's own",
@@ -94,4 +98,7 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "subnetpools": "what is cut from a pool is carried as the subnet it is",
     "subports": "central loads no trunk plugin; a site's trunks are its own",
     "trunks": "central loads no trunk plugin; a site's trunks are its own",
+    "vlan_allocations": "a tier's own pool of segments",
+    "vni_allocations": _EVPN,
+    "vni_vlan_mapping": _EVPN,
 }

@@ -74,7 +74,6 @@ def _of(state: dict[str, Any]) -> list[dict[str, Any]]:
 
 _GATEWAY = fate.refused("gateways of routers are not carried to sites yet")
 _OVN = fate.own("ML2/OVN decides it alike in every tier, and refuses any other value")
-_MANY_GATEWAYS = fate.refused("gateways of routers are not carried to sites yet")
 
 ROUTER = CentralResource(
     kind=_ROUTER,
@@ -92,14 +91,16 @@ ROUTER = CentralResource(
             "admin_state_up": fate.CARRIED,
             "routes": fate.CARRIED,
             "external_gateway_info": _GATEWAY,
-            "external_gateways": _MANY_GATEWAYS,
-            "enable_default_route_bfd": _MANY_GATEWAYS,
-            "enable_default_route_ecmp": _MANY_GATEWAYS,
+            "external_gateways": _GATEWAY,
+            "enable_default_route_bfd": _GATEWAY,
+            "enable_default_route_ecmp": _GATEWAY,
+            "enable_snat": fate.own("of a gateway, which is refused"),
             "enable_ndp_proxy": fate.refused("ML2/OVN has no NDP proxy"),
             "evpn_vni": fate.refused("no site is told of it: EVPN is a site's own"),
             "flavor_id": fate.refused("flavors of routers are a site's own"),
             "availability_zone_hints": fate.CENTRAL_ALONE,
             "availability_zones": fate.DERIVED,
+            "conntrack_helpers": fate.own("OVN has no helpers of connection tracking"),
             "distributed": _OVN,
             "ha": _OVN,
             "service_type_id": fate.refused("flavors of routers are a site's own"),

@@ -99,7 +99,7 @@ def _ensure_interfaces(
             {name: one[name] for name in _CHANGING},
         )
         if changed:
-            core.update_port(context, port_id, {"port": changed})
+            plugin.update_interface(context, port_id, changed)
 
 
 def _remove_interfaces(

@@ -5,6 +5,7 @@ the same ones in every site (anycast gateway), so the one method that makes the 
 an item of central's, as the item says.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from neutron.services.ovn_l3 import plugin as ovn_l3
@@ -47,6 +48,17 @@ class LocalRouters(_Guarded):
     def get_plugin_description(self) -> str:
         """Say what it is."""
         return "Isthmus: routers of a site, and those that span sites"
+
+    def update_interface(self, context: Any, port_id: str, changed: Mapping[str, Any]) -> None:
+        """Change an interface; of a port's change alone ML2/OVN tells its router's row nothing.
+
+        Args:
+            context: an administrator's, with no transaction open.
+            port_id: its port.
+            changed: attributes of the port.
+        """
+        port = directory.get_plugin().update_port(context, port_id, {"port": dict(changed)})
+        self._ovn_client.update_router_port(context, port)
 
     def _add_interface_by_subnet(
         self, context: Any, router: Any, subnet_id: str, owner: str
