@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -64,9 +65,7 @@ def test_servers_of_two_sites_reach_each_other_over_a_router(
     for here, there in (("ra", "rb"), ("rb", "ra")):
         for version in (4, 6):
             until(
-                lambda here=here, there=there, version=version: person.ping(
-                    here, address(servers[there], version)
-                ),
+                partial(person.ping, here, address(servers[there], version)),
                 what=f"{here} reaches {there} over IPv{version}",
                 timeout_s=120,
             )
