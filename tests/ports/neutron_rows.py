@@ -14,3 +14,4 @@ TABLES = {
 }
 for _name in ("network_id", "device_owner"):
     TABLES["ports"].append_column(sa.Column(_name, sa.String(255)))
+TABLES["ports"].append_column(sa.Column("device_id", sa.String(255), nullable=False, default=""))
