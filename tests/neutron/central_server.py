@@ -1,6 +1,5 @@
 """A real central Neutron, and what sites and Xjob ask of it."""
 
-import datetime
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ class CentralServer(Server):
     def configuration(self, paste_file: Path) -> render.NeutronServer:
         isthmus = {
             "recall_wait_s": 1,  # mostly nobody answers
+            "silent_after_s": 86400 * 365,  # nobody probes
             "service_projects": self.service_project,
             **self.extra.get("isthmus", {}),
         }
@@ -54,9 +54,10 @@ class CentralServer(Server):
 
     def hear(self, *names: str) -> None:
         """Make as if Xjob had just seen the sites, all if none is named, and did so for ever."""
+        from isthmus.store.sql import clock
         from isthmus.store.sql.tables import SITES
 
-        seen = {"reachability": "reachable", "last_seen_at": datetime.datetime(2099, 1, 1)}  # noqa: DTZ001
+        seen = {"reachability": "reachable", "last_seen_at": clock.utc_now()}
         change = sa.update(SITES).values(seen)
         with self.database(write=True) as connection:
             connection.execute(change.where(SITES.c.name.in_(names)) if names else change)

@@ -21,20 +21,27 @@ from isthmus.store.tiers import removal
 class SiteDelivery:
     """A lane."""
 
-    def __init__(self, central: CentralServer, site: LocalServer, owner: str = "a-test") -> None:
+    def __init__(
+        self,
+        central: CentralServer,
+        site: LocalServer,
+        owner: str = "a-test",
+        clients: type[ServerClient] = ServerClient,
+    ) -> None:
         """Open it.
 
         Args:
             central: whose journal it is.
             site: the lane.
             owner: who claims: one thread.
+            clients: make the calls to both tiers.
         """
         self._central, self._site = central, site
         self._delivery = Delivery(
             SiteName(site.site),
             store=SqlJournal(open_engine(central.url), forget=removal.forget),
-            source=CentralSource(ServerClient(central, CARRIER)),  # type: ignore[arg-type]
-            carrier=SiteCarrier(ServerClient(site, carrier(site.site))),  # type: ignore[arg-type]
+            source=CentralSource(clients(central, CARRIER)),  # type: ignore[arg-type]
+            carrier=SiteCarrier(clients(site, carrier(site.site))),  # type: ignore[arg-type]
             clock=SystemClock(),
             settings=DeliverySettings(owner=owner, batch=50, claim_s=300),
         )

@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.pausing import Pause
 from tests.neutron.test_central_report import _LOCATION, Stretched, item
+from tests.neutron.test_registration import known_as, make_network, register, try_register
 from tests.ports.conftest import mariadb_url
 
 from isthmus.journal import crash
+from isthmus.store.sql.tables import REGISTRATIONS
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
@@ -133,6 +135,35 @@ def test_a_newer_report_stands(on_sqlite: Held, point: str) -> None:
 @pytest.mark.parametrize("point", ["central.report.updated", "central.report.before_commit"])
 def test_a_newer_report_stands_on_mariadb(on_mariadb: Held, point: str) -> None:
     check_overtaken(on_mariadb, point)
+
+
+@pytest.mark.parametrize("place", ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)])
+def test_a_late_registration_takes_nothing_back(request: pytest.FixtureRequest, place: str) -> None:
+    """Of two that are on their way, the first is slow; the site was leased something meanwhile."""
+    held: Held = request.getfixturevalue(place)
+    central = held.server
+    network, subnet, _ = make_network(central, 40)
+    central.bundle("site1", "network", network, project=None, admin=True)
+    register(central, "site1")
+    mine = central.lease_request("site1", kind="subnet", pool_id=subnet, count=0).only()["leases"]
+    keys = central.lease_request("site1", kind="port_key", pool_id=network, count=0).only()
+    names = {"leases": [*mine, *keys["leases"]], "ports": [], "addresses": {}, "shadows": []}
+    with central.database(write=True) as connection:
+        connection.execute(
+            sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == "site1").values(owes=True)
+        )
+
+    def register_late() -> int:
+        return int(try_register(central, "site1", **known_as(central, "site1"), **names).status)
+
+    with held.pause.during("registration.begun", register_late) as late:
+        register(central, "site1", **names)
+        more = central.lease_request("site1", kind="subnet", pool_id=subnet, count=4)
+        new = {one["id"] for one in more.only()["leases"]} - {one["id"] for one in mine}
+        assert new
+    assert late["result"] == 503
+    path = f"/v2.0/site-leases?site=site1&pool_id={subnet}"
+    assert new <= {one["id"] for one in central.call("GET", path).only()}
 
 
 def test_a_wrong_number_is_refused_and_silences_nobody(on_sqlite: Held) -> None:

@@ -38,11 +38,16 @@ def try_register(central: CentralServer, site: str, **said: Any) -> Any:
 
 def register(central: CentralServer, site: str, **said: Any) -> Any:
     """Register as central knows the site, unless something else is said."""
+    return try_register(central, site, **{**known_as(central, site), **said}).only()
+
+
+def known_as(central: CentralServer, site: str) -> dict[str, Any]:
+    """Give as what central knows a site."""
     with central.database() as connection:
         known = registration.find(connection, SiteName(site))
-    if known is not None:
-        said = {"epoch": max(1, known.epoch), "registration": known.registration, **said}
-    return try_register(central, site, **said).only()
+    if known is None:
+        return {}
+    return {"epoch": max(1, known.epoch), "registration": known.registration}
 
 
 def named(pool: str, first: int, last: int, kind: str = "subnet") -> dict[str, str]:

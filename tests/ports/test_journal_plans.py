@@ -22,7 +22,17 @@ from isthmus.store.sql.tables import METADATA
 ROWS_A_LANE = 200
 LIMIT = 20
 LANE = SiteName("site7")
-OPERATIONS = ("record", "look", "look at one", "claim", "settle", "count", "release", "orphans")
+OPERATIONS = (
+    "record",
+    "look",
+    "look at one",
+    "claim",
+    "settle",
+    "count",
+    "release",
+    "orphans",
+    "times",
+)
 #: Rows that each may read at most on MariaDB: what it deals with, and some dives for each lane
 #: where it looks at all of them. The journal has `len(LANES) * ROWS_A_LANE`.
 MOST_READ = {
@@ -34,6 +44,7 @@ MOST_READ = {
     "count": 20 * len(LANES) + 2 * ROWS_A_LANE * len(LANES),
     "release": 12 * len(LANES),
     "orphans": 12 * len(LANES),
+    "times": 12 * len(LANES) + 6 * ROWS_A_LANE,  # one lane has to be corrected
 }
 
 
@@ -78,6 +89,8 @@ def perform(connection: sa.Connection, operation: str) -> None:
         assert {count.backlog for count in counts.values()} == {ROWS_A_LANE}
     elif operation == "release":
         assert sweep.release_dead(connection, lambda _owner: False) == 0
+    elif operation == "times":
+        assert sweep.correct_times(connection, claim_s=3600) == ROWS_A_LANE
     else:
         assert sweep.drop_orphans(connection) == 0
 

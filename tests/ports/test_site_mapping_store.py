@@ -20,6 +20,7 @@ from isthmus.store.sql.tables import METADATA
 
 ONE = SiteName("site1")
 NETWORK, PORT = ResourceType.NETWORK, ResourceType.PORT
+GROUP = ResourceType.SECURITY_GROUP
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
@@ -58,6 +59,15 @@ def test_a_network_is_complete_once_all_of_its_bundle_is_there(connection: sa.Co
     assert not mapping.is_complete(connection, "n")
     mapping.set_complete(connection, "unknown", complete=True)
     assert not mapping.is_complete(connection, "unknown")
+
+
+def test_a_group_is_complete_for_itself(connection: sa.Connection) -> None:
+    for kind, one in ((GROUP, "n"), (GROUP, "g"), (NETWORK, "n")):
+        mapping.add(connection, kind, one, ONE, project_id="p")
+    mapping.set_complete(connection, "n", complete=True, kind=GROUP)
+    assert mapping.is_complete(connection, "n", kind=GROUP)
+    assert not mapping.is_complete(connection, "n")
+    assert mapping.find_complete(connection, GROUP, ["n", "g", "x"]) == {"n"}
 
 
 def test_only_what_a_report_was_made_with_is_replaced(connection: sa.Connection) -> None:

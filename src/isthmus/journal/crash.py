@@ -44,6 +44,8 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("central.report.before_commit", "neutron/central/site_api/report.py"),
     # Central: everything is taken, the site does not know it; the answer to Xjob is not given.
     ("central.report.taken", "neutron/central/site_api/report.py"),
+    # Central: whether it waits for the site is read; what the site names is believed next.
+    ("registration.begun", "neutron/central/site_api/registration.py"),
     ("central.desired.read", "neutron/central/site_api/desired.py"),
     # A site, carrying out what central said:
     ("apply.admitted", "neutron/local/materialise.py"),  # the batch is new enough

@@ -26,6 +26,9 @@ _DEAD_S = 5.0
 #: goes at a site is told; what belongs to the site alone (a trunk, a port of a network of its own)
 #: is not, and this finds that it has gone.
 _IN_USE_S = 300.0
+#: How often intents are looked for whose time was written before the database's clock was set back,
+#: in seconds.
+_CLOCK_S = 60.0
 #: How long a lane has to finish its batch, beyond the time that a call may take.
 _GRACE_S = 2.0
 
@@ -59,6 +62,9 @@ class Work(Protocol):
     def release_dead(self, is_dead: Callable[[str], bool]) -> int:
         """Release the claims of dead workers; return how many intents."""
 
+    def correct_times(self, claim_s: float) -> int:
+        """Make due what a clock that was set back has put too far ahead; return how many."""
+
     def open_renewal(self, one: Site) -> Renewal:
         """Prepare to compare what a site holds with what it should."""
 
@@ -75,6 +81,7 @@ class Supervisor:
         self._sweep_at = 0.0
         self._dead_at = 0.0
         self._in_use_at = 0.0
+        self._clock_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, then let every lane finish the batch in hand."""
@@ -120,6 +127,11 @@ class Supervisor:
             released = self._work.release_dead(worker_id.is_dead)
             if released:
                 LOG.info("released=%d claims of dead workers", released)
+        if now >= self._clock_at:
+            self._clock_at = now + _CLOCK_S
+            corrected = self._work.correct_times(self._work.settings.claim_s)
+            if corrected:
+                LOG.warning("corrected=%d times: the database's clock was set back", corrected)
         if now >= self._in_use_at:
             self._in_use_at = now + _IN_USE_S
             for lane in list(self._lanes):

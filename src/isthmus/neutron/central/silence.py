@@ -22,7 +22,8 @@ def list_silent(connection: sa.Connection) -> set[SiteName]:
     """List the enabled sites that have not answered lately.
 
     A site that nobody has probed lately, because Xjob is down or the site was just added, counts as
-    unreachable too. Times are the database's.
+    unreachable too. Times are the database's. One that is still to come was written before its
+    clock was set back, and nobody knows how long ago that is.
     """
     longest_s = read_central(cfg.CONF).silent_after_s
     return {
@@ -32,6 +33,6 @@ def list_silent(connection: sa.Connection) -> set[SiteName]:
         and (
             one.reachability is not Reachability.REACHABLE
             or one.seen_ago_s is None
-            or one.seen_ago_s > longest_s
+            or abs(one.seen_ago_s) > longest_s
         )
     }

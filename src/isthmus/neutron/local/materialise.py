@@ -14,8 +14,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.extensions import securitygroup as ext_group
 from neutron_lib import context as n_context
 from neutron_lib.db import api as db_api
+from neutron_lib.objects import exceptions as obj_exc
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
@@ -41,6 +43,20 @@ from isthmus.store.local import mapping
 LOG = logging.getLogger(__name__)
 
 Key = tuple[ResourceType, str]
+
+#: Types whose objects are created in several transactions, and marked once all have committed.
+#: Networks are too; they are marked when all of their bundle is here (`fetch.on_demand`).
+_IN_PARTS = frozenset({ResourceType.SECURITY_GROUP, ResourceType.ADDRESS_GROUP})
+
+#: What happens where another request creates or removes the same at the same moment.
+_COLLISIONS = (
+    db_exc.DBDuplicateEntry,
+    obj_exc.NeutronDbObjectDuplicateEntry,
+    ext_group.SecurityGroupRuleExists,
+    ext_group.SecurityGroupRuleNotFound,
+)
+#: How often an item is tried that collides. Each time some of it is there that was not before.
+_TRIES = 3
 
 #: Size limit of one item as JSON: half of what one call may hold. A security group with eight
 #: thousand rules (some 450 bytes each) reaches it; nothing else comes near.
@@ -129,24 +145,49 @@ class Materialiser:
     def _one(self, item: Item, question: guard.Question, *, keep_existing: bool) -> ItemResult:
         """Carry out one item; the boundary of the extension, so every error becomes a result."""
         context = n_context.get_admin_context()
-        try:
-            item = self._complete(context, item)
-            with guard.Guarded(question), applying.carrying_out(item):
-                self._admit(context)
-                if item.state is None:
-                    self._remove(context, item)
-                else:
-                    left = self._ensure(context, item, item.state, keep_existing=keep_existing)
-                    if left:
-                        return refused_in_part(item, left, {})
-            crash.point("apply.done")
-        except Exception as error:
-            ours = from_any(error)
-            if isinstance(ours, errors.Broken):
-                LOG.exception("%s %s could not be carried out", item.type, item.id)
-            self._doubt(context, item)
-            return refused(item, ours)
+        for left_over in reversed(range(_TRIES)):
+            try:
+                return self._try(context, item, question, keep_existing=keep_existing)
+            except Exception as error:
+                if left_over and isinstance(error, _COLLISIONS):
+                    continue  # whoever was faster has made it; then it is there
+                ours = from_any(error)
+                if isinstance(ours, errors.Broken):
+                    LOG.exception("%s %s could not be carried out", item.type, item.id)
+                if isinstance(ours, errors.Refused):
+                    ours = self._find_overtaken(context, question) or ours
+                self._doubt(context, item)
+                return refused(item, ours)
+        raise AssertionError
+
+    def _try(
+        self, context: Any, item: Item, question: guard.Question, *, keep_existing: bool
+    ) -> ItemResult:
+        item = self._complete(context, item)
+        with guard.Guarded(question), applying.carrying_out(item):
+            self._admit(context)
+            if item.state is None:
+                self._remove(context, item)
+            else:
+                left = self._ensure(context, item, item.state, keep_existing=keep_existing)
+                if left:
+                    return refused_in_part(item, left, {})
+        crash.point("apply.done")
         return taken(item)
+
+    def _find_overtaken(self, context: Any, question: guard.Question) -> errors.IsthmusError | None:
+        """Return why a refused item must not continue, if it must not.
+
+        What stood in its way may be the work of whatever overtook it.
+        """
+        try:
+            with guard.Guarded(question), db_api.CONTEXT_WRITER.using(context):
+                pass
+        except errors.Stale as stale:
+            return stale
+        except (errors.IsthmusError, db_exc.DBError):
+            return None
+        return None
 
     def _doubt(self, context: Any, item: Item) -> None:
         """Have a network's next port ask central again, if a subnet of it failed."""
@@ -204,9 +245,24 @@ class Materialiser:
             with db_api.CONTEXT_WRITER.using(context):
                 site_lease.add(context.session.connection(), self._site, leases)
         row = ROWS[item.type]
+        keep_existing = keep_existing and self._is_whole(context, item)
         left = row.ensure(row.plugin(), context, state, keep_existing=keep_existing)
         tags.ensure(context, row.model, state, keep_existing=keep_existing)
+        if item.type in _IN_PARTS and not keep_existing:
+            with db_api.CONTEXT_WRITER.using(context):
+                connection = context.session.connection()
+                mapping.set_complete(connection, item.id, complete=True, kind=item.type)
         return left or {}
+
+    def _is_whole(self, context: Any, item: Item) -> bool:
+        """Return whether nothing of an existing object can be missing.
+
+        A process may have died, or been overtaken, between the transactions that create it.
+        """
+        if item.type is not ResourceType.NETWORK and item.type not in _IN_PARTS:
+            return True
+        with db_api.CONTEXT_READER.using(context):
+            return mapping.is_complete(context.session.connection(), item.id, kind=item.type)
 
     def _note_recall(
         self, connection: sa.Connection, lease_id: str, state: Mapping[str, Any]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from isthmus.model.lease import Block, LeaseEvent, LeaseState, next_state
 from isthmus.store.leases.lease import to_text
-from isthmus.store.sql.clock import utc_after, utc_now
+from isthmus.store.sql.clock import is_older, utc_now
 from isthmus.store.sql.tables import RETURNS
 from isthmus.store.tiers.latest import Latest
 
@@ -60,7 +60,7 @@ def list_unacknowledged(connection: sa.Connection, pool_id: str, *, older_s: flo
     query = sa.select(RETURNS).where(
         RETURNS.c.pool_id == pool_id,
         RETURNS.c.state == LeaseState.SET_ASIDE.value,
-        RETURNS.c.changed_at <= utc_after(-older_s),
+        is_older(RETURNS.c.changed_at, older_s),
     )
     return [
         Return(row.id, row.origin, Block(int(row.first), int(row.last)))

@@ -16,7 +16,7 @@ from isthmus.model.lease import Block, LeaseEvent, LeaseState, PoolKind, rest_id
 from isthmus.model.site import SiteName
 from isthmus.store.leases import recall, returns
 from isthmus.store.leases.lease import to_text
-from isthmus.store.sql.clock import utc_after, utc_now
+from isthmus.store.sql.clock import is_older, utc_now
 from isthmus.store.sql.tables import LEASES
 from isthmus.store.sql.upsert import insert_or_keep
 
@@ -47,7 +47,7 @@ def read_leases(
         .order_by(LEASES.c.created_at, LEASES.c.first)
     )
     if older_s is not None:
-        query = query.where(LEASES.c.created_at <= utc_after(-older_s))
+        query = query.where(is_older(LEASES.c.created_at, older_s))
     return [
         (row.id, Block(int(row.first), int(row.last))) for row in connection.execute(query).all()
     ]

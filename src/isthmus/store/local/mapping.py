@@ -90,22 +90,44 @@ def find_bases(
     return {row.resource_id: _value(row.base) for row in connection.execute(query)}
 
 
-def set_complete(connection: sa.Connection, network_id: str, *, complete: bool) -> None:
-    """Record whether everything in the bundle of a network of central's is here."""
+def set_complete(
+    connection: sa.Connection,
+    resource_id: str,
+    *,
+    complete: bool,
+    kind: ResourceType = ResourceType.NETWORK,
+) -> None:
+    """Record whether an object of central's is complete.
+
+    A network is if everything in its bundle is here, a group if all that is its own is.
+    """
     connection.execute(
-        sa.update(SITE_MAPPINGS).where(*_of_network(network_id)).values(complete=complete)
+        sa.update(SITE_MAPPINGS).where(*_of(kind, resource_id)).values(complete=complete)
     )
 
 
-def is_complete(connection: sa.Connection, network_id: str) -> bool:
-    """Return whether everything in the bundle of a network is here."""
-    query = sa.select(SITE_MAPPINGS.c.complete).where(*_of_network(network_id))
+def is_complete(
+    connection: sa.Connection, resource_id: str, *, kind: ResourceType = ResourceType.NETWORK
+) -> bool:
+    """Return whether an object is complete."""
+    query = sa.select(SITE_MAPPINGS.c.complete).where(*_of(kind, resource_id))
     return bool(connection.scalar(query))
 
 
-def _of_network(network_id: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    kind = ResourceType.NETWORK.value
-    return SITE_MAPPINGS.c.type == kind, SITE_MAPPINGS.c.resource_id == network_id
+def find_complete(connection: sa.Connection, kind: ResourceType, ids: Collection[str]) -> set[str]:
+    """Return which of these objects are complete."""
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        SITE_MAPPINGS.c.type == kind.value,
+        SITE_MAPPINGS.c.resource_id.in_(ids),
+        SITE_MAPPINGS.c.complete == sa.true(),
+    )
+    return set(connection.scalars(query))
+
+
+def _of(
+    kind: ResourceType, resource_id: str
+) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.resource_id == resource_id
 
 
 def set_base(connection: sa.Connection, port_id: str, base: Mapping[str, Any]) -> None:

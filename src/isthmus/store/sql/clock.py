@@ -57,6 +57,15 @@ def _utc_after_other(element: Any, compiler: Any, **options: Any) -> str:
     return f"TIMESTAMPADD(MICROSECOND, {micros}, UTC_TIMESTAMP(6))"
 
 
+def is_older(column: sa.ColumnElement[datetime.datetime], age_s: float) -> sa.ColumnElement[bool]:
+    """Return whether something happened at least so many seconds ago.
+
+    What lies further ahead than that was written before the clock was set back; it counts as old,
+    or it would be young for as long as the clock was ahead.
+    """
+    return sa.or_(column <= utc_after(-age_s), column > utc_after(age_s))
+
+
 def read(connection: sa.Connection) -> datetime.datetime:
     """Return the database's time; starts no snapshot."""
     return connection.execute(sa.select(utc_now())).scalar_one()

@@ -218,7 +218,7 @@ SITE_MAPPINGS = sa.Table(
     sa.Column("project_id", sa.String(255)),
     # Of a port: what both sides last agreed on; at central, what it made of the first report.
     sa.Column("base", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql")),
-    # Site: all that came in the bundle of a network is here.
+    # Site: all that came in the bundle of a network is here; all that is a group's own is.
     sa.Column("complete", sa.Boolean, nullable=False, default=False),
     # Central: the site is to lose the object although it still exists.
     sa.Column("withdrawn", sa.Boolean, nullable=False, default=False),

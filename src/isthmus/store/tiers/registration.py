@@ -5,6 +5,7 @@ under a name of their own, until that very site comes back, or an operator decid
 will.
 """
 
+import dataclasses
 import datetime
 import logging
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
 from isthmus.model.site import SiteName
@@ -47,11 +49,16 @@ class Registration:
         return show_incarnation(self.registration, self.epoch) if self.epoch > 0 else None
 
 
-def find(connection: sa.Connection, site: SiteName) -> Registration | None:
-    """Return a site's registration by a plain read, or None."""
-    row = connection.execute(
-        sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site)
-    ).one_or_none()
+def find(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> Registration | None:
+    """Return a site's registration, or None.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        latest: read what is currently committed, and lock it.
+    """
+    query = sa.select(REGISTRATIONS).where(REGISTRATIONS.c.site == site)
+    row = connection.execute(query.with_for_update(read=True) if latest else query).one_or_none()
     if row is None:
         return None
     return Registration(
@@ -64,6 +71,20 @@ def find(connection: sa.Connection, site: SiteName) -> Registration | None:
     )
 
 
+def check_unchanged(connection: sa.Connection, site: SiteName, known: Registration) -> None:
+    """Check that a site has not registered since its registration was read.
+
+    The same one may be on its way twice, because the first answer took too long. What the site was
+    leased after the second is not in the first, and must not count as returned.
+
+    Raises:
+        Busy: it has.
+    """
+    newest = find(connection, site, latest=True)
+    if newest is None or dataclasses.replace(newest, again=known.again) != known:
+        raise errors.Busy(f"site {site} has registered meanwhile; this registration is late")
+
+
 def put(
     connection: sa.Connection,
     site: SiteName,
@@ -71,6 +92,7 @@ def put(
     epoch: int,
     *,
     ports: Collection[str] | None = None,
+    before: Registration | None = None,
     welcome: claim.Welcome,
 ) -> None:
     """Record that a site has registered; central settles with the last one.
@@ -83,9 +105,15 @@ def put(
         registration: the id under which it is known.
         epoch: the epoch in which it registered.
         ports: the ports that it has; None where it does not know.
+        before: what has to be known of it still; None: whatever it is.
         welcome: see `claim.follow`.
+
+    Raises:
+        Busy: it has registered since.
     """
     settled = tier.read(connection).settled
+    if before is not None:
+        check_unchanged(connection, site, before)
     if not settled:
         claim.record(connection, site, ports or ())
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))

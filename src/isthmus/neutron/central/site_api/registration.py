@@ -7,6 +7,7 @@ cases, and where the site was recreated under its name, the site names its block
 which of them are valid and which are void (`adoption`), and returns what the site has lost.
 """
 
+import contextlib
 import ipaddress
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from isthmus import errors
+from isthmus.journal import crash
 from isthmus.model import number
 from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
@@ -30,6 +32,7 @@ from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.site_api.belief import adoption, contest
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.lease_request import parse_number
+from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Witness
 from isthmus.store.delivery import journal, sweep
@@ -201,7 +204,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     void: list[str] = []
     registering = said.leases is not None and not restored
     if registering:
-        void = _register(context, site, said, row_id, due=due, waits=waits)
+        void = _register(context, site, said, row_id, due=due, waits_as=known if waits else None)
         settle(context)
         due = False
     with writing(context) as connection:
@@ -232,9 +235,62 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
 
 
 def _register(
-    context: Any, site: Site, said: Hello, row_id: str, *, due: bool, waits: bool
+    context: Any,
+    site: Site,
+    said: Hello,
+    row_id: str,
+    *,
+    due: bool,
+    waits_as: store.Registration | None,
 ) -> list[str]:
-    """Register a site; return the ids of the leases that are void."""
+    """Register a site; return the ids of the leases that are void.
+
+    Args:
+        context: an administrator's.
+        site: the site.
+        said: what it says.
+        row_id: of its row.
+        due: whether it has to register.
+        waits_as: its registration where central waits for it, and believes and takes back what it
+            would not otherwise.
+
+    Raises:
+        Busy: central waits for it no more, because this registration is late.
+    """
+
+    def ask(connection: sa.Connection) -> None:
+        assert waits_as is not None
+        store.check_unchanged(connection, site.name, waits_as)
+
+    waits = waits_as is not None
+    crash.point("registration.begun")
+    with Guarded(ask) if waits else contextlib.nullcontext():
+        void = _believe(context, site, said, due=due, waits=waits, row_id=row_id)
+    if due:
+        with writing(context) as connection:
+            store.put(
+                connection,
+                site.name,
+                row_id,
+                said.epoch,
+                ports=said.ports,
+                before=waits_as,
+                welcome=home.welcome,
+            )
+    LOG.info(
+        "Site %s has registered in its epoch %d with %d leases; void: %s",
+        site.name,
+        said.epoch,
+        len(said.leases or ()),
+        ", ".join(void) or "none",
+    )
+    return void
+
+
+def _believe(
+    context: Any, site: Site, said: Hello, *, due: bool, waits: bool, row_id: str
+) -> list[str]:
+    """Adopt and record what a site names; return the ids of the leases that are void."""
     assert said.leases is not None
     with reading(context) as connection:
         former = _find_former(connection, site.name, said)
@@ -258,22 +314,6 @@ def _register(
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
             forgot = waits or not _remembers(own, said, row_id, former)
             excess.record(connection, site.name, said.holdings, forgot=forgot)
-        with writing(context) as connection:
-            store.put(
-                connection,
-                site.name,
-                row_id,
-                said.epoch,
-                ports=said.ports,
-                welcome=home.welcome,
-            )
-    LOG.info(
-        "Site %s has registered in its epoch %d with %d leases; void: %s",
-        site.name,
-        said.epoch,
-        len(said.leases),
-        ", ".join(void) or "none",
-    )
     return void
 
 

@@ -98,11 +98,11 @@ class OwnershipCache:
             self._complete.drop(network_id)
 
     def find_unknown_groups(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:
-        """Return the security groups that are not known to be central's."""
+        """Return the security groups that are not known to be central's, or not complete here."""
         unsure = {one for one in ids if not self._groups.get(one)}
         if not unsure:
             return unsure
-        known = mapping.find_known(connection, ResourceType.SECURITY_GROUP, unsure)
+        known = mapping.find_complete(connection, ResourceType.SECURITY_GROUP, unsure)
         for one in known:
             self._groups.put(one, True)
         return unsure - known

@@ -75,6 +75,7 @@ class Relay:
         self._retry_at = time.monotonic() + _RETRY_S
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._claim_s = call_s + _CLAIM_MARGIN_S
         self._delivery = Delivery(
             CENTRAL,
             store=SqlJournal(engine(), forget=forget_reported),
@@ -84,7 +85,7 @@ class Relay:
             settings=DeliverySettings(
                 owner=worker_id.new(),
                 batch=BATCH,
-                claim_s=call_s + _CLAIM_MARGIN_S,
+                claim_s=self._claim_s,
             ),
         )
 
@@ -117,12 +118,15 @@ class Relay:
         except errors.IsthmusError as error:
             LOG.info("Claims of dead processes are left to expire: %s", error.message)
 
-    def _retry_parked(self) -> None:
+    def _sweep(self) -> None:
+        """Retry what is parked, and correct times, now and then."""
         if time.monotonic() < self._retry_at:
             return
         self._retry_at = time.monotonic() + _RETRY_S
         with writing(self._engine()) as connection:
             job_store.retry_parked(connection, CENTRAL)
+            if sweep.correct_times(connection, claim_s=self._claim_s):
+                LOG.warning("The database's clock was set back; reports that waited for it are due")
 
     def _pass(self) -> bool:
         """Do one pass.
@@ -137,7 +141,7 @@ class Relay:
                     "Reports to central are retried later: %r %s", done.error, done.error.fields
                 )
             if done.idle:
-                self._retry_parked()
+                self._sweep()
                 self._client().ping()
         except errors.Transient as error:
             LOG.debug("No report is sent now: %s", error.message)

@@ -4,6 +4,7 @@ A rule may refer to a group or address group that comes later in the same batch,
 So a group is created with the rules that are possible by now, and is tried again for the others.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from neutron.extensions import securitygroup as ext_group
 from neutron.objects import address_group as address_group_object
 from neutron.objects import securitygroup as group_object
 from neutron_lib.db import api as db_api
+from neutron_lib.objects import exceptions as obj_exc
 
 from isthmus import errors
 from isthmus.federation.digest import RULE, pick_rule
@@ -119,7 +121,8 @@ def _reconcile(
     there = {rule["id"] for rule in have}
     for rule in have:
         if said.get(rule["id"]) != pick_rule(rule):
-            core.delete_security_group_rule(context, rule["id"])
+            with contextlib.suppress(ext_group.SecurityGroupRuleNotFound):
+                core.delete_security_group_rule(context, rule["id"])
             there.remove(rule["id"])
     leftover.clear(context, said.keys() - there)
     missing = []
@@ -131,7 +134,12 @@ def _reconcile(
             missing.append(absent)
             continue
         body = {name: rule.get(name) for name in RULE}
-        core.create_security_group_rule(context, {"security_group_rule": body})
+        try:
+            core.create_security_group_rule(context, {"security_group_rule": body})
+        except (ext_group.SecurityGroupRuleExists, obj_exc.NeutronDbObjectDuplicateEntry):
+            # Two requests may bring the same group at once.
+            if not group_object.SecurityGroupRule.objects_exist(context, id=rule["id"]):
+                raise
     if missing:
         raise errors.Stale(f"rules refer to {', '.join(sorted(missing))}, not here yet")
 
