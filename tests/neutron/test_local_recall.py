@@ -175,7 +175,7 @@ def test_an_address_of_a_site_rests_until_all_have_heard(
     finally:
         site1.wan.heal()
     assert number(port) not in taken
-    assert again.status == 400
+    assert again.status == 503
     assert "not every other site has heard" in again.text
 
     def may_have_it() -> bool:

@@ -24,6 +24,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen: list[tuple[str, Any]] = []
         self.status = 201
+        self.root_status = 200
         self.answer: Any = {}
         self.silent = threading.Event()
         self.release = threading.Event()
@@ -42,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append((self.path, None))
-        self._answer(200, {"versions": []})
+        self._answer(self.server.root_status, {"versions": []})
 
     def _answer(self, status: int, answer: Any) -> None:
         data = json.dumps(answer).encode()
@@ -154,7 +155,9 @@ def test_after_one_silence_a_tenant_is_answered_without_a_call(server: _Server) 
     assert len(server.seen) == 1
 
 
-def test_a_ping_closes_the_breaker(server: _Server) -> None:
+@pytest.mark.parametrize("root_status", [200, 404])
+def test_a_ping_closes_the_breaker(server: _Server, root_status: int) -> None:
+    server.root_status = root_status  # behind a proxy there may be nothing
     now = [0.0]
     client = _client(server)
     client.breaker._clock = lambda: now[0]

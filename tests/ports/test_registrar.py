@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import warnings
+from concurrent import futures
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
+    from isthmus.neutron.db.witness import Witness
     from isthmus.neutron.local.registrar import Registrar
 
 
@@ -117,3 +119,29 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
     assert own.epoch == 2
     assert not own.settled
     engine.dispose()
+
+
+def test_a_witness_goes_only_forwards_whoever_is_late(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Threads of a process remember what each of them has read, all at once."""
+    witness = Witness(tmp_path, "site1")
+    states = [
+        epoch.Epoch(
+            epoch=1,
+            turn=turn,
+            settled=True,
+            reason="",
+            secret="",
+            registration=None,
+            heard=0,
+            proof="",
+        )
+        for turn in range(1, 200)
+    ]
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(witness.remember, states))
+    witness.remember(states[0])
+    assert witness._recall() == (1, states[-1].turn)
+    assert caplog.messages == []
+    assert [one.name for one in tmp_path.iterdir()] == ["isthmus-site1.witness"]

@@ -5,6 +5,7 @@ while it counts as cut a tenant's call fails at once (`breaker`). All of these c
 twice with no harm, so a pooled connection that central has closed meanwhile is simply tried again.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -245,7 +246,8 @@ class CentralClient:
             Unreachable, TimedOut: it still does not, or it is too soon to try.
         """
         if self.breaker.open:
-            self._call("GET", "/", None, probe=True)
+            with contextlib.suppress(errors.Refused):  # an answer, whatever it says
+                self._call("GET", "/", None, probe=True)
 
     def _post(
         self, resource: str, body: Mapping[str, Any], *, probe: bool, token: str | None = None

@@ -7,6 +7,7 @@ must not include it.
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,6 +16,9 @@ from oslo_log import log as logging
 from isthmus.store.tiers import epoch
 
 LOG = logging.getLogger(__name__)
+
+#: One thread of a process at a time; processes each write a file of their own and rename it.
+_writing = threading.Lock()
 
 
 class Witness:
@@ -40,14 +44,20 @@ class Witness:
         return epoch.tick(connection)
 
     def remember(self, own: epoch.Epoch) -> None:
-        """Update the file to the database's state."""
+        """Update the file to the database's state, unless the file is newer.
+
+        Threads call this in any order, each with what it read before.
+        """
         new = self._path.with_suffix(f".{os.getpid()}.new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps({"epoch": own.epoch, "turn": own.turn}))
-            new.replace(self._path)
-        except OSError as error:
-            LOG.warning("The witness %s cannot be written: %s", self._path, error)
+        with _writing:
+            if (own.epoch, own.turn) < self._recall():
+                return
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                new.write_text(json.dumps({"epoch": own.epoch, "turn": own.turn}))
+                new.replace(self._path)
+            except OSError as error:
+                LOG.warning("The witness %s cannot be written: %s", self._path, error)
 
     def _recall(self) -> tuple[int, int]:
         try:

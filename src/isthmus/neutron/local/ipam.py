@@ -47,6 +47,15 @@ class NotLeased(n_exc.BadRequest):
     )
 
 
+class NotLeasedYet(n_exc.ServiceUnavailable):
+    """An address that this site may not allocate at the moment."""
+
+    message = (
+        "Address %(ip)s of subnet %(subnet)s is not leased to site %(site)s: %(reason)s. Try "
+        "again, choose another address, leave it out, or make the port at central"
+    )
+
+
 def read_used(connection: sa.Connection, ipam_subnet_id: str) -> set[str]:
     """Return the addresses of a subnet that are in use at this site."""
     query = sa.select(_ALLOCATIONS.c.ip_address).where(
@@ -170,7 +179,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         """Check, after the insert, that a requested address does not rest.
 
         Raises:
-            NotLeased: other sites may still believe that its former port has it.
+            NotLeasedYet: other sites may still believe that its former port has it.
         """
         subnet_id = self.subnet_manager.neutron_id
         with db_api.CONTEXT_WRITER.using(self._context):
@@ -180,12 +189,12 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
                 return
             if last != port_id and applying.current() is None:
                 directory.get_plugin().keeper.notify_rested(PoolKind.SUBNET, subnet_id)
-                raise NotLeased(
+                raise NotLeasedYet(
                     ip=to_text(number, self._cidr.version),
                     subnet=subnet_id,
                     site=directory.get_plugin().site.site,
                     reason=f"it was that of port {last}, of which not every other site has heard "
-                    "yet that it was released: try again",
+                    "yet that it was released",
                 )
             resting.delete(connection, subnet_id, [number])
 

@@ -12,7 +12,7 @@ from isthmus import errors
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.leased import list_leased
-from isthmus.neutron.local.ipam import NotLeased
+from isthmus.neutron.local.ipam import NotLeased, NotLeasedYet
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.store.local import lease as site_lease
@@ -89,12 +89,14 @@ class Addresses:
         """Ask central for one address.
 
         Raises:
-            NotLeased: it belongs to another holder, or central does not answer.
+            NotLeased: it belongs to another holder.
+            NotLeasedYet: central does not answer, or cannot lease it at the moment.
         """
         try:
             self._keeper.fetch(PoolKind.SUBNET, subnet_id, address=address)
         except errors.IsthmusError as error:
-            raise NotLeased(
+            fault = NotLeasedYet if isinstance(error, errors.Transient) else NotLeased
+            raise fault(
                 ip=address, subnet=subnet_id, site=self._site, reason=error.message
             ) from error
 
