@@ -10,7 +10,8 @@ from tests.ports.database_clock import drive, follow
 from isthmus.model.intent import IntentKey, Outcome, ResourceType, Settlement
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import SiteName
-from isthmus.store.delivery import journal, sweep
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal
 from isthmus.store.leases import lease as both
 from isthmus.store.leases import returns
 from isthmus.store.local import lease
@@ -62,15 +63,17 @@ def test_an_attempt_is_not_put_off_by_it(connection: sa.Connection, jump_s: floa
             for one in batch.claims
         ]
         journal.settle(connection, again)
-    assert sweep.correct_times(connection, claim_s=CLAIM_S) == 0, "a delay as it should be stays"
+    assert job_store.correct_times(connection, claim_s=CLAIM_S) == 0, (
+        "a delay as it should be stays"
+    )
     assert not journal.is_due(connection, ONE)
     move(connection, -jump_s)
     journal.record(connection, [port("p4")])
     assert claim(connection, "me") == ["p4"]
-    assert sweep.correct_times(connection, claim_s=CLAIM_S) == 3
+    assert job_store.correct_times(connection, claim_s=CLAIM_S) == 3
     assert journal.is_due(connection, TWO)
     assert claim(connection, "me") == ["p1", "p2"]
-    assert sweep.correct_times(connection, claim_s=CLAIM_S) == 0
+    assert job_store.correct_times(connection, claim_s=CLAIM_S) == 0
 
 
 @pytest.mark.parametrize("jump_s", JUMPS)
@@ -79,12 +82,12 @@ def test_a_dead_workers_claims_hold_no_lane_until_then(
 ) -> None:
     journal.record(connection, [port("p1"), port("p2")])
     assert claim(connection, "dead") == ["p1", "p2"]
-    assert sweep.correct_times(connection, claim_s=CLAIM_S) == 0
+    assert job_store.correct_times(connection, claim_s=CLAIM_S) == 0
     move(connection, -jump_s)
     journal.record(connection, [port("p3")])
     move(connection, CLAIM_S + 1)
     assert claim(connection, "alive") == [], "the lane is still taken for held"
-    assert sweep.correct_times(connection, claim_s=CLAIM_S) == 2
+    assert job_store.correct_times(connection, claim_s=CLAIM_S) == 2
     assert claim(connection, "alive") == ["p1", "p2", "p3"]
 
 
@@ -95,7 +98,7 @@ def test_what_is_parked_stays_parked(connection: sa.Connection) -> None:
         connection, [Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")]
     )
     move(connection, -3600.0)
-    assert sweep.correct_times(connection, claim_s=CLAIM_S) == 0
+    assert job_store.correct_times(connection, claim_s=CLAIM_S) == 0
     assert claim(connection, "me") == []
 
 

@@ -90,7 +90,7 @@ def perform(connection: sa.Connection, operation: str) -> None:
     elif operation == "release":
         assert sweep.release_dead(connection, lambda _owner: False) == 0
     elif operation == "times":
-        assert sweep.correct_times(connection, claim_s=3600) == ROWS_A_LANE
+        assert job_store.correct_times(connection, claim_s=3600) == ROWS_A_LANE
     else:
         assert sweep.drop_orphans(connection) == 0
 

@@ -59,7 +59,7 @@ class CentralDatabase:
     def correct_times(self, claim_s: float) -> int:
         """Make due what a clock that was set back has put too far ahead; return how many."""
         with writing(self._engine) as connection:
-            return sweep.correct_times(connection, claim_s=claim_s)
+            return job_store.correct_times(connection, claim_s=claim_s)
 
     def close(self) -> None:
         """Close the connections to the database."""

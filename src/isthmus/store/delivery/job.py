@@ -11,13 +11,16 @@ from isthmus import errors
 from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery.journal import through
-from isthmus.store.sql.clock import utc_now
+from isthmus.store.sql.clock import utc_after, utc_now
 from isthmus.store.sql.page import Page, select_page
-from isthmus.store.sql.tables import JOURNAL, SITES
+from isthmus.store.sql.tables import JOURNAL, LANES, SITES
 
 #: Counting a lane's intents stops here, so that listing all sites reads a bounded part of the
 #: journal: this number means that many or more.
 MOST_COUNTED = 1000
+#: How far ahead an intent or the end of a claim may lie, in seconds, beyond the longest delay that
+#: anybody asks for (two minutes, `isthmus.store.tiers.excess`) or the time that a claim holds.
+_MARGIN_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +228,52 @@ def _where(wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.created_before is not None:
         terms.append(JOURNAL.c.created_at < wanted.created_before)
     return terms
+
+
+def correct_times(connection: sa.Connection, *, claim_s: float) -> int:
+    """Make due what the database's clock, before it was set back, has put too far ahead.
+
+    Otherwise attempts would wait, and claims of dead workers keep their lanes, for as long as the
+    clock was ahead. A claim of a living worker that is released too early does no harm: batches are
+    numbered.
+
+    Args:
+        connection: of the transaction.
+        claim_s: how long a claim holds, in seconds.
+
+    Returns:
+        How many intents.
+    """
+    late = JOURNAL.c.not_before > utc_after(_MARGIN_S)
+    held = sa.and_(
+        JOURNAL.c.owner.is_not(None), JOURNAL.c.expires_at > utc_after(_MARGIN_S + claim_s)
+    )
+    # The last intent in time of each lane, and what is claimed in it: a dive into an index each.
+    last = (
+        sa.select(late)
+        .where(JOURNAL.c.lane == LANES.c.lane, JOURNAL.c.parked == sa.false())
+        .order_by(JOURNAL.c.not_before.desc())
+        .limit(1)
+        .correlate(LANES)
+    )
+    claimed = (
+        sa.select(sa.true()).where(JOURNAL.c.lane == LANES.c.lane, held).limit(1).correlate(LANES)
+    )
+    query = sa.select(LANES.c.lane).where(
+        sa.or_(
+            through(last, "due").scalar_subquery(),
+            through(claimed, "owner").scalar_subquery(),
+        )
+    )
+    corrected = 0
+    for lane in connection.scalars(query).all():
+        for wrong, values in (
+            (held, {"owner": None, "expires_at": None}),
+            (sa.and_(JOURNAL.c.parked == sa.false(), late), {"not_before": None}),
+        ):
+            change = sa.update(JOURNAL).where(JOURNAL.c.lane == lane, wrong).values(values)
+            corrected += connection.execute(change).rowcount
+    return corrected
 
 
 def running() -> sa.ColumnElement[bool]:

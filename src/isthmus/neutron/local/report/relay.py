@@ -125,7 +125,7 @@ class Relay:
         self._retry_at = time.monotonic() + _RETRY_S
         with writing(self._engine()) as connection:
             job_store.retry_parked(connection, CENTRAL)
-            if sweep.correct_times(connection, claim_s=self._claim_s):
+            if job_store.correct_times(connection, claim_s=self._claim_s):
                 LOG.warning("The database's clock was set back; reports that waited for it are due")
 
     def _pass(self) -> bool:
