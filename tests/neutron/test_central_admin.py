@@ -189,12 +189,8 @@ def test_presences_of_what_cannot_be(central: CentralServer) -> None:
     ):
         body = {"site_presence": values}
         assert central.call("POST", "/v2.0/site-presences", body).status == status
-    flat: dict[str, Any] = {
-        "provider:network_type": "flat",
-        "provider:physical_network": uuid.uuid4().hex,
-    }
-    flat_network = central.create("network", **flat)
-    body = {"site_presence": {"network_id": flat_network["id"], "site": "site1"}}
+    tunnelled = central.create("network", **{"router:external": True})
+    body = {"site_presence": {"network_id": tunnelled["id"], "site": "site1"}}
     assert central.call("POST", "/v2.0/site-presences", body).status == 501
 
 

@@ -13,6 +13,7 @@ SIGNATURES = {
     "_gen_network_parameters": ["self", "network"],
     "_create_lrouter_port": ["self", "context", "router", "port", "txn"],
     "_update_lrouter_port": ["self", "context", "port", "if_exists", "txn"],
+    "create_provnet_port": ["self", "context", "network_id", "segment", "txn", "network"],
     "_transaction": ["self", "commands", "txn"],
 }
 

@@ -97,6 +97,8 @@ def tier(name: str, ports: list[dict[str, Any]], **changes: Any) -> dict[str, An
                 "status": "ACTIVE",
                 "mtu": 1442,
                 "provider:network_type": "geneve",
+                "provider:physical_network": None,
+                "router:external": False,
             }
         ],
         "subnets": [
@@ -188,6 +190,27 @@ def test_an_agreeing_world_has_no_findings() -> None:
     assert run(world()) == []
 
 
+def test_the_port_to_the_fabric_is_expected_of_a_provider_network() -> None:
+    state = world()
+    del state["two"]
+    state["central"]["mappings"] = [
+        one for one in state["central"]["mappings"] if one["site"] == "one"
+    ]
+    state["central"]["locations"] = [place(1, "one")]
+    state["central"]["ports"] = [port(1)]
+    state["central"]["leases"] = state["central"]["leases"][:1]
+    state["one"]["shadows"] = state["one"]["ovn"]["shadows"] = []
+    for name in ("central", "one"):
+        state[name]["networks"][0]["provider:physical_network"] = "public"
+    assert [one.message for one in run(state)] == ["network without a port to its physical network"]
+    fabric = {**row(32767, "", "localnet"), "id": "provnet-segment", "addresses": ["unknown"]}
+    state["one"]["ovn"]["ports"].append(fabric)
+    assert run(state) == []
+    for name in ("central", "one"):
+        state[name]["networks"][0]["provider:physical_network"] = None
+    assert [one.message for one in run(state)] == ["logical switch port that Neutron does not know"]
+
+
 def change(path: str, value: Any) -> Callable[[World], None]:
     """Set something deep in the world; the last word of the path is a key or an index."""
 
@@ -246,6 +269,9 @@ CASES = {
     "port without a logical switch port": change("one/ovn/ports", lambda rows: rows[1:]),
     "logical switch port that Neutron does not know": change(
         "one/ovn/ports", lambda rows: [*rows, row(9, "")]
+    ),
+    "network without a port to its physical network": change(
+        "one/networks/0/provider:physical_network", lambda _none: "public"
     ),
     "logical switch port with other addresses": change(
         "one/ovn/ports/0/addresses", ["fa:16:00:00:00:01 10.0.0.77"]

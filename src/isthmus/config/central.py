@@ -53,7 +53,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "key_lease",
         default=1024,
         min=16,
-        help="How many of a network's 32767 port keys a site is given at first.",
+        help="How many of a network's 32766 port keys a site is given at first.",
     ),
     cfg.FloatOpt(
         "silent_after_s",

@@ -86,7 +86,16 @@ RESOURCES: Mapping[ResourceType, Resource] = {
             table="networks",
             place=Place.NETWORK,
             network="id",
-            compared=("name", "project_id", "mtu", "provider:network_type", "sharing", "tags"),
+            compared=(
+                "name",
+                "project_id",
+                "mtu",
+                "provider:network_type",
+                "provider:physical_network",
+                "router:external",
+                "sharing",
+                "tags",
+            ),
             shown=("status",),
         ),
         Resource(

@@ -15,6 +15,8 @@ _MAINTENANCE = (
 )
 _REPORT = "The port's site reports it again with its next change; touch the port there."
 _FLOATING = "network:floatingip"
+#: Type of the port by which a switch is on a physical network.
+_FABRIC = "localnet"
 
 
 def check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
@@ -130,7 +132,25 @@ def _check_neutron_ports(
             "Neutron has it, OVN does not",
             _MAINTENANCE,
         )
-    for port_id in sorted(rows.keys() - wanted.keys() - responders):
+    on_fabric = {
+        row["network_id"]: port_id
+        for port_id, row in rows.items()
+        if row["type"] == _FABRIC and _has_fabric(site, row["network_id"])
+    }
+    for network_id in sorted(set(switches) & site.networks.keys() - on_fabric.keys()):
+        if _has_fabric(site, network_id):
+            yield _broken(
+                site,
+                "network",
+                network_id,
+                "network.not_on_fabric",
+                "network without a port to its physical network",
+                f"Neutron has it on {site.networks[network_id]['provider:physical_network']}, "
+                "OVN's switch has no localnet port",
+                _MAINTENANCE,
+            )
+    known = wanted.keys() | responders | set(on_fabric.values())
+    for port_id in sorted(rows.keys() - known):
         yield _broken(
             site,
             "port",
@@ -153,6 +173,10 @@ def _check_neutron_ports(
                 f"Neutron has {', '.join(missing)}, OVN {rows[port_id]['addresses']}",
                 _MAINTENANCE,
             )
+
+
+def _has_fabric(site: Holdings, network_id: str) -> bool:
+    return bool(site.networks.get(network_id, {}).get("provider:physical_network"))
 
 
 def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Verdict]:

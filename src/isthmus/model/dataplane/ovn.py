@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 #: The greatest port key; 15 bits, the 16th marks multicast groups (OVN_MAX_KEY in ovn-util.h).
 LAST_PORT_KEY = 32_767
+#: Of the one port by which a provider network is on its site's fabric; never leased.
+LOCALNET_KEY = LAST_PORT_KEY
 
 #: external_ids keys of rows that are ours.
 SHADOW_MARK = "isthmus:shadow"  #: on a switch port and on a chassis; value: network id, or "yes"

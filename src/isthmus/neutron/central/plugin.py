@@ -6,6 +6,7 @@ Geneve on the worst path between sites, and what an unreachable site may still u
 deleted.
 """
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -21,9 +22,11 @@ from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.intent import ResourceType
+from isthmus.model.site import Site
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import listener, silence, zone
+from isthmus.neutron.central import listener, presence, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling
+from isthmus.neutron.central.provider_network import fabric, types
 from isthmus.neutron.central.refusals import Refusals
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.leased import pick_leased
@@ -54,6 +57,7 @@ class CentralPlugin(Refusals, Recalling):
         sqlite.install()
         self._isthmus = read_central(cfg.CONF)
         super().__init__()
+        types.install(self.type_manager)
         isolation.check_database()
         listener.listen()
         freed.listen(pick_leased)
@@ -106,6 +110,45 @@ class CentralPlugin(Refusals, Recalling):
                 for network_id, present in zip(listed, _present(connection, listed), strict=True)
             }
         return list(known.get(network.id, ()))
+
+    # Provider networks -------------------------------------------------------------------------
+
+    def create_network(self, context: Any, network: dict[str, Any]) -> Any:
+        """Create a network; one on the fabric of a site is extended to it at once."""
+        site = self._choose_site(context, network["network"])
+        made = super().create_network(context, network)
+        if site is not None:
+            self._extend_ahead(context, site, made)
+        return made
+
+    def create_network_bulk(self, context: Any, networks: dict[str, Any]) -> Any:
+        """Create networks; those on the fabric of a site are extended to it at once."""
+        sites = [self._choose_site(context, one["network"]) for one in networks["networks"]]
+        made = super().create_network_bulk(context, networks)
+        for site, one in zip(sites, made, strict=True):
+            if site is not None:
+                self._extend_ahead(context, site, one)
+        return made
+
+    def update_network(self, context: Any, id: str, network: dict[str, Any]) -> Any:
+        """Change a network; the segment of one on the fabric of a site stays."""
+        fabric.check_change(network["network"], lambda: self.get_network(context, id))
+        return super().update_network(context, id, network)
+
+    def _choose_site(self, context: Any, body: Mapping[str, Any]) -> Site | None:
+        if not fabric.is_provider(body):
+            return None
+        with translated(), reading(context) as connection:
+            site = fabric.choose_site(site_store.list_sites(connection), body)
+            fabric.require_free(connection, site, body)
+        return site
+
+    def _extend_ahead(self, context: Any, site: Site, network: Mapping[str, Any]) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(super().delete_network, context, network["id"])
+            with translated():
+                presence.extend_ahead(site, network)
+            undo.pop_all()
 
     # Identity --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.db.models.external_net import ExternalNetwork as _External
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
@@ -25,7 +26,9 @@ from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site, pool
 from isthmus.neutron.central.outgoing.group_closure import map_groups
+from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import joined
+from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
@@ -70,6 +73,9 @@ def check(site: Site, network: dict[str, Any]) -> None:
         if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network["id"]]):
             return
     check_zones(site, network)
+    if fabric.is_provider(network):
+        with reading(n_context.get_admin_context()) as connection:
+            fabric.check_site(connection, site, network)
     if site.state is not SiteState.ENABLED:
         raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
 
@@ -81,11 +87,13 @@ def check_type(network: dict[str, Any]) -> None:
         Unsupported: its type cannot be stretched.
     """
     kind = network.get("provider:network_type")
-    if kind not in _STRETCHED_TYPES or network.get("router:external"):
+    if fabric.is_provider(network):
+        return
+    external = network.get("router:external")
+    if kind not in _STRETCHED_TYPES or external:
         raise errors.Unsupported(
-            f"network {network['id']} is "
-            f"{'external' if network.get('router:external') else kind}: "
-            "only geneve and vxlan networks can be stretched"
+            f"network {network['id']} is {'external and ' if external else ''}{kind}: geneve and "
+            "vxlan networks can be stretched, and flat and VLAN ones, external or not, be at a site"
         )
 
 
@@ -236,11 +244,27 @@ def _extend(
     rows = _subnets(connection, network_id)
     subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
     subnets.map_to(site, now=now())
+    external = _is_external(connection, network_id)
     for subnet in rows:
         if told:
             intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
             journal.record(connection, [intent])
-        at_site.ensure_addresses(connection, subnet, site)
+        if not external:
+            at_site.ensure_addresses(connection, subnet, site)
+
+
+def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
+    """Extend a network to a site that has not asked for it, and have the site told.
+
+    Raises:
+        Exhausted: no datapath key or port key is left.
+        NotFound: the network or the site went in the meantime.
+    """
+    groups = default_groups([network["project_id"]])
+    plan = Presence(network_id=network["id"], group_ids=frozenset(groups), told=True)
+    admin = n_context.get_admin_context()
+    with while_there(admin, site):
+        extend(admin, site, [plan])
 
 
 def spread(
@@ -268,7 +292,7 @@ def spread(
         (joined.describe_network(connection, one), sites[name]) for one, name in reach.missing
     ]
     for network, site in missing:
-        _check_joined(network, site)
+        _check_joined(connection, network, site)
     for network, site in missing:
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
@@ -284,7 +308,7 @@ def spread(
     journal.record(connection, keys)
 
 
-def _check_joined(network: dict[str, Any], site: Site) -> None:
+def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site) -> None:
     """Tell whether a network may follow a router to a site.
 
     Raises:
@@ -293,6 +317,8 @@ def _check_joined(network: dict[str, Any], site: Site) -> None:
     try:
         check_type(network)
         check_zones(site, network)
+        if fabric.is_provider(network):
+            fabric.check_site(connection, site, network)
         if site.state is not SiteState.ENABLED:
             raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
     except errors.Refused as error:
@@ -311,6 +337,15 @@ def default_groups(project_ids: Iterable[str | None]) -> set[str]:
         for project_id in {one for one in project_ids if one}
         if (group_id := core._ensure_default_security_group(admin, project_id))
     }
+
+
+def _is_external(connection: sa.Connection, network_id: str) -> bool:
+    """Return whether central gives out a network's addresses: to gateways and floating IPs.
+
+    A site that has to make a port on it all the same asks for a lease then.
+    """
+    query = sa.select(_External.network_id).where(_External.network_id == network_id)
+    return connection.scalar(query) is not None
 
 
 def _subnets(connection: sa.Connection, network_id: str) -> list[Any]:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import sqlalchemy as sa
-from neutron_lib import context as n_context
 
 from isthmus import errors
 from isthmus.federation.router_reach import find_joined_at
@@ -14,7 +13,6 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.resource.network import list_subnets
 from isthmus.neutron.central.router import joined
-from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
@@ -51,11 +49,7 @@ class PresenceApi:
             if network is None:
                 raise errors.NotFound(f"there is no network {network_id}")
             presence.check(site, network)
-            groups = presence.default_groups([network["project_id"]])
-            plan = presence.Presence(network_id=network_id, group_ids=frozenset(groups), told=True)
-            admin = n_context.get_admin_context()
-            with while_there(admin, site):
-                presence.extend(admin, site, [plan])
+            presence.extend_ahead(site, network)
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 

@@ -14,7 +14,7 @@ from neutron.db import models_v2
 from isthmus import errors
 from isthmus.config.central import CentralConfig
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.dataplane.ovn import LAST_PORT_KEY
+from isthmus.model.dataplane.ovn import LOCALNET_KEY
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central import silence
@@ -26,7 +26,7 @@ from isthmus.store.leases import pool as pool_store
 from isthmus.store.tiers.latest import Latest
 
 #: Every key that a port may have on a network; the keys above are those of multicast groups.
-PORT_KEYS = Block(1, LAST_PORT_KEY)
+PORT_KEYS = Block(1, LOCALNET_KEY - 1)
 #: Sizes of the sites' blocks.
 SIZES = arithmetic.SizePolicy()
 #: Size limit of one block: that many addresses are looked up before it is leased.
@@ -240,7 +240,7 @@ def check_number(locked: Locked, number: int) -> None:
     """
     if locked.kind is PoolKind.PORT_KEY:
         if number not in PORT_KEYS:
-            raise errors.Invalid(f"{number} is no port key: they go up to {LAST_PORT_KEY}")
+            raise errors.Invalid(f"{number} is no port key: they go up to {PORT_KEYS.last}")
         return
     subnet = models_v2.Subnet
     cidr = locked.connection.execute(  # it never changes

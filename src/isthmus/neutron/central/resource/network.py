@@ -109,11 +109,9 @@ NETWORK = CentralResource(
             "port_security_enabled": fate.CARRIED,
             "dns_domain": fate.CARRIED,
             "provider:network_type": fate.CARRIED,
-            "provider:physical_network": fate.own(
-                "only tunnelled networks are extended to sites, and they have none"
-            ),
+            "provider:physical_network": fate.CARRIED,
             "provider:segmentation_id": fate.own(
-                "each tier chooses its own: it is not on the wire"
+                "carried for a VLAN network; else each tier chooses its own: it is not on the wire"
             ),
             "router:external": fate.CARRIED,
             "shared": fate.own("carried as the sharing rules (RBAC) that it stands for"),

@@ -66,13 +66,21 @@ def _settle(site: SiteName, states: States) -> States:
     with reading(n_context.get_admin_context()) as connection:
         present = mapping.peek_ids(connection, ResourceType.NETWORK, site, list(networks))
     states = {one: row for one, row in states.items() if row["network_id"] in present}
-    short = [row for row in states.values() if needs_leases(row) and not row[attribute.LEASES]]
+    short = [row for row in states.values() if _lacks_leases(row)]
     if not short:
         return states
     with writing(n_context.get_admin_context()) as connection:
         for row in short:
             at_site.ensure_addresses(connection, row, site)
     return {**states, **SUBNET.read([row["id"] for row in short], site)}
+
+
+def _lacks_leases(row: Mapping[str, Any]) -> bool:
+    """Return whether a site is to have leases of a subnet and has none.
+
+    Of an external network's addresses central gives out all, to gateways and floating IPs.
+    """
+    return needs_leases(row) and not row[attribute.LEASES] and not row.get("router:external")
 
 
 def _bring(

@@ -21,13 +21,14 @@ A test holds what is overridden against the installed Neutron.
 import datetime
 from typing import Any
 
+from neutron.common.ovn import utils as ovn_utils
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client, ovsdb_monitor
 from neutron_lib import context as n_context
 from oslo_utils import timeutils
 from typing_extensions import override
 
 from isthmus.clients.ovsdb.ovn_connection import is_ours
-from isthmus.model.dataplane.ovn import KEY_OPTION
+from isthmus.model.dataplane.ovn import KEY_OPTION, LOCALNET_KEY
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import datapath, port_key
 
@@ -63,6 +64,16 @@ class KeyedOvnClient(ovn_client.OVNClient):
     ) -> None:
         super()._update_lrouter_port(context, port, if_exists=if_exists, txn=txn)
         self._assert_key(context, port, txn)
+
+    @override
+    def create_provnet_port(
+        self, context: Any, network_id: str, segment: Any, txn: Any = None, network: Any = None
+    ) -> None:
+        super().create_provnet_port(context, network_id, segment, txn=txn, network=network)
+        options = ("options", {KEY_OPTION: str(LOCALNET_KEY)})
+        name = ovn_utils.ovn_provnet_port_name(segment["id"])
+        command = self._nb_idl.db_set("Logical_Switch_Port", name, options)
+        self._transaction([command], txn=txn)
 
     def _assert_key(self, context: Any, port: Any, txn: Any) -> None:
         """Restore the key after a router port's options were replaced."""

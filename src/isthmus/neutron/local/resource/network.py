@@ -9,6 +9,7 @@ from neutron.db import rbac_db_models as rbac
 from neutron.db.models import dns, external_net, segment
 from neutron.db.port_security import models as port_security
 from neutron.objects import network as network_object
+from neutron_lib import constants
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
 from oslo_db import exception as db_exc
@@ -39,6 +40,9 @@ _CREATED = (
     "router:external",
     "provider:network_type",
 )
+#: On the fabric of this site; a tunnelled network has no physical network, and its id is a site's.
+_OF_PROVIDERS = ("provider:physical_network", "provider:segmentation_id")
+_PROVIDER_TYPES = frozenset({constants.TYPE_FLAT, constants.TYPE_VLAN})
 _UPDATED = (
     "name",
     "description",
@@ -64,7 +68,8 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     """
     have = NETWORK.find(core, context, state["id"])
     if have is None:
-        body = make_body(_COLLECTION, state, _CREATED)
+        provider = state.get("provider:network_type") in _PROVIDER_TYPES
+        body = make_body(_COLLECTION, state, (*_CREATED, *(_OF_PROVIDERS if provider else ())))
         body["shared"] = False  # sharing is by RBAC rows alone
         leftover.clear(context, [state["id"]])
         try:
