@@ -18,7 +18,7 @@ from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
-from isthmus.lab.protocols import Reporter, Tools, Zygote
+from isthmus.lab.protocols import Api, Reporter, Tools, Zygote
 from isthmus.lab.tier import clouds, identity, render, services
 from isthmus.lab.tier.render import Flavour
 from isthmus.lab.tier.template import (
@@ -33,6 +33,8 @@ from isthmus.model.topology import Hypervisor, Tier
 
 #: Longest wait for a hypervisor to announce itself, in seconds.
 CHASSIS_TIMEOUT_S = 60
+#: Longest wait for central to take a site, in seconds.
+JOIN_TIMEOUT_S = 120
 _POLL_S = 0.1
 
 
@@ -228,7 +230,7 @@ class Up:
                 "service_user": self._setting.users[identity.site_user(tier.name)],
                 "tunnel_prefixes": [str(tier.subnet)],
             }
-            api.call("POST", "/v2.0/sites", body={"site": row})
+            insist(api, "/v2.0/sites", {"site": row})
 
     def _await_chassis(self) -> None:
         for tier in self._plan.sites:
@@ -260,6 +262,31 @@ def _wait(missing: Callable[[], set[str]], what: str) -> None:
     while left := missing():
         if time.monotonic() > deadline:
             raise errors.TimedOut(f"{', '.join(sorted(left))} {what} in {CHASSIS_TIMEOUT_S} s")
+        time.sleep(_POLL_S)
+
+
+def insist(
+    api: Api, path: str, body: Mapping[str, object], timeout_s: float = JOIN_TIMEOUT_S
+) -> None:
+    """Create something of an API that has only just come up, trying again until it is there.
+
+    On a busy machine its first calls find a Keystone that is still loading: the middleware waits
+    ten seconds for it, and the answer is 500. A call whose answer was lost may have made it.
+
+    Raises:
+        IsthmusError: it is refused, or the last call failed when the time was over.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            api.call("POST", path, body=body)
+        except errors.Exists:
+            return
+        except (errors.Transient, errors.Broken):
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
         time.sleep(_POLL_S)
 
 
