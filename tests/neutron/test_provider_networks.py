@@ -126,6 +126,7 @@ def test_a_vlan_network_is_used_by_servers_of_its_site(pair: Pair, site_ovn: Ovn
     body = {"site_presence": {"network_id": network["id"], "site": "site2"}}
     refused = central.call("POST", "/v2.0/site-presences", body)
     assert refused.refusal() == (409, "isthmus.refused.conflict")
+    assert "on the fabric of site site1" in refused.text
     # Nor does a router bring it along to where the other networks are that it joins.
     other = central.create("network", user, name="elsewhere")
     there = central.create("subnet", user, network_id=other["id"], cidr="10.9.0.0/24", ip_version=4)

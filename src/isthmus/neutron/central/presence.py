@@ -72,10 +72,10 @@ def check(site: Site, network: dict[str, Any]) -> None:
     with reading(n_context.get_admin_context()) as connection:
         if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network["id"]]):
             return
-    check_zones(site, network)
     if fabric.is_provider(network):
         with reading(n_context.get_admin_context()) as connection:
             fabric.check_site(connection, site, network)
+    check_zones(site, network)
     if site.state is not SiteState.ENABLED:
         raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
 
@@ -316,9 +316,9 @@ def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site
     """
     try:
         check_type(network)
-        check_zones(site, network)
         if fabric.is_provider(network):
             fabric.check_site(connection, site, network)
+        check_zones(site, network)
         if site.state is not SiteState.ENABLED:
             raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
     except errors.Refused as error:
