@@ -338,7 +338,7 @@ def test_what_the_home_says_of_a_port_is_refused_at_central(
     ):
         changed = central.call("PUT", path, {"port": {name: value}})
         assert changed.status == 409, (name, changed.text)
-        assert "at home at site site1" in changed.text
+        assert "has its home at site site1" in changed.text
         assert name in changed.text
     same = central.call("PUT", path, {"port": {"device_id": "vm", "name": "web"}})
     assert same.only()["name"] == "web"
