@@ -265,11 +265,17 @@ def test_what_goes_and_what_comes_in_one_batch(central: CentralServer, site1: Lo
 def test_a_site_keeps_what_is_its_own(site1: LocalServer) -> None:
     own = site1.create("network", ADMIN, name="own")
     subnet = site1.create("subnet", ADMIN, network_id=own["id"], cidr="10.0.0.0/24", ip_version=4)
+    group = site1.create("security_group", ADMIN, name="own")
+    addresses = site1.create("address_group", ADMIN, name="own", addresses=["10.0.0.0/24"])
     codes = site1.apply(
         {"type": "subnet", "id": subnet["id"], "state": None},
         {"type": "network", "id": own["id"], "state": None},
+        {"type": "security_group", "id": group["id"], "state": None},
+        {"type": "address_group", "id": addresses["id"], "state": None},
     )
     assert set(codes.values()) == {"isthmus.refused.conflict"}
+    assert site1.get(f"security-groups/{group['id']}").only()["name"] == "own"
+    assert site1.get(f"address-groups/{addresses['id']}").only()["name"] == "own"
     assert site1.get(f"networks/{own['id']}").only()["name"] == "own"
 
 

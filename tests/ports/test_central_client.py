@@ -81,7 +81,7 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
     item = Item(ResourceType.NETWORK, "n", {"id": "n"})
     server.answer = {"site_bundle": {"items": [item.to_dict()]}}
     client = _client(server)
-    bundle = client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
+    bundle = client.ask_bundle("network", ["n"])
     assert bundle.items == [item]
     assert bundle.refused == {}
     assert server.seen == [
@@ -102,7 +102,7 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
 def test_what_is_not_to_be_had_here_comes_with_its_reason(server: _Server) -> None:
     no = {"id": "n", "code": errors.Conflict.code, "message": "for zone b only"}
     server.answer = {"site_bundle": {"items": [], "refused": [no]}}
-    bundle = _client(server).ask_bundle("network", ["n"], project_id="p", is_admin=False)
+    bundle = _client(server).ask_bundle("network", ["n"])
     assert isinstance(bundle.refused["n"], errors.Conflict)
     assert bundle.refused["n"].message == "for zone b only"
 
@@ -149,9 +149,9 @@ def test_after_one_silence_a_tenant_is_answered_without_a_call(server: _Server) 
     server.silent.set()
     client = _client(server, read_s=0.2)
     with pytest.raises(errors.TimedOut):
-        client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
+        client.ask_bundle("network", ["n"])
     with pytest.raises(errors.Unreachable, match="cannot be reached"):
-        client.ask_bundle("network", ["n"], project_id="p", is_admin=False)
+        client.ask_bundle("network", ["n"])
     assert len(server.seen) == 1
 
 

@@ -11,7 +11,6 @@ from isthmus.federation.leases.lease import (
     LowWater,
     SizePolicy,
     allocate_block,
-    allocate_one,
     choose_size,
     count,
     limit_request,
@@ -82,18 +81,6 @@ def test_carving_until_exhausted_gives_every_number_exactly_once(
     assert numbers(given_out) == numbers(pools) - numbers(taken)
 
 
-@given(block_lists(), block_lists(), st.integers(-5, 320))
-def test_one_number_by_name(pools: list[Block], taken: list[Block], number: int) -> None:
-    if number not in numbers(pools):
-        with pytest.raises(errors.Invalid):
-            allocate_one(pools, taken, number)
-    elif number in numbers(taken):
-        with pytest.raises(errors.Conflict):
-            allocate_one(pools, taken, number)
-    else:
-        assert allocate_one(pools, taken, number) == Block(number, number)
-
-
 def test_a_holder_gets_the_block_behind_its_own() -> None:
     pool = [Block(1, 100)]
     mine, other = Block(21, 30), Block(1, 20)
@@ -109,36 +96,18 @@ def test_an_ipv6_subnet_is_no_trouble() -> None:
     assert count(subtract(pool, [first])) == 2**64 - 64
 
 
-@given(
-    st.integers(1, 10**6),
-    st.one_of(st.none(), st.integers(1, 5000)),
-    st.one_of(st.none(), st.floats(0, 10**6)),
-)
-def test_sizes_stay_in_their_bounds_and_leave_some_for_others(
-    free: int, last_size: int | None, lasted_s: float | None
-) -> None:
-    policy = SizePolicy()
-    size = choose_size(free, policy, last_size=last_size, lasted_s=lasted_s)
+@given(st.integers(1, 10**6), st.integers(1, 5000))
+def test_sizes_stay_in_their_bounds_and_leave_some_for_others(free: int, first: int) -> None:
+    policy = SizePolicy(first=first)
+    size = choose_size(free, policy)
     assert 1 <= size <= policy.largest
     assert size == 1 or size <= free / policy.share
     if free >= policy.share * policy.smallest:
         assert size >= policy.smallest
 
 
-@pytest.mark.parametrize(
-    ("last_size", "lasted_s", "size"),
-    [
-        (None, None, 64),
-        (64, 60, 128),
-        (1024, 60, 1024),
-        (64, 3600, 64),
-        (64, 2 * 86400, 32),
-        (4, 2 * 86400, 4),
-    ],
-)
-def test_sizes_follow_use(last_size: int | None, lasted_s: float | None, size: int) -> None:
-    found = choose_size(100_000, SizePolicy(), last_size=last_size, lasted_s=lasted_s)
-    assert found == size
+def test_where_nothing_is_known_a_block_has_the_first_size() -> None:
+    assert choose_size(100_000, SizePolicy()) == 64
 
 
 def test_a_small_subnet_serves_several_sites() -> None:

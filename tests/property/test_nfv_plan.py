@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
 from isthmus.nfv.plan.demand import check_demand
-from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, closed_form, fill
+from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, fill
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import script
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
@@ -207,6 +208,18 @@ def test_a_plan_is_sound_or_refused_with_a_reason(host: HostInventory, demand: H
 def test_looking_for_alternatives_never_fails(host: HostInventory, demand: HostDemand) -> None:
     outcome = plan_or_alternatives(host, demand)
     assert isinstance(outcome, HostPlan) == isinstance(plan_host(host, demand), HostPlan)
+
+
+def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
+    """Return the largest n with sum of min(c_i, n) >= k * n; c_i is what one node alone holds."""
+    low, high = 0, sum(per_node) // max(guest_nodes, 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sum(min(one, middle) for one in per_node) >= guest_nodes * middle:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 @settings(max_examples=300, deadline=None)

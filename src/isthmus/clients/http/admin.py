@@ -106,7 +106,7 @@ class AdminApi:
         """
         query: dict[str, Any] = {"fields": list(fields)} if fields else {}
         for key in ("id", "name"):
-            rows = self.list(resource, **{key: id_or_name}, **query)
+            rows = self._client.get_all(resource, **{key: id_or_name}, **query)
             if len(rows) > 1:
                 ids = ", ".join(row["id"] for row in rows)
                 raise errors.Conflict(

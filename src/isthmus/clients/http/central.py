@@ -113,28 +113,22 @@ class CentralClient:
         kind: str,
         ids: Sequence[str],
         *,
-        project_id: str | None,
-        is_admin: bool,
         show_only: bool = False,
     ) -> Bundle:
         """Request objects with everything that they need at this site, on behalf of a user.
 
-        Central believes the person's own token, which goes along; where this thread works for
-        nobody, it gives what the site has a right to by itself. What is said of the person here is
-        not sent.
+        Central trusts the user's own token, which is sent along; where this thread works for
+        nobody, it returns what the site is entitled to by itself.
 
         Args:
             kind: their type.
-            ids: which.
-            project_id: the person's project, as this site knows it.
-            is_admin: whether it is an administrator.
-            show_only: ports are only to be shown: nothing is extended, and none comes home.
+            ids: their ids.
+            show_only: only show ports: extend nothing, move no home.
 
         Raises:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused, or its answer is of no use.
         """
-        del project_id, is_admin
         body = {"type": kind, "ids": list(ids), "show_only": show_only}
         answer = self._post("site_bundle", body, probe=False, token=self._person())
         refused = answer.get("refused") or []

@@ -26,10 +26,6 @@ class SizePolicy:
     share: int = 4  #: never more than this fraction (1/share) of what is still free
     idle_share: int = 2  #: a site holds at most this fraction of the pool without known use ...
     idle_least: int = 8  #: ... or so many numbers, since reports come a little later than ports
-    busy_s: float = (
-        600.0  #: the last block used up faster than this: the next one is twice as large
-    )
-    quiet_s: float = 86400.0  #: it lasted longer than this: the next one is half as large
 
 
 #: Most parts of leases that one call gives back, and most numbers of one part: central looks each
@@ -128,28 +124,8 @@ def allocate_block(
     return Block(gap.first, min(gap.last, gap.first + size - 1))
 
 
-def allocate_one(pools: Iterable[Block], taken: Iterable[Block], number: int) -> Block:
-    """Choose one number by name.
-
-    Raises:
-        Invalid: it is not in the pool.
-        Conflict: it is in somebody's block.
-    """
-    if not any(number in pool for pool in pools):
-        raise errors.Invalid(f"{number} is outside the pool", number=number)
-    if any(number in block for block in taken):
-        raise errors.Conflict(f"{number} is leased already", number=number)
-    return Block(number, number)
-
-
-def choose_size(
-    free: int,
-    policy: SizePolicy,
-    *,
-    last_size: int | None = None,
-    lasted_s: float | None = None,
-) -> int:
-    """Choose how large the next block is.
+def choose_size(free: int, policy: SizePolicy) -> int:
+    """Choose the size of a holder's first block.
 
     Every block takes at most a share of what is still free, so blocks shrink as the pool does and a
     small subnet still serves several sites.
@@ -157,18 +133,8 @@ def choose_size(
     Args:
         free: numbers of the pool that nobody holds.
         policy: the bounds.
-        last_size: size of the holder's newest block; None if this is its first.
-        lasted_s: how long that block lasted, in seconds.
     """
-    if last_size is None:
-        size = policy.first
-    elif lasted_s is not None and lasted_s < policy.busy_s:
-        size = last_size * 2
-    elif lasted_s is not None and lasted_s > policy.quiet_s:
-        size = last_size // 2
-    else:
-        size = last_size
-    size = min(max(size, policy.smallest), policy.largest)
+    size = min(max(policy.first, policy.smallest), policy.largest)
     return max(1, min(size, free // policy.share))
 
 

@@ -23,11 +23,6 @@ class Stage(enum.StrEnum):
         """Tell whether the machine is in somebody's hands now."""
         return self in _UNDERWAY
 
-    @property
-    def is_settled(self) -> bool:
-        """Tell whether nothing more will be done by itself."""
-        return self in {Stage.ACTIVE, Stage.QUARANTINED}
-
 
 _UNDERWAY = frozenset({Stage.ENROLL, Stage.PROVISION, Stage.INSPECT, Stage.DEPLOY, Stage.VERIFY})
 

@@ -32,10 +32,12 @@ def listen() -> None:
 
 
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
-    changes = session.info.get(_KEY)
-    if changes is None:
-        changes = session.info[_KEY] = Changes()
-    _note(changes, session)
+    """Add what a flush is about to write."""
+    changes = session.info.setdefault(_KEY, Changes())
+    for row in _list_written(session):
+        touch = _TOUCHES.get(type(row.entity))
+        if touch is not None:
+            touch(changes, row)
 
 
 def _before_commit(session: Session) -> None:
@@ -54,14 +56,6 @@ def _after_rollback(session: Session) -> None:
     session.info.pop(_KEY, None)
 
 
-def _note(changes: Changes, session: Session) -> None:
-    """Add what a flush is about to write."""
-    for row in _list_written(session):
-        touch = _TOUCHES.get(type(row.entity))
-        if touch is not None:
-            touch(changes, row)
-
-
 def _list_written(session: Session) -> Iterator[Written]:
     for entity in session.new:
         yield Written(entity, new=True)
@@ -73,12 +67,15 @@ def _list_written(session: Session) -> Iterator[Written]:
 
 
 def record(connection: sa.Connection, changes: Changes) -> None:
-    """Record the intents of a transaction."""
-    _resolve_descriptions(connection, changes)
+    """Record the intents of a transaction, asking the resources that it concerns."""
+    if changes.described or changes.tagged:
+        _resolve_descriptions(connection, changes)
     keys: set[IntentKey] = set()
-    for resource in ROWS.values():
-        keys |= resource.tell(connection, changes)
-    journal.record(connection, keys)
+    for kind, resource in ROWS.items():
+        if changes.concern(kind):
+            keys |= resource.tell(connection, changes)
+    if keys:
+        journal.record(connection, keys)
 
 
 def _resolve_descriptions(connection: sa.Connection, changes: Changes) -> None:

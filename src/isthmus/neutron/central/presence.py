@@ -160,7 +160,7 @@ def _bring_one(
     check(site, network)
     groups = default_groups([network["project_id"], *project_ids])
     plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
-    return groups | extend(context, site, [plan])
+    return groups | extend(context, site, plan)
 
 
 def find_network(network_id: str) -> dict[str, Any] | None:
@@ -172,52 +172,35 @@ def find_network(network_id: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def extend(context: Any, site: Site, presences: Iterable[Presence]) -> set[str]:
-    """Extend networks to a site, each with its port; idempotent.
+def extend(context: Any, site: Site, presence: Presence) -> frozenset[str]:
+    """Extend a network to a site, with its port if there is one; idempotent.
 
     Returns:
-        The security groups that the ports take along.
+        The security groups that the port takes along.
 
     Raises:
         Exhausted: no datapath key, port key or address is left.
-        NotFound: a network or port was deleted meanwhile.
-        Conflict: a port has its home elsewhere and stays there.
-        Stale: a port has its home elsewhere, which was asked to release it; the presences before it
-            are extended.
+        NotFound: the network or port was deleted meanwhile.
+        Conflict: the port has its home elsewhere and stays there.
+        Stale: the port has its home elsewhere, which was asked to release it.
     """
-    moving: errors.Stale | None = None
-    groups: set[str] = set()
-    presences = list(presences)
-    network_ids = {one.network_id for one in presences}
+    arrival = home.Arrival(frozenset())
     with writing(context) as connection:
-        joined.hold(connection, network_ids)  # routers are locked before networks
-        for presence in presences:
-            arrival = _bring_port(connection, site, presence)
-            if arrival.moving_from is not None:
-                moving = _moving(presence, arrival.moving_from)
-                break
-            groups |= arrival.groups
+        joined.hold(connection, [presence.network_id])  # routers are locked before networks
+        if presence.port_id is not None:
+            arrival = home.bring(connection, site, presence.port_id)
+        if arrival.moving_from is None:
             _extend(connection, site.name, presence, arrival.groups)
-        spread(connection, network_ids)
+            spread(connection, [presence.network_id])
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
-    if moving is not None:  # after the commit: the request to release it must persist
-        raise moving
-    return groups
-
-
-def _bring_port(connection: sa.Connection, site: Site, presence: Presence) -> home.Arrival:
-    if presence.port_id is None:
-        return home.Arrival(frozenset())
-    return home.bring(connection, site, presence.port_id)
-
-
-def _moving(presence: Presence, home_site: SiteName) -> errors.Stale:
-    return errors.Stale(
-        f"port {presence.port_id} is moving: site {home_site} has been asked to release it; "
-        "try again in a moment",
-        site=home_site,
-    )
+    if arrival.moving_from is not None:  # after the commit: the request to release it must persist
+        raise errors.Stale(
+            f"port {presence.port_id} is moving: site {arrival.moving_from} has been asked to "
+            "release it; try again in a moment",
+            site=arrival.moving_from,
+        )
+    return arrival.groups
 
 
 def _extend(
@@ -235,22 +218,19 @@ def _extend(
         journal.record_selected(
             connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
         )
-    told = presence.told or withdrawn is True  # its removal may be in progress
-    if told:
-        news = news if presence.told else set()
-        news.add(IntentKey(site, ResourceType.NETWORK, network_id))
-        journal.record(connection, news)
     pool.ensure(keys, site, config)
     rows = _subnets(connection, network_id)
     subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
     subnets.map_to(site, now=now())
     external = _is_external(connection, network_id)
     for subnet in rows:
-        if told:
-            intent = IntentKey(site, ResourceType.SUBNET, subnet["id"])
-            journal.record(connection, [intent])
         if not external:
             at_site.ensure_addresses(connection, subnet, site)
+    if presence.told or withdrawn is True:  # its removal may be in progress
+        told = news if presence.told else set()
+        told.add(IntentKey(site, ResourceType.NETWORK, network_id))
+        told |= {IntentKey(site, ResourceType.SUBNET, row["id"]) for row in rows}
+        journal.record(connection, told)
 
 
 def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
@@ -258,13 +238,13 @@ def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
 
     Raises:
         Exhausted: no datapath key or port key is left.
-        NotFound: the network or the site went in the meantime.
+        NotFound: the network or the site was deleted meanwhile.
     """
     groups = default_groups([network["project_id"]])
     plan = Presence(network_id=network["id"], group_ids=frozenset(groups), told=True)
     admin = n_context.get_admin_context()
     with while_there(admin, site):
-        extend(admin, site, [plan])
+        extend(admin, site, plan)
 
 
 def spread(

@@ -21,12 +21,10 @@ from typing_extensions import override
 from isthmus.config.site import read_site
 from isthmus.dataplane.reconcile import Reconciler
 from isthmus.neutron.db.session import now
+from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.lease import port_keys
 from isthmus.neutron.local.ovn import dataplane, ovn_client
 from isthmus.store.ports import datapath, port_key, shadow
-
-#: Worker of the API process; the others write no shadows.
-_API_WORKER = "WorkerService"
 
 
 class KeyExtensionDriver(api.ExtensionDriver):
@@ -156,7 +154,7 @@ class LocalMechanismDriver(api.MechanismDriver):
             self.reconciler.wake(networks=[context.current["id"]], chassis=True)
 
     def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
-        if ovn_utils.get_class(trigger).__name__ != _API_WORKER:
+        if not serves_api(trigger):
             return
         self.reconciler = dataplane.make_reconciler(
             read_site(cfg.CONF).ovn_sweep_s,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from neutron.api import extensions as neutron_extensions
-from neutron.common.ovn import utils as ovn_utils
 from neutron_lib import exceptions as n_exc
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.plugins import directory
@@ -26,6 +25,7 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.local.admin.digest import Comparison, list_carried
 from isthmus.neutron.local.admin.holdings import HoldingsApi
 from isthmus.neutron.local.admin.shadow_api import ShadowApi
+from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.ovn import dataplane
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
@@ -35,8 +35,6 @@ from isthmus.neutron.local.report.source import PortSource
 
 neutron_extensions.append_api_extensions_path(extensions.__path__)
 
-#: The worker whose processes serve the API; the others have no OVN connections.
-_API_WORKER = "WorkerService"
 #: Port keys to request when they run low; central leases what it finds right, at least one.
 _KEYS = 64
 #: Limit of items of one batch: the most that Xjob can be configured to send at once.
@@ -71,7 +69,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         return "Isthmus: this site as one of many"
 
     def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
-        if self.relay is not None or ovn_utils.get_class(trigger).__name__ != _API_WORKER:
+        if self.relay is not None or not serves_api(trigger):
             return
         core = directory.get_plugin()
         dataplane.get_driver().when_keys_run_low(

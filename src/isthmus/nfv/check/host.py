@@ -5,6 +5,7 @@ from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Ver
 from isthmus.nfv.check.rule import Rule
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic import (
+    bridges,
     cores,
     devices,
     instances,
@@ -36,6 +37,7 @@ PLANNED: tuple[Rule, ...] = (
     *planned.PLANNED,
     *memory.PLANNED,
     *ports.PLANNED,
+    *bridges.PLANNED,
     *devices.PLANNED,
     *options.PLANNED,
 )

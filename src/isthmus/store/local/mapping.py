@@ -5,7 +5,6 @@ Networks, subnets and groups get their row in the very transaction that creates 
 row holds what both tiers last agreed on; it is written when they first do.
 """
 
-import datetime
 import json
 import uuid
 from collections.abc import Collection, Iterable, Mapping
@@ -19,13 +18,9 @@ from isthmus.store.delivery import journal
 from isthmus.store.leases import resting
 from isthmus.store.local import lease
 from isthmus.store.ports import datapath, port_key
+from isthmus.store.sql import clock
 from isthmus.store.sql.tables import SITE_MAPPINGS
 from isthmus.store.sql.upsert import insert_or_keep
-
-
-def utcnow() -> datetime.datetime:
-    """Return the time, UTC and naive as in Neutron's tables."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
 
 
 def add(
@@ -54,7 +49,7 @@ def add(
         "id": str(uuid.uuid4()),
         "project_id": project_id,
         "base": _text(base),
-        "created_at": utcnow(),
+        "created_at": clock.utc_now(),
     }
     connection.execute(insert_or_keep(connection, SITE_MAPPINGS).values(row))
 

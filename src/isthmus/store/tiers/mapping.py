@@ -112,22 +112,13 @@ def list_sites(
     connection: sa.Connection,
     kind: ResourceType,
     resource_ids: Collection[str],
-    *,
-    latest: bool = True,
 ) -> dict[str, dict[SiteName, bool]]:
     """List where objects are mapped: id to site to whether it is withdrawn there.
 
     A locking read; a transaction that must also see a site to which a network is being extended
     right now holds the objects (`isthmus.store.tiers.held`), because only their own row can ensure
     that.
-
-    Args:
-        connection: of the transaction.
-        kind: type of the objects.
-        resource_ids: the objects.
-        latest: read as currently committed.
     """
-    assert latest, "what a transaction decides by is read as it is now"
     found: dict[str, dict[SiteName, bool]] = {}
     ids = sorted(set(resource_ids))
     for start in range(0, len(ids), _CHUNK):
@@ -148,13 +139,6 @@ def list_sites(
 def find_home(connection: sa.Connection, port_id: str) -> SiteName | None:
     """Return the home site of a port, or None (a locking read)."""
     return next(iter(list_sites(connection, ResourceType.PORT, [port_id]).get(port_id, {})), None)
-
-
-def is_mapped(
-    connection: sa.Connection, kind: ResourceType, resource_id: str, site: SiteName
-) -> bool:
-    """Return whether an object should be at a site (a locking read)."""
-    return list_sites(connection, kind, [resource_id]).get(resource_id, {}).get(site) is False
 
 
 def withdraw(

@@ -38,6 +38,17 @@ class Changes:
         """Add an object that sites have to be told of."""
         self.touched.setdefault(kind, set()).add(resource_id)
 
+    def concern(self, kind: ResourceType) -> bool:
+        """Return whether the row of a type has anything to look at.
+
+        Networks are held with their subnets; of a port, only what its shadow shows may change.
+        """
+        if kind is ResourceType.NETWORK and self.get_touched(ResourceType.SUBNET):
+            return True
+        if kind is ResourceType.PORT and self.shadowed:
+            return True
+        return bool(self.get_touched(kind) or self.get_gone(kind))
+
     def get_touched(self, kind: ResourceType) -> set[str]:
         """Return the ids of a type that were touched."""
         return self.touched.get(kind, set())

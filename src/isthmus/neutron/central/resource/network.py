@@ -34,10 +34,9 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     The networks of touched subnets are held at the same time, in one lock order.
     """
     networks = changes.get_touched(_NETWORK)
-    subnets = changes.get_touched(ResourceType.SUBNET)
-    if not (networks or subnets):
-        return set()
-    _resolve_networks(connection, changes)
+    unknown = changes.get_touched(ResourceType.SUBNET) - changes.networks.keys()
+    if unknown:
+        changes.networks.update(_find_networks(connection, unknown))
     changes.held = Held(connection, _NETWORK, {*networks, *changes.networks.values()})
     return {
         IntentKey(site, _NETWORK, network_id)
@@ -46,14 +45,11 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     }
 
 
-def _resolve_networks(connection: sa.Connection, changes: Changes) -> None:
+def _find_networks(connection: sa.Connection, subnet_ids: set[str]) -> dict[str, str]:
     """Look up the networks of subnets of which only a part was touched."""
-    unknown = changes.get_touched(ResourceType.SUBNET) - changes.networks.keys()
-    if not unknown:
-        return
     subnet = models_v2.Subnet
-    query = sa.select(subnet.id, subnet.network_id).where(subnet.id.in_(sorted(unknown)))
-    changes.networks.update({row.id: row.network_id for row in connection.execute(query)})
+    query = sa.select(subnet.id, subnet.network_id).where(subnet.id.in_(sorted(subnet_ids)))
+    return {row.id: row.network_id for row in connection.execute(query)}
 
 
 def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:

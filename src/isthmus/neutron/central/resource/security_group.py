@@ -24,8 +24,6 @@ _GROUP = ResourceType.SECURITY_GROUP
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Return what to tell the sites of groups, including what their rules refer to."""
     groups = changes.get_touched(_GROUP)
-    if not groups:
-        return set()
     keys: set[IntentKey] = set()
     held = Held(connection, _GROUP, groups)
     for group_id in groups:

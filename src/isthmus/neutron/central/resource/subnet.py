@@ -38,8 +38,6 @@ def _touch(changes: Changes, row: Written) -> None:
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Map subnets to all sites where their networks are present, and return what to tell them."""
     subnets = changes.get_touched(_SUBNET)
-    if not subnets:
-        return set()
     assert changes.held is not None, "networks come before their subnets in the registry"
     held = Held(connection, _SUBNET, subnets, alone=True)
     for subnet_id in subnets - changes.get_gone(_SUBNET):

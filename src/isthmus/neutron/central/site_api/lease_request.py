@@ -116,12 +116,15 @@ def answer_request(
             recall.delete(connection, site.name, request.answered)
         if request.address is not None:
             pool.lease_address(locked, site.name, _parse_address(request))
+        leases = pool.read(locked)
+        held = leases.held_by(site.name)
         if request.count > 0:
-            pool.lease_more(pool.read(locked), site.name, request.count)
+            held += pool.lease_more(leases, site.name, request.count)
+            held.sort(key=lambda lease: lease.block)
         unacknowledged = sorted(resting.find_unacknowledged(connection, request.resting))
         if not epoch.is_settled(connection):  # what rests is not known for sure then
             unacknowledged = sorted(request.resting)
-        return pool.read(locked).held_by(site.name), unacknowledged
+        return held, unacknowledged
 
 
 def to_dict(leases: Iterable[Lease]) -> list[dict[str, str]]:
@@ -136,7 +139,7 @@ def _check_presence(connection: sa.Connection, site: Site, request: LeaseRequest
         network_id = connection.execute(  # it never changes
             sa.select(subnet.network_id).where(subnet.id == request.pool_id)
         ).scalar()
-    at = mapping.list_sites(connection, ResourceType.NETWORK, [network_id or ""], latest=True)
+    at = mapping.list_sites(connection, ResourceType.NETWORK, [network_id or ""])
     if at.get(network_id or "", {}).get(site.name, True):
         raise errors.NotFound(f"{request.kind} {request.pool_id} is not at site {site.name}")
 

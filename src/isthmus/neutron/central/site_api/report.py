@@ -221,7 +221,7 @@ def _ensure_presence(site: Site, network_id: str, present: Mapping[SiteName, boo
         raise errors.NotFound(f"network {network_id} is not at site {site.name}, as central knows")
     if withdrawn:
         plan = presence.Presence(network_id=network_id, group_ids=frozenset())
-        presence.extend(n_context.get_admin_context(), site, [plan])
+        presence.extend(n_context.get_admin_context(), site, plan)
 
 
 def _create(site: SiteName, state: dict[str, Any]) -> Refusals:

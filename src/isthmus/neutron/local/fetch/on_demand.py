@@ -211,7 +211,7 @@ class OnDemand:
             still = missing - self._find_here(kind, missing)
             if not still:
                 return True
-            came = self._fetch(kind, sorted(still), asker)
+            came = self._fetch(kind, sorted(still))
             for one in still - came:
                 self._misses.add((kind, one, *asker))
         return bool(came)
@@ -233,7 +233,7 @@ class OnDemand:
         if not wanted:
             return set()
         with self._locks.hold(wanted):
-            came = self._fetch(kind, sorted(wanted), asker)
+            came = self._fetch(kind, sorted(wanted))
             for one in wanted - came:
                 self._misses.add((kind, one, *asker))
         return came
@@ -265,8 +265,6 @@ class OnDemand:
             bundle = self._client().ask_bundle(
                 kind.value,
                 missing[start : start + _MOST_IDS],
-                project_id=context.project_id,
-                is_admin=context.is_admin,
                 show_only=True,
             )
             found |= {one.id: one.state for one in bundle.items if one.state is not None}
@@ -283,13 +281,11 @@ class OnDemand:
         """
         return self._client().ask_mac(network_id, mac, port_id)
 
-    def _fetch(
-        self, kind: ResourceType, ids: Sequence[str], asker: tuple[str | None, bool]
-    ) -> set[str]:
+    def _fetch(self, kind: ResourceType, ids: Sequence[str]) -> set[str]:
         unfinished: set[tuple[ResourceType, str]] = set()
         for _ in range(_OVERTAKEN):
             seen = self._seen()
-            items, not_here = self._ask(kind, ids, asker)
+            items, not_here = self._ask(kind, ids)
             if not_here and not items:
                 raise next(iter(not_here.values()))
             if not items:
@@ -311,16 +307,13 @@ class OnDemand:
         return came & set(ids)
 
     def _ask(
-        self, kind: ResourceType, ids: Sequence[str], asker: tuple[str | None, bool]
+        self, kind: ResourceType, ids: Sequence[str]
     ) -> tuple[list[Item], dict[str, errors.IsthmusError]]:
-        project_id, is_admin = asker
         items: list[Item] = []
         not_here: dict[str, errors.IsthmusError] = {}
         for start in range(0, len(ids), _MOST_IDS):
             some = ids[start : start + _MOST_IDS]
-            bundle = self._client().ask_bundle(
-                kind.value, some, project_id=project_id, is_admin=is_admin
-            )
+            bundle = self._client().ask_bundle(kind.value, some)
             items += bundle.items
             not_here |= bundle.refused
         return items, not_here

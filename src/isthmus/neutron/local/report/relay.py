@@ -14,6 +14,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
+from isthmus.clients.machine.clock import SystemClock
 from isthmus.journal import worker_id
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Carrier, Source
@@ -34,13 +35,6 @@ BATCH = 10
 _RETRY_S = 300.0
 #: How much longer than a call a claim holds, in seconds.
 _CLAIM_MARGIN_S = 20.0
-
-
-class _Clock:
-    """The machine's monotonic clock."""
-
-    def seconds(self) -> float:
-        return time.monotonic()
 
 
 class Relay:
@@ -81,7 +75,7 @@ class Relay:
             store=SqlJournal(engine(), forget=forget_reported),
             source=source,
             carrier=carrier,
-            clock=_Clock(),
+            clock=SystemClock(),
             settings=DeliverySettings(
                 owner=worker_id.new(),
                 batch=BATCH,

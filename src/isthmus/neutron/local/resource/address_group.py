@@ -15,13 +15,12 @@ from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.db import api as db_api
 from neutron_lib.exceptions import address_group as group_exc
 
-from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
-from isthmus.neutron.local.apply.owned import check_owned
+from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, by_id
 
@@ -90,13 +89,9 @@ def remove(core: Any, context: Any, group_id: str) -> None:
 
     Raises:
         InUse: a rule of a security group refers to it.
+        Conflict: it is not central's.
     """
-    try:
-        core.delete_address_group(context, group_id)
-    except group_exc.AddressGroupNotFound:
-        pass
-    except group_exc.AddressGroupInUse as error:
-        raise errors.InUse(str(error)) from error
+    remove_owned(ADDRESS_GROUP, core, context, group_id, in_use=group_exc.AddressGroupInUse)
 
 
 ADDRESS_GROUP = LocalResource(

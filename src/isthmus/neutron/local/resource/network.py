@@ -22,7 +22,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
-from isthmus.neutron.local.apply.owned import check_owned
+from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, States, by_id, in_bodies, in_body
 from isthmus.store.ports import datapath
@@ -67,18 +67,8 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         Conflict: a network of that id exists here and is not central's, or its key differs.
     """
     have = NETWORK.find(core, context, state["id"])
-    if have is None:
-        provider = state.get("provider:network_type") in _PROVIDER_TYPES
-        body = make_body(_COLLECTION, state, (*_CREATED, *(_OF_PROVIDERS if provider else ())))
-        body["shared"] = False  # sharing is by RBAC rows alone
-        leftover.clear(context, [state["id"]])
-        try:
-            core.create_network(context, {"network": body})
-        except db_exc.DBDuplicateEntry:
-            if NETWORK.find(core, context, state["id"]) is None:
-                raise
-        crash.point("apply.network.made")
-    _ensure_key(context, state)
+    if have is not None or not _create(core, context, state):
+        _ensure_key(context, state)
     if have is not None and not keep_existing:
         wanted = pick_known(_COLLECTION, state, _UPDATED)
         changed = changes(have, wanted)
@@ -86,6 +76,26 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
             core.update_network(context, state["id"], {"network": changed})
     if have is None or not keep_existing:
         share(context, network_object.NetworkRBAC, state)
+
+
+def _create(core: Any, context: Any, state: Mapping[str, Any]) -> bool:
+    """Create a network; the listener records its owner and its key in the same transaction.
+
+    Returns:
+        Whether it was created; False if somebody else has just done so.
+    """
+    provider = state.get("provider:network_type") in _PROVIDER_TYPES
+    body = make_body(_COLLECTION, state, (*_CREATED, *(_OF_PROVIDERS if provider else ())))
+    body["shared"] = False  # sharing is by RBAC rows alone
+    leftover.clear(context, [state["id"]])
+    try:
+        core.create_network(context, {"network": body})
+    except db_exc.DBDuplicateEntry:
+        if NETWORK.find(core, context, state["id"]) is None:
+            raise
+        return False
+    crash.point("apply.network.made")
+    return True
 
 
 def _ensure_key(context: Any, state: Mapping[str, Any]) -> None:
@@ -113,18 +123,10 @@ def remove(core: Any, context: Any, network_id: str) -> None:
     """Remove a network.
 
     Raises:
-        InUse: ports of this site's own stand on it.
+        InUse: the site's own ports are on it.
         Conflict: it is not central's.
     """
-    if NETWORK.find(core, context, network_id) is None:
-        return
-    check_owned(context, ResourceType.NETWORK, network_id)
-    try:
-        core.delete_network(context, network_id)
-    except n_exc.NetworkNotFound:
-        pass
-    except n_exc.NetworkInUse as error:
-        raise errors.InUse(f"network {network_id} is in use at this site: {error}") from error
+    remove_owned(NETWORK, core, context, network_id, in_use=n_exc.NetworkInUse)
     crash.point("apply.network.removed")
 
 

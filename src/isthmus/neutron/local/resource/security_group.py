@@ -25,7 +25,7 @@ from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
-from isthmus.neutron.local.apply.owned import is_owned
+from isthmus.neutron.local.apply.owned import is_owned, remove_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, by_id, in_bodies, in_body
 from isthmus.store.local import mapping
@@ -157,14 +157,10 @@ def remove(core: Any, context: Any, group_id: str) -> None:
     """Remove a group.
 
     Raises:
-        InUse: ports of this site are in it.
+        InUse: the site's own ports are in it.
+        Conflict: it is not central's.
     """
-    try:
-        core.delete_security_group(context, group_id)
-    except ext_group.SecurityGroupNotFound:
-        pass
-    except ext_group.SecurityGroupInUse as error:
-        raise errors.InUse(f"security group {group_id} is in use at this site") from error
+    remove_owned(SECURITY_GROUP, core, context, group_id, in_use=ext_group.SecurityGroupInUse)
 
 
 def _find_group_of_rule(context: Any, said: Mapping[str, Any]) -> Collection[str]:

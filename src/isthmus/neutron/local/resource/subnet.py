@@ -18,7 +18,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
-from isthmus.neutron.local.apply.owned import check_owned
+from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.resource.row import LocalResource, by_id
 
 _COLLECTION = "subnets"
@@ -107,18 +107,10 @@ def remove(core: Any, context: Any, subnet_id: str) -> None:
     """Remove a subnet.
 
     Raises:
-        InUse: ports of this site have addresses of it.
+        InUse: the site's own ports have addresses of it.
         Conflict: it is not central's.
     """
-    if SUBNET.find(core, context, subnet_id) is None:
-        return
-    check_owned(context, ResourceType.SUBNET, subnet_id)
-    try:
-        core.delete_subnet(context, subnet_id)
-    except n_exc.SubnetNotFound:
-        pass
-    except n_exc.SubnetInUse as error:
-        raise errors.InUse(f"subnet {subnet_id} is in use at this site: {error}") from error
+    remove_owned(SUBNET, core, context, subnet_id, in_use=n_exc.SubnetInUse)
     crash.point("apply.subnet.removed")
 
 

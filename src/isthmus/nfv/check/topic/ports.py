@@ -1,9 +1,9 @@
-"""Checks of Open vSwitch: its settings, its bridges, bonds and ports, and who polls them."""
+"""Checks of Open vSwitch: its settings, its ports, and who polls them."""
 
 from collections.abc import Iterator, Mapping
 
 from isthmus.facts import cpuset
-from isthmus.facts.host.ovs import INTERFACES, PMDS, PORTS, SWITCH, Interface
+from isthmus.facts.host.ovs import INTERFACES, PMDS, SWITCH, Interface
 from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import APPLY, Rule, drift, switch_runs, where_planned, with_switch
@@ -189,92 +189,6 @@ def _check_port(port: DpdkPortPlan, one: Interface) -> Iterator[Verdict]:
             )
 
 
-def bonds_of(plan: HostPlan) -> dict[str, list[DpdkPortPlan]]:
-    """Return the ports of each planned bond."""
-    found: dict[str, list[DpdkPortPlan]] = {}
-    for port in plan.dpdk_ports:
-        if port.bond:
-            found.setdefault(port.bond, []).append(port)
-    return found
-
-
-def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
-    """Each planned bond is one, of its members, in its mode, and LACP has come to terms."""
-    assert plan is not None
-    there = {one.name: one for one in state.ports}
-    for name, members in bonds_of(plan).items():
-        one = there.get(name)
-        wanted = tuple(sorted(port.name for port in members))
-        if one is None or set(one.interfaces) != set(wanted):
-            yield drift(
-                "bond.missing" if one is None else "bond.members",
-                name,
-                f"{name} is no bond of {', '.join(wanted)}"
-                + ("" if one is None else f", but of {', '.join(one.interfaces)}"),
-                "no such Port" if one is None else f"Port {name} interfaces",
-            )
-            continue
-        for what, asked, given in (
-            ("mode", {port.bond_mode for port in members}, one.bond_mode),
-            ("lacp", {port.lacp for port in members}, one.lacp or "off"),
-        ):
-            for planned in sorted(asked - {"", given}):
-                yield drift(
-                    f"bond.{what}",
-                    name,
-                    f"{name} has {what} {given or 'not set'}, planned is {planned}",
-                    f"Port {name} {'bond_mode' if what == 'mode' else what}: {given}",
-                )
-        yield from _check_running_bond(state, name, wanted)
-
-
-def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -> Iterator[Verdict]:
-    runs = state.bonds.get(name)
-    if runs is None:
-        return
-    if runs.lacp == "configured":
-        yield Verdict(
-            code="bond.lacp",
-            severity=Severity.DEGRADED,
-            subject=Subject(name),
-            message=f"LACP of {name} has not come to terms with the other side",
-            evidence="bond/show: lacp_status: configured",
-            remedy="configure LACP on the other side's ports, and see that their links are up",
-        )
-    down = [member for member in members if member not in runs.enabled]
-    if down:
-        yield Verdict(
-            code="bond.down",
-            severity=Severity.DEGRADED,
-            subject=Subject(name),
-            message=f"{', '.join(down)} of {name} carry no packets",
-            evidence=f"bond/show {name}: enabled are {', '.join(runs.enabled) or 'none'}",
-            remedy="look at the link of each, and at the other side",
-        )
-
-
-def bridges_of(plan: HostPlan) -> set[str]:
-    """Return the planned bridges."""
-    return {one.bridge for one in plan.dpdk_ports} | {one.bridge for one in plan.kernel_ports}
-
-
-def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
-    """Each planned bridge is there, on the datapath that its ports need."""
-    assert plan is not None
-    kind = "netdev" if plan.dpdk_ports else "system"
-    for bridge in sorted(bridges_of(plan)):
-        given = state.datapaths.get(bridge)
-        if given is None or given != kind:
-            yield drift(
-                "bridge.missing" if given is None else "bridge.datapath",
-                bridge,
-                f"there is no bridge {bridge}"
-                if given is None
-                else f"{bridge} is on the datapath {given}, planned is {kind}",
-                "no such Bridge" if given is None else f"Bridge {bridge} datapath_type: {given}",
-            )
-
-
 def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each port that the kernel keeps is on its bridge, and has its MTU and its node."""
     assert plan is not None
@@ -397,8 +311,6 @@ PLANNED = (
         where_planned(lambda plan: plan.dpdk_ports, _NO_DPDK),
         switch_runs,
     ),
-    Rule(check_bonds, (PORTS,), where_planned(bonds_of, "no bond is planned")),
-    Rule(check_bridges, (PORTS,), where_planned(bridges_of, "no bridge is planned")),
     Rule(
         check_kernel_ports,
         (INTERFACES,),

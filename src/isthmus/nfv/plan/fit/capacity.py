@@ -323,18 +323,6 @@ def _take_spread(space: NodeSpace, cpus: int) -> bool:
     return not cpus
 
 
-def closed_form(per_node: Sequence[int], guest_nodes: int) -> int:
-    """Return the largest n with sum of min(c_i, n) >= k * n; c_i is what one node alone holds."""
-    low, high = 0, sum(per_node) // max(guest_nodes, 1)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if sum(min(one, middle) for one in per_node) >= guest_nodes * middle:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def limiting(left: Sequence[NodeSpace], flavor: FlavorDemand, ties: Ties, pools: Pools = ()) -> str:
     """Explain why the next instance does not fit.
 

@@ -1,0 +1,13 @@
+"""Which of a site's Neutron processes serve the API: only those connect to OVN and to central."""
+
+from typing import Any
+
+from neutron.common.ovn import utils as ovn_utils
+
+#: Neutron's class of workers that serve the API, by name: the trigger of `AFTER_INIT`.
+_API_WORKER = "WorkerService"
+
+
+def serves_api(trigger: Any) -> bool:
+    """Return whether the process whose start triggered a callback serves the API."""
+    return bool(ovn_utils.get_class(trigger).__name__ == _API_WORKER)
