@@ -71,8 +71,8 @@ def record(connection: sa.Connection, changes: Changes) -> None:
     if changes.described or changes.tagged:
         _resolve_descriptions(connection, changes)
     keys: set[IntentKey] = set()
-    for kind, resource in ROWS.items():
-        if changes.concern(kind):
+    for resource in ROWS.values():
+        if resource.tells_of is None or changes.concern(resource.tells_of):
             keys |= resource.tell(connection, changes)
     if keys:
         journal.record(connection, keys)

@@ -14,17 +14,14 @@ from neutron.db.models.external_net import ExternalNetwork as _External
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
-from oslo_config import cfg
 
 from isthmus import errors
-from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey, ResourceType
-from isthmus.model.lease import PoolKind
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
-from isthmus.neutron.central.leases import at_site, pool
+from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import joined
@@ -207,9 +204,7 @@ def _extend(
     connection: sa.Connection, site: SiteName, presence: Presence, more_groups: Iterable[str]
 ) -> None:
     network_id = presence.network_id
-    config = read_central(cfg.CONF)
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
-    keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
     withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
     news = map_groups(connection, {*presence.group_ids, *more_groups}, site)
@@ -218,7 +213,7 @@ def _extend(
         journal.record_selected(
             connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
         )
-    pool.ensure(keys, site, config)
+    at_site.ensure_keys(connection, network_id, site)
     rows = _subnets(connection, network_id)
     subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
     subnets.map_to(site, now=now())

@@ -4,7 +4,7 @@ The meaning of each changed row is in the rows of the resources (`touched_by`); 
 Neutron concern no site, and why, is in the registry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,20 +38,22 @@ class Changes:
         """Add an object that sites have to be told of."""
         self.touched.setdefault(kind, set()).add(resource_id)
 
-    def concern(self, kind: ResourceType) -> bool:
-        """Return whether the row of a type has anything to look at.
-
-        Networks are held with their subnets; of a port, only what its shadow shows may change.
-        """
-        if kind is ResourceType.NETWORK and self.get_touched(ResourceType.SUBNET):
-            return True
-        if kind is ResourceType.PORT and self.shadowed:
-            return True
-        return bool(self.get_touched(kind) or self.get_gone(kind))
+    def concern(self, kinds: Iterable[ResourceType]) -> bool:
+        """Return whether sites may have to be told of objects of any of these types."""
+        return any(
+            self.get_touched(kind) or self.get_gone(kind) or self.shadowed
+            if kind is ResourceType.PORT
+            else self.get_changed(kind)
+            for kind in kinds
+        )
 
     def get_touched(self, kind: ResourceType) -> set[str]:
         """Return the ids of a type that were touched."""
         return self.touched.get(kind, set())
+
+    def get_changed(self, kind: ResourceType) -> set[str]:
+        """Return the ids of a type that were touched and are not new: a new one is at no site."""
+        return self.get_touched(kind) - self.new.get(kind, set())
 
     def get_gone(self, kind: ResourceType) -> set[str]:
         """Return the ids of a type that are deleted."""
@@ -91,5 +93,7 @@ def part_of(kind: ResourceType, column: str = "id") -> Touch:
         resource_id = getattr(row.entity, column)
         if resource_id:
             changes.touch(kind, resource_id)
+            if row.new and column == "id":
+                changes.new.setdefault(kind, set()).add(resource_id)
 
     return touch

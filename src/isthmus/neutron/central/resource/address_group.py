@@ -27,5 +27,6 @@ ADDRESS_GROUP = CentralResource(
         },
     },
     tell=tell_mapped(_GROUP),
+    tells_of=(_GROUP,),
     rbac=rbac.AddressGroupRBAC,
 )

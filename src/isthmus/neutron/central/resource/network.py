@@ -33,7 +33,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
 
     The networks of touched subnets are held at the same time, in one lock order.
     """
-    networks = changes.get_touched(_NETWORK)
+    networks = changes.get_changed(_NETWORK)
     unknown = changes.get_touched(ResourceType.SUBNET) - changes.networks.keys()
     if unknown:
         changes.networks.update(_find_networks(connection, unknown))
@@ -131,6 +131,7 @@ NETWORK = CentralResource(
         },
     },
     tell=_tell,
+    tells_of=(_NETWORK, ResourceType.SUBNET),
     rbac=rbac.NetworkRBAC,
     add_carried=_add_carried,
     settle=_settle,

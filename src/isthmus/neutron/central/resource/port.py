@@ -259,6 +259,7 @@ PORT = CentralResource(
     },
     attributes={"ports": _ATTRIBUTES},
     tell=_tell,
+    tells_of=(_PORT,),
     add_carried=_add_carried,
     bring=_bring,
 )

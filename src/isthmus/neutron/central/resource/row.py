@@ -53,8 +53,9 @@ class CentralResource:
     #: The fate of each attribute of Neutron's API, by collection, parts of the object included.
     attributes: Mapping[str, Mapping[str, Attribute]]
     #: Returns the intents for the changes of a transaction; may map objects to sites as well.
-    #: Called only where the changes concern the type (`Changes.concern`).
     tell: Callable[[sa.Connection, Changes], set[IntentKey]]
+    #: Types whose changes `tell` looks at: it is not called for others. None: it always is.
+    tells_of: Collection[ResourceType] | None = None
     rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
     #: Adds to states what is sent in addition to Neutron's attributes, except sharing.
     add_carried: Callable[[sa.Connection, States, SiteName], None] | None = None
@@ -112,7 +113,7 @@ def tell_mapped(kind: ResourceType) -> Callable[[sa.Connection, Changes], set[In
     """Return a function that tells the sites to which objects of a type are mapped."""
 
     def tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-        ids = changes.get_touched(kind)
+        ids = changes.get_changed(kind)
         held = Held(connection, kind, ids)
         return {IntentKey(site, kind, one) for one in ids for site in held.sites(one)}
 

@@ -23,7 +23,7 @@ _GROUP = ResourceType.SECURITY_GROUP
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Return what to tell the sites of groups, including what their rules refer to."""
-    groups = changes.get_touched(_GROUP)
+    groups = changes.get_changed(_GROUP)
     keys: set[IntentKey] = set()
     held = Held(connection, _GROUP, groups)
     for group_id in groups:
@@ -80,6 +80,7 @@ SECURITY_GROUP = CentralResource(
         },
     },
     tell=_tell,
+    tells_of=(_GROUP,),
     rbac=rbac.SecurityGroupRBAC,
     bring=_bring,
     takes_along=_take_along,

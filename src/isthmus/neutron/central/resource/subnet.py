@@ -126,6 +126,7 @@ SUBNET = CentralResource(
         },
     },
     tell=_tell,
+    tells_of=(_SUBNET,),
     add_carried=_add_carried,
     settle=_settle,
     bring=_bring,
