@@ -7,7 +7,7 @@ from tests.neutron.local_server import LocalServer
 from isthmus.model.intent import IntentKey, ResourceType, removal_rank
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import JOURNAL
-from isthmus.store.tiers import removal
+from isthmus.store.tiers import forget
 
 
 def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
@@ -43,5 +43,5 @@ def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
                     JOURNAL.c.id == row.id, JOURNAL.c.generation == row.generation
                 )
             )
-        removal.forget(connection, gone)
+        forget.forget_objects(connection, gone)
     return codes

@@ -129,7 +129,7 @@ class CentralServer(Server):
         from isthmus.model.intent import IntentKey, ResourceType
         from isthmus.model.site import SiteName
         from isthmus.store.sql.tables import JOURNAL
-        from isthmus.store.tiers import removal
+        from isthmus.store.tiers import forget
 
         with self.database() as connection:
             rows = [
@@ -144,7 +144,7 @@ class CentralServer(Server):
                 gone.append(IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id))
         with self.database(write=True) as connection:
             connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.id.in_([r.id for r in rows])))
-            removal.forget(connection, gone)
+            forget.forget_objects(connection, gone)
 
 
 def by_type(items: Iterable[Mapping[str, Any]], kind: str) -> list[Any]:

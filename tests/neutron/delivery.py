@@ -15,7 +15,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import open_engine
 from isthmus.store.sql.tables import JOURNAL
-from isthmus.store.tiers import removal
+from isthmus.store.tiers import forget
 
 
 class SiteDelivery:
@@ -39,7 +39,7 @@ class SiteDelivery:
         self._central, self._site = central, site
         self._delivery = Delivery(
             SiteName(site.site),
-            store=SqlJournal(open_engine(central.url), forget=removal.forget),
+            store=SqlJournal(open_engine(central.url), forget=forget.forget_objects),
             source=CentralSource(clients(central, CARRIER)),  # type: ignore[arg-type]
             carrier=SiteCarrier(clients(site, carrier(site.site))),  # type: ignore[arg-type]
             clock=SystemClock(),

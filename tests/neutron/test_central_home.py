@@ -11,7 +11,7 @@ from tests.neutron.test_central_report import Stretched, item
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import LOCATIONS, REFUSALS, SITES
-from isthmus.store.tiers import removal
+from isthmus.store.tiers import forget
 
 pytestmark = pytest.mark.neutron
 
@@ -38,7 +38,7 @@ def item_for(central: CentralServer, site: str, port_id: str) -> dict[str, Any]:
 def let_go(central: CentralServer, site: str, port_id: str) -> None:
     """Make as if the site had taken the removal."""
     with central.database(write=True) as connection:
-        removal.forget(connection, [IntentKey(SiteName(site), ResourceType.PORT, port_id)])
+        forget.forget_objects(connection, [IntentKey(SiteName(site), ResourceType.PORT, port_id)])
 
 
 def test_looking_moves_nothing(central: CentralServer) -> None:

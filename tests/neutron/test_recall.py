@@ -15,7 +15,7 @@ from isthmus.neutron.central.leases import pool, recall
 from isthmus.store.leases import lease
 from isthmus.store.leases import recall as store
 from isthmus.store.sql.tables import JOURNAL
-from isthmus.store.tiers import purge, removal
+from isthmus.store.tiers import forget
 
 pytestmark = pytest.mark.neutron
 
@@ -102,11 +102,11 @@ def test_a_recall_goes_with_its_lease_and_its_site(
         if how == "freed":
             lease.delete(connection, [lease_id])
         elif how == "withdrawn":
-            removal.forget(connection, [IntentKey(SITE, ResourceType.SUBNET, subnet)])
+            forget.forget_objects(connection, [IntentKey(SITE, ResourceType.SUBNET, subnet)])
         elif how == "gone":
             lease.delete_unheld(connection, SUBNET, subnet, set())
         elif how == "unheard":
-            removal.forget(connection, [IntentKey(SITE, ResourceType.LEASE, lease_id)])
+            forget.forget_objects(connection, [IntentKey(SITE, ResourceType.LEASE, lease_id)])
         else:
-            purge.forget_site(connection, SITE, welcome=lambda *_: None)
+            forget.forget_site(connection, SITE, welcome=lambda *_: None)
         assert not store.list_in(connection, subnet)

@@ -23,7 +23,7 @@ from tests.neutron.wan import Wan
 from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import EPOCHS, LEASES, SITE_MAPPINGS
-from isthmus.store.tiers import removal
+from isthmus.store.tiers import forget
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
 
@@ -99,7 +99,7 @@ class Cloud:
         assert self.site.update("port", port_id, ADMIN, **body).status >= 400  # asks site2 first
         with self.central.database(write=True) as connection:
             key = IntentKey(SiteName("site2"), ResourceType.PORT, port_id)
-            removal.forget(connection, [key])  # as if site2 had taken that
+            forget.forget_objects(connection, [key])  # as if site2 had taken that
         self.site.update("port", port_id, ADMIN, **body).only()
 
     def back_up(self, tier: Server, name: str) -> str:

@@ -36,7 +36,7 @@ from isthmus.store.sql.tables import (
     REFUSALS,
     SITE_MAPPINGS,
 )
-from isthmus.store.tiers import mapping, purge, removal, site
+from isthmus.store.tiers import forget, mapping, site
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
 T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
@@ -216,10 +216,10 @@ def test_the_last_site_frees_the_key(connection: sa.Connection) -> None:
     lease.insert(connection, PoolKind.PORT_KEY, "n", ONE, Block(1, 9), now=T0)
     lease.insert(connection, PoolKind.SUBNET, "s", ONE, Block(1, 9), now=T0)
     lease.insert(connection, PoolKind.SUBNET, "s", TWO, Block(10, 19), now=T0)
-    removal.forget(connection, [IntentKey(ONE, SUBNET, "s"), IntentKey(ONE, NETWORK, "n")])
+    forget.forget_objects(connection, [IntentKey(ONE, SUBNET, "s"), IntentKey(ONE, NETWORK, "n")])
     assert [one.site for one in lease.list_leases(connection)] == [TWO]
     assert datapath.find_key(connection, "n") is not None
-    removal.forget(connection, [IntentKey(TWO, SUBNET, "s"), IntentKey(TWO, NETWORK, "n")])
+    forget.forget_objects(connection, [IntentKey(TWO, SUBNET, "s"), IntentKey(TWO, NETWORK, "n")])
     for table in (LEASES, SITE_MAPPINGS, DATAPATHS):
         assert connection.execute(sa.select(table)).all() == []
 
@@ -231,8 +231,8 @@ def test_a_forgotten_site_leaves_no_row(connection: sa.Connection) -> None:
     location.record(connection, place("a", ONE))
     location.record(connection, place("c", TWO))
     journal.record(connection, [IntentKey(ONE, NETWORK, "n")])
-    assert purge.list_shadowed(connection, ONE) == {"a": {TWO}}
-    purge.forget_site(connection, ONE, welcome=lambda *_: None)
+    assert forget.list_shadowed(connection, ONE) == {"a": {TWO}}
+    forget.forget_site(connection, ONE, welcome=lambda *_: None)
     assert mapping.list_sites(connection, NETWORK, ["alone", "n"]) == {"n": {TWO: False}}
     assert location.list_locations(connection, ["a", "c"]).keys() == {"c"}
     assert datapath.list_keys(connection, ["alone", "n"]).keys() == {"n"}
@@ -328,7 +328,7 @@ def test_what_was_in_use_is_tried_again_when_something_is_gone(connection: sa.Co
     )
     other = sa.update(JOURNAL).where(JOURNAL.c.type == ResourceType.SECURITY_GROUP.value)
     connection.execute(other.values(last_error=f"{errors.Conflict.code}: x"))
-    removal.forget(connection, [IntentKey(ONE, NETWORK, "n")])
+    forget.forget_objects(connection, [IntentKey(ONE, NETWORK, "n")])
     parked = sa.select(JOURNAL.c.lane, JOURNAL.c.type).where(JOURNAL.c.parked.is_(sa.true()))
     assert {tuple(row) for row in connection.execute(parked)} == {
         (ONE, "security_group"),
@@ -365,10 +365,10 @@ def test_the_key_of_a_place_that_goes_rests(connection: sa.Connection) -> None:
     assert rests() == {(first.port_key, "p1")}
     location.delete(connection, ["p1", "never"])
     assert rests() == {(first.port_key, "p1"), (moved.port_key, "p1")}
-    purge.forget_site(connection, ONE, welcome=lambda *_: None)
+    forget.forget_site(connection, ONE, welcome=lambda *_: None)
     assert (second.port_key, "p2") in rests()
     assert rests("another") == set()
-    removal.forget(connection, [IntentKey(TWO, NETWORK, "n")])  # it is gone, and at no site
+    forget.forget_objects(connection, [IntentKey(TWO, NETWORK, "n")])  # it is gone, and at no site
     assert rests() == set()
 
 

@@ -13,7 +13,7 @@ from isthmus.model.intent import IntentKey, ResourceType
 from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA
-from isthmus.store.tiers import mapping, purge, removal
+from isthmus.store.tiers import forget, mapping
 from isthmus.store.tiers.held import Held
 from isthmus.testing.until import until
 
@@ -51,10 +51,10 @@ def test_a_key_is_not_freed_under_who_extends_its_network(engine: sa.Engine, how
     def free() -> None:
         with writing(engine) as connection:
             if how == "acknowledged":
-                removal.forget(connection, [IntentKey(ONE, NETWORK, "n")])
+                forget.forget_objects(connection, [IntentKey(ONE, NETWORK, "n")])
             else:
                 mapping.delete(connection, NETWORK, "n", ONE)
-                purge.free_datapaths(connection)
+                forget.free_datapaths(connection)
 
     other = threading.Thread(target=free)
     with writing(engine) as connection:
@@ -79,7 +79,7 @@ def test_a_key_that_is_being_freed_is_waited_for(engine: sa.Engine) -> None:
 
     other = threading.Thread(target=place)
     with writing(engine) as connection:
-        removal.forget(connection, [IntentKey(ONE, NETWORK, "n")])
+        forget.forget_objects(connection, [IntentKey(ONE, NETWORK, "n")])
         other.start()
         until(lambda: _waits(engine), what="the other to wait", every_s=_LOOK_EVERY_S)
     other.join()

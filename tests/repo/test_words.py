@@ -93,13 +93,18 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "nearest": (r"\bplan_or_nearest\b|\bnearest (intent|demand)s?\b", "alternatives", ()),
     "looking": (r'"looking"|\blooking=|\bis_look\b', "show_only, is_read", ()),
     "pokes and burials": (
-        r"\bpoked?\b|\bbur(y|ied)\b|\buntold\b|\b(mark|list|find)_(un)?told\b|\bcarve[sd]?\b|\bluck\b",
+        r"\bpoke[ds]?\b|\bbur(y|ied)\b|\buntold\b|\b(mark|list|find|peek)_(un)?told\b|\bcarve[sd]?\b|\bluck\b",
         "notify_low, set_aside, unacknowledged, allocate, uniform",
         (),
     ),
     "passes": (
         r"\b(lease|stretch)_pass_s\b|\bsweep_interval_s\b|\brenew_interval_s\b",
         "*_sweep_s: every periodic full comparison is a sweep",
+        (),
+    ),
+    "six words for forgetting": (
+        r"\bstore[./]tiers[./](purge|removal)\b|\b(purge|removal)\.forget",
+        "forget: one file, isthmus.store.tiers.forget",
         (),
     ),
     "ports for Protocols": (

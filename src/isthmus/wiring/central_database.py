@@ -8,7 +8,7 @@ from isthmus.store.delivery import sweep
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.tiers import removal, site
+from isthmus.store.tiers import forget, site
 
 
 class CentralDatabase:
@@ -21,7 +21,7 @@ class CentralDatabase:
             Invalid: the URL makes no sense.
         """
         self._engine = open_engine(url)
-        self._journal = SqlJournal(self._engine, forget=removal.forget)
+        self._journal = SqlJournal(self._engine, forget=forget.forget_objects)
 
     def list_sites(self) -> list[Site]:
         """List the sites that take deliveries."""

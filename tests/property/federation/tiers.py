@@ -30,7 +30,7 @@ from isthmus.store.local import mapping as site_mapping
 from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA
-from isthmus.store.tiers import removal
+from isthmus.store.tiers import forget
 from isthmus.store.tiers.held import Held
 from isthmus.testing.clock import FakeClock
 
@@ -161,7 +161,7 @@ class Central(Tier):
     def __init__(self, sites: Sequence[SiteName], clock: FakeClock) -> None:
         super().__init__(CENTRAL, clock)
         self.sites = sites
-        self.journal = SqlJournal(self.engine, forget=removal.forget)
+        self.journal = SqlJournal(self.engine, forget=forget.forget_objects)
 
     def create_network(self, sites: Iterable[SiteName], value: int) -> None:
         network = f"network-{next(self.births):04}"

@@ -6,12 +6,12 @@ A key that is not here is not shown, and a body that has it is refused.
 from typing import Any
 
 from isthmus.model.resource import RESOURCES, ResourceType
-from isthmus.neutron.api import wire
+from isthmus.neutron.api import validators
 
 Attributes = dict[str, dict[str, Any]]
 
 
-wire.add_validators()
+validators.add_validators()
 
 
 def _shown(*, primary: bool = False, column: bool = True) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def list_acknowledged(connection: sa.Connection, pool_id: str, limit: int) -> li
     return [(int(row.number), str(row.port_id)) for row in connection.execute(query)]
 
 
-def peek_untold(connection: sa.Connection, leases: Iterable[Lease]) -> list[tuple[Lease, int, str]]:
+def peek_unacknowledged(
+    connection: sa.Connection, leases: Iterable[Lease]
+) -> list[tuple[Lease, int, str]]:
     """List (lease, number, port) of what rests in leases while a site has yet to be told of it."""
     by_pool: dict[str, list[Lease]] = {}
     for one in leases:

@@ -2,7 +2,7 @@
 
 A home is the site mapping of a port. A unique column prevents a second one, whoever would create
 it; a home that is *leaving* (`withdrawn`) stays the port's home until that site has acknowledged
-the release (`isthmus.store.tiers.removal`), and only then may there be another.
+the release (`isthmus.store.tiers.forget`), and only then may there be another.
 """
 
 import datetime

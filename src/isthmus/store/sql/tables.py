@@ -72,7 +72,7 @@ EPOCHS = sa.Table(
     sa.Column("registration", sa.String(UUID_LENGTH)),
     sa.Column("heard", _BIG, nullable=False),
     sa.Column("proof", sa.String(64)),
-    # Site: the newest epoch in which it has registered and heeded the answer.
+    # Site: the newest epoch in which it has registered and applied the answer.
     sa.Column("registered", _BIG, nullable=False, default=0),
 )
 
@@ -258,7 +258,7 @@ SITES = sa.Table(
     sa.Column("updated_at", sa.DateTime, nullable=False),
 )
 
-#: Central: where each port lives, as its site reported it; shadows are made of this and the port.
+#: Central: where each port is bound, as its site reported it. Shadows show it.
 LOCATIONS = sa.Table(
     "isthmus_locations",
     METADATA,

@@ -9,7 +9,7 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import writing
 from isthmus.store.leases import lease
-from isthmus.store.tiers import purge, registration
+from isthmus.store.tiers import forget, registration
 from neutron import policy
 
 
@@ -43,7 +43,7 @@ class LeaseApi:
                 holder = SiteName(row["site"])
                 if (body or {}).get("all") or not lease.list_leases(connection, site=holder):
                     registration.free_for_good(connection, holder)
-                purge.free_datapaths(connection)
+                forget.free_datapaths(connection)
         return {"site_lease": row}
 
     def get_site_lease(self, context: Any, id: str, fields: Any = None) -> listing.Row:

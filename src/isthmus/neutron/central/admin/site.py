@@ -15,7 +15,7 @@ from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
-from isthmus.store.tiers import epoch, mapping, purge, registration
+from isthmus.store.tiers import epoch, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
 
@@ -119,7 +119,7 @@ class SiteApi:
                         "central forget them"
                     )
                 _forget_ports(connection, name)
-                purge.forget_site(connection, name, welcome=home.welcome)
+                forget.forget_site(connection, name, welcome=home.welcome)
                 site_store.delete(connection, site_id)
 
 
@@ -161,7 +161,7 @@ def _to_prefixes(body: Any) -> tuple[str, ...]:
 
 def _forget_ports(connection: sa.Connection, name: SiteName) -> None:
     """Remove the shadows of a site's ports from the other sites."""
-    for port_id, others in purge.list_shadowed(connection, name).items():
+    for port_id, others in forget.list_shadowed(connection, name).items():
         journal.record(
             connection, [IntentKey(other, ResourceType.SHADOW, port_id) for other in sorted(others)]
         )

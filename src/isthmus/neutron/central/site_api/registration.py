@@ -411,5 +411,5 @@ def _list_resting(connection: sa.Connection, held: Sequence[Lease]) -> list[dict
             "number": str(number),
             "port_id": port_id,
         }
-        for lease, number, port_id in resting.peek_untold(connection, held)
+        for lease, number, port_id in resting.peek_unacknowledged(connection, held)
     ]

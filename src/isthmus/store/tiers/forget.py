@@ -1,0 +1,114 @@
+"""What central forgets: of objects that a site acknowledged to be gone, and of a whole site.
+
+Site mappings and leases outlive their object until then, because a site that is cut off continues
+to use its copy.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from isthmus.model.intent import IntentKey
+from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, refusal
+from isthmus.store.delivery import lane as lane_store
+from isthmus.store.leases import lease, pool, recall, resting
+from isthmus.store.ports import datapath, home, hypervisor, location
+from isthmus.store.sql.tables import DATAPATHS, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.tiers import claim, mapping, registration
+from isthmus.store.tiers.held import Held
+
+#: Types that other objects at a site depend on.
+_IN_THE_WAY = frozenset(
+    {
+        ResourceType.PORT,
+        ResourceType.ROUTER,  # its interfaces are on subnets
+        ResourceType.SUBNET,
+        ResourceType.NETWORK,
+        ResourceType.SECURITY_GROUP,  # its rules refer to groups and address groups
+    }
+)
+
+
+def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
+    """Delete what is kept of objects whose deletion was acknowledged; in the settling transaction.
+
+    What the site refused to remove because one of them was in use is retried.
+    """
+    for key in keys:
+        if key.type is ResourceType.PORT:
+            home.delete(connection, key.id, key.lane)
+            refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
+        elif key.type is not ResourceType.SHADOW:
+            mapping.delete(connection, key.type, key.id, key.lane)
+        if key.type is ResourceType.LEASE:  # deleted before the recall was delivered
+            recall.delete(connection, key.lane, [key.id])
+        if key.type is ResourceType.SUBNET:
+            lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
+        if key.type is ResourceType.NETWORK:
+            lease.delete_held(connection, PoolKind.PORT_KEY, key.id, key.lane)
+            _free_keys(connection, key.id)
+    for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
+        job_store.retry_in_use(connection, lane)
+
+
+def _free_keys(connection: sa.Connection, network_id: str) -> None:
+    """Free the keys of a network if it is at no site any more.
+
+    A transaction that extends a network holds its row alone, sees that it has a key and adds the
+    site mapping. So this waits for it, and reads its work.
+    """
+    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
+    if not network.sites(network_id):
+        datapath.delete(connection, network_id)
+        pool.delete(connection, PoolKind.PORT_KEY, network_id)
+    if network_id not in network.owners:  # otherwise it may be extended again before all sites know
+        resting.delete_pool(connection, network_id)
+
+
+def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[SiteName]]:
+    """List the ports at home at a site and the other sites that hold shadows of them."""
+    query = sa.select(LOCATIONS.c.port_id, SITE_MAPPINGS.c.site).join_from(
+        LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
+    )
+    query = query.where(
+        LOCATIONS.c.site == site, SITE_MAPPINGS.c.type == "network", SITE_MAPPINGS.c.site != site
+    )
+    found: dict[str, set[SiteName]] = {}
+    for port_id, other in connection.execute(query):
+        found.setdefault(port_id, set()).add(SiteName(other))
+    return found
+
+
+def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
+    """Delete every row that refers to a site, but not the site's own.
+
+    The numbers that it held are set aside: it may still use them. It may be the last one that
+    central waits for; see `claim.follow` for `welcome`.
+    """
+    row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
+    if row_id is not None:
+        registration.set_aside(connection, site, row_id)
+    registration.forget(connection, site, welcome=welcome)
+    location.delete_of_site(connection, site)
+    for store in (mapping, refusal, recall, hypervisor):
+        store.delete_site(connection, site)
+    journal.delete_lanes(connection, [site])
+    lane_store.forget(connection, site)
+    free_datapaths(connection)
+
+
+def free_datapaths(connection: sa.Connection) -> None:
+    """Free the datapath keys of networks that are at no site, nor at a removed one."""
+    present = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == "network")
+    aside = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.PORT_KEY.value)
+    unused = sa.select(DATAPATHS.c.network_id).where(
+        DATAPATHS.c.network_id.not_in(present), DATAPATHS.c.network_id.not_in(aside)
+    )
+    for network_id in sorted(connection.execute(unused).scalars().all()):
+        # A transaction that extends it holds its row alone: this waits for it, and reads its work.
+        if not Held(connection, ResourceType.NETWORK, [network_id], alone=True).sites(network_id):
+            datapath.delete(connection, network_id)
