@@ -99,7 +99,7 @@ def answer_request(
 
     Returns:
         Every block of the pool that the site then holds, and those of the ports named as resting of
-            which some site has not heard yet.
+        which some site has not heard yet.
 
     Raises:
         NotFound: the pool is not at this site.

@@ -76,7 +76,7 @@ class Comparison:
 
         Returns:
             Nothing if the page is equal, or differs and `wanted` is not known; otherwise the
-                objects for which central has to record intents.
+            objects for which central has to record intents.
         """
         held, known = self._make(page)
         if Page(kind=page.kind, after="", until="", digests=held).digest == digest:

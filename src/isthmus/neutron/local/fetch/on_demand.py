@@ -72,7 +72,7 @@ def find_asker(context: Any, fields: Sequence[str] | None = None) -> Any | None:
 
     Returns:
         The user's context; None where central must not be asked, because the lookup is Neutron's
-            own or a transaction is open: what is fetched is created in transactions of its own.
+        own or a transaction is open: what is fetched is created in transactions of its own.
     """
     if db_api.is_session_active(context.session):
         return None

@@ -61,7 +61,7 @@ def check(
 
     Returns:
         The part of the state that may be accepted (None for a deleted port), and the refused
-            attributes with reasons.
+        attributes with reasons.
 
     Raises:
         Refused, Stale: it may not, or not now.
