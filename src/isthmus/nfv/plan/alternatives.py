@@ -155,7 +155,7 @@ def _fewer_cores(demand: host_demand.HostDemand) -> Iterator[Change]:
 def _other_memory(
     inventory: host_inventory.HostInventory, demand: host_demand.HostDemand
 ) -> Iterator[Change]:
-    # Smaller pages waste less and are there on more hosts; a host that says what it has is believed.
+    # Smaller pages waste less and are there on more hosts; a host that says what it has is trusted.
     mine = default_page_kib(demand)
     known = inventory.page_sizes_kib or (2048,)
     for size in sorted((kib for kib in known if kib != mine and kib >= 1024), reverse=True):
