@@ -6,12 +6,12 @@ A key that is not here is not shown, and a body that has it is refused.
 from typing import Any
 
 from isthmus.model.resource import RESOURCES, ResourceType
-from isthmus.neutron.api import validators
+from isthmus.neutron.api import request_body
 
 Attributes = dict[str, dict[str, Any]]
 
 
-validators.add_validators()
+request_body.add_validators()
 
 
 def _shown(*, primary: bool = False, column: bool = True) -> dict[str, Any]:

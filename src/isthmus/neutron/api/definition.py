@@ -4,7 +4,7 @@ from typing import Any
 
 from neutron.api.v2 import resource_helper
 
-from isthmus.neutron.api import validators
+from isthmus.neutron.api import request_body
 from isthmus.neutron.api.attributes import Attributes
 
 #: Aliases: which of the two a server has tells which tier it is.
@@ -27,5 +27,5 @@ def build_resources(
         )
     )
     for one in found:
-        one.controller = validators.bounded(one.controller)
+        one.controller = request_body.bounded(one.controller)
     return found

@@ -5,7 +5,7 @@ import json
 import pytest
 from neutron_lib.api import validators
 
-from isthmus.neutron.api import validators
+from isthmus.neutron.api import request_body
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from isthmus.neutron.api import validators
     ],
 )
 def test_how_deep_a_body_is(body: bytes, expected: bool) -> None:
-    assert validators.is_nested_deeper(body, 100) is expected
+    assert request_body.is_nested_deeper(body, 100) is expected
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,6 @@ def test_how_deep_a_body_is(body: bytes, expected: bool) -> None:
     ],
 )
 def test_forms(form: str, value: object, fits: bool) -> None:
-    validators.add_validators()
+    request_body.add_validators()
     said = validators.validators[f"type:isthmus_{form}"](value)
     assert (said is None) is fits
