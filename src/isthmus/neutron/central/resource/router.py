@@ -108,5 +108,6 @@ ROUTER = CentralResource(
         },
     },
     tell=_tell,
+    tells_of=(_ROUTER, ResourceType.PORT),
     add_carried=_add_carried,
 )
