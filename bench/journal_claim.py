@@ -20,7 +20,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench.ground import say_machine
-from isthmus.model.intent import Outcome, ResourceType, Settlement
+from isthmus.model.intent import Outcome, Settlement
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import sweep

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.lab.tier.render import render_sections
-from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.item import refused
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal

@@ -4,7 +4,8 @@ import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 
-from isthmus.model.intent import IntentKey, ResourceType, removal_rank
+from isthmus.model.intent import IntentKey, removal_rank
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import JOURNAL
 from isthmus.store.tiers import forget

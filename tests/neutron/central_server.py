@@ -126,7 +126,8 @@ class CentralServer(Server):
 
     def acknowledge_all(self, *sites: str) -> None:
         """Do what Xjob does: read what is wanted, have it taken, settle it."""
-        from isthmus.model.intent import IntentKey, ResourceType
+        from isthmus.model.intent import IntentKey
+        from isthmus.model.resource import ResourceType
         from isthmus.model.site import SiteName
         from isthmus.store.sql.tables import JOURNAL
         from isthmus.store.tiers import forget

@@ -10,8 +10,9 @@ from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.two_databases import SITE, SUBNET, T0, ZERO, Pair, pair, tiers
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central.leases import pool, spares
 from isthmus.neutron.db import leased

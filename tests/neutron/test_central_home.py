@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.test_central_report import Stretched, item
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import LOCATIONS, REFUSALS, SITES
 from isthmus.store.tiers import forget

@@ -9,7 +9,8 @@ import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.front import Front, isthmus
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.testing.cloud import running

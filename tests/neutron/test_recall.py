@@ -7,8 +7,9 @@ from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.two_databases import SITE, SUBNET, ZERO, Pair, pair, tiers
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block, LeaseId
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import silence
 from isthmus.neutron.central.leases import pool, recall

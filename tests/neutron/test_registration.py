@@ -15,7 +15,8 @@ from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.test_central_report import Stretched
 
 from isthmus.model import number
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.site_api.belief.rate import Pace
 from isthmus.store.delivery import journal

@@ -15,7 +15,8 @@ from tests.neutron.server import ADMIN, CARRIER, Server, User, carrier, site_use
 
 from isthmus.clients.http.neutron import collection_path
 from isthmus.federation.renewal import Renewal
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.operate.renewal import CentralPages, SiteHoldings
 from isthmus.store.delivery import journal

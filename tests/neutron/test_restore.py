@@ -20,7 +20,8 @@ from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import ADMIN, Server, site_user, tenant
 from tests.neutron.wan import Wan
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import EPOCHS, LEASES, SITE_MAPPINGS
 from isthmus.store.tiers import forget

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql import clock

@@ -13,8 +13,8 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.transport import Timeouts, open_session
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 
 
 class _Server(ThreadingHTTPServer):

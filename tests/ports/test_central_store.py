@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tests.ports import neutron_rows
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import ItemResult
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.principal import Caller
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal

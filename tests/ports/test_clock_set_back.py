@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 from tests.ports.database_clock import drive, follow
 
-from isthmus.model.intent import IntentKey, Outcome, ResourceType, Settlement
+from isthmus.model.intent import IntentKey, Outcome, Settlement
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal

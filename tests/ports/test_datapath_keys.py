@@ -9,7 +9,8 @@ from tests.ports import neutron_rows
 from tests.ports.test_central_store import ONE, T0, TWO
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA

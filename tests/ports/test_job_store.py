@@ -10,7 +10,8 @@ from tests.ports.database_clock import drive, follow
 
 from isthmus import errors
 from isthmus.model import number as numbers
-from isthmus.model.intent import IntentKey, JobState, Outcome, ResourceType, Settlement
+from isthmus.model.intent import IntentKey, JobState, Outcome, Settlement
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, sweep

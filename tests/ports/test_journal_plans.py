@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from tests.ports.journal_rows import BACKED_OFF, LANES, fill
 
-from isthmus.model.intent import IntentKey, Outcome, ResourceType, Settlement
+from isthmus.model.intent import IntentKey, Outcome, Settlement
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, sweep

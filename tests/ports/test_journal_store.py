@@ -12,16 +12,8 @@ from tests.ports.database_clock import drive
 
 from isthmus import errors
 from isthmus.journal.protocols import Store
-from isthmus.model.intent import (
-    Batch,
-    Claim,
-    IntentKey,
-    Job,
-    JobState,
-    Outcome,
-    ResourceType,
-    Settlement,
-)
+from isthmus.model.intent import Batch, Claim, IntentKey, Job, JobState, Outcome, Settlement
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath, port_key

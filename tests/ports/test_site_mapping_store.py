@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import job, journal
 from isthmus.store.leases import lease, resting

@@ -37,8 +37,9 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.journal.engine import Delivery, DeliverySettings
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease

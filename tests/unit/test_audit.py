@@ -10,7 +10,8 @@ import pytest
 from isthmus import errors
 from isthmus.federation.audits.audit import audit
 from isthmus.federation.audits.holdings import parse_holdings
-from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.intent import IntentKey, Job, JobState
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.model.verdict import Severity, Verdict, to_row
 

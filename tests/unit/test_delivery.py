@@ -8,8 +8,9 @@ import pytest
 from isthmus import errors
 from isthmus.journal.decide import PATIENCE, SLOW_S
 from isthmus.journal.engine import Delivery, DeliverySettings, Side
-from isthmus.model.intent import IntentKey, JobState, ResourceType
+from isthmus.model.intent import IntentKey, JobState
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.testing.clock import FakeClock
 from isthmus.testing.journal import FakeSite, FakeWorld, MemoryJournal

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from isthmus import errors
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, ItemResult, read_results
+from isthmus.model.resource import ResourceType
 
 ITEMS = [Item(ResourceType.PORT, "p", None)]
 RESULT = {"type": "port", "id": "p", "code": "isthmus.refused", "message": "no"}

@@ -6,7 +6,8 @@ from isthmus import errors
 from isthmus.federation.digest import Page
 from isthmus.federation.renewal import Renewal
 from isthmus.journal.engine import Delivery, DeliverySettings
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.testing.clock import FakeClock
 from isthmus.testing.journal import FakeSite, FakeWorld, MemoryJournal

@@ -8,7 +8,8 @@ import pytest
 from isthmus import errors
 from isthmus.federation.digest import GONE, Page, cut_page, find_differing, make_digest
 from isthmus.federation.renewal import Renewal
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 SITE = SiteName("site1")

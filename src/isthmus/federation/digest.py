@@ -14,8 +14,8 @@ from typing import Any
 from isthmus.federation.leases.lease import merge
 from isthmus.federation.merge import normalise
 from isthmus.model import attribute
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block
+from isthmus.model.resource import ResourceType
 
 #: Digest of an object that central knows to be gone, or that is to leave the site.
 GONE = ""

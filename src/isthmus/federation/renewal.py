@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from isthmus.federation.digest import Page
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 

@@ -4,7 +4,7 @@ import datetime
 import enum
 from dataclasses import dataclass
 
-from isthmus.model.resource import ResourceType as ResourceType  # noqa: PLC0414 - and from here
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 #: Removal goes the other way round and after everything that is to be made.

@@ -12,7 +12,7 @@ from typing import Any, Self
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.form import is_id
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 
 #: What is kept of the words of another tier: of an id or a code, and of a message, in characters.
 _MOST_ID = 64

@@ -10,7 +10,8 @@ from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.federation.audits.audit import audit
 from isthmus.federation.audits.holdings import Holdings, parse_holdings
-from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.intent import IntentKey, Job, JobState
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName, SiteState
 from isthmus.model.verdict import Report, is_clean
 from isthmus.operate.cloud import Cloud

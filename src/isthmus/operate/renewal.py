@@ -7,7 +7,7 @@ from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.federation.digest import Page
 from isthmus.federation.renewal import Noting, Renewal
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 #: Most objects that a site may name of one page, and the length of an id.

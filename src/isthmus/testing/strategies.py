@@ -2,8 +2,9 @@
 
 from hypothesis import strategies as st
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 site_names = st.sampled_from([SiteName(f"site{number}") for number in (1, 2, 3)])

@@ -15,9 +15,10 @@ from tests.ports.database_clock import drive
 
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult, refused, taken
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store

@@ -9,7 +9,8 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, parse_duration
 from isthmus.cli.render import Format
-from isthmus.model.intent import JobState, ResourceType
+from isthmus.model.intent import JobState
+from isthmus.model.resource import ResourceType
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what is on its way to the sites.")
 

@@ -15,7 +15,7 @@ from neutron_lib.api import validators
 
 from isthmus import errors
 from isthmus.model.form import is_id, is_list, is_name, is_number, is_text
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 
 #: Nesting limit of a body. A report of a port is 9 deep; a binding profile may be more.
 MOST_NESTED = 100

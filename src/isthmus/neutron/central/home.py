@@ -12,7 +12,8 @@ from neutron.plugins.ml2 import models as ml2_models
 
 from isthmus import errors
 from isthmus.federation.home import Situation, Step, decide
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
 from isthmus.neutron.central.outgoing import group_closure

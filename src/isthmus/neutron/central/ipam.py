@@ -17,8 +17,8 @@ from oslo_config import cfg
 from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import reporting

@@ -21,7 +21,7 @@ from sqlalchemy.orm import object_session
 from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, presence, silence, zone

@@ -18,7 +18,8 @@ from neutron_lib.plugins import directory
 from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
 from isthmus.journal import crash
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site

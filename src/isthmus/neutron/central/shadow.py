@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.ports import location

@@ -24,9 +24,10 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import attribute
-from isthmus.model.intent import ResourceType, removal_rank
+from isthmus.model.intent import removal_rank
 from isthmus.model.item import Item, ItemResult, find_fault, refused, refused_in_part, taken
 from isthmus.model.lease import Lease, LeaseId, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard

@@ -20,7 +20,7 @@ from oslo_config import cfg
 from isthmus import errors
 from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import to_fault
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.local import quota

@@ -21,8 +21,8 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus import errors
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import ItemResult
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.db.session import now
 from isthmus.neutron.local.owned import applying

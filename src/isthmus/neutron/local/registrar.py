@@ -20,8 +20,9 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.store.delivery import journal

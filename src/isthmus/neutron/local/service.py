@@ -16,9 +16,9 @@ from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.federation.digest import Page
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, Job, JobState, ResourceType
+from isthmus.model.intent import IntentKey, Job, JobState
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery.journal import through
 from isthmus.store.sql.clock import utc_after, utc_now

@@ -19,15 +19,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import (
-    Batch,
-    Claim,
-    IntentKey,
-    Outcome,
-    ResourceType,
-    Settlement,
-    removal_rank,
-)
+from isthmus.model.intent import Batch, Claim, IntentKey, Outcome, Settlement, removal_rank
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql import clock

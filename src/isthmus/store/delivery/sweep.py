@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import LOCATIONS, SHADOWS, SITE_MAPPINGS
 

@@ -8,8 +8,8 @@ from collections.abc import Collection
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.tables import JOURNAL, RECALLS

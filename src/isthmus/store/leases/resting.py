@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease
+from isthmus.model.resource import ResourceType
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.tables import JOURNAL, RESTING
 from isthmus.store.sql.upsert import insert_or_update

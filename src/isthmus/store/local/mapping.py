@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.leases import resting

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import SITE_MAPPINGS

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import JOURNAL, LOCATIONS, SITE_MAPPINGS

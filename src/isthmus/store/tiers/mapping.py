@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.page import Page, read_rows, select_page
 from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import LeaseId
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal, sweep
 from isthmus.store.leases import lease, named

@@ -3,7 +3,7 @@
 from typing import Any
 
 from isthmus import errors
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.federation.router_reach import find_joined_at
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated

@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated

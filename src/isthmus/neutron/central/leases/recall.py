@@ -17,8 +17,9 @@ from neutron.db import models_v2
 from neutron_lib import context as n_context
 
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central import silence
 from isthmus.neutron.central.leases import pool

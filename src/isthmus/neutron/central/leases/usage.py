@@ -7,8 +7,8 @@ from neutron.db import models_v2
 from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
 
 from isthmus import errors
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.ports import location
 from isthmus.store.tiers import mapping

@@ -19,8 +19,8 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.resource.registry import ROWS, expand

@@ -10,8 +10,8 @@ from neutron_lib import context as n_context
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import attribute
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.resource.registry import ROWS
 from isthmus.neutron.central.resource.row import States

@@ -9,8 +9,8 @@ from neutron_lib.plugins import directory
 
 from isthmus.federation.digest import PAGE, Page, cut_page, make_digest
 from isthmus.model import attribute
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.site_api import desired
 from isthmus.neutron.db.session import reading

@@ -11,8 +11,8 @@ from neutron.db import models_v2
 
 from isthmus import errors
 from isthmus.federation.leases.lease import MOST_OF_A_RETURN, MOST_RETURNS
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central.leases import give_back, pool
 from isthmus.neutron.db.session import writing

@@ -24,8 +24,8 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import number
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.outgoing.group_closure import map_groups

@@ -27,8 +27,9 @@ from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model import item as item_form
 from isthmus.model.form import is_id
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import presence, reporting, shadow

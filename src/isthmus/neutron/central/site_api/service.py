@@ -7,9 +7,9 @@ from neutron_lib import exceptions as n_exc
 
 from isthmus import errors
 from isthmus.model.form import is_id
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
 from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api.caller import get_caller, get_service, log_refusal
 from isthmus.neutron.api.faults import translated

@@ -7,8 +7,8 @@ from neutron.common.ovn import constants as ovn_const
 from neutron.common.ovn import utils as ovn_utils
 
 from isthmus.model.dataplane.shadow import Shadow
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.central.resource.subnet import SUBNET
 from isthmus.store.ports.location import Location
 

@@ -18,7 +18,8 @@ from isthmus.federation.digest import GONE, Page, find_differing, make_digest
 from isthmus.journal.protocols import Source
 from isthmus.model import attribute
 from isthmus.model.dataplane.shadow import Shadow
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.resource.registry import ROWS

@@ -25,8 +25,8 @@ from oslo_utils import uuidutils
 
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, ItemResult
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import lane as lane_store

@@ -18,7 +18,7 @@ from neutron_lib.db import api as db_api
 from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.owned import applying, guards
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.local import mapping

@@ -12,7 +12,7 @@ from neutron_lib import exceptions as n_exc
 from neutron_lib.api import validators
 from neutron_lib.db import api as db_api
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.local.owned import applying
 from isthmus.store.local import mapping
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from neutron.db import models_v2
 
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.store.local import mapping
 
 #: Tables of objects that exist; only of such is "not central's" cached.

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from isthmus.clients.http.central import CentralClient
 from isthmus.journal import crash
 from isthmus.model import attribute
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.local import quota
 from isthmus.neutron.local.resource import port as port_form

@@ -18,8 +18,9 @@ from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
 from isthmus.model import attribute
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache

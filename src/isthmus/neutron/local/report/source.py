@@ -9,8 +9,9 @@ from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.model import attribute
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.report.location import Locator
 from isthmus.neutron.local.resource import port as port_form

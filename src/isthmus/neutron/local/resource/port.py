@@ -26,7 +26,8 @@ from isthmus.federation.merge import changes, merge, normalise, parts
 from isthmus.federation.port import HOME, SHARED, bind_at_home
 from isthmus.journal import crash
 from isthmus.model import attribute
-from isthmus.model.intent import IntentKey, ResourceType
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local.apply import leftover

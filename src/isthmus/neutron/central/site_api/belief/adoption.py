@@ -24,8 +24,8 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.leases import lease as arithmetic
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind, rest_id
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.leases import pool, usage

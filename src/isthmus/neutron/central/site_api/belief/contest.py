@@ -22,8 +22,8 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.leases.named import Holder, is_outdated
-from isthmus.model.intent import ResourceType
 from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.leases import pool, usage

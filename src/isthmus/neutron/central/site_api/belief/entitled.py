@@ -11,7 +11,7 @@ from neutron.db import models_v2
 from neutron.db.models import securitygroup
 
 from isthmus.federation.identity import default_security_group_id
-from isthmus.model.intent import ResourceType
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.tiers import mapping
 

@@ -21,9 +21,9 @@ from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation import port_report as rules
 from isthmus.model import attribute
-from isthmus.model.intent import ResourceType
 from isthmus.model.item import Item, find_fault
 from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading
 from isthmus.store.leases import lease as lease_store
