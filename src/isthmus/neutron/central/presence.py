@@ -246,7 +246,7 @@ def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
 def spread(
     connection: sa.Connection, network_ids: Collection[str], router_ids: Collection[str] = ()
 ) -> None:
-    """Bring routers, and the networks that they join, to all sites where they have to be.
+    """Extend routers, and the networks that they join, to all sites where they have to be.
 
     Sites are told by intents; who asked for one of the networks does not wait for the others.
 
@@ -285,7 +285,7 @@ def spread(
 
 
 def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site) -> None:
-    """Tell whether a network may follow a router to a site.
+    """Check that a network may follow a router to a site.
 
     Raises:
         Unsupported, Conflict: it may not; says that a router is the reason.

@@ -147,7 +147,7 @@ def due_lanes(connection: sa.Connection) -> set[SiteName]:
 
 
 def is_due(connection: sa.Connection, lane: SiteName) -> bool:
-    """Tell whether a lane has an intent due and unclaimed."""
+    """Return whether a lane has an intent due and unclaimed."""
     return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane)))).scalar_one())
 
 

@@ -199,7 +199,7 @@ def change_all(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
 
 
 def delete(connection: sa.Connection, port_id: str, site: SiteName) -> None:
-    """Drop the home of a port, if it is this site."""
+    """Delete the home of a port, if it is this site."""
     connection.execute(
         sa.delete(SITE_MAPPINGS).where(
             _PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.site == site

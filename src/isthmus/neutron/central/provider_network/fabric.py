@@ -28,7 +28,7 @@ _ID = "provider:segmentation_id"
 
 
 def is_provider(network: Mapping[str, Any]) -> bool:
-    """Tell whether a network, or the body that makes one, is on the fabric of a site."""
+    """Return whether a network, or a body that creates one, is on the fabric of a site."""
     return network.get(_TYPE) in TYPES
 
 

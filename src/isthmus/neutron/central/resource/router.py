@@ -36,7 +36,7 @@ def _touch_interface(changes: Changes, row: Written) -> None:
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-    """Bring routers to the sites of what they join, and tell the sites that have them."""
+    """Map routers to the sites of what they join, and return what to tell the sites."""
     changed = changes.joined - changes.get_gone(_ROUTER)
     if changed:
         presence.spread(connection, (), changed)
@@ -49,7 +49,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
 
 
 def _find_routers(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
-    """Find the routers whose interfaces these are."""
+    """Return the routers whose interfaces these ports are."""
     if not port_ids:
         return set()
     query = sa.select(_JOINS.c.router_id).where(

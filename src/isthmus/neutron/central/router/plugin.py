@@ -80,11 +80,11 @@ class CentralRouters(_Refusing):
 
     @classmethod
     def get_plugin_type(cls) -> Any:
-        """Give the type by which Neutron finds this plugin."""
+        """Return the type by which Neutron finds this plugin."""
         return plugin_constants.L3
 
     def get_plugin_description(self) -> str:
-        """Say what it is."""
+        """Return the plugin's description."""
         return "Isthmus: routers that span sites"
 
     # Routers ---------------------------------------------------------------------------------
@@ -101,13 +101,13 @@ class CentralRouters(_Refusing):
 
     @registry.receives(resources.ROUTER, [events.PRECOMMIT_CREATE])
     def _set_flags(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
-        """Note what every router of ML2/OVN is."""
+        """Record the flags that every router of ML2/OVN has."""
         row = payload.metadata["router_db"]
         self.set_extra_attr_value(row, "ha", True)
         self.set_extra_attr_value(row, "distributed", True)
 
     def get_router_availability_zones(self, router: Any) -> list[str]:
-        """Give the zones of the sites where a router is."""
+        """Return the zones of the sites where a router is."""
         with reading(n_context.get_admin_context()) as connection:
             found = mapping.peek_sites(connection, ResourceType.ROUTER, [router["id"]])
             sites = found.get(router["id"], {})

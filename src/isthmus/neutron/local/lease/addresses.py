@@ -31,7 +31,7 @@ class Addresses:
     """Asks central for addresses outside the site's blocks; one per process."""
 
     def __init__(self, site: SiteName, ownership: OwnershipCache, keeper: Keeper) -> None:
-        """Bind it."""
+        """Initialise."""
         self._site = site
         self._ownership = ownership
         self._keeper = keeper

@@ -151,7 +151,7 @@ def _find_kind(entity: Any) -> ResourceType | None:
 
 
 def _is_of_central(connection: sa.Connection, port: models_v2.Port) -> bool:
-    """Tell whether a port is an interface of a router of central's, which central knows itself."""
+    """Return whether a port is an interface of a router of central's."""
     if port.device_owner not in constants.ROUTER_INTERFACE_OWNERS:
         return False
     return bool(mapping.find_known(connection, ResourceType.ROUTER, [port.device_id]))

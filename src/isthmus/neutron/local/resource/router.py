@@ -151,7 +151,7 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
 
 
 def _find_router_of_port(context: Any, said: Mapping[str, Any]) -> Collection[str]:
-    """Find the router that a port is an interface of; none for any other port."""
+    """Return the router that a port is an interface of; none for any other port."""
     port = models_v2.Port
     query = sa.select(port.device_id).where(
         port.id == said["id"], port.device_owner == interfaces.OWNER

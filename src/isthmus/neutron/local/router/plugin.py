@@ -46,7 +46,7 @@ class LocalRouters(_Guarded):
     __native_sorting_support = True
 
     def get_plugin_description(self) -> str:
-        """Say what it is."""
+        """Return the plugin's description."""
         return "Isthmus: routers of a site, and those that span sites"
 
     def update_interface(self, context: Any, port_id: str, changed: Mapping[str, Any]) -> None:
