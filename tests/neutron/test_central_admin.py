@@ -189,7 +189,7 @@ def test_presences_of_what_cannot_be(central: CentralServer) -> None:
     ):
         body = {"site_presence": values}
         assert central.call("POST", "/v2.0/site-presences", body).status == status
-    tunnelled = central.create("network", **{"router:external": True})
+    tunnelled = central.create("network", ADMIN, **{"router:external": True})
     body = {"site_presence": {"network_id": tunnelled["id"], "site": "site1"}}
     assert central.call("POST", "/v2.0/site-presences", body).status == 501
 
