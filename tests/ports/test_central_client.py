@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -168,6 +169,19 @@ def test_a_ping_closes_the_breaker(server: _Server, root_status: int) -> None:
     client.ping()
     server.answer = {"site_lease_request": {"leases": []}}
     assert client.request_leases("subnet", "s", count=1).leases == []
+
+
+def test_a_clock_that_is_set_back_holds_no_call(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = _client(server)
+    server.answer = {"site_lease_request": {"leases": []}}
+    slept: list[float] = []
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 86400)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    assert client.request_leases("subnet", "s", count=1).leases == []
+    assert max(slept, default=0.0) < 60
 
 
 def test_nobody_listens() -> None:

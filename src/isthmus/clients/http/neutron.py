@@ -4,12 +4,14 @@ Used by processes that carry batches, which can wait a little and never need to 
 comes back is either the promised answer or an error whose class says what to do.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import requests
 from keystoneauth1 import adapter, exceptions, session
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
@@ -166,6 +168,19 @@ def _why(error: Exception) -> str:
     return f"{where[0]}: {reason[1]}" if where and reason else text
 
 
+class _Adapter(adapter.Adapter):
+    """An adapter that lets every request go out at once.
+
+    keystoneauth's own limits the rate by the time of day, even where no rate is set: with a clock
+    that was set back behind the start of the process each request would sleep until it has caught
+    up (Source: `keystoneauth1._fair_semaphore.FairSemaphore`).
+    """
+
+    @override
+    def request(self, url: str, method: str, **options: Any) -> Any:
+        return super().request(url, method, rate_semaphore=contextlib.nullcontext(), **options)
+
+
 def open_adapter(
     auth_session: session.Session, region: str | None, interface: str, endpoint: str | None
 ) -> adapter.Adapter:
@@ -177,7 +192,7 @@ def open_adapter(
         interface: which of its endpoints in the catalogue.
         endpoint: its address without /v2.0, instead of the catalogue's.
     """
-    return adapter.Adapter(
+    return _Adapter(
         session=auth_session,
         service_type="network",
         region_name=region,
