@@ -1,0 +1,187 @@
+"""The sender's hypervisor: its daemons, the tap, the tunnel and the flow towards the receiver."""
+
+from collections.abc import Iterator
+
+from isthmus.diagnose.check.look import (
+    Check,
+    Hop,
+    Look,
+    Need,
+    across_hosts,
+    broken,
+    degraded,
+    first,
+    on_a_host,
+    port_of,
+)
+from isthmus.diagnose.world import Row, Source
+from isthmus.model.verdict import Subject, Verdict
+
+_HOST = (Need.SENDER_HOST,)
+
+
+def _daemon(look: Look, name: str) -> Row | None:
+    return look.world.find(Source.HOST, look.sender.host, "daemon", name=name)
+
+
+def check_daemons(look: Look) -> Iterator[Verdict]:
+    """Yield daemons that do not run, do not answer, or are not connected."""
+    host = look.sender.host
+    for name, code in (("ovs-vswitchd", "vswitchd"), ("ovn-controller", "controller")):
+        row = _daemon(look, name)
+        if row is None or row.get("state") in ("running", "connected", None):
+            continue
+        subject = Subject(name, "process", host)
+        seen = look.evidence(Source.HOST, host, f"{name}: {row.get('said')}")
+        if row["state"] == "hung":
+            found = (
+                f"host.{code}_hung",
+                f"{name} on {host} does not answer: stopped, or it hangs",
+            )
+            remedy = f"on {host}: kill -CONT $(pidof {name}) || systemctl restart {name}"
+        elif row["state"] == "not connected":
+            found = (f"host.{code}_disconnected", f"{name} on {host} is not connected to OVN")
+            remedy = f"on {host}: ovs-vsctl get Open_vSwitch . external_ids:ovn-remote"
+        else:
+            found = (f"host.{code}_dead", f"{name} does not run on {host}")
+            remedy = f"on {host}: systemctl start {name}"
+        severe = broken if name == "ovs-vswitchd" else degraded
+        tail = "" if name == "ovs-vswitchd" else "; what changes from now on does not get there"
+        yield severe(found[0], subject, found[1] + tail, seen, remedy)
+
+
+def check_tap(look: Look) -> Iterator[Verdict]:
+    """Yield a port that has no interface on its hypervisor, several, or a dead one."""
+    end, host = look.sender, look.sender.host
+    rows = list(look.world.list(Source.HOST, host, "Interface", iface_id=end.id))
+    if not rows:
+        yield broken(
+            "host.no_interface",
+            port_of(end),
+            f"hypervisor {host} has no interface for port {end.label}",
+            look.evidence(Source.HOST, host, f"no Interface with iface-id={end.id}"),
+            f"openstack server reboot --hard {end.port.get('device_id') or 'SERVER'}",
+        )
+    elif len(rows) > 1:
+        names = ", ".join(str(row.get("name")) for row in rows)
+        yield broken(
+            "host.interface_twice",
+            port_of(end),
+            f"hypervisor {host} has {len(rows)} interfaces for port {end.label}: {names}",
+            look.evidence(Source.HOST, host, f"Interface {names} with iface-id={end.id}"),
+            f"on {host}: ovs-vsctl del-port {rows[-1].get('name')}",
+        )
+    else:
+        yield from _check_interface(look, rows[0])
+
+
+def _check_interface(look: Look, row: Row) -> Iterator[Verdict]:
+    end, host, name = look.sender, look.sender.host, row.get("name")
+    error, ofport = first(row.get("error")), first(row.get("ofport"))
+    if error or ofport == -1:
+        yield broken(
+            "host.interface_error",
+            port_of(end),
+            f"Open vSwitch on {host} cannot use interface {name} of port {end.label}: {error}",
+            look.evidence(Source.HOST, host, f"Interface {name} ofport={ofport} error={error}"),
+            f"on {host}: ip link show {name}; ovs-vsctl del-port {name}; restart the server",
+        )
+    elif "down" in (first(row.get("link_state")), first(row.get("admin_state"))):
+        yield broken(
+            "host.tap_down",
+            port_of(end),
+            f"interface {name} of port {end.label} is down on {host}",
+            look.evidence(
+                Source.HOST, host,
+                f"Interface {name} admin_state={first(row.get('admin_state'))} "
+                f"link_state={first(row.get('link_state'))}",
+            ),
+            f"on {host}: ip link set {name} up",
+        )  # fmt: skip
+
+
+def check_tunnel(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor that has no tunnel to the receiver's."""
+    host, end = look.sender.host, look.receiver
+    chassis = look.chassis_of(end)
+    encaps = look.encaps(end.site, str(chassis.get("name"))) if chassis else []
+    wanted = {str(one.get("ip")) for one in encaps}
+    settings: Row = next(iter(look.world.rows(Source.HOST, host, "Open_vSwitch")), {})
+    ids = settings.get("external_ids") or {}
+    across = look.sender.site != end.site
+    if across and str(ids.get("ovn-is-interconn", "")).lower() != "true":
+        yield broken(
+            "host.not_interconn",
+            Subject(host, "hypervisor", look.sender.site),
+            f"hypervisor {host} makes no tunnels to other sites",
+            look.evidence(Source.HOST, host, "external_ids lacks ovn-is-interconn=true"),
+            f"on {host}: ovs-vsctl set Open_vSwitch . external_ids:ovn-is-interconn=true",
+        )
+    tunnels = {
+        str((row.get("options") or {}).get("remote_ip"))
+        for row in look.world.rows(Source.HOST, host, "Interface")
+        if (row.get("options") or {}).get("remote_ip")
+    }
+    if wanted and not wanted & tunnels:
+        yield broken(
+            "host.no_tunnel",
+            Subject(host, "hypervisor", look.sender.site),
+            f"hypervisor {host} has no tunnel to {', '.join(sorted(wanted))} ({end.host})",
+            look.evidence(
+                Source.HOST, host, f"tunnels to {', '.join(sorted(tunnels)) or 'nowhere'}"
+            ),
+            f"on {host}: ovn-appctl -t ovn-controller inc-engine/recompute",
+        )
+
+
+def check_own_address(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor whose tunnel address is not the one that its site has of it."""
+    end, host = look.sender, look.sender.host
+    settings: Row = next(iter(look.world.rows(Source.HOST, host, "Open_vSwitch")), {})
+    ids = settings.get("external_ids") or {}
+    own = {one for one in str(ids.get("ovn-encap-ip", "")).split(",")
+           if one}  # fmt: skip
+    chassis = look.chassis_of(end)
+    encaps = look.encaps(end.site, str(chassis.get("name"))) if chassis else []
+    known = {str(one.get("ip")) for one in encaps}
+    if own and known and not own & known:
+        yield broken(
+            "host.encap_ip",
+            Subject(host, "hypervisor", end.site),
+            f"hypervisor {host} has tunnel address {', '.join(sorted(own))}, and OVN at site "
+            f"{end.site} has {', '.join(sorted(known))}",
+            look.evidence(Source.HOST, host, f"external_ids:ovn-encap-ip={', '.join(sorted(own))}"),
+            f"on {host}: systemctl restart ovn-controller",
+        )
+
+
+def check_flow(look: Look) -> Iterator[Verdict]:
+    """Yield a hypervisor that has no flow towards the receiver."""
+    host, end = look.sender.host, look.receiver
+    bound = look.binding(look.sender.site, end.id)
+    row = look.world.find(Source.HOST, host, "flow", to=end.id)
+    if row is None or bound is None or int(row.get("count") or 0) > 0:
+        return
+    yield broken(
+        "host.no_flow",
+        Subject(host, "hypervisor", look.sender.site),
+        f"hypervisor {host} has no flow towards port {end.label} (key {bound.get('tunnel_key')})",
+        look.evidence(Source.HOST, host, f"ovs-ofctl dump-flows br-int {row.get('match')}: none"),
+        f"on {host}: ovn-appctl -t ovn-controller inc-engine/recompute, or restart ovn-controller",
+    )
+
+
+#: First: what it tells explains much of the rest.
+DAEMONS = Check(
+    name="daemons of the hypervisor", hop=Hop.SENDER_TAP, run=check_daemons, skips=on_a_host,
+    needs=_HOST, vital=False,
+)  # fmt: skip
+CHECKS = (
+    Check(name="tunnel address", hop=Hop.TUNNEL, run=check_own_address, skips=on_a_host,
+          needs=(*_HOST, Need.SENDER_SB), vital=False),
+    Check(name="tap", hop=Hop.SENDER_TAP, run=check_tap, skips=on_a_host, needs=_HOST, vital=False),
+    Check(name="tunnel", hop=Hop.TUNNEL, run=check_tunnel, skips=across_hosts,
+          needs=(*_HOST, Need.RECEIVER_SB), vital=False),
+    Check(name="flow", hop=Hop.TUNNEL, run=check_flow, skips=across_hosts,
+          needs=(*_HOST, Need.SENDER_SB), vital=False),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Reading what a verdict needs, at all sites at once."""

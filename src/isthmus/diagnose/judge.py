@@ -1,0 +1,189 @@
+"""From what was seen to a verdict: every check on both ways, all findings ranked. Pure."""
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from isthmus.diagnose.check.look import MIRROR, Check, Hop, Look
+from isthmus.diagnose.checks import CHECKS
+from isthmus.diagnose.question import Direction, End, Service, Way, plan_ways
+from isthmus.diagnose.world import Unseen, World
+from isthmus.model.verdict import Answer, Report, Ruling, Severity, Verdict
+
+
+class Word(enum.StrEnum):
+    """The verdict in one word."""
+
+    REACHABLE = "reachable"  #: nothing that was seen stops or hinders the packet, either way
+    BLOCKED = "blocked"  #: something stops it
+    DEGRADED = "degraded"  #: it passes; something hinders it, or will
+    UNDETERMINED = "undetermined"  #: what is needed to tell was not seen
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One finding, and where on which ways it stands."""
+
+    verdict: Verdict
+    hops: tuple[tuple[Direction, Hop], ...]
+
+
+class State(enum.StrEnum):
+    """How one hop was found."""
+
+    PASSES = "passes"
+    STOPS = "stops"
+    HINDERS = "hinders"
+    NOT_SEEN = "not looked at"
+    NOT_APPLICABLE = "not on this way"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One hop of one way."""
+
+    direction: Direction
+    hop: Hop
+    state: State
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """The answer to one question."""
+
+    word: Word
+    ways: tuple[Way, Way]
+    service: Service
+    path: tuple[Step, ...]
+    blockers: tuple[Blocker, ...]  #: the cause first
+    report: Report
+    unseen: tuple[Unseen, ...]
+
+
+def judge(
+    world: World,
+    source: End,
+    target: End,
+    service: Service,
+    family: int,
+    checks: Sequence[Check] = CHECKS,
+) -> Diagnosis:
+    """Decide whether packets pass between two ends, and what stops them.
+
+    Args:
+        world: all that was seen.
+        source: who begins.
+        target: who is to be reached.
+        service: what behind it.
+        family: IP version, 4 or 6.
+        checks: in the order in which causes explain others.
+    """
+    ways = plan_ways(source, target, service, family)
+    found: dict[tuple[str, object], tuple[int, Blocker]] = {}
+    rulings: list[tuple[Way, Check, Ruling]] = []
+    for rank, check in enumerate(checks):
+        for way in ways:
+            look = Look(world, way, ways[0], service)
+            ruling, verdicts = _run(check, look)
+            rulings.append((way, check, ruling))
+            for verdict in verdicts:
+                _add(found, rank, verdict, _list_hops(check.hop, way.direction))
+    ranked = sorted(found.values(), key=lambda one: _rank(one[0], one[1].verdict))
+    blockers = tuple(one for _, one in ranked)
+    vital = [ruling for _, check, ruling in rulings if check.vital]
+    return Diagnosis(
+        word=_decide(blockers, vital),
+        ways=ways,
+        service=service,
+        path=tuple(_walk(ways, blockers, rulings)),
+        blockers=blockers,
+        report=Report(
+            findings=tuple(one.verdict for one in blockers),
+            rulings=tuple(ruling for _, _, ruling in rulings),
+        ),
+        unseen=world.unseen,
+    )
+
+
+def _run(check: Check, look: Look) -> tuple[Ruling, list[Verdict]]:
+    name = f"{check.name} ({look.way.direction})"
+    if why := check.skips(look):
+        return Ruling(check=name, answer=Answer.NOT_APPLICABLE, why=why), []
+    for need in check.needs:
+        source, place = look.locate(need)
+        if not look.world.has(source, place):
+            reason = look.world.why_not(source, place)
+            why = f"{source} {place}: {reason}"
+            return Ruling(check=name, answer=Answer.NOT_SEEN, why=why), []
+    try:
+        verdicts = list(check.run(look))
+    except Exception as error:  # noqa: BLE001 - one of the four places that may
+        why = f"the check failed: {type(error).__name__}: {error}"
+        return Ruling(check=name, answer=Answer.NOT_SEEN, why=why, detail="failed"), []
+    return Ruling(check=name, answer=Answer.FOUND if verdicts else Answer.FINE), verdicts
+
+
+def _list_hops(hop: Hop, direction: Direction) -> tuple[tuple[Direction, Hop], ...]:
+    """Return where a finding stands: what is wrong with an end, on both ways."""
+    if hop not in MIRROR:
+        return ((direction, hop),)
+    other = Direction.BACK if direction is Direction.THERE else Direction.THERE
+    return ((direction, hop), (other, MIRROR[hop]))
+
+
+def _add(
+    found: dict[tuple[str, object], tuple[int, Blocker]],
+    rank: int,
+    verdict: Verdict,
+    hops: tuple[tuple[Direction, Hop], ...],
+) -> None:
+    """Add a finding; the same one of the other way adds its hops only."""
+    key = (verdict.code, verdict.subject)
+    if key not in found:
+        found[key] = (rank, Blocker(verdict, hops))
+        return
+    first_rank, known = found[key]
+    merged = tuple(dict.fromkeys((*known.hops, *hops)))
+    found[key] = (first_rank, Blocker(known.verdict, merged))
+
+
+def _rank(rank: int, verdict: Verdict) -> tuple[int, int, str]:
+    return (list(Severity).index(verdict.severity), rank, verdict.code)
+
+
+def _decide(blockers: Iterable[Blocker], vital: Iterable[Ruling]) -> Word:
+    severities = {one.verdict.severity for one in blockers}
+    if Severity.BROKEN in severities:
+        return Word.BLOCKED
+    if Severity.UNKNOWN in severities or any(one.answer is Answer.NOT_SEEN for one in vital):
+        return Word.UNDETERMINED
+    return Word.DEGRADED if Severity.DEGRADED in severities else Word.REACHABLE
+
+
+def _walk(
+    ways: tuple[Way, Way],
+    blockers: Sequence[Blocker],
+    rulings: Sequence[tuple[Way, Check, Ruling]],
+) -> Iterator[Step]:
+    for way in ways:
+        for hop in Hop:
+            at = (way.direction, hop)
+            here = [one.verdict for one in blockers if at in one.hops]
+            answers = [
+                ruling.answer
+                for other, check, ruling in rulings
+                if at in _list_hops(check.hop, other.direction)
+            ]
+            yield Step(way.direction, hop, _state(here, answers), tuple(x.code for x in here))
+
+
+def _state(here: Sequence[Verdict], answers: Sequence[Answer]) -> State:
+    severities = {one.severity for one in here}
+    if Severity.BROKEN in severities:
+        return State.STOPS
+    if severities & {Severity.DEGRADED, Severity.UNKNOWN}:
+        return State.HINDERS if Severity.DEGRADED in severities else State.NOT_SEEN
+    if Answer.FINE in answers:
+        return State.NOT_SEEN if Answer.NOT_SEEN in answers else State.PASSES
+    return State.NOT_SEEN if Answer.NOT_SEEN in answers else State.NOT_APPLICABLE
