@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from isthmus.diagnose.check.look import MIRROR, Check, Hop, Look
 from isthmus.diagnose.checks import CHECKS
 from isthmus.diagnose.question import Direction, End, Service, Way, plan_ways
-from isthmus.diagnose.world import Unseen, World
+from isthmus.diagnose.world import TableNotSeenError, Unseen, World
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Verdict
 
 
@@ -118,6 +118,8 @@ def _run(check: Check, look: Look) -> tuple[Ruling, list[Verdict]]:
             return Ruling(check=name, answer=Answer.NOT_SEEN, why=why), []
     try:
         verdicts = list(check.run(look))
+    except TableNotSeenError as missing:
+        return Ruling(check=name, answer=Answer.NOT_SEEN, why=str(missing)), []
     except Exception as error:  # noqa: BLE001 - one of the four places that may
         why = f"the check failed: {type(error).__name__}: {error}"
         return Ruling(check=name, answer=Answer.NOT_SEEN, why=why, detail="failed"), []

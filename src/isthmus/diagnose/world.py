@@ -35,6 +35,10 @@ class Unseen:
     reason: str
 
 
+class TableNotSeenError(Exception):
+    """A check asks for what was not read: its answer is "not seen"."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """All that was seen for one question."""
@@ -47,9 +51,15 @@ class World:
         return (source, place) in self.seen
 
     def rows(self, source: Source, place: str, table: str) -> Sequence[Row]:
-        """Return the rows of a table; none where the source was not read."""
+        """Return the rows of a table; none where the source was not read.
+
+        Raises:
+            TableNotSeenError: the source was read, and not this table of it.
+        """
         found = self.seen.get((source, place))
-        return found.tables.get(table, ()) if found else ()
+        if found is not None and table not in found.tables:
+            raise TableNotSeenError(f"{source.value} {place}: {table} was not read")
+        return found.tables[table] if found else ()
 
     def has_table(self, source: Source, place: str, table: str) -> bool:
         """Tell whether a table was read; a source may give a part of its tables."""

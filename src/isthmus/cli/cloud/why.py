@@ -1,0 +1,136 @@
+"""`isthmus why`: why one end does not reach another."""
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from isthmus import errors
+from isthmus.cli import render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.render import Format
+from isthmus.diagnose.judge import Word
+
+app = typer.Typer()
+
+#: Exit codes of the verdicts; 2 and 3 are those of errors, as everywhere.
+EXITS: Mapping[Word, int] = {
+    Word.REACHABLE: 0,
+    Word.BLOCKED: 1,
+    Word.DEGRADED: 4,
+    Word.UNDETERMINED: 5,
+}
+
+
+@app.command()
+def why(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC", help="A port, a server or a name, or ADDRESS, or ADDRESS@NETWORK."
+        ),
+    ],
+    target: Annotated[str, typer.Argument(metavar="DST", help="The same for the other end.")],
+    service: Annotated[
+        str, typer.Argument(metavar="[PROTO/PORT]", help="icmp, tcp/443, udp/53 ...")
+    ] = "icmp",
+    family: Annotated[int, typer.Option(help="4 or 6; what both ends have if not given.")] = 0,
+    ovn: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SITE=NB,SB", help="Where a site's OVN databases answer."),
+    ] = None,
+    lab: Annotated[
+        str,
+        typer.Option(
+            envvar="ISTHMUS_LAB_NAME", help="Lab whose hypervisors and databases to read."
+        ),
+    ] = "",
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="For everything that is read.")
+    ] = 20.0,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Tell why SRC does not reach DST: the cause, the evidence, and the command that repairs it.
+
+    Reads Neutron and OVN of all sites that the two are at, and never writes. Ends with 0 if DST is
+    reachable, 1 if it is blocked, 4 if packets pass and something hinders them or will, 5 if it
+    cannot be told from what was seen; 2 and 3 are errors of the command.
+    """
+    from isthmus.diagnose.collect.world import collect_scene
+    from isthmus.diagnose.document import to_document
+    from isthmus.diagnose.judge import judge
+    from isthmus.diagnose.question import parse_service
+    from isthmus.wiring.why import Ways
+
+    if family not in (0, 4, 6):
+        raise errors.Invalid(f"--family {family}: it is 4 or 6")
+    wanted = parse_service(service)
+    scene = collect_scene(
+        Ways(os_cloud, parse_remotes(ovn or []), lab),
+        source,
+        target,
+        timeout_s=timeout,
+        now=_now,
+        family=family,
+    )
+    found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
+    document = to_document(found)
+    if output is Format.TABLE:
+        _print(document)
+    else:
+        render.print_row(document, output)
+    if code := EXITS[found.word]:
+        raise typer.Exit(code)
+
+
+def parse_remotes(texts: list[str]) -> dict[str, tuple[str, str]]:
+    """Read SITE=NB,SB.
+
+    Raises:
+        Invalid: one has another form.
+    """
+    found = {}
+    for text in texts:
+        site, _, remotes = text.partition("=")
+        north, comma, south = remotes.partition(",")
+        if not (site and north and comma and south) or "," in south:
+            raise errors.Invalid(
+                f"--ovn {text!r}: it is SITE=NB,SB, such as "
+                "site1=tcp:10.0.0.1:6641,tcp:10.0.0.1:6642"
+            )
+        found[site] = (north, south)
+    return found
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%H:%M:%SZ")
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    """Print the answer on one screen."""
+    render.print_row(
+        {
+            "verdict": document["verdict"],
+            "from": document["source"]["label"],
+            "to": document["target"]["label"],
+            "packet": document["packet"],
+        },
+        Format.TABLE,
+    )
+    print()
+    render.print_rows(document["path"], ("way", "hop", "at", "state", "codes"), Format.TABLE)
+    for number, one in enumerate(document["blockers"], start=1):
+        print()
+        render.print_row(
+            {
+                f"{number}": f"{one['severity']}: {one['message']}",
+                "code": one["code"],
+                "evidence": one["evidence"],
+                "repair": one["remedy"],
+            },
+            Format.TABLE,
+        )
+    for one in document["not_looked_at"]:
+        render.note(f"Not looked at: {one['source']} {one['place']}: {one['reason']}")

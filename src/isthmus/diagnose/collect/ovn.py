@@ -1,0 +1,114 @@
+"""What is read of a site's OVN databases: the rows of two ports, and those that these name."""
+
+from collections.abc import Iterable, Iterator
+
+from isthmus.diagnose.collect.protocols import Database
+from isthmus.diagnose.collect.tasks import Task
+from isthmus.diagnose.evaluate.match import address_sets_of
+from isthmus.diagnose.world import Row, Source
+from isthmus.facts.ovsdb import Select, one_of, uuid
+from isthmus.model.dataplane.ovn import SWITCH_PREFIX
+
+_SWITCH = ("_uuid", "name", "acls", "other_config")
+_PORT = (
+    "_uuid", "name", "type", "enabled", "options", "addresses", "port_security", "dhcpv4_options",
+    "up", "external_ids",
+)  # fmt: skip
+_ACL = ("_uuid", "direction", "priority", "action", "match", "external_ids")
+_BINDING = (
+    "_uuid", "logical_port", "type", "tunnel_key", "chassis", "datapath", "up", "options",
+)  # fmt: skip
+_CHASSIS = ("_uuid", "name", "hostname", "other_config", "external_ids")
+_ENCAP = ("_uuid", "chassis_name", "ip", "type")
+
+
+def tasks(site: str, nb: Database, sb: Database, ports: tuple[Row, Row]) -> Iterator[Task]:
+    """Return what to read of a site's OVN."""
+    yield Task(Source.NB, site, "rows", lambda: _northbound(nb, ports))
+    yield Task(Source.SB, site, "rows", lambda: _southbound(sb, ports))
+    # Those of port groups stand southbound only, and ACLs northbound name them.
+    yield Task(
+        Source.SB, site, "address sets",
+        lambda: {"Address_Set": _address_sets(sb, _northbound(nb, ports)["ACL"])},
+    )  # fmt: skip
+
+
+def _northbound(nb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
+    switches = sorted({SWITCH_PREFIX + str(port["network_id"]) for port in ports})
+    first = [
+        Select("NB_Global", columns=("nb_cfg", "sb_cfg", "hv_cfg")),
+        *(Select("Logical_Switch", (("name", "==", one),), _SWITCH) for one in switches),
+        *(Select("Logical_Switch_Port", (("name", "==", one["id"]),), _PORT) for one in ports),
+    ]
+    globals_, *rest = nb.select(first)
+    found_switches = _flat(rest[: len(switches)])
+    lsps = _flat(rest[len(switches) :])
+    groups = _distinct(_flat(_ask(nb, (_groups_of(str(row["_uuid"])) for row in lsps))))
+    acls = sorted({one for row in (*groups, *found_switches) for one in row.get("acls") or ()})
+    rows = _flat(_ask(nb, (Select("ACL", (("_uuid", "==", uuid(x)),), _ACL) for x in acls)))
+    return {
+        "NB_Global": globals_,
+        "Logical_Switch": found_switches,
+        "Logical_Switch_Port": lsps,
+        "Port_Group": [
+            {**row, "ports": _set(row["ports"]), "acls": _set(row["acls"])} for row in groups
+        ],
+        "ACL": rows,
+        "Address_Set": _address_sets(nb, rows),
+    }
+
+
+def _southbound(sb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
+    selects = [
+        Select("SB_Global", columns=("nb_cfg",)),
+        Select("Chassis", columns=_CHASSIS),
+        Select("Encap", columns=_ENCAP),
+        Select("Chassis_Private", columns=("name", "nb_cfg", "nb_cfg_timestamp", "chassis")),
+        *(Select("Port_Binding", (("logical_port", "==", p["id"]),), _BINDING) for p in ports),
+    ]
+    globals_, chassis, encaps, private, *rest = sb.select(selects)
+    bindings = _flat(rest)
+    paths = sorted({str(row["datapath"]) for row in bindings})
+    columns = ("_uuid", "tunnel_key")
+    datapaths = _flat(
+        _ask(sb, (Select("Datapath_Binding", (("_uuid", "==", uuid(x)),), columns) for x in paths))
+    )
+    return {
+        "SB_Global": globals_,
+        "Chassis": chassis,
+        "Encap": encaps,
+        "Chassis_Private": private,
+        "Port_Binding": bindings,
+        "Datapath_Binding": datapaths,
+    }
+
+
+def _address_sets(database: Database, acls: Iterable[Row]) -> list[Row]:
+    names = sorted({name for acl in acls for name in address_sets_of(str(acl["match"]))})
+    columns = ("name", "addresses")
+    selects = (Select("Address_Set", (("name", "==", one),), columns) for one in names)
+    rows = _flat(_ask(database, selects))
+    return [{**row, "addresses": _set(row["addresses"])} for row in rows]
+
+
+def _groups_of(port: str) -> Select:
+    where = (("ports", "includes", one_of(uuid(port))),)
+    return Select("Port_Group", where, ("name", "ports", "acls"))
+
+
+def _ask(database: Database, selects: Iterable[Select]) -> list[list[Row]]:
+    asked = list(selects)
+    return database.select(asked) if asked else []
+
+
+def _flat(rows: Iterable[Iterable[Row]]) -> list[Row]:
+    return [row for some in rows for row in some]
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    return list({str(row["name"]): row for row in rows}.values())
+
+
+def _set(value: object) -> list[object]:
+    """Return a set of OVSDB's, which is a bare value where it has one."""
+    return list(value) if isinstance(value, list) else [value]

@@ -1,0 +1,77 @@
+"""What is read of the outside; `isthmus.wiring.why` joins these with the clients and the lab."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from isthmus.diagnose.world import Row
+from isthmus.facts.ovsdb import Select
+
+
+class Api(Protocol):
+    """Lists of one tier's Neutron, Isthmus' own among them."""
+
+    def list(self, resource: str, **filters: Any) -> list[Row]:
+        """List resources, all of them."""
+
+
+class Database(Protocol):
+    """One OVSDB database."""
+
+    def select(self, selects: Sequence[Select]) -> list[list[Row]]:
+        """Return the rows of each select."""
+
+
+class Hypervisor(Protocol):
+    """One hypervisor; nothing is changed on it."""
+
+    def select(self, selects: Sequence[Select]) -> list[list[Row]]:
+        """Return rows of Open vSwitch's own database."""
+
+    def ask_daemon(self, daemon: str, *words: str) -> str:
+        """Return what a daemon says to a command of its own.
+
+        Raises:
+            NotFound: it does not run.
+            TimedOut: it runs, and does not answer.
+        """
+
+    def list_flows(self, match: str) -> list[str]:
+        """List the flows of the integration bridge that have certain fields."""
+
+    def run_ip(self, *words: str) -> str:
+        """Return what `ip` says, as JSON."""
+
+
+class WaysIn(Protocol):
+    """Ways to what is read, each with the person's own credentials."""
+
+    @property
+    def api(self) -> Api:
+        """Central."""
+
+    def open_site_api(self, name: str, region: str) -> Api:
+        """Open the lists of a site's Neutron."""
+
+    def open_northbound(self, site: str) -> Database:
+        """Open a site's northbound database.
+
+        Raises:
+            Unsupported: there is no way in; the message says what would be one.
+        """
+
+    def open_southbound(self, site: str) -> Database:
+        """Open a site's southbound database.
+
+        Raises:
+            Unsupported: there is no way in.
+        """
+
+    def open_host(self, host: str) -> Hypervisor:
+        """Open a hypervisor.
+
+        Raises:
+            Unsupported: there is no way in.
+        """
+
+    def find_server_port(self, name: str) -> str | None:
+        """Find the port of a server that only the lab knows by name; None where there is none."""

@@ -1,0 +1,78 @@
+"""Joins `isthmus why` with central, the sites, their OVN databases and a lab's hypervisors."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from isthmus import errors
+from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.ovsdb.select import RemoteDatabase
+from isthmus.lab.network.reading import HypervisorReader
+from isthmus.lab.opened import OpenLab
+from isthmus.wiring.admin import Admin
+from isthmus.wiring.lab import machine_tools, open_labs
+
+_NO_WAY = "no way in: give --ovn {site}=NB,SB, such as tcp:10.0.0.1:6641,tcp:10.0.0.1:6642"
+
+
+class Ways:
+    """Ways to what `isthmus why` reads, with the person's own credentials."""
+
+    def __init__(self, cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str) -> None:
+        """Open them; nothing is called yet.
+
+        Args:
+            cloud: entry of clouds.yaml that names central.
+            remotes: addresses of the northbound and the southbound database, by site.
+            lab: name of the lab whose databases and hypervisors are read; empty for none.
+        """
+        self._admin = Admin(cloud)
+        self.api = self._admin.api
+        self._remotes = dict(remotes)
+        self._lab = find_lab(lab)
+
+    def open_site_api(self, name: str, region: str) -> AdminApi:
+        """Open the lists of a site's Neutron."""
+        return AdminApi(self._admin.open_site(name, region))
+
+    def open_northbound(self, site: str) -> RemoteDatabase:
+        """Open a site's northbound database."""
+        return RemoteDatabase(self._remote(site)[0], "OVN_Northbound")
+
+    def open_southbound(self, site: str) -> RemoteDatabase:
+        """Open a site's southbound database."""
+        return RemoteDatabase(self._remote(site)[1], "OVN_Southbound")
+
+    def open_host(self, host: str) -> HypervisorReader:
+        """Open a hypervisor."""
+        if self._lab is None:
+            raise errors.Unsupported("no way in: only a lab's hypervisors can be read so far")
+        return HypervisorReader(self._lab.plan, machine_tools(), host)
+
+    def find_server_port(self, name: str) -> str | None:
+        """Find the port of a lab's server."""
+        rows = self._lab.ledger.read().servers if self._lab else {}
+        return str(rows[name]["port_id"]) if name in rows else None
+
+    def _remote(self, site: str) -> tuple[str, str]:
+        if site in self._remotes:
+            return self._remotes[site]
+        if self._lab is None:
+            raise errors.Unsupported(_NO_WAY.format(site=site))
+        home = self._lab.plan.tier_dir(self._lab.plan.get_site(site))
+        return f"unix:{home}/nb.sock", f"unix:{home}/sb.sock"
+
+
+def find_lab(name: str) -> OpenLab | None:
+    """Find the lab that is meant: the named one, or the one whose clouds.yaml is in use.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    labs = open_labs()
+    if name:
+        return labs.open(name)
+    file = Path(os.environ.get("OS_CLIENT_CONFIG_FILE") or "/")
+    home = file.resolve().parent
+    here = home.parent == labs.folder.resolve() and home.name in labs.list_names()
+    return labs.open(home.name) if here else None
