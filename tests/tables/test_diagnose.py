@@ -129,7 +129,7 @@ BLOCKED: dict[str, Break] = {
     "network.not_present": drop(CENTRAL, "site_presence", "site", "s2"),
     "network.missing": drop(N2, "network", "id", NET),
     "subnet.missing": drop(N2, "subnet", "id", "sub"),
-    "shadow.untold": both(
+    "shadow.unreported": both(
         drop(N1, "site_shadow", "id", B), drop(NB1, "Logical_Switch_Port", "name", B)
     ),
     "shadow.missing": drop(NB1, "Logical_Switch_Port", "name", B),

@@ -49,7 +49,7 @@ def check_told(look: Look) -> Iterator[Verdict]:
         )
     ]
     yield broken(
-        "shadow.untold",
+        "shadow.unreported",
         _subject(look),
         f"site {site} has not been told of port {end.label} of site {end.site}",
         look.evidence(

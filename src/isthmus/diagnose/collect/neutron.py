@@ -4,34 +4,40 @@ A site is asked by what fetches nothing there: a list by id would show, or bring
 knows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from isthmus.diagnose.collect.protocols import Api
 from isthmus.diagnose.collect.tasks import Task
 from isthmus.diagnose.world import Row, Source
 from isthmus.model.site import CENTRAL
 
+Rows = Sequence[Row]
+
 #: Of a port, what tells whether it is another one with the same address.
 _TWIN = ("id", "network_id", "mac_address", "fixed_ips")
 
 
-def central_tasks(api: Api, ports: tuple[Row, Row]) -> Iterator[Task]:
-    """Return what to read of central."""
+def central_tasks(api: Api, ports: tuple[Row, Row], known: Mapping[str, Rows]) -> Iterator[Task]:
+    """Return what to read of central.
+
+    Args:
+        api: of central.
+        ports: the two ends.
+        known: tables that were read already, to find the ends.
+    """
     networks = sorted({row["network_id"] for row in ports})
     groups = sorted({one for row in ports for one in row.get("security_groups") or ()})
     ids = [*(row["id"] for row in ports), *networks, *groups]
 
-    def task(what: str, table: str, resource: str, **filters: object) -> Task:
-        return Task(Source.CENTRAL, CENTRAL, what, lambda: {table: api.list(resource, **filters)})
+    def task(what: str, table: str, **filters: object) -> Task:
+        return Task(Source.CENTRAL, CENTRAL, what, lambda: {table: api.list(table, **filters)})
 
-    yield task("networks", "network", "network", id=networks)
-    yield task("subnets", "subnet", "subnet", network_id=networks)
-    yield task("sites", "site", "site")
-    yield task("presences", "site_presence", "site_presence", network_id=networks)
-    yield task("jobs", "site_job", "site_job", resource_id=ids)
-    yield task("refused reports", "site_refusal", "site_refusal", resource_id=ids)
+    yield Task(Source.CENTRAL, CENTRAL, "ends", lambda: known)
+    yield task("presences", "site_presence", network_id=networks)
+    yield task("jobs", "site_job", resource_id=ids)
+    yield task("refused reports", "site_refusal", resource_id=ids)
     yield Task(Source.CENTRAL, CENTRAL, "security groups", lambda: _groups(api, groups))
-    yield Task(Source.CENTRAL, CENTRAL, "ports", lambda: _ports(api, ports))
+    yield Task(Source.CENTRAL, CENTRAL, "twins", lambda: {"twin": _twins(api, ports)})
 
 
 def _groups(api: Api, groups: list[str]) -> dict[str, list[Row]]:
@@ -48,23 +54,18 @@ def _groups(api: Api, groups: list[str]) -> dict[str, list[Row]]:
     return {"security_group": found, "address_group": rows}
 
 
-def _ports(api: Api, ports: Iterable[Row]) -> dict[str, list[Row]]:
-    return {"port": list(ports), "twin": _twins(api, ports)}
-
-
-def _twins(api: Api, ports: Iterable[Row]) -> list[Row]:
-    """List the ports that have an address or a MAC address of the ends."""
-    found: dict[str, Row] = {}
-    for port in ports:
-        network = port["network_id"]
-        asked: list[dict[str, object]] = [{"mac_address": port["mac_address"]}]
-        asked += [
-            {"fixed_ips": f"ip_address={one['ip_address']}"} for one in port.get("fixed_ips") or ()
-        ]
-        for filters in asked:
-            rows = api.list("port", network_id=network, fields=list(_TWIN), **filters)
-            found |= {row["id"]: row for row in rows}
-    return list(found.values())
+def _twins(api: Api, ports: Iterable[Row], fields: Sequence[str] = _TWIN) -> list[Row]:
+    """List the ports that have an address or a MAC address of the ends, these among them."""
+    networks = sorted({row["network_id"] for row in ports})
+    macs = sorted({row["mac_address"] for row in ports})
+    fixed = sorted(
+        {f"ip_address={one['ip_address']}" for row in ports for one in row.get("fixed_ips") or ()}
+    )
+    only: dict[str, object] = {"fields": list(fields)} if fields else {}
+    found = api.list("port", network_id=networks, mac_address=macs, **only)
+    if fixed:
+        found += api.list("port", network_id=networks, fixed_ips=fixed, **only)
+    return list({row["id"]: row for row in found}.values())
 
 
 def site_tasks(
@@ -87,24 +88,21 @@ def site_tasks(
     )  # fmt: skip
 
 
-def _site_ports(api: Api, central: Iterable[Row]) -> dict[str, list[Row]]:
-    found: dict[str, Row] = {}
-    for port in central:
-        for row in api.list("port", network_id=port["network_id"], mac_address=port["mac_address"]):
-            found[row["id"]] = row
+def _site_ports(api: Api, central: tuple[Row, Row]) -> dict[str, list[Row]]:
+    found = _twins(api, central, fields=())
     ids = {port["id"] for port in central}
-    mine = [row for row in found.values() if row["id"] in ids]
-    return {"port": mine, "twin": _twins(api, central)}
+    return {"port": [row for row in found if row["id"] in ids], "twin": found}
 
 
 def _site_networks(api: Api, networks: Iterable[Row]) -> dict[str, list[Row]]:
-    rows, subnets = [], []
+    rows: list[Row] = []
+    subnets: list[Row] = []
     for network in networks:
         named = api.list("network", name=network.get("name") or "")
         rows += [row for row in named if row["id"] == network["id"]]
-        for cidr_of in network.get("cidrs") or ():
-            found = api.list("subnet", cidr=cidr_of)
-            subnets += [row for row in found if row["network_id"] == network["id"]]
+        cidrs = list(network.get("cidrs") or ())
+        found = api.list("subnet", cidr=cidrs) if cidrs else []
+        subnets += [row for row in found if row["network_id"] == network["id"]]
     return {"network": rows, "subnet": subnets}
 
 

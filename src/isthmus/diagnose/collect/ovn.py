@@ -41,18 +41,17 @@ def _northbound(nb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
         *(Select("Logical_Switch_Port", (("name", "==", one["id"]),), _PORT) for one in ports),
     ]
     globals_, *rest = nb.select(first)
-    found_switches = _flat(rest[: len(switches)])
-    lsps = _flat(rest[len(switches) :])
-    groups = _distinct(_flat(_ask(nb, (_groups_of(str(row["_uuid"])) for row in lsps))))
+    found_switches = [_widen(row, "acls") for row in _flat(rest[: len(switches)])]
+    lsps = [_widen(row, "addresses", "port_security") for row in _flat(rest[len(switches) :])]
+    asked = _ask(nb, (_groups_of(str(row["_uuid"])) for row in lsps))
+    groups = [_widen(row, "ports", "acls") for row in _distinct(_flat(asked))]
     acls = sorted({one for row in (*groups, *found_switches) for one in row.get("acls") or ()})
     rows = _flat(_ask(nb, (Select("ACL", (("_uuid", "==", uuid(x)),), _ACL) for x in acls)))
     return {
         "NB_Global": globals_,
         "Logical_Switch": found_switches,
         "Logical_Switch_Port": lsps,
-        "Port_Group": [
-            {**row, "ports": _set(row["ports"]), "acls": _set(row["acls"])} for row in groups
-        ],
+        "Port_Group": groups,
         "ACL": rows,
         "Address_Set": _address_sets(nb, rows),
     }
@@ -88,7 +87,7 @@ def _address_sets(database: Database, acls: Iterable[Row]) -> list[Row]:
     columns = ("name", "addresses")
     selects = (Select("Address_Set", (("name", "==", one),), columns) for one in names)
     rows = _flat(_ask(database, selects))
-    return [{**row, "addresses": _set(row["addresses"])} for row in rows]
+    return [_widen(row, "addresses") for row in rows]
 
 
 def _groups_of(port: str) -> Select:
@@ -109,6 +108,9 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
     return list({str(row["name"]): row for row in rows}.values())
 
 
-def _set(value: object) -> list[object]:
-    """Return a set of OVSDB's, which is a bare value where it has one."""
-    return list(value) if isinstance(value, list) else [value]
+def _widen(row: Row, *columns: str) -> Row:
+    """Return a row with sets as lists: OVSDB has a bare value for a set of one."""
+    return {
+        **row,
+        **{one: row[one] if isinstance(row[one], list) else [row[one]] for one in columns},
+    }

@@ -11,13 +11,12 @@ from isthmus.diagnose.world import Row
 _ROUTED = frozenset({"external", "internet"})
 
 
-def resolve_port(ways: WaysIn, asked: str, sites: Sequence[Row]) -> tuple[Row, str]:
+def resolve_port(ways: WaysIn, asked: str) -> tuple[Row, str]:
     """Find the port that a person means, and an address where one was given.
 
     Args:
         ways: to central and the sites.
         asked: id, name, ADDRESS or ADDRESS@NETWORK, id of a server, or name of a lab's server.
-        sites: as central lists them; each is asked for a name that central does not know.
 
     Returns:
         The port, and the address that was asked for; empty where none was.
@@ -35,15 +34,14 @@ def resolve_port(ways: WaysIn, asked: str, sites: Sequence[Row]) -> tuple[Row, s
     address, _, network = asked.partition("@")
     if family_of(address):
         return _by_address(ways.api, address, network), address
+    known = ways.find_server_port(asked)
+    if known is not None and (rows := ways.api.list("port", id=known)):
+        return rows[0], ""
     for filters in ({"id": asked}, {"name": asked}, {"device_id": asked}):
         if row := _choose(ways.api.list("port", **filters), asked):
             return row, ""
-    known = ways.find_server_port(asked)
-    if known is not None:
-        rows = ways.api.list("port", id=known) or _ask_sites(ways, sites, "id", known)
-        if rows:
-            return rows[0], ""
-    if row := _choose(_ask_sites(ways, sites, "name", asked), asked):
+    sites = ways.api.list("site")
+    if row := _choose(_ask_sites(ways, sites, asked), asked):
         return row, ""
     raise errors.NotFound(
         f"there is no port, server or address {asked!r} that you may see, at central or at "
@@ -88,13 +86,13 @@ def _choose(rows: Sequence[Row], asked: str) -> Row | None:
     return rows[0] if rows else None
 
 
-def _ask_sites(ways: WaysIn, sites: Sequence[Row], key: str, value: str) -> list[Row]:
+def _ask_sites(ways: WaysIn, sites: Sequence[Row], name: str) -> list[Row]:
     """Ask the sites; one that does not answer is told of when its rows are read."""
     found: dict[str, Row] = {}
     for site in sites:
         try:
-            rows = ways.open_site_api(site["name"], site["region"]).list("port", name=value)
+            rows = ways.open_site_api(site["name"], site["region"]).list("port", name=name)
         except errors.Transient:
             continue
-        found |= {row["id"]: row for row in rows if row[key] == value}
+        found |= {row["id"]: row for row in rows}
     return list(found.values())

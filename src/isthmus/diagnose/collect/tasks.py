@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from isthmus import errors
 from isthmus.diagnose.world import Row, Seen, Source, Unseen
 
+#: Characters of a reason that are kept; an answer in HTML has many.
+_LONGEST = 200
+
 Tables = Mapping[str, Sequence[Row]]
 
 
@@ -30,9 +33,11 @@ class Gathered:
 
 
 def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Gathered:
-    """Run tasks at the same time until all are done or the time is over.
+    """Ask all sources at the same time, until all are done or the time is over.
 
-    A task that hangs is left behind: its thread ends with the process.
+    Each source is asked one thing after the other: an API that has to validate a fresh token does
+    so once, and not for every list at once. A task that hangs is left behind: its thread ends with
+    the process.
 
     Args:
         tasks: what to read.
@@ -42,18 +47,21 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
     lock = threading.Lock()
     answers: dict[int, Tables | errors.IsthmusError] = {}
 
-    def run(number: int, task: Task) -> None:
-        answer: Tables | errors.IsthmusError
-        try:
-            answer = task.read()
-        except errors.IsthmusError as error:
-            answer = error
-        with lock:
-            answers[number] = answer
+    def run(mine: Sequence[int]) -> None:
+        for number in mine:
+            answer: Tables | errors.IsthmusError
+            try:
+                answer = tasks[number].read()
+            except errors.IsthmusError as error:
+                answer = error
+            with lock:
+                answers[number] = answer
 
+    by_source: dict[tuple[Source, str], list[int]] = {}
+    for number, task in enumerate(tasks):
+        by_source.setdefault((task.source, task.place), []).append(number)
     threads = [
-        threading.Thread(target=run, args=(number, task), daemon=True)
-        for number, task in enumerate(tasks)
+        threading.Thread(target=run, args=(mine,), daemon=True) for mine in by_source.values()
     ]
     for thread in threads:
         thread.start()
@@ -74,7 +82,8 @@ def _sort(
             late = f"{task.what}: no answer in time"
             found.unseen.append(Unseen(task.source, task.place, late))
         elif isinstance(answer, errors.IsthmusError):
-            reason = f"{task.what}: {answer.message}"
+            said = " ".join(answer.message.split())[:_LONGEST]
+            reason = f"{task.what}: {said}"
             found.unseen.append(Unseen(task.source, task.place, reason))
         else:
             key = (task.source, task.place)

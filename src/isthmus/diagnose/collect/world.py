@@ -1,7 +1,7 @@
 """Collecting all that a verdict needs, within one deadline."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -56,14 +56,23 @@ def collect_scene(
         IsthmusError: central does not answer.
     """
     deadline = time.monotonic() + timeout_s
-    sites = ways.api.list("site")
-    with ThreadPoolExecutor(max_workers=2) as threads:
-        found = list(threads.map(lambda one: resolve_port(ways, one, sites), (source, target)))
-    ports = (found[0][0], found[1][0])
-    if ports[0]["id"] == ports[1]["id"]:
-        raise errors.Invalid(f"{source!r} and {target!r} are one port, {ports[0]['id']}")
-    homes = _find_homes(ways, ports)
-    rows = _Rows(ways, sites, ports, homes)
+    with ThreadPoolExecutor(max_workers=3) as threads:
+        listed = threads.submit(ways.api.list, "site")
+        found = list(threads.map(lambda one: resolve_port(ways, one), (source, target)))
+        ports = (found[0][0], found[1][0])
+        if ports[0]["id"] == ports[1]["id"]:
+            raise errors.Invalid(f"{source!r} and {target!r} are one port, {ports[0]['id']}")
+        ids = sorted({row["network_id"] for row in ports})
+        networks = threads.submit(ways.api.list, "network", id=ids)
+        subnets = threads.submit(ways.api.list, "subnet", network_id=ids)
+        homes = _find_homes(ways, ports)
+        known: dict[str, Sequence[Row]] = {
+            "port": ports,
+            "site": listed.result(),
+            "network": networks.result(),
+            "subnet": subnets.result(),
+        }
+    rows = _Rows(ways, known, ports, homes)
     first_deadline = deadline - timeout_s * _FOR_HOSTS
     seen = gather([*rows.central(), *rows.sites()], first_deadline, now)
     seen.unseen += rows.unseen
@@ -81,16 +90,21 @@ class _Rows:
     """The tasks of central and of the sites that the ends are at."""
 
     def __init__(
-        self, ways: WaysIn, sites: Sequence[Row], ports: tuple[Row, Row], homes: Sequence[str]
+        self,
+        ways: WaysIn,
+        known: Mapping[str, Sequence[Row]],
+        ports: tuple[Row, Row],
+        homes: Sequence[str],
     ) -> None:
         self._ways = ways
-        self._sites = {row["name"]: row for row in sites}
+        self._known = known
+        self._sites = {row["name"]: row for row in known["site"]}
         self._ports = ports
         self._homes = [one for one in dict.fromkeys(homes) if one]
         self.unseen: list[Unseen] = []
 
     def central(self) -> Iterator[Task]:
-        yield from neutron.central_tasks(self._ways.api, self._ports)
+        yield from neutron.central_tasks(self._ways.api, self._ports, self._known)
 
     def sites(self) -> Iterator[Task]:
         networks = self._networks()
@@ -117,12 +131,10 @@ class _Rows:
         yield from ovn.tasks(name, nb, sb, self._ports)
 
     def _networks(self) -> list[Row]:
-        ids = sorted({row["network_id"] for row in self._ports})
-        subnets = self._ways.api.list("subnet", network_id=ids)
-        return [
-            {**row, "cidrs": [one["cidr"] for one in subnets if one["network_id"] == row["id"]]}
-            for row in self._ways.api.list("network", id=ids)
-        ]
+        cidrs: dict[str, list[str]] = {}
+        for one in self._known["subnet"]:
+            cidrs.setdefault(one["network_id"], []).append(one["cidr"])
+        return [{**row, "cidrs": cidrs.get(row["id"], [])} for row in self._known["network"]]
 
 
 def _find_homes(ways: WaysIn, ports: tuple[Row, Row]) -> list[str]:
