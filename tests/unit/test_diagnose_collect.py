@@ -10,6 +10,7 @@ import pytest
 
 from isthmus import errors
 from isthmus.cli.cloud.why import EXITS, parse_remotes
+from isthmus.diagnose.collect import host, ovn
 from isthmus.diagnose.collect.resolve import resolve_port
 from isthmus.diagnose.collect.tasks import Task, gather
 from isthmus.diagnose.collect.world import collect_scene
@@ -242,4 +243,98 @@ def test_where_databases_answer_is_read() -> None:
 def test_every_verdict_has_its_own_exit_code() -> None:
     assert set(EXITS) == set(Word)
     assert len(set(EXITS.values())) == len(Word)
-    assert not set(EXITS.values()) & {2, 3, errors.EXIT_BUG, errors.EXIT_INTERRUPTED}
+    of_errors = {one.exit_code for one in errors.POLICY.values()}
+    assert not set(EXITS.values()) & {*of_errors, errors.EXIT_BUG, errors.EXIT_INTERRUPTED}
+
+
+class Rows:
+    """A database whose sets of one are bare values, as OVSDB's notation has them."""
+
+    def __init__(self, tables: dict[str, list[dict[str, Any]]]) -> None:
+        self.tables = tables
+
+    def select(self, selects: Sequence[Select]) -> list[list[Row]]:
+        return [[r for r in self.tables.get(s.table, ()) if _holds(r, s)] for s in selects]
+
+
+def _holds(row: dict[str, Any], select: Select) -> bool:
+    for column, function, value in select.where:
+        plain = value[1] if isinstance(value, list) else value
+        if function == "includes":
+            ((_, plain),) = plain
+            held = row[column] if isinstance(row[column], list) else [row[column]]
+            if plain not in held:
+                return False
+        elif row[column] != plain:
+            return False
+    return True
+
+
+def test_rows_of_ovn_have_lists_where_ovsdb_has_bare_values() -> None:
+    nb = Rows(
+        {
+            "NB_Global": [{"nb_cfg": 1, "sb_cfg": 1}],
+            "Logical_Switch": [{"_uuid": "ls", "name": "neutron-n", "acls": []}],
+            "Logical_Switch_Port": [
+                {"_uuid": "ua", "name": "a", "addresses": "m 10.0.0.5", "port_security": "m"}
+            ],
+            "Port_Group": [{"name": "pg", "ports": "ua", "acls": "x"},
+                           {"name": "other", "ports": ["ub"], "acls": []}],
+            "ACL": [{"_uuid": "x", "match": "ip4.src == $pg_ip4"}, {"_uuid": "y", "match": "1"}],
+        }
+    )  # fmt: skip
+    sb = Rows(
+        {
+            "Port_Binding": [{"logical_port": "a", "datapath": "dp", "tunnel_key": 1}],
+            "Datapath_Binding": [{"_uuid": "dp", "tunnel_key": 2}],
+            "Address_Set": [{"name": "pg_ip4", "addresses": "10.0.0.5"},
+                            {"name": "no", "addresses": []}],
+        }
+    )  # fmt: skip
+    found = gather([*ovn.tasks("s1", nb, sb, (A, B))], time.monotonic() + 30, lambda: "t")
+    assert found.unseen == []
+    north = found.seen[Source.NB, "s1"].tables
+    assert north["Logical_Switch_Port"][0]["addresses"] == ["m 10.0.0.5"]
+    assert [dict(one) for one in north["Port_Group"]] == [
+        {"name": "pg", "ports": ["ua"], "acls": ["x"]}
+    ]
+    assert [one["_uuid"] for one in north["ACL"]] == ["x"]
+    south = found.seen[Source.SB, "s1"].tables
+    assert [dict(one) for one in south["Address_Set"]] == [
+        {"name": "pg_ip4", "addresses": ["10.0.0.5"]}
+    ]
+    assert [one["tunnel_key"] for one in south["Datapath_Binding"]] == [2]
+
+
+class Host:
+    """A hypervisor whose ovn-controller is stopped and whose vswitchd runs."""
+
+    def select(self, selects: Sequence[Select]) -> list[list[Row]]:
+        assert [one.table for one in selects] == ["Open_vSwitch", "Interface"]
+        tap = {"name": "tap1", "external_ids": {"iface-id": "a"}, "options": {}}
+        return [[{"external_ids": {}}], [tap, {"name": "br", "external_ids": {}, "options": {}}]]
+
+    def ask_daemon(self, daemon: str, *words: str) -> str:
+        if daemon == "ovn-controller":
+            raise errors.TimedOut(f"no answer to {' '.join(words)}")
+        return "ovs-vswitchd 3.1\n"
+
+    def list_flows(self, match: str) -> list[str]:
+        return ["table=37 actions=output:1"] if match == "metadata=0x2,reg15=0x16" else []
+
+    def run_ip(self, *words: str) -> str:
+        if words[0] == "route":
+            return json.dumps([{"dst": words[2], "dev": "br-phys"}])
+        return json.dumps([{"ifname": words[3], "mtu": 1500}])
+
+
+def test_a_hypervisor_is_read_with_what_hangs_there() -> None:
+    tasks = host.tasks("h1", Host(), tunnels=["172.30.2.11"], towards=[("b", 2, 22), ("c", 2, 9)])
+    found = gather([*tasks], time.monotonic() + 30, lambda: "t")
+    tables = found.seen[Source.HOST, "h1"].tables
+    assert [one["iface_id"] for one in tables["Interface"]] == ["a", ""]
+    assert {one["name"]: one["state"] for one in tables["daemon"]} == {
+        "ovs-vswitchd": "running", "ovn-controller": "hung",
+    }  # fmt: skip
+    assert tables["route"] == [{"to": "172.30.2.11", "dev": "br-phys", "mtu": 1500}]
+    assert [(one["to"], one["count"]) for one in tables["flow"]] == [("b", 1), ("c", 0)]

@@ -14,12 +14,12 @@ from isthmus.diagnose.judge import Word
 
 app = typer.Typer()
 
-#: Exit codes of the verdicts; 2 and 3 are those of errors, as everywhere.
+#: Exit codes of the verdicts; 1, 2 and 3 are those of errors, as everywhere.
 EXITS: Mapping[Word, int] = {
     Word.REACHABLE: 0,
-    Word.BLOCKED: 1,
-    Word.DEGRADED: 4,
-    Word.UNDETERMINED: 5,
+    Word.BLOCKED: 4,
+    Word.DEGRADED: 5,
+    Word.UNDETERMINED: 6,
 }
 
 
@@ -55,8 +55,8 @@ def why(
     """Tell why SRC does not reach DST: the cause, the evidence, and the command that repairs it.
 
     Reads Neutron and OVN of all sites that the two are at, and never writes. Ends with 0 if DST is
-    reachable, 1 if it is blocked, 4 if packets pass and something hinders them or will, 5 if it
-    cannot be told from what was seen; 2 and 3 are errors of the command.
+    reachable, 4 if it is blocked, 5 if packets pass and something hinders them or will, 6 if it
+    cannot be told from what was seen; 1, 2 and 3 are errors of the command.
     """
     from isthmus.diagnose.collect.world import collect_scene
     from isthmus.diagnose.document import to_document
