@@ -1,6 +1,6 @@
 """A diagnosis as plain mappings and lists: what `-o json` prints, and what a table is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from isthmus.diagnose.check.look import Hop
@@ -35,6 +35,16 @@ def to_document(found: Diagnosis) -> dict[str, Any]:
         "checks": found.report.answers,
         "not_seen": list(found.report.unseen),
     }
+
+
+def list_hops(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the path with a row a hop, both ways beside each other, for a table."""
+    rows: dict[str, dict[str, str]] = {}
+    for step in document["path"]:
+        row = rows.setdefault(step["hop"], {"hop": step["hop"], "there": "", "back": ""})
+        codes = f": {', '.join(step['codes'])}" if step["codes"] else ""
+        row[step["way"]] = f"{step['state']}{codes}"
+    return list(rows.values())
 
 
 def _end(end: End) -> dict[str, Any]:

@@ -110,6 +110,8 @@ def _now() -> str:
 
 def _print(document: Mapping[str, Any]) -> None:
     """Print the answer on one screen."""
+    from isthmus.diagnose.document import list_hops
+
     render.print_row(
         {
             "verdict": document["verdict"],
@@ -120,7 +122,7 @@ def _print(document: Mapping[str, Any]) -> None:
         Format.TABLE,
     )
     print()
-    render.print_rows(document["path"], ("way", "hop", "at", "state", "codes"), Format.TABLE)
+    render.print_rows(list_hops(document), ("hop", "there", "back"), Format.TABLE)
     for number, one in enumerate(document["blockers"], start=1):
         print()
         render.print_row(

@@ -1,0 +1,91 @@
+"""`isthmus why` as a process, against a small cloud on loopback without OVN."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.test_cli import Shell
+
+from isthmus.testing.cloud import running_cloud
+
+NET, SUB = "11111111-0000-0000-0000-000000000001", "11111111-0000-0000-0000-000000000002"
+
+
+def port(name: str, last: int, host: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"port-{name}", "name": name, "network_id": NET, "project_id": "p",
+        "mac_address": f"fa:16:3e:00:00:0{last}", "device_id": "", "device_owner": "compute:nova",
+        "fixed_ips": [{"subnet_id": SUB, "ip_address": f"10.0.0.{last}"}], "status": "ACTIVE",
+        "admin_state_up": True, "security_groups": ["g"], "port_security_enabled": True,
+        "allowed_address_pairs": [], "binding:host_id": host, "binding:vif_type": "ovs", **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with running_cloud("site1", "site2") as cloud:
+        cloud.rows = {
+            "ports": [port("web", 5, "site1/h1"), port("db", 6, "site2/h2")],
+            "networks": [{"id": NET, "name": "net1", "mtu": 1442, "admin_state_up": True}],
+            "subnets": [{"id": SUB, "network_id": NET, "cidr": "10.0.0.0/24", "ip_version": 4,
+                         "enable_dhcp": True}],
+            "security-groups": [{"id": "g", "name": "g", "stateful": True,
+                                 "security_group_rules": []}],
+            "address-groups": [], "site-mappings": [], "site-jobs": [], "site-refusals": [],
+            "site-presences": [], "sites": [
+                {"id": one, "name": one, "region": one, "state": "enabled",
+                 "reachability": "reachable"} for one in ("site1", "site2")
+            ],
+        }  # fmt: skip
+        for name, site in cloud.sites.items():
+            mine, host = ("web", "h1") if name == "site1" else ("db", "h2")
+            last = 5 if name == "site1" else 6
+            site.rows = {
+                "ports": [port(mine, last, host)],
+                **{key: cloud.rows[key] for key in ("networks", "subnets", "security-groups")},
+                "site-shadows": [],
+            }
+        yield Shell(tmp_path, cloud)
+
+
+def test_what_blocks_is_told_with_what_was_not_looked_at(shell: Shell) -> None:
+    done = shell.run("why", "web", "db", "tcp/443", "-o", "json", code=4)
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "blocked"
+    assert found["source"]["site"] == "site1"
+    assert found["target"]["host"] == "h2"
+    assert "policy.egress.none" in [one["code"] for one in found["blockers"]]
+    assert all(one["remedy"] and one["evidence"] for one in found["blockers"])
+    unseen = {(one["source"], one["place"]): one["reason"] for one in found["not_looked_at"]}
+    assert "--ovn site1=NB,SB" in unseen["OVN northbound", "site1"]
+    assert "only a lab's" in unseen["hypervisor", "h2"]
+    assert {call[0] for call in shell.cloud.calls} <= {"GET", "POST"}
+    assert not [call for call in shell.cloud.calls if call[0] == "POST" and "auth" not in call[1]]
+
+
+def test_the_table_fits_one_screen_and_names_the_repair(shell: Shell) -> None:
+    done = shell.run("why", "web", "db", "udp/53", code=4, says="Not looked at: OVN")
+    assert "security group rule create" in done.stdout
+    lines = done.stdout.splitlines()
+    hops = lines[: lines.index("", 6)]
+    assert len(hops) < 20
+    assert any("egress rules" in line and "stops: policy.egress.none" in line for line in hops)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("web", "db", "tcp"), "lacks its port"),
+        (("web", "nobody"), "no port, server or address"),
+        (("web", "web"), "are one port"),
+        (("web", "external"), "behind a router"),
+        (("web", "db", "--ovn", "site1"), "SITE=NB,SB"),
+        (("web", "db", "--family", "5"), "4 or 6"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_a_sentence(
+    shell: Shell, words: tuple[str, ...], says: str
+) -> None:
+    shell.run("why", *words, code=2, says=says)
