@@ -296,6 +296,24 @@ def test_a_hypervisor_that_was_not_looked_at_does_not_keep_from_telling() -> Non
     assert steps[Direction.THERE, Hop.SENDER_TAP] is State.NOT_SEEN
 
 
+def test_who_may_not_see_sites_is_not_told_that_a_network_is_not_there() -> None:
+    tables = healthy()
+    tables[CENTRAL]["site"].clear()
+    tables[CENTRAL]["site_presence"].clear()
+    found = ask(tables)
+    assert found.word is Word.UNDETERMINED
+    assert found.blockers == ()
+
+
+def test_a_cut_site_is_not_taken_for_one_that_has_unbound_its_port() -> None:
+    tables = healthy()
+    put(CENTRAL, "port", "id", B, binding__host_id="s2/h2", status="DOWN")(tables)
+    lost = tuple(Unseen(one, "s2", "cut") for one in (Source.NEUTRON, Source.NB, Source.SB))
+    found = ask(tables, unseen=lost)
+    assert found.word is Word.UNDETERMINED
+    assert found.blockers == ()
+
+
 def test_a_router_is_not_followed() -> None:
     tables = healthy()
     for place in (N2, CENTRAL):

@@ -112,19 +112,19 @@ A, B = port("a", "10.0.0.5"), port("b", "10.0.0.6")
     ],
 )
 def test_who_is_meant(asked: str, found: tuple[str, str]) -> None:
-    row, address = resolve_port(ways(A, B), asked)
+    row, address, _ = resolve_port(ways(A, B), asked)
     assert (row["id"], address) == found
 
 
 def test_a_port_that_a_site_alone_knows_is_found_there() -> None:
     lone = port("c", "10.9.0.7")
-    row, _ = resolve_port(ways(A, B, s2=Lists({"port": [lone]})), "name-c")
-    assert row["id"] == "c"
+    row, _, site = resolve_port(ways(A, B, s2=Lists({"port": [lone]})), "name-c")
+    assert (row["id"], site) == ("c", "s2")
 
 
 def test_an_address_of_a_pair_is_found_by_its_network() -> None:
     holder = port("v", "10.0.0.8", allowed_address_pairs=[{"ip_address": "10.0.0.99"}])
-    row, address = resolve_port(ways(holder), "10.0.0.99@n")
+    row, address, _ = resolve_port(ways(holder), "10.0.0.99@n")
     assert (row["id"], address) == ("v", "10.0.0.99")
 
 

@@ -13,7 +13,7 @@ from isthmus.diagnose.check.look import (
     port_of,
 )
 from isthmus.diagnose.evaluate.policy import decide_source
-from isthmus.diagnose.world import Source
+from isthmus.diagnose.world import Source, TableNotSeenError
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
@@ -59,6 +59,10 @@ def check_network_state(look: Look) -> Iterator[Verdict]:
 def check_binding(look: Look) -> Iterator[Verdict]:
     """Yield a port that is on no hypervisor, or could not be bound to the one it should be on."""
     end = look.sender
+    if end.site and not look.world.has_table(Source.NEUTRON, end.site, "port"):
+        raise TableNotSeenError(f"site {end.site}, which has bound port {end.id}, was not asked")
+    if "binding:host_id" not in end.port:
+        raise TableNotSeenError(f"your role does not show where port {end.id} is bound")
     kind, host = end.port.get("binding:vif_type"), end.port.get("binding:host_id")
     if kind == "binding_failed":
         yield broken(
@@ -70,7 +74,7 @@ def check_binding(look: Look) -> Iterator[Verdict]:
             f"port unset --host {end.id} && openstack --os-cloud {end.site or CENTRAL} port set "
             f"--host {host} {end.id}",
         )
-    elif not end.site or ("binding:host_id" in end.port and host in _ABSENT):
+    elif not end.site or host in _ABSENT:
         yield broken(
             "port.unbound",
             port_of(end),

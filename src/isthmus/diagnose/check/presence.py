@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, at_a_site, broken, degraded
 from isthmus.diagnose.check.port import OPENSTACK
-from isthmus.diagnose.world import Source
+from isthmus.diagnose.world import Source, TableNotSeenError
 from isthmus.model.site import CENTRAL, SiteState
 from isthmus.model.verdict import Subject, Verdict
 
@@ -12,6 +12,10 @@ from isthmus.model.verdict import Subject, Verdict
 def check_presence(look: Look) -> Iterator[Verdict]:
     """Yield a network, or a subnet of it, that is not at the end's site."""
     end, site = look.sender, look.sender.site
+    if look.world.find(Source.CENTRAL, CENTRAL, "site", name=site) is None:
+        raise TableNotSeenError(f"your role does not show what central keeps of site {site}")
+    if end.network is None:
+        return  # of the site alone; central does not know it
     subject = Subject(end.network_id, "network", site)
     present = look.world.find(
         Source.CENTRAL, CENTRAL, "site_presence", network_id=end.network_id, site=site

@@ -11,15 +11,16 @@ from isthmus.diagnose.world import Row
 _ROUTED = frozenset({"external", "internet"})
 
 
-def resolve_port(ways: WaysIn, asked: str) -> tuple[Row, str]:
-    """Find the port that a person means, and an address where one was given.
+def resolve_port(ways: WaysIn, asked: str) -> tuple[Row, str, str]:
+    """Find the port that a person means, with an address and a site where these are known.
 
     Args:
         ways: to central and the sites.
         asked: id, name, ADDRESS or ADDRESS@NETWORK, id of a server, or name of a lab's server.
 
     Returns:
-        The port, and the address that was asked for; empty where none was.
+        The port, the address that was asked for (empty where none was), and the site that alone
+        knows the port (empty where central does).
 
     Raises:
         NotFound: there is none, or none that the person may see.
@@ -33,16 +34,17 @@ def resolve_port(ways: WaysIn, asked: str) -> tuple[Row, str]:
         )
     address, _, network = asked.partition("@")
     if family_of(address):
-        return _by_address(ways.api, address, network), address
+        return _by_address(ways.api, address, network), address, ""
     known = ways.find_server_port(asked)
     if known is not None and (rows := ways.api.list("port", id=known)):
-        return rows[0], ""
+        return rows[0], "", ""
     for filters in ({"id": asked}, {"name": asked}, {"device_id": asked}):
         if row := _choose(ways.api.list("port", **filters), asked):
-            return row, ""
+            return row, "", ""
     sites = ways.api.list("site")
-    if row := _choose(_ask_sites(ways, sites, asked), asked):
-        return row, ""
+    at_sites = _ask_sites(ways, sites, asked)
+    if row := _choose([one for one, _ in at_sites], asked):
+        return row, "", at_sites[0][1]
     raise errors.NotFound(
         f"there is no port, server or address {asked!r} that you may see, at central or at "
         f"{len(sites)} sites"
@@ -86,13 +88,13 @@ def _choose(rows: Sequence[Row], asked: str) -> Row | None:
     return rows[0] if rows else None
 
 
-def _ask_sites(ways: WaysIn, sites: Sequence[Row], name: str) -> list[Row]:
+def _ask_sites(ways: WaysIn, sites: Sequence[Row], name: str) -> list[tuple[Row, str]]:
     """Ask the sites; one that does not answer is told of when its rows are read."""
-    found: dict[str, Row] = {}
+    found: dict[str, tuple[Row, str]] = {}
     for site in sites:
         try:
             rows = ways.open_site_api(site["name"], site["region"]).list("port", name=name)
         except errors.Transient:
             continue
-        found |= {row["id"]: row for row in rows}
+        found |= {row["id"]: (row, site["name"]) for row in rows}
     return list(found.values())

@@ -65,7 +65,8 @@ def collect_scene(
         ids = sorted({row["network_id"] for row in ports})
         networks = threads.submit(ways.api.list, "network", id=ids)
         subnets = threads.submit(ways.api.list, "subnet", network_id=ids)
-        homes = _find_homes(ways, ports)
+        mapped = _find_homes(ways, ports)
+        homes = [one[2] or home for one, home in zip(found, mapped, strict=True)]
         known: dict[str, Sequence[Row]] = {
             "port": ports,
             "site": listed.result(),
@@ -80,7 +81,7 @@ def collect_scene(
     chosen = family or _choose_family(found[0][1] or found[1][1], ports)
     ends = [
         _make_end(world, asked, port, home, address, chosen)
-        for asked, (port, address), home in zip((source, target), found, homes, strict=True)
+        for asked, (port, address, _), home in zip((source, target), found, homes, strict=True)
     ]
     world = _add_hosts(ways, world, (ends[0], ends[1]), deadline, now)
     return Scene(world, ends[0], ends[1], chosen)
