@@ -60,7 +60,7 @@ def parse_answer(text: str, selects: Sequence[Select]) -> list[list[Row]]:
         answers = json.loads(text)
     except ValueError as error:
         raise errors.ProtocolError(f"the database's answer is not JSON: {text[:80]!r}") from error
-    found = []
+    found: list[list[Row]] = []
     for select, answer in zip(selects, answers, strict=False):
         if not isinstance(answer, Mapping) or "rows" not in answer:
             raise errors.ProtocolError(
