@@ -51,6 +51,11 @@ def known_as(central: CentralServer, site: str) -> dict[str, Any]:
     return {"epoch": max(1, known.epoch), "registration": known.registration}
 
 
+def applied(answer: Any) -> dict[str, Any]:
+    """Return what a site says afterwards that has applied an answer."""
+    return {key: answer[key] for key in ("heard", "proof")}
+
+
 def named(pool: str, first: int, last: int, kind: str = "subnet") -> dict[str, str]:
     one = {"id": str(uuid.uuid4()), "kind": kind, "pool_id": pool}
     return {**one, "first": str(first), "last": str(last)}
@@ -109,6 +114,17 @@ def test_a_registration_gets_no_network_and_no_block(central: CentralServer) -> 
     mappings = central.call("GET", "/v2.0/site-mappings?site=site1").only()
     assert not [one for one in mappings if one["resource_id"] in (network, subnet)]
     assert central.bundle("site1", "network", network, project=None)["items"] == []
+
+
+def test_a_registration_whose_answer_was_lost_is_made_again(central: CentralServer) -> None:
+    """Central keeps what it was told, but the site knows nothing of what it has to do."""
+    heard = applied(register(central, "site1"))
+    assert not register(central, "site1", leases=None, **heard)["register"]
+    epoch_of_site = own_site_epoch(central, "site1") + 1
+    register(central, "site1", epoch=epoch_of_site, **heard)  # the site never sees the answer
+    assert register(central, "site1", leases=None, **heard)["register"]
+    answer = register(central, "site1", **heard)
+    assert not register(central, "site1", leases=None, **applied(answer))["register"]
 
 
 def test_a_registration_takes_no_block_of_a_pool_that_is_there(central: CentralServer) -> None:
@@ -215,7 +231,7 @@ def test_a_site_that_central_went_on_without_registers_when_it_is_back(
         free = named(subnet, base + 200, base + 210)
         answer = register(central, "site1", leases=[given, free])
         assert answer["void"] == [given["id"]]
-        assert not register(central, "site1", leases=None)["register"]
+        assert not register(central, "site1", leases=None, **applied(answer))["register"]
 
 
 def test_a_site_added_while_central_waits_is_waited_for(central: CentralServer) -> None:
@@ -292,7 +308,7 @@ def test_a_hello_that_a_report_overtakes_tells_of_no_restore(central: CentralSer
     central.report("site1", sequence=sequence)
     with central.database(write=True) as connection:
         connection.execute(sa.update(LANES).where(LANES.c.lane == "site1").values(seen=sequence))
-    hello = register(central, "site1", leases=None)
+    hello = register(central, "site1", leases=None, **applied(answer))
     assert (hello["restored"], hello["register"]) == (False, False)
     assert (hello["epoch"], hello["seen"]) == (answer["epoch"], sequence)
 

@@ -92,6 +92,9 @@ REGISTRATIONS = sa.Table(
     sa.Column("named_ports", sa.Boolean, nullable=False, default=False),
     # Something that it named became void, or smaller, after it had its answer: it registers again.
     sa.Column("again", sa.Boolean, nullable=False, default=False),
+    # Number of the answer to its registration; NULL where central died before it gave one. A site
+    # that has not heard that number has not applied the answer, and registers again.
+    sa.Column("answered", _BIG),
 )
 
 #: Central, while it waits for sites to register: which ports each of them has.

@@ -85,6 +85,29 @@ def check_unchanged(connection: sa.Connection, site: SiteName, known: Registrati
         raise errors.Busy(f"site {site} has registered meanwhile; this registration is late")
 
 
+def record_answer(connection: sa.Connection, site: SiteName, sequence: int) -> None:
+    """Record with which number a registration is answered; the site's lane is locked."""
+    connection.execute(
+        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == site).values(answered=sequence)
+    )
+
+
+def is_answer_heard(connection: sa.Connection, site: SiteName, heard: int) -> bool:
+    """Return whether a site has applied the answer to its registration.
+
+    The answer may be lost, or come too late, after central has recorded the registration. As
+    currently committed, since another process of the site may be registering.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        heard: the newest number of central's that the site can prove.
+    """
+    query = sa.select(REGISTRATIONS.c.answered).where(REGISTRATIONS.c.site == site)
+    row = connection.execute(query.with_for_update(read=True)).one_or_none()
+    return row is None or (row.answered is not None and row.answered <= heard)
+
+
 def put(
     connection: sa.Connection,
     site: SiteName,

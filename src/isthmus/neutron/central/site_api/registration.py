@@ -209,6 +209,10 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         due = False
     with writing(context) as connection:
         sent = lane_store.next_sequence(connection, site.name)
+        if registering:
+            store.record_answer(connection, site.name, sent)
+        else:
+            due = due or not store.is_answer_heard(connection, site.name, said.heard)
         own = epoch.peek(connection) or epoch.read(connection)
         answer: dict[str, Any] = {
             "registration": row_id,

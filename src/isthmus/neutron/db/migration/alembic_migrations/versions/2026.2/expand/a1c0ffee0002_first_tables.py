@@ -146,6 +146,7 @@ def _create_central() -> None:
         sa.Column("registered_at", sa.DateTime),
         sa.Column("named_ports", sa.Boolean, nullable=False),
         sa.Column("again", sa.Boolean, nullable=False),
+        sa.Column("answered", _BIG),
     )
     op.create_table(
         "isthmus_number_claims",
