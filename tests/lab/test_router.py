@@ -3,7 +3,6 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -58,10 +57,7 @@ def test_servers_of_two_sites_reach_each_other_over_a_router(
     for network_id in networks.values():
         for subnet in central.subnets(network_id=network_id):
             central.add_interface_to_router(router, subnet_id=subnet.id)
-    with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda name: person.server(name, SITES[name], networks[name]), SITES)
-        servers = dict(zip(SITES, made, strict=True))
-
+    servers = {name: person.server(name, site, networks[name]) for name, site in SITES.items()}
     for here, there in (("ra", "rb"), ("rb", "ra")):
         for version in (4, 6):
             until(

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.neutron
 SIGNATURES = {
     "_get_port_options": ["self", "context", "port"],
     "_gen_network_parameters": ["self", "network"],
+    "_get_nets_and_ipv6_ra_confs_for_router_port": ["self", "context", "port"],
     "_create_lrouter_port": ["self", "context", "router", "port", "txn"],
     "_update_lrouter_port": ["self", "context", "port", "if_exists", "txn"],
     "create_provnet_port": ["self", "context", "network_id", "segment", "txn", "network"],

@@ -184,6 +184,7 @@ def test_one_interface_has_several_ipv6_subnets_and_answers_solicitations(
     assert sorted(networks) == ["2001:db8:1::/64", "2001:db8:2::/64"]
     ra = row(site1, "Logical_Router_Port", f"lrp-{port}", "ipv6_ra_configs")
     assert "address_mode=slaac" in ra
+    assert "max_interval=10" in ra  # servers that heard the responder soon hear the router
     # The site's own answers step back.
     until(lambda: f"isthmus-ra-{network['id']}" not in site1.ovn.nbctl("lr-list"))
     assert leave(central, router, user, subnet_id=subnets[0]["id"]).status == 200

@@ -32,6 +32,12 @@ from isthmus.model.dataplane.ovn import KEY_OPTION, LOCALNET_KEY
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import datapath, port_key
 
+#: How often a router advertises itself on a stretched network, in seconds. A server that came up
+#: before the router has the responder for its default router, which is no way out, until it hears
+#: the router: within 10 minutes by OVN's default. RFC 4861 6.2.1 allows 4 seconds and more, and a
+#: minimum of 3 up to three quarters of that. OVN sends them to local ports alone.
+ADVERTISING = {"min_interval": "3", "max_interval": "10"}
+
 
 class KeyedOvnClient(ovn_client.OVNClient):
     """Neutron's OVN client, with the keys of stretched networks in what it writes."""
@@ -52,6 +58,14 @@ class KeyedOvnClient(ovn_client.OVNClient):
         if key is not None:
             parameters["other_config"][KEY_OPTION] = str(key)
         return parameters
+
+    @override
+    def _get_nets_and_ipv6_ra_confs_for_router_port(self, context: Any, port: Any) -> Any:
+        """Advertise often where a router may come to servers that have heard a responder before."""
+        networks, advertised = super()._get_nets_and_ipv6_ra_confs_for_router_port(context, port)
+        if advertised and _find_port_key(context, port["id"]) is not None:
+            advertised |= ADVERTISING
+        return networks, advertised
 
     @override
     def _create_lrouter_port(self, context: Any, router: Any, port: Any, txn: Any = None) -> None:
