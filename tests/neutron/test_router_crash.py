@@ -11,7 +11,7 @@ from tests.neutron.test_local_crash import dying, site2
 from tests.neutron.test_routers import find_router, join, leave, make_network, row
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
-assert site2  # the fixture
+assert site2 is not None  # the fixture
 
 
 @pytest.mark.parametrize(
