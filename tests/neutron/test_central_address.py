@@ -78,7 +78,7 @@ def test_what_rests_is_given_to_nobody(central: CentralServer) -> None:
 def test_a_block_in_which_something_rests_is_not_taken_back(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.acknowledge_all()
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
     leases = central.lease_request("site1", **pool).only()["leases"]

@@ -76,7 +76,7 @@ def test_a_reader_reads_and_changes_nothing(central: CentralServer) -> None:
 
 def test_a_tenant_sees_nothing(central: CentralServer) -> None:
     net = Stretched(central)
-    net.report(net.port())
+    net.must_take(net.port())
     (site,) = central.call("GET", "/v2.0/sites?name=site1").only()
     (job, *_) = central.call("GET", "/v2.0/site-jobs").only()
     for user in (net.user, site_user("site1")):
@@ -119,7 +119,7 @@ def test_jobs_are_filtered_sorted_and_paged(central: CentralServer) -> None:
 def test_a_parked_job_is_retried_or_cancelled(central: CentralServer) -> None:
     central.clear_journal()
     net = Stretched(central)
-    net.report(net.port())
+    net.must_take(net.port())
     with central.database(write=True) as connection:
         connection.execute(
             sa.update(JOURNAL).where(JOURNAL.c.lane == "site2").values(parked=True, attempts=4)
@@ -139,7 +139,7 @@ def test_a_parked_job_is_retried_or_cancelled(central: CentralServer) -> None:
 def test_a_network_is_extended_ahead_of_use_and_withdrawn(central: CentralServer) -> None:
     net = Stretched(central, present=("site1",))
     network_id = net.network["id"]
-    net.report(net.port())
+    net.must_take(net.port())
     central.clear_journal()
     presence = central.create("site_presence", network_id=network_id, site="site2")
     assert (presence["network_id"], presence["site"]) == (network_id, "site2")
@@ -170,7 +170,7 @@ def test_a_network_is_extended_ahead_of_use_and_withdrawn(central: CentralServer
 def test_mappings_are_found_by_project_site_and_type(central: CentralServer) -> None:
     net = Stretched(central, present=("site1",))
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     base = f"/v2.0/site-mappings?project_id={net.project}"
     rows = central.call("GET", base).only()
     assert {row["type"] for row in rows} == {"network", "subnet", "security_group", "port"}
@@ -274,7 +274,7 @@ def test_nothing_is_left_of_a_deleted_network(central: CentralServer) -> None:
 def test_the_holdings_tell_all_of_a_network(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     path = f"/v2.0/site-holdings?network_id={net.network['id']}"
     # It tells of all tenants, so it is an operator's to read: neither Xjob nor a site needs it.
     for user in (CARRIER, site_user("site1")):

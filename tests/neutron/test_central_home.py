@@ -270,7 +270,7 @@ def test_what_was_in_use_is_tried_again_when_it_may_have_gone(central: CentralSe
 
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     assert central.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
     mine = JOURNAL.c.resource_id == port["id"]

@@ -66,7 +66,7 @@ def test_a_site_asks_for_more_and_gives_back(central: CentralServer) -> None:
 
 def test_what_is_in_use_is_not_taken_back(central: CentralServer) -> None:
     net = Stretched(central)
-    net.report(net.port())
+    net.must_take(net.port())
     pool = {"kind": "subnet", "pool_id": net.subnet["id"]}
     leases = central.lease_request("site1", **pool).only()["leases"]
     answer = central.lease_request("site1", **pool, give_back=parts(leases)).only()["leases"]
@@ -184,7 +184,7 @@ def test_the_key_of_a_port_that_went_rests_though_its_site_gave_all_up(
     net = Stretched(central)
     network_id = net.network["id"]
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     key = port["isthmus:location"]["port_key"]
     central.acknowledge_all()
     path = f"/v2.0/site-presences?network_id={network_id}&site=site1"

@@ -4,6 +4,11 @@ import pytest
 from tests.neutron import races
 from tests.neutron.central_server import CentralServer
 from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.test_after_restore import (
+    test_an_address_that_changed_since_the_backup_has_a_new_holder,
+    test_what_a_lost_site_s_ports_have_is_known_by_others,
+    test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port,
+)
 from tests.neutron.test_central_admin import (
     test_a_network_is_extended_ahead_of_use_and_withdrawn,
     test_a_parked_job_is_retried_or_cancelled,
@@ -52,6 +57,7 @@ __all__ = [
     "test_a_registration_gets_no_network_and_no_block",
     "test_a_site_from_its_making_to_its_end",
     "test_addresses_asked_for_by_name",
+    "test_an_address_that_changed_since_the_backup_has_a_new_holder",
     "test_central_gives_way_where_it_does_not_use_its_own",
     "test_draining_and_disabled_sites",
     "test_jobs_are_filtered_sorted_and_paged",
@@ -61,7 +67,9 @@ __all__ = [
     "test_pools_change_where_nobody_is_cut",
     "test_reporting_twice_changes_nothing",
     "test_sites_get_different_numbers_of_one_network",
+    "test_what_a_lost_site_s_ports_have_is_known_by_others",
     "test_what_central_forgot_is_believed_within_bounds",
+    "test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port",
 ]
 
 

@@ -86,6 +86,11 @@ class Stretched:
         (result,) = self.central.report("site1", item(port), **more)
         return result
 
+    def must_take(self, port: dict[str, Any]) -> None:
+        """Report a port, which is taken as a whole."""
+        result = self.report(port)
+        assert result["code"] == "", result
+
     def shown(self, port: dict[str, Any]) -> Any:
         return self.central.call("GET", f"/v2.0/ports/{port['id']}").only()
 
@@ -109,7 +114,7 @@ def test_a_port_born_at_a_site_is_the_same_at_central(central: CentralServer) ->
 def test_the_other_site_hears_of_it_and_the_first_does_not(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     assert ("shadow", port["id"]) in central.jobs("site2")
     assert ("shadow", port["id"]) not in central.jobs("site1")
     assert ("port", port["id"]) not in central.jobs("site1")
@@ -124,7 +129,7 @@ def test_the_other_site_hears_of_it_and_the_first_does_not(central: CentralServe
 def test_reporting_twice_changes_nothing(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     before = net.shown(port)
     central.clear_journal()
     assert net.report(port)["code"] == ""
@@ -138,7 +143,7 @@ def test_reporting_twice_changes_nothing(central: CentralServer) -> None:
 def test_a_change_of_no_interest_to_others_wakes_nobody(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     base = dict(port)
     assert net.report({**port, "status": "DOWN", "isthmus:base": base})["code"] == ""
@@ -152,18 +157,17 @@ def test_a_change_of_no_interest_to_others_wakes_nobody(central: CentralServer) 
 def test_a_move_is_told(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     moved = {**port["isthmus:location"], "chassis": "chassis-2", "encap_ip": "192.0.2.12"}
-    net.report(
-        {**port, "binding:host_id": "host2", "isthmus:location": moved, "isthmus:base": port}
-    )
+    said = {**port, "binding:host_id": "host2", "isthmus:location": moved, "isthmus:base": port}
+    net.must_take(said)
     assert net.shown(port)["binding:host_id"] == "site1/host2"
     assert ("shadow", port["id"]) in central.jobs("site2")
     # Unbound, its shadow goes.
     central.clear_journal()
     nowhere = {"binding:host_id": "", "binding:vif_type": "unbound", "status": "DOWN"}
-    net.report({**port, **nowhere, "isthmus:location": None, "isthmus:base": port})
+    net.must_take({**port, **nowhere, "isthmus:location": None, "isthmus:base": port})
     assert net.shown(port)["binding:host_id"] == ""
     assert ("shadow", port["id"]) in central.jobs("site2")
     assert central.desired("site2", ("shadow", port["id"]))[("shadow", port["id"])] is None
@@ -172,7 +176,7 @@ def test_a_move_is_told(central: CentralServer) -> None:
 def test_changes_of_both_sides_are_kept(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     body = {"port": {"description": "from central"}}
     central.call("PUT", f"/v2.0/ports/{port['id']}", body).only()
@@ -188,7 +192,7 @@ def test_changes_of_both_sides_are_kept(central: CentralServer) -> None:
 def test_a_group_given_at_central_goes_along(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     group = central.create("security_group", net.user, name="g")
     body = {"port": {"security_groups": [group["id"]]}}
@@ -240,7 +244,7 @@ def test_a_report_that_says_too_little(central: CentralServer) -> None:
 def test_a_removed_port_is_gone_with_its_shadows(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     (result,) = central.report("site1", item(port, gone=True))
     assert result["code"] == ""
@@ -255,7 +259,7 @@ def test_a_removed_port_is_gone_with_its_shadows(central: CentralServer) -> None
 def test_a_port_deleted_at_central_is_not_made_again(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     central.clear_journal()
     assert central.call("DELETE", f"/v2.0/ports/{port['id']}").status == 204
     assert ("port", port["id"]) in central.jobs("site1")
@@ -268,7 +272,7 @@ def test_a_port_deleted_at_central_is_not_made_again(central: CentralServer) -> 
 def test_a_late_batch_does_not_undo_a_newer_one(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     late = central._sequence
     central.report("site1", item(port, gone=True))
     assert net.report(port, sequence=late)["code"] == "isthmus.transient.stale"
@@ -293,7 +297,7 @@ def test_one_bad_item_does_not_spoil_the_others(central: CentralServer) -> None:
 def test_a_port_belongs_to_one_site(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()
-    net.report(port)
+    net.must_take(port)
     (result,) = central.report("site2", item(port))
     assert result["code"] == "isthmus.refused.conflict"
     (result,) = central.report("site2", item(port, gone=True))
