@@ -174,7 +174,7 @@ def test_rows_that_were_removed_by_hand_are_made_again(
             name = sa.table(table, sa.column(column))
             gone = connection.execute(sa.delete(name).where(name.c[column].in_(sorted(ids))))
             assert gone.rowcount, table
-    assert set(site1.apply(*items).values()) == {""}
+    assert set(site1.apply(*items).values()) == {""}, site1.messages
     for table, kind in (("ports", "port"), ("subnets", "subnet"), ("networks", "network")):
         if table in tables:
             (one,) = (one["id"] for one in items if one["type"] == kind)

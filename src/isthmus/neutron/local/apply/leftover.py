@@ -11,11 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import ovn as ovn_models
+from neutron.db.models import securitygroup
 from neutron.ipam.drivers.neutrondb_ipam import db_models as ipam_models
 from neutron_lib.db import api as db_api
 
 _REVISIONS = ovn_models.OVNRevisionNumbers.__table__
 _USED = models_v2.IPAllocation.__table__
+_GROUPS = securitygroup.SecurityGroup.__table__
 _GIVEN = ipam_models.IpamAllocation.__table__
 _SUBNETS = ipam_models.IpamSubnet.__table__
 
@@ -36,6 +38,21 @@ def clear(context: Any, ids: Collection[str]) -> None:
         context.session.connection().execute(
             sa.delete(_REVISIONS).where(_REVISIONS.c.resource_uuid.in_(sorted(ids)))
         )
+
+
+def clear_group(context: Any, group_id: str) -> None:
+    """Remove what is left of a group whose id is derived, unless the group is here.
+
+    Neutron makes such a one again by itself, whenever a project has no default group.
+    """
+    there = sa.exists().where(_GROUPS.c.id == group_id)
+    left = sa.and_(_REVISIONS.c.resource_uuid == group_id, ~there)
+    with db_api.CONTEXT_READER.using(context):
+        connection = context.session.connection()
+        found = connection.scalar(sa.select(_REVISIONS.c.resource_uuid).where(left).limit(1))
+    if found is not None:
+        with db_api.CONTEXT_WRITER.using(context):
+            context.session.connection().execute(sa.delete(_REVISIONS).where(left))
 
 
 def clear_addresses(context: Any, fixed_ips: Sequence[Mapping[str, Any]]) -> None:

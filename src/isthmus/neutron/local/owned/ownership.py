@@ -19,6 +19,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.inherited import find_inherited
 from isthmus.neutron.local import quota
+from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.owned import applying, guards
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.neutron.local.resource.row import FindOwners
@@ -76,6 +77,7 @@ class Ownership(ml2_plugin.Ml2Plugin):
         body = security_group["security_group"]
         if default_sg:
             body["id"] = default_security_group_id(body["project_id"])
+            leftover.clear_group(context, body["id"])
         with quota.exempt() if default_sg else contextlib.nullcontext():
             made: dict[str, Any] = super().create_security_group(
                 context, security_group, default_sg
