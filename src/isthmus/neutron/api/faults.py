@@ -71,15 +71,15 @@ def from_any(error: Exception) -> errors.IsthmusError:
     """Return the error of ours that any exception means for an item of a batch.
 
     What the database or a driver failed to do may work later; a value that the database refuses, or
-    a row that collides, will not by itself.
+    a row that collides, will not by itself. An unforeseen error (a `KeyError`) is a plain `Broken`,
+    which is retried a few times: an object may have been deleted in between. `ProtocolError` is
+    raised where the form has been checked.
     """
     # SQLAlchemy's own exceptions too: not every statement runs where oslo.db translates.
     if isinstance(error, db_exc.DBError | db_exc.RetryRequest | sa_exc.OperationalError):
         return _from_database(error)
     if isinstance(error, n_exc.MultipleExceptions):
         return _from_several(error)
-    if isinstance(error, KeyError | TypeError | ValueError):
-        return errors.ProtocolError(f"the item is malformed: {error!r}")
     return from_neutron(error)
 
 
