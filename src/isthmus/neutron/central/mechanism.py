@@ -11,10 +11,12 @@ from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins.ml2 import api
 
 from isthmus.federation.port import PROFILE_VIF_TYPE
+from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.site_api.comparable import comparable
 from isthmus.neutron.db.session import writing
 from isthmus.store.ports import home
+from isthmus.store.tiers import epoch
 
 
 class CentralMechanismDriver(api.MechanismDriver):
@@ -26,10 +28,13 @@ class CentralMechanismDriver(api.MechanismDriver):
     def create_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse."""
         _check_port(context)
+        _check_mac(context)
 
     def update_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse, and keep the restored state of a stale port."""
         _check_port(context)
+        if context.current["mac_address"] != context.original["mac_address"]:
+            _check_mac(context)
         _keep_restored(context)
 
     @property
@@ -72,6 +77,20 @@ def _check_port(context: Any) -> None:
     ovn_utils.validate_and_get_data_from_binding_profile(port)
     if (port.get(portbindings.PROFILE) or {}).get(PROFILE_VIF_TYPE):
         ovn_utils.validate_port_allowed_address_pairs_vrrp_mac(port)
+
+
+def _check_mac(context: Any) -> None:
+    """Give no MAC out while central waits for sites: it may have forgotten the port that has it.
+
+    The same holds for the addresses that follow from it, which are of no lease.
+
+    Raises:
+        Fault: central was restored (503).
+    """
+    if reporting.current() is not None:
+        return
+    with translated(), writing(context.plugin_context) as connection:
+        epoch.require_settled(connection)
 
 
 def _keep_restored(context: Any) -> None:

@@ -21,7 +21,7 @@ from isthmus import errors
 from isthmus.config.site import read_site
 from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.api.faults import to_fault
+from isthmus.neutron.api.faults import to_fault, translated
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.local import quota
 from isthmus.neutron.local.connections import Lazy, open_central, open_database
@@ -36,6 +36,8 @@ from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.owned.person import acting_for
 from isthmus.neutron.local.report.listener import ReportListener
 from isthmus.neutron.local.resource.port import check_let_go
+from isthmus.store.sql.engine import reading
+from isthmus.store.tiers import epoch
 
 _T = TypeVar("_T")
 
@@ -219,7 +221,9 @@ class LocalPlugin(Fetching):
     def _check_mac(self, network_id: str, mac: str, port_id: str | None) -> None:
         """Refuse a MAC that was requested explicitly and is in use on the network, at any site.
 
-        It is accepted while central is unreachable; the report will be refused in that case.
+        It is accepted while central is unreachable; the report will be refused in that case. It is
+        not accepted while this site was restored and waits for central: the port that has it may be
+        one that was lost.
 
         Raises:
             MacAddressInUse: another port has it.
@@ -227,6 +231,8 @@ class LocalPlugin(Fetching):
         try:
             known = self.on_demand.knows_mac(network_id, mac, port_id)
         except errors.Transient:
+            with translated(), reading(self.database()) as connection:
+                epoch.require_settled(connection)
             return
         except errors.IsthmusError as error:
             raise to_fault(error) from error
