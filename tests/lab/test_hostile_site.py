@@ -354,8 +354,10 @@ class Attempts:
 
     def register(self, lease: dict[str, str], network: str) -> None:
         """Register as site1 does, with one lease more; what is not believed is void."""
-        row_id, _, epoch = self._attacker.incarnation().partition("/")
-        body = {"registration": row_id, "epoch": int(epoch), "datapaths": {network: 16711999}}
+        row_id, _, life = self._attacker.incarnation().partition("/")
+        epoch, _, life = life.partition(".")
+        body = {"registration": row_id, "epoch": int(epoch), "life": life}
+        body["datapaths"] = {network: 16711999}
         body = {"site_registration": {**body, "leases": [lease]}}
         answer = self._attacker.call("site_user", "central", "POST", "site-registrations", body)
         said = (answer.body or {}).get("site_registration", {})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
+from tests.neutron.server import ADMIN
 from tests.neutron.test_central_report import Stretched
 from tests.neutron.test_registration import register
 
@@ -148,7 +149,7 @@ def born_at_site2(net: Stretched, address: str) -> dict[str, Any]:
     """Give a port of site2, with a key of its lease and a hypervisor of its own."""
     (keys,) = (one for one in net.leases["site2"] if one["kind"] == "port_key")
     port = net.port(fixed_ips=at(net, address))
-    where = {"chassis": "chassis-2", "hostname": "host2", "encap_ip": "192.0.2.12"}
+    where = {"chassis": "far-chassis", "hostname": "far-host", "encap_ip": "198.51.100.2"}
     port["isthmus:location"] = {**where, "port_key": int(keys["first"])}
     port["mac_address"] = port["mac_address"].replace("fa:16:01", "fa:16:02")
     return port
@@ -231,6 +232,53 @@ def cut(leases: list[dict[str, str]], net: Stretched, address: str) -> list[dict
         assert number == int(one["first"]), "it is cut from below"
         left.append({**one, "id": str(uuid.uuid4()), "origin": one["id"], "first": str(number + 1)})
     return left
+
+
+def test_a_site_that_registers_anew_claims_what_it_names_now(central: CentralServer) -> None:
+    """Central died, say, before it had noted that the site has registered."""
+    net = Stretched(central, prefix=27)
+    ports = [net.port() for _ in range(2)]
+    for one in ports:
+        net.must_take(one)
+    addresses = [one["fixed_ips"][0]["ip_address"] for one in ports]
+    with back_from_backup(central):
+        for address in addresses:
+            lease = a_lease(net, address, address)
+            speak(central, net, "site2", leases=[lease])
+            with central.database(write=True) as connection:
+                connection.execute(sa.update(REGISTRATIONS).values(waits=True))
+        with central.database() as connection:
+            claimed = connection.scalars(sa.select(LEASE_CLAIMS.c.id)).all()
+        assert claimed == [lease["id"]]
+        speak(central, net, "site1", *ports)
+        speak(central, net, "site2", leases=[lease])
+    assert {holder_of(central, net, one) for one in addresses} == {"site1"}
+
+
+def test_no_mac_is_given_out_before_all_sites_have_spoken(central: CentralServer) -> None:
+    """Nor the address that follows from it: central may have forgotten the port that has both."""
+    net = Stretched(central)
+    modes = dict.fromkeys(("ipv6_address_mode", "ipv6_ra_mode"), "slaac")
+    values = {"network_id": net.network["id"], "cidr": "2001:db8:9::/64", "ip_version": 6}
+    subnet = central.create("subnet", net.user, **values, **modes)["id"]
+    known = central.create("port", net.user, network_id=net.network["id"], fixed_ips=[])
+    lost = net.port(mac_address="fa:16:01:00:00:31")
+    address = {"subnet_id": subnet, "ip_address": "2001:db8:9:0:f816:1ff:fe00:31"}
+    lost["fixed_ips"].append(address)
+    body = {"network_id": net.network["id"], "mac_address": lost["mac_address"]}
+    six = {**body, "fixed_ips": [{"subnet_id": subnet}]}
+    with back_from_backup(central):
+        for one in (six, {**body, "fixed_ips": []}):
+            refused = central.try_create("port", ADMIN, **one)
+            assert (refused.status, "restored" in refused.text) == (503, True), refused
+        path, change = f"/v2.0/ports/{known['id']}", {"port": {"mac_address": body["mac_address"]}}
+        assert central.call("PUT", path, change, ADMIN).status == 503
+        speak(central, net, "site1", lost)
+        speak(central, net, "site2")
+    net.must_take(lost)
+    assert {one["ip_address"] for one in net.shown(lost)["fixed_ips"]} >= {address["ip_address"]}
+    for one in (six, {**body, "fixed_ips": []}):
+        assert central.try_create("port", ADMIN, **one).status == 409
 
 
 def test_two_ports_that_really_have_one_address_are_left_to_a_person(

@@ -6,8 +6,9 @@ import pytest
 
 from isthmus import errors
 from isthmus.journal.decide import PATIENCE, judge
-from isthmus.model.intent import Claim, IntentKey, Outcome, ResourceType
+from isthmus.model.intent import Claim, IntentKey, Outcome
 from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports

@@ -12,7 +12,7 @@ from isthmus import errors
 from isthmus.model import number as numbers
 from isthmus.model.intent import IntentKey, JobState, Outcome, Settlement
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import Site, SiteName
+from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, sweep
 from isthmus.store.delivery import lane as lane_store
@@ -20,7 +20,7 @@ from isthmus.store.delivery.job import JobFilter
 from isthmus.store.leases import holding
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import JOURNAL, LANES, LOCATIONS, METADATA, SITE_MAPPINGS
-from isthmus.store.tiers import epoch, site
+from isthmus.store.tiers import epoch, excess, site
 from isthmus.testing.clock import FakeClock
 
 ONE, TWO = SiteName("site1"), SiteName("site2")
@@ -285,6 +285,33 @@ def test_an_old_incarnation_does_not_get_past_the_new_one(
         lane_store.admit(connection, ONE, lane_store.next_sequence(connection, ONE))
     epoch.begin(connection, "restored", above=epoch_number)
     lane_store.admit(connection, ONE, lane_store.next_sequence(connection, ONE))
+
+
+def test_a_site_does_not_hide_that_its_database_is_old(connection: sa.Connection) -> None:
+    """What central has seen of it is compared with what it sent, when it says hello."""
+    sent = lane_store.next_sequence(connection, CENTRAL)
+    assert not lane_store.go_on_above(connection, CENTRAL, sent + 5)
+    assert lane_store.peek(connection, CENTRAL)[0] == sent
+
+
+def test_what_a_site_is_not_to_have_fills_no_journal(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names ids of nothing, others each time; what is left out the digests find."""
+    monkeypatch.setattr(excess, "MOST_NOTED", 5)
+    kind = ResourceType.SECURITY_GROUP
+    for time in range(4):
+        named = {kind: [f"{time}-{one}" for one in range(3)], ResourceType.SHADOW: [f"s{time}"]}
+        for _ in range(2):
+            excess.record(connection, ONE, named, forgot=time == 1)
+    query = sa.select(JOURNAL.c.resource_id).where(JOURNAL.c.lane == ONE)
+    noted = set(connection.scalars(query))
+    assert noted == {"0-0", "0-1", "0-2", "s0", "1-0"}
+    # One that is noted is noted once more, full or not.
+    of_it = sa.select(JOURNAL.c.generation).where(JOURNAL.c.resource_id == "0-1")
+    before = connection.scalar(of_it)
+    excess.record(connection, ONE, {kind: ["0-1"]}, forgot=False)
+    assert (connection.scalar(of_it) or 0) > (before or 0)
 
 
 @pytest.mark.parametrize("wrong", [-1, 2**62 - 1, 2**70])

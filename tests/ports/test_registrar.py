@@ -47,10 +47,11 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
         SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
     )
     assert not registrar.turn()
+    assert not registrar.greeted, "it has not registered, so nothing is reported yet"
     with writing(engine) as connection:
         assert epoch.read(connection).epoch == 1 + begins
         assert epoch.read(connection).settled is not begins
-        assert lane_store.read_sent(connection, CENTRAL) >= number.make(1 + begins)
+        assert lane_store.peek(connection, CENTRAL)[0] >= number.make(1 + begins)
     engine.dispose()
 
 
@@ -86,7 +87,9 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     registrar = Registrar(
         SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
     )
+    before = registrar.greeted
     assert registrar.turn() is (not pending)
+    assert (before, registrar.greeted) == (False, True)
     with writing(engine) as connection:
         assert epoch.read(connection).settled is (not pending)
         assert resting.list_numbers(connection, "subnet") == {167772170}

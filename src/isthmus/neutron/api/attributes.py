@@ -159,6 +159,7 @@ SITE_REPORTS: Attributes = {
 SITE_REGISTRATIONS: Attributes = {
     "registration": _given({"type:uuid_or_none": None}, default=None),
     "epoch": _given({"type:isthmus_whole": None}),
+    "life": _given({"type:isthmus_text_or_none": 16}, default=None),
     "heard": _given({"type:isthmus_whole": None}, default=0),
     "proof": _given({"type:isthmus_text_or_none": 64}, default=None),
     "leases": _given(default=None),

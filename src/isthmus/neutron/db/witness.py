@@ -28,6 +28,7 @@ class Witness:
         """Set the path; the file is created when something is written."""
         self._tier = tier
         self._path = folder / f"isthmus-{tier}.witness"
+        self._latest = (0, 0)  # while the file cannot be written
 
     def compare(self, connection: sa.Connection) -> epoch.Epoch:
         """Begin a new epoch if the database is behind the witness; advance its turn.
@@ -48,6 +49,7 @@ class Witness:
 
         Threads call this in any order, each with what it read before.
         """
+        self._latest = max(self._latest, (own.epoch, own.turn))
         new = self._path.with_suffix(f".{os.getpid()}.new")
         with _writing:
             if (own.epoch, own.turn) < self._recall():
@@ -62,6 +64,6 @@ class Witness:
     def _recall(self) -> tuple[int, int]:
         try:
             found = json.loads(self._path.read_text())
-            return int(found["epoch"]), int(found["turn"])
+            return max(self._latest, (int(found["epoch"]), int(found["turn"])))
         except (OSError, ValueError, KeyError, TypeError):
-            return 0, 0
+            return self._latest

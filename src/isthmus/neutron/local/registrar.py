@@ -5,6 +5,11 @@ directory of this host, which reveals that a database was restored from a backup
 is unreachable. Such a site allocates no address and no key before it has registered: then it has
 stopped using what belongs to others by now, and has got back what it lost. A site that is cut off
 and was not restored continues to allocate.
+
+Two databases may claim to be one site, where a copy runs beside the original. Central accepts the
+one that registered last. A process whose hello central has accepted before, on a database that has
+not gone back since, was not restored when central accepts another one: it stands down, and
+allocates nothing until an operator has decided. Otherwise each would replace the other for ever.
 """
 
 import ipaddress
@@ -61,6 +66,7 @@ class Registrar:
         *,
         folder: Path,
         every_s: float,
+        when_greeted: Callable[[], object] = lambda: None,
     ) -> None:
         """Initialise; nothing runs before `start`.
 
@@ -70,14 +76,31 @@ class Registrar:
             engine: returns the site's database.
             folder: where the witness is kept, beside the database and not in its backups.
             every_s: seconds between two hellos.
+            when_greeted: called when central has first accepted a hello of this process.
         """
         self._site = site
         self._client = client
         self._engine = engine
         self._witness = Witness(folder, site)
         self._every_s = every_s
-        self._stop = threading.Event()
+        self._when_greeted = when_greeted
+        self._greeted = False
+        self._hurry = threading.Event()
+        self._stopping = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def greeted(self) -> bool:
+        """Return whether central has accepted a hello of this process, and accepts its database.
+
+        Nothing is reported before: batches are counted, and a database that is older than what it
+        reported would soon look as new as that.
+        """
+        return self._greeted
+
+    def hurry(self) -> None:
+        """Say hello at once: central may have seen more than this database has sent."""
+        self._hurry.set()
 
     def start(self) -> None:
         """Compare the witness, then start the thread of this process."""
@@ -87,57 +110,77 @@ class Registrar:
 
     def stop(self) -> None:
         """Stop the thread."""
-        self._stop.set()
+        self._stopping = True
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            settled = False
+        while not self._stopping:
+            at_rest = False
             try:
-                settled = self.turn()
+                at_rest = self.turn()
             except errors.Transient as error:
                 LOG.debug("Central cannot be reached; the hello is retried: %s", error.message)
             except errors.IsthmusError as error:
                 LOG.warning("Central does not register this site: %s", error.message)
             except Exception:  # the boundary of a worker loop
                 LOG.exception("The registrar failed and continues")
-            self._stop.wait(self._every_s if settled else min(_AGAIN_S, self._every_s))
+            self._hurry.wait(self._every_s if at_rest else min(_AGAIN_S, self._every_s))
+            self._hurry.clear()
 
     def turn(self) -> bool:
         """Say hello, and register if necessary.
 
         Returns:
-            Whether the site has settled.
+            Whether there is nothing more to do for now: the site has settled, or stands down.
 
         Raises:
             IsthmusError: central did not answer, or refused.
         """
         own = self.compare_witness()
         answer = self._say(own, leases=False)
-        begun = self._compare(answer)
-        if begun is not None:
-            own = begun
+        found = self._compare(own, answer)
+        if found is not None:
+            own = found
             self._witness.remember(own)
+        if own.replaced_by:
+            self._greeted = False
+            return True
         if answer["register"] or not own.settled:
             answer = self._say(own, leases=True, numbers=bool(answer.get("name_numbers")))
             if answer["restored"] or answer["register"]:
                 return False
         return self._apply_answer(own, answer)
 
-    def _compare(self, answer: Mapping[str, Any]) -> epoch.Epoch | None:
-        """Begin a new epoch if central has seen more of this site than its database knows.
+    def _compare(self, said: epoch.Epoch, answer: Mapping[str, Any]) -> epoch.Epoch | None:
+        """Begin a new epoch, or stand down, if central knows more of this site than its database.
 
         The database is read after the answer: numbers are counted before they are sent, so a
         healthy one is never behind what central has seen, whatever the relay or another process did
         meanwhile.
+
+        Returns:
+            The new epoch, or that which stands down; None where nothing changed.
         """
         with writing(self._engine()) as connection:
             own = epoch.read(connection)
+            if own.replaced_by:
+                return own
             sent, _ = lane_store.peek(connection, CENTRAL)
-            if int(answer["epoch"]) <= own.epoch and int(answer["seen"]) <= sent:
+            replaced = answer["restored"] and (own.epoch, own.life) == (said.epoch, said.life)
+            if not replaced and int(answer["seen"]) <= sent:
                 return None
+            if replaced and self._greeted:
+                reason = (
+                    f"central hears another database as this site, in epoch {answer['epoch']}: a "
+                    "copy of this one runs, or another site says that it is this one. Stop "
+                    "whichever is wrong; if this one is right, run `isthmus restored` here"
+                )
+                epoch.stand_down(connection, int(answer["epoch"]), reason)
+                LOG.error("This site stands down: %s", reason)
+                return epoch.read(connection)
             reason = "central has seen more of this site than its database knows: it was restored"
             above = max(int(answer["epoch"]), number.epoch_of(int(answer["seen"])))
             own = epoch.begin(connection, reason, above=above)
@@ -171,6 +214,7 @@ class Registrar:
             {
                 "registration": own.registration,
                 "epoch": own.epoch,
+                "life": own.life,
                 "heard": own.heard,
                 "proof": own.proof,
                 "leases": named,
@@ -184,6 +228,9 @@ class Registrar:
 
     def _apply_answer(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
         """Apply central's answer."""
+        if not self._greeted:
+            self._greeted = True
+            self._when_greeted()
         void = [str(one) for one in answer["void"]]
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))

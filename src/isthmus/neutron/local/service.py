@@ -79,19 +79,25 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         locator = Locator(lambda: dataplane.get_reconciler().rows())
         source = PortSource(core, locator)
         self._comparison = Comparison(core.site.site, source, core.listener.woken.set)
-        self.registrar = Registrar(
+        self.registrar = registrar = Registrar(
             core.site.site,
             core.central,
             core.database,
             folder=Path(cfg.CONF.state_path),
             every_s=core.site.lease_sweep_s,
+            when_greeted=core.listener.woken.set,
         )
         self.relay = Relay(
             engine=core.database,
             source=source,
             carrier=CentralCarrier(
-                core.site.site, core.central, core.database, self.registrar.compare_witness
+                core.site.site,
+                core.central,
+                core.database,
+                before_sending=self.registrar.compare_witness,
+                when_overtaken=self.registrar.hurry,
             ),
+            is_heard=lambda: registrar.greeted,
             client=core.central,
             woken=core.listener.woken,
             poll_s=core.site.relay_poll_s,

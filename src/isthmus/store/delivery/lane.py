@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model import number
-from isthmus.model.site import SiteName
+from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.sql.tables import EPOCHS, LANES
 from isthmus.store.sql.upsert import insert_or_keep
 
@@ -31,11 +31,24 @@ def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
     return int(sent)
 
 
+def tell(connection: sa.Connection, lane: SiteName) -> int:
+    """Number an answer to a hello, which carries a proof of the number.
+
+    Batches advance `sent`, even past what a peer has seen; only this advances `told`. So a database
+    that is shown a later proven number is older than what it gave.
+    """
+    sent = next_sequence(connection, lane)
+    connection.execute(sa.update(LANES).where(LANES.c.lane == lane).values(told=sent))
+    return sent
+
+
 def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
     """Number what follows above what the other side has seen.
 
     Not where that is of a later epoch: then this is an old incarnation, restored or a copy, which
-    must not be accepted before it has found that out and begun an epoch of its own.
+    must not be accepted before it has found that out and begun an epoch of its own. Never at a
+    site: that central has seen more than the site's database sent shows that the database is old,
+    and its next hello could not find that out any more.
 
     Returns:
         Whether the other side had seen more than this database ever sent.
@@ -47,7 +60,7 @@ def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
         raise errors.ProtocolError(f"lane {lane}: {seen} is no batch's number")
     _ensure(connection, lane)
     epoch = connection.scalar(sa.select(EPOCHS.c.epoch)) or FIRST_EPOCH
-    if number.epoch_of(seen) > epoch:
+    if number.epoch_of(seen) > epoch or lane == CENTRAL:
         LOG.warning("Lane %s has seen batch %s; this is epoch %d", lane, number.show(seen), epoch)
         return False
     return bool(
@@ -115,18 +128,24 @@ def peek(connection: sa.Connection, lane: SiteName) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row.sent), int(row.seen))
 
 
-def read_sent(connection: sa.Connection, lane: SiteName) -> int:
-    """Read the newest number sent, as currently committed."""
-    sent = connection.scalar(
-        sa.select(LANES.c.sent).where(LANES.c.lane == lane).with_for_update(read=True)
+def read_told(connection: sa.Connection, lane: SiteName) -> int:
+    """Read the newest number given with a proof, as currently committed."""
+    told = connection.scalar(
+        sa.select(LANES.c.told).where(LANES.c.lane == lane).with_for_update(read=True)
     )
-    return int(sent or 0)
+    return int(told or 0)
+
+
+def peek_told(connection: sa.Connection, lane: SiteName) -> int:
+    """Read the newest number given with a proof, without a lock."""
+    return int(connection.scalar(sa.select(LANES.c.told).where(LANES.c.lane == lane)) or 0)
 
 
 def begin_epoch(connection: sa.Connection, epoch: int) -> None:
     """Number what follows in every lane above the numbers of earlier epochs."""
     least = number.make(epoch)
-    connection.execute(sa.update(LANES).where(LANES.c.sent < least).values(sent=least))
+    for column in (LANES.c.sent, LANES.c.told):
+        connection.execute(sa.update(LANES).where(column < least).values({column: least}))
 
 
 def begin_again(connection: sa.Connection, *, above: int | None) -> None:
@@ -168,5 +187,6 @@ def _admitted(connection: sa.Connection, lane: SiteName, sequence: int) -> bool:
 
 def _ensure(connection: sa.Connection, lane: SiteName) -> None:
     epoch = sa.func.coalesce(sa.select(EPOCHS.c.epoch).scalar_subquery(), FIRST_EPOCH)
-    row = {"lane": lane, "sent": epoch * number.make(1), "seen": 0}
+    first = epoch * number.make(1)
+    row = {"lane": lane, "sent": first, "told": first, "seen": 0}
     connection.execute(insert_or_keep(connection, LANES).values(row))

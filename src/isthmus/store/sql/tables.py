@@ -56,6 +56,8 @@ LANES = sa.Table(
     sa.Column("lane", sa.String(SITE_LENGTH), primary_key=True),
     sa.Column("sent", _BIG, nullable=False, default=0),
     sa.Column("seen", _BIG, nullable=False, default=0),
+    # Central: the newest number that it gave with a proof, in the answer to a hello.
+    sa.Column("told", _BIG, nullable=False, default=0),
 )
 
 #: Both tiers: one row, which life of this database this is; `isthmus.store.tiers.epoch`.
@@ -64,6 +66,8 @@ EPOCHS = sa.Table(
     METADATA,
     sa.Column("id", sa.String(16), primary_key=True),
     sa.Column("epoch", _BIG, nullable=False),
+    # Made up when the epoch began: tells it from one of the same number of another database.
+    sa.Column("life", sa.String(16), nullable=False),
     sa.Column("turn", _BIG, nullable=False),
     sa.Column("settled", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text),
@@ -74,6 +78,8 @@ EPOCHS = sa.Table(
     sa.Column("proof", sa.String(64)),
     # Site: the newest epoch in which it has registered and applied the answer.
     sa.Column("registered", _BIG, nullable=False, default=0),
+    # Site: the epoch of another database that central hears in its place; 0: it is heard itself.
+    sa.Column("replaced_by", _BIG, nullable=False, default=0),
 )
 
 #: Central: what each site that ever registered has said of itself;
@@ -84,6 +90,7 @@ REGISTRATIONS = sa.Table(
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
     sa.Column("registration", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("epoch", _BIG, nullable=False),
+    sa.Column("life", sa.String(16)),
     sa.Column("waits", sa.Boolean, nullable=False),
     # An operator had central go on without it: it is heard when it has registered.
     sa.Column("owes", sa.Boolean, nullable=False, default=False),

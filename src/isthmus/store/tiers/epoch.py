@@ -38,6 +38,7 @@ class Epoch:
     """The incarnation of a tier."""
 
     epoch: int
+    life: str  #: tells this epoch from one of the same number that another database began
     turn: int  #: grows with time: a database whose turn is lower than one seen before is older
     settled: bool
     reason: str
@@ -45,6 +46,7 @@ class Epoch:
     registration: str | None
     heard: int
     proof: str
+    replaced_by: int = 0  #: the epoch of another database that central hears in its place
 
 
 def read(connection: sa.Connection) -> Epoch:
@@ -59,6 +61,7 @@ def read(connection: sa.Connection) -> Epoch:
             sa.insert(EPOCHS).values(
                 id=_OWN,
                 epoch=lane_store.FIRST_EPOCH,
+                life=_new_life(),
                 turn=0,
                 settled=True,
                 secret=secrets.token_hex(32),
@@ -78,6 +81,7 @@ def peek(connection: sa.Connection) -> Epoch | None:
 def _from_row(row: Any) -> Epoch:
     return Epoch(
         epoch=int(row.epoch),
+        life=row.life,
         turn=int(row.turn),
         settled=bool(row.settled),
         reason=row.reason or "",
@@ -85,20 +89,26 @@ def _from_row(row: Any) -> Epoch:
         registration=row.registration,
         heard=int(row.heard),
         proof=row.proof or "",
+        replaced_by=int(row.replaced_by),
     )
 
 
-def show_incarnation(registration: str | None, epoch: int) -> str:
+def _new_life() -> str:
+    return secrets.token_hex(8)
+
+
+def show_incarnation(registration: str | None, epoch: int, life: str | None) -> str:
     """Return the incarnation of a site as text, as its calls carry it."""
-    return f"{registration or ''}/{epoch}"
+    return f"{registration or ''}/{epoch}" + (f".{life}" if life else "")
 
 
 def peek_incarnation(connection: sa.Connection) -> str:
     """Return, at a site, its incarnation by a plain read; nothing is decided by it here."""
-    row = connection.execute(sa.select(EPOCHS.c.registration, EPOCHS.c.epoch)).one_or_none()
+    query = sa.select(EPOCHS.c.registration, EPOCHS.c.epoch, EPOCHS.c.life)
+    row = connection.execute(query).one_or_none()
     if row is None:
-        return show_incarnation(None, lane_store.FIRST_EPOCH)
-    return show_incarnation(row.registration, int(row.epoch))
+        return show_incarnation(None, lane_store.FIRST_EPOCH, None)
+    return show_incarnation(row.registration, int(row.epoch), row.life)
 
 
 def tick(connection: sa.Connection) -> Epoch:
@@ -123,10 +133,14 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     own = read(connection)
     if not number.is_plausible(number.make(above), number.make(own.epoch)):
         raise errors.Inconsistent(f"this tier is of epoch {own.epoch}: it never was of {above}")
-    new = max(own.epoch, above) + 1
+    new = max(own.epoch, above, own.replaced_by) + 1
     if new >= 1 << number.EPOCH_BITS:
         raise errors.Inconsistent(f"epoch {new} cannot be: nobody restores a database that often")
-    connection.execute(sa.update(EPOCHS).values(epoch=new, settled=False, reason=reason))
+    connection.execute(
+        sa.update(EPOCHS).values(
+            epoch=new, life=_new_life(), settled=False, reason=reason, replaced_by=0
+        )
+    )
     lane_store.begin_epoch(connection, new)
     # At central; a site has neither table filled.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
@@ -145,6 +159,19 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
         )
     )
     return read(connection)
+
+
+def stand_down(connection: sa.Connection, by: int, reason: str) -> None:
+    """Allocate nothing, at a site, until an operator says that this is the right database.
+
+    Args:
+        connection: of the transaction.
+        by: the epoch of the other database that central accepts as this site.
+        reason: shown to people.
+    """
+    connection.execute(
+        sa.update(EPOCHS).values(settled=False, reason=reason, replaced_by=max(1, by))
+    )
 
 
 def check_tables(connection: sa.Connection) -> None:

@@ -6,6 +6,7 @@ records either, so the site names what it has and central records intents for wh
 with every intent, the desired state is read when it is delivered.
 """
 
+import logging
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
@@ -17,10 +18,15 @@ from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import JOURNAL, LOCATIONS, SITE_MAPPINGS
 from isthmus.store.tiers.latest import Latest
 
+LOG = logging.getLogger(__name__)
+
 _CHUNK = 500
 #: How long a site with a restored central keeps a shadow, in seconds: meanwhile the port's own site
 #: reports it, a hundred ports in ten seconds, and the shadow stays as it is.
 _FORGOTTEN_S = 120.0
+#: Most intents of a lane: beyond that no excess is noted. What is left out the next comparison of
+#: digests finds, so nothing is lost; and no site that names ids of nothing fills central's journal.
+MOST_NOTED = 150_000
 
 
 def record(
@@ -39,13 +45,24 @@ def record(
         forgot: whether central may have lost what the site was told: a port that it does not know
             was created since, and its site reports it.
     """
+    room = max(0, MOST_NOTED - _count_noted(connection, site)) if any(known.values()) else 0
     for kind, ids in sorted(known.items()):
         if kind is ResourceType.LEASE or (kind is ResourceType.PORT and forgot):
             continue
         left = sorted(set(ids) - _list_wanted(connection, site, kind, ids))
-        new = left
-        if kind is ResourceType.SHADOW and forgot:
-            new = sorted(set(left) - _list_noted(connection, site, left))
+        noted = _list_noted(connection, site, kind, left)
+        fresh = sorted(set(left) - noted)
+        if len(fresh) > room:
+            LOG.warning(
+                "Site %s has %d %ss that it is not to have; %d of them are told of it later",
+                site,
+                len(left),
+                kind.value,
+                len(fresh) - room,
+            )
+        fresh = fresh[:room]
+        room -= len(fresh)
+        new = fresh if kind is ResourceType.SHADOW and forgot else [*fresh, *sorted(noted)]
         journal.record(connection, [IntentKey(site, kind, one) for one in new])
         if kind is ResourceType.SHADOW and forgot:
             for chunk in _chunks(new):
@@ -77,13 +94,20 @@ def _list_wanted(
     }
 
 
-def _list_noted(connection: sa.Connection, site: SiteName, ids: Collection[str]) -> set[str]:
-    shadows = sa.and_(JOURNAL.c.lane == site, JOURNAL.c.type == ResourceType.SHADOW.value)
+def _count_noted(connection: sa.Connection, site: SiteName) -> int:
+    query = sa.select(sa.func.count()).select_from(JOURNAL).where(JOURNAL.c.lane == site)
+    return int(connection.execute(query).scalar_one())
+
+
+def _list_noted(
+    connection: sa.Connection, site: SiteName, kind: ResourceType, ids: Collection[str]
+) -> set[str]:
+    of_kind = sa.and_(JOURNAL.c.lane == site, JOURNAL.c.type == kind.value)
     column = JOURNAL.c.resource_id
     return {
         one
         for chunk in _chunks(ids)
-        for one in connection.scalars(sa.select(column).where(shadows, column.in_(chunk)))
+        for one in connection.scalars(sa.select(column).where(of_kind, column.in_(chunk)))
     }
 
 

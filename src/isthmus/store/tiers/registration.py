@@ -42,11 +42,14 @@ class Registration:
     owes: bool  #: central went on without it, and does not know what it holds
     registered_at: datetime.datetime | None  #: by the database's clock; None: never
     again: bool = False  #: it has to register again: a lease that it named became void, or smaller
+    life: str | None = None  #: of the epoch; None where the site has not said
 
     @property
     def incarnation(self) -> str | None:
         """Return the incarnation with which the site last registered; None where it never has."""
-        return show_incarnation(self.registration, self.epoch) if self.epoch > 0 else None
+        if self.epoch <= 0:
+            return None
+        return show_incarnation(self.registration, self.epoch, self.life)
 
 
 def find(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> Registration | None:
@@ -68,6 +71,7 @@ def find(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> 
         bool(row.owes),
         row.registered_at,
         bool(row.again),
+        row.life,
     )
 
 
@@ -114,6 +118,7 @@ def put(
     registration: str,
     epoch: int,
     *,
+    life: str | None = None,
     ports: Collection[str] | None = None,
     before: Registration | None = None,
     welcome: claim.Welcome,
@@ -127,6 +132,7 @@ def put(
         site: the site.
         registration: the id under which it is known.
         epoch: the epoch in which it registered.
+        life: the life of that epoch, as the site says.
         ports: the ports that it has; None where it does not know.
         before: what has to be known of it still; None: whatever it is.
         welcome: see `claim.follow`.
@@ -145,6 +151,7 @@ def put(
             site=site,
             registration=registration,
             epoch=epoch,
+            life=life,
             waits=False,
             named_ports=not settled and ports is not None,
         )

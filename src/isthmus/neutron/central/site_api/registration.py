@@ -57,6 +57,8 @@ MOST_HOLDINGS = 150_000
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
 #: Longest name of a site, in characters: that of its columns.
 MOST_NAME = 64
+#: Longest life of an epoch, in characters.
+MOST_LIFE = 16
 _MALFORMED = (
     ArithmeticError,
     AssertionError,
@@ -75,6 +77,7 @@ class Hello:
 
     registration: str | None
     epoch: int
+    life: str | None  #: of the epoch
     heard: int  #: the newest number of central's that it can prove
     proof: str
     leases: tuple[Lease, ...] | None  #: None in a hello
@@ -98,6 +101,7 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
         said = Hello(
             registration=None if body["registration"] is None else str(body["registration"]),
             epoch=int(body["epoch"]),
+            life=str(body["life"])[:MOST_LIFE] if body["life"] else None,
             heard=int(body["heard"]),
             proof=str(body["proof"] or ""),
             leases=leases,
@@ -112,7 +116,8 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
         )
     except _MALFORMED as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
-    if max(len(said.ports or ()), len(said.addresses or ()), len(said.known)) > MOST_PORTS:
+    shown = sum(len(one.addresses) for one in said.known)
+    if max(len(said.ports or ()), len(said.addresses or ()), len(said.known), shown) > MOST_PORTS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
     if sum(map(len, said.holdings.values())) > MOST_HOLDINGS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_HOLDINGS} objects")
@@ -195,9 +200,15 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     with reading(context) as connection:
         known = store.find(connection, site.name)
     restored = (
-        known is not None and known.registration == said.registration and said.epoch < known.epoch
+        known is not None
+        and known.registration == said.registration
+        and (said.epoch < known.epoch or _is_another_life(known, said))
     )
-    fresh = known is None or known.epoch != said.epoch or known.registration != row_id
+    fresh = (
+        known is None
+        or (known.epoch, known.life) != (said.epoch, said.life)
+        or known.registration != row_id
+    )
     waits = known is not None and (known.waits or known.owes)
     again = known is not None and known.again
     due = fresh or waits or again or said.registration != row_id
@@ -208,7 +219,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         settle(context)
         due = False
     with writing(context) as connection:
-        sent = lane_store.next_sequence(connection, site.name)
+        sent = lane_store.tell(connection, site.name)
         if registering:
             store.record_answer(connection, site.name, sent)
         else:
@@ -277,6 +288,7 @@ def _register(
                 site.name,
                 row_id,
                 said.epoch,
+                life=said.life,
                 ports=said.ports,
                 before=waits_as,
                 welcome=home.welcome,
@@ -321,6 +333,12 @@ def _believe(
     return void
 
 
+def _is_another_life(known: store.Registration, said: Hello) -> bool:
+    """Return whether two databases have begun the same epoch, both restored from one backup."""
+    both_say = said.life is not None and known.life is not None
+    return both_say and said.epoch == known.epoch and said.life != known.life
+
+
 def _remembers(own: epoch.Epoch | None, said: Hello, row_id: str, former: str | None) -> bool:
     """Return whether central knows everything that the site's database was ever told.
 
@@ -337,7 +355,7 @@ def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str
     A proof given to a deleted site says nothing about the lane of one added under the same name,
     and no proof is of an epoch that central cannot have had.
     """
-    if said.registration != row_id or said.heard <= lane_store.peek(connection, site)[0]:
+    if said.registration != row_id or said.heard <= lane_store.peek_told(connection, site):
         return False
     own = epoch.peek(connection)
     if own is None or not epoch.is_proven(own.secret, site, row_id, said.heard, said.proof):
@@ -359,7 +377,7 @@ def _begin_epoch(context: Any, site: SiteName, said: Hello) -> None:
     reason = f"central's database is older than what it told site {site}: it was restored"
     with writing(context) as connection:
         epoch.read(connection)
-        if said.heard <= lane_store.read_sent(connection, site):
+        if said.heard <= lane_store.read_told(connection, site):
             return
         begun = epoch.begin(connection, reason, above=number.epoch_of(said.heard))
     LOG.warning("%s; epoch %d begins", reason, begun.epoch)

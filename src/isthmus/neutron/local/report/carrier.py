@@ -26,7 +26,9 @@ class CentralCarrier:
         site: SiteName,
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
+        *,
         before_sending: Callable[[], object],
+        when_overtaken: Callable[[], object],
     ) -> None:
         """Initialise.
 
@@ -36,11 +38,14 @@ class CentralCarrier:
             engine: returns the site's database.
             before_sending: advances the witness. A database that is restored from a backup is then
                 behind it if central has received anything since.
+            when_overtaken: called when central has seen a later batch than the one that was sent:
+                this database may be an old one.
         """
         self._site = site
         self._client = client
         self._engine = engine
         self._before_sending = before_sending
+        self._when_overtaken = when_overtaken
 
     def deliver(
         self, lane: SiteName, items: Sequence[Item], *, sequence: int
@@ -54,6 +59,8 @@ class CentralCarrier:
         self._before_sending()
         results = self._client().send_reports(items, sequence=sequence)
         crash.point("report.taken")
+        if any(one.seen is not None and one.seen > sequence for one in results):
+            self._when_overtaken()
         by_key = {(result.type, result.id): result for result in results}
         with_state = [(one, by_key.get((one.type, one.id))) for one in items if one.state]
         agreed = [

@@ -48,6 +48,7 @@ class Relay:
         carrier: Carrier,
         client: Lazy[CentralClient],
         woken: threading.Event,
+        is_heard: Callable[[], bool],
         poll_s: float,
         call_s: float,
     ) -> None:
@@ -59,12 +60,14 @@ class Relay:
             carrier: delivers reports to central.
             client: pinged to find out whether a link that was down is up again.
             woken: set when an intent was recorded in this process.
+            is_heard: returns whether central accepts this database; nothing is delivered before.
             poll_s: seconds between two polls of the journal.
             call_s: timeout of a call, in seconds.
         """
         self._engine = engine
         self._client = client
         self._woken = woken
+        self._is_heard = is_heard
         self._poll_s = poll_s
         self._retry_at = time.monotonic() + _RETRY_S
         self._stopping = False
@@ -128,6 +131,8 @@ class Relay:
         Returns:
             Whether to do another one at once.
         """
+        if not self._is_heard():
+            return False
         try:
             done = self._delivery.run()
             if done.error is not None:

@@ -62,6 +62,8 @@ def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
             else []
         )
     if claims.unknown and claims.complete:
+        with writing(context) as connection:
+            named.drop_leases(connection, site.name)  # what it names now stands in their place
         own = _release_unnamed(context, site, claims.leases, own)
     mine, before = _by_pool(own), _by_pool(aside)
     void: list[str] = []

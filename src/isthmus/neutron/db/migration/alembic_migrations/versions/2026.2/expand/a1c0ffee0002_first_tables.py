@@ -49,11 +49,13 @@ def _create_both_tiers() -> None:
         sa.Column("lane", sa.String(64), primary_key=True),
         sa.Column("sent", _BIG, nullable=False),
         sa.Column("seen", _BIG, nullable=False),
+        sa.Column("told", _BIG, nullable=False),
     )
     op.create_table(
         "isthmus_epochs",
         sa.Column("id", sa.String(16), primary_key=True),
         sa.Column("epoch", _BIG, nullable=False),
+        sa.Column("life", sa.String(16), nullable=False),
         sa.Column("turn", _BIG, nullable=False),
         sa.Column("settled", sa.Boolean, nullable=False),
         sa.Column("reason", sa.Text),
@@ -62,6 +64,7 @@ def _create_both_tiers() -> None:
         sa.Column("heard", _BIG, nullable=False),
         sa.Column("proof", sa.String(64)),
         sa.Column("registered", _BIG, nullable=False),
+        sa.Column("replaced_by", _BIG, nullable=False),
     )
     op.create_table(
         "isthmus_leases",
@@ -141,6 +144,7 @@ def _create_central() -> None:
         sa.Column("site", sa.String(64), primary_key=True),
         sa.Column("registration", sa.String(36), nullable=False),
         sa.Column("epoch", _BIG, nullable=False),
+        sa.Column("life", sa.String(16)),
         sa.Column("waits", sa.Boolean, nullable=False),
         sa.Column("owes", sa.Boolean, nullable=False),
         sa.Column("registered_at", sa.DateTime),
