@@ -132,6 +132,8 @@ def test_a_witness_goes_only_forwards_whoever_is_late(
     states = [
         epoch.Epoch(
             epoch=1,
+            life="",
+            life="",
             turn=turn,
             settled=True,
             reason="",
