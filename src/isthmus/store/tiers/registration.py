@@ -89,7 +89,6 @@ def check_unchanged(connection: sa.Connection, site: SiteName, known: Registrati
         raise errors.Busy(f"site {site} has registered meanwhile; this registration is late")
 
 
-<<<<<<< HEAD
 def record_answer(connection: sa.Connection, site: SiteName, sequence: int) -> None:
     """Record with which number a registration is answered; the site's lane is locked."""
     connection.execute(
@@ -113,10 +112,7 @@ def is_answer_heard(connection: sa.Connection, site: SiteName, heard: int) -> bo
     return row is None or (row.answered is not None and row.answered <= heard)
 
 
-def put(
-=======
 def put(  # noqa: PLR0913 - what a registration says
->>>>>>> e8c7123 (A registration's arguments; the epoch of a test has a life)
     connection: sa.Connection,
     site: SiteName,
     registration: str,
