@@ -133,7 +133,6 @@ def test_a_witness_goes_only_forwards_whoever_is_late(
         epoch.Epoch(
             epoch=1,
             life="",
-            life="",
             turn=turn,
             settled=True,
             reason="",
