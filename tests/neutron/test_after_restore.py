@@ -321,7 +321,7 @@ def test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port(
             "port", net.user, network_id=net.network["id"], fixed_ips=[{"ip_address": one}]
         )
         assert named.status == 409, named
-        assert "has yet to hear" in named.text
+        assert "has yet to learn" in named.text
         asked = central.lease_request(
             "site2", kind="subnet", pool_id=net.subnet["id"], count=1, address=str(one)
         )

@@ -61,7 +61,7 @@ def test_an_old_incarnation_that_still_runs_is_not_heard(central: CentralServer)
     for old in (f"{row_id}/1", f"{row_id}/3", "/2", None):
         for reply in speak(central, "site1", network, old):
             assert reply.status == 503, (old, reply)
-            assert "heard when it registers" in reply.text
+            assert "has to register before it can call" in reply.text
     assert [one.status for one in speak(central, "site1", network, f"{row_id}/2")] == [201] * 3
     # A hello of the old one says what it is, and changes nothing.
     answer = register(central, "site1", epoch=1, registration=row_id)
