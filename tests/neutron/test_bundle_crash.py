@@ -26,9 +26,14 @@ POINTS = (
     "apply.network.made",
     "apply.subnet.made",
 )
+#: The two that every run of the tests pays for; `./dev test all` does all of them.
+DECISIVE = ("apply.security_group.made:2", "apply.network.made")
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(one, marks=() if one in DECISIVE else pytest.mark.stress) for one in POINTS],
+)
 def test_what_a_dead_process_left_half_made_is_completed(
     central: CentralServer, site2: LocalServer, point: str
 ) -> None:
