@@ -128,7 +128,7 @@ def peek(connection: sa.Connection, lane: SiteName) -> tuple[int, int]:
     return (0, 0) if row is None else (int(row.sent), int(row.seen))
 
 
-def read_told(connection: sa.Connection, lane: SiteName) -> int:
+def read_proven(connection: sa.Connection, lane: SiteName) -> int:
     """Read the newest number given with a proof, as currently committed."""
     told = connection.scalar(
         sa.select(LANES.c.told).where(LANES.c.lane == lane).with_for_update(read=True)
@@ -136,7 +136,7 @@ def read_told(connection: sa.Connection, lane: SiteName) -> int:
     return int(told or 0)
 
 
-def peek_told(connection: sa.Connection, lane: SiteName) -> int:
+def peek_proven(connection: sa.Connection, lane: SiteName) -> int:
     """Read the newest number given with a proof, without a lock."""
     return int(connection.scalar(sa.select(LANES.c.told).where(LANES.c.lane == lane)) or 0)
 

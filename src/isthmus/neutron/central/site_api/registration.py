@@ -355,7 +355,7 @@ def _is_news(connection: sa.Connection, site: SiteName, said: Hello, row_id: str
     A proof given to a deleted site says nothing about the lane of one added under the same name,
     and no proof is of an epoch that central cannot have had.
     """
-    if said.registration != row_id or said.heard <= lane_store.peek_told(connection, site):
+    if said.registration != row_id or said.heard <= lane_store.peek_proven(connection, site):
         return False
     own = epoch.peek(connection)
     if own is None or not epoch.is_proven(own.secret, site, row_id, said.heard, said.proof):
@@ -377,7 +377,7 @@ def _begin_epoch(context: Any, site: SiteName, said: Hello) -> None:
     reason = f"central's database is older than what it told site {site}: it was restored"
     with writing(context) as connection:
         epoch.read(connection)
-        if said.heard <= lane_store.read_told(connection, site):
+        if said.heard <= lane_store.read_proven(connection, site):
             return
         begun = epoch.begin(connection, reason, above=number.epoch_of(said.heard))
     LOG.warning("%s; epoch %d begins", reason, begun.epoch)
