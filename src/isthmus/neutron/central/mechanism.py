@@ -28,13 +28,13 @@ class CentralMechanismDriver(api.MechanismDriver):
     def create_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse."""
         _check_port(context)
-        _check_mac(context)
+        _require_settled_for_mac(context)
 
     def update_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse, and keep the restored state of a stale port."""
         _check_port(context)
         if context.current["mac_address"] != context.original["mac_address"]:
-            _check_mac(context)
+            _require_settled_for_mac(context)
         _keep_restored(context)
 
     @property
@@ -79,7 +79,7 @@ def _check_port(context: Any) -> None:
         ovn_utils.validate_port_allowed_address_pairs_vrrp_mac(port)
 
 
-def _check_mac(context: Any) -> None:
+def _require_settled_for_mac(context: Any) -> None:
     """Give no MAC out while central waits for sites: it may have forgotten the port that has it.
 
     The same holds for the addresses that follow from it, which are of no lease.
