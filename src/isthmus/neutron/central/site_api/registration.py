@@ -9,9 +9,7 @@ which of them are valid and which are void (`adoption`), and returns what the si
 
 import contextlib
 import ipaddress
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,16 @@ from neutron.db.models import securitygroup
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import number
-from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
+from isthmus.model.lease import Lease, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.site_api.belief import adoption, contest
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
-from isthmus.neutron.central.site_api.lease_request import parse_number
+from isthmus.neutron.central.site_api.hello import Hello
 from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Witness
@@ -46,121 +43,11 @@ from isthmus.store.tiers import site as site_store
 
 LOG = logging.getLogger(__name__)
 
-#: Limit of leases that a site may name, far more than any has.
-MOST_LEASES = 100_000
-#: Limit of ports; their ids take half of what one call may hold.
-MOST_PORTS = 100_000
-#: Limit of central's objects, shadows included.
-MOST_HOLDINGS = 150_000
 #: How often a site may register, per process: central then checks everything that it holds. A site
 #: that has not settled tries once a second. A hello counts like any call.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
-#: Longest name of a site, in characters: that of its columns.
-MOST_NAME = 64
-#: Longest life of an epoch, in characters.
-MOST_LIFE = 16
-_MALFORMED = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
 #: How often this process checks the witness, which locks the tier's epoch for a moment.
 _LOOKS = Pace(every_s=1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
-    """What a site reports of itself."""
-
-    registration: str | None
-    epoch: int
-    life: str | None  #: of the epoch
-    heard: int  #: the newest number of central's that it can prove
-    proof: str
-    leases: tuple[Lease, ...] | None  #: None in a hello
-    datapaths: Mapping[str, int]  #: tunnel keys of its networks
-    ports: tuple[str, ...] | None  #: those that it has; None where it does not know
-    addresses: Mapping[tuple[str, int], str] | None  #: their addresses; None where not asked
-    known: tuple[contest.KnownPort, ...]  #: ports of other sites, from its shadows
-    holdings: Mapping[ResourceType, tuple[str, ...]]  #: the objects of central's that it has
-
-
-def parse(site: Site, body: Mapping[str, Any]) -> Hello:
-    """Parse a registration.
-
-    Raises:
-        Invalid: it is malformed.
-    """
-    named = body["leases"]
-    try:
-        leases = None if named is None else tuple(_parse_lease(site.name, one) for one in named)
-        ports = _parse_ports(body["ports"])
-        said = Hello(
-            registration=None if body["registration"] is None else str(body["registration"]),
-            epoch=int(body["epoch"]),
-            life=str(body["life"])[:MOST_LIFE] if body["life"] else None,
-            heard=int(body["heard"]),
-            proof=str(body["proof"] or ""),
-            leases=leases,
-            datapaths={str(one): int(key) for one, key in (body["datapaths"] or {}).items()},
-            ports=ports,
-            addresses=_parse_addresses(body["addresses"], ports or ()),
-            known=tuple(_parse_known(one) for one in body["shadows"] or ()),
-            holdings={
-                ResourceType(kind): _parse_ports(ids) or ()
-                for kind, ids in (body["holdings"] or {}).items()
-            },
-        )
-    except _MALFORMED as error:
-        raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
-    shown = sum(len(one.addresses) for one in said.known)
-    if max(len(said.ports or ()), len(said.addresses or ()), len(said.known), shown) > MOST_PORTS:
-        raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
-    if sum(map(len, said.holdings.values())) > MOST_HOLDINGS:
-        raise errors.Invalid(f"site {site.name} names more than {MOST_HOLDINGS} objects")
-    if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:
-        raise errors.Invalid(f"site {site.name} cannot be of epoch {said.epoch}")
-    return said
-
-
-def _parse_ports(body: Any) -> tuple[str, ...] | None:
-    return None if body is None else tuple(str(uuid.UUID(one)) for one in body)
-
-
-def _parse_addresses(body: Any, ports: Sequence[str]) -> Mapping[tuple[str, int], str] | None:
-    """Parse the addresses of ports: by subnet, as (index of the port, number)."""
-    if body is None:
-        return None
-    return {
-        (str(uuid.UUID(subnet_id)), parse_number(text)): ports[int(index)]
-        for subnet_id, found in body.items()
-        for index, text in found
-    }
-
-
-def _parse_known(body: Any) -> contest.KnownPort:
-    home_site, port_id, network_id, key, addresses = body
-    return contest.KnownPort(
-        home=SiteName(str(home_site)[:MOST_NAME]),
-        port_id=str(uuid.UUID(port_id)),
-        network_id=str(uuid.UUID(network_id)),
-        port_key=int(key),
-        addresses=tuple(parse_number(text) for text in addresses),
-    )
-
-
-def _parse_lease(site: SiteName, body: Mapping[str, Any]) -> Lease:
-    return Lease(
-        id=LeaseId(str(uuid.UUID(body["id"]))),
-        kind=PoolKind(body["kind"]),
-        pool_id=str(uuid.UUID(body["pool_id"])),
-        site=site,
-        block=Block(parse_number(body["first"]), parse_number(body["last"])),
-        origin=LeaseId(str(uuid.UUID(body["origin"]))) if body.get("origin") else None,
-    )
 
 
 def compare_witness(context: Any) -> None:

@@ -18,6 +18,7 @@ from isthmus.neutron.central.site_api import (
     bundle,
     desired,
     digest,
+    hello,
     lease_request,
     registration,
     report,
@@ -133,7 +134,7 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "registration")
-            said = registration.parse(site, site_registration["site_registration"])
+            said = hello.parse(site, site_registration["site_registration"])
             with while_there(context, site):
                 answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
