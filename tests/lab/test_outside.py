@@ -124,11 +124,16 @@ def test_a_router_of_the_site_leaves_by_the_sites_own_networks(
         undo.callback(way.neutron.delete_ip, floating.id)
         public = floating.floating_ip_address
         until(lambda: way.called_as(four) == public, what="the floating IP", timeout_s=PACKET_S)
-        group = way.neutron.get_port(way.server["port_id"]).security_group_ids[0]
-        rule = way.neutron.create_security_group_rule(
-            security_group_id=group, direction="ingress", ethertype="IPv4", protocol="icmp"
+        # A group of the site's own: the project's default group may be central's by now.
+        group = way.neutron.create_security_group(name="answers")
+        undo.callback(way.neutron.delete_security_group, group.id)
+        way.neutron.create_security_group_rule(
+            security_group_id=group.id, direction="ingress", ethertype="IPv4", protocol="icmp"
         )
-        undo.callback(way.neutron.delete_security_group_rule, rule.id)
+        port = way.neutron.get_port(way.server["port_id"])
+        groups = list(port.security_group_ids)
+        way.neutron.update_port(port.id, security_group_ids=[*groups, group.id])
+        undo.callback(way.neutron.update_port, port.id, security_group_ids=groups)
         until(lambda: way.answers_outside(public), what="an answer inside", timeout_s=PACKET_S)
 
     tagged = way.leave_by(provider["vlan"])

@@ -229,6 +229,7 @@ def story(central: CentralServer, site1: LocalServer) -> Story:
     return Story(central, site1, user, network, subnet, group)
 
 
+@pytest.mark.stress  # two minutes
 def test_whatever_comes_twice_late_or_unanswered(story: Story) -> None:
     central, site = story.central, story.site
     delivery = SiteDelivery(central, site, clients=ReplayingClient)

@@ -10,13 +10,13 @@ from tests.neutron.test_local_apply import carried
 from tests.neutron.test_local_crash import dying, site2
 from tests.neutron.test_routers import find_router, join, leave, make_network, row
 
-pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.neutron, pytest.mark.stress, pytest.mark.timeout(600)]
 assert site2 is not None  # the fixture
 
 
 @pytest.mark.parametrize(
     "point",
-    ["apply.router.joined", pytest.param("apply.router.made", marks=pytest.mark.stress)],
+    ["apply.router.joined", "apply.router.made"],
 )
 def test_a_site_dies_while_a_router_comes_and_goes(
     central: CentralServer,
