@@ -16,7 +16,7 @@ from tests.neutron.local_server import LocalServer, add_chassis
 from tests.neutron.pausing import Pause
 from tests.neutron.server import site_user, tenant
 from tests.neutron.test_carried import ask
-from tests.neutron.test_local_crash import MAKING, REMOVING, make_port
+from tests.neutron.test_local_crash import MAKING, REMOVING, make_port, some_at_once
 from tests.neutron.wan import Wan
 
 from isthmus.testing.ovn import OvnDatabases
@@ -70,12 +70,6 @@ def held(
         shutil.rmtree(folder)
 
 
-def marked(points: tuple[str, ...]) -> list[Any]:
-    return [
-        pytest.param(one, marks=() if one in DECISIVE else pytest.mark.stress) for one in points
-    ]
-
-
 def check_told(held: Held, items: list[Any], codes: dict[str, str]) -> None:
     """See that every object which a batch was told to be taken is as the batch said."""
     for item in items:
@@ -104,14 +98,14 @@ def of_port(items: list[Any]) -> list[Any]:
     return [one for one in items if one["type"] in ("port", "subnet", "network", "lease")]
 
 
-@pytest.mark.parametrize("point", marked(MAKING))
+@pytest.mark.parametrize("point", some_at_once(MAKING, *DECISIVE))
 def test_what_is_gone_does_not_come_back(central: CentralServer, held: Held, point: str) -> None:
     _, items = make_port(central)
     gone = [{**one, "state": None} for one in reversed(of_port(items))]
     check_overtaken(held, point, items, gone)
 
 
-@pytest.mark.parametrize("point", marked(REMOVING))
+@pytest.mark.parametrize("point", some_at_once(REMOVING, *DECISIVE))
 def test_what_came_back_does_not_go(central: CentralServer, held: Held, point: str) -> None:
     _, items = make_port(central)
     assert set(send(held, items).values()) == {""}
@@ -146,7 +140,7 @@ def test_a_shadow_that_is_gone_does_not_come_back(central: CentralServer, held: 
     assert port_id not in {row["port_id"] for row in held.server.rows("isthmus_shadows")}
 
 
-@pytest.mark.parametrize("point", marked(("apply.network.made", "apply.admitted")))
+@pytest.mark.parametrize("point", some_at_once(("apply.network.made", "apply.admitted"), *DECISIVE))
 def test_a_bundle_does_not_bring_back_what_was_deleted(
     central: CentralServer, held: Held, point: str
 ) -> None:

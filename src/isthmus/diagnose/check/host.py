@@ -14,6 +14,7 @@ from isthmus.diagnose.check.look import (
     on_a_host,
     port_of,
 )
+from isthmus.diagnose.question import End
 from isthmus.diagnose.world import Row, Source
 from isthmus.model.verdict import Subject, Verdict
 
@@ -22,6 +23,19 @@ _HOST = (Need.SENDER_HOST,)
 
 def _daemon(look: Look, name: str) -> Row | None:
     return look.world.find(Source.HOST, look.sender.host, "daemon", name=name)
+
+
+def _settings(look: Look) -> Row:
+    """Return what Open vSwitch on the sender's hypervisor is told of OVN."""
+    row: Row = next(iter(look.world.rows(Source.HOST, look.sender.host, "Open_vSwitch")), {})
+    return row.get("external_ids") or {}
+
+
+def _tunnel_addresses(look: Look, end: End) -> set[str]:
+    """Return the tunnel addresses that the OVN of an end's site has of its hypervisor."""
+    chassis = look.chassis_of(end)
+    encaps = look.encaps(end.site, str(chassis.get("name"))) if chassis else []
+    return {str(one.get("ip")) for one in encaps}
 
 
 def check_daemons(look: Look) -> Iterator[Verdict]:
@@ -103,13 +117,9 @@ def _check_interface(look: Look, row: Row) -> Iterator[Verdict]:
 def check_tunnel(look: Look) -> Iterator[Verdict]:
     """Yield a hypervisor that has no tunnel to the receiver's."""
     host, end = look.sender.host, look.receiver
-    chassis = look.chassis_of(end)
-    encaps = look.encaps(end.site, str(chassis.get("name"))) if chassis else []
-    wanted = {str(one.get("ip")) for one in encaps}
-    settings: Row = next(iter(look.world.rows(Source.HOST, host, "Open_vSwitch")), {})
-    ids = settings.get("external_ids") or {}
+    wanted = _tunnel_addresses(look, end)
     across = look.sender.site != end.site
-    if across and str(ids.get("ovn-is-interconn", "")).lower() != "true":
+    if across and str(_settings(look).get("ovn-is-interconn", "")).lower() != "true":
         yield broken(
             "host.not_interconn",
             Subject(host, "hypervisor", look.sender.site),
@@ -137,13 +147,8 @@ def check_tunnel(look: Look) -> Iterator[Verdict]:
 def check_own_address(look: Look) -> Iterator[Verdict]:
     """Yield a hypervisor whose tunnel address is not the one that its site has of it."""
     end, host = look.sender, look.sender.host
-    settings: Row = next(iter(look.world.rows(Source.HOST, host, "Open_vSwitch")), {})
-    ids = settings.get("external_ids") or {}
-    own = {one for one in str(ids.get("ovn-encap-ip", "")).split(",")
-           if one}  # fmt: skip
-    chassis = look.chassis_of(end)
-    encaps = look.encaps(end.site, str(chassis.get("name"))) if chassis else []
-    known = {str(one.get("ip")) for one in encaps}
+    own = {one for one in str(_settings(look).get("ovn-encap-ip", "")).split(",") if one}
+    known = _tunnel_addresses(look, end)
     if own and known and not own & known:
         yield broken(
             "host.encap_ip",

@@ -69,7 +69,8 @@ def settle(context: Any) -> None:
 def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     """Process a registration or a hello, and return what the site has to do.
 
-    A hello comes from every site, periodically, so it locks nothing but the site's own lane.
+    A hello comes from every site, periodically, so it locks nothing but the site's own lane, and
+    reads whether the site has applied its registration.
 
     Raises:
         Busy: the site registers too often.
