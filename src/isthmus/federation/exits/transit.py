@@ -8,7 +8,7 @@ port key; the MAC has both keys in it. So nobody keeps a list, and two sites can
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 
-from isthmus.model.exits.plan import TransitPort
+from isthmus.model.exits.plan import TransitPeer, TransitPort
 from isthmus.model.exits.request import Address, Prefix, Transit
 from isthmus.model.site import SiteName
 
@@ -53,12 +53,31 @@ def make_mac(datapath_key: int, port_key: int) -> str:
 
 
 def make_port(transit: Transit, site: SiteName) -> TransitPort:
-    """Return a site's port on the transit network; it must have a key."""
+    """Return a site's port on the transit network, with those of the others; it must have a key."""
     key = transit.port_keys[site]
-    used = sorted((one for one in transit.ranges if fits(one, key)), key=lambda one: one.version)
     return TransitPort(
+        datapath_key=transit.datapath_key,
         port_key=key,
         mac=make_mac(transit.datapath_key, key),
-        addresses=tuple(prefix[key] for prefix in used),
-        prefixes=tuple(used),
+        addresses=tuple(prefix[key] for prefix in _list_ranges(transit, key)),
+        prefixes=tuple(_list_ranges(transit, key)),
+        peers=tuple(
+            _make_peer(transit, other, other_key)
+            for other, other_key in sorted(transit.port_keys.items())
+            if other != site
+        ),
     )
+
+
+def _make_peer(transit: Transit, site: SiteName, key: int) -> TransitPeer:
+    return TransitPeer(
+        site=site,
+        port_key=key,
+        mac=make_mac(transit.datapath_key, key),
+        addresses=tuple(prefix[key] for prefix in _list_ranges(transit, key)),
+        hypervisor=transit.arrives_at.get(site),
+    )
+
+
+def _list_ranges(transit: Transit, key: int) -> list[Prefix]:
+    return sorted((one for one in transit.ranges if fits(one, key)), key=lambda one: one.version)

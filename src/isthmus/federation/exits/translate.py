@@ -74,6 +74,7 @@ def list_floating(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[Fl
                 internal=floating.fixed_address,
                 port_id=floating.port_id,
                 at_home=floating.home == site,
+                mac=floating.mac,
             )
 
 

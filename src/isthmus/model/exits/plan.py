@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from isthmus.model.exits.request import Address, Prefix
+from isthmus.model.exits.request import Address, Hypervisor, Prefix
 from isthmus.model.site import SiteName
 
 
@@ -90,16 +90,31 @@ class FloatingNat:
     port_id: str
     #: Whether the port lives at the same site, so that its hypervisor may translate by itself.
     at_home: bool
+    mac: str | None = None  #: by which that hypervisor answers for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitPeer:
+    """The port of another site's instance on the transit network."""
+
+    site: SiteName
+    port_key: int
+    mac: str
+    addresses: tuple[Address, ...]
+    #: Where it is reached: the hypervisor that has the gateway there; None where nobody knows.
+    hypervisor: Hypervisor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitPort:
-    """The port of a router's instance on the transit network."""
+    """The port of a router's instance on the transit network, and the others there."""
 
+    datapath_key: int  #: of the network, the same in every site
     port_key: int
     mac: str
     addresses: tuple[Address, ...]
     prefixes: tuple[Prefix, ...]
+    peers: tuple[TransitPeer, ...] = ()  #: by site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

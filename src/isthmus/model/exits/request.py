@@ -47,6 +47,7 @@ class FloatingIp:
     fixed_address: IPv4Address
     port_id: str
     home: SiteName | None = None  #: where the port lives; None while it lives nowhere
+    mac: str | None = None  #: of its own port on the external network, where that is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,15 @@ class SiteFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hypervisor:
+    """A hypervisor, as other sites send packets to it."""
+
+    chassis: str  #: its name in OVN
+    hostname: str  #: as Nova names it
+    encap_ip: str  #: its Geneve tunnel address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transit:
     """The network that joins a router's instances; each router has one of its own."""
 
@@ -85,6 +95,8 @@ class Transit:
     datapath_key: int  #: OVN's key of the network, the same in every site
     #: OVN's key of the router's port of each site; addresses and MACs are derived from it.
     port_keys: Mapping[SiteName, int] = field(default_factory=dict)
+    #: The hypervisor that has the router's gateway at a site, where central knows it.
+    arrives_at: Mapping[SiteName, Hypervisor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
