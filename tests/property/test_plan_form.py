@@ -86,7 +86,7 @@ def _full() -> dict[str, Any]:
     )
     decided = decide_exits(asked, networks, [site("s1"), site("s2")], TRANSIT)
     form = to_form(decided.sites[SiteName("s1")])
-    assert form["transit"] and form["floating"] and form["snats"] and form["routes"]
+    assert all(form[name] for name in ("transit", "floating", "snats", "routes"))
     return form
 
 

@@ -29,8 +29,8 @@ AUTO_SUBNETS: Final = f"{PREFIX}auto_subnets"
 #: Both, of routers: their ports on networks that they join (`id`, `network_id`, `mac_address`,
 #: `fixed_ips`, `admin_state_up`, `name`), in the order of ids.
 INTERFACES: Final = f"{PREFIX}interfaces"
-#: Both, of routers: what is decided of the router's instance at the site, as `model.exits.plan_form`
-#: writes a `SitePlan`; None, or missing, where nothing is.
+#: Both, of routers: what is decided of the router's instance at the site, a `SitePlan` in the form
+#: of `model.exits.plan_form`; None, or missing, where nothing is.
 EXITS: Final = f"{PREFIX}exits"
 #: Both, of routers: the gateway port whose seat is at the site (`id`, `network_id`, `mac_address`,
 #: `fixed_ips` in the order of subnet and address, `enable_snat`); None where the site has none.
