@@ -15,6 +15,7 @@ NETWORKS: Final = "networks"  #: whose subnets or routers changed
 SWITCHES: Final = "switches"  #: networks whose switch is looked at (not the ports on it)
 GROUPS: Final = "groups"  #: port groups in which memberships are looked for
 CHASSIS: Final = "chassis"  #: hypervisors
+ROUTERS: Final = "routers"  #: whose exits changed
 NEW_SWITCHES: Final = "new switches"  #: networks whose switch was just made
 NEW_GROUPS: Final = "new groups"  #: port groups just made
 

@@ -54,6 +54,7 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("apply.network.removed", "neutron/local/resource/network.py"),
     ("apply.subnet.removed", "neutron/local/resource/subnet.py"),
     ("apply.router.joined", "neutron/local/resource/router.py"),  # to one network, others to come
+    ("apply.router.gateway", "neutron/local/resource/router.py"),  # routes and rows to come
     ("apply.router.removed", "neutron/local/resource/router.py"),
     ("apply.port.merged", "neutron/local/resource/port.py"),  # what is agreed on is not noted yet
     ("apply.port.removed", "neutron/local/resource/port.py"),

@@ -332,3 +332,24 @@ SHADOWS = sa.Table(
     sa.Column("state", sa.Text, nullable=False),  # JSON, `Shadow.to_dict`
     sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
 )
+
+#: Site: what central has decided of the exits of a router; `isthmus.store.local.exits`.
+EXITS = sa.Table(
+    "isthmus_exits",
+    METADATA,
+    sa.Column("router_id", sa.String(UUID_LENGTH), primary_key=True),
+    # JSON, `model.exits.plan_form`
+    sa.Column("plan", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
+)
+
+#: Site: by which hypervisors of other sites routers reach their instances there, where central has
+#: said it; part of what `isthmus_exits` says, to be found by hypervisor.
+EXIT_HYPERVISORS = sa.Table(
+    "isthmus_exit_hypervisors",
+    METADATA,
+    sa.Column("router_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False, index=True),
+    sa.Column("hostname", sa.String(HOST_LENGTH), nullable=False),
+    sa.Column("encap_ip", sa.String(64), nullable=False),
+)

@@ -65,6 +65,7 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
     present = mapping.peek_ids(connection, ResourceType.NETWORK, site, networks)
     for state in states.values():
         state[attribute.INTERFACES] = [one for one in _of(state) if one["network_id"] in present]
+        state[attribute.GATEWAY] = state[attribute.EXITS] = None  # refused, see below
 
 
 def _of(state: dict[str, Any]) -> list[dict[str, Any]]:

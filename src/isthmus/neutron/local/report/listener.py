@@ -26,7 +26,7 @@ from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import journal
-from isthmus.store.local import mapping
+from isthmus.store.local import exits, mapping
 from isthmus.store.ports import datapath
 
 #: Keys in a session's info: ports recorded in this transaction, and whether to wake the relay.
@@ -133,6 +133,8 @@ class ReportListener:
             if kind is None or (kind is ResourceType.PORT and not even_ports):
                 continue
             mapping.forget(session.connection(), kind, gone.id)
+            if kind is ResourceType.ROUTER:
+                exits.forget(session.connection(), gone.id)
             self._ownership.forget(kind, gone.id)
 
     def _after_commit(self, session: orm.Session) -> None:
@@ -151,8 +153,9 @@ def _find_kind(entity: Any) -> ResourceType | None:
 
 
 def _is_of_central(connection: sa.Connection, port: models_v2.Port) -> bool:
-    """Return whether a port is an interface of a router of central's."""
-    if port.device_owner not in constants.ROUTER_INTERFACE_OWNERS:
+    """Return whether a port is an interface, or the gateway, of a router of central's."""
+    owners = (*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW)
+    if port.device_owner not in owners:
         return False
     return bool(mapping.find_known(connection, ResourceType.ROUTER, [port.device_id]))
 

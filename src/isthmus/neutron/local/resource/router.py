@@ -1,4 +1,7 @@
-"""Routers: made with central's id and interfaces; packets are routed where they come from."""
+"""Routers: made with central's id, interfaces and gateway; packets are routed where they come from.
+
+What central has decided of the router's exits is recorded here; `dataplane` carries it out.
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -7,6 +10,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import l3, l3_attrs
 from neutron_lib import exceptions as n_exc
+from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import api as db_api
 from neutron_lib.exceptions import l3 as l3_exc
 from neutron_lib.plugins import directory
@@ -15,12 +19,15 @@ from isthmus import errors
 from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model import attribute
+from isthmus.model.exits.plan_form import from_form
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.db import interfaces
+from isthmus.neutron.db import gateways, interfaces
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.owned import check_owned
-from isthmus.neutron.local.resource.row import LocalResource, by_id
+from isthmus.neutron.local.ovn import exits
+from isthmus.neutron.local.resource.row import LocalResource, States, by_id
+from isthmus.store.local import exits as store
 
 _COLLECTION = "routers"
 _CREATED = ("name", "description", "admin_state_up")
@@ -35,15 +42,20 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     Args:
         plugin: the router plugin.
         context: an administrator's, with no transaction open.
-        state: the router as central's API shows it, with `isthmus:interfaces`.
+        state: the router as central's API shows it, with `isthmus:interfaces`, `isthmus:gateway`
+            and `isthmus:exits`.
         keep_existing: whether to leave a router alone that is there already.
 
     Raises:
         Unsupported: this site's router plugin cannot have central's routers.
-        Stale: a subnet of it is not here yet.
+        Stale: a subnet of it, or its external network, is not here yet.
+        InUse: something of this site's own needs its gateway.
         Conflict: there is a router of that id here which is not central's.
+        ProtocolError: what is decided of its exits is malformed.
     """
     _check_plugin(plugin)
+    decided = state.get(attribute.EXITS)
+    plan = None if decided is None else from_form(decided)
     router_id = state["id"]
     have = ROUTER.find(plugin, context, router_id)
     if have is None:
@@ -60,11 +72,17 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     kept = [one for one in have["routes"] if one in state["routes"]]
     if kept != have["routes"]:  # else an interface that is to go may be in use by one
         have = plugin.update_router(context, router_id, {"router": {"routes": kept}})
+    hypervisors = exits.record(context, router_id, plan)
+    gateway = state.get(attribute.GATEWAY)
+    _drop_gateway(plugin, context, router_id, keep=gateway)
     _remove_interfaces(plugin, context, router_id, keep=said)
     _ensure_interfaces(plugin, context, router_id, said)
+    if gateway is not None:
+        _ensure_gateway(plugin, context, router_id, gateway)
     changed = changes(have, pick_known(_COLLECTION, state, _UPDATED))
     if changed:
         plugin.update_router(context, router_id, {"router": changed})
+    exits.carry_out(router_id, hypervisors)
 
 
 def _check_plugin(plugin: Any) -> None:
@@ -119,6 +137,67 @@ def _remove_interfaces(
             core.delete_port(context, port["id"], l3_port_check=False)
 
 
+def _drop_gateway(
+    plugin: Any, context: Any, router_id: str, *, keep: Mapping[str, Any] | None
+) -> None:
+    """Remove a gateway that central does not have here, or has by another port."""
+    found = _list_gateways(context, router_id)
+    stays = [one for one in found if keep is not None and _same_port(one, keep)]
+    if found and not stays:
+        try:
+            plugin.update_router(context, router_id, {"router": {"external_gateway_info": None}})
+        except n_exc.InUse as error:
+            raise errors.InUse(
+                f"the gateway of router {router_id} is in use at this site: {error}"
+            ) from error
+    core = directory.get_plugin()
+    left = {"device_id": [router_id], "device_owner": [gateways.OWNER]}
+    kept = {one["id"] for one in (*stays, keep) if one is not None}
+    for port in core.get_ports(context, left):
+        if port["id"] not in kept:  # of an attempt that was cut short
+            core.delete_port(context, port["id"], l3_port_check=False)
+
+
+def _same_port(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[name] == other[name] for name in ("id", "mac_address", "network_id"))
+
+
+def _ensure_gateway(plugin: Any, context: Any, router_id: str, said: Mapping[str, Any]) -> None:
+    """Set the gateway with central's port, or bring it to what central says.
+
+    Raises:
+        Stale: the external network or a subnet of it is not here yet.
+    """
+    core = directory.get_plugin()
+    wanted = {one["subnet_id"] for one in said["fixed_ips"]}
+    here = {one["id"] for one in core.get_subnets(context, {"id": sorted(wanted)})}
+    network = core.get_networks(context, {"id": [said["network_id"]]})
+    if wanted - here or not network:
+        missing = sorted(wanted - here) if network else [said["network_id"]]
+        raise errors.Stale(
+            f"{', '.join(missing)} of the gateway of router {router_id} is not here yet"
+        )
+    found = _list_gateways(context, router_id)
+    if found and found[0] == {name: said[name] for name in found[0]}:
+        return
+    if not found:
+        leftover.clear(context, [said["id"]])
+        leftover.clear_addresses(context, said["fixed_ips"])
+    info = {
+        "network_id": said["network_id"],
+        "enable_snat": said["enable_snat"],
+        "external_fixed_ips": said["fixed_ips"],
+    }
+    plugin.update_router(context, router_id, {"router": {"external_gateway_info": info}})
+    crash.point("apply.router.gateway")
+
+
+def _list_gateways(context: Any, router_id: str) -> list[dict[str, Any]]:
+    with db_api.CONTEXT_READER.using(context):
+        found = gateways.list_gateways(context.session.connection(), [router_id])
+    return found[router_id]
+
+
 def _list_interfaces(context: Any, router_id: str) -> list[dict[str, Any]]:
     with db_api.CONTEXT_READER.using(context):
         found = interfaces.list_interfaces(context.session.connection(), [router_id])
@@ -140,6 +219,7 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
     check_owned(context, ResourceType.ROUTER, router_id)
     if have["routes"]:
         plugin.update_router(context, router_id, {"router": {"routes": []}})
+    _drop_gateway(plugin, context, router_id, keep=None)
     _remove_interfaces(plugin, context, router_id, keep={})
     try:
         plugin.delete_router(context, router_id)
@@ -148,16 +228,31 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
     except n_exc.InUse as error:
         raise errors.InUse(f"router {router_id} is in use at this site: {error}") from error
     crash.point("apply.router.removed")
+    exits.carry_out(router_id, chassis=True)
 
 
 def _find_router_of_port(context: Any, said: Mapping[str, Any]) -> Collection[str]:
-    """Return the router that a port is an interface of; none for any other port."""
+    """Return the router that a port is an interface or the gateway of; none for any other port.
+
+    Neutron itself binds the port of a gateway, as OVN says which hypervisor has it.
+    """
+    body = said["port"]["port"] if "port" in said else {}
+    owners = [interfaces.OWNER]
+    if body.keys() != {portbindings.HOST_ID}:
+        owners.append(gateways.OWNER)
     port = models_v2.Port
-    query = sa.select(port.device_id).where(
-        port.id == said["id"], port.device_owner == interfaces.OWNER
-    )
+    query = sa.select(port.device_id).where(port.id == said["id"], port.device_owner.in_(owners))
     with db_api.CONTEXT_READER.using(context):
         return set(context.session.connection().scalars(query))
+
+
+def _add_carried(connection: sa.Connection, states: States) -> None:
+    interfaces.add_interfaces(connection, states)
+    ids = list(states)
+    decided = store.list_forms(connection, ids)
+    for router_id, found in gateways.list_gateways(connection, ids).items():
+        states[router_id][attribute.GATEWAY] = found[0] if found else None
+        states[router_id][attribute.EXITS] = decided.get(router_id)
 
 
 ROUTER = LocalResource(
@@ -169,7 +264,7 @@ ROUTER = LocalResource(
         l3.RouterRoute: "router_id",
         l3_attrs.RouterExtraAttributes: "router_id",
     },
-    carried=(*_UPDATED, attribute.INTERFACES),
+    carried=(*_UPDATED, attribute.INTERFACES, attribute.GATEWAY, attribute.EXITS),
     not_found=l3_exc.RouterNotFound,
     ensure=ensure,
     remove=remove,
@@ -186,5 +281,5 @@ ROUTER = LocalResource(
         "update_port": _find_router_of_port,
         "delete_port": _find_router_of_port,
     },
-    add_carried=interfaces.add_interfaces,
+    add_carried=_add_carried,
 )

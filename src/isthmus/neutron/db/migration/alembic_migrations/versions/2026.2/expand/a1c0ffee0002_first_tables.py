@@ -1,4 +1,4 @@
-"""The tables: journal, leases, site mappings, datapaths, sites, locations, port keys, shadows.
+"""The tables: journal, leases, site mappings, datapaths, sites, locations, shadows, exits ...
 
 Written out in full on purpose: a migration stays what it was when the tables move on.
 """
@@ -245,4 +245,17 @@ def _create_site() -> None:
         sa.Column("port_key", sa.Integer, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
+    )
+    op.create_table(
+        "isthmus_exits",
+        sa.Column("router_id", sa.String(36), primary_key=True),
+        sa.Column("plan", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
+    )
+    op.create_table(
+        "isthmus_exit_hypervisors",
+        sa.Column("router_id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("chassis", sa.String(255), nullable=False, index=True),
+        sa.Column("hostname", sa.String(255), nullable=False),
+        sa.Column("encap_ip", sa.String(64), nullable=False),
     )

@@ -1,0 +1,59 @@
+"""The ports of routers on external networks, as both tiers carry them."""
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import l3
+from neutron_lib import constants
+
+OWNER = constants.DEVICE_OWNER_ROUTER_GW
+_PORTS = models_v2.Port.__table__
+_ALLOCATIONS = models_v2.IPAllocation.__table__
+_JOINS = l3.RouterPort.__table__
+_ROUTERS = l3.Router.__table__
+
+
+def list_gateways(
+    connection: sa.Connection, router_ids: Collection[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """List the gateway ports of routers by router, in the order of ids, in the form that is sent.
+
+    Args:
+        connection: of either tier's database.
+        router_ids: which routers.
+    """
+    found: dict[str, list[dict[str, Any]]] = {one: [] for one in router_ids}
+    query = (
+        sa.select(
+            _JOINS.c.router_id,
+            _PORTS.c.id,
+            _PORTS.c.network_id,
+            _PORTS.c.mac_address,
+            _ROUTERS.c.enable_snat,
+        )
+        .join_from(_JOINS, _PORTS, _JOINS.c.port_id == _PORTS.c.id)
+        .join(_ROUTERS, _ROUTERS.c.id == _JOINS.c.router_id)
+        .where(_JOINS.c.router_id.in_(sorted(found)), _JOINS.c.port_type == OWNER)
+        .order_by(_PORTS.c.id)
+    )
+    by_port: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(query):
+        shown = {
+            "id": row.id,
+            "network_id": row.network_id,
+            "mac_address": row.mac_address,
+            "enable_snat": bool(row.enable_snat),
+            "fixed_ips": [],
+        }
+        found[row.router_id].append(shown)
+        by_port[row.id] = shown
+    addresses = sa.select(
+        _ALLOCATIONS.c.port_id, _ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address
+    ).where(_ALLOCATIONS.c.port_id.in_(sorted(by_port)))
+    order = (_ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address)
+    for row in connection.execute(addresses.order_by(*order)) if by_port else ():
+        said = {"subnet_id": row.subnet_id, "ip_address": row.ip_address}
+        by_port[row.port_id]["fixed_ips"].append(said)
+    return found

@@ -1,0 +1,128 @@
+"""The exits of central's routers at a site: gateways as Neutron has them, and rows beside them."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from tests.neutron.central_server import CentralServer
+from tests.neutron.local_server import LocalServer
+from tests.neutron.server import ADMIN, User, tenant
+from tests.neutron.test_local_apply import carried
+from tests.neutron.test_provider_networks import ask
+from tests.neutron.test_routers import join, make_network, row
+
+pytestmark = pytest.mark.neutron
+
+
+class World:
+    """A router at the site, and what central says of its exits."""
+
+    def __init__(self, central: CentralServer, site: LocalServer) -> None:
+        self.central, self.site = central, site
+        self.user: User = tenant(uuid.uuid4().hex)
+        physical = f"p{uuid.uuid4().hex[:8]}"
+        more = {"router:external": True}
+        self.external = ask(central, physical, ["zone1"], **more).only()
+        self.outside = central.create(
+            "subnet",
+            ADMIN,
+            network_id=self.external["id"],
+            cidr="172.31.7.0/24",
+            ip_version=4,
+            gateway_ip="172.31.7.1",
+            enable_dhcp=False,
+        )
+        network, self.subnet = make_network(central, self.user, "10.7.0.0/24")
+        self.server = site.create("port", self.user, network_id=network["id"])
+        self.router = central.create("router", self.user, name="r")
+        joined = join(central, self.router, self.user, subnet_id=self.subnet["id"])
+        assert joined.status == 200, joined.text
+        carried(central, site)
+        self.port_id = str(uuid.uuid4())
+
+    def gateway(self, address: str, **more: Any) -> dict[str, Any]:
+        return {
+            "id": self.port_id,
+            "network_id": self.external["id"],
+            "mac_address": "fa:16:3e:07:00:0a",
+            "enable_snat": True,
+            "fixed_ips": [{"subnet_id": self.outside["id"], "ip_address": address}],
+            **more,
+        }
+
+    def apply(self, gateway: Any, plan: Any = None) -> str:
+        router_id = self.router["id"]
+        state = self.central.desired("site1", ("router", router_id))["router", router_id]
+        state |= {"isthmus:gateway": gateway, "isthmus:exits": plan}
+        item = {"type": "router", "id": router_id, "state": state}
+        code = self.site.apply(item)[router_id]
+        self.said = self.site.messages[router_id]
+        return code
+
+    def nats(self) -> list[tuple[str, str, str]]:
+        """List the translations of the router: type, external and internal address."""
+        return sorted(self.children("nat", "NAT", "type", "external_ip", "logical_ip"))
+
+    def routes(self) -> list[tuple[str, str]]:
+        names = ("static_routes", "Logical_Router_Static_Route", "ip_prefix", "nexthop")
+        return sorted(self.children(*names))
+
+    def children(self, column: str, table: str, *columns: str) -> list[Any]:
+        name = f"neutron-{self.router['id']}"
+        ids = row(self.site, "Logical_Router", name, column).split()
+        found = []
+        for one in ids:
+            words = ("--format=json", f"--columns={','.join(columns)}", "list", table, one)
+            (cells,) = json.loads(self.site.ovn.nbctl(*words))["data"]
+            found.append(tuple(str(cell) for cell in cells))
+        return found
+
+
+@pytest.fixture(scope="module")
+def world(central: CentralServer, site1: LocalServer) -> World:
+    return World(central, site1)
+
+
+def test_a_gateway_is_centrals_port_and_follows_it(world: World) -> None:
+    site, router_id = world.site, world.router["id"]
+    assert world.apply(world.gateway("172.31.7.10")) == "", world.said
+    (port,) = site.call(
+        "GET", f"/v2.0/ports?device_id={router_id}&device_owner=network:router_gateway"
+    ).only()
+    assert (port["id"], port["mac_address"]) == (world.port_id, "fa:16:3e:07:00:0a")
+    info = site.get(f"routers/{router_id}").only()["external_gateway_info"]
+    assert info["network_id"] == world.external["id"]
+    assert [one["ip_address"] for one in info["external_fixed_ips"]] == ["172.31.7.10"]
+    lrp = f"lrp-{world.port_id}"
+    assert row(site, "Logical_Router_Port", lrp, "networks") == "172.31.7.10/24"
+    assert world.nats() == [("snat", "172.31.7.10", "0.0.0.0/0")]
+    assert world.routes() == [("0.0.0.0/0", "172.31.7.1")]
+    # Again; another address; without translation: the port stays.
+    assert world.apply(world.gateway("172.31.7.10")) == ""
+    assert world.apply(world.gateway("172.31.7.11")) == ""
+    assert row(site, "Logical_Router_Port", lrp, "networks") == "172.31.7.11/24"
+    assert world.nats() == [("snat", "172.31.7.11", "0.0.0.0/0")]
+    assert world.apply(world.gateway("172.31.7.11", enable_snat=False)) == ""
+    assert world.nats() == []
+    assert row(site, "Logical_Router_Port", lrp, "mac") == "fa:16:3e:07:00:0a"
+    # It is central's: nobody changes it here, but for Neutron, which binds it.
+    body = {"port": {"name": "mine"}}
+    assert site.call("PUT", f"/v2.0/ports/{world.port_id}", body).status == 409
+    assert site.call("DELETE", f"/v2.0/ports/{world.port_id}").status == 409
+    bound = {"port": {"binding:host_id": "host1"}}
+    assert site.call("PUT", f"/v2.0/ports/{world.port_id}", bound).status == 200
+    taken = {"router": {"external_gateway_info": None}}
+    assert site.call("PUT", f"/v2.0/routers/{router_id}", taken).status == 409
+    # Another port in its place, and none.
+    world.port_id = str(uuid.uuid4())
+    assert world.apply(world.gateway("172.31.7.12")) == ""
+    assert row(site, "Logical_Router_Port", lrp, "mac") == ""
+    assert world.nats() == [("snat", "172.31.7.12", "0.0.0.0/0")]
+    assert world.apply(None) == ""
+    assert (world.nats(), world.routes()) == ([], [])
+    assert site.get(f"ports/{world.port_id}").status == 404
+    # What is not here yet is waited for.
+    gateway = world.gateway("172.31.7.10", network_id=str(uuid.uuid4()))
+    assert world.apply(gateway) == "isthmus.transient.stale"
+    assert world.apply(None, {"exits": "none"}) == "isthmus.broken.protocol"
