@@ -15,6 +15,8 @@ SIGNATURES = {
     "_create_lrouter_port": ["self", "context", "router", "port", "txn"],
     "_update_lrouter_port": ["self", "context", "port", "if_exists", "txn"],
     "create_provnet_port": ["self", "context", "network_id", "segment", "txn", "network"],
+    "update_router_ha_chassis_group": ["self", "context", "router_id"],
+    "link_network_ha_chassis_group": ["self", "context", "network_id", "router_id"],
     "_transaction": ["self", "commands", "txn"],
 }
 

@@ -208,7 +208,7 @@ def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: OvnRows) ->
     unbound: set[str] = set()
     made: set[str] = set()
     moved: set[str] = set()
-    watch(rows, unbound=unbound.add, made=made.add, moved=moved.add)
+    watch(rows, unbound=unbound.add, made=made.add, moved=moved.add, exits=moved.add)
     make_network(databases)
     wait_for(lambda: {f"neutron-{NET}", "pg_one"} <= made, "switch and port group are announced")
     one = port(1)
@@ -220,11 +220,37 @@ def test_unbound_shadows_are_reported(databases: OvnDatabases, rows: OvnRows) ->
     assert moved == set()
 
 
+def test_a_router_that_is_new_or_loses_a_row_is_announced(
+    databases: OvnDatabases, rows: OvnRows
+) -> None:
+    routers: list[str] = []
+    others: set[str] = set()
+    watch(rows, unbound=others.add, made=others.add, moved=others.add, exits=routers.append)
+    databases.nbctl("lr-add", "neutron-r1")
+    databases.nbctl("lr-add", "isthmus-ra-r2")
+    wait_for(lambda: routers == ["r1"], "the router of Neutron's is announced")
+    new = "external_ids:isthmus\\:router=r1"
+    adds = {
+        "static_routes": ["Logical_Router_Static_Route", "ip_prefix=0.0.0.0/0", "nexthop=10.0.0.1"],
+        "policies": ["Logical_Router_Policy", "priority=1", "match=ip4", "action=drop"],
+        "nat": ["NAT", "type=snat", "external_ip=10.0.0.1", "logical_ip=10.1.0.0/24"],
+    }
+    for column, words in adds.items():
+        made = ("--", "--id=@x", "create", *words)
+        databases.nbctl(*made, new, "--", "add", "Logical_Router", "neutron-r1", column, "@x")
+        mine = ("--", "--id=@x", "create", *words)
+        databases.nbctl(*mine, "--", "add", "Logical_Router", "neutron-r1", column, "@x")
+    for number, column in enumerate(adds, start=2):
+        databases.nbctl("clear", "Logical_Router", "neutron-r1", column)
+        wait_for(lambda number=number: len(routers) == number, f"lost {column}")  # type: ignore[misc]
+    assert set(routers) == {"r1"}
+
+
 def test_a_subport_that_moves_is_announced(databases: OvnDatabases, rows: OvnRows) -> None:
     """From one hypervisor to the next, though it stays up all the while, and to none."""
     moved: list[str] = []
     others: set[str] = set()
-    watch(rows, unbound=others.add, made=others.add, moved=moved.append)
+    watch(rows, unbound=others.add, made=others.add, moved=moved.append, exits=others.add)
     make_network(databases)
     for name in ("hv-a", "hv-b"):
         databases.sbctl("chassis-add", name, "geneve", f"192.0.2.{ord(name[-1])}")

@@ -23,6 +23,8 @@ WRITERS: dict[str, set[str]] = {
     "CLAIMS": {"tiers/claim", "tiers/epoch"},  # a new epoch knows of no claim
     "DATAPATHS": {"ports/datapath"},
     "EPOCHS": {"tiers/epoch"},
+    "EXITS": {"local/exits"},
+    "EXIT_HYPERVISORS": {"local/exits"},
     "HYPERVISORS": {"ports/hypervisor"},
     "JOURNAL": {"delivery/journal", "delivery/job"},  # for workers; for operators
     "LANES": {"delivery/lane"},

@@ -10,13 +10,16 @@ from typing import Any, Protocol
 
 from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
+from isthmus.model.exits.plan import SitePlan
+from isthmus.model.exits.request import Hypervisor
+from isthmus.model.site import SiteName
 
 
 class Tables(Protocol):
     """The tables of a database within a transaction, as a command sees them.
 
-    A row has its columns as attributes, and `addvalue`, `delvalue`, `setkey` and `delete`, as the
-    rows of `ovs.db.idl` have them.
+    A row has its columns as attributes, and `addvalue`, `delvalue`, `setkey`, `verify` and
+    `delete`, as the rows of `ovs.db.idl` have them.
     """
 
     def find(self, table: str, value: str, column: str = "name") -> Any:
@@ -79,6 +82,17 @@ class Source(Protocol):
 
     def one_shadow_per_chassis(self, names: Collection[str] | None) -> list[Shadow]:
         """List one shadow for each hypervisor; with None, of every hypervisor there is."""
+
+    def exits(self, router_ids: Collection[str] | None) -> Mapping[str, SitePlan]:
+        """List what is decided of routers' exits, by router; with None, of all."""
+
+    def exit_hypervisors(
+        self, names: Collection[str] | None
+    ) -> Sequence[tuple[SiteName, Hypervisor]]:
+        """List the hypervisors of other sites that have gateways, as far as is said; None: all."""
+
+    def translates_at_ports(self) -> bool:
+        """Tell whether a floating IP is translated on its port's own hypervisor."""
 
     def port_keys(self) -> Mapping[str, tuple[str, int]]:
         """List network and port key of the site's own ports on stretched networks."""

@@ -21,6 +21,7 @@ from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind import responder
 from isthmus.dataplane.kind.binding import Bind
+from isthmus.dataplane.kind.remote_chassis import PutChassis
 from isthmus.dataplane.kind.responder import RemoveResponder
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, PutShadowPort, RemoveShadowPort
 from isthmus.dataplane.protocols import SiteTables
@@ -32,6 +33,7 @@ from isthmus.dataplane.scope import (
     NEW_GROUPS,
     NEW_SWITCHES,
     PORTS,
+    ROUTERS,
     Dirty,
     Scope,
     choose_scope,
@@ -58,6 +60,9 @@ class Events:
     unbound: Callable[[str], None]  #: a shadow port that has lost, or not yet got, its binding
     made: Callable[[str], None]  #: the name of a switch or a port group that was just made
     moved: Callable[[str], None]  #: a trunk's subport that OVN has bound elsewhere, or nowhere
+    #: A router that was just made, or has lost a row of ours, or whose way to another site is not
+    #: bound as it should be.
+    exits: Callable[[str], None]
 
 
 def _ignore(_value: object) -> None:
@@ -123,6 +128,7 @@ class Reconciler:
             everything: look at everything.
             touched: ids of what changed, by subject (`isthmus.dataplane.scope`), True for all of
                 it: `ports` that came, changed or went, `networks` whose subnets or routers changed,
+                `routers` whose exits did,
                 `groups` (names of port groups) and `chassis` (names) that shadows left, and what
                 else a kind of rows asks for.
         """
@@ -145,6 +151,11 @@ class Reconciler:
                 self._dirty.add(NEW_SWITCHES, [name.removeprefix(SWITCH_PREFIX)])
             else:
                 self._dirty.add(NEW_GROUPS, [name])
+            self._condition.notify_all()
+
+    def _exits_changed(self, router_id: str) -> None:
+        with self._condition:
+            self._dirty.add(ROUTERS, [router_id])
             self._condition.notify_all()
 
     def _unbound(self, port_id: str) -> None:
@@ -214,7 +225,12 @@ class Reconciler:
         with self._connecting:
             if self._rows is None:
                 self._rows = self._connect(
-                    Events(unbound=self._unbound, made=self._made, moved=self._callbacks.moved)
+                    Events(
+                        unbound=self._unbound,
+                        made=self._made,
+                        moved=self._callbacks.moved,
+                        exits=self._exits_changed,
+                    )
                 )
             return self._rows
 
@@ -260,6 +276,8 @@ class Reconciler:
                 self._awaited |= {one.row.port_id for one in plan.of(PutShadowPort)}
             self._awaited -= {one.port_id for one in plan.of(Bind)}
             self._awaited -= {one.port_id for one in plan.of(RemoveShadowPort)}
+            if plan.of(PutChassis):  # a router may have waited for one of that site
+                self._dirty.add(ROUTERS, True)
         _LOG.info("Changing %d OVN rows of stretched networks", plan.size())
         refused = plans.apply_plan(rows, plan)
         gone = [one.row.port_id for one in plan.of(RemoveResponder)]

@@ -104,6 +104,9 @@ class Row:
         """Set one key of a map."""
         self.values[column] = {**self.values[column], key: value}
 
+    def verify(self, column: str) -> None:
+        """Do nothing: one transaction runs at a time, and sees all that were before it."""
+
     def delete(self) -> None:
         """Remove the row."""
         self._table.rows.pop(self.uuid, None)

@@ -1,13 +1,15 @@
 """A site's own tables in memory, for the data plane."""
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Self
 
 from isthmus import errors
 from isthmus.dataplane.kind.responder import RaMode, ResponderKey, name_port
 from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
+from isthmus.model.exits.plan import SitePlan
+from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
 
 
@@ -20,6 +22,8 @@ class MemoryTables:
         self.known: dict[str, Shadow] = {}  #: shadows by port
         self.keys: dict[str, tuple[str, int]] = {}  #: port to (network, port key)
         self.subnets: list[RaSubnet] = []
+        self.decided: dict[str, SitePlan] = {}  #: exits of routers
+        self.at_ports = False  #: whether floating IPs are translated on their ports' hypervisors
         self.keyless: list[tuple[str, str]] = []  #: (network, port) of the site's own ports
         self.free = list(range(900, 1000))  #: port keys of every network
         self.low = 10  #: as few as that is few
@@ -60,6 +64,29 @@ class MemoryTables:
         """List one shadow for each hypervisor; with None, of every hypervisor there is."""
         found = {one.chassis: one for _, one in sorted(self.known.items(), reverse=True)}
         return [one for name, one in found.items() if names is None or name in names]
+
+    def exits(self, router_ids: Collection[str] | None) -> Mapping[str, SitePlan]:
+        """List what is decided of routers' exits, by router; with None, of all."""
+        return {
+            one: plan
+            for one, plan in self.decided.items()
+            if router_ids is None or one in router_ids
+        }
+
+    def exit_hypervisors(
+        self, names: Collection[str] | None
+    ) -> Sequence[tuple[SiteName, Hypervisor]]:
+        """List the hypervisors of other sites that have gateways, as far as is said; None: all."""
+        return [
+            (peer.site, peer.hypervisor)
+            for plan in self.decided.values()
+            for peer in (plan.transit.peers if plan.transit is not None else ())
+            if peer.hypervisor is not None and (names is None or peer.hypervisor.chassis in names)
+        ]
+
+    def translates_at_ports(self) -> bool:
+        """Tell whether a floating IP is translated on its port's own hypervisor."""
+        return self.at_ports
 
     def port_keys(self) -> Mapping[str, tuple[str, int]]:
         """List network and port key of the site's own ports on stretched networks."""

@@ -10,7 +10,7 @@ from ovsdbapp.schema.ovn_southbound.impl_idl import OvnSbApiIdlImpl
 
 from isthmus import errors
 from isthmus.clients.ovsdb.database import Database
-from isthmus.model.dataplane.ovn import SHADOW_MARK
+from isthmus.model.dataplane.ovn import EXITS_MARK, ROUTER_PREFIX, SHADOW_MARK, TRANSIT_MARK
 
 
 class _UnboundEvent(ovs_event.RowEvent):
@@ -47,6 +47,57 @@ class _MovedEvent(ovs_event.RowEvent):
         self._wake(row.logical_port)
 
 
+class _UnboundPeerEvent(ovs_event.RowEvent):
+    """The port of a router at another site that nobody has bound, or that stands elsewhere."""
+
+    GLOBAL = True
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_CREATE, self.ROW_UPDATE), "Port_Binding", None)
+        self._wake = wake
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:  # noqa: ARG002
+        return (
+            row.type == "remote"
+            and TRANSIT_MARK in row.external_ids
+            and (not row.chassis or row.chassis != row.requested_chassis)
+        )
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.external_ids[TRANSIT_MARK])
+
+
+class _LostEvent(ovs_event.RowEvent):
+    """A row of a router's exits that is gone: by us, or with what Neutron writes anew."""
+
+    GLOBAL = True
+
+    def __init__(self, table: str, mark: str, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_DELETE,), table, None)
+        self._mark = mark
+        self._wake = wake
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:  # noqa: ARG002
+        return self._mark in row.external_ids
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.external_ids[self._mark])
+
+
+class _RouterEvent(ovs_event.RowEvent):
+    """A router of Neutron's that has just been made."""
+
+    def __init__(self, wake: Callable[[str], None]) -> None:
+        super().__init__((self.ROW_CREATE,), "Logical_Router", None)
+        self._wake = wake
+
+    def match_fn(self, event: str, row: Any, old: Any) -> bool:  # noqa: ARG002
+        return bool(row.name.startswith(ROUTER_PREFIX))
+
+    def run(self, event: str, row: Any, old: Any) -> None:  # noqa: ARG002
+        self._wake(row.name.removeprefix(ROUTER_PREFIX))
+
+
 class _CreatedEvent(ovs_event.RowEvent):
     """A switch or a port group that has just been made."""
 
@@ -61,14 +112,22 @@ class _CreatedEvent(ovs_event.RowEvent):
 #: Tables that our own connections leave out: ovs.db.idl 4.0 fails to keep ovsdbapp's index of this
 #: one, by datapath, when the datapath's row goes first.
 _UNREAD = frozenset({"IP_Multicast"})
-#: Tables in which rows of ours bear `SHADOW_MARK`.
-_MARKED_TABLES = frozenset({"Logical_Switch_Port", "Port_Binding", "Chassis"})
+#: Tables in which rows of ours bear each mark.
+_MARKED_TABLES = {
+    SHADOW_MARK: frozenset({"Logical_Switch_Port", "Port_Binding", "Chassis"}),
+    TRANSIT_MARK: frozenset(
+        {"Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Port_Binding"}
+    ),
+    EXITS_MARK: frozenset({"Logical_Router_Static_Route", "Logical_Router_Policy", "NAT"}),
+}
 
 
 def is_ours(row: Any) -> bool:
-    """Tell whether a row is one of a shadow port."""
+    """Tell whether a row is one of a shadow port or of a router's exits."""
     table = row._table.name  # noqa: SLF001  (a row has no other way to say it)
-    return table in _MARKED_TABLES and SHADOW_MARK in row.external_ids
+    return any(
+        table in tables and mark in row.external_ids for mark, tables in _MARKED_TABLES.items()
+    )
 
 
 def watch(
@@ -78,6 +137,7 @@ def watch(
     unbound: Callable[[str], None],
     made: Callable[[str], None],
     moved: Callable[[str], None],
+    exits: Callable[[str], None],
 ) -> None:
     """Register callbacks, called from the connection's own thread when a row of ours needs care.
 
@@ -87,10 +147,20 @@ def watch(
         unbound: is given the id of a shadow port that has lost, or not yet got, its binding.
         made: is given the name of a switch or port group that has just been made.
         moved: is given the id of a trunk's subport that has come to another hypervisor, or to none.
+        exits: is given the id of a router that has just been made, has lost a row of ours, or whose
+            port at another site has lost its binding.
     """
-    sb.api.idl.notify_handler.watch_events([_UnboundEvent(unbound), _MovedEvent(moved)])
+    sb.api.idl.notify_handler.watch_events(
+        [_UnboundEvent(unbound), _MovedEvent(moved), _UnboundPeerEvent(exits)]
+    )
+    lost = [(table, mark) for mark in (TRANSIT_MARK, EXITS_MARK) for table in _MARKED_TABLES[mark]]
     nb.api.idl.notify_handler.watch_events(
-        [_CreatedEvent("Logical_Switch", made), _CreatedEvent("Port_Group", made)]
+        [
+            _CreatedEvent("Logical_Switch", made),
+            _CreatedEvent("Port_Group", made),
+            _RouterEvent(exits),
+            *(_LostEvent(table, mark, exits) for table, mark in lost if table != "Port_Binding"),
+        ]
     )
 
 

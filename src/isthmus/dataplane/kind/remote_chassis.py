@@ -18,6 +18,7 @@ from isthmus.model.dataplane.ovn import (
     LocalChassis,
 )
 from isthmus.model.dataplane.shadow import Shadow
+from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
 
 
@@ -117,10 +118,23 @@ def render_chassis(shadows: Iterable[Shadow]) -> dict[str, RemoteChassis]:
     }
 
 
+def render_gateways(
+    hypervisors: Iterable[tuple[SiteName, Hypervisor]],
+) -> dict[str, RemoteChassis]:
+    """Return the hypervisors that have routers' gateways at other sites, by name."""
+    return {
+        one.chassis: RemoteChassis(
+            name=one.chassis, hostname=f"{site}/{one.hostname}", encap_ip=one.encap_ip, site=site
+        )
+        for site, one in hypervisors
+    }
+
+
 def _desired(source: Source, scope: Scope, _observed: Observed) -> dict[str, RemoteChassis]:
-    if scope.whole:
-        return render_chassis(source.shadows(None))
-    return render_chassis(source.one_shadow_per_chassis(scope.ids(CHASSIS)))
+    names = None if scope.whole else scope.ids(CHASSIS)
+    shadows = source.shadows(None) if scope.whole else source.one_shadow_per_chassis(names)
+    # What a shadow says is newer: it follows its port.
+    return render_gateways(source.exit_hypervisors(names)) | render_chassis(shadows)
 
 
 def _read(rows: OvnRows, scope: Scope) -> Hypervisors:

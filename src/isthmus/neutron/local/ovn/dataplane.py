@@ -96,6 +96,7 @@ def _connect(events: Events) -> OvnRows:
         unbound=events.unbound,
         made=events.made,
         moved=events.moved,
+        exits=events.exits,
     )
     return OvnRows(nb, sb)
 

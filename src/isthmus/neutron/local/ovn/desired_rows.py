@@ -1,18 +1,23 @@
 """What the data plane of this site should hold, read from its database."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 from neutron.common.ovn import utils as ovn_utils
+from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from neutron.db import models_v2
 from neutron_lib import constants
 from neutron_lib import context as n_context
 
 from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
+from isthmus.model.exits.plan import SitePlan
+from isthmus.model.exits.request import Hypervisor
+from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.neutron.local.lease import port_keys
+from isthmus.store.local import exits
 from isthmus.store.ports import datapath, port_key, shadow
 
 _PORTS = models_v2.Port.__table__
@@ -30,6 +35,7 @@ class SqlSource:
         self._networks: dict[str, int] | None = None
         self._shadows: list[Shadow] | None = None
         self._keys: dict[str, tuple[str, int]] | None = None
+        self._exits: Mapping[str, SitePlan] | None = None
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
@@ -56,6 +62,24 @@ class SqlSource:
     def one_shadow_per_chassis(self, names: Collection[str] | None) -> list[Shadow]:
         """List one shadow for each hypervisor; with None, of every hypervisor."""
         return shadow.list_one_per_chassis(self._connection, None if names is None else list(names))
+
+    def exits(self, router_ids: Collection[str] | None) -> Mapping[str, SitePlan]:
+        """List what is decided of routers' exits, by router; with None, of all."""
+        if router_ids is None:
+            if self._exits is None:
+                self._exits = exits.list_plans(self._connection)
+            return self._exits
+        return exits.list_plans(self._connection, router_ids)
+
+    def exit_hypervisors(
+        self, names: Collection[str] | None
+    ) -> Sequence[tuple[SiteName, Hypervisor]]:
+        """List the hypervisors of other sites that have gateways, as far as is said; None: all."""
+        return exits.list_hypervisors(self._connection, names)
+
+    def translates_at_ports(self) -> bool:
+        """Tell whether a floating IP is translated on its port's own hypervisor."""
+        return bool(ovn_conf.is_ovn_distributed_floating_ip())
 
     def port_keys(self) -> Mapping[str, tuple[str, int]]:
         """List network and port key of the site's own ports on stretched networks."""

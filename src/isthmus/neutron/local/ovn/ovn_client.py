@@ -21,6 +21,7 @@ A test holds what is overridden against the installed Neutron.
 import datetime
 from typing import Any
 
+from neutron.common.ovn import constants as ovn_const
 from neutron.common.ovn import utils as ovn_utils
 from neutron.plugins.ml2.drivers.ovn.mech_driver.ovsdb import ovn_client, ovsdb_monitor
 from neutron_lib import context as n_context
@@ -88,6 +89,21 @@ class KeyedOvnClient(ovn_client.OVNClient):
         name = ovn_utils.ovn_provnet_port_name(segment["id"])
         command = self._nb_idl.db_set("Logical_Switch_Port", name, options)
         self._transaction([command], txn=txn)
+
+    @override
+    def update_router_ha_chassis_group(self, context: Any, router_id: str) -> None:
+        """Leave out router ports that are not Neutron's: it takes each to say its network."""
+        router = self._nb_idl.lookup("Logical_Router", ovn_utils.ovn_name(router_id), default=None)
+        if router is None:
+            return
+        named = {
+            port.external_ids[ovn_const.OVN_NETWORK_NAME_EXT_ID_KEY]
+            for port in router.ports
+            if ovn_const.OVN_NETWORK_NAME_EXT_ID_KEY in port.external_ids
+            and port.external_ids.get(ovn_const.OVN_ROUTER_IS_EXT_GW) != "True"
+        }
+        for name in sorted(named):
+            self.link_network_ha_chassis_group(context, ovn_utils.get_neutron_name(name), router_id)
 
     def _assert_key(self, context: Any, port: Any, txn: Any) -> None:
         """Restore the key after a router port's options were replaced."""

@@ -1,0 +1,61 @@
+"""Rows of ours that hang on routers of Neutron's: routes, policies, translations.
+
+Such a row has no name, so nothing in OVN keeps two processes from writing the same one. What a
+router refers to is therefore verified in the transaction that adds to it: of two at once, one is
+done again, and finds the other's row. A row that is there twice all the same is written once more,
+which leaves one.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from isthmus.dataplane.protocols import Tables
+from isthmus.dataplane.rows import OvnRows
+from isthmus.dataplane.scope import ROUTERS, Scope
+from isthmus.model.dataplane.ovn import EXITS_MARK, ROUTER_PREFIX
+
+
+def list_own(rows: OvnRows, scope: Scope, table: str, column: str) -> list[Any]:
+    """List the rows of ours in scope.
+
+    Args:
+        rows: the databases.
+        scope: what is looked at.
+        table: of the rows.
+        column: of `Logical_Router`, which refers to them.
+    """
+    ids = scope.ids(ROUTERS)
+    if ids is None:
+        return [row for row in rows.nb.rows(table) if EXITS_MARK in row.external_ids]
+    found: list[Any] = []
+    for router_id in sorted(ids):
+        router = rows.nb.find("Logical_Router", ROUTER_PREFIX + router_id)
+        if router is not None:
+            with rows.nb.lock:
+                found += _own(getattr(router, column))
+    return found
+
+
+def find_own(tables: Tables, router_id: str, column: str) -> tuple[Any, list[Any]] | None:
+    """Find a router and the rows of ours on it, within a transaction; None where it is gone."""
+    router = tables.find("Logical_Router", ROUTER_PREFIX + router_id)
+    if router is None:
+        return None
+    router.verify(column)
+    return router, list(_own(getattr(router, column)))
+
+
+def only(tables: Tables, router: Any, table: str, column: str, rows: Sequence[Any]) -> Any:
+    """Return the one of equal rows that stays; insert it where there is none, remove the others."""
+    for row in rows[1:]:
+        router.delvalue(column, row)
+        row.delete()
+    if rows:
+        return rows[0]
+    row = tables.insert(table)
+    router.addvalue(column, row)
+    return row
+
+
+def _own(rows: Sequence[Any]) -> Iterator[Any]:
+    return (row for row in rows if EXITS_MARK in row.external_ids)
