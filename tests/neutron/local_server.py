@@ -23,7 +23,7 @@ class LocalServer(Server):
     """The process."""
 
     call_timeout_s = 240
-    words = ("--prepare", "isthmus.neutron.db.sqlite:install")
+    prepare = ("isthmus.neutron.db.sqlite:install",)
 
     ovn: OvnDatabases
     site: str

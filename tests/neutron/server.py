@@ -8,11 +8,9 @@ import base64
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,7 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from tests.neutron import forked
 
+from isthmus.lab.process.zygote import Birth
 from isthmus.lab.tier import render
 from isthmus.store.sql.engine import open_engine, reading, writing
 
@@ -145,15 +145,15 @@ class Server:
 
     #: How long a call may take.
     call_timeout_s: ClassVar[float] = 180
-    #: Further words for the process that serves.
-    words: ClassVar[tuple[str, ...]] = ()
+    #: MODULE:FUNCTION, each called before Neutron is loaded.
+    prepare: ClassVar[tuple[str, ...]] = ()
 
     folder: Path
     template: Path
     extra: Mapping[str, Mapping[str, object]] = field(default_factory=dict, kw_only=True)
     url: str = field(default="", kw_only=True)
     port: int = field(default=0, init=False)
-    _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
+    _process: forked.Forked | None = field(default=None, init=False)
     _sequence: int = field(default=0, init=False)
 
     def configuration(self, paste_file: Path) -> render.NeutronServer:
@@ -172,12 +172,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        env = {**os.environ, "OS_NEUTRON_CONFIG_FILES": str(conf), **environment}
-        env.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [sys.executable, "-m", "isthmus.lab.process.serve", "--port", str(self.port)]
-        command += ["--application", "neutron.wsgi.api:application", *self.words]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        self._process = self._fork({"OS_NEUTRON_CONFIG_FILES": str(conf), **environment})
         deadline = time.monotonic() + START_S
         while True:
             with contextlib.suppress(OSError):
@@ -187,6 +182,18 @@ class Server:
                 raise AssertionError(self.log()[-6000:])
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.2)
+
+    def _fork(self, settings: Mapping[str, str]) -> forked.Forked:
+        birth = Birth(
+            name=self.folder.name,
+            log=str(self.folder / "log"),
+            env=settings,
+            prepare=self.prepare,
+            application="neutron.wsgi.api:application",
+            bind="127.0.0.1",
+            port=self.port,
+        )
+        return forked.Forked(forked.find_parent(), birth)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
