@@ -1,8 +1,9 @@
 """Neutron servers forked from a process that has imported Neutron once.
 
-Importing is most of what a server does at its start, and the tests start some hundreds. Each process
-of pytest has one parent of servers, which lives as long as the tests run. Run as a command it is
-that parent: standard input takes `{"fork": Birth}` or `{"poll": pid}`, one JSON a line, and standard output answers each. When its input ends it kills what it forked.
+Importing is most of what a server does at its start, and the tests start some hundreds. Each
+process of pytest has one parent of servers, which lives as long as the tests run. Run as a command
+it is that parent: standard input takes `{"fork": Birth}` or `{"poll": pid}`, one JSON a line, and
+standard output answers each. When its input ends it kills what it forked.
 """
 
 import atexit

@@ -1,6 +1,9 @@
 """What a site tells central of its ports, by itself and soon."""
 
+import threading
 import uuid
+import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, tenant
 
+from isthmus.model.site import SiteName
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
@@ -70,6 +74,45 @@ def test_a_port_is_at_central_with_its_location(central: CentralServer, site1: L
     # The steady state asks central for nothing.
     boot(site1, network)
     assert site1.wan.asked() == bundles
+
+
+def test_the_relay_is_woken_once_a_call_and_not_between_a_port_and_its_binding() -> None:
+    with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
+        warnings.simplefilter("ignore")
+        from isthmus.neutron.local.report import listener as module
+
+    def commit() -> None:
+        session: Any = SimpleNamespace(info={module._WAKE: True})
+        listener._after_commit(session)
+
+    def commit_beside() -> None:
+        other = threading.Thread(target=commit)
+        other.start()
+        other.join()
+
+    nothing: Any = None
+    listener = module.ReportListener(SiteName("site1"), nothing, nothing, nothing)
+    with listener.one_report():
+        with listener.one_report():
+            commit()
+        commit()
+        assert not listener.woken.is_set()
+    assert listener.woken.is_set()
+    listener.woken.clear()
+    with listener.one_report():
+        commit_beside()
+        assert listener.woken.is_set()  # another thread's call has ended
+        listener.woken.clear()
+    assert not listener.woken.is_set()  # nothing was committed
+
+    def refuse_behind_the_commit() -> None:
+        with listener.one_report():
+            commit()
+            raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - nothing else is in there
+        refuse_behind_the_commit()
+    assert listener.woken.is_set()
 
 
 def test_status_follows(central: CentralServer, site1: LocalServer) -> None:

@@ -141,15 +141,20 @@ class LocalPlugin(Fetching):
             self._before_ports(context, ports)
             return self._with_leases(networks, len(ports), make)
 
-        try:
+        with self.listener.one_report():
+            try:
+                return attempt()
+            except n_exc.NetworkNotFound:
+                if not self._fetch_missing(context, ResourceType.NETWORK, networks, missed=True):
+                    raise
             return attempt()
-        except n_exc.NetworkNotFound:
-            if not self._fetch_missing(context, ResourceType.NETWORK, networks, missed=True):
-                raise
-        return attempt()
 
     def update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
         """Update a port; a missing one is fetched first."""
+        with self.listener.one_report():
+            return self._update_port(context, id, port)
+
+    def _update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
         wanted = port["port"]
         asks = guards.addresses_of(wanted) or guards.groups_of(wanted) or guards.mac_of(wanted)
         if applying.current() is not None or not ("fixed_ips" in wanted or asks):

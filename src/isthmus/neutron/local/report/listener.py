@@ -6,8 +6,9 @@ transaction that touches a port of a stretched network, and none otherwise. The 
 what this thread creates on central's behalf as central's.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,6 +58,7 @@ class ReportListener:
         self._base_of = base_of
         self._let_go = let_go
         self.woken = threading.Event()  #: set when an intent was recorded and committed
+        self._call = threading.local()
 
     def listen(self) -> None:
         """Start to listen to every session of this process."""
@@ -76,6 +78,29 @@ class ReportListener:
             session.connection(),
             [IntentKey(CENTRAL, ResourceType.PORT, port_id) for port_id in fresh],
         )
+
+    @contextlib.contextmanager
+    def one_report(self) -> Iterator[None]:
+        """Wake the relay when a call of this thread ends, not at each commit that it makes.
+
+        Neutron binds a port in a transaction of its own, after the one that creates it or names its
+        host. A report between the two would be of a port that is nowhere, and a second one would
+        follow at once: central would do its work twice before another site hears of the port.
+        """
+        outer = getattr(self._call, "committed", None)
+        self._call.committed = False
+        try:
+            yield
+        finally:
+            committed, self._call.committed = self._call.committed, outer
+            if committed:
+                self._wake()
+
+    def _wake(self) -> None:
+        if getattr(self._call, "committed", None) is None:
+            self.woken.set()
+        else:
+            self._call.committed = True
 
     def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:
         item = applying.current()
@@ -140,7 +165,7 @@ class ReportListener:
     def _after_commit(self, session: orm.Session) -> None:
         session.info.pop(_NOTED, None)
         if session.info.pop(_WAKE, False):
-            self.woken.set()
+            self._wake()
 
     def _after_rollback(self, session: orm.Session, _previous: Any) -> None:
         session.info.pop(_NOTED, None)

@@ -58,12 +58,15 @@ def agreed(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def mark_auto_subnets(core: Any, context: Any, states: Sequence[dict[str, Any]]) -> None:
     """Add to ports which of their subnets derive addresses from the MAC."""
-    subnet_ids = {one["subnet_id"] for state in states for one in state.get("fixed_ips") or ()}
-    if not subnet_ids:
-        return
+    subnet_ids = {
+        one["subnet_id"]
+        for state in states
+        for one in state.get("fixed_ips") or ()
+        if ":" in str(one["ip_address"])  # of IPv4 none does, and a subnet is costly to read
+    }
     auto = {
         subnet["id"]
-        for subnet in core.get_subnets(context, {"id": list(subnet_ids)})
+        for subnet in (core.get_subnets(context, {"id": list(subnet_ids)}) if subnet_ids else ())
         if ipv6_utils.is_auto_address_subnet(subnet)
     }
     for state in states:
