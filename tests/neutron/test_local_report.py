@@ -110,7 +110,7 @@ def test_the_relay_is_woken_once_a_call_and_not_between_a_port_and_its_binding()
             commit()
             raise OSError
 
-    with pytest.raises(OSError):  # noqa: PT011 - nothing else is in there
+    with pytest.raises(OSError):
         refuse_behind_the_commit()
     assert listener.woken.is_set()
 
