@@ -11,11 +11,11 @@ import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,6 @@ from isthmus.lab.process import zygote
 from isthmus.lab.process.zygote import Birth
 from isthmus.lab.tier.services import PRELOAD
 
-_LOOK_S = 0.02
 #: A central on MariaDB needs it; the lab has SQLite alone.
 _MODULES = (*(name for name in PRELOAD if "keystone" not in name), "pymysql")
 
@@ -57,14 +56,18 @@ class Forked:
         Raises:
             TimeoutExpired: it goes on longer than that, in seconds.
         """
-        deadline = time.monotonic() + timeout
-        while True:
-            code = self.poll()
-            if code is not None:
-                return code
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(f"the server with pid {self.pid}", timeout)
-            time.sleep(_LOOK_S)
+        if self.returncode is not None:
+            return self.returncode
+        handle = os.pidfd_open(self.pid)  # readable once the process has ended
+        try:
+            ended, _, _ = select.select([handle], [], [], timeout)
+        finally:
+            os.close(handle)
+        if not ended:
+            raise subprocess.TimeoutExpired(f"the server with pid {self.pid}", timeout)
+        code = self.poll()
+        assert code is not None
+        return code
 
 
 class Parent:
