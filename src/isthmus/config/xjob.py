@@ -27,7 +27,8 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "poll_interval_s",
         default=0.2,
         min=0.02,
-        help="How often the journal is looked at, in seconds; one small query each time.",
+        help="How often the journal is looked at, in seconds; one small query each time. For five "
+        "seconds after work was found it is four times as often.",
     ),
     cfg.IntOpt(
         "batch", default=50, min=1, max=1000, help="Most objects that one call carries to a site."

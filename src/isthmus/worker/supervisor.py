@@ -29,6 +29,10 @@ _IN_USE_S = 300.0
 #: How often intents are looked for whose time was written before the database's clock was set back,
 #: in seconds.
 _CLOCK_S = 60.0
+#: Work comes in bursts: a port that is created is bound and comes up next. After work was found,
+#: the journal is looked at so many times as often, for so many seconds.
+_EAGER = 4
+_EAGER_S = 5.0
 #: How long a lane has to finish its batch, beyond the time that a call may take.
 _GRACE_S = 2.0
 
@@ -82,6 +86,7 @@ class Supervisor:
         self._dead_at = 0.0
         self._in_use_at = 0.0
         self._clock_at = 0.0
+        self._eager_until = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, then let every lane finish the batch in hand."""
@@ -92,9 +97,13 @@ class Supervisor:
                 except errors.Transient as error:
                     LOG.warning("database: %s", error)
                     stop.wait(_SITES_S)
-                stop.wait(self._work.settings.poll_interval_s)
+                stop.wait(self.choose_pause(time.monotonic()))
         finally:
-            self._end(list(self._lanes))
+            self.end()
+
+    def end(self) -> None:
+        """Let every lane finish the batch in hand, and end."""
+        self._end(list(self._lanes))
 
     def turn(self, now: float) -> None:
         """Do what is due at a time of the monotonic clock.
@@ -114,6 +123,12 @@ class Supervisor:
         for name in self._work.due_lanes():
             if name in self._lanes:
                 self._lanes[name].wake()
+                self._eager_until = now + _EAGER_S
+
+    def choose_pause(self, now: float) -> float:
+        """Return after how many seconds to look again, at a time of the monotonic clock."""
+        pause = self._work.settings.poll_interval_s
+        return pause / _EAGER if now < self._eager_until else pause
 
     def _sweep(self, now: float) -> None:
         """Run the periodic sweeps for what no change announces."""

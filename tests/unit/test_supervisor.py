@@ -1,0 +1,88 @@
+"""How often Xjob looks at the journal."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from isthmus.journal.engine import Delivery, DeliverySettings
+from isthmus.journal.protocols import Clock
+from isthmus.model.site import Reachability, Site, SiteName
+from isthmus.testing.clock import FakeClock
+from isthmus.testing.journal import FakeSite, FakeWorld, MemoryJournal
+from isthmus.worker.supervisor import Supervisor
+
+ONE = Site(name=SiteName("one"), region="r", availability_zones=(), service_user="u")
+
+
+class Work:
+    """One site with nothing to deliver, and what the journal's look says."""
+
+    def __init__(self) -> None:
+        self.settings: Any = SimpleNamespace(
+            poll_interval_s=0.2,
+            journal_sweep_s=60,
+            renewal_sweep_s=0,
+            probe_interval_s=1000,
+            call_timeout_s=1,
+            claim_s=1,
+        )
+        self.clock: Clock = FakeClock()
+        self.due: set[SiteName] = set()
+
+    def list_sites(self) -> list[Site]:
+        return [ONE]
+
+    def due_lanes(self) -> set[SiteName]:
+        return self.due
+
+    def open_lane(self, one: Site) -> tuple[Delivery, Any]:
+        delivery = Delivery(
+            one.name,
+            store=MemoryJournal(self.clock),
+            source=FakeWorld({}),
+            carrier=FakeSite(),
+            clock=self.clock,
+            settings=DeliverySettings(owner="a"),
+        )
+        return delivery, SimpleNamespace(ping=lambda: None)
+
+    def record_reachability(
+        self, name: SiteName, reachability: Reachability, error: str = ""
+    ) -> None:
+        pass
+
+    def drop_orphans(self) -> int:
+        return 0
+
+    def retry_in_use(self, lane: SiteName) -> None:
+        pass
+
+    def release_dead(self, is_dead: object) -> int:
+        return 0
+
+    def correct_times(self, claim_s: float) -> int:
+        return 0
+
+    def open_renewal(self, one: Site) -> Any:
+        raise AssertionError(one)
+
+
+def test_the_journal_is_looked_at_more_often_for_a_while_after_work_was_found() -> None:
+    work = Work()
+    supervisor = Supervisor(work)
+    try:
+        supervisor.turn(100.0)
+        assert supervisor.choose_pause(100.0) == pytest.approx(0.2)
+        work.due = {ONE.name}
+        supervisor.turn(101.0)
+        work.due = set()
+        assert supervisor.choose_pause(101.0) == pytest.approx(0.05)
+        supervisor.turn(105.9)
+        assert supervisor.choose_pause(105.9) == pytest.approx(0.05)
+        assert supervisor.choose_pause(106.0) == pytest.approx(0.2)
+        work.due = {SiteName("of-nobody")}  # a lane that another worker follows
+        supervisor.turn(107.0)
+        assert supervisor.choose_pause(107.0) == pytest.approx(0.2)
+    finally:
+        supervisor.end()
