@@ -27,7 +27,8 @@ class Work:
             call_timeout_s=1,
             claim_s=1,
         )
-        self.clock: Clock = FakeClock()
+        self.fake = FakeClock()
+        self.clock: Clock = self.fake
         self.due: set[SiteName] = set()
 
     def list_sites(self) -> list[Site]:
@@ -39,7 +40,7 @@ class Work:
     def open_lane(self, one: Site) -> tuple[Delivery, Any]:
         delivery = Delivery(
             one.name,
-            store=MemoryJournal(self.clock),
+            store=MemoryJournal(self.fake),
             source=FakeWorld({}),
             carrier=FakeSite(),
             clock=self.clock,
