@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.store.leases import resting
@@ -71,23 +72,63 @@ def is_open(connection: sa.Connection) -> bool:
     )
 
 
-def says(connection: sa.Connection, word: str, pool_id: str, number: int, port_id: str) -> bool:
-    """Return whether any site names this number for a port.
+def says(
+    connection: sa.Connection,
+    site: SiteName,
+    word: str,
+    pool_id: str,
+    number: int,
+    port_id: str,
+    *,
+    home: SiteName | None = None,
+) -> bool:
+    """Return whether a site names this number for a port.
 
     Args:
         connection: of the transaction.
+        site: whose word counts.
         word: `has`, `lacks` or `knows`.
         pool_id: the pool.
         number: the number.
         port_id: the port.
+        home: where it says that the port is; None: anywhere.
     """
     query = sa.select(NUMBER_CLAIMS.c.site).where(
+        NUMBER_CLAIMS.c.site == site,
         NUMBER_CLAIMS.c.word == word,
         NUMBER_CLAIMS.c.pool_id == pool_id,
         NUMBER_CLAIMS.c.number == to_text(number),
         NUMBER_CLAIMS.c.port_id == port_id,
     )
+    if home is not None:
+        query = query.where(NUMBER_CLAIMS.c.home == home)
     return connection.execute(query.limit(1)).first() is not None
+
+
+def require_open(connection: sa.Connection, word: Word) -> None:
+    """Check that nobody has decided a word yet, and lock it against who decides it too.
+
+    Raises:
+        Stale: somebody has, or its site has taken it back.
+    """
+    query = sa.select(NUMBER_CLAIMS.c.site).where(
+        *_is(word), NUMBER_CLAIMS.c.word == word.word, _OPEN
+    )
+    if not Latest.read(connection, query, lambda row: row.site, write=True):
+        raise errors.Stale(f"what site {word.site} named of {word.pool_id} is decided")
+
+
+def require_lease(connection: sa.Connection, lease: Lease) -> None:
+    """Check that a claimed lease has not been decided yet, and lock the claim.
+
+    Raises:
+        Stale: it has, or its site has taken it back.
+    """
+    query = sa.select(LEASE_CLAIMS.c.id).where(
+        LEASE_CLAIMS.c.id == lease.id, LEASE_CLAIMS.c.site == lease.site
+    )
+    if not Latest.read(connection, query, lambda row: row.id, write=True):
+        raise errors.Stale(f"the claim of lease {lease.id} is decided")
 
 
 def drop(connection: sa.Connection, word: Word) -> None:
@@ -110,12 +151,29 @@ def find_kept(connection: sa.Connection, pool_id: str, number: int) -> Word | No
     return next(iter(Latest.read(connection, query, _word, write=False)), None)
 
 
-def end_of_port(connection: sa.Connection, port_id: str) -> None:
-    """Release what is kept for a deleted port; it rests like any address of a deleted port."""
+def end_unborne(
+    connection: sa.Connection, site: SiteName, port_id: str, has: Collection[tuple[str, int]]
+) -> None:
+    """Delete what a site named for a port, as far as its report of the port does not bear it out.
+
+    A number that the port had rests, like any that a port gives up.
+
+    Args:
+        connection: of the transaction, in which the site's report of the port is taken.
+        site: who has named it, and reports the port now.
+        port_id: the port.
+        has: the addresses that the port has, as (subnet, number); none where it is gone.
+    """
     query = sa.select(NUMBER_CLAIMS).where(
-        NUMBER_CLAIMS.c.port_id == port_id, NUMBER_CLAIMS.c.decided.is_(sa.true())
+        NUMBER_CLAIMS.c.site == site,
+        NUMBER_CLAIMS.c.port_id == port_id,
+        NUMBER_CLAIMS.c.word.in_([HAS, LACKS]),
     )
-    _end(connection, [_word(row) for row in connection.execute(query)])
+    words = [_word(row) for row in connection.execute(query)]
+    _end(
+        connection,
+        [one for one in words if ((one.pool_id, one.number) in has) != (one.word == HAS)],
+    )
 
 
 def end_of_site(connection: sa.Connection, site: SiteName) -> None:
@@ -125,7 +183,11 @@ def end_of_site(connection: sa.Connection, site: SiteName) -> None:
 
 
 def _end(connection: sa.Connection, words: Collection[Word]) -> None:
-    kept = [(one.pool_id, one.number, one.port_id) for one in words if one.word == HAS]
+    kept = [
+        (one.pool_id, one.number, one.port_id)
+        for one in words
+        if one.word == HAS and resting.find_port(connection, one.pool_id, one.number) is None
+    ]
     resting.record(connection, kept)  # only addresses
     for one in words:
         drop(connection, one)

@@ -23,6 +23,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.ports import home, location
 from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
 from isthmus.store.tiers.latest import Latest
 
@@ -46,13 +47,37 @@ def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str])
         connection.execute(sa.insert(CLAIMS), rows[start : start + _CHUNK])
 
 
-def is_claimed(connection: sa.Connection, port_id: str) -> bool:
-    """Return whether any site has claimed a port."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a port is, as far as central knows and sites say."""
+
+    home: SiteName | None
+    home_heard: bool  #: its home has reported which ports it has
+    claimants: frozenset[SiteName]  #: the sites that say that they have it
+
+    @property
+    def spokesman(self) -> SiteName | None:
+        """Return the site whose word counts for the port: its home, or the one it moves to.
+
+        No site speaks for a port by its own claim alone, unless the port is at no site.
+        """
+        if self.home is not None and (self.home in self.claimants or not self.home_heard):
+            return self.home
+        return next(iter(self.claimants)) if len(self.claimants) == 1 else self.home
+
+
+def find_place(connection: sa.Connection, port_id: str) -> Place:
+    """Return where a port is, and lock its home."""
     query = sa.select(CLAIMS.c.site).where(CLAIMS.c.port_id == port_id)
-    return connection.execute(query.limit(1)).first() is not None
+    at = mapping.find_home(connection, port_id)
+    return Place(
+        home=at,
+        home_heard=at is not None and _has_named(connection, at),
+        claimants=frozenset(SiteName(site) for site in connection.scalars(query)),
+    )
 
 
-def has_named(connection: sa.Connection, site: SiteName) -> bool:
+def _has_named(connection: sa.Connection, site: SiteName) -> bool:
     """Return whether a site has reported which ports it has."""
     query = sa.select(REGISTRATIONS.c.named_ports).where(REGISTRATIONS.c.site == site)
     return bool(connection.execute(query).scalar())

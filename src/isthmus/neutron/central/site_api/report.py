@@ -6,6 +6,7 @@ gone.
 """
 
 import contextlib
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -152,7 +153,7 @@ def _remove(site: SiteName, port_id: str) -> None:
     with writing(admin) as connection:
         if lives_here:
             home.delete(connection, port_id, site)
-        named.end_of_port(connection, port_id)
+        named.end_unborne(connection, site, port_id, ())  # no other site's word
         refusal.delete(connection, site, port_id)
         # Whether central knew it or not: something that it blocked may be removable now.
         job_store.retry_in_use(connection, site)
@@ -365,6 +366,7 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, ref
             return  # deleted or moved meanwhile: record nothing
         if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
             _stay(connection, site, port_id)
+        named.end_unborne(connection, site, port_id, _addresses(state))
         before = location.list_locations(connection, [port_id]).get(port_id)
         if body is None:
             changed = before is not None
@@ -383,6 +385,14 @@ def _follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, ref
             # What was refused of it has been released there, and may have blocked a removal.
             job_store.retry_in_use(connection, site)
         crash.point("central.report.before_commit")
+
+
+def _addresses(state: dict[str, Any]) -> set[tuple[str, int]]:
+    """Return the addresses that a site reports of a port, as (subnet, number)."""
+    return {
+        (one["subnet_id"], int(ipaddress.ip_address(one["ip_address"])))
+        for one in state["fixed_ips"]
+    }
 
 
 def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:

@@ -8,8 +8,10 @@ present (an address of central's own, on a port that came to a site since; what 
 have, as the others know them) is kept from everybody else.
 """
 
+import bisect
+import contextlib
 import ipaddress
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from neutron_lib.plugins import directory
 from oslo_log import log as logging
 
 from isthmus import errors
+from isthmus.federation.leases import lease as arithmetic
 from isthmus.federation.leases.named import Holder, is_outdated
 from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.resource import ResourceType
@@ -28,11 +31,13 @@ from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.leases import pool, usage
 from isthmus.neutron.central.site_api.belief import adoption
+from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting, spare
 from isthmus.store.tiers import claim, epoch, mapping, registration
+from isthmus.store.tiers.latest import Latest
 
 LOG = logging.getLogger(__name__)
 
@@ -75,6 +80,7 @@ def record(context: Any, site: Site, said: Named) -> None:
             for at, port_id in has.items()
             if believed.get(at) != port_id
         ]
+        # Whether the site speaks for the port is known once all have registered (`claim.Place`).
         words += [
             _word(site.name, _SUBNET, *at, port_id, named.LACKS, site.name)
             for at, port_id in believed.items()
@@ -152,7 +158,8 @@ def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) 
 def decide(context: Any) -> None:
     """Decide every number that sites have named, once no site is awaited.
 
-    It can be restarted at any point: each number, and each lease, is decided by itself.
+    It can be restarted at any point, and run in several processes at once: each number, and each
+    lease, is decided by itself, by who locks the row with the word first.
     """
     with reading(context) as connection:
         if not named.is_open(connection) or epoch.list_waiting(connection):
@@ -160,73 +167,144 @@ def decide(context: Any) -> None:
         lacks = named.list_open(connection, named.LACKS)
         has = named.list_open(connection, named.HAS)
         leases = named.list_leases(connection)
+    wanted = _Wanted(has, leases)
     for word in lacks:
-        _take_away(word.pool_id, word.number, word.port_id)
-        if _is_wanted(word, has, leases):  # already decided
-            with writing(context) as connection:
-                resting.delete(connection, word.pool_id, [word.number])
+        _follow_lack(context, word, ends_rest=wanted.includes(word.pool_id, word.number))
     for word in has:
-        _clear(context, word.site, word.pool_id, word.number, word.port_id)
+        _clear(context, word, word.number)
     for lease in leases:
         _decide_lease(context, lease)
     for word in has:
-        with writing(context) as connection:
-            _keep_own(connection, word)
+        _each(context, word, _keep_own)
     # Only now: an address of another site's lease takes that site's word for it.
     with reading(context) as connection:
         knows = named.list_open(connection, named.KNOWS)
     for word in knows:
-        with writing(context) as connection:
-            _keep_of_lost(connection, word)
+        _each(context, word, _keep_of_lost)
     for word in lacks:
-        with writing(context) as connection:
+        _each(context, word, _drop)
+
+
+def _each(context: Any, word: named.Word, step: Callable[[pool.Locked, named.Word], None]) -> None:
+    """Take a step about a word, behind the lock of its pool, unless it was decided meanwhile."""
+    with contextlib.suppress(errors.Stale), writing(context) as connection:
+        try:
+            locked = pool.hold(connection, word.kind, word.pool_id)
+        except errors.NotFound:
             named.drop(connection, word)
+            return
+        named.require_open(connection, word)
+        step(locked, word)
 
 
-def _is_wanted(word: named.Word, has: Sequence[named.Word], leases: Sequence[Lease]) -> bool:
-    return any((one.pool_id, one.number) == (word.pool_id, word.number) for one in has) or any(
-        one.pool_id == word.pool_id and word.number in one.block for one in leases
-    )
+def _drop(locked: pool.Locked, word: named.Word) -> None:
+    named.drop(locked.connection, word)
 
 
-def _clear(context: Any, site: SiteName, subnet_id: str, number: int, port_id: str | None) -> bool:
-    """Take a number from the port that was restored with it; return whether nobody else has it."""
-    with writing(context) as connection:
-        holder = _find_holder(connection, subnet_id, number)
-        if holder is None or holder == port_id:
-            return True
-        home = mapping.find_home(connection, holder)
-        lease = lease_store.find_covering(connection, _SUBNET, subnet_id, number, write=False)
-        own = epoch.peek(connection)
-        found = Holder(
-            home=home,
-            let_go=named.says(connection, named.LACKS, subnet_id, number, holder),
-            claimed=claim.is_claimed(connection, holder),
-            home_heard=home is not None and claim.has_named(connection, home),
-            leased_to_claimant=lease is not None and lease.site == site,
-        )
-        outdated = is_outdated(found, settled=own is None or own.settled)
-    if not outdated:
-        LOG.error(
-            "Address %s of subnet %s is on port %s of site %s, and at central on port %s (%s)",
+class _Wanted:
+    """The numbers that sites have on ports, or in leases which central has forgotten."""
+
+    def __init__(self, has: Iterable[named.Word], leases: Iterable[Lease]) -> None:
+        """Sort them."""
+        self._numbers = {(one.pool_id, one.number) for one in has}
+        blocks: dict[str, list[Block]] = {}
+        for one in leases:
+            blocks.setdefault(one.pool_id, []).append(one.block)
+        self._blocks = {pool_id: arithmetic.merge(found) for pool_id, found in blocks.items()}
+
+    def includes(self, pool_id: str, number: int) -> bool:
+        """Return whether a number is one of them."""
+        found = self._blocks.get(pool_id, [])
+        at = bisect.bisect_right(found, number, key=lambda block: block.first) - 1
+        return (pool_id, number) in self._numbers or (at >= 0 and number in found[at])
+
+
+def _follow_lack(context: Any, word: named.Word, *, ends_rest: bool) -> None:
+    """Take from a port what its home says that it has no more; nobody else can say so."""
+
+    def ask(connection: sa.Connection) -> None:
+        named.require_open(connection, word)
+        place = claim.find_place(connection, word.port_id)
+        if place.home is None or place.spokesman != word.site:
+            raise errors.Stale(f"site {word.site} does not speak for port {word.port_id}")
+
+    with contextlib.suppress(errors.Stale):
+        with writing(context) as connection:
+            ask(connection)
+        with Guarded(ask):
+            _take_away(word.pool_id, word.number, word.port_id)
+        if ends_rest:  # somebody has the number already
+            with writing(context) as connection:
+                ask(connection)
+                resting.delete(connection, word.pool_id, [word.number])
+
+
+def _clear(context: Any, claimed: named.Word | Lease, number: int) -> None:
+    """Take a number that a site has from the port that was restored with it.
+
+    Args:
+        context: an administrator's.
+        claimed: the site's word, or its lease.
+        number: the number.
+    """
+    port_id = claimed.port_id if isinstance(claimed, named.Word) else None
+    holder: str | None = None
+
+    def ask(connection: sa.Connection) -> None:
+        if isinstance(claimed, named.Word):
+            named.require_open(connection, claimed)
+        else:
+            named.require_lease(connection, claimed)
+        if holder is not None and not _is_outdated(connection, claimed, number, holder):
+            raise errors.Stale(f"port {holder} has address {pool.to_address(number)} after all")
+
+    with contextlib.suppress(errors.Stale):
+        with writing(context) as connection:
+            found = _find_holder(connection, claimed.pool_id, number)
+            ask(connection)
+            if found is None or found == port_id:
+                return
+            if not _is_outdated(connection, claimed, number, found):
+                LOG.error(
+                    "Address %s of subnet %s is on port %s of site %s, and at central on port %s",
+                    pool.to_address(number),
+                    claimed.pool_id,
+                    port_id,
+                    claimed.site,
+                    found,
+                )
+                return
+            holder = found
+        with Guarded(ask):
+            _take_away(claimed.pool_id, number, holder)
+        LOG.warning(
+            "Site %s has address %s: port %s, which had it when central was backed up, loses it",
+            claimed.site,
             pool.to_address(number),
-            subnet_id,
-            port_id,
-            site,
             holder,
-            f"of site {home}" if home else "at no site",
         )
-        return False
-    LOG.warning(
-        "Site %s has address %s: port %s, which had it when central was backed up, loses it",
-        site,
-        pool.to_address(number),
-        holder,
+        with writing(context) as connection:
+            ask(connection)
+            resting.delete(connection, claimed.pool_id, [number])
+
+
+def _is_outdated(
+    connection: sa.Connection, claimed: named.Word | Lease, number: int, holder: str
+) -> bool:
+    """Return whether a port has a number at central only because that was restored."""
+    place = claim.find_place(connection, holder)
+    speaks = place.spokesman
+    lease = lease_store.find_covering(connection, _SUBNET, claimed.pool_id, number, write=False)
+    own = epoch.peek(connection)
+    found = Holder(
+        home=place.home,
+        let_go=speaks is not None
+        and named.says(connection, speaks, named.LACKS, claimed.pool_id, number, holder),
+        claimed=bool(place.claimants),
+        home_heard=place.home_heard,
+        leased_to_claimant=lease is not None and lease.site == claimed.site,
     )
-    _take_away(subnet_id, number, holder)
-    with writing(context) as connection:
-        resting.delete(connection, subnet_id, [number])
-    return True
+    return is_outdated(found, settled=own is None or own.settled)
 
 
 def _find_holder(connection: sa.Connection, subnet_id: str, number: int) -> str | None:
@@ -234,7 +312,7 @@ def _find_holder(connection: sa.Connection, subnet_id: str, number: int) -> str 
     query = sa.select(address.port_id).where(
         address.subnet_id == subnet_id, address.ip_address == pool.to_address(number)
     )
-    return connection.execute(query).scalar()
+    return next(iter(Latest.read(connection, query, lambda row: row.port_id, write=False)), None)
 
 
 def _take_away(subnet_id: str, number: int, port_id: str) -> None:
@@ -262,10 +340,12 @@ def _decide_lease(context: Any, lease: Lease) -> None:
     with writing(context) as connection:
         used = usage.find_used(connection, lease.kind, lease.pool_id, lease.block)
     for number in used:
-        _clear(context, site, lease.pool_id, number, None)
-    with writing(context) as connection:
+        _clear(context, lease, number)
+    with contextlib.suppress(errors.Stale), writing(context) as connection:
         try:
-            whole = adoption.insert_named(pool.lock(connection, lease.kind, lease.pool_id), lease)
+            locked = pool.lock(connection, lease.kind, lease.pool_id)
+            named.require_lease(connection, lease)
+            whole = adoption.insert_named(locked, lease)
         except errors.Refused as error:
             LOG.warning("Lease %s of site %s is void: %s", lease.id, site, error.message)
             whole = False
@@ -274,13 +354,9 @@ def _decide_lease(context: Any, lease: Lease) -> None:
             registration.ask_again(connection, site)
 
 
-def _keep_own(connection: sa.Connection, word: named.Word) -> None:
+def _keep_own(locked: pool.Locked, word: named.Word) -> None:
     """Keep an address for a site's port that does not have it from the site's own lease."""
-    try:
-        locked = pool.hold(connection, _SUBNET, word.pool_id)
-    except errors.NotFound:
-        named.drop(connection, word)
-        return
+    connection = locked.connection
     holder = lease_store.find_covering(connection, _SUBNET, word.pool_id, word.number)
     at = _find_holder(connection, word.pool_id, word.number)
     if (holder is not None and holder.site == word.site) or at is not None:
@@ -290,7 +366,15 @@ def _keep_own(connection: sa.Connection, word: named.Word) -> None:
         adoption.hold_back(locked, CENTRAL, word.number)
     elif holder.site == CENTRAL:
         spare.take_one(connection, word.pool_id, word.number)
-    elif not named.says(connection, named.KNOWS, word.pool_id, word.number, word.port_id):
+    elif not named.says(
+        connection,
+        holder.site,
+        named.KNOWS,
+        word.pool_id,
+        word.number,
+        word.port_id,
+        home=word.site,
+    ):
         LOG.error(
             "Site %s has address %s, which is leased to site %s",
             word.site,
@@ -309,16 +393,16 @@ def _keep_own(connection: sa.Connection, word: named.Word) -> None:
     named.keep(connection, word)
 
 
-def _keep_of_lost(connection: sa.Connection, word: named.Word) -> None:
+def _keep_of_lost(locked: pool.Locked, word: named.Word) -> None:
     """Keep a number for a site that central went on without, if another site knows of it."""
+    connection = locked.connection
     named.drop(connection, word)
     known = registration.find(connection, word.home)
     if known is None or not known.owes:
         return  # that site names it itself
     try:
-        locked = pool.hold(connection, word.kind, word.pool_id)
         pool.check_number(locked, word.number)
-    except (errors.NotFound, errors.Invalid):
+    except errors.Invalid:
         return
     holder = lease_store.find_covering(connection, word.kind, word.pool_id, word.number)
     if usage.find_used(connection, word.kind, word.pool_id, Block(word.number, word.number)):
