@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
+from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import site_user
 from tests.neutron.wan import Wan
 
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
+
+#: Here, and not in the files that use them: one server for all, and one database to copy.
+__all__ = ["mariadb_url", "new_database"]
 
 
 @pytest.fixture(scope="session")

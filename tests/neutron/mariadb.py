@@ -1,7 +1,8 @@
-"""Tiers on MariaDB at its default isolation: import the fixtures of this file into a test file.
+"""Tiers on MariaDB at its default isolation.
 
-`central` and `site1` take the place of the ones on SQLite, each with a database of its own, and
-`sound` looks at what must always hold after every test of the file.
+Every test has `new_database`, of one server. Import the other fixtures into a test file: `central`
+and `site1` take the place of the ones on SQLite, each with a database of its own, and `sound` looks
+at what must always hold after every test of the file.
 """
 
 import subprocess

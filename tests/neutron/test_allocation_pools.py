@@ -6,7 +6,6 @@ from typing import Any
 import netaddr
 import pytest
 import sqlalchemy as sa
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.two_databases import SITE, SUBNET, T0, ZERO, Pair, pair, tiers
 
 from isthmus import errors
@@ -23,7 +22,7 @@ from isthmus.store.sql.tables import JOURNAL
 
 pytestmark = pytest.mark.neutron
 
-__all__ = ["mariadb_url", "new_database", "pair", "tiers"]
+__all__ = ["pair", "tiers"]
 
 AWAY = SiteName("site3")
 

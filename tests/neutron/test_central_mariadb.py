@@ -3,7 +3,7 @@
 import pytest
 from tests.neutron import races
 from tests.neutron.central_server import CentralServer
-from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.mariadb import central, sound
 from tests.neutron.test_after_restore import (
     test_an_address_that_changed_since_the_backup_has_a_new_holder,
     test_what_a_lost_site_s_ports_have_is_known_by_others,
@@ -44,8 +44,6 @@ pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
 __all__ = [
     "central",
-    "mariadb_url",
-    "new_database",
     "sound",
     "test_a_bundle_holds_all_that_a_network_takes",
     "test_a_late_batch_does_not_undo_a_newer_one",

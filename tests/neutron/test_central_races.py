@@ -3,11 +3,11 @@
 import pytest
 from tests.neutron import races
 from tests.neutron.central_server import CentralServer
-from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.mariadb import central, sound
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress]
 
-__all__ = ["central", "mariadb_url", "new_database", "sound"]
+__all__ = ["central", "sound"]
 
 
 @pytest.mark.timeout(3600)

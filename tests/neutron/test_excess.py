@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tests.neutron import invariants
 from tests.neutron.server import ADMIN, site_user
-from tests.neutron.test_restore import Cloud, cloud, mariadb_url, new_database
+from tests.neutron.test_restore import Cloud, cloud
 
 from isthmus.testing.until import until
 
-__all__ = ["cloud", "mariadb_url", "new_database"]
+__all__ = ["cloud"]
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 

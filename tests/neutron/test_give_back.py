@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.two_databases import SITE, T0, ZERO, Pair, pair, tiers, to_text
 
 from isthmus import errors
@@ -17,7 +16,7 @@ from isthmus.store.sql.tables import RETURNS
 
 pytestmark = pytest.mark.neutron
 
-__all__ = ["mariadb_url", "new_database", "pair", "tiers"]
+__all__ = ["pair", "tiers"]
 
 #: What a site keeps in reserve, below what a test is about.
 RESERVE = (0, 9)

@@ -20,7 +20,6 @@ from tests.neutron import invariants
 from tests.neutron.central_server import CentralServer
 from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.pausing import Pause
 from tests.neutron.server import ADMIN, site_user, tenant
 from tests.neutron.wan import Wan
@@ -32,7 +31,6 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.timeout(3600)]
 
-__all__ = ["mariadb_url", "new_database"]
 
 #: How long something may wait for whoever is held before that one is let go, in seconds.
 MEANWHILE_S = 3.0

@@ -15,14 +15,11 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.pausing import Pause
 from tests.neutron.test_central_report import _LOCATION, Stretched, item
 from tests.neutron.test_registration import known_as, make_network, register, try_register
-from tests.ports.conftest import mariadb_url
 
 from isthmus.journal import crash
 from isthmus.store.sql.tables import REGISTRATIONS
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
-
-__all__ = ["mariadb_url"]
 
 #: Every step of taking a report. A slow one that is inside a transaction holds its locks.
 POINTS = [name for name, _ in crash.POINTS if name.startswith("central.report.")]

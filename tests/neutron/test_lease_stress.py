@@ -18,14 +18,12 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron import invariants
 from tests.neutron.central_server import CentralServer
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import tenant
 
 from isthmus.store.sql.tables import LEASES
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
-__all__ = ["mariadb_url", "new_database"]
 
 LOG = logging.getLogger(__name__)
 

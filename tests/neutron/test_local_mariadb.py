@@ -1,7 +1,7 @@
 """A site and central on MariaDB: the tests in which locks, upserts and isolation matter."""
 
 import pytest
-from tests.neutron.mariadb import central, mariadb_url, new_database, site1, sound
+from tests.neutron.mariadb import central, site1, sound
 from tests.neutron.test_local_apply import (
     test_applying_twice_and_out_of_date,
     test_groups_that_name_each_other,
@@ -23,8 +23,6 @@ pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
 __all__ = [
     "central",
-    "mariadb_url",
-    "new_database",
     "site1",
     "sound",
     "test_a_first_use_makes_the_same_network_here",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
-from tests.neutron.mariadb import mariadb_url, new_database
 
 from isthmus.model.lease import Block
 from isthmus.store.leases.lease import to_text
@@ -18,7 +17,6 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     warnings.simplefilter("ignore")
     from isthmus.neutron.local.lease import port_keys
 
-__all__ = ["mariadb_url", "new_database"]
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db]
 

@@ -3,7 +3,6 @@
 import pytest
 import sqlalchemy as sa
 from neutron_lib import context as n_context
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.two_databases import SITE, SUBNET, ZERO, Pair, pair, tiers
 
 from isthmus import errors
@@ -20,7 +19,7 @@ from isthmus.store.tiers import forget
 
 pytestmark = pytest.mark.neutron
 
-__all__ = ["mariadb_url", "new_database", "pair", "tiers"]
+__all__ = ["pair", "tiers"]
 
 OTHER = SiteName("site2")
 

@@ -18,7 +18,7 @@ import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
-from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.mariadb import central, sound
 from tests.neutron.server import OnBehalf, Reply, Server, User, read_token, site_user, tenant
 from tests.neutron.test_renewal import ServerClient
 from tests.neutron.wan import Wan, _Relay
@@ -30,7 +30,7 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.timeout(900)]
 
-__all__ = ["central", "mariadb_url", "new_database", "sound"]
+__all__ = ["central", "sound"]
 
 #: Of so many calls of a kind one comes again after a newer one, or loses its answer.
 LATE, LOST = 2, 5

@@ -16,7 +16,6 @@ from tests.neutron import mariadb
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import ADMIN, Server, site_user, tenant
 from tests.neutron.wan import Wan
 
@@ -27,8 +26,6 @@ from isthmus.store.sql.tables import EPOCHS, LEASES, SITE_MAPPINGS
 from isthmus.store.tiers import forget
 from isthmus.testing.ovn import OvnDatabases
 from isthmus.testing.until import until
-
-__all__ = ["mariadb_url", "new_database"]
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 

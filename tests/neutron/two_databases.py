@@ -10,7 +10,7 @@ import shutil
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,6 +89,70 @@ class Tier:
                         ip_address=to_text(number), status="ALLOCATED", ipam_subnet_id=subnet
                     )
                 )
+
+    def make_port(self, network: str, subnet: str, port_id: str, number: int) -> None:
+        """Make a port that has an address."""
+        with self.engine.begin() as connection:
+            done = connection.execute(
+                sa.insert(standard_attr.StandardAttribute.__table__).values(resource_type="ports")
+            )
+            (attribute,) = done.inserted_primary_key or (None,)
+            connection.execute(
+                sa.insert(models_v2.Port.__table__).values(
+                    id=port_id,
+                    network_id=network,
+                    mac_address="fa:16:3e:" + ":".join(port_id[n : n + 2] for n in (0, 2, 4)),
+                    admin_state_up=True,
+                    status="DOWN",
+                    device_id="",
+                    device_owner="",
+                    standard_attr_id=attribute,
+                )
+            )
+            self.give_address(connection, subnet, port_id, number)
+
+    def give_address(
+        self, connection: sa.Connection, subnet: str, port_id: str, number: int
+    ) -> None:
+        """Give an address to a port."""
+        query = sa.select(models_v2.Subnet.network_id).where(models_v2.Subnet.id == subnet)
+        connection.execute(
+            sa.insert(models_v2.IPAllocation.__table__).values(
+                port_id=port_id,
+                subnet_id=subnet,
+                network_id=connection.scalar(query),
+                ip_address=to_text(number),
+            )
+        )
+        connection.execute(
+            sa.insert(ipam.IpamAllocation.__table__).values(
+                ip_address=to_text(number), status="ALLOCATED", ipam_subnet_id=subnet
+            )
+        )
+
+    def take_addresses(
+        self, connection: sa.Connection, subnet: str, port_id: str, *, but: Collection[str]
+    ) -> None:
+        """Take all addresses but some from a port."""
+        table, given = models_v2.IPAllocation.__table__, ipam.IpamAllocation.__table__
+        query = sa.select(table.c.ip_address).where(table.c.port_id == port_id)
+        gone = [one for one in connection.scalars(query) if one not in but]
+        connection.execute(
+            sa.delete(table).where(table.c.port_id == port_id, table.c.ip_address.in_(gone))
+        )
+        connection.execute(
+            sa.delete(given).where(given.c.ipam_subnet_id == subnet, given.c.ip_address.in_(gone))
+        )
+
+    def holders(self, subnet: str) -> dict[int, str]:
+        """Return which port has which address, in numbers behind 10.0.0.0."""
+        table = models_v2.IPAllocation.__table__
+        query = sa.select(table).where(table.c.subnet_id == subnet)
+        with self.engine.connect() as connection:
+            return {
+                int(ipaddress.ip_address(row.ip_address)) - ZERO: row.port_id
+                for row in connection.execute(query)
+            }
 
     def free(self, *numbers: int) -> None:
         """Free addresses, as if nobody had ever had them."""
@@ -287,4 +351,15 @@ def to_text(number: int) -> str:
     return str(ipaddress.ip_address(number if number >= ZERO else ZERO + number))
 
 
-__all__ = ["CENTRAL", "SITE", "ZERO", "Link", "Pair", "Tier", "pair", "tiers", "to_text"]
+__all__ = [
+    "CENTRAL",
+    "SITE",
+    "ZERO",
+    "Link",
+    "Pair",
+    "Tier",
+    "models_v2",
+    "pair",
+    "tiers",
+    "to_text",
+]

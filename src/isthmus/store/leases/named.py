@@ -38,8 +38,14 @@ class Word:
 
 
 def record(connection: sa.Connection, site: SiteName, words: Iterable[Word]) -> None:
-    """Record what a site names, replacing what it named before."""
+    """Record what a site names, replacing what it named before.
+
+    Of a port that it has it knows better than its shadows, which may be left from before.
+    """
     connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site))
+    spoken: dict[tuple[object, ...], Word] = {}
+    for one in sorted(set(words), key=lambda one: (one.word == KNOWS, one)):
+        spoken.setdefault((one.site, one.kind, one.pool_id, one.number, one.port_id), one)
     rows = [
         {
             "site": one.site,
@@ -51,7 +57,7 @@ def record(connection: sa.Connection, site: SiteName, words: Iterable[Word]) -> 
             "home": one.home,
             "decided": False,
         }
-        for one in sorted(set(words))
+        for one in spoken.values()
     ]
     for start in range(0, len(rows), _CHUNK):
         connection.execute(sa.insert(NUMBER_CLAIMS), rows[start : start + _CHUNK])
