@@ -134,6 +134,58 @@ def test_a_newer_report_stands_on_mariadb(on_mariadb: Held, point: str) -> None:
     check_overtaken(on_mariadb, point)
 
 
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("on_sqlite", "name"),
+        pytest.param("on_mariadb", "fixed_ips", marks=pytest.mark.db),
+    ],
+)
+def test_what_a_person_changes_while_a_report_is_merged_stands(
+    request: pytest.FixtureRequest, place: str, what: str
+) -> None:
+    """The report changes another attribute as well, and of the same one the person's counts."""
+    held: Held = request.getfixturevalue(place)
+    net = Stretched(held.server)
+    port = net.port(device_id="old")
+    assert net.report(port, sequence=held.next())["code"] == ""
+    theirs: Any = "a person's" if what == "name" else []
+    mine: Any = "the site's" if what == "name" else net.port()["fixed_ips"]
+    new = {**port, what: mine, "description": "new", "device_id": "new", "isthmus:base": dict(port)}
+
+    with held.pause.during(
+        "central.report.read", lambda: net.report(new, sequence=held.next())
+    ) as done:
+        path, body = f"/v2.0/ports/{port['id']}", {"port": {what: theirs}}
+        assert held.server.call("PUT", path, body, net.user).status == 200
+    assert done["result"]["code"] == ""
+    shown = net.shown(port)
+    assert (shown[what], shown["description"], shown["device_id"]) == (theirs, "new", "new")
+
+
+def test_a_report_that_is_late_changes_nothing_of_a_port_that_was_released(on_sqlite: Held) -> None:
+    """What it says of its binding and its server concerns the home alone, too."""
+    held = on_sqlite
+    net = Stretched(held.server)
+    port = net.port(device_id="old")
+    assert net.report(port, sequence=held.next())["code"] == ""
+    new = {**port, "device_id": "new", "binding:host_id": "host2", "status": "DOWN"}
+    new["isthmus:base"] = dict(port)
+    with held.pause.during(
+        "central.report.read", lambda: net.report(new, sequence=held.next())
+    ) as done:
+        mappings = held.server.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only()
+        path = f"/v2.0/site-mappings/{mappings[0]['id']}/release"
+        held.server.call("PUT", path, {"force": True}).only()
+    assert done["result"]["code"] == "isthmus.refused.conflict"
+    shown = net.shown(port)
+    assert (shown["device_id"], shown["binding:host_id"], shown["status"]) == (
+        "old",
+        "site1/host1",
+        "ACTIVE",
+    )
+
+
 @pytest.mark.parametrize("place", ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)])
 def test_a_late_registration_takes_nothing_back(request: pytest.FixtureRequest, place: str) -> None:
     """Of two that are on their way, the first is slow; the site was leased something meanwhile."""

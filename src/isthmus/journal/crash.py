@@ -37,6 +37,8 @@ POINTS: tuple[tuple[str, str], ...] = (
     # Central: a network is placed, nothing committed yet; it is, and the site does not know it.
     ("central.bundle.before_commit", "neutron/central/presence.py"),
     ("central.bundle.committed", "neutron/central/presence.py"),
+    # Central: the port that a site reports is read, and nothing of it changed yet.
+    ("central.report.read", "neutron/central/site_api/report.py"),
     # Central: the port is made, changed, removed, but its location is not recorded yet.
     ("central.report.created", "neutron/central/site_api/report.py"),
     ("central.report.updated", "neutron/central/site_api/report.py"),

@@ -5,9 +5,12 @@ There is no data plane. A host is written `site/host`.
 
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.common.ovn import utils as ovn_utils
+from neutron.db import models_v2
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
+from neutron_lib.db import standard_attr
 from neutron_lib.plugins.ml2 import api
 
 from isthmus.federation.port import PROFILE_VIF_TYPE
@@ -32,6 +35,7 @@ class CentralMechanismDriver(api.MechanismDriver):
 
     def update_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse, and keep the restored state of a stale port."""
+        _check_merged(context)
         _check_port(context)
         if context.current["mac_address"] != context.original["mac_address"]:
             _require_settled_for_mac(context)
@@ -77,6 +81,33 @@ def _check_port(context: Any) -> None:
     ovn_utils.validate_and_get_data_from_binding_profile(port)
     if (port.get(portbindings.PROFILE) or {}).get(PROFILE_VIF_TYPE):
         ovn_utils.validate_port_allowed_address_pairs_vrrp_mac(port)
+
+
+def _check_merged(context: Any) -> None:
+    """Let a merged report change a port only as long as nobody else changes it.
+
+    The revision is read behind a lock and what this transaction has written: so a change that was
+    committed since the transaction began shows, on which the values it read before say nothing.
+
+    Raises:
+        Overtaken: somebody has; the report has to be merged again.
+    """
+    theirs = reporting.merged()
+    if theirs is None:
+        return
+    before = context.original
+    session = context.plugin_context.session
+    session.flush()
+    port = session.get(models_v2.Port, before["id"])
+    revision = session.connection().scalar(
+        sa.select(standard_attr.StandardAttribute.revision_number)
+        .where(standard_attr.StandardAttribute.id == port.standard_attr_id)
+        .with_for_update()
+    )
+    # Neutron's revision plugin counts once a transaction, and marks what it has counted.
+    own = before["revision_number"] + int(getattr(port, "_rev_bumped", False))
+    if revision != own or comparable(before) != theirs:
+        raise reporting.Overtaken(f"port {before['id']} was changed at central meanwhile")
 
 
 def _require_settled_for_mac(context: Any) -> None:

@@ -7,11 +7,13 @@ own blocks.
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.neutron.db import guard
 from isthmus.store.delivery import lane as lane_store
@@ -49,6 +51,34 @@ def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
 def current() -> CurrentReport | None:
     """Return the report that is being applied, if any."""
     return _current.get()
+
+
+class Overtaken(errors.Stale):
+    """A port was changed while a report of it was merged with what it was."""
+
+
+_merged: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(
+    "isthmus_merged", default=None
+)
+
+
+@contextlib.contextmanager
+def merged_with(theirs: Mapping[str, Any]) -> Iterator[None]:
+    """Change a port as long as it is at central as it was when a report was merged with it.
+
+    Args:
+        theirs: the port as `site_api.comparable` gives it.
+    """
+    token = _merged.set(theirs)
+    try:
+        yield
+    finally:
+        _merged.reset(token)
+
+
+def merged() -> Mapping[str, Any] | None:
+    """Return central's values with which the report was merged that is being applied, if any."""
+    return _merged.get()
 
 
 _correcting: contextvars.ContextVar[bool] = contextvars.ContextVar(

@@ -6,6 +6,7 @@ gone.
 """
 
 import contextlib
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -36,6 +37,7 @@ from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import presence, reporting, shadow
 from isthmus.neutron.central.site_api.belief import validator
 from isthmus.neutron.central.site_api.comparable import comparable, without_derived
+from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
@@ -119,13 +121,15 @@ def _keep(site: SiteName, result: ItemResult) -> None:
 
 
 #: A transaction that loses a deadlock, or collides with another report's insert, is retried five
-#: times, after 0.1 to 1 s.
+#: times, after 0.1 to 1 s; so is a report of a port that is changed while it is merged.
 _again = db_api.wrap_db_retry(
     retry_interval=0.1,
     max_retries=5,
     max_retry_interval=1,
     retry_on_deadlock=True,
-    exception_checker=lambda error: isinstance(error, db_exc.DBDuplicateEntry),
+    exception_checker=lambda error: isinstance(
+        error, db_exc.DBDuplicateEntry | reporting.Overtaken
+    ),
 )
 
 
@@ -165,8 +169,6 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
     with writing(admin) as connection:
         lives_at = mapping.find_home(connection, port_id)
         present = mapping.list_sites(connection, ResourceType.NETWORK, [state["network_id"]])
-        stale = bool(home.find_stale(connection, [port_id]))
-        restored = home.find_bases(connection, [port_id]).get(port_id) if stale else None
         going = lives_at is None and excess.is_going(connection, site.name, port_id)
     if lives_at not in (None, site.name):
         _refuse_elsewhere(site.name, port_id, lives_at)
@@ -181,6 +183,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         # What a site creates bypasses the API's quotas; an excess is reported, and accepted later.
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
         left = left | _create(site.name, state)
+        stale = False
         made = comparable(core.get_port(admin, port_id))
         with writing(admin) as connection:
             home.set_base(connection, port_id, site.name, made)
@@ -190,17 +193,34 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
             raise errors.Conflict(
                 f"port {port_id} has no home: it comes to a site that asks for it, not by report"
             )
+        crash.point("central.report.read")
+        with writing(admin) as connection:  # after the port: what is changed since counts as newer
+            stale = bool(home.find_stale(connection, [port_id]))
+            restored = home.find_bases(connection, [port_id]).get(port_id) if stale else None
         if stale:
             # The restored state is older than anything that both tiers agreed on; central's changes
             # since the restore are not.
             state = {**state, attribute.BASE: restored or comparable(port)}
-        left = left | _update(site.name, port, state)
+    with Guarded(functools.partial(_require_home, site.name, port_id)):
+        if lives_at is not None:
+            left = left | _update(site.name, port, state)
         if stale:
             with writing(admin) as connection:
                 home.end_stale(connection, port_id)
-    _follow_status(port_id, state)
+        _follow_status(port_id, state)
     _follow_location(site.name, port_id, state, refused=bool(left))
     return left
+
+
+def _require_home(site: SiteName, port_id: str, connection: sa.Connection) -> None:
+    """Let a report change a port, whatever of it, only while the site is the port's home.
+
+    Raises:
+        Conflict: it is not, any more.
+    """
+    lives_at = mapping.find_home(connection, port_id)
+    if lives_at != site:
+        raise errors.Conflict(f"port {port_id} does not live at site {site}", site=lives_at)
 
 
 def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
@@ -305,29 +325,38 @@ def _update(site: SiteName, port: dict[str, Any], state: dict[str, Any]) -> Refu
 
 def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any]) -> Refusals:
     """Update a port at once or, where Neutron refuses that, one attribute after another."""
-    core = directory.get_plugin()
-    admin = n_context.get_admin_context()
     if "mac_address" in body and port.get(portbindings.VIF_TYPE) not in _UNBOUND:
         # Its home has changed the MAC, so the port was unbound there meanwhile; Neutron requires
         # that.
         nowhere = {portbindings.HOST_ID: "", portbindings.PROFILE: {}}
-        core.update_port(admin, port["id"], {"port": nowhere})
+        port = _put(port, nowhere)
         body = {**body, **binding}
     refused: Refusals = {}
     for part in (body, *merge.parts(body)):
         try:
-            core.update_port(admin, port["id"], {"port": dict(part)})
+            port = _put(port, part)
         except _REFUSALS as error:
             ours = from_any(error)
+            if isinstance(ours, reporting.Overtaken):
+                raise ours from error
             if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
                 raise
-            _require_settled(admin)
+            _require_settled(n_context.get_admin_context())
             refused |= dict.fromkeys(part, ours)
         else:
             if part is body:
                 return {}
             refused = {name: why for name, why in refused.items() if name not in part}
     return refused
+
+
+def _put(port: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Update a port that has not changed since it was read; return it as it is then."""
+    with reporting.merged_with(comparable(port)):
+        changed: dict[str, Any] = directory.get_plugin().update_port(
+            n_context.get_admin_context(), port["id"], {"port": dict(body)}
+        )
+    return changed
 
 
 def _with_removals(
