@@ -1,7 +1,7 @@
 """What sites name of numbers after central was restored: whose word counts, and once."""
 
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -73,8 +73,8 @@ class Restored:
                 )
         for name in ("writing", "reading"):
             monkeypatch.setattr(contest, name, lambda _context: self.tier.engine.begin())
-        monkeypatch.setattr(contest.directory, "get_plugin", lambda: self)
-        monkeypatch.setattr(contest.n_context, "get_admin_context", lambda: None)
+        monkeypatch.setattr(f"{contest.__name__}.directory.get_plugin", lambda: self)
+        monkeypatch.setattr(f"{contest.__name__}.n_context.get_admin_context", lambda: None)
 
     def port(self, number: int, at: SiteName | None) -> str:
         """Make a port that has an address, as central's database came back."""
@@ -90,7 +90,7 @@ class Restored:
         name: SiteName,
         ports: Collection[str],
         has: dict[int, str],
-        known: Collection[contest.KnownPort] = (),
+        known: Sequence[contest.KnownPort] = (),
     ) -> None:
         """Have a site register, with what its ports have and what it knows of others."""
         site = Site(
@@ -271,8 +271,8 @@ def test_a_late_decision_finds_that_it_was_taken(
     with restored.tier.engine.begin() as connection:
         for one in (named.LACKS, named.HAS, named.KNOWS):
             words[one] = listed(connection, one)
-    monkeypatch.setattr(contest.named, "list_open", lambda _connection, word: words[word])
-    monkeypatch.setattr(contest.named, "is_open", lambda _connection: True)
+    monkeypatch.setattr(named, "list_open", lambda _connection, word: words[word])
+    monkeypatch.setattr(named, "is_open", lambda _connection: True)
     restored.decide()
     assert restored.holders() == {}
     assert (restored.kept(6), restored.kept(9)) == (new, far)
