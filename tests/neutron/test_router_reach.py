@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, tenant
+from tests.neutron.server import tenant
 from tests.neutron.test_routers import join, leave, make_network
 
 pytestmark = pytest.mark.neutron
@@ -112,24 +112,10 @@ def test_a_network_for_other_zones_does_not_follow(central: CentralServer) -> No
     assert refused.status == 409, refused.text
 
 
-def test_what_is_not_carried_is_refused(central: CentralServer) -> None:
-    user = tenant(uuid.uuid4().hex)
-    outside = central.create("network", ADMIN, **{"router:external": True})
-    gateway = {"external_gateway_info": {"network_id": outside["id"]}}
-    for body, word in (
-        (gateway, "gateways of routers are not carried"),
-        ({"ha": False}, "Provider ovn does not support ha=False"),
-    ):
-        refused = central.try_create("router", **body)
-        assert refused.status == 400, refused.text
-        assert word in refused.text
-    router = central.create("router", user, name="r", external_gateway_info=None)
-    assert router["external_gateway_info"] is None
-    changed = central.call("PUT", f"/v2.0/routers/{router['id']}", {"router": gateway})
-    assert changed.status == 400, changed.text
-    floating = central.try_create("floatingip", floating_network_id=outside["id"])
-    assert floating.status >= 400, floating.text
-    assert "floating IPs are not carried" in floating.text
+def test_what_ml2_ovn_cannot_have_is_refused(central: CentralServer) -> None:
+    refused = central.try_create("router", ha=False)
+    assert refused.status == 400, refused.text
+    assert "Provider ovn does not support ha=False" in refused.text
 
 
 def test_an_interface_comes_home_nowhere(central: CentralServer) -> None:

@@ -18,6 +18,7 @@ class RouterFacts:
     id: str
     network_ids: frozenset[str]
     zones: frozenset[str] = frozenset()  #: its availability zone hints; none means any site
+    exits: frozenset[SiteName] = frozenset()  #: where its gateways are
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ def plan_reach(
     its networks have to be there. A router with hints does not carry a network to any other site:
     one for a single site is a local router, whatever other sites its networks are present at.
 
+    Where a gateway is the router is as well, and none of its networks has to be there because of
+    it: what is not present there is reached over the router's transit network.
+
     Args:
         routers: all that are joined with each other.
         present: the sites of each network.
@@ -55,7 +59,7 @@ def plan_reach(
                 changed = changed or not sites <= there
                 there |= sites
     return Reach(
-        routers={one.id: _find_sites(one, wanted, zones) for one in routers},
+        routers={one.id: _find_sites(one, wanted, zones) | one.exits for one in routers},
         missing=tuple(
             sorted(
                 (network_id, site)

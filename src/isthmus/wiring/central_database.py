@@ -8,7 +8,7 @@ from isthmus.store.delivery import sweep
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.tiers import forget, site
+from isthmus.store.tiers import exits, forget, site
 
 
 class CentralDatabase:
@@ -39,7 +39,8 @@ class CentralDatabase:
         """Record whether a site answered the last call, and its error if not."""
         with writing(self._engine) as connection:
             now = clock.read(connection)
-            site.record_reachability(connection, name, reachability, now=now, error=error)
+            if site.record_reachability(connection, name, reachability, now=now, error=error):
+                exits.tell_of_site(connection, name, of_several=True)
 
     def drop_orphans(self) -> int:
         """Drop the intents of deleted sites; return how many."""

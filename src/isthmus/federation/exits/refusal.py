@@ -38,6 +38,21 @@ class Name(enum.StrEnum):
     FLOATING_IP_OTHER_WAY = "floating-ip-other-way"
 
 
+#: Refusals about the network by which a router's instances reach each other.
+ABOUT_TRANSIT = frozenset(
+    {Name.TRANSIT_OVERLAPS_SUBNET, Name.TRANSIT_IN_USE, Name.TRANSIT_EXHAUSTED}
+)
+#: Refusals whose subject is a floating IP.
+ABOUT_FLOATING = frozenset(
+    {
+        Name.FLOATING_IP_WITHOUT_GATEWAY,
+        Name.FLOATING_IP_WITHOUT_SUBNET,
+        Name.FLOATING_IP_OUT_OF_REACH,
+        Name.FLOATING_IP_OTHER_WAY,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Refusal:
     """One thing that cannot be, and why."""
@@ -46,9 +61,16 @@ class Refusal:
     subject: str  #: id of the network, subnet or floating IP
     message: str
 
+    @property
+    def is_of_several(self) -> bool:
+        """Return whether another object than the subject may be the reason as well."""
+        return self.name is Name.FLOATING_IP_OTHER_WAY
+
     def to_error(self) -> errors.Conflict:
-        """Return the error to raise."""
-        return errors.Conflict(self.message, name=self.name.value, subject=self.subject)
+        """Return the error to raise; its text ends with the name, which alone Neutron shows."""
+        return errors.Conflict(
+            f"{self.message} ({self.name.value})", name=self.name.value, subject=self.subject
+        )
 
 
 def list_refusals(
@@ -93,8 +115,9 @@ def _about_gateways(scene: Scene, networks: dict[str, ExternalNetwork]) -> Itera
             yield Refusal(
                 Name.NETWORK_AT_NO_SITE,
                 gateway.network_id,
-                f"external network {gateway.network_id} is at no site, so router "
-                f"{scene.router.id} cannot leave by it: create it with an availability zone hint",
+                f"external network {gateway.network_id} is at no site where router "
+                f"{scene.router.id} may be, so the router cannot leave by it: create the network "
+                "for a site that serves the router's zones (--availability-zone-hint)",
             )
         elif scene.planned[gateway] is None:
             yield Refusal(

@@ -21,7 +21,7 @@ from isthmus.neutron.db.session import now
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
-from isthmus.store.tiers import claim, epoch
+from isthmus.store.tiers import claim, epoch, exits
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.held import Held
 
@@ -65,11 +65,13 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
         home_store.settle(
             connection, port_id, site.name, project_id=held.owners[port_id], now=now()
         )
+        exits.tell_of_ports(connection, [port_id])
     return Arrival(_groups_of(connection, port_id))
 
 
 def welcome(connection: sa.Connection, move: claim.Move) -> None:
     """Map the groups of a port to the site where it was found; its groups may have changed."""
+    exits.tell_of_ports(connection, [move.port_id])
     journal.record(
         connection,
         group_closure.map_groups(connection, _groups_of(connection, move.port_id), move.new),
@@ -96,6 +98,7 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
         return None
     if force:
         home_store.delete(connection, port_id, home.site)
+        exits.tell_of_ports(connection, [port_id])
         shadow.delete_location(connection, port_id)
     else:
         step = decide("", _observe(connection, port_id, home))

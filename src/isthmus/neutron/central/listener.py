@@ -16,6 +16,7 @@ from neutron_lib.db import standard_attr
 from sqlalchemy.orm import Session
 
 from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.central.outgoing.change import Changes, Touch, Written
 from isthmus.neutron.central.resource.registry import ROWS
 from isthmus.neutron.central.resource.row import CentralResource
@@ -29,6 +30,11 @@ def listen() -> None:
     db_api.sqla_listen(Session, "before_flush", _before_flush)
     db_api.sqla_listen(Session, "before_commit", _before_commit)
     db_api.sqla_listen(Session, "after_rollback", _after_rollback)
+
+
+def touch(session: Session, kind: ResourceType, resource_id: str) -> None:
+    """Note an object that a transaction changes by a statement of its own, which no flush shows."""
+    session.info.setdefault(_KEY, Changes()).touch(kind, resource_id)
 
 
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:

@@ -25,7 +25,7 @@ from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.provider_network import fabric
-from isthmus.neutron.central.router import joined
+from isthmus.neutron.central.router import exits, joined
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
@@ -281,6 +281,7 @@ def spread(
         for name in have - wanted:
             component.held_routers.withdraw(name, [router_id])
         keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
+    keys += exits.follow(connection, reach.routers)
     journal.record(connection, keys)
 
 

@@ -1,12 +1,15 @@
 """The ports of routers on external networks, as both tiers carry them."""
 
-from collections.abc import Collection
+import ipaddress
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import l3
 from neutron_lib import constants
+
+from isthmus.model.exits.request import Address
 
 OWNER = constants.DEVICE_OWNER_ROUTER_GW
 _PORTS = models_v2.Port.__table__
@@ -57,3 +60,10 @@ def list_gateways(
         said = {"subnet_id": row.subnet_id, "ip_address": row.ip_address}
         by_port[row.port_id]["fixed_ips"].append(said)
     return found
+
+
+def identify(port: Mapping[str, Any]) -> tuple[str, frozenset[Address]]:
+    """Return by what a plan names the seat of a gateway: its network and its addresses."""
+    return port["network_id"], frozenset(
+        ipaddress.ip_address(one["ip_address"]) for one in port["fixed_ips"]
+    )

@@ -1,4 +1,4 @@
-"""The tunnel key of each stretched network's logical switch.
+"""The tunnel key of each stretched network's logical switch, and of a router's transit network.
 
 Keys count down from the top of OVN's 24-bit space, away from the low end where ovn-ic and northd
 allocate theirs, and are the same at every site.
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.store.sql.page import read_rows
-from isthmus.store.sql.tables import DATAPATHS
+from isthmus.store.sql.tables import DATAPATHS, TRANSIT_PORTS
 from isthmus.store.sql.upsert import insert_or_keep
 
 #: Source: OVN_MAX_DP_KEY, (1 << 24) - 1, in OVN's lib/ovn-util.h.
@@ -76,11 +76,15 @@ def find_key(connection: sa.Connection, network_id: str) -> int | None:
     return list_keys(connection, [network_id]).get(network_id)
 
 
-def list_keys(connection: sa.Connection, network_ids: Collection[str]) -> dict[str, int]:
-    """List the keys of networks that have one."""
+def list_keys(
+    connection: sa.Connection, network_ids: Collection[str], *, latest: bool = False
+) -> dict[str, int]:
+    """List the keys of networks that have one; `latest`: by a locking read."""
     query = sa.select(DATAPATHS.c.network_id, DATAPATHS.c.datapath_key).where(
         DATAPATHS.c.network_id.in_(list(network_ids))
     )
+    if latest:
+        query = query.order_by(DATAPATHS.c.network_id).with_for_update(read=True)
     return {network_id: int(key) for network_id, key in connection.execute(query)}
 
 
@@ -93,8 +97,13 @@ def list_all_keys(connection: sa.Connection) -> dict[str, int]:
 def list_rows(
     connection: sa.Connection, network_ids: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
-    """List the rows of networks as the holdings show them; None means all."""
-    query = sa.select(DATAPATHS)
+    """List the rows of networks as the holdings show them; None means all.
+
+    Transit networks of routers are none of Neutron's, and are not shown.
+    """
+    query = sa.select(DATAPATHS).where(
+        DATAPATHS.c.network_id.not_in(sa.select(TRANSIT_PORTS.c.router_id))
+    )
     if network_ids is not None:
         query = query.where(DATAPATHS.c.network_id.in_(list(network_ids)))
     return read_rows(connection, query)

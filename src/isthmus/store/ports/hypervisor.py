@@ -7,6 +7,7 @@ a machine that moved to another site needs no operator.
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import HYPERVISORS, LOCATIONS
 
@@ -65,6 +66,36 @@ def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str
         sa.delete(HYPERVISORS).where(HYPERVISORS.c.site == site, HYPERVISORS.c.chassis.not_in(used))
     )
     connection.execute(sa.insert(HYPERVISORS).values(chassis=chassis, site=site, encap_ip=encap_ip))
+
+
+def list_any(connection: sa.Connection) -> dict[SiteName, Hypervisor]:
+    """List one hypervisor of each site that has ports on stretched networks: its first by name.
+
+    Any will do for packets to a router, which is on all of them.
+    """
+    first = (
+        sa.select(LOCATIONS.c.site, sa.func.min(LOCATIONS.c.chassis).label("chassis"))
+        .where(LOCATIONS.c.chassis != "", LOCATIONS.c.encap_ip != "")
+        .group_by(LOCATIONS.c.site)
+        .subquery()
+    )
+    names = (LOCATIONS.c.site, LOCATIONS.c.chassis)
+    hostname, encap_ip = sa.func.min(LOCATIONS.c.hostname), sa.func.min(LOCATIONS.c.encap_ip)
+    query = (
+        sa.select(*names, hostname.label("hostname"), encap_ip.label("encap_ip"))
+        .join_from(
+            LOCATIONS,
+            first,
+            sa.and_(LOCATIONS.c.site == first.c.site, LOCATIONS.c.chassis == first.c.chassis),
+        )
+        .group_by(*names)
+    )
+    return {
+        SiteName(row.site): Hypervisor(
+            chassis=row.chassis, hostname=row.hostname, encap_ip=row.encap_ip
+        )
+        for row in connection.execute(query)
+    }
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:

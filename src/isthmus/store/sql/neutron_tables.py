@@ -18,6 +18,12 @@ def _owned(name: str, *more: str) -> sa.TableClause:
 
 PORTS = _owned("ports", "network_id", "device_owner")
 
+#: Which ports are a router's, and as what.
+ROUTER_PORTS = sa.table(
+    "routerports", *(sa.column(one) for one in ("router_id", "port_id", "port_type"))
+)
+FLOATING_IPS = _owned("floatingips", "router_id", "fixed_port_id")
+
 #: The table of each type that is sent to sites, with its id and its project.
 OBJECTS: Mapping[ResourceType, sa.TableClause] = {
     kind: PORTS if kind is ResourceType.PORT else _owned(row.table)

@@ -248,6 +248,18 @@ DATAPATHS = sa.Table(
     sa.Column("datapath_key", sa.Integer, nullable=False, unique=True),
 )
 
+#: Central: the port of a router's instance at each site on the router's transit network, whose
+#: tunnel key is in `isthmus_datapaths` under the router's id; `isthmus.store.ports.transit`.
+TRANSIT_PORTS = sa.Table(
+    "isthmus_transit_ports",
+    METADATA,
+    sa.Column("router_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("port_key", sa.Integer, nullable=False),
+    sa.UniqueConstraint("router_id", "port_key", name="uniq_isthmus_transit_ports0key"),
+    sa.Index("ix_isthmus_transit_ports_site", "site"),
+)
+
 #: Central: the sites.
 SITES = sa.Table(
     "isthmus_sites",

@@ -16,9 +16,9 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, pool, recall, resting
-from isthmus.store.ports import datapath, home, hypervisor, location
+from isthmus.store.ports import datapath, home, hypervisor, location, transit
 from isthmus.store.sql.tables import DATAPATHS, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
-from isthmus.store.tiers import claim, mapping, registration
+from isthmus.store.tiers import claim, exits, mapping, registration
 from isthmus.store.tiers.held import Held
 
 #: Types that other objects at a site depend on.
@@ -41,6 +41,7 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
     for key in keys:
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
+            exits.tell_of_ports(connection, [key.id])  # of one that moves; else it has none
             refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
         elif key.type is not ResourceType.SHADOW:
             mapping.delete(connection, key.type, key.id, key.lane)
@@ -51,6 +52,8 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
         if key.type is ResourceType.NETWORK:
             lease.delete_held(connection, PoolKind.PORT_KEY, key.id, key.lane)
             _free_keys(connection, key.id)
+        if key.type is ResourceType.ROUTER:
+            transit.free_unless_mapped(connection, key.id)
     for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
         job_store.retry_in_use(connection, lane)
 
@@ -94,7 +97,8 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
         registration.set_aside(connection, site, row_id)
     registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
-    for store in (mapping, refusal, recall, hypervisor):
+    exits.tell_of_site(connection, site)
+    for store in (mapping, refusal, recall, hypervisor, transit):
         store.delete_site(connection, site)
     journal.delete_lanes(connection, [site])
     lane_store.forget(connection, site)
@@ -102,8 +106,12 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
 
 
 def free_datapaths(connection: sa.Connection) -> None:
-    """Free the datapath keys of networks that are at no site, nor at a removed one."""
-    present = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == "network")
+    """Free the datapath keys of networks and routers that are at no site, nor at a removed one."""
+    routers = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == "router")
+    transit.free_unmapped(connection, routers)
+    present = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        SITE_MAPPINGS.c.type.in_(("network", "router"))
+    )
     aside = sa.select(LEASES.c.pool_id).where(LEASES.c.kind == PoolKind.PORT_KEY.value)
     unused = sa.select(DATAPATHS.c.network_id).where(
         DATAPATHS.c.network_id.not_in(present), DATAPATHS.c.network_id.not_in(aside)

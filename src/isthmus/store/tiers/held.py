@@ -76,6 +76,11 @@ class Held:
     def _read(self, ids: list[str]) -> None:
         self._mapped.update(mapping.list_sites(self._connection, self.kind, ids))
 
+    @property
+    def is_alone(self) -> bool:
+        """Return whether everybody else is excluded."""
+        return self._alone
+
     def sites(self, resource_id: str) -> Mapping[SiteName, bool]:
         """Return the sites of one object, and whether it is withdrawn from each."""
         return self._mapped.get(resource_id, {})

@@ -168,7 +168,7 @@ def record_reachability(
     *,
     now: datetime.datetime,
     error: str = "",
-) -> None:
+) -> bool:
     """Record whether a site answered; the time is the database's (`isthmus.store.sql.clock`).
 
     Args:
@@ -177,11 +177,16 @@ def record_reachability(
         reachability: whether it answered.
         now: the time.
         error: why it did not.
+
+    Returns:
+        Whether it is heard while it was not, or no more.
     """
+    before = connection.scalar(sa.select(SITES.c.reachability).where(SITES.c.name == name))
     values: dict[str, Any] = {"reachability": reachability.value, "last_error": error or None}
     if reachability is Reachability.REACHABLE:
         values["last_seen_at"] = now
     connection.execute(sa.update(SITES).where(SITES.c.name == name).values(values))
+    return Reachability.UNREACHABLE in {before, reachability} and before != reachability
 
 
 def _refuse_clash(connection: sa.Connection, site: Site, own_id: str | None) -> None:

@@ -13,7 +13,7 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.resource.network import list_subnets
-from isthmus.neutron.central.router import joined
+from isthmus.neutron.central.router import exits, joined
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
@@ -66,6 +66,12 @@ class PresenceApi:
 def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> None:
     """Withdraw a network, and those that routers join with it at the site."""
     component = joined.hold(connection, [network_id])
+    leaving_by = sorted(exits.find_by_networks(connection, [network_id]))
+    if leaving_by:
+        raise errors.InUse(
+            f"routers {', '.join(leaving_by)} leave by it: remove their gateways on network "
+            f"{network_id} first"
+        )
     leaving = {network_id}
     if component is not None:
         where = {one.id: component.sites_of(one.id) for one in component.routers}

@@ -16,7 +16,7 @@ from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
-from isthmus.store.tiers import epoch, forget, mapping, registration
+from isthmus.store.tiers import epoch, exits, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
 
@@ -86,6 +86,8 @@ class SiteApi:
                 site_store.update(
                     connection, site_id, _to_site(merged, SiteName(row["name"])), now=now()
                 )
+                if merged["state"] != row["state"]:
+                    exits.tell_of_site(connection, SiteName(row["name"]))
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
     def go_on_without(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Changes:
     shadowed: set[str] = field(default_factory=set)  #: ports whose shadows change
     regrouped: set[str] = field(default_factory=set)  #: ports whose security groups changed
     joined: set[str] = field(default_factory=set)  #: routers of which an interface came or went
+    asked: set[str] = field(default_factory=set)  #: routers that got a gateway, interface or route
+    floated: set[str] = field(default_factory=set)  #: floating IPs that were associated
     #: Networks of touched subnets, by subnet; looked up where only a part of a subnet was touched.
     networks: dict[str, str] = field(default_factory=dict)
     described: set[tuple[str, int]] = field(default_factory=set)  #: (table, standard attribute)

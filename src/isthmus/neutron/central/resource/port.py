@@ -47,13 +47,15 @@ _HOME_OWNED = frozenset(
         "standard_attr_id",
     }
 )
+#: Owners of ports that are parts of routers.
+_ROUTERS = (*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW)
 #: Attributes of a port's own row that its shadow shows.
 _SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
 
 
 def _touch(changes: Changes, row: Written) -> None:
     port = row.entity
-    if port.device_owner in constants.ROUTER_INTERFACE_OWNERS and port.device_id:
+    if port.device_owner in _ROUTERS and port.device_id:
         changes.touch(ResourceType.ROUTER, port.device_id)  # it travels as a part of the router
         if row.deleted:
             changes.joined.add(port.device_id)
@@ -186,7 +188,7 @@ def _bring(
 
 
 def _is_routers(port: Mapping[str, Any]) -> bool:
-    return port["device_owner"] in constants.ROUTER_INTERFACE_OWNERS
+    return port["device_owner"] in _ROUTERS
 
 
 def _refusal(port: Mapping[str, Any]) -> errors.Conflict:

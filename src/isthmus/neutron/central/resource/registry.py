@@ -43,7 +43,7 @@ def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
     return {kind: some for kind, some in found.items() if some}
 
 
-_LAYER_3 = "gateways and floating IPs are not carried yet, and refused at central"
+_LAYER_3 = "central loads no plugin of it yet, so there is none"
 _EVPN = "EVPN is a site's own; central loads no plugin of it"
 _AGENTS = "of agents' schedulers; OVN has none"
 _PORT_EXTENSION = "central refuses the attribute (isthmus.neutron.api.carried)"
@@ -55,14 +55,13 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "auto_allocated_topologies": _LAYER_3,
     "conntrack_helpers": "OVN has no helpers of connection tracking",
     "default_security_group": "its group's id is derived from the project in every tier",
-    "dvr_fip_gateway_port_network": _LAYER_3,
+    "dvr_fip_gateway_port_network": _AGENTS,
     "evpn_advertised_ports": _EVPN,
     "evpn_l3_instances": _EVPN,
     "evpn_networks": _EVPN,
-    "floatingips": _LAYER_3,
-    "ha_router_agent_port_bindings": _LAYER_3,
-    "ha_router_networks": _LAYER_3,
-    "ha_router_vrid_allocations": _LAYER_3,
+    "ha_router_agent_port_bindings": _AGENTS,
+    "ha_router_networks": _AGENTS,
+    "ha_router_vrid_allocations": _AGENTS,
     "local_ip_associations": "OVN has no local IPs",
     "local_ips": "OVN has no local IPs",
     "logs": "logging is a tier's own; no carried object shows it",

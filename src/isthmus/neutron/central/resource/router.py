@@ -1,12 +1,18 @@
-"""Routers at central: with their interfaces they go where the networks are that they join."""
+"""Routers at central: where the networks are that they join, and where their gateways are.
+
+A router's state at a site says with which interfaces and gateway it is there, and what is decided
+of its exits; floating IPs and extra routes are parts of that.
+"""
 
 from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db.models import l3, l3_attrs
+from neutron_lib import context as n_context
 
 from isthmus.model import attribute
+from isthmus.model.exits.plan_form import to_form
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
@@ -14,13 +20,18 @@ from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
 from isthmus.neutron.central.resource.row import CentralResource, States
-from isthmus.neutron.db import interfaces
+from isthmus.neutron.central.router import exits
+from isthmus.neutron.db import gateways, interfaces
+from isthmus.neutron.db.session import reading, writing
+from isthmus.store.delivery import journal
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
 
 _ROUTER = ResourceType.ROUTER
 _part_of_router = part_of(_ROUTER, "router_id")
 _JOINS = l3.RouterPort.__table__
+#: What of a floating IP says where it is answered.
+_PLACED = frozenset({"fixed_port_id", "fixed_ip_address", "router_id"})
 
 
 def _touch(changes: Changes, row: Written) -> None:
@@ -29,43 +40,94 @@ def _touch(changes: Changes, row: Written) -> None:
         changes.gone.setdefault(_ROUTER, set()).add(row.entity.id)
 
 
-def _touch_interface(changes: Changes, row: Written) -> None:
+def _touch_part(changes: Changes, row: Written) -> None:
+    """Add the router of an interface or a gateway."""
     _part_of_router(changes, row)
     if row.entity.router_id and (row.new or row.deleted):
         changes.joined.add(row.entity.router_id)
+    if row.entity.router_id and row.new:
+        changes.asked.add(row.entity.router_id)
+
+
+def _touch_route(changes: Changes, row: Written) -> None:
+    _part_of_router(changes, row)
+    if row.entity.router_id and row.new:
+        changes.asked.add(row.entity.router_id)
+
+
+def _touch_floating(changes: Changes, row: Written) -> None:
+    """Add the routers by which a floating IP is answered, and was until now."""
+    floating = row.entity
+    before = sa.inspect(floating).attrs.router_id.history.deleted or ()
+    for router_id in {floating.router_id, *before} - {None}:
+        changes.touch(_ROUTER, router_id)
+    if not row.deleted and floating.fixed_port_id and (row.new or _PLACED & row.changed()):
+        changes.floated.add(floating.id)
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
-    """Map routers to the sites of what they join, and return what to tell the sites."""
-    changed = changes.joined - changes.get_gone(_ROUTER)
-    if changed:
-        presence.spread(connection, (), changed)
+    """Map routers to the sites of what they join and leave by, and return whom to tell."""
+    gone = changes.get_gone(_ROUTER)
+    if changes.joined - gone:
+        presence.spread(connection, (), changes.joined - gone)
     moved = changes.shadowed - changes.new.get(ResourceType.PORT, set())
     routers = changes.get_touched(_ROUTER) | _find_routers(connection, moved)
+    outside = {
+        network_id
+        for subnet_id in changes.get_touched(ResourceType.SUBNET)
+        if (network_id := changes.networks.get(subnet_id)) is not None
+    }
+    routers |= exits.find_by_networks(connection, outside)
     if not routers:
         return set()
+    asked = exits.Asked(frozenset(changes.asked), frozenset(changes.floated))
+    exits.follow(connection, routers - gone, asked)
     held = Held(connection, _ROUTER, routers)
     return {IntentKey(site, _ROUTER, one) for one in routers for site in held.sites(one)}
 
 
 def _find_routers(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
-    """Return the routers whose interfaces these ports are."""
+    """Return the routers whose interfaces or gateways these ports are."""
     if not port_ids:
         return set()
+    owners = (interfaces.OWNER, gateways.OWNER)
     query = sa.select(_JOINS.c.router_id).where(
-        _JOINS.c.port_id.in_(sorted(port_ids)), _JOINS.c.port_type == interfaces.OWNER
+        _JOINS.c.port_id.in_(sorted(port_ids)), _JOINS.c.port_type.in_(owners)
     )
     return set(connection.scalars(query))
 
 
 def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
-    """Add the interfaces on networks that are present at the site."""
+    """Add the interfaces on networks that are present at the site, its gateway and its exits."""
     interfaces.add_interfaces(connection, states)
     networks = {one["network_id"] for state in states.values() for one in _of(state)}
     present = mapping.peek_ids(connection, ResourceType.NETWORK, site, networks)
-    for state in states.values():
+    plans = exits.peek_plans(connection, states.keys())
+    ports = gateways.list_gateways(connection, plans.keys())
+    for router_id, state in states.items():
         state[attribute.INTERFACES] = [one for one in _of(state) if one["network_id"] in present]
-        state[attribute.GATEWAY] = state[attribute.EXITS] = None  # refused, see below
+        plan = plans.get(router_id)
+        here = plan.sites.get(site) if plan is not None else None
+        state[attribute.EXITS] = to_form(here) if here is not None else None
+        state[attribute.GATEWAY] = next(
+            (
+                port
+                for port in ports.get(router_id, ())
+                if plan is not None and plan.seats.get(gateways.identify(port)) == site
+            ),
+            None,
+        )
+
+
+def _settle(site: SiteName, states: States) -> States:
+    """Allocate transit keys that a site's state or reachability has made necessary."""
+    with reading(n_context.get_admin_context()) as connection:
+        short = exits.find_lacking_transit(connection, states.keys())
+    if not short:
+        return states
+    with writing(n_context.get_admin_context()) as connection:
+        journal.record(connection, exits.follow(connection, short))
+    return {**states, **ROUTER.read(short, site)}
 
 
 def _of(state: dict[str, Any]) -> list[dict[str, Any]]:
@@ -73,7 +135,9 @@ def _of(state: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-_GATEWAY = fate.refused("gateways of routers are not carried to sites yet")
+_ONE_EXIT = fate.refused(
+    "a site has one default route, since replies must come back where packets left (ADR 0060)"
+)
 _OVN = fate.own("ML2/OVN decides it alike in every tier, and refuses any other value")
 
 ROUTER = CentralResource(
@@ -81,8 +145,9 @@ ROUTER = CentralResource(
     model=l3.Router,
     touched_by={
         l3.Router: _touch,
-        l3.RouterPort: _touch_interface,
-        l3.RouterRoute: _part_of_router,
+        l3.RouterPort: _touch_part,
+        l3.RouterRoute: _touch_route,
+        l3.FloatingIP: _touch_floating,
         l3_attrs.RouterExtraAttributes: _part_of_router,
     },
     attributes={
@@ -91,11 +156,11 @@ ROUTER = CentralResource(
             "name": fate.CARRIED,
             "admin_state_up": fate.CARRIED,
             "routes": fate.CARRIED,
-            "external_gateway_info": _GATEWAY,
-            "external_gateways": _GATEWAY,
-            "enable_default_route_bfd": _GATEWAY,
-            "enable_default_route_ecmp": _GATEWAY,
-            "enable_snat": fate.own("of a gateway, which is refused"),
+            "external_gateway_info": fate.CARRIED,
+            "external_gateways": fate.CARRIED,
+            "enable_default_route_bfd": _ONE_EXIT,
+            "enable_default_route_ecmp": _ONE_EXIT,
+            "enable_snat": fate.CARRIED,
             "enable_ndp_proxy": fate.refused("ML2/OVN has no NDP proxy"),
             "evpn_vni": fate.refused("no site is told of it: EVPN is a site's own"),
             "flavor_id": fate.refused("flavors of routers are a site's own"),
@@ -109,6 +174,7 @@ ROUTER = CentralResource(
         },
     },
     tell=_tell,
-    tells_of=(_ROUTER, ResourceType.PORT),
+    tells_of=(_ROUTER, ResourceType.PORT, ResourceType.SUBNET),
     add_carried=_add_carried,
+    settle=_settle,
 )

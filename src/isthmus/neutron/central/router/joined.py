@@ -4,18 +4,18 @@ Who joins a network to a router and who extends one to a site both hold the rout
 component and their networks alone, and then look at where those are. One of them sees the other.
 """
 
-import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import external_net, l3, l3_attrs, segment
+from neutron.db.models import external_net, l3, segment
 
 from isthmus.federation.router_reach import Reach, RouterFacts, plan_reach
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
+from isthmus.neutron.central.router import exits, facts
 from isthmus.neutron.db import interfaces
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.held import Held
@@ -99,7 +99,7 @@ def describe_network(connection: sa.Connection, network_id: str) -> dict[str, An
     return {
         "id": network_id,
         "project_id": row.project_id,
-        "availability_zone_hints": _hints(row.availability_zone_hints),
+        "availability_zone_hints": facts.parse_hints(row.availability_zone_hints),
         "router:external": row.network_id is not None,
         "provider:network_type": types[0] if len(types) == 1 else "of several segments",
     }
@@ -130,30 +130,17 @@ def _read(
         joins |= found
         routers |= {router for router, _ in found}
         networks |= {network for _, network in found}
-    hints = _read_hints(connection, routers)
+    hints = facts.read_hints(connection, routers)
+    places = exits.find_places(connection, routers)
     return {
         one: RouterFacts(
             id=one,
             network_ids=frozenset(network for router, network in joins if router == one),
             zones=frozenset(hints.get(one, ())),
+            exits=places.get(one, frozenset()),
         )
         for one in sorted(routers)
     }
-
-
-def _read_hints(connection: sa.Connection, router_ids: Collection[str]) -> dict[str, list[str]]:
-    if not router_ids:
-        return {}
-    extra = l3_attrs.RouterExtraAttributes.__table__
-    query = sa.select(extra.c.router_id, extra.c.availability_zone_hints)
-    rows = connection.execute(query.where(extra.c.router_id.in_(sorted(router_ids))))
-    return {row.router_id: _hints(row.availability_zone_hints) for row in rows}
-
-
-def _hints(text: str | None) -> list[str]:
-    """Read hints as Neutron's tables keep them."""
-    found: list[str] = json.loads(text) if text else []
-    return found
 
 
 def _standing(held: Held, one: str) -> set[SiteName]:

@@ -7,8 +7,15 @@ changes (`central.resource.router`), in the transaction that joins a network to 
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from neutron.api.rpc.agentnotifiers import utils as notifier_utils
-from neutron.db import extraroute_db, l3_db, l3_extra_gws_db
+from neutron.db import (
+    extraroute_db,
+    l3_db,
+    l3_extra_gws_db,
+    l3_fip_pools_db,
+    l3_fip_port_details,
+)
 from neutron.db.availability_zone import router as router_az_db
 from neutron.db.models import l3 as l3_models
 from neutron.quota import resource_registry
@@ -18,8 +25,11 @@ from neutron_lib import exceptions as n_exc
 from neutron_lib.api.definitions import (
     extraroute,
     extraroute_atomic,
+    fip_port_details,
+    floatingip_pools,
     l3,
     l3_ext_gw_mode,
+    l3_ext_gw_multihoming,
     l3_ext_ha_mode,
     router_availability_zone,
 )
@@ -28,14 +38,15 @@ from neutron_lib.plugins import constants as plugin_constants
 from neutron_lib.plugins import directory
 from neutron_lib.services import base
 
-from isthmus import errors
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import zone
+from isthmus.neutron.central import listener, zone
 from isthmus.neutron.central.refusals import refusing
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers import site as site_store
+
+_FLOATING = l3_models.FloatingIP.__table__
 
 
 @refusing
@@ -43,6 +54,8 @@ class _Refusing(
     base.ServicePluginBase,
     extraroute_db.ExtraRoute_dbonly_mixin,
     l3_db.L3NotifierMixin,
+    l3_fip_port_details.Fip_port_details_db_mixin,
+    l3_fip_pools_db.FloatingIPPoolsMixin,
     router_az_db.RouterAvailabilityZoneMixin,
     l3_extra_gws_db.ExtraGatewaysDbOnlyMixin,
 ):
@@ -58,6 +71,9 @@ class CentralRouters(_Refusing):
         extraroute.ALIAS,
         extraroute_atomic.ALIAS,
         l3_ext_gw_mode.ALIAS,
+        l3_ext_gw_multihoming.ALIAS,
+        fip_port_details.ALIAS,
+        floatingip_pools.ALIAS,
         l3_ext_ha_mode.ALIAS,
         router_availability_zone.ALIAS,
     )
@@ -92,12 +108,14 @@ class CentralRouters(_Refusing):
     def create_router(self, context: Any, router: Any) -> Any:
         """Make a router; one that ML2/OVN cannot have is refused as it does."""
         _check_ha(router["router"])
-        return super().create_router(context, router)
+        with translated():
+            return super().create_router(context, router)
 
     def update_router(self, context: Any, id: str, router: Any) -> Any:
         """Change a router into one that ML2/OVN can have."""
         _check_ha(router["router"])
-        return super().update_router(context, id, router)
+        with translated():
+            return super().update_router(context, id, router)
 
     @registry.receives(resources.ROUTER, [events.PRECOMMIT_CREATE])
     def _set_flags(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
@@ -151,12 +169,75 @@ class CentralRouters(_Refusing):
                 port_id=original["id"], reason="Router port must have at least one IP."
             )
 
-    # What is not carried yet -----------------------------------------------------------------
+    # Gateways --------------------------------------------------------------------------------
+
+    def add_external_gateways(self, context: Any, router_id: str, body: Any) -> Any:
+        """Add gateways, each at another site."""
+        with translated():
+            return super().add_external_gateways(context, router_id, body)
+
+    def update_external_gateways(self, context: Any, router_id: str, body: Any) -> Any:
+        """Replace the gateways of a router."""
+        with translated():
+            return super().update_external_gateways(context, router_id, body)
+
+    def remove_external_gateways(self, context: Any, router_id: str, body: Any) -> Any:
+        """Remove some of the gateways of a router."""
+        with translated():
+            return super().remove_external_gateways(context, router_id, body)
+
+    # Floating IPs ----------------------------------------------------------------------------
 
     def create_floatingip(self, context: Any, floatingip: Any, *rest: Any, **options: Any) -> Any:
-        """Refuse floating IPs."""
+        """Make a floating IP, and associate it if a port is named."""
+        options.setdefault("initial_status", constants.FLOATINGIP_STATUS_DOWN)
         with translated():
-            raise errors.Unsupported("floating IPs are not carried to sites yet")
+            made = super().create_floatingip(context, floatingip, *rest, **options)
+        return self._set_status(context, made)
+
+    def update_floatingip(self, context: Any, id: str, floatingip: Any) -> Any:
+        """Associate a floating IP, or change it."""
+        with translated():
+            changed = super().update_floatingip(context, id, floatingip)
+        return self._set_status(context, changed)
+
+    def _set_status(self, context: Any, floating: dict[str, Any]) -> dict[str, Any]:
+        """Record that a floating IP is active while it is associated, as with ML2/OVN."""
+        wanted = (
+            constants.FLOATINGIP_STATUS_ACTIVE
+            if floating["port_id"]
+            else constants.FLOATINGIP_STATUS_DOWN
+        )
+        if floating["status"] != wanted:
+            self.update_floatingip_status(context.elevated(), floating["id"], wanted)
+            floating["status"] = wanted
+        return floating
+
+    @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])
+    def _note_disassociation(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
+        """Note the routers of floating IPs whose port is deleted: no flush shows the statement."""
+        routers = (payload.metadata or {}).get("router_ids")
+        if routers is None:
+            return
+        session = payload.context.session
+        session.connection().execute(
+            sa.update(_FLOATING)
+            .where(_FLOATING.c.id == payload.desired_state.id)
+            .values(status=constants.FLOATINGIP_STATUS_DOWN)
+        )
+        for router_id in set(routers) - {None}:
+            listener.touch(session, ResourceType.ROUTER, router_id)
+
+    @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_DELETE])
+    def _note_deletion(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
+        """Note the router of a floating IP that goes with its port: the database does it."""
+        session = payload.context.session
+        query = sa.select(_FLOATING.c.router_id).where(
+            _FLOATING.c.floating_port_id == payload.latest_state["id"]
+        )
+        router_id = session.connection().scalar(query)
+        if router_id is not None:
+            listener.touch(session, ResourceType.ROUTER, router_id)
 
 
 def _check_ha(body: Any) -> None:

@@ -262,6 +262,7 @@ ROUTER = LocalResource(
         l3.Router: "id",
         l3.RouterPort: "router_id",
         l3.RouterRoute: "router_id",
+        l3.FloatingIP: "router_id",
         l3_attrs.RouterExtraAttributes: "router_id",
     },
     carried=(*_UPDATED, attribute.INTERFACES, attribute.GATEWAY, attribute.EXITS),

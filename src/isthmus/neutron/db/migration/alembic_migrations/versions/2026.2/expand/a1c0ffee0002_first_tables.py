@@ -181,6 +181,14 @@ def _create_central() -> None:
         sa.Column("site", sa.String(64), primary_key=True),
     )
     op.create_table(
+        "isthmus_transit_ports",
+        sa.Column("router_id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("port_key", sa.Integer, nullable=False),
+        sa.UniqueConstraint("router_id", "port_key", name="uniq_isthmus_transit_ports0key"),
+        sa.Index("ix_isthmus_transit_ports_site", "site"),
+    )
+    op.create_table(
         "isthmus_sites",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("name", sa.String(64), nullable=False, unique=True),

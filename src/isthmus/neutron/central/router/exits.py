@@ -1,0 +1,176 @@
+"""By which sites routers' traffic leaves: decided here of what the database has.
+
+`federation.exits` decides; it is asked when a site's state is read, and in each transaction that
+may change the decision: what cannot be is refused there, and transit keys are allocated.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.models import l3
+
+from isthmus.federation.exits.decide import decide_exits
+from isthmus.federation.exits.refusal import ABOUT_FLOATING, ABOUT_TRANSIT, list_refusals
+from isthmus.federation.exits.seat import plan_seats, seat_gateways
+from isthmus.model.exits.plan import ExitPlan
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.neutron.central.router.facts import Facts, Reader
+from isthmus.neutron.db import gateways
+from isthmus.store.ports import transit
+from isthmus.store.tiers.held import Held
+
+_ROUTER = ResourceType.ROUTER
+_PORTS = models_v2.Port.__table__
+_JOINS = l3.RouterPort.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a transaction adds that may be impossible."""
+
+    routers: frozenset[str] = frozenset()  #: with a new gateway, interface or route
+    floating_ips: frozenset[str] = frozenset()  #: that are associated
+
+
+def decide(facts: Facts, router_id: str) -> ExitPlan:
+    """Decide the exits of one router of those whose facts are given."""
+    return decide_exits(
+        facts.routers[router_id],
+        facts.list_networks(router_id),
+        facts.sites,
+        facts.transits.get(router_id),
+    )
+
+
+def peek_plans(connection: sa.Connection, router_ids: Collection[str]) -> dict[str, ExitPlan]:
+    """Decide the exits of routers by plain reads; one without gateways is missing."""
+    concerned = find_with_gateways(connection, router_ids, latest=False)
+    if not concerned:
+        return {}
+    facts = Reader(connection, latest=False).read(concerned)
+    return {one: decide(facts, one) for one in facts.routers}
+
+
+def find_places(
+    connection: sa.Connection, router_ids: Collection[str]
+) -> dict[str, frozenset[SiteName]]:
+    """List the sites where routers' gateways are, by router; those without gateways are missing.
+
+    The seat of a gateway whose site is disabled is one of them, so that the router stays there.
+    """
+    concerned = find_with_gateways(connection, router_ids)
+    if not concerned:
+        return {}
+    facts = Reader(connection, latest=True).read(concerned)
+    sites = {one.name: one for one in facts.sites}
+    found = {}
+    for router_id, router in facts.routers.items():
+        networks = {one.id: one for one in facts.list_networks(router_id)}
+        seats = [
+            *plan_seats(router.gateways, networks, sites).values(),
+            *seat_gateways(router.gateways, networks, sites).values(),
+        ]
+        found[router_id] = frozenset(seat for seat in seats if seat is not None)
+    return found
+
+
+def follow(
+    connection: sa.Connection, router_ids: Collection[str], asked: Asked | None = None
+) -> set[IntentKey]:
+    """Decide routers anew in the transaction that changed something, and return whom to tell.
+
+    Where a site needs a transit address and has none, it is allocated.
+
+    Args:
+        connection: of the transaction; what it changed is written.
+        router_ids: the routers; those without gateways have no exits, and nobody is told.
+        asked: what somebody wants added, and is refused where it cannot be.
+
+    Raises:
+        Conflict: what is asked for cannot be; the field `name` says by which rule.
+        Exhausted: no transit key is left.
+    """
+    concerned = find_with_gateways(connection, router_ids)
+    if not concerned:
+        return set()
+    held = Held(connection, _ROUTER, concerned)
+    facts = Reader(connection, latest=True).read(concerned)
+    if asked is not None:
+        _refuse(facts, asked)
+    wanted = {
+        router_id: sorted(sites)
+        for router_id in facts.routers
+        if (sites := decide(facts, router_id).transit_wanted)
+    }
+    if wanted:
+        _allocate(connection, wanted)
+    if wanted and asked is not None:
+        _refuse(Reader(connection, latest=True).read(wanted), asked)
+    return {IntentKey(site, _ROUTER, one) for one in concerned for site in held.sites(one)}
+
+
+def find_lacking_transit(connection: sa.Connection, router_ids: Collection[str]) -> list[str]:
+    """List the routers for which transit keys are still to be allocated, by plain reads."""
+    plans = peek_plans(connection, router_ids)
+    return sorted(one for one, plan in plans.items() if plan.transit_wanted)
+
+
+def find_with_gateways(
+    connection: sa.Connection, router_ids: Iterable[str], *, latest: bool = True
+) -> list[str]:
+    """List which of these routers have gateways; no others have exits.
+
+    Args:
+        connection: of the transaction.
+        router_ids: the routers.
+        latest: by a locking read, because something is decided by it.
+    """
+    ids = sorted(set(router_ids))
+    if not ids:
+        return []
+    query = sa.select(_JOINS.c.router_id).where(
+        _JOINS.c.router_id.in_(ids), _JOINS.c.port_type == gateways.OWNER
+    )
+    return sorted(set(connection.scalars(query.with_for_update(read=True) if latest else query)))
+
+
+def find_by_networks(connection: sa.Connection, network_ids: Collection[str]) -> set[str]:
+    """List the routers that have gateways on these networks."""
+    if not network_ids:
+        return set()
+    query = (
+        sa.select(_JOINS.c.router_id)
+        .join_from(_JOINS, _PORTS, _JOINS.c.port_id == _PORTS.c.id)
+        .where(_PORTS.c.network_id.in_(sorted(network_ids)), _JOINS.c.port_type == gateways.OWNER)
+    )
+    return set(connection.scalars(query))
+
+
+def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:
+    held = Held(connection, _ROUTER, wanted, alone=True)
+    for router_id, sites in sorted(wanted.items()):
+        for site in sites:
+            transit.allocate(connection, held, router_id, site)
+
+
+def _refuse(facts: Facts, asked: Asked) -> None:
+    """Refuse what is asked for and cannot be.
+
+    What has become impossible of the rest of a router is no reason: it heals by itself.
+    """
+    for router_id, router in facts.routers.items():
+        floating = {one.id for one in router.floating_ips} & asked.floating_ips
+        if router_id not in asked.routers and not floating:
+            continue
+        for refusal in list_refusals(
+            router, facts.list_networks(router_id), facts.sites, facts.transits.get(router_id)
+        ):
+            if refusal.name in ABOUT_FLOATING:
+                if refusal.subject in floating or (floating and refusal.is_of_several):
+                    raise refusal.to_error()
+            elif router_id in asked.routers or refusal.name in ABOUT_TRANSIT:
+                raise refusal.to_error()
