@@ -1,141 +1,33 @@
 """Gateways and floating IPs at central: what sites are told of them, and what is refused."""
 
-import itertools
 import uuid
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, Reply, User, tenant
-from tests.neutron.test_router_reach import extend, presences, sites_of
+from tests.neutron.outside import (
+    add_gateway,
+    make_inside,
+    make_outside,
+    networks_of,
+    plan_at,
+    put_floating,
+    remove,
+    see_refused,
+    set_gateway,
+    sites_of,
+    state_at,
+    told,
+)
+from tests.neutron.server import ADMIN, tenant
 from tests.neutron.test_routers import join, leave, make_network
 
 from isthmus.model import attribute
-from isthmus.model.exits.plan import Lack, SitePlan, Way
+from isthmus.model.exits.plan import Lack, Way
 from isthmus.model.exits.plan_form import from_form
-from isthmus.store.sql.tables import DATAPATHS, JOURNAL, SITE_MAPPINGS, TRANSIT_PORTS
+from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS, TRANSIT_PORTS
 
-pytestmark = pytest.mark.neutron
-
-_NUMBERS = itertools.count(1)
-
-
-def make_outside(central: CentralServer, site: int | None, cidr: str = "") -> tuple[Any, Any]:
-    """Make an external network on the fabric of a site, or at none."""
-    body: dict[str, Any] = {"name": "outside", "router:external": True, "shared": False}
-    if site is not None:
-        body |= {
-            "provider:network_type": "flat",
-            "provider:physical_network": f"p{uuid.uuid4().hex[:8]}",
-            "availability_zone_hints": [f"zone{site}"],
-        }
-    network = central.create("network", ADMIN, **body)
-    cidr = cidr or f"172.20.{next(_NUMBERS)}.0/24"
-    subnet = central.create(
-        "subnet", ADMIN, network_id=network["id"], cidr=cidr, ip_version=4, enable_dhcp=False
-    )
-    return network, subnet
-
-
-def set_gateway(central: CentralServer, router: Any, user: User, network: Any | None) -> Reply:
-    info = {"network_id": network["id"]} if network is not None else None
-    body = {"router": {"external_gateway_info": info}}
-    return central.call("PUT", f"/v2.0/routers/{router['id']}", body, user)
-
-
-def add_gateway(central: CentralServer, router: Any, network: Any, user: User) -> Reply:
-    body = {"router": {"external_gateways": [{"network_id": network["id"]}]}}
-    return central.call("PUT", f"/v2.0/routers/{router['id']}/add_external_gateways", body, user)
-
-
-def state_at(central: CentralServer, site: str, router: Any) -> Any:
-    key = ("router", router["id"])
-    return central.desired(site, key)[key]
-
-
-def plan_at(central: CentralServer, site: str, router: Any) -> SitePlan:
-    return from_form(state_at(central, site, router)[attribute.EXITS])
-
-
-def make_inside(
-    central: CentralServer, user: User, *sites: str, cidr: str = "10.1.0.0/24"
-) -> tuple[Any, Any, Any]:
-    """Make a router that joins a network which is at some sites."""
-    network, subnet = make_network(central, user, cidr)
-    for site in sites:
-        assert extend(central, network, site).status == 201
-    router = central.create("router", user, name="r")
-    assert join(central, router, user, subnet_id=subnet["id"]).status == 200
-    return router, network, subnet
-
-
-def remove(central: CentralServer, kind: str, one: str, user: User) -> Reply:
-    return central.call("DELETE", f"/v2.0/{kind}s/{one}", user=user)
-
-
-def told(central: CentralServer, router: Any) -> set[str]:
-    """Give the sites that are told of a router, and have all of them take what they are told."""
-    query = sa.select(JOURNAL.c.lane).where(
-        JOURNAL.c.type == "router", JOURNAL.c.resource_id == router["id"]
-    )
-    with central.database() as connection:
-        found = set(connection.scalars(query))
-    central.clear_journal()
-    return found
-
-
-def put_floating(central: CentralServer, floating: Any, user: User, **body: Any) -> Reply:
-    path = f"/v2.0/floatingips/{floating['id']}"
-    return central.call("PUT", path, {"floatingip": body}, user)
-
-
-def test_a_site_leaves_by_itself_and_the_other_over_it(central: CentralServer) -> None:
-    user = tenant(uuid.uuid4().hex)
-    outside, subnet = make_outside(central, 2)
-    router, network, inside = make_inside(central, user, "site1")
-    central.clear_journal()
-    assert state_at(central, "site1", router)[attribute.EXITS] is None
-    changed = set_gateway(central, router, user, outside)
-    assert changed.status == 200, changed.text
-    # The router goes to its gateway's site, and its network does not.
-    assert sites_of(central, router) == {"site1", "site2"}
-    assert presences(central, network) == {"site1"}
-    assert told(central, router) == {"site1", "site2"}
-    gate = central.call("GET", f"/v2.0/ports?device_id={router['id']}").only()
-    (gate,) = (one for one in gate if one["device_owner"] == "network:router_gateway")
-    first, second = (state_at(central, f"site{n}", router) for n in (1, 2))
-    assert first[attribute.GATEWAY] is None
-    assert second[attribute.GATEWAY] == {
-        "id": gate["id"],
-        "network_id": outside["id"],
-        "mac_address": gate["mac_address"],
-        "fixed_ips": gate["fixed_ips"],
-        "enable_snat": True,
-    }
-    assert len(first[attribute.INTERFACES]) == 1
-    assert second[attribute.INTERFACES] == []
-    near, far = (from_form(state[attribute.EXITS]) for state in (first, second))
-    exit_, local = near.exits[4], far.exits[4]
-    assert not isinstance(exit_, Lack)
-    assert not isinstance(local, Lack)
-    assert (exit_.way, exit_.site, local.way) == (Way.TRANSIT, "site2", Way.LOCAL)
-    assert str(local.next_hop) == subnet["gateway_ip"]
-    assert near.transit is not None
-    assert far.transit is not None
-    assert exit_.next_hop in far.transit.addresses
-    assert {str(one.destination) for one in far.routes} == {"0.0.0.0/0", inside["cidr"]}
-    assert [str(one.internal) for one in far.snats] == [inside["cidr"]]
-    assert near.transit.datapath_key == far.transit.datapath_key
-    (peer,) = near.transit.peers
-    assert (peer.site, peer.port_key, peer.mac) == ("site2", far.transit.port_key, far.transit.mac)
-    # Without it nothing is left of it.
-    assert set_gateway(central, router, user, None).status == 200
-    assert sites_of(central, router) == {"site1"}
-    assert told(central, router) == {"site1", "site2"}
-    assert state_at(central, "site1", router)[attribute.EXITS] is None
-    assert state_at(central, "site2", router) is None
+pytestmark = [pytest.mark.neutron, pytest.mark.stress]
 
 
 def test_two_sites_leave_by_gateways_of_their_own(central: CentralServer) -> None:
@@ -205,77 +97,6 @@ def test_what_changes_of_an_exit_is_told_to_every_site(central: CentralServer) -
     assert told(central, router) == everywhere
     assert plan_at(central, "site1", router).snats == ()
     assert state_at(central, "site1", router)[attribute.GATEWAY]["enable_snat"] is False
-
-
-def test_a_floating_ip_follows_its_port(central: CentralServer) -> None:
-    project = uuid.uuid4().hex
-    user = tenant(project)
-    outside, _ = make_outside(central, 1)
-    other, _ = make_outside(central, 2)
-    router, network, _ = make_inside(central, user, "site1", "site2")
-    for one in (outside, other):
-        assert add_gateway(central, router, one, ADMIN).status == 200
-    port = central.create("port", user, network_id=network["id"])
-    floating = central.create("floatingip", user, floating_network_id=outside["id"])
-    assert floating["status"] == "DOWN"
-    central.clear_journal()
-    # Associated before the port is anywhere.
-    done = put_floating(central, floating, user, port_id=port["id"])
-    assert done.status == 200, done.text
-    assert done.only()["status"] == "ACTIVE"
-    assert done.only()["port_details"]["network_id"] == network["id"]
-    assert told(central, router) == {"site1", "site2"}
-    (nat,) = plan_at(central, "site1", router).floating
-    assert (str(nat.external), nat.port_id, nat.at_home) == (
-        floating["floating_ip_address"],
-        port["id"],
-        False,
-    )
-    assert nat.mac is not None
-    # It comes to live at the site that has another exit: replies have to leave by site1.
-    central.bundle("site2", "port", port["id"], project=project)
-    assert told(central, router) == {"site1", "site2"}
-    there = plan_at(central, "site2", router)
-    assert there.floating == ()
-    (policy,) = there.policies
-    assert (str(policy.source), policy.site) == (port["fixed_ips"][0]["ip_address"], "site1")
-    # It goes with its port, whatever else is still there.
-    assert remove(central, "port", port["id"], user).status == 204
-    assert told(central, router) == {"site1", "site2"}
-    left = central.call("GET", f"/v2.0/floatingips/{floating['id']}", user=user).only()
-    assert (left["port_id"], left["router_id"], left["status"]) == (None, None, "DOWN")
-    assert plan_at(central, "site1", router).floating == ()
-    again = central.create("port", user, network_id=network["id"])
-    assert put_floating(central, floating, user, port_id=again["id"]).status == 200
-    central.clear_journal()
-    assert put_floating(central, floating, user, port_id=None).status == 200
-    assert told(central, router) == {"site1", "site2"}
-    assert put_floating(central, floating, user, port_id=again["id"]).status == 200
-    central.clear_journal()
-    assert remove(central, "floatingip", floating["id"], user).status == 204
-    assert told(central, router) == {"site1", "site2"}
-    assert plan_at(central, "site1", router).floating == ()
-
-
-def see_refused(central: CentralServer, router: Any, name: str, call: Callable[[], Reply]) -> None:
-    """See that something is refused, and that a site which looks again finds nothing new."""
-
-    def look() -> Any:
-        sites = sorted(sites_of(central, router))
-        states = {site: state_at(central, site, router) for site in sites}
-        wanted = (attribute.EXITS, attribute.GATEWAY, attribute.INTERFACES)
-        return {site: {one: states[site][one] for one in wanted} for site in sites}
-
-    before = look()
-    refused = call()
-    assert refused.status == 409, refused.text
-    assert f"({name})" in refused.text
-    assert look() == before
-
-
-def networks_of(central: CentralServer, router: Any) -> set[str]:
-    ports = central.call("GET", f"/v2.0/ports?device_id={router['id']}").only()
-    return {port["network_id"] for port in ports}
 
 
 def test_a_gateway_that_cannot_be_is_refused_before_any_site_hears(central: CentralServer) -> None:

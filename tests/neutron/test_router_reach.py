@@ -1,28 +1,31 @@
 """Where central has routers, and what it refuses of them; sites are only told, none runs."""
 
 import uuid
-from typing import Any
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import tenant
+from tests.neutron.outside import (
+    add_gateway,
+    extend,
+    make_inside,
+    make_outside,
+    plan_at,
+    presences,
+    put_floating,
+    remove,
+    set_gateway,
+    sites_of,
+    state_at,
+    told,
+)
+from tests.neutron.server import ADMIN, tenant
 from tests.neutron.test_routers import join, leave, make_network
 
+from isthmus.model import attribute
+from isthmus.model.exits.plan import Lack, Way
+from isthmus.model.exits.plan_form import from_form
+
 pytestmark = pytest.mark.neutron
-
-
-def extend(central: CentralServer, network: Any, site: str) -> Any:
-    return central.try_create("site_presence", network_id=network["id"], site=site)
-
-
-def presences(central: CentralServer, network: Any) -> set[str]:
-    rows = central.call("GET", f"/v2.0/site-presences?network_id={network['id']}").only()
-    return {row["site"] for row in rows if not row["withdrawn"]}
-
-
-def sites_of(central: CentralServer, router: Any) -> set[str]:
-    path = f"/v2.0/site-mappings?resource_id={router['id']}&type=router"
-    return {row["site"] for row in central.call("GET", path).only() if not row["withdrawn"]}
 
 
 def test_networks_of_two_sites_are_brought_together(central: CentralServer) -> None:
@@ -128,3 +131,100 @@ def test_an_interface_comes_home_nowhere(central: CentralServer) -> None:
     assert bundle["items"] == []
     (refusal,) = bundle["refused"]
     assert f"an interface of router {router['id']}" in refusal["message"]
+
+
+def test_a_site_leaves_by_itself_and_the_other_over_it(central: CentralServer) -> None:
+    user = tenant(uuid.uuid4().hex)
+    outside, subnet = make_outside(central, 2)
+    router, network, inside = make_inside(central, user, "site1")
+    central.clear_journal()
+    assert state_at(central, "site1", router)[attribute.EXITS] is None
+    changed = set_gateway(central, router, user, outside)
+    assert changed.status == 200, changed.text
+    # The router goes to its gateway's site, and its network does not.
+    assert sites_of(central, router) == {"site1", "site2"}
+    assert presences(central, network) == {"site1"}
+    assert told(central, router) == {"site1", "site2"}
+    gate = central.call("GET", f"/v2.0/ports?device_id={router['id']}").only()
+    (gate,) = (one for one in gate if one["device_owner"] == "network:router_gateway")
+    first, second = (state_at(central, f"site{n}", router) for n in (1, 2))
+    assert first[attribute.GATEWAY] is None
+    assert second[attribute.GATEWAY] == {
+        "id": gate["id"],
+        "network_id": outside["id"],
+        "mac_address": gate["mac_address"],
+        "fixed_ips": gate["fixed_ips"],
+        "enable_snat": True,
+    }
+    assert len(first[attribute.INTERFACES]) == 1
+    assert second[attribute.INTERFACES] == []
+    near, far = (from_form(state[attribute.EXITS]) for state in (first, second))
+    exit_, local = near.exits[4], far.exits[4]
+    assert not isinstance(exit_, Lack)
+    assert not isinstance(local, Lack)
+    assert (exit_.way, exit_.site, local.way) == (Way.TRANSIT, "site2", Way.LOCAL)
+    assert str(local.next_hop) == subnet["gateway_ip"]
+    assert near.transit is not None
+    assert far.transit is not None
+    assert exit_.next_hop in far.transit.addresses
+    assert {str(one.destination) for one in far.routes} == {"0.0.0.0/0", inside["cidr"]}
+    assert [str(one.internal) for one in far.snats] == [inside["cidr"]]
+    assert near.transit.datapath_key == far.transit.datapath_key
+    (peer,) = near.transit.peers
+    assert (peer.site, peer.port_key, peer.mac) == ("site2", far.transit.port_key, far.transit.mac)
+    # Without it nothing is left of it.
+    assert set_gateway(central, router, user, None).status == 200
+    assert sites_of(central, router) == {"site1"}
+    assert told(central, router) == {"site1", "site2"}
+    assert state_at(central, "site1", router)[attribute.EXITS] is None
+    assert state_at(central, "site2", router) is None
+
+
+def test_a_floating_ip_follows_its_port(central: CentralServer) -> None:
+    project = uuid.uuid4().hex
+    user = tenant(project)
+    outside, _ = make_outside(central, 1)
+    other, _ = make_outside(central, 2)
+    router, network, _ = make_inside(central, user, "site1", "site2")
+    for one in (outside, other):
+        assert add_gateway(central, router, one, ADMIN).status == 200
+    port = central.create("port", user, network_id=network["id"])
+    floating = central.create("floatingip", user, floating_network_id=outside["id"])
+    assert floating["status"] == "DOWN"
+    central.clear_journal()
+    # Associated before the port is anywhere.
+    done = put_floating(central, floating, user, port_id=port["id"])
+    assert done.status == 200, done.text
+    assert done.only()["status"] == "ACTIVE"
+    assert done.only()["port_details"]["network_id"] == network["id"]
+    assert told(central, router) == {"site1", "site2"}
+    (nat,) = plan_at(central, "site1", router).floating
+    assert (str(nat.external), nat.port_id, nat.at_home) == (
+        floating["floating_ip_address"],
+        port["id"],
+        False,
+    )
+    assert nat.mac is not None
+    # It comes to live at the site that has another exit: replies have to leave by site1.
+    central.bundle("site2", "port", port["id"], project=project)
+    assert told(central, router) == {"site1", "site2"}
+    there = plan_at(central, "site2", router)
+    assert there.floating == ()
+    (policy,) = there.policies
+    assert (str(policy.source), policy.site) == (port["fixed_ips"][0]["ip_address"], "site1")
+    # It goes with its port, whatever else is still there.
+    assert remove(central, "port", port["id"], user).status == 204
+    assert told(central, router) == {"site1", "site2"}
+    left = central.call("GET", f"/v2.0/floatingips/{floating['id']}", user=user).only()
+    assert (left["port_id"], left["router_id"], left["status"]) == (None, None, "DOWN")
+    assert plan_at(central, "site1", router).floating == ()
+    again = central.create("port", user, network_id=network["id"])
+    assert put_floating(central, floating, user, port_id=again["id"]).status == 200
+    central.clear_journal()
+    assert put_floating(central, floating, user, port_id=None).status == 200
+    assert told(central, router) == {"site1", "site2"}
+    assert put_floating(central, floating, user, port_id=again["id"]).status == 200
+    central.clear_journal()
+    assert remove(central, "floatingip", floating["id"], user).status == 204
+    assert told(central, router) == {"site1", "site2"}
+    assert plan_at(central, "site1", router).floating == ()

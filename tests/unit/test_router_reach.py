@@ -1,5 +1,7 @@
 """Where routers are, and where the networks that they join have to be."""
 
+import dataclasses
+
 import pytest
 
 from isthmus.federation.router_reach import RouterFacts, find_joined_at, plan_reach
@@ -11,6 +13,10 @@ ZONES = {ONE: ("az1",), TWO: ("az2",), THREE: ("az2", "az3")}
 
 def router(name: str, networks: str, *zones: str) -> RouterFacts:
     return RouterFacts(id=name, network_ids=frozenset(networks), zones=frozenset(zones))
+
+
+def leaving(one: RouterFacts, *sites: SiteName) -> RouterFacts:
+    return dataclasses.replace(one, exits=frozenset(sites))
 
 
 CASES = {
@@ -51,6 +57,19 @@ CASES = {
         {"b": {TWO}},
         {"r": {TWO}, "s": {TWO}, "t": {TWO}},
         [("a", TWO), ("c", TWO)],
+    ),
+    "a gateway takes the router along and no network": (
+        [leaving(router("r", "ab"), TWO)],
+        {"a": {ONE}},
+        {"r": {ONE, TWO}},
+        [("b", ONE)],
+    ),
+    "a gateway where nothing else is": ([leaving(router("r", ""), TWO)], {}, {"r": {TWO}}, []),
+    "where another router joins them they have to be": (
+        [leaving(router("r", "a"), TWO), router("s", "ab")],
+        {"a": {ONE}, "b": {THREE}},
+        {"r": {ONE, TWO, THREE}, "s": {ONE, THREE}},
+        [("a", THREE), ("b", ONE)],
     ),
     "a local router stays where it is for": (
         [router("r", "a", "az1")],
