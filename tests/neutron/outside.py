@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, Reply, User
+from tests.neutron.server import ADMIN, READER, Reply, User
 from tests.neutron.test_routers import join, make_network
 
 from isthmus.model import attribute
@@ -120,3 +120,22 @@ def see_refused(central: CentralServer, router: Any, name: str, call: Callable[[
 def networks_of(central: CentralServer, router: Any) -> set[str]:
     ports = central.call("GET", f"/v2.0/ports?device_id={router['id']}").only()
     return {port["network_id"] for port in ports}
+
+
+def see_shown(
+    central: CentralServer,
+    router: Any,
+    user: User,
+    gateways: dict[str, str],
+    subnets: dict[str, list[str]],
+) -> None:
+    """See that an operator is shown what sites are told, and a tenant nothing."""
+    path = f"/v2.0/router-exits/{router['id']}"
+    shown = central.call("GET", path, user=READER).only()
+    assert {one["id"]: one["site"] for one in shown["gateways"]} == gateways
+    assert {one["id"]: one["sites"] for one in shown["subnets"]} == subnets
+    assert {one["site"] for one in shown["sites"]} == sites_of(central, router)
+    for one in shown["sites"]:
+        state = state_at(central, one["site"], router)[attribute.EXITS]
+        assert {name: one[name] for name in state} == state
+    assert central.call("GET", path, user=user).status == 404

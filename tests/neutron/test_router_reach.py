@@ -13,6 +13,7 @@ from tests.neutron.outside import (
     presences,
     put_floating,
     remove,
+    see_shown,
     set_gateway,
     sites_of,
     state_at,
@@ -172,6 +173,7 @@ def test_a_site_leaves_by_itself_and_the_other_over_it(central: CentralServer) -
     assert near.transit.datapath_key == far.transit.datapath_key
     (peer,) = near.transit.peers
     assert (peer.site, peer.port_key, peer.mac) == ("site2", far.transit.port_key, far.transit.mac)
+    see_shown(central, router, user, {gate["id"]: "site2"}, {inside["id"]: ["site1"]})
     # Without it nothing is left of it.
     assert set_gateway(central, router, user, None).status == 200
     assert sites_of(central, router) == {"site1"}

@@ -109,6 +109,17 @@ SITE_PRESENCES: Attributes = {
     "created_at": _shown(),
 }
 
+#: By which sites routers' traffic leaves; `id` is the router's.
+ROUTER_EXITS: Attributes = {
+    "id": _shown(primary=True),
+    "name": _shown(),
+    "project_id": _shown(),
+    "subnets": _shown(column=False),
+    "gateways": _shown(column=False),
+    "floating_ips": _shown(column=False),
+    "sites": _shown(column=False),
+}
+
 SITE_LEASES: Attributes = {
     "id": _shown(primary=True),
     "kind": _shown(),
@@ -256,6 +267,7 @@ CENTRAL: dict[str, Attributes] = {
     "site_refusals": SITE_REFUSALS,
     "site_presences": SITE_PRESENCES,
     "site_leases": SITE_LEASES,
+    "router_exits": ROUTER_EXITS,
     "site_bundles": SITE_BUNDLES,
     "site_lease_requests": SITE_LEASE_REQUESTS,
     "site_reports": SITE_REPORTS,

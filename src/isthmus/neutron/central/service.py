@@ -7,6 +7,7 @@ from neutron_lib import context as n_context
 from neutron_lib.services import base
 
 from isthmus.neutron.api import definition, extensions, rules
+from isthmus.neutron.central.admin.exits import RouterExitApi
 from isthmus.neutron.central.admin.holdings import HoldingsApi
 from isthmus.neutron.central.admin.job import JobApi
 from isthmus.neutron.central.admin.lease import LeaseApi
@@ -28,6 +29,7 @@ class CentralService(
     PresenceApi,
     LeaseApi,
     HoldingsApi,
+    RouterExitApi,
     SiteFacingApi,
     base.ServicePluginBase,
 ):
