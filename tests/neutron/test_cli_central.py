@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.front import Front, isthmus
+from tests.neutron.outside import make_outside, set_gateway
+from tests.neutron.server import ADMIN
+from tests.neutron.test_routers import join
 
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
@@ -79,6 +82,33 @@ def test_networks_jobs_leases_and_status(
     (row,) = data(environment, "network", "list", "--network", network)
     assert row["withdrawn"]
     isthmus(environment, "network", "extend", "cli-net", "nosite", code=2, says="no site 'nosite'")
+
+
+def test_the_ways_out_of_a_router(environment: dict[str, str], central: CentralServer) -> None:
+    outside, subnet = make_outside(central, 2)
+    network = central.create("network", name="cli-inside")
+    inside = central.create("subnet", network_id=network["id"], ip_version=4, cidr="10.78.0.0/24")
+    router = central.create("router", name="cli-router")
+    assert join(central, router, ADMIN, subnet_id=inside["id"]).status == 200
+    isthmus(environment, "router", "show", "cli-router", says="at no site")
+    isthmus(environment, "network", "extend", "cli-inside", "site1")
+    assert set_gateway(central, router, ADMIN, outside).status == 200
+    port = central.create("port", network_id=network["id"])
+    central.create("floatingip", floating_network_id=outside["id"], port_id=port["id"])
+    shown = isthmus(environment, "router", "show", "cli-router").stdout
+    assert "over site2, to 100.64.0." in shown
+    assert f"here, to {subnet['gateway_ip']}" in shown
+    assert port["fixed_ips"][0]["ip_address"] in shown
+    whole = data(environment, "router", "show", router["id"])
+    assert [one["exits"]["4"]["way"] for one in whole["sites"]] == ["transit", "local"]
+    (row,) = data(environment, "router", "list", "--site", "site2")
+    assert (row["name"], row["sites"], row["exits"]) == (
+        "cli-router",
+        ["site1", "site2"],
+        ["site2"],
+    )
+    assert (row["floating_ips"], row["idle"]) == (1, 0)
+    isthmus(environment, "router", "show", "nothing", code=2, says="no router 'nothing'")
 
 
 def test_long_lists_come_page_by_page(environment: dict[str, str], central: CentralServer) -> None:

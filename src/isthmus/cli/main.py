@@ -20,6 +20,7 @@ from isthmus import errors
 SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("site", "cloud.site", "Sites: add, watch, drain, remove them.", "Cloud"),
     ("network", "cloud.network", "Networks: at which sites they are present.", "Cloud"),
+    ("router", "cloud.router", "Routers: by which sites their traffic leaves.", "Cloud"),
     ("port", "cloud.port", "Ports: what every tier knows of one.", "Cloud"),
     ("job", "cloud.job", "Jobs: what is on its way to the sites.", "Cloud"),
     ("lease", "cloud.lease", "Leases: which site gives out which addresses.", "Cloud"),

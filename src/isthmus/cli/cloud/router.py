@@ -1,0 +1,64 @@
+"""`isthmus router`: where routers are, and by which sites their traffic leaves."""
+
+from typing import Annotated
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli.render import Format
+
+app = typer.Typer(
+    no_args_is_help=True, help="Routers: by which sites their traffic leaves, and why not."
+)
+
+COLUMNS = ("id", "name", "sites", "exits", "floating_ips", "idle")
+EXIT_COLUMNS = ("site", "state", "ipv4", "ipv6", "gateway", "transit")
+FLOATING_COLUMNS = ("floating_ip", "fixed_ip", "lives_at", "translated_at")
+
+
+@app.callback()
+def _noun() -> None:
+    """Routers: by which sites their traffic leaves, and why not."""
+
+
+@app.command("list")
+def list_routers(
+    site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """List routers: the sites of each, those by which it leaves, and idle floating IPs."""
+    from isthmus.operate import router as operate
+    from isthmus.wiring.admin import Admin
+
+    rows = operate.list_routers(Admin(os_cloud).api, site=site)
+    render.print_rows(rows, COLUMNS, output, empty="There are no routers.")
+
+
+@app.command("show")
+def show_router(
+    router: Annotated[str, typer.Argument(help="Id or name of the router.")],
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Show by which site the traffic of each site of a router leaves, or why by none.
+
+    Floating IPs are shown with the site that translates them; one that works nowhere says why.
+    JSON and YAML have everything that sites are told: routes, policies, translations and the
+    transit network.
+    """
+    from isthmus.operate import router as operate
+    from isthmus.wiring.admin import Admin
+
+    found = operate.get_router(Admin(os_cloud).api, router)
+    if output is not Format.TABLE:
+        render.print_row(found, output)
+        return
+    render.print_rows(
+        operate.list_exits(found), EXIT_COLUMNS, output, empty="The router is at no site."
+    )
+    if found["floating_ips"]:
+        render.print_rows(operate.list_floating(found), FLOATING_COLUMNS, output)
+    for network_id in operate.list_seatless(found):
+        render.note(f"The gateway on network {network_id} is nowhere: all its sites are disabled.")
