@@ -1,7 +1,9 @@
 """The exits of central's routers at a site: gateways as Neutron has them, and rows beside them."""
 
+import dataclasses
 import json
 import uuid
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -11,6 +13,12 @@ from tests.neutron.server import ADMIN, User, tenant
 from tests.neutron.test_local_apply import carried
 from tests.neutron.test_provider_networks import ask
 from tests.neutron.test_routers import join, make_network, row
+from tests.ports.row_kinds.exits import DEFAULT, FLOATING, HERE, POLICY, make_plan, make_transit
+
+from isthmus.federation.exits.transit import make_port
+from isthmus.model.exits.plan_form import to_form
+from isthmus.model.exits.request import Hypervisor
+from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
@@ -126,3 +134,76 @@ def test_a_gateway_is_centrals_port_and_follows_it(world: World) -> None:
     gateway = world.gateway("172.31.7.10", network_id=str(uuid.uuid4()))
     assert world.apply(gateway) == "isthmus.transient.stale"
     assert world.apply(None, {"exits": "none"}) == "isthmus.broken.protocol"
+
+
+def list_rows(site: LocalServer, table: str, key: str, value: str) -> int:
+    """Count the rows that bear a mark of ours."""
+    find = ("--bare", "--columns=_uuid", "find", table, f"external_ids:isthmus\\:{key}={value}")
+    return len(site.ovn.nbctl(*find).split())
+
+
+def test_rows_beside_neutrons_come_back_and_go_with_the_router(world: World) -> None:
+    site, router_id = world.site, world.router["id"]
+    beyond = dataclasses.replace(DEFAULT, destination=ip_network("10.99.0.0/24"))
+    plan = make_plan(routes=(beyond,), policies=(POLICY,), floating=(FLOATING,))
+    world.port_id = str(uuid.uuid4())
+    assert world.apply(world.gateway("172.31.7.20"), to_form(plan)) == "", world.said
+    tables = {
+        "Logical_Router_Static_Route": "router",
+        "Logical_Router_Policy": "router",
+        "NAT": "router",
+        "Logical_Router_Port": "transit",
+        "Logical_Switch": "transit",
+    }
+
+    def all_there() -> bool:
+        found = {table: list_rows(site, table, key, router_id) for table, key in tables.items()}
+        peers = list_rows(site, "Logical_Switch_Port", "transit", router_id)
+        return set(found.values()) == {1} and peers == 2
+
+    until(all_there, what="the rows of the router's exits")
+    assert world.nats() == [
+        ("dnat_and_snat", "172.16.0.9", "10.0.0.5"),
+        ("snat", "172.31.7.20", "0.0.0.0/0"),
+    ]
+    assert ("10.99.0.0/24", "100.64.0.2") in world.routes()
+    chassis = ("--bare", "--columns=hostname", "find", "Chassis", "other_config:is-remote=true")
+    until(lambda: site.ovn.sbctl(*chassis) == "site2/host-g", what="the gateway's hypervisor")
+    # Neutron writes its own anew, beside ours.
+    for address in ("172.31.7.21", "172.31.7.22"):
+        assert world.apply(world.gateway(address), to_form(plan)) == ""
+    assert world.apply(None, to_form(plan)) == ""
+    assert all_there()
+    assert world.nats() == [("dnat_and_snat", "172.16.0.9", "10.0.0.5")]
+    # Whoever takes a row away wakes the thread that writes it again.
+    name = f"neutron-{router_id}"
+    for words in (
+        ("clear", "Logical_Router", name, "nat"),
+        ("clear", "Logical_Router", name, "static_routes"),
+        ("clear", "Logical_Router", name, "policies"),
+        ("lrp-del", f"isthmus-transit-{router_id}-lrp"),
+        ("lsp-del", f"isthmus-transit-{router_id}/site2"),
+        ("ls-del", f"isthmus-transit-{router_id}"),
+    ):
+        site.ovn.nbctl(*words)
+        until(all_there, what=f"what was lost by {' '.join(words[:2])}")
+    until(lambda: site.holdings("ovn")["ovn"]["drift"] == [], what="nothing is left to do")
+    # A hypervisor that is another now; and what is decided no more.
+    other = Hypervisor(chassis="hv-h", hostname="host-h", encap_ip="192.0.2.8")
+    moved = make_plan(transit=make_port(make_transit(site2=other), HERE))
+    assert world.apply(None, to_form(moved)) == ""
+    peer = f"isthmus-transit-{router_id}/site2"
+    until(lambda: "hv-h" in row(site, "Logical_Switch_Port", peer, "options"), what="it moves")
+    until(lambda: world.nats() == world.routes() == [], what="the others go")
+    until(lambda: site.ovn.sbctl(*chassis) == "site2/host-h", what="the hypervisor before is gone")
+    assert len(site.rows("isthmus_exits")) == 1
+    item = {"type": "router", "id": router_id, "state": None}
+    assert site.apply(item) == {router_id: ""}
+    assert site.rows("isthmus_exits") == site.rows("isthmus_exit_hypervisors") == []
+    until(
+        lambda: (
+            not list_rows(site, "Logical_Switch_Port", "transit", router_id)
+            and site.ovn.sbctl(*chassis) == ""
+        ),
+        what="nothing of the router is left",
+    )
