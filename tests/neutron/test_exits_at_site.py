@@ -194,7 +194,7 @@ def test_rows_beside_neutrons_come_back_and_go_with_the_router(world: World) -> 
     assert world.apply(None, to_form(moved)) == ""
     peer = f"isthmus-transit-{router_id}/site2"
     until(lambda: "hv-h" in row(site, "Logical_Switch_Port", peer, "options"), what="it moves")
-    until(lambda: world.nats() == world.routes() == [], what="the others go")
+    until(lambda: not world.nats() and not world.routes(), what="the others go")
     until(lambda: site.ovn.sbctl(*chassis) == "site2/host-h", what="the hypervisor before is gone")
     assert len(site.rows("isthmus_exits")) == 1
     item = {"type": "router", "id": router_id, "state": None}

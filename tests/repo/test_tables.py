@@ -25,6 +25,7 @@ WRITERS: dict[str, set[str]] = {
     "EPOCHS": {"tiers/epoch"},
     "EXITS": {"local/exits"},
     "EXIT_HYPERVISORS": {"local/exits"},
+    "GATEWAY_HYPERVISORS": {"ports/gateway"},
     "HYPERVISORS": {"ports/hypervisor"},
     "JOURNAL": {"delivery/journal", "delivery/job"},  # for workers; for operators
     "LANES": {"delivery/lane"},

@@ -140,7 +140,7 @@ def check_report(site: SiteName, port_id: str, state: Mapping[str, Any], facts: 
     _check_owner(port_id, state, facts)
     location = parse_location(port_id, state.get(attribute.LOCATION))
     if location is not None:
-        _check_location(site, port_id, location, facts)
+        check_location(site, port_id, location, facts)
 
 
 def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
@@ -227,7 +227,13 @@ def _changed(
     return not facts.exists or (base is not None and read(base) != read(state))
 
 
-def _check_location(site: SiteName, port_id: str, location: ReportedLocation, facts: Facts) -> None:
+def check_location(site: SiteName, port_id: str, location: ReportedLocation, facts: Facts) -> None:
+    """Tell whether a site may say that a port is there.
+
+    Raises:
+        Conflict: the key, the hypervisor or the tunnel address is not the site's.
+        Stale: the port key is still that of another port.
+    """
     if not any(location.port_key in block for block in facts.keys):
         raise errors.Conflict(
             f"port {port_id}: port key {location.port_key} is not leased to {site}"

@@ -330,7 +330,10 @@ def _list_addresses(
 
 def _tell_of_ports(connection: sa.Connection) -> None:
     """Record every port with a key for central, so that central learns again what it has lost."""
-    routers = _PORTS.c.device_id.in_(mapping.select_ids(ResourceType.ROUTER))
-    interfaces = set(connection.scalars(sa.select(_PORTS.c.id).where(routers)))
+    interfaces_of_central = sa.and_(
+        _PORTS.c.device_id.in_(mapping.select_ids(ResourceType.ROUTER)),
+        _PORTS.c.device_owner != constants.DEVICE_OWNER_ROUTER_GW,
+    )
+    interfaces = set(connection.scalars(sa.select(_PORTS.c.id).where(interfaces_of_central)))
     holders = port_key.list_keys(connection).keys() - interfaces
     journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in holders])

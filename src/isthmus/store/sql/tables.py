@@ -295,6 +295,17 @@ LOCATIONS = sa.Table(
     sa.Index("ix_isthmus_locations_chassis", "site", "chassis"),
 )
 
+#: Central: which hypervisor has a router's gateway at a site; `isthmus.store.ports.gateway`.
+GATEWAY_HYPERVISORS = sa.Table(
+    "isthmus_gateway_hypervisors",
+    METADATA,
+    sa.Column("router_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("chassis", sa.String(HOST_LENGTH), nullable=False),
+    sa.Column("hostname", sa.String(HOST_LENGTH), nullable=False),
+    sa.Column("encap_ip", sa.String(64), nullable=False),
+)
+
 #: Central: whose hypervisors are whose; `isthmus.store.ports.hypervisor`.
 HYPERVISORS = sa.Table(
     "isthmus_hypervisors",

@@ -16,7 +16,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, pool, recall, resting
-from isthmus.store.ports import datapath, home, hypervisor, location, transit
+from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
 from isthmus.store.sql.tables import DATAPATHS, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import claim, exits, mapping, registration
 from isthmus.store.tiers.held import Held
@@ -54,6 +54,7 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
             _free_keys(connection, key.id)
         if key.type is ResourceType.ROUTER:
             transit.free_unless_mapped(connection, key.id)
+            gateway.delete(connection, key.id, key.lane)
     for lane in {key.lane for key in keys if key.type in _IN_THE_WAY}:
         job_store.retry_in_use(connection, lane)
 
@@ -98,7 +99,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
     registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
     exits.tell_of_site(connection, site)
-    for store in (mapping, refusal, recall, hypervisor, transit):
+    for store in (mapping, refusal, recall, hypervisor, gateway, transit):
         store.delete_site(connection, site)
     journal.delete_lanes(connection, [site])
     lane_store.forget(connection, site)

@@ -31,6 +31,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.neutron.central import zone
 from isthmus.neutron.db import gateways, interfaces
+from isthmus.store.ports import gateway as gateway_store
 from isthmus.store.ports import hypervisor
 from isthmus.store.ports import transit as transit_store
 from isthmus.store.tiers import mapping
@@ -191,7 +192,8 @@ class Reader:
 
     def _list_transits(self, there: _Places) -> dict[str, Transit]:
         keys = transit_store.list_keys(self._connection, there.keys(), latest=self._latest)
-        arrives_at = hypervisor.list_any(self._connection) if keys else {}
+        known = hypervisor.list_any(self._connection) if keys else {}
+        named = gateway_store.list_hypervisors(self._connection, keys.keys())
         return {
             one: Transit(
                 ranges=DEFAULT_RANGES,
@@ -199,7 +201,7 @@ class Reader:
                 port_keys={
                     site: key for site, key in found.port_keys.items() if site in there[one]
                 },
-                arrives_at=arrives_at,
+                arrives_at={**known, **named.get(one, {})},
             )
             for one, found in keys.items()
         }

@@ -35,6 +35,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import presence, reporting, shadow
+from isthmus.neutron.central.site_api import gateway
 from isthmus.neutron.central.site_api.belief import validator
 from isthmus.neutron.central.site_api.comparable import comparable, without_derived
 from isthmus.neutron.db.guard import Guarded
@@ -135,6 +136,8 @@ _again = db_api.wrap_db_retry(
 
 @_again
 def _take(site: Site, sequence: int, item: Item) -> Refusals:
+    if gateway.take(site, sequence, item):
+        return {}
     state, left = validator.check(site.name, item)
     with reporting.reported_by(site.name, item.id, sequence):
         with writing(n_context.get_admin_context()):

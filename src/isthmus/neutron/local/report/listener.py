@@ -178,9 +178,11 @@ def _find_kind(entity: Any) -> ResourceType | None:
 
 
 def _is_of_central(connection: sa.Connection, port: models_v2.Port) -> bool:
-    """Return whether a port is an interface, or the gateway, of a router of central's."""
-    owners = (*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW)
-    if port.device_owner not in owners:
+    """Return whether a port is an interface of a router of central's.
+
+    Of a gateway central hears which hypervisor has it, and takes nothing else.
+    """
+    if port.device_owner not in constants.ROUTER_INTERFACE_OWNERS:
         return False
     return bool(mapping.find_known(connection, ResourceType.ROUTER, [port.device_id]))
 

@@ -98,6 +98,37 @@ def check(
     return state, left
 
 
+def check_gateway(site: SiteName, item: Item, network_id: str) -> rules.ReportedLocation | None:
+    """Check that a site may say where the gateway of a router is; return that.
+
+    Raises:
+        Refused, Stale: it may not, or not now.
+    """
+    fault = find_fault(item, MOST_BYTES)
+    if fault is not None:
+        raise fault
+    located = rules.parse_location(item.id, (item.state or {}).get(attribute.LOCATION))
+    if located is None:
+        return None
+    with reading(n_context.get_admin_context()) as connection:
+        leases = lease_store.list_leases(
+            connection, kind=PoolKind.PORT_KEY, pool_ids=[network_id], site=site
+        )
+        found = _read_location(connection, site, item.id, network_id, located)
+    facts = rules.Facts(
+        home=None,
+        exists=True,
+        mapped=True,
+        owns_network=False,
+        may_use_network=False,
+        usable_groups=frozenset(),
+        keys=tuple(lease.block for lease in leases),
+        **found,
+    )
+    rules.check_location(site, item.id, located, facts)
+    return located
+
+
 def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, Any]) -> rules.Facts:
     port_id, network_id = state["id"], state["network_id"]
     located = rules.parse_location(port_id, state.get(attribute.LOCATION))

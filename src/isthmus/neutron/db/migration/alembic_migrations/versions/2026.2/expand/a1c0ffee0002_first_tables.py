@@ -217,6 +217,14 @@ def _create_central() -> None:
         sa.Index("ix_isthmus_locations_chassis", "site", "chassis"),
     )
     op.create_table(
+        "isthmus_gateway_hypervisors",
+        sa.Column("router_id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("chassis", sa.String(255), nullable=False),
+        sa.Column("hostname", sa.String(255), nullable=False),
+        sa.Column("encap_ip", sa.String(64), nullable=False),
+    )
+    op.create_table(
         "isthmus_hypervisors",
         sa.Column("chassis", sa.String(255), primary_key=True),
         sa.Column("site", sa.String(64), nullable=False, index=True),
