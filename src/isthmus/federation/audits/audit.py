@@ -18,8 +18,8 @@ from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Ver
 
 #: Owner of ports that never leave their site.
 _LOCAL_OWNER = "network:distributed"
-#: Owner of the interfaces of routers.
-_INTERFACE = "network:router_interface"
+#: Owners of the interfaces and gateways of routers.
+_OF_ROUTERS = frozenset({"network:router_interface", "network:router_gateway"})
 #: What may be wrong with an object, and the words for it.
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
 _Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
@@ -275,8 +275,8 @@ def _mapped(kind: str, tier: Holdings, site: SiteName) -> set[str]:
 
 
 def _is_local(port: Row, site: Holdings) -> bool:
-    """Tell whether a port is no object that has a home: interfaces are compared as the router's."""
-    if port["device_owner"] == _INTERFACE:
+    """Tell whether a port is no object that has a home, such as one that is part of a router."""
+    if port["device_owner"] in _OF_ROUTERS:
         return port["device_id"] in _mapped(ResourceType.ROUTER, site, site.name)
     return bool(port["device_owner"] == _LOCAL_OWNER)
 
