@@ -16,7 +16,7 @@ from tests.neutron.test_routers import join, make_network, row
 from tests.ports.row_kinds.exits import DEFAULT, FLOATING, HERE, POLICY, make_plan, make_transit
 
 from isthmus.federation.exits.transit import make_port
-from isthmus.model.exits.plan_form import to_form
+from isthmus.model.exits.plan_form import from_form, to_form
 from isthmus.model.exits.request import Hypervisor
 from isthmus.testing.until import until
 
@@ -207,3 +207,36 @@ def test_rows_beside_neutrons_come_back_and_go_with_the_router(world: World) -> 
         ),
         what="nothing of the router is left",
     )
+
+
+def test_other_sites_send_to_the_hypervisor_that_has_the_gateway(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    world = World(central, site1)
+    router_id = world.router["id"]
+    body = {"network_id": world.server["network_id"], "site": "site2"}
+    assert central.try_create("site_presence", **body).status == 201
+    info = {"router": {"external_gateway_info": {"network_id": world.external["id"]}}}
+    assert central.call("PUT", f"/v2.0/routers/{router_id}", info).status == 200
+    carried(central, site1)
+    owner = f"device_id={router_id}&device_owner=network:router_gateway"
+    (port,) = central.call("GET", f"/v2.0/ports?{owner}").only()
+    (here,) = site1.call("GET", f"/v2.0/ports?{owner}").only()
+    assert (here["id"], here["mac_address"]) == (port["id"], port["mac_address"])
+
+    def find_hypervisor() -> str:
+        state = central.desired("site2", ("router", router_id))["router", router_id]
+        transit = from_form(state["isthmus:exits"]).transit
+        assert transit is not None
+        (peer,) = transit.peers
+        return peer.hypervisor.chassis if peer.hypervisor is not None else ""
+
+    for host, chassis in (("host1", "hv1"), ("host2", "hv2")):
+        # As Neutron does when OVN says which hypervisor has the gateway.
+        bound = {"port": {"binding:host_id": host}}
+        assert site1.call("PUT", f"/v2.0/ports/{port['id']}", bound).status == 200
+        until(lambda chassis=chassis: find_hypervisor() == chassis, what=chassis)  # type: ignore[misc]
+    # It is a part of the router all the same: it has no home, and the site refuses nothing.
+    homes = central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only()
+    assert homes == []
+    assert central.call("GET", f"/v2.0/site-refusals?resource_id={port['id']}").only() == []
