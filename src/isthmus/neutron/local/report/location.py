@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.services.trunk import constants as trunk_constants
 
@@ -48,7 +49,9 @@ class Locator:
             chassis = self._find_bound(str(port["id"]))
         else:
             host = port.get(portbindings.HOST_ID)
-            bound = host and port.get(portbindings.VIF_TYPE) not in _UNBOUND
+            # OVN says which hypervisor has a gateway; ML2 need not have bound its port there.
+            gateway = port.get("device_owner") == constants.DEVICE_OWNER_ROUTER_GW
+            bound = host and (gateway or port.get(portbindings.VIF_TYPE) not in _UNBOUND)
             chassis = self._find(str(host)) if bound else None
         if chassis is None or not chassis.encap_ips:
             return None
