@@ -333,12 +333,13 @@ def test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port(
     first, second = ports
     assert net.report(first)["code"] == ""
     assert ports_with(central, net, low) == [first["id"]]
-    assert (
-        central.report("site1", {"type": "port", "id": second["id"], "state": None})[0]["code"]
-        == ""
-    )
-    central.clear_journal()
     body = {"network_id": net.network["id"], "fixed_ips": [{"ip_address": high}]}
+    gone = {"type": "port", "id": second["id"], "state": None}
+    central.report("site2", gone)  # which knows the port by its shadow, and is not its home
+    central.clear_journal()
+    assert central.try_create("port", net.user, **body).status == 409
+    assert central.report("site1", gone)[0]["code"] == ""
+    central.clear_journal()
     assert central.try_create("port", net.user, **body).status == 201
 
 

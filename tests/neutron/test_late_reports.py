@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.pausing import Pause
+from tests.neutron.server import OnBehalf, site_user
 from tests.neutron.test_central_report import _LOCATION, Stretched, item
 from tests.neutron.test_registration import known_as, make_network, register, try_register
 
+from isthmus.clients.http.neutron import collection_path
 from isthmus.journal import crash
 from isthmus.store.sql.tables import REGISTRATIONS
 
@@ -213,6 +216,41 @@ def test_a_late_registration_takes_nothing_back(request: pytest.FixtureRequest, 
     assert late["result"] == 503
     path = f"/v2.0/site-leases?site=site1&pool_id={subnet}"
     assert new <= {one["id"] for one in central.call("GET", path).only()}
+
+
+@pytest.mark.parametrize("place", ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)])
+def test_a_late_call_of_an_old_incarnation_changes_nothing(
+    request: pytest.FixtureRequest, place: str
+) -> None:
+    """It was heard when it came; then the site was restored, and its new incarnation registered."""
+    held: Held = request.getfixturevalue(place)
+    central = held.server
+    register(central, "site1")
+    net = Stretched(central)
+    port = net.port()
+    assert net.report(port, sequence=held.next())["code"] == ""
+    (lease,) = (one for one in net.leases["site1"] if one["kind"] == "subnet")
+    other = central.create("network", net.user, name="other")["id"]
+    part = {"lease": lease["id"], "first": lease["last"], "last": lease["last"]}
+    subnet = {"kind": "subnet", "pool_id": net.subnet["id"]}
+    person = OnBehalf(net.user, site_user("site1"))
+    for name, body, who in (
+        ("site_report", {"sequence": held.next(), "items": [item(port, gone=True)]}, None),
+        ("site_lease_request", {**subnet, "give_back": [part]}, None),
+        ("site_lease_request", {**subnet, "count": 8}, None),
+        ("site_bundle", {"type": "network", "ids": [other]}, person),
+    ):
+        known = known_as(central, "site1")
+        old = {name: {**body, "incarnation": f"{known['registration']}/{known['epoch']}"}}
+        path = collection_path(name)
+        call = partial(central.call, "POST", path, old, who or site_user("site1"))
+        with held.pause.during("central.call.heard", call) as late:
+            register(central, "site1", epoch=known["epoch"] + 1)
+        assert late["result"].status == 503, (name, late["result"])
+    assert net.shown(port)["id"] == port["id"]
+    leases = central.call("GET", f"/v2.0/site-leases?site=site1&pool_id={net.subnet['id']}").only()
+    assert [(one["first"], one["last"]) for one in leases] == [(lease["first"], lease["last"])]
+    assert central.call("GET", f"/v2.0/site-mappings?resource_id={other}").only() == []
 
 
 def test_a_wrong_number_is_refused_and_silences_nobody(on_sqlite: Held) -> None:

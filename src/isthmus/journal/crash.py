@@ -34,6 +34,8 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("delivery.read", "journal/engine.py"),  # the wanted state is read, nothing sent yet
     ("delivery.delivered", "journal/engine.py"),  # the other side has it, the row still stands
     ("delivery.settled", "journal/engine.py"),  # the row is settled
+    # Central: it is the site that registered last which calls; nothing is done for it yet.
+    ("central.call.heard", "neutron/central/site_api/caller.py"),
     # Central: a network is placed, nothing committed yet; it is, and the site does not know it.
     ("central.bundle.before_commit", "neutron/central/presence.py"),
     ("central.bundle.committed", "neutron/central/presence.py"),

@@ -96,19 +96,23 @@ def record_answer(connection: sa.Connection, site: SiteName, sequence: int) -> N
     )
 
 
-def is_answer_heard(connection: sa.Connection, site: SiteName, heard: int) -> bool:
+def is_answer_heard(
+    connection: sa.Connection, site: SiteName, heard: int, *, alone: bool = False
+) -> bool:
     """Return whether a site has applied the answer to its registration.
 
     The answer may be lost, or come too late, after central has recorded the registration. As
-    currently committed, since another process of the site may be registering.
+    currently committed, since another process of the site may be registering. The registration is
+    locked before the site's lane, as by the calls of the site.
 
     Args:
         connection: of the transaction.
         site: the site.
         heard: the newest number of central's that the site can prove.
+        alone: lock the registration exclusively, because its answer is recorded next.
     """
     query = sa.select(REGISTRATIONS.c.answered).where(REGISTRATIONS.c.site == site)
-    row = connection.execute(query.with_for_update(read=True)).one_or_none()
+    row = connection.execute(query.with_for_update(read=not alone)).one_or_none()
     return row is None or (row.answered is not None and row.answered <= heard)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.journal import crash
 from isthmus.model.principal import Caller
 from isthmus.model.site import Site, SiteState
 from isthmus.neutron.api.caller import get_caller, log_refusal
@@ -59,18 +60,39 @@ def while_there(context: Any, site: Site) -> Iterator[None]:
         yield
 
 
-def check_incarnation(context: Any, site: Site, said: str | None) -> None:
-    """Accept only the incarnation of a site that registered last.
+@contextlib.contextmanager
+def while_heard(context: Any, site: Site, said: str | None) -> Iterator[None]:
+    """Work for the incarnation of a site that registered last.
 
     An older one may still run, on a database that was restored or copied since. A newer one, or a
-    site that was added anew, has to register before central can know what it is entitled to.
+    site that was added anew, has to register before central can know what it is entitled to. Once
+    another one has registered, or the site is gone, nothing more is committed: what is about to be
+    given to the old one, or taken from it, the new one knows nothing of.
+
+    Args:
+        context: of the request.
+        site: the site.
+        said: the incarnation that calls.
 
     Raises:
         Busy: it is another one.
+        NotFound: the site was deleted.
     """
+
+    def ask(connection: sa.Connection) -> None:
+        _check_incarnation(connection, site, said, latest=True)
+
     with reading(context) as connection:
-        last = registration.find(connection, site.name)
-        row_id = site_store.find_row_id(connection, site.name)
+        _check_incarnation(connection, site, said, latest=False)
+    crash.point("central.call.heard")
+    with while_there(context, site), Guarded(ask):
+        yield
+
+
+def _check_incarnation(
+    connection: sa.Connection, site: Site, said: str | None, *, latest: bool
+) -> None:
+    last = registration.find(connection, site.name, latest=latest)
     if last is not None and last.owes:
         raise errors.Busy(
             f"central went on without site {site.name}: it has to register before it can call"
@@ -78,7 +100,7 @@ def check_incarnation(context: Any, site: Site, said: str | None) -> None:
     known = last.incarnation if last is not None else None
     if known is None:
         before = (said or "").partition("/")[0]
-        if before in ("", row_id):
+        if before in ("", site_store.find_row_id(connection, site.name)):
             return  # it is new, and holds nothing
     elif said == known:
         return

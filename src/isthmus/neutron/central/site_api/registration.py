@@ -107,11 +107,12 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         settle(context)
         due = False
     with writing(context) as connection:
+        heard = store.is_answer_heard(connection, site.name, said.heard, alone=registering)
         sent = lane_store.tell(connection, site.name)
         if registering:
             store.record_answer(connection, site.name, sent)
         else:
-            due = due or not store.is_answer_heard(connection, site.name, said.heard)
+            due = due or not heard
         own = epoch.peek(connection) or epoch.read(connection)
         answer: dict[str, Any] = {
             "registration": row_id,

@@ -24,7 +24,7 @@ from isthmus.neutron.central.site_api import (
     report,
 )
 from isthmus.neutron.central.site_api.belief.rate import Rates
-from isthmus.neutron.central.site_api.caller import check_incarnation, get_calling_site, while_there
+from isthmus.neutron.central.site_api.caller import get_calling_site, while_heard, while_there
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import site as site_store
 
@@ -66,18 +66,17 @@ class SiteFacingApi(_NotKept):
             on_behalf = _SITE_ROLE in context.service_roles
             site = get_calling_site(context, get_service(context) if on_behalf else None)
             _RATES.count(site.name, "bundle")
-            check_incarnation(context, site, body["incarnation"])
-            ids = _parse_ids(body["ids"])
-            if body["mac_address"] is not None:
-                in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
-                return {"type": body["type"], "items": [], "refused": [], "mac_in_use": in_use}
-            asked = bundle.Asked(
-                kind=ResourceType(body["type"]),
-                ids=ids,
-                asker=context if on_behalf else None,
-                show_only=bool(body["show_only"]) and body["type"] == ResourceType.PORT,
-            )
-            with while_there(context, site):
+            with while_heard(context, site, body["incarnation"]):
+                ids = _parse_ids(body["ids"])
+                if body["mac_address"] is not None:
+                    in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
+                    return {"type": body["type"], "items": [], "refused": [], "mac_in_use": in_use}
+                asked = bundle.Asked(
+                    kind=ResourceType(body["type"]),
+                    ids=ids,
+                    asker=context if on_behalf else None,
+                    show_only=bool(body["show_only"]) and body["type"] == ResourceType.PORT,
+                )
                 made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
         return {
             "type": asked.kind.value,
@@ -95,19 +94,17 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "lease_request")
-            check_incarnation(
-                context, site, site_lease_request["site_lease_request"]["incarnation"]
-            )
-            request = lease_request.parse_request(site_lease_request["site_lease_request"])
-            try:
-                with while_there(context, site):
+            body = site_lease_request["site_lease_request"]
+            with while_heard(context, site, body["incarnation"]):
+                request = lease_request.parse_request(body)
+                try:
                     leases, unacknowledged = lease_request.answer_request(
                         context.elevated(), site, request
                     )
-            except errors.Exhausted:
-                if request.kind is PoolKind.SUBNET:  # for the next request: the site does not wait
-                    recall.ask_idle(request.pool_id, but=site.name)
-                raise
+                except errors.Exhausted:
+                    if request.kind is PoolKind.SUBNET:  # for the next request, which does not wait
+                        recall.ask_idle(request.pool_id, but=site.name)
+                    raise
         return {
             "kind": request.kind.value,
             "pool_id": request.pool_id,
@@ -121,9 +118,8 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "report")
-            check_incarnation(context, site, body["incarnation"])
-            items = _parse_items(body["items"])
-            with while_there(context, site):
+            with while_heard(context, site, body["incarnation"]):
+                items = _parse_items(body["items"])
                 results = report.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}
 
