@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN
-from tests.neutron.test_central_report import Stretched
+from tests.neutron.test_central_report import Stretched, item
 from tests.neutron.test_registration import register
 
 from isthmus.model.site import SiteName
@@ -341,6 +341,40 @@ def test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port(
     assert central.report("site1", gone)[0]["code"] == ""
     central.clear_journal()
     assert central.try_create("port", net.user, **body).status == 201
+
+
+@pytest.mark.parametrize("liar", ["names nothing", "names it too"])
+def test_a_port_that_central_forgot_is_its_own_site_s_to_report(
+    central: CentralServer, liar: str
+) -> None:
+    """site2 knows it by its shadow, and reports it as its own before its site does."""
+    net = Stretched(central, prefix=27)
+    port = net.port()
+    (keys,) = (one for one in net.leases["site2"] if one["kind"] == "port_key")
+    where = {"chassis": "far-chassis", "hostname": "far-host", "encap_ip": "198.51.100.2"}
+    stolen = {
+        **port,
+        "fixed_ips": [],
+        "isthmus:location": {**where, "port_key": int(keys["first"])},
+    }
+    named = [stolen] if liar == "names it too" else []
+    with back_from_backup(central):
+        speak(central, net, "site1", port)
+        speak(central, net, "site2", *named)
+    (result,) = central.report("site2", item(stolen))
+    assert result["code"] == "isthmus.refused.conflict", result
+    assert "site1" in result["message"]
+    if named:  # who has it, only a person can tell: he disables who lies
+        assert net.report(port)["code"] == "isthmus.refused.conflict"
+        path = "/v2.0/sites/site2"
+        central.call("PUT", path, {"site": {"state": "disabled"}}).only()
+    try:
+        net.must_take(port)
+    finally:
+        if named:
+            central.call("PUT", path, {"site": {"state": "enabled"}}).only()
+    homes = central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only()
+    assert [one["site"] for one in homes] == ["site1"]
 
 
 def test_what_a_lost_site_s_ports_have_is_known_by_others(central: CentralServer) -> None:

@@ -580,6 +580,12 @@ def test_what_is_no_port_is_no_registration(central: CentralServer, lie: Any) ->
     assert try_register(central, "site1", ports=lie).status == 400
 
 
+def test_what_is_no_site_has_no_shadow(central: CentralServer) -> None:
+    for home in ("\ud800", "", 3, None):
+        shadow = [home, str(uuid.uuid4()), str(uuid.uuid4()), 9, ["5"]]
+        assert try_register(central, "site1", shadows=[shadow]).status == 400, home
+
+
 def test_a_restored_central_takes_no_port_from_its_site(central: CentralServer) -> None:
     """It may have forgotten the port; once it cannot have, the port was deleted."""
     lives = str(uuid.uuid4())

@@ -20,6 +20,7 @@ from tests.neutron.outside import (
     told,
 )
 from tests.neutron.server import ADMIN, tenant
+from tests.neutron.test_central_report import Stretched, item
 from tests.neutron.test_routers import join, leave, make_network
 
 from isthmus.model import attribute
@@ -230,3 +231,19 @@ def test_a_floating_ip_follows_its_port(central: CentralServer) -> None:
     assert remove(central, "floatingip", floating["id"], user).status == 204
     assert told(central, router) == {"site1", "site2"}
     assert plan_at(central, "site1", router).floating == ()
+
+
+def test_no_site_makes_an_interface_of_a_router_of_central_s(central: CentralServer) -> None:
+    """Nobody could delete it at central, nor the network, while there is that router."""
+    net = Stretched(central)
+    router = central.create("router", net.user, name="r")
+    interface = {"device_owner": "network:router_interface", "device_id": router["id"]}
+    bare = {"security_groups": [], "port_security_enabled": False}
+    port, fine = net.port(**bare), net.port(**bare, device_owner="network:router_interface")
+    for lie in ({**port, **interface}, port, {**port, **interface, "isthmus:base": port}):
+        (result,) = central.report("site1", item(lie))
+        wanted = "" if lie is port else "isthmus.refused"
+        assert result["code"] == wanted, result
+    net.must_take(fine)  # of a router of the site's own
+    found = central.call("GET", f"/v2.0/ports?device_id={router['id']}").only()
+    assert found == []

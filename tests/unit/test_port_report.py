@@ -68,6 +68,7 @@ def test_what_is_its_own_is_believed(facts: rules.Facts) -> None:
         # What the port may be.
         ({"device_owner": "network:router_gateway"}, {}, errors.Refused),
         ({"device_owner": "network:floatingip"}, {}, errors.Refused),
+        ({"device_owner": "network:router_interface"}, {"of_router": True}, errors.Refused),
     ],
 )
 def test_what_is_not_its_own_is_refused(
@@ -84,6 +85,7 @@ def test_what_is_not_its_own_is_refused(
     ("said", "known", "error"),
     [
         ({}, {"mapped": False}, errors.NotFound),
+        ({}, {"named_by": OTHER}, errors.Conflict),
         ({}, {"owns_network": False, "may_use_network": False}, errors.Refused),
         (
             {"project_id": "q", "device_owner": "network:dhcp"},

@@ -43,7 +43,8 @@ _MOST: Mapping[str, int] = {
 _AT_FIRST = ("name", "admin_state_up", "security_groups", "device_id", "device_owner")
 
 #: Owners of ports that Neutron trusts more than a server's, and that a site may have all the same.
-TRUSTED_OWNERS = frozenset({"network:dhcp", "network:distributed", "network:router_interface"})
+_INTERFACE = "network:router_interface"
+TRUSTED_OWNERS = frozenset({"network:dhcp", "network:distributed", _INTERFACE})
 _NETWORK_OWNER = "network:"
 
 
@@ -63,8 +64,11 @@ class Facts:
 
     home: SiteName | None
     exists: bool  #: central has the port
+    #: Another site that named the port when central was restored, and has yet to report it.
+    named_by: SiteName | None = None
     network_id: str | None = None  #: of central's port
     device_owner: str = ""  #: of central's port
+    of_router: bool = False  #: the port's device is a router of central's
     groups: frozenset[str] = frozenset()  #: of central's port
     pairs: frozenset[tuple[str, str]] = frozenset()  #: (address, MAC) of central's port
     network_exists: bool = True  #: the port's network is at central
@@ -155,6 +159,12 @@ def _check_home(site: SiteName, port_id: str, state: Mapping[str, Any], facts: F
         raise errors.Invalid(f"port {port_id} is on network {facts.network_id}, not {network_id}")
     if not facts.exists and facts.home is not None:
         raise errors.NotFound(f"port {port_id} was deleted at central")
+    if not facts.exists and facts.named_by is not None:
+        raise errors.Conflict(
+            f"port {port_id} is one that site {facts.named_by} named when it registered, and that "
+            "site has yet to report it",
+            site=facts.named_by,
+        )
     if not facts.network_exists:
         raise errors.NotFound(
             f"network {network_id} was deleted at central, before it had heard of port {port_id}: "
@@ -175,6 +185,10 @@ def _check_owner(port_id: str, state: Mapping[str, Any], facts: Facts) -> None:
         and owner != facts.device_owner
     ):
         raise errors.Refused(f"port {port_id}: no site makes ports of owner {owner!r}")
+    if facts.of_router and state.get("device_owner", facts.device_owner) == _INTERFACE:
+        raise errors.Refused(
+            f"port {port_id}: its router is central's, where the interfaces of it are made"
+        )
     if not facts.exists and not facts.may_use_network and (project or owner not in TRUSTED_OWNERS):
         raise errors.Refused(
             f"port {port_id}: project {project!r} may not use network {state['network_id']}: share "

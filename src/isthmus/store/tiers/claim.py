@@ -9,6 +9,9 @@ gets a port by its own claim alone, and none on a network that is not there.
 Changes of a port since the backup are lost at central as well, and not at its home. So each port is
 *stale* from the restore until its home has reported it: where the two differ, central's database is
 outdated. A port that its home, asked, does not have is not stale any more.
+
+A port that central does not know was made since the backup. Its claim stays until its site reports
+it, or says that it is gone, so that no other site that knows of it reports it as its own.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,11 +21,11 @@ import sqlalchemy as sa
 
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import SiteName
+from isthmus.model.site import SiteName, SiteState
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home, location
 from isthmus.store.sql.neutron_tables import PORTS
-from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
 from isthmus.store.tiers.latest import Latest
@@ -77,6 +80,36 @@ def find_place(connection: sa.Connection, port_id: str) -> Place:
     )
 
 
+def find_other(connection: sa.Connection, port_id: str, site: SiteName) -> SiteName | None:
+    """Return another site that has claimed a port and is not disabled, or None.
+
+    Where two sites claim one port, neither can report it until a person has disabled, or removed,
+    the one that lies.
+    """
+    query = (
+        sa.select(CLAIMS.c.site)
+        .join(SITES, SITES.c.name == CLAIMS.c.site)
+        .where(
+            CLAIMS.c.port_id == port_id,
+            CLAIMS.c.site != site,
+            SITES.c.state != SiteState.DISABLED.value,
+        )
+        .order_by(CLAIMS.c.site)
+    )
+    found = connection.scalar(query.limit(1))
+    return None if found is None else SiteName(found)
+
+
+def end(connection: sa.Connection, port_id: str, site: SiteName) -> None:
+    """Delete a site's claim of a port: it has reported the port, or that it is gone."""
+    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.port_id == port_id, CLAIMS.c.site == site))
+
+
+def end_of_site(connection: sa.Connection, site: SiteName) -> None:
+    """Delete the claims of a site that is removed."""
+    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.site == site))
+
+
 def _has_named(connection: sa.Connection, site: SiteName) -> bool:
     """Return whether a site has reported which ports it has."""
     query = sa.select(REGISTRATIONS.c.named_ports).where(REGISTRATIONS.c.site == site)
@@ -88,7 +121,9 @@ Welcome = Callable[[sa.Connection, Move], object]
 
 
 def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
-    """Set homes from the claims and delete these; in the transaction that settles central.
+    """Set homes from the claims; in the transaction that settles central.
+
+    The claims of ports that central knows are deleted.
 
     Args:
         connection: of the transaction.
@@ -127,7 +162,7 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
         )
         .values(stale=False, base=None)
     )
-    connection.execute(sa.delete(CLAIMS))
+    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.port_id.in_(sa.select(PORTS.c.id))))
     for one in moves:
         welcome(connection, one)
     return moves

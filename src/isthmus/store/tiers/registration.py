@@ -224,6 +224,7 @@ def forget(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome)
     """Delete the registration of a site; its leases are set aside."""
     tier.read(connection)
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
+    claim.end_of_site(connection, site)
     settle_with_last(connection, welcome)
 
 

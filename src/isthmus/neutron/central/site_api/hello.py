@@ -7,6 +7,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.model import number
+from isthmus.model.form import is_name
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
@@ -105,8 +106,10 @@ def _parse_addresses(body: Any, ports: Sequence[str]) -> Mapping[tuple[str, int]
 
 def _parse_known(body: Any) -> contest.KnownPort:
     home_site, port_id, network_id, key, addresses = body
+    if not is_name(home_site, MOST_NAME):
+        raise ValueError("it is no site's name")
     return contest.KnownPort(
-        home=SiteName(str(home_site)[:MOST_NAME]),
+        home=SiteName(home_site),
         port_id=str(uuid.UUID(port_id)),
         network_id=str(uuid.UUID(network_id)),
         port_key=int(key),

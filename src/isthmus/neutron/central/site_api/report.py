@@ -44,7 +44,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home, location
-from isthmus.store.tiers import epoch, excess, mapping
+from isthmus.store.tiers import claim, epoch, excess, mapping
 from isthmus.store.tiers.held import Held
 
 LOG = logging.getLogger(__name__)
@@ -161,6 +161,7 @@ def _remove(site: SiteName, port_id: str) -> None:
         if lives_here:
             home.delete(connection, port_id, site)
         named.end_unborne(connection, site, port_id, ())  # no other site's word
+        claim.end(connection, port_id, site)
         refusal.delete(connection, site, port_id)
         # Whether central knew it or not: something that it blocked may be removable now.
         job_store.retry_in_use(connection, site)
@@ -190,6 +191,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         made = comparable(core.get_port(admin, port_id))
         with writing(admin) as connection:
             home.set_base(connection, port_id, site.name, made)
+            claim.end(connection, port_id, site.name)
         crash.point("central.report.created")
     else:
         if lives_at is None:

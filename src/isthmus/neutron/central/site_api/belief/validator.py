@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db import rbac_db_models as rbac
 from neutron.db.models import allowed_address_pair as pair_model
-from neutron.db.models import securitygroup
+from neutron.db.models import l3, securitygroup
 from neutron_lib import context as n_context
 from oslo_config import cfg
 from oslo_context import context as oslo_context
@@ -28,7 +28,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.ports import home, hypervisor, location
-from isthmus.store.tiers import mapping
+from isthmus.store.tiers import claim, mapping
 from isthmus.store.tiers import site as site_store
 
 LOG = logging.getLogger(__name__)
@@ -134,7 +134,10 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
     located = rules.parse_location(port_id, state.get(attribute.LOCATION))
     port = connection.execute(
         sa.select(
-            models_v2.Port.network_id, models_v2.Port.device_owner, models_v2.Port.project_id
+            models_v2.Port.network_id,
+            models_v2.Port.device_owner,
+            models_v2.Port.device_id,
+            models_v2.Port.project_id,
         ).where(models_v2.Port.id == port_id)
     ).one_or_none()
     # The owner of a port that central has is not the site's to set: its rights depend on it.
@@ -151,12 +154,15 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
         connection, kind=PoolKind.PORT_KEY, pool_ids=[network_id], site=site
     )
     trusted = read_central(cfg.CONF).service_projects
+    device = state.get("device_id", port.device_id if port is not None else None)
     owns = owner is not None and (owner == project or project in trusted)
     facts: dict[str, Any] = {
         "home": next(iter(homes.get(port_id, {})), None),
         "exists": port is not None,
+        "named_by": claim.find_other(connection, port_id, site) if port is None else None,
         "network_id": port.network_id if port is not None else None,
         "device_owner": (port.device_owner or "") if port is not None else "",
+        "of_router": _is_router(connection, device),
         "groups": _groups_on(connection, port_id) if port is not None else frozenset(),
         "pairs": _pairs_on(connection, port_id) if port is not None else frozenset(),
         "network_exists": network is not None,
@@ -206,6 +212,11 @@ def _read_location(
             None,
         ),
     }
+
+
+def _is_router(connection: sa.Connection, device_id: str | None) -> bool:
+    query = sa.select(l3.Router.id).where(l3.Router.id == (device_id or ""))
+    return connection.execute(query).first() is not None
 
 
 def _missing_subnets(
