@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from tests.ports import neutron_rows
 
+from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
@@ -96,6 +97,55 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
         assert port_key.list_resting(connection, "network", 9) == ["gone"]
         assert port_key.list_keys(connection) == {"here": ("network", 7)}
         assert connection.scalar(sa.select(sa.func.count()).select_from(PORT_KEYS)) == 2
+    engine.dispose()
+
+
+def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Path) -> None:
+    """While OVN cannot be asked, the site does not settle."""
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
+    asked = []
+
+    def list_strays() -> list[dict[str, str]]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise errors.Unreachable("no connection to OVN yet")
+        places = (("subnet", "subnet", "167772170"), ("port_key", "network", "5"))
+        return [
+            {"kind": kind, "pool_id": pool, "number": number, "port_id": "stray"}
+            for kind, pool, number in places
+        ]
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x", "pending": 0}
+            return {**said, **known, "void": [], "leases": [], "port_keys": [], "aside": []}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"),
+        lambda: client,
+        lambda: engine,
+        folder=tmp_path,
+        every_s=1,
+        list_strays=list_strays,
+    )
+    with pytest.raises(errors.Unreachable):
+        registrar.turn()
+    with writing(engine) as connection:
+        assert not epoch.read(connection).settled
+    assert registrar.turn()
+    with writing(engine) as connection:
+        assert epoch.read(connection).settled
+        assert resting.list_numbers(connection, "subnet") == {167772170}
+        assert port_key.list_resting(connection, "network", 9) == ["stray"]
+    assert registrar.turn()
+    assert len(asked) == 2, "a site that has settled asks OVN nothing"
     engine.dispose()
 
 

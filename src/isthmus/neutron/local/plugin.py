@@ -31,6 +31,7 @@ from isthmus.neutron.local.fetch.on_demand import OnDemand
 from isthmus.neutron.local.lease.addresses import Addresses
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.materialise import Materialiser, base_of
+from isthmus.neutron.local.ovn import stray
 from isthmus.neutron.local.owned import applying, flush_guard, guards
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.owned.person import acting_for
@@ -64,6 +65,7 @@ class LocalPlugin(Fetching):
             self.database,
             sweep_s=self.site.lease_sweep_s,
             settle_s=self.site.lease_settle_s,
+            find_standing=stray.find_standing,
         )
         self.materialiser = Materialiser(self, self.site.site)
         self.on_demand = OnDemand(

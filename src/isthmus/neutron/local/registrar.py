@@ -67,6 +67,7 @@ class Registrar:
         folder: Path,
         every_s: float,
         when_greeted: Callable[[], object] = lambda: None,
+        list_strays: Callable[[], Sequence[Mapping[str, str]]] = lambda: (),
     ) -> None:
         """Initialise; nothing runs before `start`.
 
@@ -77,6 +78,8 @@ class Registrar:
             folder: where the witness is kept, beside the database and not in its backups.
             every_s: seconds between two hellos.
             when_greeted: called when central has first accepted a hello of this process.
+            list_strays: lists numbers of ports that OVN has and the database does not, in the form
+                in which central names numbers to set aside.
         """
         self._site = site
         self._client = client
@@ -84,6 +87,7 @@ class Registrar:
         self._witness = Witness(folder, site)
         self._every_s = every_s
         self._when_greeted = when_greeted
+        self._list_strays = list_strays
         self._greeted = False
         self._hurry = threading.Event()
         self._stopping = False
@@ -122,7 +126,7 @@ class Registrar:
             try:
                 at_rest = self.turn()
             except errors.Transient as error:
-                LOG.debug("Central cannot be reached; the hello is retried: %s", error.message)
+                LOG.debug("The hello is retried: %s", error.message)
             except errors.IsthmusError as error:
                 LOG.warning("Central does not register this site: %s", error.message)
             except Exception:  # the boundary of a worker loop
@@ -234,6 +238,14 @@ class Registrar:
         void = [str(one) for one in answer["void"]]
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
+        strays = [] if own.settled or answer["pending"] else self._list_strays()
+        if strays:
+            ports = sorted({str(one["port_id"]) for one in strays})
+            LOG.warning(
+                "OVN has ports that the restored database does not: what they have is set aside "
+                "until their rows are gone: %s",
+                ", ".join(ports),
+            )
         with writing(self._engine()) as connection:
             site_lease.remove(connection, void)
             site_lease.add(connection, self._site, answer["leases"])
@@ -259,6 +271,7 @@ class Registrar:
                     f"{_cause(own.reason)}; waits for {answer['pending']} ports that central knows",
                 )
                 return False
+            _set_aside(connection, strays)
             epoch.settle(connection)
         LOG.info("This site has settled in epoch %d", own.epoch)
         return True

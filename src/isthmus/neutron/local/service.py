@@ -26,7 +26,7 @@ from isthmus.neutron.local.admin.digest import Comparison, list_carried
 from isthmus.neutron.local.admin.holdings import HoldingsApi
 from isthmus.neutron.local.admin.shadow_api import ShadowApi
 from isthmus.neutron.local.api_worker import serves_api
-from isthmus.neutron.local.ovn import dataplane
+from isthmus.neutron.local.ovn import dataplane, stray
 from isthmus.neutron.local.registrar import Registrar
 from isthmus.neutron.local.report.carrier import CentralCarrier
 from isthmus.neutron.local.report.location import Locator
@@ -86,6 +86,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             folder=Path(cfg.CONF.state_path),
             every_s=core.site.lease_sweep_s,
             when_greeted=core.listener.woken.set,
+            list_strays=lambda: stray.list_numbers(core.database()),
         )
         self.relay = Relay(
             engine=core.database,

@@ -11,7 +11,7 @@ import ipaddress
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 from neutron.db import models_v2
@@ -55,6 +55,7 @@ class Keeper:
         *,
         sweep_s: float,
         settle_s: float,
+        find_standing: Callable[[Collection[str]], Collection[str]] = lambda _ids: (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Initialise the keeper; nothing runs before `start`.
@@ -66,6 +67,7 @@ class Keeper:
             sweep_s: seconds between two sweeps over every pool.
             settle_s: seconds that a lease rests before it is returned, so that a transaction that
                 read it before has ended.
+            find_standing: returns which of these deleted ports still stand in OVN.
             monotonic: the clock with which this process measures how long it has known something.
         """
         self._site = site
@@ -75,6 +77,7 @@ class Keeper:
         self._giving = Giving(site, client, engine, settle_s=settle_s)
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
+        self._find_standing = find_standing
         self._monotonic = monotonic
         self._told_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
@@ -143,7 +146,7 @@ class Keeper:
             return site_lease.add(connection, self._site, answer.leases)
 
     def end_rest(self, kind: PoolKind, pool_id: str) -> int:
-        """End the rest of numbers of whose former ports every site has heard.
+        """End the rest of numbers of whose former ports every site has heard, and OVN has no row.
 
         Returns:
             How many there are.
@@ -159,9 +162,13 @@ class Keeper:
                 acknowledged = [(0, port_id) for port_id in ports]
         if not acknowledged:
             return 0
-        asked = sorted({port_id for _, port_id in acknowledged})
-        still = self._client().request_leases(kind.value, pool_id, news={"resting": asked}).resting
-        over = [(number, port_id) for number, port_id in acknowledged if port_id not in still]
+        asked = {port_id for _, port_id in acknowledged}
+        asked -= set(self._find_standing(asked))
+        if not asked:
+            return 0
+        news = {"resting": sorted(asked)}
+        gone = asked - set(self._client().request_leases(kind.value, pool_id, news=news).resting)
+        over = [(number, port_id) for number, port_id in acknowledged if port_id in gone]
         with writing(self.engine()) as connection:
             if kind is PoolKind.SUBNET:
                 # Not one that has been used and released again since.

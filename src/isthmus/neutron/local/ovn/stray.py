@@ -1,0 +1,104 @@
+"""Ports that OVN has and Neutron's database does not know, after it was restored from a backup.
+
+What a site made since the backup central gives back, as far as it was told: a site that was cut off
+had told nothing. Of such a port only OVN knows, and its server may run on. Its addresses and its
+key are not allocated again while its row is there.
+"""
+
+import ipaddress
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+
+from isthmus import errors
+from isthmus.dataplane.kind.port_key import PORT_KEY, SwitchPort
+from isthmus.dataplane.scope import Scope
+from isthmus.model.dataplane.ovn import SHADOW_MARK
+from isthmus.model.lease import PoolKind
+from isthmus.neutron.local.ovn import dataplane, desired_rows
+from isthmus.store.sql.engine import reading
+
+_PORTS = models_v2.Port.__table__
+_SUBNETS = models_v2.Subnet.__table__
+_ROW = "Logical_Switch_Port"
+#: Types of the rows of servers' ports.
+_OF_SERVERS = frozenset({"", "virtual"})
+
+
+def list_numbers(engine: sa.Engine) -> list[dict[str, str]]:
+    """List the addresses and keys of ports of servers that OVN has and the database does not.
+
+    Args:
+        engine: the site's database.
+
+    Returns:
+        In the form in which central names numbers to set aside: kind, pool_id, number, port_id.
+
+    Raises:
+        Unreachable: this process has no connection to OVN yet.
+    """
+    rows = dataplane.get_reconciler().rows()
+    with reading(engine) as connection:
+        networks = desired_rows.list_networks(connection)
+        there = {
+            port_id: one
+            for port_id, one in PORT_KEY.read(rows, Scope.everything(networks)).items()
+            if one.type in _OF_SERVERS
+        }
+        known = sa.select(_PORTS.c.id).where(_PORTS.c.network_id.in_(sorted(networks)))
+        strays = {one: there[one] for one in sorted(there.keys() - set(connection.scalars(known)))}
+        cidrs: dict[str, list[tuple[str, Any]]] = {}
+        subnets = sa.select(_SUBNETS.c.id, _SUBNETS.c.network_id, _SUBNETS.c.cidr)
+        for row in connection.execute(subnets):
+            found = cidrs.setdefault(row.network_id, [])
+            found.append((row.id, ipaddress.ip_network(row.cidr)))
+    return [
+        one
+        for port_id, port in strays.items()
+        for one in _numbers_of(port_id, port, cidrs.get(port.network_id, []))
+    ]
+
+
+def _numbers_of(
+    port_id: str, port: SwitchPort, subnets: Collection[tuple[str, Any]]
+) -> list[dict[str, str]]:
+    found = [
+        (PoolKind.SUBNET, subnet_id, int(address))
+        for address in _addresses_of(port)
+        for subnet_id, cidr in subnets
+        if address in cidr
+    ]
+    if port.port_key is not None:
+        found.append((PoolKind.PORT_KEY, port.network_id, port.port_key))
+    return [
+        {"kind": kind.value, "pool_id": pool_id, "number": str(number), "port_id": port_id}
+        for kind, pool_id, number in found
+    ]
+
+
+def _addresses_of(port: SwitchPort) -> list[Any]:
+    """Return the addresses of a row, which has them behind MACs; other words are none."""
+    found = []
+    for word in sorted(" ".join(port.addresses).split()):
+        try:
+            found.append(ipaddress.ip_address(word))
+        except ValueError:
+            continue
+    return found
+
+
+def find_standing(port_ids: Collection[str]) -> set[str]:
+    """Return which of these ports, which were deleted or forgotten, still stand in OVN.
+
+    All of them while this process has no connection to OVN.
+    """
+    try:
+        rows = dataplane.get_reconciler().rows()
+    except errors.Transient:
+        return set(port_ids)
+    found = {one: rows.nb.find(_ROW, one) for one in port_ids}
+    return {
+        one for one, row in found.items() if row is not None and SHADOW_MARK not in row.external_ids
+    }
