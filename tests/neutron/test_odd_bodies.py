@@ -132,6 +132,13 @@ def test_odd_json_is_no_failure(central: CentralServer, call: str) -> None:
     assert find_failures(central, resource, body, user) == []
 
 
+@pytest.mark.parametrize("home", ["\ud800", "", "two words", 3, None])
+def test_a_shadow_is_of_a_site(central: CentralServer, home: Any) -> None:
+    one = str(uuid.uuid4())
+    body = {"epoch": 1, "shadows": [[home, one, one, 9, ["5"]]]}
+    assert post(central, "site_registration", body, site_user("site1"))[0] == 400
+
+
 def test_a_first_report_that_lacks_something(central: CentralServer) -> None:
     """It is refused with what it lacks, or taken; the next item of the batch is."""
     net = Stretched(central)
