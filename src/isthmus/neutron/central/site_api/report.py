@@ -188,10 +188,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         QUOTAS.quota_limit_check(admin, state["project_id"], port=1)
         left = left | _create(site.name, state)
         stale = False
-        made = comparable(core.get_port(admin, port_id))
-        with writing(admin) as connection:
-            home.set_base(connection, port_id, site.name, made)
-            claim.end(connection, port_id, site.name)
+        _record_created(site.name, port_id)
         crash.point("central.report.created")
     else:
         if lives_at is None:
@@ -226,6 +223,15 @@ def _require_home(site: SiteName, port_id: str, connection: sa.Connection) -> No
     lives_at = mapping.find_home(connection, port_id)
     if lives_at != site:
         raise errors.Conflict(f"port {port_id} does not live at site {site}", site=lives_at)
+
+
+def _record_created(site: SiteName, port_id: str) -> None:
+    """Record what both tiers agree on of a port that was created, and that its site reported it."""
+    admin = n_context.get_admin_context()
+    made = comparable(directory.get_plugin().get_port(admin, port_id))
+    with writing(admin) as connection:
+        home.set_base(connection, port_id, site, made)
+        claim.end(connection, port_id, site)
 
 
 def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
