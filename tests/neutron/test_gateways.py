@@ -25,7 +25,9 @@ from tests.neutron.test_routers import join, leave, make_network
 from isthmus.model import attribute
 from isthmus.model.exits.plan import Lack, Way
 from isthmus.model.exits.plan_form import from_form
-from isthmus.store.sql.tables import DATAPATHS, SITE_MAPPINGS, TRANSIT_PORTS
+from isthmus.model.site import Reachability, SiteName
+from isthmus.store.sql.tables import DATAPATHS, JOURNAL, SITE_MAPPINGS, TRANSIT_PORTS
+from isthmus.wiring.central_database import CentralDatabase
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress]
 
@@ -59,6 +61,23 @@ def test_two_sites_leave_by_gateways_of_their_own(central: CentralServer) -> Non
         assert again.way is Way.LOCAL
     finally:
         assert central.call("PUT", path, {"site": {"state": "enabled"}}).status == 200
+    # Whether a site is heard counts where there are several exits to choose from.
+    lonely, _, _ = make_inside(central, user, "site1", cidr="10.4.0.0/24")
+    assert set_gateway(central, lonely, user, one).status == 200
+    central.clear_journal()
+    database = CentralDatabase(central.url)
+    try:
+        for reachability in (Reachability.UNREACHABLE, Reachability.REACHABLE):
+            for _ in range(2):
+                database.record_reachability(SiteName("site1"), reachability)
+            with central.database() as connection:
+                query = sa.select(JOURNAL.c.lane, JOURNAL.c.resource_id, JOURNAL.c.generation)
+                rows = set(map(tuple, connection.execute(query.where(JOURNAL.c.type == "router"))))
+            assert rows == {(name, router["id"], 1) for name in ("site1", "site2")}
+            central.clear_journal()
+    finally:
+        database.close()
+        central.hear()
     removed = central.call(
         "PUT",
         f"/v2.0/routers/{router['id']}/remove_external_gateways",

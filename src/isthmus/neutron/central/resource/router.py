@@ -24,7 +24,7 @@ from isthmus.neutron.central.router import exits
 from isthmus.neutron.db import gateways, interfaces
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
-from isthmus.store.tiers import mapping
+from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers.held import Held
 
 _ROUTER = ResourceType.ROUTER
@@ -126,6 +126,8 @@ def _settle(site: SiteName, states: States) -> States:
     if not short:
         return states
     with writing(n_context.get_admin_context()) as connection:
+        if not epoch.is_settled(connection):
+            return states  # a renewal after that does it
         journal.record(connection, exits.follow(connection, short))
     return {**states, **ROUTER.read(short, site)}
 

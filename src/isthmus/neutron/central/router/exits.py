@@ -21,6 +21,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.central.router.facts import Facts, Reader
 from isthmus.neutron.db import gateways
 from isthmus.store.ports import transit
+from isthmus.store.tiers import epoch
 from isthmus.store.tiers.held import Held
 
 _ROUTER = ResourceType.ROUTER
@@ -93,6 +94,7 @@ def follow(
     Raises:
         Conflict: what is asked for cannot be; the field `name` says by which rule.
         Exhausted: no transit key is left.
+        Busy: central was restored and has not settled, and a transit key is needed.
     """
     concerned = find_with_gateways(connection, router_ids)
     if not concerned:
@@ -151,6 +153,7 @@ def find_by_networks(connection: sa.Connection, network_ids: Collection[str]) ->
 
 
 def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:
+    epoch.require_settled(connection)
     held = Held(connection, _ROUTER, wanted, alone=True)
     for router_id, sites in sorted(wanted.items()):
         for site in sites:
