@@ -61,7 +61,28 @@ def test_two_sites_leave_by_gateways_of_their_own(central: CentralServer) -> Non
         assert again.way is Way.LOCAL
     finally:
         assert central.call("PUT", path, {"site": {"state": "enabled"}}).status == 200
-    # Whether a site is heard counts where there are several exits to choose from.
+    removed = central.call(
+        "PUT",
+        f"/v2.0/routers/{router['id']}/remove_external_gateways",
+        {"router": {"external_gateways": [{"network_id": one["id"]}]}},
+        ADMIN,
+    )
+    assert removed.status == 200, removed.text
+    assert told(central, router) == {"site1", "site2"}
+    left = plan_at(central, "site1", router)
+    exit_ = left.exits[4]
+    assert not isinstance(exit_, Lack)
+    assert (exit_.way, exit_.site) == (Way.TRANSIT, "site2")
+
+
+def test_whether_a_site_is_heard_counts_where_there_are_several_exits(
+    central: CentralServer,
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    (one, _), (two, _) = make_outside(central, 1), make_outside(central, 2)
+    router, _, _ = make_inside(central, user, "site1", "site2")
+    for network in (one, two):
+        assert add_gateway(central, router, network, ADMIN).status == 200
     lonely, _, _ = make_inside(central, user, "site1", cidr="10.4.0.0/24")
     assert set_gateway(central, lonely, user, one).status == 200
     central.clear_journal()
@@ -78,18 +99,6 @@ def test_two_sites_leave_by_gateways_of_their_own(central: CentralServer) -> Non
     finally:
         database.close()
         central.hear()
-    removed = central.call(
-        "PUT",
-        f"/v2.0/routers/{router['id']}/remove_external_gateways",
-        {"router": {"external_gateways": [{"network_id": one["id"]}]}},
-        ADMIN,
-    )
-    assert removed.status == 200, removed.text
-    assert told(central, router) == {"site1", "site2"}
-    left = plan_at(central, "site1", router)
-    exit_ = left.exits[4]
-    assert not isinstance(exit_, Lack)
-    assert (exit_.way, exit_.site) == (Way.TRANSIT, "site2")
 
 
 def test_what_changes_of_an_exit_is_told_to_every_site(central: CentralServer) -> None:
