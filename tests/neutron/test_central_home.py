@@ -11,7 +11,7 @@ from tests.neutron.test_central_report import Stretched, item
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import LOCATIONS, REFUSALS, SITES
+from isthmus.store.sql.tables import LOCATIONS, REFUSALS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import forget
 
 pytestmark = pytest.mark.neutron
@@ -128,6 +128,35 @@ def test_no_port_leaves_a_site_that_cannot_be_heard(central: CentralServer, sile
     assert net.report({**late, "isthmus:base": port})["code"] == "isthmus.refused.conflict"
     assert ("port", port["id"]) in central.jobs("site1")
     assert homes(central, port["id"]) == {"site2": False}
+
+
+def test_a_port_comes_from_a_disabled_home_but_not_from_one_that_was_removed(
+    central: CentralServer,
+) -> None:
+    """Neither can let go. An operator has said that one is out of use; the other may come back."""
+    net = Stretched(central)
+    port = make_port(net)
+    ask(net, "site1", port["id"])
+    here = sa.update(SITE_MAPPINGS).where(SITE_MAPPINGS.c.resource_id == port["id"])
+    with central.database(write=True) as connection:
+        connection.execute(here.values(site="gone/some-id"))
+    (refused,) = ask(net, "site2", port["id"])["refused"]
+    assert refused["code"] == "isthmus.refused.conflict"
+    assert "removed" in refused["message"]
+    assert "release" in refused["message"]
+    with central.database(write=True) as connection:
+        connection.execute(here.values(site="site1"))
+        connection.execute(sa.update(SITES).where(SITES.c.name == "site1").values(state="disabled"))
+    central.clear_journal()
+    try:
+        assert by_type(ask(net, "site2", port["id"])["items"], "port")
+        assert homes(central, port["id"]) == {"site2": False}
+    finally:
+        with central.database(write=True) as connection:
+            connection.execute(
+                sa.update(SITES).where(SITES.c.name == "site1").values(state="enabled")
+            )
+    assert ("port", port["id"]) in central.jobs("site1")
 
 
 def test_a_forced_release_tells_every_shadow(central: CentralServer) -> None:

@@ -19,7 +19,9 @@ from isthmus.federation.home import Situation, Step, decide
         (Situation(home="b", bound=True, disabled=True), Step.REFUSE_BOUND),
         (Situation(home="b", heard=False), Step.REFUSE_SILENT),
         (Situation(home="b", heard=False, leaving=True), Step.REFUSE_SILENT),
-        (Situation(home="b", heard=False, disabled=True), Step.ASK),
+        (Situation(home="b", heard=False, disabled=True), Step.COMES),
+        (Situation(home="b", leaving=True, disabled=True), Step.COMES),
+        (Situation(home="a", heard=False, disabled=True), Step.STAYS),
     ],
 )
 def test_decide(now: Situation, step: Step) -> None:

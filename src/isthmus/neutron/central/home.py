@@ -21,7 +21,7 @@ from isthmus.neutron.db.session import now
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
-from isthmus.store.tiers import claim, epoch, exits
+from isthmus.store.tiers import claim, epoch, exits, registration
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.held import Held
 
@@ -61,7 +61,10 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
         # A repeated request is recorded again, so that an outdated refusal does not persist.
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
         return Arrival(frozenset(), home.site)
-    if step is Step.COMES:
+    if home is not None and step is Step.COMES:  # its home is disabled; told once it is enabled
+        home_store.change(connection, port_id, site.name)
+        journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
+    elif step is Step.COMES:
         home_store.settle(
             connection, port_id, site.name, project_id=held.owners[port_id], now=now()
         )
@@ -96,14 +99,14 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
     home = home_store.lock(connection, port_id)
     if home is None:
         return None
-    if force:
+    step = Step.COMES if force else decide("", _observe(connection, port_id, home))
+    if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
+        raise _refusal(port_id, home, step)
+    if step is Step.COMES:  # by force, or because its home is disabled
         home_store.delete(connection, port_id, home.site)
         exits.tell_of_ports(connection, [port_id])
         shadow.delete_location(connection, port_id)
     else:
-        step = decide("", _observe(connection, port_id, home))
-        if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
-            raise _refusal(port_id, home, step)
         home_store.set_leaving(connection, port_id, leaving=True)
     journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     return home.site
@@ -117,8 +120,9 @@ def _observe(connection: sa.Connection, port_id: str, home: home_store.Home | No
         home=home.site,
         leaving=home.leaving,
         bound=_is_bound(connection, port_id),
-        heard=home.site not in silence.list_silent(connection),
-        disabled=site is None or site.state is SiteState.DISABLED,
+        # A site that was removed may come back, and have the port.
+        heard=site is not None and home.site not in silence.list_silent(connection),
+        disabled=site is not None and site.state is SiteState.DISABLED,
     )
 
 
@@ -149,8 +153,11 @@ def _refusal(port_id: str, home: home_store.Home | None, step: Step) -> errors.C
         return errors.Conflict(
             f"port {port_id} has its home at site {site}, where it is in use", site=site
         )
+    where = f"site {site}, which cannot be reached"
+    if site is not None and registration.is_aside(site):
+        where = f"a site that was removed ({site})"
     return errors.Conflict(
-        f"port {port_id} has its home at site {site}, which cannot be reached and may use it: wait "
-        f"for it to come back, or have an operator say `isthmus port release {port_id} --force`",
+        f"port {port_id} has its home at {where} and may use it: wait for it to come back, or have "
+        f"an operator say `isthmus port release {port_id} --force`",
         site=site,
     )
