@@ -21,6 +21,7 @@ from tests.neutron.test_registration import known_as, make_network, register, tr
 from isthmus.clients.http.neutron import collection_path
 from isthmus.journal import crash
 from isthmus.store.sql.tables import REGISTRATIONS
+from isthmus.store.tiers import epoch, registration
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
@@ -216,6 +217,19 @@ def test_a_late_registration_takes_nothing_back(request: pytest.FixtureRequest, 
     assert late["result"] == 503
     path = f"/v2.0/site-leases?site=site1&pool_id={subnet}"
     assert new <= {one["id"] for one in central.call("GET", path).only()}
+    # Or central finds out meanwhile that it was restored, and waits for what sites name then.
+    with (
+        held.pause.during("registration.begun", register_late) as late,
+        central.database(write=True) as connection,
+    ):
+        epoch.begin(connection, "restored, the test says")
+    with central.database(write=True) as connection:
+        waiting = epoch.list_waiting(connection)
+        for one in waiting:
+            registration.go_on_without(connection, one, welcome=lambda *_: None)
+        connection.execute(sa.update(REGISTRATIONS).values(owes=False))
+    assert late["result"] == 503
+    assert "site1" in waiting
 
 
 @pytest.mark.parametrize("place", ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)])

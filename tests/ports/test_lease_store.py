@@ -159,3 +159,13 @@ def test_a_level_that_keeps_nothing_apart_is_refused(
                     isolation.check(connection)
     finally:
         engine.dispose()
+
+
+def test_only_what_overlaps_is_read(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for first in range(0, 100, 10):
+            lease.insert(connection, SUBNET, "s", ONE, Block(first, first + 4), now=T0)
+        assert [
+            [one.block.first for one in lease.read_overlapping(connection, SUBNET, "s", block)]
+            for block in (Block(12, 12), Block(15, 19), Block(14, 31), Block(0, 4), Block(95, 200))
+        ] == [[10], [], [10, 20, 30], [0], []]

@@ -1,6 +1,7 @@
 """Lease arithmetic against sets of numbers, which are slow but cannot be wrong."""
 
 import itertools
+import uuid
 
 import pytest
 from hypothesis import given
@@ -9,19 +10,23 @@ from hypothesis import strategies as st
 from isthmus import errors
 from isthmus.federation.leases.lease import (
     LowWater,
+    Narrowed,
     SizePolicy,
     allocate_block,
     choose_size,
     count,
+    intersect,
     limit_request,
     low_mark,
     merge,
+    narrow,
     plan_recall,
     plan_returns,
     runs_dry,
     subtract,
 )
-from isthmus.model.lease import Block
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind, rest_id
+from isthmus.model.site import SiteName
 from isthmus.testing.strategies import block_lists
 
 
@@ -207,3 +212,89 @@ def test_of_a_tiny_pool_nothing_is_kept_in_reserve(size: int) -> None:
     if size < low.most:
         assert not runs_dry(block, size, low, size)
         assert plan_returns(block, [], low, size)[0].keep is None
+
+
+@given(block_lists(), block_lists())
+def test_intersect_is_what_is_in_both(left: list[Block], right: list[Block]) -> None:
+    assert numbers(intersect(left, right)) == numbers(left) & numbers(right)
+
+
+def lease(first: int, last: int, name: int, *, root: int | None = None) -> Lease:
+    """Give a site's lease with an id made of a number."""
+    return Lease(
+        id=ID[name],
+        kind=PoolKind.SUBNET,
+        pool_id="subnet",
+        site=SiteName("site1"),
+        block=Block(first, last),
+        origin=None if root is None else ID[root],
+    )
+
+
+ID = [LeaseId(str(uuid.UUID(int=one))) for one in range(64)]
+
+
+@pytest.mark.parametrize(
+    ("held", "named", "then", "freed"),
+    [
+        # Both went back since the backup, in part, and a new lease lies over both.
+        ([(1, 16, 1), (17, 32, 2)], [(9, 24, 3)], [(9, 24, 3)], [(1, 8), (25, 32)]),
+        # All is still the site's, but granted anew: what goes back of it names the new lease.
+        ([(1, 16, 1)], [(1, 8, 1), (9, 16, 3)], [(1, 8, 1), (9, 16, 3)], []),
+        ([(1, 16, 1)], [(1, 16, 1)], [(1, 16, 1)], []),
+        ([(1, 16, 1)], [], [], [(1, 16)]),
+        # What central never leased to it is not its own by this.
+        ([(1, 16, 1)], [(9, 40, 3)], [(9, 16, 3)], [(1, 8)]),
+    ],
+)
+def test_a_site_holds_its_leases_as_it_names_them(
+    held: list[tuple[int, int, int]],
+    named: list[tuple[int, int, int]],
+    then: list[tuple[int, int, int]],
+    freed: list[tuple[int, int]],
+) -> None:
+    before = [lease(*one) for one in held]
+    plan = narrow(before, [lease(*one) for one in named], ())
+    assert after(before, plan) == [lease(*one) for one in then]
+    assert [(one.first, one.last) for one in plan.freed] == freed
+
+
+def after(before: list[Lease], plan: Narrowed) -> list[Lease]:
+    kept = [one for one in before if one.id not in plan.delete]
+    return sorted([*kept, *plan.insert], key=lambda one: one.block)
+
+
+def test_an_id_stands_for_one_lease() -> None:
+    """The site names one lease over a hole, an id twice, and one that another site's lease has."""
+    before = [lease(1, 4, 1), lease(9, 12, 2)]
+    plan = narrow(before, [lease(1, 12, 3), lease(20, 24, 1)], ())
+    assert plan.insert == (
+        lease(1, 4, 3),
+        Lease(
+            id=rest_id(ID[3], 9),
+            kind=PoolKind.SUBNET,
+            pool_id="subnet",
+            site=SiteName("site1"),
+            block=Block(9, 12),
+            origin=ID[3],
+        ),
+    )
+    foreign = narrow(before, [lease(1, 4, 3), lease(9, 12, 3)], {ID[3]})
+    ids = [one.id for one in foreign.insert]
+    assert len(set(ids)) == 2
+    assert ID[3] not in ids
+
+
+@given(block_lists(), block_lists())
+def test_what_a_site_holds_afterwards_is_what_both_say(
+    held: list[Block], named: list[Block]
+) -> None:
+    before = [lease(one.first, one.last, at) for at, one in enumerate(merge(held))]
+    said = [lease(one.first, one.last, 32 + at) for at, one in enumerate(merge(named))]
+    plan = narrow(before, said, ())
+    left = after(before, plan)
+    assert numbers([one.block for one in left]) == numbers(held) & numbers(named)
+    assert numbers(list(plan.freed)) == numbers(held) - numbers(named)
+    assert len({one.id for one in left}) == len(left)
+    again = narrow(left, said, ())
+    assert (again.delete, again.insert) == ((), ())

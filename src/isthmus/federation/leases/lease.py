@@ -9,11 +9,11 @@ Everything works on intervals: an IPv6 subnet holds more numbers than can be cou
 """
 
 import bisect
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from isthmus import errors
-from isthmus.model.lease import Block
+from isthmus.model.lease import Block, Lease, LeaseId, rest_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,9 +248,62 @@ def split_return(part: Block) -> list[Block]:
 def intersect(blocks: Iterable[Block], within: Iterable[Block]) -> list[Block]:
     """Return what of the blocks lies within others, in the order of the blocks."""
     bounds = merge(within)
-    return [
-        Block(max(block.first, bound.first), min(block.last, bound.last))
-        for block in blocks
-        for bound in bounds
-        if block.overlaps(bound)
-    ]
+    return [part for block in blocks for part in _clip(block, bounds)]
+
+
+def _clip(block: Block, bounds: Sequence[Block]) -> list[Block]:
+    """Return what of a block lies within others, which are sorted and do not overlap."""
+    found = []
+    for at in range(bisect.bisect_left(bounds, block.first, key=_last), len(bounds)):
+        if bounds[at].first > block.last:
+            break
+        found.append(Block(max(block.first, bounds[at].first), min(block.last, bounds[at].last)))
+    return found
+
+
+def _last(block: Block) -> int:
+    return block.last
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """What becomes of a site's leases of a pool by what it says that it has."""
+
+    delete: tuple[LeaseId, ...]
+    insert: tuple[Lease, ...]
+    freed: tuple[Block, ...]  #: what the site has no more
+
+
+def narrow(held: Sequence[Lease], named: Sequence[Lease], taken: Collection[LeaseId]) -> Narrowed:
+    """Choose under which ids a site holds what it says that it has of its leases of a pool.
+
+    Under those that the site knows, so that what it gives back one day is found. Each id is used
+    once: further parts of one lease have ids that the site makes in the same way.
+
+    Args:
+        held: the site's leases of the pool, which do not overlap.
+        named: what the site names; of two that overlap the lower one counts.
+        taken: ids among those named that other leases have.
+    """
+    bounds = merge(one.block for one in held)
+    wanted: dict[LeaseId, Lease] = {}
+    covered = -1
+    for one in sorted(named, key=lambda one: one.block):
+        if one.block.last <= covered:
+            continue
+        block = Block(max(one.block.first, covered + 1), one.block.last)
+        covered = block.last
+        for part in _clip(block, bounds):
+            new, origin = one.id, one.origin
+            if new in wanted or new in taken:
+                new, origin = rest_id(one.root, part.first), one.root
+            while new in wanted or new in taken:
+                new, origin = rest_id(new, part.first), None
+            kept = replace(one, id=new, block=part, origin=origin)
+            wanted[new] = kept
+    before = {one.id: one for one in held}
+    return Narrowed(
+        delete=tuple(one.id for one in held if wanted.get(one.id) != one),
+        insert=tuple(one for one in wanted.values() if before.get(one.id) != one),
+        freed=tuple(subtract(bounds, (one.block for one in named))),
+    )

@@ -21,6 +21,9 @@ from isthmus.store.sql.tables import LEASES, NUMBER_LENGTH, RECALLS
 from isthmus.store.tiers import epoch
 from isthmus.store.tiers.latest import Latest
 
+#: Ids in one IN (...).
+_CHUNK = 500
+
 
 def list_leases(
     connection: sa.Connection,
@@ -98,6 +101,43 @@ def read_latest(
         .order_by(LEASES.c.first)
     )
     return Latest.read(connection, query, from_row, write=write)
+
+
+def read_overlapping(
+    connection: sa.Connection, kind: PoolKind, pool_id: str, block: Block
+) -> list[Lease]:
+    """Read the leases of a pool that have a number of a block, and lock them, sorted.
+
+    The caller holds the pool. Only those are read, however many there are; leases do not overlap.
+
+    Args:
+        connection: of the transaction.
+        kind: type of the pool.
+        pool_id: the pool.
+        block: the numbers.
+    """
+    before = find_covering(connection, kind, pool_id, block.first)
+    query = (
+        sa.select(LEASES)
+        .where(
+            LEASES.c.kind == kind.value,
+            LEASES.c.pool_id == pool_id,
+            LEASES.c.first > to_text(block.first),
+            LEASES.c.first <= to_text(block.last),
+        )
+        .order_by(LEASES.c.first)
+    )
+    inside = Latest.read(connection, query, from_row, write=True)
+    return [*([] if before is None else [before]), *inside]
+
+
+def list_taken(connection: sa.Connection, ids: Collection[str]) -> set[LeaseId]:
+    """Return which of these ids a lease has, whoever holds it."""
+    wanted, found = sorted(set(ids)), set[LeaseId]()
+    for start in range(0, len(wanted), _CHUNK):
+        query = sa.select(LEASES.c.id).where(LEASES.c.id.in_(wanted[start : start + _CHUNK]))
+        found |= {LeaseId(one) for one in connection.scalars(query)}
+    return found
 
 
 def find_covering(
@@ -245,8 +285,9 @@ def delete_of_holder(connection: sa.Connection, holder: str) -> None:
 
 def delete(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> None:
     """Delete leases, and their recalls."""
-    if lease_ids:
-        _delete(connection, LEASES.c.id.in_(list(lease_ids)))
+    ids = sorted(lease_ids)
+    for start in range(0, len(ids), _CHUNK):
+        _delete(connection, LEASES.c.id.in_(ids[start : start + _CHUNK]))
 
 
 def delete_held(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> None:

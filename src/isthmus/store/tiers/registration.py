@@ -52,6 +52,10 @@ class Registration:
         return show_incarnation(self.registration, self.epoch, self.life)
 
 
+#: What is known of a site that has never registered.
+NEVER = Registration("", 0, waits=False, owes=False, registered_at=None)
+
+
 def find(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> Registration | None:
     """Return a site's registration, or None.
 
@@ -76,17 +80,23 @@ def find(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> 
 
 
 def check_unchanged(connection: sa.Connection, site: SiteName, known: Registration) -> None:
-    """Check that a site has not registered since its registration was read.
+    """Check that a site's registration is as it was read; what its word counts for rests on it.
 
     The same one may be on its way twice, because the first answer took too long. What the site was
-    leased after the second is not in the first, and must not count as returned.
+    leased after the second is not in the first, and must not count as returned. Or central has
+    begun an epoch since: then it waits for the site, which has to name more than it has named.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        known: what was read of it; `NEVER` where nothing was.
 
     Raises:
-        Busy: it has.
+        Busy: it is not.
     """
-    newest = find(connection, site, latest=True)
-    if newest is None or dataclasses.replace(newest, again=known.again) != known:
-        raise errors.Busy(f"site {site} has registered meanwhile; this registration is late")
+    newest = find(connection, site, latest=True) or NEVER
+    if dataclasses.replace(newest, again=known.again) != known:
+        raise errors.Busy(f"site {site} has registered meanwhile, or has to: this one is late")
 
 
 def record_answer(connection: sa.Connection, site: SiteName, sequence: int) -> None:
@@ -138,7 +148,7 @@ def put(  # noqa: PLR0913 - what a registration says
         epoch: the epoch in which it registered.
         life: the life of that epoch, as the site says.
         ports: the ports that it has; None where it does not know.
-        before: what has to be known of it still; None: whatever it is.
+        before: what has to be known of it still (`NEVER` for nothing); None: whatever it is.
         welcome: see `claim.follow`.
 
     Raises:

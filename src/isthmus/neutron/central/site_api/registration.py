@@ -7,9 +7,9 @@ cases, and where the site was recreated under its name, the site names its block
 which of them are valid and which are void (`adoption`), and returns what the site has lost.
 """
 
-import contextlib
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +87,12 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         _begin_epoch(context, site.name, said)
     with reading(context) as connection:
         known = store.find(connection, site.name)
-    restored = (
-        known is not None
-        and known.registration == said.registration
-        and (said.epoch < known.epoch or _is_another_life(known, said))
-    )
-    fresh = (
-        known is None
-        or (known.epoch, known.life) != (said.epoch, said.life)
-        or known.registration != row_id
-    )
-    waits = known is not None and (known.waits or known.owes)
-    again = known is not None and known.again
-    due = fresh or waits or again or said.registration != row_id
+    standing = _judge(known, said, row_id)
+    restored, waits, due = standing.restored, standing.waits, standing.due
     void: list[str] = []
     registering = said.leases is not None and not restored
     if registering:
-        void = _register(context, site, said, row_id, due=due, waits_as=known if waits else None)
+        void = _register(context, site, said, row_id, standing, known or store.NEVER)
         settle(context)
         due = False
     with writing(context) as connection:
@@ -138,14 +127,41 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     return answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where a site stands that says a hello."""
+
+    restored: bool  #: its database is older than what central has heard of it
+    waits: bool  #: central waits for it, and believes and takes back what it would not otherwise
+    due: bool  #: it has to register
+
+
+def _judge(known: store.Registration | None, said: Hello, row_id: str) -> _Standing:
+    """Tell where a site stands by its registration and what it says. Pure.
+
+    Args:
+        known: its registration.
+        said: what it says.
+        row_id: of its row at central.
+    """
+    if known is None:
+        return _Standing(restored=False, waits=False, due=True)
+    restored = known.registration == said.registration and (
+        said.epoch < known.epoch or _is_another_life(known, said)
+    )
+    fresh = (known.epoch, known.life) != (said.epoch, said.life) or known.registration != row_id
+    waits = known.waits or known.owes
+    due = fresh or waits or known.again or said.registration != row_id
+    return _Standing(restored=restored, waits=waits, due=due)
+
+
 def _register(
     context: Any,
     site: Site,
     said: Hello,
     row_id: str,
-    *,
-    due: bool,
-    waits_as: store.Registration | None,
+    standing: _Standing,
+    known: store.Registration,
 ) -> list[str]:
     """Register a site; return the ids of the leases that are void.
 
@@ -154,23 +170,16 @@ def _register(
         site: the site.
         said: what it says.
         row_id: of its row.
-        due: whether it has to register.
-        waits_as: its registration where central waits for it, and believes and takes back what it
-            would not otherwise.
+        standing: where it stands.
+        known: its registration, by which that was decided.
 
     Raises:
-        Busy: central waits for it no more, because this registration is late.
+        Busy: that has changed since; the site has to try again.
     """
-
-    def ask(connection: sa.Connection) -> None:
-        assert waits_as is not None
-        store.check_unchanged(connection, site.name, waits_as)
-
-    waits = waits_as is not None
     crash.point("registration.begun")
-    with Guarded(ask) if waits else contextlib.nullcontext():
-        void = _believe(context, site, said, due=due, waits=waits, row_id=row_id)
-    if due:
+    with Guarded(lambda connection: store.check_unchanged(connection, site.name, known)):
+        void = _believe(context, site, said, standing, row_id=row_id)
+    if standing.due:
         with writing(context) as connection:
             store.put(
                 connection,
@@ -179,7 +188,7 @@ def _register(
                 said.epoch,
                 life=said.life,
                 ports=said.ports,
-                before=waits_as,
+                before=known,
                 welcome=home.welcome,
             )
     LOG.info(
@@ -193,7 +202,7 @@ def _register(
 
 
 def _believe(
-    context: Any, site: Site, said: Hello, *, due: bool, waits: bool, row_id: str
+    context: Any, site: Site, said: Hello, standing: _Standing, *, row_id: str
 ) -> list[str]:
     """Adopt and record what a site names; return the ids of the leases that are void."""
     assert said.leases is not None
@@ -203,21 +212,21 @@ def _believe(
         leases=said.leases,
         datapaths=said.datapaths,
         former=former,
-        unknown=waits,
+        unknown=standing.waits,
         complete=said.addresses is not None,
     )
     void = adoption.adopt(context, site, claims)
-    if waits and said.addresses is not None:
+    if standing.waits and said.addresses is not None:
         spoken = contest.Named(ports=said.ports or (), addresses=said.addresses, known=said.known)
         contest.record(context, site, spoken)
-    if due:
+    if standing.due:
         with writing(context) as connection:
             _take_up_homes(connection, site.name, former)
             own = epoch.peek(connection)
             # Which site has which port is known once all have registered.
             early = [one for one in ResourceType if one is not ResourceType.PORT]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
-            forgot = waits or not _remembers(own, said, row_id, former)
+            forgot = standing.waits or not _remembers(own, said, row_id, former)
             excess.record(connection, site.name, said.holdings, forgot=forgot)
     return void
 

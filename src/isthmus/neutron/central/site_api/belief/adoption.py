@@ -8,9 +8,11 @@ one, and even then only on a network that may be at the site, within the subnet,
 central ever gives, and without the numbers that somebody else has or may still use.
 """
 
+import bisect
+import collections
 import dataclasses
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,18 +67,21 @@ def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
         with writing(context) as connection:
             named.drop_leases(connection, site.name)  # what it names now stands in their place
         own = _release_unnamed(context, site, claims.leases, own)
-    mine, before = _by_pool(own), _by_pool(aside)
+    mine, before = (
+        collections.defaultdict(_Known, {at: _Known(ones) for at, ones in _by_pool(them).items()})
+        for them in (own, aside)
+    )
     void: list[str] = []
     back: dict[_Where, set[LeaseId]] = {}
     new: dict[_Where, list[Lease]] = {}
     for lease in claims.leases:
         where = (lease.kind, lease.pool_id)
-        if _find_own(lease, mine.get(where, ())) is not None:
+        if mine[where].find(lease) is not None:
             continue
-        once = _find_own(lease, before.get(where, ()))
+        once = before[where].find(lease)
         if once is not None:
             back.setdefault(where, set()).add(once.id)
-        elif claims.unknown and not any(one.id == lease.id for one in mine.get(where, ())):
+        elif claims.unknown and lease.id not in mine[where].by_id:
             new.setdefault(where, []).append(lease)
         else:
             void.append(lease.id)
@@ -94,18 +99,29 @@ def _by_pool(leases: Collection[Lease]) -> dict[_Where, list[Lease]]:
     return found
 
 
-def _find_own(lease: Lease, known: Collection[Lease]) -> Lease | None:
-    """Return the lease as which central knows a block, under its id or as part of another.
+class _Known:
+    """The leases of one holder and pool that central knows."""
 
-    A part has an id of its own where the site has just cut a run out of the midst.
-    """
-    for one in known:
-        if one.id == lease.id:
-            if one.block.overlaps(lease.block):
-                return one
-        elif lease.block.first in one.block and lease.block.last in one.block:
-            return one
-    return None
+    def __init__(self, leases: Iterable[Lease] = ()) -> None:
+        """Sort them; they do not overlap."""
+        self.by_id = {one.id: one for one in leases}
+        self._sorted = sorted(self.by_id.values(), key=lambda one: one.block)
+
+    def find(self, lease: Lease) -> Lease | None:
+        """Return the lease as which central knows a block, under its id or as part of another.
+
+        A part has an id of its own where the site has just cut a run out of the midst.
+        """
+        same = self.by_id.get(lease.id)
+        if same is not None and same.block.overlaps(lease.block):
+            return same
+        at = bisect.bisect_right(self._sorted, lease.block.first, key=_first) - 1
+        around = self._sorted[at] if at >= 0 else None
+        return around if around is not None and lease.block.last in around.block else None
+
+
+def _first(lease: Lease) -> int:
+    return lease.block.first
 
 
 def _take_up(
@@ -186,10 +202,10 @@ def _check_block(locked: pool.Pool, block: Block) -> None:
 
 def _is_contested(locked: pool.Pool, lease: Lease) -> bool:
     """Return whether anybody else has a number of a lease, as far as central knows by now."""
-    others = lease_store.read_latest(locked.connection, locked.kind, locked.id)
-    return any(
-        one.site not in (CENTRAL, lease.site) and one.block.overlaps(lease.block) for one in others
-    ) or bool(_list_kept(locked, lease.block))
+    others = lease_store.read_overlapping(locked.connection, locked.kind, locked.id, lease.block)
+    return any(one.site not in (CENTRAL, lease.site) for one in others) or bool(
+        _list_kept(locked, lease.block)
+    )
 
 
 def insert_named(locked: pool.Pool, lease: Lease) -> bool:
@@ -202,10 +218,9 @@ def insert_named(locked: pool.Pool, lease: Lease) -> bool:
         Conflict: the id, or a number of it, is another site's, or all numbers are in use.
     """
     connection, block = locked.connection, lease.block
-    leased = {one.id: one for one in lease_store.read_latest(connection, locked.kind, locked.id)}
-    if lease.id in leased or lease_store.list_leases(connection, ids=[lease.id]):
+    if lease_store.list_taken(connection, [lease.id]):
         raise errors.Conflict("another lease has that id")
-    others = [one for one in leased.values() if one.block.overlaps(block)]
+    others = lease_store.read_overlapping(connection, locked.kind, locked.id, block)
     # What was held back for the site itself while it was away has ids that the site does not know.
     holder = next((one.site for one in others if one.site not in (CENTRAL, lease.site)), None)
     if holder is not None:
@@ -265,35 +280,36 @@ def _release_unnamed(
     has = _by_pool(said)
     for (kind, pool_id), leases in sorted(_by_pool(own).items()):
         known = has.get((kind, pool_id), [])
-        if not arithmetic.subtract([one.block for one in leases], [one.block for one in known]):
+        if arithmetic.narrow(leases, known, ()) == arithmetic.Narrowed((), (), ()):
             continue
         with writing(context) as connection:
             try:
                 locked = pool.lock(connection, kind, pool_id)
             except errors.NotFound:
                 continue
-            for one in locked.held_by(site.name):
-                _narrow(locked, one, known)
-        LOG.info("Site %s has given up numbers of %s %s since the backup", site.name, kind, pool_id)
+            _narrow(locked, locked.held_by(site.name), known)
+        LOG.info("Site %s has other leases of %s %s since the backup", site.name, kind, pool_id)
     with reading(context) as connection:
         return lease_store.list_leases(connection, site=site.name)
 
 
-def _narrow(locked: pool.Pool, lease: Lease, known: Sequence[Lease]) -> None:
-    """Reduce a site's lease to what the site names; numbers in use of the rest become central's."""
-    gone = arithmetic.subtract([lease.block], [one.block for one in known])
-    if not gone:
-        return
-    lease_store.delete(locked.connection, [lease.id])
-    for one in known:
-        for left in arithmetic.intersect([lease.block], [one.block]):
-            _insert(locked, dataclasses.replace(one, block=left))
-    for part in gone:
+def _narrow(locked: pool.Pool, held: Sequence[Lease], known: Sequence[Lease]) -> None:
+    """Reduce a site's leases to what the site names, under the ids by which it knows them.
+
+    Numbers in use of the rest become central's.
+    """
+    connection = locked.connection
+    taken = lease_store.list_taken(connection, {one.id for one in known})
+    plan = arithmetic.narrow(held, known, taken - {one.id for one in held})
+    lease_store.delete(connection, plan.delete)
+    for one in plan.insert:
+        _insert(locked, one)
+    for part in plan.freed:
         for used in arithmetic.merge(
             Block(number, number)
-            for number in usage.find_used(locked.connection, locked.kind, locked.id, part)
+            for number in usage.find_used(connection, locked.kind, locked.id, part)
         ):
-            _insert(locked, _of_central(lease, used))
+            _insert(locked, _of_central(held[0], used))
 
 
 def _list_kept(locked: pool.Pool, block: Block) -> list[Block]:
