@@ -1,5 +1,6 @@
 """Freed addresses rest until they are free everywhere, and nobody takes more than his share."""
 
+import ipaddress
 import uuid
 from typing import Any
 
@@ -57,6 +58,24 @@ def test_an_address_that_a_port_loses_rests_too(central: CentralServer) -> None:
     assert create(central, net, "10.0.0.201").status == 409
     central.acknowledge_all()
     assert create(central, net, "10.0.0.201").status == 201
+
+
+def test_a_site_is_not_asked_back_what_the_port_has(central: CentralServer) -> None:
+    """Its home cannot give it back, and whoever asks would wait for that."""
+    net = Stretched(central)
+    port = net.port()
+    net.must_take(port)
+    central.clear_journal()
+    more = {"subnet_id": net.subnet["id"], "ip_address": "10.0.0.200"}
+    body = {"port": {"fixed_ips": [*port["fixed_ips"], more]}}
+    changed = central.call("PUT", f"/v2.0/ports/{port['id']}", body, net.user)
+    assert changed.status == 200, changed
+    assert central.jobs("site1", "lease") == set()
+    (asked,) = (one for one in net.leases["site1"] if one["kind"] == "subnet")
+    other = str(ipaddress.ip_address(int(asked["first"]) + 5))
+    body["port"]["fixed_ips"].append({**more, "ip_address": other})
+    assert central.call("PUT", f"/v2.0/ports/{port['id']}", body, net.user).status != 200
+    assert {one[1] for one in central.jobs("site1", "lease")} == {asked["id"]}
 
 
 def test_what_rests_is_given_to_nobody(central: CentralServer) -> None:

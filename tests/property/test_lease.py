@@ -196,12 +196,24 @@ def test_a_recall_takes_idle_numbers_alone(used: list[int], first: int, size: in
     free=st.integers(1, 70000),
     size=st.integers(1, 70000),
     idle=st.integers(0, 70000),
+    used=st.integers(0, 70000),
 )
-def test_a_lease_request_is_bounded(asked: int, free: int, size: int, idle: int) -> None:
+def test_a_lease_request_is_bounded(asked: int, free: int, size: int, idle: int, used: int) -> None:
     policy = SizePolicy()
-    got = limit_request(asked, free=free, size=size, idle=idle, policy=policy)
+    got = limit_request(asked, free=free, size=size, idle=idle, used=used, policy=policy)
     assert 0 <= got <= min(policy.largest, max(1, free // 4))
-    assert got + idle <= max(8, size // 2) or got == 0
+    assert got + idle <= max(8, min(size // 2, max(4096, used))) or got == 0
+
+
+def test_a_large_subnet_does_not_let_a_site_take_numbers_for_ever() -> None:
+    """Of a /64 a quarter of what is free, and half of all, are no bounds."""
+    idle = calls = 0
+    while got := limit_request(
+        1024, free=2**64 - idle, size=2**64, idle=idle, used=0, policy=SizePolicy()
+    ):
+        idle, calls = idle + got, calls + 1
+        assert calls < 100
+    assert idle == 4096
 
 
 @given(size=st.integers(1, 31))

@@ -26,6 +26,9 @@ class SizePolicy:
     share: int = 4  #: never more than this fraction (1/share) of what is still free
     idle_share: int = 2  #: a site holds at most this fraction of the pool without known use ...
     idle_least: int = 8  #: ... or so many numbers, since reports come a little later than ports
+    idle_most: int = (
+        4096  #: nor more than this, or than it uses: half of an IPv6 subnet is no bound
+    )
 
 
 #: Most parts of leases that one call gives back, and most numbers of one part: central looks each
@@ -138,20 +141,24 @@ def choose_size(free: int, policy: SizePolicy) -> int:
     return max(1, min(size, free // policy.share))
 
 
-def limit_request(asked: int, *, free: int, size: int, idle: int, policy: SizePolicy) -> int:
+def limit_request(
+    asked: int, *, free: int, size: int, idle: int, used: int, policy: SizePolicy
+) -> int:
     """Choose how many numbers a site gets that asks for some, whatever it says it needs.
 
     At most a share of what is free, so that others find something too; and nothing to one that has
-    half of the pool in hand without a port on it that central has heard of.
+    half of the pool, or many numbers, in hand without a port on it that central has heard of.
 
     Args:
         asked: how many it asks for.
         free: numbers of the pool that nobody holds.
         size: numbers of the pool.
         idle: numbers that the site holds and that central knows no use of.
+        used: numbers that it holds and that central knows ports of.
         policy: the bounds.
     """
-    allowed = max(policy.idle_least, size // policy.idle_share) - idle
+    bound = min(size // policy.idle_share, max(policy.idle_most, used))
+    allowed = max(policy.idle_least, bound) - idle
     wanted = max(asked, policy.smallest)
     return min(wanted, policy.largest, max(1, free // policy.share), max(0, allowed))
 

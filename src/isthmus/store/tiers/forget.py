@@ -73,18 +73,17 @@ def _free_keys(connection: sa.Connection, network_id: str) -> None:
         resting.delete_pool(connection, network_id)
 
 
-def list_shadowed(connection: sa.Connection, site: SiteName) -> dict[str, set[SiteName]]:
-    """List the ports at home at a site and the other sites that hold shadows of them."""
-    query = sa.select(LOCATIONS.c.port_id, SITE_MAPPINGS.c.site).join_from(
-        LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
+def select_shadowed(site: SiteName) -> "sa.Select[tuple[str, str]]":
+    """Select (other site, port) for the ports located at a site whose shadows others hold."""
+    return (
+        sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
+        .join_from(LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id)
+        .where(
+            LOCATIONS.c.site == site,
+            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+            SITE_MAPPINGS.c.site != site,
+        )
     )
-    query = query.where(
-        LOCATIONS.c.site == site, SITE_MAPPINGS.c.type == "network", SITE_MAPPINGS.c.site != site
-    )
-    found: dict[str, set[SiteName]] = {}
-    for port_id, other in connection.execute(query):
-        found.setdefault(port_id, set()).add(SiteName(other))
-    return found
 
 
 def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:

@@ -3,10 +3,7 @@
 import ipaddress
 from typing import Any
 
-import sqlalchemy as sa
-
 from isthmus import errors
-from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
@@ -121,9 +118,12 @@ class SiteApi:
                         f"site {name} holds {held} objects: drain it, or disable it to have "
                         "central forget them"
                     )
-                _forget_ports(connection, name)
+                journal.record_selected(
+                    connection, ResourceType.SHADOW, forget.select_shadowed(name)
+                )
                 forget.forget_site(connection, name, welcome=home.welcome)
                 site_store.delete(connection, site_id)
+            settle(context.elevated())  # it may have been the last that central waited for
 
 
 def _row_id(context: Any, id_or_name: str) -> str:
@@ -160,11 +160,3 @@ def _to_prefixes(body: Any) -> tuple[str, ...]:
         return tuple(str(ipaddress.ip_network(one)) for one in body)
     except (TypeError, ValueError) as error:
         raise errors.Invalid(f"tunnel_prefixes: {error}") from error
-
-
-def _forget_ports(connection: sa.Connection, name: SiteName) -> None:
-    """Remove the shadows of a site's ports from the other sites."""
-    for port_id, others in forget.list_shadowed(connection, name).items():
-        journal.record(
-            connection, [IntentKey(other, ResourceType.SHADOW, port_id) for other in sorted(others)]
-        )

@@ -114,7 +114,8 @@ def read(locked: Locked) -> Pool:
 def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
     """Lease up to `count` more numbers, in as few blocks as the pool allows.
 
-    A site gets at most half of what is free, and fewer where it has many idle ones.
+    A site gets at most a quarter of what is free, and fewer where it has many idle ones; central
+    gets at most half.
 
     Raises:
         Exhausted: no number is left, not even among central's own unused ones.
@@ -335,9 +336,12 @@ def _limit(pool: Pool, site: SiteName, count: int) -> int:
     if site == CENTRAL:
         return max(1, min(count, LARGEST, pool.free // 2))
     held = arithmetic.count(lease.block for lease in pool.held_by(site))
-    idle = held - usage.count_of_site(pool.connection, pool.kind, pool.id, site) if held else 0
+    used = usage.count_of_site(pool.connection, pool.kind, pool.id, site) if held else 0
+    idle = held - used
     size = arithmetic.count(pool.blocks)
-    limit = arithmetic.limit_request(count, free=pool.free, size=size, idle=idle, policy=SIZES)
+    limit = arithmetic.limit_request(
+        count, free=pool.free, size=size, idle=idle, used=used, policy=SIZES
+    )
     if limit == 0:
         raise errors.Conflict(
             f"site {site} holds {held} of the {size} numbers of {pool.kind} {pool.id}, and central "

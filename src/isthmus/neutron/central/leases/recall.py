@@ -121,6 +121,21 @@ def list_named(port: Any, network_id: str) -> dict[str, list[Block]]:
     return found
 
 
+def without_present(wanted: Iterable[Any], present: Iterable[Any]) -> list[Any]:
+    """Leave out of requested fixed IPs those that the port has: its site cannot give them back."""
+    has = {_normal(one) for one in present}
+    return [one for one in wanted if not isinstance(one, dict) or _normal(one) not in has]
+
+
+def _normal(fixed_ip: Any) -> str:
+    """Return the address of a fixed IP in the one form; as it is where it is no address."""
+    text = str(fixed_ip.get("ip_address"))
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return text
+
+
 def list_cut(subnet_id: str, new_pools: Iterable[Any]) -> list[Block]:
     """List the parts of sites' blocks that new allocation pools would leave out."""
     try:

@@ -44,10 +44,11 @@ class Recalling(ml2.Ml2Plugin):
         wanted = port["port"]
         if not isinstance(wanted.get("fixed_ips"), list) or _is_inside(context):
             return super().update_port(context, id, port)
-        network_id = self.get_port(context, id, fields=["network_id"])["network_id"]
+        before = self.get_port(context, id, fields=["network_id", "fixed_ips"])
+        new = recall.without_present(wanted["fixed_ips"], before["fixed_ips"])
         return self._with_recall(
             context,
-            [{**wanted, "network_id": network_id}],
+            [{**wanted, "network_id": before["network_id"], "fixed_ips": new}],
             lambda: super(Recalling, self).update_port(context, id, {"port": _copied(wanted)}),
         )
 
@@ -89,7 +90,8 @@ class Recalling(ml2.Ml2Plugin):
 
 def _is_inside(context: Any) -> bool:
     """Return whether this is not an API request, or a transaction is open already."""
-    return reporting.current() is not None or db_api.is_session_active(context.session)
+    on_its_own = reporting.current() is not None or reporting.is_correcting()
+    return on_its_own or db_api.is_session_active(context.session)
 
 
 def _copied(port: Any) -> Any:
