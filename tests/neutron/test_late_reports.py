@@ -20,6 +20,7 @@ from tests.neutron.test_registration import known_as, make_network, register, tr
 
 from isthmus.clients.http.neutron import collection_path
 from isthmus.journal import crash
+from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import REGISTRATIONS
 from isthmus.store.tiers import epoch, registration
 
@@ -218,6 +219,8 @@ def test_a_late_registration_takes_nothing_back(request: pytest.FixtureRequest, 
     path = f"/v2.0/site-leases?site=site1&pool_id={subnet}"
     assert new <= {one["id"] for one in central.call("GET", path).only()}
     # Or central finds out meanwhile that it was restored, and waits for what sites name then.
+    with central.database(write=True) as connection:
+        registration.ask_again(connection, SiteName("site1"))
     with (
         held.pause.during("registration.begun", register_late) as late,
         central.database(write=True) as connection,

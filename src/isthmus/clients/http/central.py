@@ -174,7 +174,8 @@ class CentralClient:
             pool_id: the subnet's or network's id.
             count: how many more numbers are wanted.
             address: an address whose block is wanted.
-            give_back: leases that the site no longer uses, or runs of numbers (first, last).
+            give_back: parts of leases that the site no longer uses: `lease`, the id under which it
+                was granted, `first` and `last`.
             news: `resting`, ports that are gone, or have other addresses, whose numbers rest;
                 `answered`, leases of which central asked something back and has what is idle.
             probe: whether the caller has time to find out that the link is down.

@@ -92,13 +92,16 @@ def settle(
 def set_base(
     connection: sa.Connection, port_id: str, site: SiteName, base: Mapping[str, Any]
 ) -> None:
-    """Store what central made of a port's first report, until the site has acknowledged it.
+    """Store what central made of a port's first report.
+
+    It counts until the site says itself what it takes for agreed on, and is deleted when the home
+    changes or central is restored.
 
     Args:
         connection: of the transaction.
         port_id: the port.
         site: its home.
-        base: what both tiers then agree on; None once it is acknowledged.
+        base: what both tiers then agree on.
     """
     connection.execute(
         sa.update(SITE_MAPPINGS)

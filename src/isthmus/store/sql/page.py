@@ -109,7 +109,20 @@ def _behind(
         raise errors.Invalid(f"the marker {marker!r} is not in the list")
     terms = []
     for at, (name, ascending) in enumerate(sorts):
-        equal = [columns[key] == found[index] for index, (key, _) in enumerate(sorts[:at])]
-        further = columns[name] > found[at] if ascending else columns[name] < found[at]
-        terms.append(sa.and_(*equal, further))
+        equal = [_is(columns[key], found[index]) for index, (key, _) in enumerate(sorts[:at])]
+        terms.append(sa.and_(*equal, _is_further(columns[name], found[at], ascending=ascending)))
     return sa.or_(*terms)
+
+
+def _is(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
+    return column.is_(None) if value is None else column == sa.literal(value, column.type)
+
+
+def _is_further(
+    column: sa.ColumnElement[Any], value: Any, *, ascending: bool
+) -> sa.ColumnElement[bool]:
+    """Return the condition "behind this value"; in SQLite and MariaDB NULL is below all others."""
+    if value is None:
+        return column.is_not(None) if ascending else sa.false()
+    bound = sa.literal(value, column.type)
+    return column > bound if ascending else sa.or_(column < bound, column.is_(None))

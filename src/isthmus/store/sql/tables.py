@@ -113,7 +113,7 @@ CLAIMS = sa.Table(
 )
 
 #: Central, after a restore: what sites say of numbers that central knows otherwise;
-#: `isthmus.store.leases.claim`. What is left once central has settled is kept for its port.
+#: `isthmus.store.leases.named`. What is left once central has settled is kept for its port.
 NUMBER_CLAIMS = sa.Table(
     "isthmus_number_claims",
     METADATA,

@@ -1,9 +1,9 @@
 """Inserts of rows that may exist already, for SQLite and MariaDB.
 
 Both are one statement, so two transactions that insert the same row at once need no retry. On
-SQLite a row *exists* where the primary key is equal; on MariaDB where any unique key is. A table
-with a second unique key that must not be overwritten is written without these
-(`isthmus.store.ports.location`).
+MariaDB, and for `insert_or_keep` on SQLite too, a row *exists* where any unique key is equal; for
+`insert_or_update` on SQLite where the primary key is. A table with a second unique key that must
+not be overwritten is written without these (`isthmus.store.ports.location`).
 """
 
 from collections.abc import Callable, Mapping

@@ -99,13 +99,17 @@ def peek_ids(
         site: the site.
         resource_ids: the objects.
     """
-    query = sa.select(SITE_MAPPINGS.c.resource_id).where(
-        SITE_MAPPINGS.c.type == kind.value,
-        SITE_MAPPINGS.c.site == site,
-        SITE_MAPPINGS.c.withdrawn.is_(sa.false()),
-        SITE_MAPPINGS.c.resource_id.in_(list(resource_ids)),
-    )
-    return {resource_id for (resource_id,) in connection.execute(query)}
+    found: set[str] = set()
+    ids = sorted(set(resource_ids))
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+            SITE_MAPPINGS.c.type == kind.value,
+            SITE_MAPPINGS.c.site == site,
+            SITE_MAPPINGS.c.withdrawn.is_(sa.false()),
+            SITE_MAPPINGS.c.resource_id.in_(ids[start : start + _CHUNK]),
+        )
+        found |= set(connection.scalars(query))
+    return found
 
 
 def list_sites(

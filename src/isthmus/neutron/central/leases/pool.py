@@ -336,12 +336,18 @@ def _limit(pool: Pool, site: SiteName, count: int) -> int:
     if site == CENTRAL:
         return max(1, min(count, LARGEST, pool.free // 2))
     held = arithmetic.count(lease.block for lease in pool.held_by(site))
-    used = usage.count_of_site(pool.connection, pool.kind, pool.id, site) if held else 0
+    size, free = arithmetic.count(pool.blocks), pool.free
+
+    def limit_by(used: int) -> int:
+        return arithmetic.limit_request(
+            count, free=free, size=size, idle=held - used, used=used, policy=SIZES
+        )
+
+    used, limit = 0, limit_by(0)
+    if limit != limit_by(held):  # otherwise it does not matter, and they need not be counted
+        used = usage.count_of_site(pool.connection, pool.kind, pool.id, site)
+        limit = limit_by(used)
     idle = held - used
-    size = arithmetic.count(pool.blocks)
-    limit = arithmetic.limit_request(
-        count, free=pool.free, size=size, idle=idle, used=used, policy=SIZES
-    )
     if limit == 0:
         raise errors.Conflict(
             f"site {site} holds {held} of the {size} numbers of {pool.kind} {pool.id}, and central "

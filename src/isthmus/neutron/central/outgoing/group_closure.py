@@ -7,7 +7,7 @@ The rules are read as currently committed (locking reads). A caller that must no
 is being added holds the groups (`isthmus.store.tiers.held`); `step` allows that level by level.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 from neutron.db.models import securitygroup as models
@@ -41,31 +41,45 @@ def map_groups(
 ) -> set[IntentKey]:
     """Map security groups and everything that their rules refer to to a site.
 
+    Returns:
+        Keys of what the site did not have yet.
+    """
+    return map_groups_to(connection, group_ids, [site])
+
+
+def map_groups_to(
+    connection: sa.Connection, group_ids: Iterable[str], sites: Collection[SiteName]
+) -> set[IntentKey]:
+    """Map security groups and everything that their rules refer to to sites.
+
     Level by level: the rules of a group are read once the group is held, so that a rule that is
     added meanwhile is either seen here or tells the site in its own transaction.
 
     Returns:
-        Keys of what the site did not have yet.
+        Keys of what a site did not have yet.
     """
     keys: set[IntentKey] = set()
     address_groups: set[str] = set()
     known: set[str] = set()
     fresh = set(group_ids)
     while fresh:
-        keys |= _map_missing(connection, ResourceType.SECURITY_GROUP, fresh, site)
+        keys |= _map_missing(connection, ResourceType.SECURITY_GROUP, fresh, sites)
         known |= fresh
         named, addresses = step(connection, fresh)
         address_groups |= addresses
         fresh = named - known
-    return keys | _map_missing(connection, ResourceType.ADDRESS_GROUP, address_groups, site)
+    return keys | _map_missing(connection, ResourceType.ADDRESS_GROUP, address_groups, sites)
 
 
 def _map_missing(
-    connection: sa.Connection, kind: ResourceType, ids: set[str], site: SiteName
+    connection: sa.Connection, kind: ResourceType, ids: set[str], sites: Collection[SiteName]
 ) -> set[IntentKey]:
-    """Map what is missing at a site; only missing objects are locked exclusively."""
-    missing = ids - Held(connection, kind, ids).at(site)
+    """Map what is missing at sites; only missing objects are locked exclusively."""
+    held = Held(connection, kind, ids)
+    missing = {site: ids - held.at(site) for site in sites if ids - held.at(site)}
     if not missing:
         return set()
-    Held(connection, kind, missing, alone=True).map_to(site, now=now())
-    return {IntentKey(site, kind, one) for one in missing}
+    alone = Held(connection, kind, set().union(*missing.values()), alone=True)
+    for site, some in missing.items():
+        alone.map_to(site, some, now=now())
+    return {IntentKey(site, kind, one) for site, some in missing.items() for one in some}

@@ -27,9 +27,10 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     keys: set[IntentKey] = set()
     held = Held(connection, _GROUP, groups)
     for group_id in groups:
-        for site in held.sites(group_id):
-            keys.add(IntentKey(site, _GROUP, group_id))
-            keys |= group_closure.map_groups(connection, [group_id], site)
+        sites = held.sites(group_id)
+        keys |= {IntentKey(site, _GROUP, group_id) for site in sites}
+        if sites:
+            keys |= group_closure.map_groups_to(connection, [group_id], sites)
     return keys
 
 

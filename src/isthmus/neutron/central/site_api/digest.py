@@ -42,7 +42,7 @@ def _complete(items: Sequence[Item]) -> None:
     states: list[Any] = [item.state for item in items if item.state is not None]
     context = n_context.get_admin_context()
     with reading(context) as connection:
-        locations = location.list_locations(connection, [state["id"] for state in states])
+        locations = location.peek_locations(connection, [state["id"] for state in states])
     wanted = {one["subnet_id"] for state in states for one in state["fixed_ips"]}
     subnets = directory.get_plugin().get_subnets(context, {"id": sorted(wanted)}) if wanted else []
     auto = {one["id"] for one in subnets if ipv6_utils.is_auto_address_subnet(one)}

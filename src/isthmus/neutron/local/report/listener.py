@@ -1,7 +1,7 @@
 """Records, in the transaction of each change, that central has to be told of it.
 
 One listener sees every change of a port and of the rows that belong to it (bindings, addresses,
-groups, address pairs ...), as Neutron's own revision plugin does. It costs one statement for each
+groups, address pairs ...), as Neutron's own revision plugin does. It costs two statements for each
 transaction that touches a port of a stretched network, and none otherwise. The same listener marks
 what this thread creates on central's behalf as central's.
 """

@@ -125,8 +125,12 @@ def _list_networks(connection: sa.Connection) -> dict[str, set[str]]:
 
 def _read_cidrs(connection: sa.Connection, subnets: Collection[str]) -> dict[str, Any]:
     columns = (models_v2.Subnet.id, models_v2.Subnet.cidr)
-    query = sa.select(*columns).where(models_v2.Subnet.id.in_(sorted(subnets)))
-    return {one: ipaddress.ip_network(cidr) for one, cidr in connection.execute(query)}
+    found: dict[str, Any] = {}
+    ids = sorted(subnets)
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(*columns).where(models_v2.Subnet.id.in_(ids[start : start + _CHUNK]))
+        found |= {one: ipaddress.ip_network(cidr) for one, cidr in connection.execute(query)}
+    return found
 
 
 def _read_allocations(connection: sa.Connection, port_ids: Collection[str]) -> dict[_Address, str]:

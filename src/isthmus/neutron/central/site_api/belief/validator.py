@@ -195,7 +195,7 @@ def _read_location(
         port_key=located.port_key,
     )
     own = site_store.find_by_name(connection, site)
-    known = location.list_locations(connection, [port_id]).get(port_id)
+    known = location.peek_locations(connection, [port_id]).get(port_id)
     found: dict[str, Any] = {"prefixes": own.tunnel_prefixes if own is not None else ()}
     if known == said:
         return found  # it was checked when it was new
