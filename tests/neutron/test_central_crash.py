@@ -29,7 +29,7 @@ def ask(call: Callable[[], Any]) -> bool:
 def test_every_point_is_passed_and_nothing_is_lost(
     new_central: Callable[[], CentralServer],
 ) -> None:
-    assert len(NAMES) == 9
+    assert len(NAMES) == 10
     central = new_central()
     central.start()
     central.make_sites()
