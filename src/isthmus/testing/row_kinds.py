@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from isthmus.dataplane.kind.exit_nat import EXIT_NAT, Translations
 from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS, Hypervisors
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, RemotePort, ShadowPorts
+from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK, TransitNetworks
+from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER, PeerPorts
 from isthmus.dataplane.kinds import KINDS
 from isthmus.dataplane.row_kind import Desired, Kind, Observed
 
@@ -21,6 +24,9 @@ def see(*parts: tuple[Kind[Any, Any], Any]) -> Observed:
     empty = {
         REMOTE_CHASSIS.name: Hypervisors(ours={}, local={}),
         SHADOW_PORT.name: ShadowPorts(ports={}, groups=frozenset()),
+        TRANSIT_NETWORK.name: TransitNetworks(networks={}, routers=frozenset()),
+        TRANSIT_PEER.name: PeerPorts(ports={}, bound={}),
+        EXIT_NAT.name: Translations(ours={}, others=frozenset()),
     }
     return Observed({**_EMPTY, **empty, **{kind.name: part for kind, part in parts}})
 
