@@ -129,9 +129,12 @@ def test_what_went_while_central_was_restored_is_told_before_its_address_is_used
     cloud.site.wan.cut()
     cloud.restore(central, copy)
 
+    number = str(int(ipaddress.ip_address(far["fixed_ips"][0]["ip_address"])))
+
     def rests() -> bool:
+        asked = [{"number": number, "port": far["id"]}]
         answer = central.lease_request(
-            "site2", kind="subnet", pool_id=cloud.subnet["id"], count=0, resting=[far["id"]]
+            "site2", kind="subnet", pool_id=cloud.subnet["id"], count=0, resting=asked
         )
         return bool(answer.only()["resting"])
 

@@ -103,7 +103,7 @@ def bodies(net: Stretched) -> dict[str, tuple[str, dict[str, Any], User | OnBeha
                 "count": 1,
                 "address": "10.0.0.9",
                 "give_back": [{"lease": one, "first": "1", "last": "2"}],
-                "resting": [one],
+                "resting": [{"number": "1", "port": one}],
                 "answered": [one],
             },
             site_user("site1"),

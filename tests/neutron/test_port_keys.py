@@ -79,7 +79,7 @@ def test_a_rested_key_that_came_and_went_meanwhile_rests_again(engine: sa.Engine
         give(engine, network)
     with engine.begin() as connection:
         rows = port_key.list_resting(connection, network, 9)
-        port_key.end_rest(connection, rows)
+        port_key.end_rest(connection, network, rows)
     with engine.begin() as connection:
         begin(connection)
         former = give(engine, network)
@@ -98,3 +98,19 @@ def test_a_block_that_went_meanwhile_gives_no_key(engine: sa.Engine) -> None:
         mine = port_keys.allocate(connection, network, str(uuid.uuid4()))
     assert mine is not None
     assert mine.key <= 8
+
+
+def test_a_port_that_comes_back_has_its_own_key_again(engine: sa.Engine) -> None:
+    """A new one would erase that the old one was ever used, though shadows may have it yet."""
+    network = make_network(engine, Block(1, 1), Block(101, 108))
+    port = str(uuid.uuid4())
+    with engine.begin() as connection:
+        port_key.insert(connection, port, network, 1)
+        port_key.free(connection, [port], T0)
+    with engine.begin() as connection:
+        begin(connection)
+        mine = port_keys.allocate(connection, network, port)
+        other = port_keys.allocate(connection, network, str(uuid.uuid4()))
+    assert mine is not None
+    assert other is not None
+    assert (mine.key, other.key) == (1, 101)

@@ -22,7 +22,7 @@ from isthmus.clients.http.central import CentralClient, LeaseAnswer
 from isthmus.federation.leases.lease import merge
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName, SiteState
-from isthmus.store.leases import lease, pool, recall
+from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.sql.engine import open_engine
 from isthmus.store.sql.tables import JOURNAL, LEASES, RECALLS, RESTING, RETURNS, SITE_MAPPINGS
 
@@ -154,6 +154,53 @@ class Tier:
                 for row in connection.execute(query)
             }
 
+    def have(self, subnet: str, number: int, port: str, *, home: str | None) -> None:
+        """Give an address to a port, which is made with its home unless it exists."""
+        ports, subnets = models_v2.Port.__table__, models_v2.Subnet.__table__
+        with self.engine.begin() as connection:
+            there = connection.scalar(sa.select(ports.c.id).where(ports.c.id == port))
+            query = sa.select(subnets.c.network_id).where(subnets.c.id == subnet)
+            network = str(connection.scalar(query))
+            if there is not None:
+                self.give_address(connection, subnet, port, number)
+        if there is None:
+            self.make_port(network, subnet, port, number)
+        self.set_home(port, home)
+
+    def set_home(self, port: str, home: str | None, *, leaving: bool = False) -> None:
+        """Give a port a home, or none."""
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.resource_id == port))
+            if home is not None:
+                connection.execute(
+                    sa.insert(SITE_MAPPINGS).values(
+                        type="port",
+                        resource_id=port,
+                        site=home,
+                        id=str(uuid.uuid4()),
+                        withdrawn=leaving,
+                        home_of=port,
+                        created_at=T0,
+                    )
+                )
+
+    def let_go(self, number: int) -> None:
+        """Free an address of a port."""
+        table = models_v2.IPAllocation.__table__
+        with self.engine.begin() as connection:
+            connection.execute(sa.delete(table).where(table.c.ip_address == to_text(number)))
+        self.free(number)
+
+    def rest(self, subnet: str, *freed: tuple[int, str]) -> None:
+        """Set addresses to rest that ports had."""
+        with self.engine.begin() as connection:
+            resting.record(connection, [(subnet, ZERO + number, port) for number, port in freed])
+
+    def rests(self, subnet: str) -> set[int]:
+        """List what rests, in numbers behind 10.0.0.0."""
+        with self.engine.connect() as connection:
+            return {number - ZERO for number in resting.list_numbers(connection, subnet)}
+
     def free(self, *numbers: int) -> None:
         """Free addresses, as if nobody had ever had them."""
         table = ipam.IpamAllocation.__table__
@@ -233,13 +280,15 @@ class Link:
             state=SiteState.ENABLED,
         )
         try:
-            leases, unacknowledged = lease_request.answer_request(
-                None, site, lease_request.parse_request(body)
-            )
+            answer = lease_request.answer_request(None, site, lease_request.parse_request(body))
         except errors.Refused as error:
             self.refusals.append(error.message)
             raise
-        return LeaseAnswer(list(lease_request.to_dict(leases)), frozenset(unacknowledged))
+        return LeaseAnswer(
+            list(lease_request.to_dict(answer.leases)),
+            frozenset(answer.at_rest.still),
+            frozenset(answer.at_rest.elsewhere),
+        )
 
 
 class Pair:

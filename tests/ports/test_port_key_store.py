@@ -89,10 +89,14 @@ def test_a_key_that_was_given_back_rests_until_everybody_has_heard(
     assert port_key.find_rested(connection, "n", [BLOCK]) is None
     assert port_key.list_resting_networks(connection) == ["n"]
     journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, "b")])
-    assert port_key.list_resting(connection, "n", 9) == ["c", "a"], "of b central has not heard"
-    assert port_key.list_resting(connection, "n", 1) == ["c"]
+    unheard = [(3, "a"), (70, "c")]
+    assert port_key.list_resting(connection, "n", 9) == unheard, "of b central has not heard"
+    assert port_key.list_resting(connection, "n", 1) == [(3, "a")]
+    assert port_key.list_resting(connection, "n", 9, after=3) == [(70, "c")]
+    keys = [(3, "a"), (4, "b"), (70, "c")]
+    assert port_key.end_rest(connection, "n", keys) == 2, "of b central has not heard"
     connection.execute(sa.delete(JOURNAL))
-    port_key.end_rest(connection, ["a", "b", "c"])
+    assert port_key.end_rest(connection, "n", keys) == 1
     assert port_key.list_resting_networks(connection) == []
     assert port_key.find_rested(connection, "n", [BLOCK]) == 4, "the one that rested longest"
     assert port_key.find_rested(connection, "n", [Block(5, 64), OTHER]) == 70
@@ -100,14 +104,26 @@ def test_a_key_that_was_given_back_rests_until_everybody_has_heard(
     assert port_key.find_rested(connection, "m", [BLOCK]) is None
 
 
+def test_a_key_that_was_used_and_released_again_since_it_was_asked_about_rests_on(
+    connection: sa.Connection,
+) -> None:
+    give(connection, "n", a=3)
+    port_key.free(connection, ["a"], T0)
+    asked = port_key.list_resting(connection, "n", 9)
+    give(connection, "n", b=3)
+    port_key.free(connection, ["b"], T0)
+    assert port_key.end_rest(connection, "n", asked) == 0
+    assert port_key.list_resting(connection, "n", 9) == [(3, "b")]
+
+
 def test_a_key_in_use_does_not_rest_and_giving_it_back_again_changes_nothing(
     connection: sa.Connection,
 ) -> None:
     give(connection, "n", a=3, b=4)
-    port_key.end_rest(connection, ["a"])
+    port_key.end_rest(connection, "n", [(3, "a")])
     assert port_key.find_rested(connection, "n", [BLOCK]) is None
     port_key.free(connection, ["a", "b"], T0)
-    port_key.end_rest(connection, ["a", "b"])
+    port_key.end_rest(connection, "n", [(3, "a"), (4, "b"), (4, "a")])
     port_key.free(connection, ["a"], LATER)
     assert port_key.find_rested(connection, "n", [BLOCK]) == 3, "neither its rest nor its turn"
 
@@ -144,7 +160,7 @@ def test_a_key_that_may_have_been_used_rests_unless_it_is_known(
     for port_id, key in (("a", 8), ("b", 3), ("gone", 7)):
         port_key.set_aside(connection, port_id, "n", key, T0)
     assert port_key.list_keys(connection) == {"a": ("n", 3)}
-    assert port_key.list_resting(connection, "n", 9) == ["gone"]
+    assert port_key.list_resting(connection, "n", 9) == [(7, "gone")]
     assert port_key.find_highest(connection, "n", BLOCK) == 7
 
 

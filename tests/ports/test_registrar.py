@@ -94,7 +94,7 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     with writing(engine) as connection:
         assert epoch.read(connection).settled is (not pending)
         assert resting.list_numbers(connection, "subnet") == {167772170}
-        assert port_key.list_resting(connection, "network", 9) == ["gone"]
+        assert [port for _, port in port_key.list_resting(connection, "network", 9)] == ["gone"]
         assert port_key.list_keys(connection) == {"here": ("network", 7)}
         assert connection.scalar(sa.select(sa.func.count()).select_from(PORT_KEYS)) == 2
     engine.dispose()
@@ -143,7 +143,7 @@ def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Pat
     with writing(engine) as connection:
         assert epoch.read(connection).settled
         assert resting.list_numbers(connection, "subnet") == {167772170}
-        assert port_key.list_resting(connection, "network", 9) == ["stray"]
+        assert [port for _, port in port_key.list_resting(connection, "network", 9)] == ["stray"]
     assert registrar.turn()
     assert len(asked) == 2, "a site that has settled asks OVN nothing"
     engine.dispose()

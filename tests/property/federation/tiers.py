@@ -24,7 +24,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.leases import lease, pool, returns
-from isthmus.store.leases.give_back import Part, take_back
+from isthmus.store.leases.give_back import Kept, Part, take_back
 from isthmus.store.leases.returns import Return
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local import mapping as site_mapping
@@ -222,7 +222,9 @@ class Central(Tier):
                 connection,
                 [one for one in leases if one.site == site],
                 parts,
-                is_idle=lambda block: not any(number in block for number in used),
+                find_kept=lambda block: Kept(
+                    again=[block] if any(number in block for number in used) else ()
+                ),
                 now=self.clock.now(),
             )
             if count:

@@ -40,7 +40,8 @@ class LeaseAnswer:
     """What a site holds of a pool, by central's word."""
 
     leases: list[Mapping[str, Any]]  #: the state of each lease
-    resting: frozenset[str]  #: of the ports asked about, those that somebody has yet to hear of
+    resting: frozenset[int]  #: of the numbers asked about, those that must not be used yet
+    elsewhere: frozenset[int] = frozenset()  #: those that ports of other sites have
 
 
 class _OnBehalf(plugin.BaseAuthPlugin):
@@ -164,7 +165,7 @@ class CentralClient:
         count: int = 0,
         address: str | None = None,
         give_back: Sequence[str | Mapping[str, str]] = (),
-        news: Mapping[str, Sequence[str]] | None = None,
+        news: Mapping[str, Sequence[Any]] | None = None,
         probe: bool = False,
     ) -> LeaseAnswer:
         """Request more numbers of a pool or one address, and give blocks back.
@@ -176,12 +177,13 @@ class CentralClient:
             address: an address whose block is wanted.
             give_back: parts of leases that the site no longer uses: `lease`, the id under which it
                 was granted, `first` and `last`.
-            news: `resting`, ports that are gone, or have other addresses, whose numbers rest;
-                `answered`, leases of which central asked something back and has what is idle.
+            news: `resting`, numbers at rest with their former ports; `answered`, leases of which
+                central asked something back and has what is idle.
             probe: whether the caller has time to find out that the link is down.
 
         Returns:
-            The states of every lease of the pool that the site now holds, and what rests still.
+            The states of every lease of the pool that the site now holds, and which of the numbers
+            at rest must not be used.
 
         Raises:
             Conflict: the pool is exhausted, or the address is another's.
@@ -197,10 +199,9 @@ class CentralClient:
             **{name: list(ids) for name, ids in (news or {}).items()},
         }
         answer = self._post("site_lease_request", body, probe=probe)
-        still = answer.get("resting", [])
-        if not isinstance(still, list):
-            raise errors.ProtocolError("central's answer lacks what rests")
-        return LeaseAnswer(_list(answer, "leases"), frozenset(str(one) for one in still))
+        return LeaseAnswer(
+            _list(answer, "leases"), _numbers(answer, "resting"), _numbers(answer, "elsewhere")
+        )
 
     def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Report objects of this site to central; return a result for each.
@@ -312,6 +313,13 @@ def _read(response: requests.Response, path: str) -> Any:
 def _refuse(status: int, answer: Any, path: str) -> errors.IsthmusError:
     """Make the error of an answer; a site goes on while central is out of order."""
     return to_error(status, answer, name="central", path=path, can_wait=True)
+
+
+def _numbers(answer: Mapping[str, Any], name: str) -> frozenset[int]:
+    try:
+        return frozenset(int(one) for one in answer.get(name, ()))
+    except (TypeError, ValueError) as error:
+        raise errors.ProtocolError(f"central's answer has no numbers as {name}") from error
 
 
 def _list(answer: Mapping[str, Any], name: str) -> list[Any]:

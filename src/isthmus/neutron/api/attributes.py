@@ -157,6 +157,7 @@ SITE_LEASE_REQUESTS: Attributes = {
     "give_back": _given(default=[]),
     "resting": _given(default=[]),
     "answered": _given(default=[]),
+    "elsewhere": _shown(),
     "leases": _shown(),
 }
 

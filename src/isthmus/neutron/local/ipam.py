@@ -154,21 +154,24 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         return given
 
     def _guard(self, given: Sequence[str]) -> None:
-        """Check, after the insert, that addresses are still in blocks of this site.
+        """Check, after the insert, that addresses may be allocated here: they were picked unlocked.
 
-        The block is locked until the transaction ends; one who removes it meanwhile has to wait,
-        and then finds the address in use.
+        Each must be in a block of this site, which is locked until the transaction ends; one who
+        removes it meanwhile has to wait, and then finds the address in use. And none may rest: it
+        may have come and gone since this transaction first read.
 
         Raises:
-            IpAddressGenerationFailure: one is not; pick again.
+            IpAddressGenerationFailure: one may not; pick again.
         """
         subnet_id = self.subnet_manager.neutron_id
         with db_api.CONTEXT_WRITER.using(self._context):
             connection = self._context.session.connection()
             if self._blocks(connection) is None:
                 return
-            for text in given:
-                number = int(ipaddress.ip_address(text))
+            numbers = [int(ipaddress.ip_address(text)) for text in given]
+            if resting.find_resting(connection, subnet_id, numbers):
+                raise ipam_exc.IpAddressGenerationFailure(subnet_id=subnet_id)
+            for number in numbers:
                 held = lease_store.find_covering(
                     connection, PoolKind.SUBNET, subnet_id, number, write=False
                 )

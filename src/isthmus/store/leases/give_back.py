@@ -6,12 +6,13 @@ alone. So a repeated or late call does not affect leases that were granted since
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from isthmus.model.lease import Block, Lease, rest_id
+from isthmus.model.site import CENTRAL
 from isthmus.store.leases import lease as store
 
 
@@ -23,24 +24,32 @@ class Part:
     block: Block
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Numbers of a part that do not become free, as far as central knows."""
+
+    again: Sequence[Block] = ()  #: granted to the site again, which uses some of them
+    central: Sequence[Block] = ()  #: central's from then on
+
+
 def take_back(
     connection: sa.Connection,
     held: Iterable[Lease],
     parts: Iterable[Part],
     *,
-    is_idle: Callable[[Block], bool],
+    find_kept: Callable[[Block], Kept],
     now: datetime.datetime,
 ) -> None:
     """Reclaim parts from the leases under which they were granted.
 
-    A part that is not idle is granted to the site again, under an id of its own: the site learns it
-    from the answer, and continues to use it.
+    What is granted to the site again has ids of its own: the site learns them from the answer, and
+    continues to use the numbers.
 
     Args:
         connection: of the transaction, which holds the pool.
         held: the site's leases of the pool, as currently committed.
         parts: what it returns.
-        is_idle: returns whether no number of a block is in use, or may be.
+        find_kept: returns which numbers of a block do not become free.
         now: the time.
     """
     left = list(held)
@@ -53,8 +62,10 @@ def take_back(
                 max(lease.block.first, part.block.first), min(lease.block.last, part.block.last)
             )
             left += _cut(connection, lease, gone, now)
-            if not is_idle(gone):
-                store.insert(connection, lease.kind, lease.pool_id, lease.site, gone, now=now)
+            kept = find_kept(gone)
+            for site, blocks in ((CENTRAL, kept.central), (lease.site, kept.again)):
+                for block in blocks:
+                    store.insert(connection, lease.kind, lease.pool_id, site, block, now=now)
 
 
 def _cut(

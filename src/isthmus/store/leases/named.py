@@ -157,6 +157,19 @@ def find_kept(connection: sa.Connection, pool_id: str, number: int) -> Word | No
     return next(iter(Latest.read(connection, query, _word, write=False)), None)
 
 
+def find_all_kept(connection: sa.Connection, pool_id: str, numbers: Collection[int]) -> set[int]:
+    """Return which numbers are kept for ports, as currently committed."""
+    listed, found = sorted(numbers), set[int]()
+    for start in range(0, len(listed), _CHUNK):
+        query = sa.select(NUMBER_CLAIMS.c.number).where(
+            NUMBER_CLAIMS.c.pool_id == pool_id,
+            NUMBER_CLAIMS.c.number.in_([to_text(one) for one in listed[start : start + _CHUNK]]),
+            NUMBER_CLAIMS.c.decided.is_(sa.true()),
+        )
+        found |= set(Latest.read(connection, query, lambda row: int(row.number), write=False))
+    return found
+
+
 def end_unborne(
     connection: sa.Connection, site: SiteName, port_id: str, has: Collection[tuple[str, int]]
 ) -> None:

@@ -42,6 +42,17 @@ def find_port(connection: sa.Connection, pool_id: str, number: int) -> str | Non
     return found[0] if found else None
 
 
+def find_resting(connection: sa.Connection, pool_id: str, numbers: Collection[int]) -> set[int]:
+    """Return which numbers of a pool rest, as currently committed."""
+    texts, found = sorted(to_text(number) for number in numbers), set[int]()
+    for start in range(0, len(texts), _CHUNK):
+        query = sa.select(RESTING.c.number).where(
+            RESTING.c.pool_id == pool_id, RESTING.c.number.in_(texts[start : start + _CHUNK])
+        )
+        found |= set(Latest.read(connection, query, lambda row: int(row.number), write=False))
+    return found
+
+
 def delete(connection: sa.Connection, pool_id: str, numbers: Collection[int]) -> None:
     """End the rest of addresses."""
     texts = sorted(to_text(number) for number in numbers)
@@ -78,11 +89,24 @@ def unacknowledged(port_id: "sa.ColumnElement[str]") -> "sa.ColumnElement[bool]"
     )
 
 
-def list_acknowledged(connection: sa.Connection, pool_id: str, limit: int) -> list[tuple[int, str]]:
-    """List (number, port) of what rests of a pool where this tier has told of the port."""
+def list_acknowledged(
+    connection: sa.Connection, pool_id: str, limit: int, *, after: int = -1
+) -> list[tuple[int, str]]:
+    """List (number, port) of what rests of a pool where this tier has told of the port.
+
+    Args:
+        connection: of the transaction.
+        pool_id: the pool.
+        limit: how many at most, the lowest numbers first.
+        after: only numbers above this one.
+    """
     query = (
         sa.select(RESTING.c.number, RESTING.c.port_id)
-        .where(RESTING.c.pool_id == pool_id, ~unacknowledged(RESTING.c.port_id))
+        .where(
+            RESTING.c.pool_id == pool_id,
+            RESTING.c.number > (to_text(after) if after >= 0 else ""),
+            ~unacknowledged(RESTING.c.port_id),
+        )
         .order_by(RESTING.c.number)
         .limit(limit)
     )

@@ -156,6 +156,14 @@ def find_key_holder(
     return connection.execute(query.with_for_update() if latest else query).scalar()
 
 
+def find_keys_in_use(connection: sa.Connection, network_id: str, keys: Collection[int]) -> set[int]:
+    """Return which port keys of a network ports have where they are bound (a locking read)."""
+    query = sa.select(LOCATIONS.c.port_key).where(
+        LOCATIONS.c.network_id == network_id, LOCATIONS.c.port_key.in_(sorted(keys))
+    )
+    return {int(key) for key in connection.scalars(query.with_for_update(read=True))}
+
+
 def delete(connection: sa.Connection, port_ids: Collection[str]) -> None:
     """Delete the locations of ports; their keys rest."""
     if port_ids:

@@ -15,6 +15,7 @@ from isthmus.store.sql.tables import DATAPATHS, PORT_KEYS
 from isthmus.store.tiers.latest import Latest
 
 _HELD = PORT_KEYS.c.freed_at.is_(None)
+_RESTS = sa.and_(PORT_KEYS.c.freed_at.is_not(None), PORT_KEYS.c.rested.is_(sa.false()))
 
 
 def lock_network(connection: sa.Connection, network_id: str) -> bool:
@@ -55,40 +56,81 @@ def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Blo
     return found[0] if found else None
 
 
-def list_resting(connection: sa.Connection, network_id: str, limit: int) -> list[str]:
-    """List the former holders of keys that were released and have not rested yet.
+def list_resting(
+    connection: sa.Connection, network_id: str, limit: int, *, after: int = -1
+) -> list[tuple[int, str]]:
+    """List (key, former port) of keys that were released and have not rested yet.
 
-    Those whose deletion has not been reported to central yet are left out.
+    Ports whose deletion has not been reported to central yet are left out.
+
+    Args:
+        connection: of the transaction.
+        network_id: the network.
+        limit: how many at most, the lowest keys first.
+        after: only keys above this one.
     """
     query = (
-        sa.select(PORT_KEYS.c.port_id)
+        sa.select(PORT_KEYS.c.port_key, PORT_KEYS.c.port_id)
         .where(
             PORT_KEYS.c.network_id == network_id,
-            PORT_KEYS.c.freed_at.is_not(None),
-            PORT_KEYS.c.rested.is_(sa.false()),
+            PORT_KEYS.c.port_key > after,
+            _RESTS,
             ~unacknowledged(PORT_KEYS.c.port_id),
         )
-        .order_by(PORT_KEYS.c.freed_at)
+        .order_by(PORT_KEYS.c.port_key)
         .limit(limit)
     )
-    return list(connection.scalars(query))
+    return [(int(row.port_key), str(row.port_id)) for row in connection.execute(query)]
 
 
 def list_resting_networks(connection: sa.Connection) -> list[str]:
     """List the networks with released keys that have not rested yet."""
-    query = sa.select(PORT_KEYS.c.network_id).where(
-        PORT_KEYS.c.freed_at.is_not(None), PORT_KEYS.c.rested.is_(sa.false())
-    )
+    query = sa.select(PORT_KEYS.c.network_id).where(_RESTS)
     return list(connection.scalars(query.distinct()))
 
 
-def end_rest(connection: sa.Connection, port_ids: Collection[str]) -> None:
-    """Record that the deletion of these ports has been told to every site."""
-    connection.execute(
-        sa.update(PORT_KEYS)
-        .where(PORT_KEYS.c.port_id.in_(list(port_ids)), PORT_KEYS.c.freed_at.is_not(None))
-        .values(rested=True)
+def end_rest(connection: sa.Connection, network_id: str, keys: Collection[tuple[int, str]]) -> int:
+    """Record that the former ports of keys are known to be gone everywhere.
+
+    Not where a key has been used and released again since.
+
+    Args:
+        connection: of the transaction.
+        network_id: the network.
+        keys: (key, former port) as `list_resting` has listed them.
+
+    Returns:
+        How many keys may be used again.
+    """
+    over = 0
+    for key, port_id in sorted(keys):
+        over += connection.execute(
+            sa.update(PORT_KEYS)
+            .where(
+                PORT_KEYS.c.network_id == network_id,
+                PORT_KEYS.c.port_key == key,
+                PORT_KEYS.c.port_id == port_id,
+                _RESTS,
+                ~unacknowledged(PORT_KEYS.c.port_id),
+            )
+            .values(rested=True)
+        ).rowcount
+    return over
+
+
+def find_own(connection: sa.Connection, network_id: str, port_id: str) -> int | None:
+    """Return the key that a port had here before it moved away, if nobody has it now.
+
+    It need not rest for the port itself. A new one would leave no trace of it, and it would count
+    as never used.
+    """
+    query = sa.select(PORT_KEYS.c.port_key).where(
+        PORT_KEYS.c.network_id == network_id,
+        PORT_KEYS.c.port_id == port_id,
+        PORT_KEYS.c.freed_at.is_not(None),
     )
+    found = Latest.read(connection, query, lambda row: int(row.port_key), write=True)
+    return found[0] if found else None
 
 
 def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:

@@ -198,16 +198,21 @@ def count_at(connection: sa.Connection, site: SiteName) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def select_ids(kind: ResourceType, site: SiteName | None = None) -> "sa.Select[str]":
+def select_ids(
+    kind: ResourceType, site: SiteName | None = None, *, withdrawn: bool = True
+) -> "sa.Select[str]":
     """Select the objects of a type that are mapped, for the IN of a statement of Neutron's.
 
-    A plain read, including withdrawn ones.
+    A plain read.
 
     Args:
         kind: their type.
         site: the site; None for any, which at a site is everything that is central's.
+        withdrawn: include those that are withdrawn; a port's home is while it is to move.
     """
     query = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.type == kind.value)
+    if not withdrawn:
+        query = query.where(SITE_MAPPINGS.c.withdrawn.is_(sa.false()))
     return query if site is None else query.where(SITE_MAPPINGS.c.site == site)
 
 

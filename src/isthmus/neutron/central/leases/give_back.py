@@ -8,6 +8,7 @@ from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.lease import Block
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central.leases import usage
+from isthmus.neutron.central.leases.at_rest import find_elsewhere
 from isthmus.neutron.central.leases.pool import Locked, Pool, find_restless, reclaim, to_address
 from isthmus.neutron.db.session import now
 from isthmus.store.leases import give_back as store
@@ -17,7 +18,8 @@ from isthmus.store.leases.give_back import Part
 def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
     """Reclaim parts that a site returns from the leases under which they were granted.
 
-    A part of which central knows a number in use or at rest is granted to the site again.
+    A part of which central knows a number in use by a port of the site is granted to it again, but
+    without the numbers that others have, or that rest: those are central's from then on.
 
     Args:
         pool: the locked pool.
@@ -28,16 +30,19 @@ def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
         pool.connection,
         pool.held_by(site),
         parts,
-        is_idle=functools.partial(_is_idle, pool.locked),
+        find_kept=functools.partial(_find_kept, pool.locked, site),
         now=now(),
     )
 
 
-def _is_idle(locked: Locked, block: Block) -> bool:
-    """Return whether no number of a block is in use, or may be in use as far as central knows."""
-    if usage.find_used(locked.connection, locked.kind, locked.id, block):
-        return False
-    return not find_restless(locked, block)
+def _find_kept(locked: Locked, site: SiteName, block: Block) -> store.Kept:
+    used = usage.find_used(locked.connection, locked.kind, locked.id, block)
+    others = find_elsewhere(locked.connection, locked.id, site, used)
+    foreign = arithmetic.merge(
+        Block(one, one) for one in others | set(find_restless(locked, block))
+    )
+    own = set(used) - others
+    return store.Kept(arithmetic.subtract([block], foreign) if own else (), foreign)
 
 
 def reclaim_for_pools(pool: Pool, old: Sequence[Block], new: Sequence[Block]) -> None:

@@ -3,7 +3,7 @@
 import ipaddress
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,11 +15,12 @@ from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central.leases import give_back, pool
+from isthmus.neutron.central.leases.at_rest import AtRest, find_at_rest
 from isthmus.neutron.db.session import writing
 from isthmus.store.leases import lease as lease_store
-from isthmus.store.leases import recall, resting
+from isthmus.store.leases import recall
 from isthmus.store.leases.give_back import Part
-from isthmus.store.tiers import epoch, mapping
+from isthmus.store.tiers import mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,15 @@ class LeaseRequest:
     address: str | None = None
     returns: tuple[Part, ...] = ()
     answered: tuple[str, ...] = ()  #: leases whose recall is answered by this request
-    resting: tuple[str, ...] = ()  #: ports whose numbers the site wants to reuse
+    resting: tuple[tuple[int, str], ...] = ()  #: numbers to reuse, with their former ports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Central's answer to a lease request."""
+
+    leases: list[Lease]  #: every block of the pool that the site then holds
+    at_rest: AtRest = field(default_factory=AtRest)  #: of the numbers that the site wants to reuse
 
 
 def parse_request(body: dict[str, Any]) -> LeaseRequest:
@@ -58,7 +67,7 @@ def parse_request(body: dict[str, Any]) -> LeaseRequest:
         count=int(body["count"]),
         address=body["address"],
         returns=tuple(returns),
-        resting=_parse_ids(body["resting"] or [], "resting"),
+        resting=_parse_resting(body["resting"] or []),
         answered=_parse_ids(body["answered"] or [], "answered"),
     )
 
@@ -70,6 +79,15 @@ def _parse_ids(listed: Any, name: str) -> tuple[str, ...]:
         return tuple(str(uuid.UUID(one)) for one in listed)
     except (AttributeError, TypeError, ValueError) as error:
         raise errors.Invalid(f"{name} must be a list of ids") from error
+
+
+def _parse_resting(listed: Any) -> tuple[tuple[int, str], ...]:
+    if not isinstance(listed, list) or len(listed) > MOST_RETURNS:
+        raise errors.Invalid(f"resting must be a list of at most {MOST_RETURNS}")
+    try:
+        return tuple((parse_number(one["number"]), str(uuid.UUID(one["port"]))) for one in listed)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise errors.Invalid("resting must be a list of numbers and ports") from error
 
 
 def _parse_run(one: Any) -> Block:
@@ -92,14 +110,8 @@ def parse_number(text: Any) -> int:
     return number
 
 
-def answer_request(
-    context: Any, site: Site, request: LeaseRequest
-) -> tuple[list[Lease], list[str]]:
+def answer_request(context: Any, site: Site, request: LeaseRequest) -> Answer:
     """Answer a lease request.
-
-    Returns:
-        Every block of the pool that the site then holds, and those of the ports named as resting of
-        which some site has not heard yet.
 
     Raises:
         NotFound: the pool is not at this site.
@@ -121,10 +133,7 @@ def answer_request(
         if request.count > 0:
             held += pool.lease_more(leases, site.name, request.count)
             held.sort(key=lambda lease: lease.block)
-        unacknowledged = sorted(resting.find_unacknowledged(connection, request.resting))
-        if not epoch.is_settled(connection):  # what rests is not known for sure then
-            unacknowledged = sorted(request.resting)
-        return held, unacknowledged
+        return Answer(leases=held, at_rest=find_at_rest(locked, site.name, request.resting))
 
 
 def to_dict(leases: Iterable[Lease]) -> list[dict[str, str]]:

@@ -21,10 +21,11 @@ from oslo_log import log as logging
 
 from isthmus.journal import crash
 from isthmus.model import number
-from isthmus.model.lease import Lease, PoolKind
+from isthmus.model.lease import Block, Lease, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
+from isthmus.neutron.central.leases import at_rest
 from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.site_api.belief import adoption, contest
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
@@ -123,7 +124,11 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             held = lease_store.list_leases(connection, site=site.name)
             answer["leases"] = [lease_store.to_state(one) for one in held]
             answer["port_keys"] = location.list_keys_of_site(connection, site.name)
-            answer["aside"] = _list_parked(connection, site.name) + _list_resting(connection, held)
+            answer["aside"] = [
+                *_list_parked(connection, site.name),
+                *_list_resting(connection, held),
+                *_list_moved(connection, site.name, held),  # behind the count of its ports
+            ]
     return answer
 
 
@@ -312,12 +317,7 @@ def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, st
         address.port_id.in_(journal.select_parked(site, ResourceType.PORT))
     )
     return [
-        {
-            "kind": PoolKind.SUBNET.value,
-            "pool_id": row.subnet_id,
-            "number": str(int(ipaddress.ip_address(row.ip_address))),
-            "port_id": row.port_id,
-        }
+        _aside(PoolKind.SUBNET, row.subnet_id, int(ipaddress.ip_address(row.ip_address)), row[2])
         for row in connection.execute(query)
     ]
 
@@ -325,11 +325,25 @@ def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, st
 def _list_resting(connection: sa.Connection, held: Sequence[Lease]) -> list[dict[str, str]]:
     """List numbers that a site released and others may still believe to be its port's."""
     return [
-        {
-            "kind": lease.kind.value,
-            "pool_id": lease.pool_id,
-            "number": str(number),
-            "port_id": port_id,
-        }
+        _aside(lease.kind, lease.pool_id, number, port_id)
         for lease, number, port_id in resting.peek_unacknowledged(connection, held)
     ]
+
+
+def _list_moved(
+    connection: sa.Connection, site: SiteName, held: Sequence[Lease]
+) -> list[dict[str, str]]:
+    """List addresses in a site's leases that ports have taken along to other homes."""
+    blocks: dict[str, list[Block]] = {}
+    for lease in held:
+        if lease.kind is PoolKind.SUBNET:
+            blocks.setdefault(lease.pool_id, []).append(lease.block)
+    return [
+        _aside(PoolKind.SUBNET, subnet_id, number, port_id)
+        for subnet_id, number, port_id in at_rest.list_elsewhere(connection, site, blocks)
+        if any(number in block for block in blocks[subnet_id])
+    ]
+
+
+def _aside(kind: PoolKind, pool_id: str, number: int, port_id: str) -> dict[str, str]:
+    return {"kind": kind.value, "pool_id": pool_id, "number": str(number), "port_id": port_id}

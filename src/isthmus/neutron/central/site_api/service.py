@@ -98,9 +98,7 @@ class SiteFacingApi(_NotKept):
             with while_heard(context, site, body["incarnation"]):
                 request = lease_request.parse_request(body)
                 try:
-                    leases, unacknowledged = lease_request.answer_request(
-                        context.elevated(), site, request
-                    )
+                    answer = lease_request.answer_request(context.elevated(), site, request)
                 except errors.Exhausted:
                     if request.kind is PoolKind.SUBNET:  # for the next request, which does not wait
                         recall.ask_idle(request.pool_id, but=site.name)
@@ -108,8 +106,9 @@ class SiteFacingApi(_NotKept):
         return {
             "kind": request.kind.value,
             "pool_id": request.pool_id,
-            "leases": lease_request.to_dict(leases),
-            "resting": unacknowledged,
+            "leases": lease_request.to_dict(answer.leases),
+            "resting": [str(one) for one in answer.at_rest.still],
+            "elsewhere": [str(one) for one in answer.at_rest.elsewhere],
         }
 
     def create_site_report(self, context: Any, site_report: dict[str, Any]) -> dict[str, Any]:

@@ -101,9 +101,16 @@ class Addresses:
             ) from error
 
     def refill(self, network_ids: Collection[str], count: int) -> None:
-        """Request more addresses of the stretched networks whose blocks are empty."""
+        """Request more addresses of the subnets of stretched networks whose blocks are too small.
+
+        Args:
+            network_ids: the networks.
+            count: how many addresses are needed of each subnet.
+        """
         for network_id in network_ids:
             for subnet_id in self._find_leased_subnets(network_id):
+                if self._keeper.count_free(subnet_id) >= count:
+                    continue
                 try:
                     self._keeper.fetch(PoolKind.SUBNET, subnet_id, count=count)
                     self._why.pop(network_id, None)

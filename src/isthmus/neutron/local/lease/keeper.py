@@ -25,6 +25,7 @@ from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
 from isthmus.neutron.local.lease.giving import Giving, read_used
+from isthmus.neutron.local.lease.rest import Rest
 from isthmus.store.leases import resting, returns
 from isthmus.store.local import lease as site_lease
 from isthmus.store.ports import port_key
@@ -32,8 +33,6 @@ from isthmus.store.sql.engine import reading, writing
 
 LOG = logging.getLogger(__name__)
 
-#: Limit of ports in one question to central.
-_MOST_RESTING = 64
 #: Minimum seconds between two counts of a pool.
 _RECOUNT_S = 1.0
 #: How long a returned part is kept once central was told, in seconds: far longer than a call or the
@@ -75,9 +74,9 @@ class Keeper:
         self.engine = engine
         self._sweep_s = sweep_s
         self._giving = Giving(site, client, engine, settle_s=settle_s)
+        self._rest = Rest(site, client, engine, find_standing=find_standing)
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._counted_at: dict[str, float] = {}
-        self._find_standing = find_standing
         self._monotonic = monotonic
         self._told_at: dict[str, float] = {}
         self._thread: threading.Thread | None = None
@@ -154,34 +153,7 @@ class Keeper:
         Raises:
             IsthmusError: central did not answer, or refused.
         """
-        with reading(self.engine()) as connection:
-            if kind is PoolKind.SUBNET:
-                acknowledged = resting.list_acknowledged(connection, pool_id, _MOST_RESTING)
-            else:
-                ports = port_key.list_resting(connection, pool_id, _MOST_RESTING)
-                acknowledged = [(0, port_id) for port_id in ports]
-        if not acknowledged:
-            return 0
-        asked = {port_id for _, port_id in acknowledged}
-        asked -= set(self._find_standing(asked))
-        if not asked:
-            return 0
-        news = {"resting": sorted(asked)}
-        gone = asked - set(self._client().request_leases(kind.value, pool_id, news=news).resting)
-        over = [(number, port_id) for number, port_id in acknowledged if port_id in gone]
-        with writing(self.engine()) as connection:
-            if kind is PoolKind.SUBNET:
-                # Not one that has been used and released again since.
-                over = [
-                    (number, port_id)
-                    for number, port_id in over
-                    if resting.find_port(connection, pool_id, number) == port_id
-                    and port_id not in resting.find_unacknowledged(connection, [port_id])
-                ]
-                resting.delete(connection, pool_id, [number for number, _ in over])
-            else:
-                port_key.end_rest(connection, [port_id for _, port_id in over])
-        return len(over)
+        return self._rest.end(kind, pool_id)
 
     def _run(self) -> None:
         next_sweep = time.monotonic() + self._sweep_s
@@ -225,6 +197,11 @@ class Keeper:
             count = 2 * arithmetic.low_mark(blocks, LOW_WATER, size)
         return bool(count and self.fetch(kind, pool_id, count=count))
 
+    def count_free(self, pool_id: str) -> int:
+        """Count the addresses of a subnet that this site may allocate now."""
+        blocks, used, _ = self._read(pool_id)
+        return arithmetic.count(blocks) - len(used)
+
     def sweep(self) -> None:
         """Check every pool of addresses: request where it runs low, return what is idle.
 
@@ -232,13 +209,14 @@ class Keeper:
             Transient: the site's database does not answer.
         """
         with reading(self.engine()) as connection:
-            pools = site_lease.find_pools(connection)
-            subnets = resting.list_pools(connection)
+            rests = resting.list_pools(connection)
             networks = port_key.list_resting_networks(connection)
-        for pool_id in subnets:
-            self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
+        for pool_id in rests:
+            self._guarded(functools.partial(self._rest.end_all, PoolKind.SUBNET, pool_id))
         for pool_id in networks:
-            self._guarded(functools.partial(self.end_rest, PoolKind.PORT_KEY, pool_id))
+            self._guarded(functools.partial(self._rest.end_all, PoolKind.PORT_KEY, pool_id))
+        with reading(self.engine()) as connection:
+            pools = site_lease.find_pools(connection)
         for pool_id in pools:  # an error of one does not affect the others
             self._guarded(functools.partial(self._keep_level, pool_id))
             self._guarded(functools.partial(self._tell, pool_id))

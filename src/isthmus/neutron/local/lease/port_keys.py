@@ -46,7 +46,11 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
     if held is not None:
         return Allocation(held, fresh)
     epoch.require_settled(connection, for_central=applying.current() is not None)
-    key = choice.choose_fresh(blocks, highest)
+    key = port_key.find_own(connection, network_id, port_id)
+    if key is not None and not any(key in block for block in blocks):
+        key = None  # its lease is gone
+    if key is None:
+        key = choice.choose_fresh(blocks, highest)
     if key is None:
         key = port_key.find_rested(connection, network_id, blocks)
     if key is None:
