@@ -141,7 +141,7 @@ def find_with_gateways(
 
 
 def find_by_networks(connection: sa.Connection, network_ids: Collection[str]) -> set[str]:
-    """List the routers that have gateways on these networks."""
+    """List the routers that have gateways on these networks, by a locking read."""
     if not network_ids:
         return set()
     query = (
@@ -149,7 +149,7 @@ def find_by_networks(connection: sa.Connection, network_ids: Collection[str]) ->
         .join_from(_JOINS, _PORTS, _JOINS.c.port_id == _PORTS.c.id)
         .where(_PORTS.c.network_id.in_(sorted(network_ids)), _JOINS.c.port_type == gateways.OWNER)
     )
-    return set(connection.scalars(query))
+    return set(connection.scalars(query.with_for_update(read=True)))
 
 
 def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:

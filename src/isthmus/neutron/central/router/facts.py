@@ -236,6 +236,7 @@ class _Parts:
                 for port in ports
                 if port.port_type == interfaces.OWNER
                 for one in self.addresses.get(port.id, ())
+                if one.subnet_id in self.subnets  # else it was deleted while we read
             ),
             gateways=frozenset(
                 make_gateway(row, port, self.addresses.get(port.id, ()))
@@ -257,7 +258,7 @@ class _Parts:
             ),
             extra_routes=frozenset(
                 ExtraRoute(
-                    destination=ipaddress.ip_network(one.destination),
+                    destination=ipaddress.ip_network(one.destination, strict=False),
                     next_hop=ipaddress.ip_address(one.nexthop),
                 )
                 for one in self.routes
