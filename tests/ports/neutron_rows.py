@@ -15,3 +15,18 @@ TABLES = {
 for _name in ("network_id", "device_owner"):
     TABLES["ports"].append_column(sa.Column(_name, sa.String(255)))
 TABLES["ports"].append_column(sa.Column("device_id", sa.String(255), nullable=False, default=""))
+TABLES["floatingips"] = sa.Table(
+    "floatingips",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("router_id", sa.String(36)),
+    sa.Column("fixed_port_id", sa.String(36)),
+)
+TABLES["routerports"] = sa.Table(
+    "routerports",
+    METADATA,
+    sa.Column("router_id", sa.String(36), primary_key=True),
+    sa.Column("port_id", sa.String(36), primary_key=True),
+    sa.Column("port_type", sa.String(255)),
+)

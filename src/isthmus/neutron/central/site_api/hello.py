@@ -16,7 +16,8 @@ from isthmus.neutron.central.site_api.lease_request import parse_number
 
 #: Limit of leases that a site may name, far more than any has.
 MOST_LEASES = 100_000
-#: Limit of ports; their ids take half of what one call may hold.
+#: Limit of ports, and of shadows. In JSON a port with one address takes about 62 bytes, a shadow
+#: 153, a lease 176; the largest body is the operator's to set (`docs/howto/restore.md`).
 MOST_PORTS = 100_000
 #: Limit of central's objects, shadows included.
 MOST_HOLDINGS = 150_000
