@@ -20,7 +20,7 @@ from isthmus.model.exits.plan_form import from_form, to_form
 from isthmus.model.exits.request import Hypervisor
 from isthmus.testing.until import until
 
-pytestmark = pytest.mark.neutron
+pytestmark = [pytest.mark.neutron, pytest.mark.stress]
 
 
 class World:
