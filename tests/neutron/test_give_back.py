@@ -10,7 +10,7 @@ from tests.neutron.two_databases import SITE, T0, ZERO, Pair, pair, tiers, to_te
 from isthmus import errors
 from isthmus.model.lease import LeaseId, PoolKind
 from isthmus.neutron.local.lease.keeper import REST_S
-from isthmus.store.leases import lease
+from isthmus.store.leases import lease, recall
 from isthmus.store.local import lease as site_lease
 from isthmus.store.sql.tables import RETURNS
 
@@ -178,3 +178,22 @@ def test_a_recall_outlives_the_process_that_heard_of_it(pair: Pair) -> None:
     pair.keeper().sweep()
     assert pair.site.recalls() == []
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 31)]
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["cut out", "answered"])
+def test_what_another_process_has_cut_out_is_not_cut_out_once_more(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    """It has read the recall before the other one carried it out, and gets the lock after it."""
+    subnet = pair.subnet()
+    lease_id = pair.lease(subnet, 0, 99)
+    pair.recall(subnet, lease_id, 0, 99, 5)
+    with pair.site.engine.connect() as connection:
+        before = recall.list_in(connection, subnet)
+    if done:
+        pair.keeper()._giving.cut_out_asked(subnet)
+    else:
+        pair.keeper()._answer_recall(subnet)
+    monkeypatch.setattr(recall, "list_in", lambda *_: before)
+    pair.keeper()._giving.cut_out_asked(subnet)
+    assert pair.site.blocks(subnet) == [(0, 94)]

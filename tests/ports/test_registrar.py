@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import warnings
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 from typing import Any, cast
@@ -199,3 +200,94 @@ def test_a_witness_goes_only_forwards_whoever_is_late(
     assert witness._recall() == (1, states[-1].turn)
     assert caplog.messages == []
     assert [one.name for one in tmp_path.iterdir()] == ["isthmus-site1.witness"]
+
+
+def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.Engine, Registrar]:
+    """Make a registrar, to whose hello something else happens while central answers."""
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            if body["leases"] is not None:
+                with writing(engine) as connection:
+                    during(connection)
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            given = {"void": ["void"], "leases": [], "port_keys": [], "aside": []}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "old"}
+            return {**said, **given, **known, "pending": 0}
+
+    client = cast(CentralClient, Client())
+    site = SiteName("site1")
+    return engine, Registrar(site, lambda: client, lambda: engine, folder=tmp_path, every_s=1)
+
+
+def _begin_another(connection: sa.Connection) -> None:
+    epoch.begin(connection, "restored again")
+
+
+def _stand_down(connection: sa.Connection) -> None:
+    epoch.stand_down(connection, 9, "a copy runs")
+
+
+@pytest.mark.parametrize("during", [_begin_another, _stand_down])
+def test_an_answer_to_another_incarnation_settles_nothing(
+    tmp_path: Path, during: Callable[[sa.Connection], None]
+) -> None:
+    """Another process began an epoch, or stood down, between the question and the answer."""
+    engine, registrar = _hello(tmp_path, during)
+    assert not registrar.turn()
+    assert not registrar.greeted
+    with writing(engine) as connection:
+        assert not epoch.read(connection).settled
+        assert epoch.read(connection).registration is None
+    engine.dispose()
+
+
+def test_a_late_answer_takes_nothing_back_that_a_newer_one_proved(tmp_path: Path) -> None:
+    """Another process asked later, and was answered sooner."""
+
+    def newer(connection: sa.Connection) -> None:
+        epoch.join(connection, "row", number.make(1, 8), "new", epoch=2)
+
+    engine, registrar = _hello(tmp_path, newer)
+    assert registrar.turn()
+    with writing(engine) as connection:
+        own = epoch.read(connection)
+        assert (own.heard, own.proof, own.settled) == (number.make(1, 8), "new", True)
+    engine.dispose()
+
+
+def test_the_keys_that_come_back_are_written_behind_the_networks_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    engine, registrar = _hello(tmp_path, lambda _: None)
+    answer = registrar._client().register
+
+    def with_keys(body: dict[str, Any]) -> dict[str, Any]:
+        keys = [
+            {"port_id": port, "network_id": network, "port_key": 3}
+            for port, network in (("b", "two"), ("a", "one"))
+        ]
+        return {**answer(body), "port_keys": keys}
+
+    monkeypatch.setattr(registrar._client(), "register", with_keys)
+    lock, restore = port_key.lock_network, port_key.restore
+
+    def locking(connection: sa.Connection, network_id: str) -> bool:
+        done.append(("lock", network_id))
+        return lock(connection, network_id)
+
+    def restoring(connection: sa.Connection, port: str, network_id: str, key: int) -> None:
+        done.append(("restore", network_id))
+        restore(connection, port, network_id, key)
+
+    monkeypatch.setattr(port_key, "lock_network", locking)
+    monkeypatch.setattr(port_key, "restore", restoring)
+    assert registrar.turn()
+    assert done == [(what, one) for one in ("one", "two") for what in ("lock", "restore")]
+    engine.dispose()

@@ -21,10 +21,9 @@ def test_what_is_not_in_the_table_is_refused(state: LeaseState, event: LeaseEven
 
 
 def test_a_lease_goes_one_way() -> None:
-    """Leased, set aside, acknowledged, forgotten; no step may be left out."""
-    state = ABSENT
+    """In use, set aside, acknowledged, forgotten; no step may be left out."""
+    state = IN_USE
     for event, after in (
-        (LeaseEvent.LEASE, IN_USE),
         (LeaseEvent.SET_ASIDE, SET_ASIDE),
         (LeaseEvent.ACKNOWLEDGE, ACKNOWLEDGED),
         (LeaseEvent.FORGET, ABSENT),
@@ -44,8 +43,3 @@ def test_what_was_set_aside_is_not_taken_into_use_before_it_is_forgotten(
         after = {LEASE_TRANSITIONS.get((one, event), one) for event in LeaseEvent}
         left |= after - reached - {ABSENT}
     assert IN_USE not in reached
-
-
-@pytest.mark.parametrize("state", LeaseState)
-def test_of_a_pool_that_is_gone_nothing_is_left(state: LeaseState) -> None:
-    assert next_state(state, LeaseEvent.END_POOL) is ABSENT

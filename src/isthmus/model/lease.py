@@ -70,35 +70,27 @@ class LeaseState(enum.StrEnum):
 
 
 class LeaseEvent(enum.StrEnum):
-    """What happens to a lease at its site."""
+    """What happens to a lease that a site returns, or to a part of one.
 
-    LEASE = "lease"  #: central's answer lists it
+    That central leases one, or revokes one that is in use, or that its subnet goes, is written in
+    `isthmus.store.local.lease` where it happens: none of this touches what was set aside, but that
+    everything goes with the subnet.
+    """
+
     CUT_OUT = "cut_out"  #: a part of one in use goes back, under an id of its own
     SET_ASIDE = "set_aside"  #: the site stops to use it
     ACKNOWLEDGE = "acknowledge"  #: central answers that it has taken it
-    REVOKE = "revoke"  #: central says that it is the site's no more
     FORGET = "forget"  #: no answer that lists it can be under way any more
-    END_POOL = "end_pool"  #: its subnet is gone from the site
 
 
 #: What follows from what; what is not in it is refused. A lease that was set aside is never taken
 #: into use again: an old answer of central's that lists it is passed over.
 LEASE_TRANSITIONS: Mapping[tuple[LeaseState, LeaseEvent], LeaseState] = {
-    (LeaseState.ABSENT, LeaseEvent.LEASE): LeaseState.IN_USE,
     (LeaseState.ABSENT, LeaseEvent.CUT_OUT): LeaseState.SET_ASIDE,
-    (LeaseState.ABSENT, LeaseEvent.REVOKE): LeaseState.ABSENT,
-    (LeaseState.ABSENT, LeaseEvent.END_POOL): LeaseState.ABSENT,
-    (LeaseState.IN_USE, LeaseEvent.LEASE): LeaseState.IN_USE,
     (LeaseState.IN_USE, LeaseEvent.SET_ASIDE): LeaseState.SET_ASIDE,
-    (LeaseState.IN_USE, LeaseEvent.REVOKE): LeaseState.ABSENT,
-    (LeaseState.IN_USE, LeaseEvent.END_POOL): LeaseState.ABSENT,
     (LeaseState.SET_ASIDE, LeaseEvent.ACKNOWLEDGE): LeaseState.ACKNOWLEDGED,
-    (LeaseState.SET_ASIDE, LeaseEvent.REVOKE): LeaseState.SET_ASIDE,
-    (LeaseState.SET_ASIDE, LeaseEvent.END_POOL): LeaseState.ABSENT,
     (LeaseState.ACKNOWLEDGED, LeaseEvent.ACKNOWLEDGE): LeaseState.ACKNOWLEDGED,
-    (LeaseState.ACKNOWLEDGED, LeaseEvent.REVOKE): LeaseState.ACKNOWLEDGED,
     (LeaseState.ACKNOWLEDGED, LeaseEvent.FORGET): LeaseState.ABSENT,
-    (LeaseState.ACKNOWLEDGED, LeaseEvent.END_POOL): LeaseState.ABSENT,
 }
 
 

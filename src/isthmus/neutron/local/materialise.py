@@ -290,10 +290,16 @@ class Materialiser:
                 recall.delete(context.session.connection(), self._site, [item.id])
             return
         row = ROWS[item.type]
-        row.remove(row.plugin(), context, item.id)
-        # The listener has done this with the object; here it is for one that was never created.
+        # What is kept of an object goes in the transaction that deletes it (`report.listener`), and
+        # here if it was never created. Afterwards a bundle may have created it again.
         with db_api.CONTEXT_WRITER.using(context):
-            mapping.forget(context.session.connection(), item.type, item.id)
+            connection = context.session.connection()
+            column = row.model.__table__.c.id
+            there = sa.select(column).where(column == item.id).with_for_update(read=True)
+            if connection.execute(there).first() is None:
+                mapping.forget(connection, item.type, item.id)
+                return
+        row.remove(row.plugin(), context, item.id)
 
 
 def _place(item: Item) -> int:

@@ -207,7 +207,7 @@ class LocalPlugin(Fetching):
             groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
             addresses = guards.addresses_of(port)
             mac = guards.mac_of(port)
-            if not (addresses or mac) and self.ownership.is_known(port["network_id"], groups):
+            if not (addresses or mac) and self.ownership.is_own(port["network_id"]):
                 continue
             with db_api.CONTEXT_READER.using(context):
                 connection = context.session.connection()

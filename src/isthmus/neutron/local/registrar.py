@@ -231,13 +231,8 @@ class Registrar:
         )
 
     def _apply_answer(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
-        """Apply central's answer."""
-        if not self._greeted:
-            self._greeted = True
-            self._when_greeted()
+        """Apply central's answer, unless it was given to an earlier incarnation of this site."""
         void = [str(one) for one in answer["void"]]
-        if void:
-            LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
         strays = [] if own.settled or answer["pending"] else self._list_strays()
         if strays:
             ports = sorted({str(one["port_id"]) for one in strays})
@@ -247,9 +242,12 @@ class Registrar:
                 ", ".join(ports),
             )
         with writing(self._engine()) as connection:
+            if not _is_same(epoch.read(connection), own):
+                return False
             site_lease.remove(connection, void)
             site_lease.add(connection, self._site, answer["leases"])
-            for one in answer["port_keys"]:
+            for one in sorted(answer["port_keys"], key=lambda one: str(one["network_id"])):
+                port_key.lock_network(connection, str(one["network_id"]))
                 port_key.restore(
                     connection, str(one["port_id"]), str(one["network_id"]), int(one["port_key"])
                 )
@@ -263,18 +261,23 @@ class Registrar:
             _set_aside(connection, answer["aside"])
             if answer["leases"] or void:
                 _tell_of_ports(connection)
-            if own.settled:
-                return True
-            if answer["pending"]:
+            settles = not (own.settled or answer["pending"])
+            if settles:
+                _set_aside(connection, strays)
+                epoch.settle(connection)
+            elif not own.settled:
                 epoch.explain(
                     connection,
                     f"{_cause(own.reason)}; waits for {answer['pending']} ports that central knows",
                 )
-                return False
-            _set_aside(connection, strays)
-            epoch.settle(connection)
-        LOG.info("This site has settled in epoch %d", own.epoch)
-        return True
+        if void:
+            LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
+        if settles:
+            LOG.info("This site has settled in epoch %d", own.epoch)
+        if not self._greeted:
+            self._greeted = True
+            self._when_greeted()
+        return settles or own.settled
 
     def compare_witness(self) -> epoch.Epoch:
         """Compare the database with the witness, and update the witness.
@@ -287,6 +290,12 @@ class Registrar:
             own = self._witness.compare(connection)
         self._witness.remember(own)
         return own
+
+
+def _is_same(now: epoch.Epoch, own: epoch.Epoch) -> bool:
+    """Return whether the site is the incarnation that asked, or another process was faster."""
+    said = (own.epoch, own.life, own.replaced_by)
+    return (now.epoch, now.life, now.replaced_by) == said
 
 
 def _cause(reason: str) -> str:

@@ -59,6 +59,13 @@ def list_of(
     }
 
 
+def lock(connection: sa.Connection, lease_id: str) -> tuple[Block, int] | None:
+    """Return what is recalled of a lease, as currently committed, and lock it; None for nothing."""
+    query = sa.select(RECALLS).where(RECALLS.c.lease_id == lease_id).with_for_update()
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (Block(int(row.first), int(row.last)), row.wanted)
+
+
 def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, tuple[Block, int]]:
     """List what is recalled of the leases of a pool."""
     query = sa.select(RECALLS).where(RECALLS.c.pool_id == pool_id)

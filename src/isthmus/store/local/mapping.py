@@ -18,7 +18,7 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.leases import resting
 from isthmus.store.local import lease
-from isthmus.store.ports import datapath, port_key
+from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.sql import clock
 from isthmus.store.sql.tables import SITE_MAPPINGS
 from isthmus.store.sql.upsert import insert_or_keep
@@ -189,8 +189,9 @@ def forget(connection: sa.Connection, kind: ResourceType, resource_id: str) -> N
         lease.delete_pool(connection, resource_id)
         resting.delete_pool(connection, resource_id)
     if kind is ResourceType.NETWORK:
-        datapath.delete(connection, resource_id)
         port_key.delete_network(connection, resource_id)
+        shadow.delete_network(connection, resource_id)
+        datapath.delete(connection, resource_id)
 
 
 def _text(base: Mapping[str, Any] | None) -> str | None:

@@ -203,6 +203,9 @@ def join(
 ) -> None:
     """Record, at a site, its registration at central, and the proof of what central has sent.
 
+    Of several answers the newest counts, in whichever order they come: another process may have
+    asked later, and been answered sooner.
+
     Args:
         connection: of the transaction.
         registration: the id of the site's row at central.
@@ -211,15 +214,21 @@ def join(
         epoch: that in which the site asked; what was void then, or lost, has been dealt with.
     """
     before = read(connection)
+    connection.execute(sa.update(EPOCHS).values(registered=epoch))
+    if before.registration == registration and _is_older(heard, before.heard):
+        return
     connection.execute(
-        sa.update(EPOCHS).values(
-            registration=registration, heard=heard, proof=proof, registered=epoch
-        )
+        sa.update(EPOCHS).values(registration=registration, heard=heard, proof=proof)
     )
     # Central, asked just now, cannot have sent a number above that; and where it was created anew,
     # or created this site anew, numbering begins again.
     anew = before.registration not in (None, registration)
     lane_store.begin_again(connection, above=None if anew else heard)
+
+
+def _is_older(heard: int, before: int) -> bool:
+    """Return whether an answer is older than one before, if central can have sent the latter."""
+    return heard < before and number.is_plausible(before, heard)
 
 
 def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:

@@ -80,11 +80,16 @@ class Giving:
         """Set aside what central recalls of a subnet and is idle, once for each recall.
 
         There is nothing to wait for: a transaction that takes a number checks after its insert
-        whether it is still this site's.
+        whether it is still this site's. What is left to cut out is read behind the lease's lock:
+        another process may have done it.
         """
         with writing(self._engine()) as connection:
-            for lease_id, (asked, count) in sorted(recall.list_in(connection, pool_id).items()):
+            for lease_id in sorted(recall.list_in(connection, pool_id)):
                 block = site_lease.lock(connection, lease_id)
+                found = recall.lock(connection, lease_id)
+                if found is None:
+                    continue  # central has the answer already
+                asked, count = found
                 if count and block is not None and block.overlaps(asked):
                     part = Block(max(block.first, asked.first), min(block.last, asked.last))
                     used = read_used(connection, pool_id)

@@ -8,6 +8,7 @@ bookkeeping, none of which is a part of a resource (`resource.registry`); and po
 which both tiers change and merge.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ _MERGED = ResourceType.PORT
 _PARTS: Mapping[type, tuple[ResourceType, str]] = {
     model: (kind, column) for kind, row in ROWS.items() for model, column in row.parts.items()
 }
+#: The same models by table, to find the object of a statement.
+_MODELS: Mapping[str, type] = {str(sa.inspect(model).local_table.name): model for model in _PARTS}
 #: Models by table, to find the object of a description or tag.
 _TABLES: Mapping[str, Any] = {
     str(sa.inspect(model).local_table.name): model
@@ -108,20 +111,47 @@ def _find_described(
 
 
 def _on_statement(state: orm.ORMExecuteState) -> None:
-    """Refuse a statement that changes or deletes many rows of central's objects."""
-    if not (state.is_update or state.is_delete) or applying.current() is not None:
+    """Refuse a statement that writes parts of central's objects, of a class or of its table."""
+    if applying.current() is not None:
         return
-    model = state.bind_mapper.class_ if state.bind_mapper is not None else None
-    part = _PARTS.get(model) if model is not None else None
-    if part is None or part[0] is _MERGED:
+    if not (state.is_insert or state.is_update or state.is_delete):
         return
-    kind, column = part
-    query = sa.select(getattr(model, column)).distinct()
+    model = _MODELS.get(str(getattr(getattr(state.statement, "table", None), "name", None)))
+    if model is None or _PARTS[model][0] is _MERGED:
+        return
+    kind, column = _PARTS[model]
+    if not state.is_insert:
+        owners = set(_find_written(state, getattr(model, column)))
+    elif column != "id":  # otherwise a new object: the site's own
+        owners = set(_find_inserted(state, column))
+    else:
+        return
+    _refuse(state.session, {(kind, one) for one in owners if one})
+
+
+def _find_written(state: orm.ORMExecuteState, column: Any) -> Iterator[str]:
+    """Return the objects of the rows that an UPDATE or DELETE finds, as currently committed."""
+    query = sa.select(column).distinct()
     where = getattr(state.statement, "whereclause", None)
     if where is not None:
         query = query.where(where)
-    owners = state.session.connection().scalars(query, state.parameters or {})
-    _refuse(state.session, {(kind, one) for one in owners if one})
+    said = state.parameters or {}
+    for one in [said] if isinstance(said, Mapping) else said:
+        yield from state.session.connection().scalars(query, one)
+
+
+def _find_inserted(state: orm.ORMExecuteState, column: str) -> Iterator[str]:
+    """Return the objects of the rows of an INSERT; Neutron inserts none from a SELECT."""
+    said = state.parameters or {}
+    for one in [said] if isinstance(said, Mapping) else said:
+        yield str(one.get(column) or "")
+    # An INSERT of a class cannot be compiled yet, so its values are taken as they were given.
+    statement: Any = state.statement
+    several = itertools.chain.from_iterable(statement._multi_values)
+    for values in (statement._values or {}, *several):
+        for name, value in values.items():
+            if getattr(name, "key", name) == column:
+                yield str(getattr(value, "value", value) or "")
 
 
 def _refuse(session: orm.Session, touched: Iterable[tuple[ResourceType, str]]) -> None:

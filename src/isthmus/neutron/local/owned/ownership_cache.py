@@ -4,7 +4,7 @@ Ownership of an object is fixed for its lifetime: one that central owns is marke
 that creates it. So the answer about an existing object, positive or negative, may be cached as long
 as there is room. What may *not* be cached is the absence of a mark on an object that could become
 central's later; that holds only for security groups (a default group may be created at the site
-first) and for completeness, of which only the positive answer is cached.
+first). Whether a network is complete is not cached: another process may find out that it is not.
 """
 
 import threading
@@ -52,7 +52,6 @@ class OwnershipCache:
     def __init__(self) -> None:
         self._owned = {kind: _BoundedCache() for kind in _EXISTS}
         self._groups = _BoundedCache()
-        self._complete = _BoundedCache()
 
     def is_stretched(self, connection: sa.Connection, network_id: str) -> bool:
         """Return whether central owns a network."""
@@ -66,36 +65,27 @@ class OwnershipCache:
         cache = self._owned[kind]
         answer = cache.get(resource_id)
         if answer is None:
-            answer = bool(mapping.find_known(connection, kind, [resource_id]))
+            # In this order: what exists has its mark, but what is created after the mark was not
+            # found could be central's.
             column = _EXISTS[kind]
-            if answer or connection.scalar(sa.select(column).where(column == resource_id)):
+            exists = connection.scalar(sa.select(column).where(column == resource_id)) is not None
+            answer = bool(mapping.find_known(connection, kind, [resource_id]))
+            if answer or exists:
                 cache.put(resource_id, answer)
         return answer
 
-    def is_known(self, network_id: str, groups: Collection[str]) -> bool:
-        """Return, without a query, whether everything is known that a port on a network needs.
-
-        That is so on a network of the site's own, and on a stretched one after its first ports.
-        """
-        owned = self._owned[ResourceType.NETWORK].get(network_id)
-        if not owned:
-            return owned is False
-        return bool(self._complete.get(network_id)) and all(map(self._groups.get, groups))
+    def is_own(self, network_id: str) -> bool:
+        """Return, without a query, whether a network is known to be the site's own."""
+        return self._owned[ResourceType.NETWORK].get(network_id) is False
 
     def is_complete(self, connection: sa.Connection, network_id: str) -> bool:
-        """Return whether everything that a stretched network takes along has arrived once."""
-        if self._complete.get(network_id):
-            return True
-        complete = mapping.is_complete(connection, network_id)
-        if complete:
-            self._complete.put(network_id, True)
-        return complete
+        """Return whether everything that a stretched network takes along has arrived."""
+        return mapping.is_complete(connection, network_id)
 
     def doubt(self, connection: sa.Connection, network_id: str) -> None:
         """Record that a subnet of a network failed: its next port asks central again."""
         if mapping.find_known(connection, ResourceType.NETWORK, [network_id]):
             mapping.set_complete(connection, network_id, complete=False)
-            self._complete.drop(network_id)
 
     def find_unknown_groups(self, connection: sa.Connection, ids: Collection[str]) -> set[str]:
         """Return the security groups that are not known to be central's, or not complete here."""
@@ -111,7 +101,5 @@ class OwnershipCache:
         """Evict an object that was deleted at this site."""
         if kind in self._owned:
             self._owned[kind].drop(resource_id)
-        if kind is ResourceType.NETWORK:
-            self._complete.drop(resource_id)
         if kind is ResourceType.SECURITY_GROUP:
             self._groups.drop(resource_id)

@@ -36,7 +36,11 @@ class PortSource:
         self._locator = locator
 
     def read(self, lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
-        """Read ports.
+        """Read ports, each with what both tiers had agreed on before it was read.
+
+        In this order, in transactions of their own. An older base of a newer port is harmless: what
+        central sent since counts as a change of both tiers, and is the same. A newer base of an
+        older port would make the site's old values a change that undoes central's.
 
         Raises:
             Transient: the database or OVN does not answer.
@@ -44,12 +48,12 @@ class PortSource:
         context = n_context.get_admin_context()
         ids = [key.id for key in keys if key.type is ResourceType.PORT]
         try:
+            with db_api.CONTEXT_READER.using(context):
+                bases = mapping.find_bases(context.session.connection(), ids)
             ports = {one["id"]: one for one in self._core.get_ports(context, {"id": ids})}
             port_form.mark_auto_subnets(self._core, context, list(ports.values()))
             with db_api.CONTEXT_READER.using(context):
-                connection = context.session.connection()
-                bases = mapping.find_bases(connection, ids)
-                port_keys = port_key.find_keys(connection, ids)
+                port_keys = port_key.find_keys(context.session.connection(), ids)
         except db_exc.DBError as error:
             raise errors.Busy(f"the site's database cannot be read now: {error}") from error
         items = {}
