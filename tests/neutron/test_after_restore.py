@@ -294,12 +294,15 @@ def test_two_ports_that_really_have_one_address_are_left_to_a_person(
         with central.database() as connection:
             known = lease_store.list_leases(connection, site=SiteName("site2"))
         named = [lease_store.to_state(one) for one in known]
-        speak(central, net, "site2", liar, leases=[*named, a_lease(net, address, address)])
+        lease = a_lease(net, address, address)
+        speak(central, net, "site2", liar, leases=[*named, lease])
         speak(central, net, "site1", port)
     assert holder_of(central, net, address) == "site1"
     assert ports_with(central, net, address) == [port["id"]]
-    answer = register(central, "site2")  # it is asked to, and hears that its lease is void
-    assert answer["register"] is False
+    # It is asked to register once more, and hears that its lease is void.
+    assert register(central, "site2", leases=None)["register"] is True
+    assert register(central, "site2", leases=[lease])["void"] == [lease["id"]]
+    assert holder_of(central, net, address) == "site1"
 
 
 def test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port(
