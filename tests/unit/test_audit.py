@@ -296,6 +296,32 @@ def test_each_disagreement_has_its_finding(what: str) -> None:
         assert one.remedy
 
 
+def remedies(state: World) -> dict[str, str]:
+    return {one.message: one.remedy for one in run(state)}
+
+
+def test_what_a_restored_site_has_yet_to_learn_again_is_not_to_be_deleted() -> None:
+    stray = "logical switch port that Neutron does not know"
+    state = world()
+    del state["one"]["ports"][0]  # its server runs, and central has the port
+    said = remedies(state)
+    assert "sends it again" in said["port missing"]
+    assert "lsp-del" not in said[stray]
+    assert "once it has registered" in said[stray]
+    state = world()
+    CASES[stray](state)
+    assert "lsp-del port9" in remedies(state)[stray]
+
+
+def test_a_port_that_a_site_made_is_not_said_to_be_removed() -> None:
+    state = world()
+    del state["central"]["ports"][0]
+    assert "job refused" in remedies(state)["port too many"]
+    state = world()
+    CASES["network too many"](state)
+    assert "removes it" in remedies(state)["network too many"]
+
+
 def test_drift_of_rows_keeps_its_code_and_shows_the_values() -> None:
     state = world()
     CASES["shadow port not bound"](state)

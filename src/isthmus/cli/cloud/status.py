@@ -44,8 +44,12 @@ def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> No
     sentence = f"{len(sites)} sites"
     sentence += f", not reachable: {', '.join(away)}" if away else ", all reachable"
     sentence += f"; {waiting} jobs under way"
-    sentence += f", {parked} parked: see isthmus job list --state parked" if parked else ""
     render.note(sentence + ".")
+    if parked:
+        render.note(
+            f"{parked} parked or refused: isthmus job list --state parked shows what a site did "
+            "not take, isthmus job refused what central did not take of a site"
+        )
     waits = [one.name for one in sites if one.waits_for]
     if waits:
         render.note(

@@ -24,6 +24,8 @@ _OF_ROUTERS = frozenset({"network:router_interface", "network:router_gateway"})
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
 _Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
 _ASKS_AGAIN = "The next sweep sends it again; if it stays, see `isthmus job list`."
+_GOES = "The next sweep removes it; if it stays, see `isthmus job list`."
+_REPORTED = "The site reports it when it reaches central; if it stays, see `isthmus job refused`."
 
 
 def audit(
@@ -210,8 +212,15 @@ def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
                 subject=Subject(row_id, kind, site.name),
                 message=f"{kind} {_PROBLEMS[problem]}",
                 evidence=evidence,
-                remedy=_ASKS_AGAIN,
+                remedy=_choose_remedy(kind, problem),
             )
+
+
+def _choose_remedy(kind: ResourceType, problem: str) -> str:
+    """Say what becomes of a difference: a site makes ports of its own, and nothing else."""
+    if problem != "extra":
+        return _ASKS_AGAIN
+    return _REPORTED if kind is ResourceType.PORT else _GOES
 
 
 def _of(rows: Mapping[str, Row], key: str, ids: Iterable[str]) -> dict[str, Row]:

@@ -9,6 +9,10 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
 _SWEEP = "The site's next sweep writes it again; if it stays, see the log of its Neutron."
+#: For a switch port without a port of Neutron's: that of a server which runs while its restored
+#: site has yet to register; and one that no tier knows.
+_LEFT = "Leave it: central has the port, and the site makes it again once it has registered."
+_UNKNOWN = "Once nothing runs on it, at the site: ovn-nbctl lsp-del {}"
 _MAINTENANCE = (
     "The site's next sweep has Neutron write it again, within ten minutes; if it stays, see the "
     "log of its neutron-ovn-maintenance-worker, which has to run."
@@ -23,7 +27,7 @@ def check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """Compare what central knows of locations and keys with a site's tables and OVN rows."""
     busy = bool(central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0))
     yield from _check_keys(central, site)
-    yield from _check_rows(site)
+    yield from _check_rows(central, site)
     yield from _check_shadows(central, site, busy)
     yield from _check_locations(central, site, busy)
 
@@ -85,7 +89,7 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
             )
 
 
-def _check_rows(site: Holdings) -> Iterator[Verdict]:
+def _check_rows(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
         yield _broken(
@@ -110,11 +114,11 @@ def _check_rows(site: Holdings) -> Iterator[Verdict]:
     for port_id, row in sorted({**ports, **by(site.ovn.get("shadows", ()), "id")}.items()):
         if row["requested_key"] is not None and row["key"] != row["requested_key"]:
             yield _key_not_leased(site, "port", port_id, row)
-    yield from _check_neutron_ports(site, ports, switches.keys())
+    yield from _check_neutron_ports(central, site, ports, switches.keys())
 
 
 def _check_neutron_ports(
-    site: Holdings, rows: Mapping[str, Row], switches: Iterable[str]
+    central: Holdings, site: Holdings, rows: Mapping[str, Row], switches: Iterable[str]
 ) -> Iterator[Verdict]:
     responders = {one["port_id"] for one in site.ovn.get("responders", ())}
     wanted = {
@@ -158,7 +162,7 @@ def _check_neutron_ports(
             "port.unknown_switch_port",
             "logical switch port that Neutron does not know",
             f"type {rows[port_id]['type']!r} on network {rows[port_id]['network_id']}",
-            f"Once nothing runs on it, at the site: ovn-nbctl lsp-del {port_id}",
+            _LEFT if port_id in central.ports else _UNKNOWN.format(port_id),
         )
     for port_id in sorted(wanted.keys() & rows.keys()):
         addresses = " ".join(rows[port_id]["addresses"]).split()
