@@ -8,6 +8,7 @@ standard output answers each. When its input ends it kills what it forked.
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import json
 import os
@@ -27,6 +28,10 @@ from isthmus.lab.tier.services import PRELOAD
 
 #: A central on MariaDB needs it; the lab has SQLite alone.
 _MODULES = (*(name for name in PRELOAD if "keystone" not in name), "pymysql")
+
+
+#: Source: linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 
 
 class Forked:
@@ -107,6 +112,14 @@ class Parent:
 def find_parent() -> Parent:
     """Return the one of this process."""
     return Parent()
+
+
+def die_with_parent() -> None:
+    """End this process with the one that has forked it, however that ends."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was quicker
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _poll(running: set[int], pid: int) -> int | None:

@@ -188,7 +188,7 @@ class Server:
             name=self.folder.name,
             log=str(self.folder / "log"),
             env=settings,
-            prepare=self.prepare,
+            prepare=("tests.neutron.forked:die_with_parent", *self.prepare),
             application="neutron.wsgi.api:application",
             bind="127.0.0.1",
             port=self.port,

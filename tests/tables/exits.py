@@ -113,7 +113,8 @@ def show(plan: ExitPlan) -> list[str]:
             if one.purpose != "default"
         ]
         lines += [
-            f"{name} policy {one.source} not to {' '.join(map(str, one.inside))}: "
+            f"{name} policy {one.source} not to {' '.join(map(str, one.inside))}"
+            f"{' only to ' + ' '.join(map(str, one.only)) if one.only else ''}: "
             f"via {one.next_hop} at {one.site}"
             for one in at.policies
         ]

@@ -267,7 +267,8 @@ CASES: Mapping[str, Case] = {
             SNAT1,
             "s1 nat 172.16.1.50 for 10.0.1.5",
             OUT2,
-            "s2 policy 10.0.1.5 not to 10.0.1.0/24 100.64.0.0/17: via 100.64.0.1 at s1",
+            "s2 policy 10.0.1.5 not to 10.0.1.0/24 100.64.0.0/17 only to 172.16.1.0/24: "
+            "via 100.64.0.1 at s1",
             SNAT2,
         ],
         networks=(external("ext1", "s1", "172.16.1.0/24!"), EXT2),

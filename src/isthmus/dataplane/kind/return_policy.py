@@ -101,6 +101,8 @@ def render_policy(router_id: str, policy: ReturnPolicy) -> PolicyRow:
     if policy.inside:
         inside = ", ".join(map(str, policy.inside))
         match += f" && !(ip4.dst == {{{inside}}})"
+    if policy.only:
+        match += f" && ip4.dst == {{{', '.join(map(str, policy.only))}}}"
     return PolicyRow(router_id, match, str(policy.next_hop))
 
 

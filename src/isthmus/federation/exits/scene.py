@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 from isthmus.federation.exits import transit as addressing
 from isthmus.federation.exits.choose import Outlet, choose_outlet, first_site, list_outlets
@@ -32,6 +33,7 @@ class Scene:
     seats: Seats  #: where they are
     outlets: Mapping[int, Mapping[SiteName, Outlet]]  #: by IP version, then by site
     places: tuple[SiteName, ...]  #: where the router is, disabled sites aside
+    outside: Mapping[str, tuple[IPv4Network, ...]]  #: IPv4 subnets of external networks, by id
 
     def list_versions(self) -> list[int]:
         """List the IP versions of the router's traffic."""
@@ -87,4 +89,10 @@ def set_scene(
             for name in sorted(there & by_name.keys())
             if by_name[name].state is not SiteState.DISABLED
         ),
+        outside={
+            one.id: tuple(
+                sorted(sub.cidr for sub in one.subnets if isinstance(sub.cidr, IPv4Network))
+            )
+            for one in by_id.values()
+        },
     )

@@ -59,6 +59,7 @@ def list_policies(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[Re
                 floating_ip_id=floating.id,
                 source=floating.fixed_address,
                 inside=inside,
+                only=_find_reach(scene, floating, at),
                 next_hop=next_hop,
                 site=at,
             )
@@ -109,6 +110,18 @@ def _is_cut(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
     if home is None or home not in scene.places or home == site:
         return False
     return None in (scene.find_transit(home, 4), scene.find_transit(site, 4))
+
+
+def _find_reach(scene: Scene, floating: FloatingIp, site: SiteName) -> tuple[IPv4Network, ...]:
+    """Return what a floating IP can be reached from, where that is its own network alone.
+
+    A network without a next hop leads no further. A reply to anything else would leave its site by
+    another one, in the end the port's own, whose policy would send it there again.
+    """
+    outlet = scene.find_outlet(site, 4)
+    if outlet is not None and outlet.site == site:
+        return ()
+    return scene.outside.get(floating.network_id, ())
 
 
 def _list_inside(scene: Scene) -> tuple[IPv4Network, ...]:

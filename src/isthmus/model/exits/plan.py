@@ -61,12 +61,15 @@ class Route:
 class ReturnPolicy:
     """Replies of one address leave where its floating IP is, not by the site's default route.
 
-    `ip4.src == <source> && ip4.dst != <inside>`, action reroute to the next hop.
+    `ip4.src == <source> && ip4.dst != <inside> && ip4.dst == <only>`, action reroute to the next
+    hop.
     """
 
     floating_ip_id: str
     source: IPv4Address
     inside: tuple[IPv4Network, ...]  #: what stays inside: the router's own routes hold for it
+    #: The floating IP's own network, where no next hop leads further; else empty: everything.
+    only: tuple[IPv4Network, ...] = ()
     next_hop: Address
     site: SiteName
 

@@ -122,6 +122,7 @@ def _read_policy(body: Any) -> ReturnPolicy:
         floating_ip_id=_id(body["floating_ip_id"]),
         source=_ipv4(body["source"]),
         inside=_each(body["inside"], _ipv4_network),
+        only=_each(body["only"], _ipv4_network),
         next_hop=_address(body["next_hop"]),
         site=_site(body["site"]),
     )
