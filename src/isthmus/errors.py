@@ -15,6 +15,7 @@
     │   ├── TimedOut        no answer in time: does not count as an attempt
     │   ├── Busy            somebody else holds it
     │   └── Stale           the other side has not caught up yet
+    │       └── Overtaken   what a decision rests on was changed meanwhile
     └── Broken          the outside answered and the answer is wrong: a person must look
         ├── ProtocolError   the answer does not have the promised form
         ├── Inconsistent    two authorities disagree
@@ -128,6 +129,12 @@ class Stale(Transient):
     """The other side has not caught up yet."""
 
     code = "isthmus.transient.stale"
+
+
+class Overtaken(Stale):
+    """What this rests on was changed meanwhile: read it again."""
+
+    code = "isthmus.transient.overtaken"
 
 
 class Broken(IsthmusError):

@@ -13,6 +13,7 @@ from neutron_lib.api.definitions import portbindings
 from neutron_lib.db import standard_attr
 from neutron_lib.plugins.ml2 import api
 
+from isthmus import errors
 from isthmus.federation.port import PROFILE_VIF_TYPE
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import reporting
@@ -107,7 +108,7 @@ def _check_merged(context: Any) -> None:
     # Neutron's revision plugin counts once a transaction, and marks what it has counted.
     own = before["revision_number"] + int(getattr(port, "_rev_bumped", False))
     if revision != own or comparable(before) != theirs:
-        raise reporting.Overtaken(f"port {before['id']} was changed at central meanwhile")
+        raise errors.Overtaken(f"port {before['id']} was changed at central meanwhile")
 
 
 def _require_settled_for_mac(context: Any) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.neutron.db import guard
 from isthmus.store.delivery import lane as lane_store
@@ -51,10 +50,6 @@ def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
 def current() -> CurrentReport | None:
     """Return the report that is being applied, if any."""
     return _current.get()
-
-
-class Overtaken(errors.Stale):
-    """A port was changed while a report of it was merged with what it was."""
 
 
 _merged: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(

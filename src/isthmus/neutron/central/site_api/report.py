@@ -128,9 +128,7 @@ _again = db_api.wrap_db_retry(
     max_retries=5,
     max_retry_interval=1,
     retry_on_deadlock=True,
-    exception_checker=lambda error: isinstance(
-        error, db_exc.DBDuplicateEntry | reporting.Overtaken
-    ),
+    exception_checker=lambda error: isinstance(error, db_exc.DBDuplicateEntry | errors.Overtaken),
 )
 
 
@@ -348,7 +346,7 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
             port = _put(port, part)
         except _REFUSALS as error:
             ours = from_any(error)
-            if isinstance(ours, reporting.Overtaken):
+            if isinstance(ours, errors.Overtaken):
                 raise ours from error
             if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
                 raise
