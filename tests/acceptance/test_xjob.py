@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.ports import neutron_rows
 
 from isthmus import errors
 from isthmus.journal import crash
@@ -46,7 +47,8 @@ class Central:
         self.cloud = cloud
         self.url = f"sqlite:///{folder / 'central.db'}"
         self.engine = open_engine(self.url)
-        METADATA.create_all(self.engine)
+        for metadata in (METADATA, neutron_rows.METADATA):
+            metadata.create_all(self.engine)
         with writing(self.engine) as connection:
             for name in (ONE, TWO):
                 one = Site(
