@@ -5,12 +5,9 @@ There is no data plane. A host is written `site/host`.
 
 from typing import Any
 
-import sqlalchemy as sa
 from neutron.common.ovn import utils as ovn_utils
-from neutron.db import models_v2
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
-from neutron_lib.db import standard_attr
 from neutron_lib.plugins.ml2 import api
 
 from isthmus import errors
@@ -85,30 +82,17 @@ def _check_port(context: Any) -> None:
 
 
 def _check_merged(context: Any) -> None:
-    """Let a merged report change a port only as long as nobody else changes it.
+    """Let a merged report change a port only as long as it is as it was when it was merged.
 
-    The revision is read behind a lock and what this transaction has written: so a change that was
-    committed since the transaction began shows, on which the values it read before say nothing.
+    What is compared was read in this transaction. Somebody who commits a change of the port's own
+    row after that makes the flush fail, by its revision, and all of this is tried again.
 
     Raises:
-        Overtaken: somebody has; the report has to be merged again.
+        Overtaken: it is not; the report has to be merged again.
     """
     theirs = reporting.merged()
-    if theirs is None:
-        return
-    before = context.original
-    session = context.plugin_context.session
-    session.flush()
-    port = session.get(models_v2.Port, before["id"])
-    revision = session.connection().scalar(
-        sa.select(standard_attr.StandardAttribute.revision_number)
-        .where(standard_attr.StandardAttribute.id == port.standard_attr_id)
-        .with_for_update()
-    )
-    # Neutron's revision plugin counts once a transaction, and marks what it has counted.
-    own = before["revision_number"] + int(getattr(port, "_rev_bumped", False))
-    if revision != own or comparable(before) != theirs:
-        raise errors.Overtaken(f"port {before['id']} was changed at central meanwhile")
+    if theirs is not None and comparable(context.original) != theirs:
+        raise errors.Overtaken(f"port {context.original['id']} was changed at central meanwhile")
 
 
 def _require_settled_for_mac(context: Any) -> None:
