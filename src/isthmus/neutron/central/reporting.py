@@ -41,7 +41,7 @@ def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
 
     token = _current.set(CurrentReport(site, port_id, sequence))
     try:
-        with guard.Guarded(admit):
+        with guard.Guarded(admit, writes=True):
             yield
     finally:
         _current.reset(token)

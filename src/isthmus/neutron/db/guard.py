@@ -32,9 +32,15 @@ class Guarded:
     asked.
     """
 
-    def __init__(self, question: Question) -> None:
-        """Initialise the block."""
+    def __init__(self, question: Question, *, writes: bool = False) -> None:
+        """Initialise the block.
+
+        Args:
+            question: raises where the work must not continue.
+            writes: whether it may change a row, as the one does that takes note of a batch.
+        """
         self._question = question
+        self._writes = writes
         self._refusal: errors.IsthmusError | None = None
         self._token: contextvars.Token[Guarded | None] | None = None
         self._around: Guarded | None = None
@@ -64,19 +70,28 @@ class Guarded:
         Raises:
             IsthmusError: the work must not continue.
         """
-        around = self._around.ask if self._around is not None else None
-        questions = [one for one in (around, self._question) if one is not None]
+        blocks = list(self._list_around())
+        blocks.reverse()
         if connection.dialect.name == "sqlite":
             # A transaction of Neutron's that only reads may have had no statement yet. One that
-            # begins with a read cannot write afterwards there (`sqlite`), and the inner question
-            # writes.
-            questions.reverse()
-        try:
-            for question in questions:
-                question(connection)
-        except errors.IsthmusError as error:
-            self._refusal = error
-            raise
+            # begins with a read cannot write afterwards there (`sqlite`).
+            blocks.sort(key=lambda block: not block._writes)
+        for block in blocks:
+            try:
+                block._question(connection)
+            except errors.IsthmusError as error:
+                for inside in self._list_around():
+                    inside._refusal = error
+                    if inside is block:
+                        break
+                raise
+
+    def _list_around(self) -> "Iterator[Guarded]":
+        """List this block and those around it, the innermost first."""
+        block: Guarded | None = self
+        while block is not None:
+            yield block
+            block = block._around
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ class Materialiser:
         self, context: Any, item: Item, question: guard.Question, *, keep_existing: bool
     ) -> ItemResult:
         item = self._complete(context, item)
-        with guard.Guarded(question), applying.carrying_out(item):
+        with guard.Guarded(question, writes=True), applying.carrying_out(item):
             self._admit(context)
             if item.state is None:
                 self._remove(context, item)
@@ -182,7 +182,7 @@ class Materialiser:
         What stood in its way may be the work of whatever overtook it.
         """
         try:
-            with guard.Guarded(question), db_api.CONTEXT_WRITER.using(context):
+            with guard.Guarded(question, writes=True), db_api.CONTEXT_WRITER.using(context):
                 pass
         except errors.Stale as stale:
             return stale
@@ -204,7 +204,7 @@ class Materialiser:
             return {}
         context = n_context.get_admin_context()
         try:
-            with guard.Guarded(question):
+            with guard.Guarded(question, writes=True):
                 self._admit(context)
                 results = shadow.apply(context, items)
             crash.point("apply.shadows")
