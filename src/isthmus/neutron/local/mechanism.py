@@ -24,7 +24,7 @@ from isthmus.neutron.db.session import now
 from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.lease import port_keys
 from isthmus.neutron.local.ovn import dataplane, ovn_client
-from isthmus.store.ports import port_key
+from isthmus.store.ports import datapath, port_key, shadow
 
 
 class KeyExtensionDriver(api.ExtensionDriver):
@@ -139,6 +139,15 @@ class LocalMechanismDriver(api.MechanismDriver):
     def _wake_network(self, network_id: str) -> None:
         if self.reconciler is not None:
             self.reconciler.wake(networks=[network_id])
+
+    @override
+    def delete_network_precommit(self, context: Any) -> None:
+        # The core plugin of a site has its listener forget more than this; the driver stands alone.
+        connection = _connection(context)
+        network_id = context.current["id"]
+        port_key.delete_network(connection, network_id)
+        shadow.delete_network(connection, network_id)
+        datapath.delete(connection, network_id)
 
     @override
     def delete_network_postcommit(self, context: Any) -> None:
