@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
+from tests.ports import neutron_rows
 
 from isthmus import errors
 from isthmus.model import number
@@ -40,7 +41,8 @@ def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engi
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
     tables = [CLAIMS, EPOCHS, JOURNAL, LANES, LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS]
     tables += [SITE_MAPPINGS, SITES]
-    METADATA.create_all(engine, tables=tables)
+    METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
     with engine.begin() as connection:
         for table in tables:
             connection.execute(sa.delete(table))
