@@ -6,7 +6,7 @@ done again, and finds the other's row. A row that is there twice all the same is
 which leaves one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from isthmus.dataplane.protocols import Tables
@@ -55,6 +55,18 @@ def only(tables: Tables, router: Any, table: str, column: str, rows: Sequence[An
     row = tables.insert(table)
     router.addvalue(column, row)
     return row
+
+
+def remove_own(tables: Tables, router_id: str, column: str, is_it: Callable[[Any], bool]) -> None:
+    """Remove the rows of ours on a router of which that holds."""
+    found = find_own(tables, router_id, column)
+    if found is None:
+        return
+    router, rows = found
+    for row in rows:
+        if is_it(row):
+            router.delvalue(column, row)
+            row.delete()
 
 
 def _own(rows: Sequence[Any]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK, find_router, list_routers
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.router_rows import find_own, list_own, only
+from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
@@ -102,14 +102,9 @@ class RemoveNat(Change):
 
     @override
     def write(self, tables: Tables) -> None:
-        found = find_own(tables, self.row.router_id, _COLUMN)
-        if found is None:
-            return
-        router, rows = found
-        for row in rows:
-            if _key(_read_row(row)) == _key(self.row):
-                router.delvalue(_COLUMN, row)
-                row.delete()
+        remove_own(
+            tables, self.row.router_id, _COLUMN, lambda row: _key(_read_row(row)) == _key(self.row)
+        )
 
 
 def render_nats(router_id: str, plan: SitePlan, *, distributed: bool) -> Iterator[ExitNat]:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.router_rows import find_own, list_own, only
+from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
@@ -85,14 +85,7 @@ class RemovePolicy(Change):
 
     @override
     def write(self, tables: Tables) -> None:
-        found = find_own(tables, self.row.router_id, _COLUMN)
-        if found is None:
-            return
-        router, rows = found
-        for row in rows:
-            if _read_row(row) == self.row:
-                router.delvalue(_COLUMN, row)
-                row.delete()
+        remove_own(tables, self.row.router_id, _COLUMN, lambda row: _read_row(row) == self.row)
 
 
 def render_policy(router_id: str, policy: ReturnPolicy) -> PolicyRow:

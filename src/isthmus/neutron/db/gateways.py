@@ -10,10 +10,10 @@ from neutron.db.models import l3
 from neutron_lib import constants
 
 from isthmus.model.exits.request import Address
+from isthmus.neutron.db import interfaces
 
 OWNER = constants.DEVICE_OWNER_ROUTER_GW
 _PORTS = models_v2.Port.__table__
-_ALLOCATIONS = models_v2.IPAllocation.__table__
 _JOINS = l3.RouterPort.__table__
 _ROUTERS = l3.Router.__table__
 
@@ -52,13 +52,7 @@ def list_gateways(
         }
         found[row.router_id].append(shown)
         by_port[row.id] = shown
-    addresses = sa.select(
-        _ALLOCATIONS.c.port_id, _ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address
-    ).where(_ALLOCATIONS.c.port_id.in_(sorted(by_port)))
-    order = (_ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address)
-    for row in connection.execute(addresses.order_by(*order)) if by_port else ():
-        said = {"subnet_id": row.subnet_id, "ip_address": row.ip_address}
-        by_port[row.port_id]["fixed_ips"].append(said)
+    interfaces.add_addresses(connection, by_port)
     return found
 
 

@@ -1,6 +1,6 @@
 """The ports of routers on the networks that they join, as both tiers compare and carry them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,14 +54,22 @@ def list_interfaces(
         }
         found[row.router_id].append(shown)
         by_port[row.id] = shown
-    addresses = sa.select(
-        _ALLOCATIONS.c.port_id, _ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address
-    ).where(_ALLOCATIONS.c.port_id.in_(sorted(by_port)))
-    order = (_ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address)
-    for row in connection.execute(addresses.order_by(*order)) if by_port else ():
-        said = {"subnet_id": row.subnet_id, "ip_address": row.ip_address}
-        by_port[row.port_id]["fixed_ips"].append(said)
+    add_addresses(connection, by_port)
     return found
+
+
+def add_addresses(connection: sa.Connection, ports: Mapping[str, dict[str, Any]]) -> None:
+    """Add to ports, by id, their fixed IPs in the order of subnets and addresses."""
+    if not ports:
+        return
+    query = (
+        sa.select(_ALLOCATIONS.c.port_id, _ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address)
+        .where(_ALLOCATIONS.c.port_id.in_(sorted(ports)))
+        .order_by(_ALLOCATIONS.c.subnet_id, _ALLOCATIONS.c.ip_address)
+    )
+    for row in connection.execute(query):
+        said = {"subnet_id": row.subnet_id, "ip_address": row.ip_address}
+        ports[row.port_id]["fixed_ips"].append(said)
 
 
 def add_interfaces(connection: sa.Connection, states: dict[str, dict[str, Any]]) -> None:
