@@ -115,6 +115,30 @@ def test_the_relay_is_woken_once_a_call_and_not_between_a_port_and_its_binding()
     assert listener.woken.is_set()
 
 
+def test_a_port_is_not_reported_while_a_call_is_about_to_change_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
+        warnings.simplefilter("ignore")
+        from isthmus.neutron.local.report.listener import ReportListener
+
+    def a_session() -> Any:
+        return SimpleNamespace(info={}, connection=lambda: None)
+
+    nothing: Any = None
+    listener = ReportListener(SiteName("site1"), nothing, nothing, nothing)
+    monkeypatch.setattr("isthmus.store.delivery.journal.record", lambda *_args: None)
+    session = a_session()
+    with listener.one_report():
+        listener.note(session, ["one"])
+        with listener.one_report():
+            listener.note(a_session(), ["one", "two"])
+        assert sorted(listener.list_open()) == ["one", "two"]
+    assert listener.list_open() == []
+    listener.note(session, ["three"])  # by no call
+    assert listener.list_open() == []
+
+
 def test_status_follows(central: CentralServer, site1: LocalServer) -> None:
     network = make_network(central, uuid.uuid4().hex)
     port = boot(site1, network)

@@ -297,6 +297,18 @@ def test_a_change_brings_a_removal_back_to_its_place(store: Journal) -> None:
     assert keys(claim(store, 1)) == [NETWORK, PORT]
 
 
+def test_what_a_call_in_progress_changes_is_claimed_when_it_has_ended(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'journal.db'}")
+    METADATA.create_all(engine)
+    open_ids = ["p1"]
+    store = SqlJournal(engine, list_held_back=lambda: open_ids)
+    store.note([PORT, NETWORK])
+    assert keys(store.claim(ONE, owner="a", holds_s=60, limit=10)) == [NETWORK]
+    open_ids.clear()
+    assert keys(store.claim(ONE, owner="a", holds_s=60, limit=10)) == [PORT]
+    engine.dispose()
+
+
 def test_lanes_with_work_are_found(store: Journal) -> None:
     assert when(store, 0).due_lanes() == set()
     when(store, 0).record([PORT, PORT_AT_TWO])

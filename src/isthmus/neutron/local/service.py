@@ -101,6 +101,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             is_heard=lambda: registrar.greeted,
             client=core.central,
             woken=core.listener.woken,
+            list_open=core.listener.list_open,
             poll_s=core.site.relay_poll_s,
             call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )

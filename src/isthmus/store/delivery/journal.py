@@ -253,6 +253,7 @@ def claim(
     owner: str,
     holds_s: float,
     limit: int,
+    but: Collection[str] = (),
 ) -> Batch:
     """Claim up to `limit` due intents of a lane, in the order of work.
 
@@ -264,6 +265,7 @@ def claim(
         owner: id of the worker.
         holds_s: how long the claims hold, in seconds.
         limit: how many at most.
+        but: ids of objects whose intents are left alone.
     """
     # Also the lock that lets one worker at a time claim in a lane.
     sequence = lane_store.next_sequence(connection, lane)
@@ -276,6 +278,7 @@ def claim(
             JOURNAL.c.parked == sa.false(),
             _is_time(),
             _is_free(),
+            JOURNAL.c.resource_id.not_in(but),
         )
         .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.changed_at)
         .limit(limit)

@@ -4,7 +4,7 @@ Workers of one lane and Neutron's writers may collide; the transaction that lose
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -30,6 +30,7 @@ class SqlJournal:
         engine: sa.Engine,
         *,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
+        list_held_back: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """Initialise the journal.
 
@@ -37,8 +38,11 @@ class SqlJournal:
             engine: the tier's database.
             forget: called in the settling transaction with the keys of objects that the other side
                 now knows are gone, to delete what else is kept of them.
+            list_held_back: returns the ids of objects whose intents are not claimed now, because a
+                call in progress is about to change them again.
         """
         self._engine = engine
+        self._list_held_back = list_held_back
         self._forget = forget
 
     def due_lanes(self) -> set[SiteName]:
@@ -60,7 +64,14 @@ class SqlJournal:
             if not journal.is_due(connection, lane):
                 return Batch()  # an idle worker writes nothing
         with writing(self._engine) as connection:
-            return journal.claim(connection, lane, owner=owner, holds_s=holds_s, limit=limit)
+            return journal.claim(
+                connection,
+                lane,
+                owner=owner,
+                holds_s=holds_s,
+                limit=limit,
+                but=self._list_held_back(),
+            )
 
     @again_when_busy
     def go_on_above(self, lane: SiteName, seen: int) -> None:

@@ -8,7 +8,9 @@ what this thread creates on central's behalf as central's.
 
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,6 +37,14 @@ _NOTED = "isthmus_noted"
 _WAKE = "isthmus_wake"
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call to Neutron in progress in one thread."""
+
+    port_ids: set[str] = field(default_factory=set)  #: recorded by it
+    committed: bool = False  #: whether an intent of it was committed
+
+
 class ReportListener:
     """The listener; one per process."""
 
@@ -59,6 +69,8 @@ class ReportListener:
         self._let_go = let_go
         self.woken = threading.Event()  #: set when an intent was recorded and committed
         self._call = threading.local()
+        self._open: Counter[str] = Counter()  # ports by the calls in progress that changed them
+        self._lock = threading.Lock()
 
     def listen(self) -> None:
         """Start to listen to every session of this process."""
@@ -74,6 +86,11 @@ class ReportListener:
             return
         noted |= fresh
         session.info[_WAKE] = True
+        call: _Call | None = getattr(self._call, "current", None)
+        if call is not None:
+            with self._lock:
+                self._open.update(fresh - call.port_ids)
+                call.port_ids |= fresh
         journal.record(
             session.connection(),
             [IntentKey(CENTRAL, ResourceType.PORT, port_id) for port_id in fresh],
@@ -81,26 +98,36 @@ class ReportListener:
 
     @contextlib.contextmanager
     def one_report(self) -> Iterator[None]:
-        """Wake the relay when a call of this thread ends, not at each commit that it makes.
+        """Let the ports that a call of this thread changes be reported when it ends, not before.
 
         Neutron binds a port in a transaction of its own, after the one that creates it or names its
         host. A report between the two would be of a port that is nowhere, and a second one would
         follow at once: central would do its work twice before another site hears of the port.
         """
-        outer = getattr(self._call, "committed", None)
-        self._call.committed = False
+        if getattr(self._call, "current", None) is not None:
+            yield  # the outermost call counts
+            return
+        self._call.current = call = _Call()
         try:
             yield
         finally:
-            committed, self._call.committed = self._call.committed, outer
-            if committed:
-                self._wake()
+            self._call.current = None
+            with self._lock:
+                self._open -= Counter(call.port_ids)
+            if call.committed:
+                self.woken.set()
+
+    def list_open(self) -> list[str]:
+        """List the ports that calls in progress in this process have changed."""
+        with self._lock:
+            return list(self._open)
 
     def _wake(self) -> None:
-        if getattr(self._call, "committed", None) is None:
+        call: _Call | None = getattr(self._call, "current", None)
+        if call is None:
             self.woken.set()
         else:
-            self._call.committed = True
+            call.committed = True
 
     def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:
         item = applying.current()

@@ -7,7 +7,7 @@ that.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import sqlalchemy as sa
 from oslo_log import log as logging
@@ -48,6 +48,7 @@ class Relay:
         carrier: Carrier,
         client: Lazy[CentralClient],
         woken: threading.Event,
+        list_open: Callable[[], Collection[str]],
         is_heard: Callable[[], bool],
         poll_s: float,
         call_s: float,
@@ -60,6 +61,8 @@ class Relay:
             carrier: delivers reports to central.
             client: pinged to find out whether a link that was down is up again.
             woken: set when an intent was recorded in this process.
+            list_open: returns the ports that calls in progress in this process have changed: they
+                are reported when the call has ended.
             is_heard: returns whether central accepts this database; nothing is delivered before.
             poll_s: seconds between two polls of the journal.
             call_s: timeout of a call, in seconds.
@@ -75,7 +78,7 @@ class Relay:
         self._claim_s = call_s + _CLAIM_MARGIN_S
         self._delivery = Delivery(
             CENTRAL,
-            store=SqlJournal(engine(), forget=forget_reported),
+            store=SqlJournal(engine(), forget=forget_reported, list_held_back=list_open),
             source=source,
             carrier=carrier,
             clock=SystemClock(),
