@@ -248,7 +248,7 @@ def _network_with_keys(pair: Pair, count: int) -> tuple[str, list[int]]:
         for key in range(1, count + 1):
             port_id = str(uuid.uuid4())
             port_key.insert(connection, port_id, network, key)
-            port_key.free(connection, [port_id], T0)
+            port_key.free(connection, [port_id])
     return network, list(range(1, count + 1))
 
 

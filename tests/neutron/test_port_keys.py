@@ -59,7 +59,7 @@ def give(engine: sa.Engine, network: str) -> int:
         given = port_keys.allocate(connection, network, port)
         assert given is not None
     with engine.begin() as connection:
-        port_key.free(connection, [port], T0)
+        port_key.free(connection, [port])
     return given.key
 
 
@@ -106,7 +106,7 @@ def test_a_port_that_comes_back_has_its_own_key_again(engine: sa.Engine) -> None
     port = str(uuid.uuid4())
     with engine.begin() as connection:
         port_key.insert(connection, port, network, 1)
-        port_key.free(connection, [port], T0)
+        port_key.free(connection, [port])
     with engine.begin() as connection:
         begin(connection)
         mine = port_keys.allocate(connection, network, port)

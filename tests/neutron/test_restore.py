@@ -252,7 +252,7 @@ def test_a_site_restored_from_a_backup(cloud: Cloud) -> None:
     cloud.settle()
     cloud.check(*running)
     keys = [
-        row["port_key"] for row in cloud.site.rows("isthmus_port_keys") if row["freed_at"] is None
+        row["port_key"] for row in cloud.site.rows("isthmus_port_keys") if row["freed"] is None
     ]
     assert len(keys) == len(set(keys))
 
@@ -280,7 +280,7 @@ def test_what_rests_is_not_forgotten_with_a_restore(cloud: Cloud) -> None:
     assert refused.status == 400, refused
     assert port["id"] in refused.text
     cloud.boot()
-    held = [row for row in cloud.site.rows("isthmus_port_keys") if row["freed_at"] is None]
+    held = [row for row in cloud.site.rows("isthmus_port_keys") if row["freed"] is None]
     assert key not in [row["port_key"] for row in held]
     cloud.central.acknowledge_all("site2")
     until(

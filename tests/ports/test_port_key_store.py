@@ -1,6 +1,5 @@
 """A site's port keys, on SQLite and on MariaDB at its default level."""
 
-import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from isthmus.store.ports import datapath, port_key
 from isthmus.store.sql.engine import open_engine
 from isthmus.store.sql.tables import JOURNAL, METADATA
 
-T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
-LATER = T0 + datetime.timedelta(minutes=1)
 BLOCK, OTHER = Block(1, 64), Block(65, 128)
 
 
@@ -73,7 +70,7 @@ def test_the_greatest_key_counts_what_was_given_back_too(connection: sa.Connecti
     assert port_key.find_highest(connection, "n", BLOCK) is None
     give(connection, "n", a=3, b=9, c=70)
     give(connection, "m", d=50)
-    port_key.free(connection, ["b"], T0)
+    port_key.free(connection, ["b"])
     assert port_key.find_highest(connection, "n", BLOCK) == 9
     assert port_key.find_highest(connection, "n", OTHER) == 70
     assert port_key.find_highest(connection, "n", Block(10, 64)) is None
@@ -83,8 +80,8 @@ def test_a_key_that_was_given_back_rests_until_everybody_has_heard(
     connection: sa.Connection,
 ) -> None:
     give(connection, "n", a=3, b=4, c=70)
-    for port_id, at in (("b", T0), ("a", LATER), ("c", T0)):
-        port_key.free(connection, [port_id], at)
+    for port_id in ("b", "c", "a"):
+        port_key.free(connection, [port_id])
     assert port_key.list_keys(connection) == {}
     assert port_key.find_rested(connection, "n", [BLOCK]) is None
     assert port_key.list_resting_networks(connection) == ["n"]
@@ -104,14 +101,32 @@ def test_a_key_that_was_given_back_rests_until_everybody_has_heard(
     assert port_key.find_rested(connection, "m", [BLOCK]) is None
 
 
+def test_the_key_that_was_given_back_last_is_used_last(connection: sa.Connection) -> None:
+    """By the order in which they came: the clock of a host may be set back."""
+    give(connection, "n", a=3, b=4, c=5)
+    give(connection, "m", d=9)
+    port_key.free(connection, ["c", "d"])
+    port_key.free(connection, ["a", "b"])
+    used = []
+    for number in range(4):
+        for key, port_id in port_key.list_resting(connection, "n", 9):
+            port_key.end_rest(connection, "n", [(key, port_id)])
+        key = port_key.find_rested(connection, "n", [BLOCK])
+        assert key is not None
+        used.append(key)
+        give(connection, "n", **{f"new{number}": key})
+        port_key.free(connection, [f"new{number}"])
+    assert used == [5, 3, 4, 5]
+
+
 def test_a_key_that_was_used_and_released_again_since_it_was_asked_about_rests_on(
     connection: sa.Connection,
 ) -> None:
     give(connection, "n", a=3)
-    port_key.free(connection, ["a"], T0)
+    port_key.free(connection, ["a"])
     asked = port_key.list_resting(connection, "n", 9)
     give(connection, "n", b=3)
-    port_key.free(connection, ["b"], T0)
+    port_key.free(connection, ["b"])
     assert port_key.end_rest(connection, "n", asked) == 0
     assert port_key.list_resting(connection, "n", 9) == [(3, "b")]
 
@@ -122,9 +137,9 @@ def test_a_key_in_use_does_not_rest_and_giving_it_back_again_changes_nothing(
     give(connection, "n", a=3, b=4)
     port_key.end_rest(connection, "n", [(3, "a")])
     assert port_key.find_rested(connection, "n", [BLOCK]) is None
-    port_key.free(connection, ["a", "b"], T0)
+    port_key.free(connection, ["a", "b"])
     port_key.end_rest(connection, "n", [(3, "a"), (4, "b"), (4, "a")])
-    port_key.free(connection, ["a"], LATER)
+    port_key.free(connection, ["a"])
     assert port_key.find_rested(connection, "n", [BLOCK]) == 3, "neither its rest nor its turn"
 
 
@@ -132,11 +147,11 @@ def test_a_rested_key_goes_to_another_port_and_a_port_gets_another_key(
     connection: sa.Connection,
 ) -> None:
     give(connection, "n", a=3)
-    port_key.free(connection, ["a"], T0)
+    port_key.free(connection, ["a"])
     give(connection, "n", b=3)
     assert port_key.list_keys(connection) == {"b": ("n", 3)}
     give(connection, "n", a=4)
-    port_key.free(connection, ["a"], T0)
+    port_key.free(connection, ["a"])
     give(connection, "n", a=5)
     assert port_key.list_keys(connection) == {"a": ("n", 5), "b": ("n", 3)}
 
@@ -148,7 +163,7 @@ def test_a_key_that_was_lost_is_restored_unless_something_newer_stands(
     for port_id, key in (("a", 9), ("b", 3), ("c", 5)):
         port_key.restore(connection, port_id, "n", key)
     assert port_key.list_keys(connection) == {"a": ("n", 3), "c": ("n", 5)}
-    port_key.free(connection, ["a"], T0)
+    port_key.free(connection, ["a"])
     port_key.restore(connection, "a", "n", 3)
     assert port_key.find_key(connection, "a") == 3
 
@@ -158,7 +173,7 @@ def test_a_key_that_may_have_been_used_rests_unless_it_is_known(
 ) -> None:
     give(connection, "n", a=3)
     for port_id, key in (("a", 8), ("b", 3), ("gone", 7)):
-        port_key.set_aside(connection, port_id, "n", key, T0)
+        port_key.set_aside(connection, port_id, "n", key)
     assert port_key.list_keys(connection) == {"a": ("n", 3)}
     assert port_key.list_resting(connection, "n", 9) == [(7, "gone")]
     assert port_key.find_highest(connection, "n", BLOCK) == 7

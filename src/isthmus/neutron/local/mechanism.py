@@ -20,7 +20,6 @@ from typing_extensions import override
 
 from isthmus.config.site import read_site
 from isthmus.dataplane.reconcile import Reconciler
-from isthmus.neutron.db.session import now
 from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.lease import port_keys
 from isthmus.neutron.local.ovn import dataplane, ovn_client
@@ -107,7 +106,7 @@ class LocalMechanismDriver(api.MechanismDriver):
 
     @override
     def delete_port_precommit(self, context: Any) -> None:
-        port_key.free(_connection(context), [context.current["id"]], now())
+        port_key.free(_connection(context), [context.current["id"]])
 
     @override
     def delete_port_postcommit(self, context: Any) -> None:

@@ -36,7 +36,6 @@ from isthmus.store.leases import lease, resting
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local.known import list_known
 from isthmus.store.ports import datapath, port_key, shadow
-from isthmus.store.sql import clock
 from isthmus.store.sql.engine import reading, writing
 from isthmus.store.tiers import epoch, mapping
 
@@ -311,10 +310,9 @@ def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> 
     resting.record(
         connection, [(pool, number, port) for kind, pool, number, port in found if kind is _ADDRESS]
     )
-    now = clock.read(connection)
     for kind, network_id, key, port_id in found:
         if kind is not _ADDRESS and port_key.lock_network(connection, network_id):
-            port_key.set_aside(connection, port_id, network_id, key, now)
+            port_key.set_aside(connection, port_id, network_id, key)
 
 
 def _list_ports(connection: sa.Connection) -> list[str]:

@@ -12,7 +12,6 @@ statement reads more of the journal than the part of one lane that it needs: a l
 one dive into an index for each of them (`tests/ports/test_journal_plans.py` asks the databases).
 """
 
-import datetime
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -224,26 +223,37 @@ def release_owner(connection: sa.Connection, lane: SiteName, owner: str) -> int:
     ).rowcount
 
 
-def bring_forward(
-    connection: sa.Connection, lane: SiteName, kind: ResourceType, now: datetime.datetime
-) -> None:
-    """Make intents of a lane that lie in the future due now.
+def await_present(connection: sa.Connection, lane: SiteName, kind: ResourceType) -> None:
+    """Mark the intents of a lane that exist now, and unmark none.
 
-    Their times were written by a clock that was ahead.
+    Which those are is a plain read, so that a change which is under way is neither waited for nor
+    awaited.
 
     Args:
         connection: of the transaction.
         lane: their lane.
         kind: type of their objects.
-        now: the time.
     """
-    ahead = sa.select(JOURNAL.c.id).where(
-        JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.created_at > now
-    )
-    ids = connection.scalars(ahead).all()
+    of_kind = (JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value)
+    query = sa.select(JOURNAL.c.resource_id).where(*of_kind, JOURNAL.c.awaited == sa.false())
+    ids = sorted(connection.scalars(query))  # in the order in which they are recorded
     for start in range(0, len(ids), _CHUNK):
-        chosen = JOURNAL.c.id.in_(ids[start : start + _CHUNK])
-        connection.execute(sa.update(JOURNAL).where(chosen).values(created_at=now))
+        chosen = JOURNAL.c.resource_id.in_(ids[start : start + _CHUNK])
+        connection.execute(sa.update(JOURNAL).where(*of_kind, chosen).values(awaited=True))
+
+
+def count_awaited(connection: sa.Connection, lane: SiteName) -> int:
+    """Count the marked intents of a lane that are not parked."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(JOURNAL)
+        .where(
+            JOURNAL.c.lane == lane,
+            JOURNAL.c.awaited == sa.true(),
+            JOURNAL.c.parked == sa.false(),
+        )
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def claim(

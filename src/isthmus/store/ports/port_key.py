@@ -4,7 +4,6 @@ A caller locks the network first, so that two ports created at once do not choos
 unique constraint is the last guard. The choice of a key is in `isthmus.federation.leases.key`.
 """
 
-import datetime
 from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
@@ -14,8 +13,8 @@ from isthmus.store.leases.resting import unacknowledged
 from isthmus.store.sql.tables import DATAPATHS, PORT_KEYS
 from isthmus.store.tiers.latest import Latest
 
-_HELD = PORT_KEYS.c.freed_at.is_(None)
-_RESTS = sa.and_(PORT_KEYS.c.freed_at.is_not(None), PORT_KEYS.c.rested.is_(sa.false()))
+_HELD = PORT_KEYS.c.freed.is_(None)
+_RESTS = sa.and_(PORT_KEYS.c.freed.is_not(None), PORT_KEYS.c.rested.is_(sa.false()))
 
 
 def lock_network(connection: sa.Connection, network_id: str) -> bool:
@@ -49,7 +48,7 @@ def find_rested(connection: sa.Connection, network_id: str, blocks: Iterable[Blo
             PORT_KEYS.c.rested.is_(sa.true()),
             sa.or_(sa.false(), *ranges),
         )
-        .order_by(PORT_KEYS.c.freed_at, PORT_KEYS.c.port_key)
+        .order_by(PORT_KEYS.c.freed, PORT_KEYS.c.port_key)
         .limit(1)
     )
     found = Latest.read(connection, query, lambda row: int(row.port_key), write=True)
@@ -127,7 +126,7 @@ def find_own(connection: sa.Connection, network_id: str, port_id: str) -> int | 
     query = sa.select(PORT_KEYS.c.port_key).where(
         PORT_KEYS.c.network_id == network_id,
         PORT_KEYS.c.port_id == port_id,
-        PORT_KEYS.c.freed_at.is_not(None),
+        PORT_KEYS.c.freed.is_not(None),
     )
     found = Latest.read(connection, query, lambda row: int(row.port_key), write=True)
     return found[0] if found else None
@@ -144,7 +143,7 @@ def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -
     """
     connection.execute(
         sa.delete(PORT_KEYS).where(
-            PORT_KEYS.c.freed_at.is_not(None),
+            PORT_KEYS.c.freed.is_not(None),
             sa.or_(
                 PORT_KEYS.c.port_id == port_id,
                 sa.and_(PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key == key),
@@ -178,9 +177,7 @@ def restore(connection: sa.Connection, port_id: str, network_id: str, key: int) 
         insert(connection, port_id, network_id, key)
 
 
-def set_aside(
-    connection: sa.Connection, port_id: str, network_id: str, key: int, now: datetime.datetime
-) -> None:
+def set_aside(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
     """Record a key at rest with its former port, unless either of them has a row.
 
     Args:
@@ -188,7 +185,6 @@ def set_aside(
         port_id: the former holder.
         network_id: its network.
         key: the key.
-        now: the time.
     """
     known = sa.select(PORT_KEYS.c.port_id).where(
         sa.or_(
@@ -198,16 +194,25 @@ def set_aside(
     )
     if connection.execute(known.with_for_update()).first() is None:
         insert(connection, port_id, network_id, key)
-        free(connection, [port_id], now)
+        free(connection, [port_id])
 
 
-def free(connection: sa.Connection, port_ids: Collection[str], now: datetime.datetime) -> None:
-    """Release keys; they rest."""
-    connection.execute(
-        sa.update(PORT_KEYS)
-        .where(PORT_KEYS.c.port_id.in_(list(port_ids)), _HELD)
-        .values(freed_at=now, rested=False)
-    )
+def free(connection: sa.Connection, port_ids: Collection[str]) -> None:
+    """Release keys; they rest.
+
+    Which were released first is counted, not timed. The count is a plain read: of two transactions
+    that release at the same time neither is the first.
+    """
+    released = (PORT_KEYS.c.port_id.in_(list(port_ids)), _HELD)
+    networks = sa.select(PORT_KEYS.c.network_id).where(*released).distinct()
+    for network_id in sorted(connection.scalars(networks)):
+        in_network = PORT_KEYS.c.network_id == network_id
+        last = connection.scalar(sa.select(sa.func.max(PORT_KEYS.c.freed)).where(in_network))
+        connection.execute(
+            sa.update(PORT_KEYS)
+            .where(in_network, *released)
+            .values(freed=(last or 0) + 1, rested=False)
+        )
 
 
 def delete_network(connection: sa.Connection, network_id: str) -> None:

@@ -37,6 +37,8 @@ JOURNAL = sa.Table(
     sa.Column("expires_at", sa.DateTime),
     sa.Column("parked", sa.Boolean, nullable=False, default=False),
     sa.Column("last_error", sa.Text),
+    # Central: the site's registration found it; a site that was restored waits until it is told.
+    sa.Column("awaited", sa.Boolean, nullable=False, default=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("changed_at", sa.DateTime, nullable=False),
     # Whether a lane has work; the work of a lane in its order; who carries it; how old it is.
@@ -330,18 +332,20 @@ REFUSALS = sa.Table(
     sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
-#: Site: the key of each of its ports on a stretched network. A row whose `freed_at` is set holds a
-#: key that was given back; its port_id is the former holder's. It may be used again once it has
-#: `rested`: nobody has to hear of that port any more.
+#: Site: the key of each of its ports on a stretched network. A row whose `freed` is set holds a key
+#: that was given back; its port_id is the former holder's. It may be used again once it has
+#: `rested`: nobody has to hear of that port any more. `freed` counts within the network, so that no
+#: clock says which key was given back last.
 PORT_KEYS = sa.Table(
     "isthmus_port_keys",
     METADATA,
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("network_id", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("port_key", sa.Integer, nullable=False),
-    sa.Column("freed_at", sa.DateTime),
+    sa.Column("freed", _BIG),
     sa.Column("rested", sa.Boolean, nullable=False, default=False),
     sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
+    sa.Index("ix_isthmus_port_keys_freed", "network_id", "freed"),
 )
 
 #: Site: the ports of other sites on the networks that are present here.

@@ -21,7 +21,7 @@ from isthmus.store.delivery import journal, sweep
 from isthmus.store.leases import lease, named
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
-from isthmus.store.sql.tables import JOURNAL, REGISTRATIONS
+from isthmus.store.sql.tables import REGISTRATIONS
 from isthmus.store.tiers import claim, mapping
 from isthmus.store.tiers import epoch as tier
 from isthmus.store.tiers.epoch import show_incarnation
@@ -180,18 +180,7 @@ def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
     Not those recorded since: under load there always are some. Nor parked ones, because nobody
     knows when an operator will look at them.
     """
-    query = (
-        sa.select(sa.func.count())
-        .select_from(JOURNAL)
-        .join(REGISTRATIONS, REGISTRATIONS.c.site == JOURNAL.c.lane)
-        .where(
-            JOURNAL.c.lane == site,
-            JOURNAL.c.type == ResourceType.PORT.value,
-            JOURNAL.c.parked == sa.false(),
-            JOURNAL.c.created_at <= REGISTRATIONS.c.registered_at,
-        )
-    )
-    return int(connection.execute(query).scalar_one())
+    return journal.count_awaited(connection, site)
 
 
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
@@ -300,14 +289,11 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
 
 
 def _mark(connection: sa.Connection, sites: Collection[SiteName]) -> None:
-    """Mark the intents that a site has to be told before it settles.
-
-    The database's clock may have been set back since an intent was recorded: its time becomes now,
-    or the site would not wait for it.
-    """
-    now = clock.read(connection)
+    """Mark the intents that sites have to be told before they settle, and when they registered."""
     for site in sites:
-        journal.bring_forward(connection, site, ResourceType.PORT, now)
+        journal.await_present(connection, site, ResourceType.PORT)
     connection.execute(
-        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site.in_(sites)).values(registered_at=now)
+        sa.update(REGISTRATIONS)
+        .where(REGISTRATIONS.c.site.in_(sites))
+        .values(registered_at=clock.read(connection))
     )

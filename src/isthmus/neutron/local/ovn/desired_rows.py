@@ -15,7 +15,7 @@ from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.exits.plan import SitePlan
 from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import port_keys
 from isthmus.store.local import exits
 from isthmus.store.ports import datapath, port_key, shadow
@@ -128,7 +128,7 @@ class NeutronTables:
     def free_keys(self, port_ids: Collection[str]) -> None:
         """Release the keys of deleted ports."""
         with writing(n_context.get_admin_context()) as connection:
-            port_key.free(connection, list(port_ids), now())
+            port_key.free(connection, list(port_ids))
 
 
 def list_networks(connection: sa.Connection) -> dict[str, int]:

@@ -36,6 +36,7 @@ def _create_both_tiers() -> None:
         sa.Column("expires_at", sa.DateTime),
         sa.Column("parked", sa.Boolean, nullable=False),
         sa.Column("last_error", sa.Text),
+        sa.Column("awaited", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Column("changed_at", sa.DateTime, nullable=False),
         sa.Index("ix_isthmus_journal_due", "lane", "parked", "not_before", "owner", "expires_at"),
@@ -249,9 +250,10 @@ def _create_site() -> None:
         sa.Column("port_id", sa.String(36), primary_key=True),
         sa.Column("network_id", sa.String(36), nullable=False),
         sa.Column("port_key", sa.Integer, nullable=False),
-        sa.Column("freed_at", sa.DateTime),
+        sa.Column("freed", _BIG),
         sa.Column("rested", sa.Boolean, nullable=False),
         sa.UniqueConstraint("network_id", "port_key", name="uniq_isthmus_port_keys0key"),
+        sa.Index("ix_isthmus_port_keys_freed", "network_id", "freed"),
     )
     op.create_table(
         "isthmus_shadows",
