@@ -39,7 +39,9 @@ class SiteDelivery:
         self._central, self._site = central, site
         self._delivery = Delivery(
             SiteName(site.site),
-            store=SqlJournal(open_engine(central.url), forget=forget.forget_objects),
+            store=SqlJournal(
+                open_engine(central.url), hold=forget.hold_objects, forget=forget.forget_objects
+            ),
             source=CentralSource(clients(central, CARRIER)),  # type: ignore[arg-type]
             carrier=SiteCarrier(clients(site, carrier(site.site))),  # type: ignore[arg-type]
             clock=SystemClock(),

@@ -394,10 +394,10 @@ def test_what_is_parked_or_new_keeps_no_site_waiting(central: CentralServer) -> 
         registration.put(connection, lane, row_id, known.epoch, welcome=nobody)
         parked = sa.update(JOURNAL).where(JOURNAL.c.resource_id == ports[0]["id"])
         connection.execute(parked.values(parked=True))
-        later = sa.func.datetime("now", "+1 hour")
         journal.record(connection, keys[2:])
         new = sa.update(JOURNAL).where(JOURNAL.c.resource_id == ports[2]["id"])
-        connection.execute(new.values(created_at=later))
+        # Its time is before that of the registration: the database's clock was set back meanwhile.
+        connection.execute(new.values(created_at=sa.func.datetime("now", "-1 hour")))
     answer = register(central, "site1")
     assert answer["pending"] == 1
     address = ports[0]["fixed_ips"][0]["ip_address"]

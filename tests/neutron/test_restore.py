@@ -251,9 +251,7 @@ def test_a_site_restored_from_a_backup(cloud: Cloud) -> None:
     running += [cloud.boot() for _ in range(3)]
     cloud.settle()
     cloud.check(*running)
-    keys = [
-        row["port_key"] for row in cloud.site.rows("isthmus_port_keys") if row["freed"] is None
-    ]
+    keys = [row["port_key"] for row in cloud.site.rows("isthmus_port_keys") if row["freed"] is None]
     assert len(keys) == len(set(keys))
 
 

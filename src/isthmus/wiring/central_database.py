@@ -21,7 +21,9 @@ class CentralDatabase:
             Invalid: the URL makes no sense.
         """
         self._engine = open_engine(url)
-        self._journal = SqlJournal(self._engine, forget=forget.forget_objects)
+        self._journal = SqlJournal(
+            self._engine, hold=forget.hold_objects, forget=forget.forget_objects
+        )
 
     def list_sites(self) -> list[Site]:
         """List the sites that take deliveries."""

@@ -162,7 +162,9 @@ class Central(Tier):
     def __init__(self, sites: Sequence[SiteName], clock: FakeClock) -> None:
         super().__init__(CENTRAL, clock)
         self.sites = sites
-        self.journal = SqlJournal(self.engine, forget=forget.forget_objects)
+        self.journal = SqlJournal(
+            self.engine, hold=forget.hold_objects, forget=forget.forget_objects
+        )
 
     def create_network(self, sites: Iterable[SiteName], value: int) -> None:
         network = f"network-{next(self.births):04}"

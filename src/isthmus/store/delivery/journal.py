@@ -242,13 +242,14 @@ def await_present(connection: sa.Connection, lane: SiteName, kind: ResourceType)
         connection.execute(sa.update(JOURNAL).where(*of_kind, chosen).values(awaited=True))
 
 
-def count_awaited(connection: sa.Connection, lane: SiteName) -> int:
-    """Count the marked intents of a lane that are not parked."""
+def count_awaited(connection: sa.Connection, lane: SiteName, kind: ResourceType) -> int:
+    """Count the marked intents of a lane and a type that are not parked."""
     query = (
         sa.select(sa.func.count())
         .select_from(JOURNAL)
         .where(
             JOURNAL.c.lane == lane,
+            JOURNAL.c.type == kind.value,
             JOURNAL.c.awaited == sa.true(),
             JOURNAL.c.parked == sa.false(),
         )

@@ -18,7 +18,7 @@ from isthmus.store.sql.engine import again_when_busy, reading, writing
 LOG = logging.getLogger(__name__)
 
 
-def _keep(_connection: sa.Connection, _removed: Sequence[IntentKey]) -> None:
+def _keep(_connection: sa.Connection, _keys: Sequence[IntentKey]) -> None:
     """Do nothing: no further rows depend on the objects."""
 
 
@@ -29,6 +29,7 @@ class SqlJournal:
         self,
         engine: sa.Engine,
         *,
+        hold: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         list_held_back: Callable[[], Collection[str]] = tuple,
     ) -> None:
@@ -36,13 +37,16 @@ class SqlJournal:
 
         Args:
             engine: the tier's database.
-            forget: called in the settling transaction with the keys of objects that the other side
-                now knows are gone, to delete what else is kept of them.
+            hold: called first in the settling transaction with the keys of objects that the other
+                side says are gone, to lock them before their intents, as whoever changes them does.
+            forget: called afterwards with those that it now knows are gone, to delete what else is
+                kept of them.
             list_held_back: returns the ids of objects whose intents are not claimed now, because a
                 call in progress is about to change them again.
         """
         self._engine = engine
         self._list_held_back = list_held_back
+        self._hold = hold
         self._forget = forget
 
     def due_lanes(self) -> set[SiteName]:
@@ -93,8 +97,12 @@ class SqlJournal:
 
     @again_when_busy
     def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Settle claims."""
+        """Settle claims, in the order in which intents are recorded."""
+        settlements = sorted(settlements, key=lambda one: one.claim.key)
+        absent = [one.claim.key for one in settlements if one.absent]
         with writing(self._engine) as connection:
+            if absent:
+                self._hold(connection, absent)
             removed = journal.settle(connection, settlements)
             if removed:
                 self._forget(connection, removed)

@@ -123,7 +123,9 @@ Welcome = Callable[[sa.Connection, Move], object]
 def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     """Set homes from the claims; in the transaction that settles central.
 
-    The claims of ports that central knows are deleted.
+    The claims of ports that central knows are deleted. Whoever changes a port locks the port before
+    its home: so the ports in question are found by a plain read, locked, and decided by a second
+    one. No claim is added meanwhile, since the caller has locked the tier's epoch first of all.
 
     Args:
         connection: of the transaction.
@@ -143,15 +145,22 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
             ~_is_claimed_by_home(homes),
         )
     )
-    found = Latest.read(
-        connection,
-        query,
-        lambda row: Move(row.resource_id, SiteName(row.site), SiteName(row.claimant)),
-        write=True,
+    ids = sorted({row.resource_id for row in connection.execute(query)})
+    ports = Held(connection, ResourceType.PORT, ids, alone=True)
+    found: list[Move] = []
+    for start in range(0, len(ids), _CHUNK):
+        found += Latest.read(
+            connection,
+            query.where(homes.c.resource_id.in_(ids[start : start + _CHUNK])),
+            lambda row: Move(row.resource_id, SiteName(row.site), SiteName(row.claimant)),
+            write=True,
+        )
+    moves = plan_moves(
+        (one for one in found if one.port_id in ports.owners), _list_present(connection, found)
     )
-    moves = [
-        one for one in plan_moves(found, _list_present(connection, found)) if _move(connection, one)
-    ]
+    for one in moves:
+        _move(connection, one)
+        welcome(connection, one)
     connection.execute(
         sa.update(SITE_MAPPINGS)
         .where(
@@ -163,8 +172,6 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
         .values(stale=False, base=None)
     )
     connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.port_id.in_(sa.select(PORTS.c.id))))
-    for one in moves:
-        welcome(connection, one)
     return moves
 
 
@@ -219,12 +226,8 @@ def _list_present(
     }
 
 
-def _move(connection: sa.Connection, move: Move) -> bool:
-    """Set the home that a site claims for a port; return whether it could be set."""
-    port = Held(connection, ResourceType.PORT, [move.port_id], alone=True)
-    at = home.lock(connection, move.port_id)
-    if move.port_id not in port.owners or at is None or at.site != move.old:
-        return False
+def _move(connection: sa.Connection, move: Move) -> None:
+    """Set the home that a site claims for a port, which the caller has locked with its home."""
     home.change(connection, move.port_id, move.new)
     told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new)]
     located = location.list_locations(connection, [move.port_id]).get(move.port_id)
@@ -236,4 +239,3 @@ def _move(connection: sa.Connection, move: Move) -> bool:
             for site in network.sites(located.network_id)
         ]
     journal.record(connection, told)
-    return True

@@ -4,7 +4,7 @@ Site mappings and leases outlive their object until then, because a site that is
 to use its copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -17,6 +17,7 @@ from isthmus.store.delivery import journal, refusal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
+from isthmus.store.sql.neutron_tables import OBJECTS
 from isthmus.store.sql.tables import DATAPATHS, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import claim, exits, mapping, registration
 from isthmus.store.tiers.held import Held
@@ -32,11 +33,29 @@ _IN_THE_WAY = frozenset(
     }
 )
 
+#: The types whose objects have rows of Neutron's, in the order in which they are locked: a port
+#: before its network, as where it is bound is recorded.
+_HELD = (ResourceType.PORT, *(kind for kind in OBJECTS if kind is not ResourceType.PORT))
+
+
+def hold_objects(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
+    """Lock the rows of objects that `forget_objects` is about to forget, those that still exist.
+
+    Call it before their intents are settled. A transaction that extends one of them locks the
+    object, then its site mapping, then its intents; this one takes them in the same order.
+    """
+    ids: dict[ResourceType, set[str]] = {}
+    for key in keys:
+        ids.setdefault(key.type, set()).add(key.id)
+    for kind in _HELD:
+        if kind in ids:
+            Held(connection, kind, ids[kind], alone=True)
+
 
 def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
     """Delete what is kept of objects whose deletion was acknowledged; in the settling transaction.
 
-    What the site refused to remove because one of them was in use is retried.
+    What the site refused to remove because one of them was in use is retried. See `hold_objects`.
     """
     for key in keys:
         if key.type is ResourceType.PORT:
@@ -73,7 +92,7 @@ def _free_keys(connection: sa.Connection, network_id: str) -> None:
         resting.delete_pool(connection, network_id)
 
 
-def select_shadowed(site: SiteName) -> "sa.Select[tuple[str, str]]":
+def _select_shadowed(site: SiteName) -> "sa.Select[tuple[str, str]]":
     """Select (other site, port) for the ports located at a site whose shadows others hold."""
     return (
         sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
@@ -87,11 +106,15 @@ def select_shadowed(site: SiteName) -> "sa.Select[tuple[str, str]]":
 
 
 def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
-    """Delete every row that refers to a site, but not the site's own.
+    """Delete every row that refers to a site, but not the site's own; others lose its shadows.
 
     The numbers that it held are set aside: it may still use them. It may be the last one that
     central waits for; see `claim.follow` for `welcome`.
     """
+    for kind in (ResourceType.NETWORK, ResourceType.ROUTER):  # before their mappings and intents
+        there = mapping.select_ids(kind, site)
+        Held(connection, kind, connection.scalars(there).all(), alone=True)
+    journal.record_selected(connection, ResourceType.SHADOW, _select_shadowed(site))
     row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
     if row_id is not None:
         registration.set_aside(connection, site, row_id)

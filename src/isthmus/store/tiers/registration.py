@@ -180,7 +180,7 @@ def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
     Not those recorded since: under load there always are some. Nor parked ones, because nobody
     knows when an operator will look at them.
     """
-    return journal.count_awaited(connection, site)
+    return journal.count_awaited(connection, site, ResourceType.PORT)
 
 
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:

@@ -4,7 +4,6 @@ import ipaddress
 from typing import Any
 
 from isthmus import errors
-from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
@@ -12,7 +11,7 @@ from isthmus.neutron.central import home
 from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import journal, refusal
+from isthmus.store.delivery import refusal
 from isthmus.store.tiers import epoch, exits, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
@@ -118,9 +117,6 @@ class SiteApi:
                         f"site {name} holds {held} objects: drain it, or disable it to have "
                         "central forget them"
                     )
-                journal.record_selected(
-                    connection, ResourceType.SHADOW, forget.select_shadowed(name)
-                )
                 forget.forget_site(connection, name, welcome=home.welcome)
                 site_store.delete(connection, site_id)
             settle(context.elevated())  # it may have been the last that central waited for
