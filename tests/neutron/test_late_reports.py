@@ -21,7 +21,7 @@ from tests.neutron.test_registration import known_as, make_network, register, tr
 from isthmus.clients.http.neutron import collection_path
 from isthmus.journal import crash
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import REGISTRATIONS
+from isthmus.store.sql.tables import REGISTRATIONS, SITES
 from isthmus.store.tiers import epoch, registration
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
@@ -166,6 +166,46 @@ def test_what_a_person_changes_while_a_report_is_merged_stands(
     assert done["result"]["code"] == ""
     shown = net.shown(port)
     assert (shown[what], shown["description"], shown["device_id"]) == (theirs, "new", "new")
+
+
+@pytest.mark.db
+@pytest.mark.parametrize("what", ["network", "subnet"])
+def test_what_a_site_may_use_that_falls_silent_meanwhile_is_not_removed(
+    on_mariadb: Held, what: str
+) -> None:
+    central = on_mariadb.server
+    net = Stretched(central)
+    path = f"/v2.0/{what}s/{(net.network if what == 'network' else net.subnet)['id']}"
+    with (
+        on_mariadb.pause.during(
+            "central.removal.asked", lambda: central.call("DELETE", path, user=net.user)
+        ) as done,
+        central.database(write=True) as connection,
+    ):
+        connection.execute(sa.update(SITES).values(reachability="unreachable"))
+    try:
+        assert done["result"].status == 409
+        assert "cannot be reached" in done["result"].text
+    finally:
+        central.hear()
+    assert central.call("GET", path, user=net.user).status == 200
+    assert central.call("DELETE", path, user=net.user).status == 204
+
+
+@pytest.mark.db
+def test_what_a_home_alone_sets_nobody_sets_once_the_port_has_come_home(on_mariadb: Held) -> None:
+    central = on_mariadb.server
+    net = Stretched(central)
+    port = central.create("port", net.user, network_id=net.network["id"])["id"]
+    path, body = f"/v2.0/ports/{port}", {"port": {"device_id": "mine", "name": "mine"}}
+    with on_mariadb.pause.during(
+        "central.change.asked", lambda: central.call("PUT", path, body, net.user)
+    ) as done:
+        central.bundle("site1", "port", port, project=net.project)
+    assert done["result"].status == 409
+    assert "has its home at site site1" in done["result"].text
+    shown = central.call("GET", path).only()
+    assert (shown["device_id"], shown["name"]) == ("", "")
 
 
 def test_a_report_that_is_late_changes_nothing_of_a_port_that_was_released(on_sqlite: Held) -> None:

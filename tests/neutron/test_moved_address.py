@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import sqlalchemy as sa
 from tests.neutron.mariadb import mariadb_url, new_database
-from tests.neutron.two_databases import CENTRAL, SITE, SUBNET, T0, ZERO, Pair, pair, tiers
+from tests.neutron.two_databases import CENTRAL, SITE, SUBNET, ZERO, Pair, pair, tiers
 
 from isthmus.federation.leases.lease import MOST_RETURNS
 from isthmus.model.intent import IntentKey

@@ -4,8 +4,8 @@ The object's own row first, then where it is mapped, then what has to be told (A
 the two wait for each other, and one of them is rolled back.
 """
 
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -94,23 +94,13 @@ def test_the_object_is_locked_before_its_mapping(
     other: Callable[[sa.Engine], None],
 ) -> None:
     before = count_deadlocks(engine)
-    ended: list[BaseException | None] = []
-
-    def run() -> None:
-        try:
-            other(engine)
-            ended.append(None)
-        except BaseException as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=run)
-    with writing(engine) as connection:
-        held = Held(connection, kind, ["n" if kind is NETWORK else "p"], alone=True)
-        thread.start()
-        until(lambda: _waits(engine), what="the other to wait", every_s=_LOOK_EVERY_S)
-        change(connection, held)
-    thread.join()
-    assert ended == [None]
+    with ThreadPoolExecutor(1) as threads:
+        with writing(engine) as connection:
+            held = Held(connection, kind, ["n" if kind is NETWORK else "p"], alone=True)
+            ended = threads.submit(other, engine)
+            until(lambda: _waits(engine), what="the other to wait", every_s=_LOOK_EVERY_S)
+            change(connection, held)
+        ended.result()
     assert count_deadlocks(engine) == before
     with reading(engine) as connection:
         if other is acknowledge:  # it is of a change that came before

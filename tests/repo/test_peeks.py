@@ -8,7 +8,7 @@ PEEK = re.compile(r"\b(?:mapping|location)\.(peek_\w+)")
 
 #: Who may read what may be old, and what for.
 ALLOWED = {
-    "neutron/central/plugin.py": "zones of a network; a first look before a delete",
+    "neutron/central/plugin.py": "zones of a network",
     "neutron/central/site_api/bundle.py": "whether a site may ask about a network's MACs",
     "neutron/central/site_api/belief/validator.py": "a first look; writes stand behind locks",
     "neutron/central/site_api/belief/contest.py": "what a site may speak of; decided anew later",

@@ -46,6 +46,9 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("central.report.updated", "neutron/central/site_api/report.py"),
     ("central.report.removed", "neutron/central/site_api/report.py"),
     ("central.report.before_commit", "neutron/central/site_api/report.py"),
+    # Central: a person's change is allowed, and not made yet.
+    ("central.change.asked", "neutron/central/refusals.py"),
+    ("central.removal.asked", "neutron/central/plugin.py"),
     # Central: everything is taken, the site does not know it; the answer to Xjob is not given.
     ("central.report.taken", "neutron/central/site_api/report.py"),
     # Central: whether it waits for the site is read; what the site names is believed next.

@@ -13,7 +13,7 @@ from neutron_lib.plugins.ml2 import api
 from isthmus import errors
 from isthmus.federation.port import PROFILE_VIF_TYPE
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import reporting
+from isthmus.neutron.central import refusals, reporting, silence
 from isthmus.neutron.central.site_api.comparable import comparable
 from isthmus.neutron.db.session import writing
 from isthmus.store.ports import home
@@ -35,9 +35,23 @@ class CentralMechanismDriver(api.MechanismDriver):
         """Refuse what the port's home would refuse, and keep the restored state of a stale port."""
         _check_merged(context)
         _check_port(context)
+        with writing(context.plugin_context) as connection:
+            refusals.refuse_homes_word(connection, context.original, context.current)
         if context.current["mac_address"] != context.original["mac_address"]:
             _require_settled_for_mac(context)
         _keep_restored(context)
+
+    def delete_network_precommit(self, context: Any) -> None:
+        """Refuse to delete a network that an unreachable site may use."""
+        network_id = context.current["id"]
+        with translated(), writing(context.plugin_context) as connection:
+            silence.require_heard(connection, "network", network_id, network_id)
+
+    def delete_subnet_precommit(self, context: Any) -> None:
+        """Refuse to delete a subnet that an unreachable site may use."""
+        subnet = context.current
+        with translated(), writing(context.plugin_context) as connection:
+            silence.require_heard(connection, "subnet", subnet["id"], subnet["network_id"])
 
     @property
     def connectivity(self) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import object_session
 from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.identity import default_security_group_id
+from isthmus.journal import crash
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api.faults import translated
@@ -185,25 +186,20 @@ class CentralPlugin(Refusals, Recalling):
     def delete_network(self, context: Any, id: str) -> Any:
         """Delete a network unless an unreachable site may have ports on it."""
         self._refuse_if_silent(context, "network", id, id)
+        crash.point("central.removal.asked")
         return super().delete_network(context, id)
 
     def delete_subnet(self, context: Any, id: str) -> Any:
         """Delete a subnet unless an unreachable site may use addresses of it."""
         network_id = self.get_subnet(context, id, fields=["network_id"])["network_id"]
         self._refuse_if_silent(context, "subnet", id, network_id)
+        crash.point("central.removal.asked")
         return super().delete_subnet(context, id)
 
     def _refuse_if_silent(self, context: Any, word: str, resource_id: str, network_id: str) -> None:
-        with reading(context) as connection:
-            present = mapping.peek_sites(connection, ResourceType.NETWORK, [network_id])
-            silent = sorted(silence.list_silent(connection) & present.get(network_id, {}).keys())
-        if silent:
-            with translated():
-                raise errors.InUse(
-                    f"{word} {resource_id} is present at {', '.join(silent)}, which cannot be "
-                    "reached and may have ports on it that central has not heard of: wait for it "
-                    "to come back, or disable the site"
-                )
+        """Refuse before anything is removed; the mechanism driver asks again as it is removed."""
+        with translated(), reading(context) as connection:
+            silence.require_heard(connection, word, resource_id, network_id)
 
 
 def _present(connection: sa.Connection, network_ids: Sequence[str]) -> list[Collection[str]]:

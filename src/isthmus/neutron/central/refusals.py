@@ -8,9 +8,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from neutron.plugins.ml2 import plugin as ml2
+from neutron_lib.api.definitions import portbindings
 
 from isthmus import errors
+from isthmus.journal import crash
+from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import carried
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.api.inherited import find_inherited
@@ -19,9 +23,12 @@ from isthmus.neutron.central.resource.port import HOME_ONLY
 from isthmus.neutron.central.resource.registry import ATTRIBUTES, ROWS
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.db.session import reading
-from isthmus.store.tiers import mapping
+from isthmus.store.tiers.held import Held
 
 _Plugin = TypeVar("_Plugin", bound=type)
+
+#: Attributes of a port that follow from where it is bound; nobody sets them.
+_FOLLOWS = (portbindings.VIF_TYPE, portbindings.VIF_DETAILS)
 
 
 def refusing(plugin: _Plugin) -> _Plugin:
@@ -72,27 +79,47 @@ class Refusals(ml2.Ml2Plugin):
         body = port["port"]
         check("ports", body, lambda: self.get_port(context, id))
         if reporting.current() is None and not body.keys().isdisjoint(HOME_ONLY):
-            self._refuse_homes_word(context, id, body)
+            have = self.get_port(context, id)
+            with reading(context) as connection:
+                refuse_homes_word(connection, have, body)
+            crash.point("central.change.asked")
         return super().update_port(context, id, port)
 
-    def _refuse_homes_word(self, context: Any, port_id: str, body: Mapping[str, Any]) -> None:
-        with reading(context) as connection:
-            home = mapping.find_home(connection, port_id)
-        if home is None:
-            return
-        have = self.get_port(context, port_id)
-        differing = [
-            name
-            for name in HOME_ONLY
-            if name in body and name in have and (body[name] or None) != (have[name] or None)
-        ]
-        if differing:
-            with translated():
-                raise errors.Conflict(
-                    f"port {port_id} has its home at site {home}, which alone sets its "
-                    f"{', '.join(differing)}: change it there",
-                    site=home,
-                )
+
+def refuse_homes_word(
+    connection: sa.Connection, have: Mapping[str, Any], new: Mapping[str, Any]
+) -> None:
+    """Refuse a change of what only a port's home may set, unless its report is being applied.
+
+    The mechanism driver asks in the transaction of the change: the port may have come home since
+    it was asked at first.
+
+    Args:
+        connection: of the transaction.
+        have: the port.
+        new: the new values of some attributes, or of all.
+
+    Raises:
+        Fault: a site is the port's home (409).
+    """
+    differing = [
+        name
+        for name in HOME_ONLY
+        if name not in _FOLLOWS
+        and name in new
+        and name in have
+        and (new[name] or None) != (have[name] or None)
+    ]
+    if reporting.current() is not None or not differing:
+        return
+    port = Held(connection, ResourceType.PORT, [have["id"]])
+    for home in port.sites(have["id"]):
+        with translated():
+            raise errors.Conflict(
+                f"port {have['id']} has its home at site {home}, which alone sets its "
+                f"{', '.join(differing)}: change it there",
+                site=home,
+            )
 
 
 def check(

@@ -146,10 +146,13 @@ class Seen:
     seen_ago_s: float | None  #: None where it never answered
 
 
-def list_seen(connection: sa.Connection) -> list[Seen]:
-    """List the reachability of every site."""
-    now = clock.read(connection)
+def list_seen(connection: sa.Connection, *, latest: bool = False) -> list[Seen]:
+    """List the reachability of every site; `latest`: by a locking read."""
     query = sa.select(SITES.c.name, SITES.c.state, SITES.c.reachability, SITES.c.last_seen_at)
+    if latest:
+        query = query.order_by(SITES.c.id).with_for_update(read=True)
+    rows = connection.execute(query).all()
+    now = clock.read(connection)
     return [
         Seen(
             name=SiteName(row.name),
@@ -157,7 +160,7 @@ def list_seen(connection: sa.Connection) -> list[Seen]:
             reachability=Reachability(row.reachability),
             seen_ago_s=(now - row.last_seen_at).total_seconds() if row.last_seen_at else None,
         )
-        for row in connection.execute(query)
+        for row in rows
     ]
 
 
