@@ -169,6 +169,39 @@ def test_what_a_person_changes_while_a_report_is_merged_stands(
 
 
 @pytest.mark.db
+@pytest.mark.parametrize("what", ["fixed_ips", "security_groups", "allowed_address_pairs"])
+def test_what_a_person_changes_behind_the_back_of_a_report_stands(
+    on_mariadb: Held, what: str
+) -> None:
+    """The report's transaction has read the port already, and changes nothing of its own row."""
+    held = on_mariadb
+    net = Stretched(held.server)
+    port = net.port()
+    assert net.report(port, sequence=held.next())["code"] == ""
+    pairs = [{"ip_address": "10.0.0.77", "mac_address": port["mac_address"]}]
+    mine = {
+        "fixed_ips": [*port["fixed_ips"], *net.port()["fixed_ips"]],
+        "security_groups": [],
+        "allowed_address_pairs": pairs,
+    }[what]
+    group = held.server.create("security_group", net.user, name="g")["id"]
+    theirs = {
+        "fixed_ips": [],
+        "security_groups": [*port["security_groups"], group],
+        "allowed_address_pairs": [{**pairs[0], "ip_address": "10.0.0.78"}],
+    }[what]
+    new = {**port, what: mine, "isthmus:base": dict(port)}
+    with held.pause.during(
+        "central.report.merging", lambda: net.report(new, sequence=held.next())
+    ) as done:
+        path, body = f"/v2.0/ports/{port['id']}", {"port": {what: theirs}}
+        assert held.server.call("PUT", path, body, net.user).status == 200
+    assert done["result"]["code"] == ""
+    shown = net.shown(port)[what]
+    assert sorted(shown, key=str) == sorted(theirs, key=str)
+
+
+@pytest.mark.db
 @pytest.mark.parametrize("what", ["network", "subnet"])
 def test_what_a_site_may_use_that_falls_silent_meanwhile_is_not_removed(
     on_mariadb: Held, what: str

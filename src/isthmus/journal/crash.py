@@ -41,6 +41,8 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("central.bundle.committed", "neutron/central/presence.py"),
     # Central: the port that a site reports is read, and nothing of it changed yet.
     ("central.report.read", "neutron/central/site_api/report.py"),
+    # Central: the change of a merged report has read the port, and written nothing yet.
+    ("central.report.merging", "neutron/central/plugin.py"),
     # Central: the port is made, changed, removed, but its location is not recorded yet.
     ("central.report.created", "neutron/central/site_api/report.py"),
     ("central.report.updated", "neutron/central/site_api/report.py"),

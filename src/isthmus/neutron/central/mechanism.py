@@ -98,8 +98,8 @@ def _check_port(context: Any) -> None:
 def _check_merged(context: Any) -> None:
     """Let a merged report change a port only as long as it is as it was when it was merged.
 
-    What is compared was read in this transaction. Somebody who commits a change of the port's own
-    row after that makes the flush fail, by its revision, and all of this is tried again.
+    What is compared was read in this transaction, which has held the port since
+    (`CentralPlugin._validate_port_update`).
 
     Raises:
         Overtaken: it is not; the report has to be merged again.

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron_lib import constants
 from neutron_lib import context as n_context
+from neutron_lib.db import standard_attr
 from neutron_lib.exceptions import availability_zone as az_exc
 from oslo_config import cfg
+from oslo_db import exception as db_exc
 from sqlalchemy.orm import object_session
 
 from isthmus import errors
@@ -25,7 +27,7 @@ from isthmus.journal import crash
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import listener, presence, silence, zone
+from isthmus.neutron.central import listener, presence, reporting, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling
 from isthmus.neutron.central.provider_network import fabric, types
 from isthmus.neutron.central.refusals import Refusals
@@ -151,6 +153,15 @@ class CentralPlugin(Refusals, Recalling):
                 presence.extend_ahead(site, network)
             undo.pop_all()
 
+    # Reports ---------------------------------------------------------------------------------
+
+    def _validate_port_update(self, port_db: Any, attrs: Any, binding: Any) -> None:
+        """Let a merged report change a port as it is; ML2 calls this before it writes anything."""
+        if reporting.merged() is not None:
+            crash.point("central.report.merging")
+            _require_latest(port_db)
+        super()._validate_port_update(port_db, attrs, binding)
+
     # Identity --------------------------------------------------------------------------------
 
     def create_security_group(
@@ -200,6 +211,28 @@ class CentralPlugin(Refusals, Recalling):
         """Refuse before anything is removed; the mechanism driver asks again as it is removed."""
         with translated(), reading(context) as connection:
             silence.require_heard(connection, word, resource_id, network_id)
+
+
+def _require_latest(port: Any) -> None:
+    """Hold a port that this transaction has read, and check that nobody has changed it since.
+
+    Neutron counts every change of what is merged, but compares the count only where the port's own
+    row changes: of two changes of fixed IPs each would keep what it has read. From here on nobody
+    else counts, so the transaction begins anew at most as often as others were faster.
+
+    Raises:
+        RetryRequest: somebody has; the transaction has to read the port again.
+    """
+    attributes = standard_attr.StandardAttribute
+    session = object_session(port)
+    assert session is not None, "the port was read in this transaction"
+    newest = session.connection().scalar(
+        sa.select(attributes.revision_number)
+        .where(attributes.id == port.standard_attr_id)
+        .with_for_update()
+    )
+    if newest != port.revision_number:
+        raise db_exc.RetryRequest(errors.Overtaken(f"port {port.id} was changed meanwhile"))
 
 
 def _present(connection: sa.Connection, network_ids: Sequence[str]) -> list[Collection[str]]:
