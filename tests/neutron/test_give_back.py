@@ -180,6 +180,47 @@ def test_a_recall_outlives_the_process_that_heard_of_it(pair: Pair) -> None:
     assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 31)]
 
 
+def test_a_recall_that_comes_again_is_carried_out_once(pair: Pair) -> None:
+    """Before central has the answer, and when it was on its way while central got it."""
+    subnet = pair.subnet()
+    lease_id = pair.lease(subnet, 0, 63)
+    tell_again = pair.recall(subnet, lease_id, 0, 63, 8)
+    pair.link.down = True
+    for _ in range(2):
+        pair.keeper().sweep()
+        assert pair.site.blocks(subnet) == [(0, 55)]
+        tell_again()
+    pair.link.down = False
+    pair.keeper().sweep()
+    assert pair.central.recalls() == pair.site.recalls() == []
+    tell_again()
+    pair.keeper().sweep()
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 55)]
+    assert pair.site.recalls() == [], "central has heard the answer to what it said again"
+    pair.recall(subnet, lease_id, 0, 55, 8)  # another one counts
+    pair.keeper().sweep()
+    assert pair.site.blocks(subnet) == pair.central.blocks(subnet) == [(0, 47)]
+
+
+def test_an_answer_does_not_end_what_central_has_asked_since(pair: Pair) -> None:
+    subnet = pair.subnet()
+    lease_id = pair.lease(subnet, 0, 63)
+    pair.recall(subnet, lease_id, 40, 47, 8)
+    pair.keeper()._giving.cut_out_asked(subnet)
+    asked = Lease(
+        id=LeaseId(lease_id), kind=SUBNET, pool_id=subnet, site=SITE, block=Block(ZERO, ZERO + 63)
+    )
+    with pair.central.engine.begin() as connection:
+        more = recall.record(connection, asked, Block(ZERO + 8, ZERO + 15), 8)
+    pair.keeper()._giving.tell(subnet)
+    assert [row.id for row in pair.central.recalls()] == [more.id]
+    with pair.site.engine.begin() as connection:
+        recall.take(connection, asked, more)
+    pair.keeper().sweep()
+    assert pair.central.recalls() == []
+    assert (8, 15) not in pair.site.blocks(subnet)
+
+
 @pytest.mark.parametrize("done", [True, False], ids=["cut out", "answered"])
 def test_what_another_process_has_cut_out_is_not_cut_out_once_more(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, done: bool

@@ -226,8 +226,10 @@ class Tier:
         return [(one.first, one.last) for one in merged]
 
     def recalls(self) -> list[Any]:
+        """List what is recalled and central has no answer to."""
+        query = sa.select(RECALLS).where(RECALLS.c.heard.is_(sa.false()))
         with self.engine.connect() as connection:
-            return list(connection.execute(sa.select(RECALLS)).all())
+            return list(connection.execute(query).all())
 
 
 class Link:
@@ -349,13 +351,21 @@ class Pair:
             )
         return str(made.id)
 
-    def recall(self, subnet: str, lease_id: str, first: int, last: int, count: int) -> None:
-        """Ask for so many idle numbers of a part of a lease, as far as the site has noted it."""
+    def recall(
+        self, subnet: str, lease_id: str, first: int, last: int, count: int
+    ) -> Callable[[], None]:
+        """Ask for so many idle numbers of a part of a lease; returns how to tell the site again."""
         part = Block(ZERO + first, ZERO + last)
         asked = Lease(id=LeaseId(lease_id), kind=SUBNET, pool_id=subnet, site=SITE, block=part)
-        for tier in (self.central, self.site):
-            with tier.engine.begin() as connection:
-                recall.record(connection, asked, part, count)
+        with self.central.engine.begin() as connection:
+            said = recall.record(connection, asked, part, count)
+
+        def tell() -> None:
+            with self.site.engine.begin() as connection:
+                recall.take(connection, asked, said)
+
+        tell()
+        return tell
 
     def assert_agreed(self, subnet: str) -> None:
         """Check that the site gives nothing out that central has not leased to it."""

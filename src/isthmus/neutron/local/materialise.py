@@ -24,6 +24,7 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import attribute
+from isthmus.model.form import is_id
 from isthmus.model.intent import removal_rank
 from isthmus.model.item import Item, ItemResult, find_fault, refused, refused_in_part, taken
 from isthmus.model.lease import Lease, LeaseId, PoolKind
@@ -271,9 +272,11 @@ class Materialiser:
         """Record what central recalls of a lease, for the keeper to return it."""
         asked = state.get(attribute.RECALL)
         if not asked:  # any more
-            recall.delete(connection, self._site, [lease_id])
+            recall.forget(connection, [lease_id])
             return
         block, whole = site_lease.blocks_of([asked, state])
+        if not is_id(asked.get("id")):
+            raise errors.ProtocolError(f"the recall of lease {lease_id} has no id")
         lease = Lease(
             id=LeaseId(lease_id),
             kind=PoolKind.SUBNET,
@@ -281,13 +284,13 @@ class Materialiser:
             site=self._site,
             block=whole,
         )
-        recall.record(connection, lease, block, int(asked.get("count", block.size)))
+        wanted = int(asked.get("count", block.size))
+        recall.take(connection, lease, recall.Recall(id=asked["id"], block=block, wanted=wanted))
 
     def _remove(self, context: Any, item: Item) -> None:
         if item.type is ResourceType.LEASE:
             with db_api.CONTEXT_WRITER.using(context):
                 site_lease.remove(context.session.connection(), [item.id])
-                recall.delete(context.session.connection(), self._site, [item.id])
             return
         row = ROWS[item.type]
         # What is kept of an object goes in the transaction that deletes it (`report.listener`), and

@@ -1,10 +1,14 @@
 """What central recalls of sites' leases, until they have answered.
 
 At central a row stays until the site has answered; at the site until central has received the
-answer. There nothing is left to cut out of a lease once `wanted` is 0.
+answer, and then as long as the lease, because what central said may be delivered once more. There
+nothing is left to cut out of a lease once `wanted` is 0.
 """
 
+import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,10 +16,21 @@ from isthmus.model.lease import Block, Lease, LeaseId
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.leases.lease import to_text
-from isthmus.store.sql.tables import JOURNAL, RECALLS
+from isthmus.store.sql.tables import JOURNAL, LEASES, RECALLS
+
+_MOST_WANTED = 2**31 - 1
 
 
-def record(connection: sa.Connection, lease: Lease, block: Block, count: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """What is recalled of a lease."""
+
+    id: str
+    block: Block  #: a part of the lease
+    wanted: int  #: how many idle numbers of it at most; at a site 0 once they are cut out
+
+
+def record(connection: sa.Connection, lease: Lease, block: Block, count: int) -> Recall:
     """Recall up to `count` idle numbers of a part of a lease; the caller holds the pool.
 
     A second recall is merged with the first: the part then spans both.
@@ -26,58 +41,72 @@ def record(connection: sa.Connection, lease: Lease, block: Block, count: int) ->
         block: the part of it.
         count: how many idle numbers at most.
     """
-    before = connection.execute(
-        sa.select(RECALLS).where(RECALLS.c.lease_id == lease.id).with_for_update()
-    ).one_or_none()
+    before = lock(connection, lease.id)
     if before is not None:
-        delete(connection, lease.site, [lease.id])
-        asked = Block(int(before.first), int(before.last))
-        both = Block(min(block.first, asked.first), max(block.last, asked.last))
+        both = Block(min(block.first, before.block.first), max(block.last, before.block.last))
         # All between two parts alone is sure to hold both.
-        count = max(count, before.wanted) if both == block == asked else both.size
+        count = max(count, before.wanted) if both == block == before.block else both.size
         block = both
+    asked = Recall(id=str(uuid.uuid4()), block=block, wanted=min(count, _MOST_WANTED))
+    _put(connection, lease, asked)
+    return asked
+
+
+def take(connection: sa.Connection, lease: Lease, asked: Recall) -> None:
+    """Record, at a site, what central recalls; one that was carried out is only answered again.
+
+    A later one holds all that an earlier one asked for and central has no answer to.
+    """
+    query = sa.select(RECALLS.c.id).where(RECALLS.c.lease_id == lease.id).with_for_update()
+    if connection.scalar(query) != asked.id:
+        _put(connection, lease, asked)
+        return
+    connection.execute(sa.update(RECALLS).where(RECALLS.c.id == asked.id).values(heard=False))
+
+
+def _put(connection: sa.Connection, lease: Lease, asked: Recall) -> None:
+    forget(connection, [lease.id])
     connection.execute(
         sa.insert(RECALLS).values(
             lease_id=lease.id,
             pool_id=lease.pool_id,
             site=lease.site,
-            first=to_text(block.first),
-            last=to_text(block.last),
-            wanted=min(count, 2**31 - 1),
+            first=to_text(asked.block.first),
+            last=to_text(asked.block.last),
+            id=asked.id,
+            wanted=asked.wanted,
         )
     )
 
 
-def list_of(
-    connection: sa.Connection, lease_ids: Collection[LeaseId]
-) -> dict[LeaseId, tuple[Block, int]]:
-    """List what is recalled of leases: a part of each, and how many numbers of it."""
+def _parse(row: Any) -> Recall:
+    block = Block(int(row.first), int(row.last))
+    return Recall(id=row.id, block=block, wanted=int(row.wanted))
+
+
+def list_of(connection: sa.Connection, lease_ids: Collection[LeaseId]) -> dict[LeaseId, Recall]:
+    """List what is recalled of leases."""
     query = sa.select(RECALLS).where(RECALLS.c.lease_id.in_(list(lease_ids)))
-    return {
-        LeaseId(row.lease_id): (Block(int(row.first), int(row.last)), row.wanted)
-        for row in connection.execute(query)
-    }
+    return {LeaseId(row.lease_id): _parse(row) for row in connection.execute(query)}
 
 
-def lock(connection: sa.Connection, lease_id: str) -> tuple[Block, int] | None:
+def lock(connection: sa.Connection, lease_id: str) -> Recall | None:
     """Return what is recalled of a lease, as currently committed, and lock it; None for nothing."""
     query = sa.select(RECALLS).where(RECALLS.c.lease_id == lease_id).with_for_update()
     row = connection.execute(query).one_or_none()
-    return None if row is None else (Block(int(row.first), int(row.last)), row.wanted)
+    return None if row is None else _parse(row)
 
 
-def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, tuple[Block, int]]:
-    """List what is recalled of the leases of a pool."""
-    query = sa.select(RECALLS).where(RECALLS.c.pool_id == pool_id)
-    return {
-        LeaseId(row.lease_id): (Block(int(row.first), int(row.last)), row.wanted)
-        for row in connection.execute(query)
-    }
+def list_in(connection: sa.Connection, pool_id: str) -> dict[LeaseId, Recall]:
+    """List what is recalled of the leases of a pool and central has no answer to."""
+    query = sa.select(RECALLS).where(RECALLS.c.pool_id == pool_id, RECALLS.c.heard.is_(sa.false()))
+    return {LeaseId(row.lease_id): _parse(row) for row in connection.execute(query)}
 
 
 def list_pools(connection: sa.Connection) -> set[str]:
-    """List the pools with recalls, including those that are done."""
-    return set(connection.scalars(sa.select(RECALLS.c.pool_id).distinct()))
+    """List the pools with recalls to which central has no answer."""
+    query = sa.select(RECALLS.c.pool_id).where(RECALLS.c.heard.is_(sa.false()))
+    return set(connection.scalars(query.distinct()))
 
 
 def mark_done(connection: sa.Connection, lease_id: str) -> None:
@@ -85,11 +114,15 @@ def mark_done(connection: sa.Connection, lease_id: str) -> None:
     connection.execute(sa.update(RECALLS).where(RECALLS.c.lease_id == lease_id).values(wanted=0))
 
 
-def delete_done(connection: sa.Connection, lease_ids: Collection[str]) -> None:
-    """Delete, at a site, recalls whose answer central has, unless it has recalled more since."""
-    connection.execute(
-        sa.delete(RECALLS).where(RECALLS.c.lease_id.in_(list(lease_ids)), RECALLS.c.wanted == 0)
-    )
+def mark_heard(connection: sa.Connection, ids: Collection[str]) -> None:
+    """Record, at a site, that central has the answer to recalls; those of no lease are deleted."""
+    heard = sa.and_(RECALLS.c.id.in_(list(ids)), RECALLS.c.wanted == 0)
+    connection.execute(sa.update(RECALLS).where(heard).values(heard=True))
+    connection.execute(sa.delete(RECALLS).where(heard, RECALLS.c.lease_id.not_in(_select_leases())))
+
+
+def _select_leases() -> "sa.Select[tuple[str]]":
+    return sa.select(LEASES.c.id)
 
 
 def is_asked(connection: sa.Connection, pool_id: str, sites: Collection[SiteName]) -> bool:
@@ -114,11 +147,16 @@ def list_on_way(connection: sa.Connection, pool_id: str) -> set[LeaseId]:
     return {LeaseId(one) for one in connection.scalars(query)}
 
 
-def delete(connection: sa.Connection, site: SiteName, lease_ids: Collection[str]) -> None:
-    """Delete the recalls that a site has answered."""
+def end(connection: sa.Connection, site: SiteName, ids: Collection[str]) -> None:
+    """Delete the recalls that a site has answered; not one that was merged with more since."""
     connection.execute(
-        sa.delete(RECALLS).where(RECALLS.c.site == site, RECALLS.c.lease_id.in_(list(lease_ids)))
+        sa.delete(RECALLS).where(RECALLS.c.site == site, RECALLS.c.id.in_(list(ids)))
     )
+
+
+def forget(connection: sa.Connection, lease_ids: Collection[str]) -> None:
+    """Delete what is recalled of leases."""
+    connection.execute(sa.delete(RECALLS).where(RECALLS.c.lease_id.in_(list(lease_ids))))
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:

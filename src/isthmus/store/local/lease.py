@@ -228,6 +228,7 @@ def delete_pool(connection: sa.Connection, pool_id: str) -> None:
 
 
 def remove(connection: sa.Connection, lease_ids: Collection[str]) -> None:
-    """Delete leases that central says the site no longer has."""
+    """Delete leases that central says the site no longer has, and what it recalled of them."""
     if lease_ids:
         connection.execute(sa.delete(LEASES).where(LEASES.c.id.in_(list(lease_ids))))
+        recall.forget(connection, lease_ids)

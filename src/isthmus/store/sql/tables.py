@@ -196,7 +196,7 @@ SPARES = sa.Table(
     sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
 )
 
-#: Central: what it asks sites to give back of their leases; `isthmus.store.leases.recall`.
+#: Both tiers: what central asks sites to give back of leases; `isthmus.store.leases.recall`.
 RECALLS = sa.Table(
     "isthmus_recalls",
     METADATA,
@@ -205,7 +205,11 @@ RECALLS = sa.Table(
     sa.Column("site", sa.String(SITE_LENGTH), nullable=False),
     sa.Column("first", sa.String(NUMBER_LENGTH), nullable=False),
     sa.Column("last", sa.String(NUMBER_LENGTH), nullable=False),
+    # Made up when it was asked: a site carries each one out once, however often it comes.
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
     sa.Column("wanted", sa.Integer, nullable=False),
+    # Site: central has the answer. The row stays with the lease, for the same recall may come again.
+    sa.Column("heard", sa.Boolean, nullable=False, default=False),
 )
 
 #: Both tiers: addresses that a port gave up and that somebody may still take for that port's;

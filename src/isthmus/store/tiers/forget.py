@@ -65,7 +65,7 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
         elif key.type is not ResourceType.SHADOW:
             mapping.delete(connection, key.type, key.id, key.lane)
         if key.type is ResourceType.LEASE:  # deleted before the recall was delivered
-            recall.delete(connection, key.lane, [key.id])
+            recall.forget(connection, [key.id])
         if key.type is ResourceType.SUBNET:
             lease.delete_held(connection, PoolKind.SUBNET, key.id, key.lane)
         if key.type is ResourceType.NETWORK:

@@ -228,7 +228,7 @@ def let_go(locked: Locked, number: int) -> None:
 def _is_awaited(connection: sa.Connection, holder: Lease, address: int) -> bool:
     """Return whether a reachable site has not answered yet whether it returns an address."""
     asked = recall.list_of(connection, [holder.id])
-    return any(address in part for part, _ in asked.values()) and holder.site in (
+    return any(address in one.block for one in asked.values()) and holder.site in (
         silence.list_able(connection)
     )
 

@@ -110,9 +110,13 @@ def _leases(site: SiteName, ids: Sequence[str]) -> States:
     for lease in leases:
         states[lease.id] = dict(lease_store.to_state(lease))
         if lease.id in asked:
-            block, count = asked[lease.id]
-            back = {"first": str(block.first), "last": str(block.last), "count": count}
-            states[lease.id][attribute.RECALL] = back
+            one = asked[lease.id]
+            states[lease.id][attribute.RECALL] = {
+                "id": one.id,
+                "first": str(one.block.first),
+                "last": str(one.block.last),
+                "count": one.wanted,
+            }
     return states
 
 

@@ -32,7 +32,7 @@ class LeaseRequest:
     count: int = 0
     address: str | None = None
     returns: tuple[Part, ...] = ()
-    answered: tuple[str, ...] = ()  #: leases whose recall is answered by this request
+    answered: tuple[str, ...] = ()  #: ids of the recalls that this request answers
     resting: tuple[tuple[int, str], ...] = ()  #: numbers to reuse, with their former ports
 
 
@@ -125,7 +125,7 @@ def answer_request(context: Any, site: Site, request: LeaseRequest) -> Answer:
         if request.returns:
             give_back.take_back(pool.read(locked), site.name, request.returns)
         if request.answered:
-            recall.delete(connection, site.name, request.answered)
+            recall.end(connection, site.name, request.answered)
         if request.address is not None:
             pool.lease_address(locked, site.name, _parse_address(request))
         leases = pool.read(locked)

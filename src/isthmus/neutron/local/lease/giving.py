@@ -86,14 +86,14 @@ class Giving:
         with writing(self._engine()) as connection:
             for lease_id in sorted(recall.list_in(connection, pool_id)):
                 block = site_lease.lock(connection, lease_id)
-                found = recall.lock(connection, lease_id)
-                if found is None:
+                asked = recall.lock(connection, lease_id)
+                if asked is None:
                     continue  # central has the answer already
-                asked, count = found
-                if count and block is not None and block.overlaps(asked):
-                    part = Block(max(block.first, asked.first), min(block.last, asked.last))
+                wanted = asked.block
+                if asked.wanted and block is not None and block.overlaps(wanted):
+                    part = Block(max(block.first, wanted.first), min(block.last, wanted.last))
                     used = read_used(connection, pool_id)
-                    runs = arithmetic.plan_recall(part, used, count)
+                    runs = arithmetic.plan_recall(part, used, asked.wanted)
                     site_lease.cut_out(connection, self._site, pool_id, lease_id, runs)
                 recall.mark_done(connection, lease_id)
         crash.point("recall.cut_out")
@@ -107,11 +107,9 @@ class Giving:
             IsthmusError: central did not answer, or refused; the rest is reported again.
         """
         with reading(self._engine()) as connection:
-            answered = [
-                lease_id
-                for lease_id, (_, count) in sorted(recall.list_in(connection, pool_id).items())
-                if not count
-            ]
+            answered = sorted(
+                one.id for one in recall.list_in(connection, pool_id).values() if not one.wanted
+            )
             older_s = 0.0 if answered else self._settle_s
             aside = returns.list_unacknowledged(connection, pool_id, older_s=older_s)
         pieces = sorted(
@@ -155,7 +153,7 @@ class Giving:
         taken = {part.id for part in whole if not site_lease.is_listed(part, states)}
         with writing(self._engine()) as connection:
             returns.acknowledge(connection, taken)
-            recall.delete_done(connection, answered)
+            recall.mark_heard(connection, answered)
             site_lease.add(connection, self._site, states)
 
 

@@ -109,7 +109,9 @@ def _create_both_tiers() -> None:
         sa.Column("site", sa.String(64), nullable=False),
         sa.Column("first", sa.String(40), nullable=False),
         sa.Column("last", sa.String(40), nullable=False),
+        sa.Column("id", sa.String(36), nullable=False, unique=True),
         sa.Column("wanted", sa.Integer, nullable=False),
+        sa.Column("heard", sa.Boolean, nullable=False),
     )
     op.create_table(
         "isthmus_resting",
