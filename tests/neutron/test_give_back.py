@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from tests.neutron.two_databases import SITE, T0, ZERO, Pair, pair, tiers, to_text
+from tests.neutron.two_databases import SITE, SUBNET, T0, ZERO, Pair, pair, tiers, to_text
 
 from isthmus import errors
-from isthmus.model.lease import LeaseId, PoolKind
+from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.neutron.local.lease.keeper import REST_S
 from isthmus.store.leases import lease, recall
 from isthmus.store.local import lease as site_lease
@@ -184,6 +184,8 @@ def test_a_recall_that_comes_again_is_carried_out_once(pair: Pair) -> None:
     """Before central has the answer, and when it was on its way while central got it."""
     subnet = pair.subnet()
     lease_id = pair.lease(subnet, 0, 63)
+    for tier in (pair.site, pair.central):
+        tier.use(subnet, *range(4))
     tell_again = pair.recall(subnet, lease_id, 0, 63, 8)
     pair.link.down = True
     for _ in range(2):
@@ -205,6 +207,8 @@ def test_a_recall_that_comes_again_is_carried_out_once(pair: Pair) -> None:
 def test_an_answer_does_not_end_what_central_has_asked_since(pair: Pair) -> None:
     subnet = pair.subnet()
     lease_id = pair.lease(subnet, 0, 63)
+    for tier in (pair.site, pair.central):
+        tier.use(subnet, *range(4))
     pair.recall(subnet, lease_id, 40, 47, 8)
     pair.keeper()._giving.cut_out_asked(subnet)
     asked = Lease(

@@ -208,7 +208,7 @@ RECALLS = sa.Table(
     # Made up when it was asked: a site carries each one out once, however often it comes.
     sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
     sa.Column("wanted", sa.Integer, nullable=False),
-    # Site: central has the answer. The row stays with the lease, for the same recall may come again.
+    # Site: central has the answer. The row stays with the lease: the same recall may come again.
     sa.Column("heard", sa.Boolean, nullable=False, default=False),
 )
 
