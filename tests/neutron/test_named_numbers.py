@@ -20,7 +20,7 @@ from tests.neutron.two_databases import (
 
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import CENTRAL, Site, SiteName, SiteState
-from isthmus.neutron.central.site_api.belief import contest
+from isthmus.neutron.central.site_api.belief import contest, naming
 from isthmus.neutron.db import guard
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting
@@ -73,6 +73,7 @@ class Restored:
                 )
         for name in ("writing", "reading"):
             monkeypatch.setattr(contest, name, lambda _context: self.tier.engine.begin())
+        monkeypatch.setattr(naming, "writing", contest.writing)
         monkeypatch.setattr(f"{contest.__name__}.directory.get_plugin", lambda: self)
         monkeypatch.setattr(f"{contest.__name__}.n_context.get_admin_context", lambda: None)
 
@@ -90,7 +91,7 @@ class Restored:
         name: SiteName,
         ports: Collection[str],
         has: dict[int, str],
-        known: Sequence[contest.KnownPort] = (),
+        known: Sequence[naming.KnownPort] = (),
     ) -> None:
         """Have a site register, with what its ports have and what it knows of others."""
         site = Site(
@@ -101,7 +102,7 @@ class Restored:
             state=SiteState.ENABLED,
         )
         addresses = {(self.subnet, ZERO + number): one for number, one in has.items()}
-        contest.record(None, site, contest.Named(ports=ports, addresses=addresses, known=known))
+        naming.record(None, site, naming.Named(ports=ports, addresses=addresses, known=known))
         with self.tier.engine.begin() as connection:
             claim.record(connection, name, ports)
             connection.execute(
@@ -110,9 +111,9 @@ class Restored:
                 .values(waits=False, named_ports=True)
             )
 
-    def shows(self, port_id: str, number: int, at: SiteName) -> contest.KnownPort:
+    def shows(self, port_id: str, number: int, at: SiteName) -> naming.KnownPort:
         """Give a port as a shadow shows it."""
-        return contest.KnownPort(
+        return naming.KnownPort(
             home=at,
             port_id=port_id,
             network_id=self.network,

@@ -11,7 +11,7 @@ ALLOWED = {
     "neutron/central/plugin.py": "zones of a network",
     "neutron/central/site_api/bundle.py": "whether a site may ask about a network's MACs",
     "neutron/central/site_api/belief/validator.py": "a first look; writes stand behind locks",
-    "neutron/central/site_api/belief/contest.py": "what a site may speak of; decided anew later",
+    "neutron/central/site_api/belief/naming.py": "what a site may speak of; decided anew later",
     "neutron/central/site_api/belief/entitled.py": "what a site is shown that asks for itself",
     "neutron/central/presence.py": "whether hints matter; extending reads again",
     "neutron/central/provider_network/fabric.py": "on whose fabric a network is, which stays so",

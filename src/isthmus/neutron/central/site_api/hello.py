@@ -11,7 +11,7 @@ from isthmus.model.form import is_name
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.neutron.central.site_api.belief import contest
+from isthmus.neutron.central.site_api.belief import naming
 from isthmus.neutron.central.site_api.lease_request import parse_number
 
 #: Limit of leases that a site may name, far more than any has.
@@ -48,7 +48,7 @@ class Hello:
     datapaths: Mapping[str, int]  #: tunnel keys of its networks
     ports: tuple[str, ...] | None  #: those that it has; None where it does not know
     addresses: Mapping[tuple[str, int], str] | None  #: their addresses; None where not asked
-    known: tuple[contest.KnownPort, ...]  #: ports of other sites, from its shadows
+    known: tuple[naming.KnownPort, ...]  #: ports of other sites, from its shadows
     holdings: Mapping[ResourceType, tuple[str, ...]]  #: the objects of central's that it has
 
 
@@ -105,11 +105,11 @@ def _parse_addresses(body: Any, ports: Sequence[str]) -> Mapping[tuple[str, int]
     }
 
 
-def _parse_known(body: Any) -> contest.KnownPort:
+def _parse_known(body: Any) -> naming.KnownPort:
     home_site, port_id, network_id, key, addresses = body
     if not is_name(home_site, MOST_NAME):
         raise ValueError("it is no site's name")
-    return contest.KnownPort(
+    return naming.KnownPort(
         home=SiteName(home_site),
         port_id=str(uuid.UUID(port_id)),
         network_id=str(uuid.UUID(network_id)),

@@ -27,7 +27,7 @@ from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.leases import at_rest
 from isthmus.neutron.central.outgoing.group_closure import map_groups
-from isthmus.neutron.central.site_api.belief import adoption, contest
+from isthmus.neutron.central.site_api.belief import adoption, contest, naming
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.hello import Hello
 from isthmus.neutron.db.guard import Guarded
@@ -222,8 +222,8 @@ def _believe(
     )
     void = adoption.adopt(context, site, claims)
     if standing.waits and said.addresses is not None:
-        spoken = contest.Named(ports=said.ports or (), addresses=said.addresses, known=said.known)
-        contest.record(context, site, spoken)
+        spoken = naming.Named(ports=said.ports or (), addresses=said.addresses, known=said.known)
+        naming.record(context, site, spoken)
     if standing.due:
         with writing(context) as connection:
             _take_up_homes(connection, site.name, former)

@@ -1,18 +1,14 @@
-"""What sites name of numbers when central was restored: recorded as they register, then decided.
+"""What becomes of numbers that sites have named (`naming`), once no site is awaited any more.
 
-No site is the first to be right. What one says of an address or a port key is written down as far
-as it differs from central's own tables, and a lease that stands in the way of something waits. When
-all sites that central waits for have registered, each number goes to whom it belongs: the port that
-has it at its home keeps it, what central took for its holder loses it, and what nobody gives out at
-present (an address of central's own, on a port that came to a site since; what a lost site's ports
-have, as the others know them) is kept from everybody else.
+Each number goes to whom it belongs: the port that has it at its home keeps it, what central took
+for its holder loses it, and what nobody gives out at present (an address of central's own, on a
+port that came to a site since; what a lost site's ports have, as the others know them) is kept from
+everybody else.
 """
 
 import bisect
 import contextlib
-import ipaddress
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,137 +22,20 @@ from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.federation.leases.named import Holder, is_outdated
 from isthmus.model.lease import Block, Lease, PoolKind
-from isthmus.model.resource import ResourceType
-from isthmus.model.site import CENTRAL, Site, SiteName
+from isthmus.model.site import CENTRAL
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.leases import pool, usage
 from isthmus.neutron.central.site_api.belief import adoption
 from isthmus.neutron.db.guard import Guarded
-from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting, spare
-from isthmus.store.tiers import claim, epoch, mapping, registration
+from isthmus.store.tiers import claim, epoch, registration
 from isthmus.store.tiers.latest import Latest
 
 LOG = logging.getLogger(__name__)
 
-_CHUNK = 500
 _SUBNET = PoolKind.SUBNET
-_Address = tuple[str, int]  # subnet, number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownPort:
-    """A port of another site, as a site knows it."""
-
-    home: SiteName
-    port_id: str
-    network_id: str
-    port_key: int
-    addresses: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """What a site names of numbers."""
-
-    ports: Collection[str]  #: those that it has
-    addresses: Mapping[_Address, str]  #: what they have, on subnets whose addresses are leased
-    known: Sequence[KnownPort]
-
-
-def record(context: Any, site: Site, said: Named) -> None:
-    """Record what a site names, as far as it is new to central and within the site's rights."""
-    with writing(context) as connection:
-        networks = _list_networks(connection)
-        present = mapping.peek_ids(connection, ResourceType.NETWORK, site.name, set(networks))
-        subnets = {one for network in present for one in networks[network]}
-        leased = pick_leased(connection, subnets)
-        has = {at: one for at, one in said.addresses.items() if at[0] in leased}
-        believed = _read_allocations(connection, said.ports)
-        words = [
-            _word(site.name, _SUBNET, *at, port_id, named.HAS, site.name)
-            for at, port_id in has.items()
-            if believed.get(at) != port_id
-        ]
-        # Whether the site speaks for the port is known once all have registered (`claim.Place`).
-        words += [
-            _word(site.name, _SUBNET, *at, port_id, named.LACKS, site.name)
-            for at, port_id in believed.items()
-            if at[0] in leased and has.get(at) != port_id
-        ]
-        elsewhere = [one for one in said.known if one.home != site.name]
-        there = _read_allocations(connection, {one.port_id for one in elsewhere})
-        cidrs = _read_cidrs(connection, leased)
-        for one in elsewhere:
-            if one.network_id not in present:
-                continue
-            for at in _place(one, networks[one.network_id], cidrs):
-                if there.get(at) != one.port_id:
-                    words.append(_word(site.name, _SUBNET, *at, one.port_id, named.KNOWS, one.home))
-            key = (one.network_id, one.port_key)
-            words.append(
-                _word(site.name, PoolKind.PORT_KEY, *key, one.port_id, named.KNOWS, one.home)
-            )
-        named.record(connection, site.name, words)
-
-
-def _word(
-    site: SiteName,
-    kind: PoolKind,
-    pool_id: str,
-    number: int,
-    port_id: str,
-    word: str,
-    home: SiteName,
-) -> named.Word:
-    return named.Word(site, kind, pool_id, number, port_id, word, home)
-
-
-def _list_networks(connection: sa.Connection) -> dict[str, set[str]]:
-    """List the subnets of every network."""
-    found: dict[str, set[str]] = {}
-    columns = (models_v2.Subnet.network_id, models_v2.Subnet.id)
-    for network_id, subnet_id in connection.execute(sa.select(*columns)):
-        found.setdefault(network_id, set()).add(subnet_id)
-    return found
-
-
-def _read_cidrs(connection: sa.Connection, subnets: Collection[str]) -> dict[str, Any]:
-    columns = (models_v2.Subnet.id, models_v2.Subnet.cidr)
-    found: dict[str, Any] = {}
-    ids = sorted(subnets)
-    for start in range(0, len(ids), _CHUNK):
-        query = sa.select(*columns).where(models_v2.Subnet.id.in_(ids[start : start + _CHUNK]))
-        found |= {one: ipaddress.ip_network(cidr) for one, cidr in connection.execute(query)}
-    return found
-
-
-def _read_allocations(connection: sa.Connection, port_ids: Collection[str]) -> dict[_Address, str]:
-    """Read which addresses these ports have at central."""
-    address, ids = models_v2.IPAllocation, sorted(port_ids)
-    found: dict[_Address, str] = {}
-    for start in range(0, len(ids), _CHUNK):
-        query = sa.select(address.subnet_id, address.ip_address, address.port_id).where(
-            address.port_id.in_(ids[start : start + _CHUNK])
-        )
-        for subnet_id, text, port_id in connection.execute(query):
-            found[subnet_id, int(ipaddress.ip_address(text))] = port_id
-    return found
-
-
-def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) -> list[_Address]:
-    """Return the subnets in which the addresses of a port are."""
-    return [
-        (subnet_id, number)
-        for number in port.addresses
-        for subnet_id in subnets
-        if subnet_id in cidrs
-        and int(cidrs[subnet_id].network_address)
-        <= number
-        <= int(cidrs[subnet_id].broadcast_address)
-    ]
 
 
 def decide(context: Any) -> None:

@@ -1,0 +1,139 @@
+"""What sites name of numbers when central was restored: recorded as they register.
+
+No site is the first to be right. What one says of an address or a port key is written down as far
+as it differs from central's own tables, and a lease that stands in the way of something waits; it
+is decided (`contest`) once all sites that central waits for have registered.
+"""
+
+import ipaddress
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+
+from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site, SiteName
+from isthmus.neutron.db.leased import pick_leased
+from isthmus.neutron.db.session import writing
+from isthmus.store.leases import named
+from isthmus.store.tiers import mapping
+
+_CHUNK = 500
+_SUBNET = PoolKind.SUBNET
+_Address = tuple[str, int]  # subnet, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownPort:
+    """A port of another site, as a site knows it."""
+
+    home: SiteName
+    port_id: str
+    network_id: str
+    port_key: int
+    addresses: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """What a site names of numbers."""
+
+    ports: Collection[str]  #: those that it has
+    addresses: Mapping[_Address, str]  #: what they have, on subnets whose addresses are leased
+    known: Sequence[KnownPort]
+
+
+def record(context: Any, site: Site, said: Named) -> None:
+    """Record what a site names, as far as it is new to central and within the site's rights."""
+    with writing(context) as connection:
+        networks = _list_networks(connection)
+        present = mapping.peek_ids(connection, ResourceType.NETWORK, site.name, set(networks))
+        subnets = {one for network in present for one in networks[network]}
+        leased = pick_leased(connection, subnets)
+        has = {at: one for at, one in said.addresses.items() if at[0] in leased}
+        believed = _read_allocations(connection, said.ports)
+        words = [
+            _word(site.name, _SUBNET, *at, port_id, named.HAS, site.name)
+            for at, port_id in has.items()
+            if believed.get(at) != port_id
+        ]
+        # Whether the site speaks for the port is known once all have registered (`claim.Place`).
+        words += [
+            _word(site.name, _SUBNET, *at, port_id, named.LACKS, site.name)
+            for at, port_id in believed.items()
+            if at[0] in leased and has.get(at) != port_id
+        ]
+        elsewhere = [one for one in said.known if one.home != site.name]
+        there = _read_allocations(connection, {one.port_id for one in elsewhere})
+        cidrs = _read_cidrs(connection, leased)
+        for one in elsewhere:
+            if one.network_id not in present:
+                continue
+            for at in _place(one, networks[one.network_id], cidrs):
+                if there.get(at) != one.port_id:
+                    words.append(_word(site.name, _SUBNET, *at, one.port_id, named.KNOWS, one.home))
+            key = (one.network_id, one.port_key)
+            words.append(
+                _word(site.name, PoolKind.PORT_KEY, *key, one.port_id, named.KNOWS, one.home)
+            )
+        named.record(connection, site.name, words)
+
+
+def _word(
+    site: SiteName,
+    kind: PoolKind,
+    pool_id: str,
+    number: int,
+    port_id: str,
+    word: str,
+    home: SiteName,
+) -> named.Word:
+    return named.Word(site, kind, pool_id, number, port_id, word, home)
+
+
+def _list_networks(connection: sa.Connection) -> dict[str, set[str]]:
+    """List the subnets of every network."""
+    found: dict[str, set[str]] = {}
+    columns = (models_v2.Subnet.network_id, models_v2.Subnet.id)
+    for network_id, subnet_id in connection.execute(sa.select(*columns)):
+        found.setdefault(network_id, set()).add(subnet_id)
+    return found
+
+
+def _read_cidrs(connection: sa.Connection, subnets: Collection[str]) -> dict[str, Any]:
+    columns = (models_v2.Subnet.id, models_v2.Subnet.cidr)
+    found: dict[str, Any] = {}
+    ids = sorted(subnets)
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(*columns).where(models_v2.Subnet.id.in_(ids[start : start + _CHUNK]))
+        found |= {one: ipaddress.ip_network(cidr) for one, cidr in connection.execute(query)}
+    return found
+
+
+def _read_allocations(connection: sa.Connection, port_ids: Collection[str]) -> dict[_Address, str]:
+    """Read which addresses these ports have at central."""
+    address, ids = models_v2.IPAllocation, sorted(port_ids)
+    found: dict[_Address, str] = {}
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(address.subnet_id, address.ip_address, address.port_id).where(
+            address.port_id.in_(ids[start : start + _CHUNK])
+        )
+        for subnet_id, text, port_id in connection.execute(query):
+            found[subnet_id, int(ipaddress.ip_address(text))] = port_id
+    return found
+
+
+def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) -> list[_Address]:
+    """Return the subnets in which the addresses of a port are."""
+    return [
+        (subnet_id, number)
+        for number in port.addresses
+        for subnet_id in subnets
+        if subnet_id in cidrs
+        and int(cidrs[subnet_id].network_address)
+        <= number
+        <= int(cidrs[subnet_id].broadcast_address)
+    ]
