@@ -40,19 +40,19 @@ POINTS: tuple[tuple[str, str], ...] = (
     ("central.bundle.before_commit", "neutron/central/presence.py"),
     ("central.bundle.committed", "neutron/central/presence.py"),
     # Central: the port that a site reports is read, and nothing of it changed yet.
-    ("central.report.read", "neutron/central/site_api/report.py"),
+    ("central.report.read", "neutron/central/site_api/report/take.py"),
     # Central: the change of a merged report has read the port, and written nothing yet.
     ("central.report.merging", "neutron/central/plugin.py"),
     # Central: the port is made, changed, removed, but its location is not recorded yet.
-    ("central.report.created", "neutron/central/site_api/report.py"),
-    ("central.report.updated", "neutron/central/site_api/report.py"),
-    ("central.report.removed", "neutron/central/site_api/report.py"),
-    ("central.report.before_commit", "neutron/central/site_api/report.py"),
+    ("central.report.created", "neutron/central/site_api/report/take.py"),
+    ("central.report.updated", "neutron/central/site_api/report/merging.py"),
+    ("central.report.removed", "neutron/central/site_api/report/take.py"),
+    ("central.report.before_commit", "neutron/central/site_api/report/following.py"),
     # Central: a person's change is allowed, and not made yet.
     ("central.change.asked", "neutron/central/refusals.py"),
     ("central.removal.asked", "neutron/central/plugin.py"),
     # Central: everything is taken, the site does not know it; the answer to Xjob is not given.
-    ("central.report.taken", "neutron/central/site_api/report.py"),
+    ("central.report.taken", "neutron/central/site_api/report/take.py"),
     # Central: whether it waits for the site is read; what the site names is believed next.
     ("registration.begun", "neutron/central/site_api/registration.py"),
     ("central.desired.read", "neutron/central/site_api/desired.py"),

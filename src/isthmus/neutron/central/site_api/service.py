@@ -21,10 +21,10 @@ from isthmus.neutron.central.site_api import (
     hello,
     lease_request,
     registration,
-    report,
 )
 from isthmus.neutron.central.site_api.belief.rate import Rates
 from isthmus.neutron.central.site_api.caller import get_calling_site, while_heard, while_there
+from isthmus.neutron.central.site_api.report import take
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import site as site_store
 
@@ -119,7 +119,7 @@ class SiteFacingApi(_NotKept):
             _RATES.count(site.name, "report")
             with while_heard(context, site, body["incarnation"]):
                 items = _parse_items(body["items"])
-                results = report.take_report(site, int(body["sequence"]), items)
+                results = take.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}
 
     def create_site_registration(
@@ -172,8 +172,8 @@ def _parse_ids(body: Any) -> tuple[str, ...]:
 
 
 def _parse_items(body: Any) -> list[Item]:
-    if not isinstance(body, list) or len(body) > report.MOST_ITEMS:
-        raise errors.Invalid(f"items must be a list of at most {report.MOST_ITEMS}")
+    if not isinstance(body, list) or len(body) > take.MOST_ITEMS:
+        raise errors.Invalid(f"items must be a list of at most {take.MOST_ITEMS}")
     try:
         return [Item.from_dict(one) for one in body]
     except errors.ProtocolError as error:

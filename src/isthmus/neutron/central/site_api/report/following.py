@@ -1,0 +1,77 @@
+"""Follows a port that its home has reported: its status, and where it is bound."""
+
+import ipaddress
+from typing import Any
+
+import sqlalchemy as sa
+from neutron_lib import constants
+from neutron_lib import context as n_context
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins import directory
+
+from isthmus.journal import crash
+from isthmus.model import attribute
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.neutron.central import shadow
+from isthmus.neutron.db.session import writing
+from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import journal, refusal
+from isthmus.store.leases import named
+from isthmus.store.ports import home, location
+from isthmus.store.tiers.held import Held
+
+_PORT = ResourceType.PORT
+
+
+def follow_status(port_id: str, state: dict[str, Any]) -> None:
+    """Take over the status that a port has at its home."""
+    status = state.get("status")
+    if status in (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN):
+        directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
+
+
+def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
+    """Record where the port is bound, and tell the other sites if that changed."""
+    body = state.get(attribute.LOCATION)
+    network_id = state["network_id"]
+    with writing(n_context.get_admin_context()) as connection:
+        held = Held(connection, _PORT, [port_id], alone=True)
+        if port_id not in held.owners or site not in held.sites(port_id):
+            return  # deleted or moved meanwhile: record nothing
+        if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
+            _stay(connection, site, port_id)
+        named.end_unborne(connection, site, port_id, _addresses(state))
+        before = location.list_locations(connection, [port_id]).get(port_id)
+        if body is None:
+            changed = before is not None
+            if changed:
+                location.delete(connection, [port_id])
+        else:
+            changed = location.record(
+                connection,
+                location.Location.from_dict(
+                    body, port_id=port_id, network_id=network_id, site=site
+                ),
+            )
+        if changed:
+            shadow.tell_others(connection, site, port_id, network_id)
+        if not refused and refusal.delete(connection, site, port_id):
+            # What was refused of it has been released there, and may have blocked a removal.
+            job_store.retry_in_use(connection, site)
+        crash.point("central.report.before_commit")
+
+
+def _addresses(state: dict[str, Any]) -> set[tuple[str, int]]:
+    """Return the addresses that a site reports of a port, as (subnet, number)."""
+    return {
+        (one["subnet_id"], int(ipaddress.ip_address(one["ip_address"])))
+        for one in state["fixed_ips"]
+    }
+
+
+def _stay(connection: sa.Connection, site: SiteName, port_id: str) -> None:
+    """Keep a port at its home, which was asked to release it and has bound it meanwhile."""
+    home.set_leaving(connection, port_id, leaving=False)
+    journal.record(connection, [IntentKey(site, _PORT, port_id)])
