@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from tests.ports import neutron_rows
+from tests.ports.journal_rows import list_jobs
 
 from isthmus import errors
 from isthmus.journal import crash
@@ -20,7 +21,6 @@ from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.item import refused
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
-from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.page import Page
@@ -90,7 +90,7 @@ class Central:
 
     def jobs(self) -> list[Job]:
         with reading(self.engine) as connection:
-            return job_store.list_jobs(connection)
+            return list_jobs(connection)
 
     def site(self, name: SiteName) -> dict[str, object]:
         with reading(self.engine) as connection:

@@ -1,4 +1,4 @@
-"""A full journal: many lanes, many intents in each."""
+"""A full journal: many lanes, many intents in each; and what a journal holds."""
 
 import itertools
 import uuid
@@ -6,8 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
+from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql import clock
 from isthmus.store.sql.tables import JOURNAL
@@ -51,3 +53,24 @@ def fill(connection: sa.Connection, rows_a_lane: int) -> None:
                 }
             )
     connection.execute(sa.insert(JOURNAL), rows)
+
+
+def list_jobs(connection: sa.Connection) -> list[Job]:
+    """List what the journal holds, oldest first."""
+    query = sa.select(JOURNAL, job_store.running().label("running"))
+    return [
+        Job(
+            id=row.id,
+            key=IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id),
+            state=JobState.PARKED
+            if row.parked
+            else (JobState.RUNNING if row.running else JobState.WAITING),
+            generation=row.generation,
+            attempts=row.attempts,
+            created_at=row.created_at,
+            changed_at=row.changed_at,
+            not_before=row.not_before,
+            last_error=row.last_error or "",
+        )
+        for row in connection.execute(query.order_by(JOURNAL.c.created_at, JOURNAL.c.id))
+    ]

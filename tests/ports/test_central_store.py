@@ -203,7 +203,9 @@ def test_shadows_of_a_network_are_noted_in_one_statement(connection: sa.Connecti
     for port_id, where in (("a", ONE), ("b", ONE), ("c", TWO)):
         location.record(connection, place(port_id, where))
     location.record(connection, place("x", ONE, "other"))
-    wanted = location.shadow_keys(network_id="n", site=TWO)
+    for where in (ONE, TWO):
+        mapping.record(connection, NETWORK, ["n", "other"], where, now=T0)
+    wanted = location.select_shadows(at=TWO, network_id="n")
     journal.record_selected(connection, ResourceType.SHADOW, wanted)
     rows = connection.execute(sa.select(JOURNAL.c.lane, JOURNAL.c.resource_id)).all()
     assert sorted(map(tuple, rows)) == [(TWO, "a"), (TWO, "b")]

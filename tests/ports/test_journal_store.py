@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import pytest
 import sqlalchemy as sa
 from tests.ports.database_clock import drive
+from tests.ports.journal_rows import list_jobs
 
 from isthmus import errors
 from isthmus.journal.protocols import Store
 from isthmus.model.intent import Batch, Claim, IntentKey, Job, JobState, Outcome, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import again_when_busy, open_engine, reading, writing
@@ -58,11 +58,19 @@ class InSql(SqlJournal):
     """The journal in SQL with the same extra verbs as the fake."""
 
     def __init__(self, engine: sa.Engine, clock: FakeClock) -> None:
+        self.held: list[IntentKey] = []
         self.removed: list[IntentKey] = []
         self.clock = clock
         drive(engine, clock)
         self.engine = engine
-        super().__init__(engine, forget=lambda _, keys: self.removed.extend(keys))
+        super().__init__(engine, removal=self)
+
+    def hold_objects(self, _connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
+        self.held.extend(keys)
+
+    def forget_objects(self, _connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
+        assert set(keys) <= set(self.held), "what is forgotten was held first"
+        self.removed.extend(keys)
 
     @again_when_busy  # Neutron's API does so with a request whose transaction collided
     def record(self, keys: Iterable[IntentKey]) -> None:
@@ -71,7 +79,7 @@ class InSql(SqlJournal):
 
     def list_jobs(self) -> list[Job]:
         with reading(self.engine) as connection:
-            return job_store.list_jobs(connection)
+            return list_jobs(connection)
 
 
 @pytest.fixture(

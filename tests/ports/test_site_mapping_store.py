@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.ports.journal_rows import list_jobs
 
 from isthmus import errors
 from isthmus.model.intent import IntentKey
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store.delivery import job, journal
+from isthmus.store.delivery import journal
 from isthmus.store.leases import lease, resting
 from isthmus.store.local import mapping
 from isthmus.store.ports import datapath, port_key
@@ -118,4 +119,4 @@ def test_of_a_port_that_central_says_is_gone_nothing_is_left_to_report(
     journal.record(connection, [IntentKey(CENTRAL, PORT, one) for one in ("a", "b")])
     mapping.forget(connection, PORT, "a")
     assert mapping.find_bases(connection, ["a", "b"]) == {"b": {"name": "b"}}
-    assert [one.key.id for one in job.list_jobs(connection)] == ["b"]
+    assert [one.key.id for one in list_jobs(connection)] == ["b"]

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.ports.journal_rows import list_jobs
 from tests.property.federation.link import Died, Link, Weather
 from tests.property.federation.tiers import (
     NETWORKS,
@@ -41,7 +42,6 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease
 from isthmus.store.leases.give_back import Part
 from isthmus.store.leases.returns import Return
@@ -475,7 +475,7 @@ class Federation(RuleBasedStateMachine):
 
     def _jobs(self, tier: Tier) -> list[Any]:
         with reading(tier.engine) as connection:
-            return job_store.list_jobs(connection)
+            return list_jobs(connection)
 
     def check_converged(self) -> None:
         for name, site in self.sites.items():

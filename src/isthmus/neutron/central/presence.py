@@ -212,7 +212,7 @@ def _extend(
     if withdrawn is not False:
         network.map_to(site, now=now())
         journal.record_selected(
-            connection, ResourceType.SHADOW, location.shadow_keys(network_id=network_id, site=site)
+            connection, ResourceType.SHADOW, location.select_shadows(at=site, network_id=network_id)
         )
     at_site.ensure_keys(connection, network_id, site)
     rows = _subnets(connection, network_id)

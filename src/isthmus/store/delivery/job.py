@@ -8,8 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import IntentKey, Job, JobState
-from isthmus.model.resource import ResourceType
+from isthmus.model.intent import JobState
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.store.delivery.journal import through
 from isthmus.store.sql.clock import utc_after, utc_now
@@ -25,55 +24,12 @@ _MARGIN_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """Filters of jobs; None or empty means no filter."""
-
-    ids: Collection[str] = ()
-    lanes: Collection[str] = ()
-    types: Collection[ResourceType] = ()
-    resource_ids: Collection[str] = ()
-    states: Collection[JobState] = ()
-    created_before: datetime.datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneCounts:
     """Number and age of a lane's intents."""
 
     backlog: int  #: intents that are not parked; `MOST_COUNTED` means that many or more
     parked: int  #: the same of those that are
     oldest_at: datetime.datetime | None  #: when the oldest unparked intent was first recorded
-
-
-def list_jobs(
-    connection: sa.Connection,
-    *,
-    wanted: JobFilter | None = None,
-    marker: str | None = None,
-    limit: int | None = None,
-) -> list[Job]:
-    """List jobs, oldest first.
-
-    Args:
-        connection: of the transaction.
-        wanted: the filter.
-        marker: id of the last job of the previous page; a deleted one starts at the beginning.
-        limit: how many at most.
-    """
-    query = sa.select(JOURNAL, running().label("running")).where(*_where(wanted or JobFilter()))
-    if marker is not None:
-        begin = connection.execute(
-            sa.select(JOURNAL.c.created_at).where(JOURNAL.c.id == marker)
-        ).scalar_one_or_none()
-        if begin is not None:
-            query = query.where(
-                sa.or_(
-                    JOURNAL.c.created_at > begin,
-                    sa.and_(JOURNAL.c.created_at == begin, JOURNAL.c.id > marker),
-                )
-            )
-    query = query.order_by(JOURNAL.c.created_at, JOURNAL.c.id).limit(limit)
-    return [_job(row) for row in connection.execute(query)]
 
 
 def list_page(
@@ -166,7 +122,7 @@ def _find_oldest(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[datetime.dateti
     return through(oldest, "age").scalar_subquery()
 
 
-def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
+def retry_now(connection: sa.Connection, ids: Collection[str]) -> int:
     """Make jobs due at once, including parked ones; running ones are left to their worker.
 
     Returns:
@@ -174,7 +130,7 @@ def retry_now(connection: sa.Connection, wanted: JobFilter) -> int:
     """
     return connection.execute(
         sa.update(JOURNAL)
-        .where(*_where(wanted), ~running())
+        .where(JOURNAL.c.id.in_(list(ids)), ~running())
         .values(parked=False, attempts=0, not_before=None)
     ).rowcount
 
@@ -200,35 +156,13 @@ def _retry(connection: sa.Connection, lane: SiteName, *which: sa.ColumnElement[b
     )
 
 
-def cancel(connection: sa.Connection, wanted: JobFilter) -> int:
+def cancel(connection: sa.Connection, ids: Collection[str]) -> int:
     """Cancel jobs: the site keeps what it has until the object changes again or a sweep finds it.
 
     Returns:
         How many.
     """
-    return connection.execute(sa.delete(JOURNAL).where(*_where(wanted))).rowcount
-
-
-def _where(wanted: JobFilter) -> list[sa.ColumnElement[bool]]:
-    columns: Sequence[tuple[Any, Collection[str]]] = (
-        (JOURNAL.c.id, wanted.ids),
-        (JOURNAL.c.lane, wanted.lanes),
-        (JOURNAL.c.type, [kind.value for kind in wanted.types]),
-        (JOURNAL.c.resource_id, wanted.resource_ids),
-    )
-    terms: list[sa.ColumnElement[bool]] = [
-        column.in_(list(values)) for column, values in columns if values
-    ]
-    if wanted.states:
-        by_state = {
-            JobState.PARKED: JOURNAL.c.parked == sa.true(),
-            JobState.RUNNING: running(),
-            JobState.WAITING: sa.and_(JOURNAL.c.parked == sa.false(), ~running()),
-        }
-        terms.append(sa.or_(*(by_state[state] for state in wanted.states)))
-    if wanted.created_before is not None:
-        terms.append(JOURNAL.c.created_at < wanted.created_before)
-    return terms
+    return connection.execute(sa.delete(JOURNAL).where(JOURNAL.c.id.in_(list(ids)))).rowcount
 
 
 def correct_times(connection: sa.Connection, *, claim_s: float) -> int:
@@ -283,20 +217,4 @@ def running() -> sa.ColumnElement[bool]:
         JOURNAL.c.owner.is_not(None),
         JOURNAL.c.expires_at.is_not(None),
         JOURNAL.c.expires_at > utc_now(),
-    )
-
-
-def _job(row: Any) -> Job:
-    return Job(
-        id=row.id,
-        key=IntentKey(SiteName(row.lane), ResourceType(row.type), row.resource_id),
-        state=JobState.PARKED
-        if row.parked
-        else (JobState.RUNNING if row.running else JobState.WAITING),
-        generation=row.generation,
-        attempts=row.attempts,
-        created_at=row.created_at,
-        changed_at=row.changed_at,
-        not_before=row.not_before,
-        last_error=row.last_error or "",
     )

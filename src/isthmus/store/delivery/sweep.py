@@ -8,7 +8,8 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.sql.tables import JOURNAL, LANES, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.ports import location
+from isthmus.store.sql.tables import JOURNAL, LANES, LEASES, SITE_MAPPINGS, SITES
 
 
 def drop_orphans(connection: sa.Connection) -> int:
@@ -67,17 +68,7 @@ def renew(
     """
     for kind in kinds:
         if kind is ResourceType.SHADOW:
-            selection = (
-                sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
-                .join_from(
-                    LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
-                )
-                .where(
-                    SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
-                    SITE_MAPPINGS.c.site == site,
-                    LOCATIONS.c.site != site,
-                )
-            )
+            selection = location.select_shadows(at=site)
         elif kind is ResourceType.LEASE:
             selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site == site)
         else:

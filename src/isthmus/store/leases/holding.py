@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.store.ports import location
 from isthmus.store.sql.tables import LOCATIONS, SHADOWS, SITE_MAPPINGS
 
 
@@ -21,17 +22,7 @@ def list_wanted(
     """
     if kind is ResourceType.SHADOW:
         column = LOCATIONS.c.port_id
-        query = (
-            sa.select(column)
-            .join_from(
-                LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id
-            )
-            .where(
-                SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
-                SITE_MAPPINGS.c.site == site,
-                LOCATIONS.c.site != site,
-            )
-        )
+        query = location.select_shadows(at=site).with_only_columns(column)
     else:
         column = SITE_MAPPINGS.c.resource_id
         query = sa.select(column).where(

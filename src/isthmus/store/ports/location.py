@@ -12,11 +12,12 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.leases import resting
 from isthmus.store.ports import hypervisor
 from isthmus.store.sql.page import read_rows
-from isthmus.store.sql.tables import LOCATIONS
+from isthmus.store.sql.tables import LOCATIONS, SITE_MAPPINGS
 
 #: Ids in one IN (...).
 _CHUNK = 500
@@ -191,11 +192,32 @@ def _key(row: Any) -> tuple[str, int]:
     return row.network_id, int(row.port_key)
 
 
-def shadow_keys(*, network_id: str, site: SiteName) -> sa.Select[Any]:
-    """Select (lane, port) of the shadows that a site should hold of a network, in one statement."""
-    return sa.select(sa.literal(site), LOCATIONS.c.port_id).where(
-        LOCATIONS.c.network_id == network_id, LOCATIONS.c.site != site
+def select_shadows(
+    *, at: SiteName | None = None, of: SiteName | None = None, network_id: str | None = None
+) -> "sa.Select[tuple[str, str]]":
+    """Select (lane, port) of shadows that sites should hold: of ports elsewhere, on their networks.
+
+    Args:
+        at: of this site alone.
+        of: of ports at this site alone.
+        network_id: of ports on this network alone.
+    """
+    query = (
+        sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
+        .join_from(LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id)
+        .where(
+            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+            SITE_MAPPINGS.c.site != LOCATIONS.c.site,
+        )
     )
+    for column, value in (
+        (SITE_MAPPINGS.c.site, at),
+        (LOCATIONS.c.site, of),
+        (LOCATIONS.c.network_id, network_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    return query
 
 
 def _location(row: Any) -> Location:

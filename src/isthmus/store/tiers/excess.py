@@ -15,7 +15,9 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
+from isthmus.store.ports import location
 from isthmus.store.sql.tables import JOURNAL, LOCATIONS, SITE_MAPPINGS
+from isthmus.store.tiers import mapping
 from isthmus.store.tiers.latest import Latest
 
 LOG = logging.getLogger(__name__)
@@ -82,15 +84,14 @@ def is_going(connection: sa.Connection, site: SiteName, port_id: str) -> bool:
 def _list_wanted(
     connection: sa.Connection, site: SiteName, kind: ResourceType, ids: Collection[str]
 ) -> set[str]:
-    if kind is ResourceType.SHADOW:  # its network is checked on delivery
-        column, there = LOCATIONS.c.port_id, LOCATIONS.c.site != site
+    if kind is ResourceType.SHADOW:
+        column = LOCATIONS.c.port_id
+        query = location.select_shadows(at=site).with_only_columns(column)
     else:
         column = SITE_MAPPINGS.c.resource_id
-        there = sa.and_(SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.site == site)
+        query = mapping.select_ids(kind, site)
     return {
-        one
-        for chunk in _chunks(ids)
-        for one in connection.scalars(sa.select(column).where(there, column.in_(chunk)))
+        one for chunk in _chunks(ids) for one in connection.scalars(query.where(column.in_(chunk)))
     }
 
 

@@ -18,7 +18,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
 from isthmus.store.sql.neutron_tables import OBJECTS
-from isthmus.store.sql.tables import DATAPATHS, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import claim, exits, mapping, registration
 from isthmus.store.tiers.held import Held
 
@@ -92,19 +92,6 @@ def _free_keys(connection: sa.Connection, network_id: str) -> None:
         resting.delete_pool(connection, network_id)
 
 
-def _select_shadowed(site: SiteName) -> "sa.Select[tuple[str, str]]":
-    """Select (other site, port) for the ports located at a site whose shadows others hold."""
-    return (
-        sa.select(SITE_MAPPINGS.c.site, LOCATIONS.c.port_id)
-        .join_from(LOCATIONS, SITE_MAPPINGS, SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id)
-        .where(
-            LOCATIONS.c.site == site,
-            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
-            SITE_MAPPINGS.c.site != site,
-        )
-    )
-
-
 def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
     """Delete every row that refers to a site, but not the site's own; others lose its shadows.
 
@@ -114,7 +101,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
     for kind in (ResourceType.NETWORK, ResourceType.ROUTER):  # before their mappings and intents
         there = mapping.select_ids(kind, site)
         Held(connection, kind, connection.scalars(there).all(), alone=True)
-    journal.record_selected(connection, ResourceType.SHADOW, _select_shadowed(site))
+    journal.record_selected(connection, ResourceType.SHADOW, location.select_shadows(of=site))
     row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
     if row_id is not None:
         registration.set_aside(connection, site, row_id)

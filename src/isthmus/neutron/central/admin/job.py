@@ -66,7 +66,7 @@ class JobApi:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
-                job_store.retry_now(connection, job_store.JobFilter(ids=[id]))
+                job_store.retry_now(connection, [id])
             row["state"] = JobState.WAITING.value
         return {"site_job": row}
 
@@ -75,7 +75,7 @@ class JobApi:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
-                job_store.cancel(connection, job_store.JobFilter(ids=[id]))
+                job_store.cancel(connection, [id])
         return {"site_job": row}
 
     def _get_for_change(self, context: Any, job_id: str) -> listing.Row:
