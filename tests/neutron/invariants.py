@@ -2,8 +2,8 @@
 
 No two leases overlap; every address that central's Neutron has given out lies in a lease; a site's
 blocks are among those that central has leased to it; what a site has given out of its own lies in
-its blocks; a port has one home; and what is mapped to a site that is known to lack it is noted in
-the journal.
+its blocks; a port has its home where its network is, and is located there; and what is mapped to a
+site that is known to lack it is noted in the journal.
 """
 
 import ipaddress
@@ -30,7 +30,7 @@ def find_faults(central: CentralServer, *sites: LocalServer) -> list[str]:
     faults = [
         *_overlaps(_read(central, "isthmus_leases")),
         *_outside_leases(central),
-        *_homes(_read(central, "isthmus_site_mappings")),
+        *_homes(central),
     ]
     for site in sites:
         faults += _of_site(central, site)
@@ -82,16 +82,34 @@ def _outside_leases(central: CentralServer) -> list[str]:
     ]
 
 
-def _homes(mappings: Iterable[Row]) -> list[str]:
-    homes: dict[str, list[str]] = {}
-    for row in mappings:
-        if row["type"] == "port":
-            homes.setdefault(row["resource_id"], []).append(row["site"])
-    return [
-        f"port {port_id} has homes {', '.join(sorted(at))}"
-        for port_id, at in homes.items()
-        if len(at) > 1
-    ]
+def _homes(central: CentralServer) -> list[str]:
+    """Find homes where the port's network is not, and locations that are not at the home.
+
+    A site that was removed may come back, and have the network then.
+    """
+    strange = sa.text(
+        "SELECT h.resource_id, h.site FROM isthmus_site_mappings h "
+        "JOIN ports p ON p.id = h.resource_id "
+        "LEFT JOIN isthmus_site_mappings n "
+        "ON n.type = 'network' AND n.resource_id = p.network_id AND n.site = h.site "
+        "WHERE h.type = 'port' AND n.site IS NULL AND h.site NOT LIKE 'gone/%'"
+    )
+    elsewhere = sa.text(
+        "SELECT l.port_id, l.site, h.site FROM isthmus_locations l "
+        "LEFT JOIN isthmus_site_mappings h ON h.type = 'port' AND h.resource_id = l.port_id "
+        "WHERE h.site IS NULL OR h.site <> l.site"
+    )
+    with central.database() as connection:
+        return [
+            *(
+                f"port {row[0]} has its home at {row[1]}, where its network is not"
+                for row in connection.execute(strange)
+            ),
+            *(
+                f"port {row[0]} is located at {row[1]}, and has its home at {row[2]}"
+                for row in connection.execute(elsewhere)
+            ),
+        ]
 
 
 def _of_site(central: CentralServer, site: LocalServer) -> list[str]:

@@ -18,6 +18,35 @@ _LOCATION: dict[str, Any] = {
 }
 
 
+def born(
+    place: dict[str, Any], subnet_id: str, address: str, groups: list[str], key: int
+) -> dict[str, Any]:
+    """Give the state of a port that a site has made, as it reports it."""
+    port_id = str(uuid.uuid4())
+    return {
+        "id": port_id,
+        **place,
+        "name": "born-at-site1",
+        "description": "",
+        "admin_state_up": True,
+        "mac_address": "fa:16:01:" + ":".join(port_id[n : n + 2] for n in (0, 2, 4)),
+        "fixed_ips": [{"subnet_id": subnet_id, "ip_address": address}],
+        "security_groups": groups,
+        "allowed_address_pairs": [],
+        "port_security_enabled": True,
+        "extra_dhcp_opts": [],
+        "device_id": "vm",
+        "device_owner": "compute:nova",
+        "binding:host_id": "host1",
+        "binding:vif_type": "ovs",
+        "binding:vnic_type": "normal",
+        "binding:profile": {},
+        "status": "ACTIVE",
+        "isthmus:base": None,
+        "isthmus:location": {**_LOCATION, "port_key": key},
+    }
+
+
 class Stretched:
     """A network that is present at both sites, and ports that are born at site1."""
 
@@ -55,32 +84,9 @@ class Stretched:
         return f"10.0.0.{number - 10 * 2**24}"
 
     def port(self, **more: Any) -> dict[str, Any]:
-        port_id = str(uuid.uuid4())
         self._key += 1
-        return {
-            "id": port_id,
-            "network_id": self.network["id"],
-            "project_id": self.project,
-            "name": "born-at-site1",
-            "description": "",
-            "admin_state_up": True,
-            "mac_address": "fa:16:01:" + ":".join(port_id[n : n + 2] for n in (0, 2, 4)),
-            "fixed_ips": [{"subnet_id": self.subnet["id"], "ip_address": self.address()}],
-            "security_groups": self.groups,
-            "allowed_address_pairs": [],
-            "port_security_enabled": True,
-            "extra_dhcp_opts": [],
-            "device_id": "vm",
-            "device_owner": "compute:nova",
-            "binding:host_id": "host1",
-            "binding:vif_type": "ovs",
-            "binding:vnic_type": "normal",
-            "binding:profile": {},
-            "status": "ACTIVE",
-            "isthmus:base": None,
-            "isthmus:location": {**_LOCATION, "port_key": self._key - 1},
-            **more,
-        }
+        place = {"network_id": self.network["id"], "project_id": self.project}
+        return born(place, self.subnet["id"], self.address(), self.groups, self._key - 1) | more
 
     def report(self, port: dict[str, Any], **more: Any) -> dict[str, Any]:
         (result,) = self.central.report("site1", item(port), **more)

@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.neutron import invariants
-from tests.neutron.central_server import CentralServer
+from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.delivery import SiteDelivery
 from tests.neutron.local_server import LocalServer
 from tests.neutron.pausing import Pause
 from tests.neutron.server import ADMIN, site_user, tenant
+from tests.neutron.test_central_report import born, item
 from tests.neutron.wan import Wan
 
 from isthmus.journal import crash
@@ -45,6 +46,7 @@ class World:
     project: str = field(default_factory=lambda: uuid.uuid4().hex)
     #: Journal rows of worlds before this one.
     before: list[str] = field(default_factory=list)
+    routers: list[str] = field(default_factory=list)
     #: One for each thread: a drain is one worker's.
     deliveries: dict[int, SiteDelivery] = field(default_factory=dict)
 
@@ -139,6 +141,49 @@ class World:
             wanted = {"subnet_id": self.subnet, "ip_address": f"10.0.0.{int(last) % 256}"}
             self.central.try_create("port", self.user, network_id=self.network, fixed_ips=[wanted])
 
+    def device_changes(self) -> None:
+        """Say at central what a port's home alone may say, if it has one."""
+        for port in self._ports(self.central)[-1:]:
+            self.central.call("PUT", f"/v2.0/ports/{port}", {"port": {"device_id": "mine"}})
+
+    def withdrawn(self) -> None:
+        """Have an operator take the network away from the site, which is refused for its ports."""
+        path = f"/v2.0/site-presences?network_id={self.network}&site=site1"
+        for row in self.central.call("GET", path).only():
+            self.central.call("DELETE", f"/v2.0/site-presences/{row['id']}")
+
+    def second_site(self) -> None:
+        """Another site uses the network, makes a port, and asks for one of central's."""
+        place = {"network_id": self.network, "project_id": self.project}
+        answer = self.central.try_bundle("site2", "network", self.network, project=self.project)
+        leases = by_type(answer.body["items"], "lease") if answer.status == 201 else []
+        blocks = {one["kind"]: int(one["first"]) for one in leases if one["pool_id"] == self.subnet}
+        keys = [int(one["first"]) for one in leases if one["kind"] == "port_key"]
+        if blocks and keys:
+            port = born(place, self.subnet, f"10.0.0.{blocks['subnet'] % 256}", [], keys[0])
+            where = {"chassis": "chassis-2", "hostname": "host2", "encap_ip": "192.0.2.12"}
+            port["isthmus:location"] |= where
+            self.central.report("site2", item(port))
+        self.central.try_bundle("site2", "port", self.guest, project=self.project)
+
+    def second_site_takes_all(self) -> None:
+        """The other site has carried out, or let go, whatever it was told."""
+        self.central.acknowledge_all("site2")
+
+    def router_comes(self) -> None:
+        router = self.central.create("router", self.user, name="r")["id"]
+        self.routers.append(router)
+        self._join(router, "add")
+
+    def router_goes(self) -> None:
+        for router in self.routers[-1:]:
+            self._join(router, "remove")
+            self.central.call("DELETE", f"/v2.0/routers/{router}", user=self.user)
+
+    def _join(self, router: str, how: str) -> None:
+        path = f"/v2.0/routers/{router}/{how}_router_interface"
+        self.central.call("PUT", path, {"subnet_id": self.subnet}, self.user)
+
     def carry(self) -> None:
         with contextlib.suppress(AssertionError):  # the call was refused as a whole
             self._deliver()
@@ -162,6 +207,8 @@ class World:
     def settle(self, *, used: bool) -> None:
         """Let everything be told, what was refused as well, as it is every few minutes.
 
+        The other site has no server here: it takes whatever it is told.
+
         Args:
             used: whether ports may use what central has deleted meanwhile; both tiers say so then.
         """
@@ -169,6 +216,7 @@ class World:
             self._retry(server, self._journal(server))
 
         def quiet() -> bool:
+            self.second_site_takes_all()
             self._deliver()
             due = {
                 server.folder: [
@@ -221,6 +269,10 @@ class World:
             assert _rules(here.only()) == _rules(there)
         for port in self._ports(self.site):
             assert self.site.delete("port", port).status in (204, 404)
+        for router in self.routers:
+            self._join(router, "remove")
+            gone = self.central.call("DELETE", f"/v2.0/routers/{router}", user=self.user)
+            assert gone.status in (204, 404), gone
         self.settle(used=False)
         for port in self._ports(self.central):
             assert self.central.call("DELETE", f"/v2.0/ports/{port}").status == 204
@@ -275,6 +327,12 @@ ACTIONS: tuple[Callable[[World], None], ...] = (
     World.subnet_comes,
     World.subnet_goes,
     World.recall,
+    World.device_changes,
+    World.withdrawn,
+    World.second_site,
+    World.second_site_takes_all,
+    World.router_comes,
+    World.router_goes,
     World.carry,
 )
 actions = st.sampled_from(ACTIONS)
@@ -284,16 +342,47 @@ stories = st.tuples(
     st.lists(actions, min_size=1, max_size=3),
     st.lists(actions, min_size=1, max_size=4),
 )
-#: What surely comes by a point, in the place of what is drawn.
+_THERE = (World.first_use, World.carry)
+_ROUTED = (*_THERE, World.router_comes, World.carry)
+_MOVED = (World.guest_is_bound, World.carry)
+_USED = (World.born_at_site, World.carry)
+#: What surely comes by a point, in the place of what is drawn; the first that fits.
 PASSING: dict[str, tuple[Callable[[World], None], ...]] = {
     "central.bundle": (World.first_use,),
-    "central.report": (World.born_at_site, World.one_goes_at_site),
+    "central.call": (World.first_use,),
+    "central.change": (World.born_at_central, World.device_changes),
+    "central.removal": (World.subnet_comes, World.subnet_goes),
+    "central.report.created": (World.born_at_site,),
+    "central.report.removed": (World.born_at_site, World.one_goes_at_site),
+    "central.report": (World.born_at_site, World.one_changes_at_site),
     "central.desired": (World.network_changes, World.carry),
+    "apply.router.removed": (*_ROUTED, World.router_goes, World.carry),
+    "apply.router": _ROUTED,
+    "apply.network.removed": (*_THERE, World.withdrawn, World.carry),
+    "apply.subnet.removed": (
+        *_THERE,
+        World.subnet_comes,
+        World.carry,
+        World.subnet_goes,
+        World.carry,
+    ),
+    "apply.port.removed": (*_THERE, *_MOVED, World.one_goes_at_central, World.carry),
+    "apply.port": (*_THERE, *_MOVED, World.one_changes_at_central, World.carry),
+    "apply.address_group": (*_USED, World.rule_comes, World.carry),
+    "apply.security_group": (*_USED, World.rule_comes, World.carry),
+    "apply.shadows": (*_THERE, World.second_site, World.carry),
     "apply": (World.rule_comes, World.subnet_comes, World.network_changes, World.carry),
     "delivery": (World.network_changes, World.carry),
     "report": (World.born_at_site,),
     "lease": (World.many_at_site,),
     "recall": (World.recall, World.carry),
+}
+
+
+#: Points that no action comes by, and who does.
+ELSEWHERE = {
+    "registration.begun": "tests/neutron/test_late_reports.py: a site registers at its start",
+    "apply.router.gateway": "tests/neutron/test_router_crash.py: a gateway takes a fabric",
 }
 
 
@@ -429,5 +518,4 @@ def test_the_points_were_passed(cloud: Cloud) -> None:
     """Holding nobody would prove nothing."""
     if not cloud.passed:
         pytest.skip("the others did not run")
-    missed = {name for name, _ in crash.POINTS} - cloud.passed
-    assert len(missed) <= len(crash.POINTS) // 4, missed
+    assert {name for name, _ in crash.POINTS} - cloud.passed <= ELSEWHERE.keys()
