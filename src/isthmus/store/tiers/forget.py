@@ -33,9 +33,17 @@ _IN_THE_WAY = frozenset(
     }
 )
 
-#: The types whose objects have rows of Neutron's, in the order in which they are locked: a port
-#: before its network, as where it is bound is recorded.
-_HELD = (ResourceType.PORT, *(kind for kind in OBJECTS if kind is not ResourceType.PORT))
+#: The types whose objects have rows of Neutron's, in the order in which a transaction that maps
+#: several of them locks them.
+_HELD = (
+    ResourceType.PORT,
+    ResourceType.ROUTER,
+    ResourceType.NETWORK,
+    ResourceType.SECURITY_GROUP,
+    ResourceType.ADDRESS_GROUP,
+    ResourceType.SUBNET,
+)
+assert set(_HELD) == set(OBJECTS)
 
 
 def hold_objects(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
@@ -98,7 +106,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
     The numbers that it held are set aside: it may still use them. It may be the last one that
     central waits for; see `claim.follow` for `welcome`.
     """
-    for kind in (ResourceType.NETWORK, ResourceType.ROUTER):  # before their mappings and intents
+    for kind in (ResourceType.ROUTER, ResourceType.NETWORK):  # before their mappings and intents
         there = mapping.select_ids(kind, site)
         Held(connection, kind, connection.scalars(there).all(), alone=True)
     journal.record_selected(connection, ResourceType.SHADOW, location.select_shadows(of=site))
