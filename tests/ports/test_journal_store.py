@@ -63,7 +63,7 @@ class InSql(SqlJournal):
         self.clock = clock
         drive(engine, clock)
         self.engine = engine
-        super().__init__(engine, removal=self)
+        super().__init__(engine, hold=self.hold_objects, forget=self.forget_objects)
 
     def hold_objects(self, _connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
         self.held.extend(keys)
