@@ -72,8 +72,10 @@ class Restored:
                     )
                 )
         for name in ("writing", "reading"):
-            monkeypatch.setattr(contest, name, lambda _context: self.tier.engine.begin())
-        monkeypatch.setattr(naming, "writing", contest.writing)
+            for module in (contest, naming):
+                monkeypatch.setattr(
+                    module, name, lambda _context: self.tier.engine.begin(), raising=False
+                )
         monkeypatch.setattr(f"{contest.__name__}.directory.get_plugin", lambda: self)
         monkeypatch.setattr(f"{contest.__name__}.n_context.get_admin_context", lambda: None)
 

@@ -109,12 +109,11 @@ def test_the_key_that_was_given_back_last_is_used_last(connection: sa.Connection
     port_key.free(connection, ["a", "b"])
     used = []
     for number in range(4):
-        for key, port_id in port_key.list_resting(connection, "n", 9):
-            port_key.end_rest(connection, "n", [(key, port_id)])
-        key = port_key.find_rested(connection, "n", [BLOCK])
-        assert key is not None
-        used.append(key)
-        give(connection, "n", **{f"new{number}": key})
+        port_key.end_rest(connection, "n", port_key.list_resting(connection, "n", 9))
+        rested = port_key.find_rested(connection, "n", [BLOCK])
+        assert rested is not None
+        used.append(rested)
+        give(connection, "n", **{f"new{number}": rested})
         port_key.free(connection, [f"new{number}"])
     assert used == [5, 3, 4, 5]
 
