@@ -197,20 +197,19 @@ class CentralPlugin(Refusals, Recalling):
     def delete_network(self, context: Any, id: str) -> Any:
         """Delete a network unless an unreachable site may have ports on it."""
         self._refuse_if_silent(context, "network", id, id)
-        crash.point("central.removal.asked")
         return super().delete_network(context, id)
 
     def delete_subnet(self, context: Any, id: str) -> Any:
         """Delete a subnet unless an unreachable site may use addresses of it."""
         network_id = self.get_subnet(context, id, fields=["network_id"])["network_id"]
         self._refuse_if_silent(context, "subnet", id, network_id)
-        crash.point("central.removal.asked")
         return super().delete_subnet(context, id)
 
     def _refuse_if_silent(self, context: Any, word: str, resource_id: str, network_id: str) -> None:
         """Refuse before anything is removed; the mechanism driver asks again as it is removed."""
         with translated(), reading(context) as connection:
             silence.require_heard(connection, word, resource_id, network_id)
+        crash.point("central.removal.asked")
 
 
 def _require_latest(port: Any) -> None:
