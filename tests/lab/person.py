@@ -1,15 +1,20 @@
 """A person at the lab: runs `isthmus` as a command and asks the clouds with the stock SDK."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import openstack
 
 from isthmus.lab.plan import LabPlan
+
+_COMMAND = Path(sys.executable).parent / "isthmus"
 
 
 class Person:
@@ -22,12 +27,8 @@ class Person:
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an `isthmus` command against this lab."""
         done = subprocess.run(
-            [Path(sys.executable).parent / "isthmus", *words],
-            env={
-                **os.environ,
-                "ISTHMUS_LAB_NAME": self.plan.name,
-                "OS_CLIENT_CONFIG_FILE": str(self.plan.clouds_file),
-            },
+            [_COMMAND, *words],
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=600,
@@ -36,6 +37,29 @@ class Person:
         if check:
             assert done.returncode == 0, f"isthmus {' '.join(words)}: {done.stderr}{done.stdout}"
         return done
+
+    @contextlib.contextmanager
+    def started(self, *words: str) -> Iterator[None]:
+        """Have an `isthmus` command run until the block ends."""
+        silent = subprocess.DEVNULL
+        with subprocess.Popen(
+            [_COMMAND, *words],
+            env=self._environment(),
+            stdout=silent,
+            stderr=silent,
+            start_new_session=True,  # what a terminal interrupts is a group
+        ) as one:
+            try:
+                yield
+            finally:
+                os.killpg(one.pid, signal.SIGINT)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "ISTHMUS_LAB_NAME": self.plan.name,
+            "OS_CLIENT_CONFIG_FILE": str(self.plan.clouds_file),
+        }
 
     def json(self, *words: str) -> Any:
         """Run a command and read its JSON."""

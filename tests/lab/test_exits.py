@@ -1,8 +1,10 @@
 """A router of central's leaves by the exits of its sites, and floating IPs come in by them."""
 
 import contextlib
+import logging
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +23,7 @@ pytestmark = [
     pytest.mark.stress,
     pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
 ]
+LOG = logging.getLogger(__name__)
 SERVERS = {"exit-1": "site1", "exit-2": "site2"}
 CIDRS = ("10.91.0.0/24", "fd00:91::/64")
 #: How long packets may need to find a new way on a busy machine, in seconds.
@@ -151,6 +154,11 @@ def test_both_sites_leave_by_one_exit_and_floating_ips_come_in_by_it(cloud: Clou
         )
         assert cloud.called_as(server, "site1") == public
     check_way(cloud, public)
+    # A server has one floating IP for each external network: that of exit-1 makes room.
+    (first,) = cloud.central.ips(port_id=cloud.servers["exit-1"]["port_id"])
+    cloud.central.update_ip(first, port_id=None)
+    for server in ("exit-1", "exit-2"):
+        LOG.info("%s is answered by %s after %.1f s", public, server, move(cloud, public, server))
 
     # With an exit of its own site2 leaves by that, but for the floating IP of site1.
     other = cloud.external("site2")
@@ -180,6 +188,31 @@ def test_both_sites_leave_by_one_exit_and_floating_ips_come_in_by_it(cloud: Clou
     cloud.gateways()
     cloud.person.agree()
     check_rows(cloud, 0)
+
+
+def move(cloud: Cloud, public: str, server: str) -> float:
+    """Move a floating IP; gives the seconds until a ping to it arrives at its new server."""
+    row, (floating,) = cloud.servers[server], cloud.central.ips(floating_ip_address=public)
+    # One ping after another: what a flow was translated to, connection tracking keeps to its end.
+    pings = f"while :; do ping -n -c 1 -W 1 {public}; done"
+    with cloud.person.started("lab", "external", "exec", "site1", "--", "sh", "-c", pings):
+        before = count_pings(row["netns"])
+        began = time.monotonic()
+        cloud.central.update_ip(floating, port_id=row["port_id"])
+        until(
+            lambda: count_pings(row["netns"]) > before,
+            what=f"{public} is answered by {server}",
+            timeout_s=PACKET_S,
+        )
+        return time.monotonic() - began
+
+
+def count_pings(netns: str) -> int:
+    """Return how many ICMP echo requests have reached a server."""
+    words = ["ip", "netns", "exec", netns, "cat", "/proc/net/snmp"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    names, values = (line.split() for line in done.stdout.splitlines() if line[:5] == "Icmp:")
+    return int(values[names.index("InEchos")])
 
 
 def check_way(cloud: Cloud, public: str) -> None:
