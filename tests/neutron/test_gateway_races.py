@@ -1,6 +1,8 @@
 """Gateways and floating IPs that are asked for at the same time, on MariaDB."""
 
 import functools
+import random
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.neutron import races
 from tests.neutron.central_server import CentralServer
 from tests.neutron.mariadb import central, mariadb_url, new_database, sound
 from tests.neutron.outside import (
@@ -17,13 +20,21 @@ from tests.neutron.outside import (
     make_outside,
     plan_at,
     put_floating,
+    remove,
     set_gateway,
 )
 from tests.neutron.server import ADMIN, Reply, tenant
+from tests.neutron.test_routers import join, leave, make_network
 
-from isthmus.store.sql.tables import DATAPATHS, TRANSIT_PORTS
+from isthmus.store.sql.tables import (
+    DATAPATHS,
+    GATEWAY_HYPERVISORS,
+    JOURNAL,
+    SITE_MAPPINGS,
+    TRANSIT_PORTS,
+)
 
-pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress]
+pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(1200)]
 
 __all__ = ["central", "mariadb_url", "new_database", "sound"]
 
@@ -98,3 +109,172 @@ def test_routers_that_need_transit_keys_at_once_get_different_ones(central: Cent
     assert len(set(ports)) == 2 * len(routers)
     transits: list[Any] = [plan_at(central, "site1", one).transit for one in routers]
     assert {one.datapath_key for one in transits} == set(keys)
+
+
+def is_whole(central: CentralServer, router: Any, floating: Any) -> bool:
+    """Tell whether a floating IP that is associated has its way."""
+    shown = central.call("GET", f"/v2.0/router-exits/{router['id']}").only()
+    idle = [one["idle"] for one in shown["floating_ips"] if one["id"] == floating["id"]]
+    associated = central.call("GET", f"/v2.0/floatingips/{floating['id']}").only()["port_id"]
+    return idle == ([None] if associated else [])
+
+
+@pytest.mark.parametrize("taken", ["gateway", "gateways", "interface"])
+def test_a_floating_ip_and_what_it_needs_do_not_pass_each_other(
+    central: CentralServer, taken: str
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    outside, _ = make_outside(central, 1)
+    router, network, inside = make_inside(central, user, "site1")
+    port = central.create("port", user, network_id=network["id"])
+    floating = central.create("floatingip", user, floating_network_id=outside["id"])
+    here = {"subnet_id": inside["id"]}
+    path = f"/v2.0/routers/{router['id']}/remove_external_gateways"
+    listed = {"router": {"external_gateways": [{"network_id": outside["id"]}]}}
+    take: dict[str, Callable[[], Reply]] = {
+        "gateway": lambda: set_gateway(central, router, ADMIN, None),
+        "gateways": lambda: central.call("PUT", path, listed, ADMIN),
+        "interface": lambda: leave(central, router, user, **here),
+    }
+    assert set_gateway(central, router, ADMIN, outside).status == 200
+    rng, seen = random.Random(9), set()
+    for _ in range(20):
+        put = functools.partial(put_floating, central, floating, user, port_id=port["id"])
+        replies = races.at_once(rng, 0.3, put, take[taken])
+        seen.add(tuple(one.status for one in replies))
+        assert {one.status for one in replies} <= {200, 400, 404, 409}, [
+            one.text for one in replies
+        ]
+        assert is_whole(central, router, floating), [one.text for one in replies]
+        assert put_floating(central, floating, user, port_id=None).status == 200
+        if taken == "interface":
+            joined = join(central, router, user, **here)
+            assert joined.status in (200, 400, 409), joined.text
+        else:
+            assert set_gateway(central, router, ADMIN, outside).status == 200
+    assert len(seen) > 1, seen
+
+
+@pytest.mark.parametrize("away", ["presence", "network"])
+def test_a_gateway_and_its_network_do_not_pass_each_other(
+    central: CentralServer, away: str
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    router, _, _ = make_inside(central, user, "site2")
+    rng, seen = random.Random(10), set()
+    for _ in range(15):
+        outside, _ = make_outside(central, 1)
+        path = f"/v2.0/site-presences?network_id={outside['id']}"
+        (presence,) = central.call("GET", path).only()
+        gone = (
+            f"/v2.0/site-presences/{presence['id']}"
+            if away == "presence"
+            else f"/v2.0/networks/{outside['id']}"
+        )
+
+        def take(gone: str = gone) -> Reply:
+            threading.Event().wait(rng.uniform(0, 1.0))
+            return central.call("DELETE", gone)
+
+        set_it = functools.partial(set_gateway, central, router, ADMIN, outside)
+        replies = at_once(set_it, take)
+        statuses = [one.status for one in replies]
+        seen.add(tuple(statuses))
+        assert set(statuses) <= {200, 204, 400, 404, 409}, [one.text for one in replies]
+        assert statuses.count(200) + statuses.count(204) == 1, [one.text for one in replies]
+        shown = central.call("GET", f"/v2.0/router-exits/{router['id']}").only()
+        assert [one["site"] for one in shown["gateways"]] == ["site1"] * statuses.count(200)
+        assert set_gateway(central, router, ADMIN, None).status == 200
+        central.acknowledge_all()
+    assert len(seen) > 1, seen
+
+
+def test_everything_of_a_router_changes_at_once(central: CentralServer) -> None:
+    """Two tenants, whose routers leave by the same networks; nothing fails, both end as asked."""
+    outside = [make_outside(central, site)[0] for site in (1, 2)]
+    rng = random.Random(11)
+    worlds = []
+    for _ in range(2):
+        user = tenant(uuid.uuid4().hex)
+        router, network, inside = make_inside(central, user, "site1", "site2")
+        other, more = make_network(central, user, "10.77.0.0/24")
+        port = central.create("port", user, network_id=network["id"])
+        floating = central.create("floatingip", user, floating_network_id=outside[0]["id"])
+        assert set_gateway(central, router, ADMIN, outside[0]).status == 200
+        worlds.append((user, router, network, inside, other, more, port, floating))
+    failed: list[str] = []
+
+    def do(turn: int, what: Callable[[], Reply]) -> None:
+        reply = what()
+        if reply.status >= 500 and reply.status != 503:
+            failed.append(f"{turn}: {reply.text}")
+
+    for turn in range(12):
+        calls: list[Callable[[], Any]] = []
+        for user, router, _, _, _, more, port, floating in worlds:
+            put = functools.partial(put_floating, central, floating, user)
+            gate = functools.partial(set_gateway, central, router, ADMIN)
+            calls += [
+                functools.partial(do, turn, functools.partial(put, port_id=port["id"])),
+                functools.partial(do, turn, functools.partial(put, port_id=None)),
+                functools.partial(
+                    do, turn, functools.partial(join, central, router, user, subnet_id=more["id"])
+                ),
+                functools.partial(
+                    do, turn, functools.partial(leave, central, router, user, subnet_id=more["id"])
+                ),
+                functools.partial(do, turn, functools.partial(gate, outside[turn % 2])),
+                functools.partial(do, turn, functools.partial(gate, None)),
+                functools.partial(
+                    do,
+                    turn,
+                    functools.partial(add_gateway, central, router, outside[1], ADMIN),
+                ),
+            ]
+        races.at_once(rng, 0.5, *calls)
+        for _, router, *_, floating in worlds:
+            assert is_whole(central, router, floating), turn
+    assert failed == []
+    for user, router, network, inside, other, more, port, floating in worlds:
+        assert put_floating(central, floating, user, port_id=None).status == 200
+        assert remove(central, "floatingip", floating["id"], user).status == 204
+        assert set_gateway(central, router, ADMIN, None).status == 200
+        leave(central, router, user, subnet_id=more["id"])
+        assert leave(central, router, user, subnet_id=inside["id"]).status == 200
+        assert remove(central, "router", router["id"], user).status == 204
+        central.acknowledge_all()
+        for table, column in (
+            (SITE_MAPPINGS, "resource_id"),
+            (TRANSIT_PORTS, "router_id"),
+            (DATAPATHS, "network_id"),
+            (GATEWAY_HYPERVISORS, "router_id"),
+            (JOURNAL, "resource_id"),
+        ):
+            with central.database() as connection:
+                query = sa.select(table).where(table.c[column] == router["id"])
+                assert connection.execute(query).all() == [], table.name
+        assert remove(central, "port", port["id"], user).status == 204
+        for one in (network, other):
+            assert remove(central, "network", one["id"], user).status == 204
+    central.acknowledge_all()
+
+
+def test_an_operator_changes_one_thing_of_a_site_at_a_time(central: CentralServer) -> None:
+    """Two do, at once: each has what was asked for."""
+    path, rng = "/v2.0/sites/site2", random.Random(12)
+    try:
+        for turn in range(40):
+            state = ("draining", "enabled")[turn % 2]
+            replies = races.at_once(
+                rng,
+                0.1,
+                functools.partial(central.call, "PUT", path, {"site": {"state": state}}),
+                functools.partial(
+                    central.call, "PUT", path, {"site": {"description": f"turn {turn}"}}
+                ),
+            )
+            assert {one.status for one in replies} == {200}, [one.text for one in replies]
+            shown = central.call("GET", path).only()
+            assert (shown["state"], shown["description"]) == (state, f"turn {turn}")
+    finally:
+        central.call("PUT", path, {"site": {"state": "enabled"}})

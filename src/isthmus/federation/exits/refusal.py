@@ -52,6 +52,9 @@ ABOUT_FLOATING = frozenset(
     }
 )
 
+#: What a floating IP is refused for that has lost a gateway or an interface.
+CUTS_FLOATING = frozenset({Name.FLOATING_IP_WITHOUT_GATEWAY, Name.FLOATING_IP_WITHOUT_SUBNET})
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Refusal:
@@ -64,7 +67,7 @@ class Refusal:
     @property
     def is_of_several(self) -> bool:
         """Return whether another object than the subject may be the reason as well."""
-        return self.name is Name.FLOATING_IP_OTHER_WAY
+        return self.name in (Name.FLOATING_IP_OTHER_WAY, Name.TWO_EXITS_AT_ONE_SITE)
 
     def to_error(self) -> errors.Conflict:
         """Return the error to raise; its text ends with the name, which alone Neutron shows."""

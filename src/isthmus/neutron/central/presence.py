@@ -14,6 +14,7 @@ from neutron.db.models.external_net import ExternalNetwork as _External
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
+from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
@@ -33,6 +34,8 @@ from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath, location
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
+
+LOG = logging.getLogger(__name__)
 
 #: Network types that can be stretched: those whose packets OVN tunnels itself.
 _STRETCHED_TYPES = frozenset({constants.TYPE_GENEVE, constants.TYPE_VXLAN})
@@ -184,12 +187,13 @@ def extend(context: Any, site: Site, presence: Presence) -> frozenset[str]:
     """
     arrival = home.Arrival(frozenset())
     with writing(context) as connection:
-        joined.hold(connection, [presence.network_id])  # routers are locked before networks
+        leaving_by = exits.find_by_networks(connection, [presence.network_id])
+        joined.hold(connection, [presence.network_id], leaving_by)  # routers before networks
         if presence.port_id is not None:
             arrival = home.bring(connection, site, presence.port_id)
         if arrival.moving_from is None:
             _extend(connection, site.name, presence, arrival.groups)
-            spread(connection, [presence.network_id])
+            spread(connection, [presence.network_id], leaving_by)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
     if arrival.moving_from is not None:  # after the commit: the request to release it must persist
@@ -244,7 +248,11 @@ def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
 
 
 def spread(
-    connection: sa.Connection, network_ids: Collection[str], router_ids: Collection[str] = ()
+    connection: sa.Connection,
+    network_ids: Collection[str],
+    router_ids: Collection[str] = (),
+    *,
+    extends: bool = True,
 ) -> None:
     """Extend routers, and the networks that they join, to all sites where they have to be.
 
@@ -253,7 +261,9 @@ def spread(
     Args:
         connection: of the transaction that extends a network or joins it to a router.
         network_ids: those networks.
-        router_ids: routers of which an interface came or went.
+        router_ids: routers of which an interface or gateway came or went, or has another site now.
+        extends: whether to extend networks; not while a restored central learns from its sites
+            where they are.
 
     Raises:
         Conflict: a network cannot be where a router needs it.
@@ -265,7 +275,9 @@ def spread(
     sites = joined.list_sites(connection)
     reach = component.plan(sites.values())
     missing = [
-        (joined.describe_network(connection, one), sites[name]) for one, name in reach.missing
+        (joined.describe_network(connection, one), sites[name])
+        for one, name in reach.missing
+        if extends
     ]
     for network, site in missing:
         _check_joined(connection, network, site)
@@ -283,6 +295,23 @@ def spread(
         keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
     keys += exits.follow(connection, reach.routers)
     journal.record(connection, keys)
+
+
+def follow_zones(connection: sa.Connection, site: SiteName) -> None:
+    """Bring routers with gateways to where they have to be once a site serves other zones.
+
+    One whose networks cannot follow stays where it is, and its sites are told what is decided now.
+
+    Args:
+        connection: of the transaction that changed the zones.
+        site: the site.
+    """
+    for router_id in sorted(exits.find_around(connection, site)):
+        try:
+            spread(connection, (), [router_id])
+        except errors.Refused as error:
+            LOG.warning("Router %s stays where it is: %s", router_id, error.message)
+        journal.record(connection, exits.follow(connection, [router_id]))
 
 
 def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site) -> None:

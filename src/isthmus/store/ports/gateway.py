@@ -3,7 +3,7 @@
 By it the router's instances at other sites reach the one there, in one tunnel.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,6 +49,21 @@ def list_hypervisors(
     for row in connection.execute(query):
         found.setdefault(row.router_id, {})[SiteName(row.site)] = _read(row)
     return found
+
+
+def keep_only(connection: sa.Connection, seats: Mapping[str, Collection[SiteName]]) -> None:
+    """Forget the gateways that routers have had at other sites than they have them now.
+
+    Args:
+        connection: of the transaction.
+        seats: the sites of their gateways, by router.
+    """
+    query = sa.select(GATEWAY_HYPERVISORS.c.router_id, GATEWAY_HYPERVISORS.c.site).where(
+        GATEWAY_HYPERVISORS.c.router_id.in_(sorted(seats))
+    )
+    for row in connection.execute(query.with_for_update()).all() if seats else ():
+        if row.site not in seats[row.router_id]:
+            delete(connection, row.router_id, SiteName(row.site))
 
 
 def delete(connection: sa.Connection, router_id: str, site: SiteName) -> None:

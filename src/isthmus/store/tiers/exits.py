@@ -18,6 +18,8 @@ from isthmus.store.sql.tables import SITE_MAPPINGS
 #: Source: DEVICE_OWNER_ROUTER_GW in neutron_lib/constants.py.
 _GATEWAY = "network:router_gateway"
 _ROUTER = SITE_MAPPINGS.c.type == ResourceType.ROUTER.value
+#: Fewest gateways, or else sites, of a router that has anything to choose.
+_GATEWAYS_TO_CHOOSE, _SITES_TO_CHOOSE = 2, 3
 
 
 def tell_of_ports(connection: sa.Connection, port_ids: Collection[str]) -> None:
@@ -30,22 +32,47 @@ def tell_of_ports(connection: sa.Connection, port_ids: Collection[str]) -> None:
     _tell(connection, SITE_MAPPINGS.c.resource_id.in_(routers))
 
 
+def tell_of_homes(connection: sa.Connection, site: SiteName) -> None:
+    """Tell the sites of routers that have floating IPs on ports at home at a site."""
+    ports = sa.select(SITE_MAPPINGS.c.resource_id).where(
+        SITE_MAPPINGS.c.type == ResourceType.PORT.value, SITE_MAPPINGS.c.site == site
+    )
+    routers = sa.select(FLOATING_IPS.c.router_id).where(
+        FLOATING_IPS.c.fixed_port_id.in_(ports), FLOATING_IPS.c.router_id.is_not(None)
+    )
+    _tell(connection, SITE_MAPPINGS.c.resource_id.in_(routers))
+
+
 def tell_of_site(connection: sa.Connection, site: SiteName, *, of_several: bool = False) -> None:
     """Tell the sites of routers that are at a site which changed.
 
     Args:
         connection: of the transaction.
         site: the site.
-        of_several: only of routers with several gateways, which alone choose among sites.
+        of_several: only of routers that choose among sites: an exit among several gateways, or, at
+            three sites or more, that by which the third reaches a subnet of two.
     """
     there = sa.select(SITE_MAPPINGS.c.resource_id).where(_ROUTER, SITE_MAPPINGS.c.site == site)
-    routers = (
+    gateways = (
         sa.select(ROUTER_PORTS.c.router_id)
         .where(ROUTER_PORTS.c.port_type == _GATEWAY, ROUTER_PORTS.c.router_id.in_(there))
         .group_by(ROUTER_PORTS.c.router_id)
-        .having(sa.func.count() >= (2 if of_several else 1))
     )
-    _tell(connection, SITE_MAPPINGS.c.resource_id.in_(routers))
+    which: sa.ColumnElement[bool] = SITE_MAPPINGS.c.resource_id.in_(gateways)
+    if of_several:
+        other = SITE_MAPPINGS.alias()
+        wide = (
+            sa.select(other.c.resource_id)
+            .where(other.c.type == ResourceType.ROUTER.value)
+            .group_by(other.c.resource_id)
+            .having(sa.func.count() >= _SITES_TO_CHOOSE)
+        )
+        several = gateways.having(sa.func.count() >= _GATEWAYS_TO_CHOOSE)
+        which = sa.or_(
+            SITE_MAPPINGS.c.resource_id.in_(several),
+            sa.and_(which, SITE_MAPPINGS.c.resource_id.in_(wide)),
+        )
+    _tell(connection, which)
 
 
 def _tell(connection: sa.Connection, which: "sa.ColumnElement[bool]") -> None:

@@ -36,6 +36,19 @@ def find_by_name(connection: sa.Connection, name: str) -> Site | None:
     return None if row is None else _site(row)
 
 
+def lock(connection: sa.Connection, row_id: str) -> Site:
+    """Return a site, and lock its row until the transaction ends, because it is to be changed.
+
+    Raises:
+        NotFound: there is no such site.
+    """
+    query = sa.select(SITES).where(SITES.c.id == row_id).with_for_update()
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise errors.NotFound(f"there is no site {row_id}")
+    return _site(row)
+
+
 def get_by_name(connection: sa.Connection, name: str) -> Site:
     """Return a site.
 

@@ -66,17 +66,18 @@ class PresenceApi:
 def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> None:
     """Withdraw a network, and those that routers join with it at the site."""
     component = joined.hold(connection, [network_id])
+    leaving = {network_id}
+    if component is not None:
+        where = {one.id: component.sites_of(one.id) for one in component.routers}
+        leaving = find_joined_at(network_id, site, component.routers, where)
+    networks = Held(connection, _NETWORK, leaving, alone=True)
+    # Behind its lock: the port of a gateway that is being set waits for it, or has been seen.
     leaving_by = sorted(exits.find_by_networks(connection, [network_id]))
     if leaving_by:
         raise errors.InUse(
             f"routers {', '.join(leaving_by)} leave by it: remove their gateways on network "
             f"{network_id} first"
         )
-    leaving = {network_id}
-    if component is not None:
-        where = {one.id: component.sites_of(one.id) for one in component.routers}
-        leaving = find_joined_at(network_id, site, component.routers, where)
-    networks = Held(connection, _NETWORK, leaving, alone=True)
     if site in silence.list_silent(connection):
         raise errors.InUse(
             f"site {site} cannot be reached and may have ports on network {network_id} "

@@ -7,7 +7,7 @@ from isthmus import errors
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central import home
+from isthmus.neutron.central import home, presence
 from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
@@ -74,16 +74,14 @@ class SiteApi:
         """Change a site."""
         with translated():
             site_id = _row_id(context, id)
-            row = listing.get_one(self.get_sites, context, "site", site_id, None)
-            merged = {name: row[name] for name in _CHANGEABLE} | {
-                name: value for name, value in site["site"].items() if name in _CHANGEABLE
-            }
             with writing(context) as connection:
-                site_store.update(
-                    connection, site_id, _to_site(merged, SiteName(row["name"])), now=now()
-                )
-                if merged["state"] != row["state"]:
-                    exits.tell_of_site(connection, SiteName(row["name"]))
+                before = site_store.lock(connection, site_id)
+                wanted = _change(before, site["site"])
+                site_store.update(connection, site_id, wanted, now=now())
+                if wanted.state != before.state:
+                    exits.tell_of_site(connection, wanted.name)
+                if set(wanted.availability_zones) != set(before.availability_zones):
+                    presence.follow_zones(connection, wanted.name)
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
     def go_on_without(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
@@ -125,6 +123,15 @@ class SiteApi:
 def _row_id(context: Any, id_or_name: str) -> str:
     with reading(context) as connection:
         return site_store.find_row_id(connection, id_or_name) or id_or_name
+
+
+def _change(site: Site, body: dict[str, Any]) -> Site:
+    """Return a site with what a request changes of it."""
+    before = {name: getattr(site, name) for name in _CHANGEABLE}
+    before["availability_zones"] = list(site.availability_zones)
+    before["tunnel_prefixes"] = list(site.tunnel_prefixes)
+    changed = {name: value for name, value in body.items() if name in _CHANGEABLE}
+    return _to_site(before | changed, site.name)
 
 
 def _to_site(body: dict[str, Any], name: SiteName) -> Site:

@@ -26,6 +26,9 @@ class Changes:
     regrouped: set[str] = field(default_factory=set)  #: ports whose security groups changed
     joined: set[str] = field(default_factory=set)  #: routers of which an interface came or went
     asked: set[str] = field(default_factory=set)  #: routers that got a gateway, interface or route
+    gated: set[str] = field(default_factory=set)  #: ports of new gateways
+    #: (router, network) of gateways and interfaces that go
+    left: set[tuple[str, str]] = field(default_factory=set)
     floated: set[str] = field(default_factory=set)  #: floating IPs that were associated
     #: Networks of touched subnets, by subnet; looked up where only a part of a subnet was touched.
     networks: dict[str, str] = field(default_factory=dict)

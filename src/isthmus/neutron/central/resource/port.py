@@ -49,6 +49,8 @@ _HOME_OWNED = frozenset(
 )
 #: Owners of ports that are parts of routers.
 _ROUTERS = (*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW)
+#: Owners of ports that live nowhere.
+_HOMELESS = (*_ROUTERS, constants.DEVICE_OWNER_FLOATINGIP)
 #: Attributes of a port's own row that its shadow shows.
 _SHADOWED = frozenset({"mac_address", "admin_state_up", "device_owner"})
 
@@ -59,6 +61,7 @@ def _touch(changes: Changes, row: Written) -> None:
         changes.touch(ResourceType.ROUTER, port.device_id)  # it travels as a part of the router
         if row.deleted:
             changes.joined.add(port.device_id)
+            changes.left.add((port.device_id, port.network_id))
     if row.deleted:
         changes.gone.setdefault(_PORT, set()).add(port.id)
         return
@@ -181,17 +184,22 @@ def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> 
 def _bring(
     context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
 ) -> Brought:
-    refused = [(one["id"], _refusal(one)) for one in seen if _is_routers(one)]
-    ports = [(one["network_id"], one) for one in seen if not _is_routers(one)]
+    refused = [(one["id"], _refusal(one)) for one in seen if _is_homeless(one)]
+    ports = [(one["network_id"], one) for one in seen if not _is_homeless(one)]
     brought = bring(context, site, ports, project_id, ports=True)
     return Brought(brought.ids, [*refused, *brought.refused])
 
 
-def _is_routers(port: Mapping[str, Any]) -> bool:
-    return port["device_owner"] in _ROUTERS
+def _is_homeless(port: Mapping[str, Any]) -> bool:
+    return port["device_owner"] in _HOMELESS
 
 
 def _refusal(port: Mapping[str, Any]) -> errors.Conflict:
+    if port["device_owner"] not in _ROUTERS:
+        return errors.Conflict(
+            f"port {port['id']} is the address of floating IP {port['device_id']}: no site has it; "
+            "change the floating IP at central"
+        )
     return errors.Conflict(
         f"port {port['id']} is an interface of router {port['device_id']}: it is at each site of "
         "the router and at home at none; change it at central"

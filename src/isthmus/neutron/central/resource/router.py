@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron.db.models import l3, l3_attrs
 from neutron_lib import context as n_context
 
@@ -30,6 +31,7 @@ from isthmus.store.tiers.held import Held
 _ROUTER = ResourceType.ROUTER
 _part_of_router = part_of(_ROUTER, "router_id")
 _JOINS = l3.RouterPort.__table__
+_PORTS = models_v2.Port.__table__
 #: What of a floating IP says where it is answered.
 _PLACED = frozenset({"fixed_port_id", "fixed_ip_address", "router_id"})
 
@@ -47,6 +49,8 @@ def _touch_part(changes: Changes, row: Written) -> None:
         changes.joined.add(row.entity.router_id)
     if row.entity.router_id and row.new:
         changes.asked.add(row.entity.router_id)
+        if row.entity.port_type == gateways.OWNER:
+            changes.gated.add(row.entity.port_id)
 
 
 def _touch_route(changes: Changes, row: Written) -> None:
@@ -80,10 +84,20 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     routers |= exits.find_by_networks(connection, outside)
     if not routers:
         return set()
-    asked = exits.Asked(frozenset(changes.asked), frozenset(changes.floated))
+    asked = exits.Asked(
+        routers=frozenset(changes.asked),
+        gateways=_find_networks(connection, changes.gated),
+        floating_ips=frozenset(changes.floated),
+        leaving=frozenset(one for one in changes.left if one[0] not in gone),
+    )
     exits.follow(connection, routers - gone, asked)
     held = Held(connection, _ROUTER, routers)
     return {IntentKey(site, _ROUTER, one) for one in routers for site in held.sites(one)}
+
+
+def _find_networks(connection: sa.Connection, port_ids: Collection[str]) -> frozenset[str]:
+    query = sa.select(_PORTS.c.network_id).where(_PORTS.c.id.in_(sorted(port_ids)))
+    return frozenset(connection.scalars(query)) if port_ids else frozenset()
 
 
 def _find_routers(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:

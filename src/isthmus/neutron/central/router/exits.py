@@ -9,10 +9,17 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import l3
+from neutron.db.models import external_net, l3
 
+from isthmus import errors
 from isthmus.federation.exits.decide import decide_exits
-from isthmus.federation.exits.refusal import ABOUT_FLOATING, ABOUT_TRANSIT, list_refusals
+from isthmus.federation.exits.refusal import (
+    ABOUT_FLOATING,
+    ABOUT_TRANSIT,
+    CUTS_FLOATING,
+    Refusal,
+    list_refusals,
+)
 from isthmus.federation.exits.seat import plan_seats, seat_gateways
 from isthmus.model.exits.plan import ExitPlan
 from isthmus.model.intent import IntentKey
@@ -20,13 +27,15 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.router.facts import Facts, Reader
 from isthmus.neutron.db import gateways
+from isthmus.store.ports import gateway as gateway_store
 from isthmus.store.ports import transit
-from isthmus.store.tiers import epoch
+from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers.held import Held
 
 _ROUTER = ResourceType.ROUTER
 _PORTS = models_v2.Port.__table__
 _JOINS = l3.RouterPort.__table__
+_EXTERNAL = external_net.ExternalNetwork.__table__
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,14 @@ class Asked:
     """What a transaction adds that may be impossible."""
 
     routers: frozenset[str] = frozenset()  #: with a new gateway, interface or route
+    gateways: frozenset[str] = frozenset()  #: external networks of new gateways
     floating_ips: frozenset[str] = frozenset()  #: that are associated
+    #: (router, network) of gateways and interfaces that go: what floating IPs may need of them.
+    leaving: frozenset[tuple[str, str]] = frozenset()
+
+    def list_needy(self) -> set[str]:
+        """List the routers whose floating IPs may be left without what they need."""
+        return {router_id for router_id, _ in self.leaving}
 
 
 def decide(facts: Facts, router_id: str) -> ExitPlan:
@@ -93,21 +109,31 @@ def follow(
 
     Raises:
         Conflict: what is asked for cannot be; the field `name` says by which rule.
+        InUse: floating IPs need what is taken away.
         Exhausted: no transit key is left.
-        Busy: central was restored and has not settled, and a transit key is needed.
+        Busy: central was restored and has not settled, and what is asked for needs a transit key.
     """
     concerned = find_with_gateways(connection, router_ids)
+    without = sorted(set(router_ids) - set(concerned))
+    gateway_store.keep_only(connection, dict.fromkeys(without, frozenset()))
+    if asked is not None and (asked.floating_ips or asked.leaving):
+        _refuse_cut(connection, without, asked)
     if not concerned:
         return set()
     held = Held(connection, _ROUTER, concerned)
     facts = Reader(connection, latest=True).read(concerned)
     if asked is not None:
         _refuse(facts, asked)
-    wanted = {
-        router_id: sorted(sites)
-        for router_id in facts.routers
-        if (sites := decide(facts, router_id).transit_wanted)
-    }
+        _refuse_needed(connection, facts, asked)
+    plans = {router_id: decide(facts, router_id) for router_id in facts.routers}
+    gateway_store.keep_only(
+        connection,
+        {one: frozenset(filter(None, plan.seats.values())) for one, plan in plans.items()},
+    )
+    wanted = {one: sorted(plan.transit_wanted) for one, plan in plans.items()}
+    wanted = {one: sites for one, sites in wanted.items() if sites}
+    if wanted and asked is None and not epoch.is_settled(connection):
+        wanted = {}  # what nobody asked for waits: its sites read it again then
     if wanted:
         _allocate(connection, wanted)
     if wanted and asked is not None:
@@ -147,9 +173,29 @@ def find_by_networks(connection: sa.Connection, network_ids: Collection[str]) ->
     query = (
         sa.select(_JOINS.c.router_id)
         .join_from(_JOINS, _PORTS, _JOINS.c.port_id == _PORTS.c.id)
-        .where(_PORTS.c.network_id.in_(sorted(network_ids)), _JOINS.c.port_type == gateways.OWNER)
+        # By the few external networks, so that no other network's ports are looked at and locked.
+        .join(_EXTERNAL, _EXTERNAL.c.network_id == _PORTS.c.network_id)
+        .where(
+            _EXTERNAL.c.network_id.in_(sorted(network_ids)), _JOINS.c.port_type == gateways.OWNER
+        )
     )
     return set(connection.scalars(query.with_for_update(read=True)))
+
+
+def find_around(connection: sa.Connection, site: SiteName) -> set[str]:
+    """List the routers with gateways that are at a site, or leave by a network that is there."""
+    query = (
+        sa.select(_JOINS.c.router_id)
+        .join_from(_JOINS, _PORTS, _JOINS.c.port_id == _PORTS.c.id)
+        .where(
+            _JOINS.c.port_type == gateways.OWNER,
+            sa.or_(
+                _JOINS.c.router_id.in_(mapping.select_ids(_ROUTER, site)),
+                _PORTS.c.network_id.in_(mapping.select_ids(ResourceType.NETWORK, site)),
+            ),
+        )
+    )
+    return set(connection.scalars(query))
 
 
 def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:
@@ -163,17 +209,65 @@ def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]
 def _refuse(facts: Facts, asked: Asked) -> None:
     """Refuse what is asked for and cannot be.
 
-    What has become impossible of the rest of a router is no reason: it heals by itself.
+    What has become impossible of the rest of a router is no reason: it heals by itself, or by what
+    is asked for here.
     """
     for router_id, router in facts.routers.items():
         floating = {one.id for one in router.floating_ips} & asked.floating_ips
+        gates = {one.network_id for one in router.gateways} & asked.gateways
         if router_id not in asked.routers and not floating:
             continue
-        for refusal in list_refusals(
-            router, facts.list_networks(router_id), facts.sites, facts.transits.get(router_id)
-        ):
-            if refusal.name in ABOUT_FLOATING:
-                if refusal.subject in floating or (floating and refusal.is_of_several):
-                    raise refusal.to_error()
-            elif router_id in asked.routers or refusal.name in ABOUT_TRANSIT:
+        for refusal in _list_refusals(facts, router_id):
+            if refusal.name in ABOUT_TRANSIT:
                 raise refusal.to_error()
+            added = floating if refusal.name in ABOUT_FLOATING else gates
+            if refusal.subject in added or (added and refusal.is_of_several):
+                raise refusal.to_error()
+
+
+def _list_refusals(facts: Facts, router_id: str) -> list[Refusal]:
+    return list_refusals(
+        facts.routers[router_id],
+        facts.list_networks(router_id),
+        facts.sites,
+        facts.transits.get(router_id),
+    )
+
+
+def _refuse_cut(connection: sa.Connection, router_ids: Collection[str], asked: Asked) -> None:
+    """Refuse what leaves floating IPs of routers that have no gateway at all.
+
+    Neutron has looked before, and not behind a lock: gateway and floating IP may have passed.
+    """
+    if not router_ids:
+        return
+    facts = Reader(connection, latest=True).read(router_ids)
+    _refuse(facts, asked)
+    _refuse_needed(connection, facts, asked)
+
+
+def _refuse_needed(connection: sa.Connection, facts: Facts, asked: Asked) -> None:
+    """Refuse to take away a gateway or an interface that floating IPs need.
+
+    Raises:
+        InUse: some do.
+    """
+    for router_id in sorted(asked.list_needy() & facts.routers.keys()):
+        leaving = {network_id for one, network_id in asked.leaving if one == router_id}
+        router = facts.routers[router_id]
+        ports = {one.port_id for one in router.floating_ips}
+        query = sa.select(_PORTS.c.id).where(
+            _PORTS.c.id.in_(sorted(ports)), _PORTS.c.network_id.in_(sorted(leaving))
+        )
+        behind = set(connection.scalars(query)) if ports else set()
+        cut = {one.subject for one in _list_refusals(facts, router_id) if one.name in CUTS_FLOATING}
+        needy = sorted(
+            str(one.address)
+            for one in router.floating_ips
+            if one.id in cut and (one.network_id in leaving or one.port_id in behind)
+        )
+        if needy:
+            raise errors.InUse(
+                f"floating IPs {', '.join(needy)} need this of router {router_id}: disassociate "
+                "them first"
+            )

@@ -18,6 +18,7 @@ from neutron.db import (
 )
 from neutron.db.availability_zone import router as router_az_db
 from neutron.db.models import l3 as l3_models
+from neutron.objects import router as router_object
 from neutron.quota import resource_registry
 from neutron_lib import constants
 from neutron_lib import context as n_context
@@ -34,10 +35,12 @@ from neutron_lib.api.definitions import (
     router_availability_zone,
 )
 from neutron_lib.callbacks import events, registry, resources
+from neutron_lib.db import api as db_api
 from neutron_lib.plugins import constants as plugin_constants
 from neutron_lib.plugins import directory
 from neutron_lib.services import base
 
+from isthmus import errors
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, zone
@@ -115,7 +118,24 @@ class CentralRouters(_Refusing):
         """Change a router into one that ML2/OVN can have."""
         _check_ha(router["router"])
         with translated():
-            return super().update_router(context, id, router)
+            try:
+                return super().update_router(context, id, router)
+            except errors.InUse:
+                self._keep_gateway(context, id)
+                raise
+
+    def _keep_gateway(self, context: Any, router_id: str) -> None:
+        """Have a router keep the gateway that a floating IP needs which passed its removal.
+
+        Neutron takes the gateway from the router in one transaction, and deletes its port in
+        another one.
+        """
+        admin = context.elevated()
+        with db_api.CONTEXT_WRITER.using(admin):
+            router = self._get_router(admin, router_id)
+            left = router_object.RouterPort.get_gw_port_ids_by_router_id(admin, router_id)
+            if left and not router["gw_port_id"]:
+                self._replace_compat_gw_port(admin, router, left[0])
 
     @registry.receives(resources.ROUTER, [events.PRECOMMIT_CREATE])
     def _set_flags(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
@@ -152,6 +172,16 @@ class CentralRouters(_Refusing):
         core = directory.get_plugin()
         core.update_port_status(context.elevated(), made["port_id"], constants.PORT_STATUS_ACTIVE)
         return made
+
+    def remove_router_interface(
+        self, context: Any, router_id: str, interface_info: Any
+    ) -> dict[str, Any]:
+        """Take a network from a router; what floating IPs need stays."""
+        with translated():
+            left: dict[str, Any] = super().remove_router_interface(
+                context, router_id, interface_info
+            )
+        return left
 
     def _validate_one_router_ipv6_port_per_network(self, router: Any, port: Any) -> None:
         """Allow what ML2/OVN allows: several IPv6 interfaces on one network."""
