@@ -13,7 +13,16 @@ from tests.neutron.server import ADMIN, User, tenant
 from tests.neutron.test_local_apply import carried
 from tests.neutron.test_provider_networks import ask
 from tests.neutron.test_routers import join, make_network, row
-from tests.ports.row_kinds.exits import DEFAULT, FLOATING, HERE, POLICY, make_plan, make_transit
+from tests.ports.row_kinds.exits import (
+    DEFAULT,
+    FLOATING,
+    GATEWAY,
+    HERE,
+    POLICY,
+    THERE,
+    make_plan,
+    make_transit,
+)
 
 from isthmus.federation.exits.transit import make_port
 from isthmus.model.exits.plan_form import from_form, to_form
@@ -209,6 +218,27 @@ def test_rows_beside_neutrons_come_back_and_go_with_the_router(world: World) -> 
     )
 
 
+def test_transit_ports_change_places(central: CentralServer, site1: LocalServer) -> None:
+    """Central that was restored may give the keys of a transit network out the other way round."""
+    world = World(central, site1)
+    router_id = world.router["id"]
+    names = (f"isthmus-transit-{router_id}-lsp", f"isthmus-transit-{router_id}/site2")
+
+    def keys() -> list[str]:
+        find = ("--bare", "--columns=tunnel_key", "find", "Port_Binding")
+        return [site1.ovn.sbctl(*find, f"logical_port={name}") for name in names]
+
+    for here, there in ((1, 2), (2, 1), (1, 2)):
+        transit = dataclasses.replace(
+            make_transit(site2=GATEWAY), port_keys={HERE: here, THERE: there}
+        )
+        plan = make_plan(transit=make_port(transit, HERE))
+        assert world.apply(None, to_form(plan)) == "", world.said
+        wanted = [str(here), str(there)]
+        until(lambda wanted=wanted: keys() == wanted, what=f"keys {wanted}")  # type: ignore[misc]
+    assert world.apply(None) == ""
+
+
 def test_other_sites_send_to_the_hypervisor_that_has_the_gateway(
     central: CentralServer, site1: LocalServer
 ) -> None:
@@ -240,3 +270,59 @@ def test_other_sites_send_to_the_hypervisor_that_has_the_gateway(
     homes = central.call("GET", f"/v2.0/site-mappings?resource_id={port['id']}").only()
     assert homes == []
     assert central.call("GET", f"/v2.0/site-refusals?resource_id={port['id']}").only() == []
+
+
+def test_no_address_of_an_external_subnet_is_had_twice(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    """Central gives them to gateways and floating IPs, the site to DHCP and routers of its own."""
+    user = tenant(uuid.uuid4().hex)
+    external = ask(
+        central, f"p{uuid.uuid4().hex[:8]}", ["zone1"], **{"router:external": True}
+    ).only()
+    cidr = {"cidr": "172.31.9.0/26", "ip_version": 4}
+    central.create("subnet", ADMIN, network_id=external["id"], **cidr)
+    network, subnet = make_network(central, user, "10.9.0.0/24")
+    server = site1.create("port", user, network_id=network["id"])
+    router = central.create("router", user, name="r")
+    assert join(central, router, user, subnet_id=subnet["id"]).status == 200
+    info = {"router": {"external_gateway_info": {"network_id": external["id"]}}}
+    assert central.call("PUT", f"/v2.0/routers/{router['id']}", info, user).status == 200
+    carried(central, site1)
+    floating = [
+        central.create("floatingip", user, floating_network_id=external["id"]) for _ in range(6)
+    ]
+    until(lambda: central.call("GET", f"/v2.0/ports/{server['id']}").status == 200, what="known")
+    here = {"floatingip": {"port_id": server["id"]}}
+    path = f"/v2.0/floatingips/{floating[0]['id']}"
+    assert central.call("PUT", path, here, user).status == 200
+    carried(central, site1)
+    # A router of the site's own leaves by the same network, and so do floating IPs made there.
+    own = site1.create("router", user, name="own")
+    gate = {"router": {"external_gateway_info": {"network_id": external["id"]}}}
+    own_gate = site1.call("PUT", f"/v2.0/routers/{own['id']}", gate, user)
+    assert own_gate.status in (200, 403, 404, 409), own_gate.text
+    made = [
+        site1.try_create("floatingip", user, floating_network_id=external["id"]) for _ in range(3)
+    ]
+    assert {one.status for one in made} <= {201, 403, 404, 409, 503}, [one.text for one in made]
+    for one in made:
+        if one.status == 201:  # it is no part of central's router
+            put = {"floatingip": {"port_id": server["id"]}}
+            refused = site1.call("PUT", f"/v2.0/floatingips/{one.only()['id']}", put, user)
+            assert refused.status in (400, 404, 409), refused.text
+    owners: dict[str, set[str]] = {}
+    for tier in (central, site1):
+        for port in tier.call("GET", f"/v2.0/ports?network_id={external['id']}").only():
+            for one in port["fixed_ips"]:
+                owners.setdefault(one["ip_address"], set()).add(port["id"])
+    assert {one: ports for one, ports in owners.items() if len(ports) > 1} == {}
+    # All that is left of the subnet can be had, and nothing of what the site has.
+    more = 0
+    while central.try_create("floatingip", user, floating_network_id=external["id"]).status == 201:
+        more += 1
+        assert more < 64
+    for port in central.call("GET", f"/v2.0/ports?network_id={external['id']}").only():
+        for one in port["fixed_ips"]:
+            owners.setdefault(one["ip_address"], set()).add(port["id"])
+    assert {one: ports for one, ports in owners.items() if len(ports) > 1} == {}

@@ -6,10 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.exits.plan import SitePlan
 from isthmus.model.exits.plan_form import from_form, to_form
 from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
+from isthmus.store.ports import datapath
 from isthmus.store.sql.tables import EXIT_HYPERVISORS, EXITS
 from isthmus.store.sql.upsert import insert_or_update
 
@@ -18,10 +20,25 @@ _CHUNK = 500
 
 
 def record(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
-    """Record what is decided of a router, in place of what was before."""
-    put = insert_or_update(connection, EXITS, lambda new: {"plan": new.plan})
+    """Record what is decided of a router, in place of what was before.
+
+    Raises:
+        Stale: a network, or another router, still has the key of its transit network here.
+    """
+    put = insert_or_update(
+        connection, EXITS, lambda new: {"plan": new.plan, "datapath_key": new.datapath_key}
+    )
     text = json.dumps(to_form(plan), sort_keys=True)
-    connection.execute(put.values(router_id=router_id, plan=text))
+    key = plan.transit.datapath_key if plan.transit is not None else None
+    connection.execute(put.values(router_id=router_id, plan=text, datapath_key=key))
+    if key is not None:
+        holders = sorted(datapath.find_holders(connection, key) - {router_id})
+        if holders:
+            raise errors.Stale(
+                f"router {router_id}: the tunnel key {key} of its transit network is still that of "
+                f"network {', '.join(holders)} at this site"
+            )
+        require_free(connection, router_id, key)
     connection.execute(sa.delete(EXIT_HYPERVISORS).where(EXIT_HYPERVISORS.c.router_id == router_id))
     rows = [
         {
@@ -36,6 +53,26 @@ def record(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
     ]
     if rows:
         connection.execute(sa.insert(EXIT_HYPERVISORS), rows)
+
+
+def require_free(connection: sa.Connection, owner: str, key: int) -> None:
+    """Check that no transit network of another router has a tunnel key here.
+
+    A central that was restored may have forgotten it, and have given the key out again. Both sides
+    write before they look, so that of two at once one sees the other.
+
+    Raises:
+        Stale: one has it, until the site has heard what became of that router.
+    """
+    query = sa.select(EXITS.c.router_id).where(
+        EXITS.c.datapath_key == key, EXITS.c.router_id != owner
+    )
+    others = sorted(connection.scalars(query.with_for_update(read=True)))
+    if others:
+        raise errors.Stale(
+            f"{owner}: its tunnel key {key} is still that of the transit network of router "
+            f"{', '.join(others)} at this site"
+        )
 
 
 def forget(connection: sa.Connection, router_id: str) -> None:

@@ -60,15 +60,20 @@ def record(connection: sa.Connection, network_id: str, key: int) -> None:
     """
     row = {"network_id": network_id, "datapath_key": key}
     connection.execute(insert_or_keep(connection, DATAPATHS).values(row))
-    query = sa.select(DATAPATHS.c.network_id).where(
-        sa.or_(DATAPATHS.c.network_id == network_id, DATAPATHS.c.datapath_key == key)
-    )
-    holders = set(connection.scalars(query.with_for_update(read=True)))
+    holders = find_holders(connection, key, network_id)
     if network_id not in holders:
         raise errors.Stale(
             f"network {network_id}: its tunnel key {key} is still that of network "
             f"{', '.join(sorted(holders))} at this site"
         )
+
+
+def find_holders(connection: sa.Connection, key: int, but_also: str | None = None) -> set[str]:
+    """Return which networks have a key, and one that is named if it has any; a locking read."""
+    query = sa.select(DATAPATHS.c.network_id).where(
+        sa.or_(DATAPATHS.c.network_id == but_also, DATAPATHS.c.datapath_key == key)
+    )
+    return set(connection.scalars(query.with_for_update(read=True)))
 
 
 def find_key(connection: sa.Connection, network_id: str) -> int | None:

@@ -371,6 +371,8 @@ EXITS = sa.Table(
     sa.Column("router_id", sa.String(UUID_LENGTH), primary_key=True),
     # JSON, `model.exits.plan_form`
     sa.Column("plan", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
+    # of the transit network, which is part of the plan; NULL where there is none
+    sa.Column("datapath_key", sa.Integer, index=True),
 )
 
 #: Site: by which hypervisors of other sites routers reach their instances there, where central has

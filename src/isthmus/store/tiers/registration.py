@@ -283,7 +283,9 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
     registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))
     rows = registered.all()
     for row in rows:
-        sweep.renew(connection, SiteName(row.site), kinds=[ResourceType.PORT])
+        # Routers too: no key of a transit network was allocated before.
+        kinds = [ResourceType.PORT, ResourceType.ROUTER]
+        sweep.renew(connection, SiteName(row.site), kinds=kinds)
     _mark(connection, [SiteName(row.site) for row in rows if row.registered_at is not None])
     tier.settle(connection)
 

@@ -38,7 +38,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
-from isthmus.store.tiers import epoch, excess, mapping
+from isthmus.store.tiers import epoch, excess, exits, mapping
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
 
@@ -304,6 +304,7 @@ def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None
     """Return its ports to a site that was removed and is back, and map their groups."""
     if former is not None:
         store.take_up_homes(connection, former, site)
+        exits.tell_of_homes(connection, site)
     binding = securitygroup.SecurityGroupPortBinding
     homes = mapping.select_ids(ResourceType.PORT, site)
     query = sa.select(binding.security_group_id).distinct().where(binding.port_id.in_(homes))

@@ -173,6 +173,7 @@ class ReportListener:
                 key = item.state.get(attribute.DATAPATH_KEY)
                 if key is not None:
                     datapath.record(session.connection(), item.id, int(key))
+                    exits.require_free(session.connection(), item.id, int(key))
 
     def _forget(self, session: orm.Session, *, even_ports: bool) -> None:
         """Delete what is kept of central's objects together with them.

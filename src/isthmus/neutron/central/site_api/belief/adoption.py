@@ -31,6 +31,8 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.leases import pool, usage
+from isthmus.neutron.central.provider_network import fabric
+from isthmus.neutron.central.router import exits, joined
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting, spare
@@ -163,6 +165,9 @@ def _adopt_unknown(
         network = directory.get_plugin().get_network(context, network_id)
         presence.check_type(network)
         presence.check_zones(site, network)
+        if fabric.is_provider(network):
+            with reading(context) as connection:
+                fabric.check_site(connection, site, network)
     except (errors.Refused, n_exc.NetworkNotFound) as error:
         LOG.warning("Site %s does not get leases of %s %s: %s", site.name, kind, pool_id, error)
         return list(ids)
@@ -359,6 +364,8 @@ def _ensure_present(
     Raises:
         NotFound: there is no such network any more.
     """
+    leaving_by = exits.find_by_networks(connection, [network_id])
+    joined.hold(connection, [network_id], leaving_by)  # routers before networks
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     if network_id not in network.owners:
         raise errors.NotFound(f"there is no network {network_id}")
@@ -374,3 +381,5 @@ def _ensure_present(
         connection.execute(sa.select(table.id).where(table.network_id == network_id)).scalars()
     )
     Held(connection, ResourceType.SUBNET, ids, alone=True).map_to(site.name, now=now())
+    # Routers come along; where else their networks have to be its sites will say.
+    presence.spread(connection, [network_id], leaving_by, extends=False)

@@ -270,6 +270,7 @@ def _create_site() -> None:
         "isthmus_exits",
         sa.Column("router_id", sa.String(36), primary_key=True),
         sa.Column("plan", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
+        sa.Column("datapath_key", sa.Integer, index=True),
     )
     op.create_table(
         "isthmus_exit_hypervisors",
