@@ -138,7 +138,7 @@ def go_on(cloud: Cloud, routers: Any, floating: Any, outside: tuple[Any, Any]) -
     put = put_floating(central, more, cloud.user, port_id=routers[2][1]["id"])
     assert put.status == 200, put.text
     network, subnet = make_network(central, cloud.user, "10.60.0.0/24")
-    boot_on(cloud, network)
+    assert extend(central, network, "site1").status == 201
     late = central.create("router", cloud.user, name="late")
     assert join(central, late, cloud.user, subnet_id=subnet["id"]).status == 200
     assert set_gateway(central, late, ADMIN, there).status == 200
