@@ -25,9 +25,8 @@ def record(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
     Raises:
         Stale: a network, or another router, still has the key of its transit network here.
     """
-    put = insert_or_update(
-        connection, EXITS, lambda new: {"plan": new.plan, "datapath_key": new.datapath_key}
-    )
+    names = ("plan", "datapath_key")
+    put = insert_or_update(connection, EXITS, lambda new: {one: new[one] for one in names})
     text = json.dumps(to_form(plan), sort_keys=True)
     key = plan.transit.datapath_key if plan.transit is not None else None
     connection.execute(put.values(router_id=router_id, plan=text, datapath_key=key))
