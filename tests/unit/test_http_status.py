@@ -34,6 +34,34 @@ def test_a_proxy_answers_in_the_name_of_one_that_is_away() -> None:
     assert type(to_error(503, NEUTRON, name="n", path="/")) is errors.Busy
 
 
+#: What Neutron's pipeline answers where Keystone takes a call and says nothing, to somebody who
+#: accepts JSON and to anybody else.
+ERRED = "The server has either erred or is incapable of performing the requested operation."
+BARE = {"message": f"{ERRED}<br /><br />\n\n\n", "code": "500 Internal Server Error"}
+PAGE = (
+    "<html>\n <head>\n  <title>500 Internal Server Error</title>\n </head>\n <body>\n"
+    f"  <h1>500 Internal Server Error</h1>\n  {ERRED}<br /><br />\n\n\n\n </body>\n</html>"
+)
+
+
+@pytest.mark.parametrize("body", [PAGE, {**BARE, "title": "Internal Server Error"}])
+@pytest.mark.parametrize("can_wait", [False, True])
+def test_what_stands_before_an_api_is_not_the_api(body: object, can_wait: bool) -> None:
+    """A silent Keystone is nobody's fault who asks: exit code 3, and no intent is parked."""
+    error = to_error(500, body, name="site1", path="/v2.0/sites", can_wait=can_wait)
+    assert errors.consequence(error).exit_code == 3
+    assert errors.consequence(error).journal is errors.JournalAction.RETRY_FREE
+    assert "<" not in error.message
+    assert "\n" not in error.message
+    assert ERRED.rstrip(".") in error.message
+    assert "see that its Keystone" in error.message
+
+
+def test_what_looks_like_a_mark_in_an_apis_own_reason_stays() -> None:
+    body = {"NeutronError": {"message": "<a> is no name", "type": "X", "detail": ""}}
+    assert "<a> is no name" in to_error(409, body, name="n", path="/").message
+
+
 def test_a_site_goes_on_while_central_is_out_of_order() -> None:
     assert type(to_error(500, NEUTRON, name="n", path="/")) is errors.StepFailed
     assert type(to_error(500, NEUTRON, name="n", path="/", can_wait=True)) is errors.Stale

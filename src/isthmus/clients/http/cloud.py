@@ -71,4 +71,5 @@ class PersonalCloud:
             interface=self._region.get_interface("network") or "public",
             endpoint=None if region else self._region.get_endpoint("network"),
             breaker=Breaker(),
+            for_person=True,
         )

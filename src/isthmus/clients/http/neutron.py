@@ -33,6 +33,7 @@ class NeutronClient:
         interface: str = "internal",
         endpoint: str | None = None,
         breaker: Breaker | None = None,
+        for_person: bool = False,
     ) -> None:
         """Bind the client; nothing is called yet.
 
@@ -44,8 +45,12 @@ class NeutronClient:
             endpoint: its address without /v2.0, instead of the catalogue's.
             breaker: the state of the link, so that many calls over one that is down cost one
                 time-out; None where the caller waits between its calls by itself.
+            for_person: whether a person waits. A login that Keystone does not accept is then a
+                refusal; a service goes on trying, since somebody will mend the set-up.
         """
         self.name = name
+        self._auth_session = auth_session
+        self._for_person = for_person
         self._breaker = breaker
         self._adapter = open_adapter(auth_session, region, interface, endpoint)
 
@@ -143,11 +148,11 @@ class NeutronClient:
         return _read(response, self.name, path)
 
     def _send(self, method: str, path: str, options: dict[str, Any]) -> requests.Response:
+        self._log_in()
         try:
             response: requests.Response = self._adapter.request(path, method, **options)
         except exceptions.ConnectTimeout as error:
-            # keystoneauth has one name for two things: nobody there, and somebody too slow.
-            if isinstance(error.__context__, requests.exceptions.ConnectTimeout):
+            if _is_away(error):
                 raise errors.Unreachable(f"{self.name} cannot be reached: {_why(error)}") from error
             raise errors.TimedOut(f"{self.name} gave no answer to {path} in time") from error
         except exceptions.ConnectionError as error:
@@ -157,8 +162,49 @@ class NeutronClient:
                 f"{self.name} has no network endpoint in the catalogue: {error}"
             ) from error
         except exceptions.ClientException as error:
-            raise errors.Unreachable(f"login for {self.name} failed: {error}") from error
+            raise self._refuse_login(error) from error
         return response
+
+    def _log_in(self) -> None:
+        """Get a token, if there is none that is still good; who fails here is Keystone."""
+        if self._auth_session.auth is None:
+            return
+        try:
+            self._auth_session.get_auth_headers()
+        except exceptions.ConnectTimeout as error:
+            if _is_away(error):
+                raise self._miss_keystone(error) from error
+            raise errors.TimedOut(
+                f"Keystone gave no answer in time, so nobody is logged in for {self.name}"
+                f"{_where(error)}; see that it runs"
+            ) from error
+        except (exceptions.ConnectionError, exceptions.DiscoveryFailure) as error:
+            raise self._miss_keystone(error) from error
+        except exceptions.ClientException as error:
+            raise self._refuse_login(error) from error
+
+    def _miss_keystone(self, error: Exception) -> errors.IsthmusError:
+        return errors.Unreachable(
+            f"Keystone cannot be reached, so nobody is logged in for {self.name}: {_why(error)}"
+        )
+
+    def _refuse_login(self, error: Exception) -> errors.IsthmusError:
+        status = int(getattr(error, "http_status", None) or 0)
+        if self._for_person and status in (requests.codes.unauthorized, requests.codes.forbidden):
+            return to_error(
+                status, {"message": str(error)}, name="Keystone", path=f"the login for {self.name}"
+            )
+        return errors.Unreachable(f"login for {self.name} failed: {error}")
+
+
+def _is_away(error: Exception) -> bool:
+    """Return whether nobody is there: keystoneauth has the same name for somebody too slow."""
+    return isinstance(error.__context__, requests.exceptions.ConnectTimeout)
+
+
+def _where(error: Exception) -> str:
+    found = _URL.search(str(error))
+    return f": {found[0]}" if found else ""
 
 
 def _why(error: Exception) -> str:

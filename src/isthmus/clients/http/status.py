@@ -2,15 +2,24 @@
 
 An answer that carries one of our own codes is that error. Of all others the status decides, and
 whether the application itself answered: a proxy in front of one that is away answers 502 to 504 in
-its name, with a page of its own.
+its name, with a page of its own. So does the middleware that asks Keystone about a token: 503 where
+Keystone is away, and 500 where it takes the call and says nothing, which the middleware does not
+foresee (Source: `keystonemiddleware.auth_token.AuthProtocol.fetch_token`, which catches no
+`ConnectTimeout`, and `oslo_middleware.catch_errors`).
 """
 
+import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from isthmus import errors
 
+#: The keys of a fault that webob makes JSON of (Source: `webob.exc.WSGIHTTPException`).
+_BARE_FAULT = {"message", "code", "title"}
+#: The head of a page, which repeats its body, and all marks.
+_MARKUP = re.compile(r"(?si)<head\b.*?</head\s*>|<(?:!--.*?--|[/!a-z][^<>]*)>")
 _OURS = errors.IsthmusError.code.partition(".")[0] + "."
 
 
@@ -21,12 +30,18 @@ class Meaning:
     error: type[errors.IsthmusError]
     remedy: str = ""  #: what a person does; empty where the reason in the answer says it
     by_proxy: type[errors.IsthmusError] | None = None  #: where the application did not answer
+    proxy_remedy: str = ""  #: what a person does then; empty for the same
     #: For a service that asks on somebody's behalf and goes on without the answer: a site while
     #: central is out of order.
     can_wait: type[errors.IsthmusError] | None = None
 
 
-_AWAY = "see that its service runs, and what the proxy in front of it logs"
+_AWAY = "see that its service and its Keystone answer, and what the proxy in front of it logs"
+#: Where something in front of the application answered 500.
+_NOT_HEARD = (
+    "it was not its application that said so: see that its Keystone and its database answer, then "
+    "the log of its service"
+)
 #: The rest are `ProtocolError`. Statuses as RFC 9110, 15 has them.
 MEANINGS: Mapping[int, Meaning] = {
     400: Meaning(errors.Invalid),
@@ -43,7 +58,13 @@ MEANINGS: Mapping[int, Meaning] = {
     # Too much at once has the same cure as too slow: half of it.
     413: Meaning(errors.TimedOut, "raise the largest body that the proxy takes"),
     429: Meaning(errors.Busy),
-    500: Meaning(errors.StepFailed, "see the log of its service", can_wait=errors.Stale),
+    500: Meaning(
+        errors.StepFailed,
+        "see the log of its service",
+        by_proxy=errors.Unreachable,
+        proxy_remedy=_NOT_HEARD,
+        can_wait=errors.Stale,
+    ),
     501: Meaning(errors.Unsupported),
     502: Meaning(errors.Unreachable, _AWAY),
     503: Meaning(errors.Busy, _AWAY, by_proxy=errors.Unreachable),
@@ -77,12 +98,19 @@ def to_error(
         return errors.from_code(code, reason)
     meaning = find_meaning(status)
     kind = (meaning.can_wait if can_wait else None) or meaning.error
-    if not isinstance(body, Mapping):
+    remedy = meaning.remedy
+    if not _is_by_application(body):
         kind = meaning.by_proxy or kind
+        remedy = meaning.proxy_remedy or remedy
     said = f"{name} answered {status} to {path}: {reason or 'no reason given'}"
-    if meaning.remedy:
-        return kind(f"{said.rstrip('.')}; {meaning.remedy}", status=status, remedy=meaning.remedy)
+    if remedy:
+        return kind(f"{said.rstrip('.')}; {remedy}", status=status, remedy=remedy)
     return kind(said, status=status)
+
+
+def _is_by_application(body: Any) -> bool:
+    """Return whether an API answered, and no page or bare fault of what stands before it."""
+    return isinstance(body, Mapping) and set(body) != _BARE_FAULT
 
 
 def read_fault(body: Any) -> tuple[str, str]:
@@ -91,5 +119,12 @@ def read_fault(body: Any) -> tuple[str, str]:
     if isinstance(fault, Mapping) and isinstance(fault.get("error"), Mapping):
         fault = fault["error"]  # Keystone, and its middleware
     if isinstance(fault, Mapping):
-        return str(fault.get("type", "")), str(fault.get("message", fault))
-    return "", str(fault or "")[:200]
+        said = str(fault.get("message", fault))
+        return str(fault.get("type", "")), said if _is_by_application(fault) else _to_text(said)
+    said = str(fault or "")
+    return "", (_to_text(said) if said.lstrip().startswith("<") else said)[:200]
+
+
+def _to_text(said: str) -> str:
+    """Return what a page says, in one line."""
+    return " ".join(html.unescape(_MARKUP.sub(" ", said)).split())
