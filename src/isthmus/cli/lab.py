@@ -167,13 +167,20 @@ def exec(  # noqa: A001
     raise typer.Exit(open_lab(name).servers.exec(server, command))
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})
 def shell(
     place: Annotated[str, typer.Argument(help="A hypervisor, a tier, a server, SITE-out, or wan.")],
+    command: Annotated[
+        list[str] | None, typer.Argument(help="Behind --: what to run instead of a shell.")
+    ] = None,
     name: LabName = "lab",
 ) -> None:
-    """Open a shell in one of the lab's namespaces."""
-    raise typer.Exit(open_lab(name).shell(place))
+    """Open a shell in one of the lab's namespaces, or run a command there.
+
+    At a site and on its hypervisors the tools of OVN and Open vSwitch find that site's databases:
+    `isthmus lab shell site1 -- ovn-nbctl show`.
+    """
+    raise typer.Exit(open_lab(name).shell(place, command or ()))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """A lab that is up, and what a person does with it."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,19 +100,21 @@ class OpenLab:
             raise errors.NotFound(f"the lab has no place {place!r}; it has: {known}")
         return places[place]
 
-    def shell(self, place: str) -> int:
-        """Open a shell in a namespace of the lab; gives its exit code.
+    def shell(self, place: str, command: Sequence[str] = ()) -> int:
+        """Open a shell in a namespace of the lab, or run a command there; gives its exit code.
+
+        Args:
+            place: see `find_netns`.
+            command: what to run instead of a shell.
 
         Raises:
             NotFound: there is none of that name.
         """
         netns = self.find_netns(place)
         env = {"PS1": rf"({place}) \w# ", **status.variables(self.plan)}
-        hosts = {host.name: host for host in self.plan.hypervisors}
-        if place in hosts:
-            env["OVS_RUNDIR"] = env["OVN_RUNDIR"] = str(self.plan.host_dir(hosts[place]))
-        command = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
-        return self.tools.interact(command, netns=netns, env=env)
+        env |= status.ovn_variables(self.plan, place)
+        shell = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
+        return self.tools.interact(list(command) or shell, netns=netns, env=env)
 
     def verify(self) -> Report:
         """Prove that the lab works."""

@@ -30,6 +30,25 @@ def variables(plan: LabPlan) -> dict[str, str]:
     return {"OS_CLIENT_CONFIG_FILE": str(plan.clouds_file), "OS_CLOUD": str(plan.central.name)}
 
 
+def ovn_variables(plan: LabPlan, place: str) -> dict[str, str]:
+    """Return the variables by which the tools of OVN and Open vSwitch find a place's daemons.
+
+    Args:
+        plan: of the lab.
+        place: a site, a hypervisor, or anything else, which has none.
+    """
+    for site in plan.sites:
+        home = plan.tier_dir(site)
+        databases = {"OVN_NB_DB": f"unix:{home}/nb.sock", "OVN_SB_DB": f"unix:{home}/sb.sock"}
+        if place == site.name:
+            return databases
+        for host in site.hypervisors:
+            if place == host.name:
+                folder = str(plan.host_dir(host))
+                return {**databases, "OVS_RUNDIR": folder, "OVN_RUNDIR": folder}
+    return {}
+
+
 def render_variables(plan: LabPlan) -> str:
     """Write them as a shell reads them."""
     return "\n".join(f"export {key}={shlex.quote(value)}" for key, value in variables(plan).items())

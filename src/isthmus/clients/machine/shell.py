@@ -1,9 +1,12 @@
 """Running commands: the only user of `subprocess`."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,12 +106,32 @@ def run(
 def interact(
     argv: Sequence[str | Path], *, netns: str | None = None, env: Mapping[str, str] | None = None
 ) -> int:
-    """Run a command on the person's own terminal and give its exit code."""
+    """Run a command on the person's own terminal and give its exit code.
+
+    Ctrl-C is for the command alone. One that a signal ended gives 128 and the signal's number, as
+    shells have it.
+    """
     command = inside(netns, argv)
     try:
-        return subprocess.run(command, env=clean_environment(env), check=False).returncode
+        process = subprocess.Popen(command, env=clean_environment(env))
     except FileNotFoundError as exc:
         raise errors.Unsupported(f"{command[0]} is not installed") from exc
+    with process, _interrupts_ignored():
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C in this process; only its main thread can, and only that hears of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _short(argv: Sequence[str | Path]) -> str:
