@@ -187,6 +187,39 @@ def test_rows_that_were_removed_by_hand_are_made_again(
             }
 
 
+def test_a_port_that_is_made_again_under_its_server_is_active(
+    central: CentralServer, site1: LocalServer
+) -> None:
+    """The site was restored: OVN has had the port up all the time, and says so no more."""
+    project = uuid.uuid4().hex
+    network, _ = make_network(central, project)
+    server: dict[str, Any] = {
+        "device_owner": "compute:nova",
+        "device_id": "d",
+        "binding:host_id": "host1",
+    }
+    ports = [
+        site1.create("port", ADMIN, network_id=network["id"], **server)["id"] for _ in range(2)
+    ]
+
+    def find_status(port_id: str) -> str:
+        return str(site1.get(f"ports/{port_id}").only()["status"])
+
+    site1.ovn.sbctl("lsp-bind", ports[0], "hv1")
+    site1.ovn.sbctl("set", "Port_Binding", ports[0], "up=true")
+    until(lambda: find_status(ports[0]) == "ACTIVE", what="OVN has said that it is up")
+    for one in ports:
+        until(lambda one=one: central.call("GET", f"/v2.0/ports/{one}").status == 200)  # type: ignore[misc]
+    state = central.desired("site1", *(("port", one) for one in ports))
+    with _by_hand(site1) as connection:
+        table = sa.table("ports", sa.column("id"))
+        gone = connection.execute(sa.delete(table).where(table.c.id.in_(ports)))
+        assert gone.rowcount == len(ports)
+    items = [{"type": "port", "id": one, "state": state["port", one]} for one in ports]
+    assert set(site1.apply(*items).values()) == {""}, site1.messages
+    assert [find_status(one) for one in ports] == ["ACTIVE", "DOWN"]
+
+
 @pytest.mark.stress
 def test_an_item_without_an_id_or_too_long_keeps_nothing_else_away(
     central: CentralServer, site1: LocalServer

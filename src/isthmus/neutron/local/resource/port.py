@@ -32,6 +32,7 @@ from isthmus.model.site import CENTRAL
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
+from isthmus.neutron.local.ovn import up
 from isthmus.neutron.local.resource.row import LocalResource
 from isthmus.store.delivery import journal
 from isthmus.store.local import mapping
@@ -97,8 +98,11 @@ def ensure(
     theirs = {**state}  # the caller has marked its subnets
     have = PORT.find(core, context, state["id"])
     if have is None:
+        was_up = up.is_up(state["id"])
         _create(core, context, theirs)
         crash.point("apply.port.made")
+        if was_up and up.is_up(state["id"]):
+            up.tell_neutron(state["id"])
     if state.get(attribute.STALE):
         # Central was restored and has an older state than this site: it waits for the report.
         _tell(context, state["id"])
