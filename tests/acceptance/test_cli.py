@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,8 +41,13 @@ class Shell:
         }
         nobody = json.loads(json.dumps(entry))
         nobody["auth"]["auth_url"] = "http://127.0.0.1:1/v3"
+        #: Takes calls and answers none.
+        self.mute = socket.create_server(("127.0.0.1", 0))
+        mute = {**json.loads(json.dumps(entry)), "api_timeout": 1}
+        mute["auth"]["auth_url"] = f"http://127.0.0.1:{self.mute.getsockname()[1]}/v3"
         path = folder / "clouds.yaml"
-        path.write_text(yaml.safe_dump({"clouds": {"central": entry, "away": nobody}}))
+        entries = {"central": entry, "away": nobody, "mute": mute}
+        path.write_text(yaml.safe_dump({"clouds": entries}))
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -88,7 +94,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             {"id": NET, "name": "net1", "project_id": "p", "status": "ACTIVE", "subnets": [SUBNET]}
         ]
         cloud.rows["subnets"] = [{"id": SUBNET, "name": "sub1"}]
-        yield Shell(tmp_path, cloud)
+        one = Shell(tmp_path, cloud)
+        with one.mute:
+            yield one
 
 
 def job(number: int, **more: Any) -> dict[str, Any]:
@@ -161,9 +169,49 @@ def test_who_is_waited_for_and_going_on_without(shell: Shell) -> None:
     shell.run("site", "go-on-without", "site2", says="Nobody waits for site site2")
     acts = [path for method, path, _ in shell.cloud.calls if method == "PUT"]
     assert acts == []
-    shell.run("site", "go-on-without", "site1", "--yes", "-o", "json")
+    ran = shell.run("site", "go-on-without", "site1", "--yes")
     (act,) = [path for method, path, _ in shell.cloud.calls if method == "PUT"]
     assert act.endswith("/go_on_without")
+    assert ran.stdout == ""
+    assert "no longer waits for site site1" in ran.stderr
+    assert "Next: isthmus audit --wait 300" in ran.stderr
+    for one in shell.cloud.rows["sites"]:
+        one["waits_for"] = "central was restored and this site has yet to register"
+    said = shell.run("site", "go-on-without", "site1", "-y", "-o", "json", says="waits for site2")
+    assert json.loads(said.stdout)["name"] == "site1"
+
+
+def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step(
+    shell: Shell,
+) -> None:
+    for name in ("site1", "site2"):
+        shell.run("site", "create", name)
+    one, _ = shell.cloud.rows["sites"]
+    waits: dict[str, Any] = {"epoch": 2, "settled": False, "stands_down": False}
+    waits["reason"] = "restored; waits for 3 ports that central knows and has yet to send"
+    site1, site2 = shell.cloud.sites.values()
+    site1.holdings, site2.holdings = {"id": "site1", "epoch": waits}, {"id": "site2"}
+    one["ports_due"] = 3
+    first, second = shell.data("status")
+    assert (first["allocates"], first["ports_due"], first["waits_for"]) == (
+        "no",
+        3,
+        waits["reason"],
+    )
+    assert "isthmus-xjob" in first["next_step"]
+    assert (second["allocates"], second["next_step"]) == ("unknown", "")
+    ran = shell.run("status", says="site1 gives out no addresses: restored; waits for 3 ports")
+    assert "Next for site1: see that isthmus-xjob runs" in ran.stderr
+    waits["stands_down"] = True
+    assert "isthmus restored" in shell.data("status")[0]["next_step"]
+    site1.holdings["epoch"] = {"epoch": 2, "settled": True, "reason": ""}
+    assert [row["allocates"] for row in shell.data("status")] == ["yes", "unknown"]
+    # One that cannot be reached is not asked: it would cost a time-out.
+    one["reachability"] = "unreachable"
+    site1.cut = True
+    before = len(shell.cloud.calls)
+    assert shell.data("status")[0]["allocates"] == "unknown"
+    assert not [path for _, path, _ in shell.cloud.calls[before:] if path.startswith("/site1")]
 
 
 def test_what_a_removed_site_held_is_shown_and_freed(shell: Shell) -> None:
@@ -366,11 +414,16 @@ def test_status_counts_and_names_who_is_away(shell: Shell) -> None:
         (["nosuch"], 2, "No such command"),
         (["site", "show"], 2, "Missing argument"),
         (["site", "list", "-o", "xml"], 2, "xml"),
-        (["site", "list", "--os-cloud", "nope"], 2, "known clouds: away, central"),
+        (["site", "list", "--os-cloud", "nope"], 2, "known clouds: away, central, mute"),
         (
             ["--os-cloud", "away", "site", "list"],
             3,
-            "central cannot be reached: http://127.0.0.1:1: Conn",
+            "Keystone cannot be reached.*logged in for central: http://127.0.0.1:1: Conn",
+        ),
+        (
+            ["--os-cloud", "mute", "status"],
+            3,
+            "Keystone gave no answer in time.*logged in for central: http://127.0.0.1:.*it runs",
         ),
         (["site", "update", "site1"], 2, "say what to change"),
     ],
@@ -511,14 +564,20 @@ def test_audit_tells_of_sites_that_do_not_answer(shell: Shell) -> None:
 
 def test_audit_waits_until_all_is_well(shell: Shell) -> None:
     audited(shell)
+    ran = shell.run("audit", "--quiet", "--wait", "1", says="^All tiers agree.$")
     shell.cloud.sites["site2"].holdings["leases"] = [LEASE]
+    ran = shell.run("audit", "-q", "--wait", "0.1", "-o", "json", code=1)
+    assert len(json.loads(ran.stdout)) == 1
+    assert "looking again" not in ran.stderr
     process = subprocess.Popen(
-        [*ISTHMUS, "audit", "--wait", "30"],
+        [*ISTHMUS, "audit", "--wait", "30", "-o", "json"],
         env=shell.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    until(lambda: sum("/site2/" in path for _, path, _ in shell.cloud.calls) >= 1)
+    assert process.stderr is not None
+    line = process.stderr.readline().decode()
+    assert "1 findings: lease that central does not know at site2; looking again, for" in line
     shell.cloud.sites["site2"].holdings["leases"] = []
-    _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (0, b"All tiers agree.\n")
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(stdout), stderr) == (0, [], b"")

@@ -86,7 +86,7 @@ class Drill:
         for name in names:
             self.lab.kill(name, signal.SIGKILL)
         for name in names:
-            until(lambda name=name: self.state(name) != "running", what=f"{name} ended")  # type: ignore[misc]
+            until(lambda name=name: self.state(name) == "down", what=f"{name} ended")  # type: ignore[misc]
         for end in ("", "-wal", "-shm"):
             (self.folder(tier) / f"neutron.db{end}").unlink(missing_ok=True)
         shutil.copy(copy, self.folder(tier) / "neutron.db")

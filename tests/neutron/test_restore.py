@@ -325,6 +325,13 @@ def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
     cloud.check(*running)
 
 
+def check_unsettled(tier: Server) -> None:
+    """See that a tier says of itself that it gives out no numbers, and why."""
+    (held,) = tier.call("GET", "/v2.0/site-holdings?fields=epoch").only()
+    assert (held["epoch"]["settled"], held["epoch"]["stands_down"]) == (False, False)
+    assert "restored" in held["epoch"]["reason"]
+
+
 def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     running = [cloud.boot()]
     (first,) = cloud.site.get(f"ports?network_id={cloud.network['id']}&device_id=d").only()
@@ -357,6 +364,8 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
     shown = cloud.central.call("GET", "/v2.0/sites").only()
     assert "restored" in {one["name"]: one["waits_for"] for one in shown}["site2"]
+    assert {one["ports_due"] for one in shown} == {0}
+    check_unsettled(cloud.central)
     refused = lease_request(cloud, 8)
     assert refused.status == 503
     assert "site2" in refused.text

@@ -225,6 +225,49 @@ def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.
     return engine, Registrar(site, lambda: client, lambda: engine, folder=tmp_path, every_s=1)
 
 
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"pending": 7}, "restored; waits for 7 ports that central knows and has yet to send"),
+        ({"pending": 1, "settled": False}, "restored; waits until central, which was restored too"),
+        (errors.Unreachable("central cannot be reached"), "restored; central cannot be reached"),
+        (errors.Invalid("site1 names " + "x" * 999), "restored; site1 names xxx"),
+    ],
+)
+def test_what_a_restored_site_waits_for_is_kept_for_people(
+    tmp_path: Path, answer: Any, says: str
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            if isinstance(answer, errors.IsthmusError):
+                raise answer
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
+            lists: dict[str, Any] = {"void": [], "leases": [], "port_keys": [], "aside": []}
+            return {**said, **lists, **known, **answer}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
+    )
+    for _ in range(2):  # the cause stays, whatever else changes
+        assert not registrar._attempt()
+        with writing(engine) as connection:
+            own = epoch.read(connection)
+        assert not own.settled
+        assert own.reason.startswith(says), own.reason
+        assert len(own.reason) <= 500
+    with pytest.raises(errors.Busy, match="restored; "), writing(engine) as connection:
+        epoch.require_settled(connection)
+    engine.dispose()
+
+
 def _begin_another(connection: sa.Connection) -> None:
     epoch.begin(connection, "restored again")
 

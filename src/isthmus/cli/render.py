@@ -6,6 +6,7 @@ The column names are the API's field names, in every format.
 import enum
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from rich.text import Text
 
 #: Wide enough that no row of a table is cut where a program reads it.
 _PIPE_WIDTH = 1000
+#: Where nobody looks, what is waited for is said again after this time, in seconds.
+_SAY_AGAIN_S = 30.0
 
 Row = Mapping[str, Any]
 
@@ -104,6 +107,55 @@ def note(sentence: str) -> None:
 def fail(sentence: str) -> None:
     """Print an error to stderr."""
     open_console(stderr=True).print(Text.assemble(("error: ", "bold red"), sentence))
+
+
+class Waiting:
+    """Shows on stderr what a command waits for.
+
+    On a terminal it is one line that changes, and goes when the command is done. Elsewhere it is a
+    line each time that something else is waited for, and now and then the same.
+    """
+
+    def __init__(
+        self, begins: str, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Show nothing yet.
+
+        Args:
+            begins: what a terminal shows first.
+            quiet: whether to show nothing at all.
+            clock: gives seconds that only grow.
+        """
+        self._console = open_console(stderr=True)
+        self._quiet = quiet
+        self._clock = clock
+        self._said = ""
+        self._said_at = 0.0
+        self._spinner: Any = None
+        if self._console.is_terminal and not quiet:
+            self._spinner = self._console.status(Text(begins))
+
+    def __enter__(self) -> "Waiting":
+        """Begin."""
+        if self._spinner is not None:
+            self._spinner.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the line of a terminal."""
+        if self._spinner is not None:
+            self._spinner.stop()
+
+    def tell(self, what: str, left_s: float) -> None:
+        """Show what is waited for, and for how long at most."""
+        if self._quiet:
+            return
+        line = Text(f"{what}; looking again, for {format_age(left_s)} at most")
+        if self._spinner is not None:
+            self._spinner.update(line)
+        elif what != self._said or self._clock() - self._said_at >= _SAY_AGAIN_S:
+            self._said, self._said_at = what, self._clock()
+            self._console.print(line)
 
 
 def format_age(seconds: float | None) -> str:

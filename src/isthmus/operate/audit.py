@@ -2,6 +2,7 @@
 
 import datetime
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,11 +14,13 @@ from isthmus.federation.audits.holdings import Holdings, parse_holdings
 from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName, SiteState
-from isthmus.model.verdict import Report, is_clean
+from isthmus.model.verdict import Report, Severity, is_clean
 from isthmus.operate.cloud import Cloud
 
 #: Pause between two looks of `wait_clean`, in seconds: holdings are not cheap.
 _LOOK_EVERY_S = 2.0
+#: Most kinds of findings that one line of progress names.
+_MOST_SAID = 3
 
 
 def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
@@ -67,15 +70,19 @@ def wait_clean(
     *,
     network: str | None = None,
     wait_s: float = 0.0,
+    tell: Callable[[str, float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Report:
     """Audit until nothing is wrong or the time is over; return the last report.
 
+    A central that does not answer now is asked again while there is time.
+
     Args:
         admin: the cloud.
         network: id or name of the network to which the audit is limited; None: all.
         wait_s: how long to go on while something is wrong.
+        tell: called before each further look with what is still wrong, and the seconds left.
         clock: gives seconds that only grow.
         pause: waits for some seconds.
 
@@ -84,10 +91,31 @@ def wait_clean(
     """
     deadline = clock() + wait_s
     while True:
-        report = collect_report(admin, network=network)
-        if is_clean(report.findings) or clock() >= deadline:
-            return report
-        pause(min(_LOOK_EVERY_S, max(0.0, deadline - clock())))
+        try:
+            report = collect_report(admin, network=network)
+            if is_clean(report.findings) or clock() >= deadline:
+                return report
+            wrong = summarise(report)
+        except errors.Transient as error:
+            if clock() >= deadline:
+                raise
+            wrong = error.message
+        left_s = max(0.0, deadline - clock())
+        if tell is not None:
+            tell(wrong, left_s)
+        pause(min(_LOOK_EVERY_S, left_s))
+
+
+def summarise(report: Report) -> str:
+    """Write in one line what is wrong: each message once, with how often and where."""
+    found = [one for one in report.findings if one.severity is not Severity.ADVICE]
+    kinds = Counter((one.message, one.subject.place) for one in found)
+    said = [
+        message + (f" at {place}" if place else "") + (f" ({count} times)" if count > 1 else "")
+        for (message, place), count in kinds.items()
+    ]
+    more = f" and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
+    return f"{len(found)} findings: {', '.join(said[:_MOST_SAID])}{more}"
 
 
 def _ask(client: NeutronClient, network_id: str | None) -> Holdings:

@@ -1,5 +1,6 @@
-"""Sites: how each stands, and its removal."""
+"""Sites: going on without one, and its removal."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from isthmus.clients.http.admin import AdminApi, Row
@@ -7,48 +8,32 @@ from isthmus.operate.gone import Gone, find_gone
 
 
 @dataclass(frozen=True, slots=True)
-class SiteStatus:
-    """How one site stands, in the words of the API."""
+class GoneOn:
+    """What came of going on without a site."""
 
-    name: str
-    state: str
-    reachability: str
-    last_seen_at: str | None
-    backlog: int
-    parked: int
-    waits_for: str  #: why it, or central because of it, gives out no address now
-    oldest: int | None  #: age of the oldest unparked job, in seconds
-    last_error: str
+    site: Row  #: as central has it now
+    waited: bool  #: whether central waited for it
+    still: tuple[str, ...]  #: the sites that central waits for now
 
 
-def collect_status(api: AdminApi) -> list[SiteStatus]:
-    """Read how every site stands."""
-    return [_status(api, row) for row in api.list("site", sort_key="name", sort_dir="asc")]
+def go_on_without(api: AdminApi, name: str, confirm: Callable[[], None]) -> GoneOn:
+    """Have central wait no longer for a site to register.
 
+    Args:
+        api: of central.
+        name: of the site.
+        confirm: raises where the person does not want it; asked only where central does wait.
 
-def _status(api: AdminApi, site: Row) -> SiteStatus:
-    oldest = None
-    if site["backlog"]:
-        jobs = api.iterate(
-            "site_job",
-            page_size=1,
-            site=site["name"],
-            state=["waiting", "running"],
-            sort_key="created_at",
-            sort_dir="asc",
-        )
-        oldest = next((int(job["age"]) for job in jobs), None)
-    return SiteStatus(
-        name=site["name"],
-        state=site["state"],
-        reachability=site["reachability"],
-        last_seen_at=site["last_seen_at"],
-        backlog=site["backlog"],
-        parked=site["parked"],
-        waits_for=site.get("waits_for") or "",
-        oldest=oldest,
-        last_error=site["last_error"] or "",
-    )
+    Raises:
+        NotFound: there is no such site.
+    """
+    row = api.get("site", name)
+    waited = bool(row["waits_for"])
+    if waited:
+        confirm()
+        row = api.act("site", row["id"], "go_on_without")
+    sites = api.list("site", sort_key="name", sort_dir="asc")
+    return GoneOn(row, waited, tuple(one["name"] for one in sites if one.get("waits_for")))
 
 
 def delete_site(api: AdminApi, name: str) -> Gone | None:

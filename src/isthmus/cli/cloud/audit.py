@@ -23,17 +23,22 @@ def audit(
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Look again until all is well.")
     ] = 0.0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No word on stderr of what is waited for.")
+    ] = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Compare what central wants with what every site holds, in Neutron and in OVN.
 
-    Ends with 1 if there are findings that are more than advice.
+    Ends with 1 if there are findings that are more than advice. While it waits it says on stderr
+    for what.
     """
     from isthmus.operate.audit import wait_clean
     from isthmus.wiring.admin import Admin
 
-    report = wait_clean(Admin(os_cloud), network=network, wait_s=wait)
+    with render.Waiting("Reading all tiers", quiet=quiet) as waiting:
+        report = wait_clean(Admin(os_cloud), network=network, wait_s=wait, tell=waiting.tell)
     render.print_rows(
         [to_row(one) for one in report.findings], COLUMNS, output, empty="All tiers agree."
     )

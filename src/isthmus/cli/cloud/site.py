@@ -182,18 +182,35 @@ def go_on_without(
     What that site was leased after the backup may then be given to others: for a site that will not
     come back, or that was made anew itself. `isthmus status` shows for which sites central waits.
     """
-    admin = _open(os_cloud)
-    row = admin.api.get("site", name)
-    if not row["waits_for"]:
-        render.note(f"Nobody waits for site {name}.")
-    else:
+    from isthmus.operate import site as operate
+
+    def ask() -> None:
         if not yes:
             confirm(
                 f"Go on without {name}? Addresses that it was leased since the backup can then be "
                 "given a second time."
             )
-        row = admin.api.act("site", row["id"], "go_on_without")
-    render.print_row(row, output)
+
+    done = operate.go_on_without(_open(os_cloud).api, name, ask)
+    if output is not Format.TABLE:
+        render.print_row(done.site, output)
+    if not done.waited:
+        render.note(f"Nobody waits for site {name}: nothing has changed.")
+    else:
+        render.note(
+            f"Central no longer waits for site {name}. If it comes back, nothing of it is heard "
+            "before it has registered."
+        )
+    if done.still:
+        render.note(
+            f"Central still gives out no addresses: it waits for {', '.join(done.still)} as well. "
+            "See: isthmus status"
+        )
+    elif done.waited:
+        render.note(
+            "Central gives out addresses again. Next: isthmus audit --wait 300. Where nothing of "
+            f"{name} will run again: isthmus site disable {name}, then isthmus site delete {name}"
+        )
 
 
 def _describe(left: Any) -> str:

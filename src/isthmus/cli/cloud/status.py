@@ -1,6 +1,7 @@
 """`isthmus status`: how every site stands, at a glance."""
 
 import dataclasses
+from typing import Any
 
 import typer
 
@@ -12,32 +13,43 @@ from isthmus.model.site import Reachability
 app = typer.Typer()
 
 COLUMNS = (
-    "name", "state", "reachability", "last_seen_at", "backlog", "parked", "oldest", "waits_for",
-    "last_error",
+    "name", "state", "reachability", "last_seen_at", "backlog", "parked", "oldest", "allocates",
+    "ports_due", "waits_for", "last_error",
 )  # fmt: skip
 
 
 @app.command()
 def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
-    """Show how every site stands: reachable, backlog, parked jobs, age of the oldest."""
-    from isthmus.operate.site import collect_status
+    """Show how every site stands: reachable, backlog, parked jobs, whether it gives out addresses.
+
+    Where a restored tier waits, it says for what, how many ports are due, and what to do next.
+    """
+    from isthmus.operate.status import collect_status
     from isthmus.wiring.admin import Admin
 
-    sites = collect_status(Admin(os_cloud).api)
+    found = collect_status(Admin(os_cloud))
     render.print_rows(
-        [dataclasses.asdict(one) for one in sites],
+        [dataclasses.asdict(one) for one in found.sites],
         COLUMNS,
         output,
-        show={"oldest": lambda row: render.format_age(row["oldest"])},
+        show={
+            "oldest": lambda row: render.format_age(row["oldest"]),
+            "ports_due": lambda row: row["ports_due"] or "",
+        },
     )
     if output is not Format.TABLE:
         return
-    if not sites:
+    if not found.sites:
         render.note(
             "There are no sites, or none that you may see: that takes the role admin or "
             "isthmus_reader."
         )
         return
+    _note_backlog(found.sites)
+    _note_restores(found)
+
+
+def _note_backlog(sites: Any) -> None:
     away = [one.name for one in sites if one.reachability != Reachability.REACHABLE]
     waiting = sum(one.backlog for one in sites)
     parked = sum(one.parked for one in sites)
@@ -50,9 +62,22 @@ def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> No
             f"{parked} parked or refused: isthmus job list --state parked shows what a site did "
             "not take, isthmus job refused what central did not take of a site"
         )
-    waits = [one.name for one in sites if one.waits_for]
-    if waits:
+
+
+def _note_restores(found: Any) -> None:
+    """Say which tiers give out no addresses, why, and what to do next."""
+    from isthmus.operate.status import NO
+
+    if found.awaited:
         render.note(
-            f"Central gives out no addresses: it was restored and waits for {', '.join(waits)} to "
-            "register. One that will not come back: isthmus site go-on-without NAME"
+            "Central gives out no addresses: it was restored and waits for "
+            f"{', '.join(found.awaited)} to register. One that will not come back: isthmus site "
+            "go-on-without NAME"
         )
+    elif found.central.settled is False:
+        render.note(f"Central gives out no addresses: {found.central.reason}")
+    for one in found.sites:
+        if one.allocates == NO:
+            render.note(f"{one.name} gives out no addresses: {one.waits_for}")
+        if one.next_step:
+            render.note(f"Next for {one.name}: {one.next_step}")

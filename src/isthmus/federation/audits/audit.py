@@ -48,6 +48,7 @@ def audit(
         agree.
     """
     runs: list[tuple[str, Iterable[Verdict]]] = [
+        ("restores", _check_settled([central, *sites.values()])),
         ("jobs", _check_jobs(jobs)),
         ("leases", _check_leases(central, sites)),
         ("addresses", _check_duplicates([central, *sites.values()])),
@@ -79,6 +80,22 @@ def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:
             evidence=reason,
             remedy="Audit again when the site answers.",
         )
+
+
+def _check_settled(tiers: Iterable[Holdings]) -> Iterator[Verdict]:
+    """A tier that was restored gives nothing out until it knows what was given out since."""
+    for tier in tiers:
+        if not tier.epoch.get("settled", True):
+            stands_down = bool(tier.epoch.get("stands_down"))
+            yield Verdict(
+                code="tier.unsettled",
+                severity=Severity.BROKEN if stands_down else Severity.DEGRADED,
+                subject=Subject(tier.name, "tier", tier.name),
+                message="gives out no addresses",
+                evidence=str(tier.epoch.get("reason") or "its database was restored"),
+                remedy="It goes on by itself once all have registered; `isthmus status` says who "
+                "is waited for, and what to do where this stays.",
+            )
 
 
 def _check_jobs(jobs: Iterable[Job]) -> Iterator[Verdict]:

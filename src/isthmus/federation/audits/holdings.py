@@ -28,6 +28,7 @@ class Holdings:
     ovn: Row  #: site
     backlog: Mapping[str, int]  #: intents by lane, parked ones not counted
     parked: Mapping[str, int]
+    epoch: Row  #: whether the tier gives numbers out, and why not
 
     @property
     def networks(self) -> Mapping[str, Row]:
@@ -65,6 +66,7 @@ def parse_holdings(row: Row) -> Holdings:
             ovn=row.get("ovn") or {},
             backlog={lane: int(count["backlog"]) for lane, count in journal.items()},
             parked={lane: int(count["parked"]) for lane, count in journal.items()},
+            epoch=row.get("epoch") or {},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.ProtocolError(f"not the holdings of a tier: {error!r}") from error

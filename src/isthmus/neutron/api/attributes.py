@@ -59,6 +59,7 @@ SITES: Attributes = {
     "backlog": _shown(),
     "parked": _shown(),
     "waits_for": _shown(column=False),
+    "ports_due": _shown(column=False),
     "created_at": _shown(),
     "updated_at": _shown(),
 }
@@ -187,6 +188,7 @@ SITE_REGISTRATIONS: Attributes = {
     "void": _shown(),
     "port_keys": _shown(),
     "pending": _shown(),
+    "settled": _shown(),
     "aside": _shown(),
 }
 
@@ -258,6 +260,7 @@ SITE_HOLDINGS: Attributes = {
     "shadows": _shown(),
     "ovn": _shown(),
     "journal": _shown(),
+    "epoch": _shown(),
 }
 
 #: What central serves.

@@ -18,7 +18,7 @@ from isthmus.neutron.db.session import reading
 from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease
 from isthmus.store.ports import datapath
-from isthmus.store.tiers import mapping
+from isthmus.store.tiers import epoch, mapping
 
 #: Reads one part of a tier's holdings, of these networks only; of all where the list is empty.
 Part = Callable[[list[str]], Any]
@@ -125,6 +125,20 @@ def count_jobs(_networks: list[str]) -> Any:
         counts = job_store.count_lanes(connection)
     return {
         lane: {"backlog": count.backlog, "parked": count.parked} for lane, count in counts.items()
+    }
+
+
+def read_epoch(_networks: list[str]) -> Any:
+    """Read the tier's incarnation: whether it gives numbers out, and if not, why."""
+    with reading(n_context.get_admin_context()) as connection:
+        own = epoch.peek(connection)
+    if own is None:
+        return {}
+    return {
+        "epoch": own.epoch,
+        "settled": own.settled,
+        "stands_down": bool(own.replaced_by),
+        "reason": own.reason,
     }
 
 

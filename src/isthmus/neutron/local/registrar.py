@@ -51,6 +51,8 @@ _ADDRESSES = sa.table(
 )
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
+#: Longest reason that is kept, in characters: what central said may be long.
+_MOST_REASON = 500
 _ADDRESS = PoolKind.SUBNET
 
 
@@ -123,15 +125,36 @@ class Registrar:
         while not self._stopping:
             at_rest = False
             try:
-                at_rest = self.turn()
-            except errors.Transient as error:
-                LOG.debug("The hello is retried: %s", error.message)
-            except errors.IsthmusError as error:
-                LOG.warning("Central does not register this site: %s", error.message)
+                at_rest = self._attempt()
             except Exception:  # the boundary of a worker loop
                 LOG.exception("The registrar failed and continues")
             self._hurry.wait(self._every_s if at_rest else min(_AGAIN_S, self._every_s))
             self._hurry.clear()
+
+    def _attempt(self) -> bool:
+        """Take a turn; return whether there is nothing more to do for now."""
+        try:
+            return self.turn()
+        except errors.IsthmusError as error:
+            if isinstance(error, errors.Transient):
+                LOG.debug("The hello is retried: %s", error.message)
+            else:
+                LOG.warning("Central does not register this site: %s", error.message)
+            self._explain(error.message)
+            return False
+
+    def _explain(self, why: str) -> None:
+        """Record why a site that has not settled does not yet; its answers and `status` say so."""
+        with reading(self._engine()) as connection:
+            own = epoch.peek(connection)
+        if own is None or own.settled or own.replaced_by:
+            return
+        reason = f"{_cause(own.reason)}; {why}"[:_MOST_REASON]
+        if own.reason == reason:
+            return
+        with writing(self._engine()) as connection:
+            if _is_same(epoch.read(connection), own):
+                epoch.explain(connection, reason)
 
     def turn(self) -> bool:
         """Say hello, and register if necessary.
@@ -265,10 +288,7 @@ class Registrar:
                 _set_aside(connection, strays)
                 epoch.settle(connection)
             elif not own.settled:
-                epoch.explain(
-                    connection,
-                    f"{_cause(own.reason)}; waits for {answer['pending']} ports that central knows",
-                )
+                epoch.explain(connection, f"{_cause(own.reason)}; {_say_what_is_due(answer)}")
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
         if settles:
@@ -295,6 +315,13 @@ def _is_same(now: epoch.Epoch, own: epoch.Epoch) -> bool:
     """Return whether the site is the incarnation that asked, or another process was faster."""
     said = (own.epoch, own.life, own.replaced_by)
     return (now.epoch, now.life, now.replaced_by) == said
+
+
+def _say_what_is_due(answer: Mapping[str, Any]) -> str:
+    """Say what a site waits for that has registered and may not settle yet."""
+    if not answer.get("settled", True):
+        return "waits until central, which was restored too, has heard of all its sites"
+    return f"waits for {answer['pending']} ports that central knows and has yet to send"
 
 
 def _cause(reason: str) -> str:

@@ -37,4 +37,5 @@ _PARTS: Mapping[str, holdings.Part] = {
     "locations": _locations,
     "datapaths": holdings.collect_datapaths,
     "journal": holdings.count_jobs,
+    "epoch": holdings.read_epoch,
 }

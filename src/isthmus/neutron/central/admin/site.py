@@ -38,15 +38,18 @@ class SiteApi:
         """List sites, each with its backlog."""
         with translated(), reading(context) as connection:
             rows = site_store.list_rows(connection, filters or {}, listing.to_page(**paging))
-            counts = job_store.count_lanes(connection, [SiteName(row["name"]) for row in rows])
+            names = [SiteName(row["name"]) for row in rows]
+            counts = job_store.count_lanes(connection, names)
             refused = refusal.count(connection)
             waiting = set(epoch.list_waiting(connection))
+            due = {name: registration.count_ports_due(connection, name) for name in names}
         for row in rows:
             row["waits_for"] = (
                 "central was restored and this site has yet to register"
                 if row["name"] in waiting
                 else ""
             )
+            row["ports_due"] = due[SiteName(row["name"])]
             count = counts.get(SiteName(row["name"]))
             row["backlog"] = count.backlog if count else 0
             # What the site retries because central refused it counts too: an operator has to look

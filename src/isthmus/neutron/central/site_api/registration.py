@@ -118,6 +118,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "port_keys": [],
             # Before central has settled it cannot answer which ports are the site's.
             "pending": max(store.count_ports_due(connection, site.name), int(not own.settled)),
+            "settled": own.settled,
             "aside": [],
         }
         if registering:

@@ -42,4 +42,5 @@ _PARTS: Mapping[str, holdings.Part] = {
     "shadows": _shadows,
     "ovn": _ovn,
     "journal": holdings.count_jobs,
+    "epoch": holdings.read_epoch,
 }

@@ -1,0 +1,198 @@
+"""How every site stands: what central has seen of it, and what it says of itself.
+
+A site that was restored from a backup gives out no address and no port key before it has
+registered. Central cannot know that; so each site is asked, with the person's own token.
+"""
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus import errors
+from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.clients.http.neutron import NeutronClient
+from isthmus.model.site import CENTRAL, Reachability, SiteState
+from isthmus.operate.cloud import Cloud
+
+#: How long the tiers may take to say how they stand, in seconds: one that hangs delays nobody.
+_ANSWER_S = 10.0
+
+YES, NO, UNKNOWN = "yes", "no", "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a tier says of its own database, or why it said nothing."""
+
+    settled: bool | None = None  #: whether it gives out numbers; None where it did not say
+    stands_down: bool = False  #: central hears another database as this site
+    reason: str = ""  #: why it gives out none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteStatus:
+    """How one site stands, in the words of the API."""
+
+    name: str
+    state: str
+    reachability: str
+    last_seen_at: str | None
+    backlog: int
+    parked: int
+    allocates: str  #: yes, no, or unknown: whether it gives out addresses and port keys
+    waits_for: str  #: why it, or central because of it, gives out no address now
+    ports_due: int  #: ports that it has yet to be told of before it gives out addresses
+    next_step: str  #: what an operator does about that; empty where nothing is wrong
+    oldest: int | None  #: age of the oldest unparked job, in seconds
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How the cloud stands."""
+
+    sites: tuple[SiteStatus, ...]
+    central: Standing
+    awaited: tuple[str, ...]  #: sites for which central waits before it gives out numbers
+
+
+def collect_status(admin: Cloud, *, answer_s: float = _ANSWER_S) -> Status:
+    """Read how every site stands.
+
+    Args:
+        admin: central, and the way to the sites.
+        answer_s: how long each tier may take to say how it stands itself, in seconds.
+
+    Raises:
+        IsthmusError: central did not answer.
+    """
+    rows = admin.api.list("site", sort_key="name", sort_dir="asc")
+    tiers = {str(CENTRAL): admin.open_central()}
+    tiers |= {
+        row["name"]: admin.open_site(row["name"], row["region"]) for row in rows if _is_asked(row)
+    }
+    standings = _ask_all(tiers, answer_s) if rows else {}
+    oldest = {row["name"]: _find_oldest(admin.api, row) for row in rows}
+    central = standings.get(str(CENTRAL), Standing())
+    sites = (
+        judge(row, standings.get(row["name"], Standing()), central, oldest[row["name"]])
+        for row in rows
+    )
+    awaited = tuple(row["name"] for row in rows if row.get("waits_for"))
+    return Status(sites=tuple(sites), central=central, awaited=awaited)
+
+
+def judge(row: Row, own: Standing, central: Standing, oldest: int | None) -> SiteStatus:
+    """Tell how a site stands. Pure.
+
+    Args:
+        row: the site, as central has it.
+        own: what the site says of itself.
+        central: what central says of itself.
+        oldest: age of its oldest unparked job, in seconds.
+    """
+    waited_for = row.get("waits_for") or ""
+    reasons = [waited_for] if waited_for else []
+    if own.settled is False:
+        reasons.append(own.reason or "its database was restored")
+    due = int(row.get("ports_due") or 0) if own.settled is False else 0
+    return SiteStatus(
+        name=row["name"],
+        state=row["state"],
+        reachability=row["reachability"],
+        last_seen_at=row["last_seen_at"],
+        backlog=row["backlog"],
+        parked=row["parked"],
+        allocates=UNKNOWN if own.settled is None else YES if own.settled else NO,
+        waits_for="; ".join(reasons),
+        ports_due=due,
+        next_step=_advise(row, own, central, due),
+        oldest=oldest,
+        last_error=row["last_error"] or "",
+    )
+
+
+def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
+    """Say what an operator does where addresses are not given out."""
+    name = str(row["name"])
+    if own.stands_down:
+        return (
+            f"stop the database of {name} that is wrong; where this one is right, run there: "
+            "isthmus restored --config-file /etc/neutron/neutron.conf"
+        )
+    if row.get("waits_for"):
+        return (
+            f"see that Neutron runs at {name} and reaches central: it registers by itself within a "
+            "minute. If the site will not come back: isthmus site go-on-without " + name
+        )
+    if own.settled is not False:
+        return ""
+    if central.settled is False:
+        return "nothing here: it waits for central, which waits for the sites that are named"
+    if due:
+        return (
+            f"see that isthmus-xjob runs: it carries them, isthmus job list --site {name} --type "
+            "port shows which"
+        )
+    return (
+        f"it registers by itself within seconds; if this stays, see the log of Neutron at {name} "
+        "and that it reaches central"
+    )
+
+
+def _is_asked(row: Row) -> bool:
+    """Tell whether a site can be asked: one that cannot be reached would cost a time-out."""
+    away = row["reachability"] == Reachability.UNREACHABLE
+    return not away and row["state"] != SiteState.DISABLED
+
+
+def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, Standing]:
+    """Ask tiers how they stand, all at once; one that does not say so in time is left out."""
+    answers: queue.Queue[tuple[str, Standing]] = queue.Queue()
+
+    def ask(name: str, client: NeutronClient) -> None:
+        answers.put((name, _ask(client)))
+
+    for name, client in tiers.items():
+        # Daemons: the command may end while one of them still waits.
+        threading.Thread(target=ask, args=(name, client), daemon=True).start()
+    deadline = time.monotonic() + answer_s
+    found: dict[str, Standing] = {}
+    with contextlib.suppress(queue.Empty):
+        while len(found) < len(tiers):
+            name, standing = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            found[name] = standing
+    return found
+
+
+def _ask(client: NeutronClient) -> Standing:
+    try:
+        rows = client.get_all("site_holding", fields="epoch")
+    except errors.IsthmusError:
+        return Standing()  # unreachable, or not for this person: `reachability` tells which
+    said: Any = rows[0].get("epoch") if len(rows) == 1 else None
+    if not isinstance(said, Mapping):
+        return Standing()
+    return Standing(
+        settled=bool(said.get("settled", True)),
+        stands_down=bool(said.get("stands_down")),
+        reason=str(said.get("reason") or ""),
+    )
+
+
+def _find_oldest(api: AdminApi, site: Row) -> int | None:
+    if not site["backlog"]:
+        return None
+    jobs = api.iterate(
+        "site_job",
+        page_size=1,
+        site=site["name"],
+        state=["waiting", "running"],
+        sort_key="created_at",
+        sort_dir="asc",
+    )
+    return next((int(job["age"]) for job in jobs), None)
