@@ -199,7 +199,8 @@ def test_a_port_that_is_made_again_under_its_server_is_active(
         "binding:host_id": "host1",
     }
     ports = [
-        site1.create("port", ADMIN, network_id=network["id"], **server)["id"] for _ in range(2)
+        site1.create("port", ADMIN, network_id=network["id"], project_id=project, **server)["id"]
+        for _ in range(2)
     ]
 
     def find_status(port_id: str) -> str:
