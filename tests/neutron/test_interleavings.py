@@ -156,7 +156,7 @@ class World:
         """Another site uses the network, makes a port, and asks for one of central's."""
         place = {"network_id": self.network, "project_id": self.project}
         answer = self.central.try_bundle("site2", "network", self.network, project=self.project)
-        leases = by_type(answer.body["items"], "lease") if answer.status == 201 else []
+        leases = by_type(answer.only()["items"], "lease") if answer.status == 201 else []
         blocks = {one["kind"]: int(one["first"]) for one in leases if one["pool_id"] == self.subnet}
         keys = [int(one["first"]) for one in leases if one["kind"] == "port_key"]
         if blocks and keys:
