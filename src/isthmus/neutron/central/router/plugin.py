@@ -4,7 +4,8 @@ What ML2/OVN's plugin answers is answered here; where routers go is decided in t
 changes (`central.resource.router`), in the transaction that joins a network to one.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -117,20 +118,23 @@ class CentralRouters(_Refusing):
     def update_router(self, context: Any, id: str, router: Any) -> Any:
         """Change a router into one that ML2/OVN can have."""
         _check_ha(router["router"])
-        with translated():
-            try:
-                return super().update_router(context, id, router)
-            except errors.InUse:
-                self._keep_gateway(context, id)
-                raise
+        with translated(), self._keeping_gateway(context, id):
+            return super().update_router(context, id, router)
 
-    def _keep_gateway(self, context: Any, router_id: str) -> None:
+    @contextlib.contextmanager
+    def _keeping_gateway(self, context: Any, router_id: str) -> Iterator[None]:
         """Have a router keep the gateway that a floating IP needs which passed its removal.
 
         Neutron takes the gateway from the router in one transaction, and deletes its port in
         another one.
         """
-        admin = context.elevated()
+        try:
+            yield
+        except errors.InUse:
+            self._restore_gateway(context.elevated(), router_id)
+            raise
+
+    def _restore_gateway(self, admin: Any, router_id: str) -> None:
         with db_api.CONTEXT_WRITER.using(admin):
             router = self._get_router(admin, router_id)
             left = router_object.RouterPort.get_gw_port_ids_by_router_id(admin, router_id)
@@ -208,12 +212,12 @@ class CentralRouters(_Refusing):
 
     def update_external_gateways(self, context: Any, router_id: str, body: Any) -> Any:
         """Replace the gateways of a router."""
-        with translated():
+        with translated(), self._keeping_gateway(context, router_id):
             return super().update_external_gateways(context, router_id, body)
 
     def remove_external_gateways(self, context: Any, router_id: str, body: Any) -> Any:
         """Remove some of the gateways of a router."""
-        with translated():
+        with translated(), self._keeping_gateway(context, router_id):
             return super().remove_external_gateways(context, router_id, body)
 
     # Floating IPs ----------------------------------------------------------------------------
