@@ -12,7 +12,9 @@ import pytest
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import tenant
+from tests.neutron.server import User, tenant
+
+from isthmus.lab.tier import render
 
 pytestmark = pytest.mark.neutron
 
@@ -78,6 +80,7 @@ def test_every_model_near_a_carried_object_is_watched_or_has_its_reason() -> Non
         ("network", "access_as_shared"),
         ("security_group", "access_as_shared"),
         ("address_group", "access_as_shared"),
+        ("qos_policy", "access_as_shared"),
     ],
 )
 def test_sharing_and_unsharing_reaches_a_site(
@@ -85,7 +88,7 @@ def test_sharing_and_unsharing_reaches_a_site(
 ) -> None:
     owner, other = tenant(uuid.uuid4().hex), tenant(uuid.uuid4().hex)
     thing = _make_used(central, site1, owner, kind)
-    path = f"{kind.replace('_', '-')}s/{thing}"
+    path = f"{_COLLECTIONS.get(kind, kind.replace('_', '-') + 's')}/{thing}"
     central.clear_journal()
     assert site1.get(path, other).status == 404
     policy = central.create(
@@ -116,9 +119,14 @@ def test_sharing_and_unsharing_reaches_a_site(
     assert site1.get(path, owner).status == 200
 
 
+#: Paths in the API that do not follow from the type.
+_COLLECTIONS = {"qos_policy": "qos/policies"}
+
+
 def _make_used(central: CentralServer, site1: LocalServer, owner: Any, kind: str) -> str:
     """Make an object of a type at central and use it at a site; gives its id."""
-    network = central.create("network", owner, name="n")
+    policy = _policy(central, owner)
+    network = central.create("network", owner, name="n", qos_policy_id=policy)
     central.create("subnet", owner, network_id=network["id"], cidr="10.0.0.0/24", ip_version=4)
     group = central.create("security_group", owner, name="g")
     addresses = central.create("address_group", owner, name="a", addresses=["192.0.2.1/32"])
@@ -131,16 +139,19 @@ def _make_used(central: CentralServer, site1: LocalServer, owner: Any, kind: str
     )
     site1.create("port", owner, network_id=network["id"], security_groups=[group["id"]])
     made = {"network": network, "security_group": group, "address_group": addresses}
+    made["qos_policy"] = {"id": policy}
     return str(made[kind]["id"])
 
 
-@pytest.mark.parametrize("kind", ["network", "subnet", "port", "security_group"])
+@pytest.mark.parametrize("kind", ["network", "subnet", "port", "security_group", "qos_policy"])
 def test_tags_are_centrals_and_come_along(
     central: CentralServer, site1: LocalServer, kind: str
 ) -> None:
-    owner = tenant(uuid.uuid4().hex)
-    network = central.create("network", owner, name="n")
-    ids = {"network": network["id"]}
+    project = uuid.uuid4().hex
+    owner = User(f"user-of-{project}", project, ("manager", "member", "reader"))
+    policy = _policy(central, owner)
+    network = central.create("network", owner, name="n", qos_policy_id=policy)
+    ids = {"network": network["id"], "qos_policy": policy}
     ids["subnet"] = central.create(
         "subnet", owner, network_id=network["id"], cidr="10.0.0.0/24", ip_version=4
     )["id"]
@@ -156,7 +167,7 @@ def test_tags_are_centrals_and_come_along(
     ids["port"] = central.create(
         "port", owner, network_id=network["id"], security_groups=[ids["security_group"]]
     )["id"]
-    path = f"/v2.0/{kind.replace('_', '-')}s/{ids[kind]}"
+    path = f"/v2.0/{_COLLECTIONS.get(kind, kind.replace('_', '-') + 's')}/{ids[kind]}"
     before = central.call("PUT", f"{path}/tags", {"tags": ["early", "late"]}, owner)
     assert before.status == 200, before.text
     # It comes to the site that changes it.
@@ -225,7 +236,7 @@ def laden(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         neutron_template,
         extra={
             "ml2": {"extension_drivers": drivers},
-            "DEFAULT": {"service_plugins": "isthmus_central,qos,segments"},
+            "DEFAULT": {"service_plugins": f"isthmus_central,{render.CENTRAL_QOS},segments"},
         },
     )
     server.start()
@@ -245,6 +256,7 @@ def test_each_attribute_of_a_laden_central_has_its_fate(laden: CentralServer) ->
     port = laden.create("port", owner, network_id=network["id"])
     group = laden.create("security_group", owner, name="g")
     addresses = laden.create("address_group", owner, name="a", addresses=["192.0.2.1/32"])
+    policy = _policy(laden, owner)
     known = ask(_ATTRIBUTES)["known"]
     for path, collection in (
         (f"networks/{network['id']}", "networks"),
@@ -252,6 +264,7 @@ def test_each_attribute_of_a_laden_central_has_its_fate(laden: CentralServer) ->
         (f"ports/{port['id']}", "ports"),
         (f"security-groups/{group['id']}", "security_groups"),
         (f"address-groups/{addresses['id']}", "address_groups"),
+        (f"qos/policies/{policy}", "policies"),
     ):
         shown = laden.call("GET", f"/v2.0/{path}").only()
         assert set(shown) - set(known[collection]) == set(), collection
@@ -261,10 +274,8 @@ def test_each_attribute_of_a_laden_central_has_its_fate(laden: CentralServer) ->
 
 #: Values other than the default of what central refuses.
 _UNCARRIED: dict[str, dict[str, Any]] = {
-    "network": {"qos_policy_id": "POLICY"},
     "subnet": {"segment_id": "SEGMENT"},
     "port": {
-        "qos_policy_id": "POLICY",
         "device_profile": "gpu",
         "numa_affinity_policy": "required",
         "hints": {"openvswitch": {"other_config": {"tx-steering": "hash"}}},
@@ -281,8 +292,6 @@ def test_what_no_site_realises_is_refused_by_its_reason(
 ) -> None:
     value = _UNCARRIED[kind][name]
     network = laden.create("network")
-    if value == "POLICY":
-        value = _policy(laden)
     if value == "SEGMENT":
         (segment,) = laden.call("GET", f"/v2.0/segments?network_id={network['id']}").only()
         value = segment["id"]
@@ -301,21 +310,23 @@ def test_what_no_site_realises_is_refused_by_its_reason(
     path = f"/v2.0/{kind}s/{have['id']}"
     changed = laden.call("PUT", path, {kind: {name: value}})
     assert changed.status == 400, changed.text
-    if name in ("qos_policy_id", "numa_affinity_policy"):
+    if name == "numa_affinity_policy":
         # What is as it was may be said again, as a client does that sends all it has read.
         again = laden.call("PUT", path, {kind: {name: have[name], "name": "same"}})
         assert again.status == 200, again.text
 
 
-def _policy(central: CentralServer) -> str:
-    body = {"policy": {"name": "p"}}
+def _policy(central: CentralServer, owner: Any) -> str:
+    """Make a policy for a project; a member may not."""
+    body = {"policy": {"name": "p", "project_id": owner.project}}
     return str(central.call("POST", "/v2.0/qos/policies", body).only()["id"])
 
 
-def test_trunks_and_qos_are_not_offered_at_central(central: CentralServer) -> None:
+def test_trunks_and_policies_of_layer_3_are_not_offered_at_central(central: CentralServer) -> None:
     offered = {one["alias"] for one in central.call("GET", "/v2.0/extensions").only()}
-    assert "port-security" in offered
-    assert {one for one in offered if "qos" in one or "trunk" in one} == set()
+    assert {"port-security", "qos"} <= offered
+    assert {one for one in offered if "trunk" in one} == set()
+    assert offered.isdisjoint({"qos-fip", "qos-gateway-ip"})
 
 
 def test_what_the_home_says_of_a_port_is_refused_at_central(

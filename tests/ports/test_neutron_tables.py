@@ -12,12 +12,14 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     warnings.simplefilter("ignore")
     from neutron.db import models_v2
     from neutron.db.models import address_group, l3, securitygroup
+    from neutron.db.qos import models as qos
 
 MODELS = {
     model.__tablename__: model.__table__
     for model in (
         address_group.AddressGroup,
         securitygroup.SecurityGroup,
+        qos.QosPolicy,
         models_v2.Network,
         models_v2.Subnet,
         models_v2.Port,

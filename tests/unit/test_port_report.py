@@ -112,6 +112,8 @@ def test_what_no_site_makes(
         # What central took away while the site had not heard of it yet: the merge leaves it away.
         ({**PAIR, "isthmus:base": PAIR}, {"owns_network": False}),
         ({"isthmus:base": {"security_groups": [GROUP]}}, {"usable_groups": frozenset()}),
+        ({"qos_policy_id": GROUP}, {"usable_policy": frozenset({GROUP})}),
+        ({"qos_policy_id": GROUP, "isthmus:base": {}}, {"policy": frozenset({GROUP})}),
         ({}, {"prefixes": ("192.0.2.0/28",)}),
         ({"isthmus:location": None}, {"keys": (), "hypervisor_of": OTHER}),
     ],
@@ -127,6 +129,8 @@ def test_what_is_right_all_the_same(said: dict[str, Any], known: dict[str, Any])
     [
         ({}, NEW, {"usable_groups": frozenset()}, "security_groups"),
         ({"isthmus:base": {}}, KNOWN, {"usable_groups": frozenset()}, "security_groups"),
+        ({"qos_policy_id": GROUP}, NEW, {}, "qos_policy_id"),
+        ({"qos_policy_id": GROUP, "isthmus:base": {}}, KNOWN, {}, "qos_policy_id"),
         (PAIR, NEW, {"owns_network": False}, "allowed_address_pairs"),
         ({**PAIR, "isthmus:base": {}}, KNOWN, {"owns_network": False}, "allowed_address_pairs"),
     ],
@@ -159,6 +163,7 @@ def test_what_is_left_out(
         {"fixed_ips": [{"subnet_id": SUBNET, "ip_address": "fe80::1%eth0"}]},
         {"fixed_ips": [{"subnet_id": SUBNET, "ip_address": "10.0.0.1"}] * 65},
         {"security_groups": ["all"]},
+        {"qos_policy_id": "all"},
         {"security_groups": [GROUP] * 257},
         {"allowed_address_pairs": [{"ip_address": "everything"}]},
         {"allowed_address_pairs": [{"ip_address": "10.0.0.1", "mac_address": "x"}]},

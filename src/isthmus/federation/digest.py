@@ -40,6 +40,20 @@ RULE: tuple[str, ...] = (
     "description",
 )
 
+#: What a rule of a QoS policy says; each type of rule has some of it.
+LIMIT: tuple[str, ...] = (
+    "id",
+    "type",
+    "direction",
+    "max_kbps",
+    "max_burst_kbps",
+    "max_kpps",
+    "max_burst_kpps",
+    "min_kbps",
+    "min_kpps",
+    "dscp_mark",
+)
+
 Digests = Mapping[str, str]
 
 
@@ -80,6 +94,11 @@ def pick_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _or_none(rule.get(name)) for name in RULE}
 
 
+def pick_limit(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what a QoS policy's rule says."""
+    return {name: rule[name] for name in LIMIT if rule.get(name) is not None}
+
+
 def _or_none(value: Any) -> Any:
     """Treat an empty string as None: Neutron shows either."""
     return None if value == "" else value
@@ -87,6 +106,10 @@ def _or_none(value: Any) -> Any:
 
 def _rules(state: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [pick_rule(rule) for rule in state.get("security_group_rules") or ()]
+
+
+def _limits(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [pick_limit(rule) for rule in state.get("rules") or ()]
 
 
 def _blocks(state: Mapping[str, Any]) -> list[str]:
@@ -110,6 +133,7 @@ def _leased(state: Mapping[str, Any]) -> list[dict[str, str]]:
 _READ: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "fixed_ips": _leased,
     "security_group_rules": _rules,
+    "rules": _limits,
     attribute.LEASES: _blocks,
 }
 

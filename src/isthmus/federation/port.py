@@ -16,6 +16,7 @@ SHARED: tuple[str, ...] = (
     "allowed_address_pairs",
     "port_security_enabled",
     "extra_dhcp_opts",
+    "qos_policy_id",
 )
 #: The home site alone says what they are.
 HOME: tuple[str, ...] = ("device_id", "device_owner", "binding:vnic_type")

@@ -77,6 +77,8 @@ class Facts:
     may_use_network: bool  #: or it is shared with the project
     missing_subnets: frozenset[str] = frozenset()  #: of those named, which central does not have
     usable_groups: frozenset[str]  #: of the groups named, those that the project may use
+    policy: frozenset[str] = frozenset()  #: the QoS policy of central's port
+    usable_policy: frozenset[str] = frozenset()  #: the policy named, if the project may use it
     keys: tuple[Block, ...]  #: the site's port keys of the network
     key_holder: str | None = None  #: another port of the network that has the key
     hypervisor_of: SiteName | None = None  #: another site that has this name or tunnel address
@@ -209,6 +211,11 @@ def find_refused(
             f"port {port_id}: project {state['project_id']!r} has no security group "
             f"{', '.join(sorted(foreign))}"
         )
+    foreign = policy_of(state) - facts.usable_policy - facts.policy
+    if foreign and _changed(policy_of, state, facts):
+        refused["qos_policy_id"] = errors.NotFound(
+            f"port {port_id}: project {state['project_id']!r} has no QoS policy {min(foreign)}"
+        )
     if facts.missing_subnets:
         refused["fixed_ips"] = errors.NotFound(
             f"port {port_id}: central has no subnet {', '.join(sorted(facts.missing_subnets))} any "
@@ -224,13 +231,13 @@ def find_refused(
     return refused
 
 
-def without_missing(name: str, state: Mapping[str, Any], facts: Facts) -> list[Any]:
+def without_missing(name: str, state: Mapping[str, Any], facts: Facts) -> list[Any] | None:
     """Return what can be had of an attribute of which a part is refused."""
     if name == "fixed_ips":
         return [one for one in state[name] if one["subnet_id"] not in facts.missing_subnets]
     if name == "security_groups":
         return [one for one in state[name] if one in facts.usable_groups]
-    return []
+    return None if name == "qos_policy_id" else []
 
 
 def _changed(
@@ -278,6 +285,11 @@ def lies_in(address: str, prefixes: Collection[str]) -> bool:
 def groups_of(port: Mapping[str, Any]) -> frozenset[str]:
     """Return the security groups of a port."""
     return frozenset(port.get("security_groups") or ())
+
+
+def policy_of(port: Mapping[str, Any]) -> frozenset[str]:
+    """Return the QoS policy of a port, as a set of at most one."""
+    return frozenset({port["qos_policy_id"]} if port.get("qos_policy_id") else ())
 
 
 def pairs_of(port: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
@@ -346,6 +358,7 @@ _FORM: Mapping[str, Callable[[Any], bool]] = {
     "security_groups": is_list(is_id),
     "allowed_address_pairs": is_list(_is_pair),
     "extra_dhcp_opts": is_list(_is_option),
+    "qos_policy_id": lambda value: value is None or is_id(value),
     "device_id": is_text,
     "device_owner": is_text,
     "binding:host_id": _is_host,

@@ -17,6 +17,7 @@ class ResourceType(enum.StrEnum):
 
     ADDRESS_GROUP = "address_group"
     SECURITY_GROUP = "security_group"
+    QOS_POLICY = "qos_policy"
     NETWORK = "network"
     LEASE = "lease"
     SUBNET = "subnet"
@@ -81,6 +82,14 @@ RESOURCES: Mapping[ResourceType, Resource] = {
             list_options={"default_sg": True},  # else Neutron makes the caller's default group
         ),
         Resource(
+            kind=ResourceType.QOS_POLICY,
+            collection="policies",
+            singular="policy",
+            table="qos_policies",
+            plugin="QOS",
+            compared=("project_id", "name", "rules", "sharing", "tags"),
+        ),
+        Resource(
             kind=ResourceType.NETWORK,
             collection="networks",
             table="networks",
@@ -93,6 +102,7 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "provider:network_type",
                 "provider:physical_network",
                 "router:external",
+                "qos_policy_id",
                 "sharing",
                 "tags",
             ),
@@ -145,6 +155,7 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "admin_state_up",
                 "allowed_address_pairs",
                 "port_security_enabled",
+                "qos_policy_id",
             ),
             shown=("project_id", "status", "binding:host_id", "binding:vif_type"),
         ),

@@ -49,18 +49,21 @@ class _Plugins:
     extensions: str = "port_security,qos"
 
 
+#: By class: an environment that was installed before these had entry points does without.
+CENTRAL_QOS = "isthmus.neutron.central.qos.plugin.CentralQos"
+LOCAL_QOS = "isthmus.neutron.local.qos.plugin.LocalQos"
+
 _PLUGINS = {
     Flavour.CENTRAL: _Plugins(
         core="isthmus_central",
         mechanisms="isthmus_central",
-        services="isthmus_central,isthmus_central_router,segments",
+        services=f"isthmus_central,isthmus_central_router,{CENTRAL_QOS},segments",
         ipam="isthmus_central",
-        extensions="port_security",
     ),
     Flavour.LOCAL: _Plugins(
         core="isthmus_local",
         mechanisms="ovn,isthmus_local",
-        services="isthmus_local,isthmus_local_router,qos,trunk,segments",
+        services=f"isthmus_local,isthmus_local_router,{LOCAL_QOS},trunk,segments",
         ipam="isthmus_local",
         extensions="port_security,qos,isthmus_keys",
     ),

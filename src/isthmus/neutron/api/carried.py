@@ -45,7 +45,6 @@ def own(reason: str) -> Attribute:
 CARRIED = Attribute(Fate.CARRIED)
 DERIVED = own("follows from other attributes in every tier")
 TIMES = own("each tier counts its own")
-QOS = refused("QoS is not carried to sites yet, and would limit nothing")
 PVLAN = refused("ML2/OVN has no private VLANs over sites")
 CENTRAL_ALONE = own("central alone decides by it; what comes of it is carried")
 

@@ -9,6 +9,7 @@ from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
+from isthmus.federation.digest import pick_limit
 from isthmus.model import attribute
 from isthmus.model.resource import RESOURCES, Resource
 from isthmus.neutron.api import listing
@@ -72,9 +73,15 @@ def _objects(resource: Resource) -> Part:
 def _show(name: str, state: Mapping[str, Any], shared: Mapping[str, Sequence[str]]) -> Any:
     if name == "sharing":
         return sorted(shared.get(state["id"], ()))
-    if name == "rules":
+    if name == "rules" and "security_group_rules" in state:
         return sorted(rule["id"] for rule in state["security_group_rules"])
+    if name == "rules":
+        return sorted(_show_limit(rule) for rule in state["rules"])
     return state.get(name)
+
+
+def _show_limit(rule: Mapping[str, Any]) -> str:
+    return " ".join(str(value) for value in pick_limit(rule).values())
 
 
 def _add_interfaces(states: Sequence[dict[str, Any]]) -> None:

@@ -24,6 +24,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site
+from isthmus.neutron.central.outgoing import qos_policies
 from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import exits, joined
@@ -213,6 +214,9 @@ def _extend(
     withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
     news = map_groups(connection, {*presence.group_ids, *more_groups}, site)
+    ports = [presence.port_id] if presence.port_id is not None else []
+    policies = qos_policies.find(connection, network_ids=[network_id], port_ids=ports)
+    news |= qos_policies.map_to(connection, policies, [site])
     if withdrawn is not False:
         network.map_to(site, now=now())
         journal.record_selected(

@@ -35,6 +35,7 @@ from isthmus.neutron.local.ovn import stray
 from isthmus.neutron.local.owned import applying, flush_guard, guards
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.owned.person import acting_for
+from isthmus.neutron.local.qos.named import Limiting
 from isthmus.neutron.local.report.listener import ReportListener
 from isthmus.neutron.local.resource.port import check_let_go
 from isthmus.store.sql.engine import reading
@@ -43,7 +44,7 @@ from isthmus.store.tiers import epoch
 _T = TypeVar("_T")
 
 
-class LocalPlugin(Fetching):
+class LocalPlugin(Limiting):
     """ML2 at a site."""
 
     # Neutron's API looks these up under the name of the class itself (neutron/api/v2/base.py).
@@ -159,6 +160,7 @@ class LocalPlugin(Fetching):
     def _update_port(self, context: Any, id: str, port: Any) -> dict[str, Any]:
         wanted = port["port"]
         asks = guards.addresses_of(wanted) or guards.groups_of(wanted) or guards.mac_of(wanted)
+        asks = asks or wanted.get("qos_policy_id")
         if applying.current() is not None or not ("fixed_ips" in wanted or asks):
             changed: dict[str, Any]
             try:
@@ -203,6 +205,7 @@ class LocalPlugin(Fetching):
             GroupOnlyHere: a security group that central does not know.
             NotLeased: an address that central does not lease to this site.
         """
+        self._fetch_policies(context, ports)
         for port in ports:
             groups = guards.groups_of(port) or {default_security_group_id(port["project_id"])}
             addresses = guards.addresses_of(port)
@@ -216,6 +219,7 @@ class LocalPlugin(Fetching):
                 complete = self.ownership.is_complete(connection, port["network_id"])
                 unknown = self.ownership.find_unknown_groups(connection, groups)
                 outside = self.addresses.find_outside(connection, port["network_id"], addresses)
+            self._learn_policy(context, port)
             if not complete:
                 self._complete(port["network_id"], port["project_id"])
             if unknown:

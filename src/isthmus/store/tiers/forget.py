@@ -41,6 +41,7 @@ _HELD = (
     ResourceType.NETWORK,
     ResourceType.SECURITY_GROUP,
     ResourceType.ADDRESS_GROUP,
+    ResourceType.QOS_POLICY,
     ResourceType.SUBNET,
 )
 assert set(_HELD) == set(OBJECTS)

@@ -24,6 +24,7 @@ class Changes:
     new: dict[ResourceType, set[str]] = field(default_factory=dict)
     shadowed: set[str] = field(default_factory=set)  #: ports whose shadows change
     regrouped: set[str] = field(default_factory=set)  #: ports whose security groups changed
+    limited: set[str] = field(default_factory=set)  #: ports and networks whose QoS policy changed
     joined: set[str] = field(default_factory=set)  #: routers of which an interface came or went
     asked: set[str] = field(default_factory=set)  #: routers that got a gateway, interface or route
     gated: set[str] = field(default_factory=set)  #: ports of new gateways

@@ -63,18 +63,22 @@ def map_groups_to(
     known: set[str] = set()
     fresh = set(group_ids)
     while fresh:
-        keys |= _map_missing(connection, ResourceType.SECURITY_GROUP, fresh, sites)
+        keys |= map_missing(connection, ResourceType.SECURITY_GROUP, fresh, sites)
         known |= fresh
         named, addresses = step(connection, fresh)
         address_groups |= addresses
         fresh = named - known
-    return keys | _map_missing(connection, ResourceType.ADDRESS_GROUP, address_groups, sites)
+    return keys | map_missing(connection, ResourceType.ADDRESS_GROUP, address_groups, sites)
 
 
-def _map_missing(
+def map_missing(
     connection: sa.Connection, kind: ResourceType, ids: set[str], sites: Collection[SiteName]
 ) -> set[IntentKey]:
-    """Map what is missing at sites; only missing objects are locked exclusively."""
+    """Map objects to those of some sites that do not have them; locks only those exclusively.
+
+    Returns:
+        Keys of what a site did not have yet.
+    """
     held = Held(connection, kind, ids)
     missing = {site: ids - held.at(site) for site in sites if ids - held.at(site)}
     if not missing:

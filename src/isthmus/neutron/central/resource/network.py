@@ -8,6 +8,7 @@ from neutron.db import models_v2
 from neutron.db import rbac_db_models as rbac
 from neutron.db.models import dns, external_net, segment
 from neutron.db.port_security import models as port_security
+from neutron.db.qos import models as qos_models
 from neutron_lib import context as n_context
 
 from isthmus.model import attribute
@@ -17,7 +18,8 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.leases import at_site
-from isthmus.neutron.central.outgoing.change import Changes, part_of
+from isthmus.neutron.central.outgoing import qos_policies
+from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
 from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, Ids, States
 from isthmus.neutron.db.session import writing
@@ -26,6 +28,12 @@ from isthmus.store.tiers.held import Held
 
 _NETWORK = ResourceType.NETWORK
 _part_of_network = part_of(_NETWORK, "network_id")
+
+
+def _limited(changes: Changes, row: Written) -> None:
+    _part_of_network(changes, row)
+    if row.entity.network_id:
+        changes.limited.add(row.entity.network_id)
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
@@ -38,11 +46,15 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     if unknown:
         changes.networks.update(_find_networks(connection, unknown))
     changes.held = Held(connection, _NETWORK, {*networks, *changes.networks.values()})
-    return {
-        IntentKey(site, _NETWORK, network_id)
-        for network_id in networks
-        for site in changes.held.sites(network_id)
-    }
+    keys: set[IntentKey] = set()
+    for network_id in networks:
+        sites = changes.held.sites(network_id)
+        keys |= {IntentKey(site, _NETWORK, network_id) for site in sites}
+        if network_id in changes.limited and sites:
+            policies = qos_policies.find(connection, network_ids=[network_id])
+            there = [site for site, withdrawn in sites.items() if not withdrawn]
+            keys |= qos_policies.map_to(connection, policies, there)
+    return keys
 
 
 def _find_networks(connection: sa.Connection, subnet_ids: set[str]) -> dict[str, str]:
@@ -85,6 +97,11 @@ def list_subnets(connection: sa.Connection, network_ids: Collection[str]) -> Ids
     return {ResourceType.SUBNET: list(connection.scalars(query))}
 
 
+def _take_along(connection: sa.Connection, network_ids: Collection[str]) -> Ids:
+    policies = qos_policies.find(connection, network_ids=network_ids)
+    return {**list_subnets(connection, network_ids), ResourceType.QOS_POLICY: policies}
+
+
 NETWORK = CentralResource(
     kind=_NETWORK,
     model=models_v2.Network,
@@ -94,6 +111,7 @@ NETWORK = CentralResource(
         segment.NetworkSegment: _part_of_network,
         external_net.ExternalNetwork: _part_of_network,
         dns.NetworkDNSDomain: _part_of_network,
+        qos_models.QosNetworkPolicyBinding: _limited,
         rbac.NetworkRBAC: part_of(_NETWORK, "object_id"),
     },
     attributes={
@@ -121,7 +139,7 @@ NETWORK = CentralResource(
             "project_default": fate.CENTRAL_ALONE,
             "pvlan": fate.PVLAN,
             "qinq": fate.refused("tagged frames are not carried between sites"),
-            "qos_policy_id": fate.QOS,
+            "qos_policy_id": fate.CARRIED,
             "segments": fate.own(
                 "a network of several segments is not extended to sites, and says so"
             ),
@@ -136,5 +154,5 @@ NETWORK = CentralResource(
     add_carried=_add_carried,
     settle=_settle,
     bring=_bring,
-    takes_along=list_subnets,
+    takes_along=_take_along,
 )

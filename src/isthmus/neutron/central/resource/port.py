@@ -1,6 +1,6 @@
 """Ports at central: the home gets the port, every other site of its network gets its shadow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from neutron.db.models import (
     uplink_status_propagation,
 )
 from neutron.db.port_security import models as port_security
+from neutron.db.qos import models as qos_models
 from neutron_lib import constants
 
 from isthmus import errors
@@ -23,10 +24,10 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central import reporting
-from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.outgoing import group_closure, qos_policies
 from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
 from isthmus.neutron.central.presence import Brought, bring
-from isthmus.neutron.central.resource.row import CentralResource, States
+from isthmus.neutron.central.resource.row import CentralResource, Ids, States
 from isthmus.neutron.db.session import now
 from isthmus.store.ports import home, location
 from isthmus.store.tiers.held import Held
@@ -86,6 +87,12 @@ def _group_of_port(changes: Changes, row: Written) -> None:
         changes.regrouped.add(row.entity.port_id)
 
 
+def _limited(changes: Changes, row: Written) -> None:
+    _part_of_port(changes, row)
+    if row.entity.port_id:
+        changes.limited.add(row.entity.port_id)
+
+
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Return what to tell of ports: the home, and every other site where the network is present."""
     touched, gone = changes.get_touched(_PORT), changes.get_gone(_PORT)
@@ -97,6 +104,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         keys |= group_closure.map_groups(
             connection, _groups_of(connection, said.port_id), said.site
         )
+        keys |= _map_policies(connection, said.port_id, said.site)
     # Nobody else can have mapped a port that this transaction creates.
     old = (touched | changes.shadowed | gone) - new
     homes = Held(connection, _PORT, old)
@@ -110,6 +118,8 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
                 home.delete(connection, port_id, site)
             if port_id in changes.regrouped and port_id not in gone:
                 keys |= group_closure.map_groups(connection, _groups_of(connection, port_id), site)
+            if port_id in changes.limited and port_id not in gone:
+                keys |= _map_policies(connection, port_id, site)
     return keys | _shadows(connection, (changes.shadowed | gone) - new, gone)
 
 
@@ -169,6 +179,15 @@ def _groups_of(connection: sa.Connection, port_id: str) -> list[str]:
             sa.select(binding.security_group_id).where(binding.port_id == port_id)
         ).scalars()
     )
+
+
+def _map_policies(connection: sa.Connection, port_id: str, site: SiteName) -> set[IntentKey]:
+    policies = qos_policies.find(connection, port_ids=[port_id])
+    return qos_policies.map_to(connection, policies, [site])
+
+
+def _take_along(connection: sa.Connection, port_ids: Collection[str]) -> Ids:
+    return {ResourceType.QOS_POLICY: qos_policies.find(connection, port_ids=port_ids)}
 
 
 def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> None:
@@ -243,7 +262,7 @@ _ATTRIBUTES: Mapping[str, Attribute] = {
     "pvlan_community": fate.PVLAN,
     "pvlan_type": fate.PVLAN,
     "qos_network_policy_id": fate.DERIVED,
-    "qos_policy_id": fate.QOS,
+    "qos_policy_id": fate.CARRIED,
     "resource_request": fate.DERIVED,
     "trunk_details": fate.own("central loads no trunk plugin; a site's trunks are its own"),
     "trusted": _SITE_HARDWARE,
@@ -265,6 +284,7 @@ PORT = CentralResource(
         securitygroup.SecurityGroupPortBinding: _group_of_port,
         dhcp_models.ExtraDhcpOpt: _part_of_port,
         dns.PortDNS: _part_of_port,
+        qos_models.QosPortPolicyBinding: _limited,
         uplink_status_propagation.PortUplinkStatusPropagation: _part_of_port,
     },
     attributes={"ports": _ATTRIBUTES},
@@ -272,4 +292,5 @@ PORT = CentralResource(
     tells_of=(_PORT,),
     add_carried=_add_carried,
     bring=_bring,
+    takes_along=_take_along,
 )

@@ -13,13 +13,15 @@ from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central.resource.address_group import ADDRESS_GROUP
 from isthmus.neutron.central.resource.network import NETWORK
 from isthmus.neutron.central.resource.port import PORT
+from isthmus.neutron.central.resource.qos_policy import QOS_POLICY
 from isthmus.neutron.central.resource.router import ROUTER
 from isthmus.neutron.central.resource.row import CentralResource, Ids
 from isthmus.neutron.central.resource.security_group import SECURITY_GROUP
 from isthmus.neutron.central.resource.subnet import SUBNET
 
 ROWS: Mapping[ResourceType, CentralResource] = {
-    row.kind: row for row in (ROUTER, NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, PORT)
+    row.kind: row
+    for row in (ROUTER, NETWORK, SUBNET, SECURITY_GROUP, ADDRESS_GROUP, QOS_POLICY, PORT)
 }
 #: Every attribute of the resources that travel, by collection.
 ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
@@ -83,10 +85,9 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "portpvlan": _PORT_EXTENSION,
     "porttrusted": _PORT_EXTENSION,
     "provisioningblocks": "Neutron's own bookkeeping while a port comes up",
-    "qos_network_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
-    "qos_policies": "central refuses QoS (isthmus.neutron.api.carried)",
-    "qos_port_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
-    "qos_router_gw_policy_bindings": "central refuses QoS (isthmus.neutron.api.carried)",
+    "qos_fip_policy_bindings": "central offers no policies of floating IPs",
+    "qos_policies_default": "central alone decides by it; networks are carried with their policies",
+    "qos_router_gw_policy_bindings": "central offers no policies of gateways",
     "router_ndp_proxy_state": "OVN has no NDP proxy",
     "routerl3agentbindings": _AGENTS,
     "securitygroupdefaultrules": "a template; groups are carried with the rules they have",

@@ -103,6 +103,8 @@ def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
     elif default_security_group_id(asker.project_id or "") in ids:
         presence.default_groups([asker.project_id])
     row = ROWS[asked.kind]
+    if row.plugin() is None:  # central does not serve it: there is none
+        return []
     getter = getattr(row.plugin(), f"get_{row.resource.member}")
     found = []
     for resource_id in ids:

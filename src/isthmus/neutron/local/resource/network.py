@@ -8,10 +8,12 @@ from neutron.db import models_v2
 from neutron.db import rbac_db_models as rbac
 from neutron.db.models import dns, external_net, segment
 from neutron.db.port_security import models as port_security
+from neutron.db.qos import models as qos_models
 from neutron.objects import network as network_object
 from neutron_lib import constants
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
+from neutron_lib.exceptions import qos as qos_exc
 from oslo_db import exception as db_exc
 
 from isthmus import errors
@@ -35,6 +37,7 @@ _CREATED = (
     "mtu",
     "port_security_enabled",
     "dns_domain",
+    "qos_policy_id",
     # The segmentation id is this site's own to choose: OVN puts the datapath key on the wire, and
     # central's id may be in use here.
     "router:external",
@@ -51,6 +54,7 @@ _UPDATED = (
     "port_security_enabled",
     "dns_domain",
     "router:external",
+    "qos_policy_id",
 )
 
 
@@ -73,7 +77,10 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
         wanted = pick_known(_COLLECTION, state, _UPDATED)
         changed = changes(have, wanted)
         if changed:
-            core.update_network(context, state["id"], {"network": changed})
+            try:
+                core.update_network(context, state["id"], {"network": changed})
+            except qos_exc.QosPolicyNotFound as error:
+                raise _not_yet(state, error) from error
     if have is None or not keep_existing:
         share(context, network_object.NetworkRBAC, state)
 
@@ -87,15 +94,23 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> bool:
     provider = state.get("provider:network_type") in _PROVIDER_TYPES
     body = make_body(_COLLECTION, state, (*_CREATED, *(_OF_PROVIDERS if provider else ())))
     body["shared"] = False  # sharing is by RBAC rows alone
+    if not body.get("qos_policy_id"):  # or Neutron would give it the default of its project here
+        body.pop("qos_policy_id", None)
     leftover.clear(context, [state["id"]])
     try:
         core.create_network(context, {"network": body})
+    except qos_exc.QosPolicyNotFound as error:
+        raise _not_yet(state, error) from error
     except db_exc.DBDuplicateEntry:
         if NETWORK.find(core, context, state["id"]) is None:
             raise
         return False
     crash.point("apply.network.made")
     return True
+
+
+def _not_yet(state: Mapping[str, Any], error: Exception) -> errors.Stale:
+    return errors.Stale(f"the QoS policy of network {state['id']} is not here yet: {error}")
 
 
 def _ensure_key(context: Any, state: Mapping[str, Any]) -> None:
@@ -145,6 +160,7 @@ NETWORK = LocalResource(
         segment.NetworkSegment: "network_id",
         external_net.ExternalNetwork: "network_id",
         dns.NetworkDNSDomain: "network_id",
+        qos_models.QosNetworkPolicyBinding: "network_id",
         rbac.NetworkRBAC: "object_id",
     },
     carried=(*_UPDATED, attribute.RBAC, attribute.DATAPATH_KEY, attribute.LEASES),

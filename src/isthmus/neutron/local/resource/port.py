@@ -14,10 +14,12 @@ from neutron.db.models import (
     uplink_status_propagation,
 )
 from neutron.db.port_security import models as port_security
+from neutron.db.qos import models as qos_models
 from neutron.extensions import securitygroup as ext_group
 from neutron.plugins.ml2 import models as ml2_models
 from neutron_lib import exceptions as n_exc
 from neutron_lib.db import api as db_api
+from neutron_lib.exceptions import qos as qos_exc
 from neutron_lib.plugins import directory
 from oslo_db import exception as db_exc
 
@@ -142,6 +144,8 @@ def _change(
     for part in (changed, *parts(changed)):
         try:
             core.update_port(context, have["id"], {"port": _as_update(part, have)})
+        except qos_exc.QosPolicyNotFound as error:
+            raise _no_policy(have, error) from error
         except _REFUSALS as error:
             ours = from_any(error)
             if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
@@ -166,6 +170,8 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
         raise errors.Stale(f"network {state['network_id']} is not here yet") from error
     except ext_group.SecurityGroupNotFound as error:
         raise errors.Stale(f"a group of port {state['id']} is not here yet: {error}") from error
+    except qos_exc.QosPolicyNotFound as error:
+        raise _no_policy(state, error) from error
     except (n_exc.SubnetNotFound, n_exc.InvalidIpForNetwork, n_exc.InvalidIpForSubnet) as error:
         raise errors.Stale(f"a subnet of port {state['id']} is not here yet: {error}") from error
     except (n_exc.IpAddressInUse, n_exc.MacAddressInUse) as error:
@@ -173,6 +179,10 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     except db_exc.DBDuplicateEntry:
         if PORT.find(core, context, state["id"]) is None:
             raise
+
+
+def _no_policy(port: Mapping[str, Any], error: Exception) -> errors.Stale:
+    return errors.Stale(f"the QoS policy of port {port['id']} is not here yet: {error}")
 
 
 def _without_auto(state: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -283,6 +293,7 @@ PORT = LocalResource(
         dhcp_models.ExtraDhcpOpt: "port_id",
         dns.PortDNS: "port_id",
         uplink_status_propagation.PortUplinkStatusPropagation: "port_id",
+        qos_models.QosPortPolicyBinding: "port_id",
     },
     carried=(*SHARED, attribute.LOCATION),
     not_found=n_exc.PortNotFound,

@@ -12,6 +12,7 @@ from neutron.db import models_v2
 from neutron.db import rbac_db_models as rbac
 from neutron.db.models import allowed_address_pair as pair_model
 from neutron.db.models import l3, securitygroup
+from neutron.db.qos import models as qos_models
 from neutron_lib import context as n_context
 from oslo_config import cfg
 from oslo_context import context as oslo_context
@@ -171,6 +172,8 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
         "may_use_network": owns or _is_shared(connection, rbac.NetworkRBAC, [network_id], project),
         "missing_subnets": _missing_subnets(connection, state, network_id),
         "usable_groups": _usable_groups(connection, groups, project),
+        "policy": _policy_on(connection, port_id) if port is not None else frozenset(),
+        "usable_policy": _usable_policy(connection, rules.policy_of(state), project),
         "keys": tuple(lease.block for lease in leases),
     }
     if located is not None:
@@ -261,6 +264,27 @@ def _usable_groups(
         if _is_shared(connection, rbac.SecurityGroupRBAC, [one], project)
     }
     return own | shared
+
+
+def _policy_on(connection: sa.Connection, port_id: str) -> frozenset[str]:
+    binding = qos_models.QosPortPolicyBinding
+    query = sa.select(binding.policy_id).where(binding.port_id == port_id)
+    return frozenset(connection.scalars(query))
+
+
+def _usable_policy(
+    connection: sa.Connection, policy_ids: frozenset[str], project: str
+) -> frozenset[str]:
+    if not policy_ids:
+        return policy_ids
+    policy = qos_models.QosPolicy
+    query = sa.select(policy.id).where(
+        policy.id.in_(sorted(policy_ids)), policy.project_id == project
+    )
+    own = frozenset(connection.scalars(query))
+    left = sorted(policy_ids - own)
+    shared = left and _is_shared(connection, rbac.QosPolicyRBAC, left, project)
+    return policy_ids if shared else own
 
 
 def _is_shared(connection: sa.Connection, model: Any, ids: list[str], project: str) -> bool:

@@ -71,7 +71,7 @@ def create(site: SiteName, state: dict[str, Any]) -> Refusals:
             raise
         _require_settled(admin)
         why = error
-    bare = {**body, **{name: [] for name in _OPTIONAL}}
+    bare = {**body, **{name: [] for name in _OPTIONAL}, "qos_policy_id": None}
     try:
         port = core.create_port(admin, {"port": bare})
     except _REFUSALS:

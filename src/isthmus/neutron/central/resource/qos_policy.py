@@ -1,0 +1,57 @@
+"""QoS policies at central: they go where ports and networks that have them are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neutron.db import rbac_db_models as rbac
+from neutron.db.qos import models
+
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site
+from isthmus.neutron.api import carried as fate
+from isthmus.neutron.central.outgoing import qos_policies
+from isthmus.neutron.central.outgoing.change import part_of
+from isthmus.neutron.central.presence import Brought
+from isthmus.neutron.central.resource.row import CentralResource, tell_mapped
+from isthmus.neutron.db.session import writing
+
+_POLICY = ResourceType.QOS_POLICY
+_rule = part_of(_POLICY, "qos_policy_id")
+
+
+def _bring(
+    context: Any, site: Site, seen: Sequence[Mapping[str, Any]], _project_id: str | None
+) -> Brought:
+    policies = {one["id"] for one in seen}
+    if policies:
+        with writing(context) as connection:
+            qos_policies.map_to(connection, policies, [site.name])
+    return Brought({_POLICY: policies})
+
+
+QOS_POLICY = CentralResource(
+    kind=_POLICY,
+    model=models.QosPolicy,
+    touched_by={
+        models.QosPolicy: part_of(_POLICY),
+        models.QosBandwidthLimitRule: _rule,
+        models.QosDscpMarkingRule: _rule,
+        models.QosMinimumBandwidthRule: _rule,
+        models.QosMinimumPacketRateRule: _rule,
+        models.QosPacketRateLimitRule: _rule,
+        rbac.QosPolicyRBAC: part_of(_POLICY, "object_id"),
+    },
+    attributes={
+        "policies": {
+            **fate.STANDARD,
+            "name": fate.CARRIED,
+            "rules": fate.CARRIED,
+            "shared": fate.own("carried as the sharing rules (RBAC) that it stands for"),
+            "is_default": fate.CENTRAL_ALONE,
+        },
+    },
+    tell=tell_mapped(_POLICY),
+    tells_of=(_POLICY,),
+    rbac=rbac.QosPolicyRBAC,
+    bring=_bring,
+)
