@@ -170,15 +170,7 @@ def test_a_network_that_is_there_gets_a_policy_and_a_site_names_one(
     assert put(central, "network", network, user, qos_policy_id=policy).status == 200
     jobs = central.jobs("site1")
     assert {("qos_policy", policy), ("network", network)} <= jobs
-    tags = f"/v2.0/qos/policies/{policy}/tags"
-    assert central.call("PUT", f"{tags}/early", user=user).status in (200, 201)
     carried(central, site1)
-    assert shown(site1, policy, user)["tags"] == ["early"]
-    assert central.call("PUT", f"{tags}/late", user=user).status in (200, 201)
-    assert central.call("DELETE", f"{tags}/early", user=user).status == 204
-    assert ("qos_policy", policy) in central.jobs("site1")
-    carried(central, site1)
-    assert shown(site1, policy, user)["tags"] == ["late"]
     assert "4000" in " ".join(in_ovn(site1, port["id"]))
     # A person at the site names a policy that only central knows.
     second = make_policy(central, user)
@@ -213,6 +205,21 @@ def test_a_network_that_is_there_gets_a_policy_and_a_site_names_one(
     assert site1.delete("network", own["id"], user).status == 204
     carried(central, site1)
     assert site1.call("GET", f"/v2.0/qos/policies/{third}", user=user).status == 404
+
+
+def test_tags_of_a_policy_come_along(central: CentralServer, site1: LocalServer) -> None:
+    user = person()
+    policy = make_policy(central, user)
+    site1.create("port", user, network_id=make_network(central, user, qos_policy_id=policy))
+    tags = f"/v2.0/qos/policies/{policy}/tags"
+    assert central.call("PUT", f"{tags}/early", user=user).status in (200, 201)
+    carried(central, site1)
+    assert shown(site1, policy, user)["tags"] == ["early"]
+    assert central.call("PUT", f"{tags}/late", user=user).status in (200, 201)
+    assert central.call("DELETE", f"{tags}/early", user=user).status == 204
+    assert ("qos_policy", policy) in central.jobs("site1")
+    carried(central, site1)
+    assert shown(site1, policy, user)["tags"] == ["late"]
 
 
 def test_a_site_changes_nothing_of_centrals_policies(
