@@ -10,7 +10,6 @@ from tests.neutron.outside import (
     extend,
     make_outside,
     plan_at,
-    put_floating,
     set_gateway,
     sites_of,
     state_at,
@@ -126,96 +125,3 @@ def until_written(cloud: Cloud, router: Any) -> int:
 
     until(written, timeout_s=60, what="the transit network is in OVN")
     return 1
-
-
-def go_on(cloud: Cloud, routers: Any, floating: Any, outside: tuple[Any, Any]) -> None:
-    """One gateway goes, one comes, a floating IP goes, another is made, a router is new."""
-    central, (here, there) = cloud.central, outside
-    assert put_floating(central, floating, cloud.user, port_id=None).status == 200
-    assert set_gateway(central, routers[0][0], ADMIN, None).status == 200
-    assert set_gateway(central, routers[2][0], ADMIN, here).status == 200
-    more = central.create("floatingip", cloud.user, floating_network_id=here["id"])
-    put = put_floating(central, more, cloud.user, port_id=routers[2][1]["id"])
-    assert put.status == 200, put.text
-    network, subnet = make_network(central, cloud.user, "10.60.0.0/24")
-    assert extend(central, network, "site1").status == 201
-    late = central.create("router", cloud.user, name="late")
-    assert join(central, late, cloud.user, subnet_id=subnet["id"]).status == 200
-    assert set_gateway(central, late, ADMIN, there).status == 200
-
-
-@pytest.mark.parametrize("tier", ["central", "site"])
-def test_gateways_and_floating_ips_after_a_restore(cloud: Cloud, tier: str) -> None:
-    """Made, changed and deleted since the backup: both tiers end alike, nothing is given twice."""
-    central = cloud.central
-    cloud.boot()
-    (here, _), (there, _) = make_outside(central, 1), make_outside(central, 2)
-    routers = []
-    for number in range(3):
-        network, subnet = make_network(central, cloud.user, f"10.{50 + number}.0.0/24")
-        port = boot_on(cloud, network)
-        router = central.create("router", cloud.user, name=f"r{number}")
-        assert join(central, router, cloud.user, subnet_id=subnet["id"]).status == 200
-        routers.append((router, port))
-    assert set_gateway(central, routers[0][0], ADMIN, here).status == 200
-    assert set_gateway(central, routers[1][0], ADMIN, there).status == 200
-    cloud.settle()
-    floating = central.create("floatingip", cloud.user, floating_network_id=here["id"])
-    put = put_floating(central, floating, cloud.user, port_id=routers[0][1]["id"])
-    assert put.status == 200, put.text
-    cloud.settle()
-    copy = cloud.back_up(central if tier == "central" else cloud.site, "before")
-    go_on(cloud, routers, floating, (here, there))
-    cloud.settle()
-    if tier == "central":
-        cloud.restore(central, copy)
-        register_site2(cloud)
-        until(lambda: not cloud.why(central), timeout_s=240, what="central has settled")
-    else:
-        cloud.restore(cloud.site, copy)
-    cloud.settle()
-    agree(cloud)
-    keys = list_keys(cloud)
-    assert len(keys) == len(set(keys))
-    gates = f"/v2.0/ports?device_owner=network:router_gateway&network_id={here['id']}"
-    assert {one["id"] for one in cloud.site.call("GET", gates).only()} == {
-        one["id"] for one in central.call("GET", gates).only()
-    }
-    # And again to and fro.
-    for router, _ in routers:
-        assert set_gateway(central, router, ADMIN, None).status in (200, 409)
-    cloud.settle()
-    agree(cloud)
-
-
-def agree(cloud: Cloud) -> None:
-    """See that the site has central's routers with what is decided of them, and none besides."""
-
-    def is_so() -> bool:
-        carry(cloud.central, cloud.site)
-        wanted, found = {}, {}
-        for one in cloud.central.call("GET", "/v2.0/routers").only():
-            state = state_at(cloud.central, "site1", one)
-            if state is not None:
-                wanted[one["id"]] = (state[attribute.EXITS], shape(state))
-        plans = decided(cloud)
-        for one in cloud.site.call("GET", "/v2.0/routers").only():
-            path = f"/v2.0/ports?device_id={one['id']}"
-            parts = sorted(
-                (port["id"], port["mac_address"]) for port in cloud.site.call("GET", path).only()
-            )
-            found[one["id"]] = (plans.get(one["id"]), parts)
-        assert plans.keys() <= found.keys()
-        last[:] = [wanted, found]
-        return wanted == found
-
-    last: list[Any] = []
-    try:
-        until(is_so, timeout_s=90, what="both tiers have the same routers")
-    except AssertionError as error:
-        raise AssertionError(last) from error
-
-
-def shape(state: Any) -> list[tuple[str, str]]:
-    parts = [*state[attribute.INTERFACES], state[attribute.GATEWAY]]
-    return sorted((one["id"], one["mac_address"]) for one in parts if one is not None)
