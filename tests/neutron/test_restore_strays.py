@@ -1,8 +1,12 @@
-"""A site was cut off, made ports, and was restored before the link was back: OVN alone has them."""
+"""Ports that only OVN has: their site was cut off and restored, or central was restored as well."""
+
+import ipaddress
 
 import pytest
 from tests.neutron.mariadb import mariadb_url, new_database
-from tests.neutron.test_restore import Cloud, cloud
+from tests.neutron.server import ADMIN
+from tests.neutron.test_restore import Cloud, cloud, lease_request
+from tests.neutron.test_restore_of_both import register_site2, show
 
 from isthmus.testing.until import until
 
@@ -47,3 +51,57 @@ def test_what_ovn_alone_knows_is_not_given_again(cloud: Cloud) -> None:
     for one in ids:
         cloud.site.ovn.nbctl("--if-exists", "lsp-del", one)
     until(lambda: cloud.try_boot(**named), timeout_s=120, what="its row is gone, and it has rested")
+
+
+def test_what_both_tiers_forgot_is_given_to_nobody_while_ovn_has_it(cloud: Cloud) -> None:
+    """Leases, a port of central's with its own address, and their ports are in no backup."""
+    cloud.boot()
+    cloud.settle()
+    copies = {one.folder: cloud.back_up(one, "b") for one in (cloud.site, cloud.central)}
+    before = {number for block in cloud.known() for number in block}
+    names = ("10.0.0.200", "10.0.0.201")  # the site is leased what is around them
+    lost = [cloud.boot(), *(cloud.boot(fixed_ips=[{"ip_address": one}]) for one in names)]
+    at_central = cloud.central.create("port", cloud.user, network_id=cloud.network["id"])
+    lost.append(at_central["fixed_ips"][0]["ip_address"])
+    server = {"device_owner": "compute:nova", "device_id": "d", "binding:host_id": "host1"}
+    cloud.site.update("port", at_central["id"], ADMIN, **server).only()
+    cloud.settle()
+    assert not {int(ipaddress.ip_address(one)) for one in lost} <= before
+    keys = read_keys(cloud, *lost)
+    assert len(keys) == len(lost)
+    for tier in (cloud.site, cloud.central):
+        tier.stop()
+        cloud.put_back(tier, copies[tier.folder])
+    cloud.central.start()
+    cloud.site.start()
+    until(lambda: cloud.epoch(cloud.central) > 1, timeout_s=60, what="central knows")
+    register_site2(cloud)
+    cloud.settle()
+    assert not set(
+        {
+            one
+            for tier in (cloud.site, cloud.central)
+            for _, addresses in show(tier).values()
+            for one in addresses
+        }
+    ) & set(lost), "they are in no database"
+
+    given = set()
+    for _ in range(4):
+        answer = lease_request(cloud, 32)
+        if answer.status == 201:
+            blocks = answer.only()["leases"]
+            given |= {
+                str(ipaddress.ip_address(number))
+                for one in blocks
+                for number in range(int(one["first"]), int(one["last"]) + 1)
+            }
+    assert given
+    for _ in range(8):
+        made = cloud.central.try_create("port", cloud.user, network_id=cloud.network["id"])
+        if made.status == 201:
+            given |= {one["ip_address"] for one in made.only()["fixed_ips"]}
+    again = [cloud.boot() for _ in range(12)]
+    assert not (given | set(again)) & set(lost)
+    assert not keys & read_keys(cloud, *again)
+    cloud.check(*lost)

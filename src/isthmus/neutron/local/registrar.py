@@ -69,6 +69,7 @@ class Registrar:
         every_s: float,
         when_greeted: Callable[[], object] = lambda: None,
         list_strays: Callable[[], Sequence[Mapping[str, str]]] = lambda: (),
+        list_stray_ports: Callable[[], Sequence[tuple[str, str, int, list[str]]]] = lambda: (),
     ) -> None:
         """Initialise; nothing runs before `start`.
 
@@ -81,6 +82,7 @@ class Registrar:
             when_greeted: called when central has first accepted a hello of this process.
             list_strays: lists numbers of ports that OVN has and the database does not, in the form
                 in which central names numbers to set aside.
+            list_stray_ports: lists these ports themselves: id, network, key and addresses.
         """
         self._site = site
         self._client = client
@@ -89,6 +91,7 @@ class Registrar:
         self._every_s = every_s
         self._when_greeted = when_greeted
         self._list_strays = list_strays
+        self._list_stray_ports = list_stray_ports
         self._greeted = False
         self._hurry = threading.Event()
         self._stopping = False
@@ -230,7 +233,9 @@ class Registrar:
                 ]
                 datapaths = datapath.list_all_keys(connection)
                 ports = _list_ports(connection) if own.settled else None
-                if numbers and ports is not None:  # central was restored, and this site was not
+                if numbers and not own.settled:  # both were restored: nobody else knows of them
+                    shadows = [(str(self._site), *one) for one in self._list_stray_ports()]
+                elif numbers and ports is not None:  # central was restored, and this site was not
                     addresses = _list_addresses(connection, ports)
                     shadows = shadow.list_numbers(connection)
                 restored = number.epoch_of(own.heard) > lane_store.FIRST_EPOCH  # central was, once

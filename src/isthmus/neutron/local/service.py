@@ -87,6 +87,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             every_s=core.site.lease_sweep_s,
             when_greeted=core.listener.woken.set,
             list_strays=lambda: stray.list_numbers(core.database()),
+            list_stray_ports=lambda: stray.list_ports(core.database()),
         )
         self.relay = Relay(
             engine=core.database,

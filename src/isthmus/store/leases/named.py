@@ -2,8 +2,9 @@
 
 Only what differs from central's own tables is recorded. A site says of a number that a port of its
 own *has* it, that its port *lacks* it though central thinks otherwise, or that it *knows* it as
-that of a port of another site. It is decided when all sites have registered; what is left is *kept*
-for a port that central has yet to learn from a report.
+that of a port of another site. A site that was restored itself says of a number that a *stray* has
+it: a port that its OVN alone knows. It is decided when all sites have registered; what is left is
+*kept* for a port that central has yet to learn from a report.
 """
 
 from collections.abc import Collection, Iterable
@@ -19,7 +20,7 @@ from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS
 from isthmus.store.tiers.latest import Latest
 
-HAS, LACKS, KNOWS = "has", "lacks", "knows"
+HAS, LACKS, KNOWS, STRAY = "has", "lacks", "knows", "stray"
 _CHUNK = 500
 _OPEN = NUMBER_CLAIMS.c.decided.is_(sa.false())
 
@@ -93,7 +94,7 @@ def says(
     Args:
         connection: of the transaction.
         site: whose word counts.
-        word: `has`, `lacks` or `knows`.
+        word: `has`, `lacks`, `knows` or `stray`.
         pool_id: the pool.
         number: the number.
         port_id: the port.

@@ -124,7 +124,8 @@ NUMBER_CLAIMS = sa.Table(
     sa.Column("pool_id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("number", sa.String(NUMBER_LENGTH), primary_key=True),
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
-    # "has": a port of its own; "lacks": its port has it no more; "knows": a port elsewhere has it.
+    # "has": a port of its own; "lacks": its port has it no more; "knows": a port elsewhere has it;
+    # "stray": a port that its OVN alone knows.
     sa.Column("word", sa.String(8), nullable=False),
     sa.Column("home", sa.String(SITE_LENGTH), nullable=False),  # where the port is
     sa.Column("decided", sa.Boolean, nullable=False),

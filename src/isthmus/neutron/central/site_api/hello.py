@@ -48,7 +48,7 @@ class Hello:
     datapaths: Mapping[str, int]  #: tunnel keys of its networks
     ports: tuple[str, ...] | None  #: those that it has; None where it does not know
     addresses: Mapping[tuple[str, int], str] | None  #: their addresses; None where not asked
-    known: tuple[naming.KnownPort, ...]  #: ports of other sites, from its shadows
+    known: tuple[naming.KnownPort, ...]  #: ports of other sites, from its shadows; own: strays
     holdings: Mapping[ResourceType, tuple[str, ...]]  #: the objects of central's that it has
 
 

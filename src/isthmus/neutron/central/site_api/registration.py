@@ -222,8 +222,14 @@ def _believe(
         complete=said.addresses is not None,
     )
     void = adoption.adopt(context, site, claims)
-    if standing.waits and said.addresses is not None:
-        spoken = naming.Named(ports=said.ports or (), addresses=said.addresses, known=said.known)
+    if standing.waits and (said.addresses is not None or said.known):
+        strays = [one for one in said.known if one.home == site.name]
+        adoption.adopt_networks(context, site, {one.network_id for one in strays})
+        spoken = naming.Named(
+            ports=() if said.addresses is None else said.ports or (),
+            addresses=said.addresses or {},
+            known=strays if said.addresses is None else said.known,
+        )
         naming.record(context, site, spoken)
     if standing.due:
         with writing(context) as connection:

@@ -15,14 +15,16 @@ from neutron.db import models_v2
 from isthmus import errors
 from isthmus.dataplane.kind.port_key import PORT_KEY, SwitchPort
 from isthmus.dataplane.scope import Scope
-from isthmus.model.dataplane.ovn import SHADOW_MARK
+from isthmus.model.dataplane.ovn import SHADOW_MARK, SWITCH_PREFIX
 from isthmus.model.lease import PoolKind
 from isthmus.neutron.local.ovn import dataplane, desired_rows
 from isthmus.store.sql.engine import reading
 
 _PORTS = models_v2.Port.__table__
 _SUBNETS = models_v2.Subnet.__table__
+_NETWORKS = models_v2.Network.__table__
 _ROW = "Logical_Switch_Port"
+_SWITCH = "Logical_Switch"
 #: Types of the rows of servers' ports.
 _OF_SERVERS = frozenset({"", "virtual"})
 
@@ -39,16 +41,8 @@ def list_numbers(engine: sa.Engine) -> list[dict[str, str]]:
     Raises:
         Unreachable: this process has no connection to OVN yet.
     """
-    rows = dataplane.get_reconciler().rows()
     with reading(engine) as connection:
-        networks = desired_rows.list_networks(connection)
-        there = {
-            port_id: one
-            for port_id, one in PORT_KEY.read(rows, Scope.everything(networks)).items()
-            if one.type in _OF_SERVERS
-        }
-        known = sa.select(_PORTS.c.id).where(_PORTS.c.network_id.in_(sorted(networks)))
-        strays = {one: there[one] for one in sorted(there.keys() - set(connection.scalars(known)))}
+        strays = _find(connection, desired_rows.list_networks(connection))
         cidrs: dict[str, list[tuple[str, Any]]] = {}
         subnets = sa.select(_SUBNETS.c.id, _SUBNETS.c.network_id, _SUBNETS.c.cidr)
         for row in connection.execute(subnets):
@@ -59,6 +53,52 @@ def list_numbers(engine: sa.Engine) -> list[dict[str, str]]:
         for port_id, port in strays.items()
         for one in _numbers_of(port_id, port, cidrs.get(port.network_id, []))
     ]
+
+
+def list_ports(engine: sa.Engine) -> list[tuple[str, str, int, list[str]]]:
+    """List ports of servers that OVN has and the database does not, for a central that forgot too.
+
+    On networks, too, of which the restored database knows nothing: central may know them.
+
+    Args:
+        engine: the site's database.
+
+    Returns:
+        Of each its id, network, key (0: it asks for none) and addresses, as numbers in text.
+
+    Raises:
+        Unreachable: this process has no connection to OVN yet.
+    """
+    switches = {
+        name.removeprefix(SWITCH_PREFIX)
+        for name in (row.name for row in dataplane.get_reconciler().rows().nb.rows(_SWITCH))
+        if name.startswith(SWITCH_PREFIX)
+    }
+    with reading(engine) as connection:
+        known = desired_rows.list_networks(connection).keys()
+        own = set(connection.scalars(sa.select(_NETWORKS.c.id))) - known
+        strays = _find(connection, switches - own)
+    return [
+        (
+            port_id,
+            one.network_id,
+            one.port_key or 0,
+            [str(int(address)) for address in _addresses_of(one)],
+        )
+        for port_id, one in strays.items()
+    ]
+
+
+def _find(connection: sa.Connection, networks: Collection[str]) -> dict[str, SwitchPort]:
+    """Find servers' ports on networks, which OVN has and the database does not."""
+    rows = dataplane.get_reconciler().rows()
+    there = {
+        port_id: one
+        for port_id, one in PORT_KEY.read(rows, Scope.everything(networks)).items()
+        if one.type in _OF_SERVERS
+    }
+    known = sa.select(_PORTS.c.id).where(_PORTS.c.network_id.in_(sorted(networks)))
+    return {one: there[one] for one in sorted(there.keys() - set(connection.scalars(known)))}
 
 
 def _numbers_of(

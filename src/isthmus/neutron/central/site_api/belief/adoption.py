@@ -191,6 +191,19 @@ def _adopt_unknown(
     return void
 
 
+def adopt_networks(context: Any, site: Site, network_ids: Collection[str]) -> None:
+    """Record that networks are at a site whose OVN has them, where both have forgotten that."""
+    for network_id in sorted(network_ids):
+        try:
+            network = directory.get_plugin().get_network(context, network_id)
+            presence.check_type(network)
+            presence.check_zones(site, network)
+            with writing(context) as connection:
+                _ensure_present(connection, site, {}, network_id)
+        except (errors.Refused, n_exc.NetworkNotFound) as error:
+            LOG.info("Network %s is not taken to be at site %s: %s", network_id, site.name, error)
+
+
 def _check_block(locked: pool.Pool, block: Block) -> None:
     """Check that central can ever have leased a block.
 

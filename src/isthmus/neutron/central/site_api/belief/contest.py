@@ -49,16 +49,20 @@ def decide(context: Any) -> None:
             return
         lacks = named.list_open(connection, named.LACKS)
         has = named.list_open(connection, named.HAS)
+        strays = named.list_open(connection, named.STRAY)
         leases = named.list_leases(connection)
-    wanted = _Wanted(has, leases)
+    addresses = [*has, *(one for one in strays if one.kind is _SUBNET)]
+    wanted = _Wanted(addresses, leases)
     for word in lacks:
         _follow_lack(context, word, ends_rest=wanted.includes(word.pool_id, word.number))
-    for word in has:
+    for word in addresses:
         _clear(context, word, word.number)
     for lease in leases:
         _decide_lease(context, lease)
     for word in has:
         _each(context, word, _keep_own)
+    for word in strays:
+        _each(context, word, _keep_of_stray)
     # Only now: an address of another site's lease takes that site's word for it.
     with reading(context) as connection:
         knows = named.list_open(connection, named.KNOWS)
@@ -276,6 +280,58 @@ def _keep_own(locked: pool.Locked, word: named.Word) -> None:
     named.keep(connection, word)
 
 
+def _keep_of_stray(locked: pool.Locked, word: named.Word) -> None:
+    """Keep a number for a restored site, whose OVN has it on a port that no database knows.
+
+    The site allocates it to nobody while OVN has that port.
+    """
+    connection = locked.connection
+    named.drop(connection, word)
+    if not _keep_at(locked, word):
+        holder = lease_store.find_covering(connection, word.kind, word.pool_id, word.number)
+        if holder is not None and holder.site != word.site:
+            LOG.error(
+                "Number %s of %s %s is on port %s in OVN at site %s, which no database knows, and "
+                "belongs to %s: see that nothing runs on one of them",
+                word.number,
+                word.kind,
+                word.pool_id,
+                word.port_id,
+                word.site,
+                holder.site,
+            )
+        return
+    registration.ask_again(connection, word.site)  # it has a lease that it does not know
+    LOG.warning(
+        "Number %s of %s %s is kept for site %s: its OVN has it on port %s, which it has forgotten",
+        word.number,
+        word.kind,
+        word.pool_id,
+        word.site,
+        word.port_id,
+    )
+
+
+def _keep_at(locked: pool.Locked, word: named.Word) -> bool:
+    """Give a number to the site at which its port is, if nobody has it; return whether so."""
+    connection = locked.connection
+    try:
+        pool.check_number(locked, word.number)
+    except errors.Invalid:
+        return False
+    holder = lease_store.find_covering(connection, word.kind, word.pool_id, word.number)
+    if usage.find_used(connection, word.kind, word.pool_id, Block(word.number, word.number)):
+        return False
+    if holder is None:
+        adoption.hold_back(locked, word.home, word.number)
+    elif holder.site == CENTRAL:
+        spare.take_one(connection, word.pool_id, word.number)
+        adoption.hold_back(locked, word.home, word.number, instead=holder)
+    else:
+        return False
+    return True
+
+
 def _keep_of_lost(locked: pool.Locked, word: named.Word) -> None:
     """Keep a number for a site that central went on without, if another site knows of it."""
     connection = locked.connection
@@ -283,19 +339,7 @@ def _keep_of_lost(locked: pool.Locked, word: named.Word) -> None:
     known = registration.find(connection, word.home)
     if known is None or not known.owes:
         return  # that site names it itself
-    try:
-        pool.check_number(locked, word.number)
-    except errors.Invalid:
-        return
-    holder = lease_store.find_covering(connection, word.kind, word.pool_id, word.number)
-    if usage.find_used(connection, word.kind, word.pool_id, Block(word.number, word.number)):
-        return
-    if holder is None:
-        adoption.hold_back(locked, word.home, word.number)
-    elif holder.site == CENTRAL:
-        spare.take_one(connection, word.pool_id, word.number)
-        adoption.hold_back(locked, word.home, word.number, instead=holder)
-    else:
+    if not _keep_at(locked, word):
         return
     LOG.warning(
         "Number %s of %s %s is kept for site %s: by site %s it belongs to port %s",

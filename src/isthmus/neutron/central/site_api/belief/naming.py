@@ -28,7 +28,7 @@ _Address = tuple[str, int]  # subnet, number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownPort:
-    """A port of another site, as a site knows it."""
+    """A port of another site as a site knows it, or one of its own that its OVN alone knows."""
 
     home: SiteName
     port_id: str
@@ -43,7 +43,7 @@ class Named:
 
     ports: Collection[str]  #: those that it has
     addresses: Mapping[_Address, str]  #: what they have, on subnets whose addresses are leased
-    known: Sequence[KnownPort]
+    known: Sequence[KnownPort]  #: of other sites; with itself as the home, strays of its OVN
 
 
 def record(context: Any, site: Site, said: Named) -> None:
@@ -66,19 +66,17 @@ def record(context: Any, site: Site, said: Named) -> None:
             for at, port_id in believed.items()
             if at[0] in leased and has.get(at) != port_id
         ]
-        elsewhere = [one for one in said.known if one.home != site.name]
-        there = _read_allocations(connection, {one.port_id for one in elsewhere})
+        there = _read_allocations(connection, {one.port_id for one in said.known})
         cidrs = _read_cidrs(connection, leased)
-        for one in elsewhere:
+        for one in said.known:
             if one.network_id not in present:
                 continue
+            word = named.STRAY if one.home == site.name else named.KNOWS
             for at in _place(one, networks[one.network_id], cidrs):
                 if there.get(at) != one.port_id:
-                    words.append(_word(site.name, _SUBNET, *at, one.port_id, named.KNOWS, one.home))
+                    words.append(_word(site.name, _SUBNET, *at, one.port_id, word, one.home))
             key = (one.network_id, one.port_key)
-            words.append(
-                _word(site.name, PoolKind.PORT_KEY, *key, one.port_id, named.KNOWS, one.home)
-            )
+            words.append(_word(site.name, PoolKind.PORT_KEY, *key, one.port_id, word, one.home))
         named.record(connection, site.name, words)
 
 
