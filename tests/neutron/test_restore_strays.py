@@ -57,7 +57,10 @@ def test_what_both_tiers_forgot_is_given_to_nobody_while_ovn_has_it(cloud: Cloud
     """Leases, a port of central's with its own address, and their ports are in no backup."""
     cloud.boot()
     cloud.settle()
-    copies = {one.folder: cloud.back_up(one, "b") for one in (cloud.site, cloud.central)}
+    copies = {
+        one.folder: cloud.back_up(one, f"{one.folder.name}-copy")
+        for one in (cloud.site, cloud.central)
+    }
     before = {number for block in cloud.known() for number in block}
     names = ("10.0.0.200", "10.0.0.201")  # the site is leased what is around them
     lost = [cloud.boot(), *(cloud.boot(fixed_ips=[{"ip_address": one}]) for one in names)]
