@@ -162,12 +162,7 @@ def _adopt_unknown(
     try:
         with reading(context) as connection:
             network_id = _find_network(connection, kind, pool_id)
-        network = directory.get_plugin().get_network(context, network_id)
-        presence.check_type(network)
-        presence.check_zones(site, network)
-        if fabric.is_provider(network):
-            with reading(context) as connection:
-                fabric.check_site(connection, site, network)
+        _check_may_be_at(context, site, network_id)
     except (errors.Refused, n_exc.NetworkNotFound) as error:
         LOG.warning("Site %s does not get leases of %s %s: %s", site.name, kind, pool_id, error)
         return list(ids)
@@ -195,13 +190,26 @@ def adopt_networks(context: Any, site: Site, network_ids: Collection[str]) -> No
     """Record that networks are at a site whose OVN has them, where both have forgotten that."""
     for network_id in sorted(network_ids):
         try:
-            network = directory.get_plugin().get_network(context, network_id)
-            presence.check_type(network)
-            presence.check_zones(site, network)
+            _check_may_be_at(context, site, network_id)
             with writing(context) as connection:
                 _ensure_present(connection, site, {}, network_id)
         except (errors.Refused, n_exc.NetworkNotFound) as error:
             LOG.info("Network %s is not taken to be at site %s: %s", network_id, site.name, error)
+
+
+def _check_may_be_at(context: Any, site: Site, network_id: str) -> None:
+    """Check that a network can ever have been at a site.
+
+    Raises:
+        NetworkNotFound: there is none.
+        Refused: its type, its hints or its fabric exclude the site.
+    """
+    network = directory.get_plugin().get_network(context, network_id)
+    presence.check_type(network)
+    presence.check_zones(site, network)
+    if fabric.is_provider(network):
+        with reading(context) as connection:
+            fabric.check_site(connection, site, network)
 
 
 def _check_block(locked: pool.Pool, block: Block) -> None:
