@@ -7,7 +7,7 @@ import pytest
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer, by_type
 from tests.neutron.local_server import LocalServer
-from tests.neutron.server import ADMIN, tenant
+from tests.neutron.server import ADMIN, User, tenant
 from tests.neutron.test_local_report import at_central, backlog, boot, make_network, settled
 
 from isthmus.federation.port import SHARED
@@ -54,6 +54,12 @@ class Dual:
     def port(self) -> dict[str, Any]:
         return self.central.create("port", self.user, network_id=self.network["id"])
 
+    def policy(self) -> str:
+        """Make a QoS policy at central, as a manager of the project may."""
+        manager = User(f"manager-of-{self.project}", self.project, ("manager", "member", "reader"))
+        body = {"policy": {"name": "p"}}
+        return str(self.central.call("POST", "/v2.0/qos/policies", body, manager).only()["id"])
+
     def change(self, name: str) -> dict[str, Any]:
         """Say a change of one shared attribute, as a person makes it."""
         new: dict[str, Any] = {
@@ -67,6 +73,8 @@ class Dual:
             "port_security_enabled": False,
             "extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "1400"}],
         }
+        if name == "qos_policy_id":
+            new[name] = self.policy()
         more: dict[str, Any] = {"security_groups": []} if name == "port_security_enabled" else {}
         return {name: new[name], **more}
 
