@@ -272,7 +272,7 @@ def test_a_late_decision_finds_that_it_was_taken(
     words: dict[str, list[named.Word]] = {}
     listed = named.list_open
     with restored.tier.engine.begin() as connection:
-        for one in (named.LACKS, named.HAS, named.KNOWS):
+        for one in (named.LACKS, named.HAS, named.KNOWS, named.STRAY):
             words[one] = listed(connection, one)
     monkeypatch.setattr(named, "list_open", lambda _connection, word: words[word])
     monkeypatch.setattr(named, "is_open", lambda _connection: True)
