@@ -31,6 +31,7 @@ TABLES = {
     "port": "ports",
     "security_group": "securitygroups",
     "address_group": "address_groups",
+    "qos_policy": "qos_policies",
     "lease": "isthmus_leases",
 }
 #: The few that every run of the tests pays for; `./dev test all` does all of them.
