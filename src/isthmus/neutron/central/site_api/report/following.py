@@ -4,6 +4,7 @@ import ipaddress
 from typing import Any
 
 import sqlalchemy as sa
+from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import directory
@@ -14,7 +15,6 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import shadow
-from isthmus.neutron.central.site_api.report import merging
 from isthmus.neutron.db.session import writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
@@ -28,7 +28,7 @@ _PORT = ResourceType.PORT
 def follow_status(port_id: str, state: dict[str, Any]) -> None:
     """Take over the status that a port has at its home."""
     status = state.get("status")
-    if status in merging.STATUSES:
+    if status in (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN):
         directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
 
 

@@ -6,7 +6,6 @@ What Neutron refuses is left out, attribute by attribute, and the rest is taken.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api.definitions import portbindings
@@ -34,8 +33,6 @@ _PORT = ResourceType.PORT
 _UNBOUND = frozenset(
     {portbindings.VIF_TYPE_UNBOUND, portbindings.VIF_TYPE_BINDING_FAILED, "", None}
 )
-#: Statuses that a port has at central as at its home.
-STATUSES = (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN)
 #: Attributes without which a port can be created at first.
 _OPTIONAL = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhcp_opts")
 #: Attributes that a port may release so that something else can be removed at its site.
@@ -98,8 +95,6 @@ def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
     body["fixed_ips"] = without_derived(state["fixed_ips"])
     for name in ("dns_name", "dns_domain"):
         body.setdefault(name, "")
-    if state.get("status") in STATUSES:  # ML2 takes it from those that may say it
-        body["status"] = state["status"]
     return {**body, **_binding(site, state)}
 
 
