@@ -14,7 +14,9 @@ from isthmus.store.sql.tables import JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
-NAMES = [name for name, _ in POINTS if name.startswith("central.")]
+#: Passed by calls of persons, not of sites and Xjob.
+BY_PERSONS = ("central.change.asked", "central.removal.asked")
+NAMES = [name for name, _ in POINTS if name.startswith("central.") and name not in BY_PERSONS]
 
 
 def ask(call: Callable[[], Any]) -> bool:
@@ -29,7 +31,7 @@ def ask(call: Callable[[], Any]) -> bool:
 def test_every_point_is_passed_and_nothing_is_lost(
     new_central: Callable[[], CentralServer],
 ) -> None:
-    assert len(NAMES) == 10
+    assert len(NAMES) == 11
     central = new_central()
     central.start()
     central.make_sites()
@@ -84,6 +86,37 @@ def test_what_is_extended_is_on_its_way_though_central_dies(
         told = {tuple(row) for row in connection.execute(query.where(JOURNAL.c.lane == "site2"))}
     assert {("network", net.network["id"]), ("subnet", net.subnet["id"])} < told
     assert "security_group" in {kind for kind, _ in told}
+
+
+def test_what_a_person_asks_for_is_whole_or_not_at_all(
+    new_central: Callable[[], CentralServer],
+) -> None:
+    central = new_central()
+    central.start()
+    central.make_sites()
+    net = Stretched(central, present=("site1",))
+    port = central.create("port", net.user, network_id=net.network["id"])
+    ways = {
+        "central.change.asked": ("PUT", f"/v2.0/ports/{port['id']}", {"port": {"device_id": "d"}}),
+        "central.removal.asked": ("DELETE", f"/v2.0/subnets/{net.subnet['id']}", None),
+    }
+    assert ways.keys() == set(BY_PERSONS)
+    for name, way in ways.items():
+        central.stop()
+        central.start(ISTHMUS_CRASH_AT=name)
+        assert not ask(lambda way=way: central.call(*way)), name  # type: ignore[misc]
+        assert central.wait_dead() == EXIT_CODE
+        central.start()
+        path = f"/v2.0/ports/{port['id']}"
+        assert central.call("GET", path).only()["device_id"] == ""
+        answer = central.call(*way)
+        if name == "central.change.asked":
+            assert answer.only()["device_id"] == "d"
+            assert central.call("DELETE", path).status == 204
+            port = central.create("port", net.user, network_id=net.network["id"], fixed_ips=[])
+        else:
+            assert answer.status == 204, answer.text
+    assert central.call("GET", f"/v2.0/subnets?network_id={net.network['id']}").only() == []
 
 
 def check_whole(central: CentralServer, net: Stretched, port: Any, extra: Any, name: str) -> None:
