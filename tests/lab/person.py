@@ -47,12 +47,12 @@ class Person:
             env=self._environment(),
             stdout=silent,
             stderr=silent,
-            start_new_session=True,  # what a terminal interrupts is a group
+            start_new_session=True,  # its own command ends with it
         ) as one:
             try:
                 yield
             finally:
-                os.killpg(one.pid, signal.SIGINT)
+                os.killpg(one.pid, signal.SIGTERM)
 
     def _environment(self) -> dict[str, str]:
         return {
