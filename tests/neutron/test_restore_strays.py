@@ -58,7 +58,7 @@ def test_what_both_tiers_forgot_is_given_to_nobody_while_ovn_has_it(cloud: Cloud
     cloud.boot()
     cloud.settle()
     copies = {
-        one.folder: cloud.back_up(one, f"{one.folder.name}-copy")
+        one.folder: cloud.back_up(one, f"{one.folder.name}_copy")
         for one in (cloud.site, cloud.central)
     }
     before = {number for block in cloud.known() for number in block}
