@@ -159,11 +159,12 @@ def test_a_key_that_was_lost_is_restored_unless_something_newer_stands(
     connection: sa.Connection,
 ) -> None:
     give(connection, "n", a=3)
-    for port_id, key in (("a", 9), ("b", 3), ("c", 5)):
-        port_key.restore(connection, port_id, "n", key)
+    give(connection, "m", elsewhere=7)
+    port_key.restore(connection, "n", {"a": 9, "b": 3, "c": 5, "d": 5, "elsewhere": 8})
+    port_key.delete_network(connection, "m")
     assert port_key.list_keys(connection) == {"a": ("n", 3), "c": ("n", 5)}
     port_key.free(connection, ["a"])
-    port_key.restore(connection, "a", "n", 3)
+    port_key.restore(connection, "n", {"a": 3})
     assert port_key.find_key(connection, "a") == 3
 
 

@@ -20,7 +20,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import port_key
 from isthmus.store.sql.engine import open_engine, writing
-from isthmus.store.sql.tables import DATAPATHS, METADATA, PORT_KEYS
+from isthmus.store.sql.tables import DATAPATHS, JOURNAL, METADATA, PORT_KEYS
 from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
@@ -268,6 +268,41 @@ def test_what_a_restored_site_waits_for_is_kept_for_people(
     engine.dispose()
 
 
+def test_a_site_that_waits_for_its_ports_asks_how_many_are_left(tmp_path: Path) -> None:
+    """It registers when it has to, and once more when it has all: each time names all it has."""
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
+        port_key.insert(connection, "port", "network", 7)
+    left = [2, 2, 1, 0]
+    registered = []
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            registered.append(body["leases"] is not None)
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
+            lists: dict[str, Any] = {"leases": [], "port_keys": [], "aside": []}
+            void = ["void"] if registered[-1] else []
+            return {**said, **known, **lists, "void": void, "pending": left[0]}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
+    )
+    generations = []
+    while left:
+        assert registrar.turn() is (left.pop(0) == 0)
+        with writing(engine) as connection:
+            generations += connection.scalars(sa.select(JOURNAL.c.generation))
+    assert registered == [False, True, False, False, False, True]
+    assert generations == [1, 1, 1, 2], "every port is reported anew after each registration"
+    engine.dispose()
+
+
 def _begin_another(connection: sa.Connection) -> None:
     epoch.begin(connection, "restored again")
 
@@ -325,9 +360,9 @@ def test_the_keys_that_come_back_are_written_behind_the_networks_lock(
         done.append(("lock", network_id))
         return lock(connection, network_id)
 
-    def restoring(connection: sa.Connection, port: str, network_id: str, key: int) -> None:
+    def restoring(connection: sa.Connection, network_id: str, keys: dict[str, int]) -> None:
         done.append(("restore", network_id))
-        restore(connection, port, network_id, key)
+        restore(connection, network_id, keys)
 
     monkeypatch.setattr(port_key, "lock_network", locking)
     monkeypatch.setattr(port_key, "restore", restoring)

@@ -12,43 +12,31 @@ not gone back since, was not restored when central accepts another one: it stand
 allocates nothing until an operator has decided. Otherwise each would replace the other for ever.
 """
 
-import ipaddress
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from neutron_lib import constants
 from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
-from isthmus.model.intent import IntentKey
 from isthmus.model.lease import PoolKind
-from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
-from isthmus.store.delivery import journal
+from isthmus.neutron.local import naming
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.leases import lease, resting
+from isthmus.store.leases import resting
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local.known import list_known
 from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.sql.engine import reading, writing
-from isthmus.store.tiers import epoch, mapping
+from isthmus.store.tiers import epoch
 
 LOG = logging.getLogger(__name__)
 
-#: Neutron's.
-_PORTS = sa.table(
-    "ports",
-    *(sa.column(one) for one in ("id", "network_id", "device_owner", "device_id")),
-)
-_ADDRESSES = sa.table(
-    "ipallocations", sa.column("port_id"), sa.column("subnet_id"), sa.column("ip_address")
-)
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
 #: Longest reason that is kept, in characters: what central said may be long.
@@ -177,7 +165,7 @@ class Registrar:
         if own.replaced_by:
             self._greeted = False
             return True
-        if answer["register"] or not own.settled:
+        if answer["register"] or _has_to_register(own, answer):
             answer = self._say(own, leases=True, numbers=bool(answer.get("name_numbers")))
             if answer["restored"] or answer["register"]:
                 return False
@@ -220,23 +208,13 @@ class Registrar:
         with reading(self._engine()) as connection:
             named = datapaths = ports = addresses = shadows = holdings = None
             if leases:
-                named = [
-                    {
-                        "id": one.id,
-                        "kind": one.kind.value,
-                        "pool_id": one.pool_id,
-                        "first": str(one.block.first),
-                        "last": str(one.block.last),
-                        "origin": one.origin,
-                    }
-                    for one in lease.list_leases(connection)
-                ]
+                named = naming.list_leases(connection)
                 datapaths = datapath.list_all_keys(connection)
-                ports = _list_ports(connection) if own.settled else None
+                ports = naming.list_ports(connection) if own.settled else None
                 if numbers and not own.settled:  # both were restored: nobody else knows of them
                     shadows = [(str(self._site), *one) for one in self._list_stray_ports()]
                 elif numbers and ports is not None:  # central was restored, and this site was not
-                    addresses = _list_addresses(connection, ports)
+                    addresses = naming.list_addresses(connection, ports)
                     shadows = shadow.list_numbers(connection)
                 restored = number.epoch_of(own.heard) > lane_store.FIRST_EPOCH  # central was, once
                 known = list_known(connection, but_unreported=restored)
@@ -273,11 +251,7 @@ class Registrar:
                 return False
             site_lease.remove(connection, void)
             site_lease.add(connection, self._site, answer["leases"])
-            for one in sorted(answer["port_keys"], key=lambda one: str(one["network_id"])):
-                port_key.lock_network(connection, str(one["network_id"]))
-                port_key.restore(
-                    connection, str(one["port_id"]), str(one["network_id"]), int(one["port_key"])
-                )
+            _restore_keys(connection, answer["port_keys"])
             epoch.join(
                 connection,
                 str(answer["registration"]),
@@ -287,7 +261,7 @@ class Registrar:
             )
             _set_aside(connection, answer["aside"])
             if answer["leases"] or void:
-                _tell_of_ports(connection)
+                naming.tell_of_ports(connection)
             settles = not (own.settled or answer["pending"])
             if settles:
                 _set_aside(connection, strays)
@@ -322,6 +296,16 @@ def _is_same(now: epoch.Epoch, own: epoch.Epoch) -> bool:
     return (now.epoch, now.life, now.replaced_by) == said
 
 
+def _has_to_register(own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
+    """Tell whether a site registers although central knows it: it has yet to settle.
+
+    Once in its epoch, and again when central has sent all that was due: what could not be delivered
+    meanwhile it has to set aside. In between a hello says how much is left, and each registration
+    names, answers and reports everything that the site has.
+    """
+    return not own.settled and (own.registered != own.epoch or not answer.get("pending"))
+
+
 def _say_what_is_due(answer: Mapping[str, Any]) -> str:
     """Say what a site waits for that has registered and may not settle yet."""
     if not answer.get("settled", True):
@@ -331,6 +315,17 @@ def _say_what_is_due(answer: Mapping[str, Any]) -> str:
 
 def _cause(reason: str) -> str:
     return reason.partition(";")[0]
+
+
+def _restore_keys(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
+    """Restore keys of ports that this site may have lost."""
+    keys: dict[str, dict[str, int]] = {}
+    for one in said:
+        found = keys.setdefault(str(one["network_id"]), {})
+        found[str(one["port_id"])] = int(one["port_key"])
+    for network_id, found in sorted(keys.items()):
+        port_key.lock_network(connection, network_id)
+        port_key.restore(connection, network_id, found)
 
 
 def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
@@ -345,47 +340,3 @@ def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> 
     for kind, network_id, key, port_id in found:
         if kind is not _ADDRESS and port_key.lock_network(connection, network_id):
             port_key.set_aside(connection, port_id, network_id, key)
-
-
-def _list_ports(connection: sa.Connection) -> list[str]:
-    """List the ports on central's networks; each of them has its home here, or should have."""
-    query = (
-        sa.select(_PORTS.c.id)
-        .where(
-            _PORTS.c.network_id.in_(datapath.select_networks()),
-            _PORTS.c.device_owner != constants.DEVICE_OWNER_DISTRIBUTED,
-            _PORTS.c.device_id.not_in(mapping.select_ids(ResourceType.ROUTER)),
-        )
-        .order_by(_PORTS.c.id)
-    )
-    return list(connection.scalars(query))
-
-
-def _list_addresses(
-    connection: sa.Connection, ports: Sequence[str]
-) -> dict[str, list[tuple[int, str]]]:
-    """List the addresses of ports by subnet: the index of the port in the list, and the number."""
-    places = {port_id: place for place, port_id in enumerate(ports)}
-    found: dict[str, list[tuple[int, str]]] = {}
-    query = (
-        sa.select(_ADDRESSES)
-        .join(_PORTS, _PORTS.c.id == _ADDRESSES.c.port_id)
-        .where(_PORTS.c.network_id.in_(datapath.select_networks()))
-        .order_by(_ADDRESSES.c.subnet_id, _ADDRESSES.c.ip_address)
-    )
-    for row in connection.execute(query):
-        if row.port_id in places:
-            number = int(ipaddress.ip_address(row.ip_address))
-            found.setdefault(row.subnet_id, []).append((places[row.port_id], str(number)))
-    return found
-
-
-def _tell_of_ports(connection: sa.Connection) -> None:
-    """Record every port with a key for central, so that central learns again what it has lost."""
-    interfaces_of_central = sa.and_(
-        _PORTS.c.device_id.in_(mapping.select_ids(ResourceType.ROUTER)),
-        _PORTS.c.device_owner != constants.DEVICE_OWNER_ROUTER_GW,
-    )
-    interfaces = set(connection.scalars(sa.select(_PORTS.c.id).where(interfaces_of_central)))
-    holders = port_key.list_keys(connection).keys() - interfaces
-    journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in holders])

@@ -29,8 +29,8 @@ def record(connection: sa.Connection, freed: Iterable[tuple[str, int, str]]) -> 
         for pool_id, number, port_id in sorted(freed)
     ]
     insert = insert_or_update(connection, RESTING, lambda new: {"port_id": new.port_id})
-    for row in rows:
-        connection.execute(insert.values(row))
+    if rows:
+        connection.execute(insert, rows)
 
 
 def find_port(connection: sa.Connection, pool_id: str, number: int) -> str | None:

@@ -4,7 +4,7 @@ A caller locks the network first, so that two ports created at once do not choos
 unique constraint is the last guard. The choice of a key is in `isthmus.federation.leases.key`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -13,6 +13,8 @@ from isthmus.store.leases.resting import unacknowledged
 from isthmus.store.sql.tables import DATAPATHS, PORT_KEYS
 from isthmus.store.tiers.latest import Latest
 
+#: Ids in one IN (...).
+_CHUNK = 500
 _HELD = PORT_KEYS.c.freed.is_(None)
 _RESTS = sa.and_(PORT_KEYS.c.freed.is_not(None), PORT_KEYS.c.rested.is_(sa.false()))
 
@@ -141,40 +143,53 @@ def insert(connection: sa.Connection, port_id: str, network_id: str, key: int) -
         network_id: its network.
         key: the key.
     """
-    connection.execute(
-        sa.delete(PORT_KEYS).where(
-            PORT_KEYS.c.freed.is_not(None),
-            sa.or_(
-                PORT_KEYS.c.port_id == port_id,
-                sa.and_(PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key == key),
-            ),
-        )
-    )
-    connection.execute(
-        sa.insert(PORT_KEYS).values(
-            port_id=port_id, network_id=network_id, port_key=key, rested=False
-        )
-    )
+    _insert(connection, network_id, {port_id: key})
 
 
-def restore(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:
-    """Restore the key of a port, unless the port or the key is taken.
+def restore(connection: sa.Connection, network_id: str, keys: Mapping[str, int]) -> None:
+    """Restore keys of ports, except where the port or the key is taken.
+
+    Most are there: a site gets all its keys back whenever it registers.
 
     Args:
         connection: of the transaction, which holds the network's lock.
-        port_id: the port.
-        network_id: its network.
-        key: the key.
+        network_id: the network.
+        keys: by port.
     """
-    held = sa.select(PORT_KEYS.c.port_id).where(
-        sa.or_(
-            PORT_KEYS.c.port_id == port_id,
-            sa.and_(PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key == key),
-        ),
-        _HELD,
+    columns = (PORT_KEYS.c.port_id, PORT_KEYS.c.port_key)
+    rows = connection.execute(
+        sa.select(*columns).where(PORT_KEYS.c.network_id == network_id, _HELD)
     )
-    if connection.execute(held).first() is None:
-        insert(connection, port_id, network_id, key)
+    held = {row.port_id: int(row.port_key) for row in rows}
+    taken, lost = set(held.values()), dict[str, int]()
+    for port_id, key in sorted(keys.items()):
+        if port_id not in held and key not in taken:
+            lost[port_id] = key
+            taken.add(key)
+    ids = sorted(lost)
+    for start in range(0, len(ids), _CHUNK):
+        chunk = ids[start : start + _CHUNK]
+        query = sa.select(PORT_KEYS.c.port_id).where(PORT_KEYS.c.port_id.in_(chunk), _HELD)
+        elsewhere = set(connection.scalars(query))
+        _insert(connection, network_id, {one: lost[one] for one in chunk if one not in elsewhere})
+
+
+def _insert(connection: sa.Connection, network_id: str, keys: Mapping[str, int]) -> None:
+    """Record keys of ports; rows of earlier holders, and of the ports themselves, are replaced."""
+    if not keys:
+        return
+    of_keys = sa.and_(
+        PORT_KEYS.c.network_id == network_id, PORT_KEYS.c.port_key.in_(sorted(keys.values()))
+    )
+    for former in (PORT_KEYS.c.port_id.in_(sorted(keys)), of_keys):
+        connection.execute(sa.delete(PORT_KEYS).where(PORT_KEYS.c.freed.is_not(None), former))
+    connection.execute(
+        sa.insert(PORT_KEYS),
+        [
+            {"port_id": one, "network_id": network_id, "port_key": key, "rested": False}
+            for one, key in keys.items()
+        ],
+    )
 
 
 def set_aside(connection: sa.Connection, port_id: str, network_id: str, key: int) -> None:

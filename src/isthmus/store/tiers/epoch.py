@@ -46,6 +46,7 @@ class Epoch:
     registration: str | None
     heard: int
     proof: str
+    registered: int = 0  #: at a site: the newest epoch in which it has applied a registration
     replaced_by: int = 0  #: the epoch of another database that central hears in its place
 
 
@@ -89,6 +90,7 @@ def _from_row(row: Any) -> Epoch:
         registration=row.registration,
         heard=int(row.heard),
         proof=row.proof or "",
+        registered=int(row.registered),
         replaced_by=int(row.replaced_by),
     )
 
