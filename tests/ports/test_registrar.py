@@ -293,7 +293,7 @@ def test_a_site_that_waits_for_its_ports_asks_how_many_are_left(tmp_path: Path) 
     registrar = Registrar(
         SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
     )
-    generations = []
+    generations: list[int] = []
     while left:
         assert registrar.turn() is (left.pop(0) == 0)
         with writing(engine) as connection:
