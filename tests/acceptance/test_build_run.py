@@ -6,13 +6,21 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports.test_build_power import free_port
 from tests.qemu.build_rack import Rack, make_rack, need
 
+from isthmus.build.boot.place import Place
+from isthmus.build.boot.services import render_nginx
+from isthmus.clients.build.processes import BootProcesses, worker_user
+from isthmus.clients.build.service import NodeService
 from isthmus.clients.machine import process, shell
+from isthmus.model.rack.fleet import Builder
 from isthmus.testing.needed import skip_without
 from isthmus.testing.until import until
 
@@ -125,6 +133,40 @@ def test_a_machine_that_a_person_boots_through_a_kill(rack: Rack) -> None:
     once_more = start(rack)
     _, err = once_more.communicate(timeout=PATIENCE_S)
     assert (once_more.returncode, err) == (0, "nothing is to be done\n")
+
+
+def test_the_last_report_of_a_build_is_answered_when_all_ends(rack: Rack) -> None:
+    """A machine repeats it until then, and after a build nobody is left to answer."""
+    state = rack.folder / "state"
+    state.mkdir()
+    builder = Builder(address="127.0.0.1", interface="lo", http_port=free_port())
+    place = Place(builder, state, rack.folder / "images")
+    place.nginx_conf.write_text(render_nginx(place, user=worker_user()))
+    asked, ending = threading.Event(), threading.Event()
+
+    def answer(*_: str) -> tuple[int, str]:
+        asked.set()
+        assert ending.wait(PATIENCE_S)
+        return 200, "heard\n"
+
+    service = NodeService(place.socket, answer)
+    daemons = BootProcesses(state)
+    daemons.start("nginx", ["nginx", "-c", place.nginx_conf, "-p", state], [place.nginx_conf])
+    said: list[bytes] = []
+
+    def report() -> None:
+        url = f"{place.url}/api/report/token/reported"
+        with urllib.request.urlopen(url, b"kernel=6", timeout=PATIENCE_S) as reply:
+            said.append(reply.read())
+
+    machine = threading.Thread(target=report)
+    machine.start()
+    assert asked.wait(PATIENCE_S)
+    threading.Timer(0.2, ending.set).start()
+    service.close()
+    daemons.stop()
+    machine.join(PATIENCE_S)
+    assert said == [b"heard\n"]
 
 
 def test_dhcp_knows_its_machines_and_no_others(rack: Rack) -> None:

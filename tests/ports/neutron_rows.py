@@ -10,7 +10,15 @@ TABLES = {
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("project_id", sa.String(255)),
     )
-    for name in ("address_groups", "networks", "ports", "routers", "securitygroups", "subnets")
+    for name in (
+        "address_groups",
+        "networks",
+        "ports",
+        "qos_policies",
+        "routers",
+        "securitygroups",
+        "subnets",
+    )
 }
 for _name in ("network_id", "device_owner"):
     TABLES["ports"].append_column(sa.Column(_name, sa.String(255)))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.sql.tables import EPOCHS, LANES, METADATA
+from isthmus.store.sql.tables import APPLIED, EPOCHS, LANES, METADATA
 
 pytestmark = pytest.mark.db
 
@@ -18,9 +18,10 @@ LANE = SiteName("late-site")
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
-    METADATA.create_all(engine, tables=[EPOCHS, LANES])
+    METADATA.create_all(engine, tables=[APPLIED, EPOCHS, LANES])
     with engine.begin() as connection:
         connection.execute(sa.delete(LANES).where(LANES.c.lane == LANE))
+        connection.execute(sa.delete(APPLIED))
     yield engine
     engine.dispose()
 
@@ -39,15 +40,50 @@ def test_a_late_batch_is_refused_behind_an_old_snapshot(engine: sa.Engine, *, kn
     assert caught.value.fields["seen"] == 20
 
 
+def take(connection: sa.Connection, sequence: int, *ids: str) -> None:
+    lane_store.admit(connection, LANE, sequence)
+    lane_store.record_applied(connection, ids, sequence)
+
+
 def test_a_bundle_is_refused_behind_an_old_snapshot(engine: sa.Engine) -> None:
     with engine.begin() as connection:
-        lane_store.admit(connection, LANE, 5)
+        take(connection, 5, "a")
     with engine.begin() as bundle:
         assert bundle.execute(sa.select(LANES.c.seen).where(LANES.c.lane == LANE)).scalar() == 5
-        lane_store.refuse_overtaken(bundle, LANE, 5)
+        lane_store.refuse_overtaken(bundle, LANE, 5, ["a"])
     with engine.begin() as bundle:
         bundle.execute(sa.select(LANES)).all()
+        bundle.execute(sa.select(APPLIED)).all()
         with engine.begin() as newer:
-            lane_store.admit(newer, LANE, 6)
+            take(newer, 6, "a")
         with pytest.raises(errors.Stale):
-            lane_store.refuse_overtaken(bundle, LANE, 5)
+            lane_store.refuse_overtaken(bundle, LANE, 5, ["b", "a"])
+
+
+def test_batches_about_other_objects_overtake_no_bundle(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        take(connection, 5, "a")
+    for sequence in range(6, 9):
+        with engine.begin() as newer:
+            take(newer, sequence, "b", "c")
+    with engine.begin() as bundle:
+        lane_store.refuse_overtaken(bundle, LANE, 5, ["a", "d"])
+        with pytest.raises(errors.Stale):
+            lane_store.refuse_overtaken(bundle, LANE, 7, ["a", "b"])
+        lane_store.refuse_overtaken(bundle, LANE, 8, ["a", "b"])
+
+
+def test_where_it_is_not_known_any_more_a_bundle_is_asked_for_again(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        take(connection, 5, "a")
+        take(connection, 5 + lane_store.KEPT, "b")
+        assert connection.scalars(sa.select(APPLIED.c.resource_id)).all() == ["b"]
+        lane_store.refuse_overtaken(connection, LANE, 5, ["a"])
+        take(connection, 6 + lane_store.KEPT, "c")
+        with pytest.raises(errors.Stale):
+            lane_store.refuse_overtaken(connection, LANE, 5, ["a"])
+        # Nor is anything of numbers that were forgotten, as of a central that was made anew.
+        lane_store.begin_again(connection, above=None)
+        assert connection.scalars(sa.select(APPLIED.c.resource_id)).all() == []
+        with pytest.raises(errors.Stale):
+            lane_store.refuse_overtaken(connection, LANE, 6 + lane_store.KEPT, ["a"])

@@ -20,6 +20,7 @@ NAME = re.compile(rf"^(?:{_NAMES})$|\b(?:from|into|join|table|update)\s+\W?(?:{_
 
 #: Which files of the store write which table; the rest of the store asks them to.
 WRITERS: dict[str, set[str]] = {
+    "APPLIED": {"delivery/lane"},
     "CLAIMS": {"tiers/claim", "tiers/epoch"},  # a new epoch knows of no claim
     "DATAPATHS": {"ports/datapath"},
     "EPOCHS": {"tiers/epoch"},

@@ -152,8 +152,10 @@ class Session:
             self.started(builder)
             found = builder.run(self.stop, check)
         finally:
-            daemons.stop()
+            # In this order: a machine repeats its report until it is answered, and nobody is left
+            # to answer the last one of a build once this has ended.
             socket.close()
+            daemons.stop()
         chosen = tuple(one.name for one in queue)
         return Outcome(builder.standings, chosen, found.halted, stopped=self.stop.is_set())
 

@@ -17,6 +17,10 @@ from isthmus.model.host.process import ProcessId
 
 _LEDGER = "processes.json"
 _STOP_TIMEOUT_S = 10.0
+#: nginx drops what it is answering on SIGTERM, and finishes it on SIGQUIT. Images take longer than
+#: this; a machine that reads one begins anew.
+_FINISH_TIMEOUT_S = 3.0
+_FINISHES = {"nginx": signal.SIGQUIT}
 #: A service that cannot do its work says so and ends within this.
 _SETTLE_S = 0.5
 
@@ -129,6 +133,11 @@ class BootProcesses:
             self._end(one)
         self._left = {}
         for name, one in list(self._running.items()):
+            if name in _FINISHES:
+                process.send(one, _FINISHES[name])
+                deadline = time.monotonic() + _FINISH_TIMEOUT_S
+                while process.is_alive(one) and time.monotonic() < deadline:
+                    time.sleep(0.02)
             self._end(one)
             del self._running[name]
         self._ledger.unlink(missing_ok=True)

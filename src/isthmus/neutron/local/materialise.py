@@ -29,15 +29,15 @@ from isthmus.model.intent import removal_rank
 from isthmus.model.item import Item, ItemResult, find_fault, refused, refused_in_part, taken
 from isthmus.model.lease import Lease, LeaseId, PoolKind
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import CENTRAL, SiteName
+from isthmus.model.site import SiteName
 from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
 from isthmus.neutron.local.apply import tags
+from isthmus.neutron.local.apply.work import Batch, Bundle, Work
 from isthmus.neutron.local.ovn import shadow
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
-from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import recall
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local import mapping
@@ -88,18 +88,14 @@ class Materialiser:
         Args:
             items: the objects.
             seen: the newest batch when the bundle was requested; an item is refused as `Stale` once
-                another one was seen, because that may have changed or removed it.
+                another one has dealt with it, because that may have changed or removed it.
             unfinished: objects that an earlier bundle may have created in part.
 
         Returns:
             One result for each item, in the same order.
         """
-
-        def ask(connection: sa.Connection) -> None:
-            lane_store.refuse_overtaken(connection, CENTRAL, seen)
-
         there = {(one.type, one.id) for one in items} - set(unfinished)
-        return self._carry_out(items, ask, leave=there)
+        return self._carry_out(items, Bundle(seen), leave=there)
 
     def apply(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Create, change or remove objects as central wants them.
@@ -111,14 +107,10 @@ class Materialiser:
         Returns:
             One result for each item, in the same order.
         """
-
-        def ask(connection: sa.Connection) -> None:
-            lane_store.admit(connection, CENTRAL, sequence)
-
-        return self._carry_out(items, ask, leave=frozenset())
+        return self._carry_out(items, Batch(sequence), leave=frozenset())
 
     def _carry_out(
-        self, items: Sequence[Item], question: guard.Question, *, leave: Collection[Key]
+        self, items: Sequence[Item], work: Work, *, leave: Collection[Key]
     ) -> list[ItemResult]:
         faults = [(one, find_fault(one, MOST_BYTES)) for one in items]
         results: dict[Key, ItemResult] = {
@@ -126,16 +118,14 @@ class Materialiser:
         }
         everything, items = items, [one for one, why in faults if why is None]
         gone = [one for one in items if one.state is None and one.type is ResourceType.SHADOW]
-        results.update(self._shadows(gone, question))
+        results.update(self._shadows(gone, work))
         left = sorted((one for one in items if one.type is not ResourceType.SHADOW), key=_place)
         while left:
             waiting = []
             for item in left:
                 # What this batch has created in part is completed, though it exists by now.
                 key = (item.type, item.id)
-                result = self._one(
-                    item, question, keep_existing=key in leave and key not in results
-                )
+                result = self._one(item, work, keep_existing=key in leave and key not in results)
                 results[key] = result
                 if result.code == errors.Stale.code:
                     waiting.append(item)
@@ -143,15 +133,15 @@ class Materialiser:
                 break
             left = waiting
         come = [one for one in items if one.state is not None and one.type is ResourceType.SHADOW]
-        results.update(self._shadows(come, question))
+        results.update(self._shadows(come, work))
         return [results[item.type, item.id] for item in everything]
 
-    def _one(self, item: Item, question: guard.Question, *, keep_existing: bool) -> ItemResult:
+    def _one(self, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         """Carry out one item; the boundary of the extension, so every error becomes a result."""
         context = n_context.get_admin_context()
         for left_over in reversed(range(_TRIES)):
             try:
-                return self._try(context, item, question, keep_existing=keep_existing)
+                return self._try(context, item, work, keep_existing=keep_existing)
             except Exception as error:
                 if left_over and isinstance(error, _COLLISIONS):
                     continue  # whoever was faster has made it; then it is there
@@ -159,17 +149,15 @@ class Materialiser:
                 if isinstance(ours, errors.Broken):
                     LOG.exception("%s %s could not be carried out", item.type, item.id)
                 if isinstance(ours, errors.Refused):
-                    ours = self._find_overtaken(context, question) or ours
+                    ours = self._find_overtaken(context, item, work) or ours
                 self._doubt(context, item)
                 return refused(item, ours)
         raise AssertionError
 
-    def _try(
-        self, context: Any, item: Item, question: guard.Question, *, keep_existing: bool
-    ) -> ItemResult:
+    def _try(self, context: Any, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         item = self._complete(context, item)
-        with guard.Guarded(question, writes=True), applying.carrying_out(item):
-            self._admit(context)
+        with _guarded(work, [item]), applying.carrying_out(item):
+            self._begin(context, work, [item])
             if item.state is None:
                 self._remove(context, item)
             else:
@@ -179,13 +167,13 @@ class Materialiser:
         crash.point("apply.done")
         return taken(item)
 
-    def _find_overtaken(self, context: Any, question: guard.Question) -> errors.IsthmusError | None:
+    def _find_overtaken(self, context: Any, item: Item, work: Work) -> errors.IsthmusError | None:
         """Return why a refused item must not continue, if it must not.
 
         What stood in its way may be the work of whatever overtook it.
         """
         try:
-            with guard.Guarded(question, writes=True), db_api.CONTEXT_WRITER.using(context):
+            with _guarded(work, [item]), db_api.CONTEXT_WRITER.using(context):
                 pass
         except errors.Stale as stale:
             return stale
@@ -201,14 +189,14 @@ class Materialiser:
         with contextlib.suppress(db_exc.DBError), db_api.CONTEXT_WRITER.using(context) as session:
             self._core.ownership.doubt(session.connection(), network_id)
 
-    def _shadows(self, items: Sequence[Item], question: guard.Question) -> dict[Key, ItemResult]:
+    def _shadows(self, items: Sequence[Item], work: Work) -> dict[Key, ItemResult]:
         """Apply or remove shadows, all in one transaction: a network may have thousands."""
         if not items:
             return {}
         context = n_context.get_admin_context()
         try:
-            with guard.Guarded(question, writes=True):
-                self._admit(context)
+            with _guarded(work, items):
+                self._begin(context, work, items)
                 results = shadow.apply(context, items)
             crash.point("apply.shadows")
         except Exception as error:
@@ -218,10 +206,10 @@ class Materialiser:
             results = [refused(item, ours) for item in items]
         return {(one.type, one.id): one for one in results}
 
-    def _admit(self, context: Any) -> None:
-        """Check that the batch is not late before anything is done for it."""
-        with db_api.CONTEXT_WRITER.using(context):
-            pass  # the guard checks on commit
+    def _begin(self, context: Any, work: Work, items: Sequence[Item]) -> None:
+        """Check that the work is not late before anything is done for it."""
+        with db_api.CONTEXT_WRITER.using(context) as session:
+            work.begin(session.connection(), _list_concerned(items))
         crash.point("apply.admitted")
 
     def _complete(self, context: Any, item: Item) -> Item:
@@ -305,6 +293,18 @@ class Materialiser:
                 mapping.forget(connection, item.type, item.id)
                 return
         row.remove(row.plugin(), context, item.id)
+
+
+def _guarded(work: Work, items: Sequence[Item]) -> guard.Guarded:
+    """Have each transaction of a block ask whether the work on items may continue."""
+    ids = _list_concerned(items)
+    return guard.Guarded(lambda connection: work.check(connection, ids), writes=True)
+
+
+def _list_concerned(items: Sequence[Item]) -> list[str]:
+    """List what items change: their objects, and the leases that come with those."""
+    leases = [one["id"] for item in items for one in (item.state or {}).get(attribute.LEASES) or ()]
+    return [*(one.id for one in items), *leases]
 
 
 def _place(item: Item) -> int:

@@ -8,19 +8,24 @@ continues above them.
 """
 
 import logging
+from collections.abc import Collection
 
 import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store.sql.tables import EPOCHS, LANES
-from isthmus.store.sql.upsert import insert_or_keep
+from isthmus.store.sql.tables import APPLIED, EPOCHS, LANES
+from isthmus.store.sql.upsert import insert_or_keep, insert_or_update
 
 LOG = logging.getLogger(__name__)
 
 #: First epoch of a database that never knew another.
 FIRST_EPOCH = 1
+
+#: Of how many batches a receiver knows which objects they dealt with: far more than arrive while a
+#: bundle is on its way. A bundle that took longer is asked for again.
+KEPT = 1024
 
 
 def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
@@ -100,17 +105,49 @@ def admit(connection: sa.Connection, lane: SiteName, sequence: int) -> None:
     )
 
 
-def refuse_overtaken(connection: sa.Connection, lane: SiteName, seen: int) -> None:
-    """Check, until the transaction ends, that no batch has arrived since a number was read.
+def record_applied(connection: sa.Connection, ids: Collection[str], sequence: int) -> None:
+    """Record that a batch deals with objects from now on; call it once `admit` has passed.
+
+    What is known of older batches than the newest `KEPT` is deleted.
+    """
+    rows = [{"resource_id": one, "sequence": sequence} for one in sorted(set(ids))]
+    if not rows:
+        return
+    newer = insert_or_update(connection, APPLIED, lambda new: {"sequence": new.sequence})
+    connection.execute(newer, rows)
+    connection.execute(sa.delete(APPLIED).where(APPLIED.c.sequence <= sequence - KEPT))
+
+
+def refuse_overtaken(
+    connection: sa.Connection, lane: SiteName, seen: int, ids: Collection[str]
+) -> None:
+    """Check, until the transaction ends, that no batch has dealt with objects since a number.
+
+    Batches about other objects do not count: a busy lane would keep everything away that was asked
+    for meanwhile. Both this and `admit` lock the lane's row first, so that neither passes the other
+    unseen.
+
+    Args:
+        connection: of the transaction, in the receiver's database.
+        lane: the sender.
+        seen: the newest batch when the objects were asked for.
+        ids: the objects.
 
     Raises:
-        Stale: one has.
+        Stale: one has, or so many have arrived that it is not known.
     """
     newest = read_seen(connection, lane)
-    if newest != seen:
-        raise errors.Stale(
-            f"batch {number.show(newest)} from {lane} overtook what was asked for", seen=newest
+    if newest == seen:
+        return
+    if seen < newest <= seen + KEPT:
+        query = sa.select(APPLIED.c.resource_id).where(
+            APPLIED.c.resource_id.in_(sorted(set(ids))), APPLIED.c.sequence > seen
         )
+        if connection.execute(query.with_for_update(read=True)).first() is None:
+            return
+    raise errors.Stale(
+        f"batch {number.show(newest)} from {lane} overtook what was asked for", seen=newest
+    )
 
 
 def read_seen(connection: sa.Connection, lane: SiteName) -> int:
@@ -158,7 +195,9 @@ def begin_again(connection: sa.Connection, *, above: int | None) -> None:
     forgotten: sa.ColumnElement[bool] = sa.true()
     if above is not None:
         forgotten = LANES.c.seen >= number.make(number.epoch_of(above) + 1)
-    connection.execute(sa.update(LANES).where(forgotten).values(seen=number.make(1)))
+    again = sa.update(LANES).where(forgotten).values(seen=number.make(1))
+    if connection.execute(again).rowcount:
+        connection.execute(sa.delete(APPLIED))
 
 
 def forget(connection: sa.Connection, lane: SiteName) -> None:

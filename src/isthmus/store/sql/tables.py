@@ -62,6 +62,15 @@ LANES = sa.Table(
     sa.Column("told", _BIG, nullable=False, default=0),
 )
 
+#: Site: which batch of central's was the last one to deal with an object, of the newest batches;
+#: `isthmus.store.delivery.lane`.
+APPLIED = sa.Table(
+    "isthmus_applied",
+    METADATA,
+    sa.Column("resource_id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("sequence", _BIG, nullable=False, index=True),
+)
+
 #: Both tiers: one row, which life of this database this is; `isthmus.store.tiers.epoch`.
 EPOCHS = sa.Table(
     "isthmus_epochs",

@@ -237,6 +237,11 @@ def _create_central() -> None:
 
 def _create_site() -> None:
     op.create_table(
+        "isthmus_applied",
+        sa.Column("resource_id", sa.String(36), primary_key=True),
+        sa.Column("sequence", _BIG, nullable=False, index=True),
+    )
+    op.create_table(
         "isthmus_refusals",
         sa.Column("site", sa.String(64), primary_key=True),
         sa.Column("resource_id", sa.String(36), primary_key=True),
