@@ -24,6 +24,7 @@ from isthmus.dataplane.kind.binding import Bind
 from isthmus.dataplane.kind.remote_chassis import PutChassis
 from isthmus.dataplane.kind.responder import RemoveResponder
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, PutShadowPort, RemoveShadowPort
+from isthmus.dataplane.kind.transit_network import ReleaseKey
 from isthmus.dataplane.protocols import SiteTables
 from isthmus.dataplane.row_kind import Desired, Observed
 from isthmus.dataplane.rows import OvnRows
@@ -278,6 +279,8 @@ class Reconciler:
             self._awaited -= {one.port_id for one in plan.of(RemoveShadowPort)}
             if plan.of(PutChassis):  # a router may have waited for one of that site
                 self._dirty.add(ROUTERS, True)
+            # Whoever loses a key may have got another one.
+            self._dirty.add(ROUTERS, {one.router_id for one in plan.of(ReleaseKey)})
         _LOG.info("Changing %d OVN rows of stretched networks", plan.size())
         refused = plans.apply_plan(rows, plan)
         gone = [one.row.port_id for one in plan.of(RemoveResponder)]

@@ -24,7 +24,7 @@ def see(*parts: tuple[Kind[Any, Any], Any]) -> Observed:
     empty = {
         REMOTE_CHASSIS.name: Hypervisors(ours={}, local={}),
         SHADOW_PORT.name: ShadowPorts(ports={}, groups=frozenset()),
-        TRANSIT_NETWORK.name: TransitNetworks(networks={}, routers=frozenset()),
+        TRANSIT_NETWORK.name: TransitNetworks(networks={}, routers=frozenset(), keys={}),
         TRANSIT_PEER.name: PeerPorts(ports={}, bound={}),
         EXIT_NAT.name: Translations(ours={}, others=frozenset()),
     }

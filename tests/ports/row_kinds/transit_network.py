@@ -1,12 +1,28 @@
 """Cases of transit networks."""
 
+import dataclasses
+
 from tests.ports.row_kinds.case import Case
-from tests.ports.row_kinds.exits import KEY, MACS, ROUTER, decided, lay_all, lay_network, lay_router
+from tests.ports.row_kinds.exits import (
+    HERE,
+    KEY,
+    MACS,
+    ROUTER,
+    decided,
+    lay_all,
+    lay_network,
+    lay_router,
+    make_plan,
+    make_transit,
+)
 
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
-from isthmus.testing.site_tables import make_tables
+from isthmus.federation.exits.transit import make_port
+from isthmus.testing.site_tables import MemoryTables, make_tables
+
+OTHER = "66666666-6666-6666-6666-666666666666"
 
 
 def as_wanted(observed: Observed) -> bool:
@@ -29,7 +45,42 @@ def lay_switch_alone(tables: Tables) -> None:
     switch.external_ids = {"isthmus:transit": ROUTER}
 
 
+def exchanged() -> MemoryTables:
+    """Return tables where another router has got a key in place of that of `ROUTER`."""
+    tables = decided()()
+    transit = dataclasses.replace(make_transit(), datapath_key=KEY - 1, port_keys={HERE: 1})
+    tables.decided[OTHER] = make_plan(transit=make_port(transit, HERE))
+    return tables
+
+
+def lay_other(tables: Tables) -> None:
+    """Lay the rows of both routers; the other one has the key."""
+    lay_router(tables)
+    router = tables.insert("Logical_Router")
+    router.name = f"neutron-{OTHER}"
+    switch = tables.insert("Logical_Switch")
+    switch.name = f"isthmus-transit-{OTHER}"
+    switch.external_ids = {"isthmus:transit": OTHER}
+    switch.other_config = {"requested-tnl-key": str(KEY)}
+
+
+def both_as_wanted(observed: Observed) -> bool:
+    found = observed.of(TRANSIT_NETWORK).networks
+    return {one: found[one].datapath_key for one in found} == {ROUTER: KEY, OTHER: KEY - 1}
+
+
 CASES = (
+    Case(
+        name="another router has the key first",
+        tables=exchanged,
+        northbound=lay_other,
+        finds=[
+            ("ovn.transit_network.differs", OTHER),
+            ("ovn.transit_network.differs", ROUTER),
+            ("ovn.transit_network.differs", OTHER),
+        ],
+        holds=both_as_wanted,
+    ),
     Case(
         name="missing",
         tables=decided(),

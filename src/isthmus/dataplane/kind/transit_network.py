@@ -42,6 +42,7 @@ class TransitNetworks:
 
     networks: Mapping[str, TransitNetwork]
     routers: frozenset[str]  #: of Neutron's, in scope, whose rows are there
+    keys: Mapping[str, int]  #: that each transit network has, of those outside the scope, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,37 @@ class PutTransitNetwork(Change):
         peer.addresses = ["router"]
         peer.external_ids = {TRANSIT_MARK: wanted.router_id}
         switch.addvalue("ports", peer)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseKey(Change):
+    """Take a key from a transit network that has it no more, before another one gets it.
+
+    The two may exchange keys, and are perhaps not written in one transaction.
+    """
+
+    phase: ClassVar = Phase.REMOVE
+    code: ClassVar = "ovn.transit_network.differs"
+    what: ClassVar = "transit network has the key of another one"
+    router_id: str
+    key: int
+
+    @property
+    @override
+    def subject(self) -> str:
+        return self.router_id
+
+    @override
+    def __str__(self) -> str:
+        return f"take key {self.key} from the transit network of router {self.router_id}"
+
+    @override
+    def write(self, tables: Tables) -> None:
+        switch = tables.find("Logical_Switch", name_switch(self.router_id))
+        if switch is None or TRANSIT_MARK not in switch.external_ids:
+            return
+        if requested_key(switch.other_config) == self.key:
+            switch.other_config = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +220,18 @@ def _desired(source: Source, scope: Scope, _observed: Observed) -> dict[str, Tra
 
 def _read(rows: OvnRows, scope: Scope) -> TransitNetworks:
     ids = scope.ids(ROUTERS)
-    if ids is None:
-        found = (row for row in rows.nb.rows("Logical_Switch") if TRANSIT_MARK in row.external_ids)
-    else:
-        named = (rows.nb.find("Logical_Switch", name_switch(one)) for one in ids)
-        found = (row for row in named if row is not None and TRANSIT_MARK in row.external_ids)
-    networks = [_read_row(rows, row) for row in found]
+    if ids is not None and not ids:
+        return TransitNetworks(networks={}, routers=frozenset(), keys={})
+    switches = {
+        row.external_ids[TRANSIT_MARK]: row
+        for row in rows.nb.rows("Logical_Switch")
+        if TRANSIT_MARK in row.external_ids
+    }
+    wanted = switches.keys() if ids is None else switches.keys() & set(ids)
     return TransitNetworks(
-        networks={one.router_id: one for one in networks}, routers=list_routers(rows, scope)
+        networks={one: _read_row(rows, switches[one]) for one in wanted},
+        routers=list_routers(rows, scope),
+        keys={one: requested_key(row.other_config) or 0 for one, row in switches.items()},
     )
 
 
@@ -241,12 +277,16 @@ def choose_networks(desired: Desired, observed: Observed) -> dict[str, TransitNe
 def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iterator[Change]:
     there = observed.of(TRANSIT_NETWORK).networks
     wanted = choose_networks(desired, observed)
+    owners = {one.datapath_key: router_id for router_id, one in wanted.items()}
+    going = there.keys() - wanted.keys()
+    for router_id, key in sorted(observed.of(TRANSIT_NETWORK).keys.items()):
+        if router_id not in going and owners.get(key, router_id) != router_id:
+            yield ReleaseKey(router_id, key)
     for router_id, one in sorted(wanted.items()):
         if there.get(router_id) != one:
             yield PutTransitNetwork(one)
-    for router_id in sorted(there):
-        if router_id not in wanted:
-            yield RemoveTransitNetwork(router_id)
+    for router_id in sorted(going):
+        yield RemoveTransitNetwork(router_id)
 
 
 def _list_holdings(observed: Observed) -> Parts:

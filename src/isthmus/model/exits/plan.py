@@ -1,5 +1,6 @@
 """What is decided of a router's traffic: per site its exits, routes, policies and translations."""
 
+import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -131,6 +132,22 @@ class SitePlan:
     snats: tuple[Snat, ...] = ()
     floating: tuple[FloatingNat, ...] = ()
     transit: TransitPort | None = None
+
+
+def without_transit(plan: SitePlan) -> SitePlan:
+    """Return what works of a plan where the router has no transit network."""
+    return dataclasses.replace(
+        plan,
+        exits={
+            version: Lack.NO_TRANSIT
+            if isinstance(found, Exit) and found.way is Way.TRANSIT
+            else found
+            for version, found in plan.exits.items()
+        },
+        routes=tuple(one for one in plan.routes if one.way is not Way.TRANSIT),
+        policies=(),
+        transit=None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.exits.plan import SitePlan
+from isthmus.model.exits.plan import SitePlan, without_transit
 from isthmus.model.exits.plan_form import from_form, to_form
 from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
@@ -19,25 +20,44 @@ from isthmus.store.sql.upsert import insert_or_update
 _CHUNK = 500
 
 
-def record(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of others when the exits of a router were recorded."""
+
+    #: What routers had that have lost their transit networks: the key of it is another one's now.
+    lost: Mapping[str, SitePlan] = field(default_factory=dict)
+    networks: frozenset[str] = frozenset()  #: those that still have the key; the router waits
+
+
+def record(connection: sa.Connection, router_id: str, plan: SitePlan) -> Recorded:
     """Record what is decided of a router, in place of what was before.
 
-    Raises:
-        Stale: a network, or another router, still has the key of its transit network here.
+    Central gives a key to one at a time, and what it says here is newer than all that it has said.
+    So another router that has the key of this one's transit network has lost it: until the site
+    hears which one that router has now, it goes without. Otherwise two whose keys were exchanged
+    would wait for each other. A network never loses its key; the router waits until it is gone.
     """
+    _put(connection, router_id, plan)
+    if plan.transit is None:
+        return Recorded()
+    key = plan.transit.datapath_key
+    networks = frozenset(datapath.find_holders(connection, key) - {router_id})
+    if networks:
+        _put(connection, router_id, without_transit(plan))
+        return Recorded(networks=networks)
+    lost = {}
+    for other in _find_holders(connection, key, router_id):
+        lost[other] = list_plans(connection, [other], latest=True)[other]
+        _put(connection, other, without_transit(lost[other]))
+    return Recorded(lost=lost)
+
+
+def _put(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
     names = ("plan", "datapath_key")
     put = insert_or_update(connection, EXITS, lambda new: {one: new[one] for one in names})
     text = json.dumps(to_form(plan), sort_keys=True)
     key = plan.transit.datapath_key if plan.transit is not None else None
     connection.execute(put.values(router_id=router_id, plan=text, datapath_key=key))
-    if key is not None:
-        holders = sorted(datapath.find_holders(connection, key) - {router_id})
-        if holders:
-            raise errors.Stale(
-                f"router {router_id}: the tunnel key {key} of its transit network is still that of "
-                f"network {', '.join(holders)} at this site"
-            )
-        require_free(connection, router_id, key)
     connection.execute(sa.delete(EXIT_HYPERVISORS).where(EXIT_HYPERVISORS.c.router_id == router_id))
     rows = [
         {
@@ -55,23 +75,32 @@ def record(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
 
 
 def require_free(connection: sa.Connection, owner: str, key: int) -> None:
-    """Check that no transit network of another router has a tunnel key here.
+    """Check that no router's transit network has the tunnel key of a network here.
 
     A central that was restored may have forgotten it, and have given the key out again. Both sides
     write before they look, so that of two at once one sees the other.
 
+    Args:
+        connection: of the transaction.
+        owner: the network.
+        key: its key.
+
     Raises:
         Stale: one has it, until the site has heard what became of that router.
     """
-    query = sa.select(EXITS.c.router_id).where(
-        EXITS.c.datapath_key == key, EXITS.c.router_id != owner
-    )
-    others = sorted(connection.scalars(query.with_for_update(read=True)))
+    others = _find_holders(connection, key, owner)
     if others:
         raise errors.Stale(
             f"{owner}: its tunnel key {key} is still that of the transit network of router "
             f"{', '.join(others)} at this site"
         )
+
+
+def _find_holders(connection: sa.Connection, key: int, owner: str) -> list[str]:
+    query = sa.select(EXITS.c.router_id).where(
+        EXITS.c.datapath_key == key, EXITS.c.router_id != owner
+    )
+    return sorted(connection.scalars(query.with_for_update()))
 
 
 def forget(connection: sa.Connection, router_id: str) -> None:
@@ -81,17 +110,20 @@ def forget(connection: sa.Connection, router_id: str) -> None:
 
 
 def list_plans(
-    connection: sa.Connection, router_ids: Collection[str] | None = None
+    connection: sa.Connection, router_ids: Collection[str] | None = None, *, latest: bool = False
 ) -> dict[str, SitePlan]:
-    """List what is decided, by router; with None, of all there are."""
-    return {one: from_form(form) for one, form in list_forms(connection, router_ids).items()}
+    """List what is decided, by router; with None, of all there are; `latest`: by a locking read."""
+    found = list_forms(connection, router_ids, latest=latest)
+    return {one: from_form(form) for one, form in found.items()}
 
 
 def list_forms(
-    connection: sa.Connection, router_ids: Collection[str] | None = None
+    connection: sa.Connection, router_ids: Collection[str] | None = None, *, latest: bool = False
 ) -> dict[str, Mapping[str, Any]]:
-    """List what is decided, by router, in the form in which it is sent."""
+    """List what is decided, by router, in the form in which it is sent; see `list_plans`."""
     query = sa.select(EXITS.c.router_id, EXITS.c.plan)
+    if latest:
+        query = query.with_for_update()
     if router_ids is None:
         return {row.router_id: json.loads(row.plan) for row in connection.execute(query)}
     wanted = sorted(router_ids)

@@ -48,7 +48,8 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
 
     Raises:
         Unsupported: this site's router plugin cannot have central's routers.
-        Stale: a subnet of it, or its external network, is not here yet.
+        Stale: a subnet of it, or its external network, is not here yet, or a network that is still
+            here has the key of its transit network.
         InUse: something of this site's own needs its gateway.
         Conflict: there is a router of that id here which is not central's.
         ProtocolError: what is decided of its exits is malformed.
@@ -72,17 +73,20 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     kept = [one for one in have["routes"] if one in state["routes"]]
     if kept != have["routes"]:  # else an interface that is to go may be in use by one
         have = plugin.update_router(context, router_id, {"router": {"routes": kept}})
-    hypervisors = exits.record(context, router_id, plan)
-    gateway = state.get(attribute.GATEWAY)
-    _drop_gateway(plugin, context, router_id, keep=gateway)
-    _remove_interfaces(plugin, context, router_id, keep=said)
-    _ensure_interfaces(plugin, context, router_id, said)
-    if gateway is not None:
-        _ensure_gateway(plugin, context, router_id, gateway)
-    changed = changes(have, pick_known(_COLLECTION, state, _UPDATED))
-    if changed:
-        plugin.update_router(context, router_id, {"router": changed})
-    exits.carry_out(router_id, hypervisors)
+    recorded = exits.record(context, router_id, plan)
+    try:
+        gateway = state.get(attribute.GATEWAY)
+        _drop_gateway(plugin, context, router_id, keep=gateway)
+        _remove_interfaces(plugin, context, router_id, keep=said)
+        _ensure_interfaces(plugin, context, router_id, said)
+        if gateway is not None:
+            _ensure_gateway(plugin, context, router_id, gateway)
+        changed = changes(have, pick_known(_COLLECTION, state, _UPDATED))
+        if changed:
+            plugin.update_router(context, router_id, {"router": changed})
+    finally:  # also what another router has lost
+        exits.carry_out(recorded.routers, recorded.chassis)
+    recorded.require_all()  # at the end: a network that has its key may wait for an interface to go
 
 
 def _check_plugin(plugin: Any) -> None:
@@ -228,7 +232,7 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
     except n_exc.InUse as error:
         raise errors.InUse(f"router {router_id} is in use at this site: {error}") from error
     crash.point("apply.router.removed")
-    exits.carry_out(router_id, chassis=True)
+    exits.carry_out([router_id], chassis=True)
 
 
 def _find_router_of_port(context: Any, said: Mapping[str, Any]) -> Collection[str]:
