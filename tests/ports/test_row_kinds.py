@@ -17,8 +17,10 @@ import pytest
 from tests.ports.row_kinds.case import Case, lay_chassis, lay_port, lay_switch
 
 from isthmus.clients.ovsdb import ovn_connection
+from isthmus.dataplane import hold
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.port_key import PORT_KEY
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
@@ -151,6 +153,40 @@ def test_what_differs_is_found_and_mended(kind: Kind[Any, Any], case: Case, rows
     # Each write is idempotent: another process may do the same a moment later.
     assert apply_plan(rows, plan) == []
     assert case.holds(settle(rows, tables))
+
+
+@pytest.mark.parametrize(("kind", "case"), CASES)
+def test_what_stands_stays_while_the_tables_may_be_older(kind: Kind[Any, Any], case: Case) -> None:
+    """What is written then only adds: nothing of any kind goes, or is other than it was."""
+    ovn, tables = MemoryOvn(OLD_NORTHD).rows, case.tables()
+    assert ovn.sb.commit([Lay(case.southbound)]) == []
+    assert ovn.nb.commit([Lay(case.northbound)]) == []
+    plan, before = compare(ovn, tables)
+    with tables.reading() as source:
+        desired = read_desired(source, Scope.everything(source.networks()), before)
+    now, later = hold.split(plan, desired, before, {})
+    assert sorted(map(str, (*now.changes, *later.changes))) == sorted(map(str, plan.changes))
+    assert apply_plan(ovn, now) == []
+    _, after = compare(ovn, tables)
+    for one in KINDS:
+        assert list_standing(before, one) <= list_standing(after, one)
+    heard = {change.about: {change.of for change in later.changes} for change in later.changes}
+    assert all(heard), "nothing that a wake can name would ever make it be written"
+
+
+def list_standing(observed: Observed, kind: Kind[Any, Any]) -> set[str]:
+    """List the rows of a kind, as text; of those of Neutron's the keys, where there are some."""
+    seen = observed.of(kind)
+    for part in ("ports", "ours", "networks"):
+        seen = getattr(seen, part, seen)
+    if kind is BINDING:
+        seen = {one: row.chassis for one, row in seen.items() if row.chassis}
+    elif kind in (PORT_KEY, SWITCH_KEY):
+        keys = {
+            one: getattr(row, "port_key", getattr(row, "key", None)) for one, row in seen.items()
+        }
+        seen = {one: key for one, key in keys.items() if key is not None}
+    return {f"{one} {row}" for one, row in (seen or {}).items()}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -330,6 +330,13 @@ def test_drift_of_rows_keeps_its_code_and_shows_the_values() -> None:
     assert "bind shadow port port2 to chassis hv-two" in found.evidence
 
 
+def test_what_waits_for_a_restored_site_is_said_to_wait() -> None:
+    state = world()
+    CASES["shadow port not bound"](state)
+    state["one"]["ovn"]["drift"][0]["waits"] = True
+    assert "isthmus status" in remedies(state)["shadow port not bound"]
+
+
 def test_refused_shadows_are_told_from_missing_ones() -> None:
     state = world()
     state["one"]["ovn"]["shadow_limit"] = 1

@@ -4,7 +4,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
+from typing_extensions import override
 
+from isthmus import errors
+from isthmus.dataplane.holdings import collect
 from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS
 from isthmus.dataplane.kind.responder import RESPONDER
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
@@ -256,3 +259,99 @@ def test_what_a_kind_names_itself_reaches_its_scope() -> None:
     assert scope.ids("policies") is None
     assert scope.ids("meters") == frozenset()
     assert Scope.everything([NET]).ids("routers") is None
+
+
+def test_a_restored_site_adds_and_takes_nothing_away_until_it_has_settled() -> None:
+    """OVN has what came since the backup, and what moved; the tables are of the backup."""
+    site = Site(make_tables(make_shadow(1), make_shadow(2, chassis="hv-c", encap_ip="192.0.2.3")))
+    site.make_switch()
+    with site.run():
+        before = site.see()
+    site.tables.known.clear()
+    site.tables.put(
+        make_shadow(2, chassis="hv-old", encap_ip="192.0.2.9"),
+        make_shadow(3),
+        make_shadow(4, port_key=101),  # that of the first, which came since
+        make_shadow(5, addresses=("10.0.0.1",)),
+    )
+    site.tables.settled = False
+    site.swept.clear()
+    with site.run() as reconciler:
+        now = site.see()
+        kept = {one: now.of(SHADOW_PORT).ports[one] for one in before.of(SHADOW_PORT).ports}
+        assert kept == before.of(SHADOW_PORT).ports
+        assert set(now.of(SHADOW_PORT).ports) == {*kept, make_shadow(3).port_id}
+        assert before.of(REMOTE_CHASSIS).ours.items() <= now.of(REMOTE_CHASSIS).ours.items()
+        assert not site.swept, "something is left to do"
+        drift = collect(site.ovn.rows, site.tables)["drift"]
+        assert drift
+        assert all(one["waits"] for one in drift)
+
+        site.tables.settled = True
+        until(lambda: site.swept, what="it looks at everything by itself")
+        assert reconciler.wait_idle(IDLE_S)
+        assert set(site.see().of(SHADOW_PORT).ports) == set(site.tables.known)
+        assert set(site.see().of(REMOTE_CHASSIS).ours) == {"hv-b", "hv-old"}
+        assert collect(site.ovn.rows, site.tables)["drift"] == []
+
+
+@pytest.mark.parametrize("northd", [OLD_NORTHD, NEW_NORTHD])
+def test_what_a_restored_site_is_told_of_is_written_at_once(northd: str) -> None:
+    """That is newer than the backup, and than OVN."""
+    stays, moves, goes = make_shadow(1), make_shadow(2), make_shadow(3)
+    site = Site(make_tables(stays, moves, goes), northd)
+    site.make_switch()
+    with site.run():
+        pass
+    site.tables.known.clear()
+    site.tables.put(moves, goes)
+    site.tables.settled = False
+    with site.run() as reconciler:
+        comes = make_shadow(4, chassis="hv-d", encap_ip="192.0.2.4", security_groups=("late",))
+        site.tables.put(make_shadow(2, chassis="hv-c", encap_ip="192.0.2.3"), comes)
+        del site.tables.known[goes.port_id]
+        reconciler.wake(ports=[moves.port_id, goes.port_id, comes.port_id], chassis=["hv-b"])
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.bound() == {
+            stays.port_id: "hv-b",
+            moves.port_id: "hv-c",
+            comes.port_id: "hv-d",
+        }
+        assert site.ovn.rows.nb.commit([Lay("Port_Group", "pg_late")]) == []
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(SHADOW_PORT).ports[comes.port_id].groups == {"pg_late"}
+
+
+def test_a_site_that_finds_out_late_that_it_was_restored_holds_back_from_then_on() -> None:
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+        site.tables.settled = False
+        site.tables.known.clear()
+        site.ovn.change("Logical_Switch_Port", make_shadow(1).port_id, enabled=[False])
+        reconciler.wake(everything=True)
+        assert reconciler.wait_idle(IDLE_S)
+        assert set(site.see().of(SHADOW_PORT).ports) == {make_shadow(1).port_id}
+        site.tables.settled = True
+        until(lambda: not site.see().of(SHADOW_PORT).ports, what="it has settled")
+
+
+def test_a_port_that_waits_for_a_restored_site_keeps_no_other_waiting() -> None:
+    class Restored(MemoryTables):
+        @override
+        def allocate_key(self, network_id: str, port_id: str) -> bool:
+            if not self.settled:
+                raise errors.Busy("restored")
+            return super().allocate_key(network_id, port_id)
+
+    tables = Restored().put(make_shadow(1))
+    tables.stretched[NET] = 0xFFF001
+    tables.keyless = [(NET, "by the sync tool")]
+    tables.settled = False
+    site = Site(tables)
+    site.make_switch()
+    with site.run():
+        assert site.bound() == {make_shadow(1).port_id: "hv-b"}
+        assert not tables.keys
+        tables.settled = True
+        until(lambda: tables.keys, what="it has settled")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from isthmus.dataplane import hold
 from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
@@ -25,8 +26,8 @@ def collect(rows: OvnRows, tables: SiteTables) -> dict[str, Any]:
         requested_key, key, addresses, chassis: everything that is not a shadow), `shadows` (the
         same, and site, groups), `chassis` (name, hostname, encap_ips, site: "" for its own),
         `responders`, what else a kind of rows reports, `port_keys` (port_id, network_id, key: what
-        the table says), and `drift`: what the next sweep would change, one (code, what, id, change)
-        each. Also `version` and `shadow_limit`.
+        the table says), and `drift`: what the next sweep would change, one (code, what, id, change,
+        waits: until the site has settled) each. Also `version` and `shadow_limit`.
     """
     with tables.reading() as source:
         scope = Scope.everything(source.networks())
@@ -34,9 +35,12 @@ def collect(rows: OvnRows, tables: SiteTables) -> dict[str, Any]:
     with tables.reading() as source:
         desired = plans.read_desired(source, scope, observed)
         keys = source.port_keys()
+        settled = source.is_settled()
     capability = parse_capability(rows.northd_version())
     parts = plans.list_holdings(observed)
     bindings = observed.of(BINDING)
+    plan = plans.diff_rows(desired, observed, capability)
+    later = () if settled else hold.split(plan, desired, observed, {})[1].changes
     for row in (row for part in _BOUND for row in parts[part]):
         binding = bindings.get(row["id"])
         row["key"] = None if binding is None else binding.tunnel_key
@@ -49,5 +53,5 @@ def collect(rows: OvnRows, tables: SiteTables) -> dict[str, Any]:
             {"port_id": port_id, "network_id": network_id, "key": key}
             for port_id, (network_id, key) in sorted(keys.items())
         ],
-        "drift": plans.list_drift(plans.diff_rows(desired, observed, capability)),
+        "drift": plans.list_drift(plan, frozenset(later)),
     }

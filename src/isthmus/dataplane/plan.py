@@ -4,7 +4,7 @@ Rows whose switch is missing are left out of a plan: Neutron makes switches, and
 finds them there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,10 +87,21 @@ def apply_plan(rows: OvnRows, plan: Plan) -> list[str]:
     return refused + rows.sb.commit(after)
 
 
-def list_drift(plan: Plan) -> list[dict[str, str]]:
-    """List what a plan would change, one entry a row: code, words, row and values."""
+def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, Any]]:
+    """List what a plan would change, one entry a row: code, words, row and values.
+
+    Args:
+        plan: what differs.
+        waiting: which of it waits until the site has settled.
+    """
     return [
-        {"code": one.code, "what": one.what, "id": one.subject, "change": str(one)}
+        {
+            "code": one.code,
+            "what": one.what,
+            "id": one.subject,
+            "change": str(one),
+            "waits": one in waiting,
+        }
         for one in plan.changes
     ]
 

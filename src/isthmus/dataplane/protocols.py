@@ -68,6 +68,9 @@ class Database(Protocol):
 class Source(Protocol):
     """What the site's own tables say, within one transaction."""
 
+    def is_settled(self) -> bool:
+        """Tell whether they are as new as OVN's rows: no restore has made them older."""
+
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
 
@@ -121,6 +124,7 @@ class SiteTables(Protocol):
 
         Raises:
             Exhausted: there is none.
+            Busy: the site was restored and has not settled yet.
         """
 
     def free_keys(self, port_ids: Collection[str]) -> None:

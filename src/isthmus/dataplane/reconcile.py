@@ -5,6 +5,10 @@ told. After each write it looks again until there is nothing to do, so that of t
 write at once the one with the older knowledge corrects itself; every API process runs such a
 thread, and no lock is needed, since all writes are idempotent.
 
+While the site's tables may be older than its rows, because its database was restored, it writes
+what contradicts nothing and what it was told of (`hold`); once they are not, it looks at
+everything.
+
 What kinds of rows there are it takes from the registry. What only shadow ports need is written out
 here: northd before 23.09 does not bind them, and of several processes one is to do it.
 """
@@ -17,6 +21,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from isthmus import errors
+from isthmus.dataplane import hold
 from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind import responder
@@ -52,6 +57,9 @@ _LONGEST_PAUSE_S = 30.0
 #: How long a shadow that another process made may stay unbound before this one looks, in seconds:
 #: anything between, so that not all processes look at once.
 _LATE_S = (1.0, 3.0)
+#: How often a site that has not settled is asked whether it has, in seconds: any process may have
+#: settled it.
+_UNSETTLED_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +113,8 @@ class Reconciler:
         self._dirty = Dirty(everything=True)
         self._awaited: set[str] = set()  # shadows that this process made and nobody has bound
         self._late: set[str] = set()  # shadows that wait for the process that made them
+        self._held = False  # whether something may wait until the site has settled
+        self._heard: dict[str, set[str]] = {}  # what wakes named since then, by subject
         self._busy = False
         self._stopping = False
         self._connecting = threading.Lock()
@@ -137,6 +147,8 @@ class Reconciler:
             self._dirty.everything |= everything
             for subject, ids in touched.items():
                 self._dirty.add(subject, ids)
+                if not isinstance(ids, bool):
+                    self._heard.setdefault(subject, set()).update(ids)
             self._condition.notify_all()
 
     def wait_idle(self, timeout_s: float) -> bool:
@@ -172,14 +184,16 @@ class Reconciler:
         pause_s = _FIRST_PAUSE_S
         next_sweep = time.monotonic()
         while True:
-            dirty = self._take(next_sweep)
+            again = time.monotonic() + _UNSETTLED_S
+            dirty = self._take(min(next_sweep, again) if self._held else next_sweep)
             if dirty is None:
                 return
             try:
+                dirty.everything |= self._held and self._has_settled()
                 if dirty.everything or time.monotonic() >= next_sweep:
                     self._reconcile_everything()
                     next_sweep = time.monotonic() + self._sweep_s
-                else:
+                elif dirty:
                     self._reconcile_part(dirty)
                 pause_s = _FIRST_PAUSE_S
             except Exception as error:  # noqa: BLE001  (a worker's loop)
@@ -197,11 +211,15 @@ class Reconciler:
                     self._busy = False
                     self._condition.notify_all()
 
-    def _take(self, next_sweep: float) -> Dirty | None:
+    def _has_settled(self) -> bool:
+        with self._tables.reading() as source:
+            return source.is_settled()
+
+    def _take(self, next_look: float) -> Dirty | None:
         """Wait for something to do; None when it is time to end."""
         with self._condition:
             while not self._stopping and not self._dirty:
-                timeout_s = next_sweep - time.monotonic()
+                timeout_s = next_look - time.monotonic()
                 if timeout_s <= 0:
                     break
                 if not self._late:
@@ -244,9 +262,15 @@ class Reconciler:
             observed = plans.observe(rows, scope)
             with self._tables.reading() as source:
                 desired = plans.read_desired(source, scope, observed)
-            if not self._step(rows, desired, observed):
+                settled = source.is_settled()
+            if not self._step(rows, desired, observed, settled=settled):
                 break
-        self._callbacks.swept(observed)
+        with self._condition:
+            self._held = not settled
+            if settled:
+                self._heard.clear()
+        if settled:
+            self._callbacks.swept(observed)
 
     def _reconcile_part(self, dirty: Dirty) -> None:
         rows = self.rows()
@@ -263,13 +287,21 @@ class Reconciler:
             dirty.add(CHASSIS, {row.chassis for row in left})
             with self._tables.reading() as source:
                 desired = plans.read_desired(source, scope, observed)
-            if not self._step(rows, desired, observed):
+                settled = source.is_settled()
+            self._held |= not settled
+            if not self._step(rows, desired, observed, settled=settled):
                 return
 
-    def _step(self, rows: OvnRows, desired: Desired, observed: Observed) -> bool:
+    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, settled: bool) -> bool:
         """Write what differs; False when nothing does, or nothing more can be done."""
         capability = parse_capability(rows.northd_version())
         plan = plans.diff_rows(desired, observed, capability)
+        if not settled:
+            with self._condition:
+                heard = {subject: frozenset(ids) for subject, ids in self._heard.items()}
+            plan, later = hold.split(plan, desired, observed, heard)
+            if later:
+                _LOG.info("%d OVN rows wait until this site has settled", later.size())
         if not plan:
             return False
         with self._condition:
@@ -308,5 +340,8 @@ class Reconciler:
         except errors.Exhausted as error:
             _LOG.warning("Port %s waits for a key: %s", port_id, error)
             low = True
+        except errors.Busy as error:  # restored: it gets one once the site has settled
+            _LOG.info("Port %s waits for a key: %s", port_id, error)
+            return
         if low:
             self._callbacks.keys_low(network_id)

@@ -15,6 +15,7 @@ from isthmus.model.dataplane.ovn import Capability
 
 _D = TypeVar("_D")
 _O = TypeVar("_O")
+_T = TypeVar("_T")
 _D_co = TypeVar("_D_co", covariant=True)
 _O_co = TypeVar("_O_co", covariant=True)
 #: Parts of a site's holdings: JSON-able rows by the part's name.
@@ -41,15 +42,29 @@ class Change(abc.ABC):
     phase: ClassVar[Phase]
     code: ClassVar[str]  #: of the drift that the change mends; dotted and stable
     what: ClassVar[str]  #: the same in words
+    about: ClassVar[str] = ""  #: subject of the scope by whose id a wake names what the row is of
 
     @property
     @abc.abstractmethod
     def subject(self) -> str:
         """Return which row it is, as a person looks for it."""
 
+    @property
+    def of(self) -> str:
+        """Return the id, of those that it is `about`."""
+        return self.subject
+
     @abc.abstractmethod
     def write(self, tables: Tables) -> None:
         """Change the row."""
+
+    def adds(self, standing: "Standing") -> bool:
+        """Tell whether it changes and contradicts nothing that stands.
+
+        Only such changes are made while the site's tables may be older than its rows.
+        """
+        del standing
+        return False
 
     @override
     @abc.abstractmethod
@@ -77,6 +92,25 @@ class Observed:
     def of(self, kind: "Kind[Any, _O]") -> _O:
         """Return what was read for a kind."""
         return cast(_O, self.parts[kind.name])
+
+
+class Standing:
+    """What stands when changes are weighed, and what kinds look up in it, built once."""
+
+    def __init__(self, observed: Observed) -> None:
+        """Weigh changes against what was observed."""
+        self._observed = observed
+        self._built: dict[Callable[[Observed], Any], Any] = {}
+
+    def of(self, kind: "Kind[Any, _O]") -> _O:
+        """Return what was read for a kind."""
+        return self._observed.of(kind)
+
+    def look_up(self, build: Callable[[Observed], _T]) -> _T:
+        """Return what a function makes of it all."""
+        if build not in self._built:
+            self._built[build] = build(self._observed)
+        return cast(_T, self._built[build])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

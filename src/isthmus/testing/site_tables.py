@@ -18,6 +18,7 @@ class MemoryTables:
 
     def __init__(self) -> None:
         """Start empty."""
+        self.settled = True  #: whether they are as new as OVN's rows
         self.stretched: dict[str, int] = {}  #: network to datapath key
         self.known: dict[str, Shadow] = {}  #: shadows by port
         self.keys: dict[str, tuple[str, int]] = {}  #: port to (network, port key)
@@ -37,6 +38,10 @@ class MemoryTables:
     def reading(self) -> Iterator[Self]:
         """Open a transaction that only reads."""
         yield self
+
+    def is_settled(self) -> bool:
+        """Tell whether they are as new as OVN's rows."""
+        return self.settled
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from isthmus.dataplane.kind.shadow_port import choose_wanted
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, choose_wanted
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import (
     Change,
@@ -17,6 +17,7 @@ from isthmus.dataplane.row_kind import (
     Kind,
     Observed,
     Phase,
+    Standing,
     no_desired,
     no_holdings,
 )
@@ -32,6 +33,7 @@ class Bind(Change):
     phase: ClassVar = Phase.AFTER
     code: ClassVar = "ovn.binding.differs"
     what: ClassVar = "shadow port not bound"
+    about: ClassVar = PORTS
     port_id: str
     chassis: str
 
@@ -39,6 +41,13 @@ class Bind(Change):
     @override
     def subject(self) -> str:
         return self.port_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        row = standing.of(SHADOW_PORT).ports.get(self.port_id)
+        there = standing.of(BINDING).get(self.port_id)
+        unbound = there is None or not there.chassis
+        return unbound and (row is None or row.chassis == self.chassis)
 
     @override
     def __str__(self) -> str:

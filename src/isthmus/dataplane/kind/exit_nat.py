@@ -15,7 +15,7 @@ from typing_extensions import override
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK, find_router, list_routers
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import EXITS_MARK, Capability
@@ -53,12 +53,17 @@ class PutNat(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.exit_nat.differs"
     what: ClassVar = "translation of addresses missing or different"
+    about: ClassVar = ROUTERS
     row: ExitNat
 
     @property
     @override
     def subject(self) -> str:
         return self.row.router_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        return self.row.router_id not in standing.look_up(_list_routers)
 
     @override
     def __str__(self) -> str:
@@ -88,6 +93,7 @@ class RemoveNat(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.exit_nat.extra"
     what: ClassVar = "translation of addresses too many"
+    about: ClassVar = ROUTERS
     row: ExitNat
 
     @property
@@ -182,6 +188,11 @@ def _is_covered(one: ExitNat, others: frozenset[tuple[str, str, str]]) -> bool:
         and inside.subnet_of(ipaddress.IPv4Network(internal))
         for router_id, external, internal in others
     )
+
+
+def _list_routers(observed: Observed) -> frozenset[str]:
+    """List the routers that have some: what hangs on one is of one time, or waits."""
+    return frozenset(one.router_id for one in observed.of(EXIT_NAT).ours)
 
 
 def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iterator[Change]:

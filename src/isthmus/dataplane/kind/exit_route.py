@@ -12,7 +12,7 @@ from typing_extensions import override
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import EXITS_MARK, Capability
@@ -37,12 +37,17 @@ class PutRoute(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.exit_route.differs"
     what: ClassVar = "route to another site missing or different"
+    about: ClassVar = ROUTERS
     row: ExitRoute
 
     @property
     @override
     def subject(self) -> str:
         return self.row.router_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        return self.row.router_id not in standing.look_up(_list_routers)
 
     @override
     def __str__(self) -> str:
@@ -70,6 +75,7 @@ class RemoveRoute(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.exit_route.extra"
     what: ClassVar = "route to another site too many"
+    about: ClassVar = ROUTERS
     row: ExitRoute
 
     @property
@@ -110,6 +116,11 @@ def _read(rows: OvnRows, scope: Scope) -> Mapping[ExitRoute, bool]:
 
 def _read_row(row: Any) -> ExitRoute:
     return ExitRoute(row.external_ids[EXITS_MARK], row.ip_prefix, row.nexthop)
+
+
+def _list_routers(observed: Observed) -> frozenset[str]:
+    """List the routers that have some: what hangs on one is of one time, or waits."""
+    return frozenset(one.router_id for one in observed.of(EXIT_ROUTE))
 
 
 def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iterator[Change]:

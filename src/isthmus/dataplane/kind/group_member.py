@@ -14,10 +14,12 @@ from isthmus.dataplane.row_kind import (
     Kind,
     Observed,
     Phase,
+    Standing,
     no_desired,
     no_holdings,
     no_read,
 )
+from isthmus.dataplane.scope import PORTS
 from isthmus.model.dataplane.ovn import Capability
 
 
@@ -28,6 +30,7 @@ class JoinGroup(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.group_member.missing"
     what: ClassVar = "shadow port not in its port group"
+    about: ClassVar = PORTS
     group: str
     port_id: str
 
@@ -35,6 +38,15 @@ class JoinGroup(Change):
     @override
     def subject(self) -> str:
         return f"{self.group} {self.port_id}"
+
+    @property
+    @override
+    def of(self) -> str:
+        return self.port_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        return self.port_id not in standing.of(SHADOW_PORT).ports
 
     @override
     def __str__(self) -> str:
@@ -52,6 +64,7 @@ class LeaveGroup(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.group_member.extra"
     what: ClassVar = "shadow port in a foreign port group"
+    about: ClassVar = PORTS
     group: str
     port_id: str
 
@@ -59,6 +72,11 @@ class LeaveGroup(Change):
     @override
     def subject(self) -> str:
         return f"{self.group} {self.port_id}"
+
+    @property
+    @override
+    def of(self) -> str:
+        return self.port_id
 
     @override
     def __str__(self) -> str:

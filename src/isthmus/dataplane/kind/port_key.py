@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, read_revision, requested_key
 from isthmus.dataplane.scope import PORTS, SWITCHES, Scope
 from isthmus.model.dataplane.ovn import KEY_OPTION, SHADOW_MARK, SWITCH_PREFIX, Capability
@@ -34,6 +34,7 @@ class SetPortKey(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.port_key.differs"
     what: ClassVar = "port without its key"
+    about: ClassVar = PORTS
     port_id: str
     key: int
 
@@ -41,6 +42,11 @@ class SetPortKey(Change):
     @override
     def subject(self) -> str:
         return self.port_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        row = standing.of(PORT_KEY).get(self.port_id)
+        return row is None or row.port_key is None
 
     @override
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, is_remote, read_local
 from isthmus.dataplane.scope import CHASSIS, Scope
 from isthmus.model.dataplane.ovn import (
@@ -48,12 +48,19 @@ class PutChassis(Change):
     phase: ClassVar = Phase.BEFORE
     code: ClassVar = "ovn.remote_chassis.differs"
     what: ClassVar = "chassis missing or different"
+    about: ClassVar = CHASSIS
     row: RemoteChassis
 
     @property
     @override
     def subject(self) -> str:
         return self.row.name
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        there = standing.of(REMOTE_CHASSIS).ours
+        ends = standing.look_up(_list_encap_ips)
+        return self.row.name not in there and self.row.encap_ip not in ends
 
     @override
     def __str__(self) -> str:
@@ -87,6 +94,7 @@ class RemoveChassis(Change):
     phase: ClassVar = Phase.AFTER
     code: ClassVar = "ovn.remote_chassis.extra"
     what: ClassVar = "chassis too many"
+    about: ClassVar = CHASSIS
     name: str
 
     @property
@@ -173,6 +181,10 @@ def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iter
     for name in sorted(there.ours):
         if name not in wanted:
             yield RemoveChassis(name)
+
+
+def _list_encap_ips(observed: Observed) -> frozenset[str]:
+    return frozenset(one.encap_ip for one in observed.of(REMOTE_CHASSIS).ours.values())
 
 
 def _list_holdings(observed: Observed) -> Parts:

@@ -18,7 +18,7 @@ from typing_extensions import override
 from isthmus.dataplane.kind.shadow_port import drop_switch_port
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, requested_key
 from isthmus.dataplane.scope import NETWORKS, Scope
 from isthmus.model.dataplane.ovn import KEY_OPTION, SWITCH_PREFIX, Capability, RaSubnet
@@ -76,12 +76,17 @@ class PutResponder(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.responder.differs"
     what: ClassVar = "responder missing or different"
+    about: ClassVar = NETWORKS
     row: Responder
 
     @property
     @override
     def subject(self) -> str:
         return self.row.key.network_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        return self.row.key not in standing.of(RESPONDER)
 
     @override
     def __str__(self) -> str:
@@ -130,6 +135,7 @@ class RemoveResponder(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.responder.extra"
     what: ClassVar = "responder too many"
+    about: ClassVar = NETWORKS
     row: Responder
 
     @property

@@ -12,7 +12,7 @@ from typing_extensions import override
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import EXITS_MARK, Capability
@@ -39,12 +39,17 @@ class PutPolicy(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.return_policy.differs"
     what: ClassVar = "policy for replies missing or different"
+    about: ClassVar = ROUTERS
     row: PolicyRow
 
     @property
     @override
     def subject(self) -> str:
         return self.row.router_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        return self.row.router_id not in standing.look_up(_list_routers)
 
     @override
     def __str__(self) -> str:
@@ -71,6 +76,7 @@ class RemovePolicy(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.return_policy.extra"
     what: ClassVar = "policy for replies too many"
+    about: ClassVar = ROUTERS
     row: PolicyRow
 
     @property
@@ -120,6 +126,11 @@ def _read(rows: OvnRows, scope: Scope) -> Mapping[PolicyRow, bool]:
 
 def _read_row(row: Any) -> PolicyRow:
     return PolicyRow(row.external_ids[EXITS_MARK], row.match, ",".join(sorted(row.nexthops)))
+
+
+def _list_routers(observed: Observed) -> frozenset[str]:
+    """List the routers that have some: what hangs on one is of one time, or waits."""
+    return frozenset(one.router_id for one in observed.of(RETURN_POLICY))
 
 
 def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iterator[Change]:

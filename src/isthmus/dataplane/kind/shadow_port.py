@@ -10,7 +10,7 @@ from typing_extensions import override
 from isthmus.dataplane.kind.port_key import PORT_KEY
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, requested_key
 from isthmus.dataplane.scope import GROUPS, PORTS, Scope
 from isthmus.model.dataplane.ovn import (
@@ -58,12 +58,20 @@ class PutShadowPort(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.shadow_port.differs"
     what: ClassVar = "shadow port missing or different"
+    about: ClassVar = PORTS
     row: RemotePort
 
     @property
     @override
     def subject(self) -> str:
         return self.row.port_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        there = standing.of(SHADOW_PORT).ports
+        if self.row.port_id in there:
+            return False
+        return _claims(self.row).isdisjoint(standing.look_up(_list_claims))
 
     @override
     def __str__(self) -> str:
@@ -98,6 +106,7 @@ class RemoveShadowPort(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.shadow_port.extra"
     what: ClassVar = "shadow port too many"
+    about: ClassVar = PORTS
     network_id: str
     port_id: str
 
@@ -235,6 +244,21 @@ def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iter
     for port_id, port in sorted(there.items()):
         if port_id not in wanted:
             yield RemoveShadowPort(port.network_id, port_id)
+
+
+def _claims(port: RemotePort) -> set[tuple[str, object]]:
+    """Return what no two ports of a network may have: the key, each address."""
+    words = set(" ".join(port.addresses).split()) - {UNKNOWN}
+    return {(port.network_id, port.port_key), *((port.network_id, word) for word in words)}
+
+
+def _list_claims(observed: Observed) -> set[tuple[str, object]]:
+    """List what ports have that stand, shadows and others."""
+    found = {one for port in observed.of(SHADOW_PORT).ports.values() for one in _claims(port)}
+    for port in observed.of(PORT_KEY).values():
+        found.add((port.network_id, port.port_key))
+        found.update((port.network_id, word) for word in " ".join(port.addresses).split())
+    return found
 
 
 def _same_row(port: RemotePort, row: RemotePort | None) -> bool:

@@ -7,9 +7,9 @@ from typing import ClassVar
 from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, read_revision, requested_key
-from isthmus.dataplane.scope import SWITCHES, Scope
+from isthmus.dataplane.scope import NETWORKS, SWITCHES, Scope
 from isthmus.model.dataplane.ovn import KEY_OPTION, SWITCH_PREFIX, Capability
 
 
@@ -29,6 +29,7 @@ class SetSwitchKey(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.switch_key.differs"
     what: ClassVar = "network without its datapath key"
+    about: ClassVar = NETWORKS
     network_id: str
     key: int
 
@@ -36,6 +37,11 @@ class SetSwitchKey(Change):
     @override
     def subject(self) -> str:
         return self.network_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        row = standing.of(SWITCH_KEY).get(self.network_id)
+        return row is None or row.key is None
 
     @override
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, requested_key
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import (
@@ -52,12 +52,19 @@ class PutTransitNetwork(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.transit_network.differs"
     what: ClassVar = "transit network missing or different"
+    about: ClassVar = ROUTERS
     row: TransitNetwork
 
     @property
     @override
     def subject(self) -> str:
         return self.row.router_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        there = standing.of(TRANSIT_NETWORK)
+        is_new = self.row.router_id not in there.networks
+        return is_new and self.row.datapath_key not in there.keys.values()
 
     @override
     def __str__(self) -> str:
@@ -108,6 +115,7 @@ class ReleaseKey(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.transit_network.differs"
     what: ClassVar = "transit network has the key of another one"
+    about: ClassVar = ROUTERS
     router_id: str
     key: int
 
@@ -136,6 +144,7 @@ class RemoveTransitNetwork(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.transit_network.extra"
     what: ClassVar = "transit network too many"
+    about: ClassVar = ROUTERS
     router_id: str
 
     @property

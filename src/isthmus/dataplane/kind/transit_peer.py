@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.kind.transit_network import choose_networks, name_switch
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase
+from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, requested_key
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import (
@@ -58,12 +58,17 @@ class PutPeer(Change):
     phase: ClassVar = Phase.PUT
     code: ClassVar = "ovn.transit_peer.differs"
     what: ClassVar = "way to a router at another site missing or different"
+    about: ClassVar = ROUTERS
     row: PeerPort
 
     @property
     @override
     def subject(self) -> str:
         return self.row.router_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        return name_peer(self.row.router_id, self.row.site) not in standing.of(TRANSIT_PEER).ports
 
     @override
     def __str__(self) -> str:
@@ -97,6 +102,7 @@ class RemovePeer(Change):
     phase: ClassVar = Phase.REMOVE
     code: ClassVar = "ovn.transit_peer.extra"
     what: ClassVar = "way to a router at another site too many"
+    about: ClassVar = ROUTERS
     router_id: str
     site: SiteName
 
@@ -127,6 +133,7 @@ class BindPeer(Change):
     phase: ClassVar = Phase.AFTER
     code: ClassVar = "ovn.transit_peer.missing"
     what: ClassVar = "way to a router at another site not bound"
+    about: ClassVar = ROUTERS
     router_id: str
     site: SiteName
     chassis: str
@@ -135,6 +142,13 @@ class BindPeer(Change):
     @override
     def subject(self) -> str:
         return self.router_id
+
+    @override
+    def adds(self, standing: Standing) -> bool:
+        there = standing.of(TRANSIT_PEER)
+        name = name_peer(self.router_id, self.site)
+        row = there.ports.get(name)
+        return not there.bound.get(name) and (row is None or row.chassis == self.chassis)
 
     @override
     def __str__(self) -> str:

@@ -9,6 +9,8 @@ from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
 _SWEEP = "The site's next sweep writes it again; if it stays, see the log of its Neutron."
+#: For a row that contradicts the tables of a site whose database was restored.
+_WAITS = "Leave it: it waits until the site has settled; isthmus status says what for."
 #: For a switch port without a port of Neutron's: that of a server which runs while its restored
 #: site has yet to register; and one that no tier knows.
 _LEFT = "Leave it: central has the port, and the site makes it again once it has registered."
@@ -92,8 +94,9 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
 def _check_rows(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
+        remedy = _WAITS if row.get("waits") else _SWEEP
         yield _broken(
-            site, "ovn", row["id"], row["code"], row["what"], f"OVN needs: {row['change']}", _SWEEP
+            site, "ovn", row["id"], row["code"], row["what"], f"OVN needs: {row['change']}", remedy
         )
     switches = by(site.ovn.get("switches", ()), "network_id")
     for network_id in sorted(site.datapaths.keys() & site.networks.keys()):

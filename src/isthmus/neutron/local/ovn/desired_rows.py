@@ -19,6 +19,7 @@ from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import port_keys
 from isthmus.store.local import exits
 from isthmus.store.ports import datapath, port_key, shadow
+from isthmus.store.tiers import epoch
 
 _PORTS = models_v2.Port.__table__
 _SUBNETS = models_v2.Subnet.__table__
@@ -36,6 +37,10 @@ class SqlSource:
         self._shadows: list[Shadow] | None = None
         self._keys: dict[str, tuple[str, int]] | None = None
         self._exits: Mapping[str, SitePlan] | None = None
+
+    def is_settled(self) -> bool:
+        """Tell whether they are as new as OVN's rows: the site does not wait after a restore."""
+        return epoch.is_settled(self._connection)
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
@@ -120,6 +125,7 @@ class NeutronTables:
 
         Raises:
             Exhausted: there is none.
+            Busy: the site was restored and has not settled yet.
         """
         with writing(n_context.get_admin_context()) as connection:
             allocation = port_keys.allocate(connection, network_id, port_id)

@@ -1,0 +1,48 @@
+"""What may be written while the site's tables may be older than OVN's rows. Pure.
+
+A site whose database was restored has yet to hear what came, moved and went since the backup. Its
+OVN was right all the time, and servers reach each other by it. So until the site has settled its
+tables count only where they contradict nothing that stands; but for what somebody has told it of
+since: that is newer than either.
+"""
+
+from collections.abc import Collection, Mapping
+
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
+from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
+from isthmus.dataplane.plan import Plan
+from isthmus.dataplane.row_kind import Change, Desired, Observed, Standing
+from isthmus.dataplane.scope import CHASSIS, PORTS, ROUTERS
+
+#: Ids that were told of, by subject of the scope.
+Heard = Mapping[str, Collection[str]]
+
+
+def split(plan: Plan, desired: Desired, observed: Observed, heard: Heard) -> tuple[Plan, Plan]:
+    """Split a plan into what may be written now, and what waits until the site has settled.
+
+    Args:
+        plan: what differs.
+        desired: what it was made of.
+        observed: the same.
+        heard: what the site was told of since its tables were restored.
+    """
+    standing = Standing(observed)
+    known = {**heard, CHASSIS: _list_chassis(desired, heard)}
+    now: list[Change] = []
+    later: list[Change] = []
+    for change in plan.changes:
+        may = change.of in known.get(change.about, ()) or change.adds(standing)
+        (now if may else later).append(change)
+    return Plan(tuple(now)), Plan(tuple(later))
+
+
+def _list_chassis(desired: Desired, heard: Heard) -> frozenset[str]:
+    """List the hypervisors of ports and routers that the site was told of.
+
+    None of those that they left: what has yet to be heard of may stand there.
+    """
+    ports, routers = heard.get(PORTS, ()), heard.get(ROUTERS, ())
+    found = {one.chassis for one in desired.of(SHADOW_PORT).values() if one.port_id in ports}
+    found |= {one.chassis for one in desired.of(TRANSIT_PEER).values() if one.router_id in routers}
+    return frozenset(found)
