@@ -125,6 +125,12 @@ class Busy(Transient):
     code = "isthmus.transient.busy"
 
 
+class Unregistered(Busy):
+    """The site has to register at central first."""
+
+    code = "isthmus.transient.unregistered"
+
+
 class Stale(Transient):
     """The other side has not caught up yet."""
 

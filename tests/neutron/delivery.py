@@ -15,7 +15,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import open_engine
 from isthmus.store.sql.tables import JOURNAL
-from isthmus.store.tiers import forget
+from isthmus.store.tiers import forget, restored
 
 
 class SiteDelivery:
@@ -40,7 +40,10 @@ class SiteDelivery:
         self._delivery = Delivery(
             SiteName(site.site),
             store=SqlJournal(
-                open_engine(central.url), hold=forget.hold_objects, forget=forget.forget_objects
+                open_engine(central.url),
+                hold=forget.hold_objects,
+                forget=forget.forget_objects,
+                list_conditions=restored.list_conditions,
             ),
             source=CentralSource(clients(central, CARRIER)),  # type: ignore[arg-type]
             carrier=SiteCarrier(clients(site, carrier(site.site))),  # type: ignore[arg-type]

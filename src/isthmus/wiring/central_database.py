@@ -8,7 +8,7 @@ from isthmus.store.delivery import sweep
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.tiers import exits, forget, site
+from isthmus.store.tiers import exits, forget, restored, site
 
 
 class CentralDatabase:
@@ -22,7 +22,10 @@ class CentralDatabase:
         """
         self._engine = open_engine(url)
         self._journal = SqlJournal(
-            self._engine, hold=forget.hold_objects, forget=forget.forget_objects
+            self._engine,
+            hold=forget.hold_objects,
+            forget=forget.forget_objects,
+            list_conditions=restored.list_conditions,
         )
 
     def list_sites(self) -> list[Site]:

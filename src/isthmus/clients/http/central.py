@@ -103,6 +103,8 @@ class CentralClient:
         self.breaker = breaker or Breaker()
         #: Tells which incarnation of the site speaks; None where calls do not say.
         self.incarnation: Callable[[], str] | None = None
+        #: Called when central answers that the site has to register first.
+        self.when_unregistered: Callable[[], object] = lambda: None
         self.calls = 0  #: how many calls went out, for tests
         self._person = person
         self._clock = clock
@@ -251,7 +253,11 @@ class CentralClient:
         path = collection_path(resource)
         if resource in _FENCED and self.incarnation is not None:
             body = {**body, "incarnation": self.incarnation()}
-        answer = self._call("POST", path, {resource: body}, probe=probe, token=token)
+        try:
+            answer = self._call("POST", path, {resource: body}, probe=probe, token=token)
+        except errors.Unregistered:
+            self.when_unregistered()
+            raise
         found = answer.get(resource) if isinstance(answer, Mapping) else None
         if not isinstance(found, Mapping):
             raise errors.ProtocolError(f"central's answer to {path} has no {resource}")

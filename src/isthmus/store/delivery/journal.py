@@ -44,6 +44,9 @@ _COLUMNS = (
     "changed_at",
 )
 
+#: What an intent has to meet, as conditions on rows of the journal.
+Conditions = Sequence[sa.ColumnElement[bool]]
+
 
 def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
     """Record that these objects may differ from what is wanted at these sites.
@@ -139,22 +142,27 @@ def _touch(new: New) -> Mapping[str, Any]:
     }
 
 
-def due_lanes(connection: sa.Connection) -> set[SiteName]:
-    """List the sites that have an intent due and unclaimed: one dive into an index for each."""
-    query = sa.select(SITES.c.name).where(_first_is_due(SITES.c.name).is_(sa.true()))
+def due_lanes(connection: sa.Connection, only: Conditions = ()) -> set[SiteName]:
+    """List the sites that have an intent due and unclaimed: one dive into an index for each.
+
+    Args:
+        connection: of the transaction.
+        only: conditions that an intent has to meet.
+    """
+    query = sa.select(SITES.c.name).where(_first_is_due(SITES.c.name, only).is_(sa.true()))
     return {SiteName(name) for (name,) in connection.execute(query)}
 
 
-def is_due(connection: sa.Connection, lane: SiteName) -> bool:
-    """Return whether a lane has an intent due and unclaimed."""
-    return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane)))).scalar_one())
+def is_due(connection: sa.Connection, lane: SiteName, only: Conditions = ()) -> bool:
+    """Return whether a lane has an intent due and unclaimed that meets conditions."""
+    return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane), only))).scalar_one())
 
 
-def _first_is_due(lane: sa.ColumnElement[str]) -> sa.ScalarSelect[bool]:
+def _first_is_due(lane: sa.ColumnElement[str], only: Conditions) -> sa.ScalarSelect[bool]:
     """Return whether the intent that comes first in time is due: where it is not, none is."""
     first = (
         sa.select(_is_time())
-        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free())
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free(), *only)
         .order_by(JOURNAL.c.not_before)
         .limit(1)
         .correlate(SITES)
@@ -265,6 +273,7 @@ def claim(
     holds_s: float,
     limit: int,
     but: Collection[str] = (),
+    only: Conditions = (),
 ) -> Batch:
     """Claim up to `limit` due intents of a lane, in the order of work.
 
@@ -277,6 +286,7 @@ def claim(
         holds_s: how long the claims hold, in seconds.
         limit: how many at most.
         but: ids of objects whose intents are left alone.
+        only: conditions that an intent has to meet.
     """
     # Also the lock that lets one worker at a time claim in a lane.
     sequence = lane_store.next_sequence(connection, lane)
@@ -290,6 +300,7 @@ def claim(
             _is_time(),
             _is_free(),
             JOURNAL.c.resource_id.not_in(but),
+            *only,
         )
         .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.changed_at)
         .limit(limit)

@@ -61,7 +61,9 @@ def while_there(context: Any, site: Site) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def while_heard(context: Any, site: Site, said: str | None) -> Iterator[None]:
+def while_heard(
+    context: Any, site: Site, said: str | None, *, reports: bool = False
+) -> Iterator[None]:
     """Work for the incarnation of a site that registered last.
 
     An older one may still run, on a database that was restored or copied since. A newer one, or a
@@ -73,29 +75,36 @@ def while_heard(context: Any, site: Site, said: str | None) -> Iterator[None]:
         context: of the request.
         site: the site.
         said: the incarnation that calls.
+        reports: whether it only reports. Nothing else is answered to a site that a restored central
+            waits for: an answer tells of leases that the site has returned since the backup.
 
     Raises:
-        Busy: it is another one.
+        Unregistered: it is another one, or central waits for it.
         NotFound: the site was deleted.
     """
 
     def ask(connection: sa.Connection) -> None:
-        _check_incarnation(connection, site, said, latest=True)
+        _check_incarnation(connection, site, said, reports=reports, latest=True)
 
     with reading(context) as connection:
-        _check_incarnation(connection, site, said, latest=False)
+        _check_incarnation(connection, site, said, reports=reports, latest=False)
     crash.point("central.call.heard")
     with while_there(context, site), Guarded(ask):
         yield
 
 
 def _check_incarnation(
-    connection: sa.Connection, site: Site, said: str | None, *, latest: bool
+    connection: sa.Connection, site: Site, said: str | None, *, reports: bool, latest: bool
 ) -> None:
     last = registration.find(connection, site.name, latest=latest)
     if last is not None and last.owes:
-        raise errors.Busy(
+        raise errors.Unregistered(
             f"central went on without site {site.name}: it has to register before it can call"
+        )
+    if last is not None and last.waits and not reports:
+        raise errors.Unregistered(
+            f"central was restored and waits for site {site.name}: it has to register before it "
+            "can ask for anything"
         )
     known = last.incarnation if last is not None else None
     if known is None:
@@ -104,7 +113,7 @@ def _check_incarnation(
             return  # it is new, and holds nothing
     elif said == known:
         return
-    raise errors.Busy(
+    raise errors.Unregistered(
         f"site {site.name} calls as incarnation {said or 'unknown'}, and has registered as "
         f"{known or 'none'}: it has to register before it can call"
     )

@@ -19,7 +19,7 @@ from isthmus.neutron.central.site_api import state
 from isthmus.neutron.db.session import reading
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import recall
-from isthmus.store.ports import location
+from isthmus.store.ports import home, location
 from isthmus.store.tiers import mapping
 
 Key = tuple[ResourceType, str]
@@ -92,14 +92,19 @@ def _shadows(site: SiteName, ids: Sequence[str]) -> States:
         ResourceType.NETWORK, site, {located.network_id for located in elsewhere.values()}
     )
     here = [one for one, located in elsewhere.items() if located.network_id in present]
+    # Before the ports: one that is reported meanwhile is still said to be stale, and sent again.
+    with reading(n_context.get_admin_context()) as connection:
+        stale = home.find_stale(connection, here)
     ports = ROWS[ResourceType.PORT].read(here, site)
     answered = state.find_answered(ports.values())
-    return {
-        port_id: state.build_shadow(
-            port, elsewhere[port_id], answered=port_id in answered
-        ).to_dict()
-        for port_id, port in ports.items()
-    }
+    states: dict[str, dict[str, Any]] = {}
+    for port_id, port in ports.items():
+        located = elsewhere[port_id]
+        shadow = state.build_shadow(port, located, answered=port_id in answered)
+        states[port_id] = shadow.to_dict()
+        if port_id in stale:
+            states[port_id][attribute.STALE] = True
+    return states
 
 
 def _leases(site: SiteName, ids: Sequence[str]) -> States:

@@ -117,7 +117,7 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "report")
-            with while_heard(context, site, body["incarnation"]):
+            with while_heard(context, site, body["incarnation"], reports=True):
                 items = _parse_items(body["items"])
                 results = take.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}

@@ -13,6 +13,7 @@ from isthmus import errors
 from isthmus.dataplane import shadow as rules
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.shadow import Surroundings
+from isthmus.model import attribute
 from isthmus.model.dataplane.ovn import Capability, LocalChassis
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.item import Item, ItemResult, refused, taken
@@ -98,6 +99,8 @@ class _Batch:
             self._drop.add(item.id)
             self.touched.add(item.id)
             return taken(item)
+        if (item.state or {}).get(attribute.STALE) and item.id in self._old:
+            return taken(item)  # central was restored, and what is here is the newer of the two
         try:
             rules.check_shadow(parsed, self._surroundings(parsed))
             rules.check_hypervisor(parsed, self._hypervisors.values())

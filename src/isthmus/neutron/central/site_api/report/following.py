@@ -32,8 +32,19 @@ def follow_status(port_id: str, state: dict[str, Any]) -> None:
         directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
 
 
-def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
-    """Record where the port is bound, and tell the other sites if that changed."""
+def follow_location(
+    site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool, was_stale: bool = False
+) -> None:
+    """Record where the port is bound, and tell the other sites if that changed.
+
+    Args:
+        site: the port's home.
+        port_id: the port.
+        state: as it was reported.
+        refused: whether something of it was.
+        was_stale: whether this is its first report since central was restored: what is changed
+            since the backup sites have, and what waited to be sent then they have left alone.
+    """
     body = state.get(attribute.LOCATION)
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
@@ -55,7 +66,7 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
                     body, port_id=port_id, network_id=network_id, site=site
                 ),
             )
-        if changed:
+        if changed or was_stale:
             shadow.tell_others(connection, site, port_id, network_id)
         if not refused and refusal.delete(connection, site, port_id):
             # What was refused of it has been released there, and may have blocked a removal.

@@ -199,7 +199,7 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
             with writing(admin) as connection:
                 home.end_stale(connection, port_id)
         following.follow_status(port_id, state)
-    following.follow_location(site.name, port_id, state, refused=bool(left))
+    following.follow_location(site.name, port_id, state, refused=bool(left), was_stale=known.stale)
     return left
 
 
