@@ -8,7 +8,7 @@ from isthmus.model.intent import IntentKey, removal_rank
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.sql.tables import JOURNAL
-from isthmus.store.tiers import forget
+from isthmus.store.tiers import forget, restored
 
 
 def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
@@ -18,7 +18,8 @@ def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
         The error code of each object by its id, empty for what was taken.
     """
     with central.database() as connection:
-        rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.lane == local.site)).all()
+        query = sa.select(JOURNAL).where(JOURNAL.c.lane == local.site)
+        rows = connection.execute(query.where(*restored.list_conditions(connection))).all()
     if not rows:
         return {}
     items = central.wanted(local.site, *((row.type, row.resource_id) for row in rows))

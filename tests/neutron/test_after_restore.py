@@ -99,6 +99,50 @@ def test_a_port_that_its_home_has_no_more_is_central_s_to_say(central: CentralSe
     assert "isthmus:stale" not in wanted["state"]
 
 
+def test_a_site_is_answered_nothing_before_it_has_registered(central: CentralServer) -> None:
+    """It would hear of leases that it has returned since the backup, and somebody else may have."""
+    net = Stretched(central)
+    port = net.port()
+    assert net.report(port)["code"] == ""
+    pool = {"kind": "subnet", "pool_id": net.subnet["id"], "address": None}
+
+    def ask() -> list[tuple[int, str]]:
+        bundle = central.try_bundle("site1", "network", net.network["id"], project=net.project)
+        request = central.lease_request("site1", count=0, **pool)
+        return [reply.refusal() for reply in (bundle, request) if reply.status >= 400]
+
+    with back_from_backup(central):
+        assert ask() == [(503, "Unregistered")] * 2
+        assert net.report({**port, "name": "new"})["code"] == ""
+        register(central, "site1", ports=[port["id"]])
+        assert ask() == []
+        register(central, "site2", ports=[])
+
+
+def test_the_shadow_of_a_port_that_its_home_has_not_reported_is_said_to_be_stale(
+    central: CentralServer,
+) -> None:
+    net = Stretched(central)
+    port = net.port()
+    assert net.report(port)["code"] == ""
+
+    def is_stale() -> bool:
+        (wanted,) = central.wanted("site2", ("shadow", port["id"]))
+        return bool(wanted["state"].get("isthmus:stale"))
+
+    assert not is_stale()
+    with back_from_backup(central):
+        assert is_stale()
+        register(central, "site1", ports=[port["id"]])
+        register(central, "site2", ports=[])
+    assert is_stale()
+    central.clear_journal()
+    assert net.report(port)["code"] == ""
+    # All others are told, though nothing has changed: what waited for them has been left alone.
+    assert not is_stale()
+    assert ("shadow", port["id"]) in central.jobs("site2")
+
+
 def number_of(address: str) -> int:
     return int(ipaddress.ip_address(address))
 

@@ -310,6 +310,35 @@ def test_a_hypervisor_that_changes_takes_its_shadows_along(site: Site, api: Serv
     assert api("wait_idle")
 
 
+def test_a_restored_central_does_not_move_a_shadow_back(site: Site, api: Server) -> None:
+    """Its tables are older than what is here; a shadow that is not here is made all the same."""
+    network_id = make_network(api, 14)
+    here = shadow(141, network_id, chassis="hv-e", hostname="host-e", encap_ip="192.0.2.5")
+    assert codes(api("apply", items=[here])) == [""]
+    stale = {"isthmus:stale": True}
+    old = shadow(141, network_id, chassis="hv-f", hostname="host-f", encap_ip="192.0.2.6", **stale)
+    lost = shadow(142, network_id, chassis="hv-f", hostname="host-f", encap_ip="192.0.2.6", **stale)
+    # The same hypervisor had another tunnel address when central was backed up.
+    other = shadow(
+        143, network_id, chassis="hv-e", hostname="host-e", encap_ip="192.0.2.7", **stale
+    )
+    assert codes(api("apply", items=[old, lost])) == ["", ""]
+    assert api("wait_idle")
+    assert bound_to(api, here["id"]) == "hv-e"
+    assert bound_to(api, lost["id"]) == "hv-f"
+    assert codes(api("apply", items=[other])) == [""]
+    assert api("wait_idle")
+    assert bound_to(api, other["id"]) == "hv-e"
+    remote = {one["name"]: one["encap_ips"] for one in api("collect")["chassis"] if one["site"]}
+    assert remote == {"hv-e": ["192.0.2.5"], "hv-f": ["192.0.2.6"]}
+    # Once its home has reported it, central is not older any more.
+    moved = shadow(141, network_id, chassis="hv-f", hostname="host-f", encap_ip="192.0.2.6")
+    assert codes(api("apply", items=[moved])) == [""]
+    until(lambda: bound_to(api, here["id"]) == "hv-f", what="the shadow moves")
+    api("apply", items=[gone(141), gone(142), gone(143)])
+    assert api("wait_idle")
+
+
 def test_a_network_leaves_nothing_behind(site: Site, api: Server) -> None:
     network_id = make_network(api, 7)
     api(

@@ -99,8 +99,11 @@ class _Batch:
             self._drop.add(item.id)
             self.touched.add(item.id)
             return taken(item)
-        if (item.state or {}).get(attribute.STALE) and item.id in self._old:
-            return taken(item)  # central was restored, and what is here is the newer of the two
+        if (item.state or {}).get(attribute.STALE):  # central was restored: what is here is newer
+            if item.id in self._old:
+                return taken(item)
+            for name in rules.find_outdated(parsed, self._hypervisors.values()):
+                parsed = rules.follow(self._hypervisors[name], parsed)
         try:
             rules.check_shadow(parsed, self._surroundings(parsed))
             rules.check_hypervisor(parsed, self._hypervisors.values())

@@ -1,0 +1,96 @@
+"""A restored central sends nothing that rests on what its sites have done since the backup."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from tests.ports.test_central_store import ONE, T0, TWO
+
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import journal
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql.engine import open_engine, writing
+from isthmus.store.sql.tables import CLAIMS, JOURNAL, LOCATIONS, METADATA, REGISTRATIONS, SITES
+from isthmus.store.tiers import epoch, restored
+
+KINDS = ("network", "port", "shadow", "lease", "security_group", "router")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
+def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
+    """Each kind of intent in the lanes of two sites; `known` is located, `new` is not."""
+    url = "sqlite://" if request.param == "sqlite" else request.getfixturevalue("mariadb_url")
+    made = open_engine(url)
+    METADATA.create_all(made)
+    with writing(made) as connection:
+        epoch.read(connection)
+        for site in (ONE, TWO):
+            connection.execute(
+                sa.insert(SITES).values(
+                    id=site, name=site, region=site, availability_zones="[]", state="enabled",
+                    service_user=site, tunnel_prefixes="[]", reachability="unknown",
+                    created_at=T0, updated_at=T0,
+                )
+            )  # fmt: skip
+            connection.execute(
+                sa.insert(REGISTRATIONS).values(site=site, registration=site, epoch=1, waits=False)
+            )
+            keys = [IntentKey(site, ResourceType(kind), f"a-{kind}") for kind in KINDS]
+            shadow = ResourceType.SHADOW
+            keys += [IntentKey(site, shadow, "known"), IntentKey(site, shadow, "claimed")]
+            journal.record(connection, keys)
+        connection.execute(
+            sa.insert(LOCATIONS).values(
+                port_id="known", network_id="n", site=TWO, chassis="c", hostname="h",
+                encap_ip="192.0.2.1", port_key=1,
+            )
+        )  # fmt: skip
+    yield made
+    METADATA.drop_all(made)
+    made.dispose()
+
+
+def claim(engine: sa.Engine, site: SiteName) -> set[str]:
+    """Say of what a worker claims intents, and release them."""
+    store = SqlJournal(engine, list_conditions=restored.list_conditions)
+    is_due = site in store.due_lanes()
+    found = store.claim(site, owner="me", holds_s=300, limit=99).claims
+    assert is_due == bool(found)
+    with writing(engine) as connection:
+        connection.execute(sa.update(JOURNAL).values(owner=None, expires_at=None))
+    return {one.key.id for one in found}
+
+
+ALL = {f"a-{kind}" for kind in KINDS} | {"known", "claimed"}
+CERTAIN = {"a-network", "a-security_group", "a-router", "known"}
+
+
+def test_a_settled_central_delivers_everything(engine: sa.Engine) -> None:
+    assert claim(engine, ONE) == ALL
+
+
+def test_what_ports_and_numbers_rest_on_waits_for_all_sites(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+    assert claim(engine, ONE) == claim(engine, TWO) == set()
+    registered = sa.update(REGISTRATIONS).values(waits=False)
+    with writing(engine) as connection:
+        connection.execute(registered.where(REGISTRATIONS.c.site == ONE))
+    assert claim(engine, TWO) == set()
+    assert claim(engine, ONE) == CERTAIN
+    with writing(engine) as connection:
+        connection.execute(registered)
+        epoch.settle(connection)
+    assert claim(engine, ONE) == claim(engine, TWO) == ALL
+
+
+def test_a_shadow_goes_only_when_no_site_has_yet_to_report_its_port(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        for port_id in ("claimed", "known"):
+            connection.execute(sa.insert(CLAIMS).values(port_id=port_id, site=TWO))
+    assert claim(engine, ONE) == ALL - {"claimed"}
+    with writing(engine) as connection:
+        connection.execute(sa.delete(CLAIMS))
+    assert claim(engine, ONE) == ALL
