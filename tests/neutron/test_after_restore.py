@@ -13,6 +13,7 @@ from tests.neutron.server import ADMIN
 from tests.neutron.test_central_report import Stretched, item
 from tests.neutron.test_registration import register
 
+from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS
@@ -112,7 +113,7 @@ def test_a_site_is_answered_nothing_before_it_has_registered(central: CentralSer
         return [reply.refusal() for reply in (bundle, request) if reply.status >= 400]
 
     with back_from_backup(central):
-        assert ask() == [(503, "Unregistered")] * 2
+        assert ask() == [(503, errors.Unregistered.code)] * 2
         assert net.report({**port, "name": "new"})["code"] == ""
         register(central, "site1", ports=[port["id"]])
         assert ask() == []
