@@ -1,6 +1,7 @@
 """Clients of another tier against one that is hostile: nothing is followed or awaited for ever."""
 
 import gzip
+import json
 import re
 import resource
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from keystoneauth1 import exceptions, session
+from keystoneauth1 import exceptions, noauth, session
 from oslo_config import cfg
 
 from isthmus import errors
@@ -20,7 +21,7 @@ from isthmus.clients.http.breaker import LAST_PROBE_S, Breaker
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.cloud import PersonalCloud
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.clients.http.transport import MIB, Timeouts, open_session
+from isthmus.clients.http.transport import MIB, Timeouts, bound, open_session
 
 Answer = Callable[[socket.socket, threading.Event], None]
 SHORT = Timeouts(connect_s=0.2, read_s=0.4, most_bytes=MIB)
@@ -100,6 +101,26 @@ def client(url: str, tmp_path: Path) -> NeutronClient:
     conf = cfg.ConfigOpts()
     conf(args=[], default_config_files=[str(file)], default_config_dirs=[])
     return NeutronClient(open_session(conf, "g", SHORT), name="site1", region="", endpoint=url)
+
+
+def test_a_registration_is_waited_for(hostile: Callable[[Answer], Hostile]) -> None:
+    """Central looks at all that the site has: one that gave up would begin again for ever."""
+    answer = {"registration": "r", "epoch": 1, "restored": False, "register": False}
+    answer |= {"heard": 1, "proof": "p", "seen": 0, "void": [], "leases": []}
+    text = json.dumps({"site_registration": {**answer, "port_keys": [], "aside": []}})
+    late = threading.Event()
+
+    def slow(sock: socket.socket, over: threading.Event) -> None:
+        late.wait(3 * SHORT.total_s)
+        say(f"HTTP/1.1 201 Created\r\nContent-Length: {len(text)}\r\n\r\n{text}")(sock, over)
+
+    made = session.Session(auth=noauth.NoAuth(endpoint=(server := hostile(slow)).url))
+    bound(made, SHORT)
+    central = CentralClient(made, endpoint=server.url)
+    assert central.register({"epoch": 1, "leases": []})["registration"] == "r"
+    with pytest.raises(errors.Transient):
+        central.register({"epoch": 1, "leases": None})
+    late.set()
 
 
 OK = "HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n" + '{"site_apply": {"results": []}}'[:30]

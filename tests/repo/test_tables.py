@@ -39,6 +39,7 @@ WRITERS: dict[str, set[str]] = {
     "RECALLS": {"leases/recall", "leases/lease"},  # they go with their lease
     "REFUSALS": {"delivery/refusal"},
     "REGISTRATIONS": {"tiers/registration", "tiers/epoch"},  # a new epoch waits for all
+    "REGISTRATION_PARTS": {"tiers/parts"},
     "RESTING": {"leases/resting"},
     "RETURNS": {"leases/returns"},
     "SHADOWS": {"ports/shadow"},

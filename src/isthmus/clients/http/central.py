@@ -6,6 +6,8 @@ twice with no harm, so a pooled connection that central has closed meanwhile is 
 """
 
 import contextlib
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +21,16 @@ from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
 from isthmus.clients.http.neutron import collection_path, open_adapter
 from isthmus.clients.http.status import to_error
+from isthmus.clients.http.transport import patient
 from isthmus.model.item import Item, ItemResult, read_results
 
 #: A connection that breaks sooner than this after the call began was a stale one from the pool.
 _STALE_S = 0.2
+#: Longest text of a call of a registration, in characters; central takes parts of this length.
+_MOST_TEXT = 1 << 20
+#: How long central may take over a registration, in seconds. It checks everything that the site
+#: has; a site that gave up sooner would have it do so anew each time, and never come to an end.
+_REGISTRATION_S = 300.0
 #: Calls that are heard of one incarnation of a site alone.
 _FENCED = frozenset({"site_bundle", "site_lease_request", "site_report"})
 
@@ -223,11 +231,16 @@ class CentralClient:
     def register(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Register this site: its incarnation and, if central asks, its own state.
 
+        What is too long for one call goes ahead in parts; central takes them all with this one.
+
         Raises:
             Unreachable, TimedOut: central did not answer.
             IsthmusError: it refused, or its answer is of no use.
         """
-        answer = self._post("site_registration", body, probe=True)
+        left = self._send_ahead(body)
+        names = left.get("leases") is not None or "parts" in left
+        with patient(_REGISTRATION_S if names else 0.0):
+            answer = self._post("site_registration", left, probe=True)
         missing = {"registration", "epoch", "restored", "register", "heard", "proof", "seen"} - set(
             answer
         )
@@ -236,6 +249,24 @@ class CentralClient:
         for name in ("void", "leases", "port_keys", "aside"):
             _list(answer, name)
         return answer
+
+    def _send_ahead(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send what of a registration is too long for one call; return what is left for the last.
+
+        The digest of the whole says which parts belong together. So one may come twice, and two
+        processes may send theirs at once.
+        """
+        lists = {name: one for name, one in body.items() if isinstance(one, list | dict)}
+        text = json.dumps(lists, separators=(",", ":"))
+        if len(text) <= _MOST_TEXT:
+            return body
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        starts = range(0, len(text), _MOST_TEXT)
+        for number, start in enumerate(starts):
+            part = {"digest": digest, "number": number, "text": text[start : start + _MOST_TEXT]}
+            self._post("site_registration", {"epoch": body["epoch"], "part": part}, probe=True)
+        left = {name: one for name, one in body.items() if name not in lists}
+        return {**left, "parts": {"digest": digest, "count": len(starts)}}
 
     def ping(self) -> None:
         """Find out whether central answers, where the link counts as down.

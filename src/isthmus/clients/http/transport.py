@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import requests
@@ -26,6 +26,8 @@ from isthmus import errors
 MIB = 2**20
 #: Statuses that ask a client to go elsewhere.
 _REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
+#: How long a connection is silent before the system looks whether the other side is there.
+_LOOKS_S = 5
 #: Read at a time, in bytes.
 _CHUNK = 65536
 
@@ -84,6 +86,17 @@ class _Deadline:
 _under_way = threading.local()
 
 
+@contextlib.contextmanager
+def patient(read_s: float) -> Iterator[None]:
+    """Have this thread's calls wait longer for their answers, in seconds, than others do."""
+    before = getattr(_under_way, "read_s", 0.0)
+    _under_way.read_s = read_s
+    try:
+        yield
+    finally:
+        _under_way.read_s = before
+
+
 def _watch(sock: Any) -> None:
     deadline: _Deadline | None = getattr(_under_way, "deadline", None)
     if deadline is not None:
@@ -137,6 +150,10 @@ class BoundedAdapter(HTTPAdapter):
         options["socket_options"] = [
             (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
             (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unheard_ms),
+            # Who waits long for an answer looks whether the other side is still there.
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _LOOKS_S),
+            (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _LOOKS_S),
         ]
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
@@ -150,10 +167,12 @@ class BoundedAdapter(HTTPAdapter):
             requests.exceptions.RequestException: as always; a read time-out where the deadline
                 has passed.
         """
-        options["timeout"] = (self._timeouts.connect_s, self._timeouts.read_s)
+        read_s = max(self._timeouts.read_s, getattr(_under_way, "read_s", 0.0))
+        timeouts = replace(self._timeouts, read_s=read_s)
+        options["timeout"] = (timeouts.connect_s, timeouts.read_s)
         # Compressed, an answer could be a thousand times what is read of it.
         request.headers["Accept-Encoding"] = "identity"
-        with self._deadline(request) as deadline:
+        with self._deadline(request, timeouts.total_s) as deadline:
             response = super().send(request, **{**options, "stream": True})
             try:
                 self._refuse(response, request)
@@ -168,15 +187,15 @@ class BoundedAdapter(HTTPAdapter):
         return response
 
     @contextlib.contextmanager
-    def _deadline(self, request: requests.PreparedRequest) -> Iterator[_Deadline]:
-        deadline = _under_way.deadline = _Deadline(self._timeouts.total_s)
+    def _deadline(self, request: requests.PreparedRequest, total_s: float) -> Iterator[_Deadline]:
+        deadline = _under_way.deadline = _Deadline(total_s)
         deadline.start()
         try:
             yield deadline
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             if deadline.passed:
                 raise requests.exceptions.ReadTimeout(
-                    f"no whole answer in {self._timeouts.total_s:g} s", request=request
+                    f"no whole answer in {total_s:g} s", request=request
                 ) from error
             raise
         finally:

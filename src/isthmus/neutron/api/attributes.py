@@ -181,6 +181,8 @@ SITE_REGISTRATIONS: Attributes = {
     "addresses": _given(default=None),
     "shadows": _given(default=None),
     "holdings": _given(default=None),
+    "part": _given(default=None),
+    "parts": _given(default=None),
     "name_numbers": _shown(),
     "restored": _shown(),
     "seen": _shown(),

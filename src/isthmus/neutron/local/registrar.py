@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
+#: How long `stop` waits for the thread, in seconds.
+_STOP_S = 15.0
 #: Longest reason that is kept, in characters: what central said may be long.
 _MOST_REASON = 500
 _ADDRESS = PoolKind.SUBNET
@@ -109,7 +111,7 @@ class Registrar:
         self._stopping = True
         self._hurry.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_STOP_S)  # central may take long over a registration
             self._thread = None
 
     def _run(self) -> None:

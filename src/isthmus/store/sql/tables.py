@@ -115,6 +115,17 @@ REGISTRATIONS = sa.Table(
     sa.Column("answered", _BIG),
 )
 
+#: Central: parts of registrations that are too long for one call; `isthmus.store.tiers.parts`.
+REGISTRATION_PARTS = sa.Table(
+    "isthmus_registration_parts",
+    METADATA,
+    sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Column("digest", sa.String(64), primary_key=True),  # of the whole text
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("turn", _BIG, nullable=False),  # grows with each part of the site
+    sa.Column("text", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
+)
+
 #: Central, while it waits for sites to register: which ports each of them has.
 CLAIMS = sa.Table(
     "isthmus_claims",

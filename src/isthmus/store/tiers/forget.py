@@ -19,7 +19,7 @@ from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
 from isthmus.store.sql.neutron_tables import OBJECTS
 from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS, SITES
-from isthmus.store.tiers import claim, exits, mapping, registration
+from isthmus.store.tiers import claim, exits, mapping, parts, registration
 from isthmus.store.tiers.held import Held
 
 #: Types that other objects at a site depend on.
@@ -117,7 +117,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
     registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
     exits.tell_of_site(connection, site)
-    for store in (mapping, refusal, recall, hypervisor, gateway, transit):
+    for store in (mapping, refusal, recall, hypervisor, gateway, transit, parts):
         store.delete_site(connection, site)
     journal.delete_lanes(connection, [site])
     lane_store.forget(connection, site)

@@ -8,6 +8,7 @@ which of them are valid and which are void (`adoption`), and returns what the si
 """
 
 import ipaddress
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,13 @@ from oslo_log import log as logging
 
 from isthmus.journal import crash
 from isthmus.model import number
-from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.lease import Block, Lease, PoolKind, find_block
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.leases import at_rest
 from isthmus.neutron.central.outgoing.group_closure import map_groups
-from isthmus.neutron.central.site_api.belief import adoption, contest, naming
+from isthmus.neutron.central.site_api.belief import adoption, contest, naming, presences
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.hello import Hello
 from isthmus.neutron.db.guard import Guarded
@@ -38,7 +39,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
-from isthmus.store.tiers import epoch, excess, exits, mapping
+from isthmus.store.tiers import epoch, excess, exits, mapping, parts
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
 
@@ -49,6 +50,8 @@ LOG = logging.getLogger(__name__)
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
 #: How often this process checks the witness, which locks the tier's epoch for a moment.
 _LOOKS = Pace(every_s=1.0)
+#: Held by the thread that decides; whether anybody has asked for that since it began.
+_DECIDING, _ASKED = threading.Lock(), threading.Event()
 
 
 def compare_witness(context: Any) -> None:
@@ -61,10 +64,20 @@ def compare_witness(context: Any) -> None:
 
 
 def settle(context: Any) -> None:
-    """Decide what sites have named, and settle, once no site is awaited any more."""
-    contest.decide(context)
-    with writing(context) as connection:
-        store.settle_with_last(connection, home.welcome)
+    """Decide what sites have named, and settle, once no site is awaited any more.
+
+    One thread of a process does so at a time: each hello asks for it, and there may be much to
+    decide. What another one has brought meanwhile is looked at before it ends.
+    """
+    _ASKED.set()
+    while _ASKED.is_set() and _DECIDING.acquire(blocking=False):
+        try:
+            _ASKED.clear()
+            contest.decide(context)
+            with writing(context) as connection:
+                store.settle_with_last(connection, home.welcome)
+        finally:
+            _DECIDING.release()
 
 
 def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
@@ -72,12 +85,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
 
     A hello comes from every site, periodically, so it locks nothing but the site's own lane, and
     reads whether the site has applied its registration.
-
-    Raises:
-        Busy: the site registers too often.
     """
-    if said.leases is not None:
-        REGISTRATION_RATE.count(site.name)
     if _LOOKS.is_time():
         compare_witness(context)
     with reading(context) as connection:
@@ -101,6 +109,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         sent = lane_store.tell(connection, site.name)
         if registering:
             store.record_answer(connection, site.name, sent)
+            parts.delete_site(connection, site.name)
         else:
             due = due or not heard
         own = epoch.peek(connection) or epoch.read(connection)
@@ -224,7 +233,7 @@ def _believe(
     void = adoption.adopt(context, site, claims)
     if standing.waits and (said.addresses is not None or said.known):
         strays = [one for one in said.known if one.home == site.name]
-        adoption.adopt_networks(context, site, {one.network_id for one in strays})
+        presences.adopt(context, site, {one.network_id for one in strays})
         spoken = naming.Named(
             ports=() if said.addresses is None else said.ports or (),
             addresses=said.addresses or {},
@@ -346,10 +355,12 @@ def _list_moved(
     for lease in held:
         if lease.kind is PoolKind.SUBNET:
             blocks.setdefault(lease.pool_id, []).append(lease.block)
+    for found in blocks.values():
+        found.sort()
     return [
         _aside(PoolKind.SUBNET, subnet_id, number, port_id)
         for subnet_id, number, port_id in at_rest.list_elsewhere(connection, site, blocks)
-        if any(number in block for block in blocks[subnet_id])
+        if find_block(blocks[subnet_id], number) is not None
     ]
 
 

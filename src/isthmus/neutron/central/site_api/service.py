@@ -20,6 +20,7 @@ from isthmus.neutron.central.site_api import (
     digest,
     hello,
     lease_request,
+    parts,
     registration,
 )
 from isthmus.neutron.central.site_api.belief.rate import Rates
@@ -125,12 +126,17 @@ class SiteFacingApi(_NotKept):
     def create_site_registration(
         self, context: Any, site_registration: dict[str, Any]
     ) -> dict[str, Any]:
-        """Process a site's registration."""
+        """Process a site's registration, or keep a part of one that is to come."""
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "registration")
-            said = hello.parse(site, site_registration["site_registration"])
+            body = site_registration["site_registration"]
             with while_there(context, site):
+                if body["part"] is not None:
+                    return parts.keep(context, site, body["part"])
+                if body["leases"] is not None or body["parts"] is not None:
+                    registration.REGISTRATION_RATE.count(site.name)
+                said = hello.parse(site, parts.join(context, site, body))
                 answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"

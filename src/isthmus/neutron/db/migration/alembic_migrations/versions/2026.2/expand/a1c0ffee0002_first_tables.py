@@ -156,6 +156,14 @@ def _create_central() -> None:
         sa.Column("answered", _BIG),
     )
     op.create_table(
+        "isthmus_registration_parts",
+        sa.Column("site", sa.String(64), primary_key=True),
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("turn", _BIG, nullable=False),
+        sa.Column("text", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
+    )
+    op.create_table(
         "isthmus_number_claims",
         sa.Column("site", sa.String(64), primary_key=True),
         sa.Column("kind", sa.String(16), primary_key=True),
