@@ -300,6 +300,23 @@ def test_a_site_that_registers_anew_claims_what_it_names_now(central: CentralSer
     assert {holder_of(central, net, one) for one in addresses} == {"site1"}
 
 
+def test_a_lease_that_is_yet_to_be_decided_is_not_void_for_who_registers_again(
+    central: CentralServer,
+) -> None:
+    """The answer to its first registration was lost: it would give up what it is then given."""
+    net = Stretched(central, prefix=27)
+    kept = net.port()
+    net.must_take(kept)
+    address = kept["fixed_ips"][0]["ip_address"]
+    with back_from_backup(central):
+        lease = a_lease(net, address, address)
+        for _ in range(2):
+            assert speak(central, net, "site2", leases=[lease])["void"] == []
+        speak(central, net, "site1", kept)
+    assert speak(central, net, "site2", leases=[lease])["void"] == [lease["id"]]
+    assert holder_of(central, net, address) == "site1"
+
+
 def test_no_mac_is_given_out_before_all_sites_have_spoken(central: CentralServer) -> None:
     """Nor the address that follows from it: central may have forgotten the port that has both."""
     net = Stretched(central)

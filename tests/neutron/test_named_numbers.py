@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from isthmus.store.ports import home
 from isthmus.store.sql.tables import (
     CLAIMS,
     LEASE_CLAIMS,
+    LOCATIONS,
     NUMBER_CLAIMS,
     REGISTRATIONS,
     SITE_MAPPINGS,
@@ -290,3 +292,82 @@ def test_a_late_decision_finds_that_it_was_taken(
     restored.decide()
     assert restored.holders() == {5: mine, 6: theirs}
     assert restored.tier.blocks(restored.subnet, site=CENTRAL) == before
+
+
+def test_what_lost_sites_have_is_decided_by_the_hundred(
+    restored: Restored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of sites that have spoken costs nothing; of others, few transactions."""
+    lost, begun = SiteName("site3"), 0
+    ports = {number: str(uuid.uuid4()) for number in range(20, 240)}
+    with restored.tier.engine.begin() as connection:
+        connection.execute(
+            sa.insert(REGISTRATIONS).values(
+                site=lost, registration="row-site3", epoch=1, waits=False, owes=True
+            )
+        )
+    knows = [restored.shows(one, number, TWO) for number, one in ports.items()]
+    restored.speak(
+        SITE, [], {}, [*knows, restored.shows("x", 9, lost), restored.shows("y", 8, lost)]
+    )
+    restored.speak(TWO, [], {})
+    writing = vars(contest)["writing"]
+
+    def count(context: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        return writing(context)
+
+    monkeypatch.setattr(contest, "writing", count)
+    restored.decide()
+    assert begun < 6, "one for a pool, and one that forgets what the sites name themselves"
+    assert restored.tier.blocks(restored.subnet, site=lost) == [(8, 9)]
+    with restored.tier.engine.begin() as connection:
+        assert not named.is_open(connection)
+
+
+@pytest.mark.parametrize("number", [-5, 0, 1 << 16, 2**32 + 5])
+def test_no_address_is_kept_that_the_subnet_does_not_have(restored: Restored, number: int) -> None:
+    mine = str(uuid.uuid4())
+    restored.speak(SITE, [mine], {number: mine}, [restored.shows(str(uuid.uuid4()), 0, TWO)])
+    restored.speak(TWO, [], {})
+    restored.decide()
+    assert restored.kept(number) is None
+    assert restored.tier.blocks(restored.subnet, site=CENTRAL) == []
+
+
+@pytest.mark.parametrize("how", ["known", "moved", "withdrawn", "without subnets"])
+def test_a_key_that_another_site_knows_is_written_down_if_central_does_not(
+    restored: Restored, how: str
+) -> None:
+    """Of each of its shadows a site names the key, and nearly all of them central knows."""
+    mine, theirs = str(uuid.uuid4()), str(uuid.uuid4())
+    network = str(uuid.uuid4()) if how == "without subnets" else restored.network
+    with restored.tier.engine.begin() as connection:
+        if how == "without subnets":
+            values = {"type": "network", "resource_id": network, "site": SITE, "withdrawn": False}
+            connection.execute(
+                sa.insert(SITE_MAPPINGS).values(id=str(uuid.uuid4()), created_at=T0, **values)
+            )
+        if how == "withdrawn":
+            here = (SITE_MAPPINGS.c.resource_id == network, SITE_MAPPINGS.c.site == TWO)
+            connection.execute(sa.update(SITE_MAPPINGS).where(*here).values(withdrawn=True))
+        at = TWO if how == "moved" else SiteName("site3")
+        connection.execute(
+            sa.insert(LOCATIONS).values(
+                port_id=theirs, network_id=network, site=at, chassis="", hostname="", port_key=9
+            )
+        )
+    shown = naming.KnownPort(
+        home=SiteName("site3"), port_id=theirs, network_id=network, port_key=9, addresses=()
+    )
+    site = SITE if how == "without subnets" else TWO
+    if how == "without subnets":
+        shown = replace(shown, port_key=10)
+    restored.speak(site, [mine], {30: mine}, [shown])
+    with restored.tier.engine.begin() as connection:
+        connection.execute(sa.delete(LOCATIONS).where(LOCATIONS.c.port_id == theirs))
+        keys = [one for one in named.list_open(connection, named.KNOWS) if one.kind != "subnet"]
+        has = named.list_open(connection, named.HAS)
+    assert len(keys) == (how in ("moved", "without subnets"))
+    assert [one.port_id for one in has] == [mine]

@@ -139,6 +139,14 @@ def test_a_shadow_is_of_a_site(central: CentralServer, home: Any) -> None:
     assert post(central, "site_registration", body, site_user("site1"))[0] == 400
 
 
+@pytest.mark.parametrize("key", [10**60, -1, 1 << 15, "x", None, [], 1e400])
+def test_a_shadow_has_the_key_of_a_port(central: CentralServer, key: Any) -> None:
+    """One with more digits than its column has is an error of MariaDB's."""
+    one = str(uuid.uuid4())
+    body = {"epoch": 1, "shadows": [["site2", one, one, key, ["5"]]]}
+    assert post(central, "site_registration", body, site_user("site1"))[0] == 400
+
+
 def test_a_first_report_that_lacks_something(central: CentralServer) -> None:
     """It is refused with what it lacks, or taken; the next item of the batch is."""
     net = Stretched(central)

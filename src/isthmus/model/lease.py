@@ -1,8 +1,9 @@
 """Leases: blocks of addresses or port keys that one site alone gives out."""
 
+import bisect
 import enum
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -40,6 +41,16 @@ class Block:
     def overlaps(self, other: "Block") -> bool:
         """Tell whether any number is in both."""
         return self.first <= other.last and other.first <= self.last
+
+
+def find_block(blocks: Sequence[Block], number: int) -> int | None:
+    """Return the place of the block that has a number; they are sorted and do not overlap."""
+    at = bisect.bisect_right(blocks, number, key=_first) - 1
+    return at if at >= 0 and number in blocks[at] else None
+
+
+def _first(block: Block) -> int:
+    return block.first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

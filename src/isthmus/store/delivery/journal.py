@@ -250,18 +250,21 @@ def await_present(connection: sa.Connection, lane: SiteName, kind: ResourceType)
         connection.execute(sa.update(JOURNAL).where(*of_kind, chosen).values(awaited=True))
 
 
-def count_awaited(connection: sa.Connection, lane: SiteName, kind: ResourceType) -> int:
-    """Count the marked intents of a lane and a type that are not parked."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(JOURNAL)
+def count_awaited(
+    connection: sa.Connection, lane: SiteName, kind: ResourceType, *, most: int
+) -> int:
+    """Count the marked intents of a lane and a type that are not parked, up to a number."""
+    some = (
+        sa.select(JOURNAL.c.id)
         .where(
             JOURNAL.c.lane == lane,
             JOURNAL.c.type == kind.value,
             JOURNAL.c.awaited == sa.true(),
             JOURNAL.c.parked == sa.false(),
         )
+        .limit(most)
     )
+    query = sa.select(sa.func.count()).select_from(some.subquery())
     return int(connection.execute(query).scalar_one())
 
 

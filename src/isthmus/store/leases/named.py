@@ -138,6 +138,15 @@ def require_lease(connection: sa.Connection, lease: Lease) -> None:
         raise errors.Stale(f"the claim of lease {lease.id} is decided")
 
 
+def drop_known(connection: sa.Connection, *, but_at: Collection[SiteName]) -> None:
+    """Delete what sites know of the ports of others, except of those of certain sites."""
+    connection.execute(
+        sa.delete(NUMBER_CLAIMS).where(
+            _OPEN, NUMBER_CLAIMS.c.word == KNOWS, NUMBER_CLAIMS.c.home.not_in(sorted(but_at))
+        )
+    )
+
+
 def drop(connection: sa.Connection, word: Word) -> None:
     """Delete what a site named: it was decided, and nothing of it is left."""
     connection.execute(sa.delete(NUMBER_CLAIMS).where(*_is(word)))
@@ -255,6 +264,12 @@ def list_leases(connection: sa.Connection) -> list[Lease]:
             sa.select(LEASE_CLAIMS).order_by(LEASE_CLAIMS.c.pool_id, LEASE_CLAIMS.c.first)
         )
     ]
+
+
+def list_claimed(connection: sa.Connection, site: SiteName) -> set[str]:
+    """List the ids of the leases that a site claims."""
+    query = sa.select(LEASE_CLAIMS.c.id).where(LEASE_CLAIMS.c.site == site)
+    return set(connection.scalars(query))
 
 
 def drop_leases(

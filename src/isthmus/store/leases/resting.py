@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 import sqlalchemy as sa
 
-from isthmus.model.lease import Block, Lease
+from isthmus.model.lease import Block, Lease, find_block
 from isthmus.model.resource import ResourceType
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.tables import JOURNAL, RESTING
@@ -120,17 +120,19 @@ def peek_unacknowledged(
     by_pool: dict[str, list[Lease]] = {}
     for one in leases:
         by_pool.setdefault(one.pool_id, []).append(one)
-    pools, found = sorted(by_pool), []
+    pools, found = sorted(by_pool), list[tuple[Lease, int, str]]()
+    blocks = {}
+    for pool_id, held in by_pool.items():
+        held.sort(key=lambda one: one.block)
+        blocks[pool_id] = [one.block for one in held]
     for start in range(0, len(pools), _CHUNK):
         query = sa.select(RESTING).where(
             RESTING.c.pool_id.in_(pools[start : start + _CHUNK]), unacknowledged(RESTING.c.port_id)
         )
-        found += [
-            (lease, int(row.number), str(row.port_id))
-            for row in connection.execute(query)
-            for lease in by_pool[row.pool_id]
-            if int(row.number) in lease.block
-        ]
+        for row in connection.execute(query):
+            place = find_block(blocks[row.pool_id], int(row.number))
+            if place is not None:
+                found.append((by_pool[row.pool_id][place], int(row.number), str(row.port_id)))
     return found
 
 

@@ -17,7 +17,7 @@ from isthmus import errors
 from isthmus.model.lease import LeaseId
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.delivery import journal, sweep
+from isthmus.store.delivery import job, journal, sweep
 from isthmus.store.leases import lease, named
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
@@ -177,10 +177,11 @@ def put(  # noqa: PLR0913 - what a registration says
 def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
     """Count the ports recorded when a site registered that it has yet to be told of.
 
-    Not those recorded since: under load there always are some. Nor parked ones, because nobody
-    knows when an operator will look at them.
+    Up to `job.MOST_COUNTED`, which means that many or more: each hello asks, and each `status`. Not
+    those recorded since: under load there always are some. Nor parked ones, because nobody knows
+    when an operator will look at them.
     """
-    return journal.count_awaited(connection, site, ResourceType.PORT)
+    return journal.count_awaited(connection, site, ResourceType.PORT, most=job.MOST_COUNTED)
 
 
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:
@@ -210,6 +211,12 @@ def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.W
     ).rowcount
     settle_with_last(connection, welcome)
     return bool(waited)
+
+
+def list_owing(connection: sa.Connection) -> list[SiteName]:
+    """List the sites that central went on without, and has not heard since."""
+    query = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.owes.is_(sa.true()))
+    return [SiteName(site) for site in connection.scalars(query)]
 
 
 def ask_again(connection: sa.Connection, site: SiteName) -> None:

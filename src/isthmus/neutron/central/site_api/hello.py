@@ -23,6 +23,8 @@ MOST_PORTS = 100_000
 MOST_HOLDINGS = 150_000
 #: Longest name of a site, in characters: that of its columns.
 MOST_NAME = 64
+#: Largest key of a port; 0 is none.
+MOST_KEY = (1 << 15) - 1
 #: Longest life of an epoch, in characters.
 MOST_LIFE = 16
 _MALFORMED = (
@@ -109,6 +111,8 @@ def _parse_known(body: Any) -> naming.KnownPort:
     home_site, port_id, network_id, key, addresses = body
     if not is_name(home_site, MOST_NAME):
         raise ValueError("it is no site's name")
+    if not 0 <= int(key) <= MOST_KEY:
+        raise ValueError("it is no key of a port")
     return naming.KnownPort(
         home=SiteName(home_site),
         port_id=str(uuid.UUID(port_id)),

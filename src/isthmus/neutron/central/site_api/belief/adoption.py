@@ -16,10 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-from neutron.db import models_v2
 from neutron_lib import exceptions as n_exc
-from neutron_lib.plugins import directory
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -27,18 +24,13 @@ from isthmus import errors
 from isthmus.config.central import read_central
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind, rest_id
-from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
-from isthmus.neutron.central import presence
 from isthmus.neutron.central.leases import pool, usage
-from isthmus.neutron.central.provider_network import fabric
-from isthmus.neutron.central.router import exits, joined
+from isthmus.neutron.central.site_api.belief import presences
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting, spare
-from isthmus.store.ports import datapath
 from isthmus.store.tiers import registration as store
-from isthmus.store.tiers.held import Held
 
 LOG = logging.getLogger(__name__)
 
@@ -59,6 +51,8 @@ class Claims:
 def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
     """Adopt the leases that a site names, as far as plausible; return the ids of void ones."""
     with reading(context) as connection:
+        # First: one that is decided meanwhile is among the site's own.
+        pending = named.list_claimed(connection, site.name)
         own = lease_store.list_leases(connection, site=site.name)
         aside = (
             lease_store.list_leases(connection, site=store.aside(claims.former))
@@ -80,6 +74,8 @@ def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
         where = (lease.kind, lease.pool_id)
         if mine[where].find(lease) is not None:
             continue
+        if lease.id in pending and not claims.unknown:
+            continue  # the site registers again, and it has yet to be decided whose this is
         once = before[where].find(lease)
         if once is not None:
             back.setdefault(where, set()).add(once.id)
@@ -137,8 +133,11 @@ def _take_up(
     """Return to a site what was set aside when it was removed."""
     with writing(context) as connection:
         try:
-            _ensure_present(
-                connection, site, claims.datapaths, _find_network(connection, kind, pool_id)
+            presences.ensure_present(
+                connection,
+                site,
+                claims.datapaths,
+                presences.find_network(connection, kind, pool_id),
             )
             locked = pool.lock(connection, kind, pool_id)
         except errors.NotFound:
@@ -161,15 +160,15 @@ def _adopt_unknown(
     ids = [one.id for one in leases]
     try:
         with reading(context) as connection:
-            network_id = _find_network(connection, kind, pool_id)
-        _check_may_be_at(context, site, network_id)
+            network_id = presences.find_network(connection, kind, pool_id)
+        presences.check_may_be_at(context, site, network_id)
     except (errors.Refused, n_exc.NetworkNotFound) as error:
         LOG.warning("Site %s does not get leases of %s %s: %s", site.name, kind, pool_id, error)
         return list(ids)
     void: list[str] = []
     with writing(context) as connection:
         try:
-            _ensure_present(connection, site, claims.datapaths, network_id)
+            presences.ensure_present(connection, site, claims.datapaths, network_id)
             locked = pool.lock(connection, kind, pool_id)
         except errors.NotFound:
             return list(ids)
@@ -184,32 +183,6 @@ def _adopt_unknown(
                 LOG.warning("Lease %s of site %s is void: %s", lease.id, site.name, error.message)
                 void.append(lease.id)
     return void
-
-
-def adopt_networks(context: Any, site: Site, network_ids: Collection[str]) -> None:
-    """Record that networks are at a site whose OVN has them, where both have forgotten that."""
-    for network_id in sorted(network_ids):
-        try:
-            _check_may_be_at(context, site, network_id)
-            with writing(context) as connection:
-                _ensure_present(connection, site, {}, network_id)
-        except (errors.Refused, n_exc.NetworkNotFound) as error:
-            LOG.info("Network %s is not taken to be at site %s: %s", network_id, site.name, error)
-
-
-def _check_may_be_at(context: Any, site: Site, network_id: str) -> None:
-    """Check that a network can ever have been at a site.
-
-    Raises:
-        NetworkNotFound: there is none.
-        Refused: its type, its hints or its fabric exclude the site.
-    """
-    network = directory.get_plugin().get_network(context, network_id)
-    presence.check_type(network)
-    presence.check_zones(site, network)
-    if fabric.is_provider(network):
-        with reading(context) as connection:
-            fabric.check_site(connection, site, network)
 
 
 def _check_block(locked: pool.Pool, block: Block) -> None:
@@ -360,47 +333,3 @@ def _new_id() -> LeaseId:
 def _insert(locked: pool.Pool | pool.Locked, lease: Lease) -> None:
     """Insert a lease as it is; this allocates nothing, so central may be unsettled."""
     lease_store.put(locked.connection, lease, now=now())
-
-
-def _find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:
-    """Return the network of a pool.
-
-    Raises:
-        NotFound: there is no such subnet.
-    """
-    if kind is PoolKind.PORT_KEY:
-        return pool_id
-    subnet = models_v2.Subnet
-    found = connection.scalar(sa.select(subnet.network_id).where(subnet.id == pool_id))
-    if found is None:
-        raise errors.NotFound(f"there is no subnet {pool_id}")
-    return str(found)
-
-
-def _ensure_present(
-    connection: sa.Connection, site: Site, datapaths: Mapping[str, int], network_id: str
-) -> None:
-    """Record that a network is at a site again, where central has lost that.
-
-    Raises:
-        NotFound: there is no such network any more.
-    """
-    leaving_by = exits.find_by_networks(connection, [network_id])
-    joined.hold(connection, [network_id], leaving_by)  # routers before networks
-    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
-    if network_id not in network.owners:
-        raise errors.NotFound(f"there is no network {network_id}")
-    if site.name in network.sites(network_id):
-        return
-    key = datapaths.get(network_id)
-    if key is not None and datapath.find_key(connection, network_id) is None:
-        datapath.adopt(connection, network_id, key)
-    datapath.ensure_key(connection, network_id)
-    network.map_to(site.name, now=now())
-    table = models_v2.Subnet
-    ids = list(
-        connection.execute(sa.select(table.id).where(table.network_id == network_id)).scalars()
-    )
-    Held(connection, ResourceType.SUBNET, ids, alone=True).map_to(site.name, now=now())
-    # Routers come along; where else their networks have to be its sites will say.
-    presence.spread(connection, [network_id], leaving_by, extends=False)

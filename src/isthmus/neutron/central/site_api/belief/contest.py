@@ -6,9 +6,9 @@ port that came to a site since; what a lost site's ports have, as the others kno
 everybody else.
 """
 
-import bisect
 import contextlib
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.federation.leases.named import Holder, is_outdated
-from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.lease import Block, Lease, PoolKind, find_block
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.leases import pool, usage
@@ -36,13 +36,15 @@ from isthmus.store.tiers.latest import Latest
 LOG = logging.getLogger(__name__)
 
 _SUBNET = PoolKind.SUBNET
+#: Words that are decided in one transaction, which holds their pool.
+_AT_ONCE = 100
 
 
 def decide(context: Any) -> None:
     """Decide every number that sites have named, once no site is awaited.
 
     It can be restarted at any point, and run in several processes at once: each number, and each
-    lease, is decided by itself, by who locks the row with the word first.
+    lease, is decided by who locks the row with the word first.
     """
     with reading(context) as connection:
         if not named.is_open(connection) or epoch.list_waiting(connection):
@@ -59,29 +61,46 @@ def decide(context: Any) -> None:
         _clear(context, word, word.number)
     for lease in leases:
         _decide_lease(context, lease)
-    for word in has:
-        _each(context, word, _keep_own)
-    for word in strays:
-        _each(context, word, _keep_of_stray)
+    _each(context, has, _keep_own)
+    _each(context, strays, _keep_of_stray)
     # Only now: an address of another site's lease takes that site's word for it.
-    with reading(context) as connection:
+    with writing(context) as connection:
+        epoch.read(connection)  # nobody comes to owe a registration meanwhile
+        owing = registration.list_owing(connection)
+        named.drop_known(connection, but_at=owing)  # those sites name it themselves
         knows = named.list_open(connection, named.KNOWS)
-    for word in knows:
-        _each(context, word, _keep_of_lost)
-    for word in lacks:
-        _each(context, word, _drop)
+    _each(context, knows, _keep_of_lost)
+    _each(context, lacks, _drop)
 
 
-def _each(context: Any, word: named.Word, step: Callable[[pool.Locked, named.Word], None]) -> None:
-    """Take a step about a word, behind the lock of its pool, unless it was decided meanwhile."""
-    with contextlib.suppress(errors.Stale), writing(context) as connection:
-        try:
-            locked = pool.hold(connection, word.kind, word.pool_id)
-        except errors.NotFound:
-            named.drop(connection, word)
-            return
-        named.require_open(connection, word)
-        step(locked, word)
+def _each(
+    context: Any, words: Sequence[named.Word], step: Callable[[pool.Locked, named.Word], None]
+) -> None:
+    """Take a step about each word that nobody has decided meanwhile, behind its pool's lock.
+
+    Some words of one pool go together: what a lost site had, others may know of by the ten
+    thousand.
+    """
+    for (kind, pool_id), of_pool in itertools.groupby(
+        words, key=lambda one: (one.kind, one.pool_id)
+    ):
+        for chunk in _chunks(list(of_pool)):
+            with writing(context) as connection:
+                try:
+                    locked = pool.hold(connection, kind, pool_id)
+                except errors.NotFound:
+                    for word in chunk:
+                        named.drop(connection, word)
+                    continue
+                for word in chunk:
+                    with contextlib.suppress(errors.Stale):
+                        named.require_open(connection, word)
+                        step(locked, word)
+
+
+def _chunks(words: Sequence[named.Word]) -> Iterator[Sequence[named.Word]]:
+    for start in range(0, len(words), _AT_ONCE):
+        yield words[start : start + _AT_ONCE]
 
 
 def _drop(locked: pool.Locked, word: named.Word) -> None:
@@ -101,9 +120,8 @@ class _Wanted:
 
     def includes(self, pool_id: str, number: int) -> bool:
         """Return whether a number is one of them."""
-        found = self._blocks.get(pool_id, [])
-        at = bisect.bisect_right(found, number, key=lambda block: block.first) - 1
-        return (pool_id, number) in self._numbers or (at >= 0 and number in found[at])
+        found = find_block(self._blocks.get(pool_id, []), number)
+        return (pool_id, number) in self._numbers or found is not None
 
 
 def _follow_lack(context: Any, word: named.Word, *, ends_rest: bool) -> None:
@@ -244,6 +262,11 @@ def _decide_lease(context: Any, lease: Lease) -> None:
 def _keep_own(locked: pool.Locked, word: named.Word) -> None:
     """Keep an address for a site's port that does not have it from the site's own lease."""
     connection = locked.connection
+    try:
+        pool.check_number(locked, word.number)
+    except errors.Invalid:  # the network's own address, say
+        named.drop(connection, word)
+        return
     holder = lease_store.find_covering(connection, _SUBNET, word.pool_id, word.number)
     at = _find_holder(connection, word.pool_id, word.number)
     if (holder is not None and holder.site == word.site) or at is not None:

@@ -16,9 +16,11 @@ from neutron.db import models_v2
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
+from isthmus.neutron.central.leases.pool import PORT_KEYS
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import writing
 from isthmus.store.leases import named
+from isthmus.store.ports import location
 from isthmus.store.tiers import mapping
 
 _CHUNK = 500
@@ -49,11 +51,10 @@ class Named:
 def record(context: Any, site: Site, said: Named) -> None:
     """Record what a site names, as far as it is new to central and within the site's rights."""
     with writing(context) as connection:
-        networks = _list_networks(connection)
-        present = mapping.peek_ids(connection, ResourceType.NETWORK, site.name, set(networks))
-        subnets = {one for network in present for one in networks[network]}
-        leased = pick_leased(connection, subnets)
-        has = {at: one for at, one in said.addresses.items() if at[0] in leased}
+        networks = _list_networks(connection, site.name)
+        leased = pick_leased(connection, set().union(*networks.values()))
+        cidrs = _read_cidrs(connection, leased)
+        has = {at: one for at, one in said.addresses.items() if _is_in(cidrs.get(at[0]), at[1])}
         believed = _read_allocations(connection, said.ports)
         words = [
             _word(site.name, _SUBNET, *at, port_id, named.HAS, site.name)
@@ -67,16 +68,17 @@ def record(context: Any, site: Site, said: Named) -> None:
             if at[0] in leased and has.get(at) != port_id
         ]
         there = _read_allocations(connection, {one.port_id for one in said.known})
-        cidrs = _read_cidrs(connection, leased)
+        located = location.peek_locations(connection, [one.port_id for one in said.known])
         for one in said.known:
-            if one.network_id not in present:
+            if one.network_id not in networks:
                 continue
             word = named.STRAY if one.home == site.name else named.KNOWS
             for at in _place(one, networks[one.network_id], cidrs):
                 if there.get(at) != one.port_id:
                     words.append(_word(site.name, _SUBNET, *at, one.port_id, word, one.home))
-            key = (one.network_id, one.port_key)
-            words.append(_word(site.name, PoolKind.PORT_KEY, *key, one.port_id, word, one.home))
+            if one.port_key in PORT_KEYS and not _is_there(one, located.get(one.port_id)):
+                key = (one.network_id, one.port_key)
+                words.append(_word(site.name, PoolKind.PORT_KEY, *key, one.port_id, word, one.home))
         named.record(connection, site.name, words)
 
 
@@ -92,13 +94,27 @@ def _word(
     return named.Word(site, kind, pool_id, number, port_id, word, home)
 
 
-def _list_networks(connection: sa.Connection) -> dict[str, set[str]]:
-    """List the subnets of every network."""
-    found: dict[str, set[str]] = {}
+def _list_networks(connection: sa.Connection, site: SiteName) -> dict[str, set[str]]:
+    """List the networks of a site, and the subnets of each; some have none.
+
+    One that is to leave the site counts: central's backup may be from before it came back there.
+    """
+    here = mapping.select_ids(ResourceType.NETWORK, site)
+    found: dict[str, set[str]] = {one: set() for one in connection.scalars(here)}
     columns = (models_v2.Subnet.network_id, models_v2.Subnet.id)
-    for network_id, subnet_id in connection.execute(sa.select(*columns)):
+    query = sa.select(*columns).where(models_v2.Subnet.network_id.in_(here))
+    for network_id, subnet_id in connection.execute(query):
         found.setdefault(network_id, set()).add(subnet_id)
     return found
+
+
+def _is_there(port: KnownPort, at: location.Location | None) -> bool:
+    """Return whether central knows a port of another site with its key, where it is."""
+    return at is not None and (at.site, at.network_id, at.port_key) == (
+        port.home,
+        port.network_id,
+        port.port_key,
+    )
 
 
 def _read_cidrs(connection: sa.Connection, subnets: Collection[str]) -> dict[str, Any]:
@@ -130,8 +146,12 @@ def _place(port: KnownPort, subnets: Collection[str], cidrs: Mapping[str, Any]) 
         (subnet_id, number)
         for number in port.addresses
         for subnet_id in subnets
-        if subnet_id in cidrs
-        and int(cidrs[subnet_id].network_address)
-        <= number
-        <= int(cidrs[subnet_id].broadcast_address)
+        if _is_in(cidrs.get(subnet_id), number)
     ]
+
+
+def _is_in(cidr: Any, number: int) -> bool:
+    """Return whether an address is in a network; no address is in None."""
+    if cidr is None:
+        return False
+    return int(cidr.network_address) <= number <= int(cidr.broadcast_address)

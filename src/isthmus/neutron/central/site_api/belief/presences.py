@@ -1,0 +1,122 @@
+"""Networks that a registering site has: which can be there, and that they are recorded."""
+
+import random
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron_lib import exceptions as n_exc
+from neutron_lib.plugins import directory
+from oslo_log import log as logging
+
+from isthmus import errors
+from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import Site
+from isthmus.neutron.central import presence
+from isthmus.neutron.central.provider_network import fabric
+from isthmus.neutron.central.router import exits, joined
+from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store.ports import datapath
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers.held import Held
+
+LOG = logging.getLogger(__name__)
+
+#: Most networks that one registration brings to a site by ports that its OVN alone knows.
+MOST_ADOPTED = 200
+#: Ids in one IN (...).
+_CHUNK = 500
+
+
+def adopt(context: Any, site: Site, network_ids: Collection[str]) -> None:
+    """Record that networks are at a site whose OVN has them, where both have forgotten that.
+
+    A site that has yet to settle names them again and again: what is at the site already, or is no
+    network at all, costs one query. Of others some are taken each time, whichever it be, so that
+    those which may not be at the site keep none from it that may.
+    """
+    with reading(context) as connection:
+        fresh = _list_absent(connection, site, network_ids)
+    if len(fresh) > MOST_ADOPTED:
+        LOG.warning("Site %s may have %d networks more: some of them now", site.name, len(fresh))
+        fresh = random.sample(fresh, MOST_ADOPTED)
+    for network_id in sorted(fresh):
+        try:
+            check_may_be_at(context, site, network_id)
+            with writing(context) as connection:
+                ensure_present(connection, site, {}, network_id)
+        except (errors.Refused, n_exc.NetworkNotFound) as error:
+            LOG.info("Network %s is not taken to be at site %s: %s", network_id, site.name, error)
+
+
+def _list_absent(connection: sa.Connection, site: Site, network_ids: Collection[str]) -> list[str]:
+    """List which of these networks exist and are not at a site, by a plain read."""
+    ids, found = sorted(network_ids), list[str]()
+    for start in range(0, len(ids), _CHUNK):
+        here = mapping.select_ids(ResourceType.NETWORK, site.name)
+        query = sa.select(models_v2.Network.id).where(
+            models_v2.Network.id.in_(ids[start : start + _CHUNK]), models_v2.Network.id.not_in(here)
+        )
+        found += connection.scalars(query)
+    return found
+
+
+def check_may_be_at(context: Any, site: Site, network_id: str) -> None:
+    """Check that a network can ever have been at a site.
+
+    Raises:
+        NetworkNotFound: there is none.
+        Refused: its type, its hints or its fabric exclude the site.
+    """
+    network = directory.get_plugin().get_network(context, network_id)
+    presence.check_type(network)
+    presence.check_zones(site, network)
+    if fabric.is_provider(network):
+        with reading(context) as connection:
+            fabric.check_site(connection, site, network)
+
+
+def find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:
+    """Return the network of a pool.
+
+    Raises:
+        NotFound: there is no such subnet.
+    """
+    if kind is PoolKind.PORT_KEY:
+        return pool_id
+    subnet = models_v2.Subnet
+    found = connection.scalar(sa.select(subnet.network_id).where(subnet.id == pool_id))
+    if found is None:
+        raise errors.NotFound(f"there is no subnet {pool_id}")
+    return str(found)
+
+
+def ensure_present(
+    connection: sa.Connection, site: Site, datapaths: Mapping[str, int], network_id: str
+) -> None:
+    """Record that a network is at a site again, where central has lost that.
+
+    Raises:
+        NotFound: there is no such network any more.
+    """
+    leaving_by = exits.find_by_networks(connection, [network_id])
+    joined.hold(connection, [network_id], leaving_by)  # routers before networks
+    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
+    if network_id not in network.owners:
+        raise errors.NotFound(f"there is no network {network_id}")
+    if site.name in network.sites(network_id):
+        return
+    key = datapaths.get(network_id)
+    if key is not None and datapath.find_key(connection, network_id) is None:
+        datapath.adopt(connection, network_id, key)
+    datapath.ensure_key(connection, network_id)
+    network.map_to(site.name, now=now())
+    table = models_v2.Subnet
+    ids = list(
+        connection.execute(sa.select(table.id).where(table.network_id == network_id)).scalars()
+    )
+    Held(connection, ResourceType.SUBNET, ids, alone=True).map_to(site.name, now=now())
+    # Routers come along; where else their networks have to be its sites will say.
+    presence.spread(connection, [network_id], leaving_by, extends=False)
