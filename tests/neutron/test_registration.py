@@ -484,6 +484,22 @@ def test_a_home_follows_its_port_where_central_was_restored(
         assert connection.execute(sa.select(CLAIMS)).all() == []
 
 
+def test_a_network_that_ovn_alone_remembers_keeps_its_tunnel_key(central: CentralServer) -> None:
+    """Servers send by it: no other site may be told another one."""
+    network, _, _ = make_network(central, 43)
+    taken, _, _ = make_network(central, 44)
+    central.bundle("site2", "network", taken, project=None, admin=True)
+    path = "/v2.0/site-presences?network_id="
+    (other,) = central.call("GET", f"{path}{taken}").only()
+    key = other["datapath_key"] - 1000
+    strays = [["site1", str(uuid.uuid4()), one, 5, []] for one in (network, str(uuid.uuid4()))]
+    register(central, "site1")
+    with restored(central):
+        register(central, "site1", shadows=strays, datapaths={network: key})
+    (found,) = central.call("GET", f"{path}{network}").only()
+    assert (found["site"], found["datapath_key"]) == ("site1", key)
+
+
 def test_a_port_that_moved_takes_its_groups_along(central: CentralServer) -> None:
     """What changes of them afterwards, the site where the port is hears of."""
     net = Stretched(central)

@@ -13,7 +13,7 @@ allocates nothing until an operator has decided. Otherwise each would replace th
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Registrar:
         when_greeted: Callable[[], object] = lambda: None,
         list_strays: Callable[[], Sequence[Mapping[str, str]]] = lambda: (),
         list_stray_ports: Callable[[], Sequence[tuple[str, str, int, list[str]]]] = lambda: (),
+        list_switch_keys: Callable[[Collection[str]], Mapping[str, int]] = lambda _: {},
     ) -> None:
         """Initialise; nothing runs before `start`.
 
@@ -73,6 +74,7 @@ class Registrar:
             list_strays: lists numbers of ports that OVN has and the database does not, in the form
                 in which central names numbers to set aside.
             list_stray_ports: lists these ports themselves: id, network, key and addresses.
+            list_switch_keys: lists the tunnel keys that OVN has for networks.
         """
         self._site = site
         self._client = client
@@ -82,6 +84,7 @@ class Registrar:
         self._when_greeted = when_greeted
         self._list_strays = list_strays
         self._list_stray_ports = list_stray_ports
+        self._list_switch_keys = list_switch_keys
         self._greeted = False
         self._hurry = threading.Event()
         self._stopping = False
@@ -215,6 +218,8 @@ class Registrar:
                 ports = naming.list_ports(connection) if own.settled else None
                 if numbers and not own.settled:  # both were restored: nobody else knows of them
                     shadows = [(str(self._site), *one) for one in self._list_stray_ports()]
+                    at = {network_id for _, _, network_id, *_ in shadows}
+                    datapaths = {**self._list_switch_keys(at), **datapaths}
                 elif numbers and ports is not None:  # central was restored, and this site was not
                     addresses = naming.list_addresses(connection, ports)
                     shadows = shadow.list_numbers(connection)

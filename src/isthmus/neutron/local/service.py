@@ -88,6 +88,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             when_greeted=core.listener.woken.set,
             list_strays=lambda: stray.list_numbers(core.database()),
             list_stray_ports=lambda: stray.list_ports(core.database()),
+            list_switch_keys=stray.list_switch_keys,
         )
         self.relay = Relay(
             engine=core.database,

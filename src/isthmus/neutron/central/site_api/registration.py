@@ -233,7 +233,7 @@ def _believe(
     void = adoption.adopt(context, site, claims)
     if standing.waits and (said.addresses is not None or said.known):
         strays = [one for one in said.known if one.home == site.name]
-        presences.adopt(context, site, {one.network_id for one in strays})
+        presences.adopt(context, site, {one.network_id for one in strays}, said.datapaths)
         spoken = naming.Named(
             ports=() if said.addresses is None else said.ports or (),
             addresses=said.addresses or {},

@@ -14,6 +14,7 @@ from neutron.db import models_v2
 
 from isthmus import errors
 from isthmus.dataplane.kind.port_key import PORT_KEY, SwitchPort
+from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.scope import Scope
 from isthmus.model.dataplane.ovn import SHADOW_MARK, SWITCH_PREFIX
 from isthmus.model.lease import PoolKind
@@ -87,6 +88,19 @@ def list_ports(engine: sa.Engine) -> list[tuple[str, str, int, list[str]]]:
         )
         for port_id, one in strays.items()
     ]
+
+
+def list_switch_keys(network_ids: Collection[str]) -> dict[str, int]:
+    """List the tunnel keys that the switches of networks ask for, of those that ask for one.
+
+    The servers of ports that OVN alone knows send by them.
+
+    Raises:
+        Unreachable: this process has no connection to OVN yet.
+    """
+    rows = dataplane.get_reconciler().rows()
+    switches = SWITCH_KEY.read(rows, Scope.everything(network_ids))
+    return {one: switch.key for one, switch in switches.items() if switch.key is not None}
 
 
 def _find(connection: sa.Connection, networks: Collection[str]) -> dict[str, SwitchPort]:

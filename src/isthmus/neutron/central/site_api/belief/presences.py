@@ -30,12 +30,20 @@ MOST_ADOPTED = 200
 _CHUNK = 500
 
 
-def adopt(context: Any, site: Site, network_ids: Collection[str]) -> None:
+def adopt(
+    context: Any, site: Site, network_ids: Collection[str], datapaths: Mapping[str, int]
+) -> None:
     """Record that networks are at a site whose OVN has them, where both have forgotten that.
 
     A site that has yet to settle names them again and again: what is at the site already, or is no
     network at all, costs one query. Of others some are taken each time, whichever it be, so that
     those which may not be at the site keep none from it that may.
+
+    Args:
+        context: an administrator's.
+        site: the site.
+        network_ids: the networks.
+        datapaths: their tunnel keys there, of those that it knows.
     """
     with reading(context) as connection:
         fresh = _list_absent(connection, site, network_ids)
@@ -46,7 +54,7 @@ def adopt(context: Any, site: Site, network_ids: Collection[str]) -> None:
         try:
             check_may_be_at(context, site, network_id)
             with writing(context) as connection:
-                ensure_present(connection, site, {}, network_id)
+                ensure_present(connection, site, datapaths, network_id)
         except (errors.Refused, n_exc.NetworkNotFound) as error:
             LOG.info("Network %s is not taken to be at site %s: %s", network_id, site.name, error)
 
@@ -109,8 +117,14 @@ def ensure_present(
     if site.name in network.sites(network_id):
         return
     key = datapaths.get(network_id)
-    if key is not None and datapath.find_key(connection, network_id) is None:
-        datapath.adopt(connection, network_id, key)
+    unknown = key is not None and datapath.find_key(connection, network_id) is None
+    if key is not None and unknown and not datapath.adopt(connection, network_id, key):
+        LOG.error(
+            "Network %s has tunnel key %d at site %s, and gets another one: that is taken",
+            network_id,
+            key,
+            site.name,
+        )
     datapath.ensure_key(connection, network_id)
     network.map_to(site.name, now=now())
     table = models_v2.Subnet
