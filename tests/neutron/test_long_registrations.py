@@ -14,15 +14,20 @@ from keystoneauth1 import noauth, session
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import Reply, site_user
 from tests.neutron.test_central_report import Stretched
-from tests.neutron.test_registration import known_as, own_site_epoch, register, restored
+from tests.neutron.test_registration import (
+    known_as,
+    own_site_epoch,
+    register,
+    restored,
+    settle,
+)
 from tests.neutron.wan import Wan
 
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.transport import Timeouts, bound
 from isthmus.store.sql.tables import CLAIMS, NUMBER_CLAIMS, REGISTRATION_PARTS
-from isthmus.store.tiers import epoch, parts
-from isthmus.testing.until import until
+from isthmus.store.tiers import parts
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
@@ -77,18 +82,6 @@ def count(central: CentralServer, table: sa.Table) -> int:
         return int(connection.scalar(query) or 0)
 
 
-def settle(central: CentralServer) -> None:
-    """Have central decide what was named: any hello reminds it."""
-
-    def settles() -> bool:
-        register(central, "site2", leases=None)
-        with central.database() as connection:
-            return epoch.is_settled(connection)
-
-    until(settles, timeout_s=240, what="what was named is decided")
-    assert count(central, NUMBER_CLAIMS) == 0
-
-
 def test_a_registration_longer_than_any_call(central: CentralServer, wan: Wan) -> None:
     net = Stretched(central)
     register(central, "site1")
@@ -104,6 +97,7 @@ def test_a_registration_longer_than_any_call(central: CentralServer, wan: Wan) -
         assert count(central, NUMBER_CLAIMS) == 2 * len(body["shadows"])
         assert kept(central) == 0
     settle(central)
+    assert count(central, NUMBER_CLAIMS) == 0
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])

@@ -95,6 +95,17 @@ def restored(central: CentralServer) -> Iterator[None]:
             connection.execute(sa.update(REGISTRATIONS).values(owes=False))
 
 
+def settle(central: CentralServer) -> None:
+    """Have central decide what was named: any hello reminds it."""
+
+    def settles() -> bool:
+        register(central, "site2", leases=None)
+        with central.database() as connection:
+            return epoch.is_settled(connection)
+
+    until(settles, timeout_s=240, what="what was named is decided")
+
+
 def test_a_registration_gets_no_network_and_no_block(central: CentralServer) -> None:
     network, subnet, base = make_network(central, 1)
     register(central, "site1")
@@ -496,6 +507,7 @@ def test_a_network_that_ovn_alone_remembers_keeps_its_tunnel_key(central: Centra
     register(central, "site1")
     with restored(central):
         register(central, "site1", shadows=strays, datapaths={network: key})
+    settle(central)
     (found,) = central.call("GET", f"{path}{network}").only()
     assert (found["site"], found["datapath_key"]) == ("site1", key)
 
