@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN
 from tests.neutron.test_central_report import Stretched, item
-from tests.neutron.test_registration import register
+from tests.neutron.test_registration import make_network, register, restored
 
 from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS
 from isthmus.store.tiers import epoch, registration
+from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
@@ -37,6 +38,17 @@ def back_from_backup(central: CentralServer) -> Iterator[None]:
             for table in (LEASE_CLAIMS, NUMBER_CLAIMS):
                 left = sa.delete(table).where(table.c.get("decided", sa.false()).is_(sa.false()))
                 connection.execute(left)
+
+
+def settle(central: CentralServer) -> None:
+    """Have central decide what was named: any hello reminds it."""
+
+    def settles() -> bool:
+        register(central, "site2", leases=None)
+        with central.database() as connection:
+            return epoch.is_settled(connection)
+
+    until(settles, timeout_s=240, what="what was named is decided")
 
 
 def change(central: CentralServer, net: Stretched, port: dict[str, Any], **values: Any) -> None:
@@ -315,6 +327,23 @@ def test_a_lease_that_is_yet_to_be_decided_is_not_void_for_who_registers_again(
         speak(central, net, "site1", kept)
     assert speak(central, net, "site2", leases=[lease])["void"] == [lease["id"]]
     assert holder_of(central, net, address) == "site1"
+
+
+def test_a_network_that_ovn_alone_remembers_keeps_its_tunnel_key(central: CentralServer) -> None:
+    """Servers send by it: no other site may be told another one."""
+    network, _, _ = make_network(central, 43)
+    taken, _, _ = make_network(central, 44)
+    central.bundle("site2", "network", taken, project=None, admin=True)
+    path = "/v2.0/site-presences?network_id="
+    (other,) = central.call("GET", f"{path}{taken}").only()
+    key = other["datapath_key"] - 1000
+    strays = [["site1", str(uuid.uuid4()), one, 5, []] for one in (network, str(uuid.uuid4()))]
+    register(central, "site1")
+    with restored(central):
+        register(central, "site1", shadows=strays, datapaths={network: key})
+    settle(central)
+    (found,) = central.call("GET", f"{path}{network}").only()
+    assert (found["site"], found["datapath_key"]) == ("site1", key)
 
 
 def test_no_mac_is_given_out_before_all_sites_have_spoken(central: CentralServer) -> None:

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from keystoneauth1 import noauth, session
 from tests.neutron.central_server import CentralServer
 from tests.neutron.server import Reply, site_user
+from tests.neutron.test_after_restore import settle
 from tests.neutron.test_central_report import Stretched
 from tests.neutron.test_registration import (
     known_as,
     own_site_epoch,
     register,
     restored,
-    settle,
 )
 from tests.neutron.wan import Wan
 

@@ -95,17 +95,6 @@ def restored(central: CentralServer) -> Iterator[None]:
             connection.execute(sa.update(REGISTRATIONS).values(owes=False))
 
 
-def settle(central: CentralServer) -> None:
-    """Have central decide what was named: any hello reminds it."""
-
-    def settles() -> bool:
-        register(central, "site2", leases=None)
-        with central.database() as connection:
-            return epoch.is_settled(connection)
-
-    until(settles, timeout_s=240, what="what was named is decided")
-
-
 def test_a_registration_gets_no_network_and_no_block(central: CentralServer) -> None:
     network, subnet, base = make_network(central, 1)
     register(central, "site1")
@@ -493,23 +482,6 @@ def test_a_home_follows_its_port_where_central_was_restored(
     assert ("port", port) in central.jobs(home)
     with central.database() as connection:
         assert connection.execute(sa.select(CLAIMS)).all() == []
-
-
-def test_a_network_that_ovn_alone_remembers_keeps_its_tunnel_key(central: CentralServer) -> None:
-    """Servers send by it: no other site may be told another one."""
-    network, _, _ = make_network(central, 43)
-    taken, _, _ = make_network(central, 44)
-    central.bundle("site2", "network", taken, project=None, admin=True)
-    path = "/v2.0/site-presences?network_id="
-    (other,) = central.call("GET", f"{path}{taken}").only()
-    key = other["datapath_key"] - 1000
-    strays = [["site1", str(uuid.uuid4()), one, 5, []] for one in (network, str(uuid.uuid4()))]
-    register(central, "site1")
-    with restored(central):
-        register(central, "site1", shadows=strays, datapaths={network: key})
-    settle(central)
-    (found,) = central.call("GET", f"{path}{network}").only()
-    assert (found["site"], found["datapath_key"]) == ("site1", key)
 
 
 def test_a_port_that_moved_takes_its_groups_along(central: CentralServer) -> None:
