@@ -238,7 +238,25 @@ def test_what_another_process_has_cut_out_is_not_cut_out_once_more(
     if done:
         pair.keeper()._giving.cut_out_asked(subnet)
     else:
-        pair.keeper()._answer_recall(subnet)
+        pair.keeper()._answer_recall(SUBNET, subnet)
     monkeypatch.setattr(recall, "list_in", lambda *_: before)
     pair.keeper()._giving.cut_out_asked(subnet)
     assert pair.site.blocks(subnet) == [(0, 94)]
+
+
+def test_what_has_yet_to_begin_is_not_queued_once_more(pair: Pair) -> None:
+    """With central away each call takes as long as its timeout, and persons ask on."""
+    subnet, other = pair.subnet(), pair.subnet()
+    keeper = pair.keeper()
+    for _ in range(3):
+        keeper.notify_rested(SUBNET, subnet)
+        keeper.answer_recall(subnet)
+    keeper.notify_rested(SUBNET, other)
+    assert keeper._queue.qsize() == 3
+    pair.link.down = True
+    for _ in range(3):
+        work = keeper._queue.get()
+        assert work is not None
+        keeper._guarded(work)
+    keeper.notify_rested(SUBNET, subnet)
+    assert keeper._queue.qsize() == 1, "what comes while the work is done counts"

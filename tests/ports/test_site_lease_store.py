@@ -192,6 +192,32 @@ def test_what_central_says_is_no_more_goes_and_a_pool_takes_all_of_it(
     assert states(connection) == {}
 
 
+@pytest.mark.parametrize("named_first", [True, False])
+@pytest.mark.parametrize("named", [Block(100, 100), Block(140, 141), Block(199, 199)])
+def test_so_many_and_one_by_name_are_not_all(
+    connection: sa.Connection, named: Block, named_first: bool
+) -> None:
+    """Whichever comes first, and however often: the site keeps what nobody has asked for."""
+    whole = Lease(id=LeaseId(A), kind=SUBNET, pool_id="p", site=ONE, block=Block(100, 199))
+    asked = [(named, named.size), (whole.block, 50)]
+    for block, count in asked if named_first else asked[::-1]:
+        said = recall.record(connection, whole, block, count)
+    for _ in range(2):
+        assert said.block.size == said.wanted == 50
+        assert 100 <= said.block.first <= named.first
+        assert named.last <= said.block.last <= 199
+        said = recall.record(connection, whole, whole.block, 50)
+
+
+def test_two_parts_are_recalled_with_all_between(connection: sa.Connection) -> None:
+    whole = Lease(id=LeaseId(A), kind=SUBNET, pool_id="p", site=ONE, block=Block(100, 199))
+    recall.record(connection, whole, Block(110, 119), 10)
+    said = recall.record(connection, whole, Block(140, 149), 10)
+    assert (said.block, said.wanted) == (Block(110, 149), 40)
+    said = recall.record(connection, whole, whole.block, 20)
+    assert (said.block, said.wanted) == (Block(110, 149), 40)
+
+
 def test_a_subnet_is_kept_in_mind_while_central_has_to_hear_of_it(
     connection: sa.Connection,
 ) -> None:

@@ -34,11 +34,12 @@ from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
 from isthmus.neutron.local.apply import tags
 from isthmus.neutron.local.apply.work import Batch, Bundle, Work
-from isthmus.neutron.local.ovn import shadow
+from isthmus.neutron.local.ovn import exits, shadow
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.leases import recall
+from isthmus.store.local import exits as exit_store
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local import mapping
 
@@ -289,10 +290,15 @@ class Materialiser:
             connection = context.session.connection()
             column = row.model.__table__.c.id
             there = sa.select(column).where(column == item.id).with_for_update(read=True)
-            if connection.execute(there).first() is None:
+            found = connection.execute(there).first() is not None
+            if not found:
                 mapping.forget(connection, item.type, item.id)
-                return
-        row.remove(row.plugin(), context, item.id)
+                if item.type is ResourceType.ROUTER:
+                    exit_store.forget(connection, item.id)  # else nobody gets its tunnel key
+        if found:
+            row.remove(row.plugin(), context, item.id)
+        elif item.type is ResourceType.ROUTER:
+            exits.carry_out([item.id], chassis=True)
 
 
 def _guarded(work: Work, items: Sequence[Item]) -> guard.Guarded:

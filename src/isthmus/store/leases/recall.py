@@ -33,7 +33,7 @@ class Recall:
 def record(connection: sa.Connection, lease: Lease, block: Block, count: int) -> Recall:
     """Recall up to `count` idle numbers of a part of a lease; the caller holds the pool.
 
-    A second recall is merged with the first: the part then spans both.
+    A second recall is merged with the first, and holds what both are sure to ask for.
 
     Args:
         connection: of the transaction.
@@ -43,13 +43,27 @@ def record(connection: sa.Connection, lease: Lease, block: Block, count: int) ->
     """
     before = lock(connection, lease.id)
     if before is not None:
-        both = Block(min(block.first, before.block.first), max(block.last, before.block.last))
-        # All between two parts alone is sure to hold both.
-        count = max(count, before.wanted) if both == block == before.block else both.size
-        block = both
+        block, count = _merge((before.block, before.wanted), (block, count))
     asked = Recall(id=str(uuid.uuid4()), block=block, wanted=min(count, _MOST_WANTED))
     _put(connection, lease, asked)
     return asked
+
+
+def _merge(one: tuple[Block, int], other: tuple[Block, int]) -> tuple[Block, int]:
+    """Return the part that two recalls ask for, and how many numbers of it at most. Pure."""
+    if one[0] == other[0]:
+        return one[0], max(one[1], other[1])
+    for (whole, some), (part, wanted) in ((one, other), (other, one)):
+        within = whole.first <= part.first and part.last <= whole.last
+        if within and some < whole.size and wanted >= part.size:
+            # So many of the whole, and just these: so many around these, or the site would give
+            # back all that it does not use.
+            size = max(some, part.size)
+            first = max(whole.first, min(part.first, whole.last - size + 1))
+            return Block(first, first + size - 1), size
+    # All between two parts alone is sure to hold both.
+    both = Block(min(one[0].first, other[0].first), max(one[0].last, other[0].last))
+    return both, both.size
 
 
 def take(connection: sa.Connection, lease: Lease, asked: Recall) -> None:

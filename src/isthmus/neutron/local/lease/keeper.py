@@ -76,6 +76,7 @@ class Keeper:
         self._giving = Giving(site, client, engine, settle_s=settle_s)
         self._rest = Rest(site, client, engine, find_standing=find_standing)
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._queued: set[tuple[str, PoolKind, str]] = set()  # what has yet to begin
         self._counted_at: dict[str, float] = {}
         self._monotonic = monotonic
         self._told_at: dict[str, float] = {}
@@ -98,7 +99,7 @@ class Keeper:
 
     def notify_rested(self, kind: PoolKind, pool_id: str) -> None:
         """Have the thread find out what of a pool has rested enough; return at once."""
-        self._queue.put(functools.partial(self.end_rest, kind, pool_id))
+        self._put_once("rest", kind, pool_id, self.end_rest)
 
     def answer_recall(self, pool_id: str) -> None:
         """Have the thread return what central recalls of a subnet; return at once.
@@ -106,7 +107,22 @@ class Keeper:
         The recall is in the database: if this process ends, or central does not answer, the next
         sweep continues with it.
         """
-        self._queue.put(functools.partial(self._answer_recall, pool_id))
+        self._put_once("recall", PoolKind.SUBNET, pool_id, self._answer_recall)
+
+    def _put_once(
+        self, what: str, kind: PoolKind, pool_id: str, work: Callable[[PoolKind, str], object]
+    ) -> None:
+        """Queue work that has yet to begin once: with central away each call of it takes long."""
+        key = (what, kind, pool_id)
+        if key in self._queued:
+            return
+        self._queued.add(key)
+
+        def begin() -> None:
+            self._queued.discard(key)
+            work(kind, pool_id)
+
+        self._queue.put(begin)
 
     def start(self) -> None:
         """Start the thread of this process."""
@@ -254,9 +270,9 @@ class Keeper:
             pools = _read_pools(connection, pool_id)
         return {one for one in blocks if pools and not arithmetic.intersect([one], pools)}
 
-    def _answer_recall(self, pool_id: str) -> None:
+    def _answer_recall(self, kind: PoolKind, pool_id: str) -> None:
         """Return what is idle of what central recalls, and report it at once."""
-        self._guarded(functools.partial(self.end_rest, PoolKind.SUBNET, pool_id))
+        self._guarded(functools.partial(self.end_rest, kind, pool_id))
         self._tell(pool_id)
 
     def _tell(self, pool_id: str) -> None:
