@@ -35,6 +35,46 @@ print(json.dumps(list(ROWS)))
     assert kinds.index("security_group") < kinds.index("address_group") < kinds.index("port")
 
 
+#: What a row of an object names that does not come along with it, and why not.
+_COMES_OTHERWISE = {
+    ("subnet", "network"): "it is where its network is",
+    ("port", "network"): "its home is where its network is present",
+    ("port", "subnet"): "its network takes it along",
+    ("router", "port"): "interfaces and gateways are parts of the router",
+}
+
+
+def test_whatever_an_objects_rows_name_comes_along_with_it() -> None:
+    """A resource that another one names is in `along.NEEDS`, or here with the reason."""
+    found = ask("""
+import json
+from isthmus.model.resource import RESOURCES
+from isthmus.neutron.central.outgoing import along
+from isthmus.neutron.central.resource.registry import ROWS
+
+class Empty:
+    def scalars(self, query):
+        return []
+
+kinds = {row.table: kind for kind, row in RESOURCES.items()}
+needs = {kind: sorted(need(Empty(), ["one"])) for kind, need in along.NEEDS.items()}
+named = set()
+for kind, row in ROWS.items():
+    for model in row.touched_by:
+        for key in model.__table__.foreign_keys:
+            other = kinds.get(key.target_fullname.split(".")[0])
+            if other not in (None, kind):
+                named.add((kind, other))
+print(json.dumps({"needs": needs, "named": sorted(named)}))
+""")
+    missing = {
+        (kind, other)
+        for kind, other in map(tuple, found["named"])
+        if other not in found["needs"].get(kind, ())
+    }
+    assert missing == _COMES_OTHERWISE.keys()
+
+
 def test_any_plugin_is_guarded_that_has_a_call() -> None:
     """As a service plugin is: by the arguments' names, however they are passed."""
     found = ask("""

@@ -4,10 +4,7 @@ Everything is read behind the lock of the port's own row: its home, its location
 its groups, so that a report, a change, a delete and another site's request are serialised.
 """
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
-from neutron.db.models import securitygroup
 from neutron.plugins.ml2 import models as ml2_models
 
 from isthmus import errors
@@ -16,7 +13,7 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import shadow, silence
-from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.db.session import now
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
@@ -28,18 +25,14 @@ from isthmus.store.tiers.held import Held
 _PORT = ResourceType.PORT
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """The outcome of a site's request for a port."""
-
-    groups: frozenset[str]  #: the port's security groups
-    moving_from: SiteName | None = None  #: the home that has to release it first
-
-
-def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
+def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | None:
     """Assign a port its home at a site, or ask its current home to release it.
 
-    The caller commits in both cases, because the release is requested by an intent.
+    The caller commits in both cases, because the release is requested by an intent; where the site
+    is its home now, the caller brings along what it needs.
+
+    Returns:
+        The home that has to release it first; None where the site is its home.
 
     Raises:
         NotFound: the port was deleted meanwhile.
@@ -60,7 +53,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
     if home is not None and step in (Step.ASK, Step.WAIT):
         # A repeated request is recorded again, so that an outdated refusal does not persist.
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
-        return Arrival(frozenset(), home.site)
+        return home.site
     if home is not None and step is Step.COMES:  # its home is disabled; told once it is enabled
         home_store.change(connection, port_id, site.name)
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
@@ -69,16 +62,31 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> Arrival:
             connection, port_id, site.name, project_id=held.owners[port_id], now=now()
         )
         exits.tell_of_ports(connection, [port_id])
-    return Arrival(_groups_of(connection, port_id))
+    return None
 
 
 def welcome(connection: sa.Connection, move: claim.Move) -> None:
-    """Map the groups of a port to the site where it was found; its groups may have changed."""
+    """Bring along what a port needs at the site where it was found; that may have changed."""
     exits.tell_of_ports(connection, [move.port_id])
-    journal.record(
-        connection,
-        group_closure.map_groups(connection, _groups_of(connection, move.port_id), move.new),
-    )
+    journal.record(connection, along.bring(connection, {_PORT: [move.port_id]}, [move.new]))
+
+
+def take_up(connection: sa.Connection, site: SiteName, former: str | None) -> None:
+    """Have a site that registers have its ports, with all that they need there.
+
+    Args:
+        connection: of the transaction, which then tells the site of everything it should have.
+        site: the site.
+        former: the registration that it has proven to have had: the ports come back to it that were
+            at home there when it was removed.
+    """
+    holders = [site] if former is None else [site, registration.aside(former)]
+    ports = [one for at in holders for one in home_store.peek_at(connection, at)]
+    Held(connection, _PORT, ports, alone=former is not None)  # ports before their homes
+    if former is not None:
+        registration.take_up_homes(connection, former, site)
+        exits.tell_of_homes(connection, site)
+    along.bring(connection, {_PORT: ports}, [site])
 
 
 def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName | None:
@@ -134,17 +142,6 @@ def _is_bound(connection: sa.Connection, port_id: str) -> bool:
         sa.select(binding.host).where(binding.port_id == port_id).with_for_update(read=True)
     ).scalars()
     return any(hosts)
-
-
-def _groups_of(connection: sa.Connection, port_id: str) -> frozenset[str]:
-    binding = securitygroup.SecurityGroupPortBinding
-    return frozenset(
-        connection.execute(
-            sa.select(binding.security_group_id)
-            .where(binding.port_id == port_id)
-            .with_for_update(read=True)
-        ).scalars()
-    )
 
 
 def _refusal(port_id: str, home: home_store.Home | None, step: Step) -> errors.Conflict:

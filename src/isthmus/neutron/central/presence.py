@@ -24,8 +24,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site
-from isthmus.neutron.central.outgoing import qos_policies
-from isthmus.neutron.central.outgoing.group_closure import map_groups
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import exits, joined
 from isthmus.neutron.central.site_api.caller import while_there
@@ -155,14 +154,15 @@ def _bring_one(
     project_ids: Sequence[str | None],
     port_id: str | None,
 ) -> set[str]:
-    """Extend one network, with a port of it if there is one; return the groups that go along."""
+    """Extend one network, with a port of it if there is one; return the default groups."""
     network = find_network(network_id)
     if network is None:
         raise errors.NotFound(f"network {network_id} was deleted meanwhile")
     check(site, network)
     groups = default_groups([network["project_id"], *project_ids])
     plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
-    return groups | extend(context, site, plan)
+    extend(context, site, plan)
+    return groups
 
 
 def find_network(network_id: str) -> dict[str, Any] | None:
@@ -174,11 +174,8 @@ def find_network(network_id: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def extend(context: Any, site: Site, presence: Presence) -> frozenset[str]:
+def extend(context: Any, site: Site, presence: Presence) -> None:
     """Extend a network to a site, with its port if there is one; idempotent.
-
-    Returns:
-        The security groups that the port takes along.
 
     Raises:
         Exhausted: no datapath key, port key or address is left.
@@ -186,37 +183,30 @@ def extend(context: Any, site: Site, presence: Presence) -> frozenset[str]:
         Conflict: the port has its home elsewhere and stays there.
         Stale: the port has its home elsewhere, which was asked to release it.
     """
-    arrival = home.Arrival(frozenset())
+    moving_from: SiteName | None = None
     with writing(context) as connection:
         leaving_by = exits.find_by_networks(connection, [presence.network_id])
         joined.hold(connection, [presence.network_id], leaving_by)  # routers before networks
         if presence.port_id is not None:
-            arrival = home.bring(connection, site, presence.port_id)
-        if arrival.moving_from is None:
-            _extend(connection, site.name, presence, arrival.groups)
+            moving_from = home.bring(connection, site, presence.port_id)
+        if moving_from is None:
+            _extend(connection, site.name, presence)
             spread(connection, [presence.network_id], leaving_by)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
-    if arrival.moving_from is not None:  # after the commit: the request to release it must persist
+    if moving_from is not None:  # after the commit: the request to release it must persist
         raise errors.Stale(
-            f"port {presence.port_id} is moving: site {arrival.moving_from} has been asked to "
-            "release it; try again in a moment",
-            site=arrival.moving_from,
+            f"port {presence.port_id} is moving: site {moving_from} has been asked to release it; "
+            "try again in a moment",
+            site=moving_from,
         )
-    return arrival.groups
 
 
-def _extend(
-    connection: sa.Connection, site: SiteName, presence: Presence, more_groups: Iterable[str]
-) -> None:
+def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> None:
     network_id = presence.network_id
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
-    news = map_groups(connection, {*presence.group_ids, *more_groups}, site)
-    ports = [presence.port_id] if presence.port_id is not None else []
-    policies = qos_policies.find(connection, network_ids=[network_id], port_ids=ports)
-    news |= qos_policies.map_to(connection, policies, [site])
     if withdrawn is not False:
         network.map_to(site, now=now())
         journal.record_selected(
@@ -226,6 +216,13 @@ def _extend(
     rows = _subnets(connection, network_id)
     subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
     subnets.map_to(site, now=now())
+    ids: dict[ResourceType, Collection[str]] = {
+        ResourceType.NETWORK: [network_id],
+        ResourceType.SECURITY_GROUP: presence.group_ids,
+    }
+    if presence.port_id is not None:
+        ids[ResourceType.PORT] = [presence.port_id]
+    news = along.bring(connection, ids, [site])
     external = _is_external(connection, network_id)
     for subnet in rows:
         if not external:
@@ -288,7 +285,7 @@ def spread(
     for network, site in missing:
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
-        _extend(connection, site.name, plan, ())
+        _extend(connection, site.name, plan)
     keys = []
     for router_id, wanted in reach.routers.items():
         have = component.sites_of(router_id)

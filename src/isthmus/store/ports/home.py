@@ -55,6 +55,12 @@ def hold_at(connection: sa.Connection, network_id: str, site: SiteName) -> list[
     return list(connection.scalars(query))
 
 
+def peek_at(connection: sa.Connection, site: SiteName) -> list[str]:
+    """List the ports at home at a site, by a plain read."""
+    query = sa.select(SITE_MAPPINGS.c.resource_id).where(_PORT, SITE_MAPPINGS.c.site == site)
+    return list(connection.scalars(query))
+
+
 def settle(
     connection: sa.Connection,
     port_id: str,

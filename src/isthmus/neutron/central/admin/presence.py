@@ -12,7 +12,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
-from isthmus.neutron.central.resource.network import list_subnets
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.router import exits, joined
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -92,7 +92,7 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
             )
     keys = []
     for one in sorted(leaving):
-        subnets = list_subnets(connection, [one])[ResourceType.SUBNET]
+        subnets = along.list_subnets(connection, [one])
         Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
         keys += [IntentKey(site, ResourceType.SUBNET, subnet) for subnet in subnets]
         keys.append(IntentKey(site, _NETWORK, one))

@@ -1,1 +1,1 @@
-"""What a transaction changes, and which groups belong together: the base of the resource rows."""
+"""What a transaction changes, and what objects take along: the base of the resource rows."""

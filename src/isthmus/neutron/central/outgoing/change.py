@@ -23,8 +23,7 @@ class Changes:
     gone: dict[ResourceType, set[str]] = field(default_factory=dict)
     new: dict[ResourceType, set[str]] = field(default_factory=dict)
     shadowed: set[str] = field(default_factory=set)  #: ports whose shadows change
-    regrouped: set[str] = field(default_factory=set)  #: ports whose security groups changed
-    limited: set[str] = field(default_factory=set)  #: ports and networks whose QoS policy changed
+    needy: set[str] = field(default_factory=set)  #: objects that may need something else (`along`)
     joined: set[str] = field(default_factory=set)  #: routers of which an interface came or went
     asked: set[str] = field(default_factory=set)  #: routers that got a gateway, interface or route
     gated: set[str] = field(default_factory=set)  #: ports of new gateways
@@ -84,7 +83,7 @@ class Written:
 Touch = Callable[[Changes, Written], None]
 
 
-def part_of(kind: ResourceType, column: str = "id") -> Touch:
+def part_of(kind: ResourceType, column: str = "id", *, names: bool = False) -> Touch:
     """Return a function that adds the object of a row, or the object that the row is a part of.
 
     A part that was created together with its object may not have the id yet: then the object is new
@@ -93,12 +92,15 @@ def part_of(kind: ResourceType, column: str = "id") -> Touch:
     Args:
         kind: type of the object.
         column: attribute of the row with the object's id.
+        names: whether the row names what the object takes along to sites (`along`).
     """
 
     def touch(changes: Changes, row: Written) -> None:
         resource_id = getattr(row.entity, column)
         if resource_id:
             changes.touch(kind, resource_id)
+            if names:
+                changes.needy.add(resource_id)
             if row.new and column == "id":
                 changes.new.setdefault(kind, set()).add(resource_id)
 

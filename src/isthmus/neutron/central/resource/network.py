@@ -1,6 +1,6 @@
 """Networks at central: sites where they are present are told, and get their subnets too."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,22 +18,16 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.leases import at_site
-from isthmus.neutron.central.outgoing import qos_policies
-from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
+from isthmus.neutron.central.outgoing import along
+from isthmus.neutron.central.outgoing.change import Changes, part_of
 from isthmus.neutron.central.presence import Brought, bring
-from isthmus.neutron.central.resource.row import CentralResource, Ids, States
+from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import writing
 from isthmus.store.ports import datapath
 from isthmus.store.tiers.held import Held
 
 _NETWORK = ResourceType.NETWORK
 _part_of_network = part_of(_NETWORK, "network_id")
-
-
-def _limited(changes: Changes, row: Written) -> None:
-    _part_of_network(changes, row)
-    if row.entity.network_id:
-        changes.limited.add(row.entity.network_id)
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
@@ -50,10 +44,9 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     for network_id in networks:
         sites = changes.held.sites(network_id)
         keys |= {IntentKey(site, _NETWORK, network_id) for site in sites}
-        if network_id in changes.limited and sites:
-            policies = qos_policies.find(connection, network_ids=[network_id])
+        if network_id in changes.needy:
             there = [site for site, withdrawn in sites.items() if not withdrawn]
-            keys |= qos_policies.map_to(connection, policies, there)
+            keys |= along.bring(connection, {_NETWORK: [network_id]}, there)
     return keys
 
 
@@ -89,19 +82,6 @@ def _bring(
     return bring(context, site, [(one["id"], one) for one in seen], project_id)
 
 
-def list_subnets(connection: sa.Connection, network_ids: Collection[str]) -> Ids:
-    """List the subnets of networks, as currently committed."""
-    subnet = models_v2.Subnet
-    query = sa.select(subnet.id).where(subnet.network_id.in_(sorted(network_ids)))
-    query = query.order_by(subnet.id).with_for_update(read=True)
-    return {ResourceType.SUBNET: list(connection.scalars(query))}
-
-
-def _take_along(connection: sa.Connection, network_ids: Collection[str]) -> Ids:
-    policies = qos_policies.find(connection, network_ids=network_ids)
-    return {**list_subnets(connection, network_ids), ResourceType.QOS_POLICY: policies}
-
-
 NETWORK = CentralResource(
     kind=_NETWORK,
     model=models_v2.Network,
@@ -111,7 +91,7 @@ NETWORK = CentralResource(
         segment.NetworkSegment: _part_of_network,
         external_net.ExternalNetwork: _part_of_network,
         dns.NetworkDNSDomain: _part_of_network,
-        qos_models.QosNetworkPolicyBinding: _limited,
+        qos_models.QosNetworkPolicyBinding: part_of(_NETWORK, "network_id", names=True),
         rbac.NetworkRBAC: part_of(_NETWORK, "object_id"),
     },
     attributes={
@@ -154,5 +134,4 @@ NETWORK = CentralResource(
     add_carried=_add_carried,
     settle=_settle,
     bring=_bring,
-    takes_along=_take_along,
 )

@@ -1,6 +1,6 @@
 """Ports at central: the home gets the port, every other site of its network gets its shadow."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,16 +24,17 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central import reporting
-from isthmus.neutron.central.outgoing import group_closure, qos_policies
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
 from isthmus.neutron.central.presence import Brought, bring
-from isthmus.neutron.central.resource.row import CentralResource, Ids, States
+from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import now
 from isthmus.store.ports import home, location
 from isthmus.store.tiers.held import Held
 
 _PORT = ResourceType.PORT
 _part_of_port = part_of(_PORT, "port_id")
+_names_part = part_of(_PORT, "port_id", names=True)
 
 #: Attributes of a port that its home site owns: their change at central is not told to it.
 _HOME_OWNED = frozenset(
@@ -83,14 +84,7 @@ def _shadowed_part(changes: Changes, row: Written) -> None:
 
 def _group_of_port(changes: Changes, row: Written) -> None:
     _shadowed_part(changes, row)
-    if row.entity.port_id:
-        changes.regrouped.add(row.entity.port_id)
-
-
-def _limited(changes: Changes, row: Written) -> None:
-    _part_of_port(changes, row)
-    if row.entity.port_id:
-        changes.limited.add(row.entity.port_id)
+    _names_part(changes, row)
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
@@ -101,10 +95,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     keys: set[IntentKey] = set()
     if said is not None and said.port_id in new:
         _give_home(connection, said)
-        keys |= group_closure.map_groups(
-            connection, _groups_of(connection, said.port_id), said.site
-        )
-        keys |= _map_policies(connection, said.port_id, said.site)
+        keys |= along.bring(connection, {_PORT: [said.port_id]}, [said.site])
     # Nobody else can have mapped a port that this transaction creates.
     old = (touched | changes.shadowed | gone) - new
     homes = Held(connection, _PORT, old)
@@ -116,10 +107,8 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
                 keys.add(IntentKey(site, _PORT, port_id))
             elif port_id in gone:
                 home.delete(connection, port_id, site)
-            if port_id in changes.regrouped and port_id not in gone:
-                keys |= group_closure.map_groups(connection, _groups_of(connection, port_id), site)
-            if port_id in changes.limited and port_id not in gone:
-                keys |= _map_policies(connection, port_id, site)
+            if port_id in changes.needy and port_id not in gone:
+                keys |= along.bring(connection, {_PORT: [port_id]}, [site])
     return keys | _shadows(connection, (changes.shadowed | gone) - new, gone)
 
 
@@ -170,24 +159,6 @@ def _check_home(homes: Held, said: reporting.CurrentReport) -> None:
 def _said_by(site: SiteName, port_id: str) -> bool:
     said = reporting.current()
     return said is not None and said.site == site and said.port_id == port_id
-
-
-def _groups_of(connection: sa.Connection, port_id: str) -> list[str]:
-    binding = securitygroup.SecurityGroupPortBinding
-    return list(
-        connection.execute(
-            sa.select(binding.security_group_id).where(binding.port_id == port_id)
-        ).scalars()
-    )
-
-
-def _map_policies(connection: sa.Connection, port_id: str, site: SiteName) -> set[IntentKey]:
-    policies = qos_policies.find(connection, port_ids=[port_id])
-    return qos_policies.map_to(connection, policies, [site])
-
-
-def _take_along(connection: sa.Connection, port_ids: Collection[str]) -> Ids:
-    return {ResourceType.QOS_POLICY: qos_policies.find(connection, port_ids=port_ids)}
 
 
 def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> None:
@@ -284,7 +255,7 @@ PORT = CentralResource(
         securitygroup.SecurityGroupPortBinding: _group_of_port,
         dhcp_models.ExtraDhcpOpt: _part_of_port,
         dns.PortDNS: _part_of_port,
-        qos_models.QosPortPolicyBinding: _limited,
+        qos_models.QosPortPolicyBinding: _names_part,
         uplink_status_propagation.PortUplinkStatusPropagation: _part_of_port,
     },
     attributes={"ports": _ATTRIBUTES},
@@ -292,5 +263,4 @@ PORT = CentralResource(
     tells_of=(_PORT,),
     add_carried=_add_carried,
     bring=_bring,
-    takes_along=_take_along,
 )

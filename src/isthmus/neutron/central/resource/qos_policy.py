@@ -9,7 +9,7 @@ from neutron.db.qos import models
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.outgoing import qos_policies
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import part_of
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.central.resource.row import CentralResource, tell_mapped
@@ -25,7 +25,7 @@ def _bring(
     policies = {one["id"] for one in seen}
     if policies:
         with writing(context) as connection:
-            qos_policies.map_to(connection, policies, [site.name])
+            along.bring(connection, {_POLICY: policies}, [site.name])
     return Brought({_POLICY: policies})
 
 

@@ -6,8 +6,6 @@ before their subnets, groups before the ports that are members.
 
 from collections.abc import Mapping
 
-import sqlalchemy as sa
-
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central.resource.address_group import ADDRESS_GROUP
@@ -15,7 +13,7 @@ from isthmus.neutron.central.resource.network import NETWORK
 from isthmus.neutron.central.resource.port import PORT
 from isthmus.neutron.central.resource.qos_policy import QOS_POLICY
 from isthmus.neutron.central.resource.router import ROUTER
-from isthmus.neutron.central.resource.row import CentralResource, Ids
+from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.central.resource.security_group import SECURITY_GROUP
 from isthmus.neutron.central.resource.subnet import SUBNET
 
@@ -27,23 +25,6 @@ ROWS: Mapping[ResourceType, CentralResource] = {
 ATTRIBUTES: Mapping[str, Mapping[str, Attribute]] = {
     collection: fates for row in ROWS.values() for collection, fates in row.attributes.items()
 }
-
-
-def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
-    """Add to objects everything that they take along to a site."""
-    found: dict[ResourceType, set[str]] = {}
-    fresh = {kind: set(some) for kind, some in ids.items() if some}
-    while fresh:
-        named: dict[ResourceType, set[str]] = {}
-        for kind, row in ROWS.items():
-            some = fresh.get(kind, set())
-            found.setdefault(kind, set()).update(some)
-            if some and row.takes_along is not None:
-                for other, more in row.takes_along(connection, some).items():
-                    named.setdefault(other, set()).update(more)
-        fresh = {kind: more for kind, some in named.items() if (more := some - found[kind])}
-    return {kind: some for kind, some in found.items() if some}
-
 
 _LAYER_3 = "central loads no plugin of it yet, so there is none"
 _EVPN = "EVPN is a site's own; central loads no plugin of it"

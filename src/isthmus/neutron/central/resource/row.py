@@ -22,7 +22,6 @@ from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers.held import Held
 
-Ids = Mapping[ResourceType, Collection[str]]
 States = dict[str, dict[str, Any]]
 
 
@@ -62,8 +61,6 @@ class CentralResource:
     #: Completes desired states: leases what a site lacks, leaves out what cannot be created yet.
     settle: Callable[[SiteName, States], States] | None = None
     bring: Bring | None = None  #: None: no site asks for such an object by itself
-    #: Returns what objects need at a site besides themselves; one step, the caller repeats it.
-    takes_along: Callable[[sa.Connection, Collection[str]], Ids] | None = None
 
     @property
     def resource(self) -> Resource:

@@ -1,6 +1,6 @@
 """Security groups at central: each takes along, at every site, what its rules refer to."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +11,10 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.outgoing import group_closure
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, part_of
 from isthmus.neutron.central.presence import Brought
-from isthmus.neutron.central.resource.row import CentralResource, Ids
+from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.db.session import writing
 from isthmus.store.tiers.held import Held
 
@@ -30,7 +30,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         sites = held.sites(group_id)
         keys |= {IntentKey(site, _GROUP, group_id) for site in sites}
         if sites:
-            keys |= group_closure.map_groups_to(connection, [group_id], sites)
+            keys |= along.bring(connection, {_GROUP: [group_id]}, sites)
     return keys
 
 
@@ -40,13 +40,8 @@ def _bring(
     groups = {one["id"] for one in seen}
     if groups:
         with writing(context) as connection:
-            group_closure.map_groups(connection, groups, site.name)
+            along.bring(connection, {_GROUP: groups}, [site.name])
     return Brought({_GROUP: groups})
-
-
-def _take_along(connection: sa.Connection, group_ids: Collection[str]) -> Ids:
-    groups, address_groups = group_closure.step(connection, group_ids)
-    return {_GROUP: groups, ResourceType.ADDRESS_GROUP: address_groups}
 
 
 SECURITY_GROUP = CentralResource(
@@ -84,5 +79,4 @@ SECURITY_GROUP = CentralResource(
     tells_of=(_GROUP,),
     rbac=rbac.SecurityGroupRBAC,
     bring=_bring,
-    takes_along=_take_along,
 )

@@ -23,8 +23,8 @@ from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central import presence
-from isthmus.neutron.central.resource.registry import ROWS, expand
-from isthmus.neutron.central.resource.row import Ids
+from isthmus.neutron.central.outgoing import along
+from isthmus.neutron.central.resource.registry import ROWS
 from isthmus.neutron.central.site_api import state
 from isthmus.neutron.central.site_api.belief import entitled
 from isthmus.neutron.db.session import reading
@@ -124,10 +124,10 @@ def _find_visible(site: Site, asked: Asked) -> list[dict[str, Any]]:
     return found
 
 
-def _collect(site: Site, brought: Ids) -> list[Item]:
+def _collect(site: Site, brought: along.Ids) -> list[Item]:
     """Read all objects of the bundle, in the order in which they are created."""
     with reading(n_context.get_admin_context()) as connection:
-        ids = expand(connection, brought)
+        ids = along.expand(connection, brought)
         pools = [one for kind in _POOLS for one in ids.get(kind, ())]
         leases = lease_store.list_leases(connection, pool_ids=pools, site=site.name)
     states = {kind: ROWS[kind].read(ids[kind], site.name) for kind in ids}

@@ -16,7 +16,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import securitygroup
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -27,7 +26,6 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.leases import at_rest
-from isthmus.neutron.central.outgoing.group_closure import map_groups
 from isthmus.neutron.central.site_api.belief import adoption, contest, naming, presences
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.hello import Hello
@@ -39,7 +37,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
-from isthmus.store.tiers import epoch, excess, exits, mapping, parts
+from isthmus.store.tiers import epoch, excess, parts
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
 
@@ -242,7 +240,7 @@ def _believe(
         naming.record(context, site, spoken)
     if standing.due:
         with writing(context) as connection:
-            _take_up_homes(connection, site.name, former)
+            home.take_up(connection, site.name, former)
             own = epoch.peek(connection)
             # Which site has which port is known once all have registered.
             early = [one for one in ResourceType if one is not ResourceType.PORT]
@@ -314,17 +312,6 @@ def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str 
     if not epoch.is_proven(own.secret, site, said.registration, said.heard, said.proof):
         return None
     return said.registration
-
-
-def _take_up_homes(connection: sa.Connection, site: SiteName, former: str | None) -> None:
-    """Return its ports to a site that was removed and is back, and map their groups."""
-    if former is not None:
-        store.take_up_homes(connection, former, site)
-        exits.tell_of_homes(connection, site)
-    binding = securitygroup.SecurityGroupPortBinding
-    homes = mapping.select_ids(ResourceType.PORT, site)
-    query = sa.select(binding.security_group_id).distinct().where(binding.port_id.in_(homes))
-    map_groups(connection, list(connection.scalars(query)), site)
 
 
 def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, str]]:

@@ -15,9 +15,11 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central import presence
+from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import exits, joined
 from isthmus.neutron.db.session import now, reading, writing
+from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
@@ -127,10 +129,7 @@ def ensure_present(
         )
     datapath.ensure_key(connection, network_id)
     network.map_to(site.name, now=now())
-    table = models_v2.Subnet
-    ids = list(
-        connection.execute(sa.select(table.id).where(table.network_id == network_id)).scalars()
-    )
-    Held(connection, ResourceType.SUBNET, ids, alone=True).map_to(site.name, now=now())
+    news = along.bring(connection, {ResourceType.NETWORK: [network_id]}, [site.name])
+    journal.record(connection, news)
     # Routers come along; where else their networks have to be its sites will say.
     presence.spread(connection, [network_id], leaving_by, extends=False)
