@@ -39,6 +39,9 @@ POINTS: tuple[tuple[str, str], ...] = (
     # Central: a network is placed, nothing committed yet; it is, and the site does not know it.
     ("central.bundle.before_commit", "neutron/central/presence.py"),
     ("central.bundle.committed", "neutron/central/presence.py"),
+    # Central: the port that a site reports was looked for; it is not there, and made next.
+    ("central.report.sought", "neutron/central/site_api/report/take.py"),
+    ("central.report.unknown", "neutron/central/site_api/report/take.py"),
     # Central: the port that a site reports is read, and nothing of it changed yet.
     ("central.report.read", "neutron/central/site_api/report/take.py"),
     # Central: the change of a merged report has read the port, and written nothing yet.

@@ -39,7 +39,7 @@ _OPTIONAL = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhc
 _FREES = frozenset({"fixed_ips", "security_groups"})
 
 #: What Neutron's methods raise as a refusal; a value that only the database refuses counts too.
-_REFUSALS = (
+REFUSALS = (
     n_exc.NeutronException,
     n_exc.MultipleExceptions,  # of drivers or callbacks
     db_exc.DBDataError,
@@ -63,7 +63,7 @@ def create(site: SiteName, state: dict[str, Any]) -> Refusals:
     try:
         core.create_port(admin, {"port": dict(body)})
         return {}
-    except _REFUSALS as error:
+    except REFUSALS as error:
         if isinstance(from_any(error), errors.Transient):
             raise
         _require_settled(admin)
@@ -71,7 +71,7 @@ def create(site: SiteName, state: dict[str, Any]) -> Refusals:
     bare = {**body, **{name: [] for name in _OPTIONAL}, "qos_policy_id": None}
     try:
         port = core.create_port(admin, {"port": bare})
-    except _REFUSALS:
+    except REFUSALS:
         raise why from None
     # Of each attribute that was left out, apply as much as Neutron accepts.
     return update(site, port, {**state, attribute.BASE: comparable(port)})
@@ -140,7 +140,7 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
     for part in (body, *merge.parts(body)):
         try:
             port = _put(port, part)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             ours = from_any(error)
             if isinstance(ours, errors.Overtaken):
                 raise ours from error

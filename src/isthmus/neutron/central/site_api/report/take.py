@@ -7,7 +7,7 @@ gone.
 
 import contextlib
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -176,12 +176,15 @@ def _find_port(port_id: str) -> dict[str, Any] | None:
 def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> Refusals:
     admin = n_context.get_admin_context()
     port = _find_port(port_id)
+    crash.point("central.report.sought")
     with writing(admin) as connection:  # its commit asks whether the batch is late
         known = _read_known(connection, site.name, port_id, state["network_id"])
     if known.home not in (None, site.name):
         _refuse_elsewhere(site.name, port_id, known.home)
     if port is None:
-        left = left | _create(site, port_id, state, known)
+        crash.point("central.report.unknown")
+        with _made_once(port_id):
+            left = left | _create(site, port_id, state, known)
     else:
         if known.home is None:
             raise errors.Conflict(
@@ -201,6 +204,24 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
         following.follow_status(port_id, state)
     following.follow_location(site.name, port_id, state, refused=bool(left), was_stale=known.stale)
     return left
+
+
+@contextlib.contextmanager
+def _made_once(port_id: str) -> Iterator[None]:
+    """Make a port that central does not have, unless the same report, come twice, has made it.
+
+    Whatever was refused then (its address and its MAC are taken, the quota is used up, it has a
+    home already and must have been deleted) was refused because of the very port.
+
+    Raises:
+        Overtaken: it is there; the report is to be read as one of a port that central has.
+    """
+    try:
+        yield
+    except (errors.Refused, *merging.REFUSALS) as error:
+        if _find_port(port_id) is None:
+            raise
+        raise errors.Overtaken(f"port {port_id} was made by another report meanwhile") from error
 
 
 def _create(site: Site, port_id: str, state: dict[str, Any], known: _Known) -> Refusals:
