@@ -5,9 +5,13 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient
+from isthmus.clients.http.status import blame
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult, read_results
 from isthmus.model.site import SiteName
+
+#: A call that Neutron answers to whoever is logged in: its Keystone answers, too.
+_SMALL = "/v2.0/extensions/isthmus-local"
 
 
 class CentralSource:
@@ -35,10 +39,18 @@ class SiteCarrier:
     def deliver(
         self, lane: SiteName, items: Sequence[Item], *, sequence: int
     ) -> Sequence[ItemResult]:
-        """Post a batch; the client knows the site, so the lane's name is not needed."""
+        """Post a batch; the client knows the site, so the lane's name is not needed.
+
+        Raises:
+            Unreachable, TimedOut: the site did not answer.
+            IsthmusError: it did not take the batch.
+        """
         del lane
         body = {"sequence": sequence, "items": [item.to_dict() for item in items]}
-        answer = self._client.post("site_apply", body)
+        try:
+            answer = self._client.post("site_apply", body)
+        except errors.Unreachable as error:
+            raise blame(error, lambda: self._client.call("GET", _SMALL)) from error
         return read_results(answer.get("results"), items)
 
 

@@ -10,7 +10,7 @@ foresee (Source: `keystonemiddleware.auth_token.AuthProtocol.fetch_token`, which
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,32 @@ def to_error(
     if remedy:
         return kind(f"{said.rstrip('.')}; {remedy}", status=status, remedy=remedy)
     return kind(said, status=status)
+
+
+def blame(error: errors.Unreachable, ask: Callable[[], object]) -> errors.IsthmusError:
+    """Find out whether a call went unheard because of itself.
+
+    A worker that dies of one batch has the proxy in front of it answer in its name, as it does
+    where nobody is there. The next call, about something else, tells which.
+
+    Args:
+        error: what came of the call.
+        ask: asks the same application for something small; raises where nobody answers.
+
+    Returns:
+        The error; another one where the application is there.
+    """
+    if "status" not in error.fields:
+        return error
+    try:
+        ask()
+    except errors.IsthmusError:
+        return error
+    return errors.StepFailed(
+        f"{error.message.rstrip('.')}; it answers other calls, so its log has to say what this one "
+        "did to it",
+        **error.fields,
+    )
 
 
 def _is_by_application(body: Any) -> bool:
