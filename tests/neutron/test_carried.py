@@ -14,8 +14,6 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import tenant
 
-from isthmus.lab.tier import render
-
 pytestmark = pytest.mark.neutron
 
 _MODELS = """
@@ -234,7 +232,7 @@ def laden(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         neutron_template,
         extra={
             "ml2": {"extension_drivers": drivers},
-            "DEFAULT": {"service_plugins": f"isthmus_central,{render.CENTRAL_QOS},segments"},
+            "DEFAULT": {"service_plugins": "isthmus_central,isthmus_central_qos,segments"},
         },
     )
     server.start()

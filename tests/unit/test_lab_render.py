@@ -1,6 +1,8 @@
 import configparser
 import contextlib
+import re
 import sqlite3
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -175,3 +177,35 @@ def test_what_opens_one_tier_opens_no_other() -> None:
     assert held["site2"] == {"neutron-site2", "isthmus-site2"}
     lanes = {"isthmus-xjob-site1", "isthmus-xjob-site2"}
     assert held["central"] == {"neutron-central", "isthmus-xjob", *lanes}
+
+
+@pytest.mark.parametrize("flavour", [Flavour.CENTRAL, Flavour.LOCAL])
+def test_the_lab_loads_what_operators_are_told_to_load(flavour: Flavour) -> None:
+    """All plugins of ours, by the names that packages and the page of hooks have for them."""
+    rendered = read(render_neutron(make_server(flavour)))
+    loaded = {
+        "core plugin": rendered["DEFAULT"]["core_plugin"],
+        "service plugin": rendered["DEFAULT"]["service_plugins"],
+        "ML2 mechanism driver": rendered["ml2"]["mechanism_drivers"],
+        "ML2 extension driver": rendered["ml2"]["extension_drivers"],
+        "IPAM driver": rendered["DEFAULT"]["ipam_driver"],
+    }
+    root = Path(__file__).resolve().parents[2]
+    packaged = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]
+    groups = ["core_plugins", "service_plugins", "ml2.mechanism_drivers"]
+    groups += ["ml2.extension_drivers", "ipam_drivers"]
+    page = (root / "docs" / "explanation" / "hooks.md").read_text()
+    for (kind, names), group in zip(loaded.items(), groups, strict=True):
+        every = set(names.split(","))
+        assert not any("." in one for one in every), f"{kind}: by class"
+        ours = {one for one in every if "isthmus" in one}
+        of_tier = {
+            one
+            for one in packaged[f"neutron.{group}"]
+            if one.startswith(f"isthmus_{flavour.value}") or one == "isthmus_keys"
+        }
+        if flavour is Flavour.CENTRAL:
+            of_tier.discard("isthmus_keys")
+        assert ours == of_tier, kind
+        told = re.findall(rf"^\| {kind} \|([^|]*)\|", page, re.MULTILINE)
+        assert ours <= set(re.findall(r"`(\w+)`", " ".join(told))), kind

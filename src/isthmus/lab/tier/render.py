@@ -49,21 +49,17 @@ class _Plugins:
     extensions: str = "port_security,qos"
 
 
-#: By class: an environment that was installed before these had entry points does without.
-CENTRAL_QOS = "isthmus.neutron.central.qos.plugin.CentralQos"
-LOCAL_QOS = "isthmus.neutron.local.qos.plugin.LocalQos"
-
 _PLUGINS = {
     Flavour.CENTRAL: _Plugins(
         core="isthmus_central",
         mechanisms="isthmus_central",
-        services=f"isthmus_central,isthmus_central_router,{CENTRAL_QOS},segments",
+        services="isthmus_central,isthmus_central_router,isthmus_central_qos,segments",
         ipam="isthmus_central",
     ),
     Flavour.LOCAL: _Plugins(
         core="isthmus_local",
         mechanisms="ovn,isthmus_local",
-        services=f"isthmus_local,isthmus_local_router,{LOCAL_QOS},trunk,segments",
+        services="isthmus_local,isthmus_local_router,isthmus_local_qos,trunk,segments",
         ipam="isthmus_local",
         extensions="port_security,qos,isthmus_keys",
     ),
