@@ -144,8 +144,16 @@ def test_a_site_that_comes_back_gets_what_its_ports_need(central: CentralServer)
     ]
     remake(central, "again")
     assert needy.home()[0].startswith("gone/")
+    # It has other needs by now.
+    needy.policies[1] = make_policy(central, needy.user)
+    needy.groups = [needy.make("security_group", name="g")]
+    body = {"qos_policy_id": needy.policies[1], "security_groups": needy.groups}
+    changed = central.call("PUT", f"/v2.0/ports/{needy.port}", {"port": body}, needy.user)
+    assert changed.status == 200, changed.text
     said = {key: told[key] for key in ("registration", "heard", "proof")}
     answer = try_register(central, "again", leases=leases, ports=[needy.port], **said).only()
     assert answer["void"] == []
     assert needy.home() == ["again"]
+    every = central.call("GET", "/v2.0/site-mappings").only()
+    assert {row["site"] for row in every} <= {"site1", "site2", "again"}
     needy.assert_told("again")

@@ -259,8 +259,12 @@ def take_up(connection: sa.Connection, lease_ids: Collection[LeaseId], site: Sit
 
 
 def take_up_homes(connection: sa.Connection, registration: str, site: SiteName) -> None:
-    """Return the ports that had their home at a removed site to the same site."""
+    """Return the ports that had their home at a removed site to the same site.
+
+    What they have come to need meanwhile was mapped to where they were, and is to be mapped anew.
+    """
     home.change_all(connection, aside(registration), site)
+    mapping.delete_site(connection, aside(registration))
     named.move(connection, aside(registration), site)
 
 
