@@ -117,7 +117,7 @@ def _parse_known(body: Any) -> naming.KnownPort:
         home=SiteName(home_site),
         port_id=str(uuid.UUID(port_id)),
         network_id=str(uuid.UUID(network_id)),
-        port_key=int(key),
+        port_key=parse_number(key),
         addresses=tuple(parse_number(text) for text in addresses),
     )
 

@@ -230,13 +230,10 @@ def _believe(
     )
     void = adoption.adopt(context, site, claims)
     if standing.waits and (said.addresses is not None or said.known):
-        strays = [one for one in said.known if one.home == site.name]
-        presences.adopt(context, site, {one.network_id for one in strays}, said.datapaths)
-        spoken = naming.Named(
-            ports=() if said.addresses is None else said.ports or (),
-            addresses=said.addresses or {},
-            known=strays if said.addresses is None else said.known,
-        )
+        spoken = _hear(site, said)
+        if said.addresses is None:
+            networks = {one.network_id for one in spoken.known}
+            presences.adopt(context, site, networks, said.datapaths)
         naming.record(context, site, spoken)
     if standing.due:
         with writing(context) as connection:
@@ -248,6 +245,34 @@ def _believe(
             forgot = standing.waits or not _remembers(own, said, row_id, former)
             excess.record(connection, site.name, said.holdings, forgot=forgot)
     return void
+
+
+def _hear(site: Site, said: Hello) -> naming.Named:
+    """Return what counts of the numbers that a site names while central waits for it.
+
+    A site that was restored as well speaks of its strays alone, and no other site does: it names
+    the ports that it has.
+    """
+    strays = [one for one in said.known if one.home == site.name]
+    networks = {one.network_id for one in strays}
+    if said.addresses is not None:
+        if strays:
+            LOG.warning(
+                "refused: site=%s was not restored, and names %d ports on %d networks as known to "
+                "its OVN alone: ignored",
+                site.name,
+                len(strays),
+                len(networks),
+            )
+        others = [one for one in said.known if one.home != site.name]
+        return naming.Named(ports=said.ports or (), addresses=said.addresses, known=others)
+    LOG.warning(
+        "Site %s was restored as well: its OVN alone knows of %d ports on %d networks",
+        site.name,
+        len(strays),
+        len(networks),
+    )
+    return naming.Named(ports=(), addresses={}, known=strays)
 
 
 def _is_another_life(known: store.Registration, said: Hello) -> bool:
