@@ -26,6 +26,7 @@ class Changes:
     needy: set[str] = field(default_factory=set)  #: objects that may need something else (`along`)
     joined: set[str] = field(default_factory=set)  #: routers of which an interface came or went
     asked: set[str] = field(default_factory=set)  #: routers that got a gateway, interface or route
+    met: set[str] = field(default_factory=set)  #: routers that got an interface
     gated: set[str] = field(default_factory=set)  #: ports of new gateways
     #: (router, network) of gateways and interfaces that go
     left: set[tuple[str, str]] = field(default_factory=set)

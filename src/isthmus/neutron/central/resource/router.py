@@ -51,6 +51,8 @@ def _touch_part(changes: Changes, row: Written) -> None:
         changes.asked.add(row.entity.router_id)
         if row.entity.port_type == gateways.OWNER:
             changes.gated.add(row.entity.port_id)
+        else:
+            changes.met.add(row.entity.router_id)
 
 
 def _touch_route(changes: Changes, row: Written) -> None:
@@ -86,6 +88,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         return set()
     asked = exits.Asked(
         routers=frozenset(changes.asked),
+        joined=frozenset(changes.met),
         gateways=_find_networks(connection, changes.gated),
         floating_ips=frozenset(changes.floated),
         leaving=frozenset(one for one in changes.left if one[0] not in gone),

@@ -4,6 +4,7 @@
 may change the decision: what cannot be is refused there, and transit keys are allocated.
 """
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ class Asked:
     """What a transaction adds that may be impossible."""
 
     routers: frozenset[str] = frozenset()  #: with a new gateway, interface or route
+    joined: frozenset[str] = frozenset()  #: of those, with a new interface
     gateways: frozenset[str] = frozenset()  #: external networks of new gateways
     floating_ips: frozenset[str] = frozenset()  #: that are associated
     #: (router, network) of gateways and interfaces that go: what floating IPs may need of them.
@@ -111,7 +113,8 @@ def follow(
         Conflict: what is asked for cannot be; the field `name` says by which rule.
         InUse: floating IPs need what is taken away.
         Exhausted: no transit key is left.
-        Busy: central was restored and has not settled, and what is asked for needs a transit key.
+        Busy: central was restored and has not settled, and what is asked for needs a transit key
+            that the router did not need before.
     """
     concerned = find_with_gateways(connection, router_ids)
     without = sorted(set(router_ids) - set(concerned))
@@ -132,8 +135,9 @@ def follow(
     )
     wanted = {one: sorted(plan.transit_wanted) for one, plan in plans.items()}
     wanted = {one: sites for one, sites in wanted.items() if sites}
-    if wanted and asked is None and not epoch.is_settled(connection):
-        wanted = {}  # what nobody asked for waits: its sites read it again then
+    if wanted and not epoch.is_settled(connection):
+        # What nobody asks for here waits: its sites read it again then.
+        wanted = {one: sites for one, sites in wanted.items() if _is_needed_by(asked, facts, one)}
     if wanted:
         _allocate(connection, wanted)
     if wanted and asked is not None:
@@ -196,6 +200,27 @@ def find_around(connection: sa.Connection, site: SiteName) -> set[str]:
         )
     )
     return set(connection.scalars(query))
+
+
+def _is_needed_by(asked: Asked | None, facts: Facts, router_id: str) -> bool:
+    """Return whether sites lack transit keys because of what is asked for of a router."""
+    if asked is None:
+        return False
+    if router_id in asked.joined:
+        return True
+    router = facts.routers[router_id]
+    before = dataclasses.replace(
+        router,
+        gateways=frozenset(one for one in router.gateways if one.network_id not in asked.gateways),
+        floating_ips=frozenset(
+            one for one in router.floating_ips if one.id not in asked.floating_ips
+        ),
+    )
+    if before == router:
+        return False
+    others = {**facts.routers, router_id: before}
+    lacked = decide(dataclasses.replace(facts, routers=others), router_id).transit_wanted
+    return not decide(facts, router_id).transit_wanted <= lacked
 
 
 def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:
