@@ -20,6 +20,7 @@ from tests.neutron.outside import (
     make_outside,
     plan_at,
     put_floating,
+    remove,
     set_gateway,
 )
 from tests.neutron.server import ADMIN, Reply, tenant
@@ -175,6 +176,29 @@ def test_a_gateway_and_its_network_do_not_pass_each_other(central: CentralServer
         assert statuses.count(200) + statuses.count(204) == 1, [one.text for one in replies]
         shown = central.call("GET", f"/v2.0/router-exits/{router['id']}").only()
         assert [one["site"] for one in shown["gateways"]] == ["site1"] * statuses.count(200)
+        assert set_gateway(central, router, ADMIN, None).status == 200
+        central.acknowledge_all()
+
+
+def test_a_gateway_and_the_deletion_of_its_network_do_not_pass_each_other(
+    central: CentralServer,
+) -> None:
+    user = tenant(uuid.uuid4().hex)
+    router, _, _ = make_inside(central, user, "site2")
+    rng = random.Random(11)
+    for turn in range(16):
+        outside, _ = make_outside(central, 1)
+        set_it = functools.partial(set_gateway, central, router, ADMIN, outside)
+        delete = functools.partial(remove, central, "network", outside["id"], ADMIN)
+        if turn % 2:
+            replies = at_once(set_it, functools.partial(later, rng, delete))
+        else:
+            replies = at_once(functools.partial(later, rng, set_it), delete)
+        assert {one.status for one in replies} <= {200, 204, 404, 409}, [
+            one.text for one in replies
+        ]
+        statuses = [one.status for one in replies]
+        assert statuses.count(200) + statuses.count(204) == 1, [one.text for one in replies]
         assert set_gateway(central, router, ADMIN, None).status == 200
         central.acknowledge_all()
 

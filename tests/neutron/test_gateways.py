@@ -157,6 +157,24 @@ def test_a_gateway_that_cannot_be_is_refused_before_any_site_hears(central: Cent
     )
 
 
+def test_a_route_in_the_transit_range_is_refused_by_each_call(central: CentralServer) -> None:
+    user = tenant(uuid.uuid4().hex)
+    outside, _ = make_outside(central, 2)
+    router, network, _ = make_inside(central, user, "site1")
+    assert set_gateway(central, router, user, outside).status == 200
+    port = central.create("port", user, network_id=network["id"])
+    via = port["fixed_ips"][0]["ip_address"]
+    body = {"router": {"routes": [{"destination": "100.64.3.0/24", "nexthop": via}]}}
+    path = f"/v2.0/routers/{router['id']}"
+    for call in (path, f"{path}/add_extraroutes"):
+        see_refused(
+            central,
+            router,
+            "transit-in-use",
+            lambda call=call: central.call("PUT", call, body, user),  # type: ignore[misc]
+        )
+
+
 def test_a_floating_ip_that_cannot_be_is_refused(central: CentralServer) -> None:
     user = tenant(uuid.uuid4().hex)
     (one, _), (two, _) = make_outside(central, 1), make_outside(central, 2)

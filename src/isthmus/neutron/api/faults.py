@@ -11,6 +11,7 @@ import webob.exc
 from neutron.plugins.ml2.common import exceptions as ml2_exc
 from neutron_lib import exceptions as n_exc
 from neutron_lib.api import faults
+from neutron_lib.exceptions import l3_ext_gw_multihoming as multihoming_exc
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
@@ -54,17 +55,41 @@ def to_fault(error: errors.IsthmusError) -> Fault:
     return FAULTS[kind](reason=error.message)
 
 
+#: Neutron's own that it answers 500: gateways that are not as the request says, or are just being
+#: changed by somebody else.
+faults.FAULT_MAP.update(
+    dict.fromkeys(
+        (
+            multihoming_exc.UnableToAddExtraGateways,
+            multihoming_exc.UnableToMatchGateways,
+            multihoming_exc.UnableToRemoveGateways,
+        ),
+        webob.exc.HTTPConflict,
+    )
+)
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Translate our errors at the boundary of a method that the API calls.
 
+    Neutron itself looks whether what is named exists, or is in use, before the transaction that
+    refers to it, or deletes it; then the database refuses, and Neutron would answer 500.
+
     Raises:
-        Fault: in place of any error of ours.
+        Fault: in place of any error of ours, and of a foreign key that does not hold.
     """
     try:
         yield
     except errors.IsthmusError as error:
         raise to_fault(error) from error
+    except db_exc.DBReferenceError as error:
+        raise to_fault(
+            errors.Conflict(
+                "what is named has just been deleted, or what is deleted has just come into use "
+                f"(table {error.table}, key {error.key})"
+            )
+        ) from error
 
 
 def from_any(error: Exception) -> errors.IsthmusError:

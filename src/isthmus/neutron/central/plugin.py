@@ -194,6 +194,13 @@ class CentralPlugin(Refusals, Recalling):
 
     # Removal ---------------------------------------------------------------------------------
 
+    def delete_port(self, context: Any, id: str, l3_port_check: bool = True) -> None:
+        """Delete a port; one that has got a floating IP meanwhile loses it first."""
+        try:
+            super().delete_port(context, id, l3_port_check=l3_port_check)
+        except db_exc.DBReferenceError as error:
+            raise db_exc.RetryRequest(error) from error
+
     def delete_network(self, context: Any, id: str) -> Any:
         """Delete a network unless an unreachable site may have ports on it."""
         self._refuse_if_silent(context, "network", id, id)

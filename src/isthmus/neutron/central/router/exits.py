@@ -284,6 +284,7 @@ def _refuse_needed(connection: sa.Connection, facts: Facts, asked: Asked) -> Non
         query = sa.select(_PORTS.c.id).where(
             _PORTS.c.id.in_(sorted(ports)), _PORTS.c.network_id.in_(sorted(leaving))
         )
+        query = query.with_for_update(read=True)  # a port may be younger than this transaction
         behind = set(connection.scalars(query)) if ports else set()
         cut = {one.subject for one in _list_refusals(facts, router_id) if one.name in CUTS_FLOATING}
         needy = sorted(

@@ -5,7 +5,7 @@ changes (`central.resource.router`), in the transaction that joins a network to 
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,6 +40,7 @@ from neutron_lib.db import api as db_api
 from neutron_lib.plugins import constants as plugin_constants
 from neutron_lib.plugins import directory
 from neutron_lib.services import base
+from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.model.resource import ResourceType
@@ -134,6 +135,7 @@ class CentralRouters(_Refusing):
             self._restore_gateway(context.elevated(), router_id)
             raise
 
+    @db_api.retry_db_errors
     def _restore_gateway(self, admin: Any, router_id: str) -> None:
         with db_api.CONTEXT_WRITER.using(admin):
             router = self._get_router(admin, router_id)
@@ -164,6 +166,22 @@ class CentralRouters(_Refusing):
         """Refuse a hint that no site serves."""
         core = directory.get_plugin()
         core.validate_availability_zones(context, resource_type, availability_zones)
+
+    # Their transaction ends after `update_router` has: what is refused then is translated here.
+    def add_extraroutes(self, context: Any, router_id: str, body: Any = None) -> Any:
+        """Add routes to a router."""
+        with translated():
+            return super().add_extraroutes(context, router_id, body)
+
+    def remove_extraroutes(self, context: Any, router_id: str, body: Any = None) -> Any:
+        """Take routes from a router."""
+        with translated():
+            return super().remove_extraroutes(context, router_id, body)
+
+    def delete_router(self, context: Any, id: str) -> None:
+        """Delete a router, at all sites."""
+        with translated():
+            super().delete_router(context, id)
 
     # Interfaces ------------------------------------------------------------------------------
 
@@ -224,10 +242,12 @@ class CentralRouters(_Refusing):
 
     def create_floatingip(self, context: Any, floatingip: Any, *rest: Any, **options: Any) -> Any:
         """Make a floating IP, and associate it if a port is named."""
-        options.setdefault("initial_status", constants.FLOATINGIP_STATUS_DOWN)
+        # At once: a second step that failed would have the whole call tried again, with its work
+        # done.
+        options["initial_status"] = _status_of(floatingip["floatingip"])
         with translated():
-            made = super().create_floatingip(context, floatingip, *rest, **options)
-        return self._set_status(context, made)
+            made: dict[str, Any] = super().create_floatingip(context, floatingip, *rest, **options)
+        return made
 
     def update_floatingip(self, context: Any, id: str, floatingip: Any) -> Any:
         """Associate a floating IP, or change it."""
@@ -235,17 +255,32 @@ class CentralRouters(_Refusing):
             changed = super().update_floatingip(context, id, floatingip)
         return self._set_status(context, changed)
 
+    def delete_floatingip(self, context: Any, id: str) -> None:
+        """Delete a floating IP."""
+        with translated():
+            super().delete_floatingip(context, id)
+
     def _set_status(self, context: Any, floating: dict[str, Any]) -> dict[str, Any]:
         """Record that a floating IP is active while it is associated, as with ML2/OVN."""
-        wanted = (
-            constants.FLOATINGIP_STATUS_ACTIVE
-            if floating["port_id"]
-            else constants.FLOATINGIP_STATUS_DOWN
-        )
+        wanted = _status_of(floating)
         if floating["status"] != wanted:
             self.update_floatingip_status(context.elevated(), floating["id"], wanted)
             floating["status"] = wanted
         return floating
+
+    def disassociate_floatingips(self, context: Any, port_id: str) -> Any:
+        """Disassociate the floating IPs of a port that is deleted, those of just now included.
+
+        A port that seems to have none may have got its first: then it cannot be deleted, and its
+        plugin begins again.
+        """
+        with db_api.CONTEXT_WRITER.using(context):
+            connection = context.session.connection()
+            query = sa.select(_FLOATING.c.id).where(_FLOATING.c.fixed_port_id == port_id)
+            seen = set(connection.scalars(query))
+            if seen and set(connection.scalars(query.with_for_update())) - seen:
+                raise db_exc.RetryRequest(errors.Overtaken(f"port {port_id} got a floating IP"))
+            return super().disassociate_floatingips(context, port_id)
 
     @registry.receives(resources.FLOATING_IP, [events.PRECOMMIT_UPDATE])
     def _note_disassociation(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
@@ -269,9 +304,16 @@ class CentralRouters(_Refusing):
         query = sa.select(_FLOATING.c.router_id).where(
             _FLOATING.c.floating_port_id == payload.latest_state["id"]
         )
-        router_id = session.connection().scalar(query)
+        # As it is now: it may have been associated since this transaction began.
+        router_id = session.connection().scalar(query.with_for_update())
         if router_id is not None:
             listener.touch(session, ResourceType.ROUTER, router_id)
+
+
+def _status_of(floating: Mapping[str, Any]) -> str:
+    if floating.get("port_id"):
+        return str(constants.FLOATINGIP_STATUS_ACTIVE)
+    return str(constants.FLOATINGIP_STATUS_DOWN)
 
 
 def _check_ha(body: Any) -> None:
