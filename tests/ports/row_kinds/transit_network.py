@@ -69,7 +69,21 @@ def both_as_wanted(observed: Observed) -> bool:
     return {one: found[one].datapath_key for one in found} == {ROUTER: KEY, OTHER: KEY - 1}
 
 
+def lay_network_with_the_key(tables: Tables) -> None:
+    switch = tables.insert("Logical_Switch")
+    switch.name = f"neutron-{OTHER}"
+    switch.other_config = {"requested-tnl-key": str(KEY)}
+    lay_router(tables)
+
+
 CASES = (
+    Case(
+        name="a network that the site does not know has the key, and keeps it",
+        tables=decided(),
+        northbound=lay_network_with_the_key,
+        finds=[],
+        holds=none,
+    ),
     Case(
         name="another router has the key first",
         tables=exchanged,

@@ -43,6 +43,7 @@ class TransitNetworks:
     networks: Mapping[str, TransitNetwork]
     routers: frozenset[str]  #: of Neutron's, in scope, whose rows are there
     keys: Mapping[str, int]  #: that each transit network has, of those outside the scope, too
+    taken: frozenset[int] = frozenset()  #: keys that networks have
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +232,18 @@ def _read(rows: OvnRows, scope: Scope) -> TransitNetworks:
     ids = scope.ids(ROUTERS)
     if ids is not None and not ids:
         return TransitNetworks(networks={}, routers=frozenset(), keys={})
-    switches = {
-        row.external_ids[TRANSIT_MARK]: row
-        for row in rows.nb.rows("Logical_Switch")
-        if TRANSIT_MARK in row.external_ids
-    }
+    switches, taken = {}, set()
+    for row in rows.nb.rows("Logical_Switch"):
+        if TRANSIT_MARK in row.external_ids:
+            switches[row.external_ids[TRANSIT_MARK]] = row
+        else:
+            taken.add(requested_key(row.other_config) or 0)
     wanted = switches.keys() if ids is None else switches.keys() & set(ids)
     return TransitNetworks(
         networks={one: _read_row(rows, switches[one]) for one in wanted},
         routers=list_routers(rows, scope),
         keys={one: requested_key(row.other_config) or 0 for one, row in switches.items()},
+        taken=frozenset(taken),
     )
 
 
@@ -274,12 +277,16 @@ def _read_row(rows: OvnRows, switch: Any) -> TransitNetwork:
 
 
 def choose_networks(desired: Desired, observed: Observed) -> dict[str, TransitNetwork]:
-    """Return the transit networks that can stand here: of routers that are there."""
-    routers = observed.of(TRANSIT_NETWORK).routers
+    """Return the transit networks that can stand here: of routers that are there.
+
+    A network of the site's OVN that its database does not know, since it went back to a backup,
+    keeps its key: what central says of the router is on its way.
+    """
+    there = observed.of(TRANSIT_NETWORK)
     return {
         router_id: one
         for router_id, one in desired.of(TRANSIT_NETWORK).items()
-        if router_id in routers
+        if router_id in there.routers and one.datapath_key not in there.taken
     }
 
 
