@@ -31,9 +31,11 @@ def find_faults(central: CentralServer, *sites: LocalServer) -> list[str]:
         *_overlaps(_read(central, "isthmus_leases")),
         *_outside_leases(central),
         *_homes(central),
+        *_list_strays(central, _OF_ROUTERS_AT_CENTRAL),
     ]
     for site in sites:
         faults += _of_site(central, site)
+        faults += _list_strays(site, _OF_ROUTERS_AT_SITES)
     return faults
 
 
@@ -109,6 +111,49 @@ def _homes(central: CentralServer) -> list[str]:
                 f"port {row[0]} is located at {row[1]}, and has its home at {row[2]}"
                 for row in connection.execute(elsewhere)
             ),
+        ]
+
+
+#: What outlives its router, or is had twice, by the query that finds it.
+_OF_ROUTERS_AT_CENTRAL = {
+    "has transit keys and is at no site": (
+        "SELECT router_id FROM isthmus_transit_ports WHERE router_id NOT IN "
+        "(SELECT resource_id FROM isthmus_site_mappings WHERE type = 'router')"
+    ),
+    "has a transit network without a key": (
+        "SELECT router_id FROM isthmus_transit_ports WHERE router_id NOT IN "
+        "(SELECT network_id FROM isthmus_datapaths)"
+    ),
+    "has a hypervisor for a gateway and no gateway": (
+        "SELECT router_id FROM isthmus_gateway_hypervisors WHERE router_id NOT IN "
+        "(SELECT router_id FROM routerports WHERE port_type = 'network:router_gateway')"
+    ),
+}
+_OF_ROUTERS_AT_SITES = {
+    "has exits and is not here": (
+        "SELECT router_id FROM isthmus_exits WHERE router_id NOT IN (SELECT id FROM routers)"
+    ),
+    "has hypervisors of other sites and no exits": (
+        "SELECT router_id FROM isthmus_exit_hypervisors WHERE router_id NOT IN "
+        "(SELECT router_id FROM isthmus_exits)"
+    ),
+    "has the key of another router's transit network": (
+        "SELECT a.router_id FROM isthmus_exits a JOIN isthmus_exits b "
+        "ON a.datapath_key = b.datapath_key AND a.router_id <> b.router_id"
+    ),
+    "has the key of a network": (
+        "SELECT e.router_id FROM isthmus_exits e JOIN isthmus_datapaths d "
+        "ON e.datapath_key = d.datapath_key"
+    ),
+}
+
+
+def _list_strays(server: Server, queries: dict[str, str]) -> list[str]:
+    with server.database() as connection:
+        return [
+            f"router {row[0]} {what}"
+            for what, query in queries.items()
+            for row in connection.exec_driver_sql(query)
         ]
 
 
