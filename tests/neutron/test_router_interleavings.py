@@ -1,7 +1,7 @@
 """Two persons change what belongs to one router, step by step, on MariaDB's REPEATABLE READ.
 
 The second one is a transaction of the test's own: it holds a row until the first one waits for it,
-whose snapshot is older then than what the second one commits.
+whose plain reads are older then than what the second one commits.
 """
 
 import contextlib
