@@ -1,6 +1,7 @@
 """Ports that only OVN has: their site was cut off and restored, or central was restored as well."""
 
 import ipaddress
+import uuid
 
 import pytest
 from tests.neutron.mariadb import mariadb_url, new_database
@@ -25,8 +26,22 @@ def read_keys(cloud: Cloud, *addresses: str) -> set[int]:
     return {int(row["port_key"]) for row in rows if row["port_id"] in ports}
 
 
+def add_foreign_rows(cloud: Cloud) -> None:
+    """Have somebody else keep rows in the site's OVN, on a network's switch and on his own."""
+    ovn, switch = cloud.site.ovn, f"neutron-{cloud.network['id']}"
+    name = "a-gateway-that-somebody-made-by-hand-" + "x" * 40
+    where = [(switch, name), (switch, "probe"), ("neutron-made-by-hand", str(uuid.uuid4()))]
+    ovn.nbctl("ls-add", "neutron-made-by-hand")
+    for number, (at, port) in enumerate(where):
+        ovn.nbctl("lsp-add", at, port)
+        ovn.nbctl("lsp-set-addresses", port, f"0a:00:00:00:00:0{number} 10.0.0.25{number}")
+        key = "9" * 30 if number else "\xb2"
+        ovn.nbctl("set", "Logical_Switch_Port", port, f"options:requested-tnl-key={key}")
+
+
 def test_what_ovn_alone_knows_is_not_given_again(cloud: Cloud) -> None:
     cloud.boot()
+    add_foreign_rows(cloud)
     cloud.settle()
     copy = cloud.back_up(cloud.site, "before")
     assert cloud.site.wan is not None
@@ -56,6 +71,7 @@ def test_what_ovn_alone_knows_is_not_given_again(cloud: Cloud) -> None:
 def test_what_both_tiers_forgot_is_given_to_nobody_while_ovn_has_it(cloud: Cloud) -> None:
     """Leases, a port of central's with its own address, and their ports are in no backup."""
     cloud.boot()
+    add_foreign_rows(cloud)
     cloud.settle()
     copies = {
         one.folder: cloud.back_up(one, f"{one.folder.name}_copy")

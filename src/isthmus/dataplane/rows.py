@@ -15,6 +15,10 @@ from isthmus.model.dataplane.ovn import (
     LocalChassis,
 )
 
+#: Highest tunnel key of a port (Source: OVN_MAX_DP_PORT_KEY in lib/ovn-util.h).
+_HIGHEST_KEY = (1 << 15) - 1
+_MOST_DIGITS = 18
+
 
 @dataclass(frozen=True, slots=True)
 class OvnRows:
@@ -60,16 +64,21 @@ class OvnRows:
         return found
 
 
+def _to_number(text: str) -> int | None:
+    """Read a number that OVN keeps as text, in which anybody may have written anything."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else None
+
+
 def requested_key(options: Any) -> int | None:
     """Return the tunnel key that a row asks for."""
-    text = options.get(KEY_OPTION, "")
-    return int(text) if text.isdigit() else None
+    key = _to_number(options.get(KEY_OPTION, ""))
+    return key if key is not None and key <= _HIGHEST_KEY else None
 
 
 def read_revision(row: Any) -> int:
     """Return the revision of Neutron's object when the row was written; -1 where it says none."""
-    text = row.external_ids.get(REVISION, "")
-    return int(text) if text.isdigit() else -1
+    revision = _to_number(row.external_ids.get(REVISION, ""))
+    return -1 if revision is None else revision
 
 
 def read_binding(row: Any) -> Binding:

@@ -6,20 +6,24 @@ key are not allocated again while its row is there.
 """
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.dataplane.kind.port_key import PORT_KEY, SwitchPort
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.scope import Scope
 from isthmus.model.dataplane.ovn import SHADOW_MARK, SWITCH_PREFIX
+from isthmus.model.form import is_id
 from isthmus.model.lease import PoolKind
 from isthmus.neutron.local.ovn import dataplane, desired_rows
 from isthmus.store.sql.engine import reading
+
+LOG = logging.getLogger(__name__)
 
 _PORTS = models_v2.Port.__table__
 _SUBNETS = models_v2.Subnet.__table__
@@ -28,6 +32,8 @@ _ROW = "Logical_Switch_Port"
 _SWITCH = "Logical_Switch"
 #: Types of the rows of servers' ports.
 _OF_SERVERS = frozenset({"", "virtual"})
+#: Limits of a log line: names, and characters of each.
+_MOST_NAMED, _MOST_SHOWN = 10, 64
 
 
 def list_numbers(engine: sa.Engine) -> list[dict[str, str]]:
@@ -70,11 +76,11 @@ def list_ports(engine: sa.Engine) -> list[tuple[str, str, int, list[str]]]:
     Raises:
         Unreachable: this process has no connection to OVN yet.
     """
-    switches = {
+    switches = _leave_out_foreign(
         name.removeprefix(SWITCH_PREFIX)
         for name in (row.name for row in dataplane.get_reconciler().rows().nb.rows(_SWITCH))
         if name.startswith(SWITCH_PREFIX)
-    }
+    )
     with reading(engine) as connection:
         known = desired_rows.list_networks(connection).keys()
         own = set(connection.scalars(sa.select(_NETWORKS.c.id))) - known
@@ -112,7 +118,18 @@ def _find(connection: sa.Connection, networks: Collection[str]) -> dict[str, Swi
         if one.type in _OF_SERVERS
     }
     known = sa.select(_PORTS.c.id).where(_PORTS.c.network_id.in_(sorted(networks)))
-    return {one: there[one] for one in sorted(there.keys() - set(connection.scalars(known)))}
+    strays = _leave_out_foreign(there.keys() - set(connection.scalars(known)))
+    return {one: there[one] for one in sorted(strays)}
+
+
+def _leave_out_foreign(names: Iterable[str]) -> set[str]:
+    """Leave out what Neutron never names a row of its own, and log it."""
+    every = set(names)
+    ours = {one for one in every if is_id(one)}
+    if foreign := sorted(every - ours):
+        shown = ", ".join(repr(one[:_MOST_SHOWN]) for one in foreign[:_MOST_NAMED])
+        LOG.warning("OVN has %d rows that are none of Neutron's, ignored: %s", len(foreign), shown)
+    return ours
 
 
 def _numbers_of(
