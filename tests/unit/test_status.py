@@ -31,6 +31,7 @@ AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to re
     [
         (ROW, SETTLED, SETTLED, "yes", 0, ""),
         (ROW, SILENT, SETTLED, "unknown", 0, ""),
+        (ROW, Standing(silence="it hangs"), SETTLED, "unknown", 0, "(it hangs): ask again"),
         (ROW, WAITS, SETTLED, "no", 3, "isthmus-xjob"),
         ({**ROW, "ports_due": 0}, WAITS, SETTLED, "no", 0, "see the log of Neutron at site1"),
         (ROW, WAITS, WAITS, "no", 3, "it waits for central"),
@@ -90,7 +91,11 @@ def test_a_site_that_hangs_or_refuses_is_unknown_and_delays_nobody() -> None:
     hung = threading.Event()
     waits = {"settled": False, "reason": "restored"}
     world = World(
-        central=waits, site1=waits, site2=hung, site3=errors.Refused("no"), site4={"settled": True}
+        central=waits,
+        site1=waits,
+        site2=hung,
+        site3=errors.Refused("forbidden"),
+        site4={"settled": True},
     )
     try:
         found = collect_status(cast(Cloud, world), answer_s=1.0)
@@ -98,4 +103,8 @@ def test_a_site_that_hangs_or_refuses_is_unknown_and_delays_nobody() -> None:
         hung.set()
     said = {one.name: one.allocates for one in found.sites}
     assert said == {"site1": "no", "site2": "unknown", "site3": "unknown", "site4": "yes"}
+    steps = {one.name: one.next_step for one in found.sites}
+    assert "no answer within 1 seconds" in steps["site2"]
+    assert "(forbidden)" in steps["site3"]
+    assert not steps["site4"]
     assert found.central == Standing(settled=False, reason="restored")

@@ -31,6 +31,7 @@ class Standing:
     settled: bool | None = None  #: whether it gives out numbers; None where it did not say
     stands_down: bool = False  #: central hears another database as this site
     reason: str = ""  #: why it gives out none
+    silence: str = ""  #: why it did not say, where it was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,11 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
             f"see that Neutron runs at {name} and reaches central: it registers by itself within a "
             "minute. If the site will not come back: isthmus site go-on-without " + name
         )
+    if own.settled is None and own.silence:
+        return (
+            f"it did not say whether it gives out addresses ({own.silence}): ask again, and if this "
+            f"stays, see that Neutron and Keystone at {name} answer"
+        )
     if own.settled is not False:
         return ""
     if central.settled is False:
@@ -151,7 +157,7 @@ def _is_asked(row: Row) -> bool:
 
 
 def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, Standing]:
-    """Ask tiers how they stand, all at once; one that does not say so in time is left out."""
+    """Ask tiers how they stand, all at once; what does not say so in time is silent."""
     answers: queue.Queue[tuple[str, Standing]] = queue.Queue()
 
     def ask(name: str, client: NeutronClient) -> None:
@@ -161,22 +167,23 @@ def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, S
         # Daemons: the command may end while one of them still waits.
         threading.Thread(target=ask, args=(name, client), daemon=True).start()
     deadline = time.monotonic() + answer_s
+    late = Standing(silence=f"no answer within {answer_s:g} seconds")
     found: dict[str, Standing] = {}
     with contextlib.suppress(queue.Empty):
         while len(found) < len(tiers):
             name, standing = answers.get(timeout=max(0.0, deadline - time.monotonic()))
             found[name] = standing
-    return found
+    return {name: found.get(name, late) for name in tiers}
 
 
 def _ask(client: NeutronClient) -> Standing:
     try:
         rows = client.get_all("site_holding", fields="epoch")
-    except errors.IsthmusError:
-        return Standing()  # unreachable, or not for this person: `reachability` tells which
+    except errors.IsthmusError as error:
+        return Standing(silence=str(error))
     said: Any = rows[0].get("epoch") if len(rows) == 1 else None
     if not isinstance(said, Mapping):
-        return Standing()
+        return Standing(silence="its answer does not say")
     return Standing(
         settled=bool(said.get("settled", True)),
         stands_down=bool(said.get("stands_down")),

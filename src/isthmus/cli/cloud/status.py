@@ -76,6 +76,10 @@ def _note_restores(found: Any) -> None:
         )
     elif found.central.settled is False:
         render.note(f"Central gives out no addresses: {found.central.reason}")
+    elif found.central.silence:
+        render.note(
+            f"Central did not say whether it gives out addresses ({found.central.silence}): ask again"
+        )
     for one in found.sites:
         if one.allocates == NO:
             render.note(f"{one.name} gives out no addresses: {one.waits_for}")
