@@ -130,13 +130,8 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
             f"see that Neutron runs at {name} and reaches central: it registers by itself within a "
             "minute. If the site will not come back: isthmus site go-on-without " + name
         )
-    if own.settled is None and own.silence:
-        return (
-            f"it did not say whether it gives out addresses ({own.silence}): ask again, and if this "
-            f"stays, see that Neutron and Keystone at {name} answer"
-        )
     if own.settled is not False:
-        return ""
+        return _name_silence(name, own)
     if central.settled is False:
         return "nothing here: it waits for central, which waits for the sites that are named"
     if due:
@@ -147,6 +142,15 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
     return (
         f"it registers by itself within seconds; if this stays, see the log of Neutron at {name} "
         "and that it reaches central"
+    )
+
+
+def _name_silence(name: str, own: Standing) -> str:
+    if not own.silence:
+        return ""
+    return (
+        f"it did not say whether it gives out addresses ({own.silence}): ask again, and if this "
+        f"stays, see that Neutron and Keystone at {name} answer"
     )
 
 

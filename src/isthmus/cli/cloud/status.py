@@ -78,7 +78,8 @@ def _note_restores(found: Any) -> None:
         render.note(f"Central gives out no addresses: {found.central.reason}")
     elif found.central.silence:
         render.note(
-            f"Central did not say whether it gives out addresses ({found.central.silence}): ask again"
+            "Central did not say whether it gives out addresses "
+            f"({found.central.silence}): ask again"
         )
     for one in found.sites:
         if one.allocates == NO:

@@ -262,8 +262,8 @@ def _authtoken(auth: Auth) -> dict[str, object]:
         "project_domain_id": "default",
         "memcached_servers": auth.memcached,
         "interface": "internal",
-        # A Keystone that does not answer must not hold a thread for ever. One that is slow works on at what nobody
-        # waits for any more: asked again too soon, it never comes to the end of it.
+        # A Keystone that does not answer must not hold a thread for ever. One that is slow works
+        # on at what nobody waits for: asked again too soon, it never comes to the end of it.
         "http_connect_timeout": 60,
         "http_request_max_retries": 1,
         "service_token_roles_required": True,
