@@ -75,6 +75,23 @@ def test_two_sites_leave_by_gateways_of_their_own(central: CentralServer) -> Non
     assert (exit_.way, exit_.site) == (Way.TRANSIT, "site2")
 
 
+def test_a_port_that_a_site_asks_for_is_no_news_of_its_network_s_routers(
+    central: CentralServer,
+) -> None:
+    """Each server that is booted would otherwise be work for every site of its router."""
+    user = tenant(uuid.uuid4().hex)
+    outside, _ = make_outside(central, 1)
+    router, network, _ = make_inside(central, user, "site1")
+    assert set_gateway(central, router, ADMIN, outside).status == 200
+    central.clear_journal()
+    central.bundle("site2", "network", network["id"], project=user.project)
+    assert "site1" in told(central, router)  # a network that comes to another site is news
+    port = central.create("port", user, network_id=network["id"])
+    central.clear_journal()
+    assert central.bundle("site1", "port", port["id"], project=user.project)["items"]
+    assert told(central, router) == set()
+
+
 def test_whether_a_site_is_heard_counts_where_there_are_several_exits(
     central: CentralServer,
 ) -> None:

@@ -56,6 +56,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         return home.site
     if home is not None and step is Step.COMES:  # its home is disabled; told once it is enabled
         home_store.change(connection, port_id, site.name)
+        exits.tell_of_ports(connection, [port_id])
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     elif step is Step.COMES:
         home_store.settle(

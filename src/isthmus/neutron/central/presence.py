@@ -190,8 +190,8 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
         if presence.port_id is not None:
             moving_from = home.bring(connection, site, presence.port_id)
         if moving_from is None:
-            _extend(connection, site.name, presence)
-            spread(connection, [presence.network_id], leaving_by)
+            is_new = _extend(connection, site.name, presence)
+            spread(connection, [presence.network_id], leaving_by, anew=is_new)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
     if moving_from is not None:  # after the commit: the request to release it must persist
@@ -202,7 +202,8 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
         )
 
 
-def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> None:
+def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> bool:
+    """Extend a network; return whether it was not at the site, or about to leave it."""
     network_id = presence.network_id
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
@@ -232,6 +233,7 @@ def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> No
         told.add(IntentKey(site, ResourceType.NETWORK, network_id))
         told |= {IntentKey(site, ResourceType.SUBNET, row["id"]) for row in rows}
         journal.record(connection, told)
+    return withdrawn is not False
 
 
 def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
@@ -254,6 +256,7 @@ def spread(
     router_ids: Collection[str] = (),
     *,
     extends: bool = True,
+    anew: bool = True,
 ) -> None:
     """Extend routers, and the networks that they join, to all sites where they have to be.
 
@@ -265,6 +268,9 @@ def spread(
         router_ids: routers of which an interface or gateway came or went, or has another site now.
         extends: whether to extend networks; not while a restored central learns from its sites
             where they are.
+        anew: whether the exits of all these routers are decided anew, and all their sites told;
+            otherwise of those alone that come to another site, or leave one. Each port that a site
+            asks for gets here.
 
     Raises:
         Conflict: a network cannot be where a router needs it.
@@ -287,14 +293,17 @@ def spread(
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
         _extend(connection, site.name, plan)
     keys = []
+    changed = set(reach.routers) if anew else set()
     for router_id, wanted in reach.routers.items():
         have = component.sites_of(router_id)
+        if wanted != have:
+            changed.add(router_id)
         for name in wanted - have:
             component.held_routers.map_to(name, [router_id], now=now())
         for name in have - wanted:
             component.held_routers.withdraw(name, [router_id])
         keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
-    keys += exits.follow(connection, reach.routers)
+    keys += exits.follow(connection, changed)
     journal.record(connection, keys)
 
 
