@@ -15,8 +15,10 @@ from isthmus.model.dataplane.ovn import (
     LocalChassis,
 )
 
-#: Highest tunnel key of a port (Source: OVN_MAX_DP_PORT_KEY in lib/ovn-util.h).
-_HIGHEST_KEY = (1 << 15) - 1
+#: Highest tunnel keys of a port and of a switch (Source: OVN_MAX_DP_PORT_KEY and OVN_MAX_DP_KEY in
+#: lib/ovn-util.h).
+_MOST_PORT_KEY = (1 << 15) - 1
+_MOST_SWITCH_KEY = (1 << 24) - 1
 _MOST_DIGITS = 18
 
 
@@ -69,10 +71,19 @@ def _to_number(text: str) -> int | None:
     return int(text) if text.isdecimal() and text.isascii() and len(text) <= _MOST_DIGITS else None
 
 
-def requested_key(options: Any) -> int | None:
-    """Return the tunnel key that a row asks for."""
-    key = _to_number(options.get(KEY_OPTION, ""))
-    return key if key is not None and key <= _HIGHEST_KEY else None
+def requested_port_key(row: Any) -> int | None:
+    """Return the tunnel key that a port's row asks for; None where it asks for none that can be."""
+    return _read_key(row.options, _MOST_PORT_KEY)
+
+
+def requested_switch_key(row: Any) -> int | None:
+    """Return the tunnel key that a switch's row asks for; None where it asks for none that can be."""
+    return _read_key(row.other_config, _MOST_SWITCH_KEY)
+
+
+def _read_key(column: Any, most: int) -> int | None:
+    key = _to_number(column.get(KEY_OPTION, ""))
+    return key if key is not None and key <= most else None
 
 
 def read_revision(row: Any) -> int:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
-from isthmus.dataplane.rows import OvnRows, read_revision, requested_key
+from isthmus.dataplane.rows import OvnRows, read_revision, requested_port_key
 from isthmus.dataplane.scope import PORTS, SWITCHES, Scope
 from isthmus.model.dataplane.ovn import KEY_OPTION, SHADOW_MARK, SWITCH_PREFIX, Capability
 
@@ -90,7 +90,7 @@ def _read_row(row: Any, network_id: str) -> SwitchPort:
     return SwitchPort(
         network_id=network_id,
         type=row.type,
-        port_key=requested_key(row.options),
+        port_key=requested_port_key(row),
         addresses=frozenset(row.addresses),
         revision=read_revision(row),
     )

@@ -19,7 +19,7 @@ from isthmus.dataplane.kind.shadow_port import drop_switch_port
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
-from isthmus.dataplane.rows import OvnRows, requested_key
+from isthmus.dataplane.rows import OvnRows, requested_port_key
 from isthmus.dataplane.scope import NETWORKS, Scope
 from isthmus.model.dataplane.ovn import KEY_OPTION, SWITCH_PREFIX, Capability, RaSubnet
 
@@ -268,7 +268,7 @@ def _read_row(rows: OvnRows, router: Any) -> Responder:
     return Responder(
         key=key,
         port_id=port_id,
-        port_key=requested_key(options) or 0,
+        port_key=(requested_port_key(switch_port) or 0) if switch_port is not None else 0,
         mac=port.mac if port is not None else "",
         networks=frozenset(port.networks if port is not None else ()),
         mtu=int(mtu) if mtu.isdigit() else 0,

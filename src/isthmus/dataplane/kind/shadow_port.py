@@ -11,7 +11,7 @@ from isthmus.dataplane.kind.port_key import PORT_KEY
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
-from isthmus.dataplane.rows import OvnRows, requested_key
+from isthmus.dataplane.rows import OvnRows, requested_port_key
 from isthmus.dataplane.scope import GROUPS, PORTS, Scope
 from isthmus.model.dataplane.ovn import (
     CHASSIS_OPTION,
@@ -210,7 +210,7 @@ def _read_groups(
 
 def _read_row(row: Any, groups: frozenset[str]) -> RemotePort:
     options = dict(row.options)
-    key = requested_key(options)
+    key = requested_port_key(row)
     options.pop(KEY_OPTION, None)
     chassis = options.pop(CHASSIS_OPTION, "")
     return RemotePort(

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
-from isthmus.dataplane.rows import OvnRows, read_revision, requested_key
+from isthmus.dataplane.rows import OvnRows, read_revision, requested_switch_key
 from isthmus.dataplane.scope import NETWORKS, SWITCHES, Scope
 from isthmus.model.dataplane.ovn import KEY_OPTION, SWITCH_PREFIX, Capability
 
@@ -68,7 +68,7 @@ def _read(rows: OvnRows, scope: Scope) -> dict[str, Switch]:
         row = rows.nb.find("Logical_Switch", SWITCH_PREFIX + network_id)
         if row is not None:
             found[network_id] = Switch(
-                key=requested_key(row.other_config),
+                key=requested_switch_key(row),
                 given=given.get(network_id),
                 revision=read_revision(row),
             )

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
-from isthmus.dataplane.rows import OvnRows, requested_key
+from isthmus.dataplane.rows import OvnRows, requested_port_key, requested_switch_key
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import (
     KEY_OPTION,
@@ -134,7 +134,7 @@ class ReleaseKey(Change):
         switch = tables.find("Logical_Switch", name_switch(self.router_id))
         if switch is None or TRANSIT_MARK not in switch.external_ids:
             return
-        if requested_key(switch.other_config) == self.key:
+        if requested_switch_key(switch) == self.key:
             switch.other_config = {}
 
 
@@ -237,12 +237,12 @@ def _read(rows: OvnRows, scope: Scope) -> TransitNetworks:
         if TRANSIT_MARK in row.external_ids:
             switches[row.external_ids[TRANSIT_MARK]] = row
         else:
-            taken.add(requested_key(row.other_config) or 0)
+            taken.add(requested_switch_key(row) or 0)
     wanted = switches.keys() if ids is None else switches.keys() & set(ids)
     return TransitNetworks(
         networks={one: _read_row(rows, switches[one]) for one in wanted},
         routers=list_routers(rows, scope),
-        keys={one: requested_key(row.other_config) or 0 for one, row in switches.items()},
+        keys={one: requested_switch_key(row) or 0 for one, row in switches.items()},
         taken=frozenset(taken),
     )
 
@@ -254,8 +254,8 @@ def _read_row(rows: OvnRows, switch: Any) -> TransitNetwork:
     router = find_router(rows, router_id)
     seen = TransitNetwork(
         router_id=router_id,
-        datapath_key=requested_key(switch.other_config) or 0,
-        port_key=(requested_key(peer.options) or 0) if peer is not None else 0,
+        datapath_key=requested_switch_key(switch) or 0,
+        port_key=(requested_port_key(peer) or 0) if peer is not None else 0,
         mac=port.mac if port is not None else "",
         networks=frozenset(port.networks if port is not None else ()),
         intact=False,

@@ -14,7 +14,7 @@ from typing_extensions import override
 from isthmus.dataplane.kind.transit_network import choose_networks, name_switch
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
-from isthmus.dataplane.rows import OvnRows, requested_key
+from isthmus.dataplane.rows import OvnRows, requested_port_key
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import (
     CHASSIS_OPTION,
@@ -232,7 +232,7 @@ def _read(rows: OvnRows, scope: Scope) -> PeerPorts:
 
 def _read_row(row: Any) -> PeerPort:
     options = dict(row.options)
-    key = requested_key(options)
+    key = requested_port_key(row)
     options.pop(KEY_OPTION, None)
     chassis = options.pop(CHASSIS_OPTION, "")
     return PeerPort(
