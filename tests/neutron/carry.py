@@ -18,8 +18,10 @@ def carry(central: CentralServer, local: LocalServer) -> dict[str, str]:
         The error code of each object by its id, empty for what was taken.
     """
     with central.database() as connection:
+        which = restored.find_deliverable(connection)
         query = sa.select(JOURNAL).where(JOURNAL.c.lane == local.site)
-        rows = connection.execute(query.where(*restored.list_conditions(connection))).all()
+        query = query.where(JOURNAL.c.lane.not_in(which.but), *which.only)
+        rows = connection.execute(query).all()
     if not rows:
         return {}
     items = central.wanted(local.site, *((row.type, row.resource_id) for row in rows))

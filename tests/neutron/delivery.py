@@ -43,7 +43,7 @@ class SiteDelivery:
                 open_engine(central.url),
                 hold=forget.hold_objects,
                 forget=forget.forget_objects,
-                list_conditions=restored.list_conditions,
+                find_deliverable=restored.find_deliverable,
             ),
             source=CentralSource(clients(central, CARRIER)),  # type: ignore[arg-type]
             carrier=SiteCarrier(clients(site, carrier(site.site))),  # type: ignore[arg-type]

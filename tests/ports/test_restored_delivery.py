@@ -11,16 +11,25 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.ports import home
 from isthmus.store.sql.engine import open_engine, writing
-from isthmus.store.sql.tables import CLAIMS, JOURNAL, LOCATIONS, METADATA, REGISTRATIONS, SITES
-from isthmus.store.tiers import epoch, restored
+from isthmus.store.sql.tables import (
+    CLAIMS,
+    JOURNAL,
+    LOCATIONS,
+    METADATA,
+    REGISTRATIONS,
+    SITE_MAPPINGS,
+    SITES,
+)
+from isthmus.store.tiers import epoch, mapping, restored
 
 KINDS = ("network", "port", "shadow", "lease", "security_group", "router")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
 def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
-    """Each kind of intent in the lanes of two sites; `known` is located, `new` is not."""
+    """Each kind of intent in the lanes of two sites; port `known` is at site TWO, on a network."""
     url = "sqlite://" if request.param == "sqlite" else request.getfixturevalue("mariadb_url")
     made = open_engine(url)
     METADATA.create_all(made)
@@ -47,6 +56,10 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
                 encap_ip="192.0.2.1", port_key=1,
             )
         )  # fmt: skip
+        for site in (ONE, TWO):
+            mapping.record(
+                connection, ResourceType.NETWORK, ["n"], site, owners={"n": None}, now=T0
+            )
     yield made
     METADATA.drop_all(made)
     made.dispose()
@@ -54,7 +67,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
 
 def claim(engine: sa.Engine, site: SiteName) -> set[str]:
     """Say of what a worker claims intents, and release them."""
-    store = SqlJournal(engine, list_conditions=restored.list_conditions)
+    store = SqlJournal(engine, find_deliverable=restored.find_deliverable)
     is_due = site in store.due_lanes()
     found = store.claim(site, owner="me", holds_s=300, limit=99).claims
     assert is_due == bool(found)
@@ -64,33 +77,68 @@ def claim(engine: sa.Engine, site: SiteName) -> set[str]:
 
 
 ALL = {f"a-{kind}" for kind in KINDS} | {"known", "claimed"}
-CERTAIN = {"a-network", "a-security_group", "a-router", "known"}
+CERTAIN = {"a-network", "a-security_group", "a-router"}
 
 
-def test_a_settled_central_delivers_everything(engine: sa.Engine) -> None:
+def change(engine: sa.Engine, site: SiteName, **values: bool) -> None:
+    with writing(engine) as connection:
+        of_site = REGISTRATIONS.c.site == site
+        connection.execute(sa.update(REGISTRATIONS).where(of_site).values(**values))
+
+
+def restore(engine: sa.Engine, *, settled: bool) -> None:
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+        if settled:
+            connection.execute(sa.update(REGISTRATIONS).values(waits=False, named_ports=True))
+            epoch.settle(connection)
+
+
+def test_a_central_that_was_never_restored_delivers_everything(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(sa.insert(CLAIMS).values(port_id="claimed", site=TWO))
     assert claim(engine, ONE) == ALL
 
 
 def test_what_ports_and_numbers_rest_on_waits_for_all_sites(engine: sa.Engine) -> None:
-    with writing(engine) as connection:
-        epoch.begin(connection, "restored")
+    restore(engine, settled=False)
     assert claim(engine, ONE) == claim(engine, TWO) == set()
-    registered = sa.update(REGISTRATIONS).values(waits=False)
-    with writing(engine) as connection:
-        connection.execute(registered.where(REGISTRATIONS.c.site == ONE))
+    change(engine, ONE, waits=False, named_ports=True)
     assert claim(engine, TWO) == set()
     assert claim(engine, ONE) == CERTAIN
+    # A site that was restored as well lacks the shadows of what it has forgotten.
+    change(engine, ONE, named_ports=False)
+    assert claim(engine, ONE) == CERTAIN | {"known"}
     with writing(engine) as connection:
-        connection.execute(registered)
-        epoch.settle(connection)
+        connection.execute(sa.update(SITE_MAPPINGS).values(withdrawn=True))
+    assert claim(engine, ONE) == CERTAIN  # it would be told to remove it
+
+
+def test_a_settled_central_delivers_everything_but_to_sites_it_went_on_without(
+    engine: sa.Engine,
+) -> None:
+    restore(engine, settled=True)
     assert claim(engine, ONE) == claim(engine, TWO) == ALL
+    change(engine, ONE, owes=True)
+    assert claim(engine, ONE) == set()
+    assert claim(engine, TWO) == ALL
 
 
-def test_a_shadow_goes_only_when_no_site_has_yet_to_report_its_port(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("why", ["claimed", "stale"])
+def test_a_shadow_goes_only_when_no_site_has_yet_to_report_its_port(
+    engine: sa.Engine, why: str
+) -> None:
+    restore(engine, settled=True)
     with writing(engine) as connection:
         for port_id in ("claimed", "known"):
-            connection.execute(sa.insert(CLAIMS).values(port_id=port_id, site=TWO))
+            if why == "claimed":
+                connection.execute(sa.insert(CLAIMS).values(port_id=port_id, site=TWO))
+            else:
+                home.settle(connection, port_id, TWO, project_id=None, now=T0)
+        connection.execute(sa.update(SITE_MAPPINGS).values(stale=why == "stale"))
     assert claim(engine, ONE) == ALL - {"claimed"}
+    assert claim(engine, TWO) == ALL - {"claimed", "known"}  # it is at TWO, by the backup
     with writing(engine) as connection:
         connection.execute(sa.delete(CLAIMS))
-    assert claim(engine, ONE) == ALL
+        connection.execute(sa.update(SITE_MAPPINGS).values(stale=False))
+    assert claim(engine, ONE) == claim(engine, TWO) == ALL

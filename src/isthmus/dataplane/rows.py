@@ -72,12 +72,12 @@ def _to_number(text: str) -> int | None:
 
 
 def requested_port_key(row: Any) -> int | None:
-    """Return the tunnel key that a port's row asks for; None where it asks for none that can be."""
+    """Return the tunnel key that a port's row asks for; None where it can have none such."""
     return _read_key(row.options, _MOST_PORT_KEY)
 
 
 def requested_switch_key(row: Any) -> int | None:
-    """Return the tunnel key that a switch's row asks for; None where it asks for none that can be."""
+    """Return the tunnel key that a switch's row asks for; None where it can have none such."""
     return _read_key(row.other_config, _MOST_SWITCH_KEY)
 
 

@@ -25,7 +25,7 @@ class CentralDatabase:
             self._engine,
             hold=forget.hold_objects,
             forget=forget.forget_objects,
-            list_conditions=restored.list_conditions,
+            find_deliverable=restored.find_deliverable,
         )
 
     def list_sites(self) -> list[Site]:

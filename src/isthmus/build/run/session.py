@@ -154,8 +154,10 @@ class Session:
         finally:
             # In this order: a machine repeats its report until it is answered, and nobody is left
             # to answer the last one of a build once this has ended.
-            socket.close()
-            daemons.stop()
+            try:
+                socket.close()
+            finally:
+                daemons.stop()
         chosen = tuple(one.name for one in queue)
         return Outcome(builder.standings, chosen, found.halted, stopped=self.stop.is_set())
 

@@ -28,6 +28,11 @@ MIB = 2**20
 _REDIRECTS = frozenset({301, 302, 303, 305, 307, 308})
 #: How long a connection is silent before the system looks whether the other side is there.
 _LOOKS_S = 5
+#: Who waits long bears that some of what it sends is lost: a probe that is not answered counts as
+#: such data, and one alone would end the call (Source: tcp_keepalive_timer in Linux).
+_UNHEARD_PATIENT_S = 30.0
+#: And takes so many times as much: the answer to a registration of a hundred thousand ports.
+_MOST_PATIENT = 4
 #: Read at a time, in bytes.
 _CHUNK = 65536
 
@@ -49,7 +54,9 @@ class Timeouts:
 class _Deadline:
     """Cuts the connection of one call when its time is over."""
 
-    def __init__(self, total_s: float) -> None:
+    def __init__(self, timeouts: Timeouts, unheard_s: float) -> None:
+        total_s = timeouts.total_s
+        self._unheard_ms = int(unheard_s * 1000)
         self.passed = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -60,6 +67,9 @@ class _Deadline:
         """Watch the connection that the call uses."""
         with self._lock:
             self._socket = sock
+            if sock is not None:
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._unheard_ms)
             if self.passed:
                 self._shut()
 
@@ -172,11 +182,15 @@ class BoundedAdapter(HTTPAdapter):
         options["timeout"] = (timeouts.connect_s, timeouts.read_s)
         # Compressed, an answer could be a thousand times what is read of it.
         request.headers["Accept-Encoding"] = "identity"
-        with self._deadline(request, timeouts.total_s) as deadline:
+        is_patient = read_s > self._timeouts.read_s
+        if is_patient:
+            timeouts = replace(timeouts, most_bytes=_MOST_PATIENT * self._timeouts.most_bytes)
+        unheard_s = _UNHEARD_PATIENT_S if is_patient else timeouts.connect_s
+        with self._deadline(request, timeouts, unheard_s) as deadline:
             response = super().send(request, **{**options, "stream": True})
             try:
                 self._refuse(response, request)
-                body = self._read(response, request)
+                body = self._read(response, request, timeouts.most_bytes)
                 if deadline.passed:  # what was cut off may look like the end
                     raise requests.exceptions.ReadTimeout(request=request)
             finally:
@@ -187,15 +201,17 @@ class BoundedAdapter(HTTPAdapter):
         return response
 
     @contextlib.contextmanager
-    def _deadline(self, request: requests.PreparedRequest, total_s: float) -> Iterator[_Deadline]:
-        deadline = _under_way.deadline = _Deadline(total_s)
+    def _deadline(
+        self, request: requests.PreparedRequest, timeouts: Timeouts, unheard_s: float
+    ) -> Iterator[_Deadline]:
+        deadline = _under_way.deadline = _Deadline(timeouts, unheard_s)
         deadline.start()
         try:
             yield deadline
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             if deadline.passed:
                 raise requests.exceptions.ReadTimeout(
-                    f"no whole answer in {total_s:g} s", request=request
+                    f"no whole answer in {timeouts.total_s:g} s", request=request
                 ) from error
             raise
         finally:
@@ -215,8 +231,8 @@ class BoundedAdapter(HTTPAdapter):
             response.close()
             raise errors.ProtocolError(f"the answer of {request.url} is {wrong}")
 
-    def _read(self, response: requests.Response, request: requests.PreparedRequest) -> bytes:
-        most = self._timeouts.most_bytes
+    @staticmethod
+    def _read(response: requests.Response, request: requests.PreparedRequest, most: int) -> bytes:
         body = bytearray()
         try:
             while chunk := response.raw.read(_CHUNK, decode_content=False):

@@ -292,8 +292,14 @@ def spread(
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
         _extend(connection, site.name, plan)
-    keys = []
-    changed = set(reach.routers) if anew else set()
+    # A router that is there already has another interface then, gateway or not.
+    keys = [
+        IntentKey(site.name, ResourceType.ROUTER, router.id)
+        for router in component.routers
+        for network, site in missing
+        if network["id"] in router.network_ids
+    ]
+    changed = set(reach.routers) if anew else {key.id for key in keys}
     for router_id, wanted in reach.routers.items():
         have = component.sites_of(router_id)
         if wanted != have:

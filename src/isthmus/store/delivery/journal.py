@@ -13,7 +13,8 @@ one dive into an index for each of them (`tests/ports/test_journal_plans.py` ask
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -44,8 +45,16 @@ _COLUMNS = (
     "changed_at",
 )
 
-#: What an intent has to meet, as conditions on rows of the journal.
-Conditions = Sequence[sa.ColumnElement[bool]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliverable:
+    """Which intents may be delivered."""
+
+    but: Collection[str] = ()  #: lanes to which nothing goes
+    only: Sequence[sa.ColumnElement[bool]] = ()  #: conditions on rows of the journal
+
+
+ALL = Deliverable()
 
 
 def record(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
@@ -142,27 +151,31 @@ def _touch(new: New) -> Mapping[str, Any]:
     }
 
 
-def due_lanes(connection: sa.Connection, only: Conditions = ()) -> set[SiteName]:
+def due_lanes(connection: sa.Connection, which: Deliverable = ALL) -> set[SiteName]:
     """List the sites that have an intent due and unclaimed: one dive into an index for each.
 
     Args:
         connection: of the transaction.
-        only: conditions that an intent has to meet.
+        which: intents may be delivered.
     """
-    query = sa.select(SITES.c.name).where(_first_is_due(SITES.c.name, only).is_(sa.true()))
+    query = sa.select(SITES.c.name).where(
+        SITES.c.name.not_in(which.but), _first_is_due(SITES.c.name, which).is_(sa.true())
+    )
     return {SiteName(name) for (name,) in connection.execute(query)}
 
 
-def is_due(connection: sa.Connection, lane: SiteName, only: Conditions = ()) -> bool:
-    """Return whether a lane has an intent due and unclaimed that meets conditions."""
-    return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane), only))).scalar_one())
+def is_due(connection: sa.Connection, lane: SiteName, which: Deliverable = ALL) -> bool:
+    """Return whether a lane has an intent due and unclaimed that may be delivered."""
+    if lane in which.but:
+        return False
+    return bool(connection.execute(sa.select(_first_is_due(sa.literal(lane), which))).scalar_one())
 
 
-def _first_is_due(lane: sa.ColumnElement[str], only: Conditions) -> sa.ScalarSelect[bool]:
+def _first_is_due(lane: sa.ColumnElement[str], which: Deliverable) -> sa.ScalarSelect[bool]:
     """Return whether the intent that comes first in time is due: where it is not, none is."""
     first = (
         sa.select(_is_time())
-        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free(), *only)
+        .where(JOURNAL.c.lane == lane, JOURNAL.c.parked == sa.false(), _is_free(), *which.only)
         .order_by(JOURNAL.c.not_before)
         .limit(1)
         .correlate(SITES)
@@ -276,7 +289,7 @@ def claim(
     holds_s: float,
     limit: int,
     but: Collection[str] = (),
-    only: Conditions = (),
+    which: Callable[[sa.Connection], Deliverable] = lambda _: ALL,
 ) -> Batch:
     """Claim up to `limit` due intents of a lane, in the order of work.
 
@@ -289,11 +302,15 @@ def claim(
         holds_s: how long the claims hold, in seconds.
         limit: how many at most.
         but: ids of objects whose intents are left alone.
-        only: conditions that an intent has to meet.
+        which: returns which intents may be delivered; asked behind the lane's lock, which whoever
+            finds out that this tier was restored takes too.
     """
     # Also the lock that lets one worker at a time claim in a lane.
     sequence = lane_store.next_sequence(connection, lane)
     if _is_held(connection, lane, owner):
+        return Batch()
+    deliverable = which(connection)
+    if lane in deliverable.but:
         return Batch()
     chosen = (
         sa.select(JOURNAL.c.id)
@@ -303,7 +320,7 @@ def claim(
             _is_time(),
             _is_free(),
             JOURNAL.c.resource_id.not_in(but),
-            *only,
+            *deliverable.only,
         )
         .order_by(JOURNAL.c.rank, JOURNAL.c.not_before, JOURNAL.c.changed_at)
         .limit(limit)

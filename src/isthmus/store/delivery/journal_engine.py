@@ -18,9 +18,9 @@ from isthmus.store.sql.engine import again_when_busy, reading, writing
 LOG = logging.getLogger(__name__)
 
 
-def _all(_connection: sa.Connection) -> journal.Conditions:
-    """Ask nothing of an intent that is due."""
-    return ()
+def _all(_connection: sa.Connection) -> journal.Deliverable:
+    """Hold back nothing that is due."""
+    return journal.ALL
 
 
 def _keep(_connection: sa.Connection, _keys: Sequence[IntentKey]) -> None:
@@ -37,7 +37,7 @@ class SqlJournal:
         hold: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         list_held_back: Callable[[], Collection[str]] = tuple,
-        list_conditions: Callable[[sa.Connection], journal.Conditions] = _all,
+        find_deliverable: Callable[[sa.Connection], journal.Deliverable] = _all,
     ) -> None:
         """Initialise the journal.
 
@@ -49,18 +49,18 @@ class SqlJournal:
                 kept of them.
             list_held_back: returns the ids of objects whose intents are not claimed now, because a
                 call in progress is about to change them again.
-            list_conditions: returns what an intent has to meet to be delivered now.
+            find_deliverable: returns which intents may be delivered now.
         """
         self._engine = engine
         self._list_held_back = list_held_back
-        self._list_conditions = list_conditions
+        self._find_deliverable = find_deliverable
         self._hold = hold
         self._forget = forget
 
     def due_lanes(self) -> set[SiteName]:
         """List the sites that have an intent due and unclaimed."""
         with reading(self._engine) as connection:
-            return journal.due_lanes(connection, self._list_conditions(connection))
+            return journal.due_lanes(connection, self._find_deliverable(connection))
 
     @again_when_busy
     def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
@@ -73,7 +73,7 @@ class SqlJournal:
             limit: how many at most.
         """
         with reading(self._engine) as connection:
-            if not journal.is_due(connection, lane, self._list_conditions(connection)):
+            if not journal.is_due(connection, lane, self._find_deliverable(connection)):
                 return Batch()  # an idle worker writes nothing
         with writing(self._engine) as connection:
             return journal.claim(
@@ -83,7 +83,7 @@ class SqlJournal:
                 holds_s=holds_s,
                 limit=limit,
                 but=self._list_held_back(),
-                only=self._list_conditions(connection),
+                which=self._find_deliverable,
             )
 
     @again_when_busy

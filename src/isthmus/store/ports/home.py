@@ -182,13 +182,14 @@ def correct_restored(connection: sa.Connection, port_id: str, values: Mapping[st
         )
 
 
-def end_stale(connection: sa.Connection, port_id: str) -> None:
-    """Record that the home of a port has reported it since the restore."""
-    connection.execute(
+def end_stale(connection: sa.Connection, port_id: str) -> bool:
+    """Record that a port's home has reported it since the restore; return whether that is news."""
+    reported = (
         sa.update(SITE_MAPPINGS)
         .where(_PORT, SITE_MAPPINGS.c.resource_id == port_id, SITE_MAPPINGS.c.stale.is_(sa.true()))
         .values(stale=False, base=None)
     )
+    return bool(connection.execute(reported).rowcount)
 
 
 def change(connection: sa.Connection, port_id: str, site: SiteName) -> None:

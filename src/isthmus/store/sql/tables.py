@@ -109,7 +109,7 @@ REGISTRATIONS = sa.Table(
     # Since central was restored it has said which ports it has; `isthmus.store.tiers.claim`.
     sa.Column("named_ports", sa.Boolean, nullable=False, default=False),
     # Something that it named became void, or smaller, after it had its answer: it registers again.
-    sa.Column("again", sa.Boolean, nullable=False, default=False),
+    sa.Column("again", sa.Integer, nullable=False, default=0),
     # Number of the answer to its registration; NULL where central died before it gave one. A site
     # that has not heard that number has not applied the answer, and registers again.
     sa.Column("answered", _BIG),

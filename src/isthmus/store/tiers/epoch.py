@@ -145,7 +145,7 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     )
     # At central; a site has neither table filled. Registrations are locked before lanes.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
-    connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False, again=False))
+    connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False, again=0))
     lane_store.begin_epoch(connection, new)
     connection.execute(sa.delete(CLAIMS))
     connection.execute(sa.delete(NUMBER_CLAIMS))

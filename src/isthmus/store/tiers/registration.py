@@ -41,7 +41,7 @@ class Registration:
     waits: bool  #: whether central waits for it, because central was restored
     owes: bool  #: central went on without it, and does not know what it holds
     registered_at: datetime.datetime | None  #: by the database's clock; None: never
-    again: bool = False  #: it has to register again: a lease that it named became void, or smaller
+    again: int = 0  #: how often it was asked to register again: what it has is not what it was told
     life: str | None = None  #: of the epoch; None where the site has not said
 
     @property
@@ -74,7 +74,7 @@ def find(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> 
         bool(row.waits),
         bool(row.owes),
         row.registered_at,
-        bool(row.again),
+        int(row.again),
         row.life,
     )
 
@@ -159,6 +159,8 @@ def put(  # noqa: PLR0913 - what a registration says
         check_unchanged(connection, site, before)
     if not settled:
         claim.record(connection, site, ports or ())
+    # It may have been asked again since: of what was decided then this one knows nothing.
+    asked = (find(connection, site, latest=True) or NEVER).again
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     connection.execute(
         sa.insert(REGISTRATIONS).values(
@@ -166,6 +168,7 @@ def put(  # noqa: PLR0913 - what a registration says
             registration=registration,
             epoch=epoch,
             life=life,
+            again=max(0, asked - before.again) if before is not None else 0,
             waits=False,
             named_ports=not settled and ports is not None,
         )
@@ -222,7 +225,9 @@ def list_owing(connection: sa.Connection) -> list[SiteName]:
 def ask_again(connection: sa.Connection, site: SiteName) -> None:
     """Have a site register once more, because what it has is not what it was told."""
     connection.execute(
-        sa.update(REGISTRATIONS).where(REGISTRATIONS.c.site == site).values(again=True)
+        sa.update(REGISTRATIONS)
+        .where(REGISTRATIONS.c.site == site)
+        .values(again=REGISTRATIONS.c.again + 1)
     )
 
 

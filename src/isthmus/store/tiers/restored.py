@@ -2,39 +2,66 @@
 
 Its tables are as old as its backup. Until a site has registered, central does not know which leases
 the site has returned since: nothing is delivered to it, because networks and subnets come with the
-leases that they had. Until all sites have registered, it does not know which ports they have: a
-port could be made at a site that it has left, and the shadow of a server that was booted since the
-backup be removed. Groups and networks go to sites that have registered; what is held back waits in
-the journal.
+leases that they had; nor to one that central went on without. Until all sites have registered,
+central does not know which ports they have: a port could be made at a site that it has left, and
+the shadow of a server be removed, or brought back. Groups, networks and routers go to sites that
+have registered; what is held back waits in the journal.
 """
 
 import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
-from isthmus.store.delivery.journal import Conditions
-from isthmus.store.sql.tables import CLAIMS, JOURNAL, LOCATIONS, REGISTRATIONS
+from isthmus.store.delivery.journal import ALL, Deliverable
+from isthmus.store.delivery.lane import FIRST_EPOCH
+from isthmus.store.sql.tables import CLAIMS, JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
 from isthmus.store.tiers import epoch
 
 #: What rests on which site has which port and number.
 _UNCERTAIN = (ResourceType.PORT.value, ResourceType.LEASE.value)
 _IS_SHADOW = JOURNAL.c.type == ResourceType.SHADOW.value
+_PORT = ResourceType.PORT.value
 
 
-def list_conditions(connection: sa.Connection) -> Conditions:
-    """Return what holds of the intents that may be delivered now; nothing where all may.
+def find_deliverable(connection: sa.Connection) -> Deliverable:
+    """Return which intents may be delivered now.
 
     Args:
         connection: of the transaction that claims, or looks what is due.
     """
-    located = sa.exists().where(LOCATIONS.c.port_id == JOURNAL.c.resource_id)
-    if not epoch.is_settled(connection):
-        waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
-        return (
-            JOURNAL.c.lane.not_in(waiting),
-            JOURNAL.c.type.not_in(_UNCERTAIN),
-            sa.or_(sa.not_(_IS_SHADOW), located),
+    own = epoch.peek(connection)
+    if own is None or own.epoch <= FIRST_EPOCH:
+        return ALL  # it was never restored
+    lost = sa.or_(REGISTRATIONS.c.waits.is_(sa.true()), REGISTRATIONS.c.owes.is_(sa.true()))
+    held = frozenset(connection.scalars(sa.select(REGISTRATIONS.c.site).where(lost)))
+    if own.settled:
+        # Its home has yet to report it: nobody loses the shadow that he has meanwhile.
+        claimed = sa.exists().where(CLAIMS.c.port_id == JOURNAL.c.resource_id)
+        stale = sa.exists().where(
+            SITE_MAPPINGS.c.type == _PORT,
+            SITE_MAPPINGS.c.resource_id == JOURNAL.c.resource_id,
+            SITE_MAPPINGS.c.stale.is_(sa.true()),
         )
-    if connection.scalar(sa.select(CLAIMS.c.port_id).limit(1)) is None:
-        return ()
-    claimed = sa.exists().where(CLAIMS.c.port_id == JOURNAL.c.resource_id)
-    return (sa.or_(sa.not_(_IS_SHADOW), located, sa.not_(claimed)),)
+        known = sa.not_(sa.or_(claimed, stale))
+        return Deliverable(but=held, only=(sa.or_(sa.not_(_IS_SHADOW), _is_wanted(), known),))
+    # Of sites that were not restored themselves each shadow is as new as central, or newer.
+    restored = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.named_ports.is_(sa.false()))
+    lacks = sa.and_(JOURNAL.c.lane.in_(restored), _is_wanted())
+    return Deliverable(
+        but=held, only=(JOURNAL.c.type.not_in(_UNCERTAIN), sa.or_(sa.not_(_IS_SHADOW), lacks))
+    )
+
+
+def _is_wanted() -> sa.ColumnElement[bool]:
+    """Tell whether a site is to have a shadow: the port is elsewhere, its network is there."""
+    return (
+        sa.exists()
+        .where(
+            LOCATIONS.c.port_id == JOURNAL.c.resource_id,
+            LOCATIONS.c.site != JOURNAL.c.lane,
+            SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+            SITE_MAPPINGS.c.resource_id == LOCATIONS.c.network_id,
+            SITE_MAPPINGS.c.site == JOURNAL.c.lane,
+            SITE_MAPPINGS.c.withdrawn.is_(sa.false()),
+        )
+        .correlate(JOURNAL)
+    )

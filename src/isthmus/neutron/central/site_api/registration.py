@@ -164,7 +164,7 @@ def _judge(known: store.Registration | None, said: Hello, row_id: str) -> _Stand
     )
     fresh = (known.epoch, known.life) != (said.epoch, said.life) or known.registration != row_id
     waits = known.waits or known.owes
-    due = fresh or waits or known.again or said.registration != row_id
+    due = fresh or waits or known.again > 0 or said.registration != row_id
     return _Standing(restored=restored, waits=waits, due=due)
 
 

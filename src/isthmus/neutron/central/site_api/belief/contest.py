@@ -56,9 +56,11 @@ def decide(context: Any) -> None:
     addresses = [*has, *(one for one in strays if one.kind is _SUBNET)]
     wanted = _Wanted(addresses, leases)
     for word in lacks:
-        _follow_lack(context, word, ends_rest=wanted.includes(word.pool_id, word.number))
+        with _going_on(word):
+            _follow_lack(context, word, ends_rest=wanted.includes(word.pool_id, word.number))
     for word in addresses:
-        _clear(context, word, word.number)
+        with _going_on(word):
+            _clear(context, word, word.number)
     for lease in leases:
         _decide_lease(context, lease)
     _each(context, has, _keep_own)
@@ -71,6 +73,15 @@ def decide(context: Any) -> None:
         knows = named.list_open(connection, named.KNOWS)
     _each(context, knows, _keep_of_lost)
     _each(context, lacks, _drop)
+
+
+@contextlib.contextmanager
+def _going_on(claimed: named.Word | Lease) -> Iterator[None]:
+    """Go on where Neutron refuses to take a number from a port: central would never settle."""
+    try:
+        yield
+    except (errors.Refused, n_exc.NeutronException):
+        LOG.exception("What site %s has of %s cannot be followed", claimed.site, claimed.pool_id)
 
 
 def _each(
@@ -245,7 +256,8 @@ def _decide_lease(context: Any, lease: Lease) -> None:
     with writing(context) as connection:
         used = usage.find_used(connection, lease.kind, lease.pool_id, lease.block)
     for number in used:
-        _clear(context, lease, number)
+        with _going_on(lease):
+            _clear(context, lease, number)
     with contextlib.suppress(errors.Stale), writing(context) as connection:
         try:
             locked = pool.lock(connection, lease.kind, lease.pool_id)

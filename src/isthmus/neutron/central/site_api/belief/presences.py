@@ -27,7 +27,7 @@ from isthmus.store.tiers.held import Held
 LOG = logging.getLogger(__name__)
 
 #: Most networks that one registration brings to a site by ports that its OVN alone knows.
-MOST_ADOPTED = 200
+MOST_ADOPTED = 2000
 #: Ids in one IN (...).
 _CHUNK = 500
 
@@ -37,9 +37,9 @@ def adopt(
 ) -> None:
     """Record that networks are at a site whose OVN has them, where both have forgotten that.
 
-    A site that has yet to settle names them again and again: what is at the site already, or is no
-    network at all, costs one query. Of others some are taken each time, whichever it be, so that
-    those which may not be at the site keep none from it that may.
+    What is at the site already, or is no network at all, costs one query. Of too many others some
+    are taken, whichever it be, so that those which may not be at the site keep none from it that
+    may.
 
     Args:
         context: an administrator's.
@@ -65,7 +65,7 @@ def _list_absent(connection: sa.Connection, site: Site, network_ids: Collection[
     """List which of these networks exist and are not at a site, by a plain read."""
     ids, found = sorted(network_ids), list[str]()
     for start in range(0, len(ids), _CHUNK):
-        here = mapping.select_ids(ResourceType.NETWORK, site.name)
+        here = mapping.select_ids(ResourceType.NETWORK, site.name, withdrawn=False)
         query = sa.select(models_v2.Network.id).where(
             models_v2.Network.id.in_(ids[start : start + _CHUNK]), models_v2.Network.id.not_in(here)
         )
@@ -106,7 +106,7 @@ def find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str
 def ensure_present(
     connection: sa.Connection, site: Site, datapaths: Mapping[str, int], network_id: str
 ) -> None:
-    """Record that a network is at a site again, where central has lost that.
+    """Record that a network is at a site again, where central has lost that, or takes it away.
 
     Raises:
         NotFound: there is no such network any more.
@@ -116,8 +116,8 @@ def ensure_present(
     network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
     if network_id not in network.owners:
         raise errors.NotFound(f"there is no network {network_id}")
-    if site.name in network.sites(network_id):
-        return
+    if network.sites(network_id).get(site.name) is False:
+        return  # and not where it was about to leave when the backup was made: it is there
     key = datapaths.get(network_id)
     unknown = key is not None and datapath.find_key(connection, network_id) is None
     if key is not None and unknown and not datapath.adopt(connection, network_id, key):

@@ -32,18 +32,11 @@ def follow_status(port_id: str, state: dict[str, Any]) -> None:
         directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
 
 
-def follow_location(
-    site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool, was_stale: bool = False
-) -> None:
+def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
     """Record where the port is bound, and tell the other sites if that changed.
 
-    Args:
-        site: the port's home.
-        port_id: the port.
-        state: as it was reported.
-        refused: whether something of it was.
-        was_stale: whether this is its first report since central was restored: what is changed
-            since the backup sites have, and what waited to be sent then they have left alone.
+    They are told as well when it is reported first since central was restored: what waited to be
+    sent until then they have left alone.
     """
     body = state.get(attribute.LOCATION)
     network_id = state["network_id"]
@@ -66,6 +59,7 @@ def follow_location(
                     body, port_id=port_id, network_id=network_id, site=site
                 ),
             )
+        was_stale = home.end_stale(connection, port_id)
         if changed or was_stale:
             shadow.tell_others(connection, site, port_id, network_id)
         if not refused and refusal.delete(connection, site, port_id):

@@ -198,11 +198,8 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
                 # changes since the restore are not.
                 state = {**state, attribute.BASE: known.restored or comparable(port)}
             left = left | merging.update(site.name, port, state)
-        if known.stale:
-            with writing(admin) as connection:
-                home.end_stale(connection, port_id)
         following.follow_status(port_id, state)
-    following.follow_location(site.name, port_id, state, refused=bool(left), was_stale=known.stale)
+    following.follow_location(site.name, port_id, state, refused=bool(left))
     return left
 
 

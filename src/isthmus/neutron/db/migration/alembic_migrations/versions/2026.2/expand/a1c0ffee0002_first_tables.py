@@ -152,7 +152,7 @@ def _create_central() -> None:
         sa.Column("owes", sa.Boolean, nullable=False),
         sa.Column("registered_at", sa.DateTime),
         sa.Column("named_ports", sa.Boolean, nullable=False),
-        sa.Column("again", sa.Boolean, nullable=False),
+        sa.Column("again", sa.Integer, nullable=False),
         sa.Column("answered", _BIG),
     )
     op.create_table(
