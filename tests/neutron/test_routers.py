@@ -196,3 +196,26 @@ def test_one_interface_has_several_ipv6_subnets_and_answers_solicitations(
     carried(central, site1)
     assert find_router(site1, router) == ""  # it joins nothing any more
     assert row(site1, "Logical_Router_Port", f"lrp-{port}", "networks") == ""
+
+
+def test_a_router_hears_of_its_network_that_comes_where_it_is_already(
+    central: CentralServer,
+) -> None:
+    """As after a restore, when central has lost that one of its networks is there."""
+    user = tenant(uuid.uuid4().hex)
+    (one, first), (two, second) = (
+        make_network(central, user, f"10.{number}.0.0/24") for number in (1, 2)
+    )
+    router = central.create("router", user, name="r")
+    for subnet in (first, second):
+        assert join(central, router, user, subnet_id=subnet["id"]).status == 200
+    central.bundle("site1", "network", one["id"], project=user.project)
+    lost = sa.delete(SITE_MAPPINGS).where(
+        SITE_MAPPINGS.c.site == "site1", SITE_MAPPINGS.c.resource_id.in_([two["id"], second["id"]])
+    )
+    with central.database(write=True) as connection:
+        assert connection.execute(lost).rowcount == 2
+    port = central.create("port", user, network_id=one["id"])
+    central.clear_journal()
+    central.bundle("site1", "port", port["id"], project=user.project)
+    assert {("network", two["id"]), ("router", router["id"])} <= central.jobs("site1")

@@ -142,3 +142,20 @@ def test_no_lane_is_numbered_by_what_cannot_be(engine: sa.Engine) -> None:
         epoch.begin(connection, "restored", above=number.epoch_of(claimed))
     with engine.begin() as connection:
         assert {name: lane_store.peek(connection, name)[0] for name in (ONE, TWO)} == before
+
+
+def test_who_is_asked_again_while_it_registers_registers_once_more(engine: sa.Engine) -> None:
+    """A lease that it named was decided after it had been read what it was told of."""
+    with engine.begin() as connection:
+        registration.ask_again(connection, ONE)
+    with engine.begin() as connection:
+        read = registration.find(connection, ONE)
+        assert read is not None
+    with engine.begin() as connection:
+        registration.ask_again(connection, ONE)
+    for left in (1, 0):
+        with engine.begin() as connection:
+            registration.put(connection, ONE, "row-site1", 1, before=read, welcome=nobody)
+            read = registration.find(connection, ONE)
+            assert read is not None
+            assert read.again == left
