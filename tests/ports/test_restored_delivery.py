@@ -22,7 +22,7 @@ from isthmus.store.sql.tables import (
     SITE_MAPPINGS,
     SITES,
 )
-from isthmus.store.tiers import epoch, mapping, restored
+from isthmus.store.tiers import epoch, mapping, registration, restored
 
 KINDS = ("network", "port", "shadow", "lease", "security_group", "router")
 
@@ -86,6 +86,14 @@ def change(engine: sa.Engine, site: SiteName, **values: bool) -> None:
         connection.execute(sa.update(REGISTRATIONS).where(of_site).values(**values))
 
 
+def home_of(engine: sa.Engine, *ports: str) -> None:
+    """Have ports at home at site TWO, which has not reported them since the restore."""
+    with writing(engine) as connection:
+        for port_id in ports:
+            home.settle(connection, port_id, TWO, project_id=None, now=T0)
+        connection.execute(sa.update(SITE_MAPPINGS).values(stale=True))
+
+
 def restore(engine: sa.Engine, *, settled: bool) -> None:
     with writing(engine) as connection:
         epoch.begin(connection, "restored")
@@ -105,6 +113,8 @@ def test_what_ports_and_numbers_rest_on_waits_for_all_sites(engine: sa.Engine) -
     assert claim(engine, ONE) == claim(engine, TWO) == set()
     change(engine, ONE, waits=False, named_ports=True)
     assert claim(engine, TWO) == set()
+    assert claim(engine, ONE) == CERTAIN | {"known"}  # it was reported since
+    home_of(engine, "known")
     assert claim(engine, ONE) == CERTAIN
     # A site that was restored as well lacks the shadows of what it has forgotten.
     change(engine, ONE, named_ports=False)
@@ -129,16 +139,24 @@ def test_a_shadow_goes_only_when_no_site_has_yet_to_report_its_port(
     engine: sa.Engine, why: str
 ) -> None:
     restore(engine, settled=True)
-    with writing(engine) as connection:
-        for port_id in ("claimed", "known"):
-            if why == "claimed":
+    if why == "stale":
+        home_of(engine, "claimed", "known")
+    else:
+        with writing(engine) as connection:
+            for port_id in ("claimed", "known"):
                 connection.execute(sa.insert(CLAIMS).values(port_id=port_id, site=TWO))
-            else:
-                home.settle(connection, port_id, TWO, project_id=None, now=T0)
-        connection.execute(sa.update(SITE_MAPPINGS).values(stale=why == "stale"))
     assert claim(engine, ONE) == ALL - {"claimed"}
     assert claim(engine, TWO) == ALL - {"claimed", "known"}  # it is at TWO, by the backup
     with writing(engine) as connection:
         connection.execute(sa.delete(CLAIMS))
         connection.execute(sa.update(SITE_MAPPINGS).values(stale=False))
     assert claim(engine, ONE) == claim(engine, TWO) == ALL
+
+
+def test_the_shadows_of_a_site_that_is_gone_go(engine: sa.Engine) -> None:
+    """Nobody will ever report its ports."""
+    restore(engine, settled=True)
+    home_of(engine, "claimed")
+    with writing(engine) as connection:
+        home.change_all(connection, TWO, registration.aside("row"))
+    assert claim(engine, ONE) == ALL

@@ -28,7 +28,7 @@ def requested_key(row: Row) -> int | None:
     """Return the tunnel key that a row asks for."""
     options = row.get("options") or row.get("other_config") or {}
     text = str(options.get(KEY_OPTION, ""))
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 else None
 
 
 def _seen(look: Look, text: str) -> str:

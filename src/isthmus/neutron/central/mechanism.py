@@ -85,9 +85,9 @@ def _check_port(context: Any) -> None:
     """Refuse a port that ML2/OVN accepts at no site, with ML2/OVN's own checks.
 
     As there, the MACs of address pairs count once the port is bound at its home: a host alone is
-    not a binding. A site's report has passed its own ML2/OVN.
+    not a binding. A site's report has passed its own ML2/OVN; a correction only takes away.
     """
-    if reporting.current() is not None:
+    if reporting.current() is not None or reporting.is_correcting():
         return
     port = context.current
     ovn_utils.validate_and_get_data_from_binding_profile(port)

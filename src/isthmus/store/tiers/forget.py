@@ -69,6 +69,7 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
     for key in keys:
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
+            claim.end(connection, key.id, key.lane)
             exits.tell_of_ports(connection, [key.id])  # of one that moves; else it has none
             refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
         elif key.type is not ResourceType.SHADOW:

@@ -155,12 +155,13 @@ def put(  # noqa: PLR0913 - what a registration says
         Busy: it has registered since.
     """
     settled = tier.read(connection).settled
+    # It may have been asked again since: of what was decided then this one knows nothing.
+    count = sa.select(REGISTRATIONS.c.again).where(REGISTRATIONS.c.site == site)
+    asked = connection.scalar(count.with_for_update()) or 0
     if before is not None:
         check_unchanged(connection, site, before)
     if not settled:
         claim.record(connection, site, ports or ())
-    # It may have been asked again since: of what was decided then this one knows nothing.
-    asked = (find(connection, site, latest=True) or NEVER).again
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     connection.execute(
         sa.insert(REGISTRATIONS).values(
@@ -300,7 +301,7 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
     rows = registered.all()
     for row in rows:
         # Routers too: no key of a transit network was allocated before.
-        kinds = [ResourceType.PORT, ResourceType.ROUTER]
+        kinds = [ResourceType.PORT, ResourceType.ROUTER, ResourceType.LEASE]
         sweep.renew(connection, SiteName(row.site), kinds=kinds)
     _mark(connection, [SiteName(row.site) for row in rows if row.registered_at is not None])
     tier.settle(connection)

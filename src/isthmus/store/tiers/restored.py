@@ -13,7 +13,14 @@ import sqlalchemy as sa
 from isthmus.model.resource import ResourceType
 from isthmus.store.delivery.journal import ALL, Deliverable
 from isthmus.store.delivery.lane import FIRST_EPOCH
-from isthmus.store.sql.tables import CLAIMS, JOURNAL, LOCATIONS, REGISTRATIONS, SITE_MAPPINGS
+from isthmus.store.sql.tables import (
+    CLAIMS,
+    JOURNAL,
+    LOCATIONS,
+    REGISTRATIONS,
+    SITE_MAPPINGS,
+    SITES,
+)
 from isthmus.store.tiers import epoch
 
 #: What rests on which site has which port and number.
@@ -33,19 +40,22 @@ def find_deliverable(connection: sa.Connection) -> Deliverable:
         return ALL  # it was never restored
     lost = sa.or_(REGISTRATIONS.c.waits.is_(sa.true()), REGISTRATIONS.c.owes.is_(sa.true()))
     held = frozenset(connection.scalars(sa.select(REGISTRATIONS.c.site).where(lost)))
+    # Its home has yet to report it since the restore. Of a home that is gone nobody waits for that.
+    stale = sa.exists().where(
+        SITE_MAPPINGS.c.type == _PORT,
+        SITE_MAPPINGS.c.resource_id == JOURNAL.c.resource_id,
+        SITE_MAPPINGS.c.stale.is_(sa.true()),
+        SITE_MAPPINGS.c.site.in_(sa.select(SITES.c.name)),
+    )
     if own.settled:
-        # Its home has yet to report it: nobody loses the shadow that he has meanwhile.
+        # Nobody loses the shadow that he has meanwhile.
         claimed = sa.exists().where(CLAIMS.c.port_id == JOURNAL.c.resource_id)
-        stale = sa.exists().where(
-            SITE_MAPPINGS.c.type == _PORT,
-            SITE_MAPPINGS.c.resource_id == JOURNAL.c.resource_id,
-            SITE_MAPPINGS.c.stale.is_(sa.true()),
-        )
         known = sa.not_(sa.or_(claimed, stale))
         return Deliverable(but=held, only=(sa.or_(sa.not_(_IS_SHADOW), _is_wanted(), known),))
-    # Of sites that were not restored themselves each shadow is as new as central, or newer.
+    # What was reported is new to all; of the rest a site that was restored as well lacks some, and
+    # what others have is as new as central's, or newer.
     restored = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.named_ports.is_(sa.false()))
-    lacks = sa.and_(JOURNAL.c.lane.in_(restored), _is_wanted())
+    lacks = sa.and_(_is_wanted(), sa.or_(JOURNAL.c.lane.in_(restored), sa.not_(stale)))
     return Deliverable(
         but=held, only=(JOURNAL.c.type.not_in(_UNCERTAIN), sa.or_(sa.not_(_IS_SHADOW), lacks))
     )

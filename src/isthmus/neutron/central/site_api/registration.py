@@ -239,8 +239,11 @@ def _believe(
         with writing(context) as connection:
             home.take_up(connection, site.name, former)
             own = epoch.peek(connection)
-            # Which site has which port is known once all have registered.
-            early = [one for one in ResourceType if one is not ResourceType.PORT]
+            # Which site has which port and number is known once all have registered; and of shadows
+            # only a site that was restored as well lacks any.
+            late = {ResourceType.PORT, ResourceType.LEASE}
+            late |= {ResourceType.SHADOW} if said.ports is not None else set()
+            early = [one for one in ResourceType if one not in late]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
             forgot = standing.waits or not _remembers(own, said, row_id, former)
             excess.record(connection, site.name, said.holdings, forgot=forgot)

@@ -23,6 +23,7 @@ from isthmus.federation.leases import lease as arithmetic
 from isthmus.federation.leases.named import Holder, is_outdated
 from isthmus.model.lease import Block, Lease, PoolKind, find_block
 from isthmus.model.site import CENTRAL
+from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.leases import pool, usage
 from isthmus.neutron.central.site_api.belief import adoption
@@ -77,11 +78,17 @@ def decide(context: Any) -> None:
 
 @contextlib.contextmanager
 def _going_on(claimed: named.Word | Lease) -> Iterator[None]:
-    """Go on where Neutron refuses to take a number from a port: central would never settle."""
+    """Go on where Neutron refuses to take a number from a port: central would never settle.
+
+    Raises:
+        Exception: it may work in a moment.
+    """
     try:
         yield
-    except (errors.Refused, n_exc.NeutronException):
-        LOG.exception("What site %s has of %s cannot be followed", claimed.site, claimed.pool_id)
+    except Exception as error:  # whatever a driver or a callback of Neutron's has raised
+        if isinstance(from_any(error), errors.Transient):
+            raise
+        LOG.exception("What site %s has cannot be followed: %s", claimed.site, claimed)
 
 
 def _each(
