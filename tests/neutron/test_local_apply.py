@@ -262,13 +262,13 @@ def test_a_network_that_goes_leaves_no_trace(central: CentralServer, site1: Loca
 
 
 def _traces(site: LocalServer, ids: list[str]) -> dict[str, Any]:
-    """Find what any table still says of objects."""
+    """Find what any table still says of objects; which batch dealt with them last stays a while."""
     found = {}
     with site.database() as connection:
         tables = connection.exec_driver_sql(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
         ).scalars()
-        for table in list(tables):
+        for table in set(tables) - {"isthmus_applied"}:
             rows = connection.exec_driver_sql(f"SELECT * FROM {table}").all()
             hits = [row for row in rows if any(one in map(str, row) for one in ids)]
             if hits:
