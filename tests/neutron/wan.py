@@ -27,6 +27,7 @@ class Wan(ThreadingHTTPServer):
         self.site = site
         self.headers = site.headers()
         self.calls: list[str] = []
+        self.bodies: list[bytes] = []  #: of the calls, in the same order
         self.delay_s = 0.0
         #: Tells of how many bytes of an answer arrive, whose whole length has been said.
         self.cuts: Callable[[int], int] = lambda length: length
@@ -84,6 +85,7 @@ class _Relay(BaseHTTPRequestHandler):
             self.connection.close()
             return
         self.server.calls.append(f"{self.command} {self.path}")
+        self.server.bodies.append(data)
         if self.server.delay_s:
             threading.Event().wait(self.server.delay_s)
         headers = {"Content-Type": "application/json", **self.server.headers}
