@@ -83,7 +83,7 @@ class Person:
         words = ("exec", server, "--", "ping", "-c", str(count), "-W", "2", address)
         return self.run("lab", *words, check=False).returncode == 0
 
-    def agree(self, within_s: int = 120) -> None:
+    def agree(self, within_s: int = 600) -> None:
         """Wait until the audit finds nothing."""
         done = self.run("audit", "--wait", str(within_s), check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -31,7 +31,7 @@ def ask(call: Callable[[], Any]) -> bool:
 def test_every_point_is_passed_and_nothing_is_lost(
     new_central: Callable[[], CentralServer],
 ) -> None:
-    assert len(NAMES) == 11
+    assert len(NAMES) == 13
     central = new_central()
     central.start()
     central.make_sites()
