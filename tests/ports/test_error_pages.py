@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 from keystoneauth1 import session, token_endpoint
-from tests.ports.test_transport import SHORT, Answer, Hostile, client, hostile
+from tests.ports.test_transport import Answer, Hostile, client, hostile
 
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.delivery import SiteCarrier
+from isthmus.clients.http.transport import Timeouts
 from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 
 __all__ = ["hostile"]
 
+#: Everything is answered at once here, if the machine is not busy.
+PATIENT = Timeouts(connect_s=30.0, read_s=60.0)
 ITEM = Item(ResourceType.PORT, "4ca3d70b-cde7-41f7-889e-5de208be7d46", {"id": "p"})
 PAGE = "<html><body><h1>The server encountered an internal error</h1></body></html>"
 
@@ -40,11 +43,13 @@ def answer_but(status: int, *, small: bool) -> Answer:
 
 
 def to_site(url: str, tmp_path: Path) -> object:
-    return SiteCarrier(client(url, tmp_path)).deliver(SiteName("site1"), [ITEM], sequence=1)
+    return SiteCarrier(client(url, tmp_path, PATIENT)).deliver(
+        SiteName("site1"), [ITEM], sequence=1
+    )
 
 
 def to_central(url: str, _tmp_path: Path) -> object:
-    auth = session.Session(auth=token_endpoint.Token(url, "t"), timeout=SHORT.read_s)
+    auth = session.Session(auth=token_endpoint.Token(url, "t"), timeout=PATIENT.read_s)
     return CentralClient(auth, endpoint=url).send_reports([ITEM], sequence=1)
 
 

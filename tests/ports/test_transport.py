@@ -94,13 +94,13 @@ def say(text: str | bytes) -> Answer:
     return lambda sock, _: sock.sendall(data)
 
 
-def client(url: str, tmp_path: Path) -> NeutronClient:
+def client(url: str, tmp_path: Path, timeouts: Timeouts = SHORT) -> NeutronClient:
     """Open the client that Xjob has, with a token of its own."""
     file = tmp_path / "x.conf"
     file.write_text(f"[g]\nauth_type = admin_token\nendpoint = {url}\ntoken = {TOKEN}\n")
     conf = cfg.ConfigOpts()
     conf(args=[], default_config_files=[str(file)], default_config_dirs=[])
-    return NeutronClient(open_session(conf, "g", SHORT), name="site1", region="", endpoint=url)
+    return NeutronClient(open_session(conf, "g", timeouts), name="site1", region="", endpoint=url)
 
 
 def test_a_registration_is_waited_for(hostile: Callable[[Answer], Hostile]) -> None:
