@@ -11,8 +11,8 @@ from isthmus.model.intent import IntentKey, Outcome, Settlement
 from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.store.delivery import claiming, journal
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import journal
 from isthmus.store.leases import lease as both
 from isthmus.store.leases import returns
 from isthmus.store.local import lease
@@ -50,7 +50,7 @@ def port(name: str, lane: SiteName = ONE) -> IntentKey:
 
 
 def claim(connection: sa.Connection, owner: str, lane: SiteName = ONE) -> list[str]:
-    batch = journal.claim(connection, lane, owner=owner, holds_s=CLAIM_S, limit=10)
+    batch = claiming.claim(connection, lane, owner=owner, holds_s=CLAIM_S, limit=10)
     return [one.key.id for one in batch.claims]
 
 
@@ -58,21 +58,21 @@ def claim(connection: sa.Connection, owner: str, lane: SiteName = ONE) -> list[s
 def test_an_attempt_is_not_put_off_by_it(connection: sa.Connection, jump_s: float) -> None:
     journal.record(connection, [port("p1"), port("p2"), port("p3", TWO)])
     for lane in (ONE, TWO):
-        batch = journal.claim(connection, lane, owner="me", holds_s=CLAIM_S, limit=10)
+        batch = claiming.claim(connection, lane, owner="me", holds_s=CLAIM_S, limit=10)
         again = [
             Settlement(claim=one, outcome=Outcome.AGAIN, delay_s=30.0, error="later")
             for one in batch.claims
         ]
-        journal.settle(connection, again)
+        claiming.settle(connection, again)
     assert job_store.correct_times(connection, claim_s=CLAIM_S) == 0, (
         "a delay as it should be stays"
     )
-    assert not journal.is_due(connection, ONE)
+    assert not claiming.is_due(connection, ONE)
     move(connection, -jump_s)
     journal.record(connection, [port("p4")])
     assert claim(connection, "me") == ["p4"]
     assert job_store.correct_times(connection, claim_s=CLAIM_S) == 3
-    assert journal.is_due(connection, TWO)
+    assert claiming.is_due(connection, TWO)
     assert claim(connection, "me") == ["p1", "p2"]
     assert job_store.correct_times(connection, claim_s=CLAIM_S) == 0
 
@@ -94,8 +94,8 @@ def test_a_dead_workers_claims_hold_no_lane_until_then(
 
 def test_what_is_parked_stays_parked(connection: sa.Connection) -> None:
     journal.record(connection, [port("p1")])
-    batch = journal.claim(connection, ONE, owner="me", holds_s=CLAIM_S, limit=10)
-    journal.settle(
+    batch = claiming.claim(connection, ONE, owner="me", holds_s=CLAIM_S, limit=10)
+    claiming.settle(
         connection, [Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")]
     )
     move(connection, -3600.0)

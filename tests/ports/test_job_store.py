@@ -14,8 +14,8 @@ from isthmus.model import number as numbers
 from isthmus.model.intent import IntentKey, JobState, Outcome, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Site, SiteName
+from isthmus.store.delivery import claiming, journal, sweep
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import journal, sweep
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import holding
 from isthmus.store.sql.engine import open_engine, reading, writing
@@ -84,9 +84,9 @@ def ids(connection: sa.Connection, *keys: IntentKey) -> list[str]:
 def three(connection: sa.Connection) -> sa.Connection:
     """p1 is parked, p2 runs, p3 waits, all at site1; p1 waits at site2."""
     journal.record(when(connection, 0), [port(1), port(2)])
-    batch = journal.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
+    batch = claiming.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
     refusal = Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")
-    journal.settle(when(connection, 1), [refusal])
+    claiming.settle(when(connection, 1), [refusal])
     journal.record(when(connection, 2), [port(3)])
     journal.record(when(connection, 3), [port(1, TWO)])
     return connection
@@ -126,9 +126,9 @@ def test_cancel_drops_even_a_running_one_whose_worker_then_finds_nothing(
     connection: sa.Connection,
 ) -> None:
     journal.record(when(connection, 0), [port(1)])
-    batch = journal.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
+    batch = claiming.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
     assert job_store.cancel(when(connection, 1), ids(connection, port(1))) == 1
-    journal.settle(when(connection, 2), [Settlement(claim=batch.claims[0], outcome=Outcome.DONE)])
+    claiming.settle(when(connection, 2), [Settlement(claim=batch.claims[0], outcome=Outcome.DONE)])
     assert states(connection) == {}
 
 

@@ -15,8 +15,8 @@ from tests.ports.journal_rows import BACKED_OFF, LANES, fill
 from isthmus.model.intent import IntentKey, Outcome, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.store.delivery import claiming, journal, sweep
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import journal, sweep
 from isthmus.store.sql.engine import open_engine, writing
 from isthmus.store.sql.tables import METADATA
 
@@ -75,16 +75,16 @@ def perform(connection: sa.Connection, operation: str) -> None:
         keys = [IntentKey(LANE, ResourceType.PORT, f"new-{number}") for number in range(5)]
         journal.record(connection, keys)
     elif operation == "look":
-        assert len(journal.due_lanes(connection)) == len(LANES) - 1
+        assert len(claiming.due_lanes(connection)) == len(LANES) - 1
     elif operation == "look at one":
-        assert journal.is_due(connection, LANE)
-        assert not journal.is_due(connection, BACKED_OFF)
+        assert claiming.is_due(connection, LANE)
+        assert not claiming.is_due(connection, BACKED_OFF)
     elif operation in {"claim", "settle"}:
-        batch = journal.claim(connection, LANE, owner="me", holds_s=60, limit=LIMIT)
+        batch = claiming.claim(connection, LANE, owner="me", holds_s=60, limit=LIMIT)
         assert len(batch.claims) == LIMIT
         if operation == "settle":
             done = [Settlement(claim=one, outcome=Outcome.DONE) for one in batch.claims]
-            journal.settle(connection, done)
+            claiming.settle(connection, done)
     elif operation == "count":
         counts = job_store.count_lanes(connection)
         assert {count.backlog for count in counts.values()} == {ROWS_A_LANE}

@@ -16,7 +16,7 @@ from isthmus.journal.protocols import Store
 from isthmus.model.intent import Batch, Claim, IntentKey, Job, JobState, Outcome, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.store.delivery import journal
+from isthmus.store.delivery import claiming, journal
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import again_when_busy, open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA
@@ -343,7 +343,7 @@ def test_a_collision_is_tried_again_and_a_busy_database_given_up(
     METADATA.create_all(engine)
     store = InSql(engine, FakeClock())
     when(store, 0).record([PORT])
-    real, collisions = journal.claim, iter(range(calls))
+    real, collisions = claiming.claim, iter(range(calls))
 
     def colliding(*arguments: Any, **options: Any) -> Batch:
         if next(collisions, None) is not None:
@@ -351,7 +351,7 @@ def test_a_collision_is_tried_again_and_a_busy_database_given_up(
             raise sa.exc.OperationalError("UPDATE", {}, cause)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(journal, "claim", colliding)
+    monkeypatch.setattr(claiming, "claim", colliding)
     if calls < 5:
         assert keys(claim(store)) == [PORT]
     else:

@@ -28,7 +28,8 @@ WRITERS: dict[str, set[str]] = {
     "EXIT_HYPERVISORS": {"local/exits"},
     "GATEWAY_HYPERVISORS": {"ports/gateway"},
     "HYPERVISORS": {"ports/hypervisor"},
-    "JOURNAL": {"delivery/journal", "delivery/job"},  # for workers; for operators
+    # By those who record intents; by workers; by operators.
+    "JOURNAL": {"delivery/journal", "delivery/claiming", "delivery/job"},
     "LANES": {"delivery/lane"},
     "LEASES": {"leases/lease", "local/lease"},  # at central; at a site
     "LEASE_CLAIMS": {"leases/named", "tiers/epoch"},  # a new epoch knows of no claim

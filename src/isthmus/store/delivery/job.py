@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.intent import JobState
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.store.delivery.journal import through
+from isthmus.store.delivery.claiming import through
 from isthmus.store.sql.clock import utc_after, utc_now
 from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import JOURNAL, LANES, SITES

@@ -11,16 +11,16 @@ import sqlalchemy as sa
 from isthmus.model import number
 from isthmus.model.intent import Batch, IntentKey, Settlement
 from isthmus.model.site import SiteName
-from isthmus.store.delivery import journal
+from isthmus.store.delivery import claiming, journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql.engine import again_when_busy, reading, writing
 
 LOG = logging.getLogger(__name__)
 
 
-def _all(_connection: sa.Connection) -> journal.Deliverable:
+def _all(_connection: sa.Connection) -> claiming.Deliverable:
     """Hold back nothing that is due."""
-    return journal.ALL
+    return claiming.ALL
 
 
 def _keep(_connection: sa.Connection, _keys: Sequence[IntentKey]) -> None:
@@ -37,7 +37,7 @@ class SqlJournal:
         hold: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         list_held_back: Callable[[], Collection[str]] = tuple,
-        find_deliverable: Callable[[sa.Connection], journal.Deliverable] = _all,
+        find_deliverable: Callable[[sa.Connection], claiming.Deliverable] = _all,
     ) -> None:
         """Initialise the journal.
 
@@ -60,7 +60,7 @@ class SqlJournal:
     def due_lanes(self) -> set[SiteName]:
         """List the sites that have an intent due and unclaimed."""
         with reading(self._engine) as connection:
-            return journal.due_lanes(connection, self._find_deliverable(connection))
+            return claiming.due_lanes(connection, self._find_deliverable(connection))
 
     @again_when_busy
     def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
@@ -73,10 +73,10 @@ class SqlJournal:
             limit: how many at most.
         """
         with reading(self._engine) as connection:
-            if not journal.is_due(connection, lane, self._find_deliverable(connection)):
+            if not claiming.is_due(connection, lane, self._find_deliverable(connection)):
                 return Batch()  # an idle worker writes nothing
         with writing(self._engine) as connection:
-            return journal.claim(
+            return claiming.claim(
                 connection,
                 lane,
                 owner=owner,
@@ -112,6 +112,6 @@ class SqlJournal:
         with writing(self._engine) as connection:
             if absent:
                 self._hold(connection, absent)
-            removed = journal.settle(connection, settlements)
+            removed = claiming.settle(connection, settlements)
             if removed:
                 self._forget(connection, removed)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
-from isthmus.store.delivery import journal
+from isthmus.store.delivery import claiming, journal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import location
 from isthmus.store.sql.tables import JOURNAL, LANES, LEASES, SITE_MAPPINGS, SITES
@@ -46,11 +46,11 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
         .limit(1)
         .correlate(LANES)
     )
-    owners = sa.select(LANES.c.lane, journal.through(last, "owner").scalar_subquery())
+    owners = sa.select(LANES.c.lane, claiming.through(last, "owner").scalar_subquery())
     released = 0
     for lane, owner in connection.execute(owners).all():
         if owner is not None and is_dead(owner):
-            released += journal.release_owner(connection, lane, owner)
+            released += claiming.release_owner(connection, lane, owner)
     return released
 
 

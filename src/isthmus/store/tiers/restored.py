@@ -11,7 +11,7 @@ have registered; what is held back waits in the journal.
 import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
-from isthmus.store.delivery.journal import ALL, Deliverable
+from isthmus.store.delivery.claiming import ALL, Deliverable
 from isthmus.store.delivery.lane import FIRST_EPOCH
 from isthmus.store.sql.tables import (
     CLAIMS,
