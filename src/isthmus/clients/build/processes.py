@@ -133,21 +133,26 @@ class BootProcesses:
             self._end(one)
         self._left = {}
         for name, one in list(self._running.items()):
-            if name in _FINISHES:
-                process.send(one, _FINISHES[name])
-                deadline = time.monotonic() + _FINISH_TIMEOUT_S
-                while process.is_alive(one) and time.monotonic() < deadline:
-                    time.sleep(0.02)
-            self._end(one)
+            self._end(one, _FINISHES.get(name))
             del self._running[name]
         self._ledger.unlink(missing_ok=True)
 
     @staticmethod
-    def _end(one: ProcessId) -> None:
-        process.send(one, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while process.is_alive(one):
-            if time.monotonic() > deadline:
-                process.send(one, signal.SIGKILL)
-                deadline += _STOP_TIMEOUT_S
-            time.sleep(0.02)
+    def _end(one: ProcessId, finish: signal.Signals | None = None) -> None:
+        """End a process, first by the signal at which it finishes what it does, if there is one."""
+        if finish is not None and _dies(one, finish, _FINISH_TIMEOUT_S):
+            return
+        sign = signal.SIGTERM
+        while not _dies(one, sign, _STOP_TIMEOUT_S):
+            sign = signal.SIGKILL
+
+
+def _dies(one: ProcessId, sign: signal.Signals, within_s: float) -> bool:
+    """Send a process a signal; return whether it ends in some seconds."""
+    process.send(one, sign)
+    deadline = time.monotonic() + within_s
+    while process.is_alive(one):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
