@@ -29,14 +29,31 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     from isthmus.neutron.local.registrar import Registrar
 
 
+def open_site(folder: Path) -> sa.Engine:
+    """Open a site's database with all tables."""
+    engine = open_engine(f"sqlite:///{folder}/neutron.db")
+    METADATA.create_all(engine)
+    neutron_rows.METADATA.create_all(engine)
+    return engine
+
+
+def open_restored(folder: Path, *, port: str | None = None) -> sa.Engine:
+    """Open the database of a restored site, with a network and perhaps a port that has key 7."""
+    engine = open_site(folder)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
+        if port is not None:
+            port_key.insert(connection, port, "network", 7)
+    return engine
+
+
 @pytest.mark.parametrize(("ahead", "begins"), [(0, False), (1, True)])
 def test_a_batch_that_overtakes_a_hello_is_no_restore(
     tmp_path: Path, ahead: int, begins: bool
 ) -> None:
     """Central has seen a batch that was sent after the hello had been written, or one more."""
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
+    engine = open_site(tmp_path)
 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -60,13 +77,7 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
 @pytest.mark.parametrize("pending", [0, 1])
 def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: int) -> None:
     """The site settles without it, and gives none of its addresses out."""
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
-    with writing(engine) as connection:
-        epoch.begin(connection, "restored")
-        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
-        port_key.insert(connection, "here", "network", 7)
+    engine = open_restored(tmp_path, port="here")
     aside = {"kind": "subnet", "pool_id": "subnet", "number": "167772170", "port_id": "parked"}
     keys = [
         {"kind": "port_key", "pool_id": pool, "number": str(key), "port_id": port}
@@ -103,12 +114,7 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
 
 def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Path) -> None:
     """While OVN cannot be asked, the site does not settle."""
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
-    with writing(engine) as connection:
-        epoch.begin(connection, "restored")
-        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
+    engine = open_restored(tmp_path)
     asked = []
 
     def list_strays() -> list[dict[str, str]]:
@@ -152,9 +158,7 @@ def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Pat
 
 def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_path: Path) -> None:
     """Nothing was said but a report since the backup: the database does not settle by itself."""
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
+    engine = open_site(tmp_path)
     client = cast(CentralClient, None)  # nobody is asked
     site = SiteName("site1")
 
@@ -204,9 +208,7 @@ def test_a_witness_goes_only_forwards_whoever_is_late(
 
 def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.Engine, Registrar]:
     """Make a registrar, to whose hello something else happens while central answers."""
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
+    engine = open_site(tmp_path)
     with writing(engine) as connection:
         epoch.begin(connection, "restored")
 
@@ -237,9 +239,7 @@ def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.
 def test_what_a_restored_site_waits_for_is_kept_for_people(
     tmp_path: Path, answer: Any, says: str
 ) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
+    engine = open_site(tmp_path)
     with writing(engine) as connection:
         epoch.begin(connection, "restored")
 
@@ -270,13 +270,7 @@ def test_what_a_restored_site_waits_for_is_kept_for_people(
 
 def test_a_site_that_waits_for_its_ports_asks_how_many_are_left(tmp_path: Path) -> None:
     """It registers when it has to, and once more when it has all: each time names all it has."""
-    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    METADATA.create_all(engine)
-    neutron_rows.METADATA.create_all(engine)
-    with writing(engine) as connection:
-        epoch.begin(connection, "restored")
-        connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
-        port_key.insert(connection, "port", "network", 7)
+    engine = open_restored(tmp_path, port="port")
     left = [2, 2, 1, 0]
     registered = []
 
