@@ -26,8 +26,13 @@ PAGE = "<html><body><h1>The server encountered an internal error</h1></body></ht
 
 
 def page(status: int) -> bytes:
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: text/html\r\nContent-Length: {len(PAGE)}\r\n\r\n"
-    return (head + PAGE).encode()
+    return answer(f"{status} X", "text/html", PAGE)
+
+
+def answer(status: str, kind: str, body: str) -> bytes:
+    """Answer, and say that the connection ends: a client might use it again while it is closed."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
 def answer_but(status: int, *, small: bool) -> Answer:
@@ -36,7 +41,7 @@ def answer_but(status: int, *, small: bool) -> Answer:
 
     def say(sock: socket.socket, _: threading.Event) -> None:
         is_batch = next(first, False)
-        fine = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+        fine = answer("200 OK", "application/json", "{}")
         sock.sendall(page(status) if is_batch or not small else fine)
 
     return say

@@ -162,6 +162,8 @@ class Registrar:
             IsthmusError: central did not answer, or refused.
         """
         own = self.compare_witness()
+        with reading(self._engine()) as connection:
+            _, seen = lane_store.peek(connection, CENTRAL)
         answer = self._say(own, leases=False)
         found = self._compare(own, answer)
         if found is not None:
@@ -171,10 +173,12 @@ class Registrar:
             self._greeted = False
             return True
         if answer["register"] or _has_to_register(own, answer):
+            with reading(self._engine()) as connection:
+                _, seen = lane_store.peek(connection, CENTRAL)
             answer = self._say(own, leases=True, numbers=bool(answer.get("name_numbers")))
             if answer["restored"] or answer["register"]:
                 return False
-        return self._apply_answer(own, answer)
+        return self._apply_answer(own, answer, seen)
 
     def _compare(self, said: epoch.Epoch, answer: Mapping[str, Any]) -> epoch.Epoch | None:
         """Begin a new epoch, or stand down, if central knows more of this site than its database.
@@ -242,8 +246,9 @@ class Registrar:
             }
         )
 
-    def _apply_answer(self, own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
+    def _apply_answer(self, own: epoch.Epoch, answer: Mapping[str, Any], seen: int) -> bool:
         """Apply central's answer, unless it was given to an earlier incarnation of this site."""
+        leases = self._leave_overtaken(answer["leases"], seen)
         void = [str(one) for one in answer["void"]]
         strays = [] if own.settled or answer["pending"] else self._list_strays()
         if strays:
@@ -257,7 +262,7 @@ class Registrar:
             if not _is_same(epoch.read(connection), own):
                 return False
             site_lease.remove(connection, void)
-            site_lease.add(connection, self._site, answer["leases"])
+            site_lease.add_answered(connection, self._site, leases, seen=seen)
             _restore_keys(connection, answer["port_keys"])
             epoch.join(
                 connection,
@@ -283,6 +288,19 @@ class Registrar:
             self._greeted = True
             self._when_greeted()
         return settles or own.settled
+
+    def _leave_overtaken(
+        self, states: Sequence[Mapping[str, Any]], seen: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Leave out leases with which a batch has dealt since central was asked.
+
+        The keeper asks for them again; if the whole answer were refused, a busy lane would keep a
+        large site from ever registering.
+        """
+        with reading(self._engine()) as connection:
+            concerned = site_lease.list_concerned(states)
+            late = lane_store.find_overtaken(connection, CENTRAL, seen, concerned)
+        return [one for one in states if late.isdisjoint(site_lease.list_concerned([one]))]
 
     def compare_witness(self) -> epoch.Epoch:
         """Compare the database with the witness, and update the witness.

@@ -26,6 +26,8 @@ FIRST_EPOCH = 1
 #: Of how many batches a receiver knows which objects they dealt with: far more than arrive while a
 #: bundle is on its way. A bundle that took longer is asked for again.
 KEPT = 1024
+#: Objects looked up in one statement.
+_AT_ONCE = 500
 
 
 def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
@@ -137,17 +139,38 @@ def refuse_overtaken(
         Stale: one has, or so many have arrived that it is not known.
     """
     newest = read_seen(connection, lane)
-    if newest == seen:
-        return
-    if seen < newest <= seen + KEPT:
-        query = sa.select(APPLIED.c.resource_id).where(
-            APPLIED.c.resource_id.in_(sorted(set(ids))), APPLIED.c.sequence > seen
+    if newest != seen and _find_applied(connection, seen, newest, ids, lock=True):
+        raise errors.Stale(
+            f"batch {number.show(newest)} from {lane} overtook what was asked for", seen=newest
         )
-        if connection.execute(query.with_for_update(read=True)).first() is None:
-            return
-    raise errors.Stale(
-        f"batch {number.show(newest)} from {lane} overtook what was asked for", seen=newest
-    )
+
+
+def find_overtaken(
+    connection: sa.Connection, lane: SiteName, seen: int, ids: Collection[str]
+) -> set[str]:
+    """Find the objects that a batch has dealt with since a number, without locks.
+
+    Returns:
+        Them; all, if so many batches have arrived that it is not known.
+    """
+    _, newest = peek(connection, lane)
+    return set() if newest == seen else _find_applied(connection, seen, newest, ids, lock=False)
+
+
+def _find_applied(
+    connection: sa.Connection, seen: int, newest: int, ids: Collection[str], *, lock: bool
+) -> set[str]:
+    if not seen < newest <= seen + KEPT:
+        return set(ids)
+    found: set[str] = set()
+    wanted = sorted(set(ids))
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        query = sa.select(APPLIED.c.resource_id).where(
+            APPLIED.c.resource_id.in_(some), APPLIED.c.sequence > seen
+        )
+        found.update(connection.scalars(query.with_for_update(read=True) if lock else query))
+    return found
 
 
 def read_seen(connection: sa.Connection, lane: SiteName) -> int:

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model.lease import Block, LeaseEvent, LeaseState, PoolKind, rest_id
-from isthmus.model.site import SiteName
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.delivery import lane
 from isthmus.store.leases import recall, returns
 from isthmus.store.leases.lease import to_text
 from isthmus.store.sql.clock import is_older, utc_now
@@ -92,6 +93,40 @@ def add(
         if first < row["first"] or last > row["last"]:
             _narrow(connection, row["id"], row["first"], row["last"])
     return [row["id"] for row in fresh]
+
+
+def add_answered(
+    connection: sa.Connection, site: SiteName, states: Iterable[Mapping[str, Any]], *, seen: int
+) -> list[str]:
+    """Insert the leases of an answer, unless a batch has overtaken it.
+
+    What central listed it may have taken back before the answer arrived, and the site has let go:
+    by now another site may hold it. The lane is asked last, as in each transaction of a batch.
+
+    Args:
+        connection: of the transaction.
+        site: this site.
+        states: in the form in which leases are sent.
+        seen: the newest batch when central was asked.
+
+    Returns:
+        The ids of those that are new.
+
+    Raises:
+        Stale: a batch has dealt with a new one, or with its pool, since then; ask again.
+        ProtocolError: a state is malformed, or of another site.
+    """
+    states = list(states)
+    fresh = set(add(connection, site, states))
+    if fresh:
+        new = [one for one in states if str(one["id"]) in fresh]
+        lane.refuse_overtaken(connection, CENTRAL, seen, list_concerned(new))
+    return sorted(fresh)
+
+
+def list_concerned(states: Iterable[Mapping[str, Any]]) -> list[str]:
+    """List what a batch deals with that may take leases back: these, and their pools."""
+    return sorted({str(one.get(name)) for one in states for name in ("id", "pool_id")})
 
 
 def _narrow(connection: sa.Connection, lease_id: str, first: str, last: str) -> None:

@@ -15,7 +15,8 @@ from isthmus.clients.http.central import CentralClient
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.journal import crash
 from isthmus.model.lease import Block, PoolKind
-from isthmus.model.site import SiteName
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.delivery import lane
 from isthmus.store.leases import recall, resting, returns
 from isthmus.store.local import lease as site_lease
 from isthmus.store.sql.engine import reading, writing
@@ -135,6 +136,7 @@ class Giving:
     ) -> None:
         """Make one call, and acknowledge what central has taken completely by then."""
         crash.point("lease.set_aside")
+        seen = read_seen(self._engine())
         states = (
             self._client()
             .request_leases(
@@ -154,7 +156,13 @@ class Giving:
         with writing(self._engine()) as connection:
             returns.acknowledge(connection, taken)
             recall.mark_heard(connection, answered)
-            site_lease.add(connection, self._site, states)
+            site_lease.add_answered(connection, self._site, states, seen=seen)
+
+
+def read_seen(engine: sa.Engine) -> int:
+    """Read the newest batch that has arrived, before central is asked for leases."""
+    with reading(engine) as connection:
+        return lane.peek(connection, CENTRAL)[1]
 
 
 def read_used(connection: sa.Connection, subnet_id: str) -> set[int]:

@@ -24,7 +24,7 @@ from isthmus.journal import crash
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.local.ipam import LOW_WATER
-from isthmus.neutron.local.lease.giving import Giving, read_used
+from isthmus.neutron.local.lease.giving import Giving, read_seen, read_used
 from isthmus.neutron.local.lease.rest import Rest
 from isthmus.store.leases import resting, returns
 from isthmus.store.local import lease as site_lease
@@ -39,6 +39,9 @@ _RECOUNT_S = 1.0
 #: claim of a batch can take. Each process measures it itself, so that neither a clock that jumps
 #: nor a database that was moved to another host cuts it short.
 REST_S = 600.0
+
+#: How often central is asked for leases while batches deal with the same pool.
+_OVERTAKEN = 6
 
 _POOLS = models_v2.IPAllocationPool.__table__
 
@@ -155,10 +158,22 @@ class Keeper:
         """
         if count and self.end_rest(kind, pool_id) >= count:
             return []
+        for left in reversed(range(_OVERTAKEN)):
+            try:
+                return self._request(kind, pool_id, count=count, address=address)
+            except errors.Stale:
+                if not left:
+                    raise
+        raise AssertionError
+
+    def _request(
+        self, kind: PoolKind, pool_id: str, *, count: int, address: str | None = None
+    ) -> list[str]:
+        seen = read_seen(self.engine())
         answer = self._client().request_leases(kind.value, pool_id, count=count, address=address)
         crash.point("lease.answered")
         with writing(self.engine()) as connection:
-            return site_lease.add(connection, self._site, answer.leases)
+            return site_lease.add_answered(connection, self._site, answer.leases, seen=seen)
 
     def end_rest(self, kind: PoolKind, pool_id: str) -> int:
         """End the rest of numbers of whose former ports every site has heard, and OVN has no row.
@@ -211,7 +226,10 @@ class Keeper:
                 return False
             # It grows with what the site uses.
             count = 2 * arithmetic.low_mark(blocks, LOW_WATER, size)
-        return bool(count and self.fetch(kind, pool_id, count=count))
+        if not count or self.end_rest(kind, pool_id) >= count:
+            return False
+        # If a batch overtakes the answer, the pool may be gone: the next sweep counts again.
+        return bool(self._request(kind, pool_id, count=count))
 
     def count_free(self, pool_id: str) -> int:
         """Count the addresses of a subnet that this site may allocate now."""

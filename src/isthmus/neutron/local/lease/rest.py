@@ -14,6 +14,7 @@ from isthmus.federation.leases import lease as arithmetic
 from isthmus.federation.leases.lease import MOST_RETURNS
 from isthmus.model.lease import Block, PoolKind
 from isthmus.model.site import SiteName
+from isthmus.neutron.local.lease.giving import read_seen
 from isthmus.store.leases import resting
 from isthmus.store.local import lease as site_lease
 from isthmus.store.ports import port_key
@@ -97,6 +98,7 @@ class Rest:
         if not asked:
             return 0
         news = {"resting": [{"number": str(number), "port": port} for number, port in asked]}
+        seen = read_seen(self._engine())
         answer = self._client().request_leases(kind.value, pool_id, news=news)
         over = [one for one in asked if one[0] not in answer.resting | answer.elsewhere]
         if kind is PoolKind.PORT_KEY:
@@ -105,7 +107,7 @@ class Rest:
         moved = [one for one in asked if one[0] in answer.elsewhere]
         with writing(self._engine()) as connection:
             # Central may have granted one of them since; what it listed with its answer is known.
-            site_lease.add(connection, self._site, answer.leases)
+            site_lease.add_answered(connection, self._site, answer.leases, seen=seen)
             gone = [number for number, _ in _still_so(connection, pool_id, moved)]
             self._cut_out(connection, pool_id, gone)
             free = [number for number, _ in _still_so(connection, pool_id, over)]
