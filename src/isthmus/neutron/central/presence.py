@@ -20,6 +20,7 @@ from isthmus import errors
 from isthmus.federation.identity import default_security_group_id
 from isthmus.journal import crash
 from isthmus.model.intent import IntentKey
+from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName, SiteState
 from isthmus.neutron.central import home, zone
@@ -213,7 +214,7 @@ def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> bo
         journal.record_selected(
             connection, ResourceType.SHADOW, location.select_shadows(at=site, network_id=network_id)
         )
-    at_site.ensure_keys(connection, network_id, site)
+    at_site.ensure(connection, PoolKind.PORT_KEY, network_id, site)
     rows = _subnets(connection, network_id)
     subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
     subnets.map_to(site, now=now())
@@ -226,8 +227,8 @@ def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> bo
     news = along.bring(connection, ids, [site])
     external = _is_external(connection, network_id)
     for subnet in rows:
-        if not external:
-            at_site.ensure_addresses(connection, subnet, site)
+        if not external and leased.needs_leases(subnet):
+            at_site.ensure(connection, PoolKind.SUBNET, subnet["id"], site)
     if presence.told or withdrawn is True:  # its removal may be in progress
         told = news if presence.told else set()
         told.add(IntentKey(site, ResourceType.NETWORK, network_id))

@@ -1,6 +1,6 @@
 """Leases of a site: its first ones, and the form in which they are sent."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,53 +8,68 @@ from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.config.central import read_central
+from isthmus.federation.leases.lease import SizePolicy, choose_size
+from isthmus.model import attribute
 from isthmus.model.lease import PoolKind
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.leases import pool
-from isthmus.neutron.db import leased
+from isthmus.neutron.db.leased import needs_leases
 from isthmus.store.leases import lease as lease_store
 
 
-def read_leases(
-    connection: sa.Connection, kind: PoolKind, ids: Collection[str], site: SiteName
-) -> dict[str, list[dict[str, str]]]:
-    """List the leases that a site has of pools.
+def add_leases(
+    connection: sa.Connection, kind: PoolKind, states: Mapping[str, dict[str, Any]], site: SiteName
+) -> None:
+    """Add to networks or subnets the leases that a site has of them.
 
     Args:
         connection: of the transaction.
-        kind: type of the pools.
-        ids: ids of the subnets or networks.
+        kind: what is leased of them.
+        states: the objects, by id.
         site: the holder.
-
-    Returns:
-        Pool id to leases as they are sent; a pool without leases is missing.
     """
-    found: dict[str, list[dict[str, str]]] = {}
-    for lease in lease_store.list_leases(connection, kind=kind, pool_ids=ids, site=site):
-        found.setdefault(lease.pool_id, []).append(lease_store.to_state(lease))
-    return found
+    for state in states.values():
+        state[attribute.LEASES] = []
+    for lease in lease_store.list_leases(connection, kind=kind, pool_ids=states, site=site):
+        states[lease.pool_id][attribute.LEASES].append(lease_store.to_state(lease))
 
 
-def ensure_keys(connection: sa.Connection, network_id: str, site: SiteName) -> None:
-    """Lease port keys of a network to a site.
+def lacks_leases(kind: PoolKind, state: Mapping[str, Any]) -> bool:
+    """Return whether a site is to have leases of a network or subnet and has none.
 
-    Raises:
-        Exhausted: none is left.
+    Of an external network's addresses central gives out all, to gateways and floating IPs.
     """
-    keys = pool.lock(connection, PoolKind.PORT_KEY, network_id)
-    pool.ensure(keys, site, read_central(cfg.CONF))
+    if state[attribute.LEASES]:
+        return False
+    return kind is PoolKind.PORT_KEY or (
+        needs_leases(state) and not state.get("router:external", False)
+    )
 
 
-def ensure_addresses(connection: sa.Connection, subnet: Any, site: SiteName) -> None:
-    """Lease addresses of a subnet to a site, if they are allocated one by one.
+def ensure(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteName) -> None:
+    """Lease port keys of a network or addresses of a subnet to a site, if it has none of them.
 
     An exhausted subnet leases nothing, which does not prevent the presence: other subnets may have
     addresses, and the site gets the error when it asks.
+
+    Args:
+        connection: of the transaction.
+        kind: what is leased.
+        pool_id: id of the network or subnet.
+        site: the site.
+
+    Raises:
+        Exhausted: no port key is left.
+        NotFound: there is no such network or subnet.
     """
-    if not leased.needs_leases(subnet):
+    locked = pool.lock(connection, kind, pool_id)
+    if locked.held_by(site):
         return
-    locked = pool.lock(connection, PoolKind.SUBNET, subnet["id"])
+    config = read_central(cfg.CONF)
+    first = config.first_lease if kind is PoolKind.SUBNET else config.key_lease
+    policy = SizePolicy(first=first, largest=max(first, pool.LARGEST))
     try:
-        pool.ensure(locked, site, read_central(cfg.CONF))
+        pool.lease_more(locked, site, choose_size(locked.free, policy))
     except errors.Exhausted:
-        return
+        if kind is PoolKind.PORT_KEY:
+            raise

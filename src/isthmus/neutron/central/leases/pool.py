@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 
 from isthmus import errors
-from isthmus.config.central import CentralConfig
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.dataplane.ovn import LOCALNET_KEY
 from isthmus.model.lease import Block, Lease, PoolKind
@@ -146,20 +145,6 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
             made.append(store.insert(pool.connection, pool.kind, pool.id, site, part, now=now()))
             left -= part.size
     return made
-
-
-def ensure(pool: Pool, site: SiteName, config: CentralConfig) -> list[Lease]:
-    """Return a site's leases of a pool; create the first one where it has none.
-
-    Raises:
-        Exhausted: there is nothing to lease.
-    """
-    held = pool.held_by(site)
-    if held:
-        return held
-    first = config.first_lease if pool.kind is PoolKind.SUBNET else config.key_lease
-    policy = arithmetic.SizePolicy(first=first, largest=max(first, LARGEST))
-    return lease_more(pool, site, arithmetic.choose_size(pool.free, policy))
 
 
 def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:

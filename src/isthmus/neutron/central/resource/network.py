@@ -9,7 +9,6 @@ from neutron.db import rbac_db_models as rbac
 from neutron.db.models import dns, external_net, segment
 from neutron.db.port_security import models as port_security
 from neutron.db.qos import models as qos_models
-from neutron_lib import context as n_context
 
 from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
@@ -17,12 +16,10 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.outgoing.change import Changes, part_of
 from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
-from isthmus.neutron.db.session import writing
 from isthmus.store.ports import datapath
 from isthmus.store.tiers.held import Held
 
@@ -57,23 +54,10 @@ def _find_networks(connection: sa.Connection, subnet_ids: set[str]) -> dict[str,
     return {row.id: row.network_id for row in connection.execute(query)}
 
 
-def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
+def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> None:
     keys = datapath.list_keys(connection, states)
-    leases = at_site.read_leases(connection, PoolKind.PORT_KEY, states, site)
     for network_id, state in states.items():
         state[attribute.DATAPATH_KEY] = keys.get(network_id)
-        state[attribute.LEASES] = leases.get(network_id, [])
-
-
-def _settle(site: SiteName, states: States) -> States:
-    """Lease port keys of networks of which the site has none."""
-    short = [one for one in states if not states[one][attribute.LEASES]]
-    if not short:
-        return states
-    with writing(n_context.get_admin_context()) as connection:
-        for network_id in short:
-            at_site.ensure_keys(connection, network_id, site)
-    return {**states, **NETWORK.read(short, site)}
 
 
 def _bring(
@@ -131,7 +115,7 @@ NETWORK = CentralResource(
     tell=_tell,
     tells_of=(_NETWORK, ResourceType.SUBNET),
     rbac=rbac.NetworkRBAC,
+    pool=PoolKind.PORT_KEY,
     add_carried=_add_carried,
-    settle=_settle,
     bring=_bring,
 )

@@ -14,9 +14,11 @@ from neutron_lib.plugins import directory
 
 from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
+from isthmus.model.lease import PoolKind
 from isthmus.model.resource import RESOURCES, Resource, ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.carried import Attribute
+from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing.change import Changes, Touch
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.db.session import reading
@@ -56,9 +58,10 @@ class CentralResource:
     #: Types whose changes `tell` looks at: it is not called for others. None: it always is.
     tells_of: Collection[ResourceType] | None = None
     rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
-    #: Adds to states what is sent in addition to Neutron's attributes, except sharing.
+    pool: PoolKind | None = None  #: What sites get leases of with each object
+    #: Adds to states what is sent in addition to Neutron's attributes, sharing and leases.
     add_carried: Callable[[sa.Connection, States, SiteName], None] | None = None
-    #: Completes desired states: leases what a site lacks, leaves out what cannot be created yet.
+    #: Completes desired states, or leaves out what cannot be created yet.
     settle: Callable[[SiteName, States], States] | None = None
     bring: Bring | None = None  #: None: no site asks for such an object by itself
 
@@ -90,6 +93,8 @@ class CentralResource:
         with reading(n_context.get_admin_context()) as connection:
             if self.rbac is not None:
                 _add_sharing(connection, self.rbac, states)
+            if self.pool is not None:
+                at_site.add_leases(connection, self.pool, states, site)
             if self.add_carried is not None:
                 self.add_carried(connection, states, site)
         return states

@@ -8,18 +8,15 @@ from neutron.db import models_v2
 from neutron.db.models import dns, subnet_service_type
 from neutron_lib import context as n_context
 
-from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
 from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
-from isthmus.neutron.db.leased import needs_leases
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import now, reading
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers.held import Held
 
@@ -52,33 +49,12 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     }
 
 
-def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> None:
-    leases = at_site.read_leases(connection, PoolKind.SUBNET, states, site)
-    for subnet_id, state in states.items():
-        state[attribute.LEASES] = leases.get(subnet_id, [])
-
-
 def _settle(site: SiteName, states: States) -> States:
-    """Leave out subnets whose network is not at the site, and lease addresses where it has none."""
+    """Leave out subnets whose network is not at the site."""
     networks = {one["network_id"] for one in states.values()}
     with reading(n_context.get_admin_context()) as connection:
         present = mapping.peek_ids(connection, ResourceType.NETWORK, site, list(networks))
-    states = {one: row for one, row in states.items() if row["network_id"] in present}
-    short = [row for row in states.values() if _lacks_leases(row)]
-    if not short:
-        return states
-    with writing(n_context.get_admin_context()) as connection:
-        for row in short:
-            at_site.ensure_addresses(connection, row, site)
-    return {**states, **SUBNET.read([row["id"] for row in short], site)}
-
-
-def _lacks_leases(row: Mapping[str, Any]) -> bool:
-    """Return whether a site is to have leases of a subnet and has none.
-
-    Of an external network's addresses central gives out all, to gateways and floating IPs.
-    """
-    return needs_leases(row) and not row[attribute.LEASES] and not row.get("router:external")
+    return {one: row for one, row in states.items() if row["network_id"] in present}
 
 
 def _bring(
@@ -127,7 +103,7 @@ SUBNET = CentralResource(
     },
     tell=_tell,
     tells_of=(_SUBNET,),
-    add_carried=_add_carried,
+    pool=PoolKind.SUBNET,
     settle=_settle,
     bring=_bring,
 )

@@ -33,9 +33,6 @@ from isthmus.store.tiers import mapping
 
 LOG = logging.getLogger(__name__)
 
-#: Resources of whose numbers a site gets leases.
-_POOLS = (ResourceType.NETWORK, ResourceType.SUBNET)
-
 #: Limit of ids in one log line.
 _MOST_LOGGED = 3
 
@@ -128,7 +125,7 @@ def _collect(site: Site, brought: along.Ids) -> list[Item]:
     """Read all objects of the bundle, in the order in which they are created."""
     with reading(n_context.get_admin_context()) as connection:
         ids = along.expand(connection, brought)
-        pools = [one for kind in _POOLS for one in ids.get(kind, ())]
+        pools = [one for kind, some in ids.items() if ROWS[kind].pool for one in some]
         leases = lease_store.list_leases(connection, pool_ids=pools, site=site.name)
     states = {kind: ROWS[kind].read(ids[kind], site.name) for kind in ids}
     states[ResourceType.LEASE] = {one.id: lease_store.to_state(one) for one in leases}

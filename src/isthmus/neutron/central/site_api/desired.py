@@ -13,10 +13,11 @@ from isthmus.model import attribute
 from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.resource.registry import ROWS
 from isthmus.neutron.central.resource.row import States
 from isthmus.neutron.central.site_api import state
-from isthmus.neutron.db.session import reading
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import recall
 from isthmus.store.ports import home, location
@@ -75,13 +76,26 @@ def _mapped(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
 
 
 def _read(kind: ResourceType, site: SiteName, ids: Sequence[str]) -> States:
-    """Read which objects of one type should be at a site, and their states."""
+    """Read which objects of one type should be at a site, and their states.
+
+    What a site lacks of their pools is leased to it first.
+    """
     ours = _OURS.get(kind)
     if ours is not None:
         return ours(site, ids)
     row = ROWS[kind]
     states = row.read(_mapped(kind, site, ids), site)
-    return row.settle(site, states) if row.settle is not None and states else states
+    if row.settle is not None and states:
+        states = row.settle(site, states)
+    if row.pool is None:
+        return states
+    short = [one for one, state in states.items() if at_site.lacks_leases(row.pool, state)]
+    if short:
+        with writing(n_context.get_admin_context()) as connection:
+            for one in short:
+                at_site.ensure(connection, row.pool, one, site)
+        states |= row.read(short, site)
+    return states
 
 
 def _shadows(site: SiteName, ids: Sequence[str]) -> States:
