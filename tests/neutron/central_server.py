@@ -95,10 +95,13 @@ class CentralServer(Server):
 
     def report(self, site: str, *items: Any, sequence: int | None = None) -> list[dict[str, Any]]:
         self._sequence += 1
-        body = {"sequence": sequence or self._sequence, "items": list(items)}
-        body |= self._incarnation(site)
-        answer = self.call("POST", "/v2.0/site-reports", {"site_report": body}, site_user(site))
-        results: list[dict[str, Any]] = answer.only()["results"]
+        body = {"sequence": sequence or self._sequence, **self._incarnation(site)}
+        results: list[dict[str, Any]] = []
+        while len(results) < len(items):  # a busy central answers what it has reached
+            report = {"site_report": {**body, "items": list(items[len(results) :])}}
+            answer = self.call("POST", "/v2.0/site-reports", report, site_user(site))
+            assert answer.only()["results"]
+            results += answer.only()["results"]
         return results
 
     def desired(self, site: str, *keys: tuple[str, str]) -> dict[tuple[str, str], Any]:

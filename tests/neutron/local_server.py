@@ -87,10 +87,17 @@ class LocalServer(Server):
     def apply(self, *items: Any, sequence: int | None = None) -> dict[str, str]:
         """Send items as Xjob does; gives the code of each by id."""
         sequence = sequence or self.next_sequence()
-        body = {"site_apply": {"sequence": sequence, "items": list(items)}}
-        answer = self.call("POST", "/v2.0/site-applies", body, carrier(self.site)).only()
-        self.messages = {one["id"]: one["message"] for one in answer["results"]}
-        return {one["id"]: one["code"] for one in answer["results"]}
+        results: list[dict[str, Any]] = []
+        left = list(items)
+        while left:  # a busy site answers what it has reached
+            body = {"site_apply": {"sequence": sequence, "items": left}}
+            answer = self.call("POST", "/v2.0/site-applies", body, carrier(self.site)).only()
+            assert answer["results"]
+            results += answer["results"]
+            done = {(one["type"], one["id"]) for one in results}
+            left = [one for one in left if (one["type"], one["id"][:64]) not in done]
+        self.messages = {one["id"]: one["message"] for one in results}
+        return {one["id"]: one["code"] for one in results}
 
     def next_sequence(self) -> int:
         """Number a batch above all that this site may have seen."""

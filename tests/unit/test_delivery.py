@@ -393,6 +393,26 @@ def test_an_object_that_the_answer_forgets_is_tried_again(bench: Bench) -> None:
     assert "says nothing of port p1" in job.last_error
 
 
+def test_what_a_busy_site_does_not_reach_is_due_at_once_in_smaller_batches() -> None:
+    """It answers within seconds what it has done by then."""
+    bench = Bench(batch=16)
+    bench.want(*ports(40))
+    reached = [16, 3, 3, 16]
+    answered: list[int] = []
+
+    def forget(items: Sequence[Item]) -> None:
+        most = reached.pop(0) if reached else 16
+        bench.site.forgets = {item.id for item in items[most:]}
+        answered.append(min(most, len(items)))
+
+    bench.site.before = forget
+    bench.deliver_all()
+    assert answered == [16, 3, 3, 6, 12]
+    assert [len(batch) for batch in bench.site.batches] == [16, 16, 6, 6, 12]
+    assert not bench.states()
+    assert bench.clock.seconds() == FakeClock().seconds()
+
+
 def test_central_that_does_not_answer_leaves_everything_due(bench: Bench) -> None:
     bench.want(NETWORK, PORT)
     bench.world.error = errors.Unreachable("central is away")

@@ -70,6 +70,8 @@ def judge(
     absent = item.state is None
     if error is None or (absent and isinstance(error, errors.NotFound)):
         return Settlement(claim=claim, outcome=Outcome.DONE, absent=absent)
+    if "unreached" in error.fields:
+        return put_back(claim, error=error, delay_s=0.0, counts=False)
     action = errors.consequence(error).journal
     patient = claim.attempts + 1 < PATIENCE
     waits = isinstance(error, ORDER_DEPENDENT) and patient
@@ -125,14 +127,17 @@ def match_results(
 ) -> list[errors.IsthmusError | None]:
     """Find the error, or None, of each item in an answer.
 
-    An item that the answer forgot was perhaps not reached: it counts as not caught up yet.
+    The other side answers within seconds, and leaves out what it has not reached by then: that is
+    due at once, since each batch brings something to an end. Where an answer is empty it is not.
     """
+    more = {"unreached": True} if results else {}
     by_key = {(result.type, result.id): result for result in results}
     found: list[errors.IsthmusError | None] = []
     for item in items:
         result = by_key.get((item.type, item.id))
         if result is None:
-            found.append(errors.Stale(f"the answer says nothing of {item.type} {item.id}"))
+            text = f"the answer says nothing of {item.type} {item.id}"
+            found.append(errors.Stale(text, **more))
         elif result.taken:
             found.append(None)
         else:

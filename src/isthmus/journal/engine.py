@@ -125,6 +125,7 @@ class Delivery:
         first, later = decide.split_removals(read, wanted, more_due=len(claims) >= limit)
         settlements = [decide.put_after(claim) for claim in later]
         settlements += [self._unread(claim) for claim in unread]
+        reached = self._size
         if first:
             items = [wanted[claim.key] for claim in first]
             try:
@@ -134,6 +135,8 @@ class Delivery:
                     self._settle(settlements)
                 return self._failed(first, error, Side.CARRIER)
             crash.point("delivery.delivered")
+            if 0 < len(results) < len(items):
+                reached = len(results)
             became = decide.match_results(items, results)
             seen = decide.find_seen(batch.sequence, became)
             if seen is not None:
@@ -143,7 +146,7 @@ class Delivery:
                 for claim, item, error in zip(first, items, became, strict=True)
             ]
         self._wait = LaneWait()
-        self._size = min(self._settings.batch, self._size * 2)
+        self._size = min(self._settings.batch, reached * 2)
         return self._settle(settlements)
 
     def _unread(self, claim: Claim) -> Settlement:

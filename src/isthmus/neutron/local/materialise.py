@@ -23,6 +23,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.journal import crash
+from isthmus.journal.turn import Turn
 from isthmus.model import attribute
 from isthmus.model.form import is_id
 from isthmus.model.intent import removal_rank
@@ -96,7 +97,7 @@ class Materialiser:
             One result for each item, in the same order.
         """
         there = {(one.type, one.id) for one in items} - set(unfinished)
-        return self._carry_out(items, Bundle(seen), leave=there)
+        return self._carry_out(items, Bundle(seen), leave=there, turn=Turn(bounded=False))
 
     def apply(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
         """Create, change or remove objects as central wants them.
@@ -106,12 +107,12 @@ class Materialiser:
             sequence: the number of the batch; an item is refused once a newer batch was seen.
 
         Returns:
-            One result for each item, in the same order.
+            One result for each item that was reached in time, in the same order.
         """
-        return self._carry_out(items, Batch(sequence), leave=frozenset())
+        return self._carry_out(items, Batch(sequence), leave=frozenset(), turn=Turn())
 
     def _carry_out(
-        self, items: Sequence[Item], work: Work, *, leave: Collection[Key]
+        self, items: Sequence[Item], work: Work, *, leave: Collection[Key], turn: Turn
     ) -> list[ItemResult]:
         faults = [(one, find_fault(one, MOST_BYTES)) for one in items]
         results: dict[Key, ItemResult] = {
@@ -123,19 +124,21 @@ class Materialiser:
         left = sorted((one for one in items if one.type is not ResourceType.SHADOW), key=_place)
         while left:
             waiting = []
-            for item in left:
+            for item in turn.take(left):
                 # What this batch has created in part is completed, though it exists by now.
                 key = (item.type, item.id)
                 result = self._one(item, work, keep_existing=key in leave and key not in results)
                 results[key] = result
                 if result.code == errors.Stale.code:
                     waiting.append(item)
-            if len(waiting) == len(left):
+            if turn.over or len(waiting) == len(left):
                 break
             left = waiting
+        if turn.over:  # a shadow may need what was not reached
+            return [results[key] for key in _list_keys(everything) if key in results]
         come = [one for one in items if one.state is not None and one.type is ResourceType.SHADOW]
         results.update(self._shadows(come, work))
-        return [results[item.type, item.id] for item in everything]
+        return [results[key] for key in _list_keys(everything)]
 
     def _one(self, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         """Carry out one item; the boundary of the extension, so every error becomes a result."""
@@ -311,6 +314,10 @@ def _list_concerned(items: Sequence[Item]) -> list[str]:
     """List what items change: their objects, and the leases that come with those."""
     leases = [one["id"] for item in items for one in (item.state or {}).get(attribute.LEASES) or ()]
     return [*(one.id for one in items), *leases]
+
+
+def _list_keys(items: Sequence[Item]) -> list[Key]:
+    return [(one.type, one.id) for one in items]
 
 
 def _place(item: Item) -> int:

@@ -22,6 +22,7 @@ from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.journal import crash
+from isthmus.journal.turn import Turn
 from isthmus.model import attribute
 from isthmus.model import item as item_form
 from isthmus.model.form import is_id
@@ -52,9 +53,12 @@ _PORT = ResourceType.PORT
 
 
 def take_report(site: Site, sequence: int, items: Iterable[Item]) -> list[ItemResult]:
-    """Process a site's report, each item by itself, and of each item what can be accepted."""
+    """Process a site's report, each item by itself, and of each item what can be accepted.
+
+    What is not reached in time has no result.
+    """
     results = []
-    for item in items:
+    for item in Turn().take(items):
         result = _take_one(site, sequence, item)
         _keep(site.name, result)
         results.append(result)
