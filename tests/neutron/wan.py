@@ -29,6 +29,8 @@ class Wan(ThreadingHTTPServer):
         self.calls: list[str] = []
         self.bodies: list[bytes] = []  #: of the calls, in the same order
         self.delay_s = 0.0
+        #: Called with each call before it goes on to central, which may hold it.
+        self.before: Callable[[str], object] = lambda call: None
         #: Tells of how many bytes of an answer arrive, whose whole length has been said.
         self.cuts: Callable[[int], int] = lambda length: length
         self._cut = threading.Event()
@@ -86,6 +88,7 @@ class _Relay(BaseHTTPRequestHandler):
             return
         self.server.calls.append(f"{self.command} {self.path}")
         self.server.bodies.append(data)
+        self.server.before(self.path)
         if self.server.delay_s:
             threading.Event().wait(self.server.delay_s)
         headers = {"Content-Type": "application/json", **self.server.headers}

@@ -4,7 +4,7 @@ import datetime
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 import sqlalchemy as sa
@@ -35,7 +35,10 @@ def at(seconds: float) -> datetime.datetime:
     return T0 + datetime.timedelta(seconds=seconds)
 
 
-def when(store: "Journal", seconds: float) -> "Journal":
+J = TypeVar("J", bound="Journal")
+
+
+def when(store: J, seconds: float) -> J:
     """Set the clock by which the store goes: in SQL, the database's own."""
     store.clock.set(at(seconds))
     return store
@@ -218,6 +221,21 @@ def test_an_expired_claim_is_anybodys(store: Journal) -> None:
     assert the_job(store, 61).state is JobState.RUNNING, "the old owner has no say any more"
     when(store, 61).settle([done(old)])
     assert when(store, 61).list_jobs() == [], "but what it carried was carried"
+
+
+def test_a_claim_is_extended_by_who_has_it(store: Journal) -> None:
+    if not isinstance(store, InSql):
+        pytest.skip("whoever has a database beside it extends claims")
+    store.record([PORT, NETWORK, PORT_AT_TWO])
+    claim(store, owner="a", holds=60, limit=1)
+    claim(store, owner="a", holds=60, lane=TWO)
+    when(store, 50).extend(ONE, owner="b", holds_s=1000)
+    when(store, 50).extend(ONE, owner="a", holds_s=60)
+    assert claim(store, 109, owner="b") == Batch()
+    assert keys(claim(store, 109, owner="b", lane=TWO)) == [PORT_AT_TWO]
+    assert keys(claim(store, 110, owner="b")) == [NETWORK, PORT]
+    when(store, 110).extend(ONE, owner="a", holds_s=1000)
+    assert keys(claim(store, 170, owner="c")) == [NETWORK, PORT]
 
 
 def test_acknowledged_rows_go(store: Journal) -> None:

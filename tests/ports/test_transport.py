@@ -16,12 +16,13 @@ from keystoneauth1 import exceptions, noauth, session
 from oslo_config import cfg
 
 from isthmus import errors
+from isthmus.clients.http import central as central_module
 from isthmus.clients.http import lab_cloud
 from isthmus.clients.http.breaker import LAST_PROBE_S, Breaker
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.cloud import PersonalCloud
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.clients.http.transport import MIB, Timeouts, bound, open_session
+from isthmus.clients.http.transport import MIB, Timeouts, bound, open_session, patient
 
 Answer = Callable[[socket.socket, threading.Event], None]
 SHORT = Timeouts(connect_s=0.2, read_s=0.4, most_bytes=MIB)
@@ -121,6 +122,66 @@ def test_a_registration_is_waited_for(hostile: Callable[[Answer], Hostile]) -> N
     with pytest.raises(errors.Transient):
         central.register({"epoch": 1, "leases": None})
     late.set()
+
+
+def _open_central(url: str) -> CentralClient:
+    made = session.Session(auth=noauth.NoAuth(endpoint=url))
+    bound(made, SHORT)
+    return CentralClient(made, endpoint=url)
+
+
+def test_a_report_is_waited_for_and_sent_once(hostile: Callable[[Answer], Hostile]) -> None:
+    """A busy central takes longer over it than over what people ask, which are answered beside."""
+    text = json.dumps({"site_report": {"results": []}})
+    late = threading.Event()
+
+    def slow(sock: socket.socket, over: threading.Event) -> None:
+        if "site-reports" in server.heard[-1]:
+            late.wait(3 * SHORT.total_s)
+        say(f"HTTP/1.1 201 Created\r\nContent-Length: {len(text)}\r\n\r\n{text}")(sock, over)
+
+    central = _open_central((server := hostile(slow)).url)
+    assert central.send_reports([], sequence=1) == []
+    assert len(server.heard) == 1
+    assert not central.breaker.open
+    late.set()
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["somebody answers", "nobody answers"])
+def test_a_report_that_is_given_up_tells_nothing_of_the_link(
+    hostile: Callable[[Answer], Hostile], monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """A small call does: where it is answered, people's calls go out."""
+    monkeypatch.setattr(central_module, "_SLOW_S", 3 * SHORT.total_s)
+
+    def slow(sock: socket.socket, over: threading.Event) -> None:
+        if there and "site-reports" not in server.heard[-1]:
+            say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")(sock, over)
+        else:
+            over.wait()
+
+    central = _open_central((server := hostile(slow)).url)
+    with pytest.raises(errors.TimedOut):
+        central.send_reports([], sequence=1)
+    assert ["site-reports" in one for one in server.heard] == [True, False]
+    assert central.breaker.open is not there
+    with pytest.raises(errors.Transient):
+        central.send_reports([], sequence=2)
+    # Where nobody is known to answer, no report goes out to be waited for in vain.
+    assert sum("site-reports" in one for one in server.heard) == (2 if there else 1)
+
+
+def test_a_report_waits_for_no_login(hostile: Callable[[Answer], Hostile]) -> None:
+    """Patience is for one path: what is called on the way ends as soon as ever."""
+
+    def silent(_: socket.socket, over: threading.Event) -> None:
+        over.wait()
+
+    server = hostile(silent)
+    made = session.Session(auth=noauth.NoAuth(endpoint=server.url))
+    bound(made, SHORT)
+    with patient("/v2.0/site-reports", 600), pytest.raises(exceptions.ConnectTimeout):
+        made.post(f"{server.url}/v3/auth/tokens", json={})
 
 
 OK = "HTTP/1.1 201 Created\r\nContent-Length: 30\r\n\r\n" + '{"site_apply": {"results": []}}'[:30]

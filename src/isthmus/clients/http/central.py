@@ -1,8 +1,9 @@
 """Central as a site calls it: bundles, lease requests and reports over Neutron's API.
 
-Every call ends soon: a connection that is not accepted within two seconds counts as a cut WAN, and
-while it counts as cut a tenant's call fails at once (`breaker`). All of these calls may be made
-twice with no harm, so a pooled connection that central has closed meanwhile is simply tried again.
+Every call that a person waits for ends soon: a connection that is not accepted within two seconds
+counts as a cut WAN, and while it counts as cut a tenant's call fails at once (`breaker`). Reports
+and registrations are waited for, as long as the link is there. All of these calls may be made twice
+with no harm, so a pooled connection that central has closed meanwhile is simply tried again.
 """
 
 import contextlib
@@ -28,9 +29,10 @@ from isthmus.model.item import Item, ItemResult, read_results
 _STALE_S = 0.2
 #: Longest text of a call of a registration, in characters; central takes parts of this length.
 _MOST_TEXT = 1 << 20
-#: How long central may take over a registration, in seconds. It checks everything that the site
-#: has; a site that gave up sooner would have it do so anew each time, and never come to an end.
-_REGISTRATION_S = 300.0
+#: How long central may take over a report, or over a registration of all that the site has, in
+#: seconds. One that was given up sooner would be sent again while central still works on it: a busy
+#: central would have twice the work, and a registration would never come to an end.
+_SLOW_S = 300.0
 #: Calls that are heard of one incarnation of a site alone.
 _FENCED = frozenset({"site_bundle", "site_lease_request", "site_report"})
 #: A call that Neutron answers to whoever is logged in: its Keystone answers, too.
@@ -216,7 +218,7 @@ class CentralClient:
         )
 
     def send_reports(self, items: Sequence[Item], *, sequence: int) -> list[ItemResult]:
-        """Report objects of this site to central; return a result for each.
+        """Report objects of this site to central; return a result for each that it has reached.
 
         Args:
             items: at most 25.
@@ -228,7 +230,7 @@ class CentralClient:
         """
         body = {"sequence": sequence, "items": [item.to_dict() for item in items]}
         try:
-            answer = self._post("site_report", body, probe=True)
+            answer = self._post("site_report", body, probe=True, slow=True)
         except errors.Unreachable as error:
             raise blame(error, lambda: self._call("GET", _SMALL, None, probe=True)) from error
         return read_results(answer.get("results"), items)
@@ -244,8 +246,7 @@ class CentralClient:
         """
         left = self._send_ahead(body)
         names = left.get("leases") is not None or "parts" in left
-        with patient(_REGISTRATION_S if names else 0.0):
-            answer = self._post("site_registration", left, probe=True)
+        answer = self._post("site_registration", left, probe=True, slow=names)
         missing = {"registration", "epoch", "restored", "register", "heard", "proof", "seen"} - set(
             answer
         )
@@ -284,15 +285,31 @@ class CentralClient:
                 self._call("GET", "/", None, probe=True)
 
     def _post(
-        self, resource: str, body: Mapping[str, Any], *, probe: bool, token: str | None = None
+        self,
+        resource: str,
+        body: Mapping[str, Any],
+        *,
+        probe: bool,
+        token: str | None = None,
+        slow: bool = False,
     ) -> Mapping[str, Any]:
         path = collection_path(resource)
+        if slow:
+            self.ping()  # it would be waited for in vain where the link is known to be down
         if resource in _FENCED and self.incarnation is not None:
             body = {**body, "incarnation": self.incarnation()}
         try:
-            answer = self._call("POST", path, {resource: body}, probe=probe, token=token)
+            with patient(path, _SLOW_S) if slow else contextlib.nullcontext():
+                answer = self._call(
+                    "POST", path, {resource: body}, probe=probe, token=token, slow=slow
+                )
         except errors.Unregistered:
             self.when_unregistered()
+            raise
+        except errors.TimedOut:
+            if slow:  # whether anybody is there, a small call tells
+                with contextlib.suppress(errors.IsthmusError):
+                    self._call("GET", _SMALL, None, probe=True)
             raise
         found = answer.get(resource) if isinstance(answer, Mapping) else None
         if not isinstance(found, Mapping):
@@ -300,7 +317,14 @@ class CentralClient:
         return found
 
     def _call(
-        self, method: str, path: str, body: Any, *, probe: bool, token: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        probe: bool,
+        token: str | None = None,
+        slow: bool = False,
     ) -> Any:
         if not self.breaker.admits(probe=probe):
             raise errors.Unreachable("central cannot be reached", detail=self.breaker.why)
@@ -308,7 +332,8 @@ class CentralClient:
         try:
             response = self._send(method, path, body, token)
         except errors.Transient as error:
-            self.breaker.failed(str(error.fields.get("detail", error.message)))
+            if not (slow and isinstance(error, errors.TimedOut)):
+                self.breaker.failed(str(error.fields.get("detail", error.message)))
             raise
         self.breaker.succeeded()
         if token and response.status_code == requests.codes.unauthorized:

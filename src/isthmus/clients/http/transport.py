@@ -97,14 +97,26 @@ _under_way = threading.local()
 
 
 @contextlib.contextmanager
-def patient(read_s: float) -> Iterator[None]:
-    """Have this thread's calls wait longer for their answers, in seconds, than others do."""
-    before = getattr(_under_way, "read_s", 0.0)
-    _under_way.read_s = read_s
+def patient(path: str, read_s: float) -> Iterator[None]:
+    """Have this thread's calls of one path wait longer for their answers than others do.
+
+    Calls that are made on the way, to Keystone for a token, wait no longer than ever.
+
+    Args:
+        path: how the path of the calls ends.
+        read_s: how long to wait, in seconds.
+    """
+    before = getattr(_under_way, "patience", None)
+    _under_way.patience = (path, read_s)
     try:
         yield
     finally:
-        _under_way.read_s = before
+        _under_way.patience = before
+
+
+def _find_patience(request: requests.PreparedRequest) -> float:
+    path, read_s = getattr(_under_way, "patience", None) or ("", 0.0)
+    return read_s if path and request.path_url.partition("?")[0].endswith(path) else 0.0
 
 
 def _watch(sock: Any) -> None:
@@ -177,7 +189,7 @@ class BoundedAdapter(HTTPAdapter):
             requests.exceptions.RequestException: as always; a read time-out where the deadline
                 has passed.
         """
-        read_s = max(self._timeouts.read_s, getattr(_under_way, "read_s", 0.0))
+        read_s = max(self._timeouts.read_s, _find_patience(request))
         timeouts = replace(self._timeouts, read_s=read_s)
         options["timeout"] = (timeouts.connect_s, timeouts.read_s)
         # Compressed, an answer could be a thousand times what is read of it.

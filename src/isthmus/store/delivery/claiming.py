@@ -160,6 +160,31 @@ def claim(
     return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
 
+def extend(connection: sa.Connection, lane: SiteName, *, owner: str, holds_s: float) -> int:
+    """Have the claims of an owner in a lane hold longer: it still waits for the answer.
+
+    A row that a tenant's open transaction changes is passed over: one claim that holds keeps all
+    others out of the lane.
+
+    Args:
+        connection: of the transaction.
+        lane: the lane.
+        owner: id of the worker.
+        holds_s: how long the claims hold from now on, in seconds.
+
+    Returns:
+        How many there are.
+    """
+    mine = sa.select(JOURNAL.c.id).where(JOURNAL.c.lane == lane, JOURNAL.c.owner == owner)
+    if connection.dialect.name != "sqlite":
+        mine = through(mine, "owner").with_for_update(skip_locked=True)
+    ids = connection.scalars(mine).all()
+    if not ids:
+        return 0
+    change = sa.update(JOURNAL).where(JOURNAL.c.id.in_(ids), JOURNAL.c.owner == owner)
+    return connection.execute(change.values(expires_at=utc_after(holds_s))).rowcount
+
+
 def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
     """Return whether another owner claims a lane; true until the lane's row is unlocked."""
     held = (

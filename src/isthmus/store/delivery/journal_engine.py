@@ -87,6 +87,18 @@ class SqlJournal:
             )
 
     @again_when_busy
+    def extend(self, lane: SiteName, *, owner: str, holds_s: float) -> None:
+        """Have the claims of an owner hold longer, while it waits for the answer to a batch.
+
+        Args:
+            lane: the lane.
+            owner: id of the worker.
+            holds_s: how long the claims hold from now on, in seconds.
+        """
+        with writing(self._engine) as connection:
+            claiming.extend(connection, lane, owner=owner, holds_s=holds_s)
+
+    @again_when_busy
     def go_on_above(self, lane: SiteName, seen: int) -> None:
         """Number the lane's next batches above what the other side has seen."""
         with writing(self._engine) as connection:

@@ -3,6 +3,10 @@
 A commit in the same process wakes it at once; what other processes recorded, or a dead one left
 behind, it finds by polling. One process at a time delivers the lane: the journal's claims ensure
 that.
+
+Central answers a report when it has done it, however busy it is. A second thread sees to what may
+not wait for that: the claims hold on, so that nobody else sends the same again, and a link that was
+down is tried, so that people's calls go out again.
 """
 
 import threading
@@ -29,12 +33,18 @@ from isthmus.store.sql.engine import writing
 LOG = logging.getLogger(__name__)
 
 #: Limit of ports in one report. Each takes central some tenths of a second, and a port that has
-#: just become active waits for the report in progress; central accepts 25.
+#: just become active waits for the report in progress; central accepts 25, and answers after some
+#: seconds what it has done by then.
 BATCH = 10
 #: How often a refused report is repeated, in seconds: the reason may have gone at central.
 _RETRY_S = 300.0
-#: How much longer than a call a claim holds, in seconds.
+#: How much longer than a call a claim holds, in seconds. It is extended while a call goes on.
 _CLAIM_MARGIN_S = 20.0
+#: How many times it would be extended until it ends.
+_EXTENDED = 4
+#: How long `stop` waits for each thread, in seconds: central may take long over a report. What it
+#: leaves claimed is released by the next process of this machine.
+_STOP_S = 5.0
 
 
 class Relay:
@@ -59,7 +69,7 @@ class Relay:
             engine: returns the site's database, which has the journal.
             source: reads ports.
             carrier: delivers reports to central.
-            client: pinged to find out whether a link that was down is up again.
+            client: asked whether a link that was down is up again.
             woken: set when an intent was recorded in this process.
             list_open: returns the ports that calls in progress in this process have changed: they
                 are reported when the call has ended.
@@ -73,42 +83,60 @@ class Relay:
         self._is_heard = is_heard
         self._poll_s = poll_s
         self._retry_at = time.monotonic() + _RETRY_S
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._claim_s = call_s + _CLAIM_MARGIN_S
+        self._claimed_at: float | None = None  # when the pass began that is under way
+        self._extended_at = 0.0
+        self._store = SqlJournal(engine(), forget=forget_reported, list_held_back=list_open)
+        self._owner = worker_id.new()
         self._delivery = Delivery(
             CENTRAL,
-            store=SqlJournal(engine(), forget=forget_reported, list_held_back=list_open),
+            store=self._store,
             source=source,
             carrier=carrier,
             clock=SystemClock(),
-            settings=DeliverySettings(
-                owner=worker_id.new(),
-                batch=BATCH,
-                claim_s=self._claim_s,
-            ),
+            settings=DeliverySettings(owner=self._owner, batch=BATCH, claim_s=self._claim_s),
         )
 
     def start(self) -> None:
-        """Start the thread of this process."""
-        self._thread = threading.Thread(target=self._run, name="isthmus-relay", daemon=True)
-        self._thread.start()
+        """Start the threads of this process."""
+        for name, run in (("isthmus-relay", self._run), ("isthmus-relay-watch", self._watch)):
+            self._threads.append(threading.Thread(target=run, name=name, daemon=True))
+            self._threads[-1].start()
 
     def stop(self) -> None:
-        """Stop the thread and wait for it."""
-        self._stopping = True
+        """Stop the threads, and wait for what ends soon."""
+        self._stopping.set()
         self._woken.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        while self._threads:
+            self._threads.pop().join(_STOP_S)
 
     def _run(self) -> None:
         self._release()
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._woken.wait(self._poll_s)
             self._woken.clear()
-            while not self._stopping and self._pass():
+            while not self._stopping.is_set() and self._pass():
                 pass
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(self._poll_s):
+            try:
+                self._extend()
+                self._client().ping()
+            except errors.IsthmusError as error:
+                LOG.debug("Central is looked for again: %s", error.message)
+            except Exception:  # the boundary of a worker loop
+                LOG.exception("The relay's second thread failed and continues")
+
+    def _extend(self) -> None:
+        """Have the claims of a report that is under way hold on."""
+        since, now = self._claimed_at, time.monotonic()
+        if since is None or now - max(since, self._extended_at) < self._claim_s / _EXTENDED:
+            return
+        self._extended_at = now
+        self._store.extend(CENTRAL, owner=self._owner, holds_s=self._claim_s)
 
     def _release(self) -> None:
         """Release at once what a dead process of this machine has claimed."""
@@ -137,14 +165,17 @@ class Relay:
         if not self._is_heard():
             return False
         try:
-            done = self._delivery.run()
+            self._claimed_at = time.monotonic()
+            try:
+                done = self._delivery.run()
+            finally:
+                self._claimed_at = None
             if done.error is not None:
                 LOG.info(
                     "Reports to central are retried later: %r %s", done.error, done.error.fields
                 )
             if done.idle:
                 self._sweep()
-                self._client().ping()
         except errors.Transient as error:
             LOG.debug("No report is sent now: %s", error.message)
             return False

@@ -1,0 +1,121 @@
+"""The relay while it waits for central's answer to a report."""
+
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus.model.intent import IntentKey
+from isthmus.model.item import Item, ItemResult, taken
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.delivery import journal
+from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.tables import JOURNAL, METADATA
+from isthmus.testing.until import until
+
+with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
+    warnings.simplefilter("ignore")
+    from isthmus.neutron.local.report import relay as module
+
+KEY = IntentKey(CENTRAL, ResourceType.PORT, "p1")
+
+
+class Central:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self.batches = 0
+        self.pings = 0
+
+    def find(self) -> "Central":
+        return self
+
+    def ping(self) -> None:
+        self.pings += 1
+
+    def read(self, _lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        return {key: Item(key.type, key.id, {}) for key in keys}
+
+    def deliver(
+        self, _lane: SiteName, items: Sequence[Item], *, sequence: int
+    ) -> Sequence[ItemResult]:
+        assert sequence
+        self.batches += 1
+        self.goes_on.wait()
+        return [taken(item) for item in items]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+    url = f"sqlite:///{tmp_path}/neutron.db"
+    if request.param == "mariadb":
+        url = request.getfixturevalue("mariadb_url")
+    engine = open_engine(url)
+    METADATA.create_all(engine)
+    yield engine
+    METADATA.drop_all(engine)
+    engine.dispose()
+
+
+def test_a_relay_that_waits_holds_its_claims_and_looks_for_the_link(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLAIM_MARGIN_S", 12.0)
+    central: Any = Central()
+    relay = start(engine, central)
+    try:
+        until(lambda: central.batches == 1, what="a report is under way")
+        ends = {find_end(engine)}
+        until(lambda: len(ends | {find_end(engine)}) > 1, what="the claim holds longer")
+        pings = central.pings
+        until(lambda: central.pings > pings + 1, what="the link is looked at")
+        rival = SqlJournal(engine).claim(CENTRAL, owner="rival", holds_s=60, limit=10)
+        assert not rival.claims
+    finally:
+        central.goes_on.set()
+        until(lambda: find_end(engine) is None, what="the report is settled")
+        relay.stop()
+    assert central.batches == 1
+
+
+def test_a_relay_that_waits_can_be_stopped(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_STOP_S", 0.1)
+    central: Any = Central()
+    relay = start(engine, central)
+    until(lambda: central.batches == 1, what="a report is under way")
+    relay.stop()  # it returns, or the test runs into its time limit
+    assert find_end(engine) is not None
+    central.goes_on.set()
+    until(lambda: find_end(engine) is None, what="the report is settled all the same")
+
+
+def start(engine: sa.Engine, central: Any) -> module.Relay:
+    relay = module.Relay(
+        engine=lambda: engine,
+        source=central,
+        carrier=central,
+        client=central.find,
+        woken=threading.Event(),
+        list_open=tuple,
+        is_heard=lambda: True,
+        poll_s=0.05,
+        call_s=0.0,
+    )
+    with writing(engine) as connection:
+        journal.record(connection, [KEY])
+    relay.start()
+    return relay
+
+
+def find_end(engine: sa.Engine) -> object:
+    with reading(engine) as connection:
+        return connection.scalar(sa.select(JOURNAL.c.expires_at))
