@@ -4,6 +4,7 @@ import ipaddress
 from typing import Any
 
 import sqlalchemy as sa
+from neutron.db import models_v2
 from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.api.definitions import portbindings
@@ -15,7 +16,7 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central import shadow
-from isthmus.neutron.db.session import writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
@@ -23,13 +24,22 @@ from isthmus.store.ports import home, location
 from isthmus.store.tiers.held import Held
 
 _PORT = ResourceType.PORT
+_PORTS = models_v2.Port.__table__
 
 
 def follow_status(port_id: str, state: dict[str, Any]) -> None:
-    """Take over the status that a port has at its home."""
+    """Take over the status that a port has at its home.
+
+    Most reports bring no new one, and Neutron would read the whole port to find that out.
+    """
     status = state.get("status")
-    if status in (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN):
-        directory.get_plugin().update_port_status(n_context.get_admin_context(), port_id, status)
+    if status not in (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN):
+        return
+    context = n_context.get_admin_context()
+    with reading(context) as connection:
+        before = connection.scalar(sa.select(_PORTS.c.status).where(_PORTS.c.id == port_id))
+    if before not in (None, status):
+        directory.get_plugin().update_port_status(context, port_id, status)
 
 
 def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refused: bool) -> None:
