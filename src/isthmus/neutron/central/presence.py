@@ -63,23 +63,30 @@ class Brought:
     refused: Sequence[tuple[str, errors.IsthmusError]] = ()  #: visible, but not available here
 
 
-def check(site: Site, network: dict[str, Any]) -> None:
-    """Check that a network may be at a site.
+def get_allowed(site: Site, network_id: str) -> dict[str, Any]:
+    """Return a network as an administrator sees it, if it is or may be at a site.
 
     Raises:
+        NotFound: there is no such network.
         Unsupported: its type cannot be stretched.
         Conflict: its hints exclude the site, or the site accepts no new networks.
     """
+    lister = directory.get_plugin().get_networks
+    found = lister(n_context.get_admin_context(), filters={"id": [network_id]})
+    if not found:
+        raise errors.NotFound(f"there is no network {network_id}")
+    network: dict[str, Any] = found[0]
     check_type(network)
     with reading(n_context.get_admin_context()) as connection:
-        if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network["id"]]):
-            return
+        if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network_id]):
+            return network
     if fabric.is_provider(network):
         with reading(n_context.get_admin_context()) as connection:
             fabric.check_site(connection, site, network)
     check_zones(site, network)
     if site.state is not SiteState.ENABLED:
         raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+    return network
 
 
 def check_type(network: dict[str, Any]) -> None:
@@ -156,23 +163,11 @@ def _bring_one(
     port_id: str | None,
 ) -> set[str]:
     """Extend one network, with a port of it if there is one; return the default groups."""
-    network = find_network(network_id)
-    if network is None:
-        raise errors.NotFound(f"network {network_id} was deleted meanwhile")
-    check(site, network)
+    network = get_allowed(site, network_id)
     groups = default_groups([network["project_id"], *project_ids])
     plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
     extend(context, site, plan)
     return groups
-
-
-def find_network(network_id: str) -> dict[str, Any] | None:
-    """Return a network as an administrator sees it, or None."""
-    lister = directory.get_plugin().get_networks
-    found: list[dict[str, Any]] = lister(
-        n_context.get_admin_context(), filters={"id": [network_id]}
-    )
-    return found[0] if found else None
 
 
 def extend(context: Any, site: Site, presence: Presence) -> None:

@@ -46,11 +46,7 @@ class PresenceApi:
         with translated():
             with reading(context) as connection:
                 site = site_store.get_by_name(connection, name)
-            network = presence.find_network(network_id)
-            if network is None:
-                raise errors.NotFound(f"there is no network {network_id}")
-            presence.check(site, network)
-            presence.extend_ahead(site, network)
+            presence.extend_ahead(site, presence.get_allowed(site, network_id))
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 
