@@ -47,15 +47,24 @@ def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
 
 
 def _before_commit(session: Session) -> None:
+    """Record the intents of a transaction, asking the resources that it concerns."""
     transaction = session.get_transaction()
     if transaction is not None and transaction.nested:
         return  # a savepoint; the real commit follows
     if session.new or session.dirty or session.deleted:
         session.flush()
     changes = session.info.pop(_KEY, None)
-    if changes:
-        connection = session.connection()
-        record(connection, changes)
+    if not changes:
+        return
+    connection = session.connection()
+    if changes.described or changes.tagged:
+        _resolve_descriptions(connection, changes)
+    keys: set[IntentKey] = set()
+    for resource in ROWS.values():
+        if resource.tells_of is None or changes.concern(resource.tells_of):
+            keys |= resource.tell(connection, changes)
+    if keys:
+        journal.record(connection, keys)
 
 
 def _after_rollback(session: Session) -> None:
@@ -70,18 +79,6 @@ def _list_written(session: Session) -> Iterator[Written]:
             yield Written(entity)
     for entity in session.deleted:
         yield Written(entity, deleted=True)
-
-
-def record(connection: sa.Connection, changes: Changes) -> None:
-    """Record the intents of a transaction, asking the resources that it concerns."""
-    if changes.described or changes.tagged:
-        _resolve_descriptions(connection, changes)
-    keys: set[IntentKey] = set()
-    for resource in ROWS.values():
-        if resource.tells_of is None or changes.concern(resource.tells_of):
-            keys |= resource.tell(connection, changes)
-    if keys:
-        journal.record(connection, keys)
 
 
 def _resolve_descriptions(connection: sa.Connection, changes: Changes) -> None:
