@@ -6,9 +6,11 @@ import pytest
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql.tables import APPLIED, EPOCHS, LANES, METADATA
+from isthmus.store.tiers import epoch
 
 pytestmark = pytest.mark.db
 
@@ -87,3 +89,16 @@ def test_where_it_is_not_known_any_more_a_bundle_is_asked_for_again(engine: sa.E
         assert connection.scalars(sa.select(APPLIED.c.resource_id)).all() == []
         with pytest.raises(errors.Stale):
             lane_store.refuse_overtaken(connection, LANE, 6 + lane_store.KEPT, ["a"])
+
+
+def test_numbering_a_batch_waits_for_nobody_who_holds_the_epoch(engine: sa.Engine) -> None:
+    """A registration does, for seconds; each lane would stand meanwhile, or collide with it."""
+    with engine.begin() as connection:
+        connection.execute(sa.delete(EPOCHS))
+        epoch.read(connection)
+        assert lane_store.next_sequence(connection, LANE) == number.make(1, 1)
+    with engine.begin() as holder:
+        epoch.read(holder)
+        with engine.begin() as connection:
+            connection.execute(sa.text("SET SESSION innodb_lock_wait_timeout = 1"))
+            assert lane_store.next_sequence(connection, LANE) == number.make(1, 2)

@@ -4,6 +4,7 @@ Central answers, withdraws the network, and is told that the site has let go; on
 answer arrive. By now another site may hold these numbers.
 """
 
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     from isthmus.neutron.local.lease.keeper import Keeper
     from isthmus.neutron.local.registrar import Registrar
 
+LISTED, MINE = (str(uuid.uuid5(uuid.NAMESPACE_OID, one)) for one in ("listed", "mine"))
 SITE, POOL, KIND = SiteName("site1"), "pool", PoolKind.SUBNET
 
 
@@ -39,9 +41,9 @@ def lease_of(lease_id: str, first: int, last: int) -> Lease:
     return Lease(id=LeaseId(lease_id), kind=KIND, pool_id=POOL, site=SITE, block=Block(first, last))
 
 
-STATE = both.to_state(lease_of("l", 0, 9))
+STATE = both.to_state(lease_of(LISTED, 0, 9))
 #: What a batch may deal with when it takes a lease back, or something else.
-DEALT_WITH = [pytest.param("l", id="lease"), pytest.param(POOL, id="pool")]
+DEALT_WITH = [pytest.param(LISTED, id="lease"), pytest.param(POOL, id="pool")]
 
 
 class Central:
@@ -80,8 +82,8 @@ class Central:
             sequence = number.make(1, 2)
             lane.admit(connection, CENTRAL, sequence)
             lane.record_applied(connection, [self._concerned], sequence)
-            if self._concerned in ("l", POOL):
-                lease.remove(connection, ["l"])
+            if self._concerned in (LISTED, POOL):
+                lease.remove(connection, [LISTED])
                 self.listed = []
 
 
@@ -123,7 +125,7 @@ def test_what_was_requested_is_requested_again(
     assert keeper_of(central).fetch(KIND, POOL, count=4) == []
     assert (held(engine), central.asked) == ([], 2)
     central.listed = [STATE]  # and leases it again
-    assert keeper_of(central).fetch(KIND, POOL, count=4) == ["l"]
+    assert keeper_of(central).fetch(KIND, POOL, count=4) == [LISTED]
     assert held(engine) == [Block(0, 9)]
 
 
@@ -131,7 +133,7 @@ def test_a_batch_about_something_else_overtakes_nothing(
     engine: sa.Engine, keeper_of: Callable[[Central], Keeper]
 ) -> None:
     central = Central(engine, "something else")
-    assert keeper_of(central).fetch(KIND, POOL, count=4) == ["l"]
+    assert keeper_of(central).fetch(KIND, POOL, count=4) == [LISTED]
     assert (held(engine), central.asked) == ([Block(0, 9)], 1)
 
 
@@ -157,8 +159,8 @@ def test_what_rests_rests_until_leases_are_known(
 @pytest.mark.parametrize("concerned", DEALT_WITH)
 def test_what_is_returned_brings_no_lease_back(engine: sa.Engine, concerned: str) -> None:
     with writing(engine) as connection:
-        lease.add(connection, SITE, [both.to_state(lease_of("mine", 20, 29))])
-        lease.set_aside(connection, POOL, ["mine"])
+        lease.add(connection, SITE, [both.to_state(lease_of(MINE, 20, 29))])
+        lease.set_aside(connection, POOL, [MINE])
     central = Central(engine, concerned)
     client = cast(CentralClient, central)
     giving = Giving(SITE, lambda: client, lambda: engine, settle_s=0.0)
@@ -168,7 +170,7 @@ def test_what_is_returned_brings_no_lease_back(engine: sa.Engine, concerned: str
     giving.tell(POOL)  # nothing of the first answer counted, so it is told again
     assert held(engine) == []
     with reading(engine) as connection:
-        assert returns.list_acknowledged(connection) == {"mine"}
+        assert returns.list_acknowledged(connection) == {MINE}
 
 
 @pytest.mark.parametrize("concerned", DEALT_WITH)

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent import futures
@@ -11,6 +12,7 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 from tests.ports import neutron_rows
+from typing_extensions import override
 
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
@@ -362,4 +364,45 @@ def test_the_keys_that_come_back_are_written_behind_the_networks_lock(
     monkeypatch.setattr(port_key, "restore", restoring)
     assert registrar.turn()
     assert done == [(what, one) for one in ("one", "two") for what in ("lock", "restore")]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (errors.Invalid("no registration"), [2.0, 4.0, 8.0, 10.0, 10.0]),
+        (errors.Unreachable("away"), [1.0] * 5),
+    ],
+)
+def test_what_is_refused_is_said_less_and_less_often(
+    tmp_path: Path, error: errors.IsthmusError, waits: list[float]
+) -> None:
+    """A registration may be fifty megabytes, and central waits for the site."""
+    engine = open_site(tmp_path)
+
+    class Client:
+        def register(self, _body: dict[str, Any]) -> dict[str, Any]:
+            raise error
+
+    class Stopped(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waited: list[float] = []
+
+        @override
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            registrar.hurry()  # as each call does that central does not answer
+            self.waited.append(timeout)
+            if len(self.waited) == len(waits):
+                self.set()
+            return False
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=10.0
+    )
+    registrar._stopped = stopped = Stopped()
+    registrar._run()
+    assert stopped.waited == waits
     engine.dispose()

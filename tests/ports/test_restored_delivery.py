@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from tests.ports import neutron_rows
 from tests.ports.test_central_store import ONE, T0, TWO
 
 from isthmus.model.intent import IntentKey
@@ -24,6 +25,7 @@ from isthmus.store.sql.tables import (
 )
 from isthmus.store.tiers import epoch, mapping, registration, restored
 
+PORTS = neutron_rows.TABLES["ports"]
 KINDS = ("network", "port", "shadow", "lease", "security_group", "router")
 
 
@@ -33,8 +35,11 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     url = "sqlite://" if request.param == "sqlite" else request.getfixturevalue("mariadb_url")
     made = open_engine(url)
     METADATA.create_all(made)
+    neutron_rows.METADATA.create_all(made)
     with writing(made) as connection:
         epoch.read(connection)
+        ports = [{"id": one, "device_id": ""} for one in ("known", "claimed")]
+        connection.execute(sa.insert(PORTS), ports)
         for site in (ONE, TWO):
             connection.execute(
                 sa.insert(SITES).values(
@@ -61,6 +66,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
                 connection, ResourceType.NETWORK, ["n"], site, owners={"n": None}, now=T0
             )
     yield made
+    neutron_rows.METADATA.drop_all(made)
     METADATA.drop_all(made)
     made.dispose()
 
@@ -151,6 +157,22 @@ def test_a_shadow_goes_only_when_no_site_has_yet_to_report_its_port(
         connection.execute(sa.delete(CLAIMS))
         connection.execute(sa.update(SITE_MAPPINGS).values(stale=False))
     assert claim(engine, ONE) == claim(engine, TWO) == ALL
+
+
+@pytest.mark.parametrize("why", ["deleted", "disabled"])
+def test_a_shadow_that_nobody_will_ever_want_waits_for_no_report(
+    engine: sa.Engine, why: str
+) -> None:
+    """Its port was deleted at central while its home is away, or its home is disabled."""
+    restore(engine, settled=True)
+    home_of(engine, "claimed")
+    assert claim(engine, ONE) == ALL - {"claimed"}
+    with writing(engine) as connection:
+        if why == "deleted":
+            connection.execute(sa.delete(PORTS).where(PORTS.c.id == "claimed"))
+        else:
+            connection.execute(sa.update(SITES).where(SITES.c.name == TWO).values(state="disabled"))
+    assert claim(engine, ONE) == ALL
 
 
 def test_the_shadows_of_a_site_that_is_gone_go(engine: sa.Engine) -> None:

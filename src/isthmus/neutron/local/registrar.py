@@ -39,6 +39,8 @@ LOG = logging.getLogger(__name__)
 
 #: How often a site that has not settled tries again, in seconds.
 _AGAIN_S = 1.0
+#: And how often that time is doubled where central refuses.
+_MOST_DOUBLED = 10
 #: How long `stop` waits for the thread, in seconds.
 _STOP_S = 15.0
 #: Longest reason that is kept, in characters: what central said may be long.
@@ -87,7 +89,8 @@ class Registrar:
         self._list_switch_keys = list_switch_keys
         self._greeted = False
         self._hurry = threading.Event()
-        self._stopping = False
+        self._stopped = threading.Event()
+        self._refused = 0
         self._thread: threading.Thread | None = None
 
     @property
@@ -111,27 +114,35 @@ class Registrar:
 
     def stop(self) -> None:
         """Stop the thread."""
-        self._stopping = True
+        self._stopped.set()
         self._hurry.set()
         if self._thread is not None:
             self._thread.join(_STOP_S)  # central may take long over a registration
             self._thread = None
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopped.is_set():
             at_rest = False
             try:
                 at_rest = self._attempt()
             except Exception:  # the boundary of a worker loop
                 LOG.exception("The registrar failed and continues")
-            self._hurry.wait(self._every_s if at_rest else min(_AGAIN_S, self._every_s))
+            # What is refused will be again: each time it is tried half as soon.
+            again_s = _AGAIN_S * 2 ** min(self._refused, _MOST_DOUBLED)
+            if at_rest:
+                self._hurry.wait(self._every_s)
+            else:  # whoever hurries it meanwhile: each call that central does not answer does
+                self._stopped.wait(min(again_s, self._every_s))
             self._hurry.clear()
 
     def _attempt(self) -> bool:
         """Take a turn; return whether there is nothing more to do for now."""
+        refused, self._refused = self._refused, 0
         try:
             return self.turn()
         except errors.IsthmusError as error:
+            if isinstance(error, errors.Refused):
+                self._refused = refused + 1
             if isinstance(error, errors.Transient):
                 LOG.debug("The hello is retried: %s", error.message)
             else:
@@ -262,8 +273,16 @@ class Registrar:
             if not _is_same(epoch.read(connection), own):
                 return False
             site_lease.remove(connection, void)
-            site_lease.add_answered(connection, self._site, leases, seen=seen)
+            added = site_lease.add(connection, self._site, leases)
             _restore_keys(connection, answer["port_keys"])
+            _set_aside(connection, answer["aside"])
+            if answer["leases"] or void:
+                naming.tell_of_ports(connection)
+            settles = not (own.settled or answer["pending"])
+            if settles:
+                _set_aside(connection, strays)
+            # The lane comes last, as where batches are carried out.
+            site_lease.refuse_overtaken(connection, leases, added, seen=seen, write=True)
             epoch.join(
                 connection,
                 str(answer["registration"]),
@@ -271,12 +290,7 @@ class Registrar:
                 str(answer["proof"]),
                 epoch=own.epoch,
             )
-            _set_aside(connection, answer["aside"])
-            if answer["leases"] or void:
-                naming.tell_of_ports(connection)
-            settles = not (own.settled or answer["pending"])
             if settles:
-                _set_aside(connection, strays)
                 epoch.settle(connection)
             elif not own.settled:
                 epoch.explain(connection, f"{_cause(own.reason)}; {_say_what_is_due(answer)}")

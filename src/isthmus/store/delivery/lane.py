@@ -32,8 +32,10 @@ _AT_ONCE = 500
 
 def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
     """Number the next batch of a lane; locks the lane's row until the transaction ends."""
-    _ensure(connection, lane)
-    connection.execute(sa.update(LANES).where(LANES.c.lane == lane).values(sent=LANES.c.sent + 1))
+    count_up = sa.update(LANES).where(LANES.c.lane == lane).values(sent=LANES.c.sent + 1)
+    if not connection.execute(count_up).rowcount:  # the row has its first number of the epoch's
+        _ensure(connection, lane)
+        connection.execute(count_up)
     sent = connection.execute(sa.select(LANES.c.sent).where(LANES.c.lane == lane)).scalar_one()
     return int(sent)
 
@@ -121,7 +123,12 @@ def record_applied(connection: sa.Connection, ids: Collection[str], sequence: in
 
 
 def refuse_overtaken(
-    connection: sa.Connection, lane: SiteName, seen: int, ids: Collection[str]
+    connection: sa.Connection,
+    lane: SiteName,
+    seen: int,
+    ids: Collection[str],
+    *,
+    write: bool = False,
 ) -> None:
     """Check, until the transaction ends, that no batch has dealt with objects since a number.
 
@@ -134,11 +141,12 @@ def refuse_overtaken(
         lane: the sender.
         seen: the newest batch when the objects were asked for.
         ids: the objects.
+        write: whether the transaction changes the lane's row afterwards.
 
     Raises:
         Stale: one has, or so many have arrived that it is not known.
     """
-    newest = read_seen(connection, lane)
+    newest = read_seen(connection, lane, write=write)
     if newest != seen and _find_applied(connection, seen, newest, ids, lock=True):
         raise errors.Stale(
             f"batch {number.show(newest)} from {lane} overtook what was asked for", seen=newest
@@ -173,10 +181,10 @@ def _find_applied(
     return found
 
 
-def read_seen(connection: sa.Connection, lane: SiteName) -> int:
+def read_seen(connection: sa.Connection, lane: SiteName, *, write: bool = False) -> int:
     """Read the newest number seen, as currently committed, and lock it."""
     seen = connection.scalar(
-        sa.select(LANES.c.seen).where(LANES.c.lane == lane).with_for_update(read=True)
+        sa.select(LANES.c.seen).where(LANES.c.lane == lane).with_for_update(read=not write)
     )
     return int(seen or 0)
 

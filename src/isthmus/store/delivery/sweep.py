@@ -55,24 +55,28 @@ def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> i
 
 
 def renew(
-    connection: sa.Connection, site: SiteName, kinds: Iterable[ResourceType] = tuple(ResourceType)
+    connection: sa.Connection,
+    site: "SiteName | sa.Select[str]",
+    kinds: Iterable[ResourceType] = tuple(ResourceType),
 ) -> None:
-    """Record an intent for everything that a site should have.
+    """Record an intent for everything that a site should have, or each of several.
 
     Intents are level-triggered, so this is harmless: what is right already is acknowledged.
 
     Args:
         connection: of the transaction.
-        site: the site.
+        site: the site; for several, which select names them, and no shadows can be asked for.
         kinds: types of the objects.
     """
+    sites = [site] if isinstance(site, str) else site
     for kind in kinds:
         if kind is ResourceType.SHADOW:
+            assert isinstance(site, str), "shadows are selected for one site"
             selection = location.select_shadows(at=site)
         elif kind is ResourceType.LEASE:
-            selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site == site)
+            selection = sa.select(LEASES.c.site, LEASES.c.id).where(LEASES.c.site.in_(sites))
         else:
             selection = sa.select(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.resource_id).where(
-                SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.site == site
+                SITE_MAPPINGS.c.type == kind.value, SITE_MAPPINGS.c.site.in_(sites)
             )
         journal.record_selected(connection, kind, selection)

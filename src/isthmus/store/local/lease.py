@@ -95,33 +95,33 @@ def add(
     return [row["id"] for row in fresh]
 
 
-def add_answered(
-    connection: sa.Connection, site: SiteName, states: Iterable[Mapping[str, Any]], *, seen: int
-) -> list[str]:
-    """Insert the leases of an answer, unless a batch has overtaken it.
+def refuse_overtaken(
+    connection: sa.Connection,
+    states: Iterable[Mapping[str, Any]],
+    added: Collection[str],
+    *,
+    seen: int,
+    write: bool = False,
+) -> None:
+    """Refuse the leases of an answer that a batch has overtaken, and the transaction with them.
 
     What central listed it may have taken back before the answer arrived, and the site has let go:
-    by now another site may hold it. The lane is asked last, as in each transaction of a batch.
+    by now another site may hold it. Call this last, where nothing else is locked afterwards: so do
+    the transactions of a batch, which ask about the lane when they commit.
 
     Args:
-        connection: of the transaction.
-        site: this site.
+        connection: of the transaction that has added them.
         states: in the form in which leases are sent.
+        added: ids of those that were new.
         seen: the newest batch when central was asked.
-
-    Returns:
-        The ids of those that are new.
+        write: whether the transaction changes the numbers of the lane afterwards.
 
     Raises:
         Stale: a batch has dealt with a new one, or with its pool, since then; ask again.
-        ProtocolError: a state is malformed, or of another site.
     """
-    states = list(states)
-    fresh = set(add(connection, site, states))
-    if fresh:
-        new = [one for one in states if str(one["id"]) in fresh]
-        lane.refuse_overtaken(connection, CENTRAL, seen, list_concerned(new))
-    return sorted(fresh)
+    if added:
+        new = [one for one in states if str(one["id"]) in set(added)]
+        lane.refuse_overtaken(connection, CENTRAL, seen, list_concerned(new), write=write)
 
 
 def list_concerned(states: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -182,6 +182,7 @@ LEASES = sa.Table(
     sa.Column("origin", sa.String(UUID_LENGTH)),
     sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
     sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+    sa.Index("ix_isthmus_leases_site", "site"),
 )
 
 #: Site: what it stopped using of its leases of addresses, until central can say nothing of it that

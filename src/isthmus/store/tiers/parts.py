@@ -17,8 +17,9 @@ from isthmus.store.sql.upsert import insert_or_update
 
 #: Longest text of a part, in characters; they are ASCII.
 MOST_TEXT = 1 << 20
-#: Most parts of one registration: enough for the most leases, ports and shadows that it may name.
-MOST_PARTS = 48
+#: Most parts of one registration: twice what it takes to name as many leases, ports and shadows as
+#: it may, with two addresses each, and all that the site has.
+MOST_PARTS = 128
 #: Most parts that are kept of a site: of its registration, and of that of another of its processes.
 MOST_KEPT = 2 * MOST_PARTS
 

@@ -299,10 +299,10 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
         LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
     registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))
     rows = registered.all()
-    for row in rows:
-        # Routers too: no key of a transit network was allocated before.
-        kinds = [ResourceType.PORT, ResourceType.ROUTER, ResourceType.LEASE]
-        sweep.renew(connection, SiteName(row.site), kinds=kinds)
+    # Routers too: no key of a transit network was allocated before. One statement a type: there may
+    # be a thousand sites, and hellos wait for the epoch meanwhile.
+    kinds = [ResourceType.PORT, ResourceType.ROUTER, ResourceType.LEASE]
+    sweep.renew(connection, sa.select(REGISTRATIONS.c.site), kinds=kinds)
     _mark(connection, [SiteName(row.site) for row in rows if row.registered_at is not None])
     tier.settle(connection)
 

@@ -11,8 +11,10 @@ have registered; what is held back waits in the journal.
 import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteState
 from isthmus.store.delivery.claiming import ALL, Deliverable
 from isthmus.store.delivery.lane import FIRST_EPOCH
+from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import (
     CLAIMS,
     JOURNAL,
@@ -40,12 +42,15 @@ def find_deliverable(connection: sa.Connection) -> Deliverable:
         return ALL  # it was never restored
     lost = sa.or_(REGISTRATIONS.c.waits.is_(sa.true()), REGISTRATIONS.c.owes.is_(sa.true()))
     held = frozenset(connection.scalars(sa.select(REGISTRATIONS.c.site).where(lost)))
-    # Its home has yet to report it since the restore. Of a home that is gone nobody waits for that.
+    # Its home has yet to report it since the restore. Of a home that is gone, or disabled, nobody
+    # waits for that; nor of a port that was deleted, wherever it was.
+    reporting = sa.select(SITES.c.name).where(SITES.c.state != SiteState.DISABLED.value)
     stale = sa.exists().where(
+        PORTS.c.id == JOURNAL.c.resource_id,
         SITE_MAPPINGS.c.type == _PORT,
         SITE_MAPPINGS.c.resource_id == JOURNAL.c.resource_id,
         SITE_MAPPINGS.c.stale.is_(sa.true()),
-        SITE_MAPPINGS.c.site.in_(sa.select(SITES.c.name)),
+        SITE_MAPPINGS.c.site.in_(reporting),
     )
     if own.settled:
         # Nobody loses the shadow that he has meanwhile.

@@ -19,8 +19,10 @@ MOST_LEASES = 100_000
 #: Limit of ports, and of shadows. In JSON a port with one address takes about 62 bytes, a shadow
 #: 153, a lease 176; the largest body is the operator's to set (`docs/howto/restore.md`).
 MOST_PORTS = 100_000
-#: Limit of central's objects, shadows included.
-MOST_HOLDINGS = 150_000
+#: Limit of their addresses: of ports and of shadows four each.
+MOST_ADDRESSES = 4 * MOST_PORTS
+#: Limit of central's objects: ports, shadows, and as many networks, subnets, groups and routers.
+MOST_HOLDINGS = 3 * MOST_PORTS
 #: Longest name of a site, in characters: that of its columns.
 MOST_NAME = 64
 #: Largest key of a port; 0 is none.
@@ -83,8 +85,10 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
     except _MALFORMED as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error
     shown = sum(len(one.addresses) for one in said.known)
-    if max(len(said.ports or ()), len(said.addresses or ()), len(said.known), shown) > MOST_PORTS:
+    if max(len(said.ports or ()), len(said.known)) > MOST_PORTS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_PORTS} ports")
+    if max(len(said.addresses or ()), shown) > MOST_ADDRESSES:
+        raise errors.Invalid(f"site {site.name} names more than {MOST_ADDRESSES} addresses")
     if sum(map(len, said.holdings.values())) > MOST_HOLDINGS:
         raise errors.Invalid(f"site {site.name} names more than {MOST_HOLDINGS} objects")
     if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:

@@ -156,7 +156,8 @@ class Giving:
         with writing(self._engine()) as connection:
             returns.acknowledge(connection, taken)
             recall.mark_heard(connection, answered)
-            site_lease.add_answered(connection, self._site, states, seen=seen)
+            added = site_lease.add(connection, self._site, states)
+            site_lease.refuse_overtaken(connection, states, added, seen=seen)
 
 
 def read_seen(engine: sa.Engine) -> int:

@@ -173,7 +173,9 @@ class Keeper:
         answer = self._client().request_leases(kind.value, pool_id, count=count, address=address)
         crash.point("lease.answered")
         with writing(self.engine()) as connection:
-            return site_lease.add_answered(connection, self._site, answer.leases, seen=seen)
+            added = site_lease.add(connection, self._site, answer.leases)
+            site_lease.refuse_overtaken(connection, answer.leases, added, seen=seen)
+            return added
 
     def end_rest(self, kind: PoolKind, pool_id: str) -> int:
         """End the rest of numbers of whose former ports every site has heard, and OVN has no row.

@@ -107,11 +107,12 @@ class Rest:
         moved = [one for one in asked if one[0] in answer.elsewhere]
         with writing(self._engine()) as connection:
             # Central may have granted one of them since; what it listed with its answer is known.
-            site_lease.add_answered(connection, self._site, answer.leases, seen=seen)
+            added = site_lease.add(connection, self._site, answer.leases)
             gone = [number for number, _ in _still_so(connection, pool_id, moved)]
             self._cut_out(connection, pool_id, gone)
             free = [number for number, _ in _still_so(connection, pool_id, over)]
             resting.delete(connection, pool_id, [*gone, *free])
+            site_lease.refuse_overtaken(connection, answer.leases, added, seen=seen)
         return len(free)
 
     def _list(self, kind: PoolKind, pool_id: str, after: int) -> list[_Resting]:

@@ -79,6 +79,7 @@ def _create_both_tiers() -> None:
         sa.Column("origin", sa.String(36)),
         sa.UniqueConstraint("kind", "pool_id", "first", name="uniq_isthmus_leases0first"),
         sa.Index("ix_isthmus_leases_holder", "pool_id", "site"),
+        sa.Index("ix_isthmus_leases_site", "site"),
     )
     op.create_table(
         "isthmus_returns",
