@@ -130,9 +130,20 @@ def _observe(connection: sa.Connection, port_id: str, home: home_store.Home | No
         leaving=home.leaving,
         bound=_is_bound(connection, port_id),
         # A site that was removed may come back, and have the port.
-        heard=site is not None and home.site not in silence.list_silent(connection),
+        heard=site is not None
+        and home.site not in silence.list_silent(connection)
+        and not _owes(connection, home.site),
         disabled=site is not None and site.state is SiteState.DISABLED,
     )
+
+
+def _owes(connection: sa.Connection, site: SiteName) -> bool:
+    """Return whether central went on without a site: nothing is delivered to it.
+
+    A plain read: a registration locks its row before it locks ports.
+    """
+    known = registration.find(connection, site)
+    return known is not None and known.owes
 
 
 def _is_bound(connection: sa.Connection, port_id: str) -> bool:
@@ -151,7 +162,7 @@ def _refusal(port_id: str, home: home_store.Home | None, step: Step) -> errors.C
         return errors.Conflict(
             f"port {port_id} has its home at site {site}, where it is in use", site=site
         )
-    where = f"site {site}, which cannot be reached"
+    where = f"site {site}, which cannot be reached or has yet to register"
     if site is not None and registration.is_aside(site):
         where = f"a site that was removed ({site})"
     return errors.Conflict(

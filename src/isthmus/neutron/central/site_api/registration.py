@@ -234,15 +234,24 @@ def _believe(
         if said.addresses is None:
             networks = {one.network_id for one in spoken.known}
             presences.adopt(context, site, networks, said.datapaths)
+        elif used := presences.list_used(context, site, said.ports or (), said.addresses):
+            LOG.warning(
+                "Networks were being withdrawn from site %s when central was backed up, and have "
+                "ports there, so that was undone: they stay. Withdraw them again where that is "
+                "wrong: %s",
+                site.name,
+                ", ".join(used),
+            )
+            presences.adopt(context, site, used, said.datapaths)
         naming.record(context, site, spoken)
     if standing.due:
         with writing(context) as connection:
             home.take_up(connection, site.name, former)
             own = epoch.peek(connection)
             # Which site has which port and number is known once all have registered; and of shadows
-            # only a site that was restored as well lacks any.
+            # only a site that was restored as well lacks any. Exits of routers rest on both.
             late = {ResourceType.PORT, ResourceType.LEASE}
-            late |= {ResourceType.SHADOW} if said.ports is not None else set()
+            late |= {ResourceType.SHADOW, ResourceType.ROUTER} if said.ports is not None else set()
             early = [one for one in ResourceType if one not in late]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
             forgot = standing.waits or not _remembers(own, said, row_id, former)

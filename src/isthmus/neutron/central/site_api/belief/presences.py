@@ -73,6 +73,34 @@ def _list_absent(connection: sa.Connection, site: Site, network_ids: Collection[
     return found
 
 
+def list_used(
+    context: Any, site: Site, port_ids: Collection[str], addresses: Collection[tuple[str, int]]
+) -> list[str]:
+    """List the networks that are withdrawn from a site and have ports there.
+
+    Nothing is withdrawn from where ports are (`admin.presence`). So a central that was restored
+    has what was undone since its backup.
+
+    Args:
+        context: an administrator's.
+        site: the site.
+        port_ids: the ports that it names.
+        addresses: (subnet, number) of those, of ports that central may have forgotten too.
+    """
+    there, at = set(port_ids), {subnet_id for subnet_id, _ in addresses}
+    with reading(context) as connection:
+        everything = set(connection.scalars(mapping.select_ids(ResourceType.NETWORK, site.name)))
+        stay = mapping.select_ids(ResourceType.NETWORK, site.name, withdrawn=False)
+        used, ids = set[str](), sorted(everything.difference(connection.scalars(stay)))
+        for start in range(0, len(ids), _CHUNK):
+            for model, named in ((models_v2.Port, there), (models_v2.Subnet, at)):
+                query = sa.select(model.id, model.network_id).where(
+                    model.network_id.in_(ids[start : start + _CHUNK])
+                )
+                used |= {row.network_id for row in connection.execute(query) if row.id in named}
+    return sorted(used)
+
+
 def check_may_be_at(context: Any, site: Site, network_id: str) -> None:
     """Check that a network can ever have been at a site.
 
