@@ -26,6 +26,7 @@ from isthmus.clients.http.transport import MIB, Timeouts, bound, open_session, p
 
 Answer = Callable[[socket.socket, threading.Event], None]
 SHORT = Timeouts(connect_s=0.2, read_s=0.4, most_bytes=MIB)
+SOON = Timeouts(connect_s=1.0, read_s=3.0, most_bytes=MIB)
 TOKEN = "the-token-of-a-carrier"
 
 
@@ -124,9 +125,9 @@ def test_a_registration_is_waited_for(hostile: Callable[[Answer], Hostile]) -> N
     late.set()
 
 
-def _open_central(url: str) -> CentralClient:
+def _open_central(url: str, timeouts: Timeouts = SHORT) -> CentralClient:
     made = session.Session(auth=noauth.NoAuth(endpoint=url))
-    bound(made, SHORT)
+    bound(made, timeouts)
     return CentralClient(made, endpoint=url)
 
 
@@ -152,7 +153,7 @@ def test_a_report_that_is_given_up_tells_nothing_of_the_link(
     hostile: Callable[[Answer], Hostile], monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     """A small call does: where it is answered, people's calls go out."""
-    monkeypatch.setattr(central_module, "_SLOW_S", 3 * SHORT.total_s)
+    monkeypatch.setattr(central_module, "_SLOW_S", SOON.read_s + 1)
 
     def slow(sock: socket.socket, over: threading.Event) -> None:
         if there and "site-reports" not in server.heard[-1]:
@@ -160,7 +161,7 @@ def test_a_report_that_is_given_up_tells_nothing_of_the_link(
         else:
             over.wait()
 
-    central = _open_central((server := hostile(slow)).url)
+    central = _open_central((server := hostile(slow)).url, SOON)
     with pytest.raises(errors.TimedOut):
         central.send_reports([], sequence=1)
     assert ["site-reports" in one for one in server.heard] == [True, False]
