@@ -124,7 +124,8 @@ class Relay:
         while not self._stopping.wait(self._poll_s):
             try:
                 self._extend()
-                self._client().ping()
+                if self._is_heard():
+                    self._client().ping()
             except errors.IsthmusError as error:
                 LOG.debug("Central is looked for again: %s", error.message)
             except Exception:  # the boundary of a worker loop
