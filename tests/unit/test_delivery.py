@@ -6,10 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from isthmus import errors
+from isthmus.journal import decide
 from isthmus.journal.decide import PATIENCE, SLOW_S
 from isthmus.journal.engine import Delivery, DeliverySettings, Side
 from isthmus.model.intent import IntentKey, JobState
-from isthmus.model.item import Item
+from isthmus.model.item import Item, ItemResult
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.testing.clock import FakeClock
@@ -411,6 +412,20 @@ def test_what_a_busy_site_does_not_reach_is_due_at_once_in_smaller_batches() -> 
     assert [len(batch) for batch in bench.site.batches] == [16, 16, 6, 6, 12]
     assert not bench.states()
     assert bench.clock.seconds() == FakeClock().seconds()
+
+
+def test_an_answer_about_something_else_is_no_reason_to_ask_again_at_once() -> None:
+    """Of a broken or hostile site: its lane would spin."""
+    items = [Item(one.type, one.id, {}) for one in ports(2)]
+    stranger = ItemResult(ResourceType.PORT, "another")
+    for results in ([stranger], [stranger, stranger], []):
+        found = decide.match_results(items, results)
+        assert [one is not None and "unreached" in one.fields for one in found] == [False] * 2
+    done = ItemResult(items[0].type, items[0].id)
+    found = decide.match_results(items, [stranger, done])
+    assert found[0] is None
+    assert found[1] is not None
+    assert found[1].fields == {"unreached": True}
 
 
 def test_central_that_does_not_answer_leaves_everything_due(bench: Bench) -> None:

@@ -128,10 +128,11 @@ def match_results(
     """Find the error, or None, of each item in an answer.
 
     The other side answers within seconds, and leaves out what it has not reached by then: that is
-    due at once, since each batch brings something to an end. Where an answer is empty it is not.
+    due at once, since each batch brings something to an end. Where an answer says nothing of any
+    item it is not.
     """
-    more = {"unreached": True} if results else {}
     by_key = {(result.type, result.id): result for result in results}
+    more = {"unreached": True} if any((one.type, one.id) in by_key for one in items) else {}
     found: list[errors.IsthmusError | None] = []
     for item in items:
         result = by_key.get((item.type, item.id))

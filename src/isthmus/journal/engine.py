@@ -135,9 +135,10 @@ class Delivery:
                     self._settle(settlements)
                 return self._failed(first, error, Side.CARRIER)
             crash.point("delivery.delivered")
-            if 0 < len(results) < len(items):
-                reached = len(results)
             became = decide.match_results(items, results)
+            left = sum(one is not None and "unreached" in one.fields for one in became)
+            if left:
+                reached = len(items) - left
             seen = decide.find_seen(batch.sequence, became)
             if seen is not None:
                 self._store.go_on_above(self.lane, seen)
