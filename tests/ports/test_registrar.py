@@ -47,6 +47,8 @@ def open_restored(folder: Path, *, port: str | None = None) -> sa.Engine:
         connection.execute(sa.insert(DATAPATHS).values(network_id="network", datapath_key=16711999))
         if port is not None:
             port_key.insert(connection, port, "network", 7)
+            row = {"id": port, "network_id": "network", "device_owner": "compute:nova"}
+            connection.execute(sa.insert(neutron_rows.TABLES["ports"]).values(row))
     return engine
 
 

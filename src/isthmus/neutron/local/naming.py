@@ -73,11 +73,16 @@ def list_addresses(
 
 
 def tell_of_ports(connection: sa.Connection) -> None:
-    """Record every port with a key for central, so that central learns again what it has lost."""
+    """Record every port here that has a key for central, which learns again what it has lost.
+
+    None that central has just given its key back, because this site was restored: it is not here
+    yet, and a report of it would say that it was deleted.
+    """
     interfaces_of_central = sa.and_(
         _PORTS.c.device_id.in_(mapping.select_ids(ResourceType.ROUTER)),
         _PORTS.c.device_owner != constants.DEVICE_OWNER_ROUTER_GW,
     )
     interfaces = set(connection.scalars(sa.select(_PORTS.c.id).where(interfaces_of_central)))
-    holders = port_key.list_keys(connection).keys() - interfaces
-    journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in holders])
+    here = set(connection.scalars(sa.select(_PORTS.c.id)))
+    told = (port_key.list_keys(connection).keys() & here) - interfaces
+    journal.record(connection, [IntentKey(CENTRAL, ResourceType.PORT, one) for one in told])
