@@ -33,6 +33,7 @@ class Central:
         self.goes_on = threading.Event()
         self.batches = 0
         self.pings = 0
+        self.fails = 0
 
     def find(self) -> "Central":
         return self
@@ -41,6 +42,9 @@ class Central:
         self.pings += 1
 
     def read(self, _lane: SiteName, keys: Sequence[IntentKey]) -> Mapping[IntentKey, Item]:
+        if self.fails:
+            self.fails -= 1
+            raise RuntimeError("nobody foresaw this")
         return {key: Item(key.type, key.id, {}) for key in keys}
 
     def deliver(
@@ -96,6 +100,21 @@ def test_a_relay_that_waits_can_be_stopped(
     assert find_end(engine) is not None
     central.goes_on.set()
     until(lambda: find_end(engine) is None, what="the report is settled all the same")
+
+
+def test_what_a_failed_pass_left_claimed_is_reported_by_the_next(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claims would be extended with those of each report that is waited for."""
+    monkeypatch.setattr(module, "_CLAIM_MARGIN_S", 3600.0)
+    central: Any = Central()
+    central.fails = 1
+    central.goes_on.set()
+    relay = start(engine, central)
+    try:
+        until(lambda: central.batches == 1, what="it is reported again")
+    finally:
+        relay.stop()
 
 
 def start(engine: sa.Engine, central: Any) -> module.Relay:

@@ -25,8 +25,8 @@ from isthmus.journal.protocols import Carrier, Source
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.connections import Lazy
 from isthmus.neutron.local.report.carrier import forget_reported
+from isthmus.store.delivery import claiming, sweep
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import sweep
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import writing
 
@@ -42,6 +42,9 @@ _RETRY_S = 300.0
 _CLAIM_MARGIN_S = 20.0
 #: How many times it would be extended until it ends.
 _EXTENDED = 4
+#: For how long they are, in seconds: longer than central is waited for. A thread that hangs
+#: elsewhere keeps no other process from the lane.
+_MOST_EXTENDED_S = 360.0
 #: How long `stop` waits for each thread, in seconds: central may take long over a report. What it
 #: leaves claimed is released by the next process of this machine.
 _STOP_S = 5.0
@@ -88,6 +91,7 @@ class Relay:
         self._claim_s = call_s + _CLAIM_MARGIN_S
         self._claimed_at: float | None = None  # when the pass began that is under way
         self._extended_at = 0.0
+        self._left = False  # whether a pass has failed, and may have left something claimed
         self._store = SqlJournal(engine(), forget=forget_reported, list_held_back=list_open)
         self._owner = worker_id.new()
         self._delivery = Delivery(
@@ -121,7 +125,8 @@ class Relay:
                 pass
 
     def _watch(self) -> None:
-        while not self._stopping.wait(self._poll_s):
+        every_s = min(self._poll_s, self._claim_s / _EXTENDED / 2)
+        while not self._stopping.wait(every_s):
             try:
                 self._extend()
                 if self._is_heard():
@@ -135,6 +140,8 @@ class Relay:
         """Have the claims of a report that is under way hold on."""
         since, now = self._claimed_at, time.monotonic()
         if since is None or now - max(since, self._extended_at) < self._claim_s / _EXTENDED:
+            return
+        if now - since > _MOST_EXTENDED_S:
             return
         self._extended_at = now
         self._store.extend(CENTRAL, owner=self._owner, holds_s=self._claim_s)
@@ -166,11 +173,16 @@ class Relay:
         if not self._is_heard():
             return False
         try:
+            if self._left:  # else it would be extended with what is under way, for ever
+                with writing(self._engine()) as connection:
+                    claiming.release_owner(connection, CENTRAL, self._owner)
+            self._left = True
             self._claimed_at = time.monotonic()
             try:
                 done = self._delivery.run()
             finally:
                 self._claimed_at = None
+            self._left = False
             if done.error is not None:
                 LOG.info(
                     "Reports to central are retried later: %r %s", done.error, done.error.fields
