@@ -30,6 +30,8 @@ class Work:
         self.fake = FakeClock()
         self.clock: Clock = self.fake
         self.due: set[SiteName] = set()
+        self.restored = 0
+        self.renewed = 0
 
     def list_sites(self) -> list[Site]:
         return [ONE]
@@ -65,8 +67,13 @@ class Work:
     def correct_times(self, claim_s: float) -> int:
         return 0
 
+    def find_restored(self) -> int:
+        return self.restored
+
     def open_renewal(self, one: Site) -> Any:
-        raise AssertionError(one)
+        assert one == ONE
+        self.renewed += 1
+        return SimpleNamespace(step=lambda: False, found=SimpleNamespace(pages=0, noted=0))
 
 
 def test_the_journal_is_looked_at_more_often_for_a_while_after_work_was_found() -> None:
@@ -85,5 +92,26 @@ def test_the_journal_is_looked_at_more_often_for_a_while_after_work_was_found() 
         work.due = {SiteName("of-nobody")}  # a lane that another worker follows
         supervisor.turn(107.0)
         assert supervisor.choose_pause(107.0) == pytest.approx(0.2)
+    finally:
+        supervisor.end()
+
+
+@pytest.mark.parametrize("sweep_s", [0.0, 1e12])
+def test_sites_are_compared_once_a_restored_central_has_settled(sweep_s: float) -> None:
+    """A shadow that was recorded and not sent before the backup was put back came a day later."""
+    work = Work()
+    work.settings.renewal_sweep_s = sweep_s
+    supervisor = Supervisor(work)
+    try:
+        supervisor.turn(100.0)
+        assert work.renewed == 0
+        for epoch in (2, 3):
+            work.restored = 0  # it waits for its sites
+            supervisor.turn(100.0 * epoch)
+            assert work.renewed == epoch - 2
+            work.restored = epoch
+            for later in (10.0, 50.0, 60.0):
+                supervisor.turn(100.0 * epoch + later)
+            assert work.renewed == epoch - 1
     finally:
         supervisor.end()

@@ -6,9 +6,10 @@ from isthmus.model.site import Reachability, Site, SiteName, SiteState
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import sweep
 from isthmus.store.delivery.journal_engine import SqlJournal
+from isthmus.store.delivery.lane import FIRST_EPOCH
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.tiers import exits, forget, restored, site
+from isthmus.store.tiers import epoch, exits, forget, restored, site
 
 
 class CentralDatabase:
@@ -33,6 +34,13 @@ class CentralDatabase:
         with reading(self._engine) as connection:
             sites = site.list_sites(connection)
         return [one for one in sites if one.state is not SiteState.DISABLED]
+
+    def find_restored(self) -> int:
+        """Return the epoch of a central that was restored and has settled; 0 of any other."""
+        with reading(self._engine) as connection:
+            own = epoch.peek(connection)
+        is_restored = own is not None and own.settled and own.epoch > FIRST_EPOCH
+        return own.epoch if own is not None and is_restored else 0
 
     def due_lanes(self) -> set[SiteName]:
         """List the sites that have work."""

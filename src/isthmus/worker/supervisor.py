@@ -1,6 +1,7 @@
 """Keeps one lane for each site that takes deliveries, and wakes the lanes that have work."""
 
 import logging
+import math
 import random
 import threading
 import time
@@ -33,6 +34,8 @@ _CLOCK_S = 60.0
 #: the journal is looked at so many times as often, for so many seconds.
 _EAGER = 4
 _EAGER_S = 5.0
+#: Within how many seconds sites are compared once a restored central has settled.
+_RESTORED_S = 30.0
 #: How long a lane has to finish its batch, beyond the time that a call may take.
 _GRACE_S = 2.0
 
@@ -69,6 +72,9 @@ class Work(Protocol):
     def correct_times(self, claim_s: float) -> int:
         """Make due what a clock that was set back has put too far ahead; return how many."""
 
+    def find_restored(self) -> int:
+        """Return the epoch of a central that was restored and has settled; 0 of any other."""
+
     def open_renewal(self, one: Site) -> Renewal:
         """Prepare to compare what a site holds with what it should."""
 
@@ -81,6 +87,7 @@ class Supervisor:
         self._work = work
         self._lanes: dict[SiteName, Lane] = {}
         self._renew_at: dict[SiteName, float] = {}
+        self._restored = 0  #: the epoch for which sites are compared, or were
         self._sites_at = 0.0
         self._sweep_at = 0.0
         self._dead_at = 0.0
@@ -113,11 +120,12 @@ class Supervisor:
         """
         if now >= self._sites_at:
             self._follow_sites(now)
+            self._follow_restore(now)
             self._sites_at = now + _SITES_S
         self._sweep(now)
         for name, at in self._renew_at.items():
             if now >= at:
-                self._renew_at[name] = now + self._work.settings.renewal_sweep_s
+                self._renew_at[name] = now + (self._work.settings.renewal_sweep_s or math.inf)
                 lane = self._lanes[name]
                 lane.renew(self._work.open_renewal(lane.site))
         for name in self._work.due_lanes():
@@ -168,6 +176,20 @@ class Supervisor:
                 if interval:
                     # At a time of its own, so that sites do not come all at once.
                     self._renew_at[name] = now + interval * random.random()  # noqa: S311
+
+    def _follow_restore(self, now: float) -> None:
+        """Have all sites compared, each at a time of its own, once central has settled.
+
+        What was recorded for a site and not sent is not in a backup, nor is what the site has let
+        go since: no change announces either. A worker that begins later compares them once more.
+        """
+        restored = self._work.find_restored()
+        if restored == self._restored:
+            return
+        self._restored = restored
+        if restored:
+            for name in self._lanes:
+                self._renew_at[name] = now + _RESTORED_S * random.random()  # noqa: S311
 
     def _begin(self, site: Site) -> Lane:
         delivery, client = self._work.open_lane(site)
