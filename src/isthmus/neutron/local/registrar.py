@@ -27,6 +27,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
 from isthmus.neutron.local import naming
+from isthmus.neutron.local.lease.giving import read_seen
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import resting
 from isthmus.store.local import lease as site_lease
@@ -173,8 +174,7 @@ class Registrar:
             IsthmusError: central did not answer, or refused.
         """
         own = self.compare_witness()
-        with reading(self._engine()) as connection:
-            _, seen = lane_store.peek(connection, CENTRAL)
+        seen = read_seen(self._engine())
         answer = self._say(own, leases=False)
         found = self._compare(own, answer)
         if found is not None:
@@ -184,8 +184,7 @@ class Registrar:
             self._greeted = False
             return True
         if answer["register"] or _has_to_register(own, answer):
-            with reading(self._engine()) as connection:
-                _, seen = lane_store.peek(connection, CENTRAL)
+            seen = read_seen(self._engine())
             answer = self._say(own, leases=True, numbers=bool(answer.get("name_numbers")))
             if answer["restored"] or answer["register"]:
                 return False
