@@ -1,5 +1,6 @@
 """The relay while it waits for central's answer to a report."""
 
+import dataclasses
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ class Central:
         self.batches = 0
         self.pings = 0
         self.fails = 0
+        self.gone = False  # whether all ports are deleted
 
     def find(self) -> "Central":
         return self
@@ -45,7 +47,7 @@ class Central:
         if self.fails:
             self.fails -= 1
             raise RuntimeError("nobody foresaw this")
-        return {key: Item(key.type, key.id, {}) for key in keys}
+        return {key: Item(key.type, key.id, None if self.gone else {}) for key in keys}
 
     def deliver(
         self, _lane: SiteName, items: Sequence[Item], *, sequence: int
@@ -117,16 +119,40 @@ def test_what_a_failed_pass_left_claimed_is_reported_by_the_next(
         relay.stop()
 
 
-def start(engine: sa.Engine, central: Any) -> module.Relay:
+def test_many_ports_that_are_deleted_at_once_are_reported_at_once(engine: sa.Engine) -> None:
+    """Each batch of removals was put behind the others, and then nothing done until the next poll.
+
+    Central may have been away for an hour.
+    """
+    central: Any = Central()
+    central.gone = True
+    central.goes_on.set()
+    with writing(engine) as connection:
+        journal.record(connection, [dataclasses.replace(KEY, id=f"q{one}") for one in range(60)])
+    relay = start(engine, central, poll_s=3600.0)
+    try:
+        until(lambda: not count(engine), what="all are reported")
+    finally:
+        relay.stop()
+
+
+def count(engine: sa.Engine) -> int:
+    with reading(engine) as connection:
+        return int(connection.scalar(sa.select(sa.func.count()).select_from(JOURNAL)) or 0)
+
+
+def start(engine: sa.Engine, central: Any, poll_s: float = 0.05) -> module.Relay:
+    woken = threading.Event()
+    woken.set()
     relay = module.Relay(
         engine=lambda: engine,
         source=central,
         carrier=central,
         client=central.find,
-        woken=threading.Event(),
+        woken=woken,
         list_open=tuple,
         is_heard=lambda: True,
-        poll_s=0.05,
+        poll_s=poll_s,
         call_s=0.0,
     )
     with writing(engine) as connection:

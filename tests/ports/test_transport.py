@@ -312,6 +312,18 @@ def test_a_good_answer_is_read_whole(hostile: Callable[[Answer], Hostile], tmp_p
     assert len(answer["results"][0]) == 500_000
 
 
+def test_an_answer_nested_beyond_all_measure_is_none(
+    hostile: Callable[[Answer], Hostile], tmp_path: Path
+) -> None:
+    """Python gives up on it with an error of its own."""
+    body = "[" * 200_000 + "]" * 200_000
+    evil = hostile(say(f"HTTP/1.1 201 Created\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
+    with pytest.raises(errors.ProtocolError, match="not JSON"):
+        client(evil.url, tmp_path).post("site_apply", {})
+    with pytest.raises(errors.ProtocolError, match="not JSON"):
+        _open_central(evil.url).request_leases("subnet", "s", count=1)
+
+
 def test_many_calls_over_a_link_that_is_down_cost_one() -> None:
     """A client with a breaker asks once; what follows at once fails with the same reason."""
     calls: list[str] = []

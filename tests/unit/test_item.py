@@ -30,7 +30,7 @@ def test_words_are_cut() -> None:
     assert {len(one) for one in result.attributes} == {64}
 
 
-@pytest.mark.parametrize("seen", [-1, 2**62 - 1, 2**70, "soon"])
+@pytest.mark.parametrize("seen", [-1, 2**62 - 1, 2**70, "soon", float("inf"), float("nan")])
 def test_an_answer_with_a_number_that_cannot_be_is_none(seen: Any) -> None:
     """It fails the lane of who sends it, and never becomes a lane's number."""
     body = {"type": "port", "id": "p", "code": "isthmus.transient.stale", "message": ""}

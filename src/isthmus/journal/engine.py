@@ -8,17 +8,20 @@ between any two steps: its claims expire, and carrying the same state twice does
 """
 
 import enum
+import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.journal import crash, decide
 from isthmus.journal.backoff import ATTEMPTS, LaneWait
 from isthmus.journal.protocols import Carrier, Clock, Source, Store
-from isthmus.model.intent import Claim, Outcome, Settlement
-from isthmus.model.item import Item
+from isthmus.model.intent import Claim, IntentKey, Outcome, Settlement
+from isthmus.model.item import Item, ItemResult
 from isthmus.model.site import SiteName
+
+LOG = logging.getLogger(__name__)
 
 #: How many intents a probe carries after a lane fell silent.
 _PROBE_SIZE = 4
@@ -95,6 +98,7 @@ class Delivery:
         self._uniform = uniform
         self._wait = LaneWait()
         self._size = settings.batch
+        self._left = False  # whether a pass has ended before it could settle what it claimed
 
     def run(self) -> Pass:
         """Do one pass.
@@ -104,6 +108,16 @@ class Delivery:
         """
         if not self._wait.allows(self._clock.seconds()):
             return Pass(retry_at_s=self._wait.retry_at_s)
+        if self._left:  # else it would wait until the claims expire, and what follows it too
+            self._store.release(self.lane, owner=self._settings.owner)
+            self._left = False
+        try:
+            return self._pass()
+        except errors.Transient:
+            self._left = True
+            raise
+
+    def _pass(self) -> Pass:
         limit = min(self._size, _PROBE_SIZE) if self._wait.probing else self._size
         batch = self._store.claim(
             self.lane,
@@ -116,7 +130,7 @@ class Delivery:
             return Pass()
         crash.point("delivery.claimed")
         try:
-            wanted = self._source.read(self.lane, [claim.key for claim in claims])
+            wanted = self._read(claims)
         except errors.IsthmusError as error:
             return self._failed(claims, error, Side.SOURCE)
         crash.point("delivery.read")
@@ -129,7 +143,7 @@ class Delivery:
         if first:
             items = [wanted[claim.key] for claim in first]
             try:
-                results = self._carrier.deliver(self.lane, items, sequence=batch.sequence)
+                results = self._deliver(items, sequence=batch.sequence)
             except errors.IsthmusError as error:
                 if settlements:
                     self._settle(settlements)
@@ -149,6 +163,30 @@ class Delivery:
         self._wait = LaneWait()
         self._size = min(self._settings.batch, reached * 2)
         return self._settle(settlements)
+
+    def _read(self, claims: Sequence[Claim]) -> Mapping[IntentKey, Item]:
+        try:
+            return self._source.read(self.lane, [claim.key for claim in claims])
+        except errors.IsthmusError:
+            raise
+        except Exception as error:
+            raise self._unforeseen(error) from error
+
+    def _deliver(self, items: Sequence[Item], *, sequence: int) -> Sequence[ItemResult]:
+        try:
+            return self._carrier.deliver(self.lane, items, sequence=sequence)
+        except errors.IsthmusError:
+            raise
+        except Exception as error:
+            raise self._unforeseen(error) from error
+
+    def _unforeseen(self, error: Exception) -> errors.Broken:
+        """Give an error that nobody foresaw the form of one that halves the batch.
+
+        Otherwise one object of which a tier cannot speak would keep all others from it for ever.
+        """
+        LOG.error("lane=%s bug", self.lane, exc_info=error)
+        return errors.Broken(f"nobody foresaw this: {error!r}")
 
     def _unread(self, claim: Claim) -> Settlement:
         error = errors.Stale(f"the desired states say nothing of {claim.key.type} {claim.key.id}")

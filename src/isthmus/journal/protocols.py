@@ -42,6 +42,9 @@ class Store(Protocol):
             limit: how many to claim at most.
         """
 
+    def release(self, lane: SiteName, *, owner: str) -> None:
+        """Release what an owner has claimed of a lane: it has not settled it, and never will."""
+
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims: acknowledge, put back or park them, all in one transaction."""
 

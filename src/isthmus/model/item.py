@@ -98,7 +98,7 @@ class ItemResult:
                 kept,
                 _parse_seen(body.get("seen")),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as exc:
             raise errors.ProtocolError(f"not an item result: {str(body)[:200]}") from exc
 
 

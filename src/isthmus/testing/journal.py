@@ -118,6 +118,12 @@ class MemoryJournal:
         """Number the lane's next batches above what the other side has seen, if they are not."""
         self._sequences[lane] = max(self._sequences.get(lane, 0), seen)
 
+    def release(self, lane: SiteName, *, owner: str) -> None:
+        """Release what an owner has claimed of a lane."""
+        for row in self.rows.values():
+            if row.key.lane == lane and row.owner == owner:
+                row.owner = row.expires_at = None
+
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims."""
         for one in settlements:

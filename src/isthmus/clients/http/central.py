@@ -22,7 +22,7 @@ from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
 from isthmus.clients.http.neutron import collection_path, open_adapter
 from isthmus.clients.http.status import blame, to_error
-from isthmus.clients.http.transport import patient
+from isthmus.clients.http.transport import patient, read_json
 from isthmus.model.item import Item, ItemResult, read_results
 
 #: A connection that breaks sooner than this after the call began was a stale one from the pool.
@@ -367,7 +367,7 @@ class CentralClient:
 
 def _read(response: requests.Response, path: str) -> Any:
     try:
-        answer = response.json() if response.content else {}
+        answer = read_json(response)
     except ValueError as error:
         if response.status_code >= 400:
             raise _refuse(response.status_code, response.text, path) from error
@@ -385,7 +385,7 @@ def _refuse(status: int, answer: Any, path: str) -> errors.IsthmusError:
 def _numbers(answer: Mapping[str, Any], name: str) -> frozenset[int]:
     try:
         return frozenset(int(one) for one in answer.get(name, ()))
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise errors.ProtocolError(f"central's answer has no numbers as {name}") from error
 
 

@@ -16,6 +16,7 @@ from typing_extensions import override
 from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
 from isthmus.clients.http.status import to_error
+from isthmus.clients.http.transport import read_json
 
 _URL = re.compile(r"https?://[^/\s]+")
 _REASON = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
@@ -260,7 +261,7 @@ def _plural(resource: str) -> str:
 
 def _read(response: requests.Response, name: str, path: str) -> Any:
     try:
-        answer = response.json() if response.content else {}
+        answer = read_json(response)
     except ValueError:
         answer = None
     if response.status_code >= 400:

@@ -261,6 +261,18 @@ class BoundedAdapter(HTTPAdapter):
         return bytes(body)
 
 
+def read_json(response: requests.Response) -> Any:
+    """Return what an answer says; an empty object where it says nothing.
+
+    Raises:
+        ValueError: it is not JSON, or nested as no answer of ours is.
+    """
+    try:
+        return response.json() if response.content else {}
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def bound(auth_session: session.Session, timeouts: Timeouts) -> None:
     """Bound every call of a session that something else has opened."""
     for scheme in ("http://", "https://"):

@@ -99,6 +99,12 @@ class SqlJournal:
             claiming.extend(connection, lane, owner=owner, holds_s=holds_s)
 
     @again_when_busy
+    def release(self, lane: SiteName, *, owner: str) -> None:
+        """Release what an owner has claimed of a lane."""
+        with writing(self._engine) as connection:
+            claiming.release_owner(connection, lane, owner)
+
+    @again_when_busy
     def go_on_above(self, lane: SiteName, seen: int) -> None:
         """Number the lane's next batches above what the other side has seen."""
         with writing(self._engine) as connection:

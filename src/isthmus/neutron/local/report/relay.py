@@ -25,8 +25,8 @@ from isthmus.journal.protocols import Carrier, Source
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.connections import Lazy
 from isthmus.neutron.local.report.carrier import forget_reported
-from isthmus.store.delivery import claiming, sweep
 from isthmus.store.delivery import job as job_store
+from isthmus.store.delivery import sweep
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.sql.engine import writing
 
@@ -91,7 +91,6 @@ class Relay:
         self._claim_s = call_s + _CLAIM_MARGIN_S
         self._claimed_at: float | None = None  # when the pass began that is under way
         self._extended_at = 0.0
-        self._left = False  # whether a pass has failed, and may have left something claimed
         self._store = SqlJournal(engine(), forget=forget_reported, list_held_back=list_open)
         self._owner = worker_id.new()
         self._delivery = Delivery(
@@ -173,16 +172,11 @@ class Relay:
         if not self._is_heard():
             return False
         try:
-            if self._left:  # else it would be extended with what is under way, for ever
-                with writing(self._engine()) as connection:
-                    claiming.release_owner(connection, CENTRAL, self._owner)
-            self._left = True
             self._claimed_at = time.monotonic()
             try:
                 done = self._delivery.run()
             finally:
                 self._claimed_at = None
-            self._left = False
             if done.error is not None:
                 LOG.info(
                     "Reports to central are retried later: %r %s", done.error, done.error.fields
@@ -196,4 +190,5 @@ class Relay:
             LOG.exception("The relay failed and continues")
             time.sleep(self._poll_s)
             return False
-        return done.error is None and not done.idle and done.taken > 0
+        # What was put behind the others, or not reached, is due at once; the rest comes to an end.
+        return done.error is None and not done.idle
