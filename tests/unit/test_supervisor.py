@@ -1,5 +1,6 @@
 """How often Xjob looks at the journal."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,9 +33,10 @@ class Work:
         self.due: set[SiteName] = set()
         self.restored = 0
         self.renewed = 0
+        self.sites = [ONE]
 
     def list_sites(self) -> list[Site]:
-        return [ONE]
+        return self.sites
 
     def due_lanes(self) -> set[SiteName]:
         return self.due
@@ -71,7 +73,7 @@ class Work:
         return self.restored
 
     def open_renewal(self, one: Site) -> Any:
-        assert one == ONE
+        assert one in self.sites
         self.renewed += 1
         return SimpleNamespace(step=lambda: False, found=SimpleNamespace(pages=0, noted=0))
 
@@ -113,5 +115,36 @@ def test_sites_are_compared_once_a_restored_central_has_settled(sweep_s: float) 
             for later in (10.0, 50.0, 60.0):
                 supervisor.turn(100.0 * epoch + later)
             assert work.renewed == epoch - 1
+    finally:
+        supervisor.end()
+
+
+def test_a_site_that_was_disabled_meanwhile_is_compared_when_it_is_enabled() -> None:
+    work = Work()
+    work.settings.renewal_sweep_s = 1e12
+    work.sites, work.restored = [], 2
+    supervisor = Supervisor(work)
+    try:
+        supervisor.turn(100.0)
+        work.sites = [ONE]
+        supervisor.turn(200.0)
+        supervisor.turn(230.0)
+        assert work.renewed == 1
+    finally:
+        supervisor.end()
+
+
+def test_many_sites_are_not_compared_all_at_once() -> None:
+    """A central that has just settled would be asked for pages of a thousand sites in 30 s."""
+    work = Work()
+    work.sites = [dataclasses.replace(ONE, name=SiteName(f"s{one}")) for one in range(120)]
+    work.restored = 2
+    supervisor = Supervisor(work)
+    try:
+        supervisor.turn(100.0)
+        supervisor.turn(130.0)
+        assert 0 < work.renewed < 90
+        supervisor.turn(220.0)
+        assert work.renewed == 120
     finally:
         supervisor.end()

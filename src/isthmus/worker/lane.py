@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 
 #: Pause after an error that nobody foresaw, or a database that does not answer.
 _ERROR_PAUSE_S = 1.0
+#: After how many seconds a comparison goes on that a tier refused, or answered as none should.
+_REFUSED_S = 300.0
 
 
 class SiteClient(Protocol):
@@ -66,6 +68,7 @@ class Lane:
         self._heard = -1e9  # seconds of `_now` when the site was last tried, or noted
         self._noted = -1e9
         self._renewal: Renewal | None = None
+        self._renew_from = -1e9  # seconds of `_now` from which on it goes on
         self._stop = threading.Event()
         self._work = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lane-{site.name}", daemon=True)
@@ -126,7 +129,7 @@ class Lane:
     def _compare(self) -> bool:
         """Compare one page of what the site holds; tell whether one was."""
         renewal = self._renewal
-        if renewal is None:
+        if renewal is None or self._now() < self._renew_from:
             return False
         try:
             more = renewal.step()
@@ -134,8 +137,9 @@ class Lane:
             LOG.info("lane=%s renewal waits: %s", self.site.name, error)
             return False
         except errors.IsthmusError as error:
-            LOG.warning("lane=%s renewal ends: %s", self.site.name, error)
-            self._renewal = None
+            # It may be an error page of one call; the next comparison is a day away, or never.
+            LOG.warning("lane=%s renewal waits: %s", self.site.name, error)
+            self._renew_from = self._now() + _REFUSED_S
             return False
         if not more:
             found = renewal.found

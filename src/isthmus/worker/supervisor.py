@@ -34,8 +34,10 @@ _CLOCK_S = 60.0
 #: the journal is looked at so many times as often, for so many seconds.
 _EAGER = 4
 _EAGER_S = 5.0
-#: Within how many seconds sites are compared once a restored central has settled.
+#: Within how many seconds sites are compared once a restored central has settled; or so many for
+#: each of them, where that is longer: it answers the lanes meanwhile.
 _RESTORED_S = 30.0
+_EACH_S = 1.0
 #: How long a lane has to finish its batch, beyond the time that a call may take.
 _GRACE_S = 2.0
 
@@ -173,7 +175,9 @@ class Supervisor:
             if name not in self._lanes:
                 self._lanes[name] = self._begin(site)
                 interval = self._work.settings.renewal_sweep_s
-                if interval:
+                if self._restored:
+                    self._renew_soon(name, now)
+                elif interval:
                     # At a time of its own, so that sites do not come all at once.
                     self._renew_at[name] = now + interval * random.random()  # noqa: S311
 
@@ -181,7 +185,8 @@ class Supervisor:
         """Have all sites compared, each at a time of its own, once central has settled.
 
         What was recorded for a site and not sent is not in a backup, nor is what the site has let
-        go since: no change announces either. A worker that begins later compares them once more.
+        go since: no change announces either. A worker that begins later compares them once more,
+        and a site that was disabled is compared when it is enabled.
         """
         restored = self._work.find_restored()
         if restored == self._restored:
@@ -189,7 +194,11 @@ class Supervisor:
         self._restored = restored
         if restored:
             for name in self._lanes:
-                self._renew_at[name] = now + _RESTORED_S * random.random()  # noqa: S311
+                self._renew_soon(name, now)
+
+    def _renew_soon(self, name: SiteName, now: float) -> None:
+        span = max(_RESTORED_S, _EACH_S * len(self._lanes))
+        self._renew_at[name] = now + span * random.random()  # noqa: S311
 
     def _begin(self, site: Site) -> Lane:
         delivery, client = self._work.open_lane(site)
