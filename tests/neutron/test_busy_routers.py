@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.neutron.central_server import CentralServer
-from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.mariadb import central, sound
 from tests.neutron.outside import (
     add_gateway,
     make_inside,
@@ -23,7 +23,7 @@ from tests.neutron.test_routers import join, leave, make_network
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(1800)]
 
-__all__ = ["central", "mariadb_url", "new_database", "sound"]
+__all__ = ["central", "sound"]
 
 _THREADS, _ROUNDS, _CALLS = 4, 3, 4
 #: What two persons who change one thing at once may be told.

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron import races
 from tests.neutron.central_server import CentralServer
-from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.mariadb import central, sound
 from tests.neutron.outside import (
     add_gateway,
     make_inside,
@@ -33,7 +33,7 @@ from isthmus.store.sql.tables import (
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(1200)]
 
-__all__ = ["central", "mariadb_url", "new_database", "sound"]
+__all__ = ["central", "sound"]
 
 
 def at_once(*calls: Callable[[], Reply]) -> list[Reply]:

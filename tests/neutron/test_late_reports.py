@@ -1,10 +1,8 @@
 """A report that was slow in central never undoes a newer one, wherever it stood meanwhile."""
 
 import contextlib
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,16 +63,12 @@ def on_sqlite(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def on_mariadb(mariadb_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
-    url = mariadb_url.replace("/isthmus?", "/neutron_held?")
-    engine = sa.create_engine(mariadb_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE DATABASE neutron_held CHARACTER SET utf8mb4"))
-    engine.dispose()
-    command = [sys.executable, "-m", "isthmus.neutron.db.create", url]
-    subprocess.run(command, check=True, capture_output=True)
+def on_mariadb(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Held]:
     folder = tmp_path_factory.mktemp("held-mariadb")
-    with serving(CentralServer(folder, folder / "none", url=url), folder / "pause") as held:
+    server = CentralServer(folder, folder / "none", url=new_database())
+    with serving(server, folder / "pause") as held:
         yield held
 
 

@@ -7,7 +7,6 @@ from typing import cast
 
 import pytest
 import sqlalchemy as sa
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.two_databases import CENTRAL, SITE, SUBNET, ZERO, Pair, pair, tiers
 
 from isthmus.federation.leases.lease import MOST_RETURNS
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.neutron
 
 SUBNETS = sa.table("subnets", sa.column("id"), sa.column("network_id"))
 
-__all__ = ["mariadb_url", "new_database", "pair", "tiers"]
+__all__ = ["pair", "tiers"]
 
 
 def free_at_site(pair: Pair, subnet: str) -> set[int]:

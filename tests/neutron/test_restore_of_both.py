@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 from tests.neutron import invariants
 from tests.neutron.carry import carry
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import Server, site_user
 from tests.neutron.test_restore import Cloud, cloud
 from tests.neutron.test_routers import join
@@ -19,7 +18,7 @@ from isthmus.store.sql.tables import SITE_MAPPINGS
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress, pytest.mark.timeout(1500)]
 
-__all__ = ["cloud", "mariadb_url", "new_database"]
+__all__ = ["cloud"]
 
 
 class Life:

@@ -1,7 +1,6 @@
 """A site goes back to a backup; ports that it has since stay with central, and come back."""
 
 import pytest
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import Server
 from tests.neutron.test_restore import Cloud, cloud
 
@@ -10,7 +9,7 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
-__all__ = ["cloud", "mariadb_url", "new_database"]
+__all__ = ["cloud"]
 
 
 def list_servers(tier: Server) -> set[str]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from tests.neutron.carry import carry
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.outside import (
     extend,
     make_outside,
@@ -25,7 +24,7 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress, pytest.mark.timeout(1500)]
 
-__all__ = ["cloud", "mariadb_url", "new_database"]
+__all__ = ["cloud"]
 
 
 def boot_on(cloud: Cloud, network: Any) -> Any:

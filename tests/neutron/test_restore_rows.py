@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from tests.neutron.central_server import by_type
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.test_central_report import born, item
 from tests.neutron.test_restore import Cloud, cloud
 
@@ -13,7 +12,7 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
 
-__all__ = ["cloud", "mariadb_url", "new_database"]
+__all__ = ["cloud"]
 
 
 class Others:

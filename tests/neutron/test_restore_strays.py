@@ -4,7 +4,6 @@ import ipaddress
 import uuid
 
 import pytest
-from tests.neutron.mariadb import mariadb_url, new_database
 from tests.neutron.server import ADMIN
 from tests.neutron.test_restore import Cloud, cloud, lease_request
 from tests.neutron.test_restore_of_both import register_site2, show
@@ -13,7 +12,7 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress, pytest.mark.timeout(900)]
 
-__all__ = ["cloud", "mariadb_url", "new_database"]
+__all__ = ["cloud"]
 
 
 def read_keys(cloud: Cloud, *addresses: str) -> set[int]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
-from tests.neutron.mariadb import central, mariadb_url, new_database, sound
+from tests.neutron.mariadb import central, sound
 from tests.neutron.outside import (
     make_inside,
     make_outside,
@@ -31,7 +31,7 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(900)]
 
-__all__ = ["central", "mariadb_url", "new_database", "sound"]
+__all__ = ["central", "sound"]
 
 _FLOATING = sa.table(
     "floatingips", *map(sa.column, ("id", "fixed_port_id", "fixed_ip_address", "router_id"))

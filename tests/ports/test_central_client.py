@@ -27,6 +27,7 @@ class _Server(ThreadingHTTPServer):
         self.status = 201
         self.root_status = 200
         self.answer: Any = {}
+        self.refusals: list[tuple[int, Any]] = []  #: given before the answer
         self.silent = threading.Event()
         self.release = threading.Event()
 
@@ -40,6 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.path, body))
         if self.server.silent.is_set():
             self.server.release.wait(10)
+        if self.server.refusals:
+            self._answer(*self.server.refusals.pop())
+            return
         self._answer(self.server.status, self.server.answer)
 
     def do_GET(self) -> None:
@@ -98,6 +102,32 @@ def test_a_bundle_comes_as_items(server: _Server) -> None:
         )
     ]
     assert client.calls == 1
+
+
+@pytest.mark.parametrize("has_registered", [True, False])
+def test_a_call_that_overtakes_the_registration_is_made_again(
+    server: _Server, has_registered: bool
+) -> None:
+    """Central has recorded the site's registration, and its answer is still on its way."""
+    said = {"type": errors.Unregistered.code, "message": "register first", "detail": ""}
+    server.refusals = [(503, {"NeutronError": said})]
+    server.answer = {"site_bundle": {"items": []}}
+    client = _client(server)
+    incarnation = ["/1"]
+    client.incarnation = lambda: incarnation[0]
+
+    def register() -> bool:
+        incarnation[0] = "row/1"
+        return has_registered
+
+    client.when_unregistered = register
+    if has_registered:
+        assert client.ask_bundle("network", ["n"]).items == []
+    else:
+        with pytest.raises(errors.Unregistered):
+            client.ask_bundle("network", ["n"])
+    calls = [body["site_bundle"]["incarnation"] for _, body in server.seen]
+    assert calls == ["/1", "row/1"][: 1 + has_registered]
 
 
 def test_what_is_not_to_be_had_here_comes_with_its_reason(server: _Server) -> None:

@@ -116,6 +116,13 @@ def test_no_test_sleeps() -> None:
     ]
 
 
+def test_no_test_file_starts_a_second_mariadb() -> None:
+    """A fixture of the session that a file imports is another one, with a server of its own."""
+    given = re.compile(r"^from tests\.neutron\.mariadb import .*(mariadb_url|new_database)", re.M)
+    found = [path.name for path in tracked("tests/*.py") if given.search(path.read_text())]
+    assert found == ["conftest.py"]
+
+
 def test_error_codes_are_unique_and_documented() -> None:
     kinds = errors.all_errors()
     codes = [kind.code for kind in kinds]

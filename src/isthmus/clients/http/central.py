@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -114,9 +115,9 @@ class CentralClient:
         """
         self.breaker = breaker or Breaker()
         #: Tells which incarnation of the site speaks; None where calls do not say.
-        self.incarnation: Callable[[], str] | None = None
-        #: Called when central answers that the site has to register first.
-        self.when_unregistered: Callable[[], object] = lambda: None
+        self.incarnation: Callable[[], str | None] = lambda: None
+        #: Called when central wants the site to register first; returns whether to try again.
+        self.when_unregistered: Callable[[], bool] = lambda: False
         self.calls = 0  #: how many calls went out, for tests
         self._person = person
         self._clock = clock
@@ -296,16 +297,19 @@ class CentralClient:
         path = collection_path(resource)
         if slow:
             self.ping()  # it would be waited for in vain where the link is known to be down
-        if resource in _FENCED and self.incarnation is not None:
-            body = {**body, "incarnation": self.incarnation()}
-        try:
+        send = partial(self._call, "POST", path, probe=probe, token=token, slow=slow)
+
+        def call() -> Any:
+            said = self.incarnation() if resource in _FENCED else None
             with patient(path, _SLOW_S) if slow else contextlib.nullcontext():
-                answer = self._call(
-                    "POST", path, {resource: body}, probe=probe, token=token, slow=slow
-                )
+                return send({resource: {**body, "incarnation": said} if said else body})
+
+        try:
+            answer = call()
         except errors.Unregistered:
-            self.when_unregistered()
-            raise
+            if not self.when_unregistered() or slow:
+                raise
+            answer = call()
         except errors.TimedOut:
             if slow:  # whether anybody is there, a small call tells
                 with contextlib.suppress(errors.IsthmusError):

@@ -42,6 +42,8 @@ LOG = logging.getLogger(__name__)
 _AGAIN_S = 1.0
 #: And how often that time is doubled where central refuses.
 _MOST_DOUBLED = 10
+#: How long a call that central did not accept waits for the registration, in seconds.
+_RENEW_S = 3.0
 #: How long `stop` waits for the thread, in seconds.
 _STOP_S = 15.0
 #: Longest reason that is kept, in characters: what central said may be long.
@@ -90,6 +92,8 @@ class Registrar:
         self._list_switch_keys = list_switch_keys
         self._greeted = False
         self._hurry = threading.Event()
+        self._turned = threading.Condition()
+        self._turns = 0  # how many have come to an end, whatever came of them
         self._stopped = threading.Event()
         self._refused = 0
         self._thread: threading.Thread | None = None
@@ -106,6 +110,17 @@ class Registrar:
     def hurry(self) -> None:
         """Say hello at once: central may have seen more than this database has sent."""
         self._hurry.set()
+
+    def renew(self) -> bool:
+        """Say hello at once; return whether the site has got through to central meanwhile.
+
+        For a call that central does not accept before the site has registered. Its registration is
+        often on its way: central has recorded it, and its answer has yet to come.
+        """
+        with self._turned:
+            before = self._turns
+            self._hurry.set()
+            return self._turned.wait_for(lambda: self._turns > before, _RENEW_S) and self._greeted
 
     def start(self) -> None:
         """Compare the witness, then start the thread of this process."""
@@ -128,6 +143,9 @@ class Registrar:
                 at_rest = self._attempt()
             except Exception:  # the boundary of a worker loop
                 LOG.exception("The registrar failed and continues")
+            with self._turned:
+                self._turns += 1
+                self._turned.notify_all()
             # What is refused will be again: each time it is tried half as soon.
             again_s = _AGAIN_S * 2 ** min(self._refused, _MOST_DOUBLED)
             if at_rest:
