@@ -242,7 +242,9 @@ def test_while_a_lease_arrives(central: CentralServer, site2: LocalServer) -> No
     agree(central, site2, port["id"])
 
 
-@pytest.mark.parametrize("point", ["", "lease.set_aside", "lease.given_back"])
+@pytest.mark.parametrize(
+    "point", some_at_once(("", "lease.set_aside", "lease.given_back"), "lease.given_back")
+)
 def test_idle_blocks_go_back_and_are_never_given_twice(
     central: CentralServer, site2: LocalServer, point: str
 ) -> None:
