@@ -222,6 +222,9 @@ def test_sighup_reads_the_configuration_again(
     central.configure(batch=0)
     xjob.send_signal(signal.SIGHUP)
     until(lambda: "the old configuration stays in force" in central.log.read_text())
+    central.configure(auth_type="v3passwort")
+    xjob.send_signal(signal.SIGHUP)
+    until(lambda: "reload: [isthmus_xjob] makes no login" in central.log.read_text())
     central.configure(batch=7)
     xjob.send_signal(signal.SIGHUP)
     until(lambda: "xjob begins batch=7" in central.log.read_text())
@@ -330,13 +333,20 @@ def test_no_site_sees_a_token_that_another_tier_knows(
         ({}, "has no auth_type: it needs a user for site1 alone"),
         ({"username": "isthmus-xjob"}, "name one user: each needs its own"),
         ({"username": "isthmus-xjob-site2"}, "name one user: each needs its own"),
+        (
+            {"auth_url": None},
+            "[isthmus_xjob:site1] makes no login: Auth plugin requires parameters",
+        ),
+        ({"auth_type": "v3passwort"}, "[isthmus_xjob:site1] makes no login: The plugin v3passwort"),
+        ({"auth_section": "elsewhere"}, "[isthmus_xjob:site1] makes no login: no such"),
     ],
 )
 def test_a_lane_without_a_login_of_its_own_is_not_carried(
     central: Central, login: dict[str, object], why: str
 ) -> None:
     login = {**central.login, **login} if login else {}
-    central.groups = {"isthmus_xjob:site1": login} if login else {"isthmus_xjob:site1": {}}
+    login = {name: value for name, value in login.items() if value is not None}
+    central.groups = {"isthmus_xjob:site1": login}
     central.configure()
     central.want(NETWORK, PORT_AT_TWO)
     process = central.start()

@@ -6,7 +6,14 @@ the worker at the other.
 
 from typing import Any
 
+from keystoneauth1 import exceptions
+from oslo_config import cfg
+
+from isthmus import errors
 from isthmus.clients.http.transport import Timeouts, closed_session, find_login, open_session
+
+#: What is raised of options that make no login.
+_NO_LOGIN = (cfg.Error, exceptions.ClientException, ValueError)
 
 
 class LaneLogins:
@@ -19,23 +26,37 @@ class LaneLogins:
             conf: the opened configuration, for keystoneauth's options.
             own_group: whose options log in at central.
             timeouts: for every call.
+
+        Raises:
+            Invalid: they make no login.
         """
         self._conf = conf
         self._timeouts = timeouts
-        self._own_group = own_group
-        self._groups: dict[object, str] = {find_login(conf, own_group): own_group}
+        try:
+            self._central = open_session(conf, own_group, timeouts)
+            self._groups: dict[object, str] = {find_login(conf, own_group): own_group}
+        except _NO_LOGIN as error:
+            raise errors.Invalid(f"[{own_group}] makes no login: {error}") from error
 
     def open_central(self) -> Any:
         """Log in at central."""
-        return open_session(self._conf, self._own_group, self._timeouts)
+        return self._central
 
     def open_lane(self, site: str, group: str) -> Any:
         """Log in for one site; never as a user that another tier knows as well.
+
+        Options that make no login are that site's alone: each call to it says so.
 
         Args:
             site: what to call it in messages.
             group: whose options say how.
         """
+        try:
+            return self._open_lane(site, group)
+        except _NO_LOGIN as error:
+            return closed_session(f"[{group}] makes no login: {error}")
+
+    def _open_lane(self, site: str, group: str) -> Any:
         login = find_login(self._conf, group)
         if login is None:
             return closed_session(f"[{group}] has no auth_type: it needs a user for {site} alone")
