@@ -96,7 +96,9 @@ def test_a_restored_central_leases_nothing_before_anybody_registered(
     row_id = register(central, "site1", epoch=1)["registration"]
     central.stop()
     database = central.folder / "neutron.db"
-    copy = database.read_bytes()  # stopped, so that all of it is in the one file
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # all of it is in the one file
+    copy = database.read_bytes()
     central.start()
     register(central, "site1", epoch=1, registration=row_id)
     central.stop()

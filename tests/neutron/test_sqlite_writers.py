@@ -42,6 +42,24 @@ elif sys.argv[2] == "count":
     threads = [threading.Thread(target=count) for _ in range(3)]
     [one.start() for one in threads]
     [one.join() for one in threads]
+elif sys.argv[2] == "kept":
+    import os
+    opened = []
+    engine = api.CONTEXT_WRITER.writer.get_engine()
+    sa.event.listen(engine, "connect", lambda *_: opened.append(os.getpid()))
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for one in threads:
+        one.start()
+        one.join()
+    admin = context.get_admin_context()
+    print(len(opened), engine.pool.checkedin(), flush=True)
+    child = os.fork()
+    with api.CONTEXT_READER.using(admin):
+        sql(admin, "select n from counter").scalar()
+    if child == 0:
+        print(opened.count(os.getpid()), len(set(opened)), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
 elif sys.argv[2] == "heartbeat":
     # What Neutron does: a writer waits for OVN's connection, whose thread is sending a heartbeat.
     from neutron.db import ovn_hash_ring_db
@@ -105,3 +123,14 @@ def test_a_heartbeat_does_not_wait_for_who_waits_for_it(tmp_path: Path) -> None:
     finish(run(database, "make"))
     # The first one gave up; the writer then came to its end, and the next one went well.
     assert finish(run(database, "heartbeat")).split() == ["OperationalError", "beaten"]
+
+
+def test_a_connection_is_kept_for_the_next_transaction_and_not_beyond_a_fork(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "counter.db"
+    finish(run(database, "make"))
+    kept, child = finish(run(database, "kept")).splitlines()
+    # One for 75 transactions, and no more than that is kept; a child opens one of its own.
+    assert kept == "1 1"
+    assert child == "1 2"
