@@ -229,10 +229,29 @@ def test_one_slow_object_steps_aside_for_the_others() -> None:
 
     bench.site.before = too_slow
     bench.deliver_all()
+    until = bench.clock.now() + datetime.timedelta(seconds=SLOW_S)
+    bench.clock.move(1)
+    bench.deliver_all()
     assert set(bench.site.held) == {"p000", "p002", "p003"}
     (job,) = bench.journal.list_jobs()
-    assert (job.attempts, job.state) == (0, JobState.WAITING)
-    assert job.not_before == bench.clock.now() + datetime.timedelta(seconds=SLOW_S)
+    assert (job.attempts, job.state, job.not_before) == (0, JobState.WAITING, until)
+
+
+def test_what_says_at_once_that_it_is_too_slow_is_asked_less_and_less_often(bench: Bench) -> None:
+    """A proxy may say so, or a hostile site: its lane went through the backlog without a pause."""
+    bench.want(*ports(400))
+    bench.site.error = errors.TimedOut("answered 504")
+    calls: list[int] = []
+    bench.site.before = lambda items: calls.append(len(items))
+    for _ in range(60):
+        bench.deliver_all()
+        bench.clock.move(1)
+    assert len(calls) < 30
+    bench.site.error = None
+    for _ in range(60):
+        bench.deliver_all()
+        bench.clock.move(1)
+    assert not bench.states()
 
 
 def test_one_object_that_breaks_the_call_steps_aside_and_is_never_parked() -> None:
@@ -426,6 +445,30 @@ def test_an_answer_about_something_else_is_no_reason_to_ask_again_at_once() -> N
     assert found[0] is None
     assert found[1] is not None
     assert found[1].fields == {"unreached": True}
+
+
+def test_answers_that_bring_nothing_to_an_end_are_asked_for_less_and_less_often(
+    bench: Bench,
+) -> None:
+    """Of a busy or hostile site, which reaches one object each time, and cannot take it yet."""
+    bench.want(*ports(400))
+    calls: list[int] = []
+
+    def reach_one(items: Sequence[Item]) -> None:
+        calls.append(len(items))
+        bench.site.forgets = {item.id for item in items[1:]}
+        bench.site.refusals = {items[0].id: errors.Busy("later")}
+
+    bench.site.before = reach_one
+    for _ in range(60):
+        bench.deliver_all()
+        bench.clock.move(1)
+    assert len(calls) < 30
+    bench.site.before, bench.site.forgets, bench.site.refusals = None, set(), {}
+    for _ in range(60):
+        bench.deliver_all()
+        bench.clock.move(1)
+    assert not bench.states()
 
 
 def test_central_that_does_not_answer_leaves_everything_due(bench: Bench) -> None:

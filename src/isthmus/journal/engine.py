@@ -139,7 +139,7 @@ class Delivery:
         first, later = decide.split_removals(read, wanted, more_due=len(claims) >= limit)
         settlements = [decide.put_after(claim) for claim in later]
         settlements += [self._unread(claim) for claim in unread]
-        reached = self._size
+        reached, wait = self._size, LaneWait()
         if first:
             items = [wanted[claim.key] for claim in first]
             try:
@@ -156,11 +156,15 @@ class Delivery:
             seen = decide.find_seen(batch.sequence, became)
             if seen is not None:
                 self._store.go_on_above(self.lane, seen)
-            settlements += [
+            judged = [
                 decide.judge(claim, item, error, uniform=self._uniform())
                 for claim, item, error in zip(first, items, became, strict=True)
             ]
-        self._wait = LaneWait()
+            settlements += judged
+            if left and all(one.outcome is Outcome.AGAIN for one in judged):
+                # What was not reached is due at once, and this came no nearer to the end of it.
+                wait = self._wait.failed(self._clock.seconds(), self._uniform())
+        self._wait = wait
         self._size = min(self._settings.batch, reached * 2)
         return self._settle(settlements)
 
@@ -208,7 +212,8 @@ class Delivery:
         alone = len(claims) == 1
         timed_out = isinstance(error, errors.TimedOut)
         unreachable = isinstance(error, errors.Unreachable)
-        if not timed_out and (alone or isinstance(error, errors.Transient)):
+        # What is too slow alone too may have been said so at once: by a proxy, or a hostile site.
+        if alone or (isinstance(error, errors.Transient) and not timed_out):
             self._wait = self._wait.failed(self._clock.seconds(), self._uniform())
         if not unreachable:
             self._size = max(1, len(claims) // 2)
