@@ -22,6 +22,7 @@ TABLES = {
 }
 for _name in ("network_id", "device_owner"):
     TABLES["ports"].append_column(sa.Column(_name, sa.String(255)))
+TABLES["subnets"].append_column(sa.Column("network_id", sa.String(36)))
 TABLES["ports"].append_column(sa.Column("device_id", sa.String(255), nullable=False, default=""))
 TABLES["floatingips"] = sa.Table(
     "floatingips",

@@ -41,6 +41,7 @@ WRITERS: dict[str, set[str]] = {
     "REFUSALS": {"delivery/refusal"},
     "REGISTRATIONS": {"tiers/registration", "tiers/epoch"},  # a new epoch waits for all
     "REGISTRATION_PARTS": {"tiers/parts"},
+    "RENEWALS": {"delivery/renewal"},
     "RESTING": {"leases/resting"},
     "RETURNS": {"leases/returns"},
     "SHADOWS": {"ports/shadow"},

@@ -305,7 +305,7 @@ def test_what_a_restored_site_has_yet_to_learn_again_is_not_to_be_deleted() -> N
     state = world()
     del state["one"]["ports"][0]  # its server runs, and central has the port
     said = remedies(state)
-    assert "sends it again" in said["port missing"]
+    assert "`isthmus site resync one` sends it" in said["port missing"]
     assert "lsp-del" not in said[stray]
     assert "once it has registered" in said[stray]
     state = world()
@@ -319,7 +319,23 @@ def test_a_port_that_a_site_made_is_not_said_to_be_removed() -> None:
     assert "job refused" in remedies(state)["port too many"]
     state = world()
     CASES["network too many"](state)
-    assert "removes it" in remedies(state)["network too many"]
+    assert "`isthmus site resync two` has it removed" in remedies(state)["network too many"]
+
+
+def test_a_switch_port_that_nobody_knows_is_told_by_its_addresses_and_its_hypervisor() -> None:
+    stray = "logical switch port that Neutron does not know"
+    state = world()
+    CASES[stray](state)
+    (found,) = [one for one in run(state) if one.message == stray]
+    (row,) = [one for one in state["one"]["ovn"]["ports"] if one["id"] == found.subject.name]
+    row["addresses"] = ["fa:16:3e:00:00:09 10.0.0.9"]
+    row["chassis"] = state["one"]["ovn"]["chassis"][0]["name"]
+    host = state["one"]["ovn"]["chassis"][0]["hostname"]
+    (found,) = [one for one in run(state) if one.message == stray]
+    assert f"fa:16:3e:00:00:09 10.0.0.9, on {host}, network " in found.evidence
+    row["chassis"], row["addresses"] = "", []
+    (found,) = [one for one in run(state) if one.message == stray]
+    assert "no addresses, on no hypervisor, " in found.evidence
 
 
 def test_drift_of_rows_keeps_its_code_and_shows_the_values() -> None:

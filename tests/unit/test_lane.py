@@ -4,9 +4,10 @@ import pytest
 
 from isthmus import errors
 from isthmus.federation.digest import Page
-from isthmus.federation.renewal import Renewal
+from isthmus.federation.renewal import Renewal, RequestedRenewal
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.model.intent import IntentKey
+from isthmus.model.renewal import RenewalState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.testing.clock import FakeClock
@@ -22,6 +23,7 @@ class Bench:
 
     def __init__(self, pages: int = 3) -> None:
         self.done: list[str] = []
+        self.told: list[str] = []
         self.error: errors.IsthmusError | None = None
         self.pages = pages
         self.clock = FakeClock()
@@ -57,7 +59,9 @@ class Bench:
     def list_carried(self) -> dict[ResourceType, list[str]]:
         return {ResourceType.PORT: ["name"]}
 
-    def make_page(self, _site: object, kind: ResourceType, after: str, _names: object) -> Page:
+    def make_page(
+        self, _site: object, kind: ResourceType, after: str, _names: object, *, network: str = ""
+    ) -> Page:
         if self.error is not None:
             raise self.error
         number = int(after or 0) + 1
@@ -73,8 +77,17 @@ class Bench:
     def note(self, keys: list[IntentKey]) -> None:
         self.journal.record(keys)
 
-    def renew(self) -> None:
-        self.lane.renew(Renewal(SITE, central=self, holder=self, journal=self))  # type: ignore[arg-type]
+    def renew(self, asked: str = "") -> None:
+        """Have the lane compare; what is asked for tells how far it is."""
+        renewal = Renewal(SITE, central=self, holder=self, journal=self)  # type: ignore[arg-type]
+
+        def record(state: RenewalState, *, pages: int, noted: int, error: str) -> None:
+            self.told.append(f"{asked} {state} {pages} {noted} {error}".rstrip())
+
+        if asked:
+            self.lane.renew(RequestedRenewal(renewal, record), asked=True)
+        else:
+            self.lane.renew(renewal)
 
 
 def test_intents_go_before_pages() -> None:
@@ -121,3 +134,47 @@ def test_what_fails_for_a_while_is_taken_up_again(
     bench.clock.move(300)
     bench.lane.turn()
     assert bench.done[-1] == "page 3"
+
+
+def test_what_somebody_asked_for_comes_first_and_tells_how_far_it_is() -> None:
+    bench = Bench(pages=2)
+    bench.renew()
+    bench.renew("one")
+    bench.renew("two")
+    bench.lane.turn()
+    assert bench.told == [
+        "one comparing 1 1",
+        "one done 2 1",
+        "two comparing 1 1",
+        "two done 2 1",
+    ]
+    assert bench.done.count("page 1") == 3, "the daily one as well"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (errors.TimedOut("slow"), ["one comparing 0 0 slow"]),
+        (errors.NotFound("no such path"), ["one failed 0 0 no such path"]),
+    ],
+)
+def test_what_somebody_asked_for_tells_why_it_does_not_go_on(
+    error: errors.IsthmusError, told: list[str]
+) -> None:
+    bench = Bench(pages=1)
+    bench.error = error
+    bench.renew("one")
+    bench.lane.turn()
+    assert bench.told == told
+    bench.error = None
+    bench.lane.turn()
+    assert bench.told[1:] == (["one done 1 1"] if isinstance(error, errors.Transient) else [])
+
+
+def test_one_that_fails_does_not_keep_the_next_waiting() -> None:
+    bench = Bench(pages=1)
+    bench.error = errors.NotFound("no such path")
+    bench.renew("one")
+    bench.renew("two")
+    bench.lane.turn()
+    assert [one.split()[:2] for one in bench.told] == [["one", "failed"], ["two", "failed"]]

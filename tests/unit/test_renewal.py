@@ -26,19 +26,26 @@ class Tiers:
     noted: list[IntentKey] = field(default_factory=list)
     asked: int = 0  #: pages of which the site was given every digest
     error: errors.IsthmusError | None = None
+    networks: set[str] = field(default_factory=set)  #: to which pages were limited
 
     def make_page(
-        self, site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]
+        self,
+        site: SiteName,
+        kind: ResourceType,
+        after: str,
+        attributes: Collection[str],
+        *,
+        network: str = "",
     ) -> Page:
         assert site == SITE
         assert attributes
         above = sorted(one for one in self.wanted[kind] if one > after)
         until, ids = cut_page(above[: self.size + 1], self.size)
         digests = {one: self.wanted[kind][one] for one in ids}
-        return Page(kind=kind, after=after, until=until, digests=digests)
+        return Page(kind=kind, after=after, until=until, digests=digests, network=network)
 
     def list_carried(self) -> Mapping[ResourceType, Collection[str]]:
-        return {PORT: ["name"], NETWORK: ["name"]}
+        return {one: ["name"] for one in self.wanted}
 
     def _held(self, page: Page) -> dict[str, str]:
         return {
@@ -55,13 +62,14 @@ class Tiers:
 
     def find_differing(self, page: Page) -> Sequence[str]:
         self.asked += 1
+        self.networks.add(page.network)
         return sorted(find_differing(page.digests, self._held(page)))
 
     def note(self, keys: Sequence[IntentKey]) -> None:
         self.noted += keys
 
-    def renewal(self) -> Renewal:
-        return Renewal(SITE, central=self, holder=self, journal=self)
+    def renewal(self, network: str = "") -> Renewal:
+        return Renewal(SITE, central=self, holder=self, journal=self, network=network)
 
     def run(self) -> Renewal:
         renewal = self.renewal()
@@ -173,3 +181,14 @@ def test_a_rule_is_more_than_its_id() -> None:
     assert group() == group(revision_number=4, description="")
     assert group() != group(port_range_min=None)
     assert group() != group(protocol="udp")
+
+
+def test_with_one_network_what_is_on_it_is_compared_and_nothing_else() -> None:
+    kinds = tuple(ResourceType)
+    tiers = Tiers({kind: things(1) for kind in kinds}, {kind: {} for kind in kinds})
+    renewal = tiers.renewal("n1")
+    while renewal.step():
+        pass
+    of_network = {NETWORK, ResourceType.SUBNET, PORT, ResourceType.SHADOW}
+    assert {key.type for key in tiers.noted} == of_network
+    assert tiers.networks == {"n1"}

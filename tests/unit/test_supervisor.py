@@ -1,6 +1,7 @@
-"""How often Xjob looks at the journal."""
+"""How often Xjob looks at the journal, and when it compares sites."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,12 +9,33 @@ import pytest
 
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Clock
+from isthmus.model.renewal import RenewalRequest
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.testing.clock import FakeClock
 from isthmus.testing.journal import FakeSite, FakeWorld, MemoryJournal
+from isthmus.testing.until import until
 from isthmus.worker.supervisor import Supervisor
 
 ONE = Site(name=SiteName("one"), region="r", availability_zones=(), service_user="u")
+
+
+class Asked:
+    """What somebody asked for."""
+
+    def __init__(self) -> None:
+        self.rows: list[RenewalRequest] = []
+        self.released: list[SiteName] = []
+
+    def take(self, sites: Collection[SiteName]) -> Sequence[RenewalRequest]:
+        taken = [one for one in self.rows if one.site in sites]
+        self.rows = [one for one in self.rows if one.site not in sites]
+        return taken
+
+    def release(self, sites: Collection[SiteName]) -> None:
+        self.released += sites
+
+    def release_dead(self, is_dead: object) -> None:
+        pass
 
 
 class Work:
@@ -34,6 +56,8 @@ class Work:
         self.restored = 0
         self.renewed = 0
         self.sites = [ONE]
+        self.requests = Asked()
+        self.compared: list[str] = []
 
     def list_sites(self) -> list[Site]:
         return self.sites
@@ -71,6 +95,15 @@ class Work:
 
     def find_restored(self) -> int:
         return self.restored
+
+    def open_requested(self, one: Site, request: RenewalRequest) -> Any:
+        assert one.name == request.site
+
+        def step() -> bool:
+            self.compared.append(request.id)
+            return False
+
+        return SimpleNamespace(step=step, found=SimpleNamespace(pages=0, noted=0))
 
     def open_renewal(self, one: Site) -> Any:
         assert one in self.sites
@@ -148,3 +181,19 @@ def test_many_sites_are_not_compared_all_at_once() -> None:
         assert work.renewed == 120
     finally:
         supervisor.end()
+
+
+def test_what_somebody_asks_for_is_compared_at_once_and_left_to_others_at_the_end() -> None:
+    work = Work()
+    supervisor = Supervisor(work)
+    try:
+        supervisor.turn(100.0)
+        work.requests.rows = [RenewalRequest(id=f"r{number}", site=ONE.name) for number in range(3)]
+        work.requests.rows.append(RenewalRequest(id="other", site=SiteName("of-nobody")))
+        supervisor.turn(102.0)
+        until(lambda: work.compared == ["r0", "r1", "r2"], what="all are compared, in their order")
+        assert [one.id for one in work.requests.rows] == ["other"]
+        assert work.renewed == 0
+    finally:
+        supervisor.end()
+    assert work.requests.released == [ONE.name]

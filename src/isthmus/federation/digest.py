@@ -65,6 +65,7 @@ class Page:
     after: str
     until: str  #: the last page has none
     digests: Digests = field(default_factory=dict)
+    network: str = ""  #: id of the only network whose objects are on it; empty for all
 
     @property
     def digest(self) -> str:

@@ -11,19 +11,32 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from isthmus import errors
 from isthmus.federation.digest import Page
 from isthmus.model.intent import IntentKey
+from isthmus.model.renewal import RenewalState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
+
+#: What is compared where only one network is.
+OF_NETWORK = frozenset(
+    {ResourceType.NETWORK, ResourceType.SUBNET, ResourceType.PORT, ResourceType.SHADOW}
+)
 
 
 class Wanting(Protocol):
     """Central, which knows what a site should hold."""
 
     def make_page(
-        self, site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]
+        self,
+        site: SiteName,
+        kind: ResourceType,
+        after: str,
+        attributes: Collection[str],
+        *,
+        network: str = "",
     ) -> Page:
-        """Make the next page.
+        """Make the next page; with `network`, of what is on that one alone.
 
         Raises:
             IsthmusError: it cannot be made now.
@@ -78,7 +91,13 @@ class Renewal:
     """One comparison of one site; a step that raised is taken again by the next call."""
 
     def __init__(
-        self, site: SiteName, *, central: Wanting, holder: Holding, journal: Noting
+        self,
+        site: SiteName,
+        *,
+        central: Wanting,
+        holder: Holding,
+        journal: Noting,
+        network: str = "",
     ) -> None:
         """Prepare; nothing is asked yet.
 
@@ -87,6 +106,8 @@ class Renewal:
             central: knows what it should hold.
             holder: knows what it holds.
             journal: where what differs is noted.
+            network: id of the only network that is compared, with its subnets, its ports and the
+                shadows on it; empty for all.
         """
         self.site = site
         self.found = Found()
@@ -94,6 +115,7 @@ class Renewal:
         self._holder = holder
         self._journal = journal
         self._attributes: Mapping[ResourceType, Collection[str]] | None = None
+        self._network = network
         self._left: list[ResourceType] = []
         self._after = ""
 
@@ -108,11 +130,17 @@ class Renewal:
         """
         if self._attributes is None:
             self._attributes = self._holder.list_carried()
-            self._left = [kind for kind in ResourceType if kind in self._attributes]
+            self._left = [
+                kind
+                for kind in ResourceType
+                if kind in self._attributes and (not self._network or kind in OF_NETWORK)
+            ]
         if not self._left:
             return False
         kind = self._left[0]
-        page = self._central.make_page(self.site, kind, self._after, self._attributes[kind])
+        page = self._central.make_page(
+            self.site, kind, self._after, self._attributes[kind], network=self._network
+        )
         if not self._holder.has(page):
             differing = self._holder.find_differing(page)
             if differing:
@@ -124,3 +152,51 @@ class Renewal:
         if not page.until:
             self._left.pop(0)
         return bool(self._left)
+
+
+class Recording(Protocol):
+    """Records how far a renewal is that somebody asked for, and why it does not go on."""
+
+    def __call__(self, state: RenewalState, *, pages: int, noted: int, error: str) -> None:
+        """Record it.
+
+        Raises:
+            Transient: the database is busy or away.
+        """
+
+
+class RequestedRenewal:
+    """A renewal that tells after each page how far it is."""
+
+    def __init__(self, renewal: Renewal, recording: Recording) -> None:
+        """Prepare; nothing is asked or recorded yet."""
+        self._renewal = renewal
+        self._record_at = recording
+
+    @property
+    def found(self) -> Found:
+        """Return what was found so far."""
+        return self._renewal.found
+
+    def step(self) -> bool:
+        """Compare one page, and record it.
+
+        Returns:
+            Whether there is another one.
+
+        Raises:
+            IsthmusError: as `Renewal.step`, and of what is recorded.
+        """
+        try:
+            more = self._renewal.step()
+        except errors.Transient as error:
+            self._record(RenewalState.COMPARING, error.message)
+            raise
+        except errors.IsthmusError as error:
+            self._record(RenewalState.FAILED, error.message)
+            raise
+        self._record(RenewalState.COMPARING if more else RenewalState.DONE)
+        return more
+
+    def _record(self, state: RenewalState, error: str = "") -> None:
+        self._record_at(state, pages=self.found.pages, noted=self.found.noted, error=error)

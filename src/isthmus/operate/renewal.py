@@ -22,7 +22,13 @@ class CentralPages:
         self._client = client
 
     def make_page(
-        self, site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]
+        self,
+        site: SiteName,
+        kind: ResourceType,
+        after: str,
+        attributes: Collection[str],
+        *,
+        network: str = "",
     ) -> Page:
         """Have central make a page of digests.
 
@@ -31,17 +37,21 @@ class CentralPages:
             kind: type of the objects.
             after: id before the first object of the page; empty for the first page.
             attributes: names of those that the site takes over.
+            network: id of the only network whose objects are compared; empty for all.
 
         Raises:
             ProtocolError: the answer is no page.
         """
         body = {"site": site, "type": kind.value, "after": after, "attributes": list(attributes)}
+        if network:
+            body["network_id"] = network
         answer = self._client.post("site_digest", body)
         try:
             digests = {str(one): str(text) for one, text in answer["digests"].items()}
-            return Page(kind=kind, after=after, until=str(answer["until"] or ""), digests=digests)
+            until = str(answer["until"] or "")
         except (KeyError, AttributeError) as error:
             raise errors.ProtocolError(f"not a page of digests: {error!r}") from error
+        return Page(kind=kind, after=after, until=until, digests=digests, network=network)
 
 
 class SiteHoldings:
@@ -79,11 +89,18 @@ class SiteHoldings:
 
     def _ask(self, page: Page, **more: Any) -> Mapping[str, Any]:
         body = {"type": page.kind.value, "after": page.after, "until": page.until}
+        if page.network:
+            body["network_id"] = page.network
         return self._client.post("site_comparison", {**body, "digest": page.digest, **more})
 
 
 def open_renewal(
-    site: SiteName, *, central: NeutronClient, client: NeutronClient, journal: Noting
+    site: SiteName,
+    *,
+    central: NeutronClient,
+    client: NeutronClient,
+    journal: Noting,
+    network: str = "",
 ) -> Renewal:
     """Prepare the renewal of a site.
 
@@ -92,7 +109,12 @@ def open_renewal(
         central: client of central's Neutron.
         client: of the site's Neutron, with the login of its lane.
         journal: central's, to which differences are noted.
+        network: id of the only network that is compared; empty for all.
     """
     return Renewal(
-        site, central=CentralPages(central), holder=SiteHoldings(client), journal=journal
+        site,
+        central=CentralPages(central),
+        holder=SiteHoldings(client),
+        journal=journal,
+        network=network,
     )

@@ -1,5 +1,6 @@
 """Joins the delivery with central's database, central's Neutron and the sites' Neutrons."""
 
+from functools import partial
 from typing import Any
 
 from isthmus.clients.http.delivery import CentralSource, SiteCarrier
@@ -8,11 +9,13 @@ from isthmus.clients.http.neutron import NeutronClient
 from isthmus.clients.http.transport import Timeouts
 from isthmus.clients.machine.clock import SystemClock
 from isthmus.config.xjob import GROUP, XjobConfig, lane_group
-from isthmus.federation.renewal import Renewal
+from isthmus.federation.renewal import Renewal, RequestedRenewal
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Clock
+from isthmus.model.renewal import RenewalRequest
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.operate.renewal import open_renewal
+from isthmus.store.delivery.renewal_engine import SqlRenewals
 from isthmus.wiring.central_database import CentralDatabase
 
 
@@ -34,6 +37,7 @@ class Xjob(CentralDatabase):
         super().__init__(settings.database_url)
         self.clock: Clock = SystemClock()
         self._owner = owner
+        self.requests = SqlRenewals(self._engine, owner)
         timeouts = Timeouts(settings.connect_timeout_s, settings.call_timeout_s)
         self._logins = LaneLogins(conf, GROUP, timeouts)
         self._clients: dict[SiteName, NeutronClient] = {}
@@ -61,6 +65,18 @@ class Xjob(CentralDatabase):
         return open_renewal(
             one.name, central=self._central, client=self._clients[one.name], journal=self._journal
         )
+
+    def open_requested(self, one: Site, request: RenewalRequest) -> RequestedRenewal:
+        """Prepare a comparison that was asked for, and that records how far it is."""
+        client = self._clients[one.name]
+        renewal = open_renewal(
+            one.name,
+            central=self._central,
+            client=client,
+            journal=self._journal,
+            network=request.network_id,
+        )
+        return RequestedRenewal(renewal, partial(self.requests.record, request.id))
 
     def _client(self, auth_session: Any, name: str, region: str) -> NeutronClient:
         return NeutronClient(

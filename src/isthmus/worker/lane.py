@@ -3,13 +3,14 @@
 A site that hangs holds up nobody but its own thread.
 """
 
+import collections
 import logging
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 from isthmus import errors
-from isthmus.federation.renewal import Renewal
+from isthmus.federation.renewal import Found
 from isthmus.journal.engine import Delivery, Pass, Side
 from isthmus.journal.protocols import Clock
 from isthmus.model.site import Reachability, Site
@@ -31,6 +32,22 @@ class SiteClient(Protocol):
         Raises:
             Unreachable: nobody did.
             TimedOut: not in time.
+        """
+
+
+class Comparing(Protocol):
+    """Compares the site, a page at a time; `isthmus.federation.renewal`."""
+
+    @property
+    def found(self) -> Found:
+        """What was found so far."""
+
+    def step(self) -> bool:
+        """Compare one page; return whether there is another one.
+
+        Raises:
+            Transient: not now; it is to be called again.
+            IsthmusError: never.
         """
 
 
@@ -67,8 +84,9 @@ class Lane:
         self._seen: tuple[Reachability, str] = (Reachability.UNKNOWN, "")
         self._heard = -1e9  # seconds of `_now` when the site was last tried, or noted
         self._noted = -1e9
-        self._renewal: Renewal | None = None
-        self._renew_from = -1e9  # seconds of `_now` from which on it goes on
+        self._asked: collections.deque[Comparing] = collections.deque()
+        self._daily: Comparing | None = None
+        self._renew_from = -1e9  # seconds of `_now` from which on that goes on
         self._stop = threading.Event()
         self._work = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lane-{site.name}", daemon=True)
@@ -81,9 +99,18 @@ class Lane:
         """Wake the lane: there is work."""
         self._work.set()
 
-    def renew(self, renewal: Renewal) -> None:
-        """Renew the site whenever the lane has nothing else to do."""
-        self._renewal = renewal
+    def renew(self, renewal: Comparing, *, asked: bool = False) -> None:
+        """Renew the site whenever the lane has nothing else to do.
+
+        Args:
+            renewal: compares it.
+            asked: whether somebody waits for it. Those come first, in their order; of the others
+                the newest replaces the one before.
+        """
+        if asked:
+            self._asked.append(renewal)
+        else:
+            self._daily = renewal
         self._work.set()
 
     def stop(self) -> None:
@@ -128,8 +155,8 @@ class Lane:
 
     def _compare(self) -> bool:
         """Compare one page of what the site holds; tell whether one was."""
-        renewal = self._renewal
-        if renewal is None or self._now() < self._renew_from:
+        renewal = self._asked[0] if self._asked else self._daily
+        if renewal is None or (not self._asked and self._now() < self._renew_from):
             return False
         try:
             more = renewal.step()
@@ -137,6 +164,10 @@ class Lane:
             LOG.info("lane=%s renewal waits: %s", self.site.name, error)
             return False
         except errors.IsthmusError as error:
+            if self._asked:
+                LOG.warning("lane=%s renewal ends: %s", self.site.name, error)
+                self._drop(renewal)  # who asked for it is told, and asks again
+                return True
             # It may be an error page of one call; the next comparison is a day away, or never.
             LOG.warning("lane=%s renewal waits: %s", self.site.name, error)
             self._renew_from = self._now() + _REFUSED_S
@@ -144,8 +175,15 @@ class Lane:
         if not more:
             found = renewal.found
             LOG.info("lane=%s renewed pages=%d noted=%d", self.site.name, found.pages, found.noted)
-            self._renewal = None
+            self._drop(renewal)
         return True
+
+    def _drop(self, renewal: Comparing) -> None:
+        """Forget a renewal that has ended; another may have replaced it meanwhile."""
+        if self._asked and self._asked[0] is renewal:
+            self._asked.popleft()
+        elif self._daily is renewal:
+            self._daily = None
 
     def _note_outcome(self, done: Pass) -> None:
         """Learn from a pass whether the site is there."""

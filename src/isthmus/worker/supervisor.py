@@ -5,17 +5,17 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from isthmus import errors
 from isthmus.config.xjob import XjobConfig
-from isthmus.federation.renewal import Renewal
 from isthmus.journal import worker_id
 from isthmus.journal.engine import Delivery
 from isthmus.journal.protocols import Clock
+from isthmus.model.renewal import RenewalRequest
 from isthmus.model.site import Reachability, Site, SiteName
-from isthmus.worker.lane import Lane, SiteClient
+from isthmus.worker.lane import Comparing, Lane, SiteClient
 
 LOG = logging.getLogger(__name__)
 
@@ -42,11 +42,28 @@ _EACH_S = 1.0
 _GRACE_S = 2.0
 
 
+class Requests(Protocol):
+    """Renewals that somebody asked for; `isthmus.store.delivery.renewal_engine`."""
+
+    def take(self, sites: Collection[SiteName]) -> Sequence[RenewalRequest]:
+        """Take on what is requested of some sites; what was taken on before stays this worker's."""
+
+    def release(self, sites: Collection[SiteName]) -> None:
+        """Leave to others what is requested of some sites and is not done."""
+
+    def release_dead(self, is_dead: Callable[[str], bool]) -> None:
+        """Leave to others what dead workers have taken on."""
+
+
 class Work(Protocol):
     """What the wiring offers; see `isthmus.wiring.xjob.Xjob`."""
 
     settings: XjobConfig
     clock: Clock
+
+    @property
+    def requests(self) -> Requests:
+        """Renewals that somebody asked for."""
 
     def list_sites(self) -> list[Site]:
         """List the sites that take deliveries."""
@@ -77,8 +94,11 @@ class Work(Protocol):
     def find_restored(self) -> int:
         """Return the epoch of a central that was restored and has settled; 0 of any other."""
 
-    def open_renewal(self, one: Site) -> Renewal:
+    def open_renewal(self, one: Site) -> Comparing:
         """Prepare to compare what a site holds with what it should."""
+
+    def open_requested(self, one: Site, request: RenewalRequest) -> Comparing:
+        """Prepare a comparison that was asked for, and that records how far it is."""
 
 
 class Supervisor:
@@ -123,6 +143,7 @@ class Supervisor:
         if now >= self._sites_at:
             self._follow_sites(now)
             self._follow_restore(now)
+            self._follow_requests()
             self._sites_at = now + _SITES_S
         self._sweep(now)
         for name, at in self._renew_at.items():
@@ -149,6 +170,7 @@ class Supervisor:
                 LOG.info("sweep dropped=%d", dropped)
         if now >= self._dead_at:
             self._dead_at = now + _DEAD_S
+            self._work.requests.release_dead(worker_id.is_dead)
             released = self._work.release_dead(worker_id.is_dead)
             if released:
                 LOG.info("released=%d claims of dead workers", released)
@@ -200,6 +222,12 @@ class Supervisor:
         span = max(_RESTORED_S, _EACH_S * len(self._lanes))
         self._renew_at[name] = now + span * random.random()  # noqa: S311
 
+    def _follow_requests(self) -> None:
+        """Have sites compared now, because somebody asked for it."""
+        for request in self._work.requests.take(list(self._lanes)):
+            lane = self._lanes[request.site]
+            lane.renew(self._work.open_requested(lane.site, request), asked=True)
+
     def _begin(self, site: Site) -> Lane:
         delivery, client = self._work.open_lane(site)
 
@@ -221,6 +249,8 @@ class Supervisor:
     def _end(self, names: list[SiteName]) -> None:
         for name in names:
             self._lanes[name].stop()
+        if not names:
+            return
         deadline = time.monotonic() + self._work.settings.call_timeout_s + _GRACE_S
         for name in names:
             lane = self._lanes.pop(name)
@@ -229,3 +259,7 @@ class Supervisor:
                 LOG.warning("lane=%s did not end in time; its claims expire", name)
             else:
                 LOG.info("lane=%s ends", name)
+        try:
+            self._work.requests.release(names)
+        except errors.Transient as error:
+            LOG.warning("database: %s; what was asked for waits until the claim expires", error)

@@ -23,9 +23,17 @@ _OF_ROUTERS = frozenset({"network:router_interface", "network:router_gateway"})
 #: What may be wrong with an object, and the words for it.
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
 _Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
-_ASKS_AGAIN = "The next sweep sends it again; if it stays, see `isthmus job list`."
-_GOES = "The next sweep removes it; if it stays, see `isthmus job list`."
-_REPORTED = "The site reports it when it reaches central; if it stays, see `isthmus job refused`."
+#: The remedy of a difference, by whether the site is to send, to get or to lose.
+_ASKS_AGAIN = (
+    "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
+)
+_GOES = (
+    "`isthmus site resync {0}` has it removed now; if it stays, see `isthmus job list --site {0}`."
+)
+_REPORTED = (
+    "`isthmus site resync {0}` has the site report it now; if it stays, see "
+    "`isthmus job refused --site {0}`."
+)
 
 
 def audit(
@@ -229,7 +237,7 @@ def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
                 subject=Subject(row_id, kind, site.name),
                 message=f"{kind} {_PROBLEMS[problem]}",
                 evidence=evidence,
-                remedy=_choose_remedy(kind, problem),
+                remedy=_choose_remedy(kind, problem).format(site.name),
             )
 
 

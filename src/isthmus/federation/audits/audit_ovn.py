@@ -8,7 +8,13 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
-_SWEEP = "The site's next sweep writes it again; if it stays, see the log of its Neutron."
+_SENT = "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
+_GOES = (
+    "`isthmus site resync {0}` has it removed now; if it stays, see `isthmus job list --site {0}`."
+)
+_WRITTEN = (
+    "`isthmus site resync {}` has it put right now; if it stays, see the log of the site's Neutron."
+)
 #: For a row that contradicts the tables of a site whose database was restored.
 _WAITS = "Leave it: it waits until the site has settled; isthmus status says what for."
 #: For a switch port without a port of Neutron's: that of a server which runs while its restored
@@ -16,10 +22,13 @@ _WAITS = "Leave it: it waits until the site has settled; isthmus status says wha
 _LEFT = "Leave it: central has the port, and the site makes it again once it has registered."
 _UNKNOWN = "Once nothing runs on it, at the site: ovn-nbctl lsp-del {}"
 _MAINTENANCE = (
-    "The site's next sweep has Neutron write it again, within ten minutes; if it stays, see the "
-    "log of its neutron-ovn-maintenance-worker, which has to run."
+    "`isthmus site resync {}` tells Neutron now, which writes it within five minutes; if it stays, "
+    "see the log of the site's neutron-ovn-maintenance-worker, which has to run."
 )
-_REPORT = "The port's site reports it again with its next change; touch the port there."
+_REPORT = (
+    "`isthmus site resync {0}` has the site report it now; if it stays, see "
+    "`isthmus job refused --site {0}`."
+)
 _FLOATING = "network:floatingip"
 #: Type of the port by which a switch is on a physical network.
 _FABRIC = "localnet"
@@ -94,7 +103,7 @@ def check_key_holders(sites: Mapping[SiteName, Holdings]) -> Iterator[Verdict]:
 def _check_rows(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """OVN has what Neutron and the site's tables say, and northd has given the keys asked for."""
     for row in site.ovn.get("drift", ()):
-        remedy = _WAITS if row.get("waits") else _SWEEP
+        remedy = _WAITS if row.get("waits") else _WRITTEN.format(site.name)
         yield _broken(
             site, "ovn", row["id"], row["code"], row["what"], f"OVN needs: {row['change']}", remedy
         )
@@ -109,7 +118,7 @@ def _check_rows(central: Holdings, site: Holdings) -> Iterator[Verdict]:
                 "network.no_switch",
                 "network without a logical switch",
                 "Neutron has it, OVN does not",
-                _MAINTENANCE,
+                _MAINTENANCE.format(site.name),
             )
         elif switch["key"] != switch["requested_key"]:
             yield _key_not_leased(site, "network", network_id, switch)
@@ -137,7 +146,7 @@ def _check_neutron_ports(
             "port.no_switch_port",
             "port without a logical switch port",
             "Neutron has it, OVN does not",
-            _MAINTENANCE,
+            _MAINTENANCE.format(site.name),
         )
     on_fabric = {
         row["network_id"]: port_id
@@ -154,7 +163,7 @@ def _check_neutron_ports(
                 "network without a port to its physical network",
                 f"Neutron has it on {site.networks[network_id]['provider:physical_network']}, "
                 "OVN's switch has no localnet port",
-                _MAINTENANCE,
+                _MAINTENANCE.format(site.name),
             )
     known = wanted.keys() | responders | set(on_fabric.values())
     for port_id in sorted(rows.keys() - known):
@@ -164,7 +173,7 @@ def _check_neutron_ports(
             port_id,
             "port.unknown_switch_port",
             "logical switch port that Neutron does not know",
-            f"type {rows[port_id]['type']!r} on network {rows[port_id]['network_id']}",
+            _describe(site, rows[port_id]),
             _LEFT if port_id in central.ports else _UNKNOWN.format(port_id),
         )
     for port_id in sorted(wanted.keys() & rows.keys()):
@@ -178,8 +187,18 @@ def _check_neutron_ports(
                 "port.switch_port_addresses",
                 "logical switch port with other addresses",
                 f"Neutron has {', '.join(missing)}, OVN {rows[port_id]['addresses']}",
-                _MAINTENANCE,
+                _MAINTENANCE.format(site.name),
             )
+
+
+def _describe(site: Holdings, row: Row) -> str:
+    """Say of a switch port by what a person finds what is behind it."""
+    hosts = {one["name"]: one["hostname"] for one in site.ovn.get("chassis", ())}
+    addresses = " ".join(row["addresses"]) or "no addresses"
+    chassis = row.get("chassis")
+    where = f"on {hosts.get(chassis, chassis)}" if chassis else "on no hypervisor"
+    kind = f"type {row['type']!r}, " if row["type"] else ""
+    return f"{kind}{addresses}, {where}, network {row['network_id']}"
 
 
 def _has_fabric(site: Holdings, network_id: str) -> bool:
@@ -214,7 +233,7 @@ def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Ve
             else f"it lives at {wanted[port_id]['site']}",
             remedy="Upgrade OVN at the site to 24.03 or newer."
             if refused
-            else "The next sweep sends it again; if it stays, see `isthmus job list`.",
+            else _SENT.format(site.name),
         )
     for port_id in sorted(site.shadows.keys() - wanted.keys()):
         yield Verdict(
@@ -223,7 +242,7 @@ def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Ve
             subject=Subject(port_id, "shadow", site.name),
             message="shadow port of nothing",
             evidence=f"central knows no location of it outside {site.name}",
-            remedy="The next sweep removes it; if it stays, see `isthmus job list`.",
+            remedy=_GOES.format(site.name),
         )
     for port_id in sorted(wanted.keys() & site.shadows.keys()):
         differing = _differences(site.shadows[port_id], wanted[port_id], central.ports.get(port_id))
@@ -234,7 +253,7 @@ def _check_shadows(central: Holdings, site: Holdings, busy: bool) -> Iterator[Ve
                 subject=Subject(port_id, "shadow", site.name),
                 message="shadow port different",
                 evidence="; ".join(differing),
-                remedy="The next sweep sends it again; if it stays, see `isthmus job list`.",
+                remedy=_SENT.format(site.name),
             )
 
 
@@ -296,7 +315,7 @@ def _check_locations(central: Holdings, site: Holdings, busy: bool) -> Iterator[
                 subject=Subject(port_id, "port", site.name),
                 message="port's location different",
                 evidence="; ".join(differing),
-                remedy=_REPORT,
+                remedy=_REPORT.format(site.name),
             )
 
 

@@ -101,6 +101,21 @@ SITE_REFUSALS: Attributes = {
     "changed_at": _shown(),
 }
 
+#: Comparisons of sites with what they should hold, as they were asked for.
+SITE_RENEWALS: Attributes = {
+    "id": _shown(primary=True),
+    "site": _given(_NAME),
+    "network_id": _given({"type:uuid_or_none": None}, default=None),
+    "state": _shown(),
+    "pages": _shown(),
+    "noted": _shown(),
+    "jobs": _shown(column=False),
+    "parked": _shown(column=False),
+    "last_error": _shown(),
+    "created_at": _shown(),
+    "ended_at": _shown(),
+}
+
 SITE_PRESENCES: Attributes = {
     "id": _shown(primary=True),
     "network_id": _given(_UUID),
@@ -210,12 +225,16 @@ SITE_APPLIES: Attributes = {
 #: Types that are sent to sites and can be compared.
 _COMPARED = [*(one.value for one in RESOURCES), ResourceType.SHADOW.value]
 
+#: The only network whose objects are compared; none for all.
+_ONE_NETWORK = _given({"type:uuid_or_none": None}, default=None)
+
 #: At central: a page of digests of what a site should hold.
 SITE_DIGESTS: Attributes = {
     "site": _given(_NAME),
     "type": _given({"type:values": _COMPARED}),
     "after": _given({"type:isthmus_text": 36}, default=""),
     "attributes": _given({"type:isthmus_attributes": None}),
+    "network_id": _ONE_NETWORK,
     "until": _shown(),
     "digests": _shown(),
 }
@@ -227,6 +246,7 @@ SITE_COMPARISONS: Attributes = {
     "until": _given({"type:isthmus_text": 36}, default=""),
     "digest": _given({"type:isthmus_text": 64}, default=""),
     "digests": _given({"type:isthmus_digests": None}, default=None),
+    "network_id": _ONE_NETWORK,
     "carried": _shown(),
     "same": _shown(),
     "differing": _shown(),
@@ -272,6 +292,7 @@ CENTRAL: dict[str, Attributes] = {
     "site_jobs": SITE_JOBS,
     "site_refusals": SITE_REFUSALS,
     "site_presences": SITE_PRESENCES,
+    "site_renewals": SITE_RENEWALS,
     "site_leases": SITE_LEASES,
     "router_exits": ROUTER_EXITS,
     "site_bundles": SITE_BUNDLES,

@@ -25,6 +25,7 @@ _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("site_job", "/site-jobs", ("update",), READER),
     ("site_refusal", "/site-refusals", (), READER),
     ("site_presence", "/site-presences", ("create", "delete"), READER),
+    ("site_renewal", "/site-renewals", ("create",), READER),
     ("site_lease", "/site-leases", (), READER),
     ("router_exit", "/router-exits", (), READER),
     ("site_shadow", "/site-shadows", (), READER),

@@ -14,6 +14,7 @@ from isthmus.neutron.central.admin.lease import LeaseApi
 from isthmus.neutron.central.admin.mapping import MappingApi
 from isthmus.neutron.central.admin.presence import PresenceApi
 from isthmus.neutron.central.admin.refusal import RefusalApi
+from isthmus.neutron.central.admin.renewal import RenewalApi
 from isthmus.neutron.central.admin.site import SiteApi
 from isthmus.neutron.central.site_api import registration
 from isthmus.neutron.central.site_api.service import SiteFacingApi
@@ -26,6 +27,7 @@ class CentralService(
     MappingApi,
     JobApi,
     RefusalApi,
+    RenewalApi,
     PresenceApi,
     LeaseApi,
     HoldingsApi,

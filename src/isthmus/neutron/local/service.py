@@ -144,11 +144,18 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         with translated():
             _check_carrier(context)
             if not body["type"]:
+                if self._comparison is not None:  # central begins to compare: OVN's rows as well
+                    dataplane.get_reconciler().wake(everything=True)
                 return {**body, "carried": list_carried()}
             if self._comparison is None:
                 raise errors.Busy("this process of the site is not connected to OVN yet")
             kind = ResourceType(body["type"])
-            page = Page(kind=kind, after=body["after"], until=body["until"])
+            page = Page(
+                kind=kind,
+                after=body["after"],
+                until=body["until"],
+                network=body["network_id"] or "",
+            )
             differing = self._comparison.compare(page, body["digest"], body["digests"])
         return {**body, "same": differing == [], "differing": differing or []}
 

@@ -17,6 +17,7 @@ def _owned(name: str, *more: str) -> sa.TableClause:
 
 
 PORTS = _owned("ports", "network_id", "device_owner")
+SUBNETS = _owned("subnets", "network_id")
 
 #: Which ports are a router's, and as what.
 ROUTER_PORTS = sa.table(
@@ -26,6 +27,7 @@ FLOATING_IPS = _owned("floatingips", "router_id", "fixed_port_id")
 
 #: The table of each type that is sent to sites, with its id and its project.
 OBJECTS: Mapping[ResourceType, sa.TableClause] = {
-    kind: PORTS if kind is ResourceType.PORT else _owned(row.table)
-    for kind, row in RESOURCES.items()
+    **{kind: _owned(row.table) for kind, row in RESOURCES.items()},
+    ResourceType.PORT: PORTS,
+    ResourceType.SUBNET: SUBNETS,
 }

@@ -358,6 +358,25 @@ REFUSALS = sa.Table(
     sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
+#: Central: comparisons of sites that somebody asked for, and the newest that were done;
+#: `isthmus.store.delivery.renewal`.
+RENEWALS = sa.Table(
+    "isthmus_renewals",
+    METADATA,
+    sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False, index=True),
+    sa.Column("network_id", sa.String(UUID_LENGTH)),  # NULL: all that the site has
+    sa.Column("state", sa.String(16), nullable=False, index=True),  # `isthmus.model.renewal`
+    # The worker that compares, and how long nobody else takes the request.
+    sa.Column("owner", sa.String(64)),
+    sa.Column("expires_at", sa.DateTime),
+    sa.Column("pages", sa.Integer, nullable=False, default=0),
+    sa.Column("noted", sa.Integer, nullable=False, default=0),
+    sa.Column("last_error", sa.Text),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("ended_at", sa.DateTime),
+)
+
 #: Site: the key of each of its ports on a stretched network. A row whose `freed` is set holds a key
 #: that was given back; its port_id is the former holder's. It may be used again once it has
 #: `rested`: nobody has to hear of that port any more. `freed` counts within the network, so that no

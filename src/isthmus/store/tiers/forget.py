@@ -13,7 +13,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import journal, refusal
+from isthmus.store.delivery import journal, refusal, renewal
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
@@ -118,7 +118,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
     registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
     exits.tell_of_site(connection, site)
-    for store in (mapping, refusal, recall, hypervisor, gateway, transit, parts):
+    for store in (mapping, refusal, renewal, recall, hypervisor, gateway, transit, parts):
         store.delete_site(connection, site)
     journal.delete_lanes(connection, [site])
     lane_store.forget(connection, site)

@@ -18,7 +18,14 @@ from isthmus.store.leases import holding
 from isthmus.store.ports import location
 
 
-def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collection[str]) -> Page:
+def make_page(
+    site: SiteName,
+    kind: ResourceType,
+    after: str,
+    attributes: Collection[str],
+    *,
+    network: str = "",
+) -> Page:
     """Return the page of a site's objects of one type that follows an id.
 
     Args:
@@ -26,15 +33,16 @@ def make_page(site: SiteName, kind: ResourceType, after: str, attributes: Collec
         kind: type of the objects.
         after: last id of the previous page; empty for the first page.
         attributes: the attributes that the site takes of such objects.
+        network: id of the only network whose objects are on the page; empty for all.
     """
     with reading(n_context.get_admin_context()) as connection:
-        ids = holding.list_wanted(connection, site, kind, after, PAGE + 1)
+        ids = holding.list_wanted(connection, site, kind, after, PAGE + 1, network=network)
     until, ids = cut_page(ids)
     items = desired.read_desired(site, [(kind, one) for one in ids])
     if kind is ResourceType.PORT:
         _complete(items)
     digests = {item.id: make_digest(item.state, attributes) for item in items}
-    return Page(kind=kind, after=after, until=until, digests=digests)
+    return Page(kind=kind, after=after, until=until, digests=digests, network=network)
 
 
 def _complete(items: Sequence[Item]) -> None:

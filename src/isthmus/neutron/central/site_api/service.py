@@ -167,6 +167,7 @@ class SiteFacingApi(_NotKept):
                 ResourceType(body["type"]),
                 body["after"],
                 [str(one) for one in body["attributes"]],
+                network=body["network_id"] or "",
             )
         return {**body, "until": page.until, "digests": dict(page.digests)}
 

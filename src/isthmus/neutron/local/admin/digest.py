@@ -95,7 +95,7 @@ class Comparison:
         """Return the digests of a page's objects here, and the ids that this site knows of."""
         context = n_context.get_admin_context()
         with reading(context) as connection:
-            ids = set(holding.list_held(connection, page.kind, page.after, page.until))
+            ids = set(_list_held(connection, page))
             if page.kind is ResourceType.PORT:
                 ids |= set(_list_ports(connection, page))
         carried = list_carried()[page.kind.value]
@@ -129,6 +129,10 @@ class Comparison:
             self._wake()
 
 
+def _list_held(connection: sa.Connection, page: Page) -> list[str]:
+    return holding.list_held(connection, page.kind, page.after, page.until, network=page.network)
+
+
 def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
     """List the ports of stretched networks that are reported to central."""
     port_id = models_v2.Port.id
@@ -138,6 +142,8 @@ def _list_ports(connection: sa.Connection, page: Page) -> list[str]:
         models_v2.Port.device_id.not_in(mapping.select_ids(ResourceType.ROUTER)),
         port_id > page.after,
     )
+    if page.network:
+        query = query.where(models_v2.Port.network_id == page.network)
     return list(connection.scalars(query.where(port_id <= page.until) if page.until else query))
 
 

@@ -242,6 +242,20 @@ def _create_central() -> None:
         sa.Column("site", sa.String(64), nullable=False, index=True),
         sa.Column("encap_ip", sa.String(64), nullable=False, unique=True),
     )
+    op.create_table(
+        "isthmus_renewals",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("site", sa.String(64), nullable=False, index=True),
+        sa.Column("network_id", sa.String(36)),
+        sa.Column("state", sa.String(16), nullable=False, index=True),
+        sa.Column("owner", sa.String(64)),
+        sa.Column("expires_at", sa.DateTime),
+        sa.Column("pages", sa.Integer, nullable=False),
+        sa.Column("noted", sa.Integer, nullable=False),
+        sa.Column("last_error", sa.Text),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("ended_at", sa.DateTime),
+    )
 
 
 def _create_site() -> None:

@@ -1,0 +1,43 @@
+"""Renewals: a site is compared with what it should hold now, because somebody asked for it."""
+
+from typing import Any
+
+from isthmus import errors
+from isthmus.model.site import SiteName, SiteState
+from isthmus.neutron.api import listing
+from isthmus.neutron.api.faults import translated
+from isthmus.neutron.db.session import writing
+from isthmus.store.delivery import renewal
+from isthmus.store.tiers import site as site_store
+
+
+class RenewalApi:
+    """Requested renewals; Xjob carries them out, and says how far they are."""
+
+    def get_site_renewals(
+        self, context: Any, filters: Any = None, fields: Any = None, **paging: Any
+    ) -> list[listing.Row]:
+        """List renewals, those that have ended a day ago or longer not always among them."""
+        rows = listing.collect_rows(context, renewal.list_page, filters=filters, **paging)
+        return listing.to_rows(rows, fields)
+
+    def get_site_renewal(self, context: Any, id: str, fields: Any = None) -> listing.Row:
+        """Show a renewal."""
+        with translated():
+            return listing.get_one(self.get_site_renewals, context, "renewal", id, fields)
+
+    def create_site_renewal(self, context: Any, site_renewal: dict[str, Any]) -> listing.Row:
+        """Request a renewal; it is recorded, and waits for a worker."""
+        body = site_renewal["site_renewal"]
+        with translated():
+            name = SiteName(body["site"])
+            with writing(context) as connection:
+                row_id = site_store.find_row_id(connection, name)
+                if row_id is None or not site_store.hold(connection, row_id):
+                    raise errors.NotFound(f"there is no site {name!r}", site=name)
+                if site_store.get_by_name(connection, name).state is SiteState.DISABLED:
+                    raise errors.Conflict(
+                        f"site {name} is disabled, so nobody sends to it: enable it first"
+                    )
+                found = renewal.request(connection, name, body["network_id"])
+            return listing.get_one(self.get_site_renewals, context, "renewal", found, None)

@@ -1,0 +1,122 @@
+"""Having a site compared with what it should hold, now, and seeing it through."""
+
+import time
+import uuid
+from collections.abc import Callable
+
+from isthmus import errors
+from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.model.renewal import RenewalState
+
+#: Pause between two looks, in seconds.
+_LOOK_EVERY_S = 1.0
+
+
+def request_resync(api: AdminApi, site: str, *, network: str | None = None) -> Row:
+    """Have a site compared with what it should hold; a worker of central does it.
+
+    Args:
+        api: of central.
+        site: name of the site.
+        network: id or name of the only network that is compared; an id may be of one that central
+            has no more. None for all that the site has.
+
+    Raises:
+        NotFound: there is no such site, or no such network.
+        Conflict: the site is disabled.
+    """
+    name = api.get("site", site)["name"]
+    body = {"site": name}
+    if network is not None:
+        body["network_id"] = _find_network(api, network)
+    return api.create("site_renewal", body)
+
+
+def wait_resynced(
+    api: AdminApi,
+    request: Row,
+    *,
+    wait_s: float,
+    tell: Callable[[str, float], None],
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> Row:
+    """Wait until a site was compared and has what it lacked.
+
+    A central that does not answer now is asked again while there is time.
+
+    Args:
+        api: of central.
+        request: as it was answered.
+        wait_s: how long.
+        tell: called before each further look with what is waited for, and the seconds left.
+        clock: gives seconds that only grow.
+        pause: waits for some seconds.
+
+    Returns:
+        The request as it ended.
+
+    Raises:
+        Refused: a tier refused to be compared, or the site something that it lacked.
+        TimedOut: the time was too short; the request goes on.
+    """
+    deadline = clock() + wait_s
+    row = request
+    while True:
+        try:
+            row = api.get("site_renewal", row["id"])
+            waits_for = explain(row)
+        except errors.Transient as error:
+            waits_for = error.message
+        if not waits_for:
+            return _check(row)
+        left_s = deadline - clock()
+        if left_s <= 0:
+            raise errors.TimedOut(
+                f"not done in {wait_s:g} s: {waits_for}. It goes on; look again with the same "
+                "command, or with isthmus job list --site " + row["site"]
+            )
+        tell(waits_for, left_s)
+        pause(min(_LOOK_EVERY_S, left_s))
+
+
+def explain(row: Row) -> str:
+    """Say what a renewal waits for; nothing where it has ended and nothing of it is under way."""
+    site = row["site"]
+    if row["state"] == RenewalState.WAITING:
+        return f"no Xjob of central has begun to compare site {site}: does one run?"
+    if row["state"] == RenewalState.COMPARING:
+        if row["last_error"]:
+            return f"site {site} is not compared now: {row['last_error']}"
+        return f"site {site} is being compared: {row['pages']} pages, {row['noted']} differences"
+    if row["state"] == RenewalState.DONE and row["jobs"]:
+        return f"site {site} was compared: {row['jobs']} jobs are under way"
+    return ""
+
+
+def _check(row: Row) -> Row:
+    """Return a renewal that has ended well.
+
+    Raises:
+        Refused: it has not.
+    """
+    site = row["site"]
+    if row["state"] == RenewalState.FAILED:
+        raise errors.Refused(f"site {site} cannot be compared: {row['last_error']}")
+    if row["parked"]:
+        raise errors.Refused(
+            f"site {site} refused {row['parked']} of what it lacks: see "
+            f"isthmus job list --site {site} --state parked"
+        )
+    return row
+
+
+def _find_network(api: AdminApi, network: str) -> str:
+    try:
+        return str(api.get_named("network", network)["id"])
+    except errors.NotFound:
+        try:
+            return str(uuid.UUID(network))
+        except ValueError:
+            pass
+        raise

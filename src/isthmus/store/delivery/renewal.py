@@ -1,0 +1,205 @@
+"""Renewals that somebody asked for: recorded at central, carried out by whichever worker is free.
+
+A request outlives its worker: it is claimed like an intent, and begun again where a worker died.
+Being compared twice is harmless, so nothing is locked meanwhile.
+"""
+
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.model.renewal import RenewalRequest, RenewalState
+from isthmus.model.site import SiteName
+from isthmus.store.sql.clock import is_older, utc_after, utc_now
+from isthmus.store.sql.page import Page, select_page
+from isthmus.store.sql.tables import JOURNAL, RENEWALS
+
+#: How long one that has ended is kept to be looked at, in seconds.
+_KEPT_S = 86_400.0
+#: Limit of an error, in characters.
+_MOST_ERROR = 2000
+
+_WAITING, _COMPARING = RenewalState.WAITING.value, RenewalState.COMPARING.value
+
+
+def request(connection: sa.Connection, site: SiteName, network_id: str | None = None) -> str:
+    """Request a renewal; one of the same that nobody has begun serves for this as well.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        network_id: the only network that is compared; None for all that the site has.
+
+    Returns:
+        The id of the request.
+    """
+    ended = sa.and_(RENEWALS.c.ended_at.is_not(None), is_older(RENEWALS.c.ended_at, _KEPT_S))
+    connection.execute(sa.delete(RENEWALS).where(RENEWALS.c.site == site, ended))
+    waiting = connection.scalar(
+        sa.select(RENEWALS.c.id)
+        .where(RENEWALS.c.site == site, RENEWALS.c.state == _WAITING)
+        .where(RENEWALS.c.network_id.is_not_distinct_from(network_id))
+        .limit(1)
+    )
+    if waiting is not None:
+        return str(waiting)
+    request_id = str(uuid.uuid4())
+    connection.execute(
+        sa.insert(RENEWALS).values(
+            id=request_id,
+            site=site,
+            network_id=network_id,
+            state=_WAITING,
+            pages=0,
+            noted=0,
+            created_at=utc_now(),
+        )
+    )
+    return request_id
+
+
+def is_due(connection: sa.Connection) -> bool:
+    """Return whether any is requested and not done; an idle worker writes nothing."""
+    query = sa.select(RENEWALS.c.id).where(RENEWALS.c.state.in_((_WAITING, _COMPARING)))
+    return connection.scalar(query.limit(1)) is not None
+
+
+def claim(
+    connection: sa.Connection, sites: Collection[SiteName], *, owner: str, holds_s: float
+) -> list[RenewalRequest]:
+    """Claim what is requested of some sites and nobody works on; have the owner's claims hold on.
+
+    Args:
+        connection: of the transaction.
+        sites: those that the worker serves.
+        owner: id of the worker.
+        holds_s: how long its claims hold from now on, in seconds.
+
+    Returns:
+        What is claimed now and was not before, the oldest first.
+    """
+    held = (RENEWALS.c.state == _COMPARING, RENEWALS.c.owner == owner)
+    connection.execute(sa.update(RENEWALS).where(*held).values(expires_at=utc_after(holds_s)))
+    # Claims of a clock that was set back meanwhile hold for a moment longer: no harm.
+    expired = sa.and_(RENEWALS.c.state == _COMPARING, RENEWALS.c.expires_at <= utc_now())
+    free = sa.or_(RENEWALS.c.state == _WAITING, expired)
+    query = sa.select(RENEWALS).where(free, RENEWALS.c.site.in_(sorted(sites)))
+    claimed = []
+    for row in connection.execute(query.order_by(RENEWALS.c.created_at, RENEWALS.c.id)).all():
+        # By the latest state: another worker may have been quicker.
+        taken = connection.execute(
+            sa.update(RENEWALS)
+            .where(RENEWALS.c.id == row.id, free)
+            .values(state=_COMPARING, owner=owner, expires_at=utc_after(holds_s), pages=0, noted=0)
+        )
+        if taken.rowcount:
+            claimed.append(
+                RenewalRequest(id=row.id, site=SiteName(row.site), network_id=row.network_id or "")
+            )
+    return claimed
+
+
+def record(
+    connection: sa.Connection,
+    request_id: str,
+    *,
+    owner: str,
+    state: RenewalState,
+    pages: int,
+    noted: int,
+    error: str = "",
+) -> bool:
+    """Record how far a renewal is.
+
+    Args:
+        connection: of the transaction.
+        request_id: the request.
+        owner: the worker, which must have claimed it.
+        state: how far it is.
+        pages: how many were compared.
+        noted: how many objects differed.
+        error: why it does not go on.
+
+    Returns:
+        Whether the request is still that worker's.
+    """
+    values: dict[str, Any] = {
+        "state": state.value,
+        "pages": pages,
+        "noted": noted,
+        "last_error": error[:_MOST_ERROR] or None,
+    }
+    if state in (RenewalState.DONE, RenewalState.FAILED):
+        values |= {"owner": None, "expires_at": None, "ended_at": utc_now()}
+    changed = connection.execute(
+        sa.update(RENEWALS)
+        .where(RENEWALS.c.id == request_id, RENEWALS.c.owner == owner)
+        .values(values)
+    )
+    return changed.rowcount > 0
+
+
+def release(connection: sa.Connection, owner: str, sites: Collection[SiteName]) -> None:
+    """Have others carry out what a worker has claimed of some sites: it serves them no more."""
+    _release(connection, RENEWALS.c.owner == owner, RENEWALS.c.site.in_(sorted(sites)))
+
+
+def release_dead(connection: sa.Connection, is_dead: Callable[[str], bool]) -> None:
+    """Have others carry out what dead workers have claimed.
+
+    Args:
+        connection: of the transaction.
+        is_dead: returns whether an owner is dead.
+    """
+    query = sa.select(RENEWALS.c.owner).where(RENEWALS.c.state == _COMPARING).distinct()
+    for owner in connection.scalars(query).all():
+        if owner is not None and is_dead(owner):
+            _release(connection, RENEWALS.c.owner == owner)
+
+
+def _release(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
+    connection.execute(
+        sa.update(RENEWALS)
+        .where(RENEWALS.c.state == _COMPARING, *which)
+        .values(state=_WAITING, owner=None, expires_at=None)
+    )
+
+
+def delete_site(connection: sa.Connection, site: SiteName) -> None:
+    """Delete the renewals of a site."""
+    connection.execute(sa.delete(RENEWALS).where(RENEWALS.c.site == site))
+
+
+def list_page(
+    connection: sa.Connection, *, filters: Mapping[str, Sequence[Any]], page: Page
+) -> list[dict[str, Any]]:
+    """List renewals as an API pages them, each with the jobs of what it found that are left.
+
+    Those are the intents that were recorded while it ran and that are not carried out; of objects
+    that changed in the meantime as well.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value is invalid.
+    """
+    left = [
+        sa.select(sa.func.count(JOURNAL.c.id))
+        .where(JOURNAL.c.lane == RENEWALS.c.site, JOURNAL.c.parked == parked)
+        .where(JOURNAL.c.changed_at >= RENEWALS.c.created_at)
+        .where(JOURNAL.c.created_at <= sa.func.coalesce(RENEWALS.c.ended_at, utc_now()))
+        .correlate(RENEWALS)
+        .scalar_subquery()
+        for parked in (sa.false(), sa.true())
+    ]
+    hidden = ("owner", "expires_at")
+    columns = {name: column for name, column in RENEWALS.c.items() if name not in hidden}
+    rows = select_page(
+        connection,
+        {**columns, "jobs": left[0], "parked": left[1]},
+        filters=filters,
+        page=page,
+    )
+    for row in rows:
+        row["last_error"] = row["last_error"] or ""
+    return rows

@@ -1,0 +1,205 @@
+"""Renewals that somebody asked for, and what is compared of one network: SQLite and MariaDB."""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from tests.ports import neutron_rows
+from tests.ports.database_clock import drive
+
+from isthmus.model.intent import IntentKey, Outcome, Settlement
+from isthmus.model.renewal import RenewalState
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import claiming, journal, renewal
+from isthmus.store.delivery.renewal_engine import SqlRenewals
+from isthmus.store.leases import holding
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.page import Page
+from isthmus.store.sql.tables import LOCATIONS, METADATA, SHADOWS, SITE_MAPPINGS
+from isthmus.testing.clock import FakeClock
+
+ONE, TWO = SiteName("site1"), SiteName("site2")
+T0 = datetime.datetime(2026, 1, 1)  # noqa: DTZ001 - naive as in the tables
+CLOCK = FakeClock()  #: the database's
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mariadb", marks=pytest.mark.db)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine]:
+    url = (
+        f"sqlite:///{tmp_path / 'renewals.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("mariadb_url")
+    )
+    made = open_engine(url)
+    drive(made, CLOCK)
+    CLOCK.set(T0)
+    METADATA.create_all(made)
+    neutron_rows.METADATA.create_all(made)
+    yield made
+    METADATA.drop_all(made)
+    neutron_rows.METADATA.drop_all(made)
+    made.dispose()
+
+
+def ask(engine: sa.Engine, site: SiteName = ONE, network: str | None = None) -> str:
+    with writing(engine) as connection:
+        return renewal.request(connection, site, network)
+
+
+def show(engine: sa.Engine, request_id: str) -> dict[str, Any]:
+    with reading(engine) as connection:
+        (row,) = renewal.list_page(connection, filters={"id": [request_id]}, page=Page())
+    return row
+
+
+def test_a_request_is_kept_until_a_worker_has_done_it(engine: sa.Engine) -> None:
+    asked = ask(engine)
+    assert ask(engine) == asked, "nobody has begun it"
+    narrow = ask(engine, network="n1")
+    assert ask(engine, network="n1") == narrow != asked
+    first = SqlRenewals(engine, "a")
+    assert not first.take([TWO])
+    taken = first.take([ONE, TWO])
+    assert {(one.id, one.site, one.network_id) for one in taken} == {
+        (asked, ONE, ""),
+        (narrow, ONE, "n1"),
+    }
+    assert not first.take([ONE]), "once"
+    assert not SqlRenewals(engine, "b").take([ONE])
+    assert ask(engine) != asked, "what has begun may have passed what this one is about"
+    first.record(asked, RenewalState.COMPARING, pages=3, noted=1, error="away")
+    row = show(engine, asked)
+    assert (row["state"], row["pages"], row["noted"], row["last_error"]) == (
+        "comparing",
+        3,
+        1,
+        "away",
+    )
+    SqlRenewals(engine, "b").record(asked, RenewalState.DONE, pages=9, noted=9, error="")
+    assert show(engine, asked)["state"] == "comparing", "it is not that worker's"
+    first.record(asked, RenewalState.DONE, pages=4, noted=1, error="")
+    row = show(engine, asked)
+    assert (row["state"], row["pages"], row["last_error"]) == ("done", 4, "")
+    assert row["ended_at"] is not None
+
+
+def test_what_a_worker_leaves_another_begins_again(engine: sa.Engine) -> None:
+    first, second = SqlRenewals(engine, "a"), SqlRenewals(engine, "b")
+    asked = ask(engine)
+    assert len(first.take([ONE])) == 1
+    first.record(asked, RenewalState.COMPARING, pages=3, noted=1, error="")
+    first.release([TWO])
+    assert not second.take([ONE])
+    first.release([ONE])
+    assert [one.id for one in second.take([ONE])] == [asked]
+    assert show(engine, asked)["pages"] == 0
+    second.release_dead(lambda owner: owner == "a")
+    assert not first.take([ONE])
+    second.release_dead(lambda owner: owner == "b")
+    assert len(first.take([ONE])) == 1
+    # One of another machine is given up after a while, unless it says that it is there.
+    CLOCK.move(50)
+    assert not first.take([ONE])
+    CLOCK.move(50)
+    assert not second.take([ONE])
+    CLOCK.move(50)
+    assert [one.id for one in second.take([ONE])] == [asked]
+
+
+def test_what_ended_long_ago_is_forgotten_and_what_a_site_leaves_goes(engine: sa.Engine) -> None:
+    worker = SqlRenewals(engine, "a")
+    asked, other = ask(engine), ask(engine, TWO)
+    worker.take([ONE])
+    worker.record(asked, RenewalState.FAILED, pages=0, noted=0, error="no such path")
+    CLOCK.move(3600)
+    ask(engine)
+    assert show(engine, asked)["last_error"] == "no such path"
+    CLOCK.move(90_000)
+    ask(engine)
+    with writing(engine) as connection:
+        rows = renewal.list_page(connection, filters={}, page=Page())
+        assert asked not in {row["id"] for row in rows}
+        renewal.delete_site(connection, ONE)
+        rows = renewal.list_page(connection, filters={}, page=Page())
+    assert [row["id"] for row in rows] == [other]
+
+
+def test_it_shows_what_is_left_of_what_it_found(engine: sa.Engine) -> None:
+    def note(*names: str, lane: SiteName = ONE) -> None:
+        with writing(engine) as connection:
+            journal.record(connection, [IntentKey(lane, ResourceType.PORT, one) for one in names])
+
+    note("before")
+    CLOCK.move(10)
+    asked = ask(engine)
+    worker = SqlRenewals(engine, "a")
+    worker.take([ONE])
+    CLOCK.move(10)
+    note("one", "two")
+    note("far", lane=TWO)
+    worker.record(asked, RenewalState.DONE, pages=1, noted=2, error="")
+    CLOCK.move(10)
+    note("after")
+    row = show(engine, asked)
+    assert (row["jobs"], row["parked"]) == (2, 0)
+    with writing(engine) as connection:
+        batch = claiming.claim(connection, ONE, owner="a", holds_s=60, limit=10)
+        claims = {one.key.id: one for one in batch.claims}
+        claiming.settle(
+            connection,
+            [
+                Settlement(claim=claims["one"], outcome=Outcome.PARKED, error="no"),
+                Settlement(claim=claims["two"], outcome=Outcome.DONE),
+            ],
+        )
+    row = show(engine, asked)
+    assert (row["jobs"], row["parked"]) == (0, 1)
+
+
+def test_only_what_is_on_a_network_is_compared_with_it(engine: sa.Engine) -> None:
+    mapped = [
+        (ResourceType.NETWORK, "n1"),
+        (ResourceType.NETWORK, "n2"),
+        (ResourceType.SUBNET, "s1"),
+        (ResourceType.SUBNET, "s2"),
+        (ResourceType.SUBNET, "s-gone"),
+        (ResourceType.PORT, "p1"),
+        (ResourceType.PORT, "p2"),
+        (ResourceType.PORT, "p-gone"),
+    ]
+    tables = neutron_rows.TABLES
+    with writing(engine) as connection:
+        for at, (kind, one) in enumerate(mapped):
+            connection.execute(
+                sa.insert(SITE_MAPPINGS).values(
+                    type=kind.value, resource_id=one, site=ONE, id=f"m{at}", created_at=T0
+                )
+            )
+        for name, table in (("s", "subnets"), ("p", "ports")):
+            for number in (1, 2):
+                row = {"id": f"{name}{number}", "network_id": f"n{number}"}
+                connection.execute(sa.insert(tables[table]).values(**row))
+        for number in (1, 2):
+            far = {"port_id": f"q{number}", "network_id": f"n{number}"}
+            connection.execute(sa.insert(LOCATIONS).values(site=TWO, port_key=number, **far))
+            connection.execute(
+                sa.insert(SHADOWS).values(chassis="c", port_key=number, state="{}", **far)
+            )
+
+    def wanted(kind: ResourceType) -> list[str]:
+        with reading(engine) as connection:
+            return holding.list_wanted(connection, ONE, kind, "", 100, network="n1")
+
+    def held(kind: ResourceType) -> list[str]:
+        with reading(engine) as connection:
+            return holding.list_held(connection, kind, "", "", network="n1")
+
+    assert wanted(ResourceType.NETWORK) == held(ResourceType.NETWORK) == ["n1"]
+    # What central has no more is of no network: the site says whether it has it.
+    assert (wanted(ResourceType.SUBNET), held(ResourceType.SUBNET)) == (["s-gone", "s1"], ["s1"])
+    assert (wanted(ResourceType.PORT), held(ResourceType.PORT)) == (["p-gone", "p1"], ["p1"])
+    assert wanted(ResourceType.SHADOW) == held(ResourceType.SHADOW) == ["q1"]
