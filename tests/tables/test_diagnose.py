@@ -1,5 +1,6 @@
 """What a broken world is found to be: each case has one thing wrong, and the code that names it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from tests.tables.world import AG, DATAPATH, NET, OTHER, PG, A, B, Tables, ask, healthy, rule
 
 from isthmus.diagnose.check.look import Hop
+from isthmus.diagnose.document import to_document
 from isthmus.diagnose.judge import State, Word
+from isthmus.diagnose.lab_repair import render_in_lab
 from isthmus.diagnose.question import Direction
 from isthmus.diagnose.world import Source, Unseen
 from isthmus.model.verdict import Severity
@@ -372,3 +375,34 @@ def test_ports_without_port_security_are_not_filtered() -> None:
         put(place, "Port_Group", "name", PG, ports=[])(tables)
         put(place, "Port_Group", "name", "neutron_pg_drop", ports=[])(tables)
     assert ask(tables, "udp/53").word is Word.REACHABLE
+
+
+@pytest.mark.parametrize("code", [*BLOCKED, *DEGRADED])
+def test_in_a_lab_no_repair_is_for_services_of_the_machine(code: str) -> None:
+    tables = healthy()
+    (BLOCKED | DEGRADED)[code](tables)
+    found = ask(tables)
+    for shown, meant in zip(to_document(found, lab="op")["blockers"], found.blockers, strict=True):
+        remedy = shown["remedy"]
+        assert "systemctl" not in remedy.partition("#")[0]
+        for name in ("vswitchd", "controller", "northd"):
+            if f"systemctl start ovs-{name}" in meant.verdict.remedy:
+                assert re.fullmatch(rf"isthmus lab start h\d\.{name} --name op", remedy)
+        for command in re.findall(r"isthmus lab (?:start|kill|shell) [^;#]*", remedy):
+            assert "--name op" in command
+    assert to_document(found)["blockers"][0]["remedy"] == found.blockers[0].verdict.remedy
+
+
+def test_repairs_in_a_lab() -> None:
+    hung = "on h1: kill -CONT $(pidof ovs-vswitchd) || systemctl restart ovs-vswitchd"
+    assert render_in_lab(hung, "lab") == "isthmus lab kill h1.vswitchd --signal CONT"
+    behind = "systemctl restart ovn-northd   # at site s1; see its log first"
+    assert render_in_lab(behind, "lab") == (
+        "isthmus lab kill s1.northd; isthmus lab start s1.northd   # see its log first"
+    )
+    row = "ovn-nbctl lsp-set-addresses U 'fa:16 10.0.0.1'   # at site s1"
+    assert render_in_lab(row, "lab") == (
+        "isthmus lab shell s1 -- ovn-nbctl lsp-set-addresses U 'fa:16 10.0.0.1'"
+    )
+    for same in ("isthmus site enable s1", "on h1: ip link show x; restart the server"):
+        assert render_in_lab(same, "lab") == same

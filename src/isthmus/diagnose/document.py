@@ -5,12 +5,18 @@ from typing import Any
 
 from isthmus.diagnose.check.look import Hop
 from isthmus.diagnose.judge import Diagnosis, State
+from isthmus.diagnose.lab_repair import render_in_lab
 from isthmus.diagnose.question import Direction, End, Way
 from isthmus.model.verdict import to_row
 
 
-def to_document(found: Diagnosis) -> dict[str, Any]:
-    """Return the JSON form of a diagnosis."""
+def to_document(found: Diagnosis, lab: str = "") -> dict[str, Any]:
+    """Return the JSON form of a diagnosis.
+
+    Args:
+        found: what was found.
+        lab: name of the lab in which all that was looked at runs; empty for a real cloud.
+    """
     there, back = found.ways
     return {
         "verdict": found.word.value,
@@ -24,6 +30,7 @@ def to_document(found: Diagnosis) -> dict[str, Any]:
             {
                 "rank": rank,
                 **to_row(one.verdict),
+                **({"remedy": render_in_lab(one.verdict.remedy, lab)} if lab else {}),
                 "hops": [{"way": way.value, "hop": hop.value} for way, hop in one.hops],
             }
             for rank, one in enumerate(found.blockers, start=1)

@@ -30,6 +30,8 @@ class Ways:
         self.api = self._admin.api
         self._remotes = dict(remotes)
         self._lab = find_lab(lab)
+        #: Name of the lab in which all that is read runs; empty where there is none.
+        self.lab = self._lab.plan.name if self._lab and not remotes else ""
 
     def open_site_api(self, name: str, region: str) -> AdminApi:
         """Open the lists of a site's Neutron."""

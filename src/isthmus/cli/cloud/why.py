@@ -67,8 +67,9 @@ def why(
     if family not in (0, 4, 6):
         raise errors.Invalid(f"--family {family}: it is 4 or 6")
     wanted = parse_service(service)
+    ways = Ways(os_cloud, parse_remotes(ovn or []), lab)
     scene = collect_scene(
-        Ways(os_cloud, parse_remotes(ovn or []), lab),
+        ways,
         source,
         target,
         timeout_s=timeout,
@@ -76,7 +77,7 @@ def why(
         family=family,
     )
     found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
-    document = to_document(found)
+    document = to_document(found, ways.lab)
     if output is Format.TABLE:
         _print(document)
     else:

@@ -13,11 +13,19 @@ from isthmus.diagnose.check.look import (
     port_of,
 )
 from isthmus.diagnose.evaluate.policy import decide_source
+from isthmus.diagnose.question import End
 from isthmus.diagnose.world import Source, TableNotSeenError
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
 OPENSTACK = "openstack --os-cloud central"
+
+
+def resync(end: End) -> str:
+    """Return the command that compares what is on an end's network at its site, and repairs it."""
+    return f"isthmus site resync {end.site} --network {end.network_id} --wait 60"
+
+
 _ABSENT = (None, "", "unbound")
 
 

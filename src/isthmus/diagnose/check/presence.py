@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, at_a_site, broken, degraded
-from isthmus.diagnose.check.port import OPENSTACK
+from isthmus.diagnose.check.port import resync
 from isthmus.diagnose.world import Source, TableNotSeenError
 from isthmus.model.site import CENTRAL, SiteState
 from isthmus.model.verdict import Subject, Verdict
@@ -37,7 +37,7 @@ def check_presence(look: Look) -> Iterator[Verdict]:
             subject,
             f"network {end.network_id} is missing at site {site}, where central has it as present",
             look.evidence(Source.NEUTRON, site, "no network of that id"),
-            f"{OPENSTACK} network set --description sent-again {end.network_id}",
+            resync(end),
         )
         return
     held = {row["id"] for row in look.world.rows(Source.NEUTRON, site, "subnet")}
@@ -48,7 +48,7 @@ def check_presence(look: Look) -> Iterator[Verdict]:
                 Subject(str(row["id"]), "subnet", site),
                 f"subnet {row.get('cidr')} ({row['id']}) is missing at site {site}",
                 look.evidence(Source.NEUTRON, site, "no subnet of that id"),
-                f"{OPENSTACK} subnet set --description sent-again {row['id']}",
+                resync(end),
             )
 
 

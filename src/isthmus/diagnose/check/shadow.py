@@ -11,10 +11,10 @@ from isthmus.diagnose.check.look import (
     broken,
     first,
 )
-from isthmus.diagnose.check.port import OPENSTACK
+from isthmus.diagnose.check.port import OPENSTACK, resync
 from isthmus.diagnose.check.row import requested_key
 from isthmus.diagnose.world import Row, Source
-from isthmus.model.dataplane.ovn import CHASSIS_OPTION, KEY_OPTION, SWITCH_PREFIX
+from isthmus.model.dataplane.ovn import CHASSIS_OPTION, KEY_OPTION
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Subject, Verdict
 
@@ -29,12 +29,8 @@ def _told(look: Look) -> Row | None:
 
 
 def _again(look: Look) -> str:
-    """Return the command after which the receiver's site reports the port again."""
-    site, port_id = look.receiver.site, look.receiver.id
-    return (
-        f"openstack --os-cloud {site} port set --disable {port_id} && "
-        f"openstack --os-cloud {site} port set --enable {port_id}"
-    )
+    """Return the commands after which the receiver's site has reported the port again."""
+    return f"{resync(look.receiver)} && {resync(look.sender)}"
 
 
 def check_told(look: Look) -> Iterator[Verdict]:
@@ -55,7 +51,7 @@ def check_told(look: Look) -> Iterator[Verdict]:
         look.evidence(
             Source.NEUTRON, site, f"no site-shadow {end.id}; {'; '.join(jobs) or 'no job for it'}"
         ),
-        f"isthmus job list --site {site} --resource {end.id}; if there is none: {_again(look)}",
+        _again(look),
     )
 
 
@@ -71,7 +67,7 @@ def check_row(look: Look) -> Iterator[Verdict]:
             _subject(look),
             f"the shadow port of {end.label} is missing in OVN at site {site}",
             look.evidence(Source.NB, site, f"no Logical_Switch_Port {end.id}"),
-            _add_command(look, told or {}),
+            resync(look.sender),
         )
         return
     options = row.get("options") or {}
@@ -129,17 +125,6 @@ def check_row(look: Look) -> Iterator[Verdict]:
             seen,
             f"ovn-nbctl lsp-set-enabled {end.id} enabled{at_site}",
         )
-
-
-def _add_command(look: Look, told: Row) -> str:
-    port_id, switch = look.receiver.id, SWITCH_PREFIX + look.receiver.network_id
-    addresses = " ".join((str(told["mac_address"]), *told["addresses"]))
-    return (
-        f"{_again(look)}; or until then: ovn-nbctl lsp-add {switch} {port_id} -- lsp-set-type "
-        f"{port_id} remote -- lsp-set-options {port_id} {KEY_OPTION}={told['port_key']} "
-        f"{CHASSIS_OPTION}={told['chassis']} -- lsp-set-addresses {port_id} '{addresses}'   # at "
-        f"site {look.sender.site}"
-    )
 
 
 def check_reported(look: Look) -> Iterator[Verdict]:
