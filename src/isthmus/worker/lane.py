@@ -155,8 +155,9 @@ class Lane:
 
     def _compare(self) -> bool:
         """Compare one page of what the site holds; tell whether one was."""
-        renewal = self._asked[0] if self._asked else self._daily
-        if renewal is None or (not self._asked and self._now() < self._renew_from):
+        asked = bool(self._asked)  # more may come at any time
+        renewal = self._asked[0] if asked else self._daily
+        if renewal is None or (not asked and self._now() < self._renew_from):
             return False
         try:
             more = renewal.step()
@@ -164,7 +165,7 @@ class Lane:
             LOG.info("lane=%s renewal waits: %s", self.site.name, error)
             return False
         except errors.IsthmusError as error:
-            if self._asked:
+            if asked:
                 LOG.warning("lane=%s renewal ends: %s", self.site.name, error)
                 self._drop(renewal)  # who asked for it is told, and asks again
                 return True
