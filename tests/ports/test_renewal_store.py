@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from tests.ports import neutron_rows
 from tests.ports.database_clock import drive
 
-from isthmus.model.intent import IntentKey, Outcome, Settlement
-from isthmus.model.renewal import RenewalState
+from isthmus.model.intent import IntentKey, Outcome, RenewalState, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import claiming, journal, renewal

@@ -6,8 +6,7 @@ from isthmus import errors
 from isthmus.federation.digest import Page
 from isthmus.federation.renewal import Renewal, RequestedRenewal
 from isthmus.journal.engine import Delivery, DeliverySettings
-from isthmus.model.intent import IntentKey
-from isthmus.model.renewal import RenewalState
+from isthmus.model.intent import IntentKey, RenewalState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.testing.clock import FakeClock

@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Clock
-from isthmus.model.renewal import RenewalRequest
+from isthmus.model.intent import RenewalRequest
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.testing.clock import FakeClock
 from isthmus.testing.journal import FakeSite, FakeWorld, MemoryJournal

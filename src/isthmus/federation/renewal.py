@@ -13,8 +13,7 @@ from typing import Protocol
 
 from isthmus import errors
 from isthmus.federation.digest import Page
-from isthmus.model.intent import IntentKey
-from isthmus.model.renewal import RenewalState
+from isthmus.model.intent import IntentKey, RenewalState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.model.renewal import RenewalState
+from isthmus.model.intent import RenewalState
 
 #: Pause between two looks, in seconds.
 _LOOK_EVERY_S = 1.0

@@ -12,7 +12,7 @@ from isthmus.config.xjob import GROUP, XjobConfig, lane_group
 from isthmus.federation.renewal import Renewal, RequestedRenewal
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Clock
-from isthmus.model.renewal import RenewalRequest
+from isthmus.model.intent import RenewalRequest
 from isthmus.model.site import CENTRAL, Site, SiteName
 from isthmus.operate.renewal import open_renewal
 from isthmus.store.delivery.renewal_engine import SqlRenewals

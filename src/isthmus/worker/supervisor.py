@@ -13,7 +13,7 @@ from isthmus.config.xjob import XjobConfig
 from isthmus.journal import worker_id
 from isthmus.journal.engine import Delivery
 from isthmus.journal.protocols import Clock
-from isthmus.model.renewal import RenewalRequest
+from isthmus.model.intent import RenewalRequest
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.worker.lane import Comparing, Lane, SiteClient
 

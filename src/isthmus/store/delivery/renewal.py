@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from isthmus.model.renewal import RenewalRequest, RenewalState
+from isthmus.model.intent import RenewalRequest, RenewalState
 from isthmus.model.site import SiteName
 from isthmus.store.sql.clock import is_older, utc_after, utc_now
 from isthmus.store.sql.page import Page, select_page

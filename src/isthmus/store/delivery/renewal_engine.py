@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import sqlalchemy as sa
 
-from isthmus.model.renewal import RenewalRequest, RenewalState
+from isthmus.model.intent import RenewalRequest, RenewalState
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import renewal
 from isthmus.store.sql.engine import again_when_busy, reading, writing

@@ -366,7 +366,7 @@ RENEWALS = sa.Table(
     sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("site", sa.String(SITE_LENGTH), nullable=False, index=True),
     sa.Column("network_id", sa.String(UUID_LENGTH)),  # NULL: all that the site has
-    sa.Column("state", sa.String(16), nullable=False, index=True),  # `isthmus.model.renewal`
+    sa.Column("state", sa.String(16), nullable=False, index=True),  # `isthmus.model.intent`
     # The worker that compares, and how long nobody else takes the request.
     sa.Column("owner", sa.String(64)),
     sa.Column("expires_at", sa.DateTime),
