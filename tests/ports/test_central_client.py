@@ -116,7 +116,8 @@ def test_a_call_that_overtakes_the_registration_is_made_again(
     incarnation = ["/1"]
     client.incarnation = lambda: incarnation[0]
 
-    def register() -> bool:
+    def register(wait: bool) -> bool:
+        assert wait
         incarnation[0] = "row/1"
         return has_registered
 

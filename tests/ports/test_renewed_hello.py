@@ -50,7 +50,7 @@ def test_it_waits_for_the_hello_that_is_on_its_way(
     try:
         assert central.asked.wait(60)
         found: list[bool] = []
-        waiting = threading.Thread(target=lambda: found.append(registrar.renew()))
+        waiting = threading.Thread(target=lambda: found.append(registrar.renew(wait=True)))
         waiting.start()
         central.answers.set()
         waiting.join(60)
@@ -70,8 +70,27 @@ def test_it_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     registrar.start()
     try:
         assert central.asked.wait(60)
-        assert not registrar.renew()
+        assert not registrar.renew(wait=True)
+        # Who comes now does not wait for the same hello, nor does one who has no time.
+        monkeypatch.setattr(module, "_RENEW_S", 600.0)
+        assert not registrar.renew(wait=True)
+        assert not registrar.renew(wait=False)
     finally:
         central.answers.set()
         registrar.stop()
         engine.dispose()
+
+
+def test_nobody_waits_for_a_site_that_central_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RENEW_S", 600.0)
+    engine, central = open_site(tmp_path), Central(errors.Invalid("no registration"))
+    central.answers.set()
+    client = cast(CentralClient, central)
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=60
+    )
+    assert not registrar._attempt()
+    assert not registrar.renew(wait=True)
+    engine.dispose()

@@ -116,8 +116,8 @@ class CentralClient:
         self.breaker = breaker or Breaker()
         #: Tells which incarnation of the site speaks; None where calls do not say.
         self.incarnation: Callable[[], str | None] = lambda: None
-        #: Called when central wants the site to register first; returns whether to try again.
-        self.when_unregistered: Callable[[], bool] = lambda: False
+        #: Called when central wants the site to register first; tells whether to call again.
+        self.when_unregistered: Callable[[bool], bool] = lambda _: False
         self.calls = 0  #: how many calls went out, for tests
         self._person = person
         self._clock = clock
@@ -307,7 +307,7 @@ class CentralClient:
         try:
             answer = call()
         except errors.Unregistered:
-            if not self.when_unregistered() or slow:
+            if not self.when_unregistered(not slow):
                 raise
             answer = call()
         except errors.TimedOut:

@@ -94,6 +94,9 @@ class Registrar:
         self._hurry = threading.Event()
         self._turned = threading.Condition()
         self._turns = 0  # how many have come to an end, whatever came of them
+        self._in_vain = -1  # after how many of them somebody has waited for the next one in vain
+        self._failed = True  # whether central has not accepted the hello of the newest one
+        self._accepted = False  # whether it has accepted that of the last one that came to an end
         self._stopped = threading.Event()
         self._refused = 0
         self._thread: threading.Thread | None = None
@@ -111,16 +114,25 @@ class Registrar:
         """Say hello at once: central may have seen more than this database has sent."""
         self._hurry.set()
 
-    def renew(self) -> bool:
-        """Say hello at once; return whether the site has got through to central meanwhile.
+    def renew(self, *, wait: bool) -> bool:
+        """Say hello at once; return whether central has accepted it, so that a call may go again.
 
         For a call that central does not accept before the site has registered. Its registration is
-        often on its way: central has recorded it, and its answer has yet to come.
+        often on its way: central has recorded it, and its answer has yet to come. Where central
+        refuses the site, or the turn that others waited for is still under way, nobody waits.
+
+        Args:
+            wait: whether to wait for that, for some seconds.
         """
         with self._turned:
             before = self._turns
             self._hurry.set()
-            return self._turned.wait_for(lambda: self._turns > before, _RENEW_S) and self._greeted
+            if not wait or self._refused or self._in_vain == before:
+                return False
+            if self._turned.wait_for(lambda: self._turns > before, _RENEW_S):
+                return self._accepted
+            self._in_vain = before
+            return False
 
     def start(self) -> None:
         """Compare the witness, then start the thread of this process."""
@@ -145,6 +157,7 @@ class Registrar:
                 LOG.exception("The registrar failed and continues")
             with self._turned:
                 self._turns += 1
+                self._accepted = not self._failed
                 self._turned.notify_all()
             # What is refused will be again: each time it is tried half as soon.
             again_s = _AGAIN_S * 2 ** min(self._refused, _MOST_DOUBLED)
@@ -157,8 +170,11 @@ class Registrar:
     def _attempt(self) -> bool:
         """Take a turn; return whether there is nothing more to do for now."""
         refused, self._refused = self._refused, 0
+        self._failed = True
         try:
-            return self.turn()
+            at_rest = self.turn()
+            self._failed = not self._greeted
+            return at_rest
         except errors.IsthmusError as error:
             if isinstance(error, errors.Refused):
                 self._refused = refused + 1

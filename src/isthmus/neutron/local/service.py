@@ -107,7 +107,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             poll_s=core.site.relay_poll_s,
             call_s=core.site.connect_timeout_s + core.site.read_timeout_s,
         )
-        core.central().when_unregistered = self.registrar.renew
+        core.central().when_unregistered = lambda wait: registrar.renew(wait=wait)
         self.registrar.start()
         core.keeper.start()
         self.relay.start()
