@@ -1,12 +1,15 @@
 """How often Xjob looks at the journal, and when it compares sites."""
 
 import dataclasses
+import threading
 from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
+from isthmus import errors
 from isthmus.journal.engine import Delivery, DeliverySettings
 from isthmus.journal.protocols import Clock
 from isthmus.model.intent import RenewalRequest
@@ -55,6 +58,7 @@ class Work:
         self.due: set[SiteName] = set()
         self.restored = 0
         self.renewed = 0
+        self.looks = 0
         self.sites = [ONE]
         self.requests = Asked()
         self.compared: list[str] = []
@@ -197,3 +201,58 @@ def test_what_somebody_asks_for_is_compared_at_once_and_left_to_others_at_the_en
     finally:
         supervisor.end()
     assert work.requests.released == [ONE.name]
+
+
+class Stopping(threading.Event):
+    """Set once it has been waited for so many times."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self._left = turns
+
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        self._left -= 1
+        if self._left <= 0:
+            self.set()
+        return self.is_set()
+
+
+@pytest.mark.parametrize(
+    "error", [errors.Inconsistent("the database refused a statement"), RuntimeError("a bug")]
+)
+def test_what_nobody_foresaw_ends_no_lane(error: Exception) -> None:
+    """On MariaDB a table that is not there is such an error; SQLite calls it one that may pass."""
+    work, fails = Work(), [error]
+
+    def look() -> set[SiteName]:
+        if fails:
+            raise fails.pop()
+        work.looks += 1
+        return set()
+
+    work.due_lanes = look  # type: ignore[method-assign]
+    Supervisor(work).run(Stopping(6))
+    assert work.looks > 0
+
+
+def test_a_site_that_cannot_be_served_keeps_no_other_from_it() -> None:
+    work = Work()
+    bad = dataclasses.replace(ONE, name=SiteName("bad"))
+    work.sites = [bad, ONE]
+    opened, opens = [], work.open_lane
+
+    def open_lane(one: Site) -> tuple[Delivery, Any]:
+        if one == bad:
+            raise RuntimeError("a bug")
+        opened.append(one.name)
+        return opens(one)
+
+    work.open_lane = open_lane  # type: ignore[method-assign]
+    supervisor = Supervisor(work)
+    try:
+        supervisor.turn(100.0)
+        supervisor.turn(200.0)
+        assert opened == [ONE.name]
+    finally:
+        supervisor.end()

@@ -123,8 +123,11 @@ class Supervisor:
             while not stop.is_set():
                 try:
                     self.turn(time.monotonic())
-                except errors.Transient as error:
+                except errors.IsthmusError as error:  # such as a table that an upgrade is making
                     LOG.warning("database: %s", error)
+                    stop.wait(_SITES_S)
+                except Exception:  # a worker loop: the lanes go on meanwhile
+                    LOG.exception("bug")
                     stop.wait(_SITES_S)
                 stop.wait(self.choose_pause(time.monotonic()))
         finally:
@@ -195,7 +198,11 @@ class Supervisor:
         self._end(gone)
         for name, site in wanted.items():
             if name not in self._lanes:
-                self._lanes[name] = self._begin(site)
+                try:
+                    self._lanes[name] = self._begin(site)
+                except Exception:  # of one site; the others are served
+                    LOG.exception("lane=%s cannot begin", name)
+                    continue
                 interval = self._work.settings.renewal_sweep_s
                 if self._restored:
                     self._renew_soon(name, now)
