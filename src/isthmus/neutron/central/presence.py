@@ -76,20 +76,45 @@ def get_allowed(site: Site, network_id: str) -> dict[str, Any]:
     if not found:
         raise errors.NotFound(f"there is no network {network_id}")
     network: dict[str, Any] = found[0]
-    check_type(network)
     with reading(n_context.get_admin_context()) as connection:
         if mapping.peek_ids(connection, ResourceType.NETWORK, site.name, [network_id]):
-            return network
-    if fabric.is_provider(network):
-        with reading(n_context.get_admin_context()) as connection:
-            fabric.check_site(connection, site, network)
-    check_zones(site, network)
-    if site.state is not SiteState.ENABLED:
-        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+            _check_type(network)
+        else:
+            _check_new_at(connection, site, network)
     return network
 
 
-def check_type(network: dict[str, Any]) -> None:
+def _check_new_at(connection: sa.Connection, site: Site, network: dict[str, Any]) -> None:
+    """Check that a network may come to a site.
+
+    Raises:
+        Unsupported: its type cannot be stretched.
+        Conflict: its hints or its fabric exclude the site, or the site accepts no new networks.
+    """
+    check_may_be_at(connection, site, network)
+    if site.state is not SiteState.ENABLED:
+        raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+
+
+def check_may_be_at(connection: sa.Connection, site: Site, network: dict[str, Any]) -> None:
+    """Check that a network can be at a site, or ever have been there.
+
+    Raises:
+        Unsupported: its type cannot be stretched.
+        Conflict: its hints or its fabric exclude the site.
+    """
+    _check_type(network)
+    if fabric.is_provider(network):
+        fabric.check_site(connection, site, network)
+    hints = network.get("availability_zone_hints") or []
+    if not zone.serves(site, hints):
+        raise errors.Conflict(
+            f"network {network['id']} is for zones {', '.join(hints)}; site {site.name} serves "
+            f"{', '.join(site.availability_zones)}"
+        )
+
+
+def _check_type(network: dict[str, Any]) -> None:
     """Check that a network can be stretched.
 
     Raises:
@@ -103,20 +128,6 @@ def check_type(network: dict[str, Any]) -> None:
         raise errors.Unsupported(
             f"network {network['id']} is {'external and ' if external else ''}{kind}: geneve and "
             "vxlan networks can be stretched, and flat and VLAN ones, external or not, be at a site"
-        )
-
-
-def check_zones(site: Site, network: dict[str, Any]) -> None:
-    """Check that a network's availability zone hints admit a site.
-
-    Raises:
-        Conflict: they exclude the site.
-    """
-    hints = network.get("availability_zone_hints") or []
-    if not zone.serves(site, hints):
-        raise errors.Conflict(
-            f"network {network['id']} is for zones {', '.join(hints)}; site {site.name} serves "
-            f"{', '.join(site.availability_zones)}"
         )
 
 
@@ -142,9 +153,10 @@ def bring(
     for network_id, one in seen:
         port_id = one["id"] if ports else None
         try:
-            groups = _bring_one(
-                context, site, network_id, [project_id, one.get("project_id")], port_id
-            )
+            network = get_allowed(site, network_id)
+            groups = default_groups([network["project_id"], project_id, one.get("project_id")])
+            plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
+            extend(context, site, plan)
         except (errors.Refused, errors.Stale) as error:
             refused.append((one["id"], error))
             continue
@@ -153,21 +165,6 @@ def bring(
         if port_id is not None:
             ids.setdefault(ResourceType.PORT, set()).add(port_id)
     return Brought(ids, refused)
-
-
-def _bring_one(
-    context: Any,
-    site: Site,
-    network_id: str,
-    project_ids: Sequence[str | None],
-    port_id: str | None,
-) -> set[str]:
-    """Extend one network, with a port of it if there is one; return the default groups."""
-    network = get_allowed(site, network_id)
-    groups = default_groups([network["project_id"], *project_ids])
-    plan = Presence(network_id=network_id, group_ids=frozenset(groups), port_id=port_id)
-    extend(context, site, plan)
-    return groups
 
 
 def extend(context: Any, site: Site, presence: Presence) -> None:
@@ -181,13 +178,13 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
     """
     moving_from: SiteName | None = None
     with writing(context) as connection:
-        leaving_by = exits.find_by_networks(connection, [presence.network_id])
-        joined.hold(connection, [presence.network_id], leaving_by)  # routers before networks
+        held = joined.hold(connection, [presence.network_id])
         if presence.port_id is not None:
             moving_from = home.bring(connection, site, presence.port_id)
         if moving_from is None:
-            is_new = _extend(connection, site.name, presence)
-            spread(connection, [presence.network_id], leaving_by, anew=is_new)
+            is_new = _extend(connection, held.held_networks, site.name, presence)
+            if held.routers:
+                spread(connection, [presence.network_id], anew=is_new)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
     if moving_from is not None:  # after the commit: the request to release it must persist
@@ -198,21 +195,17 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
         )
 
 
-def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> bool:
-    """Extend a network; return whether it was not at the site, or about to leave it."""
+def _extend(connection: sa.Connection, networks: Held, site: SiteName, presence: Presence) -> bool:
+    """Extend a held network; return whether it was not at the site, or about to leave it."""
     network_id = presence.network_id
-    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
-    withdrawn = network.sites(network_id).get(site)  # None: never; True: withdrawn
+    withdrawn = networks.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
     if withdrawn is not False:
-        network.map_to(site, now=now())
+        networks.map_to(site, [network_id], now=now())
         journal.record_selected(
             connection, ResourceType.SHADOW, location.select_shadows(at=site, network_id=network_id)
         )
     at_site.ensure(connection, PoolKind.PORT_KEY, network_id, site)
-    rows = _subnets(connection, network_id)
-    subnets = Held(connection, ResourceType.SUBNET, [row["id"] for row in rows], alone=True)
-    subnets.map_to(site, now=now())
     ids: dict[ResourceType, Collection[str]] = {
         ResourceType.NETWORK: [network_id],
         ResourceType.SECURITY_GROUP: presence.group_ids,
@@ -221,13 +214,14 @@ def _extend(connection: sa.Connection, site: SiteName, presence: Presence) -> bo
         ids[ResourceType.PORT] = [presence.port_id]
     news = along.bring(connection, ids, [site])
     external = _is_external(connection, network_id)
-    for subnet in rows:
+    subnets = _subnets(connection, network_id)
+    for subnet in subnets:
         if not external and leased.needs_leases(subnet):
             at_site.ensure(connection, PoolKind.SUBNET, subnet["id"], site)
     if presence.told or withdrawn is True:  # its removal may be in progress
         told = news if presence.told else set()
         told.add(IntentKey(site, ResourceType.NETWORK, network_id))
-        told |= {IntentKey(site, ResourceType.SUBNET, row["id"]) for row in rows}
+        told |= {IntentKey(site, ResourceType.SUBNET, subnet["id"]) for subnet in subnets}
         journal.record(connection, told)
     return withdrawn is not False
 
@@ -273,7 +267,7 @@ def spread(
         Unsupported: it is of a type that cannot be stretched.
     """
     component = joined.hold(connection, network_ids, router_ids)
-    if component is None:
+    if not component.routers:
         return
     sites = joined.list_sites(connection)
     reach = component.plan(sites.values())
@@ -287,7 +281,7 @@ def spread(
     for network, site in missing:
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
-        _extend(connection, site.name, plan)
+        _extend(connection, component.held_networks, site.name, plan)
     # A router that is there already has another interface then, gateway or not.
     keys = [
         IntentKey(site.name, ResourceType.ROUTER, router.id)
@@ -333,12 +327,7 @@ def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site
         Unsupported, Conflict: it may not; says that a router is the reason.
     """
     try:
-        check_type(network)
-        if fabric.is_provider(network):
-            fabric.check_site(connection, site, network)
-        check_zones(site, network)
-        if site.state is not SiteState.ENABLED:
-            raise errors.Conflict(f"site {site.name} is {site.state}: it takes no new networks")
+        _check_new_at(connection, site, network)
     except errors.Refused as error:
         raise type(error)(
             f"a router joins network {network['id']} with networks that are at site {site.name}, "

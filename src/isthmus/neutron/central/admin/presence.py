@@ -62,11 +62,8 @@ class PresenceApi:
 def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> None:
     """Withdraw a network, and those that routers join with it at the site."""
     component = joined.hold(connection, [network_id])
-    leaving = {network_id}
-    if component is not None:
-        where = {one.id: component.sites_of(one.id) for one in component.routers}
-        leaving = find_joined_at(network_id, site, component.routers, where)
-    networks = Held(connection, _NETWORK, leaving, alone=True)
+    where = {one.id: component.sites_of(one.id) for one in component.routers}
+    leaving = find_joined_at(network_id, site, component.routers, where)
     # Behind its lock: the port of a gateway that is being set waits for it, or has been seen.
     leaving_by = sorted(exits.find_by_networks(connection, [network_id]))
     if leaving_by:
@@ -92,6 +89,6 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
         Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
         keys += [IntentKey(site, ResourceType.SUBNET, subnet) for subnet in subnets]
         keys.append(IntentKey(site, _NETWORK, one))
-    networks.withdraw(site)
+    component.held_networks.withdraw(site, leaving)
     journal.record(connection, keys)
     presence.spread(connection, leaving)  # routers that have nothing left there leave as well

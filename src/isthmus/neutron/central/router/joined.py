@@ -26,7 +26,7 @@ _JOINS = l3.RouterPort.__table__
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Routers that are joined with each other, and their networks; all of it held alone."""
+    """Networks, and the routers that are joined by them, if any; all of it held alone."""
 
     routers: tuple[RouterFacts, ...]
     held_routers: Held
@@ -55,24 +55,24 @@ def hold(
     connection: sa.Connection,
     network_ids: Collection[str],
     router_ids: Collection[str] = (),
-) -> Component | None:
-    """Hold what networks are joined with.
+) -> Component:
+    """Hold networks, and before them the routers that join them or leave by them.
+
+    What else those routers join is held as well. A router that joins or leaves by one of them later
+    waits for this transaction, and sees what it has done.
 
     Args:
         connection: of the transaction that decides.
         network_ids: which networks.
         router_ids: routers that belong to it in any case, though they may have no network.
-
-    Returns:
-        None where no router is concerned.
     """
     routers = _read(connection, network_ids, router_ids)
-    if not routers:
-        return None
     while True:
         held_routers = Held(connection, ResourceType.ROUTER, routers.keys(), alone=True)
         networks = {one for router in routers.values() for one in router.network_ids}
-        held_networks = Held(connection, ResourceType.NETWORK, networks, alone=True)
+        held_networks = Held(
+            connection, ResourceType.NETWORK, networks.union(network_ids), alone=True
+        )
         again = _read(connection, network_ids, router_ids)
         if again == routers:
             return Component(tuple(routers.values()), held_routers, held_networks)
@@ -109,7 +109,8 @@ def _read(
     connection: sa.Connection, network_ids: Collection[str], router_ids: Collection[str]
 ) -> dict[str, RouterFacts]:
     """Follow routers and networks from one to the other until nothing is new."""
-    networks, routers = set(network_ids), set(router_ids)
+    networks = set(network_ids)
+    routers = exits.find_by_networks(connection, networks).union(router_ids)
     joins: set[tuple[str, str]] = set()
     while True:
         query = (

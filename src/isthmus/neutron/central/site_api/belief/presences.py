@@ -16,13 +16,11 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.provider_network import fabric
-from isthmus.neutron.central.router import exits, joined
+from isthmus.neutron.central.router import joined
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath
 from isthmus.store.tiers import mapping
-from isthmus.store.tiers.held import Held
 
 LOG = logging.getLogger(__name__)
 
@@ -109,11 +107,8 @@ def check_may_be_at(context: Any, site: Site, network_id: str) -> None:
         Refused: its type, its hints or its fabric exclude the site.
     """
     network = directory.get_plugin().get_network(context, network_id)
-    presence.check_type(network)
-    presence.check_zones(site, network)
-    if fabric.is_provider(network):
-        with reading(context) as connection:
-            fabric.check_site(connection, site, network)
+    with reading(context) as connection:
+        presence.check_may_be_at(connection, site, network)
 
 
 def find_network(connection: sa.Connection, kind: PoolKind, pool_id: str) -> str:
@@ -139,12 +134,10 @@ def ensure_present(
     Raises:
         NotFound: there is no such network any more.
     """
-    leaving_by = exits.find_by_networks(connection, [network_id])
-    joined.hold(connection, [network_id], leaving_by)  # routers before networks
-    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
-    if network_id not in network.owners:
+    held = joined.hold(connection, [network_id])
+    if network_id not in held.held_networks.owners:
         raise errors.NotFound(f"there is no network {network_id}")
-    if network.sites(network_id).get(site.name) is False:
+    if held.held_networks.sites(network_id).get(site.name) is False:
         return  # and not where it was about to leave when the backup was made: it is there
     key = datapaths.get(network_id)
     unknown = key is not None and datapath.find_key(connection, network_id) is None
@@ -156,8 +149,9 @@ def ensure_present(
             site.name,
         )
     datapath.ensure_key(connection, network_id)
-    network.map_to(site.name, now=now())
+    held.held_networks.map_to(site.name, [network_id], now=now())
     news = along.bring(connection, {ResourceType.NETWORK: [network_id]}, [site.name])
     journal.record(connection, news)
     # Routers come along; where else their networks have to be its sites will say.
-    presence.spread(connection, [network_id], leaving_by, extends=False)
+    if held.routers:
+        presence.spread(connection, [network_id], extends=False)
