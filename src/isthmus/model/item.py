@@ -111,6 +111,24 @@ def _parse_seen(text: Any) -> int | None:
     return seen
 
 
+def parse_items(body: Any, most: int) -> list[Item]:
+    """Parse the items of a request.
+
+    Args:
+        body: as it came.
+        most: how many there may be.
+
+    Raises:
+        Invalid: they are malformed, or too many.
+    """
+    if not isinstance(body, list) or len(body) > most:
+        raise errors.Invalid(f"items must be a list of at most {most}")
+    try:
+        return [Item.from_dict(one) for one in body]
+    except errors.ProtocolError as error:
+        raise errors.Invalid(error.message) from error
+
+
 def find_fault(item: Item, most_bytes: int) -> errors.Invalid | None:
     """Find why an item is not looked at any further: it has no id, or says too much.
 

@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.federation.digest import Page
-from isthmus.model.item import Item
+from isthmus.model.item import parse_items
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import definition, extensions, rules
@@ -127,7 +127,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         body = site_apply["site_apply"]
         with translated():
             _check_carrier(context)
-            items = _parse_items(body["items"])
+            items = parse_items(body["items"], _MOST_ITEMS)
             results = directory.get_plugin().materialiser.apply(
                 items, sequence=int(body["sequence"])
             )
@@ -182,12 +182,3 @@ def _check_carrier(context: Any) -> None:
     if not caller.is_written(directory.get_plugin().site.carrier_user):
         log_refusal(context, caller, "may not send batches to this site")
         raise errors.Refused(f"user {caller.user_name!r} may not send batches to this site")
-
-
-def _parse_items(body: Any) -> list[Item]:
-    if not isinstance(body, list) or len(body) > _MOST_ITEMS:
-        raise errors.Invalid(f"items must be a list of at most {_MOST_ITEMS}")
-    try:
-        return [Item.from_dict(one) for one in body]
-    except errors.ProtocolError as error:
-        raise errors.Invalid(error.message) from error

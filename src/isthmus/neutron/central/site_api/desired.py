@@ -23,86 +23,67 @@ from isthmus.store.leases import recall
 from isthmus.store.ports import home, location
 from isthmus.store.tiers import mapping
 
-Key = tuple[ResourceType, str]
 
-
-def parse_keys(body: Any) -> list[Key]:
-    """Parse the keys of desired states.
+def parse_keys(body: Any) -> dict[ResourceType, list[str]]:
+    """Parse the keys of desired states: the ids of objects, by type.
 
     Raises:
         Invalid: they are malformed.
     """
+    ids: dict[ResourceType, list[str]] = {}
     try:
-        return [(ResourceType(one["type"]), str(one["id"])) for one in body]
+        for one in body:
+            ids.setdefault(ResourceType(one["type"]), []).append(str(one["id"]))
     except (KeyError, TypeError, ValueError) as error:
         raise errors.Invalid("keys must be a list of {type, id}") from error
+    return ids
 
 
-def read_desired(site: SiteName, keys: Sequence[Key]) -> list[Item]:
-    """Read what a site should have of each object: its state, or that it should not exist.
+def read_desired(kind: ResourceType, site: SiteName, ids: Sequence[str]) -> list[Item]:
+    """Read what a site should have of objects of one type: states, or that they should not exist.
 
-    Raises:
-        NotFound: there is no such site.
+    What a site lacks of their pools is leased to it first.
     """
-    by_kind: dict[ResourceType, list[str]] = {}
-    for kind, resource_id in keys:
-        by_kind.setdefault(kind, []).append(resource_id)
-    states = {kind: _read(kind, site, ids) for kind, ids in by_kind.items()}
+    states: States
+    if kind in _OURS:
+        states = _OURS[kind](site, ids)
+    else:
+        row = ROWS[kind]
+        states = row.read(_find_mapped(kind, site, ids), site)
+        if row.settle is not None and states:
+            states = row.settle(site, states)
+        pool = row.pool
+        short = [one for one in states if pool and at_site.lacks_leases(pool, states[one])]
+        if pool and short:
+            with writing(n_context.get_admin_context()) as connection:
+                for one in short:
+                    at_site.ensure(connection, pool, one, site)
+            states |= row.read(short, site)
     crash.point("central.desired.read")
-    away = _standing([one for kind, one in keys if kind is ResourceType.PORT])
+    standing = _find_standing(ids) if kind is ResourceType.PORT else set()
     return [
-        Item(
-            kind,
-            resource_id,
-            state := states[kind].get(resource_id),
-            withdrawn=state is None and kind is ResourceType.PORT and resource_id in away,
-        )
-        for kind, resource_id in keys
+        Item(kind, one, states.get(one), withdrawn=one not in states and one in standing)
+        for one in ids
     ]
 
 
-def _standing(port_ids: Sequence[str]) -> set[str]:
+def _find_standing(port_ids: Sequence[str]) -> set[str]:
     """Return which ports exist: a site that is to remove one may still refuse."""
-    if not port_ids:
-        return set()
     port = models_v2.Port
     with reading(n_context.get_admin_context()) as connection:
         return set(connection.scalars(sa.select(port.id).where(port.id.in_(port_ids))))
 
 
-def _mapped(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
+def _find_mapped(kind: ResourceType, site: SiteName, ids: Iterable[str]) -> set[str]:
     with reading(n_context.get_admin_context()) as connection:
         return mapping.peek_ids(connection, kind, site, list(ids))
-
-
-def _read(kind: ResourceType, site: SiteName, ids: Sequence[str]) -> States:
-    """Read which objects of one type should be at a site, and their states.
-
-    What a site lacks of their pools is leased to it first.
-    """
-    ours = _OURS.get(kind)
-    if ours is not None:
-        return ours(site, ids)
-    row = ROWS[kind]
-    states = row.read(_mapped(kind, site, ids), site)
-    if row.settle is not None and states:
-        states = row.settle(site, states)
-    if row.pool is None:
-        return states
-    short = [one for one, state in states.items() if at_site.lacks_leases(row.pool, state)]
-    if short:
-        with writing(n_context.get_admin_context()) as connection:
-            for one in short:
-                at_site.ensure(connection, row.pool, one, site)
-        states |= row.read(short, site)
-    return states
 
 
 def _shadows(site: SiteName, ids: Sequence[str]) -> States:
     with reading(n_context.get_admin_context()) as connection:
         locations = location.peek_locations(connection, ids)
     elsewhere = {one: located for one, located in locations.items() if located.site != site}
-    present = _mapped(
+    present = _find_mapped(
         ResourceType.NETWORK, site, {located.network_id for located in elsewhere.values()}
     )
     here = [one for one, located in elsewhere.items() if located.network_id in present]

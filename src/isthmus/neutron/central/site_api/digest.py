@@ -38,7 +38,7 @@ def make_page(
     with reading(n_context.get_admin_context()) as connection:
         ids = holding.list_wanted(connection, site, kind, after, PAGE + 1, network=network)
     until, ids = cut_page(ids)
-    items = desired.read_desired(site, [(kind, one) for one in ids])
+    items = desired.read_desired(kind, site, ids)
     if kind is ResourceType.PORT:
         _complete(items)
     digests = {item.id: make_digest(item.state, attributes) for item in items}

@@ -7,7 +7,7 @@ from neutron_lib import exceptions as n_exc
 
 from isthmus import errors
 from isthmus.model.form import is_id
-from isthmus.model.item import Item
+from isthmus.model.item import parse_items
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
@@ -119,7 +119,7 @@ class SiteFacingApi(_NotKept):
             site = get_calling_site(context)
             _RATES.count(site.name, "report")
             with while_heard(context, site, body["incarnation"], reports=True):
-                items = _parse_items(body["items"])
+                items = parse_items(body["items"], take.MOST_ITEMS)
                 results = take.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}
 
@@ -150,11 +150,15 @@ class SiteFacingApi(_NotKept):
         """Return the desired states of objects at a site."""
         body = site_desired_state["site_desired_state"]
         with translated():
-            keys = desired.parse_keys(body["keys"])
+            site, wanted = SiteName(body["site"]), desired.parse_keys(body["keys"])
             with reading(context) as connection:
-                site_store.get_by_name(connection, body["site"])
-            items = desired.read_desired(SiteName(body["site"]), keys)
-        return {"site": body["site"], "items": [item.to_dict() for item in items]}
+                site_store.get_by_name(connection, site)
+            items = [
+                item.to_dict()
+                for kind, ids in wanted.items()
+                for item in desired.read_desired(kind, site, ids)
+            ]
+        return {"site": site, "items": items}
 
     def create_site_digest(self, context: Any, site_digest: dict[str, Any]) -> dict[str, Any]:
         """Return a page of digests of what a site should hold."""
@@ -176,12 +180,3 @@ def _parse_ids(body: Any) -> tuple[str, ...]:
     if len(body) > _MOST_IDS or not all(map(is_id, body)):
         raise errors.Invalid(f"ids must be at most {_MOST_IDS} UUIDs")
     return tuple(body)
-
-
-def _parse_items(body: Any) -> list[Item]:
-    if not isinstance(body, list) or len(body) > take.MOST_ITEMS:
-        raise errors.Invalid(f"items must be a list of at most {take.MOST_ITEMS}")
-    try:
-        return [Item.from_dict(one) for one in body]
-    except errors.ProtocolError as error:
-        raise errors.Invalid(error.message) from error
