@@ -160,8 +160,8 @@ class Materialiser:
 
     def _try(self, context: Any, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         item = self._complete(context, item)
+        self._begin(context, work, [item])
         with _guarded(work, [item]), applying.carrying_out(item):
-            self._begin(context, work, [item])
             if item.state is None:
                 self._remove(context, item)
             else:
@@ -199,8 +199,8 @@ class Materialiser:
             return {}
         context = n_context.get_admin_context()
         try:
+            self._begin(context, work, items)
             with _guarded(work, items):
-                self._begin(context, work, items)
                 results = shadow.apply(context, items)
             crash.point("apply.shadows")
         except Exception as error:
@@ -287,7 +287,7 @@ class Materialiser:
                 site_lease.remove(context.session.connection(), [item.id])
             return
         row = ROWS[item.type]
-        # What is kept of an object goes in the transaction that deletes it (`report.listener`), and
+        # What is kept of an object goes in the transaction that deletes it (`owned.marking`), and
         # here if it was never created. Afterwards a bundle may have created it again.
         with db_api.CONTEXT_WRITER.using(context):
             connection = context.session.connection()
@@ -324,10 +324,3 @@ def _place(item: Item) -> int:
     if item.type is ResourceType.LEASE and item.state is not None:
         return -1  # the metadata port that OVN makes with a network takes a key and an address
     return item.type.rank if item.state is not None else removal_rank(item.type)
-
-
-def base_of(item: Item) -> dict[str, Any] | None:
-    """Return what both tiers agree on once an item has been carried out; only ports have that."""
-    if item.type is not ResourceType.PORT or item.state is None:
-        return None
-    return port.agreed(item.state)

@@ -27,9 +27,8 @@ from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import CENTRAL
+from isthmus.neutron.local.lease.giving import read_seen
 from isthmus.neutron.local.resource.registry import ROWS
-from isthmus.store.delivery import lane as lane_store
 from isthmus.store.local import mapping
 from isthmus.store.sql.engine import reading
 
@@ -284,7 +283,7 @@ class OnDemand:
     def _fetch(self, kind: ResourceType, ids: Sequence[str]) -> set[str]:
         unfinished: set[tuple[ResourceType, str]] = set()
         for _ in range(_OVERTAKEN):
-            seen = self._seen()
+            seen = read_seen(self._engine())
             items, not_here = self._ask(kind, ids)
             if not_here and not items:
                 raise next(iter(not_here.values()))
@@ -292,7 +291,7 @@ class OnDemand:
                 return set()
             results = self._materialise(items, seen=seen, unfinished=unfinished)
             late = {(one.type, one.id) for one in results if one.code == errors.Stale.code}
-            if not late or self._seen() == seen:
+            if not late or read_seen(self._engine()) == seen:
                 break
             # A batch of central's has arrived meanwhile, perhaps with these very objects: creating
             # them from the older bundle would undo it. Objects that exist already are here.
@@ -317,11 +316,6 @@ class OnDemand:
             items += bundle.items
             not_here |= bundle.refused
         return items, not_here
-
-    def _seen(self) -> int:
-        with reading(self._engine()) as connection:
-            _, seen = lane_store.peek(connection, CENTRAL)
-        return seen
 
     def _note_complete(self, items: Sequence[Item], refused: Sequence[ItemResult]) -> None:
         """Record which networks are complete, because everything of their bundles has arrived."""

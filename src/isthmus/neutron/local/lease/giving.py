@@ -161,7 +161,7 @@ class Giving:
 
 
 def read_seen(engine: sa.Engine) -> int:
-    """Read the newest batch that has arrived, before central is asked for leases."""
+    """Read the newest batch that has arrived, before central is asked for what it may overtake."""
     with reading(engine) as connection:
         return lane.peek(connection, CENTRAL)[1]
 
