@@ -12,7 +12,6 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import ADMIN, tenant
 
-from isthmus.model.site import SiteName
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
@@ -91,7 +90,7 @@ def test_the_relay_is_woken_once_a_call_and_not_between_a_port_and_its_binding()
         other.join()
 
     nothing: Any = None
-    listener = module.ReportListener(SiteName("site1"), nothing, nothing, nothing)
+    listener = module.ReportListener(nothing)
     with listener.one_report():
         with listener.one_report():
             commit()
@@ -126,7 +125,7 @@ def test_a_port_is_not_reported_while_a_call_is_about_to_change_it_again(
         return SimpleNamespace(info={}, connection=lambda: None)
 
     nothing: Any = None
-    listener = ReportListener(SiteName("site1"), nothing, nothing, nothing)
+    listener = ReportListener(nothing)
     monkeypatch.setattr("isthmus.store.delivery.journal.record", lambda *_args: None)
     session = a_session()
     with listener.one_report():

@@ -17,6 +17,7 @@ from tests.ports.row_kinds.exits import DEFAULT, FLOATING, GATEWAY, HERE, make_p
 
 from isthmus.federation.exits.transit import make_port
 from isthmus.model.exits.plan_form import from_form, to_form
+from isthmus.store.ports import datapath
 from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress]
@@ -159,3 +160,22 @@ def test_a_network_waits_for_the_key_until_its_router_has_heard(three: Routers) 
     assert three.site.apply(item) == {network["id"]: ""}
     three.see([FIRST + 5, FIRST + 1, FIRST + 2])
     assert three.site.apply({**item, "state": None}) == {network["id"]: ""}
+
+
+def test_a_network_whose_key_was_lost_waits_for_the_key_as_well(three: Routers) -> None:
+    network, _ = make_network(three.central, tenant(uuid.uuid4().hex), "10.62.0.0/24")
+    assert (
+        three.central.try_create("site_presence", network_id=network["id"], site="site1").status
+        == 201
+    )
+    wanted = ("network", network["id"])
+    state = three.central.desired("site1", wanted)[wanted]
+    item = {"type": "network", "id": network["id"], "state": state}
+    assert three.site.apply(item) == {network["id"]: ""}
+    with three.site.database(write=True) as connection:
+        datapath.delete(connection, network["id"])
+    item["state"] = state | {"isthmus:datapath_key": FIRST}
+    assert three.site.apply(item) == {network["id"]: "isthmus.transient.stale"}
+    assert three.apply(0, FIRST + 5) == ""
+    assert three.site.apply(item) == {network["id"]: ""}
+    three.see([FIRST + 5, FIRST + 1, FIRST + 2])

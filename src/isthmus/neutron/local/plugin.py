@@ -30,14 +30,14 @@ from isthmus.neutron.local.fetch.fetching import CentralUnreachable, Fetching, N
 from isthmus.neutron.local.fetch.on_demand import OnDemand
 from isthmus.neutron.local.lease.addresses import Addresses
 from isthmus.neutron.local.lease.keeper import Keeper
-from isthmus.neutron.local.materialise import Materialiser, base_of
+from isthmus.neutron.local.materialise import Materialiser
 from isthmus.neutron.local.ovn import stray
 from isthmus.neutron.local.owned import applying, flush_guard, guards
+from isthmus.neutron.local.owned.marking import Marking
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.owned.person import acting_for
 from isthmus.neutron.local.qos.named import Limiting
 from isthmus.neutron.local.report.listener import ReportListener
-from isthmus.neutron.local.resource.port import check_let_go
 from isthmus.store.sql.engine import reading
 from isthmus.store.tiers import epoch
 
@@ -77,12 +77,13 @@ class LocalPlugin(Limiting):
         )
         self.overdrawn = quota.Overdrawn(self.database)
         self.addresses = Addresses(self.site.site, self.ownership, self.keeper)
-        self.listener = ReportListener(self.site.site, self.ownership, base_of, check_let_go)
+        self.listener = ReportListener(self.ownership)
         super().__init__()
         mechanisms = self.mechanism_manager
         mechanisms._call_on_drivers = _finishing(mechanisms._call_on_drivers)
         isolation.check_database()
         flush_guard.listen()
+        Marking(self.site.site, self.ownership).listen()
         self.listener.listen()
         freed.listen(self._pick_stretched)
         guard.listen()

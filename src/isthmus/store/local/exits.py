@@ -74,24 +74,27 @@ def _put(connection: sa.Connection, router_id: str, plan: SitePlan) -> None:
         connection.execute(sa.insert(EXIT_HYPERVISORS), rows)
 
 
-def require_free(connection: sa.Connection, owner: str, key: int) -> None:
-    """Check that no router's transit network has the tunnel key of a network here.
+def record_network_key(connection: sa.Connection, network_id: str, key: int) -> None:
+    """Record the tunnel key that central allocated to a network; idempotent.
 
-    A central that was restored may have forgotten it, and have given the key out again. Both sides
-    write before they look, so that of two at once one sees the other.
+    A central that was restored may have forgotten that the transit network of a router has it, and
+    have given it out again. Both sides write before they look, so that of two at once one sees the
+    other.
 
     Args:
         connection: of the transaction.
-        owner: the network.
+        network_id: the network.
         key: its key.
 
     Raises:
-        Stale: one has it, until the site has heard what became of that router.
+        Stale: another network has it here, or the transit network of a router, until the site has
+            heard what became of that.
     """
-    others = _find_holders(connection, key, owner)
+    datapath.record(connection, network_id, key)
+    others = _find_holders(connection, key, network_id)
     if others:
         raise errors.Stale(
-            f"{owner}: its tunnel key {key} is still that of the transit network of router "
+            f"{network_id}: its tunnel key {key} is still that of the transit network of router "
             f"{', '.join(others)} at this site"
         )
 

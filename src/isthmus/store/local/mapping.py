@@ -1,7 +1,7 @@
 """Which objects of this site central owns: `isthmus_site_mappings` at a site.
 
 Networks, subnets and groups get their row in the very transaction that creates them
-(`report.listener`), so there is no moment at which one of them seems to be the site's own. A port's
+(`owned.marking`), so there is no moment at which one of them seems to be the site's own. A port's
 row holds what both tiers last agreed on; it is written when they first do.
 """
 

@@ -2,14 +2,14 @@
 
 One listener sees every change of a port and of the rows that belong to it (bindings, addresses,
 groups, address pairs ...), as Neutron's own revision plugin does. It costs two statements for each
-transaction that touches a port of a stretched network, and none otherwise. The same listener marks
-what this thread creates on central's behalf as central's.
+transaction that touches a port of a stretched network, and none otherwise. What is carried out for
+central need not be reported back to it.
 """
 
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,17 +20,13 @@ from neutron_lib.db import api as db_api
 from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
-from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
-from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import CENTRAL, SiteName
+from isthmus.model.site import CENTRAL
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
-from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.delivery import journal
-from isthmus.store.local import exits, mapping
-from isthmus.store.ports import datapath
+from isthmus.store.local import mapping
 
 #: Keys in a session's info: ports recorded in this transaction, and whether to wake the relay.
 _NOTED = "isthmus_noted"
@@ -48,25 +44,13 @@ class _Call:
 class ReportListener:
     """The listener; one per process."""
 
-    def __init__(
-        self,
-        site: SiteName,
-        ownership: OwnershipCache,
-        base_of: Callable[[Item], dict[str, Any] | None],
-        let_go: Callable[[sa.Connection, str], None],
-    ) -> None:
+    def __init__(self, ownership: OwnershipCache) -> None:
         """Initialise the listener; it hears nothing before `listen`.
 
         Args:
-            site: this site.
             ownership: which networks are central's.
-            base_of: returns what is agreed on once an item is carried out.
-            let_go: raises where a port that is to move to another site is needed here.
         """
-        self._site = site
         self._ownership = ownership
-        self._base_of = base_of
-        self._let_go = let_go
         self.woken = threading.Event()  #: set when an intent was recorded and committed
         self._call = threading.local()
         self._open: Counter[str] = Counter()  # ports by the calls in progress that changed them
@@ -130,12 +114,7 @@ class ReportListener:
             call.committed = True
 
     def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:
-        item = applying.current()
-        if item is not None and item.withdrawn:
-            self._check_let_go(session, item)
-        self._forget(session, even_ports=item is not None)
-        if item is not None:
-            self._mark(session, item)
+        if applying.current() is not None:
             return
         noted = session.info.get(_NOTED, frozenset())
         stretched = [
@@ -148,48 +127,6 @@ class ReportListener:
         if stretched:
             self.note(session, stretched)
 
-    def _check_let_go(self, session: orm.Session, item: Item) -> None:
-        for gone in session.deleted:
-            if isinstance(gone, models_v2.Port) and gone.id == item.id:
-                self._let_go(session.connection(), item.id)
-
-    def _mark(self, session: orm.Session, item: Item) -> None:
-        """Mark the object that is being created for an item as central's."""
-        if item.state is None:
-            return
-        for made in session.new:
-            kind = _find_kind(made)
-            if kind is not item.type or made.id != item.id:
-                continue
-            mapping.add(
-                session.connection(),
-                kind,
-                item.id,
-                self._site,
-                project_id=item.state.get("project_id"),
-                base=self._base_of(item),
-            )
-            if kind is ResourceType.NETWORK:
-                key = item.state.get(attribute.DATAPATH_KEY)
-                if key is not None:
-                    datapath.record(session.connection(), item.id, int(key))
-                    exits.require_free(session.connection(), item.id, int(key))
-
-    def _forget(self, session: orm.Session, *, even_ports: bool) -> None:
-        """Delete what is kept of central's objects together with them.
-
-        What was agreed on of a port stays until central has acknowledged the deletion, unless
-        central itself has requested it.
-        """
-        for gone in session.deleted:
-            kind = _find_kind(gone)
-            if kind is None or (kind is ResourceType.PORT and not even_ports):
-                continue
-            mapping.forget(session.connection(), kind, gone.id)
-            if kind is ResourceType.ROUTER:
-                exits.forget(session.connection(), gone.id)
-            self._ownership.forget(kind, gone.id)
-
     def _after_commit(self, session: orm.Session) -> None:
         session.info.pop(_NOTED, None)
         if session.info.pop(_WAKE, False):
@@ -198,11 +135,6 @@ class ReportListener:
     def _after_rollback(self, session: orm.Session, _previous: Any) -> None:
         session.info.pop(_NOTED, None)
         session.info.pop(_WAKE, None)
-
-
-def _find_kind(entity: Any) -> ResourceType | None:
-    """Return the type of an object whose own row this is, if central may have such at a site."""
-    return next((kind for kind, row in ROWS.items() if isinstance(entity, row.model)), None)
 
 
 def _is_of_central(connection: sa.Connection, port: models_v2.Port) -> bool:

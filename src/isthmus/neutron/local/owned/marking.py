@@ -1,0 +1,87 @@
+"""Marks what is made here for central as central's, in the very transaction that makes it.
+
+So there is no moment at which it seems to be the site's own. A mark goes in the transaction that
+deletes its object, whoever deletes it.
+"""
+
+from typing import Any
+
+from neutron_lib.db import api as db_api
+from sqlalchemy import orm
+
+from isthmus.model import attribute
+from isthmus.model.item import Item
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.neutron.local.owned import applying
+from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
+from isthmus.neutron.local.resource import port
+from isthmus.neutron.local.resource.registry import ROWS
+from isthmus.store.local import exits, mapping
+
+
+class Marking:
+    """The listener that marks; one per process."""
+
+    def __init__(self, site: SiteName, ownership: OwnershipCache) -> None:
+        """Initialise the listener; it hears nothing before `listen`.
+
+        Args:
+            site: this site.
+            ownership: which networks are central's.
+        """
+        self._site = site
+        self._ownership = ownership
+
+    def listen(self) -> None:
+        """Start to listen to every session of this process."""
+        db_api.sqla_listen(orm.Session, "before_flush", self._before_flush)
+
+    def _before_flush(self, session: orm.Session, _context: Any, _instances: Any) -> None:
+        """Mark the object that this thread is creating for central, with a network's tunnel key."""
+        item = applying.current()
+        for gone in session.deleted:
+            self._forget(session, gone, item)
+        if item is None or item.state is None:
+            return
+        for made in session.new:
+            kind = _find_kind(made)
+            if kind is not item.type or made.id != item.id:
+                continue
+            connection = session.connection()
+            mapping.add(
+                connection,
+                kind,
+                item.id,
+                self._site,
+                project_id=item.state.get("project_id"),
+                base=port.agreed(item.state) if kind is ResourceType.PORT else None,
+            )
+            key = item.state.get(attribute.DATAPATH_KEY)
+            if kind is ResourceType.NETWORK and key is not None:
+                exits.record_network_key(connection, item.id, int(key))
+
+    def _forget(self, session: orm.Session, gone: Any, item: Item | None) -> None:
+        """Delete what is kept of an object of central's together with it.
+
+        What was agreed on of a port stays until central has acknowledged the deletion, unless
+        central itself has requested it.
+        """
+        kind = _find_kind(gone)
+        if kind is None:
+            return
+        connection = session.connection()
+        if kind is ResourceType.PORT:
+            if item is None:
+                return
+            if item.withdrawn and gone.id == item.id:
+                port.check_let_go(connection, item.id)
+        mapping.forget(connection, kind, gone.id)
+        if kind is ResourceType.ROUTER:
+            exits.forget(connection, gone.id)
+        self._ownership.forget(kind, gone.id)
+
+
+def _find_kind(entity: Any) -> ResourceType | None:
+    """Return the type of an object whose own row this is, if central may have such at a site."""
+    return next((kind for kind, row in ROWS.items() if isinstance(entity, row.model)), None)
