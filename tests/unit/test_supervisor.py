@@ -28,6 +28,7 @@ class Asked:
     def __init__(self) -> None:
         self.rows: list[RenewalRequest] = []
         self.released: list[SiteName] = []
+        self.error: errors.IsthmusError | None = None
 
     def take(self, sites: Collection[SiteName]) -> Sequence[RenewalRequest]:
         taken = [one for one in self.rows if one.site in sites]
@@ -36,6 +37,8 @@ class Asked:
 
     def release(self, sites: Collection[SiteName]) -> None:
         self.released += sites
+        if self.error is not None:
+            raise self.error
 
     def release_dead(self, is_dead: object) -> None:
         pass
@@ -200,6 +203,18 @@ def test_what_somebody_asks_for_is_compared_at_once_and_left_to_others_at_the_en
         assert work.renewed == 0
     finally:
         supervisor.end()
+    assert work.requests.released == [ONE.name]
+
+
+@pytest.mark.parametrize(
+    "error", [errors.Unreachable("the database is away"), errors.Inconsistent("no such table")]
+)
+def test_a_worker_ends_whatever_its_database_says(error: errors.IsthmusError) -> None:
+    work = Work()
+    work.requests.error = error
+    supervisor = Supervisor(work)
+    supervisor.turn(100.0)
+    supervisor.end()
     assert work.requests.released == [ONE.name]
 
 

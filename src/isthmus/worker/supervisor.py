@@ -268,5 +268,5 @@ class Supervisor:
                 LOG.info("lane=%s ends", name)
         try:
             self._work.requests.release(names)
-        except errors.Transient as error:
+        except errors.IsthmusError as error:
             LOG.warning("database: %s; what was asked for waits until the claim expires", error)
