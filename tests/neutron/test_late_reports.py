@@ -19,7 +19,7 @@ from tests.neutron.test_registration import known_as, make_network, register, tr
 from isthmus.clients.http.neutron import collection_path
 from isthmus.journal import crash
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import REGISTRATIONS, SITES
+from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITES
 from isthmus.store.tiers import epoch, registration
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
@@ -258,6 +258,29 @@ def test_a_report_that_is_late_changes_nothing_of_a_port_that_was_released(on_sq
         "site1/host1",
         "ACTIVE",
     )
+
+
+def test_a_claim_ends_with_what_is_recorded_of_the_port(on_sqlite: Held) -> None:
+    """In between others would be sent the removal of the shadow that they have."""
+    held, net = on_sqlite, Stretched(on_sqlite.server)
+    port = net.port()
+
+    def claimed() -> bool:
+        with held.server.database() as connection:
+            of_port = sa.select(CLAIMS).where(CLAIMS.c.port_id == port["id"])
+            return connection.execute(of_port).first() is not None
+
+    with held.server.database(write=True) as connection:
+        connection.execute(sa.insert(CLAIMS).values(port_id=port["id"], site="site1"))
+    number = held.next()
+    with held.pause.during(
+        "central.report.created",
+        lambda: held.server.report("site1", item(port), sequence=number),
+    ) as done:
+        assert claimed()
+    (result,) = done["result"]
+    assert result["code"] == ""
+    assert not claimed()
 
 
 @pytest.mark.parametrize("place", ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)])

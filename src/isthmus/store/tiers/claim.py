@@ -102,7 +102,10 @@ def find_other(connection: sa.Connection, port_id: str, site: SiteName) -> SiteN
 
 def end(connection: sa.Connection, port_id: str, site: SiteName) -> None:
     """Delete a site's claim of a port: it has reported the port, or that it is gone."""
-    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.port_id == port_id, CLAIMS.c.site == site))
+    of_site = sa.and_(CLAIMS.c.port_id == port_id, CLAIMS.c.site == site)
+    # Nearly always there is none, and to delete nothing locks the gap where it would be.
+    if connection.execute(sa.select(CLAIMS.c.site).where(of_site)).first() is not None:
+        connection.execute(sa.delete(CLAIMS).where(of_site))
 
 
 def end_of_site(connection: sa.Connection, site: SiteName) -> None:

@@ -21,6 +21,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home, location
+from isthmus.store.tiers import claim
 from isthmus.store.tiers.held import Held
 
 _PORT = ResourceType.PORT
@@ -46,12 +47,20 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
     """Record where the port is bound, and tell the other sites if that changed.
 
     They are told as well when it is reported first since central was restored: what waited to be
-    sent until then they have left alone.
+    sent until then they have left alone. The site's claim of a port that central had lost ends with
+    that, and not before: in between the removal of its shadows would be sent.
+
+    Args:
+        site: the port's home.
+        port_id: the port.
+        state: what the site reports of it.
+        refused: whether central has refused something of it.
     """
     body = state.get(attribute.LOCATION)
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
         held = Held(connection, _PORT, [port_id], alone=True)
+        claim.end(connection, port_id, site)
         if port_id not in held.owners or site not in held.sites(port_id):
             return  # deleted or moved meanwhile: record nothing
         if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):

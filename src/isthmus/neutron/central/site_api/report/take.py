@@ -257,12 +257,11 @@ def _require_home(site: SiteName, port_id: str, connection: sa.Connection) -> No
 
 
 def _record_created(site: SiteName, port_id: str) -> None:
-    """Record what both tiers agree on of a port that was created, and that its site reported it."""
+    """Record what both tiers agree on of a port that was created."""
     admin = n_context.get_admin_context()
     made = comparable(directory.get_plugin().get_port(admin, port_id))
     with writing(admin) as connection:
         home.set_base(connection, port_id, site, made)
-        claim.end(connection, port_id, site)
 
 
 def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -> NoReturn:
