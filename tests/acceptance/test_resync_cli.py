@@ -20,7 +20,9 @@ def test_a_site_is_compared_now_and_seen_through(shell: Shell) -> None:
     shell.run("site", "resync", "site1", "--network", "nonet", code=2, says="no network 'nonet'")
     shell.run("site", "resync", "nosite", code=2, says="nosite")
     wait = ("site", "resync", "site1", "--wait")
-    shell.run(*wait, "0.5", code=3, says="no Xjob of central has begun.*It goes on")
+    shell.run(
+        *wait, "0.5", code=3, says="no Xjob of central has begun.*isthmus-xjob runs.*It goes on"
+    )
     asked |= {"state": "comparing", "pages": 7, "noted": 2}
     shell.run(*wait, "0.5", code=3, says="is being compared: 7 pages, 2 differences")
     asked["last_error"] = "site1 gave no answer"

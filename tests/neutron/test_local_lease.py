@@ -99,7 +99,7 @@ def test_an_address_by_name(central: CentralServer, site1: LocalServer) -> None:
     )
     assert answer.status == 400
     assert address in answer.text
-    assert "make the port at central" in answer.text
+    assert "in use at central. Choose another address" in answer.text
     # one that this site gave out already: Neutron's own answer
     again = site1.try_create(
         "port", user, network_id=network["id"], fixed_ips=[{"ip_address": free}]

@@ -164,6 +164,12 @@ def test_an_address_of_a_site_rests_until_all_have_heard(
     port = site1.create("port", user, network_id=network["id"])
     address = port["fixed_ips"][0]["ip_address"]
     until(lambda: central.call("GET", f"/v2.0/ports/{port['id']}").status == 200)
+    central.bundle("site2", "network", network["id"], project=network["project_id"])
+    theirs = central.lease_request(
+        "site2", kind="subnet", pool_id=subnet["id"], count=0, address=address
+    )
+    assert theirs.status == 409
+    assert "site1: only a port that is made at that site can have it" in theirs.text
     assert site1.wan is not None
     site1.wan.cut()
     try:
@@ -172,11 +178,24 @@ def test_an_address_of_a_site_rests_until_all_have_heard(
         again = site1.try_create(
             "port", user, network_id=network["id"], fixed_ips=[{"ip_address": address}]
         )
+        # As of a port that the site's Neutron lost, and whose server may run on.
+        site1.ovn.nbctl("lsp-add", f"neutron-{network['id']}", port["id"])
+
+        def says_so() -> bool:
+            answer = site1.try_create(
+                "port", user, network_id=network["id"], fixed_ips=[{"ip_address": address}]
+            )
+            assert answer.status == 503
+            return f"ovn-nbctl lsp-del {port['id']} at the site" in answer.text
+
+        until(says_so, what="what is in the way is named", timeout_s=60)
+        site1.ovn.nbctl("lsp-del", port["id"])
     finally:
         site1.wan.heal()
     assert number(port) not in taken
     assert again.status == 503
     assert "not every other site has heard" in again.text
+    assert "at central" not in again.text, "central has no other answer"
 
     def may_have_it() -> bool:
         answer = site1.try_create(

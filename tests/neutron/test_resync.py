@@ -47,7 +47,13 @@ def test_a_row_deleted_by_hand_comes_back_when_xjob_runs_again(
     lose(cloud, things)
     asked = resync(cloud, says="It is recorded")
     assert (asked["state"], asked["site"], asked["network_id"]) == ("waiting", "site1", None)
-    resync(cloud, "--wait", "2", code=3, says="no Xjob of central has begun.*does one run")
+    resync(
+        cloud,
+        "--wait",
+        "2",
+        code=3,
+        says="no Xjob of central has begun.*see that isthmus-xjob runs",
+    )
     assert not has_shadow(cloud, things)
     xjob()
     done = resync(cloud, "--wait", "120")

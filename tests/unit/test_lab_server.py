@@ -6,6 +6,7 @@ import pytest
 
 from isthmus.lab.network.dhcp import SCRIPT, client_command
 from isthmus.lab.network.server import STATIC, choose_mode
+from isthmus.lab.status import choose_next
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,14 @@ def test_classless_routes_take_the_place_of_routers(tmp_path: Path) -> None:
         "-4 route replace 10.9.16.0/20 via 10.0.0.3 dev eth0 onlink",
         "-4 route replace 10.8.1.0/24 dev eth0",
     ]
+
+
+def test_of_a_server_that_does_not_come_up_the_next_step_is_said() -> None:
+    """A server without an address was said to have none in 60 s; a daemon of its host was dead."""
+    up, down = {"name": "site1.nb", "state": "up"}, {"name": "site1-h1.vswitchd", "state": "down"}
+    said = choose_next([up, down], "lab", "a")
+    assert said == "Not running: site1-h1.vswitchd. Next: isthmus lab start site1-h1.vswitchd"
+    assert choose_next([down], "op", "a").endswith("lab start site1-h1.vswitchd --name op")
+    said = choose_next([up], "op", "a")
+    assert "isthmus why a OTHER" in said
+    assert "isthmus lab status --name op" in said

@@ -130,7 +130,12 @@ class OpenLab:
 
     def create_server(self, **request: Any) -> Any:
         """Make a server; see `isthmus.lab.network.server.ServerRequest` for what can be asked."""
-        return self.servers.create(ServerRequest(**request))
+        wanted = ServerRequest(**request)
+        try:
+            return self.servers.create(wanted)
+        except (errors.TimedOut, errors.StepFailed) as error:
+            next_step = status.choose_next(self.list_processes(), self.plan.name, wanted.name)
+            raise type(error)(f"{error.message}\n{next_step}", **error.fields) from error
 
     @property
     def outside(self) -> OpenOutside:

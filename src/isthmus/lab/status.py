@@ -1,7 +1,7 @@
 """How a lab is, right now: its processes, their memory, its links and servers."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isthmus.lab.plan import LabPlan
@@ -23,6 +23,25 @@ def list_processes(made: Made, tools: Tools) -> list[Row]:
         }
         for name, running in made.programs.items()
     ]
+
+
+def choose_next(processes: Sequence[Row], lab: str, server: str) -> str:
+    """Say what a person does about a server that did not come up. Pure.
+
+    Args:
+        processes: of the lab, as `list_processes` gives them.
+        lab: name of the lab.
+        server: name of the server.
+    """
+    option = "" if lab == "lab" else f" --name {lab}"
+    down = [one["name"] for one in processes if one["state"] == "down"]
+    if down:
+        starts = "; ".join(f"isthmus lab start {name}{option}" for name in down)
+        return f"Not running: {', '.join(down)}. Next: {starts}"
+    return (
+        f"All processes of the lab run (isthmus lab status{option}). Next: isthmus why {server} "
+        "OTHER, with a server that works as OTHER, says what is in the way"
+    )
 
 
 def variables(plan: LabPlan) -> dict[str, str]:

@@ -72,6 +72,8 @@ def wait_resynced(
             return _check(row)
         left_s = deadline - clock()
         if left_s <= 0:
+            if row["state"] == RenewalState.WAITING:
+                waits_for += "; see that isthmus-xjob runs"
             raise errors.TimedOut(
                 f"not done in {wait_s:g} s: {waits_for}. It goes on; look again with the same "
                 "command, or with isthmus job list --site " + row["site"]
@@ -84,7 +86,7 @@ def explain(row: Row) -> str:
     """Say what a renewal waits for; nothing where it has ended and nothing of it is under way."""
     site = row["site"]
     if row["state"] == RenewalState.WAITING:
-        return f"no Xjob of central has begun to compare site {site}: does one run?"
+        return f"no Xjob of central has begun to compare site {site} yet"
     if row["state"] == RenewalState.COMPARING:
         if row["last_error"]:
             return f"site {site} is not compared now: {row['last_error']}"

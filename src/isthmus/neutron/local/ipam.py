@@ -26,6 +26,7 @@ from isthmus.federation.leases.pick import pick
 from isthmus.model.lease import Block, PoolKind
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.freed import RequestFactory
+from isthmus.neutron.local.ovn import stray
 from isthmus.neutron.local.owned import applying
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
@@ -43,7 +44,7 @@ class NotLeased(n_exc.BadRequest):
 
     message = (
         "Address %(ip)s of subnet %(subnet)s is not leased to site %(site)s: %(reason)s. Choose "
-        "another address, leave it out, or make the port at central"
+        "another address, or leave it out"
     )
 
 
@@ -52,8 +53,24 @@ class NotLeasedYet(n_exc.ServiceUnavailable):
 
     message = (
         "Address %(ip)s of subnet %(subnet)s is not leased to site %(site)s: %(reason)s. Try "
-        "again, choose another address, leave it out, or make the port at central"
+        "again, choose another address, or leave it out"
     )
+
+
+class Rests(n_exc.ServiceUnavailable):
+    """An address of this site that somebody may still take for another port's."""
+
+    message = (
+        "Address %(ip)s of subnet %(subnet)s is not given out at site %(site)s now: it was that of "
+        "port %(port)s, %(reason)s, choose another address, or leave it out"
+    )
+
+
+_NOT_HEARD = "of which not every other site has heard yet that it was released. Try again"
+_STANDS = (
+    "which Neutron does not have and this site's OVN does: its server may still run. Once nothing "
+    "runs on it, an operator runs ovn-nbctl lsp-del %s at the site. Until then"
+)
 
 
 def read_used(connection: sa.Connection, ipam_subnet_id: str) -> set[str]:
@@ -182,7 +199,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
         """Check, after the insert, that a requested address does not rest.
 
         Raises:
-            NotLeasedYet: other sites may still believe that its former port has it.
+            Rests: other sites, or its server, may still believe that its former port has it.
         """
         subnet_id = self.subnet_manager.neutron_id
         with db_api.CONTEXT_WRITER.using(self._context):
@@ -192,12 +209,12 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
                 return
             if last != port_id and applying.current() is None:
                 directory.get_plugin().keeper.notify_rested(PoolKind.SUBNET, subnet_id)
-                raise NotLeasedYet(
+                raise Rests(
                     ip=to_text(number, self._cidr.version),
                     subnet=subnet_id,
                     site=directory.get_plugin().site.site,
-                    reason=f"it was that of port {last}, of which not every other site has heard "
-                    "yet that it was released",
+                    port=last,
+                    reason=_STANDS % last if stray.find_standing([last]) else _NOT_HEARD,
                 )
             resting.delete(connection, subnet_id, [number])
 

@@ -168,7 +168,8 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
                 "to give it back and has not answered yet: try again"
             )
         raise errors.Conflict(
-            f"address {to_address(address)} is leased to site {holder.site}; ask there for it",
+            f"address {to_address(address)} is leased to site {holder.site}: only a port that is "
+            "made at that site can have it",
             site=holder.site,
         )
     one = Block(address, address)
