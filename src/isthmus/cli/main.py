@@ -80,6 +80,12 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     os_cloud: Annotated[
@@ -88,8 +94,15 @@ def _root(
             "--os-cloud", metavar="NAME", help="Entry of clouds.yaml; also behind each command."
         ),
     ] = "",
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
 ) -> None:
     """Many OpenStack sites, run as one cloud."""
+    del version
     if os_cloud:
         os.environ["OS_CLOUD"] = os_cloud
 

@@ -7,7 +7,7 @@ from isthmus.clients.http.admin import AdminApi
 from isthmus.model.lease import PoolKind
 
 #: Whose name begins so was a site: `isthmus.store.tiers.registration.aside`.
-_GONE = "gone/"
+GONE = "gone/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ def list_gone(api: AdminApi) -> list[Gone]:
     """List what removed sites have not let go of."""
     names = {row["site"] for row in api.iterate("site_lease")}
     names |= {row["site"] for row in api.iterate("site_mapping", type="port")}
-    found = (find_gone(api, one) for one in sorted(names) if one.startswith(_GONE))
+    found = (find_gone(api, one) for one in sorted(names) if one.startswith(GONE))
     return [one for one in found if one is not None]
 
 
@@ -71,4 +71,4 @@ def find_gone(api: AdminApi, incarnation: str) -> Gone | None:
 
 
 def _name(incarnation: str) -> str:
-    return incarnation if incarnation.startswith(_GONE) else f"{_GONE}{incarnation}"
+    return incarnation if incarnation.startswith(GONE) else f"{GONE}{incarnation}"

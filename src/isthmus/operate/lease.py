@@ -2,6 +2,7 @@
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.operate.site import require_sites
 
 
 def list_leases(
@@ -16,7 +17,7 @@ def list_leases(
         kind: of pool, `subnet` or `network`.
 
     Raises:
-        NotFound: there is no such pool.
+        NotFound: there is no such pool, or no such site.
     """
     pool_id = None
     if pool:
@@ -24,4 +25,7 @@ def list_leases(
             pool_id = api.get_named("subnet", pool)["id"]
         except errors.NotFound:
             pool_id = api.get_named("network", pool)["id"]
-    return api.list("site_lease", pool_id=pool_id, site=site, kind=kind)
+    rows = api.list("site_lease", pool_id=pool_id, site=site, kind=kind)
+    if site and not rows:
+        require_sites(api, [site])
+    return rows

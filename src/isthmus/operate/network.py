@@ -5,6 +5,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.operate.site import require_sites
 
 
 def list_presences(
@@ -18,10 +19,13 @@ def list_presences(
         site: name of one.
 
     Raises:
-        NotFound: there is no such network.
+        NotFound: there is no such network, or no such site.
     """
     network_id = api.get_named("network", network)["id"] if network else None
-    return api.list("site_presence", network_id=network_id, site=site)
+    rows = api.list("site_presence", network_id=network_id, site=site)
+    if site and not rows:
+        require_sites(api, [site])
+    return rows
 
 
 def get_network(api: AdminApi, network: str) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Sites: going on without one, and its removal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.operate.gone import Gone, find_gone
+from isthmus.model.site import CENTRAL
+from isthmus.operate.gone import GONE, Gone, find_gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,23 @@ class GoneOn:
     site: Row  #: as central has it now
     waited: bool  #: whether central waited for it
     still: tuple[str, ...]  #: the sites that central waits for now
+
+
+def require_sites(api: AdminApi, names: Iterable[str]) -> None:
+    """Check names of sites by which nothing was found: one may be written wrong.
+
+    Central and removed sites hold things as well. Who may see no site is told nothing.
+
+    Raises:
+        NotFound: there is no such site.
+    """
+    wanted = [one for one in names if one != CENTRAL and not one.startswith(GONE)]
+    if not wanted:
+        return
+    known = [row["name"] for row in api.list("site", sort_key="name", sort_dir="asc")]
+    for one in wanted:
+        if known and one not in known:
+            raise errors.NotFound(f"there is no site {one!r}; there are: {', '.join(known)}")
 
 
 def go_on_without(api: AdminApi, name: str, confirm: Callable[[], None]) -> GoneOn:

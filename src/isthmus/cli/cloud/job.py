@@ -73,8 +73,11 @@ def list_jobs(
     if limit is not None:
         options["page_size"] = min(limit, 500)
     rows = api.iterate("site_job", marker=marker, sort_key="created_at", sort_dir="asc", **options)
+    chosen = [*itertools.islice(rows, limit)]
+    if not chosen:
+        _require_sites(api, site)
     render.print_rows(
-        itertools.islice(rows, limit),
+        chosen,
         COLUMNS,
         output,
         empty="No job is waiting.",
@@ -96,9 +99,10 @@ def list_refused(
     """
     wanted = {"site": site, "resource_id": resource}
     filters = {name: value for name, value in wanted.items() if value}
-    rows = _open(os_cloud).api.iterate(
-        "site_refusal", sort_key="created_at", sort_dir="asc", **filters
-    )
+    api = _open(os_cloud).api
+    rows = [*api.iterate("site_refusal", sort_key="created_at", sort_dir="asc", **filters)]
+    if not rows:
+        _require_sites(api, site)
     render.print_rows(rows, REFUSAL_COLUMNS, output, empty="Nothing is refused.")
 
 
@@ -142,7 +146,7 @@ def cancel_jobs(
     """Drop jobs: the site keeps what it has until the object changes again."""
     filters = _filters(site, kind, resource, state, older_than)
     api, chosen = _choose(os_cloud, jobs, filters)
-    if not yes:
+    if chosen and not yes:
         confirm(f"Drop {len(chosen)} jobs, with what they were to bring?")
     render.note(f"{_act(api, chosen, 'cancel')} jobs are dropped.")
 
@@ -151,7 +155,17 @@ def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tu
     if bool(ids) == bool(filters):
         raise typer.BadParameter("say which jobs: either their ids, or options such as --site")
     api = _open(cloud).api
-    return api, ids or [row["id"] for row in api.list("site_job", **filters)]
+    chosen = ids or [row["id"] for row in api.list("site_job", **filters)]
+    if not chosen:
+        _require_sites(api, filters.get("site"))
+    return api, chosen
+
+
+def _require_sites(api: Any, names: list[str] | None) -> None:
+    """Refuse a site that does not exist, where nothing was found of it."""
+    from isthmus.operate.site import require_sites
+
+    require_sites(api, names or ())
 
 
 def _act(api: Any, ids: Iterable[str], action: str) -> int:
