@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.neutron.carry import carry
 from tests.neutron.central_server import by_type
 from tests.neutron.test_central_report import born, item
 from tests.neutron.test_restore import Cloud, cloud
@@ -41,8 +42,11 @@ class Others:
         place = {**port["isthmus:location"], **there}
         return self.report({**port, "binding:host_id": "host2", "isthmus:location": place})
 
-    def report(self, port: Mapping[str, Any]) -> dict[str, Any]:
-        (result,) = self._cloud.central.report("site2", item(dict(port)))
+    def delete(self, port: Mapping[str, Any]) -> None:
+        self.report(port, gone=True)
+
+    def report(self, port: Mapping[str, Any], *, gone: bool = False) -> dict[str, Any]:
+        (result,) = self._cloud.central.report("site2", item(dict(port), gone=gone))
         assert result["code"] == "", result
         return dict(port)
 
@@ -96,3 +100,37 @@ def test_what_ovn_has_since_the_backup_stays_until_the_site_has_heard_again(clou
     cloud.settle()
     until(is_quiet, timeout_s=120, what="OVN is as the site's tables")
     assert set(seen) == {("chassis-1", "chassis-2")}
+
+
+def test_a_row_stays_until_its_shadow_is_sent(cloud: Cloud) -> None:
+    """Ports are sent first: a site that has many shadows to hear of settles long before."""
+    cloud.boot()
+    others = Others(cloud)
+    lost = others.boot()
+    cloud.settle()
+    until(lambda: read_row(cloud, lost), what="its row is there")
+    copy = cloud.back_up(cloud.site, "before")
+    new = others.boot()
+    cloud.settle()
+    until(lambda: read_row(cloud, new), what="the new row is there")
+    cloud.restore(cloud.site, copy)
+
+    def settles() -> bool:
+        carry(cloud.central, cloud.site, but=["shadow"])
+        return not cloud.why(cloud.site)
+
+    until(settles, timeout_s=120, what="the site gives out addresses")
+    cloud.boot()
+    cloud.site.stop()
+    cloud.site.ovn.nbctl("lsp-del", lost["id"])
+    cloud.site.start()
+    until(lambda: read_row(cloud, lost), timeout_s=120, what="the site has looked at its OVN")
+    assert read_row(cloud, new), "its servers were cut off"
+    drift = cloud.site.holdings("ovn")["ovn"]["drift"]
+    assert ("ovn.shadow_port.extra", new["id"], True) in {
+        (one["code"], one["id"], one["waits"]) for one in drift
+    }
+    others.delete(new)
+    cloud.settle()
+    until(lambda: not read_row(cloud, new), timeout_s=120, what="what is gone goes")
+    until(lambda: not cloud.site.holdings("ovn")["ovn"]["drift"], timeout_s=120)

@@ -27,7 +27,7 @@ from isthmus.dataplane.kind.transit_network import PutTransitNetwork, ReleaseKey
 from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.kinds import KINDS
 from isthmus.dataplane.plan import Plan, apply_plan, diff_rows, list_drift, observe, read_desired
-from isthmus.dataplane.protocols import SiteTables, Tables
+from isthmus.dataplane.protocols import SiteTables, Tables, Trust
 from isthmus.dataplane.row_kind import Change, Kind, Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import Scope
@@ -167,6 +167,9 @@ def test_what_stands_stays_while_the_tables_may_be_older(kind: Kind[Any, Any], c
         desired = read_desired(source, Scope.everything(source.networks()), before)
     now, later = hold.split(plan, desired, before, {})
     assert sorted(map(str, (*now.changes, *later.changes))) == sorted(map(str, plan.changes))
+    settled, _ = hold.split(plan, desired, before, {}, Trust.OWN)
+    own = [change for change in plan.changes if change.is_own]
+    assert set(map(str, settled.changes)) == set(map(str, (*now.changes, *own)))
     assert apply_plan(ovn, now) == []
     _, after = compare(ovn, tables)
     for one in KINDS:

@@ -12,7 +12,7 @@ from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS
 from isthmus.dataplane.kind.responder import RESPONDER
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.plan import observe
-from isthmus.dataplane.protocols import Tables
+from isthmus.dataplane.protocols import Tables, Trust
 from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
 from isthmus.dataplane.row_kind import Observed
 from isthmus.dataplane.rows import OvnRows
@@ -274,7 +274,7 @@ def test_a_restored_site_adds_and_takes_nothing_away_until_it_has_settled() -> N
         make_shadow(4, port_key=101),  # that of the first, which came since
         make_shadow(5, addresses=("10.0.0.1",)),
     )
-    site.tables.settled = False
+    site.tables.trusted = Trust.NONE
     site.swept.clear()
     with site.run() as reconciler:
         now = site.see()
@@ -287,7 +287,15 @@ def test_a_restored_site_adds_and_takes_nothing_away_until_it_has_settled() -> N
         assert drift
         assert all(one["waits"] for one in drift)
 
-        site.tables.settled = True
+        # It has settled: what is its own counts, and of other sites it has yet to hear.
+        site.tables.trusted = Trust.OWN
+        until(lambda: site.swept, what="it looks at everything by itself")
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(SHADOW_PORT).ports == now.of(SHADOW_PORT).ports
+        assert collect(site.ovn.rows, site.tables)["drift"] == drift
+
+        site.swept.clear()
+        site.tables.trusted = Trust.ALL
         until(lambda: site.swept, what="it looks at everything by itself")
         assert reconciler.wait_idle(IDLE_S)
         assert set(site.see().of(SHADOW_PORT).ports) == set(site.tables.known)
@@ -305,7 +313,7 @@ def test_what_a_restored_site_is_told_of_is_written_at_once(northd: str) -> None
         pass
     site.tables.known.clear()
     site.tables.put(moves, goes)
-    site.tables.settled = False
+    site.tables.trusted = Trust.NONE
     with site.run() as reconciler:
         comes = make_shadow(4, chassis="hv-d", encap_ip="192.0.2.4", security_groups=("late",))
         site.tables.put(make_shadow(2, chassis="hv-c", encap_ip="192.0.2.3"), comes)
@@ -322,17 +330,34 @@ def test_what_a_restored_site_is_told_of_is_written_at_once(northd: str) -> None
         assert site.see().of(SHADOW_PORT).ports[comes.port_id].groups == {"pg_late"}
 
 
+def test_what_a_restored_central_tells_a_restored_site_changes_no_row() -> None:
+    """It is as old as central's backup; the row may be of where the server is since."""
+    stands = make_shadow(1, chassis="hv-c", encap_ip="192.0.2.3")
+    site = Site(make_tables(stands))
+    site.make_switch()
+    with site.run():
+        pass
+    site.tables.known.clear()
+    site.tables.trusted = Trust.NONE
+    with site.run() as reconciler:
+        comes = make_shadow(2)
+        site.tables.put(make_shadow(1), comes)
+        reconciler.wake(ports=[stands.port_id, comes.port_id], heard=False)
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.bound() == {stands.port_id: "hv-c", comes.port_id: "hv-b"}
+
+
 def test_a_site_that_finds_out_late_that_it_was_restored_holds_back_from_then_on() -> None:
     site = Site(make_tables(make_shadow(1)))
     site.make_switch()
     with site.run() as reconciler:
-        site.tables.settled = False
+        site.tables.trusted = Trust.NONE
         site.tables.known.clear()
         site.ovn.change("Logical_Switch_Port", make_shadow(1).port_id, enabled=[False])
         reconciler.wake(everything=True)
         assert reconciler.wait_idle(IDLE_S)
         assert set(site.see().of(SHADOW_PORT).ports) == {make_shadow(1).port_id}
-        site.tables.settled = True
+        site.tables.trusted = Trust.ALL
         until(lambda: not site.see().of(SHADOW_PORT).ports, what="it has settled")
 
 
@@ -340,18 +365,18 @@ def test_a_port_that_waits_for_a_restored_site_keeps_no_other_waiting() -> None:
     class Restored(MemoryTables):
         @override
         def allocate_key(self, network_id: str, port_id: str) -> bool:
-            if not self.settled:
+            if self.trusted is Trust.NONE:
                 raise errors.Busy("restored")
             return super().allocate_key(network_id, port_id)
 
     tables = Restored().put(make_shadow(1))
     tables.stretched[NET] = 0xFFF001
     tables.keyless = [(NET, "by the sync tool")]
-    tables.settled = False
+    tables.trusted = Trust.NONE
     site = Site(tables)
     site.make_switch()
     with site.run():
         assert site.bound() == {make_shadow(1).port_id: "hv-b"}
         assert not tables.keys
-        tables.settled = True
+        tables.trusted = Trust.ALL
         until(lambda: tables.keys, what="it has settled")

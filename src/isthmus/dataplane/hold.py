@@ -3,7 +3,8 @@
 A site whose database was restored has yet to hear what came, moved and went since the backup. Its
 OVN was right all the time, and servers reach each other by it. So until the site has settled its
 tables count only where they contradict nothing that stands; but for what somebody has told it of
-since: that is newer than either.
+since: that is newer than either. Then they count for what is the site's own; for ports, hypervisors
+and routers of other sites once it has heard of these, too.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,6 +12,7 @@ from collections.abc import Collection, Mapping
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.plan import Plan
+from isthmus.dataplane.protocols import Trust
 from isthmus.dataplane.row_kind import Change, Desired, Observed, Standing
 from isthmus.dataplane.scope import CHASSIS, PORTS, ROUTERS
 
@@ -18,21 +20,27 @@ from isthmus.dataplane.scope import CHASSIS, PORTS, ROUTERS
 Heard = Mapping[str, Collection[str]]
 
 
-def split(plan: Plan, desired: Desired, observed: Observed, heard: Heard) -> tuple[Plan, Plan]:
-    """Split a plan into what may be written now, and what waits until the site has settled.
+def split(
+    plan: Plan, desired: Desired, observed: Observed, heard: Heard, trust: Trust = Trust.NONE
+) -> tuple[Plan, Plan]:
+    """Split a plan into what may be written now, and what waits until the site's tables count.
 
     Args:
         plan: what differs.
         desired: what it was made of.
         observed: the same.
         heard: what the site was told of since its tables were restored.
+        trust: what the tables count for.
     """
+    if trust is Trust.ALL:
+        return plan, Plan(())
     standing = Standing(observed)
     known = {**heard, CHASSIS: _list_chassis(desired, heard)}
     now: list[Change] = []
     later: list[Change] = []
     for change in plan.changes:
         may = change.of in known.get(change.about, ()) or change.adds(standing)
+        may |= change.is_own and trust is Trust.OWN
         (now if may else later).append(change)
     return Plan(tuple(now)), Plan(tuple(later))
 

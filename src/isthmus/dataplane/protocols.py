@@ -4,6 +4,7 @@ The real ones are `isthmus.clients.ovsdb` and `isthmus.neutron.local.ovn`; `isth
 of each in memory. Both are held to the same contract by `tests/ports/test_row_kinds.py`.
 """
 
+import enum
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -65,11 +66,19 @@ class Database(Protocol):
         """
 
 
+class Trust(enum.IntEnum):
+    """What the site's tables count for against OVN's rows; each includes the one before."""
+
+    NONE = 0  #: they were restored, and the site has not settled
+    OWN = 1  #: for what is its own
+    ALL = 2
+
+
 class Source(Protocol):
     """What the site's own tables say, within one transaction."""
 
-    def is_settled(self) -> bool:
-        """Tell whether they are as new as OVN's rows: no restore has made them older."""
+    def trust(self) -> Trust:
+        """Tell what they count for: a restore may have made them older than OVN's rows."""
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""

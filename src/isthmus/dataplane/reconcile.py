@@ -30,7 +30,7 @@ from isthmus.dataplane.kind.remote_chassis import PutChassis
 from isthmus.dataplane.kind.responder import RemoveResponder
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, PutShadowPort, RemoveShadowPort
 from isthmus.dataplane.kind.transit_network import ReleaseKey
-from isthmus.dataplane.protocols import SiteTables
+from isthmus.dataplane.protocols import SiteTables, Trust
 from isthmus.dataplane.row_kind import Desired, Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import (
@@ -113,7 +113,7 @@ class Reconciler:
         self._dirty = Dirty(everything=True)
         self._awaited: set[str] = set()  # shadows that this process made and nobody has bound
         self._late: set[str] = set()  # shadows that wait for the process that made them
-        self._held = False  # whether something may wait until the site has settled
+        self._trust = Trust.ALL  # what the tables counted for when all was looked at last
         self._heard: dict[str, set[str]] = {}  # what wakes named since then, by subject
         self._busy = False
         self._stopping = False
@@ -132,11 +132,14 @@ class Reconciler:
             self._condition.notify_all()
         self._thread.join()
 
-    def wake(self, *, everything: bool = False, **touched: Collection[str] | bool) -> None:
+    def wake(
+        self, *, everything: bool = False, heard: bool = True, **touched: Collection[str] | bool
+    ) -> None:
         """Have the thread look at something now.
 
         Args:
             everything: look at everything.
+            heard: whether what the tables say of it is newer than what OVN has.
             touched: ids of what changed, by subject (`isthmus.dataplane.scope`), True for all of
                 it: `ports` that came, changed or went, `networks` whose subnets or routers changed,
                 `routers` whose exits did,
@@ -147,7 +150,7 @@ class Reconciler:
             self._dirty.everything |= everything
             for subject, ids in touched.items():
                 self._dirty.add(subject, ids)
-                if not isinstance(ids, bool):
+                if heard and not isinstance(ids, bool):
                     self._heard.setdefault(subject, set()).update(ids)
             self._condition.notify_all()
 
@@ -185,11 +188,11 @@ class Reconciler:
         next_sweep = time.monotonic()
         while True:
             again = time.monotonic() + _UNSETTLED_S
-            dirty = self._take(min(next_sweep, again) if self._held else next_sweep)
+            dirty = self._take(min(next_sweep, again) if self._trust < Trust.ALL else next_sweep)
             if dirty is None:
                 return
             try:
-                dirty.everything |= self._held and self._has_settled()
+                dirty.everything |= self._trust < Trust.ALL and self._trust < self._read_trust()
                 if dirty.everything or time.monotonic() >= next_sweep:
                     self._reconcile_everything()
                     next_sweep = time.monotonic() + self._sweep_s
@@ -211,9 +214,9 @@ class Reconciler:
                     self._busy = False
                     self._condition.notify_all()
 
-    def _has_settled(self) -> bool:
+    def _read_trust(self) -> Trust:
         with self._tables.reading() as source:
-            return source.is_settled()
+            return source.trust()
 
     def _take(self, next_look: float) -> Dirty | None:
         """Wait for something to do; None when it is time to end."""
@@ -262,14 +265,14 @@ class Reconciler:
             observed = plans.observe(rows, scope)
             with self._tables.reading() as source:
                 desired = plans.read_desired(source, scope, observed)
-                settled = source.is_settled()
-            if not self._step(rows, desired, observed, settled=settled):
+                trust = source.trust()
+            if not self._step(rows, desired, observed, trust=trust):
                 break
         with self._condition:
-            self._held = not settled
-            if settled:
+            self._trust = trust
+            if trust is Trust.ALL:
                 self._heard.clear()
-        if settled:
+        if trust >= Trust.OWN:
             self._callbacks.swept(observed)
 
     def _reconcile_part(self, dirty: Dirty) -> None:
@@ -287,21 +290,22 @@ class Reconciler:
             dirty.add(CHASSIS, {row.chassis for row in left})
             with self._tables.reading() as source:
                 desired = plans.read_desired(source, scope, observed)
-                settled = source.is_settled()
-            self._held |= not settled
-            if not self._step(rows, desired, observed, settled=settled):
+                trust = source.trust()
+            self._trust = min(self._trust, trust)
+            if not self._step(rows, desired, observed, trust=trust):
                 return
 
-    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, settled: bool) -> bool:
+    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, trust: Trust) -> bool:
         """Write what differs; False when nothing does, or nothing more can be done."""
         capability = parse_capability(rows.northd_version())
         plan = plans.diff_rows(desired, observed, capability)
-        if not settled:
+        if trust < Trust.ALL:
             with self._condition:
                 heard = {subject: frozenset(ids) for subject, ids in self._heard.items()}
-            plan, later = hold.split(plan, desired, observed, heard)
+            plan, later = hold.split(plan, desired, observed, heard, trust)
             if later:
-                _LOG.info("%d OVN rows wait until this site has settled", later.size())
+                what = "settled" if trust is Trust.NONE else "heard of the ports of other sites"
+                _LOG.info("%d OVN rows wait until this site has %s", later.size(), what)
         if not plan:
             return False
         with self._condition:

@@ -43,6 +43,7 @@ class Change(abc.ABC):
     code: ClassVar[str]  #: of the drift that the change mends; dotted and stable
     what: ClassVar[str]  #: the same in words
     about: ClassVar[str] = ""  #: subject of the scope by whose id a wake names what the row is of
+    is_own: ClassVar[bool] = False  #: whether the row rests on nothing that other sites report
 
     @property
     @abc.abstractmethod

@@ -6,6 +6,7 @@ from typing import Self
 
 from isthmus import errors
 from isthmus.dataplane.kind.responder import RaMode, ResponderKey, name_port
+from isthmus.dataplane.protocols import Trust
 from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.exits.plan import SitePlan
@@ -18,7 +19,7 @@ class MemoryTables:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.settled = True  #: whether they are as new as OVN's rows
+        self.trusted = Trust.ALL  #: what they count for
         self.stretched: dict[str, int] = {}  #: network to datapath key
         self.known: dict[str, Shadow] = {}  #: shadows by port
         self.keys: dict[str, tuple[str, int]] = {}  #: port to (network, port key)
@@ -39,9 +40,9 @@ class MemoryTables:
         """Open a transaction that only reads."""
         yield self
 
-    def is_settled(self) -> bool:
-        """Tell whether they are as new as OVN's rows."""
-        return self.settled
+    def trust(self) -> Trust:
+        """Tell what they count for."""
+        return self.trusted
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""

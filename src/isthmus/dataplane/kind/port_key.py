@@ -35,6 +35,7 @@ class SetPortKey(Change):
     code: ClassVar = "ovn.port_key.differs"
     what: ClassVar = "port without its key"
     about: ClassVar = PORTS
+    is_own: ClassVar = True
     port_id: str
     key: int
 

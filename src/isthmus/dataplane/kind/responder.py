@@ -77,6 +77,7 @@ class PutResponder(Change):
     code: ClassVar = "ovn.responder.differs"
     what: ClassVar = "responder missing or different"
     about: ClassVar = NETWORKS
+    is_own: ClassVar = True
     row: Responder
 
     @property
@@ -136,6 +137,7 @@ class RemoveResponder(Change):
     code: ClassVar = "ovn.responder.extra"
     what: ClassVar = "responder too many"
     about: ClassVar = NETWORKS
+    is_own: ClassVar = True
     row: Responder
 
     @property

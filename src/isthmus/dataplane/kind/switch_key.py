@@ -30,6 +30,7 @@ class SetSwitchKey(Change):
     code: ClassVar = "ovn.switch_key.differs"
     what: ClassVar = "network without its datapath key"
     about: ClassVar = NETWORKS
+    is_own: ClassVar = True
     network_id: str
     key: int
 

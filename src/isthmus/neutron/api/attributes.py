@@ -196,6 +196,7 @@ SITE_REGISTRATIONS: Attributes = {
     "addresses": _given(default=None),
     "shadows": _given(default=None),
     "holdings": _given(default=None),
+    "behind": _given({"type:isthmus_whole": None}, default=0),
     "part": _given(default=None),
     "parts": _given(default=None),
     "name_numbers": _shown(),

@@ -23,16 +23,14 @@ from oslo_log import log as logging
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
-from isthmus.model.lease import PoolKind
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.db.witness import Witness
-from isthmus.neutron.local import naming
+from isthmus.neutron.local import answered, naming
 from isthmus.neutron.local.lease.giving import read_seen
 from isthmus.store.delivery import lane as lane_store
-from isthmus.store.leases import resting
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local.known import list_known
-from isthmus.store.ports import datapath, port_key, shadow
+from isthmus.store.ports import datapath, shadow
 from isthmus.store.sql.engine import reading, writing
 from isthmus.store.tiers import epoch
 
@@ -48,7 +46,6 @@ _RENEW_S = 3.0
 _STOP_S = 15.0
 #: Longest reason that is kept, in characters: what central said may be long.
 _MOST_REASON = 500
-_ADDRESS = PoolKind.SUBNET
 
 
 class Registrar:
@@ -191,7 +188,7 @@ class Registrar:
             own = epoch.peek(connection)
         if own is None or own.settled or own.replaced_by:
             return
-        reason = f"{_cause(own.reason)}; {why}"[:_MOST_REASON]
+        reason = f"{answered.cause(own.reason)}; {why}"[:_MOST_REASON]
         if own.reason == reason:
             return
         with writing(self._engine()) as connection:
@@ -270,7 +267,9 @@ class Registrar:
                     datapaths = {**self._list_switch_keys(at), **datapaths}
                 elif numbers and ports is not None:  # central was restored, and this site was not
                     addresses = naming.list_addresses(connection, ports)
-                    shadows = shadow.list_numbers(connection)
+                    # One that was restored itself, lately, knows no better than central.
+                    is_new = own.behind is epoch.Behind.NOT
+                    shadows = shadow.list_numbers(connection) if is_new else []
                 restored = number.epoch_of(own.heard) > lane_store.FIRST_EPOCH  # central was, once
                 known = list_known(connection, but_unreported=restored)
                 holdings = {kind.value: ids for kind, ids in known.items()}
@@ -287,6 +286,8 @@ class Registrar:
                 "addresses": addresses,
                 "shadows": shadows,
                 "holdings": holdings,
+                # Before it has registered central has noted nothing of what it lacks.
+                "behind": own.behind if leases or own.registered == own.epoch else 0,
             }
         )
 
@@ -302,31 +303,13 @@ class Registrar:
                 "until their rows are gone: %s",
                 ", ".join(ports),
             )
+        behind = answered.read_behind(answer)
         with writing(self._engine()) as connection:
             if not _is_same(epoch.read(connection), own):
                 return False
-            site_lease.remove(connection, void)
-            added = site_lease.add(connection, self._site, leases)
-            _restore_keys(connection, answer["port_keys"])
-            _set_aside(connection, answer["aside"])
-            if answer["leases"] or void:
-                naming.tell_of_ports(connection)
-            settles = not (own.settled or answer["pending"])
-            if settles:
-                _set_aside(connection, strays)
-            # The lane comes last, as where batches are carried out.
-            site_lease.refuse_overtaken(connection, leases, added, seen=seen, write=True)
-            epoch.join(
-                connection,
-                str(answer["registration"]),
-                int(answer["heard"]),
-                str(answer["proof"]),
-                epoch=own.epoch,
+            settles = answered.apply(
+                connection, own, answer, site=self._site, leases=leases, seen=seen, strays=strays
             )
-            if settles:
-                epoch.settle(connection)
-            elif not own.settled:
-                epoch.explain(connection, f"{_cause(own.reason)}; {_say_what_is_due(answer)}")
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
         if settles:
@@ -334,7 +317,8 @@ class Registrar:
         if not self._greeted:
             self._greeted = True
             self._when_greeted()
-        return settles or own.settled
+        # Only what central is about to send is over soon.
+        return (settles or own.settled) and behind is not epoch.Behind.NOT_SENT
 
     def _leave_overtaken(
         self, states: Sequence[Mapping[str, Any]], seen: int
@@ -376,39 +360,3 @@ def _has_to_register(own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
     names, answers and reports everything that the site has.
     """
     return not own.settled and (own.registered != own.epoch or not answer.get("pending"))
-
-
-def _say_what_is_due(answer: Mapping[str, Any]) -> str:
-    """Say what a site waits for that has registered and may not settle yet."""
-    if not answer.get("settled", True):
-        return "waits until central, which was restored too, has heard of all its sites"
-    return f"waits for {answer['pending']} ports that central knows and has yet to send"
-
-
-def _cause(reason: str) -> str:
-    return reason.partition(";")[0]
-
-
-def _restore_keys(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
-    """Restore keys of ports that this site may have lost."""
-    keys: dict[str, dict[str, int]] = {}
-    for one in said:
-        found = keys.setdefault(str(one["network_id"]), {})
-        found[str(one["port_id"])] = int(one["port_key"])
-    for network_id, found in sorted(keys.items()):
-        port_key.lock_network(connection, network_id)
-        port_key.restore(connection, network_id, found)
-
-
-def _set_aside(connection: sa.Connection, said: Sequence[Mapping[str, Any]]) -> None:
-    """Set numbers to rest that this site may have forgotten to have used."""
-    found = [
-        (PoolKind(one["kind"]), str(one["pool_id"]), int(one["number"]), str(one["port_id"]))
-        for one in said
-    ]
-    resting.record(
-        connection, [(pool, number, port) for kind, pool, number, port in found if kind is _ADDRESS]
-    )
-    for kind, network_id, key, port_id in found:
-        if kind is not _ADDRESS and port_key.lock_network(connection, network_id):
-            port_key.set_aside(connection, port_id, network_id, key)

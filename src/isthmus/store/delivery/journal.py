@@ -12,7 +12,7 @@ Times are the database's own, and what is due at once has none, so that no clock
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -191,9 +191,22 @@ def await_present(connection: sa.Connection, lane: SiteName, kind: ResourceType)
 
 
 def count_awaited(
-    connection: sa.Connection, lane: SiteName, kind: ResourceType, *, most: int
+    connection: sa.Connection,
+    lane: SiteName,
+    kind: ResourceType,
+    *,
+    most: int,
+    only: Sequence[sa.ColumnElement[bool]] = (),
 ) -> int:
-    """Count the marked intents of a lane and a type that are not parked, up to a number."""
+    """Count the marked intents of a lane and a type that are not parked, up to a number.
+
+    Args:
+        connection: of the transaction.
+        lane: their lane.
+        kind: type of their objects.
+        most: the number.
+        only: what else has to be true of them.
+    """
     some = (
         sa.select(JOURNAL.c.id)
         .where(
@@ -201,6 +214,7 @@ def count_awaited(
             JOURNAL.c.type == kind.value,
             JOURNAL.c.awaited == sa.true(),
             JOURNAL.c.parked == sa.false(),
+            *only,
         )
         .limit(most)
     )

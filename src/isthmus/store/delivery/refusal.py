@@ -61,6 +61,13 @@ def _is_full(connection: sa.Connection, site: SiteName) -> bool:
     return kept is not None and kept >= MOST
 
 
+def is_refused(
+    site: sa.ColumnElement[str], resource_id: sa.ColumnElement[str]
+) -> sa.ColumnElement[bool]:
+    """Return a condition on a row that names both: whether something of it is refused."""
+    return sa.exists().where(REFUSALS.c.site == site, REFUSALS.c.resource_id == resource_id)
+
+
 def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
     """Delete a refusal: the site's report was accepted, or its object is gone.
 

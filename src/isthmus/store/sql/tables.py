@@ -91,6 +91,8 @@ EPOCHS = sa.Table(
     sa.Column("registered", _BIG, nullable=False, default=0),
     # Site: the epoch of another database that central hears in its place; 0: it is heard itself.
     sa.Column("replaced_by", _BIG, nullable=False, default=0),
+    # Site: whether its shadows may be older than OVN's rows; `isthmus.store.tiers.epoch.Behind`.
+    sa.Column("behind", sa.Integer, nullable=False, default=0),
 )
 
 #: Central: what each site that ever registered has said of itself;
@@ -132,6 +134,7 @@ CLAIMS = sa.Table(
     METADATA,
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
+    sa.Index("ix_isthmus_claims_site", "site"),
 )
 
 #: Central, after a restore: what sites say of numbers that central knows otherwise;
@@ -266,6 +269,7 @@ SITE_MAPPINGS = sa.Table(
     sa.Column("home_of", sa.String(UUID_LENGTH), unique=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Index("ix_isthmus_site_mappings_site", "site", "type"),
+    sa.Index("ix_isthmus_site_mappings_stale", "stale", "type", "site"),
 )
 
 #: Both tiers: the tunnel key of each stretched network's logical switch, the same in every site.

@@ -6,6 +6,7 @@ received its blocks and returned what was lost; central, when every site has reg
 operator has decided to go on without it.
 """
 
+import enum
 import hashlib
 import hmac
 import secrets
@@ -33,6 +34,14 @@ _OWN = "own"
 _NAMED = 5
 
 
+class Behind(enum.IntEnum):
+    """How far a restored site has heard of the ports of other sites; its OVN has their rows."""
+
+    NOT = 0  #: its shadows are as new as OVN's rows
+    NOT_SENT = 1  #: central has yet to send some of what it knew
+    NOT_KNOWN = 2  #: central may have yet to hear of some itself
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
     """The incarnation of a tier."""
@@ -48,6 +57,7 @@ class Epoch:
     proof: str
     registered: int = 0  #: at a site: the newest epoch in which it has applied a registration
     replaced_by: int = 0  #: the epoch of another database that central hears in its place
+    behind: Behind = Behind.NOT  #: at a site: whether OVN's rows may be newer than its shadows
 
 
 def read(connection: sa.Connection) -> Epoch:
@@ -92,6 +102,7 @@ def _from_row(row: Any) -> Epoch:
         proof=row.proof or "",
         registered=int(row.registered),
         replaced_by=int(row.replaced_by),
+        behind=Behind(row.behind),
     )
 
 
@@ -140,7 +151,12 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
         raise errors.Inconsistent(f"epoch {new} cannot be: nobody restores a database that often")
     connection.execute(
         sa.update(EPOCHS).values(
-            epoch=new, life=_new_life(), settled=False, reason=reason, replaced_by=0
+            epoch=new,
+            life=_new_life(),
+            settled=False,
+            reason=reason,
+            replaced_by=0,
+            behind=Behind.NOT_KNOWN,
         )
     )
     # At central; a site has neither table filled. Registrations are locked before lanes.
@@ -191,6 +207,11 @@ def check_tables(connection: sa.Connection) -> None:
 def settle(connection: sa.Connection) -> None:
     """Record that numbers may be allocated again."""
     connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))
+
+
+def follow(connection: sa.Connection, behind: Behind) -> None:
+    """Record, at a site, how far it has heard of the ports of other sites."""
+    connection.execute(sa.update(EPOCHS).values(behind=behind))
 
 
 def explain(connection: sa.Connection, reason: str) -> None:

@@ -16,13 +16,13 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.lease import LeaseId
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import SiteName
-from isthmus.store.delivery import job, journal, sweep
+from isthmus.model.site import SiteName, SiteState
+from isthmus.store.delivery import job, journal, lane, refusal, sweep
 from isthmus.store.leases import lease, named
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
-from isthmus.store.sql.tables import REGISTRATIONS
-from isthmus.store.tiers import claim, mapping
+from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.tiers import claim, mapping, restored
 from isthmus.store.tiers import epoch as tier
 from isthmus.store.tiers.epoch import show_incarnation
 from isthmus.store.tiers.latest import Latest
@@ -186,6 +186,64 @@ def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
     when an operator will look at them.
     """
     return journal.count_awaited(connection, site, ResourceType.PORT, most=job.MOST_COUNTED)
+
+
+def follow_shadows(connection: sa.Connection, site: SiteName, behind: tier.Behind) -> tier.Behind:
+    """Return how far a restored site has heard of the ports of other sites.
+
+    What its OVN has of them is newer than its tables. Where central was restored as well, that is
+    over only when their homes have reported them; then once what is recorded by now has been sent.
+    For a site that is lost, or disabled, nobody waits.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        behind: what it says that it was told last.
+    """
+    if behind is tier.Behind.NOT:
+        return behind
+    if _expects_reports(connection, site):
+        return tier.Behind.NOT_KNOWN
+    if behind is tier.Behind.NOT_KNOWN:
+        journal.await_present(connection, site, ResourceType.SHADOW)
+        return tier.Behind.NOT_SENT
+    # What may not be sent, because a lost site alone could say how it is, is not waited for either.
+    only = restored.find_deliverable(connection).only
+    left = journal.count_awaited(connection, site, ResourceType.SHADOW, most=1, only=only)
+    return tier.Behind.NOT_SENT if left else tier.Behind.NOT
+
+
+def _expects_reports(connection: sa.Connection, site: SiteName) -> bool:
+    """Return whether central, restored, has yet to hear of ports of other sites than one.
+
+    What it has heard of and refused is for a person, and nothing that a site waits for.
+    """
+    own = tier.peek(connection)
+    if own is None or own.epoch <= lane.FIRST_EPOCH:
+        return False
+    if not own.settled:
+        return True
+    heard = (
+        sa.select(REGISTRATIONS.c.site)
+        .join(SITES, SITES.c.name == REGISTRATIONS.c.site)
+        .where(
+            REGISTRATIONS.c.site != site,
+            REGISTRATIONS.c.owes.is_(sa.false()),
+            SITES.c.state != SiteState.DISABLED.value,
+        )
+    )
+    queries = (
+        sa.select(CLAIMS.c.port_id).where(
+            CLAIMS.c.site.in_(heard), ~refusal.is_refused(CLAIMS.c.site, CLAIMS.c.port_id)
+        ),
+        sa.select(SITE_MAPPINGS.c.resource_id).where(
+            SITE_MAPPINGS.c.type == ResourceType.PORT.value,
+            SITE_MAPPINGS.c.stale.is_(sa.true()),
+            SITE_MAPPINGS.c.site.in_(heard),
+            ~refusal.is_refused(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.resource_id),
+        ),
+    )
+    return any(connection.execute(query.limit(1)).first() is not None for query in queries)
 
 
 def expect(connection: sa.Connection, site: SiteName, registration: str) -> None:

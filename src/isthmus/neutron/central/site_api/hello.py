@@ -13,6 +13,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.central.site_api.belief import naming
 from isthmus.neutron.central.site_api.lease_request import parse_number
+from isthmus.store.tiers.epoch import Behind
 
 #: Limit of leases that a site may name, far more than any has.
 MOST_LEASES = 100_000
@@ -54,6 +55,7 @@ class Hello:
     addresses: Mapping[tuple[str, int], str] | None  #: their addresses; None where not asked
     known: tuple[naming.KnownPort, ...]  #: ports of other sites, from its shadows; own: strays
     holdings: Mapping[ResourceType, tuple[str, ...]]  #: the objects of central's that it has
+    behind: Behind  #: whether it was restored, and has yet to hear of other sites' ports
 
 
 def parse(site: Site, body: Mapping[str, Any]) -> Hello:
@@ -81,6 +83,7 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
                 ResourceType(kind): _parse_ports(ids) or ()
                 for kind, ids in (body["holdings"] or {}).items()
             },
+            behind=Behind(int(body["behind"] or 0)),
         )
     except _MALFORMED as error:
         raise errors.Invalid(f"site {site.name} registers with what is no registration") from error

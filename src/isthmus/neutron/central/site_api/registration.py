@@ -102,6 +102,11 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
         void = _register(context, site, said, row_id, standing, known or store.NEVER)
         settle(context)
         due = False
+    # What is recorded for it now is more than what was, when it was told last.
+    behind = epoch.Behind.NOT_KNOWN if registering and said.behind else said.behind
+    if behind is not epoch.Behind.NOT:  # many intents, perhaps, so before the site's lane is locked
+        with writing(context) as connection:
+            behind = store.follow_shadows(connection, site.name, behind)
     with writing(context) as connection:
         heard = store.is_answer_heard(connection, site.name, said.heard, alone=registering)
         sent = lane_store.tell(connection, site.name)
@@ -126,6 +131,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             # Before central has settled it cannot answer which ports are the site's.
             "pending": max(store.count_ports_due(connection, site.name), int(not own.settled)),
             "settled": own.settled,
+            "behind": behind.value,
             "aside": [],
         }
         if registering:
@@ -249,9 +255,11 @@ def _believe(
             home.take_up(connection, site.name, former)
             own = epoch.peek(connection)
             # Which site has which port and number is known once all have registered; and of shadows
-            # only a site that was restored as well lacks any. Exits of routers rest on both.
+            # only a site that was restored as well lacks any, and has yet to be sent them. Exits of
+            # routers rest on both.
             late = {ResourceType.PORT, ResourceType.LEASE}
-            late |= {ResourceType.SHADOW, ResourceType.ROUTER} if said.ports is not None else set()
+            if said.ports is not None and said.behind is epoch.Behind.NOT:
+                late |= {ResourceType.SHADOW, ResourceType.ROUTER}
             early = [one for one in ResourceType if one not in late]
             sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
             forgot = standing.waits or not _remembers(own, said, row_id, former)

@@ -10,6 +10,7 @@ from neutron.db import models_v2
 from neutron_lib import constants
 from neutron_lib import context as n_context
 
+from isthmus.dataplane.protocols import Trust
 from isthmus.model.dataplane.ovn import RaSubnet
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.exits.plan import SitePlan
@@ -38,9 +39,12 @@ class SqlSource:
         self._keys: dict[str, tuple[str, int]] | None = None
         self._exits: Mapping[str, SitePlan] | None = None
 
-    def is_settled(self) -> bool:
-        """Tell whether they are as new as OVN's rows: the site does not wait after a restore."""
-        return epoch.is_settled(self._connection)
+    def trust(self) -> Trust:
+        """Tell what they count for: a restored site settles, and hears of other sites' ports."""
+        own = epoch.peek(self._connection)
+        if own is not None and not own.settled:
+            return Trust.NONE
+        return Trust.ALL if own is None or own.behind is epoch.Behind.NOT else Trust.OWN
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""

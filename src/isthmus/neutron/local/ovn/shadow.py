@@ -46,7 +46,10 @@ def apply(context: Any, items: Sequence[Item]) -> list[ItemResult]:
         batch = _Batch(connection, items, capability, local_chassis)
         results = [batch.take(item) for item in batch.removals_first()]
         batch.write()
+    batch.touched -= batch.outdated
     reconciler.wake(ports=batch.touched, groups=batch.groups_left, chassis=batch.chassis_left)
+    if batch.outdated:
+        reconciler.wake(ports=batch.outdated, heard=False)
     by_id = {result.id: result for result in results}
     return [by_id[item.id] for item in items]
 
@@ -82,6 +85,7 @@ class _Batch:
         self._put: dict[str, Shadow] = {}
         self._drop: set[str] = set()
         self.touched: set[str] = set()
+        self.outdated: set[str] = set()  # central was restored: what OVN has of them may be newer
         self.groups_left: set[str] = set()
         self.chassis_left: set[str] = set()
 
@@ -110,6 +114,9 @@ class _Batch:
         except errors.IsthmusError as error:
             return refused(item, error)
         self._keep(parsed)
+        if (item.state or {}).get(attribute.STALE):
+            self.touched.discard(item.id)
+            self.outdated.add(item.id)
         return taken(item)
 
     def write(self) -> None:

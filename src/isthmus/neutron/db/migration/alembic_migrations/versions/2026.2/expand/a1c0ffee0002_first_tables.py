@@ -66,6 +66,7 @@ def _create_both_tiers() -> None:
         sa.Column("proof", sa.String(64)),
         sa.Column("registered", _BIG, nullable=False),
         sa.Column("replaced_by", _BIG, nullable=False),
+        sa.Column("behind", sa.Integer, nullable=False),
     )
     op.create_table(
         "isthmus_leases",
@@ -134,6 +135,7 @@ def _create_both_tiers() -> None:
         sa.Column("home_of", sa.String(36), unique=True),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Index("ix_isthmus_site_mappings_site", "site", "type"),
+        sa.Index("ix_isthmus_site_mappings_stale", "stale", "type", "site"),
     )
     op.create_table(
         "isthmus_datapaths",
@@ -191,6 +193,7 @@ def _create_central() -> None:
         "isthmus_claims",
         sa.Column("port_id", sa.String(36), primary_key=True),
         sa.Column("site", sa.String(64), primary_key=True),
+        sa.Index("ix_isthmus_claims_site", "site"),
     )
     op.create_table(
         "isthmus_transit_ports",
