@@ -112,6 +112,22 @@ def test_a_port_that_its_home_has_no_more_is_central_s_to_say(central: CentralSe
     assert "isthmus:stale" not in wanted["state"]
 
 
+def test_a_report_takes_no_port_from_its_home(central: CentralServer) -> None:
+    """Until central has settled, what a site has claimed stands against others that name it."""
+    net = Stretched(central)
+    port = net.port()
+    assert net.report(port)["code"] == ""
+    with back_from_backup(central):
+        register(central, "site1", ports=[port["id"]])
+        assert net.report({**port, "name": "new"})["code"] == ""
+        register(central, "site2", ports=[port["id"]])
+    path = f"/v2.0/site-mappings?type=port&resource_id={port['id']}"
+    assert [one["site"] for one in central.call("GET", path).only()] == ["site1"]
+    assert (
+        net.report({**port, "name": "newer", "isthmus:base": {**port, "name": "new"}})["code"] == ""
+    )
+
+
 def test_a_site_is_answered_nothing_before_it_has_registered(central: CentralServer) -> None:
     """It would hear of leases that it has returned since the backup, and somebody else may have."""
     net = Stretched(central)

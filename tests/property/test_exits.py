@@ -49,16 +49,26 @@ def worlds(draw: st.DrawFn) -> tuple[RouterFacts, list[ExternalNetwork], list[Si
         subnet(f"net{number}", f"10.0.{number}.0/24", draw(_some_sites))
         for number in range(draw(st.integers(0, 3)))
     ]
-    homes = st.sampled_from([None, *SITES])
+    # As Neutron gives them: an address of the network, one of each network for an internal one, and
+    # that has one home.
+    ways = draw(
+        st.lists(
+            st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(5, 6)),
+            max_size=3,
+            unique=True,
+        )
+    )
+    some = st.sampled_from([None, *SITES])
+    homes = {one: draw(some) for one in sorted({(to, last) for _, to, last in ways})}
     floating_ips = [
         floating(
             f"f{number}",
-            f"172.16.{draw(st.integers(0, 2))}.{50 + number}",
-            f"ext{draw(st.integers(0, 2))}",
-            f"10.0.{draw(st.integers(0, 2))}.{draw(st.integers(5, 6))}",
-            draw(homes),
+            f"172.16.{at}.{50 + number}",
+            f"ext{at}",
+            f"10.0.{to}.{last}",
+            homes[to, last],
         )
-        for number in range(draw(st.integers(0, 3)))
+        for number, (at, to, last) in enumerate(ways)
     ]
     return router(subnets, gateways, floating_ips), networks, sites
 

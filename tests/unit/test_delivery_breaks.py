@@ -24,12 +24,13 @@ class Journal(MemoryJournal):
     """Its database is away for a moment."""
 
     away = 0
+    error: Exception = errors.Unreachable("the database does not answer")
 
     @override
     def settle(self, settlements: Sequence[Settlement]) -> None:
         if self.away:
             self.away -= 1
-            raise errors.Unreachable("the database does not answer")
+            raise self.error
         super().settle(settlements)
 
 
@@ -94,11 +95,14 @@ def test_one_object_that_breaks_each_pass_keeps_no_other_from_the_lane(side: Sid
     assert bench.journal.list_jobs() == []
 
 
-def test_what_could_not_be_settled_is_released_by_the_next_pass() -> None:
+@pytest.mark.parametrize(
+    "error", [Journal.error, UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")]
+)
+def test_what_could_not_be_settled_is_released_by_the_next_pass(error: Exception) -> None:
     """It was due only when its claims had expired."""
     bench = Bench()
-    bench.journal.away = 1
-    with pytest.raises(errors.Unreachable):
+    bench.journal.away, bench.journal.error = 1, error
+    with pytest.raises(type(error)):
         bench.delivery.run()
     bench.deliver()
     assert bench.journal.list_jobs() == []

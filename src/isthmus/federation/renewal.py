@@ -194,8 +194,14 @@ class RequestedRenewal:
         except errors.IsthmusError as error:
             self._record(RenewalState.FAILED, error.message)
             raise
+        except Exception as error:
+            # Else it would be tried for ever, and what was asked for behind it would wait.
+            why = f"nobody foresaw this: {error!r}"
+            self._record(RenewalState.FAILED, why)
+            raise errors.Broken(why) from error
         self._record(RenewalState.COMPARING if more else RenewalState.DONE)
         return more
 
     def _record(self, state: RenewalState, error: str = "") -> None:
-        self._record_at(state, pages=self.found.pages, noted=self.found.noted, error=error)
+        said = error.encode(errors="replace").decode()  # a site says what it likes
+        self._record_at(state, pages=self.found.pages, noted=self.found.noted, error=said)

@@ -113,7 +113,7 @@ class Delivery:
             self._left = False
         try:
             return self._pass()
-        except errors.Transient:
+        except Exception:
             self._left = True
             raise
 

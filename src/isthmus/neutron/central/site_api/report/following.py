@@ -21,7 +21,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home, location
-from isthmus.store.tiers import claim
+from isthmus.store.tiers import claim, epoch
 from isthmus.store.tiers.held import Held
 
 _PORT = ResourceType.PORT
@@ -48,7 +48,8 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
 
     They are told as well when it is reported first since central was restored: what waited to be
     sent until then they have left alone. The site's claim of a port that central had lost ends with
-    that, and not before: in between the removal of its shadows would be sent.
+    that, and not before: in between the removal of its shadows would be sent. Nor before central
+    has settled: until then the claim keeps the port from others that name it.
 
     Args:
         site: the port's home.
@@ -60,7 +61,8 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
         held = Held(connection, _PORT, [port_id], alone=True)
-        claim.end(connection, port_id, site)
+        if epoch.is_settled(connection):
+            claim.end(connection, port_id, site)
         if port_id not in held.owners or site not in held.sites(port_id):
             return  # deleted or moved meanwhile: record nothing
         if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
