@@ -1,5 +1,7 @@
 """A lane's thread: what it does when, and what it compares when it has nothing to do."""
 
+from typing import Any
+
 import pytest
 
 from isthmus import errors
@@ -23,6 +25,7 @@ class Bench:
     def __init__(self, pages: int = 3) -> None:
         self.done: list[str] = []
         self.told: list[str] = []
+        self.noted: list[tuple[Reachability, str]] = []
         self.error: errors.IsthmusError | None = None
         self.pages = pages
         self.clock = FakeClock()
@@ -50,8 +53,8 @@ class Bench:
     def ping(self) -> None:
         pass
 
-    def _note(self, _reachability: Reachability, _error: str) -> None:
-        pass
+    def _note(self, reachability: Reachability, error: str) -> None:
+        self.noted.append((reachability, error))
 
     # A renewal's two ends.
 
@@ -98,6 +101,22 @@ def test_intents_go_before_pages() -> None:
     bench.done.clear()
     bench.lane.turn()
     assert bench.done == [], "once"
+
+
+def test_a_site_that_is_compared_for_long_is_not_silent() -> None:
+    """Nobody probes it meanwhile."""
+    bench = Bench(pages=5)
+    make_page = bench.make_page
+
+    def take_long(*args: Any, **options: Any) -> Page:
+        bench.clock.move(600)
+        return make_page(*args, **options)
+
+    bench.make_page = take_long  # type: ignore[method-assign]
+    bench.renew()
+    bench.lane.turn()
+    assert len(bench.noted) >= 3
+    assert set(bench.noted) == {(Reachability.REACHABLE, "")}
 
 
 def test_a_silent_site_is_not_compared() -> None:

@@ -173,6 +173,9 @@ class Lane:
             LOG.warning("lane=%s renewal waits: %s", self.site.name, error)
             self._renew_from = self._now() + _REFUSED_S
             return False
+        # It has answered; nobody probes it meanwhile, and many pages may take minutes.
+        was, said = self._seen
+        self._saw(Reachability.REACHABLE, said if was is Reachability.REACHABLE else "")
         if not more:
             found = renewal.found
             LOG.info("lane=%s renewed pages=%d noted=%d", self.site.name, found.pages, found.noted)

@@ -1,5 +1,6 @@
 """Renewals: a site is compared with what it should hold now, because somebody asked for it."""
 
+import uuid
 from typing import Any
 
 from isthmus import errors
@@ -39,5 +40,7 @@ class RenewalApi:
                     raise errors.Conflict(
                         f"site {name} is disabled, so nobody sends to it: enable it first"
                     )
-                found = renewal.request(connection, name, body["network_id"])
+                # Neutron takes a UUID in any form.
+                network_id = body["network_id"] and str(uuid.UUID(body["network_id"]))
+                found = renewal.request(connection, name, network_id)
             return listing.get_one(self.get_site_renewals, context, "renewal", found, None)
