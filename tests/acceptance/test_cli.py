@@ -480,6 +480,7 @@ def test_a_reader_that_stops_reading_is_no_error(shell: Shell) -> None:
 
 def test_ctrl_c_ends_with_130(shell: Shell) -> None:
     shell.cloud.refusal = None
+    shell.cloud.rows["site-jobs"] = [job(1)]  # where there is none, nothing is asked
     process = subprocess.Popen(
         # Whoever runs the tests in the background has them, and what they start, ignore SIGINT.
         ["env", "--default-signal=INT", *ISTHMUS, "job", "cancel", "--site", "site1"],

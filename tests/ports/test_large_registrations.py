@@ -45,6 +45,7 @@ def say(ports: int, *, each: int) -> dict[str, Any]:
             for port in there
         ],
         "holdings": {"port": there, "shadow": there, "security_group": networks},
+        "behind": 0,
     }
 
 
