@@ -7,18 +7,19 @@ whose object changes meanwhile stays due because its generation has moved on. A 
 between any two steps: its claims expire, and carrying the same state twice does no harm.
 """
 
+import contextlib
 import enum
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.journal import crash, decide
 from isthmus.journal.backoff import ATTEMPTS, LaneWait
 from isthmus.journal.protocols import Carrier, Clock, Source, Store
-from isthmus.model.intent import Claim, IntentKey, Outcome, Settlement
-from isthmus.model.item import Item, ItemResult
+from isthmus.model.intent import Claim, Outcome, Settlement
+from isthmus.model.item import Item
 from isthmus.model.site import SiteName
 
 LOG = logging.getLogger(__name__)
@@ -130,7 +131,8 @@ class Delivery:
             return Pass()
         crash.point("delivery.claimed")
         try:
-            wanted = self._read(claims)
+            with self._foreseen():
+                wanted = self._source.read(self.lane, [claim.key for claim in claims])
         except errors.IsthmusError as error:
             return self._failed(claims, error, Side.SOURCE)
         crash.point("delivery.read")
@@ -143,7 +145,8 @@ class Delivery:
         if first:
             items = [wanted[claim.key] for claim in first]
             try:
-                results = self._deliver(items, sequence=batch.sequence)
+                with self._foreseen():
+                    results = self._carrier.deliver(self.lane, items, sequence=batch.sequence)
             except errors.IsthmusError as error:
                 if settlements:
                     self._settle(settlements)
@@ -168,29 +171,19 @@ class Delivery:
         self._size = min(self._settings.batch, reached * 2)
         return self._settle(settlements)
 
-    def _read(self, claims: Sequence[Claim]) -> Mapping[IntentKey, Item]:
-        try:
-            return self._source.read(self.lane, [claim.key for claim in claims])
-        except errors.IsthmusError:
-            raise
-        except Exception as error:
-            raise self._unforeseen(error) from error
-
-    def _deliver(self, items: Sequence[Item], *, sequence: int) -> Sequence[ItemResult]:
-        try:
-            return self._carrier.deliver(self.lane, items, sequence=sequence)
-        except errors.IsthmusError:
-            raise
-        except Exception as error:
-            raise self._unforeseen(error) from error
-
-    def _unforeseen(self, error: Exception) -> errors.Broken:
+    @contextlib.contextmanager
+    def _foreseen(self) -> Iterator[None]:
         """Give an error that nobody foresaw the form of one that halves the batch.
 
         Otherwise one object of which a tier cannot speak would keep all others from it for ever.
         """
-        LOG.error("lane=%s bug", self.lane, exc_info=error)
-        return errors.Broken(f"nobody foresaw this: {error!r}")
+        try:
+            yield
+        except errors.IsthmusError:
+            raise
+        except Exception as error:
+            LOG.exception("lane=%s bug", self.lane)
+            raise errors.Broken(f"nobody foresaw this: {error!r}") from error
 
     def _unread(self, claim: Claim) -> Settlement:
         error = errors.Stale(f"the desired states say nothing of {claim.key.type} {claim.key.id}")
