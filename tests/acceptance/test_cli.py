@@ -21,6 +21,7 @@ from isthmus.testing.until import until
 ISTHMUS = [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
 NET = "0a6b7c1e-0000-4000-8000-000000000001"
 SUBNET = "0a6b7c1e-0000-4000-8000-000000000002"
+HOLDS = ("leases", "addresses", "port_keys", "ports", "networks", "networks_only_here")
 
 
 class Shell:
@@ -80,8 +81,9 @@ class Shell:
         return json.loads(self.run(*arguments, "-o", "json").stdout)
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+@contextlib.contextmanager
+def small_cloud() -> Iterator[Cloud]:
+    """Run a cloud of two sites with a network and a subnet; sites that are made are as new."""
     with running_cloud("site1", "site2") as cloud:
         cloud.defaults["sites"] = lambda: {
             "reachability": "unknown",
@@ -90,6 +92,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             "waits_for": "",
             "backlog": 0,
             "parked": 0,
+            "holds": dict.fromkeys(HOLDS, 0),
         }
         cloud.defaults["site-presences"] = lambda: {
             "withdrawn": False,
@@ -100,6 +103,12 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             {"id": NET, "name": "net1", "project_id": "p", "status": "ACTIVE", "subnets": [SUBNET]}
         ]
         cloud.rows["subnets"] = [{"id": SUBNET, "name": "sub1"}]
+        yield cloud
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    with small_cloud() as cloud:
         yield Shell(tmp_path, cloud)
 
 

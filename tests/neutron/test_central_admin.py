@@ -217,6 +217,52 @@ def test_draining_and_disabled_sites(central: CentralServer) -> None:
             assert connection.execute(sa.select(table).where(table.c.site == name)).all() == []
 
 
+def test_a_site_is_removed_only_as_it_was_shown(central: CentralServer) -> None:
+    site = central.create("site", **new_site())
+    name, path = site["name"], f"/v2.0/sites/{site['id']}"
+    net = Stretched(central, present=(name,))
+
+    def show() -> dict[str, int]:
+        found = central.call("GET", f"{path}?fields=holds").only()
+        assert set(found) == {"holds"}
+        holds: dict[str, int] = found["holds"]
+        return holds
+
+    assert "holds" not in central.call("GET", path).only()
+    before = show()
+    leases = central.call("GET", f"/v2.0/site-leases?site={name}").only()
+    sizes = {
+        kind: sum(one["size"] for one in leases if one["kind"] == kind)
+        for kind in ("subnet", "port_key")
+    }
+    assert before == {
+        "leases": len(leases),
+        "addresses": sizes["subnet"],
+        "port_keys": sizes["port_key"],
+        "ports": 0,
+        "networks": 1,
+        "networks_only_here": 1,
+    }
+    remove = f"{path}/remove_site"
+    body = {"holds": before}
+    assert central.call("PUT", remove, body).refusal() == (409, "isthmus.refused.in_use")
+    central.create("site_presence", network_id=net.network["id"], site="site1")
+    central.call("PUT", path, {"site": {"state": "disabled"}}).only()
+    reply = central.call("PUT", remove, body)
+    assert reply.refusal() == (409, "isthmus.refused.conflict")
+    assert "0 networks only here" in reply.text
+    assert show() == before | {"networks_only_here": 0}
+    wrongs: tuple[dict[str, object], ...] = ({}, {"holds": 3}, {"holds": {}})
+    for wrong in wrongs:
+        assert central.call("PUT", remove, wrong).status in (400, 409)
+    assert central.call("PUT", remove, body, READER).status == 403
+    assert central.call("PUT", remove, body, net.user).status == 404
+    assert central.call("PUT", remove, {"holds": show()}).only()["name"] == name
+    assert central.call("GET", path).status == 404
+    held = central.call("GET", f"/v2.0/site-leases?site=gone/{site['id']}").only()
+    assert {one["id"] for one in held} == {one["id"] for one in leases}
+
+
 def test_a_silent_site_keeps_its_networks(central: CentralServer) -> None:
     site = central.create("site", **new_site())
     net = Stretched(central, present=(site["name"],))

@@ -111,6 +111,29 @@ def test_the_ways_out_of_a_router(environment: dict[str, str], central: CentralS
     isthmus(environment, "router", "show", "nothing", code=2, says="no router 'nothing'")
 
 
+def test_a_site_that_holds_something_goes_as_it_was_shown(
+    environment: dict[str, str], central: CentralServer
+) -> None:
+    made = data(environment, "site", "create", "site7")
+    network = central.create("network", name="cli-seven")["id"]
+    central.create("subnet", network_id=network, ip_version=4, cidr="10.79.0.0/24")
+    data(environment, "network", "extend", "cli-seven", "site7")
+    says = "site7 is enabled and holds 1 network, 0 ports, .* addresses.*site disable site7"
+    remove = ("site", "delete", "site7", "--yes", "--confirm", "site7")
+    isthmus(environment, *remove, code=2, says=says)
+    data(environment, "site", "disable", "site7")
+    isthmus(environment, *remove[:3], code=2, says="--yes --confirm site7")
+    ran = isthmus(environment, *remove, "-o", "json", says="site7 is gone")
+    shown = json.loads(ran.stdout)
+    (gone,) = data(environment, "gone", "list")
+    assert gone["incarnation"] == f"gone/{made['id']}"
+    assert {word: shown[word] for word in ("leases", "addresses", "port_keys", "ports")} == {
+        word: gone[word] for word in ("leases", "addresses", "port_keys", "ports")
+    }
+    assert shown["networks_only_here"] == 1
+    isthmus(environment, "gone", "free", gone["incarnation"], "--yes")
+
+
 def test_long_lists_come_page_by_page(environment: dict[str, str], central: CentralServer) -> None:
     keys = [IntentKey(SiteName("site2"), ResourceType.SHADOW, f"s{n:05}") for n in range(1203)]
     with central.database(write=True) as connection:

@@ -40,6 +40,36 @@ def confirm(question: str) -> None:
         raise typer.Exit(1)
 
 
+def confirm_name(warning: str, name: str, *, yes: bool, given: str | None) -> None:
+    """Have a name repeated before what has it goes.
+
+    Args:
+        warning: what goes.
+        name: that is to be repeated.
+        yes: whether `--yes` was given; where nobody can be asked, that and the name are wanted.
+        given: the name as it came with `--confirm`.
+
+    Raises:
+        Invalid: another name was given, or nobody can be asked.
+        Exit: with code 1, where another one is typed.
+    """
+    if given is not None and given != name:
+        raise errors.Invalid(f"--confirm {given!r} is not {name!r}: nothing was done")
+    if given is not None and yes:
+        return
+    if not sys.stdin.isatty():
+        raise errors.Invalid(f"nobody can be asked here: give --yes --confirm {name}")
+    note(warning)
+    if given is None:
+        sys.stderr.write("Type its name to go on: ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip() != name:
+            note("Nothing was done: that is another name.")
+            raise typer.Exit(1)
+    else:
+        confirm("Go on?")
+
+
 def parse_duration(text: str | None) -> int | None:
     """Read a time span such as 90, 90s, 10m, 2h or 1d; gives seconds.
 

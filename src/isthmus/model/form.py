@@ -1,4 +1,7 @@
-"""Forms of values that come from another tier: what may stand where a MAC or an id is promised."""
+"""Forms of values that come from another tier: what may stand where a MAC or an id is promised.
+
+And the form in which a person is told how many there are.
+"""
 
 import ipaddress
 import re
@@ -92,3 +95,18 @@ def is_list(each: Callable[[Any], bool], most: int | None = None) -> Callable[[o
         and (most is None or len(value) <= most)
         and all(map(each, value))
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are of something.
+
+    >>> [counted(1, "port key"), counted(0, "address"), counted(2, "policy"), counted(3, "job")]
+    ['1 port key', '0 addresses', '2 policies', '3 jobs']
+    """
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{count} {noun}es"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count} {noun[:-1]}ies"
+    return f"{count} {noun}s"

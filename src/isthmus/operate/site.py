@@ -1,11 +1,12 @@
 """Sites: going on without one, and its removal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.model.site import CENTRAL
+from isthmus.model.form import counted
+from isthmus.model.site import CENTRAL, SiteState
 from isthmus.operate.gone import GONE, Gone, find_gone
 
 
@@ -55,13 +56,51 @@ def go_on_without(api: AdminApi, name: str, confirm: Callable[[], None]) -> Gone
     return GoneOn(row, waited, tuple(one["name"] for one in sites if one.get("waits_for")))
 
 
-def delete_site(api: AdminApi, name: str) -> Gone | None:
-    """Remove a site; gives what it has not let go of.
+def preview_delete(api: AdminApi, name: str) -> Row:
+    """Get a site with what it holds, before it is deleted.
 
     Raises:
         NotFound: there is none.
         InUse: it holds objects and is not disabled.
     """
-    row = api.get("site", name)
-    api.delete("site", row["id"])
-    return find_gone(api, row["id"])
+    row = api.get("site", name, fields=["id", "name", "state", "holds"])
+    if is_holding(row) and row["state"] != SiteState.DISABLED:
+        raise errors.InUse(
+            f"site {name} is {row['state']} and holds {describe(row['holds'])}. Where it is lost: "
+            f"isthmus site disable {name}; else drain it, and withdraw its networks"
+        )
+    return row
+
+
+def is_holding(row: Row) -> bool:
+    """Tell whether a site holds anything."""
+    return any(row["holds"].values())
+
+
+def describe(holds: Mapping[str, int]) -> str:
+    """Write in words what a site holds."""
+    return ", ".join(
+        counted(count, word)
+        for word, count in (
+            ("network", holds["networks"]),
+            ("port", holds["ports"]),
+            ("address", holds["addresses"]),
+            ("port key", holds["port_keys"]),
+        )
+    )
+
+
+def delete_site(api: AdminApi, shown: Row) -> Gone | None:
+    """Delete a site, if it holds what was shown; give what it has not let go of.
+
+    Args:
+        api: of central.
+        shown: the site, from `preview_delete`.
+
+    Raises:
+        NotFound: it is gone.
+        InUse: it holds objects and is not disabled.
+        Conflict: it holds something else by now.
+    """
+    api.act("site", shown["id"], "remove_site", {"holds": shown["holds"]})
+    return find_gone(api, shown["id"])

@@ -210,6 +210,11 @@ class Cloud(ThreadingHTTPServer):
             found["waits_for"] = ""
         elif action == "free_for_good":
             rows.remove(found)
+        elif action == "remove_site":
+            if body["holds"] != found["holds"]:
+                text = f"site {found['name']} holds other than was shown"
+                return 409, {"NeutronError": {"message": text, "type": "Conflict", "detail": ""}}
+            rows.remove(found)
         elif method == "PUT":
             found.update(body[singular])
         return 200, {singular: found}

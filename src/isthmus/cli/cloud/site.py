@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, confirm_name
 from isthmus.cli.render import Format
+from isthmus.model.form import counted
 from isthmus.model.site import Reachability, SiteState
 
 app = typer.Typer(no_args_is_help=True, help="Sites: add, watch, drain, remove them.")
@@ -132,8 +133,20 @@ def update_site(
 
 
 @app.command("delete")
-def delete_site(name: Name, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+def delete_site(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask only for the name.")] = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The site's name once more, instead of typing it."),
+    ] = None,
+    output: Output = Format.TABLE,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
     """Remove a site that holds nothing, or a disabled one with all that it held.
+
+    Shows first what it holds, and wants its name once more; where nobody can be asked, --yes and
+    --confirm NAME. Only what was shown is removed: where it changed meanwhile, nothing is.
 
     Addresses and keys that it never gave back stay its own, as do the homes of its ports: its
     servers may still run. Added again under its name it takes them up; `isthmus gone` lists them.
@@ -141,8 +154,18 @@ def delete_site(name: Name, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     admin = _open(os_cloud)
     from isthmus.operate import site as operate
 
-    left = operate.delete_site(admin.api, name)
-    render.note(f"Site {name} is gone.")
+    shown = operate.preview_delete(admin.api, name)
+    if operate.is_holding(shown):
+        render.print_row({"name": shown["name"], **shown["holds"]}, output)
+        confirm_name(
+            f"Site {shown['name']} goes, with all of that: its networks end there, other sites "
+            "lose its ports, and its addresses and keys are kept aside.",
+            str(shown["name"]),
+            yes=yes,
+            given=confirm,
+        )
+    left = operate.delete_site(admin.api, shown)
+    render.note(f"Site {shown['name']} is gone.")
     if left is not None:
         render.note(
             f"What it has not let go of is kept aside: {_describe(left)}. If nothing of it runs "
@@ -250,7 +273,8 @@ def resync_site(
 
 
 def _describe(left: Any) -> str:
-    return f"{left.addresses} addresses, {left.port_keys} port keys, {left.ports} ports"
+    counts = {"address": left.addresses, "port key": left.port_keys, "port": left.ports}
+    return ", ".join(counted(count, word) for word, count in counts.items())
 
 
 def _set_state(name: str, state: SiteState, output: Format, cloud: str) -> None:

@@ -60,6 +60,7 @@ SITES: Attributes = {
     "parked": _shown(),
     "waits_for": _shown(column=False),
     "ports_due": _shown(column=False),
+    "holds": _shown(column=False),
     "created_at": _shown(),
     "updated_at": _shown(),
 }

@@ -5,6 +5,8 @@ to use its copy.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -100,6 +102,54 @@ def _free_keys(connection: sa.Connection, network_id: str) -> None:
         pool.delete(connection, PoolKind.PORT_KEY, network_id)
     if network_id not in network.owners:  # otherwise it may be extended again before all sites know
         resting.delete_pool(connection, network_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holds:
+    """What a site holds, as a person is shown it before the site is deleted."""
+
+    leases: int
+    addresses: int  #: in its leases
+    port_keys: int  #: in its leases
+    ports: int  #: whose home it is
+    networks: int  #: present there
+    networks_only_here: int  #: those of them that are at no other site
+
+
+def count_holds(connection: sa.Connection, site: SiteName, *, latest: bool = False) -> Holds:
+    """Count what a site holds, from plain reads.
+
+    Args:
+        connection: of the transaction.
+        site: the site.
+        latest: by locking reads, of a caller that holds the site's row alone.
+    """
+
+    def read(query: Any) -> Sequence[Any]:
+        return connection.execute(query.with_for_update(read=True) if latest else query).all()
+
+    mapped = SITE_MAPPINGS.alias()
+    there = sa.select(mapped.c.resource_id).where(mapped.c.site == site)
+    networks = mapped.c.type == ResourceType.NETWORK.value
+    elsewhere = sa.exists().where(
+        SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
+        SITE_MAPPINGS.c.resource_id == mapped.c.resource_id,
+        SITE_MAPPINGS.c.site != site,
+    )
+    sizes = dict.fromkeys(PoolKind, 0)
+    leases = read(
+        sa.select(LEASES.c.kind, LEASES.c.first, LEASES.c.last).where(LEASES.c.site == site)
+    )
+    for one in leases:
+        sizes[PoolKind(one.kind)] += int(one.last) - int(one.first) + 1
+    return Holds(
+        leases=len(leases),
+        addresses=sizes[PoolKind.SUBNET],
+        port_keys=sizes[PoolKind.PORT_KEY],
+        ports=len(read(there.where(mapped.c.type == ResourceType.PORT.value))),
+        networks=len(read(there.where(networks))),
+        networks_only_here=len(read(there.where(networks, ~elsewhere))),
+    )
 
 
 def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:

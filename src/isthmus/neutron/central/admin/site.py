@@ -1,5 +1,6 @@
 """Sites: create, list, show, update, delete."""
 
+import dataclasses
 import ipaddress
 from typing import Any
 
@@ -55,6 +56,10 @@ class SiteApi:
             # What the site retries because central refused it counts too: an operator has to look
             # at it.
             row["parked"] = (count.parked if count else 0) + refused.get(SiteName(row["name"]), 0)
+        if "holds" in (fields or ()):  # costs more than all the others
+            with translated(), reading(context) as connection:
+                for row in rows:
+                    row["holds"] = dataclasses.asdict(forget.count_holds(connection, row["name"]))
         return listing.to_rows(rows, fields)
 
     def get_site(self, context: Any, id: str, fields: Any = None) -> listing.Row:
@@ -105,22 +110,62 @@ class SiteApi:
         """Delete a site that holds nothing, or a disabled site with everything it held."""
         with translated():
             site_id = _row_id(context, id)
+            listing.get_one(self.get_sites, context, "site", site_id, None)
+            _delete(context, site_id, None)
+
+    def remove_site(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Delete a site as `delete_site` does, if it still holds just what the caller was shown.
+
+        The body has that as `holds`.
+        """
+        with translated():
+            site_id = _row_id(context, id)
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
-            name = SiteName(row["name"])
-            with writing(context) as connection:
-                # First, because calls of the site may be in progress, and in the same lock order as
-                # theirs.
-                epoch.read(connection)
-                site_store.hold(connection, site_id, alone=True)
-                held = mapping.count_at(connection, name)
-                if held and row["state"] != SiteState.DISABLED:
-                    raise errors.InUse(
-                        f"site {name} holds {held} objects: drain it, or disable it to have "
-                        "central forget them"
-                    )
-                forget.forget_site(connection, name, welcome=home.welcome)
-                site_store.delete(connection, site_id)
-            settle(context.elevated())  # it may have been the last that central waited for
+            if not policy.check(context, "get_site", row, pluralized="sites"):
+                raise errors.NotFound(f"there is no site {id}")
+            policy.enforce(context, "delete_site", row, pluralized="sites")
+            shown = (body or {}).get("holds")
+            if not isinstance(shown, dict):
+                raise errors.Invalid("holds must be what GET of the site says with ?fields=holds")
+            _delete(context.elevated(), site_id, shown)
+        return {"site": row}
+
+
+def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
+    """Delete a site.
+
+    Args:
+        context: of the request, or an administrator's.
+        site_id: id of its row.
+        shown: what a person was shown of what it holds; None where nobody was.
+
+    Raises:
+        NotFound: there is none.
+        InUse: it holds objects and is not disabled.
+        Conflict: it holds other than was shown.
+    """
+    with writing(context) as connection:
+        # First, because calls of the site may be in progress, and in the same lock order as
+        # theirs.
+        epoch.read(connection)
+        site = site_store.lock(connection, site_id)
+        held = mapping.count_at(connection, site.name)
+        if held and site.state is not SiteState.DISABLED:
+            raise errors.InUse(
+                f"site {site.name} holds {held} objects: drain it, or disable it to have "
+                "central forget them"
+            )
+        if shown is not None:
+            found = dataclasses.asdict(forget.count_holds(connection, site.name, latest=True))
+            if found != shown:
+                said = ", ".join(f"{count} {name}" for name, count in found.items())
+                raise errors.Conflict(
+                    f"site {site.name} holds other than was shown, so nothing is deleted; now: "
+                    + said.replace("_", " ")
+                )
+        forget.forget_site(connection, site.name, welcome=home.welcome)
+        site_store.delete(connection, site_id)
+    settle(context.elevated())  # it may have been the last that central waited for
 
 
 def _row_id(context: Any, id_or_name: str) -> str:
