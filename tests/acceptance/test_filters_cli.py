@@ -1,41 +1,120 @@
-"""A name that does not exist is an error, not an empty list."""
+"""A name that does not exist is an error that says which come near, not an empty list."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from tests.acceptance.test_cli import Shell, job, shell
+from tests.acceptance.inside import Inside
+from tests.acceptance.test_cli import job, small_cloud
 
-__all__ = ["shell"]
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Inside]:
+    with small_cloud() as cloud:
+        yield Inside(tmp_path, cloud)
+
+
+@pytest.fixture
+def two(shell: Inside) -> Inside:
+    for name in ("site2", "site1"):
+        shell.run("site", "create", name)
+    return shell
+
+
+LISTS = [
+    ("job", "list"),
+    ("job", "refused"),
+    ("job", "retry"),
+    ("job", "cancel"),
+    ("lease", "list"),
+    ("network", "list"),
+    ("router", "list"),
+]
+
+
+@pytest.mark.parametrize("arguments", LISTS)
+def test_a_site_that_does_not_exist_is_named(two: Inside, arguments: tuple[str, ...]) -> None:
+    near = "^error: there is no site 'siet1'; did you mean site1, site2"
+    two.run(*arguments, "--site", "siet1", code=2, says=near)
+    two.run(*arguments, "--site", "x", code=2, says="no site 'x'; there are: site1, site2")
+    two.run(*arguments, "--site", "site1")
+    two.run(*arguments, "--site", "central")
+
+
+@pytest.mark.parametrize("arguments", LISTS)
+def test_who_may_see_no_site_is_told_nothing(shell: Inside, arguments: tuple[str, ...]) -> None:
+    shell.run(*arguments, "--site", "nosuch")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("job", "list"),
-        ("job", "refused"),
-        ("job", "retry"),
-        ("job", "cancel"),
-        ("lease", "list"),
-        ("network", "list"),
+        ("site", "show", "site11"),
+        ("site", "update", "site11", "--description", "x"),
+        ("site", "drain", "site11"),
+        ("site", "enable", "site11"),
+        ("site", "disable", "site11"),
+        ("site", "delete", "site11", "--yes", "--confirm", "site11"),
+        ("site", "resync", "site11"),
+        ("site", "go-on-without", "site11", "--yes"),
+        ("network", "withdraw", "net1", "site11"),
     ],
 )
-def test_a_site_that_does_not_exist_is_named(shell: Shell, arguments: tuple[str, ...]) -> None:
-    shell.run(*arguments, "--site", "nosuch")  # who may see no site is told nothing
-    for name in ("site1", "site2"):
-        shell.run("site", "create", name)
-    there = "there is no site 'nosuch'; there are: site1, site2"
-    shell.run(*arguments, "--site", "nosuch", code=2, says=there)
-    shell.run(*arguments, "--site", "site1")
-    shell.run(*arguments, "--site", "central")
+def test_a_site_by_a_wrong_name(two: Inside, arguments: tuple[str, ...]) -> None:
+    near = "^error: there is no site 'site11'; did you mean site1, site2"
+    two.run(*arguments, code=2, says=near)
 
 
-def test_what_is_found_needs_no_second_look(shell: Shell) -> None:
-    shell.run("site", "create", "site2")
-    shell.cloud.rows["site-jobs"] = [job(1)]
-    assert len(shell.data("job", "list", "--site", "site1")) == 1
+def test_a_site_is_found_by_its_id_as_well(two: Inside) -> None:
+    (row,) = (one for one in two.data("site", "list") if one["name"] == "site1")
+    assert two.data("site", "show", row["id"]) == two.data("site", "show", "site1")
 
 
-def test_nobody_is_asked_about_nothing(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("network", "list", "--network", "net11"),
+        ("network", "show", "net11"),
+        ("network", "extend", "net11", "site1"),
+        ("network", "withdraw", "net11", "site1"),
+        ("site", "resync", "site1", "--network", "net11"),
+        ("audit", "--network", "net11"),
+    ],
+)
+def test_a_network_by_a_wrong_name(two: Inside, arguments: tuple[str, ...]) -> None:
+    two.run(*arguments, code=2, says="^error: there is no network 'net11'; did you mean net1")
+
+
+def test_ports_routers_and_pools_by_a_wrong_name(two: Inside) -> None:
+    two.cloud.rows["ports"] = [{"id": "p1", "name": "web"}, {"id": "p2", "name": ""}]
+    two.cloud.rows["routers"] = [{"id": "r1", "name": "edge"}]
+    for verb in ("show", "release"):
+        two.run("port", verb, "wbe", code=2, says="there is no port 'wbe'; did you mean web")
+    two.run("router", "show", "edeg", code=2, says="there is no router 'edeg'; did you mean edge")
+    says = "there is no subnet and no network 'nett'; did you mean net1"
+    two.run("lease", "list", "--pool", "nett", code=2, says=says)
+    nobody = "00000000-0000-4000-8000-000000000000"
+    two.run("port", "show", nobody, code=2, says=f"there is no port '{nobody}'\n")
+
+
+def test_a_wrong_name_beside_a_right_one(two: Inside) -> None:
+    two.cloud.rows["site-jobs"] = [job(1)]
+    assert len(two.data("job", "list", "--site", "site1")) == 1
+    two.run("job", "list", "--site", "site1", "--site", "siet2", code=2, says="no site 'siet2'")
+    two.run("job", "cancel", "--site", "site1", "--site", "siet2", "--yes", code=2)
+    assert len(two.cloud.rows["site-jobs"]) == 1
+
+
+def test_what_is_found_needs_no_second_look(two: Inside) -> None:
+    two.cloud.rows["site-jobs"] = [job(1)]
+    before = len(two.cloud.calls)
+    two.run("job", "list", "--site", "site1")
+    assert not [path for _, path, _ in two.cloud.calls[before:] if "/sites" in path]
+
+
+def test_nobody_is_asked_about_nothing(shell: Inside) -> None:
     shell.run("job", "cancel", "--state", "parked", says="0 jobs are dropped")
 
 
-def test_the_version_is_an_option_as_well(shell: Shell) -> None:
+def test_the_version_is_an_option_as_well(shell: Inside) -> None:
     assert shell.run("--version").stdout == shell.run("version").stdout

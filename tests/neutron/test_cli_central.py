@@ -81,7 +81,7 @@ def test_networks_jobs_leases_and_status(
     isthmus(environment, "network", "withdraw", "cli-net", "site1")
     (row,) = data(environment, "network", "list", "--network", network)
     assert row["withdrawn"]
-    isthmus(environment, "network", "extend", "cli-net", "nosite", code=2, says="no site 'nosite'")
+    isthmus(environment, "network", "extend", "cli-net", "siet1", code=2, says="did you mean site1")
 
 
 def test_the_ways_out_of_a_router(environment: dict[str, str], central: CentralServer) -> None:
@@ -108,7 +108,9 @@ def test_the_ways_out_of_a_router(environment: dict[str, str], central: CentralS
         ["site2"],
     )
     assert (row["floating_ips"], row["idle"]) == (1, 0)
-    isthmus(environment, "router", "show", "nothing", code=2, says="no router 'nothing'")
+    isthmus(environment, "router", "show", "cli-ruoter", code=2, says="did you mean cli-router")
+    says = "no site 'siet2'; did you mean site2"
+    isthmus(environment, "router", "list", "--site", "siet2", code=2, says=says)
 
 
 def test_a_site_that_holds_something_goes_as_it_was_shown(

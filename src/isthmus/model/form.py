@@ -1,15 +1,19 @@
 """Forms of values that come from another tier: what may stand where a MAC or an id is promised.
 
-And the form in which a person is told how many there are.
+And the forms in which a person is told how many there are, and which names come near a wrong one.
 """
 
+import difflib
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 #: Length of Neutron's columns for names.
 TEXT = 255
+#: Most names that are said to come near another, and up to how many all are said.
+_MOST_NEAR = 3
+_FEW = 10
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _PRINTABLE = re.compile(r"[!-~]+")
@@ -110,3 +114,17 @@ def counted(count: int, noun: str) -> str:
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return f"{count} {noun[:-1]}ies"
     return f"{count} {noun}s"
+
+
+def name_near(wrong: str, names: Iterable[str]) -> str:
+    """Write behind "there is no X" which names come near it; all where there are few; or nothing.
+
+    >>> [name_near("siet1", ["site1", "site2", "paris"]), name_near("x", ["a", "b"])]
+    ['; did you mean site1, site2?', '; there are: a, b']
+    """
+    known = sorted(set(names) - {""})
+    lower = {one.lower(): one for one in reversed(known)}
+    near = difflib.get_close_matches(wrong.lower(), lower, n=_MOST_NEAR)
+    if near:
+        return f"; did you mean {', '.join(lower[one] for one in near)}?"
+    return f"; there are: {', '.join(known)}" if 0 < len(known) <= _FEW else ""

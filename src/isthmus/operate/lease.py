@@ -1,7 +1,10 @@
 """Leases of all sites."""
 
+import contextlib
+
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.model.form import is_id, name_near
 from isthmus.operate.site import require_sites
 
 
@@ -19,13 +22,17 @@ def list_leases(
     Raises:
         NotFound: there is no such pool, or no such site.
     """
-    pool_id = None
-    if pool:
-        try:
-            pool_id = api.get_named("subnet", pool)["id"]
-        except errors.NotFound:
-            pool_id = api.get_named("network", pool)["id"]
+    pool_id = _find_pool(api, pool) if pool else None
     rows = api.list("site_lease", pool_id=pool_id, site=site, kind=kind)
     if site and not rows:
         require_sites(api, [site])
     return rows
+
+
+def _find_pool(api: AdminApi, pool: str) -> str:
+    for kind in ("subnet", "network"):
+        with contextlib.suppress(errors.NotFound):
+            return str(api.get_named(kind, pool)["id"])
+    names = [*api.list_names("subnet"), *api.list_names("network")]
+    near = "" if is_id(pool) else name_near(pool, names)
+    raise errors.NotFound(f"there is no subnet and no network {pool!r}{near}")

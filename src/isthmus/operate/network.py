@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.operate.site import require_sites
+from isthmus.operate.site import naming, require_sites
 
 
 def list_presences(
@@ -52,9 +52,16 @@ def get_network(api: AdminApi, network: str) -> dict[str, Any]:
 
 
 def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Row]:
-    """Extend a network to sites ahead of use."""
+    """Extend a network to sites ahead of use.
+
+    Raises:
+        NotFound: there is no such network, or no such site; says which names come near.
+    """
     network_id = api.get_named("network", network)["id"]
-    return [api.create("site_presence", {"network_id": network_id, "site": site}) for site in sites]
+    with naming(api, *sites):
+        return [
+            api.create("site_presence", {"network_id": network_id, "site": site}) for site in sites
+        ]
 
 
 def withdraw_network(api: AdminApi, network: str, site: str) -> None:

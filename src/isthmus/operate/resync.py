@@ -7,6 +7,7 @@ from collections.abc import Callable
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.model.intent import RenewalState
+from isthmus.operate.site import get_site
 
 #: Pause between two looks, in seconds.
 _LOOK_EVERY_S = 1.0
@@ -25,7 +26,7 @@ def request_resync(api: AdminApi, site: str, *, network: str | None = None) -> R
         NotFound: there is no such site, or no such network.
         Conflict: the site is disabled.
     """
-    name = api.get("site", site)["name"]
+    name = get_site(api, site)["name"]
     body = {"site": name}
     if network is not None:
         body["network_id"] = _find_network(api, network)

@@ -3,20 +3,27 @@
 from typing import Any
 
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.operate.site import require_sites
 
 #: IP versions, and what a table calls their exits.
 _VERSIONS = {"4": "ipv4", "6": "ipv6"}
 
 
-def list_routers(api: AdminApi, *, site: str | None = None) -> list[Row]:
+def list_routers(api: AdminApi, *, site: str | None = None) -> list[dict[str, Any]]:
     """List routers, with their sites, exits and what does not work.
 
     Args:
         api: central.
         site: only those that are at this site.
+
+    Raises:
+        NotFound: there is no such site; says which names come near.
     """
     found = [summarise(row) for row in api.iterate("router_exit")]
-    return [one for one in found if site is None or site in one["sites"]]
+    chosen = [one for one in found if site is None or site in one["sites"]]
+    if site is not None and not chosen:
+        require_sites(api, [site])
+    return chosen
 
 
 def get_router(api: AdminApi, router: str) -> Row:

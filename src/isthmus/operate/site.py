@@ -1,11 +1,13 @@
 """Sites: going on without one, and its removal."""
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.model.form import counted
+from isthmus.model.form import counted, name_near
 from isthmus.model.site import CENTRAL, SiteState
 from isthmus.operate.gone import GONE, Gone, find_gone
 
@@ -25,15 +27,70 @@ def require_sites(api: AdminApi, names: Iterable[str]) -> None:
     Central and removed sites hold things as well. Who may see no site is told nothing.
 
     Raises:
-        NotFound: there is no such site.
+        NotFound: there is no such site; says which names come near.
     """
     wanted = [one for one in names if one != CENTRAL and not one.startswith(GONE)]
     if not wanted:
         return
-    known = [row["name"] for row in api.list("site", sort_key="name", sort_dir="asc")]
+    known = api.list("site")
+    there = {row[key] for row in known for key in ("id", "name")}
     for one in wanted:
-        if known and one not in known:
-            raise errors.NotFound(f"there is no site {one!r}; there are: {', '.join(known)}")
+        if known and one not in there:
+            near = name_near(one, [row["name"] for row in known])
+            raise errors.NotFound(f"there is no site {one!r}{near}")
+
+
+def require_found(api: AdminApi, names: Iterable[str], rows: Iterable[Row]) -> None:
+    """Check those of the sites asked for of which no row was found.
+
+    Args:
+        api: of central.
+        names: of the sites that a list was narrowed to.
+        rows: of the list, each with its `site`.
+
+    Raises:
+        NotFound: one of them does not exist; says which names come near.
+    """
+    found = {row["site"] for row in rows}
+    require_sites(api, [one for one in names if one not in found])
+
+
+@contextlib.contextmanager
+def naming(api: AdminApi, *names: str) -> Iterator[None]:
+    """Have an error that something was not found say which names of sites come near.
+
+    Args:
+        api: of central.
+        names: the names that were given as those of sites.
+
+    Raises:
+        NotFound: what the calls inside found missing.
+    """
+    try:
+        yield
+    except errors.NotFound:
+        require_sites(api, names)
+        raise
+
+
+def get_site(api: AdminApi, name: str, **query: Any) -> Row:
+    """Get a site by its name or its id.
+
+    Raises:
+        NotFound: there is none; says which names come near.
+    """
+    with naming(api, name):
+        return api.get("site", name, **query)
+
+
+def update_site(api: AdminApi, name: str, body: Mapping[str, Any]) -> Row:
+    """Change a site, by its name or its id.
+
+    Raises:
+        NotFound: there is none; says which names come near.
+    """
+    with naming(api, name):
+        return api.update("site", name, body)
 
 
 def go_on_without(api: AdminApi, name: str, confirm: Callable[[], None]) -> GoneOn:
@@ -47,7 +104,7 @@ def go_on_without(api: AdminApi, name: str, confirm: Callable[[], None]) -> Gone
     Raises:
         NotFound: there is no such site.
     """
-    row = api.get("site", name)
+    row = get_site(api, name)
     waited = bool(row["waits_for"])
     if waited:
         confirm()
@@ -63,7 +120,7 @@ def preview_delete(api: AdminApi, name: str) -> Row:
         NotFound: there is none.
         InUse: it holds objects and is not disabled.
     """
-    row = api.get("site", name, fields=["id", "name", "state", "holds"])
+    row = get_site(api, name, fields=["id", "name", "state", "holds"])
     if is_holding(row) and row["state"] != SiteState.DISABLED:
         raise errors.InUse(
             f"site {name} is {row['state']} and holds {describe(row['holds'])}. Where it is lost: "

@@ -74,8 +74,7 @@ def list_jobs(
         options["page_size"] = min(limit, 500)
     rows = api.iterate("site_job", marker=marker, sort_key="created_at", sort_dir="asc", **options)
     chosen = [*itertools.islice(rows, limit)]
-    if not chosen:
-        _require_sites(api, site)
+    _require_found(api, site, chosen)
     render.print_rows(
         chosen,
         COLUMNS,
@@ -101,8 +100,7 @@ def list_refused(
     filters = {name: value for name, value in wanted.items() if value}
     api = _open(os_cloud).api
     rows = [*api.iterate("site_refusal", sort_key="created_at", sort_dir="asc", **filters)]
-    if not rows:
-        _require_sites(api, site)
+    _require_found(api, site, rows)
     render.print_rows(rows, REFUSAL_COLUMNS, output, empty="Nothing is refused.")
 
 
@@ -155,17 +153,18 @@ def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tu
     if bool(ids) == bool(filters):
         raise typer.BadParameter("say which jobs: either their ids, or options such as --site")
     api = _open(cloud).api
-    chosen = ids or [row["id"] for row in api.list("site_job", **filters)]
-    if not chosen:
-        _require_sites(api, filters.get("site"))
-    return api, chosen
+    if ids:
+        return api, ids
+    rows = api.list("site_job", **filters)
+    _require_found(api, filters.get("site"), rows)
+    return api, [row["id"] for row in rows]
 
 
-def _require_sites(api: Any, names: list[str] | None) -> None:
+def _require_found(api: Any, names: list[str] | None, rows: list[Any]) -> None:
     """Refuse a site that does not exist, where nothing was found of it."""
-    from isthmus.operate.site import require_sites
+    from isthmus.operate.site import require_found
 
-    require_sites(api, names or ())
+    require_found(api, names or (), rows)
 
 
 def _act(api: Any, ids: Iterable[str], action: str) -> int:

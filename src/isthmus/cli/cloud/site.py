@@ -79,7 +79,10 @@ def list_sites(
 @app.command("show")
 def show_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     """Show everything that central keeps of a site."""
-    render.print_row(_open(os_cloud).api.get("site", name), output)
+    admin = _open(os_cloud)
+    from isthmus.operate import site as operate
+
+    render.print_row(operate.get_site(admin.api, name), output)
 
 
 @app.command("create")
@@ -129,7 +132,10 @@ def update_site(
     body = {key: value for key, value in changes.items() if value is not None}
     if not body:
         raise typer.BadParameter("say what to change: --region, --zone, --service-user ...")
-    render.print_row(_open(os_cloud).api.update("site", name, body), output)
+    admin = _open(os_cloud)
+    from isthmus.operate import site as operate
+
+    render.print_row(operate.update_site(admin.api, name, body), output)
 
 
 @app.command("delete")
@@ -278,4 +284,7 @@ def _describe(left: Any) -> str:
 
 
 def _set_state(name: str, state: SiteState, output: Format, cloud: str) -> None:
-    render.print_row(_open(cloud).api.update("site", name, {"state": state.value}), output)
+    admin = _open(cloud)
+    from isthmus.operate import site as operate
+
+    render.print_row(operate.update_site(admin.api, name, {"state": state.value}), output)

@@ -5,6 +5,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient, collection_path
+from isthmus.model.form import is_id, name_near
 
 Row = Mapping[str, Any]
 
@@ -101,7 +102,7 @@ class AdminApi:
         """Get one of Neutron's own resources by its id or, if no id is like that, by its name.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none; says which names come near.
             Conflict: several have that name.
         """
         query: dict[str, Any] = {"fields": list(fields)} if fields else {}
@@ -114,4 +115,10 @@ class AdminApi:
                 )
             if rows:
                 return rows[0]
-        raise errors.NotFound(f"there is no {resource} {id_or_name!r}")
+        near = "" if is_id(id_or_name) else name_near(id_or_name, self.list_names(resource))
+        raise errors.NotFound(f"there is no {resource} {id_or_name!r}{near}")
+
+    def list_names(self, resource: str) -> Sequence[str]:
+        """List the names of Neutron's own resources, at most a page of them."""
+        rows = self._client.get_all(resource, fields=["name"], limit=PAGE_SIZE)
+        return [str(row.get("name") or "") for row in rows]
