@@ -100,6 +100,20 @@ def test_a_report_that_central_refused_is_not_waited_for(engine: sa.Engine) -> N
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_SENT
 
 
+def test_a_port_that_its_home_does_not_take_is_not_waited_for(engine: sa.Engine) -> None:
+    send(engine)
+    restore(engine, settled=True)
+    home_of(engine, "known")
+    with writing(engine) as connection:
+        journal.record(connection, [IntentKey(TWO, ResourceType.PORT, "known")])
+    assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_KNOWN
+    with writing(engine) as connection:
+        of_port = sa.and_(JOURNAL.c.lane == TWO, JOURNAL.c.resource_id == "known")
+        of_port = sa.and_(of_port, JOURNAL.c.type == ResourceType.PORT.value)
+        connection.execute(sa.update(JOURNAL).where(of_port).values(parked=True))
+    assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_SENT
+
+
 @pytest.mark.parametrize("how", ["lost", "disabled"])
 def test_nobody_waits_for_a_site_that_is_lost(engine: sa.Engine, how: str) -> None:
     restore(engine, settled=True)

@@ -182,3 +182,28 @@ def test_the_shadows_of_a_site_that_is_gone_go(engine: sa.Engine) -> None:
     with writing(engine) as connection:
         home.change_all(connection, TWO, registration.aside("row"))
     assert claim(engine, ONE) == ALL
+
+
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_only_a_home_that_can_say_says_that_a_port_is_gone(
+    engine: sa.Engine, *, is_restored: bool
+) -> None:
+    """One that was restored too names no ports: its own are central's word only when reported."""
+
+    def nobody(_connection: sa.Connection, move: object) -> None:
+        raise AssertionError(f"{move} moves, and no port should")
+
+    restore(engine, settled=False)
+    home_of(engine, "known")
+    for site in (ONE, TWO):
+        with writing(engine) as connection:
+            named = None if site == TWO and is_restored else ()
+            registration.put(connection, site, "row", 2, ports=named, welcome=nobody)
+    with writing(engine) as connection:
+        own = epoch.peek(connection)
+        assert own is not None
+        assert own.settled
+        assert home.find_stale(connection, ["known"]) == ({"known"} if is_restored else set())
+        behind = registration.follow_shadows(connection, ONE, epoch.Behind.NOT_KNOWN)
+    waits = epoch.Behind.NOT_KNOWN if is_restored else epoch.Behind.NOT_SENT
+    assert behind is waits, "what its OVN has of the port stays until the port is reported"

@@ -155,6 +155,18 @@ def select_parked(lane: SiteName, kind: ResourceType) -> "sa.Select[str]":
     )
 
 
+def is_parked(
+    lane: sa.ColumnElement[str], kind: ResourceType, resource_id: sa.ColumnElement[str]
+) -> sa.ColumnElement[bool]:
+    """Return a condition on a row that names both: whether the lane's intent is parked."""
+    return sa.exists().where(
+        JOURNAL.c.lane == lane,
+        JOURNAL.c.type == kind.value,
+        JOURNAL.c.resource_id == resource_id,
+        JOURNAL.c.parked == sa.true(),
+    )
+
+
 def delete(connection: sa.Connection, key: IntentKey) -> None:
     """Delete an intent: nobody has to be told of the object any more."""
     connection.execute(

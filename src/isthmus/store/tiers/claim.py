@@ -8,7 +8,8 @@ gets a port by its own claim alone, and none on a network that is not there.
 
 Changes of a port since the backup are lost at central as well, and not at its home. So each port is
 *stale* from the restore until its home has reported it: where the two differ, central's database is
-outdated. A port that its home, asked, does not have is not stale any more.
+outdated. A port that its home, asked, does not have is not stale any more. A home that was restored
+itself cannot say: it is told of its ports, and reports them.
 
 A port that central does not know was made since the backup. Its claim stays until its site reports
 it, or says that it is gone, so that no other site that knows of it reports it as its own.
@@ -170,7 +171,7 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
             SITE_MAPPINGS.c.type == ResourceType.PORT.value,
             SITE_MAPPINGS.c.stale.is_(sa.true()),
             ~_is_claimed_by_home(SITE_MAPPINGS),
-            SITE_MAPPINGS.c.site.in_(_heard()),
+            SITE_MAPPINGS.c.site.in_(_named()),
         )
         .values(stale=False, base=None)
     )
@@ -178,11 +179,12 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     return moves
 
 
-def _heard() -> "sa.Select[tuple[str]]":
-    """Select the sites that have registered, except those that central went on without."""
-    return sa.select(REGISTRATIONS.c.site).where(
-        REGISTRATIONS.c.waits.is_(sa.false()), REGISTRATIONS.c.owes.is_(sa.false())
-    )
+def _named() -> "sa.Select[tuple[str]]":
+    """Select the sites that have said which ports they have.
+
+    One that was restored itself has not: what it does not name may be there, and newer than here.
+    """
+    return sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.named_ports.is_(sa.true()))
 
 
 def _is_claimed_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:

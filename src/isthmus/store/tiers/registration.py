@@ -216,7 +216,8 @@ def follow_shadows(connection: sa.Connection, site: SiteName, behind: tier.Behin
 def _expects_reports(connection: sa.Connection, site: SiteName) -> bool:
     """Return whether central, restored, has yet to hear of ports of other sites than one.
 
-    What it has heard of and refused is for a person, and nothing that a site waits for.
+    What it has heard of and refused is for a person, and nothing that a site waits for. So is what
+    the home refuses: a port that it does not take, and does not have, it will not report.
     """
     own = tier.peek(connection)
     if own is None or own.epoch <= lane.FIRST_EPOCH:
@@ -241,6 +242,9 @@ def _expects_reports(connection: sa.Connection, site: SiteName) -> bool:
             SITE_MAPPINGS.c.stale.is_(sa.true()),
             SITE_MAPPINGS.c.site.in_(heard),
             ~refusal.is_refused(SITE_MAPPINGS.c.site, SITE_MAPPINGS.c.resource_id),
+            ~journal.is_parked(
+                SITE_MAPPINGS.c.site, ResourceType.PORT, SITE_MAPPINGS.c.resource_id
+            ),
         ),
     )
     return any(connection.execute(query.limit(1)).first() is not None for query in queries)
