@@ -2,12 +2,13 @@
 
 import datetime
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, CARRIER, READER, site_user, tenant
+from tests.neutron.server import ADMIN, CARRIER, READER, Reply, site_user, tenant
 from tests.neutron.test_central_report import Stretched, item
 
 from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
@@ -261,6 +262,27 @@ def test_a_site_is_removed_only_as_it_was_shown(central: CentralServer) -> None:
     assert central.call("GET", path).status == 404
     held = central.call("GET", f"/v2.0/site-leases?site=gone/{site['id']}").only()
     assert {one["id"] for one in held} == {one["id"] for one in leases}
+
+
+def test_what_is_asked_for_at_once_is_compared_once_and_ends_where_nobody_will(
+    central: CentralServer,
+) -> None:
+    sites = [central.create("site", **new_site()) for _ in range(3)]
+
+    def ask(name: str) -> Reply:
+        return central.call("POST", "/v2.0/site-renewals", {"site_renewal": {"site": name}})
+
+    with ThreadPoolExecutor(len(sites) * 4) as pool:
+        asked = list(pool.map(ask, [site["name"] for site in sites] * 4))
+    waiting = {(one.only()["site"], one.only()["id"]) for one in asked}
+    assert len(waiting) == len(sites)
+    for site in sites:
+        central.call("PUT", f"/v2.0/sites/{site['id']}", {"site": {"state": "disabled"}}).only()
+        (row,) = central.call("GET", f"/v2.0/site-renewals?site={site['name']}").only()
+        assert (row["state"], row["last_error"]) == ("failed", "the site was disabled")
+        assert ask(site["name"]).status == 409
+        assert central.call("DELETE", f"/v2.0/sites/{site['id']}").status == 204
+    assert ask(sites[0]["name"]).status == 404
 
 
 def test_a_silent_site_keeps_its_networks(central: CentralServer) -> None:

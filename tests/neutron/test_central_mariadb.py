@@ -16,6 +16,7 @@ from tests.neutron.test_central_admin import (
     test_draining_and_disabled_sites,
     test_jobs_are_filtered_sorted_and_paged,
     test_nothing_is_left_of_a_deleted_network,
+    test_what_is_asked_for_at_once_is_compared_once_and_ends_where_nobody_will,
 )
 from tests.neutron.test_central_bundle import (
     test_a_bundle_holds_all_that_a_network_takes,
@@ -68,6 +69,7 @@ __all__ = [
     "test_what_a_lost_site_s_ports_have_is_known_by_others",
     "test_what_central_forgot_is_believed_within_bounds",
     "test_what_central_gave_out_itself_since_the_backup_is_kept_for_its_port",
+    "test_what_is_asked_for_at_once_is_compared_once_and_ends_where_nobody_will",
 ]
 
 

@@ -1,15 +1,19 @@
 """Renewals that somebody asked for, and what is compared of one network: SQLite and MariaDB."""
 
 import datetime
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from tests.ports import neutron_rows
 from tests.ports.database_clock import drive
 
+from isthmus import errors
 from isthmus.model.intent import IntentKey, Outcome, RenewalState, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
@@ -58,18 +62,19 @@ def show(engine: sa.Engine, request_id: str) -> dict[str, Any]:
 def test_a_request_is_kept_until_a_worker_has_done_it(engine: sa.Engine) -> None:
     asked = ask(engine)
     assert ask(engine) == asked, "nobody has begun it"
+    CLOCK.move(1)
     narrow = ask(engine, network="n1")
     assert ask(engine, network="n1") == narrow != asked
     first = SqlRenewals(engine, "a")
     assert not first.take([TWO])
-    taken = first.take([ONE, TWO])
-    assert {(one.id, one.site, one.network_id) for one in taken} == {
-        (asked, ONE, ""),
-        (narrow, ONE, "n1"),
-    }
-    assert not first.take([ONE]), "once"
+    (taken,) = first.take([ONE, TWO])
+    assert (taken.id, taken.site, taken.network_id) == (asked, ONE, "")
+    assert not first.take([ONE], [asked]), "once, and none besides it"
     assert not SqlRenewals(engine, "b").take([ONE])
-    assert ask(engine) != asked, "what has begun may have passed what this one is about"
+    CLOCK.move(1)
+    again = ask(engine)
+    assert again != asked, "what has begun may have passed what this one is about"
+    assert ask(engine) == again
     first.record(asked, RenewalState.COMPARING, pages=3, noted=1, error="away")
     row = show(engine, asked)
     assert (row["state"], row["pages"], row["noted"], row["last_error"]) == (
@@ -84,6 +89,8 @@ def test_a_request_is_kept_until_a_worker_has_done_it(engine: sa.Engine) -> None
     row = show(engine, asked)
     assert (row["state"], row["pages"], row["last_error"]) == ("done", 4, "")
     assert row["ended_at"] is not None
+    taken = first.take([ONE], [])[0]
+    assert (taken.id, taken.network_id) == (narrow, "n1")
 
 
 def test_what_a_worker_leaves_another_begins_again(engine: sa.Engine) -> None:
@@ -102,11 +109,75 @@ def test_what_a_worker_leaves_another_begins_again(engine: sa.Engine) -> None:
     assert len(first.take([ONE])) == 1
     # One of another machine is given up after a while, unless it says that it is there.
     CLOCK.move(50)
-    assert not first.take([ONE])
+    assert not first.take([ONE], [asked])
     CLOCK.move(50)
     assert not second.take([ONE])
     CLOCK.move(50)
     assert [one.id for one in second.take([ONE])] == [asked]
+
+
+def test_what_a_worker_does_not_know_that_it_took_on_is_taken_on_again(engine: sa.Engine) -> None:
+    """The answer of the commit was lost: nobody compares, and the row says that somebody does."""
+    worker = SqlRenewals(engine, "a")
+    asked, far = ask(engine), ask(engine, TWO)
+    assert [one.id for one in worker.take([ONE])] == [asked]
+    assert [one.id for one in worker.take([ONE, TWO], [])] == [far]
+    CLOCK.move(50)
+    assert not worker.take([ONE, TWO], [far])
+    CLOCK.move(50)
+    assert [one.id for one in worker.take([ONE, TWO], [far])] == [asked]
+
+
+@pytest.mark.db
+def test_two_that_ask_at_once_wait_for_no_gap(mariadb_url: str) -> None:
+    """Neutron's isolation level: what searches for rows to delete locks where others insert."""
+    engine = sa.create_engine(mariadb_url, isolation_level="REPEATABLE READ")
+    METADATA.create_all(engine)
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT"):
+            both.wait()
+
+    event.listen(engine, "before_cursor_execute", meet)
+
+    def run(site: SiteName) -> str:
+        with engine.begin() as connection:
+            return renewal.request(connection, site)
+
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            assert len(set(pool.map(run, (ONE, TWO)))) == 2
+    finally:
+        METADATA.drop_all(engine)
+        engine.dispose()
+
+
+def test_what_waits_for_a_site_that_is_disabled_ends_with_a_word(engine: sa.Engine) -> None:
+    worker = SqlRenewals(engine, "a")
+    begun, other = ask(engine), ask(engine, TWO)
+    worker.take([ONE])
+    waits = ask(engine)
+    with writing(engine) as connection:
+        renewal.end_of_disabled(connection, ONE)
+    for one in (begun, waits):
+        row = show(engine, one)
+        assert (row["state"], row["last_error"]) == ("failed", "the site was disabled")
+        assert row["ended_at"] is not None
+    worker.record(begun, RenewalState.COMPARING, pages=3, noted=1, error="")
+    assert show(engine, begun)["state"] == "failed", "whoever was at it hears that it is over"
+    assert show(engine, other)["state"] == "waiting"
+
+
+def test_no_more_wait_than_anybody_needs(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "MOST_WAITING", 3)
+    asked = [ask(engine, network=f"n{one}") for one in range(3)]
+    ask(engine, TWO)
+    with pytest.raises(errors.Conflict, match="3 comparisons of site site1 wait already"):
+        ask(engine)
+    assert ask(engine, network="n1") == asked[1]
 
 
 def test_what_ended_long_ago_is_forgotten_and_what_a_site_leaves_goes(engine: sa.Engine) -> None:
@@ -115,10 +186,10 @@ def test_what_ended_long_ago_is_forgotten_and_what_a_site_leaves_goes(engine: sa
     worker.take([ONE])
     worker.record(asked, RenewalState.FAILED, pages=0, noted=0, error="no such path")
     CLOCK.move(3600)
-    ask(engine)
+    worker.drop_ended()
     assert show(engine, asked)["last_error"] == "no such path"
     CLOCK.move(90_000)
-    ask(engine)
+    worker.drop_ended()
     with writing(engine) as connection:
         rows = renewal.list_page(connection, filters={}, page=Page())
         assert asked not in {row["id"] for row in rows}

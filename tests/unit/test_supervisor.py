@@ -1,6 +1,8 @@
 """How often Xjob looks at the journal, and when it compares sites."""
 
 import dataclasses
+import itertools
+import logging
 import threading
 from collections.abc import Collection, Sequence
 from types import SimpleNamespace
@@ -28,9 +30,11 @@ class Asked:
     def __init__(self) -> None:
         self.rows: list[RenewalRequest] = []
         self.released: list[SiteName] = []
+        self.held: list[list[str]] = []
         self.error: errors.IsthmusError | None = None
 
-    def take(self, sites: Collection[SiteName]) -> Sequence[RenewalRequest]:
+    def take(self, sites: Collection[SiteName], held: Collection[str]) -> Sequence[RenewalRequest]:
+        self.held.append(sorted(held))
         taken = [one for one in self.rows if one.site in sites]
         self.rows = [one for one in self.rows if one.site not in sites]
         return taken
@@ -41,6 +45,9 @@ class Asked:
             raise self.error
 
     def release_dead(self, is_dead: object) -> None:
+        pass
+
+    def drop_ended(self) -> None:
         pass
 
 
@@ -206,6 +213,48 @@ def test_what_somebody_asks_for_is_compared_at_once_and_left_to_others_at_the_en
     assert work.requests.released == [ONE.name]
 
 
+def test_a_worker_holds_what_it_is_at_and_no_more() -> None:
+    """What it took on and could not begin, or has ended, another one may take on."""
+    work = Work()
+    supervisor = Supervisor(work)
+    opens, goes_on = work.open_requested, threading.Event()
+
+    def open_requested(one: Site, request: RenewalRequest) -> Any:
+        if request.id == "bad":
+            raise errors.Inconsistent("it cannot be opened")
+        opened = opens(one, request)
+
+        def step() -> bool:
+            goes_on.wait()
+            return bool(opened.step())
+
+        return SimpleNamespace(step=step, found=opened.found)
+
+    work.open_requested = open_requested  # type: ignore[method-assign]
+    try:
+        supervisor.turn(100.0)
+        work.requests.rows = [RenewalRequest(id="good", site=ONE.name)]
+        supervisor.turn(102.0)
+        work.requests.rows = [RenewalRequest(id="bad", site=ONE.name)]
+        with pytest.raises(errors.Inconsistent):
+            supervisor.turn(104.0)
+        supervisor.turn(106.0)
+        assert work.requests.held == [[], [], ["good"], ["good"]]
+        goes_on.set()
+
+        clock = itertools.count(108.0, 2.0)
+
+        def is_over() -> bool:
+            supervisor.turn(next(clock))
+            return work.requests.held[-1] == []
+
+        until(is_over, what="it is done")
+        assert work.compared == ["good"]
+    finally:
+        goes_on.set()
+        supervisor.end()
+
+
 @pytest.mark.parametrize(
     "error", [errors.Unreachable("the database is away"), errors.Inconsistent("no such table")]
 )
@@ -271,3 +320,28 @@ def test_a_site_that_cannot_be_served_keeps_no_other_from_it() -> None:
         assert opened == [ONE.name]
     finally:
         supervisor.end()
+
+
+@pytest.mark.parametrize("what", ["list_sites", "open_lane"])
+def test_what_fails_each_second_is_logged_once(what: str, caplog: pytest.LogCaptureFixture) -> None:
+    work = Work()
+    whole, away = getattr(work, what), [True]
+
+    def fail(*arguments: Any) -> Any:
+        if away[0]:
+            raise RuntimeError("the database is away")
+        return whole(*arguments)
+
+    setattr(work, what, fail)
+    caplog.set_level(logging.INFO, "isthmus.worker.supervisor")
+    supervisor = Supervisor(work)
+    clock = itertools.count(100.0, 2.0)
+    turns = supervisor.turn
+    supervisor.turn = lambda now: turns(next(clock) + now * 0)  # type: ignore[method-assign]
+    supervisor.run(Stopping(9))
+    said = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert len(said) == 1
+    assert said[0].exc_info is not None
+    away[0] = False
+    supervisor.run(Stopping(3))
+    assert f"lane={ONE.name} begins region=r" in caplog.text

@@ -24,7 +24,7 @@ def request_resync(api: AdminApi, site: str, *, network: str | None = None) -> R
 
     Raises:
         NotFound: there is no such site, or no such network.
-        Conflict: the site is disabled.
+        Conflict: the site is disabled, or too many wait for it.
     """
     name = get_site(api, site)["name"]
     body = {"site": name}
@@ -87,7 +87,10 @@ def explain(row: Row) -> str:
     """Say what a renewal waits for; nothing where it has ended and nothing of it is under way."""
     site = row["site"]
     if row["state"] == RenewalState.WAITING:
-        return f"no Xjob of central has begun to compare site {site} yet"
+        return (
+            f"no Xjob of central has begun to compare site {site} yet (one after the other, in the "
+            "order in which they were asked for)"
+        )
     if row["state"] == RenewalState.COMPARING:
         if row["last_error"]:
             return f"site {site} is not compared now: {row['last_error']}"

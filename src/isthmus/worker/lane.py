@@ -14,6 +14,7 @@ from isthmus.federation.renewal import Found
 from isthmus.journal.engine import Delivery, Pass, Side
 from isthmus.journal.protocols import Clock
 from isthmus.model.site import Reachability, Site
+from isthmus.worker.once import Once
 
 LOG = logging.getLogger(__name__)
 
@@ -113,6 +114,10 @@ class Lane:
             self._daily = renewal
         self._work.set()
 
+    def has_asked(self, renewal: Comparing) -> bool:
+        """Return whether a renewal that somebody asked for has yet to end."""
+        return any(one is renewal for one in self._asked.copy())
+
     def stop(self) -> None:
         """Stop the lane after the current batch."""
         self._stop.set()
@@ -124,14 +129,16 @@ class Lane:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        said = Once(LOG, f"lane={self.site.name}")
         while not self._stop.is_set():
             try:
                 self.turn()
+                said.went_well()
             except errors.Transient as error:
-                LOG.warning("lane=%s database: %s", self.site.name, error)
+                said.failed(error)
                 self._stop.wait(_ERROR_PAUSE_S)
-            except Exception:  # the worker loop is one of the four places that catch everything
-                LOG.exception("lane=%s bug", self.site.name)
+            except Exception as error:  # noqa: BLE001 - one of the four places that may
+                said.failed(error, is_bug=True)
                 self._stop.wait(_ERROR_PAUSE_S)
             self._work.wait(self._probe_interval_s)
             self._work.clear()

@@ -16,6 +16,7 @@ from isthmus.journal.protocols import Clock
 from isthmus.model.intent import RenewalRequest
 from isthmus.model.site import Reachability, Site, SiteName
 from isthmus.worker.lane import Comparing, Lane, SiteClient
+from isthmus.worker.once import Once
 
 LOG = logging.getLogger(__name__)
 
@@ -45,14 +46,17 @@ _GRACE_S = 2.0
 class Requests(Protocol):
     """Renewals that somebody asked for; `isthmus.store.delivery.renewal_engine`."""
 
-    def take(self, sites: Collection[SiteName]) -> Sequence[RenewalRequest]:
-        """Take on what is requested of some sites; what was taken on before stays this worker's."""
+    def take(self, sites: Collection[SiteName], held: Collection[str]) -> Sequence[RenewalRequest]:
+        """Take on what is requested of some sites; what it holds, by id, stays this worker's."""
 
     def release(self, sites: Collection[SiteName]) -> None:
         """Leave to others what is requested of some sites and is not done."""
 
     def release_dead(self, is_dead: Callable[[str], bool]) -> None:
         """Leave to others what dead workers have taken on."""
+
+    def drop_ended(self) -> None:
+        """Delete those that ended long ago."""
 
 
 class Work(Protocol):
@@ -108,7 +112,10 @@ class Supervisor:
         """Prepare the supervisor; no lane is started yet."""
         self._work = work
         self._lanes: dict[SiteName, Lane] = {}
+        self._asked: dict[str, tuple[Lane, Comparing]] = {}  #: what was taken on, by id
         self._renew_at: dict[SiteName, float] = {}
+        self._turns = Once(LOG, "worker")
+        self._beginnings: dict[SiteName, Once] = {}  #: of lanes that cannot begin
         self._restored = 0  #: the epoch for which sites are compared, or were
         self._sites_at = 0.0
         self._sweep_at = 0.0
@@ -123,11 +130,12 @@ class Supervisor:
             while not stop.is_set():
                 try:
                     self.turn(time.monotonic())
+                    self._turns.went_well()
                 except errors.IsthmusError as error:  # such as a table that an upgrade is making
-                    LOG.warning("database: %s", error)
+                    self._turns.failed(error)
                     stop.wait(_SITES_S)
-                except Exception:  # a worker loop: the lanes go on meanwhile
-                    LOG.exception("bug")
+                except Exception as error:  # noqa: BLE001 - the lanes go on meanwhile
+                    self._turns.failed(error, is_bug=True)
                     stop.wait(_SITES_S)
                 stop.wait(self.choose_pause(time.monotonic()))
         finally:
@@ -168,6 +176,7 @@ class Supervisor:
         """Run the periodic sweeps for what no change announces."""
         if now >= self._sweep_at:
             self._sweep_at = now + self._work.settings.journal_sweep_s
+            self._work.requests.drop_ended()
             dropped = self._work.drop_orphans()
             if dropped:
                 LOG.info("sweep dropped=%d", dropped)
@@ -200,9 +209,11 @@ class Supervisor:
             if name not in self._lanes:
                 try:
                     self._lanes[name] = self._begin(site)
-                except Exception:  # of one site; the others are served
-                    LOG.exception("lane=%s cannot begin", name)
+                except Exception as error:  # noqa: BLE001 - the others are served
+                    said = Once(LOG, f"lane={name} cannot begin")
+                    self._beginnings.setdefault(name, said).failed(error, is_bug=True)
                     continue
+                self._beginnings.pop(name, None)
                 interval = self._work.settings.renewal_sweep_s
                 if self._restored:
                     self._renew_soon(name, now)
@@ -231,9 +242,17 @@ class Supervisor:
 
     def _follow_requests(self) -> None:
         """Have sites compared now, because somebody asked for it."""
-        for request in self._work.requests.take(list(self._lanes)):
+        lanes = set(self._lanes.values())
+        self._asked = {
+            name: (lane, renewal)
+            for name, (lane, renewal) in self._asked.items()
+            if lane in lanes and lane.has_asked(renewal)
+        }
+        for request in self._work.requests.take(list(self._lanes), list(self._asked)):
             lane = self._lanes[request.site]
-            lane.renew(self._work.open_requested(lane.site, request), asked=True)
+            renewal = self._work.open_requested(lane.site, request)
+            lane.renew(renewal, asked=True)
+            self._asked[request.id] = (lane, renewal)
 
     def _begin(self, site: Site) -> Lane:
         delivery, client = self._work.open_lane(site)

@@ -1,7 +1,11 @@
 """Renewals that somebody asked for: recorded at central, carried out by whichever worker is free.
 
 A request outlives its worker: it is claimed like an intent, and begun again where a worker died.
-Being compared twice is harmless, so nothing is locked meanwhile.
+Being compared twice is harmless, so nothing is locked meanwhile. A site is compared for one request
+at a time; so what is asked for again and again waits as one row.
+
+Rows are found by plain reads and changed by their ids: on Neutron's isolation level a statement
+that searches for what it changes locks the gaps into which others insert.
 """
 
 import uuid
@@ -10,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.model.intent import RenewalRequest, RenewalState
 from isthmus.model.site import SiteName
 from isthmus.store.sql.clock import is_older, utc_after, utc_now
@@ -18,33 +23,40 @@ from isthmus.store.sql.tables import JOURNAL, RENEWALS
 
 #: How long one that has ended is kept to be looked at, in seconds.
 _KEPT_S = 86_400.0
+#: Limit of those that wait for one site: each of another network.
+MOST_WAITING = 1000
 #: Limit of an error, in characters.
 _MOST_ERROR = 2000
 
 _WAITING, _COMPARING = RenewalState.WAITING.value, RenewalState.COMPARING.value
+_OPEN = (_WAITING, _COMPARING)
 
 
 def request(connection: sa.Connection, site: SiteName, network_id: str | None = None) -> str:
     """Request a renewal; one of the same that nobody has begun serves for this as well.
 
     Args:
-        connection: of the transaction.
+        connection: of the transaction, which has locked the site's row exclusively first of all:
+            so two at once are one after the other.
         site: the site.
         network_id: the only network that is compared; None for all that the site has.
 
     Returns:
         The id of the request.
+
+    Raises:
+        Conflict: too many wait.
     """
-    ended = sa.and_(RENEWALS.c.ended_at.is_not(None), is_older(RENEWALS.c.ended_at, _KEPT_S))
-    connection.execute(sa.delete(RENEWALS).where(RENEWALS.c.site == site, ended))
-    waiting = connection.scalar(
-        sa.select(RENEWALS.c.id)
-        .where(RENEWALS.c.site == site, RENEWALS.c.state == _WAITING)
-        .where(RENEWALS.c.network_id.is_not_distinct_from(network_id))
-        .limit(1)
-    )
-    if waiting is not None:
-        return str(waiting)
+    waiting = sa.select(RENEWALS.c.id).where(RENEWALS.c.site == site, RENEWALS.c.state == _WAITING)
+    same = RENEWALS.c.network_id.is_not_distinct_from(network_id)
+    found = connection.scalar(waiting.where(same).limit(1))
+    if found is not None:
+        return str(found)
+    some = waiting.limit(MOST_WAITING).subquery()
+    if connection.scalar(sa.select(sa.func.count()).select_from(some)) == MOST_WAITING:
+        raise errors.Conflict(
+            f"{MOST_WAITING} comparisons of site {site} wait already: have all of it compared"
+        )
     request_id = str(uuid.uuid4())
     connection.execute(
         sa.insert(RENEWALS).values(
@@ -62,32 +74,47 @@ def request(connection: sa.Connection, site: SiteName, network_id: str | None = 
 
 def is_due(connection: sa.Connection) -> bool:
     """Return whether any is requested and not done; an idle worker writes nothing."""
-    query = sa.select(RENEWALS.c.id).where(RENEWALS.c.state.in_((_WAITING, _COMPARING)))
+    query = sa.select(RENEWALS.c.id).where(RENEWALS.c.state.in_(_OPEN))
     return connection.scalar(query.limit(1)) is not None
 
 
 def claim(
-    connection: sa.Connection, sites: Collection[SiteName], *, owner: str, holds_s: float
+    connection: sa.Connection,
+    sites: Collection[SiteName],
+    *,
+    held: Collection[str],
+    owner: str,
+    holds_s: float,
 ) -> list[RenewalRequest]:
     """Claim what is requested of some sites and nobody works on; have the owner's claims hold on.
+
+    One of each site that has no other, the oldest.
 
     Args:
         connection: of the transaction.
         sites: those that the worker serves.
+        held: ids of those that the worker is at. Others that are its own by the table are not: it
+            has lost the answer of the transaction that claimed them, and nobody is at them.
         owner: id of the worker.
         holds_s: how long its claims hold from now on, in seconds.
 
     Returns:
         What is claimed now and was not before, the oldest first.
     """
-    held = (RENEWALS.c.state == _COMPARING, RENEWALS.c.owner == owner)
-    connection.execute(sa.update(RENEWALS).where(*held).values(expires_at=utc_after(holds_s)))
+    own = (RENEWALS.c.state == _COMPARING, RENEWALS.c.owner == owner, RENEWALS.c.id.in_(held))
+    connection.execute(sa.update(RENEWALS).where(*own).values(expires_at=utc_after(holds_s)))
     # Claims of a clock that was set back meanwhile hold for a moment longer: no harm.
     expired = sa.and_(RENEWALS.c.state == _COMPARING, RENEWALS.c.expires_at <= utc_now())
     free = sa.or_(RENEWALS.c.state == _WAITING, expired)
-    query = sa.select(RENEWALS).where(free, RENEWALS.c.site.in_(sorted(sites)))
+    busy = sa.select(RENEWALS.c.site).where(
+        RENEWALS.c.state == _COMPARING, RENEWALS.c.expires_at > utc_now()
+    )
+    served = set(sites) - set(connection.scalars(busy))
+    query = sa.select(RENEWALS).where(free, RENEWALS.c.site.in_(sorted(served)))
     claimed = []
     for row in connection.execute(query.order_by(RENEWALS.c.created_at, RENEWALS.c.id)).all():
+        if row.site not in served:
+            continue  # an older one of that site was claimed just now
         # By the latest state: another worker may have been quicker.
         taken = connection.execute(
             sa.update(RENEWALS)
@@ -95,6 +122,7 @@ def claim(
             .values(state=_COMPARING, owner=owner, expires_at=utc_after(holds_s), pages=0, noted=0)
         )
         if taken.rowcount:
+            served.discard(SiteName(row.site))
             claimed.append(
                 RenewalRequest(id=row.id, site=SiteName(row.site), network_id=row.network_id or "")
             )
@@ -165,6 +193,25 @@ def _release(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
         .where(RENEWALS.c.state == _COMPARING, *which)
         .values(state=_WAITING, owner=None, expires_at=None)
     )
+
+
+def end_of_disabled(connection: sa.Connection, site: SiteName) -> None:
+    """End the renewals of a site that is disabled; the caller has locked its row exclusively."""
+    ended: dict[str, Any] = {"state": RenewalState.FAILED.value, "owner": None, "expires_at": None}
+    ended |= {"ended_at": utc_now(), "last_error": "the site was disabled"}
+    query = sa.select(RENEWALS.c.id).where(RENEWALS.c.site == site, RENEWALS.c.state.in_(_OPEN))
+    for one in sorted(connection.scalars(query)):
+        of_id = sa.and_(RENEWALS.c.id == one, RENEWALS.c.state.in_(_OPEN))
+        connection.execute(sa.update(RENEWALS).where(of_id).values(ended))
+
+
+def drop_ended(connection: sa.Connection) -> None:
+    """Delete renewals that ended long ago."""
+    ended = sa.and_(RENEWALS.c.ended_at.is_not(None), is_older(RENEWALS.c.ended_at, _KEPT_S))
+    query = sa.select(RENEWALS.c.id).where(ended).order_by(RENEWALS.c.id).limit(MOST_WAITING)
+    ids = list(connection.scalars(query))
+    if ids:
+        connection.execute(sa.delete(RENEWALS).where(RENEWALS.c.id.in_(ids)))
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:

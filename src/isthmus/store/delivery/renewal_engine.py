@@ -22,8 +22,14 @@ class SqlRenewals:
         self._owner = owner
 
     @again_when_busy
-    def take(self, sites: Collection[SiteName]) -> Sequence[RenewalRequest]:
-        """Take on what is requested of some sites; what was taken on before stays this worker's.
+    def take(
+        self, sites: Collection[SiteName], held: Collection[str] = ()
+    ) -> Sequence[RenewalRequest]:
+        """Take on what is requested of some sites, one of each; what is held stays this worker's.
+
+        Args:
+            sites: those that the worker serves.
+            held: ids of those that it has taken on and not done.
 
         Raises:
             Transient: the database is busy or away.
@@ -32,7 +38,7 @@ class SqlRenewals:
             if not renewal.is_due(connection):
                 return ()
         with writing(self._engine) as connection:
-            return renewal.claim(connection, sites, owner=self._owner, holds_s=_HOLDS_S)
+            return renewal.claim(connection, sites, held=held, owner=self._owner, holds_s=_HOLDS_S)
 
     @again_when_busy
     def record(
@@ -76,3 +82,13 @@ class SqlRenewals:
                 return
         with writing(self._engine) as connection:
             renewal.release_dead(connection, is_dead)
+
+    @again_when_busy
+    def drop_ended(self) -> None:
+        """Delete those that ended long ago.
+
+        Raises:
+            Transient: the database is busy or away.
+        """
+        with writing(self._engine) as connection:
+            renewal.drop_ended(connection)

@@ -7,7 +7,7 @@ from isthmus import errors
 from isthmus.model.site import SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.db.session import writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import renewal
 from isthmus.store.tiers import site as site_store
 
@@ -32,11 +32,13 @@ class RenewalApi:
         body = site_renewal["site_renewal"]
         with translated():
             name = SiteName(body["site"])
-            with writing(context) as connection:
+            with reading(context) as connection:
                 row_id = site_store.find_row_id(connection, name)
-                if row_id is None or not site_store.hold(connection, row_id):
-                    raise errors.NotFound(f"there is no site {name!r}", site=name)
-                if site_store.get_by_name(connection, name).state is SiteState.DISABLED:
+            if row_id is None:
+                raise errors.NotFound(f"there is no site {name!r}", site=name)
+            with writing(context) as connection:
+                # Before any other read, so that all of them show what others have committed.
+                if site_store.lock(connection, row_id).state is SiteState.DISABLED:
                     raise errors.Conflict(
                         f"site {name} is disabled, so nobody sends to it: enable it first"
                     )

@@ -12,7 +12,7 @@ from isthmus.neutron.central import home, presence
 from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import refusal
+from isthmus.store.delivery import refusal, renewal
 from isthmus.store.tiers import epoch, exits, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
@@ -86,6 +86,8 @@ class SiteApi:
                 before = site_store.lock(connection, site_id)
                 wanted = _change(before, site["site"])
                 site_store.update(connection, site_id, wanted, now=now())
+                if wanted.state is SiteState.DISABLED:
+                    renewal.end_of_disabled(connection, wanted.name)
                 if wanted.state != before.state:
                     exits.tell_of_site(connection, wanted.name)
                 if set(wanted.availability_zones) != set(before.availability_zones):
