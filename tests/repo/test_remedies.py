@@ -115,7 +115,7 @@ def test_every_command_that_the_pages_name_can_be_run() -> None:
         ("isthmus lab start site1-h1.vswitchd", ""),
         ("isthmus site heal X", "no command"),
         ("isthmus heal X", "no command"),
-        ("isthmus lease return ID", "no command"),
+        ("isthmus lease take ID", "no command"),
         ("isthmus site resync X --everything", "no --everything"),
         ("isthmus job list --direction up", "no --direction"),
     ],

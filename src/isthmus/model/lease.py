@@ -2,6 +2,7 @@
 
 import bisect
 import enum
+import ipaddress
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import NewType
 
 from isthmus import errors
 from isthmus.model.site import SiteName
+
+#: Numbers below this are IPv4 addresses where they are addresses at all.
+_IPV4_END = 2**32
 
 LeaseId = NewType("LeaseId", str)
 
@@ -41,6 +45,21 @@ class Block:
     def overlaps(self, other: "Block") -> bool:
         """Tell whether any number is in both."""
         return self.first <= other.last and other.first <= self.last
+
+
+def show_number(kind: PoolKind, number: int) -> str:
+    """Write a number of a pool as a person reads it: an address as such.
+
+    >>> [show_number(PoolKind.SUBNET, one) for one in (167772162, 1 << 125)]
+    ['10.0.0.2', '2000::']
+    >>> show_number(PoolKind.PORT_KEY, 4097)
+    '4097'
+    """
+    if kind is not PoolKind.SUBNET:
+        return str(number)
+    if number < _IPV4_END:
+        return str(ipaddress.IPv4Address(number))
+    return str(ipaddress.IPv6Address(number))
 
 
 def find_block(blocks: Sequence[Block], number: int) -> int | None:

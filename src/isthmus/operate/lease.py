@@ -5,7 +5,7 @@ import contextlib
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.model.form import is_id, name_near
-from isthmus.operate.site import require_sites
+from isthmus.operate.site import get_site, require_sites
 
 
 def list_leases(
@@ -27,6 +27,26 @@ def list_leases(
     if site and not rows:
         require_sites(api, [site])
     return rows
+
+
+def return_lease(api: AdminApi, site: str, lease: str) -> None:
+    """Have a site give back what is not its own of a lease.
+
+    Args:
+        api: central's.
+        site: name or id of the site.
+        lease: id of the lease.
+
+    Raises:
+        NotFound: there is no such site; says which names come near.
+        Invalid: that is no id.
+        Conflict: the site is disabled.
+        Busy: central or the site was restored, and the site has to register first.
+    """
+    if not is_id(lease):
+        raise errors.Invalid(f"{lease!r} is no id of a lease: isthmus audit names it")
+    row = get_site(api, site)
+    api.act("site", row["id"], "return_lease", {"lease_id": lease})
 
 
 def _find_pool(api: AdminApi, pool: str) -> str:

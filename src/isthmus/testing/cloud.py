@@ -215,7 +215,7 @@ class Cloud(ThreadingHTTPServer):
                 text = f"site {found['name']} holds other than was shown"
                 return 409, {"NeutronError": {"message": text, "type": "Conflict", "detail": ""}}
             rows.remove(found)
-        elif method == "PUT":
+        elif method == "PUT" and not action:
             found.update(body[singular])
         return 200, {singular: found}
 

@@ -1,6 +1,5 @@
 """`isthmus lease`: which site gives out which addresses and port keys."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,14 +8,11 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
-from isthmus.model.lease import PoolKind
+from isthmus.model.lease import PoolKind, show_number
 
 app = typer.Typer(no_args_is_help=True, help="Leases: which site gives out which addresses.")
 
 COLUMNS = ("kind", "pool_id", "site", "first", "last", "size", "created_at")
-
-#: Numbers below this are IPv4 addresses where they are addresses at all.
-_IPV4_END = 2**32
 
 
 @app.callback()
@@ -45,17 +41,32 @@ def list_leases(
         output,
         empty="Nothing is leased.",
         show={
-            "first": lambda row: format_number(row, "first"),
-            "last": lambda row: format_number(row, "last"),
+            "first": lambda row: _show(row, "first"),
+            "last": lambda row: _show(row, "last"),
         },
     )
 
 
-def format_number(row: Mapping[str, Any], name: str) -> str:
+@app.command("return")
+def return_lease(
+    site: Annotated[str, typer.Argument(help="Name of the site that has it.")],
+    lease: Annotated[str, typer.Argument(help="Id of the lease, as the audit names it.")],
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Have a site give back a lease, or the part of one, that is not its own by central's word.
+
+    What central has leased to it stays. Ports that have addresses of it keep them.
+    """
+    from isthmus.operate import lease as operate
+    from isthmus.wiring.admin import Admin
+
+    operate.return_lease(Admin(os_cloud).api, site, lease)
+    render.note(
+        f"Site {site} is told what is its own of lease {lease}; isthmus job list --site {site} "
+        "shows it under way."
+    )
+
+
+def _show(row: Mapping[str, Any], end: str) -> str:
     """Write an end of a block as a person reads it."""
-    number = int(row[name])
-    if row["kind"] != PoolKind.SUBNET:
-        return str(number)
-    if number < _IPV4_END:
-        return str(ipaddress.IPv4Address(number))
-    return str(ipaddress.IPv6Address(number))
+    return show_number(PoolKind(row["kind"]), int(row[end]))

@@ -11,7 +11,7 @@ from typing import Any
 from isthmus.federation.audits import audit_ovn
 from isthmus.federation.audits.holdings import Holdings, Row
 from isthmus.model.intent import Job, JobState
-from isthmus.model.lease import Lease
+from isthmus.model.lease import Lease, show_number
 from isthmus.model.resource import RESOURCES, Place, Resource, ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict, order
@@ -29,6 +29,10 @@ _ASKS_AGAIN = (
 )
 _GOES = (
     "`isthmus site resync {0}` has it removed now; if it stays, see `isthmus job list --site {0}`."
+)
+_GIVES_BACK = (
+    "`isthmus lease return {0} {1}` has the site give it back; its numbers may be given to another "
+    "site. If it stays, see `isthmus job list --site {0} --type lease`."
 )
 _REPORTED = (
     "`isthmus site resync {0}` has the site report it now; if it stays, see "
@@ -144,7 +148,7 @@ def _check_leases(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iter
                     "lease.unknown",
                     "lease that central does not know",
                     _words(held),
-                    "Its numbers may be given to another site: give it back at the site.",
+                    _GIVES_BACK.format(site.name, held.id),
                 )
             elif not (
                 lease.block.first <= held.block.first and held.block.last <= lease.block.last
@@ -155,7 +159,7 @@ def _check_leases(central: Holdings, sites: Mapping[SiteName, Holdings]) -> Iter
                     "lease.larger",
                     "lease larger than at central",
                     f"{_words(held)}, at central {_words(lease)}",
-                    "Its numbers may be given to another site: give it back at the site.",
+                    _GIVES_BACK.format(site.name, held.id),
                 )
 
 
@@ -173,7 +177,8 @@ def _lease_verdict(
 
 
 def _words(lease: Lease) -> str:
-    return f"{lease.kind} {lease.pool_id} {lease.block.first}..{lease.block.last} of {lease.site}"
+    ends = (show_number(lease.kind, one) for one in (lease.block.first, lease.block.last))
+    return f"{lease.kind} {lease.pool_id} {'..'.join(ends)} of {lease.site}"
 
 
 def _check_duplicates(tiers: Sequence[Holdings]) -> Iterator[Verdict]:

@@ -69,6 +69,7 @@ def list_rules() -> Iterable[Any]:
         ("cancel", "/site-jobs", "Cancel a job"),
         ("release", "/site-mappings", "Have the home of a port release it"),
         ("go_on_without", "/sites", "Have nobody wait for a site to register"),
+        ("return_lease", "/sites", "Have a site give back what is not its own of a lease"),
         ("remove_site", "/sites", "Delete a site that holds just what was shown"),
         ("free_for_good", "/site-leases", "Free what a removed site never let go of"),
     )

@@ -36,7 +36,7 @@ class Isthmus(extensions.ExtensionDescriptor):
         actions = {
             "site_job": {"retry": "PUT", "cancel": "PUT"},
             "site_mapping": {"release": "PUT"},
-            "site": {"go_on_without": "PUT", "remove_site": "PUT"},
+            "site": {"go_on_without": "PUT", "remove_site": "PUT", "return_lease": "PUT"},
             "site_lease": {"free_for_good": "PUT"},
         }
         return definition.build_resources(attributes.CENTRAL, actions)

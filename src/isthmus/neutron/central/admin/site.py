@@ -5,6 +5,9 @@ import ipaddress
 from typing import Any
 
 from isthmus import errors
+from isthmus.model.form import is_id
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
@@ -12,7 +15,7 @@ from isthmus.neutron.central import home, presence
 from isthmus.neutron.central.site_api.registration import settle
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import refusal, renewal
+from isthmus.store.delivery import journal, refusal, renewal
 from isthmus.store.tiers import epoch, exits, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
@@ -130,6 +133,37 @@ class SiteApi:
             if not isinstance(shown, dict):
                 raise errors.Invalid("holds must be what GET of the site says with ?fields=holds")
             _delete(context.elevated(), site_id, shown)
+        return {"site": row}
+
+    def return_lease(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
+        """Tell a site what it has of a lease, the id of which is in the body: nothing, maybe.
+
+        An intent like those that recall leases. What the site has beyond that it forgets.
+        """
+        with translated():
+            site_id = _row_id(context, id)
+            row = listing.get_one(self.get_sites, context, "site", site_id, None)
+            if not policy.check(context, "get_site", row, pluralized="sites"):
+                raise errors.NotFound(f"there is no site {id}")
+            policy.enforce(context, "update_site", row, pluralized="sites")
+            lease_id = (body or {}).get("lease_id")
+            if not is_id(lease_id):
+                raise errors.Invalid("lease_id must be the id of a lease")
+            with writing(context.elevated()) as connection:
+                own = epoch.read(connection)
+                site = site_store.lock(connection, site_id)
+                if site.state is SiteState.DISABLED:
+                    raise errors.Conflict(
+                        f"site {site.name} is disabled, so nobody sends to it: enable it first"
+                    )
+                known = registration.find(connection, site.name, latest=True)
+                if not own.settled or (known is not None and (known.waits or known.owes)):
+                    raise errors.Busy(
+                        f"which leases are those of site {site.name} is decided when all that "
+                        "central waits for have registered: see isthmus status"
+                    )
+                key = IntentKey(site.name, ResourceType.LEASE, str(lease_id))
+                journal.record(connection, [key])
         return {"site": row}
 
 
