@@ -35,8 +35,9 @@ def say(engine: sa.Engine, behind: Behind) -> Behind:
 
 
 def send(engine: sa.Engine, *ids: str) -> None:
-    """Have site ONE take shadows; all without any."""
-    of_site = sa.and_(JOURNAL.c.lane == ONE, JOURNAL.c.type == _SHADOW.value)
+    """Have site ONE take shadows and routers; all without any."""
+    kinds = (_SHADOW.value, ResourceType.ROUTER.value)
+    of_site = sa.and_(JOURNAL.c.lane == ONE, JOURNAL.c.type.in_(kinds))
     with writing(engine) as connection:
         query = sa.delete(JOURNAL).where(of_site)
         connection.execute(query.where(JOURNAL.c.resource_id.in_(ids)) if ids else query)
@@ -52,10 +53,24 @@ def test_what_is_recorded_by_now_is_to_be_sent_first(engine: sa.Engine) -> None:
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_SENT
     with writing(engine) as connection:
         journal.record(connection, [IntentKey(ONE, _SHADOW, "later")])
-    send(engine, "a-shadow", "known")
+    send(engine, "a-router", "a-shadow", "known")
     assert say(engine, Behind.NOT_SENT) is Behind.NOT_SENT
     send(engine, "claimed")
     assert say(engine, Behind.NOT_SENT) is Behind.NOT  # what came since is for later
+
+
+def test_a_router_that_the_site_has_put_off_is_waited_for(engine: sa.Engine) -> None:
+    """Its OVN's transit network and exits would be taken away, until the router is sent again."""
+    assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_SENT
+    router = sa.and_(JOURNAL.c.lane == ONE, JOURNAL.c.type == ResourceType.ROUTER.value)
+    with writing(engine) as connection:
+        kept = sa.and_(JOURNAL.c.lane == ONE, JOURNAL.c.type != ResourceType.ROUTER.value)
+        connection.execute(sa.delete(JOURNAL).where(kept))
+        journal.delay(connection, ONE, ResourceType.ROUTER, ["a-router"], delay_s=600)
+    assert say(engine, Behind.NOT_SENT) is Behind.NOT_SENT
+    with writing(engine) as connection:
+        connection.execute(sa.delete(JOURNAL).where(router))
+    assert say(engine, Behind.NOT_SENT) is Behind.NOT
 
 
 def test_a_parked_shadow_is_not_waited_for(engine: sa.Engine) -> None:
@@ -128,7 +143,7 @@ def test_nobody_waits_for_a_site_that_is_lost(engine: sa.Engine, how: str) -> No
             off = sa.update(SITES).where(SITES.c.name == TWO)
             connection.execute(off.values(state=SiteState.DISABLED.value))
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_SENT
-    send(engine, "a-shadow", "known")
+    send(engine, "a-router", "a-shadow", "known")
     if how == "disabled":  # central goes by what it knows of ports there, and sends the removal
         assert say(engine, Behind.NOT_SENT) is Behind.NOT_SENT
         send(engine, "claimed")

@@ -189,11 +189,12 @@ def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
 
 
 def follow_shadows(connection: sa.Connection, site: SiteName, behind: tier.Behind) -> tier.Behind:
-    """Return how far a restored site has heard of the ports of other sites.
+    """Return how far a restored site has heard of the ports of other sites, and of routers.
 
     What its OVN has of them is newer than its tables. Where central was restored as well, that is
     over only when their homes have reported them; then once what is recorded by now has been sent.
-    For a site that is lost, or disabled, nobody waits.
+    For a site that is lost, or disabled, nobody waits. A router is sent before any shadow, but for
+    one that the site has put off: all that passes by it to other sites would be taken away.
 
     Args:
         connection: of the transaction.
@@ -205,11 +206,15 @@ def follow_shadows(connection: sa.Connection, site: SiteName, behind: tier.Behin
     if _expects_reports(connection, site):
         return tier.Behind.NOT_KNOWN
     if behind is tier.Behind.NOT_KNOWN:
-        journal.await_present(connection, site, ResourceType.SHADOW)
+        for kind in (ResourceType.ROUTER, ResourceType.SHADOW):
+            journal.await_present(connection, site, kind)
         return tier.Behind.NOT_SENT
     # What may not be sent, because a lost site alone could say how it is, is not waited for either.
     only = restored.find_deliverable(connection).only
-    left = journal.count_awaited(connection, site, ResourceType.SHADOW, most=1, only=only)
+    left = any(
+        journal.count_awaited(connection, site, kind, most=1, only=only)
+        for kind in (ResourceType.ROUTER, ResourceType.SHADOW)
+    )
     return tier.Behind.NOT_SENT if left else tier.Behind.NOT
 
 
