@@ -374,7 +374,7 @@ def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
 
 def test_jobs_are_retried_and_cancelled(shell: Shell) -> None:
     shell.cloud.rows["site-jobs"] = [job(number, state="parked") for number in range(3)]
-    shell.run("job", "retry", "job-0001", "nojob", says="1 jobs are due")
+    shell.run("job", "retry", "job-0001", "nojob", says="1 job is due")
     assert shell.data("job", "show", "job-0001")["state"] == "waiting"
     shell.run("job", "retry", "--state", "parked", says="2 jobs are due")
     shell.run("job", "retry", code=2, says="say which jobs")
@@ -593,7 +593,7 @@ def test_audit_waits_until_all_is_well(shell: Shell) -> None:
     )
     assert process.stderr is not None
     line = process.stderr.readline().decode()
-    assert "1 findings: lease that central does not know at site2; looking again, for" in line
+    assert "1 finding: lease that central does not know at site2; looking again, for" in line
     shell.cloud.sites["site2"].holdings["leases"] = []
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, json.loads(stdout), stderr) == (0, [], b"")

@@ -154,7 +154,7 @@ BAD = {
     "nobody there": (("inspect", "root@127.0.0.1:1"), "ssh to root@127.0.0.1:1 failed"),
     "no plan": (
         ("render", "host.json"),
-        "the plan host.json has faults: host: field required; nodes.0",
+        "the plan host.json has faults: host: it is missing; nodes.0",
     ),
     "binary": (("inspect", "binary.json"), "cannot be read as text"),
     "half a generator": (("measure", "local", "--from", "local"), "both --from and --to"),

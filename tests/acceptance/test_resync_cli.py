@@ -28,7 +28,7 @@ def test_a_site_is_compared_now_and_seen_through(shell: Shell) -> None:
     asked["last_error"] = "site1 gave no answer"
     shell.run(*wait, "0.5", code=3, says="not compared now: site1 gave no answer")
     asked |= {"state": "done", "last_error": "", "jobs": 2}
-    shell.run(*wait, "0.5", code=3, says="2 jobs are under way")
+    shell.run(*wait, "0.5", code=3, says="2 jobs under way")
     asked |= {"jobs": 0, "parked": 1}
     shell.run(*wait, "9", code=2, says="isthmus job list --site site1 --state parked")
     asked |= {"state": "failed", "last_error": "no such path"}

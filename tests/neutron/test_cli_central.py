@@ -74,8 +74,8 @@ def test_networks_jobs_leases_and_status(
     rows = {row["name"]: row for row in data(environment, "status")}
     assert rows["site1"]["backlog"] >= 1
     assert rows["site1"]["oldest"] >= 0
-    isthmus(environment, "job", "retry", job["id"], says="1 jobs are due")
-    isthmus(environment, "job", "cancel", "--resource", network, "--yes", says="1 jobs are dropped")
+    isthmus(environment, "job", "retry", job["id"], says="1 job is due")
+    isthmus(environment, "job", "cancel", "--resource", network, "--yes", says="1 job is dropped")
     assert data(environment, "job", "list", "--resource", network) == []
 
     isthmus(environment, "network", "withdraw", "cli-net", "site1")

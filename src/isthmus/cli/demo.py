@@ -11,6 +11,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.lab import Progress
 from isthmus.cli.lab_options import LabName
+from isthmus.model.form import counted
 
 app = typer.Typer(
     invoke_without_command=True, help="Bring up a lab and stretch a network over its sites."
@@ -43,7 +44,7 @@ def demo(
     began = time.monotonic()
     console = render.open_console(stderr=True)
     progress = Progress(timing=True)
-    console.print(f"Central and {sites} OpenStack sites with {hosts} hypervisors each:")
+    console.print(f"Central and {sites} OpenStack sites with {counted(hosts, 'hypervisor')} each:")
     try:
         lab = open_labs().up(name, choose_topology(None, sites, hosts), reporter=progress)
     finally:

@@ -14,6 +14,7 @@ from isthmus.cli import lab_external, render
 from isthmus.cli.lab_options import LabName, Process, Server, Site, open_lab, open_labs
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
+from isthmus.model.form import counted
 from isthmus.model.verdict import is_clean
 
 app = typer.Typer(no_args_is_help=True, help="A whole cloud on this machine.")
@@ -95,7 +96,8 @@ def up(
     plan = lab.plan
     render.note(
         f"Lab {name!r} is up after {time.monotonic() - began:.0f} s: central, "
-        f"{', '.join(tier.name for tier in plan.sites)}; {len(plan.hypervisors)} hypervisors."
+        f"{', '.join(tier.name for tier in plan.sites)}; "
+        f"{counted(len(plan.hypervisors), 'hypervisor')}."
     )
     render.note(f'To use it: eval "$(isthmus lab status{_as(name)} -o env)"')
 

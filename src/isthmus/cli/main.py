@@ -4,6 +4,7 @@ Nouns live in modules of their own that are imported when they are used, so that
 and shell completion are quick. This is the one place in the CLI that catches everything.
 """
 
+import errno
 import importlib
 import logging
 import os
@@ -15,6 +16,10 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.model.form import name_near
+
+#: What becomes of output that nobody can take: the disk is full, or it was closed.
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG})
 
 #: (noun, module below `isthmus.cli`, help, panel). Add yours here.
 SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
@@ -70,6 +75,14 @@ class _Root(TyperGroup):
                 return _Deferred(name, module, text, panel)
         return super().get_command(ctx, cmd_name)
 
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; a word that is none is answered with the nouns that come near."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = name_near(args[0], self.list_commands(ctx))
+            ctx.fail(f"No such command {args[0]!r}{near}")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     cls=_Root,
@@ -121,8 +134,7 @@ def run(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
-    from isthmus.cli import render
-
+    _open_closed()
     if os.environ.get(DEBUG_VARIABLE):
         logging.basicConfig(level=logging.DEBUG)
     else:
@@ -133,25 +145,51 @@ def _run(arguments: list[str] | None) -> int:
             typer.main.get_command(app)(args=arguments, prog_name="isthmus")
         finally:
             sys.stdout.flush()
-    except errors.IsthmusError as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
-        render.fail(error.message)
-        return errors.consequence(error).exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
         return errors.EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough; nothing more may be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # the reader has seen enough
         return 0
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
-        render.fail(
-            f"this is a bug in isthmus: {type(error).__name__}: {error}. "
-            f"Run it again with {DEBUG_VARIABLE}=1 and report what it prints"
-        )
-        return errors.EXIT_BUG
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        return _explain(error)
     return 0
+
+
+def _explain(error: Exception) -> int:
+    """Say what ended a command; return its exit code."""
+    from isthmus.cli import render
+
+    if isinstance(error, errors.IsthmusError):
+        render.fail(error.message)
+        return errors.consequence(error).exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        render.fail(
+            f"{error.filename}: {error.strerror} ({DEBUG_VARIABLE}=1 shows what it was for)"
+        )
+        return errors.consequence(errors.Broken).exit_code
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        render.fail(f"the output cannot be written: {error.strerror}")
+        _write_no_more()
+        return errors.consequence(errors.Broken).exit_code
+    render.fail(
+        f"this is a bug in isthmus: {type(error).__name__}: {error}. "
+        f"Run it again with {DEBUG_VARIABLE}=1 and report what it prints"
+    )
+    return errors.EXIT_BUG
+
+
+def _write_no_more() -> None:
+    """Have nothing that is left in a buffer written at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_closed() -> None:
+    """Open for nothing what a person has closed (`>&-`): Python has no stream there at all."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - for good

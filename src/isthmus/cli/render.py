@@ -3,6 +3,7 @@
 The column names are the API's field names, in every format.
 """
 
+import datetime
 import enum
 import json
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -83,7 +85,11 @@ def print_rows(
             for column in columns
         ]
         table.add_row(*(_cell(cell) for cell in cells))
-    open_console().print(table)
+    console = open_console()
+    if console.is_terminal and _measure(console, table) > console.width:
+        _print_records(console, columns, table)
+    else:
+        _print_table(console, table)
 
 
 def print_row(row: Row, output: Format) -> None:
@@ -96,7 +102,39 @@ def print_row(row: Row, output: Format) -> None:
     table.add_column(overflow="fold")
     for name, value in row.items():
         table.add_row(name, _cell(value))
-    open_console().print(table)
+    _print_table(open_console(), table)
+
+
+def _measure(console: Console, table: Table) -> int:
+    """Return how wide a table is if nothing of it is broken."""
+    wide = console.options.update(width=_PIPE_WIDTH)
+    return Measurement.get(console, wide, table).maximum
+
+
+def _print_records(console: Console, columns: Sequence[str], table: Table) -> None:
+    """Print each row as lines of its own: a table that is broken into words nobody can read."""
+    cells = [[*column.cells] for column in table.columns]
+    for number in range(table.row_count):
+        record = Table(box=None, pad_edge=False, show_header=False)
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for name, values in zip(columns, cells, strict=True):
+            if str(values[number]):
+                record.add_row(name, values[number])
+        if number:
+            console.print()
+        console.print(record)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table; where nobody looks, without blanks at the ends of lines."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
 
 
 def note(sentence: str) -> None:
@@ -173,6 +211,23 @@ def format_age(seconds: float | None) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts[:2]) or "0s"
+
+
+def show_since(name: str) -> Callable[[Row], str]:
+    """Return how a table shows a time of the API: as how long ago it was."""
+
+    def show(row: Row) -> str:
+        if not row[name]:
+            return ""
+        try:
+            then = datetime.datetime.fromisoformat(str(row[name]))
+        except ValueError:
+            return str(row[name])
+        now = datetime.datetime.now(datetime.UTC)
+        seconds = (now - then.replace(tzinfo=then.tzinfo or datetime.UTC)).total_seconds()
+        return f"{format_age(max(0.0, seconds))} ago"
+
+    return show
 
 
 def _print_data(data: Any, output: Format) -> None:

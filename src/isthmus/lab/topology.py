@@ -22,6 +22,7 @@ import pydantic
 import yaml
 
 from isthmus import errors
+from isthmus.model.form import counted, say_fault
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.topology import LabSite, Topology
 
@@ -130,7 +131,7 @@ def _faults(sites: tuple[LabSite, ...]) -> list[str]:
         if site.gateways > len(site.hosts):
             faults.append(
                 f"sites[{number}].gateways: {site.gateways}, but the site has "
-                f"{len(site.hosts)} hosts"
+                f"{counted(len(site.hosts), 'host')}"
             )
         faults += [
             f"sites[{number}].hosts: the name {name!r} is given {count} times"
@@ -147,5 +148,4 @@ def _fault(row: Any) -> str:
             path += f"[{part}]"
         elif not part.startswith(("list[", "constrained-", "function-")) and part != "int":
             path += f".{part}" if path else part
-    message = row["msg"].removeprefix("Value error, ")
-    return f"{path}: {message[:1].lower()}{message[1:]}"
+    return f"{path}: {say_fault(row['type'], row.get('ctx') or {}, row['msg'])}"

@@ -16,6 +16,7 @@ from isthmus.lab.network.server import ServerRequest, Servers
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.protocols import Api, Tools
+from isthmus.model.form import counted
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Subject, Verdict
 
 #: From the address being there to the first reply, on a busy machine; seconds.
@@ -98,7 +99,7 @@ class Verify:
     def _api(self, tier: str) -> Callable[[], str]:
         def check() -> str:
             api = self._tools.open_api(self._plan.clouds_file, tier)
-            return f"{len(api.get_all('network'))} networks"
+            return counted(len(api.get_all("network")), "network")
 
         return check
 

@@ -6,7 +6,7 @@ And the forms in which a person is told how many there are, and which names come
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 #: Length of Neutron's columns for names.
@@ -128,3 +128,54 @@ def name_near(wrong: str, names: Iterable[str]) -> str:
     if near:
         return f"; did you mean {', '.join(lower[one] for one in near)}?"
     return f"; there are: {', '.join(known)}" if 0 < len(known) <= _FEW else ""
+
+
+#: What is wrong with a value that a person wrote, by the validator's name for it.
+_FAULTS = {
+    "missing": "it is missing",
+    "extra_forbidden": "nothing is called so here",
+    "unexpected_keyword_argument": "nothing is called so here",
+    "too_long": "it has {actual_length} entries, and may have at most {max_length}",
+    "too_short": "it has too few entries: at least {min_length}",
+    "string_too_long": "it may have at most {max_length} characters",
+    "string_too_short": "it must have at least {min_length} characters",
+    "greater_than": "it must be more than {gt}",
+    "greater_than_equal": "it must be {ge} or more",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be {le} or less",
+    "int_type": "it must be a whole number",
+    "int_parsing": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_type": "it must be a number",
+    "float_parsing": "it must be a number",
+    "string_type": "it must be a text",
+    "bool_type": "it must be true or false",
+    "bool_parsing": "it must be true or false",
+    "list_type": "it must be a list",
+    "tuple_type": "it must be a list",
+    "dict_type": "it must be names with values",
+    "model_type": "it must be names with values",
+    "dataclass_type": "it must be names with values",
+    "dataclass_exact_type": "it must be names with values",
+    "literal_error": "it must be {expected}",
+    "enum": "it must be {expected}",
+}
+
+
+def say_fault(kind: str, values: Mapping[str, Any], message: str) -> str:
+    """Write what is wrong with a value, in our words where there are any.
+
+    >>> say_fault("greater_than_equal", {"ge": 1}, "Input should be greater than or equal to 1")
+    'it must be 1 or more'
+    >>> say_fault("value_error", {}, "Value error, A name is short")
+    'a name is short'
+
+    Args:
+        kind: the validator's name for it.
+        values: what its message speaks of.
+        message: what it says.
+    """
+    if kind in _FAULTS:
+        return _FAULTS[kind].format_map(values)
+    said = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return f"{said[:1].lower()}{said[1:]}"

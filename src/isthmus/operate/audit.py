@@ -11,6 +11,7 @@ from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.federation.audits.audit import audit
 from isthmus.federation.audits.holdings import Holdings, parse_holdings
+from isthmus.model.form import counted
 from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName, SiteState
@@ -115,12 +116,17 @@ def summarise(report: Report) -> str:
         for (message, place), count in kinds.items()
     ]
     more = f" and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
-    return f"{len(found)} findings: {', '.join(said[:_MOST_SAID])}{more}"
+    return f"{counted(len(found), 'finding')}: {', '.join(said[:_MOST_SAID])}{more}"
 
 
 def _ask(client: NeutronClient, network_id: str | None) -> Holdings:
     query = {"network_id": network_id} if network_id else {}
     rows = client.get_all("site_holding", **query)
+    if not rows:
+        raise errors.Refused(
+            f"{client.name} shows you nothing of what it holds: that takes the role admin or "
+            "isthmus_reader"
+        )
     if len(rows) != 1:
         raise errors.ProtocolError(
             f"{client.name} gave {len(rows)} rows of holdings instead of one"

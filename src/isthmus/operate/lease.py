@@ -1,6 +1,7 @@
 """Leases of all sites."""
 
 import contextlib
+from collections.abc import Iterable
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
@@ -26,7 +27,12 @@ def list_leases(
     rows = api.list("site_lease", pool_id=pool_id, site=site, kind=kind)
     if site and not rows:
         require_sites(api, [site])
-    return rows
+    return sort_leases(rows)
+
+
+def sort_leases(rows: Iterable[Row]) -> list[Row]:
+    """Sort leases by their pool and numbers."""
+    return sorted(rows, key=lambda row: (row["kind"], row["pool_id"], int(row.get("first") or 0)))
 
 
 def return_lease(api: AdminApi, site: str, lease: str) -> None:

@@ -1,10 +1,12 @@
 """Networks: the sites where each is present, extension and withdrawal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.operate.lease import sort_leases
 from isthmus.operate.site import naming, require_sites
 
 
@@ -25,7 +27,16 @@ def list_presences(
     rows = api.list("site_presence", network_id=network_id, site=site)
     if site and not rows:
         require_sites(api, [site])
-    return rows
+    return sorted(rows, key=lambda row: (row["network_id"], row["site"]))
+
+
+def name_networks(api: AdminApi, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the names of the networks in rows, by id; those alone that say which one is meant."""
+    if not rows:
+        return {}
+    found = api.list("network", fields=["id", "name"])
+    times = Counter(one["name"] for one in found)
+    return {one["id"]: one["name"] for one in found if one["name"] and times[one["name"]] == 1}
 
 
 def get_network(api: AdminApi, network: str) -> dict[str, Any]:
@@ -35,7 +46,9 @@ def get_network(api: AdminApi, network: str) -> dict[str, Any]:
         NotFound: there is none.
     """
     found = api.get_named("network", network)
-    presences = api.list("site_presence", network_id=found["id"])
+    presences = sorted(
+        api.list("site_presence", network_id=found["id"]), key=lambda row: str(row["site"])
+    )
     pools = [found["id"], *found.get("subnets", [])]
     return {
         "id": found["id"],
@@ -47,7 +60,7 @@ def get_network(api: AdminApi, network: str) -> dict[str, Any]:
         "sites": [row["site"] for row in presences if not row["withdrawn"]],
         "withdrawing": [row["site"] for row in presences if row["withdrawn"]],
         "subnets": found.get("subnets", []),
-        "leases": api.list("site_lease", pool_id=pools),
+        "leases": sort_leases(api.list("site_lease", pool_id=pools)),
     }
 
 

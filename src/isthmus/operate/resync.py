@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.model.form import counted
 from isthmus.model.intent import RenewalState
 from isthmus.operate.site import get_site
 
@@ -94,9 +95,12 @@ def explain(row: Row) -> str:
     if row["state"] == RenewalState.COMPARING:
         if row["last_error"]:
             return f"site {site} is not compared now: {row['last_error']}"
-        return f"site {site} is being compared: {row['pages']} pages, {row['noted']} differences"
+        return (
+            f"site {site} is being compared: "
+            f"{counted(row['pages'], 'page')}, {counted(row['noted'], 'difference')}"
+        )
     if row["state"] == RenewalState.DONE and row["jobs"]:
-        return f"site {site} was compared: {row['jobs']} jobs are under way"
+        return f"site {site} was compared: {counted(row['jobs'], 'job')} under way"
     return ""
 
 

@@ -23,7 +23,7 @@ def list_routers(api: AdminApi, *, site: str | None = None) -> list[dict[str, An
     chosen = [one for one in found if site is None or site in one["sites"]]
     if site is not None and not chosen:
         require_sites(api, [site])
-    return chosen
+    return sorted(chosen, key=lambda one: (one["name"], one["id"]))
 
 
 def get_router(api: AdminApi, router: str) -> Row:

@@ -55,6 +55,13 @@ def require_found(api: AdminApi, names: Iterable[str], rows: Iterable[Row]) -> N
     require_sites(api, [one for one in names if one not in found])
 
 
+def say_empty(api: AdminApi, said: str) -> str:
+    """Say that a list is empty, and to who may see no site at all that this may be why."""
+    if api.list("site", fields=["id"]):
+        return f"{said}."
+    return f"{said}, or none that you may see: that takes the role admin or isthmus_reader."
+
+
 @contextlib.contextmanager
 def naming(api: AdminApi, *names: str) -> Iterator[None]:
     """Have an error that something was not found say which names of sites come near.

@@ -7,6 +7,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
+from isthmus.model.form import counted
 from isthmus.model.verdict import is_clean, to_row
 
 app = typer.Typer()
@@ -44,6 +45,6 @@ def audit(
     )
     if report.findings:
         counts = [f"{count} {answer}" for answer, count in report.answers.items() if count]
-        render.note(f"{len(report.rulings)} checks: {', '.join(counts)}.")
+        render.note(f"{counted(len(report.rulings), 'check')}: {', '.join(counts)}.")
     if not is_clean(report.findings):
         raise typer.Exit(FOUND)

@@ -8,6 +8,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm
 from isthmus.cli.render import Format
+from isthmus.model.form import counted
 
 app = typer.Typer(no_args_is_help=True, help="Removed sites that never let go of what they held.")
 
@@ -54,4 +55,7 @@ def free_gone(
     if not yes:
         confirm(f"Free all of that for good? Nothing that {found.incarnation} held may still run.")
     gone.free_gone(admin.api, found.incarnation)
-    render.note(f"{found.incarnation} is freed: {found.addresses} addresses, {found.ports} ports.")
+    render.note(
+        f"{found.incarnation} is freed: {counted(found.addresses, 'address')}, "
+        f"{counted(found.ports, 'port')}."
+    )

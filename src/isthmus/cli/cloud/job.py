@@ -9,6 +9,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, parse_duration
 from isthmus.cli.render import Format
+from isthmus.model.form import counted
 from isthmus.model.intent import JobState
 from isthmus.model.resource import ResourceType
 
@@ -79,7 +80,7 @@ def list_jobs(
         chosen,
         COLUMNS,
         output,
-        empty="No job is waiting.",
+        empty="" if chosen else _say_empty(api, "No job is waiting"),
         show={"age": lambda row: render.format_age(row["age"])},
     )
 
@@ -101,7 +102,8 @@ def list_refused(
     api = _open(os_cloud).api
     rows = [*api.iterate("site_refusal", sort_key="created_at", sort_dir="asc", **filters)]
     _require_found(api, site, rows)
-    render.print_rows(rows, REFUSAL_COLUMNS, output, empty="Nothing is refused.")
+    empty = "" if rows else _say_empty(api, "Nothing is refused")
+    render.print_rows(rows, REFUSAL_COLUMNS, output, empty=empty)
 
 
 @app.command("show")
@@ -127,7 +129,7 @@ def retry_jobs(
     """Try jobs again at once, parked ones too: by id, or all that the options choose."""
     filters = _filters(site, kind, resource, state, older_than)
     api, chosen = _choose(os_cloud, jobs, filters)
-    render.note(f"{_act(api, chosen, 'retry')} jobs are due.")
+    _say(_act(api, chosen, "retry"), "due")
 
 
 @app.command("cancel")
@@ -145,8 +147,8 @@ def cancel_jobs(
     filters = _filters(site, kind, resource, state, older_than)
     api, chosen = _choose(os_cloud, jobs, filters)
     if chosen and not yes:
-        confirm(f"Drop {len(chosen)} jobs, with what they were to bring?")
-    render.note(f"{_act(api, chosen, 'cancel')} jobs are dropped.")
+        confirm(f"Drop {counted(len(chosen), 'job')}, with what they were to bring?")
+    _say(_act(api, chosen, "cancel"), "dropped")
 
 
 def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -154,10 +156,38 @@ def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tu
         raise typer.BadParameter("say which jobs: either their ids, or options such as --site")
     api = _open(cloud).api
     if ids:
-        return api, ids
+        return api, _find(api, ids)
     rows = api.list("site_job", **filters)
     _require_found(api, filters.get("site"), rows)
     return api, [row["id"] for row in rows]
+
+
+def _find(api: Any, ids: list[str]) -> list[str]:
+    """Return the jobs that exist, before anybody is asked about them.
+
+    Raises:
+        NotFound: none of them does.
+    """
+    from isthmus import errors
+
+    there = {row["id"] for row in api.list("site_job", id=ids)}
+    gone = [one for one in ids if one not in there]
+    said = f"there is no job {', '.join(gone)}: a job goes when it is done"
+    if not there:
+        raise errors.NotFound(said)
+    if gone:
+        render.note(f"{said[0].upper()}{said[1:]}.")
+    return [one for one in ids if one in there]
+
+
+def _say_empty(api: Any, said: str) -> str:
+    from isthmus.operate.site import say_empty
+
+    return say_empty(api, said)
+
+
+def _say(count: int, what: str) -> None:
+    render.note(f"{counted(count, 'job')} {'is' if count == 1 else 'are'} {what}.")
 
 
 def _require_found(api: Any, names: list[str] | None, rows: list[Any]) -> None:
@@ -175,7 +205,7 @@ def _act(api: Any, ids: Iterable[str], action: str) -> int:
         try:
             api.act("site_job", job, action)
         except errors.NotFound as error:
-            render.note(f"{error.message} (done meanwhile?)")
+            render.note(f"{error.message}: it is done")
         else:
             done += 1
     return done

@@ -32,17 +32,20 @@ def list_leases(
 ) -> None:
     """List leases. A table shows addresses as such; JSON and YAML have plain numbers."""
     from isthmus.operate.lease import list_leases
+    from isthmus.operate.site import say_empty
     from isthmus.wiring.admin import Admin
 
-    rows = list_leases(Admin(os_cloud).api, pool=pool, site=site, kind=kind.value if kind else None)
+    api = Admin(os_cloud).api
+    rows = list_leases(api, pool=pool, site=site, kind=kind.value if kind else None)
     render.print_rows(
         rows,
         COLUMNS,
         output,
-        empty="Nothing is leased.",
+        empty="" if rows else say_empty(api, "No lease is like that"),
         show={
             "first": lambda row: _show(row, "first"),
             "last": lambda row: _show(row, "last"),
+            "created_at": render.show_since("created_at"),
         },
     )
 

@@ -31,8 +31,9 @@ def list_networks(
     """List presences: one row for each network and site."""
     from isthmus.operate import network as operate
 
-    rows = operate.list_presences(_open(os_cloud).api, network=network, site=site)
-    render.print_rows(rows, COLUMNS, output, empty="No network is present at a site.")
+    api = _open(os_cloud).api
+    rows = operate.list_presences(api, network=network, site=site)
+    _print(api, rows, output)
 
 
 @app.command("show")
@@ -59,8 +60,8 @@ def extend_network(
     """Extend a network to sites now, before anybody uses it there."""
     from isthmus.operate import network as operate
 
-    rows = operate.extend_network(_open(os_cloud).api, network, sites)
-    render.print_rows(rows, COLUMNS, output)
+    api = _open(os_cloud).api
+    _print(api, operate.extend_network(api, network, sites), output)
 
 
 @app.command("withdraw")
@@ -74,3 +75,21 @@ def withdraw_network(
 
     operate.withdraw_network(_open(os_cloud).api, network, site)
     render.note(f"Network {network} leaves site {site}.")
+
+
+def _print(api: Any, rows: list[Any], output: Format) -> None:
+    """Print presences; a table has the networks' names, where each is one network's alone."""
+    from isthmus.operate import network as operate
+    from isthmus.operate.site import say_empty
+
+    names = operate.name_networks(api, rows) if output is Format.TABLE else {}
+    render.print_rows(
+        rows,
+        COLUMNS,
+        output,
+        empty="" if rows else say_empty(api, "No network is present at a site"),
+        show={
+            "network_id": lambda row: names.get(row["network_id"], row["network_id"]),
+            "created_at": render.show_since("created_at"),
+        },
+    )

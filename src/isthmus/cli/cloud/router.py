@@ -30,10 +30,13 @@ def list_routers(
 ) -> None:
     """List routers: the sites of each, those by which it leaves, and idle floating IPs."""
     from isthmus.operate import router as operate
+    from isthmus.operate.site import say_empty
     from isthmus.wiring.admin import Admin
 
-    rows = operate.list_routers(Admin(os_cloud).api, site=site)
-    render.print_rows(rows, COLUMNS, output, empty="There are no routers.")
+    api = Admin(os_cloud).api
+    rows = operate.list_routers(api, site=site)
+    empty = "" if rows else say_empty(api, "There is no router")
+    render.print_rows(rows, COLUMNS, output, empty=empty)
 
 
 @app.command("show")

@@ -71,8 +71,15 @@ def list_sites(
         sort_key="name",
         sort_dir="asc",
     )
+    narrowed = state or reachability
     render.print_rows(
-        rows, COLUMNS, output, empty="There is no site; add one with: isthmus site create NAME"
+        rows,
+        COLUMNS,
+        output,
+        empty="No site is like that."
+        if narrowed
+        else "There is no site, or none that you may see; add one with: isthmus site create NAME",
+        show={"last_seen_at": render.show_since("last_seen_at")},
     )
 
 

@@ -8,7 +8,8 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
-from isthmus.model.site import Reachability
+from isthmus.model.form import counted
+from isthmus.model.site import Reachability, SiteState
 
 app = typer.Typer()
 
@@ -33,6 +34,7 @@ def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> No
         COLUMNS,
         output,
         show={
+            "last_seen_at": render.show_since("last_seen_at"),
             "oldest": lambda row: render.format_age(row["oldest"]),
             "ports_due": lambda row: row["ports_due"] or "",
         },
@@ -50,13 +52,22 @@ def status(output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> No
 
 
 def _note_backlog(sites: Any) -> None:
-    away = [one.name for one in sites if one.reachability != Reachability.REACHABLE]
+    disabled = sorted(one.name for one in sites if one.state == SiteState.DISABLED)
+    away = sorted(
+        one.name
+        for one in sites
+        if one.reachability != Reachability.REACHABLE and one.name not in disabled
+    )
     waiting = sum(one.backlog for one in sites)
     parked = sum(one.parked for one in sites)
-    sentence = f"{len(sites)} sites"
-    sentence += f", not reachable: {', '.join(away)}" if away else ", all reachable"
-    sentence += f"; {waiting} jobs under way"
-    render.note(sentence + ".")
+    parts = [counted(len(sites), "site")]
+    if disabled:  # nobody looks whether one answers
+        parts.append(f"disabled: {', '.join(disabled)}")
+    if away:
+        parts.append(f"not reachable: {', '.join(away)}")
+    elif len(disabled) < len(sites):
+        parts.append("all others reachable" if disabled else "all reachable")
+    render.note(f"{', '.join(parts)}; {counted(waiting, 'job')} under way.")
     if parked:
         render.note(
             f"{parked} parked or refused: isthmus job list --state parked shows what a site did "

@@ -21,6 +21,7 @@ from isthmus.build.run.watch import Watcher
 from isthmus.cli import render
 from isthmus.cli.render import Format, format_age
 from isthmus.facts.document import to_document
+from isthmus.model.form import counted
 from isthmus.wiring.build_run import open_watcher, run_build
 
 _LOOK_S = 0.5
@@ -44,7 +45,10 @@ def draw(board: Any) -> Group:
     pace = f"{board.active_per_min:g} a minute"
     if board.left_s:
         pace += f", {format_age(board.left_s)} left at this rate"
-    parts: list[Any] = [Text(f"{board.total} machines: ") + counts, Text(pace, style="dim")]
+    parts: list[Any] = [
+        Text(f"{counted(board.total, 'machine')}: ") + counts,
+        Text(pace, style="dim"),
+    ]
     if board.timings:
         times = Table("stage", "machines", "median", "95 %", "longest", box=None, pad_edge=False)
         for one in board.timings:
@@ -181,7 +185,7 @@ def play_and_show(
     from isthmus.wiring import build_configure as wiring
 
     folder, count = wiring.write_ansible(fleet, state, forks=forks, strategy=strategy)
-    render.note(f"{count} hosts in {folder}/inventory/hosts.yaml")
+    render.note(f"{counted(count, 'host')} in {folder}/inventory/hosts.yaml")
     if playbook is None:
         return 0
 

@@ -43,6 +43,12 @@ class AdminApi:
         while True:
             try:
                 rows = self._client.get_all(resource, **query, **({"marker": at} if at else {}))
+            except errors.NotFound as error:
+                raise errors.Refused(
+                    f"what answers as {self._client.name} has no {collection_path(resource)}: "
+                    "it is another tier, or no Isthmus. Look at --os-cloud, and at the region and "
+                    "the endpoint of its entry in clouds.yaml"
+                ) from error
             except errors.Refused:
                 if not seen or at is None:
                     raise

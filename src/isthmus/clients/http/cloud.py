@@ -1,7 +1,10 @@
 """A cloud of `clouds.yaml`: who a person is, and where central and the sites answer to him."""
 
+import os
+from pathlib import Path
 from typing import Any
 
+import yaml
 from openstack import config as openstack_config
 from openstack import exceptions
 
@@ -17,6 +20,34 @@ _CONNECT_S = 10.0
 _MOST_BYTES = 512 * MIB
 
 
+def _load() -> Any:
+    """Read clouds.yaml.
+
+    Raises:
+        Invalid: it cannot be read, or is no YAML, or none with clouds in it.
+    """
+    sought = os.environ.get("OS_CLIENT_CONFIG_FILE", "")
+    try:
+        if sought:  # the library takes one that it cannot read for one that is not there
+            yaml.safe_load(Path(sought).read_bytes())
+        return openstack_config.OpenStackConfig(app_name="isthmus")
+    except OSError as error:
+        raise errors.Invalid(f"{error.filename or sought}: {error.strerror}") from error
+    except exceptions.ConfigException as error:
+        raise errors.Invalid(str(error)) from error
+    except Exception as error:  # whatever a YAML parser, or what takes its result, may raise
+        why = " ".join(str(error).split())
+        raise errors.Invalid(
+            f"{sought or 'clouds.yaml'} is no clouds.yaml: {why or type(error).__name__}"
+        ) from error
+
+
+def _say_sought(loader: Any) -> str:
+    """Say where clouds.yaml was looked for."""
+    files = [str(one) for one in loader._config_files]  # noqa: SLF001 - it tells nobody else
+    return "looked for " + ", ".join(one for one in files if one.endswith(".yaml"))
+
+
 class PersonalCloud:
     """One entry of clouds.yaml, logged in when the first call is made."""
 
@@ -30,14 +61,18 @@ class PersonalCloud:
             Invalid: there is no such entry, or it is not complete.
         """
         # The library's own log handler would write over the CLI's output.
-        loader = openstack_config.OpenStackConfig(app_name="isthmus")
+        loader = _load()
         try:
             self._region = loader.get_one(cloud=name or None)
         except exceptions.ConfigException as error:
             known = ", ".join(sorted(set(loader.get_cloud_names()) - {"defaults"})) or "none"
+            read = loader.config_filename
+            where = (
+                f"in {read}" if read else f"since there is no clouds.yaml: {_say_sought(loader)}"
+            )
             raise errors.Invalid(
-                f"cloud {name!r} cannot be used: {str(error).rstrip('.')}; known clouds: {known}. "
-                "Give --os-cloud, or set OS_CLOUD and OS_CLIENT_CONFIG_FILE"
+                f"cloud {name!r} cannot be used: {str(error).rstrip('.')}; known clouds: {known}, "
+                f"{where}. Give --os-cloud, or set OS_CLOUD and OS_CLIENT_CONFIG_FILE"
             ) from error
         self.name = name
         self._auth_session: Any = None

@@ -12,6 +12,7 @@ from isthmus import errors
 from isthmus.facts import dump, validity
 from isthmus.facts.host import sysfs
 from isthmus.facts.source import commands, ironic, libvirt, lstopo, sheet
+from isthmus.model.form import say_fault
 from isthmus.model.host import host_inventory
 
 Noun = TypeVar("Noun")
@@ -45,7 +46,8 @@ def parse_noun(kind: type[Noun], document: Any, *, what: str) -> Noun:
         noun: Noun = _adapter(kind).validate_python(document)
     except pydantic.ValidationError as exc:
         faults = [
-            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg'].lower()}"
+            f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: "
+            + say_fault(fault["type"], fault.get("ctx") or {}, fault["msg"])
             for fault in exc.errors(include_url=False, include_input=False)
         ]
         more = len(faults) - MOST_FAULTS

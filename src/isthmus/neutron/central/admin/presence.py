@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.federation.router_reach import find_joined_at
+from isthmus.model.form import counted
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
@@ -81,7 +82,8 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
         if in_use:
             joined_by = f", which a router joins with {network_id}," if one != network_id else ""
             raise errors.InUse(
-                f"network {one}{joined_by} has {in_use} ports at site {site}: delete them first"
+                f"network {one}{joined_by} has {counted(in_use, 'port')} at site {site}: "
+                "delete what is there first"
             )
     keys = []
     for one in sorted(leaving):

@@ -5,7 +5,7 @@ import ipaddress
 from typing import Any
 
 from isthmus import errors
-from isthmus.model.form import is_id
+from isthmus.model.form import counted, is_id
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
@@ -188,8 +188,8 @@ def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
         held = mapping.count_at(connection, site.name)
         if held and site.state is not SiteState.DISABLED:
             raise errors.InUse(
-                f"site {site.name} holds {held} objects: drain it, or disable it to have "
-                "central forget them"
+                f"site {site.name} holds {counted(held, 'object')}: drain it, or disable it "
+                "to have central forget what it holds"
             )
         if shown is not None:
             found = dataclasses.asdict(forget.count_holds(connection, site.name, latest=True))
