@@ -45,6 +45,18 @@ def test_a_lost_answer_takes_nothing_out_of_a_new_lease(
     assert not caplog.records
 
 
+def test_the_witness_advances_before_central_is_told(pair: Pair) -> None:
+    """Then a backup in which the lease is still the site's is known to be old."""
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    pair.lease(subnet, 64, 127)
+    told = []
+    keeper = pair.keeper(before_returning=lambda: told.append(len(pair.link.bodies)))
+    keeper.sweep()
+    assert told == [0]
+    assert len(pair.link.bodies) == 1
+
+
 def test_a_call_that_comes_late_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:
     subnet = pair.subnet()
     pair.lease(subnet, *RESERVE)

@@ -301,12 +301,23 @@ class Pair:
         self.link = Link(central)
         monkeypatch.setattr(lease_request, "writing", lambda _context: central.engine.begin())
 
-    def keeper(self, monotonic: Callable[[], float] = time.monotonic) -> Keeper:
+    def keeper(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        before_returning: Callable[[], object] = lambda: None,
+    ) -> Keeper:
         """Make a keeper, as another process of the site has one."""
         client = cast("CentralClient", self.link)
         engine = self.site.own
         return Keeper(
-            SITE, lambda: client, lambda: engine, sweep_s=60, settle_s=0, monotonic=monotonic
+            SITE,
+            lambda: client,
+            lambda: engine,
+            sweep_s=60,
+            settle_s=0,
+            before_returning=before_returning,
+            monotonic=monotonic,
         )
 
     def subnet(self, first: int = 0, last: int = 0xFFFF) -> str:

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent import futures
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +26,6 @@ from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
-    from isthmus.neutron.db.witness import Witness
     from isthmus.neutron.local.registrar import Registrar
 
 
@@ -181,33 +179,6 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
     assert own.epoch == 2
     assert not own.settled
     engine.dispose()
-
-
-def test_a_witness_goes_only_forwards_whoever_is_late(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Threads of a process remember what each of them has read, all at once."""
-    witness = Witness(tmp_path, "site1")
-    states = [
-        epoch.Epoch(
-            epoch=1,
-            life="",
-            turn=turn,
-            settled=True,
-            reason="",
-            secret="",
-            registration=None,
-            heard=0,
-            proof="",
-        )
-        for turn in range(1, 200)
-    ]
-    with futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(witness.remember, states))
-    witness.remember(states[0])
-    assert witness._recall() == (1, states[-1].turn)
-    assert caplog.messages == []
-    assert [one.name for one in tmp_path.iterdir()] == ["isthmus-site1.witness"]
 
 
 def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.Engine, Registrar]:

@@ -49,6 +49,7 @@ WRITERS: dict[str, set[str]] = {
     # At central, where it is a presence; at a site; as the home of a port; by what sites claim.
     "SITE_MAPPINGS": {"tiers/mapping", "local/mapping", "ports/home", "tiers/claim"},
     "TRANSIT_PORTS": {"ports/transit"},
+    "WITNESSES": {"tiers/epoch"},
     "SPARES": {"leases/spare"},
 }
 WRITE = re.compile(

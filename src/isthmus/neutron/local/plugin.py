@@ -7,6 +7,7 @@ come from leases (`ipam`, `lease.keeper`), and changes are recorded for central 
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import to_fault, translated
 from isthmus.neutron.db import freed, guard, isolation, sqlite
+from isthmus.neutron.db.witness import find as find_witness
 from isthmus.neutron.local import quota
 from isthmus.neutron.local.connections import Lazy, open_central, open_database
 from isthmus.neutron.local.fetch import read_request
@@ -38,7 +40,7 @@ from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.owned.person import acting_for
 from isthmus.neutron.local.qos.named import Limiting
 from isthmus.neutron.local.report.listener import ReportListener
-from isthmus.store.sql.engine import reading
+from isthmus.store.sql.engine import reading, writing
 from isthmus.store.tiers import epoch
 
 _T = TypeVar("_T")
@@ -67,6 +69,7 @@ class LocalPlugin(Limiting):
             sweep_s=self.site.lease_sweep_s,
             settle_s=self.site.lease_settle_s,
             find_standing=stray.find_standing,
+            before_returning=self.advance_witness,
         )
         self.materialiser = Materialiser(self, self.site.site)
         self.on_demand = OnDemand(
@@ -87,6 +90,14 @@ class LocalPlugin(Limiting):
         self.listener.listen()
         freed.listen(self._pick_stretched)
         guard.listen()
+
+    def advance_witness(self) -> None:
+        """Compare the database with the witness of this host, and advance both.
+
+        Before central is told anything that it relies on: see `isthmus.neutron.db.witness`.
+        """
+        witness = find_witness(Path(cfg.CONF.state_path), self.site.site)
+        witness.advance(lambda: writing(self.database()))
 
     def _pick_stretched(
         self, connection: sa.Connection, subnet_ids: Collection[str]

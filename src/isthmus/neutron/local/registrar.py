@@ -24,7 +24,7 @@ from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.model import number
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.neutron.db.witness import Witness
+from isthmus.neutron.db.witness import find as find_witness
 from isthmus.neutron.local import answered, naming
 from isthmus.neutron.local.lease.giving import read_seen
 from isthmus.store.delivery import lane as lane_store
@@ -81,7 +81,7 @@ class Registrar:
         self._site = site
         self._client = client
         self._engine = engine
-        self._witness = Witness(folder, site)
+        self._witness = find_witness(folder, site)
         self._every_s = every_s
         self._when_greeted = when_greeted
         self._list_strays = list_strays
@@ -210,7 +210,7 @@ class Registrar:
         found = self._compare(own, answer)
         if found is not None:
             own = found
-            self._witness.remember(own)
+            self.compare_witness()
         if own.replaced_by:
             self._greeted = False
             return True
@@ -334,16 +334,13 @@ class Registrar:
         return [one for one in states if late.isdisjoint(site_lease.list_concerned([one]))]
 
     def compare_witness(self) -> epoch.Epoch:
-        """Compare the database with the witness, and update the witness.
+        """Compare the database with the witness, and advance both.
 
-        Done at start, at each hello and before each report, so that a restored backup which lacks
-        what central was told never counts as the newest state of the site, not even until the first
-        hello.
+        Done at start, at each hello, before each report or return of leases, and before each answer
+        to a batch, so that a restored backup which lacks what central was told never counts as the
+        newest state of the site, not even until the first hello.
         """
-        with writing(self._engine()) as connection:
-            own = self._witness.compare(connection)
-        self._witness.remember(own)
-        return own
+        return self._witness.advance(lambda: writing(self._engine())).own
 
 
 def _is_same(now: epoch.Epoch, own: epoch.Epoch) -> bool:

@@ -131,6 +131,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
             results = directory.get_plugin().materialiser.apply(
                 items, sequence=int(body["sequence"])
             )
+            directory.get_plugin().advance_witness()
         return {
             "sequence": body["sequence"],
             "results": [result.to_dict() for result in results],

@@ -79,7 +79,6 @@ EPOCHS = sa.Table(
     sa.Column("epoch", _BIG, nullable=False),
     # Made up when the epoch began: tells it from one of the same number of another database.
     sa.Column("life", sa.String(16), nullable=False),
-    sa.Column("turn", _BIG, nullable=False),
     sa.Column("settled", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("secret", sa.String(64), nullable=False),
@@ -93,6 +92,14 @@ EPOCHS = sa.Table(
     sa.Column("replaced_by", _BIG, nullable=False, default=0),
     # Site: whether its shadows may be older than OVN's rows; `isthmus.store.tiers.epoch.Behind`.
     sa.Column("behind", sa.Integer, nullable=False, default=0),
+)
+
+#: Both tiers: how often each host has looked at this database; `isthmus.store.tiers.epoch`.
+WITNESSES = sa.Table(
+    "isthmus_witnesses",
+    METADATA,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("turn", _BIG, nullable=False),
 )
 
 #: Central: what each site that ever registered has said of itself;

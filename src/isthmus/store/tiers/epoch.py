@@ -27,7 +27,9 @@ from isthmus.store.sql.tables import (
     NUMBER_CLAIMS,
     REGISTRATIONS,
     SITES,
+    WITNESSES,
 )
+from isthmus.store.sql.upsert import insert_or_update
 
 _OWN = "own"
 #: Limit of sites that a reason names.
@@ -48,7 +50,6 @@ class Epoch:
 
     epoch: int
     life: str  #: tells this epoch from one of the same number that another database began
-    turn: int  #: grows with time: a database whose turn is lower than one seen before is older
     settled: bool
     reason: str
     secret: str
@@ -73,7 +74,6 @@ def read(connection: sa.Connection) -> Epoch:
                 id=_OWN,
                 epoch=lane_store.FIRST_EPOCH,
                 life=_new_life(),
-                turn=0,
                 settled=True,
                 secret=secrets.token_hex(32),
                 heard=0,
@@ -93,7 +93,6 @@ def _from_row(row: Any) -> Epoch:
     return Epoch(
         epoch=int(row.epoch),
         life=row.life,
-        turn=int(row.turn),
         settled=bool(row.settled),
         reason=row.reason or "",
         secret=row.secret,
@@ -124,11 +123,24 @@ def peek_incarnation(connection: sa.Connection) -> str:
     return show_incarnation(row.registration, int(row.epoch), row.life)
 
 
-def tick(connection: sa.Connection) -> Epoch:
-    """Advance the turn, which a witness outside the database then records."""
-    read(connection)
-    connection.execute(sa.update(EPOCHS).values(turn=EPOCHS.c.turn + 1))
-    return read(connection)
+def advance_turn(connection: sa.Connection, witness: str) -> int:
+    """Advance the turn of a witness; locks its row until the transaction ends.
+
+    Each counts for itself. If all shared one turn, a host could advance a database that was
+    restored past what another host remembers, before that one looks at it again.
+
+    Args:
+        connection: of the transaction.
+        witness: the id of the witness.
+
+    Returns:
+        Its new turn: 1 where this database does not know it.
+    """
+    # One statement: on MariaDB a look at a missing row would lock a gap, against the other's.
+    count = insert_or_update(connection, WITNESSES, lambda _new: {"turn": WITNESSES.c.turn + 1})
+    connection.execute(count.values(id=witness, turn=1))
+    query = sa.select(WITNESSES.c.turn).where(WITNESSES.c.id == witness)
+    return int(connection.execute(query.with_for_update()).scalar_one())
 
 
 def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:

@@ -16,9 +16,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron_lib import context as n_context
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import number
 from isthmus.model.lease import Block, Lease, PoolKind, find_block
@@ -31,7 +33,8 @@ from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.hello import Hello
 from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.db.witness import Witness
+from isthmus.neutron.db.witness import Look
+from isthmus.neutron.db.witness import find as find_witness
 from isthmus.store.delivery import journal, sweep
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
@@ -54,11 +57,25 @@ _DECIDING, _ASKED = threading.Lock(), threading.Event()
 
 def compare_witness(context: Any) -> None:
     """Check whether central's database is older than the witness on this host."""
-    witness = Witness(Path(cfg.CONF.state_path), CENTRAL)
-    with writing(context) as connection:
-        own = witness.compare(connection)
+    _look()
     settle(context)  # without a site none will register
-    witness.remember(own)
+
+
+def advance_witness() -> None:
+    """Advance the witness, before an answer goes that a site, or Xjob, will rely on.
+
+    Else a backup that is younger than the answer would look as new as it.
+
+    Raises:
+        Busy: the database is older than the witness, so it may not know what was promised since.
+    """
+    if _look().restored:
+        raise errors.Busy("central has just found that its database was restored: ask again")
+
+
+def _look() -> Look:
+    witness = find_witness(Path(cfg.CONF.state_path), CENTRAL)
+    return witness.advance(lambda: writing(n_context.get_admin_context()))
 
 
 def settle(context: Any) -> None:

@@ -79,6 +79,7 @@ class SiteFacingApi(_NotKept):
                     show_only=bool(body["show_only"]) and body["type"] == ResourceType.PORT,
                 )
                 made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
+            registration.advance_witness()
         return {
             "type": asked.kind.value,
             "items": [item.to_dict() for item in made.items],
@@ -104,6 +105,7 @@ class SiteFacingApi(_NotKept):
                     if request.kind is PoolKind.SUBNET:  # for the next request, which does not wait
                         recall.ask_idle(request.pool_id, but=site.name)
                     raise
+            registration.advance_witness()
         return {
             "kind": request.kind.value,
             "pool_id": request.pool_id,
@@ -121,6 +123,7 @@ class SiteFacingApi(_NotKept):
             with while_heard(context, site, body["incarnation"], reports=True):
                 items = parse_items(body["items"], take.MOST_ITEMS)
                 results = take.take_report(site, int(body["sequence"]), items)
+            registration.advance_witness()
         return {"results": [result.to_dict() for result in results]}
 
     def create_site_registration(
@@ -138,6 +141,8 @@ class SiteFacingApi(_NotKept):
                     registration.REGISTRATION_RATE.count(site.name)
                 said = hello.parse(site, parts.join(context, site, body))
                 answer = registration.take(context.elevated(), site, said)
+            if said.leases is not None:
+                registration.advance_witness()
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"
                 named = ", ".join(answer["void"][:_MOST_NAMED])
@@ -158,6 +163,7 @@ class SiteFacingApi(_NotKept):
                 for kind, ids in wanted.items()
                 for item in desired.read_desired(kind, site, ids)
             ]
+            registration.advance_witness()
         return {"site": site, "items": items}
 
     def create_site_digest(self, context: Any, site_digest: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Giving:
         engine: Callable[[], sa.Engine],
         *,
         settle_s: float,
+        before_telling: Callable[[], object] = lambda: None,
     ) -> None:
         """Initialise.
 
@@ -43,11 +44,14 @@ class Giving:
             client: returns the client for central, once this process needs it.
             engine: returns the site's database.
             settle_s: seconds that a lease is held, and rests before it is returned.
+            before_telling: advances the witness: a backup in which the leases are still the site's
+                is then known to be one.
         """
         self._site = site
         self._client = client
         self._engine = engine
         self._settle_s = settle_s
+        self._before_telling = before_telling
 
     def set_aside(self, pool_id: str, idle: Collection[Block]) -> None:
         """Set aside leases of these blocks, except young ones and those with a number in use.
@@ -136,6 +140,7 @@ class Giving:
     ) -> None:
         """Make one call, and acknowledge what central has taken completely by then."""
         crash.point("lease.set_aside")
+        self._before_telling()
         seen = read_seen(self._engine())
         states = (
             self._client()

@@ -58,6 +58,7 @@ class Keeper:
         sweep_s: float,
         settle_s: float,
         find_standing: Callable[[Collection[str]], Collection[str]] = lambda _ids: (),
+        before_returning: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Initialise the keeper; nothing runs before `start`.
@@ -70,13 +71,16 @@ class Keeper:
             settle_s: seconds that a lease rests before it is returned, so that a transaction that
                 read it before has ended.
             find_standing: returns which of these deleted ports still stand in OVN.
+            before_returning: called before central is told of returned leases.
             monotonic: the clock with which this process measures how long it has known something.
         """
         self._site = site
         self._client = client
         self.engine = engine
         self._sweep_s = sweep_s
-        self._giving = Giving(site, client, engine, settle_s=settle_s)
+        self._giving = Giving(
+            site, client, engine, settle_s=settle_s, before_telling=before_returning
+        )
         self._rest = Rest(site, client, engine, find_standing=find_standing)
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._queued: set[tuple[str, PoolKind, str]] = set()  # what has yet to begin

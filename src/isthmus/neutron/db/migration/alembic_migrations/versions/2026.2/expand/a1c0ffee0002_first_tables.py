@@ -57,7 +57,6 @@ def _create_both_tiers() -> None:
         sa.Column("id", sa.String(16), primary_key=True),
         sa.Column("epoch", _BIG, nullable=False),
         sa.Column("life", sa.String(16), nullable=False),
-        sa.Column("turn", _BIG, nullable=False),
         sa.Column("settled", sa.Boolean, nullable=False),
         sa.Column("reason", sa.Text),
         sa.Column("secret", sa.String(64), nullable=False),
@@ -67,6 +66,11 @@ def _create_both_tiers() -> None:
         sa.Column("registered", _BIG, nullable=False),
         sa.Column("replaced_by", _BIG, nullable=False),
         sa.Column("behind", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "isthmus_witnesses",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("turn", _BIG, nullable=False),
     )
     op.create_table(
         "isthmus_leases",

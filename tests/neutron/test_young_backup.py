@@ -1,0 +1,150 @@
+"""A tier came back from a backup that is younger than any hello: what was said since is missed."""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.neutron.carry import carry
+from tests.neutron.server import ADMIN, site_user
+from tests.neutron.test_restore import Cloud, cloud, lease_request
+from tests.neutron.test_restore_rows import Others, read_row
+
+from isthmus.testing.until import until
+
+pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
+
+__all__ = ["cloud"]
+
+
+def to_text(number: int) -> str:
+    return str(ipaddress.ip_address(number))
+
+
+def hear_no_more(cloud: Cloud) -> None:
+    """Have the site say hello no more often than once an hour, and wait for the first one."""
+    cloud.site.stop()
+    cloud.site.isthmus = {**cloud.site.isthmus, "lease_sweep_s": 3600.0}
+    (before,) = cloud.site.rows("isthmus_epochs")
+    cloud.site.start()
+    until(
+        lambda: cloud.site.rows("isthmus_epochs")[0]["heard"] > before["heard"],
+        timeout_s=120,
+        what="the site has said hello",
+    )
+
+
+def restore_alone(cloud: Cloud, copy: str) -> None:
+    """Put the site back while it reaches nobody who knows better."""
+    assert cloud.site.wan is not None
+    cloud.site.wan.cut()
+    cloud.restore(cloud.site, copy)
+    until(lambda: cloud.why(cloud.site), timeout_s=120, what="the site knows that it was restored")
+    assert not cloud.try_boot()
+    cloud.site.wan.heal()
+
+
+def test_a_batch_since_the_backup_is_missed(cloud: Cloud) -> None:
+    """Its servers reach the new one by OVN's row, which stays until central has sent it again."""
+    cloud.boot()
+    others = Others(cloud)
+    cloud.settle()
+    hear_no_more(cloud)
+    copy = cloud.back_up(cloud.site, "before")
+    new = others.boot()
+    carry(cloud.central, cloud.site)
+    until(lambda: read_row(cloud, new), what="the new row is there")
+    restore_alone(cloud, copy)
+    cloud.settle()
+    assert read_row(cloud, new)
+    cloud.boot()
+
+
+def test_a_report_since_the_backup_is_missed(cloud: Cloud) -> None:
+    running = [cloud.boot()]
+    cloud.settle()
+    hear_no_more(cloud)
+    copy = cloud.back_up(cloud.site, "before")
+    running.append(cloud.boot())
+    cloud.settle()
+    restore_alone(cloud, copy)
+    cloud.settle()
+    running.append(cloud.boot())
+    cloud.check(*running)
+
+
+def test_an_address_that_went_back_since_the_backup_is_not_used(cloud: Cloud) -> None:
+    """Somebody named it at central; the site gave it back, and believes that it has it still."""
+    running = [cloud.boot()]
+    cloud.settle()
+    hear_no_more(cloud)
+    copy = cloud.back_up(cloud.site, "before")
+    used = int(ipaddress.ip_address(running[0]))
+    idle = next(number for block in cloud.known() for number in block if number > used)
+    named = {"network_id": cloud.network["id"], "fixed_ips": [{"ip_address": to_text(idle)}]}
+
+    def is_made() -> bool:
+        made = cloud.central.try_create("port", cloud.user, **named).status == 201
+        carry(cloud.central, cloud.site)
+        return made
+
+    until(is_made, timeout_s=240, what="the site has given it back")
+    assert not any(idle in block for block in cloud.known())
+    restore_alone(cloud, copy)
+    cloud.settle()
+    assert not any(idle in block for block in cloud.known())
+    running += [cloud.boot() for _ in range(3)]
+    assert to_text(idle) not in running
+    cloud.check(*running)
+
+
+def _lease(cloud: Cloud) -> None:
+    lease_request(cloud, 8).only()
+
+
+def _bundle(cloud: Cloud) -> None:
+    network = cloud.central.create("network", cloud.user, name="m")["id"]
+    cloud.central.bundle("site2", "network", network, project="p")
+
+
+def _report(cloud: Cloud) -> None:
+    Others(cloud).boot()
+
+
+def _desired(cloud: Cloud) -> None:
+    cloud.central.desired("site2", ("network", cloud.network["id"]))
+
+
+def _registration(cloud: Cloud) -> None:
+    body: dict[str, Any] = {
+        "registration": None,
+        "epoch": 1,
+        "heard": 0,
+        "proof": None,
+        "leases": [],
+        "ports": [],
+    }
+    (row,) = cloud.central.call("GET", "/v2.0/sites?name=site2").only()
+    body["registration"] = row["id"]
+    cloud.central.call(
+        "POST", "/v2.0/site-registrations", {"site_registration": body}, site_user("site2")
+    ).only()
+
+
+@pytest.mark.parametrize("say", [_lease, _bundle, _report, _desired, _registration])
+def test_whatever_central_has_answered_since_the_backup_is_missed(
+    cloud: Cloud, say: Callable[[Cloud], None]
+) -> None:
+    if say is _report:
+        cloud.central.bundle("site2", "network", cloud.network["id"], project="p")
+    cloud.boot()
+    cloud.settle()
+    hear_no_more(cloud)
+    assert cloud.site.wan is not None
+    cloud.site.wan.cut()
+    copy = cloud.back_up(cloud.central, "before")
+    say(cloud)
+    cloud.restore(cloud.central, copy)
+    assert cloud.epoch(cloud.central) > 1
+    body = {"network_id": cloud.network["id"], "project_id": "p"}
+    assert cloud.central.try_create("port", ADMIN, **body).status == 503

@@ -1,0 +1,308 @@
+"""The witness on real databases: which of them it takes for restored, and which not."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus.store.sql.engine import open_engine, writing
+from isthmus.store.sql.tables import EPOCHS, METADATA, WITNESSES
+from isthmus.store.tiers import epoch
+
+with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
+    warnings.simplefilter("ignore")
+    from isthmus.neutron.db.witness import Look, Seen, Witness
+
+_TABLES = (EPOCHS, WITNESSES)
+
+
+class Tier:
+    """A tier's database, hosts that serve it, and backups."""
+
+    def __init__(self, engine: sa.Engine, folder: Path) -> None:
+        self.engine = engine
+        self._folder = folder
+
+    def host(self, name: str) -> Witness:
+        """Give the witness of a process that has just started there."""
+        return Witness(self._folder / name, "site1")
+
+    def look(self, witness: Witness) -> Look:
+        return witness.advance(lambda: writing(self.engine))
+
+    def back_up(self) -> list[list[dict[str, Any]]]:
+        with writing(self.engine) as connection:
+            return [
+                [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+                for table in _TABLES
+            ]
+
+    def restore(self, backup: list[list[dict[str, Any]]]) -> None:
+        with writing(self.engine) as connection:
+            for table, rows in zip(_TABLES, backup, strict=True):
+                connection.execute(sa.delete(table))
+                if rows:
+                    connection.execute(sa.insert(table), rows)
+
+    def epoch(self) -> int:
+        with writing(self.engine) as connection:
+            return epoch.read(connection).epoch
+
+
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("REPEATABLE READ", marks=pytest.mark.db),
+        pytest.param("READ COMMITTED", marks=pytest.mark.db),
+    ]
+)
+def tier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tier]:
+    if request.param == "sqlite":
+        engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    else:
+        url = request.getfixturevalue("mariadb_url")
+        engine = sa.create_engine(url, isolation_level=request.param)
+    # With what an epoch changes when it begins.
+    METADATA.create_all(engine)
+    with writing(engine) as connection:
+        for table in _TABLES:
+            connection.execute(sa.delete(table))
+    yield Tier(engine, tmp_path)
+    with writing(engine) as connection:
+        for table in _TABLES:
+            connection.execute(sa.delete(table))
+    engine.dispose()
+
+
+def test_one_look_since_the_backup_is_enough(tier: Tier) -> None:
+    here = tier.host("a")
+    assert not tier.look(here).restored
+    backup = tier.back_up()
+    assert not tier.look(here).restored
+    tier.restore(backup)
+    found = tier.look(tier.host("a"))
+    assert found.restored
+    assert (found.own.epoch, found.own.settled) == (2, False)
+    assert not tier.look(tier.host("a")).restored
+    assert not tier.look(here).restored
+
+
+def test_a_process_that_runs_on_knows_it_too(tier: Tier) -> None:
+    """As where a replica that lags takes the place of the database."""
+    here = tier.host("a")
+    tier.look(here)
+    backup = tier.back_up()
+    tier.look(here)
+    tier.restore(backup)
+    assert tier.look(here).restored
+
+
+def test_what_nobody_relied_on_is_not_missed(tier: Tier) -> None:
+    here = tier.host("a")
+    tier.look(here)
+    backup = tier.back_up()
+    tier.restore(backup)
+    assert not tier.look(tier.host("a")).restored
+
+
+def test_no_host_hides_from_another_how_old_the_database_is(tier: Tier) -> None:
+    first, second = tier.host("a"), tier.host("b")
+    for one in (first, second):
+        tier.look(one)
+    backup = tier.back_up()
+    tier.look(first)
+    tier.restore(backup)
+    for _ in range(5):
+        assert not tier.look(second).restored, "it said nothing since the backup"
+    assert tier.look(first).restored
+    assert not tier.look(second).restored, "that epoch has begun already"
+    assert tier.epoch() == 2
+
+
+def test_a_database_that_never_knew_the_host_is_an_old_one(tier: Tier) -> None:
+    tier.look(tier.host("a"))
+    backup = tier.back_up()
+    assert not tier.look(tier.host("new")).restored, "its first look"
+    tier.restore(backup)
+    assert tier.look(tier.host("new")).restored
+
+
+def test_the_same_backup_twice(tier: Tier) -> None:
+    here = tier.host("a")
+    tier.look(here)
+    backup = tier.back_up()
+    for number in (2, 3, 4):
+        tier.look(here)
+        tier.restore(backup)
+        assert tier.look(here).own.epoch == number
+
+
+def test_processes_that_start_at_once_agree_on_one_witness(tier: Tier) -> None:
+    """None of them waits for another for ever, and none takes another's look for a restore."""
+    many = [tier.host("a") for _ in range(8)]
+    together = threading.Barrier(len(many))
+
+    def start(one: Witness) -> list[Look]:
+        together.wait()
+        return [tier.look(one) for _ in range(3)]
+
+    with futures.ThreadPoolExecutor(len(many)) as pool:
+        looks = [look for looks in pool.map(start, many) for look in looks]
+    assert not any(look.restored for look in looks)
+    assert len({one.recall().witness for one in many}) == 1
+    backup = tier.back_up()
+    tier.look(many[0])
+    tier.restore(backup)
+    assert tier.look(many[-1]).restored, "each remembers what another one of the host has seen"
+
+
+def test_hosts_that_find_it_at_once_begin_one_epoch(tier: Tier) -> None:
+    many = [tier.host(str(number)) for number in range(4)]
+    for one in many:
+        tier.look(one)
+    backup = tier.back_up()
+    for one in many:
+        tier.look(one)
+    tier.restore(backup)
+    together = threading.Barrier(len(many))
+
+    def look(one: Witness) -> Look:
+        together.wait()
+        return tier.look(one)
+
+    with futures.ThreadPoolExecutor(len(many)) as pool:
+        looks = list(pool.map(look, many))
+    assert sum(one.restored for one in looks) == 1
+    assert {one.own.epoch for one in looks} == {2}
+    assert tier.epoch() == 2
+
+
+def _counted(tier: Tier, before: Callable[[int], object]) -> Callable[[], Any]:
+    """Give a way to open transactions that calls something first, with how many there were."""
+    count = 0
+
+    @contextlib.contextmanager
+    def opened() -> Iterator[sa.Connection]:
+        nonlocal count
+        count += 1
+        before(count)
+        with writing(tier.engine) as connection:
+            yield connection
+
+    return opened
+
+
+class _Announced:
+    """A lock that says who comes to it."""
+
+    def __init__(self, lock: threading.Lock, came: threading.Semaphore) -> None:
+        self._lock = lock
+        self._came = came
+
+    def __enter__(self) -> None:
+        self._came.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+
+
+def test_threads_share_a_look_that_begins_after_they_came(tier: Tier) -> None:
+    here = tier.host("a")
+    entered, go = threading.Event(), threading.Event()
+    counts: list[int] = []
+
+    def wait(count: int) -> None:
+        counts.append(count)
+        if count == 1:
+            entered.set()
+            assert go.wait(60)
+
+    opened = _counted(tier, wait)
+    with futures.ThreadPoolExecutor(17) as pool:
+        first = pool.submit(here.advance, opened)
+        assert entered.wait(60)
+        came = threading.Semaphore(0)
+        setattr(here, "_looking", _Announced(here._looking, came))  # noqa: B010
+        others = [pool.submit(here.advance, opened) for _ in range(16)]
+        for _ in others:  # the first look began before they came, so it serves none of them
+            assert came.acquire(timeout=60)
+        go.set()
+        looks = {id(one.result(60)) for one in others}
+    assert counts == [1, 2]
+    assert looks != {id(first.result())}
+    assert len(looks) == 1
+
+
+def test_a_look_that_failed_serves_nobody(tier: Tier) -> None:
+    here = tier.host("a")
+    entered, go = threading.Event(), threading.Event()
+
+    def fail(count: int) -> None:
+        if count == 1:
+            entered.set()
+            assert go.wait(60)
+        if count <= 2:
+            raise OSError("the database is away")
+
+    opened = _counted(tier, fail)
+    with futures.ThreadPoolExecutor(3) as pool:
+        first = pool.submit(here.advance, opened)
+        assert entered.wait(60)
+        came = threading.Semaphore(0)
+        setattr(here, "_looking", _Announced(here._looking, came))  # noqa: B010
+        others = [pool.submit(here.advance, opened) for _ in range(2)]
+        for _ in others:
+            assert came.acquire(timeout=60)
+        go.set()
+        assert isinstance(first.exception(60), OSError)
+        failed = [one for one in others if one.exception(60) is not None]
+    assert len(failed) == 1
+    assert here.recall().turn == 1
+
+
+def test_it_goes_only_forwards_whoever_is_late(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Processes remember what each of them has seen, all at once."""
+    witness = Witness(tmp_path, "site1")
+    states = [Seen(1, turn, witness.recall().witness) for turn in range(1, 200)]
+    others = [Witness(tmp_path, "site1") for _ in range(8)]
+    witness.remember(states[0])
+    with futures.ThreadPoolExecutor(8) as pool:
+        for turn in range(0, len(states), 8):
+            some = zip(others, states[turn:], strict=False)
+            list(pool.map(lambda pair: pair[0].remember(pair[1]), some))
+    witness.remember(states[0])
+    assert Witness(tmp_path, "site1").recall() == states[-1]
+    assert caplog.messages == []
+    assert [one.name for one in tmp_path.iterdir()] == ["isthmus-site1.witness"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"epoch": 1}', '{"epoch": 1, "turn": "x"}'])
+def test_a_file_that_is_none_is_written_again(tier: Tier, tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "isthmus-site1.witness").write_text(text)
+    here = tier.host("a")
+    assert not tier.look(here).restored
+    assert tier.host("a").recall() == here.recall()
+
+
+def test_where_no_file_can_be_written_the_process_remembers(
+    tier: Tier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a").write_text("no folder")
+    here = tier.host("a")
+    tier.look(here)
+    assert "cannot be written" in caplog.text
+    backup = tier.back_up()
+    tier.look(here)
+    tier.restore(backup)
+    assert tier.look(here).restored
