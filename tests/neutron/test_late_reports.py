@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
 #: Every step of taking a report. A slow one that is inside a transaction holds its locks.
 POINTS = [name for name, _ in crash.POINTS if name.startswith("central.report.")]
-INSIDE = {"central.report.before_commit"}
+INSIDE = {"central.report.merging", "central.report.before_commit"}
 #: Those of a report of a port that central does not have yet.
 MAKING = {"central.report.unknown", "central.report.created"}
 

@@ -2,14 +2,14 @@
 
 import ipaddress
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from tests.neutron.carry import carry
-from tests.neutron.server import ADMIN, site_user
+from tests.neutron.server import ADMIN, CARRIER
 from tests.neutron.test_restore import Cloud, cloud, lease_request
 from tests.neutron.test_restore_rows import Others, read_row
 
+from isthmus.store.tiers import epoch
 from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
@@ -83,12 +83,18 @@ def test_an_address_that_went_back_since_the_backup_is_not_used(cloud: Cloud) ->
     idle = next(number for block in cloud.known() for number in block if number > used)
     named = {"network_id": cloud.network["id"], "fixed_ips": [{"ip_address": to_text(idle)}]}
 
+    (before,) = cloud.site.rows("isthmus_witnesses")
+    batches = 0
+
     def is_made() -> bool:
+        nonlocal batches
         made = cloud.central.try_create("port", cloud.user, **named).status == 201
-        carry(cloud.central, cloud.site)
+        batches += bool(carry(cloud.central, cloud.site))
         return made
 
     until(is_made, timeout_s=240, what="the site has given it back")
+    (after,) = cloud.site.rows("isthmus_witnesses")
+    assert after["turn"] > before["turn"] + batches, "not by batches alone"
     assert not any(idle in block for block in cloud.known())
     restore_alone(cloud, copy)
     cloud.settle()
@@ -98,53 +104,49 @@ def test_an_address_that_went_back_since_the_backup_is_not_used(cloud: Cloud) ->
     cloud.check(*running)
 
 
-def _lease(cloud: Cloud) -> None:
-    lease_request(cloud, 8).only()
+def _lease(cloud: Cloud) -> Callable[[], object]:
+    return lambda: lease_request(cloud, 8).only()
 
 
-def _bundle(cloud: Cloud) -> None:
+def _bundle(cloud: Cloud) -> Callable[[], object]:
     network = cloud.central.create("network", cloud.user, name="m")["id"]
-    cloud.central.bundle("site2", "network", network, project="p")
+    return lambda: cloud.central.bundle("site2", "network", network, project="p")
 
 
-def _report(cloud: Cloud) -> None:
-    Others(cloud).boot()
+def _report(cloud: Cloud) -> Callable[[], object]:
+    return Others(cloud).boot
 
 
-def _desired(cloud: Cloud) -> None:
-    cloud.central.desired("site2", ("network", cloud.network["id"]))
+def _desired(cloud: Cloud) -> Callable[[], object]:
+    """Ask as Xjob does, before it sends."""
+    return lambda: cloud.central.desired("site2", ("network", cloud.network["id"]))
 
 
-def _registration(cloud: Cloud) -> None:
-    body: dict[str, Any] = {
-        "registration": None,
-        "epoch": 1,
-        "heard": 0,
-        "proof": None,
-        "leases": [],
-        "ports": [],
-    }
-    (row,) = cloud.central.call("GET", "/v2.0/sites?name=site2").only()
-    body["registration"] = row["id"]
-    cloud.central.call(
-        "POST", "/v2.0/site-registrations", {"site_registration": body}, site_user("site2")
-    ).only()
-
-
-@pytest.mark.parametrize("say", [_lease, _bundle, _report, _desired, _registration])
+@pytest.mark.parametrize("prepare", [_lease, _bundle, _report, _desired])
 def test_whatever_central_has_answered_since_the_backup_is_missed(
-    cloud: Cloud, say: Callable[[Cloud], None]
+    cloud: Cloud, prepare: Callable[[Cloud], Callable[[], object]]
 ) -> None:
-    if say is _report:
-        cloud.central.bundle("site2", "network", cloud.network["id"], project="p")
     cloud.boot()
     cloud.settle()
     hear_no_more(cloud)
     assert cloud.site.wan is not None
     cloud.site.wan.cut()
+    say = prepare(cloud)
     copy = cloud.back_up(cloud.central, "before")
-    say(cloud)
+    say()
     cloud.restore(cloud.central, copy)
     assert cloud.epoch(cloud.central) > 1
     body = {"network_id": cloud.network["id"], "project_id": "p"}
     assert cloud.central.try_create("port", ADMIN, **body).status == 503
+
+
+def test_nothing_goes_to_a_site_that_a_restored_central_waits_for(cloud: Cloud) -> None:
+    """Not even what Xjob had claimed before: it asks what is wanted now."""
+    key = {"type": "network", "id": cloud.network["id"]}
+    body = {"site_desired_state": {"site": "site2", "keys": [key]}}
+    assert cloud.central.call("POST", "/v2.0/site-desired-states", body, CARRIER).status == 201
+    with cloud.central.database(write=True) as connection:
+        epoch.begin(connection, "restored, the test says")
+    answer = cloud.central.call("POST", "/v2.0/site-desired-states", body, CARRIER)
+    assert answer.status == 503
+    assert "site2" in answer.text

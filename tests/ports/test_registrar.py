@@ -26,6 +26,7 @@ from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
+    from isthmus.neutron.db.witness import find as find_witness
     from isthmus.neutron.local.registrar import Registrar
 
 
@@ -165,6 +166,7 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
     site = SiteName("site1")
 
     def registrar_of(database: Any) -> Registrar:
+        find_witness.cache_clear()  # as in a process of its own
         return Registrar(site, lambda: client, lambda: database, folder=tmp_path, every_s=1)
 
     registrar = registrar_of(engine)

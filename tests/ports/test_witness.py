@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from oslo_db import exception as db_exc
 
+from isthmus import errors
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import lane
 from isthmus.store.sql.engine import open_engine, writing
 from isthmus.store.sql.tables import EPOCHS, METADATA, WITNESSES
 from isthmus.store.tiers import epoch
@@ -111,17 +115,21 @@ def test_what_nobody_relied_on_is_not_missed(tier: Tier) -> None:
     assert not tier.look(tier.host("a")).restored
 
 
-def test_no_host_hides_from_another_how_old_the_database_is(tier: Tier) -> None:
+@pytest.mark.parametrize("seen", [False, True])
+def test_no_host_hides_from_another_how_old_the_database_is(tier: Tier, seen: bool) -> None:
     first, second = tier.host("a"), tier.host("b")
     for one in (first, second):
         tier.look(one)
     backup = tier.back_up()
     tier.look(first)
+    if seen:
+        tier.look(second)
+        first = tier.host("is gone for good")
     tier.restore(backup)
     for _ in range(5):
-        assert not tier.look(second).restored, "it said nothing since the backup"
-    assert tier.look(first).restored
-    assert not tier.look(second).restored, "that epoch has begun already"
+        assert tier.look(second).restored is seen, "of what the other said it has not seen"
+        seen = False
+    tier.look(first)
     assert tier.epoch() == 2
 
 
@@ -131,6 +139,16 @@ def test_a_database_that_never_knew_the_host_is_an_old_one(tier: Tier) -> None:
     assert not tier.look(tier.host("new")).restored, "its first look"
     tier.restore(backup)
     assert tier.look(tier.host("new")).restored
+
+
+def test_a_database_that_was_made_anew_is_an_old_one(tier: Tier) -> None:
+    here = tier.host("a")
+    tier.look(here)
+    tier.restore([[], []])
+    look = tier.look(here)
+    assert look.restored
+    assert not look.own.settled
+    assert not tier.look(here).restored
 
 
 def test_the_same_backup_twice(tier: Tier) -> None:
@@ -180,6 +198,7 @@ def test_hosts_that_find_it_at_once_begin_one_epoch(tier: Tier) -> None:
         looks = list(pool.map(look, many))
     assert sum(one.restored for one in looks) == 1
     assert {one.own.epoch for one in looks} == {2}
+    assert len({one.own.life for one in looks}) == 1, "each learns that its epoch has ended"
     assert tier.epoch() == 2
 
 
@@ -240,11 +259,14 @@ def test_threads_share_a_look_that_begins_after_they_came(tier: Tier) -> None:
     assert len(looks) == 1
 
 
-def test_a_look_that_failed_serves_nobody(tier: Tier) -> None:
+def test_a_look_that_failed_fails_for_all_who_wait_for_it(tier: Tier) -> None:
+    """Else each of them would wait in turn as long as the database takes to answer nothing."""
     here = tier.host("a")
     entered, go = threading.Event(), threading.Event()
+    counts: list[int] = []
 
     def fail(count: int) -> None:
+        counts.append(count)
         if count == 1:
             entered.set()
             assert go.wait(60)
@@ -252,19 +274,67 @@ def test_a_look_that_failed_serves_nobody(tier: Tier) -> None:
             raise OSError("the database is away")
 
     opened = _counted(tier, fail)
-    with futures.ThreadPoolExecutor(3) as pool:
+    with futures.ThreadPoolExecutor(9) as pool:
         first = pool.submit(here.advance, opened)
         assert entered.wait(60)
         came = threading.Semaphore(0)
         setattr(here, "_looking", _Announced(here._looking, came))  # noqa: B010
-        others = [pool.submit(here.advance, opened) for _ in range(2)]
+        others = [pool.submit(here.advance, opened) for _ in range(8)]
         for _ in others:
             assert came.acquire(timeout=60)
         go.set()
-        assert isinstance(first.exception(60), OSError)
-        failed = [one for one in others if one.exception(60) is not None]
-    assert len(failed) == 1
-    assert here.recall().turn == 1
+        assert {type(one.exception(60)) for one in [first, *others]} == {errors.Busy}
+    assert counts == [1, 2]
+    assert not here.advance(opened).restored
+
+
+def test_a_look_that_collides_begins_again(tier: Tier) -> None:
+    def collide(count: int) -> None:
+        if count < 3:
+            raise db_exc.DBDeadlock
+
+    assert not tier.host("a").advance(_counted(tier, collide)).restored
+
+
+def test_a_database_that_began_the_same_epoch_once_more_is_an_old_one(tier: Tier) -> None:
+    """An operator put it back, said so, and put another backup back, which does not know that."""
+    here = tier.host("a")
+    tier.look(here)
+    backup = tier.back_up()
+    for _ in range(2):
+        tier.restore(backup)
+        with writing(tier.engine) as connection:
+            epoch.begin(connection, "an operator says so")
+        look = tier.look(here)
+    assert look.restored
+    assert look.own.epoch == 3
+
+
+def test_a_restore_that_is_found_while_others_say_hello(tier: Tier) -> None:
+    """A hello changes what an epoch changes when it begins."""
+    site = "site-of-witnesses"
+    here = tier.host("a")
+    with writing(tier.engine) as connection:
+        lane.tell(connection, SiteName(site))
+    tier.look(here)
+    backup = tier.back_up()
+    tier.look(here)
+    tier.restore(backup)
+    opened = 0
+
+    @contextlib.contextmanager
+    def busy() -> Iterator[sa.Connection]:
+        nonlocal opened
+        opened += 1
+        with writing(tier.engine) as connection:
+            yield connection
+            if tier.engine.dialect.name != "sqlite" and opened == 1:
+                with writing(tier.engine) as other:
+                    lane.tell(other, SiteName(site))
+
+    assert here.advance(busy).restored
+    with writing(tier.engine) as connection:
+        lane.forget(connection, SiteName(site))
 
 
 def test_it_goes_only_forwards_whoever_is_late(
@@ -272,7 +342,8 @@ def test_it_goes_only_forwards_whoever_is_late(
 ) -> None:
     """Processes remember what each of them has seen, all at once."""
     witness = Witness(tmp_path, "site1")
-    states = [Seen(1, turn, witness.recall().witness) for turn in range(1, 200)]
+    name = witness.recall().witness
+    states = [Seen(name, 1, "life", {name: turn, "other": 7}) for turn in range(1, 200)]
     others = [Witness(tmp_path, "site1") for _ in range(8)]
     witness.remember(states[0])
     with futures.ThreadPoolExecutor(8) as pool:
@@ -282,10 +353,17 @@ def test_it_goes_only_forwards_whoever_is_late(
     witness.remember(states[0])
     assert Witness(tmp_path, "site1").recall() == states[-1]
     assert caplog.messages == []
-    assert [one.name for one in tmp_path.iterdir()] == ["isthmus-site1.witness"]
+    names = ["isthmus-site1.lock", "isthmus-site1.witness"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == names
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"epoch": 1}', '{"epoch": 1, "turn": "x"}'])
+_ODD = '{"witness": "w", "life": "", "epoch": %s, "turns": %s}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "7", "{}", _ODD % ('"x"', "{}"), _ODD % ("1e999", "{}"), _ODD % (1, "[1]")],
+)
 def test_a_file_that_is_none_is_written_again(tier: Tier, tmp_path: Path, text: str) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
@@ -295,13 +373,20 @@ def test_a_file_that_is_none_is_written_again(tier: Tier, tmp_path: Path, text: 
     assert tier.host("a").recall() == here.recall()
 
 
+def test_a_file_of_another_tier_is_named(tier: Tier, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "isthmus-site1.witness").write_text(_ODD % (900000, "{}"))
+    with pytest.raises(errors.Inconsistent, match=r"isthmus-site1\.witness"):
+        tier.look(tier.host("a"))
+
+
 def test_where_no_file_can_be_written_the_process_remembers(
     tier: Tier, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "a").write_text("no folder")
     here = tier.host("a")
     tier.look(here)
-    assert "cannot be written" in caplog.text
+    assert caplog.text.count("cannot be written") == 1
     backup = tier.back_up()
     tier.look(here)
     tier.restore(backup)

@@ -1,140 +1,256 @@
 """The witness: a small file beside a database, which reveals that the database was restored.
 
-It is in Neutron's state directory of each host that serves a tier's API, and follows the tier's
-epoch and this host's turn in the tier's database. A database that is behind it was restored.
-Backups of the database must not include it.
+It is in Neutron's state directory of each host that serves a tier's API, and remembers the tier's
+epoch and the turns in the tier's database, one of which is its own. A database that is behind it
+was restored. Backups of the database must not include it.
 
-The turn advances before anything is said that other tiers rely on, so that no backup is so young
-that what was said since it is forgotten unnoticed.
+Its turn advances before anything is said that other tiers rely on, so that no backup is so young
+that what was said since is forgotten unnoticed.
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import json
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
+import tenacity
+from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
-from isthmus.store.tiers import epoch
+from isthmus import errors
+from isthmus.store.tiers import epoch as store
 
 LOG = logging.getLogger(__name__)
 
+#: Collisions of looks are over in milliseconds.
+_TRIES = 5
+_Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
-@dataclass(frozen=True, slots=True, order=True)
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What a witness remembers."""
+    """What a witness remembers of a database."""
 
-    epoch: int
-    turn: int
-    witness: str  #: its id, made up with its file
+    witness: str  #: the id of this witness, made up with its file
+    epoch: int = 0
+    life: str = ""  #: of the epoch
+    turns: Mapping[str, int] = dataclasses.field(default_factory=dict)  #: by witness
+
+    def is_ahead_of(self, own: store.Epoch, turns: Mapping[str, int]) -> bool:
+        """Return whether a database is older than what was seen, or grew out of one that is.
+
+        Args:
+            own: its epoch.
+            turns: its turns.
+        """
+        if own.epoch != self.epoch:
+            return own.epoch < self.epoch
+        if self.life and own.life != self.life:
+            return True  # this very epoch was begun once more, by a database that did not know it
+        return any(turns.get(one, 0) < turn for one, turn in self.turns.items())
+
+    def is_newer_than(self, other: "Seen") -> bool:
+        """Return whether this was seen later; both are of one witness."""
+        mine, theirs = self.turns.get(self.witness, 0), other.turns.get(self.witness, 0)
+        return (self.epoch, mine) > (other.epoch, theirs)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look at the database has found."""
 
-    own: epoch.Epoch
+    own: store.Epoch
     restored: bool  #: whether it was older than the witness; its epoch has just begun
+
+
+class _Older(Exception):
+    """The database is older than the witness."""
+
+    def __init__(self, own: store.Epoch | None) -> None:
+        super().__init__()
+        self.own = own  #: its epoch; None where it never had one
 
 
 class Witness:
     """The witness of one tier on this host; threads share one."""
 
     def __init__(self, folder: Path, tier: str) -> None:
-        """Set the path; the file is created when something is written."""
+        """Set the path; the file is created with the first look."""
         self._tier = tier
         self._path = folder / f"isthmus-{tier}.witness"
-        self._latest = Seen(0, 0, uuid.uuid4().hex)  # while the file cannot be written
+        self._latest = Seen(uuid.uuid4().hex)  # while the file cannot be written
+        self._writes = True  # as far as is known
         self._looking = threading.Lock()
         self._begun = 0  # how many looks have begun
-        self._ended: tuple[int, Look] | None = None  # the newest that has ended well, and its count
+        # Which one has ended last, and how.
+        self._ended: tuple[int, Look | Exception] | None = None
 
-    def advance(self, transaction: Callable[[], AbstractContextManager[sa.Connection]]) -> Look:
+    def advance(self, transaction: _Transaction) -> Look:
         """Compare the database with the file, and advance both.
 
         Threads that call it at once share a look: one that begins after the call serves the caller.
 
         Args:
-            transaction: opens one that writes to the tier's database.
+            transaction: opens one that writes to the tier's database, and nothing else.
+
+        Raises:
+            Busy: the database could not be asked.
+            Inconsistent: the file cannot be this tier's.
         """
         before = self._begun
         with self._looking:
-            if self._ended is not None and self._ended[0] > before:
-                return self._ended[1]
-            self._begun += 1
-            with transaction() as connection:
-                look, seen = self._compare(connection)
-            self.remember(seen)
-            self._ended = (self._begun, look)
-            return look
+            if self._ended is None or self._ended[0] <= before:
+                self._begun += 1
+                self._ended = (self._begun, self._attempt(transaction))
+            found = self._ended[1]
+        if isinstance(found, errors.Inconsistent):
+            raise errors.Inconsistent(f"{self._path} is not of this tier: {found}") from found
+        if isinstance(found, Exception):
+            raise errors.Busy(f"the database could not be asked how old it is: {found}") from found
+        return found
 
-    def _compare(self, connection: sa.Connection) -> tuple[Look, Seen]:
-        """Begin a new epoch if the database is behind the file; advance its turn."""
-        seen = self.recall()
-        turn = epoch.advance_turn(connection, seen.witness)
-        own = epoch.peek(connection) or epoch.read(connection)
-        restored = (own.epoch, turn - 1) < (seen.epoch, seen.turn)
-        if restored:  # unless another host has found that out meanwhile
-            own = epoch.read(connection)
-            restored = (own.epoch, turn - 1) < (seen.epoch, seen.turn)
+    def _attempt(self, transaction: _Transaction) -> Look | Exception:
+        try:
+            return _again(self._look)(transaction)
+        except Exception as error:  # noqa: BLE001 - for all who wait for this look
+            return error
+
+    def _look(self, transaction: _Transaction) -> Look:
+        seen = self._open()
+        try:
+            with transaction() as connection:
+                look, found = self._compare(connection, seen)
+        except _Older as older:
+            # In a transaction that has read nothing yet, so that whoever changes meanwhile what an
+            # epoch changes when it begins is not in its way.
+            with transaction() as connection:
+                look, found = self._begin(connection, seen, older.own)
+        if look.restored:
+            LOG.warning("%s; epoch %d begins", look.own.reason, look.own.epoch)
+        self.remember(found)
+        return look
+
+    def _compare(self, connection: sa.Connection, seen: Seen) -> tuple[Look, Seen]:
+        """Advance the turn in the database.
+
+        Raises:
+            _Older: what the file remembers is newer.
+        """
+        turns = store.advance_turn(connection, seen.witness)
+        known = store.peek(connection)
+        own = known or store.read(connection)
+        before = {**turns, seen.witness: turns[seen.witness] - 1}
+        if seen.is_ahead_of(own, before):
+            raise _Older(known)
+        return Look(own, restored=False), Seen(seen.witness, own.epoch, own.life, turns)
+
+    def _begin(
+        self, connection: sa.Connection, seen: Seen, older: store.Epoch | None
+    ) -> tuple[Look, Seen]:
+        """Begin a new epoch, unless somebody else has done so."""
+        own = store.read(connection)
+        restored = older is None or (own.epoch, own.life) == (older.epoch, older.life)
         if restored:
             whose = "central" if self._tier == "central" else "this site"
             reason = f"the database of {whose} is older than {self._path}: it was restored"
-            own = epoch.begin(connection, reason, above=seen.epoch)
-            LOG.warning("%s; epoch %d begins", reason, own.epoch)
-        return Look(own, restored), Seen(own.epoch, turn, seen.witness)
-
-    def remember(self, seen: Seen) -> None:
-        """Update the file, unless it is newer: processes call this in any order."""
-        self._latest = max(self._latest, seen)
-        text = json.dumps({"witness": seen.witness, "epoch": seen.epoch, "turn": seen.turn})
-        new = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.new")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self._path.parent):
-                found = self._read()
-                if found is not None and (found.witness != seen.witness or found >= seen):
-                    return
-                new.write_text(text)
-                new.replace(self._path)
-        except OSError as error:
-            LOG.warning("The witness %s cannot be written: %s", self._path, error)
+            own = store.begin(connection, reason, above=seen.epoch)
+        turns = store.advance_turn(connection, seen.witness)
+        return Look(own, restored), Seen(seen.witness, own.epoch, own.life, turns)
 
     def recall(self) -> Seen:
         """Return what is remembered: by the file, or by this process where there is none."""
+        return self._newest(self._read())
+
+    def remember(self, seen: Seen) -> None:
+        """Update the file, unless it is newer: processes call this in any order."""
+        if seen.is_newer_than(self._latest) or seen.witness != self._latest.witness:
+            self._latest = seen
+        with self._locked():
+            found = self._read()
+            if found is None or (found.witness == seen.witness and seen.is_newer_than(found)):
+                self._write(seen)
+
+    def _open(self) -> Seen:
+        """Return what is remembered; make up a file where there is none."""
         found = self._read()
-        if found is None or found.witness == self._latest.witness:
-            return max(self._latest, found or self._latest)
-        return found
+        if found is None:
+            with self._locked():
+                found = self._read()
+                if found is None:
+                    self._write(self._latest)
+        return self._newest(found)
+
+    def _newest(self, found: Seen | None) -> Seen:
+        if found is None:
+            return self._latest
+        same = found.witness == self._latest.witness
+        return self._latest if same and self._latest.is_newer_than(found) else found
 
     def _read(self) -> Seen | None:
         try:
             found = json.loads(self._path.read_text())
-            return Seen(int(found["epoch"]), int(found["turn"]), str(found["witness"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            turns = {str(one): int(turn) for one, turn in dict(found["turns"]).items()}
+            return Seen(str(found["witness"]), int(found["epoch"]), str(found["life"]), turns)
+        except (OSError, OverflowError, ValueError, KeyError, TypeError):
             return None
+
+    def _write(self, seen: Seen) -> None:
+        """Write the file, so that a power loss leaves it as it is now or as it was."""
+        new = self._path.with_suffix(f".{os.getpid()}.new")
+        try:
+            with new.open("w") as file:
+                json.dump(dataclasses.asdict(seen), file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+            self._writes = True
+        except OSError as error:
+            self._complain(error)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold a lock against others of this host that update the file, as far as there is one."""
+        handle = None
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o640)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            self._complain(error)
+        try:
+            yield
+        finally:
+            if handle is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_UN)  # a child may have the handle as well
+                os.close(handle)
+
+    def _complain(self, error: OSError) -> None:
+        """Say once that the file cannot be written, until it can be."""
+        if self._writes:
+            LOG.warning("The witness %s cannot be written: %s", self._path, error)
+        self._writes = False
+
+
+#: A look is one transaction: where two collide, MariaDB, or Galera, makes one of them start again.
+_again = tenacity.retry(
+    retry=tenacity.retry_if_exception_type((errors.Busy, db_exc.DBDeadlock)),
+    stop=tenacity.stop_after_attempt(_TRIES),
+    wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
+    reraise=True,
+)
 
 
 @functools.cache
 def find(folder: Path, tier: str) -> Witness:
     """Return this process's witness of a tier."""
     return Witness(folder, tier)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock against the other processes, and threads, that update the file."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -336,9 +336,9 @@ class Registrar:
     def compare_witness(self) -> epoch.Epoch:
         """Compare the database with the witness, and advance both.
 
-        Done at start, at each hello, before each report or return of leases, and before each answer
-        to a batch, so that a restored backup which lacks what central was told never counts as the
-        newest state of the site, not even until the first hello.
+        Done at start, at each hello and before each report (and by the plugin, with the same
+        witness, before leases are returned and batches answered), so that a restored backup which
+        lacks what central was told never counts as the newest state of the site.
         """
         return self._witness.advance(lambda: writing(self._engine())).own
 

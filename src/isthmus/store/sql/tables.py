@@ -94,7 +94,7 @@ EPOCHS = sa.Table(
     sa.Column("behind", sa.Integer, nullable=False, default=0),
 )
 
-#: Both tiers: how often each host has looked at this database; `isthmus.store.tiers.epoch`.
+#: Both tiers: how often each witness has looked at this database; `isthmus.store.tiers.epoch`.
 WITNESSES = sa.Table(
     "isthmus_witnesses",
     METADATA,

@@ -123,7 +123,7 @@ def peek_incarnation(connection: sa.Connection) -> str:
     return show_incarnation(row.registration, int(row.epoch), row.life)
 
 
-def advance_turn(connection: sa.Connection, witness: str) -> int:
+def advance_turn(connection: sa.Connection, witness: str) -> dict[str, int]:
     """Advance the turn of a witness; locks its row until the transaction ends.
 
     Each counts for itself. If all shared one turn, a host could advance a database that was
@@ -134,13 +134,13 @@ def advance_turn(connection: sa.Connection, witness: str) -> int:
         witness: the id of the witness.
 
     Returns:
-        Its new turn: 1 where this database does not know it.
+        The turns of all witnesses; its own is 1 where this database did not know it.
     """
     # One statement: on MariaDB a look at a missing row would lock a gap, against the other's.
     count = insert_or_update(connection, WITNESSES, lambda _new: {"turn": WITNESSES.c.turn + 1})
     connection.execute(count.values(id=witness, turn=1))
-    query = sa.select(WITNESSES.c.turn).where(WITNESSES.c.id == witness)
-    return int(connection.execute(query.with_for_update()).scalar_one())
+    rows = connection.execute(sa.select(WITNESSES.c.id, WITNESSES.c.turn))
+    return {row.id: int(row.turn) for row in rows}
 
 
 def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:

@@ -7,9 +7,10 @@ cases, and where the site was recreated under its name, the site names its block
 which of them are valid and which are void (`adoption`), and returns what the site has lost.
 """
 
+import contextlib
 import ipaddress
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from isthmus.neutron.central.leases import at_rest
 from isthmus.neutron.central.site_api.belief import adoption, contest, naming, presences
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.hello import Hello
+from isthmus.neutron.db import guard
 from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Look
@@ -49,7 +51,7 @@ LOG = logging.getLogger(__name__)
 #: How often a site may register, per process: central then checks everything that it holds. A site
 #: that has not settled tries once a second. A hello counts like any call.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
-#: How often this process checks the witness, which locks the tier's epoch for a moment.
+#: How often this process checks the witness because of hellos.
 _LOOKS = Pace(every_s=1.0)
 #: Held by the thread that decides; whether anybody has asked for that since it began.
 _DECIDING, _ASKED = threading.Lock(), threading.Event()
@@ -61,21 +63,28 @@ def compare_witness(context: Any) -> None:
     settle(context)  # without a site none will register
 
 
-def advance_witness() -> None:
-    """Advance the witness, before an answer goes that a site, or Xjob, will rely on.
+@contextlib.contextmanager
+def witnessed(context: Any) -> Iterator[None]:
+    """Work on an answer that a site, or Xjob, will rely on; advance the witness before it goes.
 
     Else a backup that is younger than the answer would look as new as it.
 
     Raises:
-        Busy: the database is older than the witness, so it may not know what was promised since.
+        Busy: the database has turned out to be older than a witness meanwhile, whoever found that.
+            It may not know what was promised since, so this answer is not given.
     """
-    if _look().restored:
+    with reading(context) as connection:
+        before = epoch.peek(connection)
+    yield
+    own = _look().own
+    if before is not None and own.life != before.life:
         raise errors.Busy("central has just found that its database was restored: ask again")
 
 
 def _look() -> Look:
     witness = find_witness(Path(cfg.CONF.state_path), CENTRAL)
-    return witness.advance(lambda: writing(n_context.get_admin_context()))
+    with guard.unasked():  # this is nobody's work
+        return witness.advance(lambda: writing(n_context.get_admin_context()))
 
 
 def settle(context: Any) -> None:

@@ -1,5 +1,6 @@
 """The API that sites and Xjob call; Neutron finds the methods by name."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from neutron_lib import context as n_context
@@ -27,6 +28,7 @@ from isthmus.neutron.central.site_api.belief.rate import Rates
 from isthmus.neutron.central.site_api.caller import get_calling_site, while_heard, while_there
 from isthmus.neutron.central.site_api.report import take
 from isthmus.neutron.db.session import reading
+from isthmus.store.tiers import restored
 from isthmus.store.tiers import site as site_store
 
 #: Limit of leases in one log line.
@@ -67,7 +69,8 @@ class SiteFacingApi(_NotKept):
             on_behalf = _SITE_ROLE in context.service_roles
             site = get_calling_site(context, get_service(context) if on_behalf else None)
             _RATES.count(site.name, "bundle")
-            with while_heard(context, site, body["incarnation"]):
+            witnessed = registration.witnessed(context)
+            with witnessed, while_heard(context, site, body["incarnation"]):
                 ids = _parse_ids(body["ids"])
                 if body["mac_address"] is not None:
                     in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
@@ -79,7 +82,6 @@ class SiteFacingApi(_NotKept):
                     show_only=bool(body["show_only"]) and body["type"] == ResourceType.PORT,
                 )
                 made = bundle.make_bundle(n_context.get_admin_context(), site, asked)
-            registration.advance_witness()
         return {
             "type": asked.kind.value,
             "items": [item.to_dict() for item in made.items],
@@ -97,7 +99,8 @@ class SiteFacingApi(_NotKept):
             site = get_calling_site(context)
             _RATES.count(site.name, "lease_request")
             body = site_lease_request["site_lease_request"]
-            with while_heard(context, site, body["incarnation"]):
+            witnessed = registration.witnessed(context)
+            with witnessed, while_heard(context, site, body["incarnation"]):
                 request = lease_request.parse_request(body)
                 try:
                     answer = lease_request.answer_request(context.elevated(), site, request)
@@ -105,7 +108,6 @@ class SiteFacingApi(_NotKept):
                     if request.kind is PoolKind.SUBNET:  # for the next request, which does not wait
                         recall.ask_idle(request.pool_id, but=site.name)
                     raise
-            registration.advance_witness()
         return {
             "kind": request.kind.value,
             "pool_id": request.pool_id,
@@ -120,10 +122,10 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "report")
-            with while_heard(context, site, body["incarnation"], reports=True):
+            witnessed = registration.witnessed(context)
+            with witnessed, while_heard(context, site, body["incarnation"], reports=True):
                 items = parse_items(body["items"], take.MOST_ITEMS)
                 results = take.take_report(site, int(body["sequence"]), items)
-            registration.advance_witness()
         return {"results": [result.to_dict() for result in results]}
 
     def create_site_registration(
@@ -140,9 +142,9 @@ class SiteFacingApi(_NotKept):
                 if body["leases"] is not None or body["parts"] is not None:
                     registration.REGISTRATION_RATE.count(site.name)
                 said = hello.parse(site, parts.join(context, site, body))
-                answer = registration.take(context.elevated(), site, said)
-            if said.leases is not None:
-                registration.advance_witness()
+                names = said.leases is not None
+                with registration.witnessed(context) if names else nullcontext():
+                    answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"
                 named = ", ".join(answer["void"][:_MOST_NAMED])
@@ -156,14 +158,16 @@ class SiteFacingApi(_NotKept):
         body = site_desired_state["site_desired_state"]
         with translated():
             site, wanted = SiteName(body["site"]), desired.parse_keys(body["keys"])
-            with reading(context) as connection:
-                site_store.get_by_name(connection, site)
-            items = [
-                item.to_dict()
-                for kind, ids in wanted.items()
-                for item in desired.read_desired(kind, site, ids)
-            ]
-            registration.advance_witness()
+            with registration.witnessed(context):
+                with reading(context) as connection:
+                    site_store.get_by_name(connection, site)
+                    if site in restored.find_deliverable(connection).but:
+                        raise errors.Busy(f"central was restored, and waits for site {site}")
+                items = [
+                    item.to_dict()
+                    for kind, ids in wanted.items()
+                    for item in desired.read_desired(kind, site, ids)
+                ]
         return {"site": site, "items": items}
 
     def create_site_digest(self, context: Any, site_digest: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""What central answers is worked on and then witnessed, and not given in another life of it."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.tables import METADATA
+from isthmus.store.tiers import epoch
+
+with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
+    warnings.simplefilter("ignore")
+    from isthmus.neutron.central.site_api import registration
+    from isthmus.neutron.db.witness import Look, Witness
+
+
+class Central:
+    """Its database, seen by this process and by another."""
+
+    def __init__(self, engine: sa.Engine, folder: Path) -> None:
+        self.engine = engine
+        self.here = Witness(folder, "central")
+        self.other = Witness(folder, "central")
+        self.looks: list[Look] = []
+
+    def look(self) -> Look:
+        self.looks.append(self.here.advance(lambda: writing(self.engine)))
+        return self.looks[-1]
+
+    def look_elsewhere(self) -> Look:
+        return self.other.advance(lambda: writing(self.engine))
+
+
+@pytest.fixture
+def central(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Central]:
+    engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
+    METADATA.create_all(engine)
+    made = Central(engine, tmp_path)
+
+    @contextlib.contextmanager
+    def read(_context: Any) -> Iterator[sa.Connection]:
+        with reading(engine) as connection:
+            yield connection
+
+    monkeypatch.setattr(registration, "_look", made.look)
+    monkeypatch.setattr(registration, "reading", read)
+    made.look_elsewhere()
+    yield made
+    engine.dispose()
+
+
+def set_back(central: Central) -> None:
+    """Have the database be what it was before anything was said."""
+    with writing(central.engine) as connection:
+        connection.execute(sa.text("UPDATE isthmus_witnesses SET turn = 0"))
+
+
+def test_the_witness_advances_when_the_work_is_done(central: Central) -> None:
+    with registration.witnessed(None):
+        assert central.looks == []
+    assert [look.restored for look in central.looks] == [False]
+
+
+@pytest.mark.parametrize("first", ["here", "elsewhere", "by proof"])
+def test_no_answer_of_an_old_database_is_given_whoever_finds_that(
+    central: Central, first: str
+) -> None:
+    """Its work is committed: a lease that another site may have been granted before."""
+
+    def answer() -> None:
+        with registration.witnessed(None):
+            set_back(central)
+            if first == "elsewhere":
+                assert central.look_elsewhere().restored
+            elif first == "by proof":
+                with writing(central.engine) as connection:
+                    epoch.begin(connection, "a site has shown it")
+
+    with pytest.raises(errors.Busy, match="restored"):
+        answer()
+    with registration.witnessed(None):
+        pass
+
+
+def test_an_error_of_the_work_is_told_as_it_is(central: Central) -> None:
+    with pytest.raises(errors.Invalid, match="mine"), registration.witnessed(None):
+        raise errors.Invalid("mine")
+    assert central.looks == []
