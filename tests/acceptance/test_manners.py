@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -74,6 +75,36 @@ def test_of_several_jobs_those_that_are_gone_are_named(shell: Inside) -> None:
 def test_nobody_is_told_to_add_a_site_where_the_list_was_narrowed(shell: Inside) -> None:
     ran = shell.run("site", "list", "--state", "disabled", says="^No site is like that")
     assert "site create" not in ran.stderr
+
+
+def test_a_region_that_is_not_in_the_catalogue_is_said(shell: Inside) -> None:
+    says = "no network endpoint in region 'lutetia'.*isthmus site update paris --region NAME"
+    shell.run("site", "create", "paris", "--region", "lutetia", says=says)
+    assert shell.data("site", "show", "paris")["region"] == "lutetia"
+    shell.cloud.rows["sites"].pop(0)
+    assert shell.run("site", "create", "site2").stderr == ""
+
+
+def test_a_region_of_clouds_yaml_that_does_not_exist_is_a_refusal(shell: Inside) -> None:
+    text = shell.path.read_text().replace("region_name: central", "region_name: centarl")
+    shell.path.write_text(text)
+    shell.run("site", "list", code=2, says="central has no network endpoint in the catalogue")
+
+
+def test_the_demo_has_no_commands_of_its_own(shell: Inside) -> None:
+    text = shell.run("demo", "--help").stdout
+    assert "COMMAND" not in text
+    assert "--sites" in text
+
+
+def test_a_lab_of_another_user_is_not_no_lab(
+    shell: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.environment["ISTHMUS_STATE"] = str(tmp_path / "labs")
+    assert shell.run("lab", "list", says="No lab is up").stdout == ""
+    (tmp_path / "labs" / "lab").mkdir(parents=True)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    shell.run("lab", "list", code=2, says="labs/lab may be read by who made it alone")
 
 
 # Where the words go.
@@ -182,7 +213,7 @@ def test_an_audit_by_who_may_see_nothing(member: Inside) -> None:
 
 def presence(network: str, site: str) -> dict[str, Any]:
     row = {"id": f"{network}{site}", "network_id": network, "site": site, "withdrawn": False}
-    return row | {"datapath_key": 16711681, "created_at": ago(minutes=3, seconds=20)}
+    return row | {"datapath_key": 16711681, "created_at": ago(days=3)}
 
 
 def lease(number: int, **more: Any) -> dict[str, Any]:
@@ -205,18 +236,21 @@ def test_lists_are_sorted_and_have_names_ages_and_addresses(shell: Inside) -> No
         ["net1", "site2"],
         ["dmz", "site2"],
     ]
-    assert re.search(r"  3m2\ds ago$", lines[1])
+    assert re.search(r"  3d\S* ago$", lines[1])
     assert [row["network_id"] for row in shell.data("network", "list")] == [NET, NET, OTHER]
     assert shell.data("network", "show", "net1")["sites"] == ["site1", "site2"]
     shell.cloud.rows["networks"][-1]["name"] = "net1"  # which says nothing then
     assert NET in shell.run("network", "list").stdout
+    shell.cloud.rows["networks"].pop()
 
     other = {"kind": "port_key", "pool_id": NET, "first": "1", "last": "5"}
     shell.cloud.rows["site-leases"] = [lease(9), lease(1, site="site2"), lease(3, **other)]
     lines = shell.run("lease", "list").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["port_key", "subnet", "subnet"]
     assert lines[2].split()[3:5] == ["10.0.0.1", "10.0.0.5"]
-    assert lines[2].endswith("  2d ago")
+    assert re.search(r"  2d\S* ago$", lines[2])
+    assert [line.split()[1] for line in lines[1:]] == ["net1", "sub1", "sub1"]
+    assert {row["pool_id"] for row in shell.data("lease", "list")} == {NET, SUBNET}
 
 
 def test_a_table_has_no_blanks_at_the_ends_of_its_lines(shell: Inside) -> None:
@@ -240,8 +274,9 @@ def test_one_is_not_several(shell: Inside) -> None:
 
 def test_a_disabled_site_is_not_among_the_reachable_ones(shell: Inside) -> None:
     for row in shell.cloud.rows["sites"]:
-        row.update(reachability="reachable", last_seen_at=ago(hours=1, minutes=6))
-    assert "1h6m ago" in shell.run("status", says="2 sites, all reachable; 0 jobs").stdout
+        row.update(reachability="reachable", last_seen_at=ago(days=1))
+    ran = shell.run("status", says="2 sites, all reachable; 0 jobs")
+    assert re.search(r"  1d\S* ago  ", ran.stdout)
     shell.run("site", "disable", "site2")
     shell.run("status", says="2 sites, disabled: site2, all others reachable; 0 jobs")
     shell.run("site", "disable", "site1")
@@ -256,6 +291,16 @@ def test_a_finding_on_a_lease_has_addresses_and_a_command(shell: Inside) -> None
     ran = shell.run("audit", code=1, says="checks: ")
     assert f"subnet {SUBNET} 10.0.0.9..10.0.0.13 of site1" in ran.stdout
     assert "isthmus lease return site1 l9" in ran.stdout
+
+
+def test_what_becomes_of_a_site_that_is_disabled(shell: Inside) -> None:
+    shell.cloud.rows["site-holdings"] = [{"id": "central", "leases": []}]
+    shell.cloud.sites["site1"].cut = True
+    shell.run("site", "disable", "site2")
+    ran = shell.run("audit", "-o", "json", code=1)
+    remedies = {one["place"]: one["remedy"] for one in json.loads(ran.stdout)}
+    assert remedies["site2"].startswith("`isthmus site enable site2` where")
+    assert remedies["site1"].startswith("`isthmus status` says")
 
 
 # Eighty columns.

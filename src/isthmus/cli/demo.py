@@ -13,9 +13,7 @@ from isthmus.cli.lab import Progress
 from isthmus.cli.lab_options import LabName
 from isthmus.model.form import counted
 
-app = typer.Typer(
-    invoke_without_command=True, help="Bring up a lab and stretch a network over its sites."
-)
+app = typer.Typer()
 
 _NEXT = """
 The lab stays up. Things to try:
@@ -32,7 +30,7 @@ The lab stays up. Things to try:
 """
 
 
-@app.callback()
+@app.command()
 def demo(
     sites: Annotated[int, typer.Option(min=2, help="How many sites.")] = 2,
     hosts: Annotated[int, typer.Option(help="How many hypervisors a site.")] = 2,

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -139,9 +140,18 @@ class Labs:
         return OpenLab(plan, self._tools, ledger, made)
 
     def list_names(self) -> list[str]:
-        """List the labs that are there."""
+        """List the labs that are there.
+
+        Raises:
+            Refused: one may be read by who made it alone.
+        """
         if not self.folder.is_dir():
             return []
+        for entry in sorted(self.folder.glob("[a-z]*")):
+            if not os.access(entry, os.R_OK | os.X_OK):
+                raise errors.Refused(
+                    f"{entry} may be read by who made it alone: become that user, who may be root"
+                )
         return sorted(entry.parent.name for entry in self.folder.glob(f"[a-z]*/{FILE}"))
 
     def _check_absent(self, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.federation.audits.audit import audit
+from isthmus.federation.audits.audit import DISABLED, audit
 from isthmus.federation.audits.holdings import Holdings, parse_holdings
 from isthmus.model.form import counted
 from isthmus.model.intent import IntentKey, Job, JobState
@@ -42,9 +42,7 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
     sites = admin.api.list("site")
     enabled = [row for row in sites if row["state"] != SiteState.DISABLED]
     silent = {
-        SiteName(row["name"]): "an operator has disabled it"
-        for row in sites
-        if row["state"] == SiteState.DISABLED
+        SiteName(row["name"]): DISABLED for row in sites if row["state"] == SiteState.DISABLED
     }
     clients = {
         SiteName(row["name"]): admin.open_site(row["name"], row["region"]) for row in enabled

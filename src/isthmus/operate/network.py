@@ -1,6 +1,5 @@
 """Networks: the sites where each is present, extension and withdrawal."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,15 +27,6 @@ def list_presences(
     if site and not rows:
         require_sites(api, [site])
     return sorted(rows, key=lambda row: (row["network_id"], row["site"]))
-
-
-def name_networks(api: AdminApi, rows: Sequence[Row]) -> dict[str, str]:
-    """Return the names of the networks in rows, by id; those alone that say which one is meant."""
-    if not rows:
-        return {}
-    found = api.list("network", fields=["id", "name"])
-    times = Counter(one["name"] for one in found)
-    return {one["id"]: one["name"] for one in found if one["name"] and times[one["name"]] == 1}
 
 
 def get_network(api: AdminApi, network: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.model.form import counted, name_near
 from isthmus.model.site import CENTRAL, SiteState
+from isthmus.operate.cloud import Cloud
 from isthmus.operate.gone import GONE, Gone, find_gone
 
 
@@ -88,6 +89,26 @@ def get_site(api: AdminApi, name: str, **query: Any) -> Row:
     """
     with naming(api, name):
         return api.get("site", name, **query)
+
+
+def create_site(admin: Cloud, body: Mapping[str, Any]) -> tuple[Row, str]:
+    """Add a site; give it, and what is to be looked at, empty where nothing is.
+
+    Args:
+        admin: central, and the way to the sites.
+        body: the attributes of the site.
+
+    Raises:
+        Exists: its name, region or service user is another site's.
+    """
+    made = admin.api.create("site", body)
+    if admin.open_site(made["name"], made["region"]).has_endpoint():
+        return made, ""
+    return made, (
+        f"Keystone's catalogue has no network endpoint in region {made['region']!r}: nothing gets "
+        "to the site before it has one. Where the name is wrong: isthmus site update "
+        f"{made['name']} --region NAME"
+    )
 
 
 def update_site(api: AdminApi, name: str, body: Mapping[str, Any]) -> Row:

@@ -30,19 +30,23 @@ def list_leases(
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """List leases. A table shows addresses as such; JSON and YAML have plain numbers."""
+    """List leases. A table has addresses and names; JSON and YAML have plain numbers and ids."""
     from isthmus.operate.lease import list_leases
     from isthmus.operate.site import say_empty
     from isthmus.wiring.admin import Admin
 
     api = Admin(os_cloud).api
     rows = list_leases(api, pool=pool, site=site, kind=kind.value if kind else None)
+    names: dict[str, str] = {}
+    if rows and output is Format.TABLE:
+        names = {**api.name_all("subnet"), **api.name_all("network")}
     render.print_rows(
         rows,
         COLUMNS,
         output,
         empty="" if rows else say_empty(api, "No lease is like that"),
         show={
+            "pool_id": lambda row: names.get(row["pool_id"], row["pool_id"]),
             "first": lambda row: _show(row, "first"),
             "last": lambda row: _show(row, "last"),
             "created_at": render.show_since("created_at"),

@@ -79,10 +79,9 @@ def withdraw_network(
 
 def _print(api: Any, rows: list[Any], output: Format) -> None:
     """Print presences; a table has the networks' names, where each is one network's alone."""
-    from isthmus.operate import network as operate
     from isthmus.operate.site import say_empty
 
-    names = operate.name_networks(api, rows) if output is Format.TABLE else {}
+    names = api.name_all("network") if rows and output is Format.TABLE else {}
     render.print_rows(
         rows,
         COLUMNS,

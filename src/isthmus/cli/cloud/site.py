@@ -114,7 +114,13 @@ def create_site(
         "description": description or "",
         "state": state.value,
     }
-    render.print_row(_open(os_cloud).api.create("site", body), output)
+    admin = _open(os_cloud)
+    from isthmus.operate import site as operate
+
+    made, warning = operate.create_site(admin, body)
+    render.print_row(made, output)
+    if warning:
+        render.note(warning)
 
 
 @app.command("update")

@@ -1,5 +1,6 @@
 """The Admin API of central, as an operator calls it: lists that page by themselves, and changes."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -128,3 +129,13 @@ class AdminApi:
         """List the names of Neutron's own resources, at most a page of them."""
         rows = self._client.get_all(resource, fields=["name"], limit=PAGE_SIZE)
         return [str(row.get("name") or "") for row in rows]
+
+    def name_all(self, resource: str) -> Mapping[str, str]:
+        """Return the names of Neutron's own resources, by id; those alone that are one's alone."""
+        found = [*self.iterate(resource, fields=["id", "name"])]
+        times = Counter(row.get("name") for row in found)
+        return {
+            str(row["id"]): str(row["name"])
+            for row in found
+            if row.get("name") and times[row["name"]] == 1
+        }

@@ -92,6 +92,18 @@ class NeutronClient:
             raise errors.ProtocolError(f"the answer of {self.name} to {path} has no list")
         return found
 
+    def has_endpoint(self) -> bool:
+        """Return whether the catalogue has the region; nothing is called but Keystone.
+
+        Raises:
+            IsthmusError: nobody is logged in.
+        """
+        self._log_in()
+        try:
+            return bool(self._adapter.get_endpoint())
+        except (exceptions.EndpointNotFound, exceptions.CatalogException):
+            return False
+
     def ping(self) -> None:
         """Find out whether anybody answers.
 
@@ -159,9 +171,9 @@ class NeutronClient:
         except exceptions.ConnectionError as error:
             raise errors.Unreachable(f"{self.name} cannot be reached: {_why(error)}") from error
         except (exceptions.EndpointNotFound, exceptions.CatalogException) as error:
-            raise errors.Unreachable(
-                f"{self.name} has no network endpoint in the catalogue: {error}"
-            ) from error
+            said = f"{self.name} has no network endpoint in the catalogue: {error}"
+            # What a person has written wrong waits for that person; a site may get its endpoint.
+            raise (errors.Refused if self._for_person else errors.Unreachable)(said) from error
         except exceptions.ClientException as error:
             raise self._refuse_login(error) from error
         return response

@@ -23,6 +23,13 @@ _OF_ROUTERS = frozenset({"network:router_interface", "network:router_gateway"})
 #: What may be wrong with an object, and the words for it.
 _PROBLEMS = {"missing": "missing", "extra": "too many", "different": "different"}
 _Compared = tuple[Mapping[str, Row], Mapping[str, Row]]
+#: Why a site was not asked that an operator has disabled.
+DISABLED = "an operator has disabled it"
+_DISABLED = (
+    "`isthmus site enable {0}` where it is to take part again; `isthmus site delete {0}` where it "
+    "is lost."
+)
+_SILENT = "`isthmus status` says since when, and what to do; audit again when {0} answers."
 #: The remedy of a difference, by whether the site is to send, to get or to lose.
 _ASKS_AGAIN = (
     "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
@@ -90,7 +97,7 @@ def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:
             subject=Subject(site, "site", site),
             message="site not audited",
             evidence=reason,
-            remedy="Audit again when the site answers.",
+            remedy=(_DISABLED if reason == DISABLED else _SILENT).format(site),
         )
 
 
