@@ -12,7 +12,9 @@ from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.neutron.local.lease.keeper import REST_S
 from isthmus.store.leases import lease, recall
 from isthmus.store.local import lease as site_lease
+from isthmus.store.sql.engine import writing
 from isthmus.store.sql.tables import RETURNS
+from isthmus.store.tiers import epoch
 
 pytestmark = pytest.mark.neutron
 
@@ -55,6 +57,24 @@ def test_the_witness_advances_before_central_is_told(pair: Pair) -> None:
     keeper.sweep()
     assert told == [0]
     assert len(pair.link.bodies) == 1
+
+
+def test_what_was_read_of_a_database_is_not_said_after_it_went_back(pair: Pair) -> None:
+    """A backup took its place meanwhile, in which the lease is the site's, and has registered."""
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    pair.lease(subnet, 64, 127)
+    said = []
+
+    def go_back() -> None:
+        with writing(pair.site.own) as connection:
+            said.append(epoch.peek_incarnation(connection))
+            epoch.begin(connection, "restored")
+
+    with writing(pair.site.own) as connection:
+        epoch.read(connection)
+    pair.keeper(before_returning=go_back).sweep()
+    assert pair.link.spoke == said, "central refuses this one, and does not hear it as another"
 
 
 def test_a_call_that_comes_late_takes_nothing_out_of_a_new_lease(pair: Pair) -> None:

@@ -240,6 +240,7 @@ class Link:
         self.down = False
         self.lost = 0  #: so many answers are lost from now on
         self.bodies: list[dict[str, Any]] = []  #: what was asked
+        self.spoke: list[str | None] = []  #: and which incarnation asked, where that was said
         self.refusals: list[str] = []
 
     def request_leases(
@@ -252,7 +253,9 @@ class Link:
         give_back: Any = (),
         news: Any = None,
         probe: bool = False,
+        speaks: str | None = None,
     ) -> LeaseAnswer:
+        self.spoke.append(speaks)
         body = {
             "kind": kind,
             "pool_id": pool_id,

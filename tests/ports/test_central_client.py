@@ -131,6 +131,21 @@ def test_a_call_that_overtakes_the_registration_is_made_again(
     assert calls == ["/1", "row/1"][: 1 + has_registered]
 
 
+def test_a_call_is_not_made_again_as_another_incarnation_where_it_rests_on_one(
+    server: _Server,
+) -> None:
+    """What an earlier database had set aside, the one that was put in its place may use."""
+    said = {"type": errors.Unregistered.code, "message": "register first", "detail": ""}
+    server.refusals = [(503, {"NeutronError": said})] * 2
+    client = _client(server)
+    client.incarnation = lambda: "row/2.new"
+    client.when_unregistered = lambda _wait: True
+    with pytest.raises(errors.Unregistered):
+        client.request_leases("subnet", "s", give_back=["lease"], speaks="row/1.old")
+    calls = [body["site_lease_request"]["incarnation"] for _, body in server.seen]
+    assert calls == ["row/1.old"] * 2
+
+
 def test_what_is_not_to_be_had_here_comes_with_its_reason(server: _Server) -> None:
     no = {"id": "n", "code": errors.Conflict.code, "message": "for zone b only"}
     server.answer = {"site_bundle": {"items": [], "refused": [no]}}

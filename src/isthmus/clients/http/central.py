@@ -172,7 +172,7 @@ class CentralClient:
         }
         return bool(self._post("site_bundle", body, probe=False).get("mac_in_use"))
 
-    def request_leases(
+    def request_leases(  # noqa: PLR0913 - what a request says
         self,
         kind: str,
         pool_id: str,
@@ -182,6 +182,7 @@ class CentralClient:
         give_back: Sequence[str | Mapping[str, str]] = (),
         news: Mapping[str, Sequence[Any]] | None = None,
         probe: bool = False,
+        speaks: str | None = None,
     ) -> LeaseAnswer:
         """Request more numbers of a pool or one address, and give blocks back.
 
@@ -195,6 +196,8 @@ class CentralClient:
             news: `resting`, numbers at rest with their former ports; `answered`, leases of which
                 central asked something back and has what is idle.
             probe: whether the caller has time to find out that the link is down.
+            speaks: the incarnation of the database in which the caller has read what it says; None
+                where that comes from no database. Another one may have what this one gives back.
 
         Returns:
             The states of every lease of the pool that the site now holds, and which of the numbers
@@ -213,7 +216,7 @@ class CentralClient:
             "give_back": list(give_back),
             **{name: list(ids) for name, ids in (news or {}).items()},
         }
-        answer = self._post("site_lease_request", body, probe=probe)
+        answer = self._post("site_lease_request", body, probe=probe, speaks=speaks)
         return LeaseAnswer(
             _list(answer, "leases"), _numbers(answer, "resting"), _numbers(answer, "elsewhere")
         )
@@ -293,6 +296,7 @@ class CentralClient:
         probe: bool,
         token: str | None = None,
         slow: bool = False,
+        speaks: str | None = None,
     ) -> Mapping[str, Any]:
         path = collection_path(resource)
         if slow:
@@ -300,7 +304,7 @@ class CentralClient:
         send = partial(self._call, "POST", path, probe=probe, token=token, slow=slow)
 
         def call() -> Any:
-            said = self.incarnation() if resource in _FENCED else None
+            said = speaks or (self.incarnation() if resource in _FENCED else None)
             with patient(path, _SLOW_S) if slow else contextlib.nullcontext():
                 return send({resource: {**body, "incarnation": said} if said else body})
 

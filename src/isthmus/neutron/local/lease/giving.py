@@ -20,6 +20,7 @@ from isthmus.store.delivery import lane
 from isthmus.store.leases import recall, resting, returns
 from isthmus.store.local import lease as site_lease
 from isthmus.store.sql.engine import reading, writing
+from isthmus.store.tiers import epoch
 
 _IPAM_SUBNETS = db_models.IpamSubnet.__table__
 _ALLOCATIONS = db_models.IpamAllocation.__table__
@@ -112,6 +113,9 @@ class Giving:
             IsthmusError: central did not answer, or refused; the rest is reported again.
         """
         with reading(self._engine()) as connection:
+            # If the database goes back to a backup now, these may be the site's again: central
+            # hears what is said here only of the incarnation in which it was read.
+            speaks = epoch.peek_incarnation(connection)
             answered = sorted(
                 one.id for one in recall.list_in(connection, pool_id).values() if not one.wanted
             )
@@ -128,7 +132,7 @@ class Giving:
             now = [] if pieces else answered[:most]  # a recall is answered with the last piece
             left = {part.id for _, part in pieces}
             whole = [part for _, part in chunk if part.id not in left]
-            self._tell(pool_id, chunk, whole, now)
+            self._tell(pool_id, chunk, whole, now, speaks)
             answered = answered[len(now) :]
 
     def _tell(
@@ -137,6 +141,7 @@ class Giving:
         chunk: Sequence[tuple[Block, returns.Return]],
         whole: Sequence[returns.Return],
         answered: Sequence[str],
+        speaks: str,
     ) -> None:
         """Make one call, and acknowledge what central has taken completely by then."""
         crash.point("lease.set_aside")
@@ -153,6 +158,7 @@ class Giving:
                 ],
                 news={"answered": answered},
                 probe=True,
+                speaks=speaks,
             )
             .leases
         )
