@@ -55,6 +55,7 @@ def ago(**span: float) -> str:
         (("sit",), "No such command 'sit'; did you mean site"),
         (("netwrok", "list"), "No such command 'netwrok'; did you mean network"),
         (("site", "lsit"), "No such command 'lsit'. Did you mean 'list'"),
+        (("--install-completion", "fish"), "takes no name of one: run it from fish"),
         (("job", "retry", "nosuch"), "^error: there is no job nosuch: a job goes when it is done"),
         (("job", "cancel", "nosuch"), "^error: there is no job nosuch: a job goes when it is done"),
         (("job", "list", "--older-than", "1w"), "say for instance 90s, 10m, 2h or 1d"),

@@ -141,6 +141,7 @@ def _run(arguments: list[str] | None) -> int:
         # What libraries warn of is said again, and better, by the error that follows.
         logging.getLogger().addHandler(logging.NullHandler())
     try:
+        _check_completion(sys.argv[1:] if arguments is None else arguments)
         try:
             typer.main.get_command(app)(args=arguments, prog_name="isthmus")
         finally:
@@ -180,6 +181,19 @@ def _explain(error: Exception) -> int:
         f"Run it again with {DEBUG_VARIABLE}=1 and report what it prints"
     )
     return errors.EXIT_BUG
+
+
+def _check_completion(words: list[str]) -> None:
+    """Refuse the name of a shell where the one is meant from which the command is run.
+
+    Raises:
+        Invalid: there is one; it would be ignored, and completion set up for another shell.
+    """
+    if len(words) > 1 and words[0] in {"--install-completion", "--show-completion"}:
+        raise errors.Invalid(
+            f"{words[0]} is for the shell from which it is run, and takes no name of one: run it "
+            f"from {words[1]}"
+        )
 
 
 def _write_no_more() -> None:

@@ -24,6 +24,9 @@ from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import claim, exits, mapping, parts, registration
 from isthmus.store.tiers.held import Held
 
+#: Ids in one IN (...).
+_CHUNK = 500
+
 #: Types that other objects at a site depend on.
 _IN_THE_WAY = frozenset(
     {
@@ -122,20 +125,24 @@ def count_holds(connection: sa.Connection, site: SiteName, *, latest: bool = Fal
     Args:
         connection: of the transaction.
         site: the site.
-        latest: by locking reads, of a caller that holds the site's row alone.
+        latest: as currently committed, by locking reads; the caller holds the site (`hold_site`).
     """
 
     def read(query: Any) -> Sequence[Any]:
         return connection.execute(query.with_for_update(read=True) if latest else query).all()
 
-    mapped = SITE_MAPPINGS.alias()
-    there = sa.select(mapped.c.resource_id).where(mapped.c.site == site)
-    networks = mapped.c.type == ResourceType.NETWORK.value
-    elsewhere = sa.exists().where(
-        SITE_MAPPINGS.c.type == ResourceType.NETWORK.value,
-        SITE_MAPPINGS.c.resource_id == mapped.c.resource_id,
-        SITE_MAPPINGS.c.site != site,
-    )
+    there = sa.select(SITE_MAPPINGS.c.resource_id).where(SITE_MAPPINGS.c.site == site)
+    kind = SITE_MAPPINGS.c.type
+    networks = [row.resource_id for row in read(there.where(kind == ResourceType.NETWORK.value))]
+    elsewhere: set[str] = set()
+    for start in range(0, len(networks), _CHUNK):
+        # Not in a subquery: a locking read does not reach into one on MariaDB.
+        query = sa.select(SITE_MAPPINGS.c.resource_id).where(
+            kind == ResourceType.NETWORK.value,
+            SITE_MAPPINGS.c.resource_id.in_(networks[start : start + _CHUNK]),
+            SITE_MAPPINGS.c.site != site,
+        )
+        elsewhere |= {row.resource_id for row in read(query)}
     sizes = dict.fromkeys(PoolKind, 0)
     leases = read(
         sa.select(LEASES.c.kind, LEASES.c.first, LEASES.c.last).where(LEASES.c.site == site)
@@ -146,10 +153,17 @@ def count_holds(connection: sa.Connection, site: SiteName, *, latest: bool = Fal
         leases=len(leases),
         addresses=sizes[PoolKind.SUBNET],
         port_keys=sizes[PoolKind.PORT_KEY],
-        ports=len(read(there.where(mapped.c.type == ResourceType.PORT.value))),
-        networks=len(read(there.where(networks))),
-        networks_only_here=len(read(there.where(networks, ~elsewhere))),
+        ports=len(read(there.where(kind == ResourceType.PORT.value))),
+        networks=len(networks),
+        networks_only_here=len(set(networks) - elsewhere),
     )
+
+
+def hold_site(connection: sa.Connection, site: SiteName) -> None:
+    """Lock the rows of the routers and networks at a site, before their mappings and intents."""
+    for kind in (ResourceType.ROUTER, ResourceType.NETWORK):
+        there = mapping.select_ids(kind, site)
+        Held(connection, kind, connection.scalars(there).all(), alone=True)
 
 
 def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
@@ -158,9 +172,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Wel
     The numbers that it held are set aside: it may still use them. It may be the last one that
     central waits for; see `claim.follow` for `welcome`.
     """
-    for kind in (ResourceType.ROUTER, ResourceType.NETWORK):  # before their mappings and intents
-        there = mapping.select_ids(kind, site)
-        Held(connection, kind, connection.scalars(there).all(), alone=True)
+    hold_site(connection, site)
     journal.record_selected(connection, ResourceType.SHADOW, location.select_shadows(of=site))
     row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
     if row_id is not None:

@@ -4,6 +4,8 @@ import dataclasses
 import ipaddress
 from typing import Any
 
+from neutron_lib.db import api as db_api
+
 from isthmus import errors
 from isthmus.model.form import counted, is_id
 from isthmus.model.intent import IntentKey
@@ -167,6 +169,7 @@ class SiteApi:
         return {"site": row}
 
 
+@db_api.retry_if_session_inactive()
 def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
     """Delete a site.
 
@@ -192,6 +195,7 @@ def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
                 "to have central forget what it holds"
             )
         if shown is not None:
+            forget.hold_site(connection, site.name)
             found = dataclasses.asdict(forget.count_holds(connection, site.name, latest=True))
             if found != shown:
                 said = ", ".join(f"{count} {name}" for name, count in found.items())
