@@ -288,6 +288,14 @@ def test_a_look_that_failed_fails_for_all_who_wait_for_it(tier: Tier) -> None:
     assert not here.advance(opened).restored
 
 
+def test_no_statement_is_told_to_other_tiers(tier: Tier) -> None:
+    def away() -> contextlib.AbstractContextManager[sa.Connection]:
+        raise db_exc.DBConnectionError("(2013, 'Lost connection')\n[SQL: INSERT INTO witnesses]")
+
+    with pytest.raises(errors.Busy, match=r"old it is: \(2013, 'Lost connection'\)$"):
+        tier.host("a").advance(away)
+
+
 def test_a_look_that_collides_begins_again(tier: Tier) -> None:
     def collide(count: int) -> None:
         if count < 3:
@@ -362,7 +370,11 @@ _ODD = '{"witness": "w", "life": "", "epoch": %s, "turns": %s}'
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "7", "{}", _ODD % ('"x"', "{}"), _ODD % ("1e999", "{}"), _ODD % (1, "[1]")],
+    [
+        *("", "{", "[]", "7", "{}", "[" * 9_999),
+        *(_ODD % ('"x"', "{}"), _ODD % ("1e999", "{}"), _ODD % (1, "[1]")),
+        *((_ODD % (1, "{}")).replace('"w"', odd) for odd in (f'"{"x" * 33}"', '""', "7", "null")),
+    ],
 )
 def test_a_file_that_is_none_is_written_again(tier: Tier, tmp_path: Path, text: str) -> None:
     folder = tmp_path / "a"

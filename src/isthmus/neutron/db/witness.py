@@ -33,6 +33,10 @@ LOG = logging.getLogger(__name__)
 
 #: Collisions of looks are over in milliseconds.
 _TRIES = 5
+#: Limit of the database's own text that is passed on, in characters.
+_MOST_OF_SQL = 200
+#: Length of the column for a witness's id.
+_MOST_ID = 32
 _Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
 
@@ -115,7 +119,9 @@ class Witness:
         if isinstance(found, errors.Inconsistent):
             raise errors.Inconsistent(f"{self._path} is not of this tier: {found}") from found
         if isinstance(found, Exception):
-            raise errors.Busy(f"the database could not be asked how old it is: {found}") from found
+            # Other tiers are told this: the reason, and not the statement.
+            why = str(found).partition("\n")[0][:_MOST_OF_SQL]
+            raise errors.Busy(f"the database could not be asked how old it is: {why}") from found
         return found
 
     def _attempt(self, transaction: _Transaction) -> Look | Exception:
@@ -198,9 +204,11 @@ class Witness:
     def _read(self) -> Seen | None:
         try:
             found = json.loads(self._path.read_text())
+            if not 0 < len(found["witness"]) <= _MOST_ID:
+                return None  # the database would not take it, now or ever
             turns = {str(one): int(turn) for one, turn in dict(found["turns"]).items()}
             return Seen(str(found["witness"]), int(found["epoch"]), str(found["life"]), turns)
-        except (OSError, OverflowError, ValueError, KeyError, TypeError):
+        except (OSError, OverflowError, RecursionError, ValueError, KeyError, TypeError):
             return None
 
     def _write(self, seen: Seen) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.journal import crash
-from isthmus.model import attribute
+from isthmus.model import attribute, number
 from isthmus.model.intent import IntentKey
 from isthmus.model.item import Item, ItemResult
 from isthmus.model.resource import ResourceType
@@ -16,6 +17,7 @@ from isthmus.neutron.local import quota
 from isthmus.neutron.local.resource import port as port_form
 from isthmus.store.local import mapping
 from isthmus.store.sql.engine import writing
+from isthmus.store.tiers import epoch
 
 
 class CentralCarrier:
@@ -27,7 +29,7 @@ class CentralCarrier:
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
         *,
-        before_sending: Callable[[], object],
+        before_sending: Callable[[], epoch.Epoch],
         when_overtaken: Callable[[], object],
     ) -> None:
         """Initialise.
@@ -36,8 +38,8 @@ class CentralCarrier:
             site: this site.
             client: returns the client for central.
             engine: returns the site's database.
-            before_sending: advances the witness. A database that is restored from a backup is then
-                behind it if central has received anything since.
+            before_sending: advances the witness, and returns the site's epoch. A database that is
+                restored from a backup is then behind it if central has received anything since.
             when_overtaken: called when central has seen a later batch than the one that was sent:
                 this database may be an old one.
         """
@@ -54,9 +56,12 @@ class CentralCarrier:
 
         Raises:
             Unreachable, TimedOut: central did not answer.
+            Busy: the database has gone back to a backup since the batch was read: what it says is
+                of ports as the other database had them.
             IsthmusError: the whole batch was refused.
         """
-        self._before_sending()
+        if self._before_sending().epoch != number.epoch_of(sequence):
+            raise errors.Busy("this site was restored meanwhile: what it reports is read again")
         results = self._client().send_reports(items, sequence=sequence)
         crash.point("report.taken")
         if any(one.seen is not None and one.seen > sequence for one in results):
