@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
@@ -290,8 +290,22 @@ class Fire:
         owners: dict[str, set[str]] = {}
         for port_id, word in (*of_everybody(cloud), *_words(rows), *site2.words()):
             owners.setdefault(word, set()).add(port_id)
-        assert {word: ports for word, ports in owners.items() if len(ports) > 1} == {}
+        assert {word: ports for word, ports in owners.items() if self._is_twice(ports, rows)} == {}
         assert self._audit() == []
+
+    def _is_twice(self, ports: set[str], rows: Collection[str]) -> bool:
+        """Tell whether an address or MAC was given to several ports.
+
+        A port that was deleted since both backups is back at both tiers. What OVN alone knows was
+        made since both as well, and may have got the address in between: nobody remembers that.
+        """
+        there: set[str] = set(self.site2.ports)
+        for tier in (self._cloud.site, self._cloud.central):
+            there |= {one["id"] for one in tier.call("GET", "/v2.0/ports?fields=id").only()}
+        known = ports & there
+        if len(ports) - len(known) == 1 and ports - known <= set(rows):
+            return not known <= self.removed
+        return len(ports) > 1
 
     def _audit(self) -> list[Any]:
         """List what an operator is told of, but for the rows of ports that both have lost."""

@@ -1,6 +1,7 @@
 """A tier came back from a backup that is younger than any hello: what was said since is missed."""
 
 import ipaddress
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -121,15 +122,14 @@ def test_whatever_central_has_answered_since_the_backup_is_missed(cloud: Cloud) 
             return int(connection.scalar(sa.select(WITNESSES.c.turn)) or 0)
 
     copy = ""
-    for number, say in enumerate(
-        (
-            lambda: cloud.central.bundle("site2", "network", network, project="p"),
-            others.boot,  # reports
-            # Xjob, before it sends.
-            lambda: cloud.central.desired("site2", ("network", cloud.network["id"])),
-            lambda: lease_request(cloud, 8).only(),
-        )
-    ):
+    calls: list[Callable[[], object]] = [
+        lambda: cloud.central.bundle("site2", "network", network, project="p"),
+        others.boot,  # reports
+        # Xjob, before it sends.
+        lambda: cloud.central.desired("site2", ("network", cloud.network["id"])),
+        lambda: lease_request(cloud, 8).only(),
+    ]
+    for number, say in enumerate(calls):
         copy, before = cloud.back_up(cloud.central, f"before_{number}"), count()
         say()
         assert count() > before, say
