@@ -63,3 +63,11 @@ def test_no_more_addresses_are_taken_than_ports_have() -> None:
     count = hello.MOST_ADDRESSES // 5 + 1
     with pytest.raises(errors.Invalid, match="addresses"):
         hello.parse(SITE, say(count, each=5) | {"ports": [], "addresses": {}, "holdings": {}})
+
+
+@pytest.mark.parametrize("life", ["\U0001f600", "a life", "x" * 17, "l\n", ["l"], 7, True])
+def test_the_life_of_an_epoch_is_what_every_database_keeps(life: Any) -> None:
+    """Neutron's database often has three bytes for a character: it would refuse the row."""
+    hello.parse(SITE, say(0, each=0) | {"life": "0123456789abcdef"})
+    with pytest.raises(errors.Invalid, match="no registration"):
+        hello.parse(SITE, say(0, each=0) | {"life": life})

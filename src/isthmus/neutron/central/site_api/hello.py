@@ -71,7 +71,7 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
         said = Hello(
             registration=None if body["registration"] is None else str(body["registration"]),
             epoch=int(body["epoch"]),
-            life=str(body["life"])[:MOST_LIFE] if body["life"] else None,
+            life=_parse_life(body["life"]) if body["life"] else None,
             heard=int(body["heard"]),
             proof=str(body["proof"] or ""),
             leases=leases,
@@ -97,6 +97,13 @@ def parse(site: Site, body: Mapping[str, Any]) -> Hello:
     if not 0 < said.epoch < 1 << number.EPOCH_BITS or len(leases or ()) > MOST_LEASES:
         raise errors.Invalid(f"site {site.name} cannot be of epoch {said.epoch}")
     return said
+
+
+def _parse_life(body: Any) -> str:
+    """Parse the life of an epoch, which is kept as it is said, whatever the database's charset."""
+    if not is_name(body, MOST_LIFE):
+        raise ValueError("it is no epoch's life")
+    return str(body)
 
 
 def _parse_ports(body: Any) -> tuple[str, ...] | None:
