@@ -32,7 +32,7 @@ from isthmus.store.tiers import epoch as store
 LOG = logging.getLogger(__name__)
 
 #: Collisions of looks are over in milliseconds.
-_TRIES = 5
+_TRIES, _PATIENCE_S = 5, 10.0
 #: Limit of the database's own text that is passed on, in characters.
 _MOST_OF_SQL = 200
 #: Length of the column for a witness's id.
@@ -108,7 +108,7 @@ class Witness:
 
         Raises:
             Busy: the database could not be asked.
-            Inconsistent: the file cannot be this tier's.
+            Inconsistent: the file cannot be this tier's, or the database has not our tables.
         """
         before = self._begun
         with self._looking:
@@ -117,7 +117,7 @@ class Witness:
                 self._ended = (self._begun, self._attempt(transaction))
             found = self._ended[1]
         if isinstance(found, errors.Inconsistent):
-            raise errors.Inconsistent(f"{self._path} is not of this tier: {found}") from found
+            raise errors.Inconsistent(found.message) from found
         if isinstance(found, Exception):
             # Other tiers are told this: the reason, and not the statement.
             why = str(found).partition("\n")[0][:_MOST_OF_SQL]
@@ -168,7 +168,11 @@ class Witness:
         if restored:
             whose = "central" if self._tier == "central" else "this site"
             reason = f"the database of {whose} is older than {self._path}: it was restored"
-            own = store.begin(connection, reason, above=seen.epoch)
+            try:
+                own = store.begin(connection, reason, above=seen.epoch)
+            except errors.Inconsistent as error:
+                what = f"{self._path} is not of this tier: {error.message}"
+                raise errors.Inconsistent(what) from error
         turns = store.advance_turn(connection, seen.witness)
         return Look(own, restored), Seen(seen.witness, own.epoch, own.life, turns)
 
@@ -252,7 +256,7 @@ class Witness:
 #: A look is one transaction: where two collide, MariaDB, or Galera, makes one of them start again.
 _again = tenacity.retry(
     retry=tenacity.retry_if_exception_type((errors.Busy, db_exc.DBDeadlock)),
-    stop=tenacity.stop_after_attempt(_TRIES),
+    stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_after_delay(_PATIENCE_S),
     wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
     reraise=True,
 )
