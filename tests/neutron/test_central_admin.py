@@ -231,6 +231,9 @@ def test_a_site_is_removed_only_as_it_was_shown(central: CentralServer) -> None:
 
     assert "holds" not in central.call("GET", path).only()
     before = show()
+    # It is counted for who may see it, and of one site at a time.
+    assert central.call("GET", "/v2.0/sites?fields=holds").status == 400
+    assert central.call("GET", "/v2.0/sites?fields=holds", user=net.user).only() == []
     leases = central.call("GET", f"/v2.0/site-leases?site={name}").only()
     sizes = {
         kind: sum(one["size"] for one in leases if one["kind"] == kind)

@@ -176,8 +176,9 @@ def test_no_more_wait_than_anybody_needs(
     asked = [ask(engine, network=f"n{one}") for one in range(3)]
     ask(engine, TWO)
     with pytest.raises(errors.Conflict, match="3 comparisons of site site1 wait already"):
-        ask(engine)
+        ask(engine, network="n3")
     assert ask(engine, network="n1") == asked[1]
+    assert ask(engine) not in asked, "what the refusal says to do is accepted"
 
 
 def test_what_ended_long_ago_is_forgotten_and_what_a_site_leaves_goes(engine: sa.Engine) -> None:

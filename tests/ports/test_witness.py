@@ -318,6 +318,39 @@ def test_a_database_that_began_the_same_epoch_once_more_is_an_old_one(tier: Tier
     assert look.own.epoch == 3
 
 
+def test_a_database_that_has_caught_up_is_none(tier: Tier) -> None:
+    """The node that was asked first had not applied what this host wrote at another one."""
+    here = tier.host("a")
+    tier.look(here)
+    before = tier.back_up()
+    tier.look(here)
+    now = tier.back_up()
+
+    def lag(count: int) -> None:
+        tier.restore(before if count == 1 else now)
+
+    look = here.advance(_counted(tier, lag))
+    assert not look.restored
+    assert look.own.epoch == 1
+    assert not tier.look(here).restored
+
+
+def test_processes_that_find_a_database_made_anew_begin_one_epoch(tier: Tier) -> None:
+    many = [tier.host("a") for _ in range(4)]
+    tier.look(many[0])
+    tier.restore([[], []])
+    together = threading.Barrier(len(many))
+
+    def look(one: Witness) -> Look:
+        together.wait()
+        return tier.look(one)
+
+    with futures.ThreadPoolExecutor(len(many)) as pool:
+        looks = list(pool.map(look, many))
+    assert sum(one.restored for one in looks) == 1
+    assert tier.epoch() == 2
+
+
 def test_a_restore_that_is_found_while_others_say_hello(tier: Tier) -> None:
     """A hello changes what an epoch changes when it begins."""
     site = "site-of-witnesses"

@@ -1,33 +1,48 @@
-"""Logs an error once, however often it is met: a database that is away is met each second."""
+"""Logs an error once an hour, however often it is met: a lost database is met each second."""
 
 import logging
+import time
+from collections.abc import Callable
+
+#: After how many seconds an error that stays is logged again: logs are rotated.
+_AGAIN_S = 3600.0
 
 
 class Once:
     """What was said of one thing that fails again and again."""
 
-    def __init__(self, log: logging.Logger, subject: str) -> None:
+    def __init__(
+        self,
+        log: logging.Logger,
+        subject: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin with nothing said.
 
         Args:
             log: where it is said.
             subject: what fails, for people.
+            clock: returns the time in seconds.
         """
         self._log = log
         self._subject = subject
+        self._clock = clock
+        self._said_at = 0.0
         self._said: tuple[type[Exception], str] | None = None
 
     def failed(self, error: Exception, *, is_bug: bool = False) -> None:
-        """Say an error, unless it was the last one said and nothing went well since.
+        """Say an error, unless it was said within the last hour and nothing went well since.
 
         Args:
             error: which one; handled just now.
             is_bug: say it with its traceback.
         """
         said = (type(error), str(error))
-        if said == self._said:
+        now = self._clock()
+        if said == self._said and now < self._said_at + _AGAIN_S:
             return
-        self._said = said
+        self._said, self._said_at = said, now
         if is_bug:
             self._log.error("%s bug", self._subject, exc_info=error)
         else:

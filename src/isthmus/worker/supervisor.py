@@ -176,10 +176,10 @@ class Supervisor:
         """Run the periodic sweeps for what no change announces."""
         if now >= self._sweep_at:
             self._sweep_at = now + self._work.settings.journal_sweep_s
-            self._work.requests.drop_ended()
             dropped = self._work.drop_orphans()
             if dropped:
                 LOG.info("sweep dropped=%d", dropped)
+            self._work.requests.drop_ended()
         if now >= self._dead_at:
             self._dead_at = now + _DEAD_S
             self._work.requests.release_dead(worker_id.is_dead)

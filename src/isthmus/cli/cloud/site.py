@@ -288,7 +288,7 @@ def resync_site(
             row = operate.wait_resynced(admin.api, row, wait_s=wait, tell=waiting.tell)
     render.print_row(row, output)
     if not wait:
-        render.note("It is recorded, and isthmus-xjob does it by itself; --wait SECONDS sees it through.")
+        render.note("It is recorded, and isthmus-xjob does it; --wait SECONDS sees it through.")
 
 
 def _describe(left: Any) -> str:

@@ -79,10 +79,6 @@ class Look:
 class _Older(Exception):
     """The database is older than the witness."""
 
-    def __init__(self, own: store.Epoch | None) -> None:
-        super().__init__()
-        self.own = own  #: its epoch; None where it never had one
-
 
 class Witness:
     """The witness of one tier on this host; threads share one."""
@@ -135,11 +131,11 @@ class Witness:
         try:
             with transaction() as connection:
                 look, found = self._compare(connection, seen)
-        except _Older as older:
+        except _Older:
             # In a transaction that has read nothing yet, so that whoever changes meanwhile what an
             # epoch changes when it begins is not in its way.
             with transaction() as connection:
-                look, found = self._begin(connection, seen, older.own)
+                look, found = self._begin(connection, seen)
         if look.restored:
             LOG.warning("%s; epoch %d begins", look.own.reason, look.own.epoch)
         self.remember(found)
@@ -152,19 +148,19 @@ class Witness:
             _Older: what the file remembers is newer.
         """
         turns = store.advance_turn(connection, seen.witness)
-        known = store.peek(connection)
-        own = known or store.read(connection)
-        before = {**turns, seen.witness: turns[seen.witness] - 1}
-        if seen.is_ahead_of(own, before):
-            raise _Older(known)
+        own = store.peek(connection) or store.read(connection)
+        if seen.is_ahead_of(own, _before(turns, seen)):
+            raise _Older
         return Look(own, restored=False), Seen(seen.witness, own.epoch, own.life, turns)
 
-    def _begin(
-        self, connection: sa.Connection, seen: Seen, older: store.Epoch | None
-    ) -> tuple[Look, Seen]:
-        """Begin a new epoch, unless somebody else has done so."""
+    def _begin(self, connection: sa.Connection, seen: Seen) -> tuple[Look, Seen]:
+        """Begin a new epoch, unless somebody else has done so, or the database has caught up.
+
+        A node of Galera's may not have applied what this host wrote at another one.
+        """
         own = store.read(connection)
-        restored = older is None or (own.epoch, own.life) == (older.epoch, older.life)
+        turns = store.advance_turn(connection, seen.witness, latest=True)
+        restored = seen.is_ahead_of(own, _before(turns, seen))
         if restored:
             whose = "central" if self._tier == "central" else "this site"
             reason = f"the database of {whose} is older than {self._path}: it was restored"
@@ -173,7 +169,6 @@ class Witness:
             except errors.Inconsistent as error:
                 what = f"{self._path} is not of this tier: {error.message}"
                 raise errors.Inconsistent(what) from error
-        turns = store.advance_turn(connection, seen.witness)
         return Look(own, restored), Seen(seen.witness, own.epoch, own.life, turns)
 
     def recall(self) -> Seen:
@@ -251,6 +246,11 @@ class Witness:
         if self._writes:
             LOG.warning("The witness %s cannot be written: %s", self._path, error)
         self._writes = False
+
+
+def _before(turns: Mapping[str, int], seen: Seen) -> Mapping[str, int]:
+    """Return the turns before this look."""
+    return {**turns, seen.witness: turns[seen.witness] - 1}
 
 
 #: A look is one transaction: where two collide, MariaDB, or Galera, makes one of them start again.

@@ -123,7 +123,9 @@ def peek_incarnation(connection: sa.Connection) -> str:
     return show_incarnation(row.registration, int(row.epoch), row.life)
 
 
-def advance_turn(connection: sa.Connection, witness: str) -> dict[str, int]:
+def advance_turn(
+    connection: sa.Connection, witness: str, *, latest: bool = False
+) -> dict[str, int]:
     """Advance the turn of a witness; locks its row until the transaction ends.
 
     Each counts for itself. If all shared one turn, a host could advance a database that was
@@ -132,6 +134,7 @@ def advance_turn(connection: sa.Connection, witness: str) -> dict[str, int]:
     Args:
         connection: of the transaction.
         witness: the id of the witness.
+        latest: read those of all as currently committed, and lock them; no snapshot begins here.
 
     Returns:
         The turns of all witnesses; its own is 1 where this database did not know it.
@@ -139,7 +142,8 @@ def advance_turn(connection: sa.Connection, witness: str) -> dict[str, int]:
     # One statement: on MariaDB a look at a missing row would lock a gap, against the other's.
     count = insert_or_update(connection, WITNESSES, lambda _new: {"turn": WITNESSES.c.turn + 1})
     connection.execute(count.values(id=witness, turn=1))
-    rows = connection.execute(sa.select(WITNESSES.c.id, WITNESSES.c.turn))
+    query = sa.select(WITNESSES.c.id, WITNESSES.c.turn)
+    rows = connection.execute(query.with_for_update(read=True) if latest else query)
     return {row.id: int(row.turn) for row in rows}
 
 

@@ -62,7 +62,12 @@ class SiteApi:
             # at it.
             row["parked"] = (count.parked if count else 0) + refused.get(SiteName(row["name"]), 0)
         if "holds" in (fields or ()):  # costs more than all the others
+            rows = [
+                one for one in rows if policy.check(context, "get_site", one, pluralized="sites")
+            ]
             with translated(), reading(context) as connection:
+                if len(rows) > 1:
+                    raise errors.Invalid("holds is shown of one site: filter by its id or name")
                 for row in rows:
                     row["holds"] = dataclasses.asdict(forget.count_holds(connection, row["name"]))
         return listing.to_rows(rows, fields)
@@ -119,6 +124,7 @@ class SiteApi:
             site_id = _row_id(context, id)
             listing.get_one(self.get_sites, context, "site", site_id, None)
             _delete(context, site_id, None)
+            settle(context.elevated())  # it may have been the last that central waited for
 
     def remove_site(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
         """Delete a site as `delete_site` does, if it still holds just what the caller was shown.
@@ -135,6 +141,7 @@ class SiteApi:
             if not isinstance(shown, dict):
                 raise errors.Invalid("holds must be what GET of the site says with ?fields=holds")
             _delete(context.elevated(), site_id, shown)
+            settle(context.elevated())
         return {"site": row}
 
     def return_lease(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
@@ -205,7 +212,6 @@ def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
                 )
         forget.forget_site(connection, site.name, welcome=home.welcome)
         site_store.delete(connection, site_id)
-    settle(context.elevated())  # it may have been the last that central waited for
 
 
 def _row_id(context: Any, id_or_name: str) -> str:

@@ -162,7 +162,9 @@ class SiteFacingApi(_NotKept):
                 with reading(context) as connection:
                     site_store.get_by_name(connection, site)
                     if site in restored.find_deliverable(connection).but:
-                        raise errors.Busy(f"central was restored, and waits for site {site}")
+                        raise errors.Busy(
+                            f"central was restored, and has yet to hear from site {site}"
+                        )
                 items = [
                     item.to_dict()
                     for kind, ids in wanted.items()
