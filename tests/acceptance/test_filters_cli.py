@@ -85,6 +85,14 @@ def test_a_network_by_a_wrong_name(two: Inside, arguments: tuple[str, ...]) -> N
     two.run(*arguments, code=2, says="^error: there is no network 'net11'; did you mean net1")
 
 
+def test_completion_behind_a_word_that_is_none_is_no_bug(shell: Inside) -> None:
+    shell.environment["_ISTHMUS_COMPLETE"] = "complete_bash"
+    for line in ("isthmus siet ", "isthmus siet list ", "isthmus site lsit "):
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()))}
+        shell.environment.update(words)
+        assert shell.run().stderr == "", line
+
+
 def test_ports_routers_and_pools_by_a_wrong_name(two: Inside) -> None:
     two.cloud.rows["ports"] = [{"id": "p1", "name": "web"}, {"id": "p2", "name": ""}]
     two.cloud.rows["routers"] = [{"id": "r1", "name": "edge"}]

@@ -78,7 +78,12 @@ class _Root(TyperGroup):
     @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command; a word that is none is answered with the nouns that come near."""
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        if (
+            args
+            and not ctx.resilient_parsing
+            and self.get_command(ctx, args[0]) is None
+            and not args[0].startswith("-")
+        ):
             near = name_near(args[0], self.list_commands(ctx))
             ctx.fail(f"No such command {args[0]!r}{near}")
         return super().resolve_command(ctx, args)
