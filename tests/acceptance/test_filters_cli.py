@@ -41,6 +41,14 @@ def test_a_site_that_does_not_exist_is_named(two: Inside, arguments: tuple[str, 
     two.run(*arguments, "--site", "central")
 
 
+@pytest.mark.parametrize("arguments", [*LISTS, ("network", "withdraw", "net1")])
+def test_a_list_is_narrowed_by_no_id(two: Inside, arguments: tuple[str, ...]) -> None:
+    (row,) = (one for one in two.data("site", "list") if one["name"] == "site1")
+    option = () if "withdraw" in arguments else ("--site",)
+    says = f"^error: {row['id']} is the id of site1: give its name"
+    two.run(*arguments, *option, row["id"], code=2, says=says)
+
+
 @pytest.mark.parametrize("arguments", LISTS)
 def test_who_may_see_no_site_is_told_nothing(shell: Inside, arguments: tuple[str, ...]) -> None:
     shell.run(*arguments, "--site", "nosuch")

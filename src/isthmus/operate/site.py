@@ -25,18 +25,28 @@ class GoneOn:
 def require_sites(api: AdminApi, names: Iterable[str]) -> None:
     """Check names of sites by which nothing was found: one may be written wrong.
 
-    Central and removed sites hold things as well. Who may see no site is told nothing.
+    Central and removed sites hold things as well. Who may see no site is told nothing. Lists are
+    narrowed by names alone, so an id is as wrong there.
 
     Raises:
-        NotFound: there is no such site; says which names come near.
+        NotFound: there is no such site; says which names come near, or the name behind an id.
     """
+    _require(api, names, or_ids=False)
+
+
+def _require(api: AdminApi, names: Iterable[str], *, or_ids: bool) -> None:
     wanted = [one for one in names if one != CENTRAL and not one.startswith(GONE)]
     if not wanted:
         return
     known = api.list("site")
-    there = {row[key] for row in known for key in ("id", "name")}
+    there = {row["name"] for row in known}
+    ids = {row["id"]: row["name"] for row in known}
     for one in wanted:
-        if known and one not in there:
+        if one in there or not known:
+            continue
+        if one in ids and not or_ids:
+            raise errors.NotFound(f"{one} is the id of {ids[one]}: give its name")
+        if one not in ids:
             near = name_near(one, [row["name"] for row in known])
             raise errors.NotFound(f"there is no site {one!r}{near}")
 
@@ -77,7 +87,7 @@ def naming(api: AdminApi, *names: str) -> Iterator[None]:
     try:
         yield
     except errors.NotFound:
-        require_sites(api, names)
+        _require(api, names, or_ids=True)
         raise
 
 
