@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.acceptance.inside import Inside
@@ -126,6 +127,25 @@ def test_what_is_found_needs_no_second_look(two: Inside) -> None:
     before = len(two.cloud.calls)
     two.run("job", "list", "--site", "site1")
     assert not [path for _, path, _ in two.cloud.calls[before:] if "/sites" in path]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_row_that_goes_between_two_pages_is_no_other_tier(shell: Inside, status: int) -> None:
+    shell.cloud.rows["site-jobs"] = [job(1), job(2)]
+    answered = shell.cloud.answer
+
+    def overtake(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        if "marker=job-0002" in target:
+            shell.cloud.rows["site-jobs"] = [job(1), job(3)]
+            fault = {"message": "job-0002 could not be found", "type": "X", "detail": ""}
+            return status, {"NeutronError": fault}
+        return answered(method, target, body, caller)
+
+    shell.cloud.answer = overtake  # type: ignore[method-assign]
+    ids = [row["id"] for row in shell.data("job", "list")]
+    assert ids == ["job-0001", "job-0002", "job-0003"]
+    said = shell.run("job", "list", "--marker", "job-0002", code=2, says="job-0002 could not")
+    assert "another tier" not in said.stderr
 
 
 def test_nobody_is_asked_about_nothing(shell: Inside) -> None:

@@ -44,13 +44,13 @@ class AdminApi:
         while True:
             try:
                 rows = self._client.get_all(resource, **query, **({"marker": at} if at else {}))
-            except errors.NotFound as error:
-                raise errors.Refused(
-                    f"what answers as {self._client.name} has no {collection_path(resource)}: "
-                    "it is another tier, or no Isthmus. Look at --os-cloud, and at the region and "
-                    "the endpoint of its entry in clouds.yaml"
-                ) from error
-            except errors.Refused:
+            except errors.Refused as error:
+                if at is None and isinstance(error, errors.NotFound):
+                    raise errors.Refused(
+                        f"what answers as {self._client.name} has no {collection_path(resource)}: "
+                        "it is another tier, or no Isthmus. Look at --os-cloud, and at the region "
+                        "and the endpoint of its entry in clouds.yaml"
+                    ) from error
                 if not seen or at is None:
                     raise
                 at = None  # the row we stood on is gone, as rows of jobs go: look from the start
