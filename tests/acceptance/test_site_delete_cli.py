@@ -38,7 +38,6 @@ def test_a_site_that_holds_something_is_disabled_first(lost: Inside) -> None:
         ((), "nobody can be asked here: give --yes --confirm paris"),
         (("--yes",), "nobody can be asked here: give --yes --confirm paris"),
         (("--confirm", "paris"), "nobody can be asked here: give --yes --confirm paris"),
-        (("--yes", "--confirm", "lyon"), "--confirm 'lyon' is not 'paris': nothing was done"),
     ],
 )
 def test_where_nobody_can_be_asked_it_takes_yes_and_the_name(
@@ -50,6 +49,18 @@ def test_where_nobody_can_be_asked_it_takes_yes_and_the_name(
     assert removals(lost) == []
     lost.run("site", "delete", "paris", "--yes", "--confirm", "paris", says="paris is gone")
     assert removals(lost) == [{"holds": LOST}], "nothing but what was shown"
+
+
+@pytest.mark.parametrize("holds", [LOST, dict.fromkeys(HOLDS, 0)])
+@pytest.mark.parametrize("options", [(), ("--yes",)])
+def test_another_name_is_refused_whatever_the_site_holds(
+    lost: Inside, options: tuple[str, ...], holds: dict[str, int]
+) -> None:
+    lost.run("site", "disable", "paris")
+    lost.cloud.rows["sites"][0]["holds"] = holds
+    says = "--confirm 'lyon' is not 'paris': nothing was done"
+    lost.run("site", "delete", "paris", "--confirm", "lyon", *options, code=2, says=says)
+    assert removals(lost) == []
 
 
 def test_what_changed_since_it_was_shown_is_not_removed(lost: Inside) -> None:

@@ -40,6 +40,20 @@ def confirm(question: str) -> None:
         raise typer.Exit(1)
 
 
+def check_name(name: str, given: str | None) -> None:
+    """Compare the name that came with `--confirm`, if any, with that of what is to go.
+
+    Args:
+        name: of what is to go.
+        given: the name as it came with `--confirm`.
+
+    Raises:
+        Invalid: it is another one.
+    """
+    if given is not None and given != name:
+        raise errors.Invalid(f"--confirm {given!r} is not {name!r}: nothing was done")
+
+
 def confirm_name(warning: str, name: str, *, yes: bool, given: str | None) -> None:
     """Have a name repeated before what has it goes.
 
@@ -47,14 +61,13 @@ def confirm_name(warning: str, name: str, *, yes: bool, given: str | None) -> No
         warning: what goes.
         name: that is to be repeated.
         yes: whether `--yes` was given; where nobody can be asked, that and the name are wanted.
-        given: the name as it came with `--confirm`.
+        given: the name as it came with `--confirm`; see `check_name`.
 
     Raises:
         Invalid: another name was given, or nobody can be asked.
         Exit: with code 1, where another one is typed.
     """
-    if given is not None and given != name:
-        raise errors.Invalid(f"--confirm {given!r} is not {name!r}: nothing was done")
+    check_name(name, given)
     if given is not None and yes:
         return
     if not sys.stdin.isatty():

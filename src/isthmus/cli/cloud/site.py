@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, confirm_name
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, check_name, confirm, confirm_name
 from isthmus.cli.render import Format
 from isthmus.model.form import counted
 from isthmus.model.site import Reachability, SiteState
@@ -174,6 +174,7 @@ def delete_site(
     from isthmus.operate import site as operate
 
     shown = operate.preview_delete(admin.api, name)
+    check_name(str(shown["name"]), confirm)
     if operate.is_holding(shown):
         render.print_row({"name": shown["name"], **shown["holds"]}, output)
         confirm_name(
