@@ -148,6 +148,15 @@ def test_a_row_that_goes_between_two_pages_is_no_other_tier(shell: Inside, statu
     assert "another tier" not in said.stderr
 
 
+@pytest.mark.parametrize("verb", [("retry",), ("cancel", "--yes")])
+def test_many_ids_do_not_make_one_long_url(shell: Inside, verb: tuple[str, ...]) -> None:
+    ids = [f"0a6b7c1e-0000-4000-8000-{number:012}" for number in range(120)]
+    shell.cloud.rows["site-jobs"] = [job(number, id=one) for number, one in enumerate(ids)]
+    shell.run("job", *verb, *ids, says="^120 jobs are")
+    looks = [path for method, path, _ in shell.cloud.calls if method == "GET"]
+    assert max(map(len, looks)) < 4096
+
+
 def test_nobody_is_asked_about_nothing(shell: Inside) -> None:
     shell.run("job", "cancel", "--state", "parked", says="0 jobs are dropped")
 

@@ -19,6 +19,9 @@ COLUMNS = ("id", "site", "type", "resource_id", "state", "attempts", "age", "las
 
 REFUSAL_COLUMNS = ("site", "type", "resource_id", "attributes", "reason", "changed_at")
 
+#: Ids in one URL: servers take lines of 8 KiB at most, some of 4.
+_IDS_IN_CALL = 50
+
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")]
 Sites = Annotated[list[str] | None, typer.Option("--site", help="Only for this site.")]
 Types = Annotated[list[ResourceType] | None, typer.Option("--type", help="Only of this type.")]
@@ -170,7 +173,11 @@ def _find(api: Any, ids: list[str]) -> list[str]:
     """
     from isthmus import errors
 
-    there = {row["id"] for row in api.list("site_job", id=ids)}
+    there = {
+        row["id"]
+        for at in range(0, len(ids), _IDS_IN_CALL)
+        for row in api.list("site_job", id=ids[at : at + _IDS_IN_CALL])
+    }
     gone = [one for one in ids if one not in there]
     said = f"there is no job {', '.join(gone)}: a job goes when it is done"
     if not there:
