@@ -86,6 +86,22 @@ def test_a_region_that_is_not_in_the_catalogue_is_said(shell: Inside) -> None:
     assert shell.run("site", "create", "site2").stderr == ""
 
 
+def test_a_site_is_made_although_keystone_goes_away_then(shell: Inside) -> None:
+    answered = shell.cloud.answer
+
+    def expire(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        status, answer = answered(method, target, body, caller)
+        if target.endswith("/auth/tokens"):
+            if any(row["name"] == "paris" for row in shell.cloud.rows["sites"]):
+                return 503, {"error": {"code": 503, "message": "down"}}
+            answer["token"]["expires_at"] = "2026-01-01T00:00:01.000000Z"
+        return status, answer
+
+    shell.cloud.answer = expire  # type: ignore[method-assign]
+    says = "^Whether Keystone's catalogue .* region 'paris' was not found out: login for paris fail"
+    assert "paris" in shell.run("site", "create", "paris", says=says).stdout
+
+
 def test_a_region_of_clouds_yaml_that_does_not_exist_is_a_refusal(shell: Inside) -> None:
     text = shell.path.read_text().replace("region_name: central", "region_name: centarl")
     shell.path.write_text(text)

@@ -112,8 +112,14 @@ def create_site(admin: Cloud, body: Mapping[str, Any]) -> tuple[Row, str]:
         Exists: its name, region or service user is another site's.
     """
     made = admin.api.create("site", body)
-    if admin.open_site(made["name"], made["region"]).has_endpoint():
-        return made, ""
+    try:
+        if admin.open_site(made["name"], made["region"]).has_endpoint():
+            return made, ""
+    except errors.IsthmusError as error:  # the site is made all the same
+        return made, (
+            f"Whether Keystone's catalogue has a network endpoint in region {made['region']!r} was "
+            f"not found out: {error.message}"
+        )
     return made, (
         f"Keystone's catalogue has no network endpoint in region {made['region']!r}: nothing gets "
         "to the site before it has one. Where the name is wrong: isthmus site update "
