@@ -134,7 +134,7 @@ def advance_turn(
     Args:
         connection: of the transaction.
         witness: the id of the witness.
-        latest: read those of all as currently committed, and lock them; the view does not begin here.
+        latest: read those of all as currently committed, and lock them.
 
     Returns:
         The turns of all witnesses; its own is 1 where this database did not know it.
