@@ -10,7 +10,7 @@ def test_a_site_is_compared_now_and_seen_through(shell: Shell) -> None:
     asked = {"state": "waiting", "network_id": None, "pages": 0, "noted": 0, "jobs": 0}
     asked |= {"parked": 0, "last_error": "", "created_at": "2026-01-01T00:00:00Z"}
     shell.cloud.defaults["site-renewals"] = lambda: dict(asked)
-    ran = shell.run("site", "resync", "site1", says="It is recorded, and goes on by itself")
+    ran = shell.run("site", "resync", "site1", says="It is recorded, and isthmus-xjob does it")
     assert "waiting" in ran.stdout
     assert shell.cloud.calls[-1] == (
         "POST", "/central/v2.0/site-renewals", {"site_renewal": {"site": "site1"}}

@@ -22,10 +22,10 @@ CONTRADICTIONS = {
     "a list": ("[1]", "empty or no mapping"),
     "nothing wanted": ("physical_networks: []", "asks for nothing"),
     "no YAML": ("a: [", "neither JSON nor YAML"),
-    "an unknown key": (NETWORK + "pmds: {}", "pmds: unexpected keyword"),
+    "an unknown key": (NETWORK + "pmds: {}", "pmds: nothing is called so here"),
     "an unknown path": (
         "physical_networks: [{name: a, by: magic, nics: [x]}]",
-        r"physical_networks\.0\.by: input should be",
+        r"physical_networks\.0\.by: it must be 'ovs-dpdk'",
     ),
     "two networks of one name": (
         "physical_networks: [{name: a, by: kernel, nics: [x]}, {name: a, by: kernel, nics: [y]}]",

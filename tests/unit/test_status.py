@@ -38,6 +38,8 @@ AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to re
         (AWAITED, SETTLED, WAITS, "yes", 0, "isthmus site go-on-without site1"),
         (AWAITED, SILENT, WAITS, "unknown", 0, "isthmus site go-on-without site1"),
         (ROW, Standing(settled=False, stands_down=True), SETTLED, "no", 3, "isthmus restored"),
+        (ROW, Standing(settled=True, behind=1), SETTLED, "yes", 0, "job list --site site1"),
+        (ROW, Standing(settled=True, behind=2), WAITS, "yes", 0, "job refused"),
     ],
 )
 def test_what_is_waited_for_and_what_to_do(
@@ -52,6 +54,12 @@ def test_what_is_waited_for_and_what_to_do(
 def test_both_reasons_are_said_of_a_site_that_is_waited_for_and_waits_itself() -> None:
     found = judge(AWAITED, WAITS, WAITS, None)
     assert found.waits_for == f"{AWAITED['waits_for']}; {WAITS.reason}"
+
+
+def test_why_a_site_keeps_rows_of_others_is_said() -> None:
+    assert judge(ROW, SETTLED, SETTLED, None).keeps == ""
+    assert "send" in judge(ROW, Standing(settled=True, behind=1), SETTLED, None).keeps
+    assert "report" in judge(ROW, Standing(settled=True, behind=2), SETTLED, None).keeps
 
 
 class Tier:

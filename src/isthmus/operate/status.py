@@ -23,6 +23,12 @@ _ANSWER_S = 10.0
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 
+#: Why a restored site takes no row of another site's port or router out of its OVN.
+_KEEPS = {
+    1: "central has yet to send it some of them",
+    2: "other sites have yet to report some of them to central",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
@@ -30,6 +36,7 @@ class Standing:
 
     settled: bool | None = None  #: whether it gives out numbers; None where it did not say
     stands_down: bool = False  #: central hears another database as this site
+    behind: int = 0  #: of a restored site: 1: has yet to be sent, 2: central has yet to hear
     reason: str = ""  #: why it gives out none
     silence: str = ""  #: why it did not say, where it was asked
 
@@ -47,6 +54,7 @@ class SiteStatus:
     allocates: str  #: yes, no, or unknown: whether it gives out addresses and port keys
     waits_for: str  #: why it, or central because of it, gives out no address now
     ports_due: int  #: ports that it has yet to be told of before it gives out addresses
+    keeps: str  #: why its OVN's rows of other sites stay as they are; empty where they do not
     next_step: str  #: what an operator does about that; empty where nothing is wrong
     oldest: int | None  #: age of the oldest unparked job, in seconds
     last_error: str
@@ -111,6 +119,7 @@ def judge(row: Row, own: Standing, central: Standing, oldest: int | None) -> Sit
         allocates=UNKNOWN if own.settled is None else YES if own.settled else NO,
         waits_for="; ".join(reasons),
         ports_due=due,
+        keeps=_KEEPS.get(own.behind, ""),
         next_step=_advise(row, own, central, due),
         oldest=oldest,
         last_error=row["last_error"] or "",
@@ -131,7 +140,7 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
             "minute. If the site will not come back: isthmus site go-on-without " + name
         )
     if own.settled is not False:
-        return _name_silence(name, own)
+        return _advise_settled(name, own)
     if central.settled is False:
         return "nothing here: it waits for central, which waits for the sites that are named"
     if due:
@@ -145,7 +154,12 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
     )
 
 
-def _name_silence(name: str, own: Standing) -> str:
+def _advise_settled(name: str, own: Standing) -> str:
+    if own.behind:
+        return (
+            f"isthmus job list --site {name} shows what has yet to be sent; isthmus job refused, "
+            "and this table, where a site has yet to report"
+        )
     if not own.silence:
         return ""
     return (
@@ -191,6 +205,7 @@ def _ask(client: NeutronClient) -> Standing:
     return Standing(
         settled=bool(said.get("settled", True)),
         stands_down=bool(said.get("stands_down")),
+        behind=int(said.get("behind") or 0),
         reason=str(said.get("reason") or ""),
     )
 

@@ -95,5 +95,10 @@ def _note_restores(found: Any) -> None:
     for one in found.sites:
         if one.allocates == NO:
             render.note(f"{one.name} gives out no addresses: {one.waits_for}")
+        elif one.keeps:
+            render.note(
+                f"{one.name} was restored and keeps what its OVN has of other sites' ports and "
+                f"routers: {one.keeps}"
+            )
         if one.next_step:
             render.note(f"Next for {one.name}: {one.next_step}")

@@ -145,6 +145,8 @@ def read_epoch(_networks: list[str]) -> Any:
         "epoch": own.epoch,
         "settled": own.settled,
         "stands_down": bool(own.replaced_by),
+        # Of a site alone: central has no rows of OVN.
+        "behind": own.behind.value if own.registration else epoch.Behind.NOT.value,
         "reason": own.reason,
     }
 
