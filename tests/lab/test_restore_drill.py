@@ -179,7 +179,7 @@ def remove_and_make_again(drill: Drill) -> None:
     person = drill.person
     row = next(one for one in person.json("site", "list") if one["name"] == "site1")
     person.run("site", "disable", "site1")
-    said = person.run("site", "delete", "site1").stderr
+    said = person.run("site", "delete", "site1", "--yes", "--confirm", "site1").stderr
     assert f"gone/{row['id']}" in said
     assert [one["incarnation"] for one in person.json("gone", "list")] == [f"gone/{row['id']}"]
     drill.make("site2", 3)

@@ -38,8 +38,8 @@ AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to re
         (AWAITED, SETTLED, WAITS, "yes", 0, "isthmus site go-on-without site1"),
         (AWAITED, SILENT, WAITS, "unknown", 0, "isthmus site go-on-without site1"),
         (ROW, Standing(settled=False, stands_down=True), SETTLED, "no", 3, "isthmus restored"),
-        (ROW, Standing(settled=True, behind=1), SETTLED, "yes", 0, "job list --site site1"),
-        (ROW, Standing(settled=True, behind=2), WAITS, "yes", 0, "job refused"),
+        (ROW, Standing(settled=True, behind=1), SETTLED, "yes", 0, "--site site1 --type shadow"),
+        (ROW, Standing(settled=True, behind=2), WAITS, "yes", 0, "isthmus site disable NAME"),
     ],
 )
 def test_what_is_waited_for_and_what_to_do(

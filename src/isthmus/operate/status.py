@@ -119,7 +119,7 @@ def judge(row: Row, own: Standing, central: Standing, oldest: int | None) -> Sit
         allocates=UNKNOWN if own.settled is None else YES if own.settled else NO,
         waits_for="; ".join(reasons),
         ports_due=due,
-        keeps=_KEEPS.get(own.behind, ""),
+        keeps=_KEEPS.get(own.behind, "") if own.settled else "",
         next_step=_advise(row, own, central, due),
         oldest=oldest,
         last_error=row["last_error"] or "",
@@ -155,10 +155,12 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
 
 
 def _advise_settled(name: str, own: Standing) -> str:
+    if own.behind == 1:
+        return f"isthmus job list --site {name} --type shadow (and router) shows what is due"
     if own.behind:
         return (
-            f"isthmus job list --site {name} shows what has yet to be sent; isthmus job refused, "
-            "and this table, where a site has yet to report"
+            "see which sites cannot be reached, or have yet to register; nobody waits for one that "
+            "will not come back and is disabled: isthmus site disable NAME"
         )
     if not own.silence:
         return ""

@@ -127,39 +127,43 @@ class Witness:
             return error
 
     def _look(self, transaction: _Transaction) -> Look:
-        seen = self._open()
+        own = self._open().witness
         try:
             with transaction() as connection:
-                look, found = self._compare(connection, seen)
+                look, found = self._compare(connection, own)
         except _Older:
             # In a transaction that has read nothing yet, so that whoever changes meanwhile what an
             # epoch changes when it begins is not in its way.
             with transaction() as connection:
-                look, found = self._begin(connection, seen)
+                look, found = self._begin(connection, own)
         if look.restored:
             LOG.warning("%s; epoch %d begins", look.own.reason, look.own.epoch)
         self.remember(found)
         return look
 
-    def _compare(self, connection: sa.Connection, seen: Seen) -> tuple[Look, Seen]:
-        """Advance the turn in the database.
+    def _compare(self, connection: sa.Connection, witness: str) -> tuple[Look, Seen]:
+        """Advance the turn in the database, then read the file.
+
+        In this order: whatever another process has written into the file by now it has committed.
 
         Raises:
             _Older: what the file remembers is newer.
         """
-        turns = store.advance_turn(connection, seen.witness)
+        turns = store.advance_turn(connection, witness)
+        seen = self._recall_as(witness)
         own = store.peek(connection) or store.read(connection)
         if seen.is_ahead_of(own, _before(turns, seen)):
             raise _Older
         return Look(own, restored=False), Seen(seen.witness, own.epoch, own.life, turns)
 
-    def _begin(self, connection: sa.Connection, seen: Seen) -> tuple[Look, Seen]:
+    def _begin(self, connection: sa.Connection, witness: str) -> tuple[Look, Seen]:
         """Begin a new epoch, unless somebody else has done so, or the database has caught up.
 
         A node of Galera's may not have applied what this host wrote at another one.
         """
         own = store.read(connection)
-        turns = store.advance_turn(connection, seen.witness, latest=True)
+        turns = store.advance_turn(connection, witness, latest=True)
+        seen = self._recall_as(witness)
         restored = seen.is_ahead_of(own, _before(turns, seen))
         if restored:
             whose = "central" if self._tier == "central" else "this site"
@@ -170,6 +174,17 @@ class Witness:
                 what = f"{self._path} is not of this tier: {error.message}"
                 raise errors.Inconsistent(what) from error
         return Look(own, restored), Seen(seen.witness, own.epoch, own.life, turns)
+
+    def _recall_as(self, witness: str) -> Seen:
+        """Return what is remembered by the witness whose turn has advanced.
+
+        Raises:
+            Busy: the file has become another's since; look again.
+        """
+        seen = self.recall()
+        if seen.witness != witness:
+            raise errors.Busy(f"{self._path} was put in place of another one just now")
+        return seen
 
     def recall(self) -> Seen:
         """Return what is remembered: by the file, or by this process where there is none."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 import sqlalchemy as sa
 from neutron.ipam.drivers.neutrondb_ipam import db_models
 
+from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.journal import crash
@@ -146,6 +147,9 @@ class Giving:
         """Make one call, and acknowledge what central has taken completely by then."""
         crash.point("lease.set_aside")
         self._before_telling()
+        with reading(self._engine()) as connection:
+            if epoch.peek_incarnation(connection) != speaks:
+                raise errors.Busy("the database went back: what it returned may be its own again")
         seen = read_seen(self._engine())
         states = (
             self._client()
