@@ -10,20 +10,24 @@ network. A port that is created when no key is left fails with `MechanismDriverE
 import functools
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
+from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.clients.ovsdb import ovn_connection
 from isthmus.clients.ovsdb.database import Database
+from isthmus.config.site import read_site
 from isthmus.dataplane import holdings
 from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
 from isthmus.dataplane.row_kind import Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.db.witness import find as find_witness
 from isthmus.neutron.local.ovn import desired_rows, rewriter
 from isthmus.store.ports import shadow
 
@@ -92,9 +96,9 @@ def _connect(events: Events) -> OvnRows:
     The witness comes before: a database that was put back is known for that before OVN's rows are
     compared with it.
     """
-    plugin = directory.get_plugin()
-    plugin.advance_witness()
-    driver = plugin.mechanism_manager.mech_drivers["ovn"].obj
+    witness = find_witness(Path(cfg.CONF.state_path), read_site(cfg.CONF).site)
+    witness.advance(lambda: writing(n_context.get_admin_context()))
+    driver = directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
     nb, sb = Database(driver.nb_ovn), Database(driver.sb_ovn)
     ovn_connection.watch(
         nb,
