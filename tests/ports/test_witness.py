@@ -232,27 +232,36 @@ class _Announced:
         self._lock.release()
 
 
-def test_threads_share_a_look_that_begins_after_they_came(tier: Tier) -> None:
-    here = tier.host("a")
+@contextlib.contextmanager
+def _held(tier: Tier, here: Witness, many: int, step: Callable[[int], object]) -> Iterator[Any]:
+    """Hold a first look until so many others have come; give it, them, and how to open one.
+
+    The first began before they came, so it serves none of them.
+    """
     entered, go = threading.Event(), threading.Event()
-    counts: list[int] = []
 
     def wait(count: int) -> None:
-        counts.append(count)
         if count == 1:
             entered.set()
             assert go.wait(60)
+        step(count)
 
     opened = _counted(tier, wait)
-    with futures.ThreadPoolExecutor(17) as pool:
+    with futures.ThreadPoolExecutor(many + 1) as pool:
         first = pool.submit(here.advance, opened)
         assert entered.wait(60)
         came = threading.Semaphore(0)
         setattr(here, "_looking", _Announced(here._looking, came))  # noqa: B010
-        others = [pool.submit(here.advance, opened) for _ in range(16)]
-        for _ in others:  # the first look began before they came, so it serves none of them
+        others = [pool.submit(here.advance, opened) for _ in range(many)]
+        for _ in others:
             assert came.acquire(timeout=60)
         go.set()
+        yield first, others, opened
+
+
+def test_threads_share_a_look_that_begins_after_they_came(tier: Tier) -> None:
+    counts: list[int] = []
+    with _held(tier, tier.host("a"), 16, counts.append) as (first, others, _):
         looks = {id(one.result(60)) for one in others}
     assert counts == [1, 2]
     assert looks != {id(first.result())}
@@ -262,27 +271,14 @@ def test_threads_share_a_look_that_begins_after_they_came(tier: Tier) -> None:
 def test_a_look_that_failed_fails_for_all_who_wait_for_it(tier: Tier) -> None:
     """Else each of them would wait in turn as long as the database takes to answer nothing."""
     here = tier.host("a")
-    entered, go = threading.Event(), threading.Event()
     counts: list[int] = []
 
     def fail(count: int) -> None:
         counts.append(count)
-        if count == 1:
-            entered.set()
-            assert go.wait(60)
         if count <= 2:
             raise OSError("the database is away")
 
-    opened = _counted(tier, fail)
-    with futures.ThreadPoolExecutor(9) as pool:
-        first = pool.submit(here.advance, opened)
-        assert entered.wait(60)
-        came = threading.Semaphore(0)
-        setattr(here, "_looking", _Announced(here._looking, came))  # noqa: B010
-        others = [pool.submit(here.advance, opened) for _ in range(8)]
-        for _ in others:
-            assert came.acquire(timeout=60)
-        go.set()
+    with _held(tier, here, 8, fail) as (first, others, opened):
         assert {type(one.exception(60)) for one in [first, *others]} == {errors.Busy}
     assert counts == [1, 2]
     assert not here.advance(opened).restored

@@ -16,7 +16,7 @@ from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
-    from isthmus.neutron.central.site_api import registration
+    from isthmus.neutron.central.site_api import caller
     from isthmus.neutron.db.witness import Look, Witness
 
 
@@ -48,8 +48,8 @@ def central(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Central
         with reading(engine) as connection:
             yield connection
 
-    monkeypatch.setattr(registration, "_look", made.look)
-    monkeypatch.setattr(registration, "reading", read)
+    monkeypatch.setattr(caller, "look", made.look)
+    monkeypatch.setattr(caller, "reading", read)
     made.look_elsewhere()
     yield made
     engine.dispose()
@@ -62,7 +62,7 @@ def set_back(central: Central) -> None:
 
 
 def test_the_witness_advances_when_the_work_is_done(central: Central) -> None:
-    with registration.witnessed(None):
+    with caller.witnessed(None):
         assert central.looks == []
     assert [look.restored for look in central.looks] == [False]
 
@@ -74,7 +74,7 @@ def test_no_answer_of_an_old_database_is_given_whoever_finds_that(
     """Its work is committed: a lease that another site may have been granted before."""
 
     def answer() -> None:
-        with registration.witnessed(None):
+        with caller.witnessed(None):
             set_back(central)
             if first == "elsewhere":
                 assert central.look_elsewhere().restored
@@ -84,11 +84,11 @@ def test_no_answer_of_an_old_database_is_given_whoever_finds_that(
 
     with pytest.raises(errors.Busy, match="restored"):
         answer()
-    with registration.witnessed(None):
+    with caller.witnessed(None):
         pass
 
 
 def test_an_error_of_the_work_is_told_as_it_is(central: Central) -> None:
-    with pytest.raises(errors.Invalid, match="mine"), registration.witnessed(None):
+    with pytest.raises(errors.Invalid, match="mine"), caller.witnessed(None):
         raise errors.Invalid("mine")
     assert central.looks == []

@@ -22,17 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-import tenacity
 from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from isthmus import errors
+from isthmus.store.sql.engine import again_when_busy
 from isthmus.store.tiers import epoch as store
 
 LOG = logging.getLogger(__name__)
 
-#: Collisions of looks are over in milliseconds.
-_TRIES, _PATIENCE_S = 5, 10.0
 #: Limit of the database's own text that is passed on, in characters.
 _MOST_OF_SQL = 200
 #: Length of the column for a witness's id.
@@ -122,11 +120,18 @@ class Witness:
 
     def _attempt(self, transaction: _Transaction) -> Look | Exception:
         try:
-            return _again(self._look)(transaction)
+            return self._look(transaction)
         except Exception as error:  # noqa: BLE001 - for all who wait for this look
             return error
 
+    @again_when_busy
     def _look(self, transaction: _Transaction) -> Look:
+        try:
+            return self._look_once(transaction)
+        except db_exc.DBDeadlock as error:  # on MariaDB, or Galera, where two looks collide
+            raise errors.Busy(str(error)) from error
+
+    def _look_once(self, transaction: _Transaction) -> Look:
         own = self._open().witness
         try:
             with transaction() as connection:
@@ -266,15 +271,6 @@ class Witness:
 def _before(turns: Mapping[str, int], seen: Seen) -> Mapping[str, int]:
     """Return the turns before this look."""
     return {**turns, seen.witness: turns[seen.witness] - 1}
-
-
-#: A look is one transaction: where two collide, MariaDB, or Galera, makes one of them start again.
-_again = tenacity.retry(
-    retry=tenacity.retry_if_exception_type((errors.Busy, db_exc.DBDeadlock)),
-    stop=tenacity.stop_after_attempt(_TRIES) | tenacity.stop_after_delay(_PATIENCE_S),
-    wait=tenacity.wait_random_exponential(multiplier=0.01, max=0.5),
-    reraise=True,
-)
 
 
 @functools.cache

@@ -104,14 +104,24 @@ class SiteApi:
                     presence.follow_zones(connection, wanted.name)
             return listing.get_one(self.get_sites, context, "site", site_id, None)
 
+    def _get_for_action(self, context: Any, id: str, rule: str) -> tuple[str, listing.Row]:
+        """Return a site's id and row to who may act on it; Neutron asks no policy of actions.
+
+        Raises:
+            NotFound: there is none, or none that the caller may see.
+            PolicyNotAuthorized: the rule forbids it.
+        """
+        site_id = _row_id(context, id)
+        row = listing.get_one(self.get_sites, context, "site", site_id, None)
+        if not policy.check(context, "get_site", row, pluralized="sites"):
+            raise errors.NotFound(f"there is no site {id}")
+        policy.enforce(context, rule, row, pluralized="sites")
+        return site_id, row
+
     def go_on_without(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
         """Allocate numbers though this site has not registered since central was restored."""
         with translated():
-            site_id = _row_id(context, id)
-            row = listing.get_one(self.get_sites, context, "site", site_id, None)
-            if not policy.check(context, "get_site", row, pluralized="sites"):
-                raise errors.NotFound(f"there is no site {id}")
-            policy.enforce(context, "update_site", row, pluralized="sites")
+            site_id, row = self._get_for_action(context, id, "update_site")
             with writing(context.elevated()) as connection:
                 registration.go_on_without(connection, SiteName(row["name"]), welcome=home.welcome)
             settle(context.elevated())
@@ -132,11 +142,7 @@ class SiteApi:
         The body has that as `holds`.
         """
         with translated():
-            site_id = _row_id(context, id)
-            row = listing.get_one(self.get_sites, context, "site", site_id, None)
-            if not policy.check(context, "get_site", row, pluralized="sites"):
-                raise errors.NotFound(f"there is no site {id}")
-            policy.enforce(context, "delete_site", row, pluralized="sites")
+            site_id, row = self._get_for_action(context, id, "delete_site")
             shown = (body or {}).get("holds")
             if not isinstance(shown, dict):
                 raise errors.Invalid("holds must be what GET of the site says with ?fields=holds")
@@ -150,11 +156,7 @@ class SiteApi:
         An intent like those that recall leases. What the site has beyond that it forgets.
         """
         with translated():
-            site_id = _row_id(context, id)
-            row = listing.get_one(self.get_sites, context, "site", site_id, None)
-            if not policy.check(context, "get_site", row, pluralized="sites"):
-                raise errors.NotFound(f"there is no site {id}")
-            policy.enforce(context, "update_site", row, pluralized="sites")
+            site_id, row = self._get_for_action(context, id, "update_site")
             lease_id = (body or {}).get("lease_id")
             if not is_id(lease_id):
                 raise errors.Invalid("lease_id must be the id of a lease")

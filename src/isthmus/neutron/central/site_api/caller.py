@@ -2,18 +2,24 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from neutron_lib import context as n_context
+from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model.principal import Caller
-from isthmus.model.site import Site, SiteState
+from isthmus.model.site import CENTRAL, Site, SiteState
 from isthmus.neutron.api.caller import get_caller, log_refusal
+from isthmus.neutron.db import guard
 from isthmus.neutron.db.guard import Guarded
-from isthmus.neutron.db.session import reading
-from isthmus.store.tiers import registration
+from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.db.witness import Look
+from isthmus.neutron.db.witness import find as find_witness
+from isthmus.store.tiers import epoch, registration
 from isthmus.store.tiers import site as site_store
 
 
@@ -91,6 +97,31 @@ def while_heard(
     crash.point("central.call.heard")
     with while_there(context, site), Guarded(ask):
         yield
+
+
+@contextlib.contextmanager
+def witnessed(context: Any) -> Iterator[None]:
+    """Work on an answer that a site, or Xjob, will rely on; advance the witness before it goes.
+
+    Else a backup that is younger than the answer would look as new as it.
+
+    Raises:
+        Busy: the database has turned out to be older than a witness meanwhile, whoever found that.
+            It may not know what was promised since, so this answer is not given.
+    """
+    with reading(context) as connection:
+        before = epoch.peek(connection)
+    yield
+    own = look().own
+    if before is not None and own.life != before.life:
+        raise errors.Busy("central has just found that its database was restored: ask again")
+
+
+def look() -> Look:
+    """Compare central's database with the witness of this host, and advance both."""
+    witness = find_witness(Path(cfg.CONF.state_path), CENTRAL)
+    with guard.unasked():  # this is nobody's work
+        return witness.advance(lambda: writing(n_context.get_admin_context()))
 
 
 def _check_incarnation(

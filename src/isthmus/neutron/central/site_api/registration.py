@@ -7,36 +7,29 @@ cases, and where the site was recreated under its name, the site names its block
 which of them are valid and which are void (`adoption`), and returns what the site has lost.
 """
 
-import contextlib
 import ipaddress
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron_lib import context as n_context
-from oslo_config import cfg
 from oslo_log import log as logging
 
-from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model import number
 from isthmus.model.lease import Block, Lease, PoolKind, find_block
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import CENTRAL, Site, SiteName
+from isthmus.model.site import Site, SiteName
 from isthmus.neutron.central import home
 from isthmus.neutron.central.leases import at_rest
 from isthmus.neutron.central.site_api.belief import adoption, contest, naming, presences
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
+from isthmus.neutron.central.site_api.caller import look
 from isthmus.neutron.central.site_api.hello import Hello
-from isthmus.neutron.db import guard
 from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.db.witness import Look
-from isthmus.neutron.db.witness import find as find_witness
 from isthmus.store.delivery import journal, sweep
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
@@ -59,32 +52,8 @@ _DECIDING, _ASKED = threading.Lock(), threading.Event()
 
 def compare_witness(context: Any) -> None:
     """Check whether central's database is older than the witness on this host."""
-    _look()
+    look()
     settle(context)  # without a site none will register
-
-
-@contextlib.contextmanager
-def witnessed(context: Any) -> Iterator[None]:
-    """Work on an answer that a site, or Xjob, will rely on; advance the witness before it goes.
-
-    Else a backup that is younger than the answer would look as new as it.
-
-    Raises:
-        Busy: the database has turned out to be older than a witness meanwhile, whoever found that.
-            It may not know what was promised since, so this answer is not given.
-    """
-    with reading(context) as connection:
-        before = epoch.peek(connection)
-    yield
-    own = _look().own
-    if before is not None and own.life != before.life:
-        raise errors.Busy("central has just found that its database was restored: ask again")
-
-
-def _look() -> Look:
-    witness = find_witness(Path(cfg.CONF.state_path), CENTRAL)
-    with guard.unasked():  # this is nobody's work
-        return witness.advance(lambda: writing(n_context.get_admin_context()))
 
 
 def settle(context: Any) -> None:

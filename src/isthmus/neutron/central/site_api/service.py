@@ -25,7 +25,12 @@ from isthmus.neutron.central.site_api import (
     registration,
 )
 from isthmus.neutron.central.site_api.belief.rate import Rates
-from isthmus.neutron.central.site_api.caller import get_calling_site, while_heard, while_there
+from isthmus.neutron.central.site_api.caller import (
+    get_calling_site,
+    while_heard,
+    while_there,
+    witnessed,
+)
 from isthmus.neutron.central.site_api.report import take
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import restored
@@ -69,8 +74,7 @@ class SiteFacingApi(_NotKept):
             on_behalf = _SITE_ROLE in context.service_roles
             site = get_calling_site(context, get_service(context) if on_behalf else None)
             _RATES.count(site.name, "bundle")
-            witnessed = registration.witnessed(context)
-            with witnessed, while_heard(context, site, body["incarnation"]):
+            with witnessed(context), while_heard(context, site, body["incarnation"]):
                 ids = _parse_ids(body["ids"])
                 if body["mac_address"] is not None:
                     in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
@@ -99,8 +103,7 @@ class SiteFacingApi(_NotKept):
             site = get_calling_site(context)
             _RATES.count(site.name, "lease_request")
             body = site_lease_request["site_lease_request"]
-            witnessed = registration.witnessed(context)
-            with witnessed, while_heard(context, site, body["incarnation"]):
+            with witnessed(context), while_heard(context, site, body["incarnation"]):
                 request = lease_request.parse_request(body)
                 try:
                     answer = lease_request.answer_request(context.elevated(), site, request)
@@ -122,8 +125,7 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "report")
-            witnessed = registration.witnessed(context)
-            with witnessed, while_heard(context, site, body["incarnation"], reports=True):
+            with witnessed(context), while_heard(context, site, body["incarnation"], reports=True):
                 items = parse_items(body["items"], take.MOST_ITEMS)
                 results = take.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}
@@ -143,7 +145,7 @@ class SiteFacingApi(_NotKept):
                     registration.REGISTRATION_RATE.count(site.name)
                 said = hello.parse(site, parts.join(context, site, body))
                 names = said.leases is not None
-                with registration.witnessed(context) if names else nullcontext():
+                with witnessed(context) if names else nullcontext():
                     answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"
@@ -158,7 +160,7 @@ class SiteFacingApi(_NotKept):
         body = site_desired_state["site_desired_state"]
         with translated():
             site, wanted = SiteName(body["site"]), desired.parse_keys(body["keys"])
-            with registration.witnessed(context):
+            with witnessed(context):
                 with reading(context) as connection:
                     site_store.get_by_name(connection, site)
                     if site in restored.find_deliverable(connection).but:
