@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.neutron, pytest.mark.db]
 
 LOG = logging.getLogger(__name__)
 
+#: How long those of a race may take to meet; on an idle machine they do within seconds.
+PATIENCE_S = 240.0
+
 #: The default alone where time is short.
 LEVELS = ("REPEATABLE READ", pytest.param("READ COMMITTED", marks=pytest.mark.stress))
 
@@ -59,7 +62,11 @@ def central(
 
 
 def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
-    """Let two tenants and two sites ask for the same numbers."""
+    """Let two tenants and two sites ask for the same numbers.
+
+    They go on after that until they met: on a busy machine each comes a few times only, and all
+    of them may have come first.
+    """
     project = uuid.uuid4().hex
     user = tenant(project)
     central.call("PUT", f"/v2.0/quotas/{project}", {"quota": {"port": -1}})
@@ -69,25 +76,29 @@ def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
     )
     for site in ("site1", "site2"):
         central.bundle(site, "network", network["id"], project=project)
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     answers: collections.Counter[str] = collections.Counter()
     query = sa.select(sa.func.max(LEASES.c.last)).where(
         LEASES.c.pool_id == subnet["id"], LEASES.c.site.like("site%")
     )
     took = [0.5]  #: how long a port took the last time: a site asks about twice meanwhile
 
+    def going_on() -> bool:
+        gone = time.monotonic() - began
+        return gone < seconds or (gone < PATIENCE_S and not raced(answers))
+
     def name() -> None:
-        while time.monotonic() < end:
+        while going_on():
             with central.database() as connection:
                 number = int(connection.execute(query).scalar_one()) + random.randint(1, 40)
             wanted = [{"subnet_id": subnet["id"], "ip_address": str(ipaddress.ip_address(number))}]
-            began = time.monotonic()
+            asked = time.monotonic()
             reply = central.try_create("port", user, network_id=network["id"], fixed_ips=wanted)
-            took.append(time.monotonic() - began)
+            took.append(time.monotonic() - asked)
             answers[f"port {reply.status}"] += 1
 
     def ask(site: str) -> None:
-        while time.monotonic() < end:
+        while going_on():
             reply = central.lease_request(site, kind="subnet", pool_id=subnet["id"], count=10)
             answers[f"lease request {reply.status}"] += 1
             threading.Event().wait(random.uniform(0, took[-1]))
@@ -101,15 +112,15 @@ def race(central: CentralServer, *, seconds: float) -> collections.Counter[str]:
     return answers
 
 
-def check_raced(answers: collections.Counter[str]) -> None:
-    """See that they met: some came first, some came too late."""
-    assert answers["port 201"] > 0, answers
-    assert answers["port 409"] + answers["port 503"] > 0, answers
-    assert answers["lease request 201"] > 0, answers
+def raced(answers: collections.Counter[str]) -> bool:
+    """Say whether they met: some came first, some came too late."""
+    late = answers["port 409"] + answers["port 503"]
+    return min(answers["port 201"], late, answers["lease request 201"]) > 0
 
 
 def test_no_number_has_two_holders(central: CentralServer) -> None:
-    check_raced(race(central, seconds=6))
+    answers = race(central, seconds=6)
+    assert raced(answers), answers
     invariants.check(central)
 
 
@@ -123,4 +134,4 @@ def test_no_number_has_two_holders_in_twenty_rounds(central: CentralServer) -> N
         met += answers
         invariants.check(central)
     LOG.info("%s", dict(met))
-    check_raced(met)
+    assert raced(met), met
