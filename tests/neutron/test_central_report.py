@@ -117,6 +117,16 @@ def test_a_port_born_at_a_site_is_the_same_at_central(central: CentralServer) ->
     assert shown["status"] == "ACTIVE"
 
 
+def test_a_port_takes_its_status_along_as_it_is_bound(central: CentralServer) -> None:
+    net = Stretched(central)
+    up, down = net.port(), net.port(status="DOWN")
+    net.must_take(up)
+    net.must_take(down)
+    assert net.shown(down)["status"] == "DOWN"
+    # What Neutron changes afterwards it counts; it would also read the whole port for that.
+    assert net.shown(down)["revision_number"] == net.shown(up)["revision_number"]
+
+
 def test_the_other_site_hears_of_it_and_the_first_does_not(central: CentralServer) -> None:
     net = Stretched(central)
     port = net.port()

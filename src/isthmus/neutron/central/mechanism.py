@@ -59,7 +59,8 @@ class CentralMechanismDriver(api.MechanismDriver):
         return str(portbindings.CONNECTIVITY_L2)
 
     def bind_port(self, context: Any) -> None:
-        """Bind to the first segment, with the VIF type that the home site reported."""
+        """Bind to the first segment, with the VIF type and status that the home site reported."""
+        said = reporting.current()
         profile = context.current.get(portbindings.PROFILE) or {}
         vif_type = profile.get(PROFILE_VIF_TYPE) or portbindings.VIF_TYPE_OTHER
         for segment in context.segments_to_bind:
@@ -67,7 +68,7 @@ class CentralMechanismDriver(api.MechanismDriver):
                 segment[api.ID],
                 vif_type,
                 {portbindings.CAP_PORT_FILTER: True},
-                status=constants.PORT_STATUS_ACTIVE,
+                status=(said and said.status) or constants.PORT_STATUS_ACTIVE,
             )
             return
 

@@ -25,6 +25,7 @@ class CurrentReport:
     site: SiteName
     port_id: str
     sequence: int  #: number of the batch, `isthmus.store.delivery.lane`
+    status: str | None  #: of the port at its home, where the report says it
 
 
 _current: contextvars.ContextVar[CurrentReport | None] = contextvars.ContextVar(
@@ -33,13 +34,15 @@ _current: contextvars.ContextVar[CurrentReport | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def reported_by(site: SiteName, port_id: str, sequence: int) -> Iterator[None]:
+def reported_by(
+    site: SiteName, port_id: str, sequence: int, status: str | None = None
+) -> Iterator[None]:
     """Apply a site's report of one port, as long as no newer batch of the site arrives."""
 
     def admit(connection: sa.Connection) -> None:
         lane_store.admit(connection, site, sequence)
 
-    token = _current.set(CurrentReport(site, port_id, sequence))
+    token = _current.set(CurrentReport(site, port_id, sequence, status))
     try:
         with guard.Guarded(admit, writes=True):
             yield

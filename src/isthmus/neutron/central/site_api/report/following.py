@@ -1,6 +1,7 @@
 """Follows a port that its home has reported: its status, and where it is bound."""
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,6 +27,13 @@ from isthmus.store.tiers.held import Held
 
 _PORT = ResourceType.PORT
 _PORTS = models_v2.Port.__table__
+_STATUSES = (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN)
+
+
+def read_status(state: Mapping[str, Any]) -> str | None:
+    """Return the status that a port has at its home, where central takes it over."""
+    status = state.get("status")
+    return status if status in _STATUSES else None
 
 
 def follow_status(port_id: str, state: dict[str, Any]) -> None:
@@ -33,8 +41,8 @@ def follow_status(port_id: str, state: dict[str, Any]) -> None:
 
     Most reports bring no new one, and Neutron would read the whole port to find that out.
     """
-    status = state.get("status")
-    if status not in (constants.PORT_STATUS_ACTIVE, constants.PORT_STATUS_DOWN):
+    status = read_status(state)
+    if status is None:
         return
     context = n_context.get_admin_context()
     with reading(context) as connection:

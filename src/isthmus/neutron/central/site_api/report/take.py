@@ -117,7 +117,8 @@ def _take(site: Site, sequence: int, item: Item) -> Refusals:
     if gateway.take(site, sequence, item):
         return {}
     state, left = validator.check(site.name, item)
-    with reporting.reported_by(site.name, item.id, sequence):
+    status = following.read_status(state or {})
+    with reporting.reported_by(site.name, item.id, sequence, status):
         if state is None:
             _remove(site.name, item.id)
             return {}
