@@ -69,10 +69,11 @@ def test_what_is_wrong_is_named_without_one(name: str) -> None:
 def test_the_clean_one_is_clean_and_says_what_it_did_not_see() -> None:
     report = check("c00-clean", planned=False)
     assert report.findings == ()
-    assert report.unseen == ("services",)
-    assert report.count(Answer.NOT_SEEN) == 1
-    assert report.count(Answer.NOT_APPLICABLE) == 4  # no instance runs there
-    assert report.count(Answer.FINE) == len(report.rulings) - 5
+    assert report.unseen == ("services", "mounts")
+    assert report.count(Answer.NOT_SEEN) == 2
+    # No instance runs there, and it has no bond.
+    assert report.count(Answer.NOT_APPLICABLE) == 6
+    assert report.count(Answer.FINE) == len(report.rulings) - 8
 
 
 def test_its_kernel_port_alone_is_not_as_planned() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from isthmus.facts import cpuset
+from isthmus.facts.host.devlink import Function
 from isthmus.facts.host.libvirt import Domain
 from isthmus.facts.host.ovs import Interface, Port, Queue
 from isthmus.facts.host.procfs import Thread
@@ -51,6 +52,17 @@ def make_plan() -> HostPlan:
 
 
 PLAN = make_plan()
+#: The port of an instance that has not started its driver yet.
+VHOST = Interface(
+    name="vhu1",
+    type="dpdkvhostuserclient",
+    options={},
+    other_config={},
+    mtu=None,
+    error="",
+    statistics={},
+    status={"numa": "0", "status": "disconnected"},
+)
 
 
 def make_state(plan: HostPlan = PLAN) -> HostState:
@@ -83,18 +95,21 @@ def make_state(plan: HostPlan = PLAN) -> HostState:
         dpdk_initialized=True,
         other_config=plan.other_config,
         external_ids=plan.external_ids,
-        interfaces=tuple(
-            Interface(
-                name=port.name,
-                type="dpdk",
-                options={"dpdk-devargs": port.devargs, "n_rxq": str(port.rx_queues)},
-                other_config={"pmd-rxq-affinity": ovs.render_affinity(port)},
-                mtu=port.mtu,
-                error="",
-                statistics={"rx_packets": 1000},
-                status={"numa_id": str(port.node)},
-            )
-            for port in plan.dpdk_ports
+        interfaces=(
+            *(
+                Interface(
+                    name=port.name,
+                    type="dpdk",
+                    options={"dpdk-devargs": port.devargs, "n_rxq": str(port.rx_queues)},
+                    other_config={"pmd-rxq-affinity": ovs.render_affinity(port)},
+                    mtu=port.mtu,
+                    error="",
+                    statistics={"rx_packets": 1000},
+                    status={"numa_id": str(port.node)},
+                )
+                for port in plan.dpdk_ports
+            ),
+            VHOST,
         ),
         pmds={cpu: node_of[cpu] for cpu in plan.pmd_cpus},
         queues=queues,
@@ -125,6 +140,7 @@ def make_state(plan: HostPlan = PLAN) -> HostState:
                 emulator=plan.shared_cpus,
                 vhost_user=("vhu1",),
                 hugepages=True,
+                shared_memory=True,
             ),
         ),
         seen=frozenset(SOURCES) | set(HEALTHY),
@@ -138,6 +154,11 @@ def make_state(plan: HostPlan = PLAN) -> HostState:
         },
         mounts=(("/dev/hugepages", "rw,relatime,pagesize=1024M"),),
         sockets="755 libvirt-qemu kvm",
+        functions=tuple(
+            Function(one.nic, number, spoof_check=True, trusted=False)
+            for one in plan.sriov
+            for number in range(one.vfs)
+        ),
     )
 
 

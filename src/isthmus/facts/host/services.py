@@ -11,7 +11,11 @@ from isthmus.facts.fact import Fact, Requires, command
 UNITS = (
     *("nova-compute", "openstack-nova-compute", "tripleo_nova_compute", "edpm_nova_compute"),
     *("kolla-nova_compute-container", "libvirtd", "virtqemud", "ovs-vswitchd"),
+    *("openvswitch-switch", "openvswitch"),
     *("neutron-openvswitch-agent", "neutron-sriov-agent", "neutron-sriov-nic-agent"),
+    *("tripleo_neutron_ovs_agent", "tripleo_neutron_sriov_agent", "tripleo_ovn_controller"),
+    *("edpm_neutron_ovs_agent", "edpm_neutron_sriov_agent", "edpm_ovn_controller"),
+    *("tripleo_nova_libvirt", "tripleo_nova_virtqemud"),
     *("ovn-controller", "isthmus-hugepages", "isthmus-nfv-devices", "tuned", "irqbalance"),
 )
 PROPERTIES = "Id,LoadState,ActiveState,UnitFileState"
@@ -25,6 +29,7 @@ class Service:
     is_there: bool
     runs: bool
     says: str = ""
+    has_failed: bool = False  #: systemd gave it up
 
 
 def parse_units(text: str) -> tuple[Service, ...]:
@@ -41,6 +46,7 @@ def parse_units(text: str) -> tuple[Service, ...]:
                     and values.get("UnitFileState") not in {"disabled", "masked"},
                     runs=state in {"active", "reloading"},
                     says=f"systemctl show {values['Id']}: ActiveState={state}",
+                    has_failed=state == "failed",
                 )
             )
     return tuple(found)

@@ -29,6 +29,8 @@ PRACTICE: tuple[Rule, ...] = (
     *options.PRACTICE,
     *services.PRACTICE,
     *devices.PRACTICE,
+    *bridges.PRACTICE,
+    *planned.PRACTICE,
 )
 #: What holds a host against its plan.
 PLANNED: tuple[Rule, ...] = (

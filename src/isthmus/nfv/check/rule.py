@@ -38,9 +38,11 @@ def both(one: Condition, two: Condition) -> Condition:
 
 def with_switch(state: HostState, plan: HostPlan | None) -> str:
     """Apply a rule to hosts that have, or should have, an Open vSwitch with DPDK."""
-    if (plan and plan.dpdk_ports) or state.other_config.get("dpdk-init") == "true":
+    wanted = state.other_config.get("dpdk-init") in {"true", "try"}
+    there = state.dpdk_initialized or any(one.type.startswith("dpdk") for one in state.interfaces)
+    if (plan and plan.dpdk_ports) or wanted or there:
         return ""
-    return "Open vSwitch has no DPDK here (other_config:dpdk-init is not true)"
+    return "Open vSwitch has no DPDK here (other_config:dpdk-init is neither true nor try)"
 
 
 def with_instances(state: HostState, plan: HostPlan | None) -> str:
@@ -102,6 +104,7 @@ class Rule:
     needs: tuple[Fact[Any], ...] = ()
     applies: Condition = always
     given: Condition = always  #: asked once the facts are known to be there
+    beside: tuple[Fact[Any], ...] = ()  #: facts of what need not be on the host, but is seen if so
 
     @property
     def name(self) -> str:
@@ -132,15 +135,21 @@ class Rule:
         """Return the ruling of a check that is not made on this host; None where it is made."""
         if why := self.applies(state, plan):
             return self._not_applicable(why)
-        missing = [fact.name for fact in self.needs if fact.name not in state.seen]
-        reasons = [state.absent.get(name) or _not_gathered(name) for name in missing]
-        if plan is None and (idle := next((one for one in reasons if one.is_nothing_there), None)):
-            return self._not_applicable(idle.detail)
+        missing = [fact for fact in self.needs if fact.name not in state.seen]
+        missing += [
+            fact
+            for fact in self.beside
+            if fact.name not in state.seen and not _is_nothing_there(state, fact)
+        ]
+        for fact in missing:
+            if _is_nothing_there(state, fact) and not _is_wanted(fact, plan):
+                return self._not_applicable(state.absent[fact.name].detail)
         if missing:
+            reasons = [state.absent.get(fact.name) or _not_gathered(fact.name) for fact in missing]
             return Ruling(
                 check=self.name,
                 answer=Answer.NOT_SEEN,
-                why=", ".join(missing),
+                why=", ".join(fact.name for fact in missing),
                 detail="; ".join(one.detail for one in reasons),
             )
         if why := self.given(state, plan):
@@ -149,6 +158,19 @@ class Rule:
 
     def _not_applicable(self, why: str) -> Ruling:
         return Ruling(check=self.name, answer=Answer.NOT_APPLICABLE, why=why)
+
+
+def _is_nothing_there(state: HostState, fact: Fact[Any]) -> bool:
+    absent = state.absent.get(fact.name)
+    return absent is not None and absent.is_nothing_there
+
+
+def _is_wanted(fact: Fact[Any], plan: HostPlan | None) -> bool:
+    """Tell whether a plan wants what a fact is about: one of virtual functions wants no switch."""
+    if plan is None:
+        return False
+    switch = plan.dpdk_ports or plan.kernel_ports or plan.other_config or plan.external_ids
+    return bool(switch) or fact.requires.package != "Open vSwitch"
 
 
 def _not_gathered(name: str) -> Absent:

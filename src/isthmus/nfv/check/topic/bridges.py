@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from isthmus.facts.host.ovs import PORTS
+from isthmus.facts.host.ovs import BONDS, PORTS
 from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, drift, where_planned
+from isthmus.nfv.check.rule import Rule, drift, switch_runs, where_planned
 from isthmus.nfv.check.state import HostState
 
 
@@ -45,24 +45,25 @@ def check_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                     f"{name} has {what} {given or 'not set'}, planned is {planned}",
                     f"Port {name} {'bond_mode' if what == 'mode' else what}: {given}",
                 )
-        yield from _check_running_bond(state, name, wanted)
 
 
-def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -> Iterator[Verdict]:
-    runs = state.bonds.get(name)
-    if runs is None:
-        return
-    if runs.lacp == "configured":
-        yield Verdict(
-            code="bond.lacp",
-            severity=Severity.DEGRADED,
-            subject=Subject(name),
-            message=f"LACP of {name} has not come to terms with the other side",
-            evidence="bond/show: lacp_status: configured",
-            remedy="configure LACP on the other side's ports, and see that their links are up",
-        )
-    down = [member for member in members if member not in runs.enabled]
-    if down:
+def check_running_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each bond, planned or not, has come to terms, and all its members carry packets."""
+    del plan
+    members = {one.name: one.interfaces for one in state.ports}
+    for name, runs in state.bonds.items():
+        if runs.lacp == "configured":
+            yield Verdict(
+                code="bond.lacp",
+                severity=Severity.DEGRADED,
+                subject=Subject(name),
+                message=f"LACP of {name} has not come to terms with the other side",
+                evidence="bond/show: lacp_status: configured",
+                remedy="configure LACP on the other side's ports, and see that their links are up",
+            )
+        down = [member for member in members.get(name, ()) if member not in runs.enabled]
+        if not down:
+            continue
         yield Verdict(
             code="bond.down",
             severity=Severity.DEGRADED,
@@ -71,6 +72,13 @@ def _check_running_bond(state: HostState, name: str, members: tuple[str, ...]) -
             evidence=f"bond/show {name}: enabled are {', '.join(runs.enabled) or 'none'}",
             remedy="look at the link of each, and at the other side",
         )
+
+
+def has_bonds(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where a port of several interfaces is there, or planned."""
+    planned = plan is not None and bonds_of(plan)
+    there = any(len(one.interfaces) > 1 for one in state.ports) or state.bonds
+    return "" if planned or there else "no bond is there"
 
 
 def bridges_of(plan: HostPlan) -> set[str]:
@@ -95,6 +103,7 @@ def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             )
 
 
+PRACTICE = (Rule(check_running_bonds, (PORTS, BONDS), has_bonds, switch_runs),)
 PLANNED = (
     Rule(check_bonds, (PORTS,), where_planned(bonds_of, "no bond is planned")),
     Rule(check_bridges, (PORTS,), where_planned(bridges_of, "no bridge is planned")),

@@ -7,8 +7,11 @@ from isthmus.facts.host import oslo_conf, ovs
 from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, with_switch
+from isthmus.nfv.check.rule import Rule, with_switch, without_plan
 from isthmus.nfv.check.state import HostState
+
+#: What the CPUs of PMDs are called beside Nova's sets.
+POLLING = "PMD threads"
 
 
 def polling(state: HostState) -> tuple[int, ...]:
@@ -21,7 +24,8 @@ def polling(state: HostState) -> tuple[int, ...]:
 def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned CPU runs."""
     assert plan is not None
-    if missing := sorted(_planned(plan) - set(state.online)):
+    asleep = plan.dedicated_cpus if powers_cpus(state) else ()
+    if missing := sorted(_planned(plan) - set(state.online) - set(asleep)):
         yield Verdict(
             code="cpu.offline",
             severity=Severity.BROKEN,
@@ -30,6 +34,34 @@ def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             evidence=f"/sys/devices/system/cpu/online: {cpuset.render_list(state.online)}",
             remedy="bring it online (echo 1 >/sys/devices/system/cpu/cpuN/online), or plan anew",
         )
+
+
+def powers_cpus(state: HostState) -> bool:
+    """Tell whether Nova itself takes CPUs of no instance off, and brings them back."""
+    return state.nova.get("libvirt/cpu_power_management", ("",))[-1].lower() in {"true", "1", "yes"}
+
+
+def check_sets_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Every CPU that is given to something runs: nova-compute does not start with one that is off.
+
+    Source:
+        nova.virt.libvirt.driver, `_get_pcpu_available` and `_get_vcpu_available`.
+    """
+    del plan
+    for name, cpus in list_uses(state).items():
+        off = sorted(set(cpus) - set(state.online))
+        if off and state.online and not (name == "cpu_dedicated_set" and powers_cpus(state)):
+            yield Verdict(
+                code="cpu.offline",
+                severity=Severity.DEGRADED if name == POLLING else Severity.BROKEN,
+                subject=Subject(f"CPU {cpuset.render_list(off)}"),
+                message=f"CPU {cpuset.render_list(off)} is in {name} but does not run"
+                + ("" if name == POLLING else ": nova-compute does not start"),
+                evidence=f"/sys/devices/system/cpu/online: {cpuset.render_list(state.online)}; "
+                f"{name}: {cpuset.render_list(cpus)}",
+                remedy="bring it online (echo 1 >/sys/devices/system/cpu/cpuN/online), or take it "
+                f"out of {name}",
+            )
 
 
 def _planned(plan: HostPlan) -> set[int]:
@@ -71,7 +103,7 @@ def check_unplanned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict
 def list_uses(state: HostState) -> dict[str, tuple[int, ...]]:
     """Return the CPUs of each use that a host's own settings name."""
     return {
-        "PMD threads": polling(state) if state.ovs_runs or not state.ovs_says else (),
+        POLLING: polling(state) if state.ovs_runs or not state.ovs_says else (),
         "cpu_dedicated_set": parse_nova_cpus(state.nova, "cpu_dedicated_set"),
         "cpu_shared_set": parse_nova_cpus(state.nova, "cpu_shared_set"),
         "vcpu_pin_set": parse_nova_cpus(state.nova, "DEFAULT/vcpu_pin_set"),
@@ -99,7 +131,7 @@ def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
         return
     # A core of the host's beside one that polls is as bad, so what no set names is a use too.
     named = {cpu for cpus in sets.values() for cpu in cpus}
-    polled = set(sets["PMD threads"])
+    polled = set(sets[POLLING])
     for core in state.inventory.cores:
         uses = {
             name
@@ -142,7 +174,13 @@ def check_lcores(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 
 PRACTICE = (
-    Rule(check_sets, (oslo_conf.NOVA, ovs.SWITCH)),
+    Rule(check_sets, (oslo_conf.NOVA,), beside=(ovs.SWITCH,)),
+    Rule(
+        check_sets_online,
+        (oslo_conf.NOVA,),
+        without_plan("each CPU of the plan is held against those that run"),
+        beside=(ovs.SWITCH,),
+    ),
     Rule(check_lcores, (ovs.SWITCH,), with_switch),
 )
 PLANNED = (Rule(check_online), Rule(check_unplanned))

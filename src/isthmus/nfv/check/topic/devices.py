@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 
+from isthmus.facts import cpuset
 from isthmus.facts.host import devlink
 from isthmus.model.host.host_inventory import Nic
 from isthmus.model.host.host_plan import HostPlan, SriovPlan
-from isthmus.model.verdict import Severity, Verdict
+from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import Rule, drift, where_planned
 from isthmus.nfv.check.state import HostState
 
+#: What a port is bound to where the kernel's own driver does not have it.
+NO_FUNCTIONS = frozenset({"", "vfio-pci", "pci-stub", "uio_pci_generic", "igb_uio"})
 RESTART = "systemctl restart isthmus-nfv-devices"
 
 
@@ -27,6 +30,15 @@ def _gone(name: str, address: str) -> Verdict:
 
 
 def _moved(name: str, nic: Nic, node: int) -> Verdict:
+    if nic.node is None:
+        return drift(
+            "nic.node",
+            name,
+            f"firmware does not say any more on which node {name} sits, planned was {node}: Nova "
+            "gives its virtual functions to no instance that requires their node",
+            f"/sys/bus/pci/devices/{nic.pci_address}/numa_node: -1",
+            "look into the firmware's settings (NUMA, node interleaving), or plan anew",
+        )
     return drift(
         "nic.node",
         name,
@@ -34,6 +46,10 @@ def _moved(name: str, nic: Nic, node: int) -> Verdict:
         f"/sys/bus/pci/devices/{nic.pci_address}/numa_node: {nic.node}",
         "put the card back, or take the inventory and plan anew",
     )
+
+
+def _is_alone(state: HostState) -> bool:
+    return len(state.inventory.nodes) == 1
 
 
 def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -64,7 +80,7 @@ def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Verd
                 f"/sys/bus/pci/devices/{port.pci_address}/driver: {nic.driver}",
                 "unbind it and let the kernel's driver take it",
             )
-        if nic.node is not None and nic.node != port.node:
+        if nic.node != port.node and not (nic.node is None and _is_alone(state)):
             yield _moved(port.nic, nic, port.node)
 
 
@@ -85,8 +101,17 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 f"/sys/bus/pci/devices/{one.pci_address}/sriov_numvfs: {nic.vfs}",
                 f"{RESTART} while no instance uses one",
             )
-        if nic.node is not None and one.node is not None and nic.node != one.node:
+        if one.node is not None and nic.node != one.node:
             yield _moved(one.nic, nic, one.node)
+        if nic.driver in NO_FUNCTIONS:
+            yield drift(
+                "nic.driver",
+                one.nic,
+                f"{one.pci_address} is bound to {nic.driver or 'no driver'}, and only the kernel's "
+                "own makes virtual functions that Neutron's agent sees",
+                f"/sys/bus/pci/devices/{one.pci_address}/driver: {nic.driver or 'none'}",
+                "unbind it and let the kernel's driver take it",
+            )
         if nic.mtu is not None and nic.mtu != one.mtu:
             yield drift(
                 "nic.mtu",
@@ -128,6 +153,16 @@ def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Verdict
     for one in plan.sriov:
         name = name_of.get(one.pci_address, one.nic)
         mine = [function for function in state.functions if function.nic == name]
+        told = {
+            each.number
+            for each in mine
+            if not (one.trusted and each.trusted is None)
+            and not (not one.spoof_check and each.spoof_check is None)
+        }
+        made = next((nic.vfs for nic in state.inventory.nics if nic.name == name), 0)
+        # Where there are none, or fewer, that is said elsewhere.
+        if not one.switchdev and (silent := sorted(set(range(min(one.vfs, made))) - told)):
+            yield _say_silent(one, silent)
         for what, planned in (("trusted", one.trusted), ("spoof_check", one.spoof_check)):
             wrong = [
                 function.number
@@ -156,6 +191,19 @@ def check_functions(state: HostState, plan: HostPlan | None) -> Iterator[Verdict
             )
 
 
+def _say_silent(one: SriovPlan, silent: list[int]) -> Verdict:
+    return Verdict(
+        code="nic.trust",
+        severity=Severity.UNKNOWN,
+        subject=Subject(one.nic),
+        message=f"whether virtual function {cpuset.render_list(silent)} of {one.nic} is trusted "
+        "and checked for spoofing was not told",
+        evidence=f"ip link show {one.nic}: not all of vf {silent[0]}",
+        remedy="look with ip -d link show; a driver that does not tell may still take what "
+        "ip link set vf N trust on|off says",
+    )
+
+
 def _say_guard(one: SriovPlan, what: str, wrong: list[int], *, planned: bool) -> Verdict:
     trust = what == "trusted"
     word = "trusted" if trust else "checked for spoofing"
@@ -170,6 +218,28 @@ def _say_guard(one: SriovPlan, what: str, wrong: list[int], *, planned: bool) ->
         f"{RESTART}; a port without port security has its spoof check off",
         Severity.BROKEN if trust and planned else Severity.DEGRADED,
     )
+
+
+def check_links(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each port whose virtual functions are handed out is up."""
+    del plan
+    for nic in state.inventory.nics:
+        if nic.vfs and state.links_up.get(nic.name) == "down":
+            yield drift(
+                "nic.down",
+                nic.name,
+                f"{nic.name} is down: none of its {nic.vfs} virtual functions carries packets",
+                f"/sys/class/net/{nic.name}/operstate: down",
+                f"ip link set {nic.name} up; look at its cable",
+                Severity.DEGRADED,
+            )
+
+
+def has_functions(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where virtual functions are there, and no plan says which are wanted."""
+    if plan is not None:
+        return "the ports of the plan are held against it"
+    return "" if any(nic.vfs for nic in state.inventory.nics) else "no port has virtual functions"
 
 
 def check_iommu(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -198,7 +268,10 @@ def _sriov(plan: HostPlan) -> object:
 
 
 _NO_SRIOV = "no port with virtual functions is planned"
-PRACTICE = (Rule(check_iommu, (), devices_handed_out),)
+PRACTICE = (
+    Rule(check_iommu, (), devices_handed_out),
+    Rule(check_links, (), has_functions),
+)
 PLANNED = (
     Rule(
         check_dpdk_devices,

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from isthmus.facts import cpuset
-from isthmus.facts.host import procfs
+from isthmus.facts.host import ovs, procfs
 from isthmus.facts.host.libvirt import Domain
 from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.facts.host.procfs import Thread
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, is_emulator, with_instances
+from isthmus.nfv.check.rule import Rule, is_emulator, switch_runs, with_instances
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.cores import polling
 
@@ -31,6 +31,7 @@ def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Virtual CPUs stay in the set of their kind, and no two own one CPU."""
     dedicated = _option(state, plan, "cpu_dedicated_set")
     shared = _option(state, plan, "cpu_shared_set")
+    poll = set(polling(state))
     owners: dict[int, Thread] = {}
     for thread in filter(is_vcpu, state.threads):
         strange = sorted(set(thread.allowed) - dedicated)
@@ -43,6 +44,17 @@ def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 "cpu_dedicated_set",
                 evidence=_evidence(thread),
                 remedy="give its flavor hw:cpu_policy=dedicated and resize or rebuild it",
+            )
+        if hit := sorted(poll.intersection(thread.allowed)):
+            yield Verdict(
+                code="instance.on_pmd",
+                severity=Severity.BROKEN,
+                subject=Subject(f"{thread.process} ({thread.pid})"),
+                message=f"{thread.name} may run on CPU {cpuset.render_list(hit)}, where a PMD "
+                "polls",
+                evidence=_evidence(thread),
+                remedy="set cpu_dedicated_set and cpu_shared_set without it, then migrate the "
+                "instance away and back",
             )
         for cpu in thread.allowed if len(thread.allowed) == 1 else ():
             # A single shared CPU is shared by all that have it.
@@ -88,6 +100,7 @@ def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             )
         yield from _check_dedicated_overlap(domain, state)
         yield from _check_moved(domain, threads)
+        yield from _check_vhost_user(domain)
         if domain.vhost_user and not domain.hugepages:
             yield Verdict(
                 code="instance.pages",
@@ -98,6 +111,47 @@ def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 evidence=f"libvirt: memoryBacking of {domain.name} has no hugepages",
                 remedy="set hw:mem_page_size=large on its flavor and resize it",
             )
+
+
+def _check_vhost_user(domain: Domain) -> Iterator[Verdict]:
+    """The switch reaches an instance's packets in its memory, which must be shared for that."""
+    if domain.vhost_user and domain.hugepages and not domain.shared_memory:
+        yield Verdict(
+            code="instance.pages",
+            severity=Severity.BROKEN,
+            subject=Subject(domain.name),
+            message=f"{domain.name} has a vhost-user interface, but its memory is not shared: no "
+            "packet passes",
+            evidence=f"libvirt: no cell of {domain.name} has memAccess='shared'",
+            remedy="set hw:mem_page_size=large on its flavor and resize it, so that Nova writes it "
+            "anew",
+        )
+
+
+def check_vhost_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each vhost-user interface of an instance is a port of the switch's."""
+    del plan
+    there = {one.name for one in state.interfaces}
+    for domain in state.domains:
+        for port in domain.vhost_user:
+            if port not in there:
+                yield Verdict(
+                    code="instance.port",
+                    severity=Severity.BROKEN,
+                    subject=Subject(domain.name),
+                    message=f"the vhost-user interface {port} of {domain.name} is no port of Open "
+                    "vSwitch: no packet passes",
+                    evidence=f"no Interface {port}",
+                    remedy="stop and start the instance, so that os-vif makes its port anew, and "
+                    "find out who took it away",
+                )
+
+
+def has_vhost_user(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where an instance has a vhost-user interface."""
+    del plan
+    there = any(domain.vhost_user for domain in state.domains)
+    return "" if there else "no instance has a vhost-user interface"
 
 
 def _floats(state: HostState, shared: set[int], cpus: tuple[int, ...]) -> bool:
@@ -246,6 +300,7 @@ def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Ite
 PRACTICE = (
     Rule(check_vcpus, (procfs.THREADS,), with_instances),
     Rule(check_domains, (procfs.THREADS,), with_instances),
+    Rule(check_vhost_ports, (ovs.INTERFACES,), has_vhost_user, switch_runs),
     Rule(check_memory, (), with_instances),
     Rule(check_emulators, (procfs.THREADS,), with_instances),
 )

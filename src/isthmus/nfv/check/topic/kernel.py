@@ -1,7 +1,7 @@
 """Checks of the kernel: how it was started, and what it really made of that."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from isthmus.facts import cpuset
 from isthmus.model.host.host_plan import HostPlan
@@ -13,6 +13,7 @@ from isthmus.nfv.render import files
 REBOOT = "isthmus nfv apply, then reboot the host"
 CPU_ARGS = frozenset({"isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity"})
 IRQS = "/proc/irq/default_smp_affinity"
+_CPU_STARTS = frozenset("0123456789N")
 _SIZE = re.compile(r"^(\d+)([KMG])$")
 _UNITS = {"K": 1, "M": 1024, "G": 1048576}
 
@@ -20,12 +21,12 @@ _UNITS = {"K": 1, "M": 1024, "G": 1048576}
 def check_line(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned argument is on the running kernel's line."""
     assert plan is not None
-    running = state.kernel_args
+    running, last = state.kernel_args, max(state.online, default=0)
     at_boot = files.GRUB in state.files
     for arg in plan.kernel_args:
-        name, _, value = arg.partition("=")
+        name = arg.partition("=")[0]
         given = [one.partition("=")[2] for one in running if one.partition("=")[0] == name]
-        if arg in running or (name in CPU_ARGS and _same_cpus(given, value)):
+        if _is_given(arg, running, last):
             continue
         yield Verdict(
             code="kernel.arg",
@@ -39,20 +40,43 @@ def check_line(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
         )
 
 
-def _same_cpus(given: list[str], value: str) -> bool:
-    return len(given) == 1 and cpus_of(given[0]) == cpus_of(value)
+def _is_given(arg: str, running: Sequence[str], last: int) -> bool:
+    """Tell whether an argument is on a line; of one with CPUs the same ones and flags will do."""
+    name, _, value = arg.partition("=")
+    given = [one.partition("=")[2] for one in running if one.partition("=")[0] == name]
+    return arg in running or (
+        name in CPU_ARGS
+        and len(given) == 1
+        and cpus_of(given[0], last) == cpus_of(value, last)
+        and _flags_of(value) <= (_flags_of(given[0]) or {"domain"})
+    )
 
 
-def cpus_of(value: str) -> tuple[int, ...]:
-    """Read the CPUs of an argument such as managed_irq,domain,2-7."""
-    return cpuset.parse_list(",".join(part for part in value.split(",") if part[:1].isdigit()))
+def cpus_of(value: str, last: int = 0) -> tuple[int, ...]:
+    """Read the CPUs of an argument such as managed_irq,domain,2-7.
+
+    Args:
+        value: of the argument.
+        last: the highest CPU, which `N` and `all` mean.
+    """
+    parts = [f"0-{last}" if part == "all" else part for part in value.split(",")]
+    cpus = (re.sub(r"\bN\b", str(last), part) for part in parts if part[:1] in _CPU_STARTS)
+    return cpuset.parse_list(",".join(cpus))
+
+
+def _flags_of(value: str) -> set[str]:
+    return {part for part in value.split(",") if part[:1] not in _CPU_STARTS and part != "all"}
 
 
 def check_isolated(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel isolates just the planned CPUs."""
     assert plan is not None
     planned = plan.isolated_cpus
-    booted = all(arg in state.kernel_args for arg in plan.kernel_args)
+    booted = all(
+        _is_given(arg, state.kernel_args, max(state.online, default=0))
+        for arg in plan.kernel_args
+        if arg.startswith("isolcpus=")
+    )
     if state.isolated != planned and booted:
         yield Verdict(
             code="kernel.isolated",
@@ -89,7 +113,9 @@ def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The kernel has stopped its tick where its line says so: it may be built without."""
     del plan
     given = _nohz_words(state)
-    asked = set(cpus_of(given[-1])) if given else set()
+    asked = set(cpus_of(given[-1], max(state.online, default=0))) if given else set()
+    if given and given[-1] == "all":
+        asked -= {0}  # the kernel keeps the one that it boots on for itself
     if missing := sorted(asked & set(state.online) - set(state.nohz_full)):
         yield Verdict(
             code="kernel.nohz_full",

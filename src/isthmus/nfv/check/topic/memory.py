@@ -48,6 +48,20 @@ def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                     evidence=f"{where}: {total}",
                     remedy="systemctl restart isthmus-hugepages; where memory is in pieces, reboot",
                 )
+    planned = {(node.id, page.size_kib) for node in plan.nodes for page in node.pages}
+    for (node_id, size), pool in have.items():
+        if pool.total and (node_id, size) not in planned:
+            yield Verdict(
+                code="pages.unplanned",
+                severity=Severity.DEGRADED,
+                subject=Subject(f"node {node_id}"),
+                message=f"node {node_id} has {pool.total} pages of {size} KiB that are in no plan: "
+                f"{pool.total * size // 1024} MiB less for what is",
+                evidence=f"/sys/devices/system/node/node{node_id}/hugepages/hugepages-{size}kB/"
+                f"nr_hugepages: {pool.total}",
+                remedy="find out who makes them (vm.nr_hugepages in sysctl.d, the kernel line), or "
+                "plan them",
+            )
 
 
 def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:

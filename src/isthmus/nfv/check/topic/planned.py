@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from isthmus.facts.host import own_files
+from isthmus.facts.host import oslo_conf, own_files
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import APPLY, Rule, where_planned
@@ -85,6 +85,17 @@ def check_tuned(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The tuned profile is active, where tuned is there."""
     assert plan is not None
     if state.tuned_profile == plan.tuned_profile:
+        for one in state.services:
+            if one.name == "tuned" and not one.runs:
+                yield Verdict(
+                    code="tuned.profile",
+                    severity=Severity.DEGRADED,
+                    subject=Subject("tuned"),
+                    message=f"tuned does not run, so its profile {plan.tuned_profile} is not in "
+                    "force",
+                    evidence=one.says,
+                    remedy="systemctl enable --now tuned",
+                )
         return
     absent = "/etc/tuned/active_profile" not in state.files
     yield Verdict(
@@ -104,10 +115,34 @@ def check_mounts(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each page size of the plan has a mount: libvirt knows no other way to a page."""
     assert plan is not None
     wanted = {page.size_kib for node in plan.nodes for page in node.pages if page.total}
+    yield from _say_unmounted(state, wanted, plan.default_page_kib)
+
+
+def check_pools_mounted(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each page size that the host has pages of has a mount."""
+    del plan
+    match = re.search(r"Hugepagesize:\s+(\d+) kB", state.files.get("/proc/meminfo", ""))
+    default = int(match[1]) if match else 0
+    pools = [pool for node in state.inventory.nodes for pool in node.hugepages]
+    yield from _say_unmounted(state, {pool.size_kib for pool in pools if pool.total}, default)
+
+
+def has_pools(state: HostState, plan: HostPlan | None) -> str:
+    """Apply a rule where there are huge pages, and no plan names their sizes."""
+    if plan is not None:
+        return "the page sizes of the plan are held against it"
+    there = any(pool.total for node in state.inventory.nodes for pool in node.hugepages)
+    return "" if there else "there are no huge pages"
+
+
+def _say_unmounted(state: HostState, wanted: set[int], default: int) -> Iterator[Verdict]:
     have: set[int] = set()
     for _, mount in state.mounts:
         match = re.search(r"pagesize=(\w+)", mount)
-        have.add((parse_size(match[1]) if match else None) or plan.default_page_kib)
+        size = parse_size(match[1]) if match else default
+        if not size:
+            return  # of the default size, which the facts do not have
+        have.add(size)
     for size in sorted(wanted - have):
         yield Verdict(
             code="pages.mount",
@@ -117,7 +152,7 @@ def check_mounts(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             evidence="/proc/mounts: hugetlbfs at "
             + (", ".join(where for where, _ in state.mounts) or "no place"),
             remedy="systemctl start "
-            + ("dev-hugepages.mount" if size == plan.default_page_kib else files.mount_unit(size))
+            + ("dev-hugepages.mount" if size == default else files.mount_unit(size))
             + ", then restart libvirt",
         )
 
@@ -127,9 +162,12 @@ def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     del plan
     mode, _, owner = state.sockets.partition(" ")
     user, _, group = owner.partition(" ")
+    open_to_owner = len(mode) >= 3 and mode[-3] in "2367"
     open_to_group = len(mode) >= 3 and mode[-2] in "2367"
     if state.sockets and (
-        user != "root" or (group != "root" and open_to_group) or mode[-1] in "2367"
+        (user != "root" and open_to_owner)
+        or (group != "root" and open_to_group)
+        or mode[-1] in "2367"
     ):
         return
     yield Verdict(
@@ -144,6 +182,7 @@ def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     )
 
 
+PRACTICE = (Rule(check_pools_mounted, (own_files.MOUNTS, oslo_conf.NOVA), has_pools),)
 PLANNED = (
     Rule(check_files),
     Rule(check_digests, (own_files.DIGESTS,)),

@@ -227,6 +227,14 @@ def check_kernel_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verd
                 f"{port.nic} sits on node {nic.node}, planned was {port.node}",
                 f"/sys/bus/pci/devices/{nic.pci_address}/numa_node: {nic.node}",
             )
+        if nic is not None and state.links_up.get(nic.name) == "down":
+            yield drift(
+                "nic.down",
+                port.nic,
+                f"{port.nic} is down: nothing passes {port.bridge} by it",
+                f"/sys/class/net/{nic.name}/operstate: down",
+                f"ip link set {port.nic} up; look at its cable",
+            )
 
 
 def node_of(state: HostState, one: Interface) -> int | None:
@@ -263,6 +271,16 @@ def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
         )
 
 
+def count_queues(one: Interface) -> int:
+    """Count the receive queues of a port of DPDK's: those it was given, else those asked for.
+
+    Source:
+        Open vSwitch, lib/netdev-dpdk.c, `netdev_dpdk_get_status`: `n_rxq`, where it has it.
+    """
+    said = one.status.get("n_rxq", "") or one.options.get("n_rxq", "1")
+    return int(said) if one.type == "dpdk" and said.isdigit() else 0
+
+
 def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Something polls every queue: of DPDK's ports, and of vhost-user ports that are connected."""
     del plan
@@ -271,13 +289,17 @@ def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
         if one.error or not (one.type == "dpdk" or connected):
             continue
         mine = [queue for queue in state.queues if queue.port == one.name]
-        if not mine or (connected and not any(queue.enabled for queue in mine)):
+        some = [queue for queue in mine if queue.enabled or not connected]
+        left = sorted(set(range(count_queues(one))) - {queue.queue for queue in mine})
+        if not some or left:
+            which = f"queue {cpuset.render_list(left)} of {one.name}" if some else one.name
             yield Verdict(
                 code="rxq.unpolled",
                 severity=Severity.BROKEN,
                 subject=Subject(one.name),
-                message=f"nobody polls {one.name}",
-                evidence=f"pmd-rxq-show has no {'enabled ' if mine else ''}queue of {one.name}",
+                message=f"nobody polls {which}",
+                evidence="pmd-rxq-show has no "
+                + (which if some else f"{'enabled ' if mine else ''}queue of {one.name}"),
                 remedy="set pmd-cpu-mask to CPUs of its node, and pmd-rxq-isolate=false with "
                 "pmd-rxq-assign=group",
             )

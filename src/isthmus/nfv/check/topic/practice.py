@@ -1,5 +1,6 @@
 """Checks of a host against good practice: what holds for every plan, and without one."""
 
+import re
 from collections.abc import Iterator
 
 from isthmus.facts import cpuset
@@ -18,6 +19,8 @@ BUSY_PCT = 50
 SPREAD_PCT = 40
 #: Interrupts since boot below which an IRQ does not disturb: the kernel's own start leaves some.
 MANY_INTERRUPTS = 100
+#: What Open vSwitch calls a thread that polls: the CPU is in it (lib/dpif-netdev.c).
+_PMD_NAME = re.compile(r"^pmd-c(\d+)/")
 
 
 def check_isolation(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -141,6 +144,43 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             )
 
 
+def check_pmd_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each thread that polls runs on its own CPU alone: a group of processes can move it."""
+    del plan
+    for thread in state.threads:
+        match = _PMD_NAME.match(thread.name) if thread.process == SWITCH else None
+        if match is None or thread.allowed == (int(match[1]),):
+            continue
+        yield Verdict(
+            code="pmd.moved",
+            severity=Severity.DEGRADED,
+            subject=Subject(f"CPU {int(match[1])}"),
+            message=f"the thread that should poll on CPU {int(match[1])} may run on CPU "
+            f"{cpuset.render_list(thread.allowed)}",
+            evidence=f"/proc/{thread.pid}/task/{thread.tid}/status Cpus_allowed_list: "
+            f"{cpuset.render_list(thread.allowed)} ({thread.name})",
+            remedy=f"taskset -cp {int(match[1])} {thread.tid}, and find out who moved it: taskset, "
+            "or AllowedCPUs= of its group without that CPU",
+        )
+
+
+def check_every_pmd(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each CPU of pmd-cpu-mask has a thread that polls, where any has."""
+    del plan
+    asked = set(cpuset.parse_mask(state.other_config.get("pmd-cpu-mask", "")))
+    left = sorted(asked & set(state.online) - set(state.pmds))
+    if state.pmds and left:
+        yield Verdict(
+            code="pmd.missing",
+            severity=Severity.DEGRADED,
+            subject=Subject(f"CPU {cpuset.render_list(left)}"),
+            message=f"no thread polls on CPU {cpuset.render_list(left)} of pmd-cpu-mask",
+            evidence="pmd-rxq-show: PMD threads on core "
+            f"{cpuset.render_list(sorted(state.pmds))} only",
+            remedy="restart Open vSwitch; its log says why a thread was not made",
+        )
+
+
 def check_irqs(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """No interrupt lands on an isolated CPU."""
     owned = _polled(state, plan)
@@ -196,6 +236,8 @@ PRACTICE = (
     Rule(check_shut, (ovs.PMDS,), with_switch),
     Rule(check_balance, (ovs.PMDS,), with_switch),
     Rule(check_threads, (procfs.THREADS,), given=isolates),
+    Rule(check_pmd_threads, (procfs.THREADS,), with_switch),
+    Rule(check_every_pmd, (ovs.PMDS, ovs.SWITCH), with_switch, switch_runs),
     Rule(check_irqs, given=isolates_polling),
     Rule(check_drops, (ovs.INTERFACES,), with_switch),
 )

@@ -15,13 +15,39 @@ SERVICES: dict[str, tuple[str, ...]] = {
         *("nova-compute", "openstack-nova-compute", "tripleo_nova_compute", "edpm_nova_compute"),
         *("kolla-nova_compute-container", "nova_compute"),
     ),
-    "Neutron's Open vSwitch agent": ("neutron-openvswitch-agent", "neutron_openvswitch_agent"),
-    "Neutron's SR-IOV agent": (
-        *("neutron-sriov-agent", "neutron-sriov-nic-agent", "neutron_sriov_agent"),
-        "neutron_sriov_nic_agent",
+    "Neutron's Open vSwitch agent": (
+        *("neutron-openvswitch-agent", "tripleo_neutron_ovs_agent", "edpm_neutron_ovs_agent"),
+        *("kolla-neutron_openvswitch_agent-container", "neutron_openvswitch_agent"),
+        "neutron_ovs_agent",
     ),
-    "ovn-controller": ("ovn-controller", "ovn_controller"),
+    "Neutron's SR-IOV agent": (
+        *("neutron-sriov-agent", "neutron-sriov-nic-agent", "tripleo_neutron_sriov_agent"),
+        *("edpm_neutron_sriov_agent", "kolla-neutron_sriov_agent-container"),
+        *("neutron_sriov_agent", "neutron_sriov_nic_agent"),
+    ),
+    "ovn-controller": (
+        *("ovn-controller", "tripleo_ovn_controller", "edpm_ovn_controller"),
+        *("kolla-ovn_controller-container", "ovn_controller"),
+    ),
+    # Of packages libvirt is started when somebody asks; in a container it has to run.
+    "libvirt": (
+        *("tripleo_nova_libvirt", "tripleo_nova_virtqemud", "kolla-nova_libvirt-container"),
+        *("nova_libvirt", "nova_virtqemud"),
+    ),
+    "Open vSwitch": (
+        *("kolla-openvswitch_vswitchd-container", "kolla-ovsdpdk_vswitchd-container"),
+        *("openvswitch_vswitchd", "ovsdpdk_vswitchd"),
+    ),
 }
+#: Units of packages that may rest, and are only wrong where they have failed.
+RESTING = {
+    "libvirt": ("libvirtd", "virtqemud"),
+    "Open vSwitch": ("ovs-vswitchd", "openvswitch-switch", "openvswitch"),
+}
+#: What works on Open vSwitch, and so tells that it is wanted.
+ON_SWITCH = frozenset({*SERVICES["ovn-controller"], *SERVICES["Neutron's Open vSwitch agent"]})
+#: Containers, which have been named by then.
+_NAMED = frozenset({*SERVICES["libvirt"], *SERVICES["Open vSwitch"]})
 #: Units of our own, and when a plan has them.
 OWN = {"isthmus-hugepages": "huge pages", "isthmus-nfv-devices": "drivers and virtual functions"}
 
@@ -42,6 +68,7 @@ def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
             remedy="its own log says why it went; isthmus nfv check names options that keep it "
             "from starting",
         )
+    yield from _check_failed(state)
     there = {one.name: one for one in state.services}
     for name, what in OWN.items():
         one = there.get(name)
@@ -56,10 +83,32 @@ def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
             )
 
 
+def _check_failed(state: HostState) -> Iterator[Verdict]:
+    processes = {thread.process for thread in state.threads}
+    for name, names in RESTING.items():
+        mine = [one for one in state.services if one.name in (*names, *SERVICES[name])]
+        if any(one.runs and one.name != "openvswitch-switch" for one in mine):
+            continue  # Debian's unit of that name runs whether the daemon does or not
+        users = {one.name for one in state.services if one.is_there and one.name in ON_SWITCH}
+        wanted = name == "Open vSwitch" and users
+        down = [one for one in mine if one.is_there and (wanted or one.has_failed)]
+        if down and not processes & set(names) and not {one.name for one in down} & _NAMED:
+            yield Verdict(
+                code="service.down",
+                severity=Severity.BROKEN,
+                subject=Subject(name),
+                message=f"{name} has failed"
+                if not wanted
+                else f"{name} does not run, and {', '.join(sorted(users))} cannot do without",
+                evidence="; ".join(one.says for one in down),
+                remedy=f"journalctl -u {down[0].name} says why",
+            )
+
+
 def sets_up_services(state: HostState, plan: HostPlan | None) -> str:
     """Apply a rule where services of a compute host are set up."""
     del plan
-    known = {*OWN, *(name for names in SERVICES.values() for name in names)}
+    known = {*OWN, *(name for names in (*SERVICES.values(), *RESTING.values()) for name in names)}
     there = any(one.is_there and one.name in known for one in state.services)
     return "" if there else "no service of Nova's, Neutron's, OVN's or ours is set up here"
 

@@ -1,0 +1,413 @@
+"""Hosts with one thing wrong that were called clean: nobody looked, or unknown was good enough."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from isthmus.facts.fact import Absent, Why
+from isthmus.facts.host.libvirt import Domain
+from isthmus.facts.host.ovs import Bond, Interface, Port, Queue
+from isthmus.facts.host.procfs import Thread
+from isthmus.facts.host.services import Service, parse_units
+from isthmus.model.host.host_inventory import HugePages
+from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.verdict import Answer, is_clean
+from isthmus.nfv.check import host as checks
+from isthmus.nfv.check.state import HostState
+from isthmus.nfv.plan.demand import parse_demand
+from isthmus.nfv.plan.host import plan_host
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_state import make_state
+
+HOST = make_host(
+    Shape(
+        name="h",
+        cores_per_node=8,
+        memory_mib=(65536,),
+        nics=(
+            make_nic("a0", 0, bus=0x10),
+            make_nic("b0", 1, bus=0x20),
+            make_nic("s0", 1, bus=0x30),
+            make_nic("k0", 0, bus=0x40),
+        ),
+    )
+)
+DEMAND = """
+physical_networks:
+- {name: left, by: ovs-dpdk, nics: [a0]}
+- {name: direct, by: sriov, nics: [s0], vfs: 4, trusted: true}
+- {name: mgmt, by: kernel, nics: [k0]}
+flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [left]}]
+"""
+
+
+def plan_of(text: str = DEMAND) -> HostPlan:
+    plan = plan_host(HOST, parse_demand(text))
+    assert isinstance(plan, HostPlan), plan
+    return plan
+
+
+PLAN = plan_of()
+STATE = make_state(HOST, PLAN)
+PMD = PLAN.pmd_cpus[0]
+MINE = PLAN.dedicated_cpus[:2]
+LINE = STATE.inventory.kernel_line
+
+
+def changed(**values: Any) -> HostState:
+    return dataclasses.replace(STATE, **values)
+
+
+def hardware(**values: Any) -> HostState:
+    return changed(inventory=dataclasses.replace(STATE.inventory, **values))
+
+
+def nic(name: str, **values: Any) -> HostState:
+    nics = [
+        dataclasses.replace(one, **values) if one.name == name else one
+        for one in STATE.inventory.nics
+    ]
+    return hardware(nics=tuple(nics))
+
+
+def booted(line: str, **values: Any) -> HostState:
+    inventory = dataclasses.replace(STATE.inventory, kernel_line=line)
+    return changed(inventory=inventory, **values)
+
+
+def service(name: str) -> HostState:
+    one = Service(name, is_there=True, runs=False, says=f"{name}: exited")
+    return changed(services=(*STATE.services, one))
+
+
+def units(text: str) -> HostState:
+    others = tuple(one for one in STATE.threads if one.process != "ovs-vswitchd")
+    return changed(services=(*STATE.services, *parse_units(text)), threads=others)
+
+
+def guest(**values: Any) -> HostState:
+    given: dict[str, Any] = {"hugepages": True, "shared_memory": True, **values}
+    pins = dict(enumerate((cpu,) for cpu in MINE))
+    one = Domain("i1", pins, PLAN.shared_cpus, ("vhu1",), **given)
+    port = Interface("vhu1", "dpdkvhostuserclient", {}, {}, 1500, "", {}, {"numa": "0"})
+    return changed(domains=(one,), interfaces=(*STATE.interfaces, port))
+
+
+def polled(**values: str) -> HostState:
+    them = [
+        dataclasses.replace(one, options={**one.options, **values}) if one.type == "dpdk" else one
+        for one in STATE.interfaces
+    ]
+    return changed(interfaces=tuple(them))
+
+
+def bond(*enabled: str, lacp: str = "off") -> HostState:
+    ports = (*STATE.ports, Port("bond-x", ("x0", "x1"), "br-left", "active-backup", "off"))
+    return changed(ports=ports, bonds={"bond-x": Bond("active-backup", lacp, enabled)})
+
+
+def pools(size_kib: int, total: int) -> HostState:
+    more = HugePages(size_kib=size_kib, total=total, free=total)
+    nodes = [
+        dataclasses.replace(node, hugepages=(*node.hugepages, more))
+        for node in STATE.inventory.nodes
+    ]
+    return hardware(nodes=tuple(nodes))
+
+
+MOVED = tuple(
+    dataclasses.replace(one, allowed=PLAN.host_cpus) if one.name.startswith("pmd-") else one
+    for one in STATE.threads
+)
+ON_PMD = Thread(7, 8, False, (PMD, *PLAN.host_cpus), "qemu-system-x86", "CPU 0/KVM")
+FAILED = "Id=ovs-vswitchd.service\nLoadState=loaded\nActiveState=failed\nUnitFileState=static\n"
+DEAD = FAILED.replace("failed", "inactive")
+WAITS = "Id=ovn-controller.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n"
+BOTH, PLANNED, BARE = (PLAN, None), (PLAN,), (None,)
+#: what is wrong: (the host, code, part of the sentence, with a plan or without)
+WRONG: dict[str, tuple[HostState, str, str, tuple[HostPlan | None, ...]]] = {
+    "a flag of isolcpus that isolates nothing": (
+        booted(LINE.replace("managed_irq,domain", "nohz"), isolated=()),
+        "kernel.arg",
+        "not started with isolcpus=managed_irq,domain",
+        PLANNED,
+    ),
+    "isolcpus without managed_irq": (
+        booted(LINE.replace("managed_irq,", "")),
+        "kernel.arg",
+        "managed_irq",
+        PLANNED,
+    ),
+    "other CPUs are isolated, and another argument is missing too": (
+        booted(LINE.replace("iommu=pt", ""), isolated=PLAN.isolated_cpus[1:]),
+        "kernel.isolated",
+        "the kernel isolates",
+        PLANNED,
+    ),
+    "nohz_full=all on a kernel without it": (
+        booted("nohz_full=all", nohz_full=()),
+        "kernel.nohz_full",
+        "its tick goes on on CPU 1-31",
+        BARE,
+    ),
+    "nohz_full to the last CPU on a kernel without it": (
+        booted("nohz_full=2-N", nohz_full=()),
+        "kernel.nohz_full",
+        "its tick goes on on CPU 2-31",
+        BARE,
+    ),
+    "a PMD's thread in a group without its CPU": (
+        changed(threads=MOVED),
+        "pmd.moved",
+        f"should poll on CPU {PMD} may run on CPU 0",
+        BOTH,
+    ),
+    "a PMD less than the mask": (
+        changed(pmds={cpu: node for cpu, node in STATE.pmds.items() if cpu != PMD}),
+        "pmd.missing",
+        f"no thread polls on CPU {PMD}",
+        BOTH,
+    ),
+    "DPDK is to be tried, and failed": (
+        changed(
+            other_config={**STATE.other_config, "dpdk-init": "try"},
+            dpdk_initialized=False,
+            pmds={},
+            queues=(),
+        ),
+        "ovs.dpdk",
+        "runs without DPDK",
+        BOTH,
+    ),
+    "queues that no PMD has": (
+        polled(n_rxq="40"),
+        "rxq.unpolled",
+        "nobody polls queue",
+        BOTH,
+    ),
+    "a CPU of Nova's is off": (
+        changed(online=tuple(cpu for cpu in STATE.online if cpu != MINE[0])),
+        "cpu.offline",
+        f"CPU {MINE[0]} is in cpu_dedicated_set but does not run: nova-compute does not start",
+        BARE,
+    ),
+    "sets that overlap where there is no Open vSwitch": (
+        changed(
+            nova={"compute/cpu_dedicated_set": ("2-5",), "compute/cpu_shared_set": ("5",)},
+            seen=STATE.seen - {"switch"},
+            absent={"switch": Absent(Why.NOT_INSTALLED, "Open vSwitch is not installed")},
+        ),
+        "cpu.overlap",
+        "CPU 5 is in cpu_dedicated_set and in cpu_shared_set",
+        BARE,
+    ),
+    "TripleO's agent of Open vSwitch": (
+        service("neutron_ovs_agent"),
+        "service.down",
+        "Neutron's Open vSwitch agent is set up here but does not run",
+        BOTH,
+    ),
+    "TripleO's agent of SR-IOV": (
+        service("tripleo_neutron_sriov_agent"),
+        "service.down",
+        "Neutron's SR-IOV agent",
+        BOTH,
+    ),
+    "RHOSO's ovn-controller": (
+        service("edpm_ovn_controller"),
+        "service.down",
+        "ovn-controller",
+        BOTH,
+    ),
+    "libvirt's container": (service("nova_libvirt"), "service.down", "libvirt is set up", BOTH),
+    "the switch's container": (
+        service("openvswitch_vswitchd"),
+        "service.down",
+        "Open vSwitch is set up here but does not run",
+        BOTH,
+    ),
+    "the switch has failed": (units(FAILED), "service.down", "Open vSwitch has failed", BOTH),
+    "the switch rests, and ovn-controller needs it": (
+        units(f"{DEAD}\n{WAITS}"),
+        "service.down",
+        "ovn-controller cannot do without",
+        BOTH,
+    ),
+    "tuned is stopped": (
+        service("tuned"),
+        "tuned.profile",
+        "tuned does not run, so its profile cpu-partitioning is not in force",
+        PLANNED,
+    ),
+    "an instance's memory is its own": (
+        guest(shared_memory=False),
+        "instance.pages",
+        "its memory is not shared",
+        BOTH,
+    ),
+    "an instance's port is not on the switch": (
+        dataclasses.replace(guest(), interfaces=STATE.interfaces),
+        "instance.port",
+        "vhu1 of i1 is no port of Open vSwitch",
+        BOTH,
+    ),
+    "a virtual CPU on a PMD's, and Nova has no sets": (
+        changed(threads=(*STATE.threads, ON_PMD), nova={"libvirt/virt_type": ("kvm",)}),
+        "instance.on_pmd",
+        f"CPU 0/KVM may run on CPU {PMD}, where a PMD polls",
+        BARE,
+    ),
+    "a member of a bond in no plan": (
+        bond("x0"),
+        "bond.down",
+        "x1 of bond-x carry no packets",
+        BOTH,
+    ),
+    "LACP of a bond in no plan": (
+        bond("x0", "x1", lacp="configured"),
+        "bond.lacp",
+        "LACP of bond-x has not come to terms",
+        BOTH,
+    ),
+    "pages of a size in no plan": (
+        pools(2048, 5000),
+        "pages.unplanned",
+        "node 0 has 5000 pages of 2048 KiB that are in no plan: 10000 MiB less",
+        PLANNED,
+    ),
+    "pages that nothing is mounted for": (
+        pools(2048, 5000),
+        "pages.mount",
+        "nothing is mounted for pages of 2048 KiB",
+        BARE,
+    ),
+    "the kernel's port is down": (
+        changed(links_up={**STATE.links_up, "k0": "down"}),
+        "nic.down",
+        "k0 is down: nothing passes br-mgmt by it",
+        PLANNED,
+    ),
+    "a port with functions is down": (
+        changed(links_up={"s0": "down"}),
+        "nic.down",
+        "s0 is down",
+        BOTH,
+    ),
+    "firmware has forgotten the node of functions": (
+        nic("s0", node=None),
+        "nic.node",
+        "firmware does not say any more on which node s0 sits",
+        PLANNED,
+    ),
+    "firmware has forgotten the node of a polled port": (
+        nic("a0", node=None),
+        "nic.node",
+        "a0 sits, planned was 0",
+        PLANNED,
+    ),
+    "the port with functions is VFIO's": (
+        nic("s0", driver="vfio-pci"),
+        "nic.driver",
+        "0000:30:00.0 is bound to vfio-pci",
+        PLANNED,
+    ),
+    "functions of which nothing is told": (
+        changed(functions=STATE.functions[:1]),
+        "nic.trust",
+        "whether virtual function 1-3 of s0 is trusted",
+        PLANNED,
+    ),
+    "functions whose trust is not told": (
+        changed(functions=tuple(dataclasses.replace(f, trusted=None) for f in STATE.functions)),
+        "nic.trust",
+        "whether virtual function 0-3 of s0 is trusted",
+        PLANNED,
+    ),
+    "a folder that QEMU may only read": (
+        changed(sockets="555 libvirt-qemu kvm"),
+        "vhost.folder",
+        "QEMU's to read only",
+        PLANNED,
+    ),
+}
+
+
+@pytest.mark.parametrize("plan", BOTH, ids=("planned", "bare"))
+def test_the_host_is_clean_before(plan: HostPlan | None) -> None:
+    assert checks.check_host(STATE, plan).findings == ()
+    assert checks.check_host(guest(), plan).findings == ()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named(name: str) -> None:
+    state, code, said, plans = WRONG[name]
+    for plan in plans:
+        report = checks.check_host(state, plan)
+        mine = [one for one in report.findings if one.code == code]
+        assert any(said in one.message for one in mine), (plan is None, report.findings)
+        assert not is_clean(report.findings)
+        assert all(one.evidence and one.remedy for one in report.findings)
+
+
+def test_more_than_what_was_asked_of_the_kernel_is_as_good() -> None:
+    line = LINE.replace("managed_irq,domain", "domain,managed_irq,nohz")
+    assert checks.check_host(booted(line), PLAN).findings == ()
+
+
+def test_cpus_that_nova_takes_off_itself_are_no_fault() -> None:
+    asleep = changed(
+        online=tuple(cpu for cpu in STATE.online if cpu != MINE[0]),
+        nova={**STATE.nova, "libvirt/cpu_power_management": ("True",)},
+    )
+    for plan in BOTH:
+        assert is_clean(checks.check_host(asleep, plan).findings)
+
+
+def test_units_that_rest_are_no_fault() -> None:
+    libvirtd = DEAD.replace("ovs-vswitchd", "libvirtd")
+    assert is_clean(checks.check_host(units(f"{DEAD}\n{libvirtd}"), PLAN).findings)
+
+
+def test_a_port_says_how_many_queues_it_was_given() -> None:
+    """A card may have fewer than asked; Open vSwitch then goes on with those."""
+    one = next(one for one in STATE.interfaces if one.type == "dpdk")
+    given = sum(queue.port == one.name for queue in STATE.queues)
+    asked = dataclasses.replace(
+        one,
+        options={**one.options, "n_rxq": str(given + 2)},
+        status={**one.status, "n_rxq": str(given)},
+    )
+    them = tuple(asked if each.name == one.name else each for each in STATE.interfaces)
+    assert is_clean(checks.check_host(changed(interfaces=them)).findings)
+
+
+def test_a_host_of_functions_alone_needs_no_switch() -> None:
+    plan = plan_of(
+        "physical_networks: [{name: direct, by: sriov, nics: [s0], vfs: 4}]\n"
+        "flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [direct]}]"
+    )
+    gone = ("switch", "interfaces", "ports", "pmds", "log", "bonds")
+    state = make_state(HOST, plan)
+    state = dataclasses.replace(
+        state,
+        ovs_runs=False,
+        seen=state.seen - set(gone),
+        absent={name: Absent(Why.NOT_INSTALLED, "Open vSwitch is not installed") for name in gone},
+    )
+    report = checks.check_host(state, plan)
+    assert report.findings == ()
+    assert report.count(Answer.NOT_SEEN) == 0
+
+
+def test_a_queue_of_an_instance_is_counted_as_it_runs() -> None:
+    state = guest()
+    them = tuple(
+        dataclasses.replace(one, options={"n_rxq": "1"}, status={"numa": "0", "n_rxq": "4"})
+        if one.name == "vhu1"
+        else one
+        for one in state.interfaces
+    )
+    queues = (*state.queues, Queue("vhu1", 0, PMD, 0, True, 1))
+    state = dataclasses.replace(state, interfaces=them, queues=queues)
+    assert checks.check_host(state, PLAN).findings == ()
