@@ -97,7 +97,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
                 core.site.site,
                 core.central,
                 core.database,
-                before_sending=self.registrar.compare_witness,
+                look=self.registrar.compare_witness,
                 when_overtaken=self.registrar.hurry,
             ),
             is_heard=lambda: registrar.greeted,

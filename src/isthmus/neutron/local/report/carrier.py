@@ -29,7 +29,7 @@ class CentralCarrier:
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
         *,
-        before_sending: Callable[[], epoch.Epoch],
+        look: Callable[[], epoch.Epoch],
         when_overtaken: Callable[[], object],
     ) -> None:
         """Initialise.
@@ -38,15 +38,15 @@ class CentralCarrier:
             site: this site.
             client: returns the client for central.
             engine: returns the site's database.
-            before_sending: advances the witness, and returns the site's epoch. A database that is
-                restored from a backup is then behind it if central has received anything since.
+            look: advances the witness, and returns the site's epoch. A database that is restored
+                from a backup is then behind it if central has received anything since.
             when_overtaken: called when central has seen a later batch than the one that was sent:
                 this database may be an old one.
         """
         self._site = site
         self._client = client
         self._engine = engine
-        self._before_sending = before_sending
+        self._look = look
         self._when_overtaken = when_overtaken
 
     def deliver(
@@ -56,11 +56,12 @@ class CentralCarrier:
 
         Raises:
             Unreachable, TimedOut: central did not answer.
-            Busy: the database has gone back to a backup since the batch was read: what it says is
-                of ports as the other database had them.
+            Busy: the database has gone back to a backup since the batch was read: what it says, or
+                what central has answered, is of ports as the other database had them.
             IsthmusError: the whole batch was refused.
         """
-        if self._before_sending().epoch != number.epoch_of(sequence):
+        sender = self._look()
+        if sender.epoch != number.epoch_of(sequence):
             raise errors.Busy("this site was restored meanwhile: what it reports is read again")
         results = self._client().send_reports(items, sequence=sequence)
         crash.point("report.taken")
@@ -74,7 +75,11 @@ class CentralCarrier:
             if result is not None and (result.taken or result.attributes)
         ]
         if results:
+            # A database that went back meanwhile has ports as they were: if their base were what
+            # central has now, their old state would count as a change made since, and win there.
+            _require_same(self._look(), sender)
             with writing(self._engine()) as connection:
+                _require_same(epoch.peek(connection), sender)
                 quota.keep(connection, results)
                 for item, result in agreed:
                     assert item.state is not None
@@ -88,6 +93,16 @@ class CentralCarrier:
                         base=_agreed(item.state, before, result),
                     )
         return results
+
+
+def _require_same(now: epoch.Epoch | None, sender: epoch.Epoch) -> None:
+    """Refuse to record an answer in another incarnation of the database than that which asked.
+
+    Raises:
+        Busy: it is another one.
+    """
+    if now is None or (now.epoch, now.life) != (sender.epoch, sender.life):
+        raise errors.Busy("this site was restored during a report: it is read and sent again")
 
 
 def _agreed(
