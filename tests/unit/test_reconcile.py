@@ -50,6 +50,12 @@ class Site:
         self.low: list[str] = []
         self.moved: list[str] = []
         self.swept: list[Observed] = []
+        self.looks = 0
+        self.looked: Callable[[], object] = lambda: None
+
+    def look(self) -> None:
+        self.looks += 1
+        self.looked()
 
     def make_switch(self) -> None:
         assert self.ovn.rows.nb.commit([Lay("Logical_Switch", f"neutron-{NET}")]) == []
@@ -66,6 +72,7 @@ class Site:
             self.tables,
             sweep_s,
             Callbacks(keys_low=self.low.append, moved=self.moved.append, swept=self.swept.append),
+            look=self.look,
         )
         made.start()
         try:
@@ -359,6 +366,60 @@ def test_a_site_that_finds_out_late_that_it_was_restored_holds_back_from_then_on
         assert set(site.see().of(SHADOW_PORT).ports) == {make_shadow(1).port_id}
         site.tables.trusted = Trust.ALL
         until(lambda: not site.see().of(SHADOW_PORT).ports, what="it has settled")
+
+
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("moves", [False, True])
+def test_tables_that_went_back_unnoticed_take_no_row_away(everything: bool, moves: bool) -> None:
+    """A replica that lags takes over while the process runs: nothing else tells of it."""
+    one = make_shadow(1, chassis="hv-c", encap_ip="192.0.2.3")
+    site = Site(make_tables(one))
+    site.make_switch()
+    with site.run() as reconciler:
+        before = site.see().of(SHADOW_PORT).ports
+        site.tables.known.clear()
+        if moves:
+            site.tables.put(make_shadow(1))
+
+        def find_out() -> None:
+            site.tables.trusted = Trust.NONE
+
+        site.looked = find_out
+        reconciler.wake(everything=everything, ports=[one.port_id], heard=False)
+        assert reconciler.wait_idle(IDLE_S)
+        assert site.see().of(SHADOW_PORT).ports == before
+        assert site.bound() == {one.port_id: "hv-c"}
+
+
+def test_a_look_that_fails_is_repeated_before_a_row_is_taken_away() -> None:
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+        failed: list[bool] = []
+
+        def fail() -> None:
+            if len(failed) < 2:
+                assert site.bound()
+                failed.append(True)
+                raise errors.Busy("the database is away")
+
+        site.looked = fail
+        site.tables.known.clear()
+        reconciler.wake(ports=[make_shadow(1).port_id])
+        until(lambda: not site.bound(), what="it is taken away")
+        assert len(failed) == 2
+
+
+def test_what_contradicts_no_row_costs_no_look() -> None:
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+        assert site.looks == 1, "the one before it begins"
+        site.tables.put(make_shadow(2))
+        reconciler.wake(ports=[make_shadow(2).port_id])
+        assert reconciler.wait_idle(IDLE_S)
+        assert set(site.bound()) == {make_shadow(1).port_id, make_shadow(2).port_id}
+        assert site.looks == 1
 
 
 def test_a_port_that_waits_for_a_restored_site_keeps_no_other_waiting() -> None:

@@ -45,6 +45,17 @@ def split(
     return Plan(tuple(now)), Plan(tuple(later))
 
 
+def contradicts(plan: Plan, desired: Desired, observed: Observed) -> bool:
+    """Return whether a plan is right only if the tables are as new as OVN's rows.
+
+    Args:
+        plan: what is to be written.
+        desired: what it was made of.
+        observed: the same.
+    """
+    return bool(split(plan, desired, observed, {})[1])
+
+
 def _list_chassis(desired: Desired, heard: Heard) -> frozenset[str]:
     """List the hypervisors of ports and routers that the site was told of.
 

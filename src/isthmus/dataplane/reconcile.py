@@ -7,7 +7,8 @@ thread, and no lock is needed, since all writes are idempotent.
 
 While the site's tables may be older than its rows, because its database was restored, it writes
 what contradicts nothing and what it was told of (`hold`); once they are not, it looks at
-everything.
+everything. The database may go back while this runs, so it asks for that before it compares
+everything, and whenever the tables contradict a row that stands.
 
 What kinds of rows there are it takes from the registry. What only shadow ports need is written out
 here: northd before 23.09 does not bind them, and of several processes one is to do it.
@@ -96,6 +97,8 @@ class Reconciler:
         tables: SiteTables,
         sweep_s: float,
         callbacks: Callbacks = Callbacks(),
+        *,
+        look: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -104,11 +107,14 @@ class Reconciler:
             tables: the site's own tables.
             sweep_s: how often to look at everything, in seconds.
             callbacks: who is told of what comes up.
+            look: finds out whether the tables have gone back to a backup, by now; if they have,
+                they do not count any more when it returns.
         """
         self._connect = connect
         self._tables = tables
         self._sweep_s = sweep_s
         self._callbacks = callbacks
+        self._look = look
         self._condition = threading.Condition()
         self._dirty = Dirty(everything=True)
         self._awaited: set[str] = set()  # shadows that this process made and nobody has bound
@@ -258,6 +264,7 @@ class Reconciler:
 
     def _reconcile_everything(self) -> None:
         rows = self.rows()
+        self._look()
         self._complete_keys()
         for _ in range(_ROUNDS):
             with self._tables.reading() as source:
@@ -296,7 +303,11 @@ class Reconciler:
                 return
 
     def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, trust: Trust) -> bool:
-        """Write what differs; False when nothing does, or nothing more can be done."""
+        """Write what differs; False when nothing does, or nothing more can be done.
+
+        Raises:
+            Busy: the tables have turned out to be old since they were read.
+        """
         capability = parse_capability(rows.northd_version())
         plan = plans.diff_rows(desired, observed, capability)
         if trust < Trust.ALL:
@@ -308,6 +319,10 @@ class Reconciler:
                 _LOG.info("%d OVN rows wait until this site has %s", later.size(), what)
         if not plan:
             return False
+        if trust > Trust.NONE and hold.contradicts(plan, desired, observed):
+            self._look()  # only what comes after they were read tells how old the tables are
+            if self._read_trust() < trust:
+                raise errors.Busy("this site was restored just now: its tables are read again")
         with self._condition:
             if not capability.binds_remote:
                 self._awaited |= {one.row.port_id for one in plan.of(PutShadowPort)}

@@ -87,17 +87,12 @@ def make_reconciler(
             moved=moved,
             swept=functools.partial(_have_written_again, rewriter.Known()),
         ),
+        look=_look,
     )
 
 
 def _connect(events: Events) -> OvnRows:
-    """Return the connections of Neutron's OVN driver in this process; wait until they exist.
-
-    The witness comes before: a database that was put back is known for that before OVN's rows are
-    compared with it.
-    """
-    witness = find_witness(Path(cfg.CONF.state_path), read_site(cfg.CONF).site)
-    witness.advance(lambda: writing(n_context.get_admin_context()))
+    """Return the connections of Neutron's OVN driver in this process; wait until they exist."""
     driver = directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
     nb, sb = Database(driver.nb_ovn), Database(driver.sb_ovn)
     ovn_connection.watch(
@@ -109,6 +104,15 @@ def _connect(events: Events) -> OvnRows:
         exits=events.exits,
     )
     return OvnRows(nb, sb)
+
+
+def _look() -> None:
+    """Advance the witness, so that a database that was put back is known for that.
+
+    Not the core plugin's: this runs under a plain ML2 too.
+    """
+    witness = find_witness(Path(cfg.CONF.state_path), read_site(cfg.CONF).site)
+    witness.advance(lambda: writing(n_context.get_admin_context()))
 
 
 def _have_written_again(known: rewriter.Known, observed: Observed) -> None:
