@@ -23,6 +23,7 @@ from isthmus.store.ports import port_key
 from isthmus.store.sql.engine import open_engine, writing
 from isthmus.store.sql.tables import DATAPATHS, JOURNAL, METADATA, PORT_KEYS
 from isthmus.store.tiers import epoch
+from isthmus.testing.until import until
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
@@ -380,4 +381,45 @@ def test_what_is_refused_is_said_less_and_less_often(
     registrar._stopped = stopped = Stopped()
     registrar._run()
     assert stopped.waited == waits
+    engine.dispose()
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+def test_a_look_that_fails_at_the_start_is_repeated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, of_another: bool
+) -> None:
+    """Else this process would have no registrar, no keeper and no relay for ever."""
+    engine = open_site(tmp_path)
+    file = tmp_path / "isthmus-site1.witness"
+    may_be_asked = threading.Event()
+    if of_another:
+        file.write_text('{"witness": "w", "life": "", "epoch": 900000, "turns": {}}')
+        may_be_asked.set()
+
+    def ask() -> sa.Engine:
+        if not may_be_asked.is_set():
+            raise errors.Unreachable("the database is away")
+        return engine
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x", "pending": 0}
+            return {**said, **known, "void": [], "leases": [], "port_keys": [], "aside": []}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(SiteName("site1"), lambda: client, ask, folder=tmp_path, every_s=0.1)
+    registrar.start()
+    try:
+        if of_another:
+            until(
+                lambda: "This site says nothing to central" in caplog.text, what="people are told"
+            )
+        until(lambda: registrar._turns > 1, what="it tries again")
+        assert not registrar.greeted, "nothing is reported"
+        file.unlink(missing_ok=True)
+        may_be_asked.set()
+        until(lambda: registrar.greeted, what="the site says hello")
+    finally:
+        registrar.stop()
     engine.dispose()

@@ -132,8 +132,15 @@ class Registrar:
             return False
 
     def start(self) -> None:
-        """Compare the witness, then start the thread of this process."""
-        self.compare_witness()
+        """Compare the witness, then start the thread of this process.
+
+        Where the database cannot be asked, or the file is of another one, the thread goes on
+        trying: nothing is said to central before.
+        """
+        try:
+            self.compare_witness()
+        except errors.IsthmusError as error:
+            LOG.warning("The witness is compared again: %s", error.message)
         self._thread = threading.Thread(target=self._run, name="isthmus-registrar", daemon=True)
         self._thread.start()
 
@@ -173,10 +180,12 @@ class Registrar:
             self._failed = not self._greeted
             return at_rest
         except errors.IsthmusError as error:
-            if isinstance(error, errors.Refused):
+            if isinstance(error, errors.Refused | errors.Inconsistent):
                 self._refused = refused + 1
             if isinstance(error, errors.Transient):
                 LOG.debug("The hello is retried: %s", error.message)
+            elif isinstance(error, errors.Inconsistent):  # the witness is of another database
+                LOG.warning("This site says nothing to central: %s", error.message)
             else:
                 LOG.warning("Central does not register this site: %s", error.message)
             self._explain(error.message)
