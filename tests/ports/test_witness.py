@@ -1,6 +1,9 @@
 """The witness on real databases: which of them it takes for restored, and which not."""
 
 import contextlib
+import errno
+import fcntl
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +24,7 @@ from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
+    from isthmus.neutron.db import witness_file
     from isthmus.neutron.db.witness import Look, Seen, Witness
 
 _TABLES = (EPOCHS, WITNESSES)
@@ -224,11 +228,11 @@ class _Announced:
         self._lock = lock
         self._came = came
 
-    def __enter__(self) -> None:
+    def acquire(self, timeout: float) -> bool:
         self._came.release()
-        self._lock.acquire()
+        return self._lock.acquire(timeout=timeout)
 
-    def __exit__(self, *_error: object) -> None:
+    def release(self) -> None:
         self._lock.release()
 
 
@@ -374,10 +378,13 @@ def test_a_restore_that_is_found_while_others_say_hello(tier: Tier) -> None:
         lane.forget(connection, SiteName(site))
 
 
+@pytest.mark.parametrize("locks", [True, False])
 def test_it_goes_only_forwards_whoever_is_late(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, locks: bool
 ) -> None:
     """Processes remember what each of them has seen, all at once."""
+    if not locks:
+        _spoil_lock(tmp_path)
     witness = Witness(tmp_path, "site1")
     name = witness.recall().witness
     states = [Seen(name, 1, "life", {name: turn, "other": 7}) for turn in range(1, 200)]
@@ -389,9 +396,15 @@ def test_it_goes_only_forwards_whoever_is_late(
             list(pool.map(lambda pair: pair[0].remember(pair[1]), some))
     witness.remember(states[0])
     assert Witness(tmp_path, "site1").recall() == states[-1]
-    assert caplog.messages == []
+    assert len(caplog.messages) == (0 if locks else len(others) + 1), "each process says it once"
     names = ["isthmus-site1.lock", "isthmus-site1.witness"]
     assert sorted(one.name for one in tmp_path.iterdir()) == names
+
+
+def _spoil_lock(folder: Path) -> None:
+    """Have nobody open the file of the lock, not even root."""
+    folder.mkdir(exist_ok=True)
+    (folder / "isthmus-site1.lock").symlink_to("isthmus-site1.lock")
 
 
 _ODD = '{"witness": "w", "life": "", "epoch": %s, "turns": %s}'
@@ -405,13 +418,19 @@ _ODD = '{"witness": "w", "life": "", "epoch": %s, "turns": %s}'
         *((_ODD % (1, "{}")).replace('"w"', odd) for odd in (f'"{"x" * 33}"', '""', "7", "null")),
     ],
 )
-def test_a_file_that_is_none_is_written_again(tier: Tier, tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_none_is_kept_and_written_again(
+    tier: Tier, tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    """People are told: what it remembered may have been of a newer database."""
     folder = tmp_path / "a"
     folder.mkdir()
     (folder / "isthmus-site1.witness").write_text(text)
     here = tier.host("a")
     assert not tier.look(here).restored
     assert tier.host("a").recall() == here.recall()
+    assert (folder / "isthmus-site1.bad").read_text() == text
+    assert not tier.look(tier.host("a")).restored
+    assert caplog.text.count("isthmus restored") == 1
 
 
 def test_a_file_of_another_tier_is_named(tier: Tier, tmp_path: Path) -> None:
@@ -432,3 +451,109 @@ def test_where_no_file_can_be_written_the_process_remembers(
     tier.look(here)
     tier.restore(backup)
     assert tier.look(here).restored
+
+
+def test_a_file_that_cannot_be_read_is_left_alone(
+    tier: Tier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it remembers is worth more than what a process does that has just started."""
+    file = tmp_path / "a" / "isthmus-site1.witness"
+    first = tier.host("a")
+    tier.look(first)
+    aside = file.rename(tmp_path / "a" / "aside")
+    file.mkdir()  # nobody reads that, not even root
+    here = tier.host("a")
+    for _ in range(3):
+        assert not tier.look(here).restored
+    assert caplog.text.count("cannot be read") == 1
+    assert file.is_dir()
+    backup = tier.back_up()
+    tier.look(here)
+    file.rmdir()
+    aside.rename(file)
+    assert not tier.look(here).restored
+    assert tier.host("a").recall().witness == first.recall().witness
+    tier.restore(backup)
+    assert tier.look(tier.host("a")).restored
+
+
+def test_what_cannot_be_locked_by_its_file_is_said_once(
+    tier: Tier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _spoil_lock(tmp_path / "a")
+    here = tier.host("a")
+    for _ in range(3):
+        tier.look(here)
+    assert len(caplog.messages) == 1
+    assert tier.host("a").recall() == here.recall(), "it is written all the same"
+
+
+@pytest.mark.parametrize("hour", [False, True])
+def test_a_full_disk_is_said_again_each_hour(
+    tier: Tier,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    hour: bool,
+) -> None:
+    """While it is full a restored backup may go unnoticed."""
+    here = tier.host("a")
+    if hour:
+        monkeypatch.setattr(witness_file, "_SAID_AGAIN_S", 0.0)
+    with monkeypatch.context() as patch:
+
+        def fail(_handle: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr(os, "fsync", fail)
+        for _ in range(3):
+            tier.look(here)
+        assert caplog.text.count("cannot be written") == (6 if hour else 1)
+        assert [one.name for one in (tmp_path / "a").iterdir()] == ["isthmus-site1.lock"]
+    tier.look(here)
+    assert tier.host("a").recall() == here.recall()
+
+
+def test_no_process_waits_for_ever_for_one_that_has_the_file(tier: Tier, tmp_path: Path) -> None:
+    tier.look(tier.host("a"))
+    here = Witness(tmp_path / "a", "site1", patience_s=0.05)
+    with (tmp_path / "a" / "isthmus-site1.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(errors.Busy, match="does not let go"):
+            tier.look(here)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert not tier.look(here).restored
+
+
+def test_no_thread_waits_for_ever_for_the_look_of_another(tier: Tier, tmp_path: Path) -> None:
+    here = Witness(tmp_path / "a", "site1", patience_s=0.05)
+    entered, go = threading.Event(), threading.Event()
+
+    def hang(_count: int) -> None:
+        entered.set()
+        assert go.wait(60)
+
+    with futures.ThreadPoolExecutor(1) as pool:
+        first = pool.submit(here.advance, _counted(tier, hang))
+        assert entered.wait(60)
+        try:
+            with pytest.raises(errors.Busy, match="another thread"):
+                tier.look(here)
+        finally:
+            go.set()
+        assert not first.result(60).restored
+    assert not Witness(tmp_path / "a", "site1").advance(lambda: writing(tier.engine)).restored
+
+
+@pytest.mark.parametrize("foreseen", [False, True])
+def test_a_bug_in_a_look_is_told_with_its_traceback(
+    tier: Tier, caplog: pytest.LogCaptureFixture, foreseen: bool
+) -> None:
+    """Others are told no more than that the database could not be asked."""
+
+    def fail(_count: int) -> None:
+        raise db_exc.DBConnectionError("away") if foreseen else KeyError("bug")
+
+    with pytest.raises(errors.Busy, match=r"old it is: (away|'bug')$"):
+        tier.host("a").advance(_counted(tier, fail))
+    assert ("Traceback" in caplog.text) is not foreseen

@@ -8,16 +8,11 @@ Its turn advances before anything is said that other tiers rely on, so that no b
 that what was said since is forgotten unnoticed.
 """
 
-import contextlib
-import dataclasses
-import fcntl
 import functools
-import json
-import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,44 +21,21 @@ from oslo_db import exception as db_exc
 from oslo_log import log as logging
 
 from isthmus import errors
+from isthmus.neutron.db.witness_file import Seen, WitnessFile
 from isthmus.store.sql.engine import again_when_busy
 from isthmus.store.tiers import epoch as store
+
+__all__ = ["Look", "Seen", "Witness", "find"]
 
 LOG = logging.getLogger(__name__)
 
 #: Limit of the database's own text that is passed on, in characters.
 _MOST_OF_SQL = 200
-#: Length of the column for a witness's id.
-_MOST_ID = 32
+#: How long a look of another thread, or another process's hold on the file, is waited for, in
+#: seconds.
+_PATIENCE_S = 20.0
+_NOT_ASKED = "the database could not be asked how old it is"
 _Transaction = Callable[[], AbstractContextManager[sa.Connection]]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a witness remembers of a database."""
-
-    witness: str  #: the id of this witness, made up with its file
-    epoch: int = 0
-    life: str = ""  #: of the epoch
-    turns: Mapping[str, int] = dataclasses.field(default_factory=dict)  #: by witness
-
-    def is_ahead_of(self, own: store.Epoch, turns: Mapping[str, int]) -> bool:
-        """Return whether a database is older than what was seen, or grew out of one that is.
-
-        Args:
-            own: its epoch.
-            turns: its turns.
-        """
-        if own.epoch != self.epoch:
-            return own.epoch < self.epoch
-        if self.life and own.life != self.life:
-            return True  # this very epoch was begun once more, by a database that did not know it
-        return any(turns.get(one, 0) < turn for one, turn in self.turns.items())
-
-    def is_newer_than(self, other: "Seen") -> bool:
-        """Return whether this was seen later; both are of one witness."""
-        mine, theirs = self.turns.get(self.witness, 0), other.turns.get(self.witness, 0)
-        return (self.epoch, mine) > (other.epoch, theirs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +53,13 @@ class _Older(Exception):
 class Witness:
     """The witness of one tier on this host; threads share one."""
 
-    def __init__(self, folder: Path, tier: str) -> None:
+    def __init__(self, folder: Path, tier: str, *, patience_s: float = _PATIENCE_S) -> None:
         """Set the path; the file is created with the first look."""
         self._tier = tier
         self._path = folder / f"isthmus-{tier}.witness"
-        self._latest = Seen(uuid.uuid4().hex)  # while the file cannot be written
-        self._writes = True  # as far as is known
+        self._file = WitnessFile(self._path, patience_s=patience_s)
+        self._patience_s = patience_s
+        self._latest = Seen(uuid.uuid4().hex)  # while the file cannot be read or written
         self._looking = threading.Lock()
         self._begun = 0  # how many looks have begun
         # Which one has ended last, and how.
@@ -101,11 +74,11 @@ class Witness:
             transaction: opens one that writes to the tier's database, and nothing else.
 
         Raises:
-            Busy: the database could not be asked.
+            Busy: the database could not be asked, or others have been asking it for too long.
             Inconsistent: the file cannot be this tier's, or the database has not our tables.
         """
         before = self._begun
-        with self._looking:
+        with self._looking_alone():
             if self._ended is None or self._ended[0] <= before:
                 self._begun += 1
                 self._ended = (self._begun, self._attempt(transaction))
@@ -114,14 +87,27 @@ class Witness:
             raise errors.Inconsistent(found.message) from found
         if isinstance(found, Exception):
             # Other tiers are told this: the reason, and not the statement.
-            why = str(found).partition("\n")[0][:_MOST_OF_SQL]
-            raise errors.Busy(f"the database could not be asked how old it is: {why}") from found
+            why = (str(found) or repr(found)).partition("\n")[0][:_MOST_OF_SQL]
+            raise errors.Busy(f"{_NOT_ASKED}: {why}") from found
         return found
 
+    @contextmanager
+    def _looking_alone(self) -> Iterator[None]:
+        if not self._looking.acquire(timeout=self._patience_s):
+            raise errors.Busy(f"{_NOT_ASKED}: another thread has waited for it for too long")
+        try:
+            yield
+        finally:
+            self._looking.release()
+
     def _attempt(self, transaction: _Transaction) -> Look | Exception:
+        """Look; return the error if that fails, for all who wait for this look."""
         try:
             return self._look(transaction)
-        except Exception as error:  # noqa: BLE001 - for all who wait for this look
+        except (errors.IsthmusError, db_exc.DBError, sa.exc.TimeoutError) as error:
+            return error
+        except Exception as error:
+            LOG.exception("A look at the database failed for a reason that nobody foresaw")
             return error
 
     @again_when_busy
@@ -193,25 +179,24 @@ class Witness:
 
     def recall(self) -> Seen:
         """Return what is remembered: by the file, or by this process where there is none."""
-        return self._newest(self._read())
+        return self._newest(self._file.read())
 
     def remember(self, seen: Seen) -> None:
-        """Update the file, unless it is newer: processes call this in any order."""
+        """Update the file, unless it is newer: processes call this in any order.
+
+        Raises:
+            Busy: another process does not let go of it.
+        """
         if seen.is_newer_than(self._latest) or seen.witness != self._latest.witness:
             self._latest = seen
-        with self._locked():
-            found = self._read()
-            if found is None or (found.witness == seen.witness and seen.is_newer_than(found)):
-                self._write(seen)
+        self._file.update(seen)
 
     def _open(self) -> Seen:
         """Return what is remembered; make up a file where there is none."""
-        found = self._read()
+        found = self._file.read()
         if found is None:
-            with self._locked():
-                found = self._read()
-                if found is None:
-                    self._write(self._latest)
+            self._file.update(self._latest)
+            found = self._file.read()
         return self._newest(found)
 
     def _newest(self, found: Seen | None) -> Seen:
@@ -219,53 +204,6 @@ class Witness:
             return self._latest
         same = found.witness == self._latest.witness
         return self._latest if same and self._latest.is_newer_than(found) else found
-
-    def _read(self) -> Seen | None:
-        try:
-            found = json.loads(self._path.read_text())
-            if not 0 < len(found["witness"]) <= _MOST_ID:
-                return None  # the database would not take it, now or ever
-            turns = {str(one): int(turn) for one, turn in dict(found["turns"]).items()}
-            return Seen(str(found["witness"]), int(found["epoch"]), str(found["life"]), turns)
-        except (OSError, OverflowError, RecursionError, ValueError, KeyError, TypeError):
-            return None
-
-    def _write(self, seen: Seen) -> None:
-        """Write the file, so that a power loss leaves it as it is now or as it was."""
-        new = self._path.with_suffix(f".{os.getpid()}.new")
-        try:
-            with new.open("w") as file:
-                json.dump(dataclasses.asdict(seen), file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
-            self._writes = True
-        except OSError as error:
-            self._complain(error)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold a lock against others of this host that update the file, as far as there is one."""
-        handle = None
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o640)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            self._complain(error)
-        try:
-            yield
-        finally:
-            if handle is not None:
-                with contextlib.suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_UN)  # a child may have the handle as well
-                os.close(handle)
-
-    def _complain(self, error: OSError) -> None:
-        """Say once that the file cannot be written, until it can be."""
-        if self._writes:
-            LOG.warning("The witness %s cannot be written: %s", self._path, error)
-        self._writes = False
 
 
 def _before(turns: Mapping[str, int], seen: Seen) -> Mapping[str, int]:
