@@ -4,6 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
     warnings.simplefilter("ignore")
-    from isthmus.neutron.central.site_api import caller
+    from isthmus.neutron.central.site_api import caller, hello, parts, registration, service
     from isthmus.neutron.db.witness import Look, Witness
 
 
@@ -92,3 +93,42 @@ def test_an_error_of_the_work_is_told_as_it_is(central: Central) -> None:
     with pytest.raises(errors.Invalid, match="mine"), caller.witnessed(None):
         raise errors.Invalid("mine")
     assert central.looks == []
+
+
+@pytest.mark.parametrize(
+    ("leases", "behind", "relies"),
+    [
+        (None, epoch.Behind.NOT, False),  # from every site, periodically
+        (None, epoch.Behind.NOT_SENT, True),
+        (None, epoch.Behind.NOT_KNOWN, True),
+        ((), epoch.Behind.NOT, True),
+    ],
+)
+def test_a_hello_is_witnessed_where_the_site_relies_on_the_answer(
+    monkeypatch: pytest.MonkeyPatch, leases: Any, behind: epoch.Behind, relies: bool
+) -> None:
+    """A restored site takes rows of others out of its OVN when central says that it has all."""
+    done: list[str] = []
+
+    @contextlib.contextmanager
+    def witness(_context: Any) -> Iterator[None]:
+        yield
+        done.append("witnessed")
+
+    def take(_context: Any, _site: Any, _said: Any) -> dict[str, Any]:
+        done.append("taken")
+        return {"void": []}
+
+    said = SimpleNamespace(leases=leases, behind=behind)
+    site = SimpleNamespace(name="site1")
+    monkeypatch.setattr(service, "witnessed", witness)
+    monkeypatch.setattr(service, "get_calling_site", lambda _context: site)
+    monkeypatch.setattr(service, "while_there", lambda _context, _site: contextlib.nullcontext())
+    monkeypatch.setattr(parts, "join", lambda _context, _site, body: body)
+    monkeypatch.setattr(hello, "parse", lambda _site, _body: said)
+    monkeypatch.setattr(registration, "take", take)
+    monkeypatch.setattr(service, "_RATES", SimpleNamespace(count=lambda _site, _what: None))
+    body = {"part": None, "parts": None, "leases": None}
+    context = SimpleNamespace(elevated=lambda: None)
+    service.SiteFacingApi().create_site_registration(context, {"site_registration": body})
+    assert done == (["taken", "witnessed"] if relies else ["taken"])

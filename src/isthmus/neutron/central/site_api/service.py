@@ -35,6 +35,7 @@ from isthmus.neutron.central.site_api.report import take
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import restored
 from isthmus.store.tiers import site as site_store
+from isthmus.store.tiers.epoch import Behind
 
 #: Limit of leases in one log line.
 _MOST_NAMED = 10
@@ -144,8 +145,9 @@ class SiteFacingApi(_NotKept):
                 if body["leases"] is not None or body["parts"] is not None:
                     registration.REGISTRATION_RATE.count(site.name)
                 said = hello.parse(site, parts.join(context, site, body))
-                names = said.leases is not None
-                with witnessed(context) if names else nullcontext():
+                # By a hello alone a restored site believes its tables against OVN's rows again.
+                relies = said.leases is not None or said.behind is not Behind.NOT
+                with witnessed(context) if relies else nullcontext():
                     answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"
