@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from tests.ports import neutron_rows
 from tests.ports.test_central_store import ONE, T0, TWO
 
-from isthmus.model.intent import IntentKey
+from isthmus.model.intent import IntentKey, Outcome, Settlement
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
@@ -106,6 +106,33 @@ def restore(engine: sa.Engine, *, settled: bool) -> None:
         if settled:
             connection.execute(sa.update(REGISTRATIONS).values(waits=False, named_ports=True))
             epoch.settle(connection)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_an_answer_of_before_a_restore_settles_nothing(
+    engine: sa.Engine, outcome: Outcome, goes_back: bool
+) -> None:
+    """The row of the backup is asked for again since, and counts up to the same generation."""
+    key = IntentKey(ONE, ResourceType.NETWORK, "a-network")
+    mine = sa.and_(JOURNAL.c.lane == ONE, JOURNAL.c.resource_id == "a-network")
+    store = SqlJournal(engine)
+    with writing(engine) as connection:
+        (backup,) = connection.execute(sa.select(JOURNAL).where(mine)).mappings()
+        journal.record(connection, [key])
+    (claimed,) = [
+        one for one in store.claim(ONE, owner="me", holds_s=300, limit=99).claims if one.key == key
+    ]
+    if goes_back:
+        with writing(engine) as connection:
+            connection.execute(sa.update(JOURNAL).where(mine).values(**backup))
+            epoch.begin(connection, "restored")
+            journal.record(connection, [key])  # as when the site registers
+    store.settle([Settlement(claim=claimed, outcome=outcome, delay_s=60, error="e")])
+    with writing(engine) as connection:
+        row = connection.execute(sa.select(JOURNAL).where(mine)).one_or_none()
+    is_due = row is not None and not row.parked and not row.last_error and row.owner is None
+    assert is_due is goes_back
 
 
 def test_a_central_that_was_never_restored_delivers_everything(engine: sa.Engine) -> None:

@@ -51,6 +51,7 @@ class Claim:
     attempts: int  #: failed attempts so far, unanswered ones not counted
     rank: int  #: place in the lane's order of work
     owner: str
+    epoch: int = 0  #: of this tier's database, when it was claimed
 
 
 class Outcome(enum.Enum):

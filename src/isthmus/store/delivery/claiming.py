@@ -144,6 +144,7 @@ def claim(
             return Batch()
         connection.execute(change.where(JOURNAL.c.id.in_(ids)))
         rows = connection.execute(sa.select(JOURNAL).where(JOURNAL.c.id.in_(ids))).all()
+    epoch = lane_store.peek_epoch(connection)
     claims = [
         Claim(
             id=row.id,
@@ -152,6 +153,7 @@ def claim(
             attempts=row.attempts,
             rank=row.rank,
             owner=owner,
+            epoch=epoch,
         )
         for row in rows
     ]
@@ -203,11 +205,18 @@ def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
 def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list[IntentKey]:
     """Settle claims.
 
+    One of an earlier epoch is only released. The rows are of a backup: a generation there may be
+    one that was counted again, and ask for what was never delivered.
+
     Returns:
         The keys whose row was deleted because the other side knows that the object is gone.
     """
     removed = []
+    epoch = lane_store.peek_epoch(connection)
     for one in settlements:
+        if one.claim.epoch != epoch:
+            _release(connection, one.claim)
+            continue
         match one.outcome:
             case Outcome.DONE:
                 if acknowledge(connection, one.claim) and one.absent:

@@ -30,6 +30,11 @@ KEPT = 1024
 _AT_ONCE = 500
 
 
+def peek_epoch(connection: sa.Connection) -> int:
+    """Return the epoch of this tier's database by a plain read."""
+    return connection.scalar(sa.select(EPOCHS.c.epoch)) or FIRST_EPOCH
+
+
 def next_sequence(connection: sa.Connection, lane: SiteName) -> int:
     """Number the next batch of a lane; locks the lane's row until the transaction ends."""
     count_up = sa.update(LANES).where(LANES.c.lane == lane).values(sent=LANES.c.sent + 1)
@@ -68,7 +73,7 @@ def go_on_above(connection: sa.Connection, lane: SiteName, seen: int) -> bool:
     if not 0 <= seen < number.LIMIT - 1:
         raise errors.ProtocolError(f"lane {lane}: {seen} is no batch's number")
     _ensure(connection, lane)
-    epoch = connection.scalar(sa.select(EPOCHS.c.epoch)) or FIRST_EPOCH
+    epoch = peek_epoch(connection)
     if number.epoch_of(seen) > epoch or lane == CENTRAL:
         LOG.warning("Lane %s has seen batch %s; this is epoch %d", lane, number.show(seen), epoch)
         return False
