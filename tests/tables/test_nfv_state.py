@@ -1,5 +1,7 @@
 """What switch, libvirt, kernel and configuration files say, read into the state that checks see."""
 
+import pytest
+
 from isthmus.facts.host import libvirt, oslo_conf, ovs, procfs
 from isthmus.facts.host.libvirt import Domain
 from isthmus.facts.host.ovs import Queue
@@ -55,7 +57,8 @@ def test_a_domain_as_libvirt_keeps_it() -> None:
     tids = {0: 97, 1: 98}
     assert domain == Domain("instance-2", pins, (0, 1), ("vhu1",), True, tids, pid=90)
     assert libvirt.parse_domain("<network/>") is None
-    assert libvirt.parse_domain("<half") is None
+    with pytest.raises(ValueError, match="no XML"):
+        libvirt.parse_domain("<half")
 
 
 def test_options_repeat_and_the_last_counts() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from isthmus import errors
 
-_RANGE = re.compile(r"^\s*(\d+)(?:\s*-\s*(\d+)(?::(\d+)/(\d+))?)?\s*$")
+_RANGE = re.compile(r"^\s*(\d{1,9})(?:\s*-\s*(\d{1,9})(?::(\d{1,9})/(\d{1,9}))?)?\s*$")
 
 #: More CPUs than any kernel is built for (CONFIG_NR_CPUS of distributions is 8192); a list that
 #: says more is garbage, and would cost memory before anybody noticed.

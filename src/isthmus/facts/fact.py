@@ -108,6 +108,8 @@ class Requires:
     privilege: str = ""  #: whom the collector has to run as
 
 
+#: What parsing raises over a text that is of no form of its kind.
+_GARBLED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 _DENIED = re.compile(r"[Pp]ermission denied|[Oo]peration not permitted|must be root")
 _NO_SUCH = re.compile(r"No such file or directory")
 _SOCKET = re.compile(r"\.(sock|ctl|pid)\b")
@@ -132,7 +134,11 @@ class Fact(Generic[Value]):
             absent = self._explain(seen, key)
             if not (self.failure_tells and absent.why in {Why.NOT_RUNNING, Why.FAILED}):
                 return absent
-        value = self.parse(seen)
+        try:
+            value = self.parse(seen)
+        except _GARBLED as exc:
+            said = str(exc)[:120]
+            return Absent(Why.FAILED, f"{self.name} is garbled in the facts ({said})")
         return self._explain(seen, key) if value is None else value
 
     def parse_output(self, text: str) -> Value:

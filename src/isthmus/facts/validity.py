@@ -1,5 +1,6 @@
 """Is an inventory possible at all: one clear sentence for each thing that cannot be."""
 
+import re
 from collections import Counter
 
 from isthmus import errors
@@ -9,11 +10,32 @@ from isthmus.model.host import host_inventory
 #: MAX_NUMNODES 1024).
 MOST_CPUS = 8192
 MOST_NODES = 1024
+MOST_MIB = 1 << 32  #: all that 52 bits of physical address reach (x86-64, arm64)
+#: What the kernel and udev call interfaces; what is put into scripts has no other character.
+_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]+")
+_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_ID = re.compile(r"[0-9a-f]{4}")
+
+
+def is_interface_name(text: str) -> bool:
+    """Tell whether some text can be the name of an interface, or its PCI address in the place."""
+    return bool(_INTERFACE.fullmatch(text)) and text not in {".", ".."} and text[0] != "-"
+
+
+def is_address(text: str) -> bool:
+    """Tell whether some text is a PCI address as the kernel writes it."""
+    return bool(_ADDRESS.fullmatch(text))
+
+
+def is_host_name(text: str) -> bool:
+    """Tell whether a host can be called so: the name stands in files and is a folder of them."""
+    return text.isprintable() and "/" not in text and text[:1] not in {"", ".", "-", " "}
 
 
 def check_inventory(inventory: host_inventory.HostInventory) -> tuple[str, ...]:
     """List what cannot be; empty for a sound inventory."""
     return (
+        *_check_names(inventory),
         *_check_cpus(inventory),
         *_check_nodes(inventory),
         *_check_nics(inventory),
@@ -28,10 +50,27 @@ def require_valid(inventory: host_inventory.HostInventory) -> host_inventory.Hos
     """
     faults = check_inventory(inventory)
     if faults:
-        raise errors.Invalid(
-            f"the inventory of {inventory.name or 'this host'} cannot be: {'; '.join(faults)}"
-        )
+        name = inventory.name if is_host_name(inventory.name) else "this host"
+        raise errors.Invalid(f"the inventory of {name} cannot be: {'; '.join(faults)}")
     return inventory
+
+
+def _check_names(inventory: host_inventory.HostInventory) -> list[str]:
+    faults: list[str] = []
+    if not is_host_name(inventory.name):
+        faults.append(f"{inventory.name[:80]!r} is no name of a host")
+    for nic in inventory.nics:
+        if not nic.name.isprintable() or not nic.mac.isprintable():
+            faults.append(f"{nic.name[:40]!r} is no name of an interface, or {nic.mac[:40]!r} none")
+        if nic.pci_address and not is_address(nic.pci_address):
+            faults.append(f"{nic.name[:40]!r} has the PCI address {nic.pci_address[:40]!r}")
+        ids = (nic.vendor_id, nic.product_id, nic.vf_product_id)
+        if any(one and not _ID.fullmatch(one) for one in ids):
+            faults.append(
+                f"{nic.name[:40]!r} has the PCI ids {', '.join(repr(one[:20]) for one in ids)}: "
+                "four hexadecimal digits each"
+            )
+    return faults
 
 
 def _check_cpus(inventory: host_inventory.HostInventory) -> list[str]:
@@ -69,7 +108,7 @@ def _check_nodes(inventory: host_inventory.HostInventory) -> list[str]:
 
 def _check_node(node: host_inventory.NumaNode, count: int) -> list[str]:
     faults: list[str] = []
-    if node.memory_mib < 0:
+    if not 0 <= node.memory_mib <= MOST_MIB:
         faults.append(f"node {node.id} has {node.memory_mib} MiB of memory")
     if node.distances and len(node.distances) != count:
         faults.append(f"node {node.id} gives {len(node.distances)} distances for {count} nodes")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from isthmus import errors
 from isthmus.clients.machine import host as host_client
 from isthmus.facts.document import to_document
 from isthmus.facts.protocols import HostClient
@@ -12,6 +13,7 @@ from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.plan.demand import parse_demand
+from isthmus.nfv.plan.words import check_words
 from isthmus.wiring.named_file import read_text
 
 
@@ -55,7 +57,10 @@ def read_plan(path: Path) -> HostPlan:
         Invalid: it is no plan.
     """
     body = document.read_document(read_text(path), what=str(path))
-    return document.parse_noun(HostPlan, body, what=f"the plan {path}")
+    plan: HostPlan = document.parse_noun(HostPlan, body, what=f"the plan {path}")
+    if faults := check_words(plan):
+        raise errors.Invalid(f"the plan {path} has faults: {'; '.join(faults[:12])}")
+    return plan
 
 
 def read_fleet(paths: Sequence[Path]) -> tuple[list[HostInventory], list[str]]:

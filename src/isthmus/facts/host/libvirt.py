@@ -31,11 +31,15 @@ class Domain:
 
 
 def parse_domain(text: str) -> Domain | None:
-    """Read one libvirt domain; None where it is not one."""
+    """Read one libvirt domain; None where it is not one.
+
+    Raises:
+        ValueError: it is no XML: an instance that cannot be read is not one that is not there.
+    """
     try:
         root = ET.fromstring(text)  # noqa: S314 - libvirt's own files, read as root's
-    except ET.ParseError:
-        return None
+    except ET.ParseError as exc:
+        raise ValueError(f"no XML: {exc}") from exc
     domain = root if root.tag == "domain" else root.find("domain")
     if domain is None:
         return None
@@ -98,8 +102,10 @@ def _kib(size: str, unit: str) -> int:
     return int(int(size or 0) * _UNITS.get(unit.lower(), 1))
 
 
-def parse_domains(seen: HostFacts) -> tuple[Domain, ...]:
-    """Read the records that libvirt keeps of what it runs."""
+def parse_domains(seen: HostFacts) -> tuple[Domain, ...] | None:
+    """Read the records that libvirt keeps of what it runs; None where they may not be read."""
+    if any(path.startswith("/run/libvirt/qemu/") for path in seen.unreadable):
+        return None
     found = (parse_domain(text) for _, text in seen.matching("/run/libvirt/qemu/", ".xml"))
     return tuple(domain for domain in found if domain is not None)
 

@@ -72,6 +72,13 @@ def parse_host(seen: dump.HostFacts) -> model.HostInventory:
         ProtocolError: no CPU or memory was seen at all.
         Invalid: what was seen cannot be.
     """
+    try:
+        return _parse_host(seen)
+    except ValueError as exc:
+        raise errors.ProtocolError(f"the hardware in the facts is garbled: {exc}") from exc
+
+
+def _parse_host(seen: dump.HostFacts) -> model.HostInventory:
     node_of = {
         cpu: int(node)
         for node, text in seen.matching(_NODE, "/cpulist")

@@ -66,6 +66,8 @@ def read_document(text: str, *, what: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         pass
+    except RecursionError as exc:
+        raise errors.Invalid(f"{what} is neither JSON nor YAML: it nests too deep") from exc
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
@@ -117,7 +119,10 @@ def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
         return dataclasses.replace(sysfs.parse_host(dump.parse_facts(text)), source="facts")
     for is_one, parse_one in TEXTS:
         if is_one(text):
-            return parse_one(text, name=name)
+            try:
+                return parse_one(text, name=name)
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as exc:
+                raise errors.ProtocolError(f"{name} is not of its form: {exc}") from exc
     document = read_document(text, what=name)
     if not isinstance(document, Mapping):
         raise errors.Invalid(
@@ -126,9 +131,13 @@ def parse_inventory(text: str, *, name: str) -> host_inventory.HostInventory:
         )
     if ironic.is_introspection(document):
         return ironic.parse_introspection(document, name=name)
-    return validity.require_valid(
-        parse_noun(host_inventory.HostInventory, dict(document), what=f"the inventory {name}")
+    saved: host_inventory.HostInventory = parse_noun(
+        host_inventory.HostInventory, dict(document), what=f"the inventory {name}"
     )
+    nics = tuple(
+        dataclasses.replace(nic, pci_address=nic.pci_address.lower()) for nic in saved.nics
+    )
+    return validity.require_valid(dataclasses.replace(saved, nics=nics))
 
 
 def parse_inventories(text: str, *, name: str) -> tuple[host_inventory.HostInventory, ...]:

@@ -39,13 +39,15 @@ def parse_sheet(text: str, *, name: str) -> tuple[model.HostInventory, ...]:
     devices, interfaces = _tables(text)
     if not devices:
         raise errors.Invalid(f"{name} lists no device")
-    found = []
+    found: list[model.HostInventory] = []
     for number, row in enumerate(devices, start=2):
         where = f"{name}, line {number}"
         device = row.get("name") or row.get("device") or ""
         if not device:
             raise errors.Invalid(f"{where}: the device has no name")
         mine = [one for one in interfaces if one.get("device") == device]
+        if device in {one.name for one in found}:
+            raise errors.Invalid(f"{where}: two devices are called {device}")
         found.append(_inventory(device, row, mine, where))
     strays = {one.get("device", "") for one in interfaces} - {one.name for one in found}
     if strays:
@@ -148,9 +150,13 @@ def _vendor(text: str) -> str:
 
 def _nic(row: Row, where: str) -> model.Nic:
     node = row.get("numa_node", "")
+    address = row.get("pci_address", "").lower()
+    address = f"0000:{address}" if address.count(":") == 1 else address
+    name = row.get("name", "")
     return model.Nic(
-        name=row.get("name") or row.get("pci_address", ""),
-        pci_address=row.get("pci_address", "").lower(),
+        # What is written on a box ("Port 1/1") is no name that the kernel knows.
+        name=name if validity.is_interface_name(name) else address or name,
+        pci_address=address,
         node=_number(row, "numa_node", where) if node not in {"", "-1"} else None,
         vendor_id=row.get("vendor_id", "").removeprefix("0x").lower(),
         product_id=row.get("product_id", "").removeprefix("0x").lower(),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from isthmus import errors
 from isthmus.facts import registry
 from isthmus.facts.dump import HostFacts
 from isthmus.facts.fact import Absent, Fact, read_all
@@ -18,10 +19,12 @@ from isthmus.model.host import host_inventory
 from isthmus.model.host.nfv_layout import Layout
 
 Value = TypeVar("Value")
+#: Facts that every host has, and without which nothing can be said of it.
+NEEDED = ("inventory", "isolated", "nohz_full", "online", "irqs", "interrupts", "links")
 #: Facts that checks need and that have fields here.
 SOURCES = (
     *("switch", "interfaces", "ports", "pmds", "log", "bonds", "nova", "neutron"),
-    *("threads", "services", "functions", "digests", "mounts", "sockets", "containers"),
+    *("threads", "services", "functions", "digests", "mounts", "sockets", "containers", "domains"),
 )
 
 
@@ -86,6 +89,8 @@ def parse_state(seen: HostFacts) -> HostState:
         Invalid: they cannot be.
     """
     values, absent = read_all(registry.HOST, seen)
+    if missing := [absent[name].detail for name in NEEDED if name in absent]:
+        raise errors.ProtocolError(f"the host facts cannot be read: {'; '.join(missing)}")
     give: Any = values.get
     switch: ovs.Switch = give("switch", ovs.Switch(False, "", False, {}, {}))
     polling: ovs.Polling = give("pmds", ovs.Polling({}, (), ()))
@@ -117,7 +122,7 @@ def parse_state(seen: HostFacts) -> HostState:
         switch_log=give("log", ""),
         irqs=give("irqs"),
         interrupts=give("interrupts"),
-        domains=give("domains"),
+        domains=give("domains", ()),
         seen=frozenset(values),
         layout=oslo_conf.find_layout(seen),
         neutron=give("neutron", {}),

@@ -23,6 +23,8 @@ PAGE_SIZES_KIB = frozenset({64, 1024, 2048, 16384, 32768, 524288, 1048576, 20971
 SMALL_KIB = 4
 QUEUE_SIZES = (0, 256, 512, 1024)  #: that QEMU's virtio-net takes and Nova lets one choose
 RX_DESCRIPTORS = (1, 4096)  #: ovs-vswitchd.conf.db, Interface: n_rxq_desc
+#: What no name has: it stands in options, lists, commands and paths.
+_NO_NAME = frozenset(" ,:\"'\\=[]{}();&|<>$`*?!#~/")
 LONGEST_NAME = 15  #: IFNAMSIZ less the final zero
 
 #: IPv4 minimum (RFC 791) and the largest frame that any Ethernet driver of DPDK takes.
@@ -123,7 +125,7 @@ def _check_names(demand: model.HostDemand) -> list[str]:
     ):
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             faults.append(f"two {what} are called {', '.join(twice)}")
-        if not all(name and not set(name) & set(" ,:\"'\\=[]{}\n\t") for name in names):
+        if not all(name.isprintable() and name and not set(name) & _NO_NAME for name in names):
             faults.append(f"names of {what} must be plain words")
     uses = Counter(nic for one in demand.physical_networks for nic in one.nics)
     if twice := [nic for nic, count in uses.items() if count > 1]:

@@ -1,5 +1,6 @@
 """What a host does at boot, before its switch starts: drivers, functions, folders, mounts."""
 
+import shlex
 from collections.abc import Mapping
 
 from isthmus.model.host.host_plan import HostPlan, SriovPlan
@@ -107,7 +108,7 @@ def render_devices(plan: HostPlan) -> str:
     drivers = {port.pci_address: port.driver for port in plan.dpdk_ports if port.driver}
     if drivers:
         lines.append('modprobe vfio-pci || wrong "there is no vfio-pci"')
-    lines += [f"bind {address} {driver}" for address, driver in drivers.items()]
+    lines += [f"bind {shlex.join(pair)}" for pair in drivers.items()]
     for one in plan.sriov:
         lines += _functions(one)
     if plan.dpdk_ports:
@@ -116,13 +117,14 @@ def render_devices(plan: HostPlan) -> str:
 
 
 def _functions(one: SriovPlan) -> list[str]:
-    lines = [f"functions {one.pci_address} {one.vfs} {one.nic} {one.mtu}"]
+    address, nic = shlex.quote(one.pci_address), shlex.quote(one.nic)
+    lines = [f"functions {address} {one.vfs} {nic} {one.mtu}"]
     if one.switchdev:
-        lines.append(f"offload {one.pci_address} {one.nic}")
+        lines.append(f"offload {address} {nic}")
     if one.trusted:
-        lines.append(f"guard {one.nic} {one.vfs} trust on")
+        lines.append(f"guard {nic} {one.vfs} trust on")
     if not one.spoof_check:
-        lines.append(f"guard {one.nic} {one.vfs} spoofchk off")
+        lines.append(f"guard {nic} {one.vfs} spoofchk off")
     return lines
 
 

@@ -4,6 +4,7 @@ Nothing of a person's is edited: every service here reads a folder of further fi
 """
 
 import enum
+import shlex
 from dataclasses import dataclass
 
 from isthmus.model.host.host_plan import HostPlan
@@ -139,10 +140,11 @@ def render_flavors(plan: HostPlan) -> str:
     lines = ["#!/bin/sh", texts.head(plan).rstrip("\n"), "set -e"]
     for flavor in plan.flavors:
         size = f"--vcpus {flavor.vcpus} --ram {flavor.ram_mib} --disk {flavor.disk_gib}"
+        name = shlex.quote(flavor.name)
         lines.append(
-            f"openstack flavor show {flavor.name} >/dev/null 2>&1 || "
-            f"openstack flavor create {size} {flavor.name}"
+            f"openstack flavor show {name} >/dev/null 2>&1 || openstack flavor create {size} {name}"
         )
-        specs = " ".join(f"--property {key}={value}" for key, value in flavor.extra_specs.items())
-        lines.append(f"openstack flavor set {specs} {flavor.name}")
+        pairs = (shlex.quote(f"{key}={value}") for key, value in flavor.extra_specs.items())
+        specs = " ".join(f"--property {pair}" for pair in pairs)
+        lines.append(f"openstack flavor set {specs} {name}")
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ HEAD = "# Written by Isthmus from the NFV plan of {host}; it will be replaced as
 
 def head(plan: HostPlan) -> str:
     """Return the first line of a file."""
-    return HEAD.format(host=plan.host)
+    return HEAD.format(host=" ".join(plan.host.split()))
 
 
 def with_head(plan: HostPlan, text: str) -> str:

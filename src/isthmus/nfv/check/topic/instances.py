@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.facts import cpuset
-from isthmus.facts.host import ovs, procfs
+from isthmus.facts.host import libvirt, ovs, procfs
 from isthmus.facts.host.libvirt import Domain
 from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.facts.host.procfs import Thread
@@ -299,8 +299,8 @@ def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Ite
 
 PRACTICE = (
     Rule(check_vcpus, (procfs.THREADS,), with_instances),
-    Rule(check_domains, (procfs.THREADS,), with_instances),
+    Rule(check_domains, (procfs.THREADS, libvirt.DOMAINS), with_instances),
     Rule(check_vhost_ports, (ovs.INTERFACES,), has_vhost_user, switch_runs),
-    Rule(check_memory, (), with_instances),
-    Rule(check_emulators, (procfs.THREADS,), with_instances),
+    Rule(check_memory, (libvirt.DOMAINS,), with_instances),
+    Rule(check_emulators, (procfs.THREADS, libvirt.DOMAINS), with_instances),
 )

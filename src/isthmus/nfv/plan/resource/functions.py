@@ -10,6 +10,7 @@ Sources:
 
 from collections.abc import Sequence
 
+from isthmus.facts import validity
 from isthmus.model.host import host_demand, host_inventory
 from isthmus.model.host.host_plan import Constraint, Note
 from isthmus.nfv.plan.resource import ports
@@ -32,6 +33,7 @@ def check_functions(
     """List what the functions of the demand's ports cannot do."""
     return [
         *_check_addresses(seats),
+        *_check_interfaces(seats),
         *_check_shared(inventory, seats),
         *_check_groups(inventory, seats),
         *_check_eal(inventory, seats),
@@ -55,6 +57,25 @@ def _check_addresses(seats: Sequence[ports.Seat]) -> list[Constraint]:
         and seat.network.by is not host_demand.DataPath.KERNEL
         and not seat.network.af_packet
     ]
+
+
+def _check_interfaces(seats: Sequence[ports.Seat]) -> list[Constraint]:
+    """Check that a port is known by its interface where the kernel keeps it."""
+    faults: list[Constraint] = []
+    for seat in seats:
+        nic, network = seat.nic, seat.network
+        by_address = network.by is host_demand.DataPath.OVS_DPDK and not network.af_packet
+        known = validity.is_interface_name(nic.name) and nic.name != nic.pci_address
+        if not by_address and not known:
+            faults.append(
+                Constraint(
+                    code="nic",
+                    message=f"the inventory does not tell the name that the kernel has for "
+                    f"{nic.name!r}, and {network.by} needs it (Neutron, ip link): take it with "
+                    "isthmus nfv inspect, while the kernel's own driver has the port",
+                )
+            )
+    return faults
 
 
 def mates_of(
