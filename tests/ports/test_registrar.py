@@ -422,4 +422,5 @@ def test_a_look_that_fails_at_the_start_is_repeated(
         until(lambda: registrar.greeted, what="the site says hello")
     finally:
         registrar.stop()
+    assert "Traceback" not in caplog.text, "none of this is a bug"
     engine.dispose()

@@ -188,7 +188,10 @@ class Registrar:
                 LOG.warning("This site says nothing to central: %s", error.message)
             else:
                 LOG.warning("Central does not register this site: %s", error.message)
-            self._explain(error.message)
+            try:
+                self._explain(error.message)
+            except errors.Transient as away:  # perhaps that is the very reason
+                LOG.debug("Why this site waits is recorded later: %s", away.message)
             return False
 
     def _explain(self, why: str) -> None:
