@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from isthmus.facts.document import to_document
 from isthmus.facts.source import document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
@@ -96,7 +97,7 @@ def make_fleet() -> list[str]:
             for nic in host.nics
         )
         made = dataclasses.replace(host, name=f"host{number}", nodes=nodes, nics=nics)
-        texts.append(json.dumps(document.to_document(made)))
+        texts.append(json.dumps(to_document(made)))
     return texts
 
 
@@ -112,7 +113,7 @@ def measure_single() -> None:
     names, ours, theirs = [], [], []
     for one in PUBLISHED:
         demand = parse_demand(one.demand)
-        body = document.to_document(one.inventory)
+        body = to_document(one.inventory)
         mine, peers = [], []
         for _ in range(ROUNDS):
             mine.append(timed(lambda one=one, demand=demand: plan_host(one.inventory, demand)))

@@ -1,6 +1,7 @@
 """Golden files and scripts of a plan, and that a shell and the tools' own readers take them."""
 
 import configparser
+import fnmatch
 import json
 import os
 import re
@@ -10,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from isthmus.facts.cpuset import parse_list
+from isthmus.facts.host import oslo_conf
 from isthmus.facts.host.oslo_conf import parse_ini
 from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.host.nfv_layout import Layout
+from isthmus.nfv.check.topic import services
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import files, ovs, script, slices
+from isthmus.nfv.render.layout import PLACES
 from isthmus.nfv.render.whole import render_plan
 from isthmus.testing.nfv.nfv_shapes import PUBLISHED, by_name
 
@@ -134,3 +139,16 @@ def test_groups_hold_everybody_to_the_plan() -> None:
     assert set(plan.pmd_cpus) < switch
     assert switch.isdisjoint(plan.dedicated_cpus)
     assert all(cpus.isdisjoint(plan.isolated_cpus) for cpus in allowed.values())
+
+
+@pytest.mark.parametrize("where", list(Layout))
+def test_what_is_put_somewhere_is_looked_for_there(where: Layout) -> None:
+    """Else apply puts options in place, and check never sees them."""
+    places = PLACES[where]
+    gathered = (oslo_conf.NOVA_FILES, oslo_conf.NEUTRON_FILES)
+    for kind, place in ((0, places.nova), (1, places.ovs_agent), (1, places.sriov_agent)):
+        assert any(fnmatch.fnmatchcase(place.path, one) for one in gathered[kind]), place.path
+        assert any(place.path.startswith(one) for one in oslo_conf.OPTION_FILES[where][kind])
+    for units in (places.nova_units, places.ovs_agent_units, places.sriov_agent_units):
+        known = {name for names in services.SERVICES.values() for name in names}
+        assert set(units) <= known, "what apply restarts, check sees dead"

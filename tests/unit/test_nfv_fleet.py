@@ -1,8 +1,11 @@
 """Hundreds of hosts: groups, outliers, one plan a group."""
 
 import dataclasses
+import importlib
 import json
 from pathlib import Path
+
+import pytest
 
 from isthmus.facts.document import to_document
 from isthmus.model.host.host_inventory import HostInventory
@@ -92,3 +95,17 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
 def test_one_host_alone_is_no_outlier() -> None:
     (group,) = group_fleet([host(1)])
     assert group.differs == ()
+
+
+def test_the_benchmark_of_plans_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is run by hand, and had not been since a function of it moved."""
+    nfv_plan = importlib.import_module("bench.nfv_plan")
+    monkeypatch.setattr(nfv_plan, "FLEET", 2 * nfv_plan.SHAPES)
+    monkeypatch.setattr(nfv_plan, "ROUNDS", 1)
+    monkeypatch.setattr(nfv_plan, "PUBLISHED", nfv_plan.PUBLISHED[:1])
+    nfv_plan.main()
+    said = capsys.readouterr().out
+    assert "one plan of 1 published machines" in said
+    assert "40 inventories of 20 shapes" in said

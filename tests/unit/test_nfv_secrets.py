@@ -40,6 +40,8 @@ cpu_dedicated_set = 2-4,
 [workarounds]
 [neutron_physnet_fast]
 numa_nodes = 0
+  password = SECRET-33
+    admin_token: SECRET-34
 [SECRET-9 !]
 reserved_host_cpus = SECRET-10
 """,

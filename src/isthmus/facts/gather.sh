@@ -29,6 +29,9 @@ ini() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }
     /^[#;]/ { next }
     /^\[/ { s = $0; sub(/^\[[ \t]*/, "", s); sub(/[ \t]*\].*$/, "", s); keep = 0
       if (s !~ /^[A-Za-z0-9_.-]+$/) s = "?"; else print "[" s "]"; next }
+    # An option that somebody indented goes on with the one above, as oslo.config reads it, and is
+    # none that was allowed.
+    /^[ \t]+[A-Za-z_][A-Za-z0-9_]*[ \t]*[=:]/ { keep = 0; next }
     /^[ \t]/ { if (keep) print; next }
     { keep = 0; at = match($0, /[=:]/); if (!at) next
       k = substr($0, 1, at - 1); gsub(/[ \t]/, "", k); group = s

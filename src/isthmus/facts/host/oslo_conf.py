@@ -24,7 +24,7 @@ NEUTRON_FILES = (
     "/etc/kolla/neutron-openvswitch-agent/*.ini",
     "/etc/kolla/neutron-sriov-agent/*.ini",
     "/var/lib/config-data/puppet-generated/neutron/etc/neutron/plugins/ml2/*_agent.ini",
-    "/var/lib/openstack/config/neutron-sriov-agent/*.conf",
+    "/var/lib/openstack/config/neutron-*-agent/*.conf",
 )
 #: Where each layout keeps Nova's and Neutron's options, in the order in which they are read.
 OPTION_FILES: Mapping[Layout, tuple[tuple[str, ...], tuple[str, ...]]] = {
