@@ -201,6 +201,8 @@ POLICY: dict[type[IsthmusError], Consequence] = {
     Broken: Consequence(502, JournalAction.PARK, 1),
 }
 
+#: The exit code of a command that looked (`status`, `audit`) and found that something is wrong.
+EXIT_FOUND = 1
 #: The CLI's exit code for an error that is none of ours: a bug (sysexits.h, EX_SOFTWARE).
 EXIT_BUG = 70
 #: The CLI's exit code after Ctrl-C (128 + SIGINT), as shells have it.

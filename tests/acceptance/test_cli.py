@@ -1,6 +1,7 @@
 """The operators' commands as processes, against a small cloud on loopback."""
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -77,8 +78,8 @@ class Shell:
         assert "Traceback" not in ran.stderr
         return ran
 
-    def data(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "-o", "json").stdout)
+    def data(self, *arguments: str, code: int = 0) -> Any:
+        return json.loads(self.run(*arguments, "-o", "json", code=code).stdout)
 
 
 @contextlib.contextmanager
@@ -103,6 +104,10 @@ def small_cloud() -> Iterator[Cloud]:
             {"id": NET, "name": "net1", "project_id": "p", "status": "ACTIVE", "subnets": [SUBNET]}
         ]
         cloud.rows["subnets"] = [{"id": SUBNET, "name": "sub1"}]
+        epoch = {"epoch": 1, "settled": True, "reason": ""}
+        cloud.rows["site-holdings"] = [{"id": "central", "epoch": epoch}]
+        for name, site in cloud.sites.items():
+            site.holdings = {"id": name, "epoch": epoch}
         yield cloud
 
 
@@ -110,6 +115,11 @@ def small_cloud() -> Iterator[Cloud]:
 def shell(tmp_path: Path) -> Iterator[Shell]:
     with small_cloud() as cloud:
         yield Shell(tmp_path, cloud)
+
+
+def ago(**span: float) -> str:
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(**span)
+    return then.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def job(number: int, **more: Any) -> dict[str, Any]:
@@ -177,7 +187,8 @@ def test_who_is_waited_for_and_going_on_without(shell: Shell) -> None:
     (row, _) = shell.cloud.rows["sites"]
     row["waits_for"] = "central was restored and this site has yet to register"
     assert "yet to register" in shell.run("site", "list").stdout
-    assert "yet to register" in shell.run("status", says="waits for site1 to register").stdout
+    ran = shell.run("status", code=1, says="waits for site1 to register")
+    assert "yet to register" in ran.stdout
     shell.run("site", "go-on-without", "site1", code=1, says="Nothing was done")
     shell.run("site", "go-on-without", "site2", says="Nobody waits for site site2")
     acts = [path for method, path, _ in shell.cloud.calls if method == "PUT"]
@@ -205,7 +216,7 @@ def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step
     site1, site2 = shell.cloud.sites.values()
     site1.holdings, site2.holdings = {"id": "site1", "epoch": waits}, {"id": "site2"}
     one["ports_due"] = 3
-    first, second = shell.data("status")
+    first, second = shell.data("status", code=1)
     assert (first["allocates"], first["ports_due"], first["waits_for"]) == (
         "no",
         3,
@@ -214,17 +225,18 @@ def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step
     assert "isthmus-xjob" in first["next_step"]
     assert second["allocates"] == "unknown"
     assert second["next_step"].startswith("it did not say whether it gives out addresses")
-    ran = shell.run("status", says="site1 gives out no addresses: restored; waits for 3 ports")
+    says = "site1 gives out no addresses: restored; waits for 3 ports"
+    ran = shell.run("status", code=1, says=says)
     assert "Next for site1: see that isthmus-xjob runs" in ran.stderr
     waits["stands_down"] = True
-    assert "isthmus restored" in shell.data("status")[0]["next_step"]
+    assert "isthmus restored" in shell.data("status", code=1)[0]["next_step"]
     site1.holdings["epoch"] = {"epoch": 2, "settled": True, "reason": ""}
-    assert [row["allocates"] for row in shell.data("status")] == ["yes", "unknown"]
+    assert [row["allocates"] for row in shell.data("status", code=1)] == ["yes", "unknown"]
     # One that cannot be reached is not asked: it would cost a time-out.
     one["reachability"] = "unreachable"
     site1.cut = True
     before = len(shell.cloud.calls)
-    assert shell.data("status")[0]["allocates"] == "unknown"
+    assert shell.data("status", code=1)[0]["allocates"] == "unknown"
     assert not [path for _, path, _ in shell.cloud.calls[before:] if path.startswith("/site1")]
 
 
@@ -306,50 +318,6 @@ def test_networks_are_found_by_name_extended_and_withdrawn(shell: Shell) -> None
     shell.run("network", "show", "net1", code=2, says="say which by its id")
 
 
-def test_a_port_is_shown_as_every_tier_knows_it(shell: Shell) -> None:
-    for site in ("site1", "site2"):
-        shell.run("site", "create", site)
-    shell.run("network", "extend", "net1", "site1", "site2")
-    port = {
-        "id": "p1",
-        "name": "web",
-        "network_id": NET,
-        "mac_address": "fa:16:01:00:00:01",
-        "fixed_ips": [{"subnet_id": SUBNET, "ip_address": "10.0.0.7"}],
-        "status": "ACTIVE",
-        "binding:host_id": "site1/h1",
-    }
-    shadow = {
-        "id": "p1",
-        "site": "site1",
-        "hostname": "h1",
-        "port_key": 4097,
-        "mac_address": port["mac_address"],
-        "addresses": ["10.0.0.7", "10.0.0.100"],
-    }
-    one, two = shell.cloud.sites["site1"], shell.cloud.sites["site2"]
-    shell.cloud.rows["ports"] = [port]
-    one.rows = {"ports": [{**port, "binding:host_id": "h1"}], "site-shadows": []}
-    two.rows = {"ports": [], "site-shadows": [shadow]}
-
-    def seen() -> list[tuple[str, str, str, bool | None]]:
-        rows = shell.data("port", "show", "web")
-        return [(row["tier"], row["known_as"], row["host"], row["agrees"]) for row in rows]
-
-    central, home = ("central", "port", "site1/h1", True), ("site1", "port", "h1", True)
-    assert seen() == [central, home, ("site2", "shadow", "site1/h1", True)]
-    asked = [path for _, path, _ in shell.cloud.calls if path.startswith("/site")]
-    assert not any("/ports/p1" in path or "ports?id=" in path for path in asked), asked
-    shadow["mac_address"] = "fa:16:01:00:00:02"
-    assert seen()[2] == ("site2", "shadow", "site1/h1", False)
-    two.rows["site-shadows"] = []
-    assert seen()[2] == ("site2", "nothing", "", None)
-    two.cut = True
-    assert seen() == [central, home, ("site2", "", "", None)]
-    assert "site2 did not answer" in shell.run("port", "show", "p1").stderr
-    shell.run("port", "show", "nobody", code=2, says="there is no port 'nobody'")
-
-
 def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
     shell.cloud.rows["site-jobs"] = [job(number) for number in range(1200)]
     shell.cloud.rows["site-jobs"][7].update(state="parked", site="site2", type="network")
@@ -404,22 +372,50 @@ def test_leases_show_as_addresses_in_a_table_only(shell: Shell) -> None:
 
 
 def test_status_of_no_sites_does_not_call_them_reachable(shell: Shell) -> None:
-    ran = shell.run("status", says="no sites, or none that you may see")
+    ran = shell.run("status", says="no site yet; add one with: isthmus site create NAME")
     assert "reachable" not in ran.stderr
     assert shell.data("status") == []
+    shell.cloud.rows["site-holdings"].clear()  # as who has not the role sees it
+    shell.run("status", code=2, says="central shows you nothing.*role admin or isthmus_reader")
 
 
 def test_status_counts_and_names_who_is_away(shell: Shell) -> None:
     shell.run("site", "create", "site1")
     shell.run("site", "create", "site2")
     one, two = shell.cloud.rows["sites"]
-    one.update(reachability="reachable", backlog=2, parked=1)
-    two.update(reachability="unreachable", last_error="no route")
+    one.update(reachability="reachable", last_seen_at=ago(seconds=1), backlog=2, parked=1)
+    two.update(reachability="unreachable", last_seen_at=ago(hours=2), last_error="no route")
     shell.cloud.rows["site-jobs"] = [job(4000), job(2)]
-    first, second = shell.data("status")
+    first, second = shell.data("status", code=1)
     assert (first["oldest"], second["oldest"]) == (4000, None)
-    shown = shell.run("status", says="1 parked or refused: isthmus job")
+    assert first["troubles"] == ["site1 has 1 parked or refused"]
+    assert second["troubles"][0].startswith("site2 is not reachable; it last answered 2h")
+    shown = shell.run("status", code=1, says="site1 has 1 parked or refused")
     assert "1h6m" in shown.stdout
+    assert "Next for site2: see that Neutron and Keystone of site2 run" in shown.stderr
+    one["parked"] = 0
+    shell.run("site", "disable", "site2")
+    shell.run("status", says="2 sites, disabled: site2, all others reachable; 2 jobs under way")
+
+
+def test_status_says_that_xjob_is_stopped_and_since_when(shell: Shell) -> None:
+    for name in ("site1", "site2"):
+        shell.run("site", "create", name)
+    for row in shell.cloud.rows["sites"]:
+        row.update(reachability="reachable", last_seen_at=ago(minutes=7))
+    says = r"No Xjob runs, or none gets on: none has looked at any site for 7m(\d+s)?\."
+    for output in ("table", "json", "yaml"):
+        ran = shell.run("status", "-o", output, code=1, says=says)
+        assert "Next for xjob: start isthmus-xjob where central runs" in ran.stderr
+    assert "2 sites, all reachable when last looked at" in ran.stderr
+    one, two = shell.cloud.rows["sites"]
+    two["last_seen_at"] = ago(seconds=2)
+    assert [row["served"] for row in shell.data("status", code=1)] == ["no", "yes"]
+    shell.run(
+        "status", code=1, says=r"(?s)No Xjob has looked at site1 for 7m.*\[isthmus_xjob:site1\]"
+    )
+    one["last_seen_at"] = ago(seconds=2)
+    assert "Xjob" not in shell.run("status").stderr
 
 
 @pytest.mark.parametrize(

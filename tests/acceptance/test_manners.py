@@ -1,6 +1,5 @@
 """What operators met when they tried the commands, with the answers that are right."""
 
-import datetime
 import io
 import json
 import re
@@ -13,7 +12,7 @@ from unittest import mock
 import pytest
 from rich.console import Console
 from tests.acceptance.inside import Inside
-from tests.acceptance.test_cli import ISTHMUS, LEASE, NET, SUBNET, job, small_cloud
+from tests.acceptance.test_cli import ISTHMUS, LEASE, NET, SUBNET, ago, job, small_cloud
 
 from isthmus import errors
 from isthmus.cli import main, render
@@ -39,11 +38,6 @@ def member(shell: Inside) -> Inside:
     shell.cloud.rows.clear()
     shell.cloud.rows["networks"] = [{"id": NET, "name": "net1"}]
     return shell
-
-
-def ago(**span: float) -> str:
-    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(**span)
-    return then.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 # What is written wrong.
@@ -273,7 +267,8 @@ def test_lists_are_sorted_and_have_names_ages_and_addresses(shell: Inside) -> No
 def test_a_table_has_no_blanks_at_the_ends_of_its_lines(shell: Inside) -> None:
     shell.cloud.rows["site-jobs"] = [job(1), job(2, last_error="no route")]
     for arguments in (("job", "list"), ("site", "list"), ("site", "show", "site1"), ("status",)):
-        lines = shell.run(*arguments).stdout.splitlines()
+        code = int(arguments == ("status",))  # the sites are new, and nobody has looked at them
+        lines = shell.run(*arguments, code=code).stdout.splitlines()
         assert lines
         assert [line for line in lines if line != line.rstrip()] == [], arguments
 
@@ -281,7 +276,7 @@ def test_a_table_has_no_blanks_at_the_ends_of_its_lines(shell: Inside) -> None:
 def test_one_is_not_several(shell: Inside) -> None:
     shell.cloud.rows["sites"].pop(0)
     (row,) = shell.cloud.rows["sites"]
-    row.update(reachability="reachable", backlog=1)
+    row.update(reachability="reachable", last_seen_at=ago(seconds=1), backlog=1)
     shell.cloud.rows["site-jobs"] = [job(1)]
     shell.run("status", says="^1 site, all reachable; 1 job under way\\.")
     shell.run("job", "cancel", "job-0001", code=1, says="^Drop 1 job, with")
@@ -292,8 +287,11 @@ def test_one_is_not_several(shell: Inside) -> None:
 def test_a_disabled_site_is_not_among_the_reachable_ones(shell: Inside) -> None:
     for row in shell.cloud.rows["sites"]:
         row.update(reachability="reachable", last_seen_at=ago(days=1))
-    ran = shell.run("status", says="2 sites, all reachable; 0 jobs")
+    ran = shell.run("status", code=1, says="2 sites, all reachable when last looked at; 0 jobs")
     assert re.search(r"  1d\S* ago  ", ran.stdout)
+    for row in shell.cloud.rows["sites"]:
+        row["last_seen_at"] = ago(seconds=1)
+    shell.run("status", says="^2 sites, all reachable; 0 jobs")
     shell.run("site", "disable", "site2")
     shell.run("status", says="2 sites, disabled: site2, all others reachable; 0 jobs")
     shell.run("site", "disable", "site1")

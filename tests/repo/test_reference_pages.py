@@ -2,15 +2,19 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from isthmus.config.options import list_opts
 from isthmus.dataplane.row_kind import Change
 from isthmus.neutron.api import policies
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/reference/audit.md").read_text()
 AUDITS = ROOT / "src/isthmus/federation/audits"
+OPERATE = ROOT / "src/isthmus/operate/audit.py"
 KINDS = ROOT / "src/isthmus/dataplane/kind"
 
 #: A code as a first column has it; a word in capitals stands for a resource's type or a row kind.
@@ -49,9 +53,23 @@ def test_every_policy_is_on_the_page_of_the_admin_api() -> None:
     assert named == {rule.name for rule in policies.list_rules()}
 
 
+def test_the_pages_of_commands_and_options_are_as_the_code_is(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "tools/write_reference", tmp_path], check=True)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(written) == {"cli.md", "configuration.md"}
+    for name, text in written.items():
+        assert (ROOT / "docs/reference" / name).read_text() == text, "run tools/write_reference"
+        assert text.count("\n") > 40
+    commands = set(re.findall("^### (isthmus .*)$", written["cli.md"], re.MULTILINE))
+    assert {"isthmus site resync", "isthmus job list", "isthmus lab up"} <= commands
+    assert "## isthmus status" in written["cli.md"]
+    options = {name for _, group in list_opts() for name in (one.name for one in group)}
+    assert {name for name in options if f"| `{name}` |" not in written["configuration.md"]} == set()
+
+
 def _list_codes() -> Iterator[str]:
     """List the codes of verdicts; of those of a resource, which are made of its type, the form."""
-    for path in AUDITS.glob("*.py"):
+    for path in (*AUDITS.glob("*.py"), OPERATE):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

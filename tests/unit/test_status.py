@@ -1,5 +1,6 @@
 """How a site stands, and what an operator does about it."""
 
+import datetime
 import threading
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from isthmus import errors
 from isthmus.operate.cloud import Cloud
 from isthmus.operate.status import Standing, collect_status, judge
 
+NOW = datetime.datetime(2026, 11, 27, 12, 0, 0, tzinfo=datetime.UTC)
 ROW = {
     "name": "site1",
     "region": "site1",
@@ -45,21 +47,21 @@ AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to re
 def test_what_is_waited_for_and_what_to_do(
     row: Any, own: Standing, central: Standing, allocates: str, due: int, says: str
 ) -> None:
-    found = judge(row, own, central, None)
+    found = judge(row, own, central, None, NOW)
     assert (found.allocates, found.ports_due) == (allocates, due)
     assert says in found.next_step
     assert bool(says) == bool(found.next_step)
 
 
 def test_both_reasons_are_said_of_a_site_that_is_waited_for_and_waits_itself() -> None:
-    found = judge(AWAITED, WAITS, WAITS, None)
+    found = judge(AWAITED, WAITS, WAITS, None, NOW)
     assert found.waits_for == f"{AWAITED['waits_for']}; {WAITS.reason}"
 
 
 def test_why_a_site_keeps_rows_of_others_is_said() -> None:
-    assert judge(ROW, SETTLED, SETTLED, None).keeps == ""
-    assert "send" in judge(ROW, Standing(settled=True, behind=1), SETTLED, None).keeps
-    assert "report" in judge(ROW, Standing(settled=True, behind=2), SETTLED, None).keeps
+    assert judge(ROW, SETTLED, SETTLED, None, NOW).keeps == ""
+    assert "send" in judge(ROW, Standing(settled=True, behind=1), SETTLED, None, NOW).keeps
+    assert "report" in judge(ROW, Standing(settled=True, behind=2), SETTLED, None, NOW).keeps
 
 
 class Tier:
@@ -87,6 +89,9 @@ class World:
     def list(self, resource: str, **_: Any) -> Any:
         assert resource == "site"
         return [{**ROW, "name": name} for name in self.tiers if name != "central"]
+
+    def read_clock(self) -> datetime.datetime:
+        return NOW
 
     def open_central(self) -> Any:
         return self.tiers["central"]

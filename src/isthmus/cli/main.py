@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.cli import complete
 from isthmus.model.form import name_near
 
 #: What becomes of output that nobody can take: the disk is full, or it was closed.
@@ -109,7 +110,10 @@ def _root(
     os_cloud: Annotated[
         str,
         typer.Option(
-            "--os-cloud", metavar="NAME", help="Entry of clouds.yaml; also behind each command."
+            "--os-cloud",
+            metavar="NAME",
+            help="Entry of clouds.yaml; also behind each command.",
+            autocompletion=complete.clouds,
         ),
     ] = "",
     version: Annotated[

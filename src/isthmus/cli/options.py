@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 from isthmus import errors
+from isthmus.cli import complete
 from isthmus.cli.render import Format, note
+
+DEFAULT_CLOUD = complete.DEFAULT_CLOUD
 
 Output = Annotated[
     Format, typer.Option("--output", "-o", help="Form of the answer.", case_sensitive=False)
@@ -18,10 +21,19 @@ Cloud = Annotated[
         "--os-cloud",
         envvar="OS_CLOUD",
         help="Entry of clouds.yaml that names central and who you are.",
+        autocompletion=complete.clouds,
     ),
 ]
-#: What `--os-cloud` is where nothing is said.
-DEFAULT_CLOUD = "central"
+
+#: Names that several commands take, each offered by the shell's completion.
+Site = Annotated[str, typer.Argument(help="Name of the site.", autocompletion=complete.sites)]
+OnlySite = Annotated[
+    str | None, typer.Option("--site", help="Only at this site.", autocompletion=complete.sites)
+]
+
+Wait = Annotated[
+    float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until it is done, so long.")
+]
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+)([smhd]?)")

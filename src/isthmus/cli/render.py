@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+from isthmus.model.form import format_age
 
 #: Wide enough that no row of a table is cut where a program reads it.
 _PIPE_WIDTH = 1000
@@ -76,20 +78,40 @@ def print_rows(
         if empty:
             note(empty)
         return
+    console = open_console()
+    if console.is_terminal:
+        console.print(lay_out(console, found, columns, show=show))
+    else:
+        _print_plain(console, lay_out(console, found, columns, show=show))
+
+
+def lay_out(
+    console: Console,
+    rows: Iterable[Row],
+    columns: Sequence[str],
+    *,
+    show: Mapping[str, Callable[[Row], object]] | None = None,
+) -> RenderableType:
+    """Return a table; where a terminal is too narrow for it, each row as lines of its own.
+
+    Args:
+        console: on which it is to be printed.
+        rows: in the words of the API.
+        columns: of the table.
+        show: how a column is shown, where that is not the plain value.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, no_wrap=column == "id", overflow="fold")
-    for row in found:
+    for row in rows:
         cells = [
             (show or {}).get(column, lambda one, name=column: one.get(name))(row)
             for column in columns
         ]
         table.add_row(*(_cell(cell) for cell in cells))
-    console = open_console()
     if console.is_terminal and _measure(console, table) > console.width:
-        _print_records(console, columns, table)
-    else:
-        _print_table(console, table)
+        return _list_records(columns, table)
+    return table
 
 
 def print_row(row: Row, output: Format) -> None:
@@ -102,7 +124,11 @@ def print_row(row: Row, output: Format) -> None:
     table.add_column(overflow="fold")
     for name, value in row.items():
         table.add_row(name, _cell(value))
-    _print_table(open_console(), table)
+    console = open_console()
+    if console.is_terminal:
+        console.print(table)
+    else:
+        _print_plain(console, table)
 
 
 def _measure(console: Console, table: Table) -> int:
@@ -111,9 +137,10 @@ def _measure(console: Console, table: Table) -> int:
     return Measurement.get(console, wide, table).maximum
 
 
-def _print_records(console: Console, columns: Sequence[str], table: Table) -> None:
-    """Print each row as lines of its own: a table that is broken into words nobody can read."""
+def _list_records(columns: Sequence[str], table: Table) -> Group:
+    """Turn each row into lines of its own: a table that is broken into words nobody can read."""
     cells = [[*column.cells] for column in table.columns]
+    parts: list[RenderableType] = []
     for number in range(table.row_count):
         record = Table(box=None, pad_edge=False, show_header=False)
         record.add_column(style="bold", no_wrap=True)
@@ -121,18 +148,14 @@ def _print_records(console: Console, columns: Sequence[str], table: Table) -> No
         for name, values in zip(columns, cells, strict=True):
             if str(values[number]):
                 record.add_row(name, values[number])
-        if number:
-            console.print()
-        console.print(record)
+        parts += [Text(), record] if number else [record]
+    return Group(*parts)
 
 
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table; where nobody looks, without blanks at the ends of lines."""
-    if console.is_terminal:
-        console.print(table)
-        return
+def _print_plain(console: Console, what: RenderableType) -> None:
+    """Print where nobody looks: without blanks at the ends of lines."""
     with console.capture() as captured:
-        console.print(table)
+        console.print(what)
     for line in captured.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
 
@@ -194,23 +217,6 @@ class Waiting:
         elif what != self._said or self._clock() - self._said_at >= _SAY_AGAIN_S:
             self._said, self._said_at = what, self._clock()
             self._console.print(line)
-
-
-def format_age(seconds: float | None) -> str:
-    """Write an age as a person reads it.
-
-    >>> [format_age(one) for one in (None, 5, 200, 4000, 200000)]
-    ['', '5s', '3m20s', '1h6m', '2d7h']
-    """
-    if seconds is None:
-        return ""
-    left = int(seconds)
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts[:2]) or "0s"
 
 
 def show_since(name: str) -> Callable[[Row], str]:

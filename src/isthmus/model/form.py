@@ -179,3 +179,20 @@ def say_fault(kind: str, values: Mapping[str, Any], message: str) -> str:
         return _FAULTS[kind].format_map(values)
     said = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return f"{said[:1].lower()}{said[1:]}"
+
+
+def format_age(seconds: float | None) -> str:
+    """Write an age as a person reads it.
+
+    >>> [format_age(one) for one in (None, 5, 200, 4000, 200000)]
+    ['', '5s', '3m20s', '1h6m', '2d7h']
+    """
+    if seconds is None:
+        return ""
+    left = int(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2]) or "0s"

@@ -3,20 +3,39 @@
 import datetime
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from isthmus import errors
+from isthmus.clients.http.admin import Row
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.federation.audits.audit import DISABLED, audit
 from isthmus.federation.audits.holdings import Holdings, parse_holdings
-from isthmus.model.form import counted
+from isthmus.model.form import counted, format_age
 from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import SiteName, SiteState
-from isthmus.model.verdict import Report, Severity, is_clean
-from isthmus.operate.cloud import Cloud
+from isthmus.model.site import CENTRAL, SiteName, SiteState
+from isthmus.model.verdict import (
+    Answer,
+    Report,
+    Ruling,
+    Severity,
+    Subject,
+    Verdict,
+    is_clean,
+    order,
+)
+from isthmus.operate.cloud import SHOWS_NOTHING, Cloud
+from isthmus.operate.trouble import (
+    LOG_IN,
+    NO,
+    START_XJOB,
+    UNKNOWN,
+    YES,
+    count_seconds,
+    judge_service,
+)
 
 #: Pause between two looks of `wait_clean`, in seconds: holdings are not cheap.
 _LOOK_EVERY_S = 2.0
@@ -40,6 +59,7 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
     """
     network_id = admin.api.get_named("network", network)["id"] if network else None
     sites = admin.api.list("site")
+    now = admin.api.read_clock()
     enabled = [row for row in sites if row["state"] != SiteState.DISABLED]
     silent = {
         SiteName(row["name"]): DISABLED for row in sites if row["state"] == SiteState.DISABLED
@@ -61,7 +81,40 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
                 silent[name] = error.message
     parked = (_to_job(row) for row in admin.api.iterate("site_job", state="parked"))
     jobs = [job for job in parked if network_id is None or _concerns(job, network_id, central)]
-    return audit(central, held, silent=silent, jobs=jobs)
+    report = audit(central, held, silent=silent, jobs=jobs)
+    return _add_service(report, enabled, now)
+
+
+def _add_service(report: Report, rows: Collection[Row], now: datetime.datetime) -> Report:
+    """Add which sites no Xjob looks after: what is wrong there heals only by somebody's hand."""
+    served = {row["name"]: judge_service(row, now) for row in rows}
+    idle = [row for row in rows if served[row["name"]] == NO]
+    verdicts = [
+        Verdict(
+            code="site.not_served",
+            severity=Severity.BROKEN,
+            subject=Subject(row["name"], "site", str(CENTRAL)),
+            message="no Xjob looks after the site",
+            evidence=f"last looked at {format_age(count_seconds(row['last_seen_at'], now))} ago",
+            remedy=_to_sentence(
+                START_XJOB if YES not in served.values() else LOG_IN.format(row["name"])
+            ),
+        )
+        for row in idle
+    ]
+    answer = Answer.FOUND if idle else Answer.FINE
+    if not idle and UNKNOWN in served.values():
+        answer = Answer.NOT_SEEN
+    elif not served:
+        answer = Answer.NOT_APPLICABLE
+    return Report(
+        findings=tuple(sorted((*report.findings, *verdicts), key=order)),
+        rulings=(*report.rulings, Ruling(check="Xjob", answer=answer)),
+    )
+
+
+def _to_sentence(said: str) -> str:
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def wait_clean(
@@ -121,10 +174,7 @@ def _ask(client: NeutronClient, network_id: str | None) -> Holdings:
     query = {"network_id": network_id} if network_id else {}
     rows = client.get_all("site_holding", **query)
     if not rows:
-        raise errors.Refused(
-            f"{client.name} shows you nothing of what it holds: that takes the role admin or "
-            "isthmus_reader"
-        )
+        raise errors.Refused(SHOWS_NOTHING.format(client.name))
     if len(rows) != 1:
         raise errors.ProtocolError(
             f"{client.name} gave {len(rows)} rows of holdings instead of one"

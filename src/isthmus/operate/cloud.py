@@ -1,9 +1,28 @@
-"""The cloud as an operator reaches it: the Admin API of central, and the Neutron of each tier."""
+"""The cloud as an operator reaches it: the Admin API of central, and the Neutron of each tier.
 
-from typing import Protocol
+And how an operator waits for what goes on there.
+"""
 
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from isthmus import errors
 from isthmus.clients.http.admin import AdminApi
 from isthmus.clients.http.neutron import NeutronClient
+from isthmus.model.form import counted
+from isthmus.model.intent import JobState
+
+#: What is said of a tier whose list of holdings is empty: it has one row for who may see it.
+SHOWS_NOTHING = (
+    "{0} shows you nothing of what it holds: that takes the role admin or isthmus_reader"
+)
+
+#: Pause between two looks, in seconds.
+_LOOK_EVERY_S = 1.0
+
+#: Told before each further look what is waited for, and the seconds left.
+Tell = Callable[[str, float], None]
 
 
 class Cloud(Protocol):
@@ -18,3 +37,67 @@ class Cloud(Protocol):
 
     def open_site(self, name: str, region: str) -> NeutronClient:
         """Open the Neutron of a site."""
+
+
+def wait_until_done(
+    look: Callable[[], str],
+    *,
+    wait_s: float,
+    tell: Tell,
+    hint: Callable[[], str] = lambda: "It goes on",
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until nothing is to be waited for.
+
+    A central that does not answer now is asked again while there is time.
+
+    Args:
+        look: says what is waited for; nothing where it is done.
+        wait_s: how long.
+        tell: called before each further look.
+        hint: says what becomes of it where the time was too short.
+        clock: gives seconds that only grow.
+        pause: waits for some seconds.
+
+    Raises:
+        TimedOut: the time was too short; it goes on all the same.
+        IsthmusError: of the look, unless it is transient.
+    """
+    deadline = clock() + wait_s
+    while True:
+        try:
+            waits_for = look()
+        except errors.Transient as error:
+            waits_for = error.message
+        if not waits_for:
+            return
+        left_s = deadline - clock()
+        if left_s <= 0:
+            raise errors.TimedOut(f"not done in {wait_s:g} s: {waits_for}. {hint()}")
+        tell(waits_for, left_s)
+        pause(min(_LOOK_EVERY_S, left_s))
+
+
+def say_under_way(api: AdminApi, **filters: Any) -> str:
+    """Say which jobs are under way; nothing where none is.
+
+    Args:
+        api: central's.
+        filters: which ones.
+
+    Raises:
+        Refused: a site has refused one.
+    """
+    rows = api.list("site_job", **filters)
+    for row in rows:
+        if row["state"] == JobState.PARKED:
+            raise errors.Refused(
+                f"site {row['site']} refused the {row['type']}: {row['last_error']}. When the "
+                f"reason is gone: isthmus job retry {row['id']}"
+            )
+    if not rows:
+        return ""
+    sites = ", ".join(sorted({str(row["site"]) for row in rows}))
+    why = next((f": {row['last_error']}" for row in rows if row["last_error"]), "")
+    return f"{counted(len(rows), 'job')} under way to {sites}{why}"

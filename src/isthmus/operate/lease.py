@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.model.form import is_id, name_near
+from isthmus.operate.cloud import say_under_way
 from isthmus.operate.site import get_site, require_sites
 
 
@@ -35,13 +36,16 @@ def sort_leases(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row["kind"], row["pool_id"], int(row.get("first") or 0)))
 
 
-def return_lease(api: AdminApi, site: str, lease: str) -> None:
+def return_lease(api: AdminApi, site: str, lease: str) -> str:
     """Have a site give back what is not its own of a lease.
 
     Args:
         api: central's.
         site: name or id of the site.
         lease: id of the lease.
+
+    Returns:
+        The name of the site.
 
     Raises:
         NotFound: there is no such site; says which names come near.
@@ -53,6 +57,21 @@ def return_lease(api: AdminApi, site: str, lease: str) -> None:
         raise errors.Invalid(f"{lease!r} is no id of a lease: isthmus audit names it")
     row = get_site(api, site)
     api.act("site", row["id"], "return_lease", {"lease_id": lease})
+    return str(row["name"])
+
+
+def say_returning(api: AdminApi, site: str, lease: str) -> str:
+    """Say what a lease that a site is to give back waits for; nothing where the site was told.
+
+    Args:
+        api: central's.
+        site: name of the site.
+        lease: id of the lease.
+
+    Raises:
+        Refused: the site refused it.
+    """
+    return say_under_way(api, site=site, type="lease", resource_id=lease)
 
 
 def _find_pool(api: AdminApi, pool: str) -> str:

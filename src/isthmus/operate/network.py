@@ -5,6 +5,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
+from isthmus.operate.cloud import say_under_way
 from isthmus.operate.lease import sort_leases
 from isthmus.operate.site import naming, require_sites
 
@@ -67,8 +68,42 @@ def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Ro
         ]
 
 
-def withdraw_network(api: AdminApi, network: str, site: str) -> None:
-    """Withdraw a network from a site.
+def say_extending(api: AdminApi, rows: Sequence[Row]) -> str:
+    """Say what a network that was extended waits for; nothing where the sites have it.
+
+    Args:
+        api: central.
+        rows: as `extend_network` returned them.
+
+    Raises:
+        Refused: a site refused it.
+    """
+    network = api.get("network", rows[0]["network_id"])
+    ids = [network["id"], *network.get("subnets", [])]
+    return say_under_way(api, site=[row["site"] for row in rows], resource_id=ids)
+
+
+def say_withdrawing(api: AdminApi, row: Row) -> str:
+    """Say what a network that was withdrawn from a site waits for; nothing where it has gone.
+
+    Args:
+        api: central.
+        row: as `withdraw_network` returned it.
+
+    Raises:
+        Refused: the site refused to let it go, or the network was extended to it again.
+    """
+    left = api.list("site_presence", network_id=row["network_id"], site=row["site"])
+    if not left:
+        return ""
+    if not left[0]["withdrawn"]:
+        raise errors.Conflict(f"the network is wanted at site {row['site']} again: it stays there")
+    jobs = say_under_way(api, site=row["site"], resource_id=row["network_id"])
+    return jobs or f"site {row['site']} has yet to say that it has none of it left"
+
+
+def withdraw_network(api: AdminApi, network: str, site: str) -> Row:
+    """Withdraw a network from a site; return where it was.
 
     Raises:
         NotFound: it is not there.
@@ -78,3 +113,4 @@ def withdraw_network(api: AdminApi, network: str, site: str) -> None:
     if not rows:
         raise errors.NotFound(f"network {network!r} is not present at site {site!r}")
     api.delete("site_presence", rows[0]["id"])
+    return rows[0]

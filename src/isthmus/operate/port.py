@@ -1,6 +1,6 @@
 """Ports: what each tier knows of one, and release by its home."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,7 @@ from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
+from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, say_under_way
 
 #: What `isthmus port show` looks at.
 _PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", "binding:host_id")
@@ -23,12 +24,24 @@ class PortView:
     addresses: tuple[str, ...] = ()
     status: str = ""
     host: str = ""
-    port_key: int | None = None  #: of a shadow
-    agrees: bool | None = None  #: with central on MAC and fixed IPs; None where nothing is known
-    error: str = ""  #: why the tier did not answer
+    port_key: int | None = None  #: OVN's at the tier; at central what the home has reported
+    #: whether it is as central, the home and this tier's OVN have it; None where that was not seen
+    agrees: bool | None = None
+    differs: tuple[str, ...] = ()  #: what is not
+    error: str = ""  #: why the tier did not answer, or did not show its OVN
 
 
-def release_port(api: AdminApi, port: str, *, force: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A tier's view, and the row of its OVN."""
+
+    view: PortView
+    row: Row | None = None  #: of the part `ovn` of its holdings; None where there is none
+    shadow_key: int | None = None  #: that Neutron there asks for
+    is_present: bool = True  #: whether the network is to stay at the site
+
+
+def release_port(api: AdminApi, port: str, *, force: bool) -> Row:
     """Release a port from its home.
 
     Args:
@@ -37,7 +50,7 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> str:
         force: forget the home at once.
 
     Returns:
-        The home.
+        The site mapping as it was: the port and its home.
 
     Raises:
         NotFound: there is no such port, or it lives nowhere.
@@ -48,61 +61,107 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> str:
     if not rows:
         raise errors.NotFound(f"port {wanted['id']} lives nowhere: the first site to use it has it")
     api.act("site_mapping", rows[0]["id"], "release", {"force": force})
-    return str(rows[0]["site"])
+    return rows[0]
 
 
-def collect_port(
-    api: AdminApi, port: str, open_site: Callable[[str, str], NeutronClient]
-) -> list[PortView]:
+def say_releasing(api: AdminApi, mapping: Row) -> str:
+    """Say what a port that is released waits for; nothing where its home has let go.
+
+    Args:
+        api: central.
+        mapping: as `release_port` returned it.
+
+    Raises:
+        Refused: the home refused to let go, or the port is used there again.
+    """
+    site, port_id = mapping["site"], mapping["resource_id"]
+    left = api.list("site_mapping", type="port", resource_id=port_id, site=site)
+    if not left:
+        return ""
+    if not left[0]["withdrawn"]:
+        raise errors.Conflict(f"the port is used at site {site} again: it stays there")
+    jobs = say_under_way(api, site=site, resource_id=port_id)
+    return jobs or f"site {site} has yet to say that it has let go"
+
+
+def collect_port(admin: Cloud, port: str) -> list[PortView]:
     """Read what central, and every site where its network is present, know of a port.
 
     A site is not asked for the port by its id, since it would show what central knows of one
     that it does not have.
 
     Args:
-        api: central.
+        admin: central, and the way to the sites.
         port: id or name, as central knows it.
-        open_site: opens the Neutron of a site, given its name and its region.
 
     Raises:
         NotFound: there is no such port.
     """
+    api = admin.api
     wanted = api.get_named("port", port)
     central, network_id = _view_port(CENTRAL, wanted), wanted["network_id"]
     presences = api.list("site_presence", network_id=network_id)
-    present = {row["site"] for row in presences}
+    present = {row["site"]: not row["withdrawn"] for row in presences}
     sites = api.list("site", sort_key="name", sort_dir="asc")
     clients = {
-        row["name"]: open_site(row["name"], row["region"])
+        row["name"]: admin.open_site(row["name"], row["region"])
         for row in sites
         if row["name"] in present
     }
     with ThreadPoolExecutor(max_workers=len(clients) + 1) as threads:  # who hangs delays no other
         views = threads.map(
-            lambda name: _view(name, clients[name], wanted["id"], network_id), clients
+            lambda name: _look(name, clients[name], wanted["id"], network_id), clients
         )
-        return [replace(one, agrees=_agrees(one, central)) for one in (central, *views)]
+        location = _find_location(admin.open_central(), wanted["id"], network_id)
+        seen = [replace(one, is_present=present[one.view.tier]) for one in views]
+    judged = (_judge(one, central, location) for one in seen)
+    return [_judge_central(central, location, seen), *judged]
 
 
-def _view(site: str, client: NeutronClient, port_id: str, network_id: str) -> PortView:
+def _find_location(client: NeutronClient, port_id: str, network_id: str) -> Row | None:
+    """Return what a port's home has reported of where it is."""
+    for row in client.get_all("site_holding", network_id=network_id, fields="locations"):
+        for one in row.get("locations") or ():
+            if one["port_id"] == port_id:
+                found: Row = one
+                return found
+    return None
+
+
+def _look(site: str, client: NeutronClient, port_id: str, network_id: str) -> _Seen:
     api = AdminApi(client)
     try:
-        for port in api.iterate("port", network_id=network_id, fields=_PORT_FIELDS):
-            if port["id"] == port_id:
-                return _view_port(site, port)
-        shadows = api.list("site_shadow", id=port_id)
+        view, shadow_key = _view(api, site, port_id, network_id)
     except errors.IsthmusError as error:
-        return PortView(site, "", error=error.message)
-    for shadow in shadows:
-        return PortView(
+        return _Seen(PortView(site, "", error=error.message))
+    try:
+        found = client.get_all("site_holding", network_id=network_id, fields="ovn")
+    except errors.IsthmusError as error:
+        return _Seen(replace(view, error=error.message), shadow_key=shadow_key)
+    ovn = found[0].get("ovn") if len(found) == 1 else None
+    if not isinstance(ovn, Mapping):
+        return _Seen(replace(view, error=SHOWS_NOTHING.format(site)), shadow_key=shadow_key)
+    rows = [*ovn.get("ports", ()), *ovn.get("shadows", ())]
+    row = next((one for one in rows if one["id"] == port_id), None)
+    key = None if row is None else row["key"]
+    return _Seen(replace(view, port_key=key), row, shadow_key)
+
+
+def _view(api: AdminApi, site: str, port_id: str, network_id: str) -> tuple[PortView, int | None]:
+    """Return what Neutron at a site knows of a port, and the key of a shadow."""
+    for port in api.iterate("port", network_id=network_id, fields=_PORT_FIELDS):
+        if port["id"] == port_id:
+            return _view_port(site, port), None
+    for shadow in api.list("site_shadow", id=port_id):
+        view = PortView(
             site,
             "shadow",
             mac_address=shadow["mac_address"],
             addresses=tuple(shadow["addresses"]),
             host=f"{shadow['site']}/{shadow['hostname']}",
-            port_key=shadow["port_key"],
         )
-    return PortView(site, "nothing")
+        return view, shadow["port_key"]
+    return PortView(site, "nothing"), None
 
 
 def _view_port(tier: str, port: Row) -> PortView:
@@ -116,11 +175,62 @@ def _view_port(tier: str, port: Row) -> PortView:
     )
 
 
-def _agrees(view: PortView, central: PortView) -> bool | None:
-    """Compare with central; a shadow has the addresses of allowed address pairs besides."""
+def _judge_central(central: PortView, location: Row | None, seen: Sequence[_Seen]) -> PortView:
+    """Tell whether central knows where a port is, as far as its home shows that."""
+    key = None if location is None else location["port_key"]
+    homes = [one for one in seen if one.view.known_as == "port"]
+    unheard = [one.view.tier for one in homes if _is_bound(one.row) and location is None]
+    differs = [f"has not heard where it is at {tier}" for tier in unheard]
+    known = {one.view.tier for one in homes}
+    asked = {one.view.tier for one in seen if one.view.known_as}
+    if location is not None and location["site"] in asked - known:
+        differs.append(f"has it at {location['site']}, which has no such port")
+    unseen = any(one.view.error for one in homes) or len(asked) < len(seen)
+    agrees = False if differs else None if unseen else True
+    return replace(central, port_key=key, agrees=agrees, differs=tuple(differs))
+
+
+def _is_bound(row: Row | None) -> bool:
+    return row is not None and bool(row.get("chassis"))
+
+
+def _judge(seen: _Seen, central: PortView, location: Row | None) -> PortView:
+    """Compare a site's view with central's, and with the site's OVN.
+
+    A shadow has the addresses of allowed address pairs besides.
+    """
+    view = seen.view
+    if view.known_as == "nothing" and seen.is_present and location is not None:
+        return replace(view, agrees=False, differs=(f"no shadow; it is at {location['site']}",))
     if view.known_as not in ("port", "shadow"):
-        return None
-    same = view.mac_address == central.mac_address
-    if view.known_as == "shadow":
-        return same and set(central.addresses) <= set(view.addresses)
-    return same and view.addresses == central.addresses
+        return view
+    is_shadow = view.known_as == "shadow"
+    differs = []
+    if view.mac_address != central.mac_address:
+        differs.append(f"MAC {view.mac_address}, at central {central.mac_address}")
+    wanted, here = set(central.addresses), set(view.addresses)
+    if not (wanted <= here if is_shadow else wanted == here):
+        differs.append(f"addresses {_say(here)}, at central {_say(wanted)}")
+    if is_shadow and location is None:
+        differs.append("central does not know where the port is")
+    if not view.error:
+        differs += _judge_row(seen, None if location is None else location["port_key"])
+    agrees = False if differs else None if view.error else True
+    return replace(view, agrees=agrees, differs=tuple(differs))
+
+
+def _judge_row(seen: _Seen, reported: int | None) -> Iterator[str]:
+    """Compare the row of a site's OVN with what was asked for, and with what the home reported."""
+    row = seen.row
+    if row is None:
+        yield "OVN has no row of it"
+        return
+    asked = row["requested_key"] if seen.shadow_key is None else seen.shadow_key
+    if row["key"] != asked and asked is not None:
+        yield f"OVN has key {row['key']}, asked for was {asked}"
+    if reported is not None and asked not in (None, reported):
+        yield f"key {asked}, at central {reported}"
+
+
+def _say(addresses: Iterable[str]) -> str:
+    return ", ".join(sorted(addresses)) or "none"

@@ -8,10 +8,8 @@ from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.model.form import counted
 from isthmus.model.intent import RenewalState
+from isthmus.operate.cloud import Tell, wait_until_done
 from isthmus.operate.site import get_site
-
-#: Pause between two looks, in seconds.
-_LOOK_EVERY_S = 1.0
 
 
 def request_resync(api: AdminApi, site: str, *, network: str | None = None) -> Row:
@@ -39,7 +37,7 @@ def wait_resynced(
     request: Row,
     *,
     wait_s: float,
-    tell: Callable[[str, float], None],
+    tell: Tell,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> Row:
@@ -62,26 +60,22 @@ def wait_resynced(
         Refused: a tier refused to be compared, or the site something that it lacked.
         TimedOut: the time was too short; the request goes on.
     """
-    deadline = clock() + wait_s
     row = request
-    while True:
-        try:
-            row = api.get("site_renewal", row["id"])
-            waits_for = explain(row)
-        except errors.Transient as error:
-            waits_for = error.message
-        if not waits_for:
-            return _check(row)
-        left_s = deadline - clock()
-        if left_s <= 0:
-            if row["state"] == RenewalState.WAITING:
-                waits_for += "; see that isthmus-xjob runs"
-            raise errors.TimedOut(
-                f"not done in {wait_s:g} s: {waits_for}. It goes on; look again with the same "
-                "command, or with isthmus job list --site " + row["site"]
-            )
-        tell(waits_for, left_s)
-        pause(min(_LOOK_EVERY_S, left_s))
+
+    def look() -> str:
+        nonlocal row
+        row = api.get("site_renewal", row["id"])
+        return explain(row)
+
+    def hint() -> str:
+        waits = row["state"] == RenewalState.WAITING
+        return (
+            f"{'See that isthmus-xjob runs. ' if waits else ''}It goes on; look again with the "
+            f"same command, or with isthmus job list --site {row['site']}"
+        )
+
+    wait_until_done(look, wait_s=wait_s, tell=tell, hint=hint, clock=clock, pause=pause)
+    return _check(row)
 
 
 def explain(row: Row) -> str:

@@ -5,6 +5,7 @@ registered. Central cannot know that; so each site is asked, with the person's o
 """
 
 import contextlib
+import datetime
 import queue
 import threading
 import time
@@ -16,12 +17,11 @@ from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL, Reachability, SiteState
-from isthmus.operate.cloud import Cloud
+from isthmus.operate.cloud import SHOWS_NOTHING, Cloud
+from isthmus.operate.trouble import NO, UNKNOWN, YES, Trouble, judge_service, list_troubles
 
 #: How long the tiers may take to say how they stand, in seconds: one that hangs delays nobody.
 _ANSWER_S = 10.0
-
-YES, NO, UNKNOWN = "yes", "no", "unknown"
 
 #: Why a restored site takes no row of another site's port or router out of its OVN.
 _KEEPS = {
@@ -49,6 +49,7 @@ class SiteStatus:
     state: str
     reachability: str
     last_seen_at: str | None
+    served: str  #: yes, no, or unknown: whether an Xjob looks after it
     backlog: int
     parked: int
     allocates: str  #: yes, no, or unknown: whether it gives out addresses and port keys
@@ -67,6 +68,12 @@ class Status:
     sites: tuple[SiteStatus, ...]
     central: Standing
     awaited: tuple[str, ...]  #: sites for which central waits before it gives out numbers
+    now: datetime.datetime  #: by central's clock
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """List what is wrong; nothing where all is as it should be, or as the operator wants it."""
+        return list_troubles(self)
 
 
 def collect_status(admin: Cloud, *, answer_s: float = _ANSWER_S) -> Status:
@@ -77,9 +84,13 @@ def collect_status(admin: Cloud, *, answer_s: float = _ANSWER_S) -> Status:
         answer_s: how long each tier may take to say how it stands itself, in seconds.
 
     Raises:
+        Refused: the person may see nothing of an operator's.
         IsthmusError: central did not answer.
     """
     rows = admin.api.list("site", sort_key="name", sort_dir="asc")
+    now = admin.api.read_clock()
+    if not rows:
+        require_sight(admin.open_central())
     tiers = {str(CENTRAL): admin.open_central()}
     tiers |= {
         row["name"]: admin.open_site(row["name"], row["region"]) for row in rows if _is_asked(row)
@@ -88,14 +99,27 @@ def collect_status(admin: Cloud, *, answer_s: float = _ANSWER_S) -> Status:
     oldest = {row["name"]: _find_oldest(admin.api, row) for row in rows}
     central = standings.get(str(CENTRAL), Standing())
     sites = (
-        judge(row, standings.get(row["name"], Standing()), central, oldest[row["name"]])
+        judge(row, standings.get(row["name"], Standing()), central, oldest[row["name"]], now)
         for row in rows
     )
     awaited = tuple(row["name"] for row in rows if row.get("waits_for"))
-    return Status(sites=tuple(sites), central=central, awaited=awaited)
+    return Status(sites=tuple(sites), central=central, awaited=awaited, now=now)
 
 
-def judge(row: Row, own: Standing, central: Standing, oldest: int | None) -> SiteStatus:
+def require_sight(client: NeutronClient) -> None:
+    """See that a person is shown what a tier holds: whom an empty list tells something.
+
+    Raises:
+        Refused: the person is not.
+        IsthmusError: the tier did not answer.
+    """
+    if not client.get_all("site_holding", fields="epoch"):
+        raise errors.Refused(SHOWS_NOTHING.format(client.name))
+
+
+def judge(
+    row: Row, own: Standing, central: Standing, oldest: int | None, now: datetime.datetime
+) -> SiteStatus:
     """Tell how a site stands. Pure.
 
     Args:
@@ -103,6 +127,7 @@ def judge(row: Row, own: Standing, central: Standing, oldest: int | None) -> Sit
         own: what the site says of itself.
         central: what central says of itself.
         oldest: age of its oldest unparked job, in seconds.
+        now: central's time.
     """
     waited_for = row.get("waits_for") or ""
     reasons = [waited_for] if waited_for else []
@@ -114,6 +139,7 @@ def judge(row: Row, own: Standing, central: Standing, oldest: int | None) -> Sit
         state=row["state"],
         reachability=row["reachability"],
         last_seen_at=row["last_seen_at"],
+        served=judge_service(row, now),
         backlog=row["backlog"],
         parked=row["parked"],
         allocates=UNKNOWN if own.settled is None else YES if own.settled else NO,

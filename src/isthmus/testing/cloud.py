@@ -159,7 +159,7 @@ class Cloud(ThreadingHTTPServer):
         if (method, plural) == ("POST", "site-applies"):
             return 201, {"site_apply": site.apply(body["site_apply"])}
         if (method, plural) == ("GET", "site-holdings"):
-            return 200, {"site_holdings": [site.holdings]}
+            return 200, {"site_holdings": _page([site.holdings], query)}
         if method == "GET" and plural in site.rows:
             return 200, {plural.replace("-", "_"): _page(site.rows[plural], query)}
         return 404, {"NeutronError": {"message": f"no {plural}", "type": "NotFound"}}
@@ -221,7 +221,7 @@ class Cloud(ThreadingHTTPServer):
 
 
 def _page(rows: list[dict[str, Any]], query: Mapping[str, list[str]]) -> list[dict[str, Any]]:
-    """Filter by equality, then cut as limit and marker say; both as Neutron does."""
+    """Filter by equality, cut as limit and marker say, show the fields; all as Neutron does."""
     kept = [
         row
         for row in rows
@@ -236,7 +236,11 @@ def _page(rows: list[dict[str, Any]], query: Mapping[str, list[str]]) -> list[di
     if marker is not None:
         kept = kept[[row["id"] for row in kept].index(marker) + 1 :]
     limit = query.get("limit", [None])[0]
-    return kept if limit is None else kept[: int(limit)]
+    kept = kept if limit is None else kept[: int(limit)]
+    fields = query.get("fields")
+    if fields is None:
+        return kept
+    return [{name: row[name] for name in fields if name in row} for row in kept]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -6,24 +6,25 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import render
+from isthmus.cli import complete, render
+from isthmus.cli.cloud.names import Long, add_names, choose_columns, show_named
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, parse_duration
 from isthmus.cli.render import Format
-from isthmus.model.form import counted
+from isthmus.model.form import counted, format_age
 from isthmus.model.intent import JobState
 from isthmus.model.resource import ResourceType
 
 app = typer.Typer(no_args_is_help=True, help="Jobs: what is on its way to the sites.")
 
-COLUMNS = ("id", "site", "type", "resource_id", "state", "attempts", "age", "last_error")
+COLUMNS = ("id", "site", "type", "resource_name", "state", "attempts", "age", "last_error")
 
-REFUSAL_COLUMNS = ("site", "type", "resource_id", "attributes", "reason", "changed_at")
+REFUSAL_COLUMNS = ("site", "type", "resource_name", "attributes", "reason", "changed_at")
 
-#: Ids in one URL: servers take lines of 8 KiB at most, some of 4.
-_IDS_IN_CALL = 50
-
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs.")]
-Sites = Annotated[list[str] | None, typer.Option("--site", help="Only for this site.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of jobs.", autocompletion=complete.jobs)]
+Sites = Annotated[
+    list[str] | None,
+    typer.Option("--site", help="Only for this site.", autocompletion=complete.sites),
+]
 Types = Annotated[list[ResourceType] | None, typer.Option("--type", help="Only of this type.")]
 Resources = Annotated[
     list[str] | None, typer.Option("--resource", help="Only of the object with this id.")
@@ -66,12 +67,18 @@ def list_jobs(
     older_than: OlderThan = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     marker: Annotated[
-        str | None, typer.Option(metavar="ID", help="Begin behind the job with this id.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Begin behind the job with this id.",
+            autocompletion=complete.jobs,
+        ),
     ] = None,
+    long: Long = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """List jobs, oldest first."""
+    """List jobs, oldest first. A table has the names of what they bring, where it has one."""
     options = _filters(site, kind, resource, state, older_than)
     api = _open(os_cloud).api
     if limit is not None:
@@ -79,12 +86,16 @@ def list_jobs(
     rows = api.iterate("site_job", marker=marker, sort_key="created_at", sort_dir="asc", **options)
     chosen = [*itertools.islice(rows, limit)]
     _require_found(api, site, chosen)
+    named = add_names(api, chosen, id_key="resource_id")
     render.print_rows(
-        chosen,
-        COLUMNS,
+        named,
+        choose_columns(COLUMNS, id_key="resource_id", long=long),
         output,
         empty="" if chosen else _say_empty(api, "No job is waiting"),
-        show={"age": lambda row: render.format_age(row["age"])},
+        show={
+            "age": lambda row: format_age(row["age"]),
+            **show_named(named, id_key="resource_id"),
+        },
     )
 
 
@@ -92,6 +103,7 @@ def list_jobs(
 def list_refused(
     site: Sites = None,
     resource: Resources = None,
+    long: Long = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -106,12 +118,22 @@ def list_refused(
     rows = [*api.iterate("site_refusal", sort_key="created_at", sort_dir="asc", **filters)]
     _require_found(api, site, rows)
     empty = "" if rows else _say_empty(api, "Nothing is refused")
-    render.print_rows(rows, REFUSAL_COLUMNS, output, empty=empty)
+    named = add_names(api, rows, id_key="resource_id")
+    render.print_rows(
+        named,
+        choose_columns(REFUSAL_COLUMNS, id_key="resource_id", long=long),
+        output,
+        empty=empty,
+        show={
+            "changed_at": render.show_since("changed_at"),
+            **show_named(named, id_key="resource_id"),
+        },
+    )
 
 
 @app.command("show")
 def show_job(
-    job: Annotated[str, typer.Argument(help="Id of the job.")],
+    job: Annotated[str, typer.Argument(help="Id of the job.", autocompletion=complete.jobs)],
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -172,11 +194,12 @@ def _find(api: Any, ids: list[str]) -> list[str]:
         NotFound: none of them does.
     """
     from isthmus import errors
+    from isthmus.clients.http.admin import IDS_IN_CALL
 
     there = {
         row["id"]
-        for at in range(0, len(ids), _IDS_IN_CALL)
-        for row in api.list("site_job", id=ids[at : at + _IDS_IN_CALL])
+        for at in range(0, len(ids), IDS_IN_CALL)
+        for row in api.list("site_job", id=ids[at : at + IDS_IN_CALL])
     }
     gone = [one for one in ids if one not in there]
     said = f"there is no job {', '.join(gone)}: a job goes when it is done"

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli import complete, render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, Wait
 from isthmus.cli.render import Format
+from isthmus.cli.watch import see_through
 from isthmus.model.lease import PoolKind, show_number
 
 app = typer.Typer(no_args_is_help=True, help="Leases: which site gives out which addresses.")
@@ -23,10 +24,17 @@ def _noun() -> None:
 @app.command("list")
 def list_leases(
     pool: Annotated[
-        str | None, typer.Option(help="Only of this subnet or network (id or name).")
+        str | None,
+        typer.Option(
+            help="Only of this subnet or network (id or name).", autocompletion=complete.pools
+        ),
     ] = None,
-    site: Annotated[str | None, typer.Option(help="Only of this site, or of central.")] = None,
+    site: Annotated[
+        str | None,
+        typer.Option(help="Only of this site, or of central.", autocompletion=complete.sites),
+    ] = None,
     kind: Annotated[PoolKind | None, typer.Option(help="Only of this kind.")] = None,
+    long: Annotated[bool, typer.Option("--long", help="Ids instead of names.")] = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -38,7 +46,7 @@ def list_leases(
     api = Admin(os_cloud).api
     rows = list_leases(api, pool=pool, site=site, kind=kind.value if kind else None)
     names: dict[str, str] = {}
-    if rows and output is Format.TABLE:
+    if rows and output is Format.TABLE and not long:
         names = {**api.name_all("subnet"), **api.name_all("network")}
     render.print_rows(
         rows,
@@ -56,18 +64,27 @@ def list_leases(
 
 @app.command("return")
 def return_lease(
-    site: Annotated[str, typer.Argument(help="Name of the site that has it.")],
+    site: Annotated[
+        str, typer.Argument(help="Name of the site that has it.", autocompletion=complete.sites)
+    ],
     lease: Annotated[str, typer.Argument(help="Id of the lease, as the audit names it.")],
+    wait: Wait = 0.0,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Have a site give back a lease, or the part of one, that is not its own by central's word.
 
-    What central has leased to it stays. Ports that have addresses of it keep them.
+    What central has leased to it stays. Ports that have addresses of it keep them. With --wait
+    until the site has been told.
     """
     from isthmus.operate import lease as operate
     from isthmus.wiring.admin import Admin
 
-    operate.return_lease(Admin(os_cloud).api, site, lease)
+    api = Admin(os_cloud).api
+    name = operate.return_lease(api, site, lease)
+    if wait:
+        see_through(f"Lease {lease}", lambda: operate.say_returning(api, name, lease), wait)
+        render.note(f"Site {site} has been told what is its own of lease {lease}.")
+        return
     render.note(
         f"Site {site} is told what is its own of lease {lease}; isthmus job list --site {site} "
         "shows it under way."

@@ -4,15 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli import complete, render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, OnlySite, Output, Wait
 from isthmus.cli.render import Format
+from isthmus.cli.watch import see_through
 
 app = typer.Typer(no_args_is_help=True, help="Networks: at which sites they are present.")
 
 COLUMNS = ("network_id", "site", "datapath_key", "withdrawn", "created_at")
 
-Network = Annotated[str, typer.Argument(help="Id or name of the network.")]
+Network = Annotated[
+    str, typer.Argument(help="Id or name of the network.", autocompletion=complete.networks)
+]
 
 
 def _open(cloud: str) -> Any:
@@ -23,8 +26,12 @@ def _open(cloud: str) -> Any:
 
 @app.command("list")
 def list_networks(
-    network: Annotated[str | None, typer.Option(help="Only of this network (id or name).")] = None,
-    site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="Only of this network (id or name).", autocompletion=complete.networks),
+    ] = None,
+    site: OnlySite = None,
+    long: Annotated[bool, typer.Option("--long", help="Ids instead of names.")] = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -33,7 +40,7 @@ def list_networks(
 
     api = _open(os_cloud).api
     rows = operate.list_presences(api, network=network, site=site)
-    _print(api, rows, output)
+    _print(api, rows, output, long=long)
 
 
 @app.command("show")
@@ -53,35 +60,49 @@ def show_network(
 @app.command("extend")
 def extend_network(
     network: Network,
-    sites: Annotated[list[str], typer.Argument(help="Sites to extend it to.")],
+    sites: Annotated[
+        list[str], typer.Argument(help="Sites to extend it to.", autocompletion=complete.sites)
+    ],
+    wait: Wait = 0.0,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Extend a network to sites now, before anybody uses it there."""
+    """Extend a network to sites now, before anybody uses it there.
+
+    With --wait until the sites have it, with its subnets.
+    """
     from isthmus.operate import network as operate
 
     api = _open(os_cloud).api
-    _print(api, operate.extend_network(api, network, sites), output)
+    rows = operate.extend_network(api, network, sites)
+    see_through(f"Network {network} is extended", lambda: operate.say_extending(api, rows), wait)
+    _print(api, rows, output)
 
 
 @app.command("withdraw")
 def withdraw_network(
     network: Network,
-    site: Annotated[str, typer.Argument(help="The site that is to lose it.")],
+    site: Annotated[
+        str, typer.Argument(help="The site that is to lose it.", autocompletion=complete.sites)
+    ],
+    wait: Wait = 0.0,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Withdraw a network from a site that has no port of it."""
+    """Withdraw a network from a site that has no port of it; with --wait until it has gone."""
     from isthmus.operate import network as operate
 
-    operate.withdraw_network(_open(os_cloud).api, network, site)
-    render.note(f"Network {network} leaves site {site}.")
+    api = _open(os_cloud).api
+    row = operate.withdraw_network(api, network, site)
+    see_through(f"Network {network} leaves", lambda: operate.say_withdrawing(api, row), wait)
+    render.note(f"Network {network} {'has left' if wait else 'leaves'} site {site}.")
 
 
-def _print(api: Any, rows: list[Any], output: Format) -> None:
+def _print(api: Any, rows: list[Any], output: Format, *, long: bool = False) -> None:
     """Print presences; a table has the networks' names, where each is one network's alone."""
     from isthmus.operate.site import say_empty
 
-    names = api.name_all("network") if rows and output is Format.TABLE else {}
+    named = rows and output is Format.TABLE and not long
+    names = api.name_all("network") if named else {}
     render.print_rows(
         rows,
         COLUMNS,

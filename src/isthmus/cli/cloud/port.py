@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm
+from isthmus.cli import complete, render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, Wait, confirm
 from isthmus.cli.render import Format
+from isthmus.cli.watch import see_through
 
 app = typer.Typer(no_args_is_help=True, help="Ports: what every tier knows of one.")
 
@@ -21,44 +22,58 @@ def _noun() -> None:
 
 @app.command("show")
 def show_port(
-    port: Annotated[str, typer.Argument(help="Id or name of the port.")],
+    port: Annotated[
+        str, typer.Argument(help="Id or name of the port.", autocompletion=complete.ports)
+    ],
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Show a port as central, its home and the other sites of its network know it.
 
     A site where the port does not live has a shadow of it, with the same id, MAC and addresses.
+    The key is that of OVN at the site; central's is the one that the home has reported. A tier
+    agrees where MAC, addresses and key are those of central and its OVN has the port; what does not
+    agree is said on stderr.
     """
     from isthmus.operate.port import collect_port
     from isthmus.wiring.admin import Admin
 
-    admin = Admin(os_cloud)
-    rows = [dataclasses.asdict(view) for view in collect_port(admin.api, port, admin.open_site)]
+    rows = [dataclasses.asdict(view) for view in collect_port(Admin(os_cloud), port)]
     render.print_rows(rows, COLUMNS, output)
     for row in rows:
         if row["error"]:
-            render.note(f"{row['tier']} did not answer: {row['error']}")
+            missing = "show its OVN" if row["known_as"] else "answer"
+            render.note(f"{row['tier']} did not {missing}: {row['error']}")
+        for one in row["differs"]:
+            render.note(f"{row['tier']} does not agree: {one}")
 
 
 @app.command("release")
 def release_port(
-    port: Annotated[str, typer.Argument(help="Id or name of the port.")],
+    port: Annotated[
+        str, typer.Argument(help="Id or name of the port.", autocompletion=complete.ports)
+    ],
     force: Annotated[
         bool,
         typer.Option("--force", help="Forget its home at once, though a server may use it there."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    wait: Wait = 0.0,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Release a port from its home site, so that it can move to another site.
 
     A port that lies unused moves by itself to the site that binds it. Force is for a home that will
-    not come back: what it still holds of the port it keeps until it is unbound there.
+    not come back: what it still holds of the port it keeps until it is unbound there. With --wait
+    until the home has let go.
     """
-    from isthmus.operate.port import release_port
+    from isthmus.operate.port import release_port, say_releasing
     from isthmus.wiring.admin import Admin
 
     if force and not yes:
         confirm(f"Take port {port} away from its home, though a server there may use it?")
-    home = release_port(Admin(os_cloud).api, port, force=force)
-    render.note(f"Site {home} {'no longer has the port' if force else 'is asked to release it'}.")
+    api = Admin(os_cloud).api
+    mapping = release_port(api, port, force=force)
+    see_through(f"Port {port} is released", lambda: say_releasing(api, mapping), wait)
+    done = "no longer has the port" if force or wait else "is asked to release it"
+    render.note(f"Site {mapping['site']} {done}.")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
+from isthmus.cli import complete, render
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, OnlySite, Output
 from isthmus.cli.render import Format
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ def _noun() -> None:
 
 @app.command("list")
 def list_routers(
-    site: Annotated[str | None, typer.Option(help="Only at this site.")] = None,
+    site: OnlySite = None,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -41,7 +41,9 @@ def list_routers(
 
 @app.command("show")
 def show_router(
-    router: Annotated[str, typer.Argument(help="Id or name of the router.")],
+    router: Annotated[
+        str, typer.Argument(help="Id or name of the router.", autocompletion=complete.routers)
+    ],
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:

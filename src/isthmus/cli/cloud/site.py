@@ -4,8 +4,16 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import render
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, check_name, confirm, confirm_name
+from isthmus.cli import complete, render
+from isthmus.cli.options import (
+    DEFAULT_CLOUD,
+    Cloud,
+    Output,
+    Site,
+    check_name,
+    confirm,
+    confirm_name,
+)
 from isthmus.cli.render import Format
 from isthmus.model.form import counted
 from isthmus.model.site import Reachability, SiteState
@@ -24,7 +32,6 @@ COLUMNS = (
     "waits_for",
 )
 
-Name = Annotated[str, typer.Argument(help="Name of the site.")]
 Region = Annotated[str | None, typer.Option(help="Keystone region of the site's endpoints.")]
 Zones = Annotated[
     list[str] | None,
@@ -84,7 +91,7 @@ def list_sites(
 
 
 @app.command("show")
-def show_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+def show_site(name: Site, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     """Show everything that central keeps of a site."""
     admin = _open(os_cloud)
     from isthmus.operate import site as operate
@@ -94,7 +101,7 @@ def show_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAU
 
 @app.command("create")
 def create_site(
-    name: Name,
+    name: Site,
     region: Region = None,
     zone: Zones = None,
     service_user: User = None,
@@ -125,7 +132,7 @@ def create_site(
 
 @app.command("update")
 def update_site(
-    name: Name,
+    name: Site,
     region: Region = None,
     zone: Zones = None,
     service_user: User = None,
@@ -153,7 +160,7 @@ def update_site(
 
 @app.command("delete")
 def delete_site(
-    name: Name,
+    name: Site,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask only for the name.")] = False,
     confirm: Annotated[
         str | None,
@@ -194,20 +201,20 @@ def delete_site(
 
 
 @app.command("enable")
-def enable_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+def enable_site(name: Site, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     """Enable a site."""
     _set_state(name, SiteState.ENABLED, output, os_cloud)
 
 
 @app.command("drain")
-def drain_site(name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
+def drain_site(name: Site, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
     """Extend no network to a site any more; what it has goes on working."""
     _set_state(name, SiteState.DRAINING, output, os_cloud)
 
 
 @app.command("disable")
 def disable_site(
-    name: Name, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
+    name: Site, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
 ) -> None:
     """Neither send to a site nor hear it: for one that is lost, or not to be trusted."""
     _set_state(name, SiteState.DISABLED, output, os_cloud)
@@ -215,7 +222,7 @@ def disable_site(
 
 @app.command("go-on-without")
 def go_on_without(
-    name: Name,
+    name: Site,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
@@ -258,10 +265,13 @@ def go_on_without(
 
 @app.command("resync")
 def resync_site(
-    name: Name,
+    name: Site,
     network: Annotated[
         str | None,
-        typer.Option(help="Only this network (id or name), its subnets and the ports on it."),
+        typer.Option(
+            help="Only this network (id or name), its subnets and the ports on it.",
+            autocompletion=complete.networks,
+        ),
     ] = None,
     wait: Annotated[
         float,

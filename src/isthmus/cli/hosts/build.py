@@ -11,6 +11,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
+from isthmus.model.form import format_age
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -105,11 +106,11 @@ def _show_plan(found: Any, *, steps: bool, everything: bool) -> None:
     sys.stdout.write("\n" + ", ".join(f"{count} {verb}" for verb, count in counts.items()) + "\n")
     for wave in found.waves:
         sys.stdout.write(
-            f"wave {wave.number}: {len(wave.nodes)} nodes, {render.format_age(wave.estimate_s)}, "
+            f"wave {wave.number}: {len(wave.nodes)} nodes, {format_age(wave.estimate_s)}, "
             f"most of it {wave.slowest}\n"
         )
     if found.waves:
-        sys.stdout.write(f"estimate: {render.format_age(found.estimate_s)}\n")
+        sys.stdout.write(f"estimate: {format_age(found.estimate_s)}\n")
         for rate in found.rates:
             sys.stdout.write(f"  {rate.name} {rate.value:g} {rate.unit} ({rate.source})\n")
     for note in found.notes:

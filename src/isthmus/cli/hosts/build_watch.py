@@ -19,9 +19,9 @@ from isthmus import errors
 from isthmus.build.run.session import Outcome, RunOptions
 from isthmus.build.run.watch import Watcher
 from isthmus.cli import render
-from isthmus.cli.render import Format, format_age
+from isthmus.cli.render import Format
 from isthmus.facts.document import to_document
-from isthmus.model.form import counted
+from isthmus.model.form import counted, format_age
 from isthmus.wiring.build_run import open_watcher, run_build
 
 _LOOK_S = 0.5

@@ -1,5 +1,6 @@
 """The Admin API of central, as an operator calls it: lists that page by themselves, and changes."""
 
+import datetime
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ Row = Mapping[str, Any]
 
 #: Rows asked for at once; central may have a lower limit of its own.
 PAGE_SIZE = 500
+#: Ids in one URL: servers take lines of 8 KiB at most, some of 4.
+IDS_IN_CALL = 50
 
 
 class AdminApi:
@@ -20,6 +23,10 @@ class AdminApi:
     def __init__(self, client: NeutronClient) -> None:
         """Bind it to central's client."""
         self._client = client
+
+    def read_clock(self) -> datetime.datetime:
+        """Return the time at central, as its last answer told it."""
+        return self._client.read_clock()
 
     def iterate(
         self,
@@ -129,6 +136,19 @@ class AdminApi:
         """List the names of Neutron's own resources, at most a page of them."""
         rows = self._client.get_all(resource, fields=["name"], limit=PAGE_SIZE)
         return [str(row.get("name") or "") for row in rows]
+
+    def read_page(self, resource: str, count: int, fields: Sequence[str]) -> Sequence[Row]:
+        """Read the first rows of a list, as many at most; some fields of each."""
+        return self._client.get_all(resource, fields=list(fields), limit=count)
+
+    def name_some(self, resource: str, ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the names of some of Neutron's own resources, by id; what has none is left out."""
+        found: dict[str, str] = {}
+        for at in range(0, len(ids), IDS_IN_CALL):
+            chunk = list(ids[at : at + IDS_IN_CALL])
+            rows = self._client.get_all(resource, id=chunk, fields=["id", "name"])
+            found |= {str(row["id"]): str(row["name"]) for row in rows if row.get("name")}
+        return found
 
     def name_all(self, resource: str) -> Mapping[str, str]:
         """Return the names of Neutron's own resources, by id; those alone that are one's alone."""

@@ -48,6 +48,19 @@ def _say_sought(loader: Any) -> str:
     return "looked for " + ", ".join(one for one in files if one.endswith(".yaml"))
 
 
+def list_clouds() -> list[str]:
+    """List the entries of clouds.yaml.
+
+    Raises:
+        Invalid: it cannot be read.
+    """
+    return _list_names(_load())
+
+
+def _list_names(loader: Any) -> list[str]:
+    return sorted(set(loader.get_cloud_names()) - {"defaults"})
+
+
 class PersonalCloud:
     """One entry of clouds.yaml, logged in when the first call is made."""
 
@@ -65,7 +78,7 @@ class PersonalCloud:
         try:
             self._region = loader.get_one(cloud=name or None)
         except exceptions.ConfigException as error:
-            known = ", ".join(sorted(set(loader.get_cloud_names()) - {"defaults"})) or "none"
+            known = ", ".join(_list_names(loader)) or "none"
             read = loader.config_filename
             where = (
                 f"in {read}" if read else f"since there is no clouds.yaml: {_say_sought(loader)}"

@@ -5,6 +5,8 @@ comes back is either the promised answer or an error whose class says what to do
 """
 
 import contextlib
+import datetime
+import email.utils
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -54,6 +56,7 @@ class NeutronClient:
         self._for_person = for_person
         self._breaker = breaker
         self._adapter = open_adapter(auth_session, region, interface, endpoint)
+        self._ahead = datetime.timedelta()
 
     def post(self, resource: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """Create a resource in Neutron's envelope.
@@ -112,6 +115,20 @@ class NeutronClient:
             TimedOut: not in time.
         """
         self.call("GET", "/")
+
+    def read_clock(self) -> datetime.datetime:
+        """Return the time of the other side, to the second: its last answer told it.
+
+        One that told none is taken to have this machine's.
+        """
+        return datetime.datetime.now(datetime.UTC) + self._ahead
+
+    def _learn_time(self, response: requests.Response) -> None:
+        """Note how far the clock of the other side is ahead of this machine's."""
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            then = email.utils.parsedate_to_datetime(response.headers["Date"])
+            now = datetime.datetime.now(datetime.UTC)
+            self._ahead = then.replace(tzinfo=then.tzinfo or datetime.UTC) - now
 
     def unwrap(self, resource: str, path: str, answer: Any) -> Mapping[str, Any]:
         """Unwrap a resource from Neutron's envelope.
@@ -176,6 +193,7 @@ class NeutronClient:
             raise (errors.Refused if self._for_person else errors.Unreachable)(said) from error
         except exceptions.ClientException as error:
             raise self._refuse_login(error) from error
+        self._learn_time(response)
         return response
 
     def _log_in(self) -> None:

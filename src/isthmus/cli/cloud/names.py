@@ -1,0 +1,74 @@
+"""Names beside ids in lists: of what a job, a refusal or a finding is about."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus import errors
+from isthmus.cli.render import Row
+
+if TYPE_CHECKING:
+    from isthmus.clients.http.admin import AdminApi
+
+Long = Annotated[bool, typer.Option("--long", help="Ids beside names.")]
+
+#: What Neutron calls the types; of others there is no name, or none that is found by id.
+_CALLED = {
+    "network": "network",
+    "subnet": "subnet",
+    "port": "port",
+    "shadow": "port",
+    "router": "router",
+    "security_group": "security_group",
+    "address_group": "address_group",
+}
+#: Of so many objects of a type names are looked up; a list that is longer shows ids for the rest.
+_MOST = 500
+
+
+def add_names(api: "AdminApi", rows: Sequence[Row], *, id_key: str) -> list[dict[str, Any]]:
+    """Return rows with `resource_name`: the name of what each is about; empty where it has none.
+
+    A tier that does not answer, or shows none, leaves the ids; the list is complete without.
+
+    Args:
+        api: central.
+        rows: with a `type` each.
+        id_key: the key of the id.
+    """
+    wanted: dict[str, dict[str, None]] = {}
+    for row in rows:
+        called = _CALLED.get(str(row["type"]))
+        if called is not None and len(wanted.setdefault(called, {})) < _MOST:
+            wanted[called][str(row[id_key])] = None
+    names: dict[str, str] = {}
+    for called, ids in wanted.items():
+        with contextlib.suppress(errors.IsthmusError):
+            names |= api.name_some(called, list(ids))
+    return [{**row, "resource_name": names.get(str(row[id_key]), "")} for row in rows]
+
+
+def choose_columns(columns: Sequence[str], *, id_key: str, long: bool) -> list[str]:
+    """Put the ids beside the names, where they are wanted."""
+    at = columns.index("resource_name") + 1
+    return [*columns[:at], *([id_key] if long else []), *columns[at:]]
+
+
+def show_named(rows: Sequence[Row], *, id_key: str) -> dict[str, Any]:
+    """Return how a table shows `resource_name`: the id where there is no name, or several with it.
+
+    Args:
+        rows: all of the table.
+        id_key: the key of the id.
+    """
+    pairs = {(row["type"], row["resource_name"], row[id_key]) for row in rows}
+    times = Counter((kind, name) for kind, name, _ in pairs)
+
+    def show(row: Row) -> str:
+        name = str(row["resource_name"])
+        return name if name and times[row["type"], name] == 1 else str(row[id_key])
+
+    return {"resource_name": show}

@@ -1,0 +1,210 @@
+"""What is wrong in a status, and what to do about it: the one list by which the command ends."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from isthmus.clients.http.admin import Row
+from isthmus.model.form import format_age
+from isthmus.model.site import CENTRAL, Reachability, SiteState
+
+if TYPE_CHECKING:
+    from isthmus.operate.status import SiteStatus, Status
+
+YES, NO, UNKNOWN = "yes", "no", "unknown"
+
+#: An Xjob looks at each of its sites every `probe_interval_s` (3 s), and one call to a site that
+#: hangs takes `call_timeout_s` (30 s): whom none has looked at for so long, in seconds, has none.
+IDLE_S = 60.0
+
+#: What becomes of a cloud without an Xjob, and of a site that the running ones do not look after.
+START_XJOB = (
+    "start isthmus-xjob where central runs (in a lab: `isthmus lab start central.xjob`), and see "
+    "its log"
+)
+LOG_IN = (
+    "see the log of isthmus-xjob for lane={0}, and that its file has a login in [isthmus_xjob:{0}]"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One thing that an operator has to know."""
+
+    place: str  #: a site, central, or xjob
+    what: str  #: one sentence, with since when where that is known
+    next_step: str = ""  #: what to do; empty where the sentence says it
+
+
+def judge_service(row: Row, now: datetime.datetime) -> str:
+    """Tell whether an Xjob looks after a site: yes, no, or unknown. Pure.
+
+    Only of a site that answered the last time is it known: the time is that of its last answer.
+
+    Args:
+        row: the site, as central has it.
+        now: central's time.
+    """
+    if row["state"] == SiteState.DISABLED:
+        return NO
+    seen = count_seconds(row["last_seen_at"], now)
+    if row["reachability"] != Reachability.REACHABLE or seen is None or seen < -IDLE_S:
+        return UNKNOWN
+    return NO if seen > IDLE_S else YES
+
+
+def count_seconds(then: object, now: datetime.datetime) -> float | None:
+    """Return how long ago a time of the API was, in seconds; None where it is none."""
+    try:
+        parsed = datetime.datetime.fromisoformat(str(then))
+    except ValueError:
+        return None
+    return (now - parsed.replace(tzinfo=parsed.tzinfo or datetime.UTC)).total_seconds()
+
+
+def list_troubles(found: "Status") -> list[Trouble]:
+    """List what is wrong, what concerns all sites first. Pure.
+
+    A site that is disabled or draining is as its operator wants it; jobs under way are no trouble,
+    unless the site has not taken the oldest for a minute.
+    """
+    return [*_judge_xjob(found), *_judge_central(found), *_judge_sites(found)]
+
+
+def _judge_xjob(found: "Status") -> list[Trouble]:
+    idle = _list_unserved(found.sites)
+    if not idle:
+        return []
+    if any(one.served == YES for one in found.sites):
+        return [
+            Trouble(
+                place=one.name,
+                what=f"No Xjob has looked at {_name_with_age(one, found.now)}: nothing is carried "
+                "to it",
+                next_step=LOG_IN.format(one.name),
+            )
+            for one in idle
+        ]
+    ages = [count_seconds(one.last_seen_at, found.now) or 0.0 for one in idle]
+    return [
+        Trouble(
+            place="xjob",
+            what=f"No Xjob runs, or none gets on: none has looked at any site for "
+            f"{format_age(min(ages))}. Nothing is carried to the sites, and nobody sees which of "
+            "them answer",
+            next_step=START_XJOB,
+        )
+    ]
+
+
+def _list_unserved(sites: "Sequence[SiteStatus]") -> "list[SiteStatus]":
+    return [one for one in sites if one.served == NO and one.state != SiteState.DISABLED]
+
+
+def _name_with_age(one: "SiteStatus", now: datetime.datetime) -> str:
+    return f"{one.name} for {format_age(count_seconds(one.last_seen_at, now))}"
+
+
+def _judge_central(found: "Status") -> list[Trouble]:
+    central = str(CENTRAL)
+    if found.awaited:
+        return [
+            Trouble(
+                place=central,
+                what="Central gives out no addresses: it was restored and waits for "
+                f"{', '.join(found.awaited)} to register",
+                next_step="for one that will not come back: isthmus site go-on-without NAME",
+            )
+        ]
+    if found.central.settled is False:
+        return [
+            Trouble(
+                place=central,
+                what=f"Central gives out no addresses: {found.central.reason}",
+            )
+        ]
+    if found.central.silence:
+        return [
+            Trouble(
+                place=central,
+                what="Central did not say whether it gives out addresses "
+                f"({found.central.silence})",
+                next_step="ask again",
+            )
+        ]
+    return []
+
+
+def _judge_sites(found: "Status") -> list[Trouble]:
+    troubles = []
+    for one in found.sites:
+        if one.state != SiteState.DISABLED:
+            said = [*_judge_link(one, found), *_judge_jobs(one), *_judge_numbers(one)]
+        else:
+            said = [*_judge_parked(one), *_judge_numbers(one)]
+        troubles += [Trouble(place=one.name, what=what, next_step=step) for what, step in said]
+    return troubles
+
+
+def _judge_link(one: "SiteStatus", found: "Status") -> list[tuple[str, str]]:
+    if one.reachability == Reachability.UNREACHABLE:
+        seen = count_seconds(one.last_seen_at, found.now)
+        since = "has never answered" if seen is None else f"last answered {format_age(seen)} ago"
+        error = f": {one.last_error}" if one.last_error else ""
+        step = (
+            f"see that Neutron and Keystone of {one.name} run, and that central's host reaches them"
+        )
+        if not any(each.served == YES for each in found.sites):
+            step += "; and that isthmus-xjob runs: no other site shows that it does"
+        return [(f"{one.name} is not reachable; it {since}{error}", step)]
+    if one.reachability == Reachability.UNKNOWN:
+        return [
+            (
+                f"{one.name} is not reachable: no Xjob has ever tried it",
+                f"see that isthmus-xjob runs, and has a login in [isthmus_xjob:{one.name}]",
+            )
+        ]
+    return []
+
+
+def _judge_jobs(one: "SiteStatus") -> list[tuple[str, str]]:
+    said = _judge_parked(one)
+    stuck = one.reachability == Reachability.REACHABLE and one.last_error
+    if stuck and one.oldest is not None and one.oldest > IDLE_S:
+        said.append(
+            (
+                f"{one.name} answers, and has not taken what it was sent for "
+                f"{format_age(one.oldest)}: {one.last_error}",
+                f"isthmus job list --site {one.name} shows what, and why",
+            )
+        )
+    return said
+
+
+def _judge_parked(one: "SiteStatus") -> list[tuple[str, str]]:
+    if not one.parked:
+        return []
+    return [
+        (
+            f"{one.name} has {one.parked} parked or refused",
+            "isthmus job list --state parked shows what a site did not take, isthmus job refused "
+            "what central did not take of a site",
+        )
+    ]
+
+
+def _judge_numbers(one: "SiteStatus") -> list[tuple[str, str]]:
+    if one.allocates == NO:
+        return [(f"{one.name} gives out no addresses: {one.waits_for}", one.next_step)]
+    if one.keeps:
+        what = (
+            f"{one.name} was restored and keeps what its OVN has of other sites' ports and "
+            f"routers: {one.keeps}"
+        )
+        return [(what, one.next_step)]
+    if one.waits_for:
+        return [(f"Central waits for {one.name}: {one.waits_for}", one.next_step)]
+    if one.next_step:
+        return [(f"Whether {one.name} gives out addresses is not known", one.next_step)]
+    return []

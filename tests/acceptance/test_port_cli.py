@@ -1,0 +1,129 @@
+"""`isthmus port show` as a person meets it: what agrees, and what only seems to."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.inside import Inside
+from tests.acceptance.test_cli import NET, SUBNET, small_cloud
+
+MAC = "fa:16:01:00:00:01"
+CENTRAL = ("central", "port", "site1/h1", 4097, True)
+HOME = ("site1", "port", "h1", 4097, True)
+AWAY = ("site2", "shadow", "site1/h1", 4097, True)
+
+
+class Stretched(Inside):
+    """Somebody whose port lives at site1; site2 has a shadow of it."""
+
+    def begin(self) -> None:
+        for site in ("site1", "site2"):
+            self.run("site", "create", site)
+        self.run("network", "extend", "net1", "site1", "site2")
+        self.port: dict[str, Any] = {
+            "id": "p1",
+            "name": "web",
+            "network_id": NET,
+            "mac_address": MAC,
+            "fixed_ips": [{"subnet_id": SUBNET, "ip_address": "10.0.0.7"}],
+            "status": "ACTIVE",
+            "binding:host_id": "site1/h1",
+        }
+        self.shadow: dict[str, Any] = {
+            "id": "p1",
+            "site": "site1",
+            "hostname": "h1",
+            "port_key": 4097,
+            "mac_address": MAC,
+            "addresses": ["10.0.0.7", "10.0.0.100"],
+        }
+        self.one, self.two = self.cloud.sites["site1"], self.cloud.sites["site2"]
+        self.cloud.rows["ports"] = [self.port]
+        self.one.rows = {"ports": [{**self.port, "binding:host_id": "h1"}], "site-shadows": []}
+        self.two.rows = {"ports": [], "site-shadows": [self.shadow]}
+        bound = {"id": "p1", "key": 4097, "requested_key": 4097, "chassis": "c1"}
+        self.one.holdings["ovn"] = {"ports": [dict(bound)], "shadows": []}
+        self.two.holdings["ovn"] = {"ports": [], "shadows": [dict(bound)]}
+        self.location = {"port_id": "p1", "site": "site1", "port_key": 4097}
+        (self.held,) = self.cloud.rows["site-holdings"]
+        self.held["locations"] = [self.location]
+
+    def seen(self, says: str = "") -> list[tuple[Any, ...]]:
+        ran = self.run("port", "show", "web", "-o", "json", says=says)
+        assert says or not ran.stderr
+        names = ("tier", "known_as", "host", "port_key", "agrees")
+        return [tuple(row[name] for name in names) for row in json.loads(ran.stdout)]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Stretched]:
+    with small_cloud() as cloud:
+        shell = Stretched(tmp_path, cloud)
+        shell.begin()
+        yield shell
+
+
+def test_a_port_is_shown_as_every_tier_knows_it(shell: Stretched) -> None:
+    assert shell.seen() == [CENTRAL, HOME, AWAY]
+    asked = [path for _, path, _ in shell.cloud.calls if path.startswith("/site")]
+    assert not any("/ports/p1" in path or "ports?id=" in path for path in asked), asked
+    shell.run("port", "show", "nobody", code=2, says="there is no port 'nobody'")
+
+
+def test_another_mac_or_address_does_not_agree(shell: Stretched) -> None:
+    shell.shadow["mac_address"] = "fa:16:01:00:00:02"
+    says = f"site2 does not agree: MAC fa:16:01:00:00:02, at central {MAC}"
+    assert shell.seen(says)[2] == (*AWAY[:4], False)
+    shell.shadow.update(mac_address=MAC, addresses=["10.0.0.9"])
+    says = "site2 does not agree: addresses 10.0.0.9, at central 10.0.0.7"
+    assert shell.seen(says)[2] == (*AWAY[:4], False)
+
+
+def test_another_key_than_the_home_has_does_not_agree(shell: Stretched) -> None:
+    shell.one.holdings["ovn"]["ports"][0].update(key=4100, requested_key=4100)
+    says = "site1 does not agree: key 4100, at central 4097"
+    assert shell.seen(says)[1:] == [("site1", "port", "h1", 4100, False), AWAY]
+    shell.location["port_key"] = 4100
+    says = "site2 does not agree: key 4097, at central 4100"
+    assert [row[-1] for row in shell.seen(says)] == [True, True, False]
+    shell.shadow["port_key"] = 4100
+    says = "site2 does not agree: OVN has key 4097, asked for was 4100"
+    assert shell.seen(says)[2] == (*AWAY[:4], False)
+
+
+def test_a_shadow_that_ovn_has_lost_does_not_agree(shell: Stretched) -> None:
+    shell.two.holdings["ovn"]["shadows"].clear()
+    says = "site2 does not agree: OVN has no row of it"
+    assert shell.seen(says)[2] == (*AWAY[:3], None, False)
+
+
+def test_a_location_that_central_has_not_heard_does_not_agree(shell: Stretched) -> None:
+    shell.held["locations"] = []
+    ran = shell.run("port", "show", "web", says="central does not agree: has not heard where it is")
+    assert "site2 does not agree: central does not know where the port is" in ran.stderr
+    assert [row[-1] for row in shell.seen("site1")] == [False, True, False]
+    # A port that lies unused is nowhere, and nobody has to have heard of it.
+    shell.one.holdings["ovn"]["ports"][0]["chassis"] = ""
+    shell.two.rows["site-shadows"] = []
+    assert [row[-1] for row in shell.seen()] == [True, True, None]
+
+
+def test_a_site_without_the_shadow_does_not_agree(shell: Stretched) -> None:
+    shell.two.rows["site-shadows"] = []
+    shell.two.holdings["ovn"]["shadows"].clear()
+    says = "site2 does not agree: no shadow; it is at site1"
+    assert shell.seen(says)[2] == ("site2", "nothing", "", None, False)
+    shell.cloud.rows["site-presences"][1]["withdrawn"] = True
+    assert shell.seen()[2] == ("site2", "nothing", "", None, None)
+
+
+def test_what_was_not_seen_agrees_with_nothing(shell: Stretched) -> None:
+    shell.one.holdings.pop("ovn")
+    assert shell.seen("site1 did not show its OVN: site1 shows you nothing")[:2] == [
+        (*CENTRAL[:4], None),
+        (*HOME[:3], None, None),
+    ]
+    shell.two.cut = True
+    assert shell.seen("site2 did not answer: ")[2] == ("site2", "", "", None, None)
