@@ -2,12 +2,14 @@
 
 import ipaddress
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from tests.neutron.carry import carry
 from tests.neutron.central_server import CentralServer
-from tests.neutron.server import ADMIN, CARRIER
+from tests.neutron.pausing import Pause
+from tests.neutron.server import ADMIN, CARRIER, site_user
 from tests.neutron.test_after_restore import back_from_backup
 from tests.neutron.test_restore import Cloud, cloud, lease_request
 from tests.neutron.test_restore_rows import Others, read_row
@@ -141,3 +143,27 @@ def test_nothing_goes_to_a_site_that_a_restored_central_waits_for(central: Centr
         answer = central.call("POST", "/v2.0/site-desired-states", body, CARRIER)
     assert answer.status == 503
     assert "site2" in answer.text
+
+
+def test_an_answer_whose_database_went_back_before_the_look_is_not_given(
+    new_central: Callable[[], CentralServer], tmp_path: Path
+) -> None:
+    """A replica takes over that lacks the call's transaction, and has every turn before it."""
+    pause = Pause(tmp_path / "pause")
+    central = new_central()
+    central.start(**pause.environment)
+    central.make_sites()
+    body = {"site_report": {"sequence": 1, "items": []}}
+
+    def say() -> int:
+        return central.call("POST", "/v2.0/site-reports", body, site_user("site2")).status
+
+    assert say() == 201
+    with central.database() as connection:
+        (before,) = connection.execute(sa.select(WITNESSES.c.turn)).scalars()
+    with (
+        pause.during("central.call.heard", say) as done,
+        central.database(write=True) as connection,
+    ):
+        connection.execute(sa.update(WITNESSES).values(turn=before))
+    assert done["result"] == 503

@@ -1,4 +1,4 @@
-"""What central answers is worked on and then witnessed, and not given in another life of it."""
+"""What central answers is witnessed as it is worked on, and not given in another life of it."""
 
 import contextlib
 import warnings
@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.store.sql.engine import open_engine, writing
 from isthmus.store.sql.tables import METADATA
 from isthmus.store.tiers import epoch
 
@@ -44,28 +44,33 @@ def central(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Central
     METADATA.create_all(engine)
     made = Central(engine, tmp_path)
 
-    @contextlib.contextmanager
-    def read(_context: Any) -> Iterator[sa.Connection]:
-        with reading(engine) as connection:
-            yield connection
-
     monkeypatch.setattr(caller, "look", made.look)
-    monkeypatch.setattr(caller, "reading", read)
     made.look_elsewhere()
     yield made
     engine.dispose()
 
 
-def set_back(central: Central) -> None:
-    """Have the database be what it was before anything was said."""
+def set_back(central: Central, turn: int = 0) -> None:
+    """Have the database be what it was before anything was said, or at a turn."""
     with writing(central.engine) as connection:
-        connection.execute(sa.text("UPDATE isthmus_witnesses SET turn = 0"))
+        connection.execute(sa.text("UPDATE isthmus_witnesses SET turn = :turn"), {"turn": turn})
 
 
-def test_the_witness_advances_when_the_work_is_done(central: Central) -> None:
-    with caller.witnessed(None):
-        assert central.looks == []
-    assert [look.restored for look in central.looks] == [False]
+def test_the_witness_advances_before_and_after_the_work(central: Central) -> None:
+    with caller.witnessed():
+        assert [look.restored for look in central.looks] == [False]
+    assert [look.restored for look in central.looks] == [False] * 2
+
+
+def test_a_database_that_goes_back_to_just_before_the_work_is_noticed(central: Central) -> None:
+    """It has every turn but those of this call, and lacks what the call has committed."""
+
+    def answer() -> None:
+        with caller.witnessed():
+            set_back(central, turn=1)
+
+    with pytest.raises(errors.Busy, match="restored"):
+        answer()
 
 
 @pytest.mark.parametrize("first", ["here", "elsewhere", "by proof"])
@@ -75,7 +80,7 @@ def test_no_answer_of_an_old_database_is_given_whoever_finds_that(
     """Its work is committed: a lease that another site may have been granted before."""
 
     def answer() -> None:
-        with caller.witnessed(None):
+        with caller.witnessed():
             set_back(central)
             if first == "elsewhere":
                 assert central.look_elsewhere().restored
@@ -85,14 +90,13 @@ def test_no_answer_of_an_old_database_is_given_whoever_finds_that(
 
     with pytest.raises(errors.Busy, match="restored"):
         answer()
-    with caller.witnessed(None):
+    with caller.witnessed():
         pass
 
 
 def test_an_error_of_the_work_is_told_as_it_is(central: Central) -> None:
-    with pytest.raises(errors.Invalid, match="mine"), caller.witnessed(None):
+    with pytest.raises(errors.Invalid, match="mine"), caller.witnessed():
         raise errors.Invalid("mine")
-    assert central.looks == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_a_hello_is_witnessed_where_the_site_relies_on_the_answer(
     done: list[str] = []
 
     @contextlib.contextmanager
-    def witness(_context: Any) -> Iterator[None]:
+    def witness() -> Iterator[None]:
         yield
         done.append("witnessed")
 

@@ -19,7 +19,7 @@ from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import Look
 from isthmus.neutron.db.witness import find as find_witness
-from isthmus.store.tiers import epoch, registration
+from isthmus.store.tiers import registration
 from isthmus.store.tiers import site as site_store
 
 
@@ -100,20 +100,21 @@ def while_heard(
 
 
 @contextlib.contextmanager
-def witnessed(context: Any) -> Iterator[None]:
+def witnessed() -> Iterator[None]:
     """Work on an answer that a site, or Xjob, will rely on; advance the witness before it goes.
 
-    Else a backup that is younger than the answer would look as new as it.
+    Else a backup that is younger than the answer would look as new as it. It advances before that,
+    too: else a database that goes back to a moment since the last look, after the work has been
+    committed and before the answer's look, would look no older than it should.
 
     Raises:
         Busy: the database has turned out to be older than a witness meanwhile, whoever found that.
             It may not know what was promised since, so this answer is not given.
     """
-    with reading(context) as connection:
-        before = epoch.peek(connection)
+    before = look().own
     yield
     own = look().own
-    if before is not None and own.life != before.life:
+    if own.life != before.life:
         raise errors.Busy("central has just found that its database was restored: ask again")
 
 

@@ -75,7 +75,7 @@ class SiteFacingApi(_NotKept):
             on_behalf = _SITE_ROLE in context.service_roles
             site = get_calling_site(context, get_service(context) if on_behalf else None)
             _RATES.count(site.name, "bundle")
-            with witnessed(context), while_heard(context, site, body["incarnation"]):
+            with witnessed(), while_heard(context, site, body["incarnation"]):
                 ids = _parse_ids(body["ids"])
                 if body["mac_address"] is not None:
                     in_use = bundle.find_mac(site, ids, body["mac_address"], body["port_id"])
@@ -104,7 +104,7 @@ class SiteFacingApi(_NotKept):
             site = get_calling_site(context)
             _RATES.count(site.name, "lease_request")
             body = site_lease_request["site_lease_request"]
-            with witnessed(context), while_heard(context, site, body["incarnation"]):
+            with witnessed(), while_heard(context, site, body["incarnation"]):
                 request = lease_request.parse_request(body)
                 try:
                     answer = lease_request.answer_request(context.elevated(), site, request)
@@ -126,7 +126,7 @@ class SiteFacingApi(_NotKept):
         with translated():
             site = get_calling_site(context)
             _RATES.count(site.name, "report")
-            with witnessed(context), while_heard(context, site, body["incarnation"], reports=True):
+            with witnessed(), while_heard(context, site, body["incarnation"], reports=True):
                 items = parse_items(body["items"], take.MOST_ITEMS)
                 results = take.take_report(site, int(body["sequence"]), items)
         return {"results": [result.to_dict() for result in results]}
@@ -147,7 +147,7 @@ class SiteFacingApi(_NotKept):
                 said = hello.parse(site, parts.join(context, site, body))
                 # By a hello alone a restored site believes its tables against OVN's rows again.
                 relies = said.leases is not None or said.behind is not Behind.NOT
-                with witnessed(context) if relies else nullcontext():
+                with witnessed() if relies else nullcontext():
                     answer = registration.take(context.elevated(), site, said)
             if answer["void"]:
                 what = f"site {site.name} names leases that are not its own"
@@ -162,7 +162,7 @@ class SiteFacingApi(_NotKept):
         body = site_desired_state["site_desired_state"]
         with translated():
             site, wanted = SiteName(body["site"]), desired.parse_keys(body["keys"])
-            with witnessed(context):
+            with witnessed():
                 with reading(context) as connection:
                     site_store.get_by_name(connection, site)
                     if site in restored.find_deliverable(connection).but:
