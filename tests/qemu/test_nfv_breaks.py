@@ -86,6 +86,7 @@ BREAKS: dict[str, Break] = {
         "echo 0 >/sys/devices/system/cpu/cpu5/online",
         "echo 1 >/sys/devices/system/cpu/cpu5/online; systemctl restart ovs-vswitchd",
         {"cpu.offline": ["CPU 5"]},
+        ("cpu.offline",),
     ),
     "the switch is dead, and a port is taken from DPDK": Break(
         "systemctl stop ovs-vswitchd; echo 0000:81:00.0 >/sys/bus/pci/drivers/vfio-pci/unbind",
@@ -132,6 +133,7 @@ BREAKS: dict[str, Break] = {
         "systemctl restart dev-hugepages.mount || mount -t hugetlbfs -o pagesize=2M hugetlbfs "
         "/dev/hugepages",
         {"pages.mount": ["2048 KiB"]},
+        ("pages.mount",),
     ),
     "QEMU may not make its sockets": Break(
         "chown root:root /var/lib/vhost_sockets; chmod 755 /var/lib/vhost_sockets",

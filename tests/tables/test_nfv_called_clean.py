@@ -411,3 +411,23 @@ def test_a_queue_of_an_instance_is_counted_as_it_runs() -> None:
     queues = (*state.queues, Queue("vhu1", 0, PMD, 0, True, 1))
     state = dataclasses.replace(state, interfaces=them, queues=queues)
     assert checks.check_host(state, PLAN).findings == ()
+
+
+def test_a_switch_that_does_not_answer_is_no_host_that_was_seen() -> None:
+    """Nothing was asked that could be answered: such a host was called as it should be."""
+    state = changed(
+        ovs_runs=False,
+        ovs_says="database connection failed (No such file or directory)",
+        dpdk_initialized=False,
+        other_config={},
+        interfaces=(),
+        pmds={},
+        queues=(),
+        threads=(),
+        services=(),
+        seen=STATE.seen - {"nova", "interfaces", "ports", "pmds"},
+    )
+    for plan in BOTH:
+        report = checks.check_host(state, plan)
+        assert "host.unseen" in {one.code for one in report.findings}
+        assert not is_clean(report.findings)

@@ -7,6 +7,7 @@ from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
 from isthmus.nfv.plan.demand import parse_demand
+from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.plan.refusal import say_refusal
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 
@@ -225,3 +226,36 @@ def test_what_is_suggested_works() -> None:
     assert isinstance(plan_or_alternatives(host(), demand), Refusal)
     fewer = parse_demand(flavor("count: 1, networks: [fast]"))
     assert isinstance(plan_or_alternatives(host(), fewer), HostPlan)
+
+
+def test_one_port_by_its_name_and_by_its_address_is_one() -> None:
+    host = make_host(
+        Shape(name="h", cores_per_node=8, memory_mib=(65536,), nics=(make_nic("a0", 0, bus=0x10),))
+    )
+    text = (
+        "physical_networks:\n- {name: left, by: ovs-dpdk, nics: [a0]}\n"
+        "- {name: direct, by: sriov, nics: ['0000:10:00.0'], vfs: 2}\n"
+    )
+    outcome = plan_host(host, parse_demand(text))
+    assert isinstance(outcome, Refusal)
+    assert any(
+        "a0 is wanted 2 times, by left and direct" in one.message for one in outcome.constraints
+    )
+
+
+@pytest.mark.parametrize(
+    ("networks", "said"),
+    [
+        ("{name: tunnel, by: ovs-dpdk, nics: [a]}", "can be called tunnel"),
+        ("{name: a, by: ovs-dpdk, nics: [a], bridge: br-int}", "br-int is Neutron's own bridge"),
+        ("{name: a, by: kernel, nics: [a], bridge: 'br x;y'}", "is no name of a bridge"),
+        (
+            "{name: a, by: ovs-dpdk, nics: [a], bridge: br-x}, "
+            "{name: b, by: ovs-dpdk, nics: [b], bridge: br-x}",
+            "two physical networks have the bridge br-x",
+        ),
+    ],
+)
+def test_names_that_neutron_would_stumble_over(networks: str, said: str) -> None:
+    with pytest.raises(errors.Invalid, match=said):
+        parse_demand(f"physical_networks: [{networks}]")

@@ -58,7 +58,9 @@ def check_host(state: HostState, plan: HostPlan | None = None) -> Report:
 
 def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[Ruling]) -> list[Verdict]:
     """Report what could not be seen of a plan: no finding proves nothing then."""
-    if not ({"switch", "nova"} & state.seen or state.domains):
+    # That no daemon answers is a fact of the switch too, and says nothing of a host by itself.
+    has_switch = "switch" in state.seen and (state.ovs_runs or state.other_config)
+    if not (has_switch or "nova" in state.seen or state.domains):
         return [
             Verdict(
                 code="host.unseen",

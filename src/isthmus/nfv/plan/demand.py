@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from isthmus import errors
-from isthmus.facts import cpuset
+from isthmus.facts import cpuset, validity
 from isthmus.facts.source import document
 from isthmus.model.host import host_demand as model
 
@@ -127,12 +127,30 @@ def _check_names(demand: model.HostDemand) -> list[str]:
             faults.append(f"two {what} are called {', '.join(twice)}")
         if not all(name.isprintable() and name and not set(name) & _NO_NAME for name in names):
             faults.append(f"names of {what} must be plain words")
+    if any(one.name == "tunnel" for one in demand.physical_networks):
+        faults.append(
+            "no physical network can be called tunnel: flavors mean tenant networks by it"
+        )
+    faults += _check_bridges(demand)
     uses = Counter(nic for one in demand.physical_networks for nic in one.nics)
     if twice := [nic for nic, count in uses.items() if count > 1]:
         faults.append(f"the port {', '.join(twice)} is given to two physical networks")
     tunnel = demand.tunnel_network
     if tunnel and demand.network(tunnel) is None:
         faults.append(f"tunnel_network {tunnel} is none of the physical networks")
+    return faults
+
+
+def _check_bridges(demand: model.HostDemand) -> list[str]:
+    """Check names of bridges: Neutron wants one for each network, and has two of its own."""
+    names = [
+        bridge_name(one) for one in demand.physical_networks if one.by is not model.DataPath.SRIOV
+    ]
+    faults = [f"{name} is Neutron's own bridge" for name in sorted({*names} & {"br-int", "br-tun"})]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        faults.append(f"two physical networks have the bridge {', '.join(twice)}")
+    if wrong := [name for name in names if not validity.is_interface_name(name)]:
+        faults.append(f"{', '.join(map(repr, wrong))} is no name of a bridge")
     return faults
 
 

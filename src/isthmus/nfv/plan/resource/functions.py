@@ -34,6 +34,7 @@ def check_functions(
     return [
         *_check_addresses(seats),
         *_check_interfaces(seats),
+        *_check_twice(seats),
         *_check_shared(inventory, seats),
         *_check_groups(inventory, seats),
         *_check_eal(inventory, seats),
@@ -76,6 +77,22 @@ def _check_interfaces(seats: Sequence[ports.Seat]) -> list[Constraint]:
                 )
             )
     return faults
+
+
+def _check_twice(seats: Sequence[ports.Seat]) -> list[Constraint]:
+    """Check that no port is wanted twice, by its name and by its address."""
+    networks: dict[str, list[str]] = {}
+    for seat in seats:
+        networks.setdefault(seat.nic.name, []).append(seat.network.name)
+    return [
+        Constraint(
+            code="nic",
+            message=f"{name} is wanted {len(names)} times, by "
+            f"{' and '.join(dict.fromkeys(names))}: its name and its PCI address are one port",
+        )
+        for name, names in networks.items()
+        if len(names) > 1
+    ]
 
 
 def mates_of(
