@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn, Self
 
+from sqlalchemy import orm
+
 from isthmus.lab.process import serve
 
 #: setns(2) and its flag for a network namespace (Source: linux/sched.h).
@@ -62,6 +64,8 @@ def preload(names: Sequence[str]) -> None:
     """Import modules; one that is not there yet is loaded by the child that needs it."""
     for name in names:
         importlib.import_module(name)
+    # Else each child would relate all the models that it has inherited.
+    orm.configure_mappers()
     # Nothing made so far is garbage: the collector must not touch (and so copy) the shared pages.
     gc.collect()
     gc.freeze()

@@ -23,6 +23,9 @@ from isthmus.model.topology import Hypervisor, Tier
 #: What the zygote imports: all that a Neutron or a Keystone of the lab loads at its start.
 PRELOAD = (
     "neutron.server.api",
+    "neutron.api.v2.router",
+    "neutron.conf.policies",
+    "novaclient.v2.client",
     "neutron.plugins.ml2.plugin",
     "neutron.plugins.ml2.drivers.ovn.mech_driver.mech_driver",
     "neutron.services.ovn_l3.plugin",
