@@ -76,6 +76,20 @@ def test_what_was_read_of_a_database_is_not_said_after_it_went_back(pair: Pair) 
     assert pair.link.bodies == []
 
 
+def test_what_is_not_set_aside_any_more_is_not_said(pair: Pair) -> None:
+    """The database went back by less than the witness can tell; the lease is the site's again."""
+    subnet = pair.subnet()
+    pair.lease(subnet, *RESERVE)
+    pair.lease(subnet, 64, 127)
+
+    def go_back() -> None:
+        with writing(pair.site.own) as connection:
+            connection.execute(sa.delete(RETURNS))
+
+    pair.keeper(before_returning=go_back).sweep()
+    assert pair.link.bodies == []
+
+
 def test_what_is_said_is_said_as_the_incarnation_that_read_it(pair: Pair) -> None:
     """The call may be repeated, and another one have registered by then."""
     subnet = pair.subnet()

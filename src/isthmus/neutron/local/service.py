@@ -128,10 +128,12 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         with translated():
             _check_carrier(context)
             items = parse_items(body["items"], _MOST_ITEMS)
-            results = directory.get_plugin().materialiser.apply(
-                items, sequence=int(body["sequence"])
-            )
-            directory.get_plugin().advance_witness()
+            plugin = directory.get_plugin()
+            # Before the work too: else a database that goes back to a moment since the last look,
+            # between the work and the second look, would look no older than it should.
+            plugin.advance_witness()
+            results = plugin.materialiser.apply(items, sequence=int(body["sequence"]))
+            plugin.advance_witness()
         return {
             "sequence": body["sequence"],
             "results": [result.to_dict() for result in results],

@@ -117,9 +117,7 @@ class Giving:
             # If the database goes back to a backup now, these may be the site's again: central
             # hears what is said here only of the incarnation in which it was read.
             speaks = epoch.peek_incarnation(connection)
-            answered = sorted(
-                one.id for one in recall.list_in(connection, pool_id).values() if not one.wanted
-            )
+            answered = _list_answered(connection, pool_id)
             older_s = 0.0 if answered else self._settle_s
             aside = returns.list_unacknowledged(connection, pool_id, older_s=older_s)
         pieces = sorted(
@@ -150,6 +148,14 @@ class Giving:
         with reading(self._engine()) as connection:
             if epoch.peek_incarnation(connection) != speaks:
                 raise errors.Busy("the database went back: what it returned may be its own again")
+            # Where it went back to a moment since the look before, it shows in this alone.
+            standing = returns.list_unacknowledged(connection, pool_id, older_s=0.0)
+            answered = _list_answered(connection, pool_id, answered)
+        still = {part.id for part in standing}
+        chunk = [(piece, part) for piece, part in chunk if part.id in still]
+        whole = [part for part in whole if part.id in still]
+        if not chunk and not answered:
+            return  # or another process has told central
         seen = read_seen(self._engine())
         states = (
             self._client()
@@ -173,6 +179,14 @@ class Giving:
             recall.mark_heard(connection, answered)
             added = site_lease.add(connection, self._site, states)
             site_lease.refuse_overtaken(connection, states, added, seen=seen)
+
+
+def _list_answered(
+    connection: sa.Connection, pool_id: str, of: Collection[str] | None = None
+) -> list[str]:
+    """List the recalls of a pool that the site has carried out; `of` these, if given."""
+    listed = recall.list_in(connection, pool_id).values()
+    return sorted(one.id for one in listed if not one.wanted and (of is None or one.id in of))
 
 
 def read_seen(engine: sa.Engine) -> int:
