@@ -24,8 +24,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn, Self
 
-from sqlalchemy import orm
-
 from isthmus.lab.process import serve
 
 #: setns(2) and its flag for a network namespace (Source: linux/sched.h).
@@ -61,11 +59,15 @@ class Birth:
 
 
 def preload(names: Sequence[str]) -> None:
-    """Import modules; one that is not there yet is loaded by the child that needs it."""
+    """Import modules, and call what is named as MODULE:FUNCTION.
+
+    What is not named is loaded, or done, by each child that needs it.
+    """
     for name in names:
-        importlib.import_module(name)
-    # Else each child would relate all the models that it has inherited.
-    orm.configure_mappers()
+        if ":" in name:
+            serve.load(name)()
+        else:
+            importlib.import_module(name)
     # Nothing made so far is garbage: the collector must not touch (and so copy) the shared pages.
     gc.collect()
     gc.freeze()

@@ -41,6 +41,7 @@ PRELOAD = (
     "isthmus.neutron.local.plugin",
     "isthmus.neutron.local.mechanism",
     "isthmus.worker.main",
+    "sqlalchemy.orm:configure_mappers",  # last: it relates the models that were imported
 )
 #: What makes both fit for SQLite; our plugins do it themselves, stock Neutron and Keystone do not.
 _SQLITE = {
