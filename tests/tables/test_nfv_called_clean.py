@@ -431,3 +431,23 @@ def test_a_switch_that_does_not_answer_is_no_host_that_was_seen() -> None:
         report = checks.check_host(state, plan)
         assert "host.unseen" in {one.code for one in report.findings}
         assert not is_clean(report.findings)
+
+
+def test_a_node_that_firmware_has_never_told_is_no_fault() -> None:
+    nics = tuple(
+        dataclasses.replace(one, node=None) if one.name == "a0" else one for one in HOST.nics
+    )
+    host = dataclasses.replace(HOST, nics=nics)
+    plan = plan_host(host, parse_demand(DEMAND))
+    assert isinstance(plan, HostPlan)
+    assert "node-unknown" in {note.code for note in plan.notes}
+    assert checks.check_host(make_state(host, plan), plan).findings == ()
+
+
+def test_a_unit_that_only_starts_others_says_nothing_of_the_switch() -> None:
+    """Both packages have one that runs for ever, and older ones no unit of the daemon's own."""
+    for name in ("openvswitch-switch", "openvswitch"):
+        starter = DEAD.replace("ovs-vswitchd", name).replace("inactive", "active")
+        found = checks.check_host(units(f"{FAILED}\n{starter}"), PLAN).findings
+        assert "service.down" in {one.code for one in found}
+        assert is_clean(checks.check_host(units(f"{starter}\n{WAITS}"), PLAN).findings)

@@ -87,11 +87,11 @@ def _check_failed(state: HostState) -> Iterator[Verdict]:
     processes = {thread.process for thread in state.threads}
     for name, names in RESTING.items():
         mine = [one for one in state.services if one.name in (*names, *SERVICES[name])]
-        if any(one.runs and one.name != "openvswitch-switch" for one in mine):
-            continue  # Debian's unit of that name runs whether the daemon does or not
+        if any(one.runs and one.name not in ("openvswitch-switch", "openvswitch") for one in mine):
+            continue  # those units of packages run whether the daemon does or not
         users = {one.name for one in state.services if one.is_there and one.name in ON_SWITCH}
         wanted = name == "Open vSwitch" and users
-        down = [one for one in mine if one.is_there and (wanted or one.has_failed)]
+        down = [one for one in mine if not one.runs and one.is_there and (wanted or one.has_failed)]
         if down and not processes & set(names) and not {one.name for one in down} & _NAMED:
             yield Verdict(
                 code="service.down",
