@@ -66,6 +66,14 @@ def test_what_is_wrong_is_named_without_one(name: str) -> None:
     assert any(one.code == code and said in one.message for one in report.findings), report.findings
 
 
+@pytest.mark.parametrize("name", [name for name, (*_, bare) in WRONG.items() if bare])
+def test_nothing_else_is_found_there_without_a_plan(name: str) -> None:
+    """Each has one thing wrong; what that brings about may be named with it."""
+    codes = {one.code for one in check(name, planned=False).findings}
+    assert "instance.pages" not in codes
+    assert len(codes) <= 4, codes
+
+
 def test_the_clean_one_is_clean_and_says_what_it_did_not_see() -> None:
     report = check("c00-clean", planned=False)
     assert report.findings == ()

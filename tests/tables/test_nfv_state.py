@@ -77,3 +77,19 @@ def test_interrupts_by_cpu() -> None:
         "     CPU0  CPU1\n  0:   110   3  IR-IO-APIC  2-edge timer\nNMI:  1 2\n 28: 0 7 PCI-MSI x\n"
     )
     assert procfs.parse_interrupts(text) == {"0": (110, 3), "28": (0, 7)}
+
+
+@pytest.mark.parametrize(
+    ("inside", "shared"),
+    [
+        ("", None),
+        ("<cpu><numa><cell id='0' memAccess='shared'/></numa></cpu>", True),
+        ("<cpu><numa><cell id='0'/></numa></cpu>", False),
+        ("<memoryBacking><access mode='shared'/></memoryBacking>", True),
+        ("<memoryBacking><access mode='private'/></memoryBacking>", False),
+    ],
+)
+def test_whether_the_memory_of_a_domain_is_shared(inside: str, shared: bool | None) -> None:
+    domain = libvirt.parse_domain(f"<domain><name>i</name>{inside}</domain>")
+    assert domain is not None
+    assert domain.shared_memory is shared

@@ -26,7 +26,8 @@ class Domain:
     memory_nodes: tuple[int, ...] = ()  #: host nodes its memory is bound to; empty: not bound
     memory_mode: str = ""  #: strict, preferred, interleave
     page_kib: tuple[int, ...] = ()  #: sizes of its huge pages; empty: the host's default
-    shared_memory: bool = False  #: vhost-user can only reach memory that is shared
+    #: vhost-user can only reach memory that is shared; None where the record has no word of it.
+    shared_memory: bool | None = None
     pid: int = 0  #: of its emulator, 0 where it is not told
 
 
@@ -50,8 +51,8 @@ def parse_domain(text: str) -> Domain | None:
         for one in (*domain.iterfind("numatune/memnode"), *domain.iterfind("numatune/memory"))
         for node in cpuset.parse_list(one.get("nodeset", ""))
     }
-    cells = domain.iterfind("cpu/numa/cell")
-    access = domain.find("memoryBacking/access")
+    said = {one.get("memAccess", "private") for one in domain.iterfind("cpu/numa/cell")}
+    said |= {one.get("mode", "") for one in domain.iterfind("memoryBacking/access")}
     return Domain(
         name=domain.findtext("name", ""),
         pins={
@@ -80,8 +81,7 @@ def parse_domain(text: str) -> Domain | None:
                 }
             )
         ),
-        shared_memory=any(cell.get("memAccess") == "shared" for cell in cells)
-        or (access is not None and access.get("mode") == "shared"),
+        shared_memory="shared" in said if said else None,
         pid=int(root.get("pid", "0") or 0),
     )
 

@@ -115,7 +115,7 @@ def check_domains(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 def _check_vhost_user(domain: Domain) -> Iterator[Verdict]:
     """The switch reaches an instance's packets in its memory, which must be shared for that."""
-    if domain.vhost_user and domain.hugepages and not domain.shared_memory:
+    if domain.vhost_user and domain.hugepages and domain.shared_memory is False:
         yield Verdict(
             code="instance.pages",
             severity=Severity.BROKEN,
