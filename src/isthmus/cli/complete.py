@@ -19,7 +19,7 @@ import typer
 DEFAULT_CLOUD = "central"
 
 #: How long a person may wait for names, in seconds.
-ANSWER_S = 3.0
+ANSWER_S = 5.0
 #: Most that are offered; and asked for.
 _MOST = 200
 #: What a shell takes as one word, without quotes.
