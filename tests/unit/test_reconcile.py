@@ -391,6 +391,67 @@ def test_tables_that_went_back_unnoticed_take_no_row_away(everything: bool, move
         assert site.bound() == {one.port_id: "hv-c"}
 
 
+@pytest.mark.parametrize("trusted", [Trust.NONE, Trust.OWN])
+def test_what_was_told_before_the_tables_went_back_counts_no_more(trusted: Trust) -> None:
+    """Exactly what came in the seconds that are lost would be taken away again."""
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+        site.tables.put(make_shadow(2))
+        reconciler.wake(ports=[make_shadow(2).port_id])
+        assert reconciler.wait_idle(IDLE_S)
+        site.tables.known.pop(make_shadow(2).port_id)
+
+        def find_out() -> None:
+            site.tables.trusted, site.tables.lives = trusted, 2
+
+        site.looked = find_out
+        reconciler.wake(everything=True)
+        assert reconciler.wait_idle(IDLE_S)
+        assert make_shadow(2).port_id in site.bound()
+        # What is told of from then on counts.
+        reconciler.wake(ports=[make_shadow(2).port_id])
+        assert reconciler.wait_idle(IDLE_S)
+        assert make_shadow(2).port_id not in site.bound()
+
+
+def test_tables_that_went_back_and_count_again_are_read_again() -> None:
+    """Another process has found out and settled, between the reading and the write."""
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+        (row,) = site.ovn.rows.sb.rows("Port_Binding")
+        lost = site.tables.known.pop(make_shadow(1).port_id)
+
+        def come_back() -> None:
+            site.tables.known[make_shadow(1).port_id] = lost
+            site.tables.lives = 2
+
+        site.looked = come_back
+        reconciler.wake(ports=[make_shadow(1).port_id])
+        assert reconciler.wait_idle(IDLE_S)
+        assert [one.uuid for one in site.ovn.rows.sb.rows("Port_Binding")] == [row.uuid]
+
+
+def test_where_no_look_succeeds_what_is_new_is_written_nevertheless() -> None:
+    """A file of another tier, or one that a process which hangs holds, cuts nobody off."""
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+
+        def fail() -> None:
+            raise errors.Inconsistent("the file is of another tier")
+
+        site.looked = fail
+        site.tables.known.pop(make_shadow(1).port_id)
+        site.tables.put(make_shadow(2))
+        reconciler.wake(ports=[make_shadow(1).port_id, make_shadow(2).port_id])
+        until(lambda: make_shadow(2).port_id in site.bound(), what="the new one is bound")
+        assert make_shadow(1).port_id in site.bound()
+        site.looked = lambda: None
+        until(lambda: make_shadow(1).port_id not in site.bound(), what="looks succeed again")
+
+
 def test_a_look_that_fails_is_repeated_before_a_row_is_taken_away() -> None:
     site = Site(make_tables(make_shadow(1)))
     site.make_switch()

@@ -80,6 +80,9 @@ class Source(Protocol):
     def trust(self) -> Trust:
         """Tell what they count for: a restore may have made them older than OVN's rows."""
 
+    def life(self) -> str:
+        """Return what changes each time it is found that they went back to a backup."""
+
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
 

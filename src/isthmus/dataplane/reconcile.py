@@ -8,7 +8,8 @@ thread, and no lock is needed, since all writes are idempotent.
 While the site's tables may be older than its rows, because its database was restored, it writes
 what contradicts nothing and what it was told of (`hold`); once they are not, it looks at
 everything. The database may go back while this runs, so it asks for that before it compares
-everything, and whenever the tables contradict a row that stands.
+everything, and whenever the tables contradict a row that stands. What it was told of before they
+went back counts no more then; while nobody can say, nothing that stands is touched.
 
 What kinds of rows there are it takes from the registry. What only shadow ports need is written out
 here: northd before 23.09 does not bind them, and of several processes one is to do it.
@@ -31,7 +32,7 @@ from isthmus.dataplane.kind.remote_chassis import PutChassis
 from isthmus.dataplane.kind.responder import RemoveResponder
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, PutShadowPort, RemoveShadowPort
 from isthmus.dataplane.kind.transit_network import ReleaseKey
-from isthmus.dataplane.protocols import SiteTables, Trust
+from isthmus.dataplane.protocols import SiteTables, Source, Trust
 from isthmus.dataplane.row_kind import Desired, Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import (
@@ -73,6 +74,15 @@ class Events:
     #: A router that was just made, or has lost a row of ours, or whose way to another site is not
     #: bound as it should be.
     exits: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Age:
+    """What was found out of the tables in the transaction that read them."""
+
+    trust: Trust
+    life: str
+    heard: bool = True  #: whether what was told of counts; not where nobody knows how old they are
 
 
 def _ignore(_value: object) -> None:
@@ -121,6 +131,7 @@ class Reconciler:
         self._late: set[str] = set()  # shadows that wait for the process that made them
         self._trust = Trust.ALL  # what the tables counted for when all was looked at last
         self._heard: dict[str, set[str]] = {}  # what wakes named since then, by subject
+        self._life: str | None = None  # of the tables; what was heard in another one is forgotten
         self._busy = False
         self._stopping = False
         self._connecting = threading.Lock()
@@ -198,7 +209,7 @@ class Reconciler:
             if dirty is None:
                 return
             try:
-                dirty.everything |= self._trust < Trust.ALL and self._trust < self._read_trust()
+                dirty.everything |= self._trust < Trust.ALL and self._trust < self._read_age().trust
                 if dirty.everything or time.monotonic() >= next_sweep:
                     self._reconcile_everything()
                     next_sweep = time.monotonic() + self._sweep_s
@@ -220,9 +231,18 @@ class Reconciler:
                     self._busy = False
                     self._condition.notify_all()
 
-    def _read_trust(self) -> Trust:
+    def _read_age(self) -> _Age:
         with self._tables.reading() as source:
-            return source.trust()
+            return self._find_age(source)
+
+    def _find_age(self, source: Source) -> _Age:
+        """Read what the tables count for; forget what was heard before they went back."""
+        age = _Age(trust=source.trust(), life=source.life())
+        with self._condition:
+            if self._life not in (None, age.life):
+                self._heard.clear()
+            self._life = age.life
+        return age
 
     def _take(self, next_look: float) -> Dirty | None:
         """Wait for something to do; None when it is time to end."""
@@ -264,22 +284,31 @@ class Reconciler:
 
     def _reconcile_everything(self) -> None:
         rows = self.rows()
-        self._look()
-        self._complete_keys()
+        unknown: errors.IsthmusError | None = None
+        try:
+            self._look()
+        except errors.IsthmusError as error:  # what contradicts no row is written nevertheless
+            unknown = error
+        if unknown is None:
+            self._complete_keys()
         for _ in range(_ROUNDS):
             with self._tables.reading() as source:
                 scope = Scope.everything(source.networks())
             observed = plans.observe(rows, scope)
             with self._tables.reading() as source:
                 desired = plans.read_desired(source, scope, observed)
-                trust = source.trust()
-            if not self._step(rows, desired, observed, trust=trust):
+                age = self._find_age(source)
+            if unknown is not None:
+                age = _Age(trust=Trust.NONE, life=age.life, heard=False)
+            if not self._step(rows, desired, observed, age=age):
                 break
+        if unknown is not None:
+            raise unknown
         with self._condition:
-            self._trust = trust
-            if trust is Trust.ALL:
+            self._trust = age.trust
+            if age.trust is Trust.ALL:
                 self._heard.clear()
-        if trust >= Trust.OWN:
+        if age.trust >= Trust.OWN:
             self._callbacks.swept(observed)
 
     def _reconcile_part(self, dirty: Dirty) -> None:
@@ -297,12 +326,12 @@ class Reconciler:
             dirty.add(CHASSIS, {row.chassis for row in left})
             with self._tables.reading() as source:
                 desired = plans.read_desired(source, scope, observed)
-                trust = source.trust()
-            self._trust = min(self._trust, trust)
-            if not self._step(rows, desired, observed, trust=trust):
+                age = self._find_age(source)
+            self._trust = min(self._trust, age.trust)
+            if not self._step(rows, desired, observed, age=age):
                 return
 
-    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, trust: Trust) -> bool:
+    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, age: _Age) -> bool:
         """Write what differs; False when nothing does, or nothing more can be done.
 
         Raises:
@@ -310,18 +339,20 @@ class Reconciler:
         """
         capability = parse_capability(rows.northd_version())
         plan = plans.diff_rows(desired, observed, capability)
-        if trust < Trust.ALL:
+        if age.trust < Trust.ALL:
             with self._condition:
-                heard = {subject: frozenset(ids) for subject, ids in self._heard.items()}
-            plan, later = hold.split(plan, desired, observed, heard, trust)
+                told = self._heard if age.heard else {}
+                heard = {subject: frozenset(ids) for subject, ids in told.items()}
+            plan, later = hold.split(plan, desired, observed, heard, age.trust)
             if later:
-                what = "settled" if trust is Trust.NONE else "heard of the ports of other sites"
+                what = "settled" if age.trust is Trust.NONE else "heard of the ports of other sites"
                 _LOG.info("%d OVN rows wait until this site has %s", later.size(), what)
         if not plan:
             return False
-        if trust > Trust.NONE and hold.contradicts(plan, desired, observed):
+        if age.heard and hold.contradicts(plan, desired, observed):
             self._look()  # only what comes after they were read tells how old the tables are
-            if self._read_trust() < trust:
+            now = self._read_age()
+            if now.trust < age.trust or now.life != age.life:
                 raise errors.Busy("this site was restored just now: its tables are read again")
         with self._condition:
             if not capability.binds_remote:

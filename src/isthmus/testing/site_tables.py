@@ -20,6 +20,7 @@ class MemoryTables:
     def __init__(self) -> None:
         """Start empty."""
         self.trusted = Trust.ALL  #: what they count for
+        self.lives = 1  #: one more each time they went back
         self.stretched: dict[str, int] = {}  #: network to datapath key
         self.known: dict[str, Shadow] = {}  #: shadows by port
         self.keys: dict[str, tuple[str, int]] = {}  #: port to (network, port key)
@@ -43,6 +44,10 @@ class MemoryTables:
     def trust(self) -> Trust:
         """Tell what they count for."""
         return self.trusted
+
+    def life(self) -> str:
+        """Return what changes as they go back."""
+        return str(self.lives)
 
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""

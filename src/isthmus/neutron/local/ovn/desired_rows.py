@@ -46,6 +46,11 @@ class SqlSource:
             return Trust.NONE
         return Trust.ALL if own is None or own.behind is epoch.Behind.NOT else Trust.OWN
 
+    def life(self) -> str:
+        """Return the life of the site's epoch; "" where there is none yet."""
+        own = epoch.peek(self._connection)
+        return "" if own is None else own.life
+
     def networks(self) -> Mapping[str, int]:
         """List the datapath keys of the networks stretched to this site."""
         if self._networks is None:
