@@ -316,6 +316,8 @@ class Registrar:
                 ", ".join(ports),
             )
         behind = answered.read_behind(answer)
+        if not own.settled:  # it may settle now: by what central said to a database of before?
+            self.compare_witness()
         with writing(self._engine()) as connection:
             if not _is_same(epoch.read(connection), own):
                 return False
