@@ -168,7 +168,7 @@ class StepFailed(Broken):
 
 
 class JournalAction(enum.Enum):
-    """What becomes of an intent whose attempt ended with an error."""
+    """What becomes of an intent when the receiver answers an error about its object."""
 
     RETRY_FREE = "retry_free"  #: try again; nobody answered, so it is no attempt
     RETRY = "retry"  #: try again, later each time

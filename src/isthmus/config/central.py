@@ -59,8 +59,9 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "silent_after_s",
         default=30.0,
         min=1.0,
-        help="How long after Xjob has last seen a site it counts as silent, in seconds: nothing "
-        "that it may use is deleted or moved. Several times Xjob's probe_interval_s.",
+        help="How long after Xjob has last seen a site it counts as silent, in seconds: no "
+        "network or subnet that it has is deleted, and no port is moved from it. "
+        "Several times Xjob's probe_interval_s.",
     ),
     cfg.ListOpt(
         "service_projects",

@@ -11,8 +11,8 @@ PREFIX: Final = "isthmus:"
 
 #: Central, of networks: the tunnel key of its logical switch; None where it has none.
 DATAPATH_KEY: Final = f"{PREFIX}datapath_key"
-#: Central, of networks, groups and address groups: RBAC rows that share it (`id`, `target_project`,
-#: `action`).
+#: Central, of networks, groups, address groups and QoS policies: RBAC rows that share it (`id`,
+#: `target_project`, `action`).
 RBAC: Final = f"{PREFIX}rbac"
 #: Central, of networks and subnets: the leases that the site has, each as an item of type lease is.
 LEASES: Final = f"{PREFIX}leases"
