@@ -77,7 +77,8 @@ def started(shell: Shell, *arguments: str, terminal: bool = False) -> Iterator[R
     else:
         ours, theirs = os.pipe()
     process = subprocess.Popen(
-        [*ISTHMUS, *arguments],
+        # Whoever runs the tests in the background has them, and what they start, ignore SIGINT.
+        ["env", "--default-signal=INT", *ISTHMUS, *arguments],
         env={**shell.environment, "TERM": "xterm", "COLUMNS": "160", "LINES": "40"},
         stdin=theirs if terminal else subprocess.DEVNULL,
         stdout=theirs,
