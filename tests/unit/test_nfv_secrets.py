@@ -49,7 +49,27 @@ reserved_host_cpus = SECRET-10
     "etc/nova/nova-compute.conf": "[libvirt]\nlive_migration_uri = qemu+ssh://SECRET-12@%s\n",
     "etc/kolla/nova-compute/nova.conf": "[api_database]\nconnection = mysql://n:SECRET-13@db/n\n",
     "etc/neutron/neutron-openvswitch-agent.conf.d/60-isthmus-nfv.conf": "[ovs]\n"
-    "datapath_type = netdev\nssl_key_file = SECRET-14\n",
+    "datapath_type = netdev\nssl_key_file = SECRET-14\n"
+    "bridge_mappings =\n  fast:br-fast,\n  slow:br-slow\n  # password = SECRET-35\n  a:SECRET-36 b\n",
+    "etc/neutron/plugins/ml2/sriov_agent.ini": """\
+[sriov_nic]
+physical_device_mappings = fast:enp1s0f0,
+  fast:enp1s0f1
+  my-token = SECRET-37
+  fast:enp1s0f2
+[ovs]
+bridge_mappings = fast:br-fast
+  secret.token: SECRET-38
+  password:SECRET-39
+""",
+    "etc/nova/nova.conf.d/20-pci.conf": """\
+[pci]
+device_spec = { "vendor_id": "8086",
+  "product_id": "154d", "physical_network": "fast" }
+  # "password": "SECRET-40"
+alias = { "name": "a",
+  password: "SECRET-41" }
+""",
     "etc/default/grub": 'GRUB_CMDLINE_LINUX="quiet isolcpus=1-4 rd.iscsi.password=SECRET-15"\n'
     "GRUB_PASSWORD=SECRET-16\n",
     "proc/cmdline": "BOOT_IMAGE=/vmlinuz netroot=iscsi:u:SECRET-17@192.0.2.9 hugepages=4 "
@@ -168,6 +188,17 @@ def test_files_full_of_secrets(tmp_path: Path, root: Path, awk: str) -> None:
         "compute/cpu_dedicated_set": ("2-4,\n6-9",),
         "neutron_physnet_fast/numa_nodes": ("0",),
     }
+    agent = "/etc/neutron/neutron-openvswitch-agent.conf.d/60-isthmus-nfv.conf"
+    mappings = oslo_conf.parse_ini(seen.files[agent])["ovs/bridge_mappings"]
+    assert [one.split() for one in mappings] == [["fast:br-fast,", "slow:br-slow"]]
+    sriov = oslo_conf.parse_ini(seen.files["/etc/neutron/plugins/ml2/sriov_agent.ini"])
+    assert sriov["sriov_nic/physical_device_mappings"][0].split() == [
+        "fast:enp1s0f0,",
+        "fast:enp1s0f1",
+    ]
+    pci = oslo_conf.parse_ini(seen.files["/etc/nova/nova.conf.d/20-pci.conf"])
+    (spec,) = pci["pci/device_spec"]
+    assert json.loads(spec)["product_id"] == "154d"
     assert seen.text("/proc/cmdline") == "hugepages=4 isolcpus=1-4"
     assert seen.text("/etc/default/grub") == "isolcpus=1-4"
     domain = libvirt.parse_domain(seen.files["/run/libvirt/qemu/i1.xml"])

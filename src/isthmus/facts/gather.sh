@@ -29,10 +29,16 @@ ini() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }
     /^[#;]/ { next }
     /^\[/ { s = $0; sub(/^\[[ \t]*/, "", s); sub(/[ \t]*\].*$/, "", s); keep = 0
       if (s !~ /^[A-Za-z0-9_.-]+$/) s = "?"; else print "[" s "]"; next }
-    # An option that somebody indented goes on with the one above, as oslo.config reads it, and is
-    # none that was allowed.
-    /^[ \t]+[A-Za-z_][A-Za-z0-9_]*[ \t]*[=:]/ { keep = 0; next }
-    /^[ \t]/ { if (keep) print; next }
+    # A line that goes on has the form of what may go on there: somebody may have indented an option,
+    # or a comment, which oslo.config reads as part of the one above.
+    function goes_on(k, t) { gsub(/^[ \t]+|[ \t\r]+$/, "", t)
+      if (t ~ /^[0-9^,; \t-]+$/) return 1
+      if (k ~ /^(device_spec|passthrough_whitelist|alias)$/) {
+        gsub(/[][]/, "\"", t); return t ~ /^["{},]/ && t !~ /[^"{},:A-Za-z0-9_.*$|; \t-]/ }
+      if (k ~ /^(physnets|bridge_mappings|physical_device_mappings|exclude_devices)$/)
+        return t ~ /^[A-Za-z0-9_.,:;-]+$/ && tolower(t) !~ /pass|secret|token|key|cred/
+      return 0 }
+    /^[ \t]/ { if (keep && goes_on(k, $0)) print; else keep = 0; next }
     { keep = 0; at = match($0, /[=:]/); if (!at) next
       k = substr($0, 1, at - 1); gsub(/[ \t]/, "", k); group = s
       if (group ~ /^neutron_physnet_/) group = "neutron_physnet_*"
