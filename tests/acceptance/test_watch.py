@@ -6,7 +6,7 @@ import pty
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,12 @@ class Running:
 
 
 @contextmanager
-def started(shell: Shell, *arguments: str, terminal: bool = False) -> Iterator[Running]:
+def started(
+    shell: Shell,
+    *arguments: str,
+    terminal: bool = False,
+    size: Mapping[str, str] = {"COLUMNS": "160", "LINES": "40"},
+) -> Iterator[Running]:
     """Run a command; what it writes, to stderr as well, is read as it comes."""
     if terminal:
         ours, theirs = pty.openpty()
@@ -79,7 +84,7 @@ def started(shell: Shell, *arguments: str, terminal: bool = False) -> Iterator[R
     process = subprocess.Popen(
         # Whoever runs the tests in the background has them, and what they start, ignore SIGINT.
         ["env", "--default-signal=INT", *ISTHMUS, *arguments],
-        env={**shell.environment, "TERM": "xterm", "COLUMNS": "160", "LINES": "40"},
+        env={**shell.environment, "TERM": "xterm", **size},
         stdin=theirs if terminal else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
@@ -117,6 +122,16 @@ def test_a_terminal_is_drawn_over_and_given_back(shell: Shell) -> None:
         assert "\x1b[?25l" in running.text, "the cursor is hidden meanwhile"
         assert running.text.rindex("\x1b[?25h") > running.text.rindex("\x1b[?25l")
         assert "\x1b[1A" in running.text, "it goes up, and draws over what was there"
+
+
+def test_a_small_terminal_shows_what_is_wrong_and_cuts_the_table(shell: Shell) -> None:
+    for number in range(2, 7):
+        shell.run("site", "create", f"site{number}")
+    shell.cloud.rows["sites"][0].update(parked=3)
+    small = {"COLUMNS": "80", "LINES": "24"}
+    with started(shell, *WATCH, terminal=True, size=small) as running:
+        until(lambda: "site1 has 3 parked or refused." in running.text)
+        assert running.end() == 130
 
 
 def test_a_pipe_gets_blocks(shell: Shell) -> None:

@@ -50,7 +50,8 @@ reserved_host_cpus = SECRET-10
     "etc/kolla/nova-compute/nova.conf": "[api_database]\nconnection = mysql://n:SECRET-13@db/n\n",
     "etc/neutron/neutron-openvswitch-agent.conf.d/60-isthmus-nfv.conf": "[ovs]\n"
     "datapath_type = netdev\nssl_key_file = SECRET-14\n"
-    "bridge_mappings =\n  fast:br-fast,\n  slow:br-slow\n  # password = SECRET-35\n  a:SECRET-36 b\n",
+    "bridge_mappings =\n  fast:br-fast,\n  slow:br-slow\n  # password = SECRET-35\n"
+    "  a:SECRET-36 b\n",
     "etc/neutron/plugins/ml2/sriov_agent.ini": """\
 [sriov_nic]
 physical_device_mappings = fast:enp1s0f0,

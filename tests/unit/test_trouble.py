@@ -36,9 +36,11 @@ def status(
     own: Standing = SETTLED,
     central: Standing = SETTLED,
     oldest: int | None = None,
+    refused: str = "",
     awaited: tuple[str, ...] = (),
 ) -> Status:
-    sites = tuple(judge(row, own, central, oldest, NOW) for row in rows)
+    job = None if oldest is None else {"age": oldest, "last_error": refused}
+    sites = tuple(judge(row, own, central, job, NOW) for row in rows)
     return Status(sites=sites, central=central, awaited=awaited, now=NOW)
 
 
@@ -121,6 +123,12 @@ def test_what_is_as_it_should_be_is_no_trouble(rows: Any) -> None:
             status({**ROW, "backlog": 2, "last_error": "its database is away"}, oldest=200),
             "site1",
             "has not taken what it was sent for 3m20s: its database is away",
+            "isthmus job list --site site1",
+        ),
+        (  # each object by itself, and no batch: the site shows no error
+            status({**ROW, "backlog": 2}, oldest=200, refused="over quota"),
+            "site1",
+            "has not taken what it was sent for 3m20s: over quota",
             "isthmus job list --site site1",
         ),
         (

@@ -58,6 +58,7 @@ class SiteStatus:
     keeps: str  #: why its OVN's rows of other sites stay as they are; empty where they do not
     next_step: str  #: what an operator does about that; empty where nothing is wrong
     oldest: int | None  #: age of the oldest unparked job, in seconds
+    oldest_error: str  #: why that one was not taken when it was last sent
     last_error: str
 
 
@@ -96,10 +97,10 @@ def collect_status(admin: Cloud, *, answer_s: float = _ANSWER_S) -> Status:
         row["name"]: admin.open_site(row["name"], row["region"]) for row in rows if _is_asked(row)
     }
     standings = _ask_all(tiers, answer_s) if rows else {}
-    oldest = {row["name"]: _find_oldest(admin.api, row) for row in rows}
+    jobs = {row["name"]: _find_oldest(admin.api, row) for row in rows}
     central = standings.get(str(CENTRAL), Standing())
     sites = (
-        judge(row, standings.get(row["name"], Standing()), central, oldest[row["name"]], now)
+        judge(row, standings.get(row["name"], Standing()), central, jobs[row["name"]], now)
         for row in rows
     )
     awaited = tuple(row["name"] for row in rows if row.get("waits_for"))
@@ -118,7 +119,7 @@ def require_sight(client: NeutronClient) -> None:
 
 
 def judge(
-    row: Row, own: Standing, central: Standing, oldest: int | None, now: datetime.datetime
+    row: Row, own: Standing, central: Standing, oldest: Row | None, now: datetime.datetime
 ) -> SiteStatus:
     """Tell how a site stands. Pure.
 
@@ -126,7 +127,7 @@ def judge(
         row: the site, as central has it.
         own: what the site says of itself.
         central: what central says of itself.
-        oldest: age of its oldest unparked job, in seconds.
+        oldest: its oldest unparked job.
         now: central's time.
     """
     waited_for = row.get("waits_for") or ""
@@ -147,7 +148,8 @@ def judge(
         ports_due=due,
         keeps=_KEEPS.get(own.behind, "") if own.settled else "",
         next_step=_advise(row, own, central, due),
-        oldest=oldest,
+        oldest=None if oldest is None else int(oldest["age"]),
+        oldest_error="" if oldest is None else str(oldest["last_error"] or ""),
         last_error=row["last_error"] or "",
     )
 
@@ -238,7 +240,7 @@ def _ask(client: NeutronClient) -> Standing:
     )
 
 
-def _find_oldest(api: AdminApi, site: Row) -> int | None:
+def _find_oldest(api: AdminApi, site: Row) -> Row | None:
     if not site["backlog"]:
         return None
     jobs = api.iterate(
@@ -249,4 +251,4 @@ def _find_oldest(api: AdminApi, site: Row) -> int | None:
         sort_key="created_at",
         sort_dir="asc",
     )
-    return next((int(job["age"]) for job in jobs), None)
+    return next(iter(jobs), None)

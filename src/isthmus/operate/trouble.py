@@ -170,12 +170,14 @@ def _judge_link(one: "SiteStatus", found: "Status") -> list[tuple[str, str]]:
 
 def _judge_jobs(one: "SiteStatus") -> list[tuple[str, str]]:
     said = _judge_parked(one)
-    stuck = one.reachability == Reachability.REACHABLE and one.last_error
+    # A site may refuse each object by itself, and none of its batches.
+    error = one.last_error or one.oldest_error
+    stuck = one.reachability == Reachability.REACHABLE and error
     if stuck and one.oldest is not None and one.oldest > IDLE_S:
         said.append(
             (
                 f"{one.name} answers, and has not taken what it was sent for "
-                f"{format_age(one.oldest)}: {one.last_error}",
+                f"{format_age(one.oldest)}: {error}",
                 f"isthmus job list --site {one.name} shows what, and why",
             )
         )

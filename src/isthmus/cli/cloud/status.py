@@ -72,10 +72,10 @@ def _show(found: Any, output: Format) -> None:
 
 
 def _draw(console: Console, found: Any) -> Group:
-    """Draw the table, and below it what the command says on stderr."""
+    """Draw what the command says on stderr, and the table below it, which a screen may cut."""
     rows = _list_rows(found)
     table = [render.lay_out(console, rows, COLUMNS, show=SHOW)] if rows else []
-    return Group(*table, *(Text(sentence) for sentence in _describe(found)))
+    return Group(*(Text(sentence) for sentence in _describe(found)), *table)
 
 
 def _list_rows(found: Any) -> list[dict[str, Any]]:
