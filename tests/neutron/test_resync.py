@@ -52,7 +52,7 @@ def test_a_row_deleted_by_hand_comes_back_when_xjob_runs_again(
         "--wait",
         "2",
         code=3,
-        says="no Xjob of central has begun.*see that isthmus-xjob runs",
+        says="no Xjob of central has begun.*See that isthmus-xjob runs",
     )
     assert not has_shadow(cloud, things)
     xjob()

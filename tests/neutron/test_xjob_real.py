@@ -119,7 +119,7 @@ def test_a_network_goes_out_and_comes_back_in(
         there["mtu"],
         there["subnets"],
     )
-    rows = json.loads(isthmus(cloud.person, "status", "-o", "json").stdout)
+    rows = json.loads(isthmus(cloud.person, "status", "-o", "json", code=1).stdout)
     states = {row["name"]: (row["reachability"], row["backlog"]) for row in rows}
     assert states["site1"] == ("reachable", 0)
     assert states["site2"][0] == "unreachable", "it has no endpoint in this catalogue"
