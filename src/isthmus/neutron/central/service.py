@@ -7,6 +7,7 @@ from neutron_lib import context as n_context
 from neutron_lib.services import base
 
 from isthmus.neutron.api import definition, extensions, rules
+from isthmus.neutron.api.log import lines
 from isthmus.neutron.central.admin.exits import RouterExitApi
 from isthmus.neutron.central.admin.holdings import HoldingsApi
 from isthmus.neutron.central.admin.job import JobApi
@@ -48,6 +49,7 @@ class CentralService(
         """Initialise; nothing is started."""
         super().__init__()
         rules.load_before_requests()
+        lines.install()
         registration.compare_witness(n_context.get_admin_context())  # before the first request
 
     def get_plugin_type(self) -> Any:

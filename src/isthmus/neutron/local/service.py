@@ -22,6 +22,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.api.faults import translated
+from isthmus.neutron.api.log import lines
 from isthmus.neutron.local.admin.digest import Comparison, list_carried
 from isthmus.neutron.local.admin.holdings import HoldingsApi
 from isthmus.neutron.local.admin.shadow_api import ShadowApi
@@ -58,6 +59,7 @@ class LocalService(HoldingsApi, ShadowApi, base.ServicePluginBase):
         self.registrar: Registrar | None = None
         self._comparison: Comparison | None = None
         rules.load_before_requests()
+        lines.install()
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     def get_plugin_type(self) -> Any:

@@ -1,0 +1,1 @@
+"""What Neutron logs of our answers."""
