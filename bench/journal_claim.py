@@ -105,7 +105,7 @@ def claim(engine: sa.Engine) -> float:
     """Take a claim of a batch; gives how long it took, and gives the batch back."""
     store = SqlJournal(engine)
     begin = time.perf_counter()
-    batch = store.claim(LANE, owner="bench", holds_s=60, limit=BATCH)
+    batch = store.claim(LANE, owner="bench", claim_s=60, limit=BATCH)
     taken = time.perf_counter() - begin
     assert len(batch.claims) == BATCH, len(batch.claims)
     store.settle([Settlement(claim=one, outcome=Outcome.AGAIN) for one in batch.claims])

@@ -104,7 +104,7 @@ def small_cloud() -> Iterator[Cloud]:
             {"id": NET, "name": "net1", "project_id": "p", "status": "ACTIVE", "subnets": [SUBNET]}
         ]
         cloud.rows["subnets"] = [{"id": SUBNET, "name": "sub1"}]
-        epoch = {"epoch": 1, "settled": True, "reason": ""}
+        epoch = {"epoch": 1, "recovered": True, "reason": ""}
         cloud.rows["site-holdings"] = [{"id": "central", "epoch": epoch}]
         for name, site in cloud.sites.items():
             site.holdings = {"id": name, "epoch": epoch}
@@ -211,7 +211,7 @@ def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step
     for name in ("site1", "site2"):
         shell.run("site", "create", name)
     one, _ = shell.cloud.rows["sites"]
-    waits: dict[str, Any] = {"epoch": 2, "settled": False, "stands_down": False}
+    waits: dict[str, Any] = {"epoch": 2, "recovered": False, "stands_down": False}
     waits["reason"] = "restored; waits for 3 ports that central knows and has yet to send"
     site1, site2 = shell.cloud.sites.values()
     site1.holdings, site2.holdings = {"id": "site1", "epoch": waits}, {"id": "site2"}
@@ -230,7 +230,7 @@ def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step
     assert "Next for site1: see that isthmus-xjob runs" in ran.stderr
     waits["stands_down"] = True
     assert "isthmus restored" in shell.data("status", code=1)[0]["next_step"]
-    site1.holdings["epoch"] = {"epoch": 2, "settled": True, "reason": ""}
+    site1.holdings["epoch"] = {"epoch": 2, "recovered": True, "reason": ""}
     assert [row["allocates"] for row in shell.data("status", code=1)] == ["yes", "unknown"]
     # One that cannot be reached is not asked: it would cost a time-out.
     one["reachability"] = "unreachable"
@@ -276,11 +276,11 @@ def test_a_tier_is_told_that_it_was_restored(shell: Shell, tmp_path: Path) -> No
     shell.run("restored", "--config-file", str(conf), code=2, says="no tables of Isthmus")
     METADATA.create_all(engine)
     with writing(engine) as connection:
-        assert epoch.read(connection).settled
+        assert epoch.read(connection).recovered
     said = shell.data("restored", "--config-file", str(conf))
     assert (said["epoch"], said["waits_for"]) == (2, [])
     with writing(engine) as connection:
-        assert not epoch.read(connection).settled
+        assert not epoch.read(connection).recovered
     engine.dispose()
     conf.write_text("[database]\n")
     shell.run("restored", "--config-file", str(conf), code=2, says="connection is not set")

@@ -41,7 +41,7 @@ class SiteDelivery:
             SiteName(site.site),
             store=SqlJournal(
                 open_engine(central.url),
-                hold=forget.hold_objects,
+                lock=forget.lock_objects,
                 forget=forget.forget_objects,
                 find_deliverable=restored.find_deliverable,
             ),

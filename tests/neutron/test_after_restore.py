@@ -16,7 +16,7 @@ from tests.neutron.test_registration import make_network, register, restored
 from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store.leases import lease as lease_store
-from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS
+from isthmus.store.sql.tables import NAMED_LEASES, NAMED_NUMBERS, REGISTRATIONS
 from isthmus.store.tiers import epoch, registration
 from isthmus.testing.until import until
 
@@ -35,7 +35,7 @@ def back_from_backup(central: CentralServer) -> Iterator[None]:
             for one in epoch.list_waiting(connection):
                 registration.go_on_without(connection, one, welcome=lambda *_: None)
             connection.execute(sa.update(REGISTRATIONS).values(owes=False))
-            for table in (LEASE_CLAIMS, NUMBER_CLAIMS):
+            for table in (NAMED_LEASES, NAMED_NUMBERS):
                 left = sa.delete(table).where(table.c.get("decided", sa.false()).is_(sa.false()))
                 connection.execute(left)
 
@@ -46,7 +46,7 @@ def settle(central: CentralServer) -> None:
     def settles() -> bool:
         register(central, "site2", leases=None)
         with central.database() as connection:
-            return epoch.is_settled(connection)
+            return epoch.is_recovered(connection)
 
     until(settles, timeout_s=240, what="what was named is decided")
 
@@ -113,7 +113,7 @@ def test_a_port_that_its_home_has_no_more_is_central_s_to_say(central: CentralSe
 
 
 def test_a_report_takes_no_port_from_its_home(central: CentralServer) -> None:
-    """Until central has settled, what a site has claimed stands against others that name it."""
+    """Until central has recovered, what a site has claimed stands against others that name it."""
     net = Stretched(central)
     port = net.port()
     assert net.report(port)["code"] == ""
@@ -321,7 +321,7 @@ def test_a_site_that_registers_anew_claims_what_it_names_now(central: CentralSer
             with central.database(write=True) as connection:
                 connection.execute(sa.update(REGISTRATIONS).values(waits=True))
         with central.database() as connection:
-            claimed = connection.scalars(sa.select(LEASE_CLAIMS.c.id)).all()
+            claimed = connection.scalars(sa.select(NAMED_LEASES.c.id)).all()
         assert claimed == [lease["id"]]
         speak(central, net, "site1", *ports)
         speak(central, net, "site2", leases=[lease])

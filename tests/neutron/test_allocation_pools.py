@@ -46,18 +46,18 @@ def test_what_was_named_beyond_the_pools_is_given_to_nobody_else(pair: Pair) -> 
     subnet = pair.subnet(10, 20)
     with pair.central.engine.begin() as connection:
         for number in (1, 250):
-            locked = pool.hold(connection, SUBNET, subnet)
+            locked = pool.lock_only(connection, SUBNET, subnet)
             pool.lease_address(locked, CENTRAL, ZERO + number)
     give_up(pair, subnet, 1, 250)
     with pair.central.engine.begin() as connection:
-        given = spares.take(pool.hold(connection, SUBNET, subnet), 5, 8)
+        given = spares.take(pool.lock_only(connection, SUBNET, subnet), 5, 8)
     assert [one - ZERO for one in given] == [10, 11, 12, 13, 14]
     # Nobody holds them now; whoever names one may have it.
     assert all(
         last <= 20 and first >= 10 for first, last in pair.central.blocks(subnet, site=CENTRAL)
     )
     with pair.central.engine.begin() as connection:
-        locked = pool.hold(connection, SUBNET, subnet)
+        locked = pool.lock_only(connection, SUBNET, subnet)
         assert pool.lease_address(locked, SITE, ZERO + 250).site == SITE
 
 
@@ -68,7 +68,7 @@ def test_what_rested_within_the_pools_is_found_behind_much_beyond_them(pair: Pai
         lease.insert(connection, SUBNET, subnet, CENTRAL, Block(ZERO + 1000, ZERO + 1003), now=T0)
     give_up(pair, subnet, *range(100, 200), 1002)
     with pair.central.engine.begin() as connection:
-        locked = pool.hold(connection, SUBNET, subnet)
+        locked = pool.lock_only(connection, SUBNET, subnet)
         assert [one - ZERO for one in spares.take(locked, 1, 8)] == [1002]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.neutron.test_central_report import Stretched, item
-from tests.neutron.test_late_reports import Held, on_mariadb, on_sqlite
+from tests.neutron.test_late_reports import Paused, on_mariadb, on_sqlite
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 
@@ -19,7 +19,7 @@ PLACES = ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)]
 def test_a_report_whose_twin_makes_the_port_is_taken(
     request: pytest.FixtureRequest, place: str, point: str
 ) -> None:
-    held: Held = request.getfixturevalue(place)
+    held: Paused = request.getfixturevalue(place)
     net, number = Stretched(held.server), held.next()
     # Central has room for just one more: the port that its twin has made is not a second one.
     quota = {"quota": {"port": 1}}
@@ -36,7 +36,7 @@ def test_a_report_whose_twin_makes_the_port_is_taken(
 
 @pytest.mark.parametrize("place", PLACES)
 def test_equal_reports_at_once_are_taken(request: pytest.FixtureRequest, place: str) -> None:
-    held: Held = request.getfixturevalue(place)
+    held: Paused = request.getfixturevalue(place)
     net = Stretched(held.server)
     for _ in range(6):
         port, number = net.port(), held.next()
@@ -49,7 +49,7 @@ def test_equal_reports_at_once_are_taken(request: pytest.FixtureRequest, place: 
         check_taken(held, net, port)
 
 
-def check_taken(held: Held, net: Stretched, port: dict[str, Any]) -> None:
+def check_taken(held: Paused, net: Stretched, port: dict[str, Any]) -> None:
     shown = net.shown(port)
     for name in ("mac_address", "fixed_ips", "security_groups", "device_id", "name", "status"):
         assert shown[name] == port[name], name

@@ -146,7 +146,7 @@ def test_what_went_while_central_was_restored_is_told_before_its_address_is_used
     say(cloud, {"type": "port", "id": far["id"], "state": None})
     assert rests(), "site1 has not been heard"
     cloud.site.wan.heal()
-    until(lambda: not cloud.why(central), timeout_s=120, what="central has settled")
+    until(lambda: not cloud.why(central), timeout_s=120, what="central has recovered")
     assert rests(), "site1 has the shadow"
 
     def is_gone() -> bool:

@@ -245,7 +245,7 @@ def test_of_a_site_and_its_copy_that_runs_beside_it_one_is_heard(
     (other,) = both.keys() - heard
     assert both[other].own().replaced_by == both[heard.pop()].own().epoch
     with writing(both[other].engine) as connection, pytest.raises(errors.Busy, match="a copy of"):
-        epoch.require_settled(connection)
+        epoch.require_recovered(connection)
     assert not both[other].registrar.greeted, "it reports nothing"
     before = {name: one.own().epoch for name, one in both.items()}
     for one in both.values():  # nor does a restart help
@@ -259,7 +259,7 @@ def test_of_a_site_and_its_copy_that_runs_beside_it_one_is_heard(
         epoch.begin(connection, "restored, an operator says")
     both[other].turn()
     assert both[other].is_heard(network)
-    assert both[other].own().settled
+    assert both[other].own().recovered
 
 
 @pytest.mark.parametrize("knows", ["both", "neither"])

@@ -413,7 +413,7 @@ def cloud(
     here = Pause(folder / "here")
     central = CentralServer(folder / "central", folder / "none", url=new_database())
     wan = Wan(lambda: central.port, site_user("site1"))
-    quick = {"lease_sweep_s": 1.0, "lease_settle_s": 1.0}  # idle blocks go back while we look
+    quick = {"lease_sweep_s": 1.0, "lease_idle_s": 1.0}  # idle blocks go back while we look
     site = LocalServer(
         folder / "site1", folder / "none", site_ovn, "site1", wan, url=new_database(), isthmus=quick
     )

@@ -37,7 +37,7 @@ DECISIVE = ("apply.admitted", "apply.port.made", "apply.network.removed")
 
 
 @dataclass
-class Held:
+class Paused:
     """A site that can be held at a point."""
 
     server: LocalServer
@@ -51,7 +51,7 @@ class Held:
 @pytest.fixture(scope="module")
 def held(
     central: CentralServer, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Held]:
+) -> Iterator[Paused]:
     folder = Path(tempfile.mkdtemp(prefix="isthmus-ovn-"))
     wan = Wan(lambda: central.port, site_user("site2"))
     pause = Pause(tmp_path_factory.mktemp("pause"))
@@ -62,7 +62,7 @@ def held(
             server = LocalServer(place, neutron_template, ovn, "site2", wan)
             server.start(**pause.environment)
             try:
-                yield Held(server, pause, wan)
+                yield Paused(server, pause, wan)
             finally:
                 server.stop()
     finally:
@@ -70,7 +70,7 @@ def held(
         shutil.rmtree(folder)
 
 
-def check_told(held: Held, items: list[Any], codes: dict[str, str]) -> None:
+def check_told(held: Paused, items: list[Any], codes: dict[str, str]) -> None:
     """See that every object which a batch was told to be taken is as the batch said."""
     for item in items:
         if not codes[item["id"]]:
@@ -78,11 +78,11 @@ def check_told(held: Held, items: list[Any], codes: dict[str, str]) -> None:
             assert (item["id"] in there) == (item["state"] is not None), item["type"]
 
 
-def send(held: Held, items: list[Any], sequence: int | None = None) -> dict[str, str]:
+def send(held: Paused, items: list[Any], sequence: int | None = None) -> dict[str, str]:
     return held.server.apply(*items, sequence=sequence)
 
 
-def check_overtaken(held: Held, point: str, old: list[Any], new: list[Any]) -> None:
+def check_overtaken(held: Paused, point: str, old: list[Any], new: list[Any]) -> None:
     """Hold a batch at a point, send a newer one that says the contrary, let the first one go."""
     number = held.next()
     with held.pause.during(point, lambda: send(held, old, number)):
@@ -99,21 +99,21 @@ def of_port(items: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("point", some_at_once(MAKING, *DECISIVE))
-def test_what_is_gone_does_not_come_back(central: CentralServer, held: Held, point: str) -> None:
+def test_what_is_gone_does_not_come_back(central: CentralServer, held: Paused, point: str) -> None:
     _, items = make_port(central)
     gone = [{**one, "state": None} for one in reversed(of_port(items))]
     check_overtaken(held, point, items, gone)
 
 
 @pytest.mark.parametrize("point", some_at_once(REMOVING, *DECISIVE))
-def test_what_came_back_does_not_go(central: CentralServer, held: Held, point: str) -> None:
+def test_what_came_back_does_not_go(central: CentralServer, held: Paused, point: str) -> None:
     _, items = make_port(central)
     assert set(send(held, items).values()) == {""}
     gone = [{**one, "state": None} for one in reversed(of_port(items))]
     check_overtaken(held, point, gone, items)
 
 
-def test_a_shadow_that_is_gone_does_not_come_back(central: CentralServer, held: Held) -> None:
+def test_a_shadow_that_is_gone_does_not_come_back(central: CentralServer, held: Paused) -> None:
     _, items = make_port(central)
     assert set(send(held, items).values()) == {""}
     network_id = next(one["id"] for one in items if one["type"] == "network")
@@ -142,7 +142,7 @@ def test_a_shadow_that_is_gone_does_not_come_back(central: CentralServer, held: 
 
 @pytest.mark.parametrize("point", some_at_once(("apply.network.made", "apply.admitted"), *DECISIVE))
 def test_a_bundle_does_not_bring_back_what_was_deleted(
-    central: CentralServer, held: Held, point: str
+    central: CentralServer, held: Paused, point: str
 ) -> None:
     """A port is deleted at central while the site makes it for a person who asked for it."""
     project = uuid.uuid4().hex
@@ -169,7 +169,9 @@ def test_a_bundle_does_not_bring_back_what_was_deleted(
         assert (network["id"], address) not in there
 
 
-def test_bundles_get_through_while_batches_keep_coming(central: CentralServer, held: Held) -> None:
+def test_bundles_get_through_while_batches_keep_coming(
+    central: CentralServer, held: Paused
+) -> None:
     """Batches about other objects leave a bundle alone, however many come while it is made."""
     project = uuid.uuid4().hex
     user = tenant(project)

@@ -19,7 +19,7 @@ from tests.neutron.test_registration import known_as, make_network, register, tr
 from isthmus.clients.http.neutron import collection_path
 from isthmus.journal import crash
 from isthmus.model.site import SiteName
-from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITES
+from isthmus.store.sql.tables import NAMED_PORTS, REGISTRATIONS, SITES
 from isthmus.store.tiers import epoch, registration
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
@@ -32,7 +32,7 @@ MAKING = {"central.report.unknown", "central.report.created"}
 
 
 @dataclass
-class Held:
+class Paused:
     """A central that can be held at a point."""
 
     server: CentralServer
@@ -45,18 +45,18 @@ class Held:
 
 
 @contextlib.contextmanager
-def serving(server: CentralServer, folder: Path) -> Iterator[Held]:
+def serving(server: CentralServer, folder: Path) -> Iterator[Paused]:
     pause = Pause(folder)
     server.start(**pause.environment)
     try:
         server.make_sites()
-        yield Held(server, pause)
+        yield Paused(server, pause)
     finally:
         server.stop()
 
 
 @pytest.fixture(scope="module")
-def on_sqlite(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+def on_sqlite(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Paused]:
     folder = tmp_path_factory.mktemp("held")
     with serving(CentralServer(folder / "central", neutron_template), folder / "pause") as held:
         yield held
@@ -65,14 +65,14 @@ def on_sqlite(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def on_mariadb(
     new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Held]:
+) -> Iterator[Paused]:
     folder = tmp_path_factory.mktemp("held-mariadb")
     server = CentralServer(folder, folder / "none", url=new_database())
     with serving(server, folder / "pause") as held:
         yield held
 
 
-def check_overtaken(held: Held, point: str) -> None:
+def check_overtaken(held: Paused, point: str) -> None:
     """Hold a report at a point, send a newer one, let the first one go."""
     net = Stretched(held.server)
     port = net.port()
@@ -125,13 +125,13 @@ def check_overtaken(held: Held, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_newer_report_stands(on_sqlite: Held, point: str) -> None:
+def test_a_newer_report_stands(on_sqlite: Paused, point: str) -> None:
     check_overtaken(on_sqlite, point)
 
 
 @pytest.mark.db
 @pytest.mark.parametrize("point", ["central.report.updated", "central.report.before_commit"])
-def test_a_newer_report_stands_on_mariadb(on_mariadb: Held, point: str) -> None:
+def test_a_newer_report_stands_on_mariadb(on_mariadb: Paused, point: str) -> None:
     check_overtaken(on_mariadb, point)
 
 
@@ -146,7 +146,7 @@ def test_what_a_person_changes_while_a_report_is_merged_stands(
     request: pytest.FixtureRequest, place: str, what: str
 ) -> None:
     """The report changes another attribute as well, and of the same one the person's counts."""
-    held: Held = request.getfixturevalue(place)
+    held: Paused = request.getfixturevalue(place)
     net = Stretched(held.server)
     port = net.port(device_id="old")
     assert net.report(port, sequence=held.next())["code"] == ""
@@ -167,7 +167,7 @@ def test_what_a_person_changes_while_a_report_is_merged_stands(
 @pytest.mark.db
 @pytest.mark.parametrize("what", ["fixed_ips", "security_groups", "allowed_address_pairs"])
 def test_what_a_person_changes_behind_the_back_of_a_report_stands(
-    on_mariadb: Held, what: str
+    on_mariadb: Paused, what: str
 ) -> None:
     """The report's transaction has read the port already, and changes nothing of its own row."""
     held = on_mariadb
@@ -200,7 +200,7 @@ def test_what_a_person_changes_behind_the_back_of_a_report_stands(
 @pytest.mark.db
 @pytest.mark.parametrize("what", ["network", "subnet"])
 def test_what_a_site_may_use_that_falls_silent_meanwhile_is_not_removed(
-    on_mariadb: Held, what: str
+    on_mariadb: Paused, what: str
 ) -> None:
     central = on_mariadb.server
     net = Stretched(central)
@@ -222,7 +222,7 @@ def test_what_a_site_may_use_that_falls_silent_meanwhile_is_not_removed(
 
 
 @pytest.mark.db
-def test_what_a_home_alone_sets_nobody_sets_once_the_port_has_come_home(on_mariadb: Held) -> None:
+def test_what_a_home_alone_sets_nobody_sets_once_the_port_has_come_home(on_mariadb: Paused) -> None:
     central = on_mariadb.server
     net = Stretched(central)
     port = central.create("port", net.user, network_id=net.network["id"])["id"]
@@ -237,7 +237,9 @@ def test_what_a_home_alone_sets_nobody_sets_once_the_port_has_come_home(on_maria
     assert (shown["device_id"], shown["name"]) == ("", "")
 
 
-def test_a_report_that_is_late_changes_nothing_of_a_port_that_was_released(on_sqlite: Held) -> None:
+def test_a_report_that_is_late_changes_nothing_of_a_released_port(
+    on_sqlite: Paused,
+) -> None:
     """What it says of its binding and its server concerns the home alone, too."""
     held = on_sqlite
     net = Stretched(held.server)
@@ -260,18 +262,18 @@ def test_a_report_that_is_late_changes_nothing_of_a_port_that_was_released(on_sq
     )
 
 
-def test_a_claim_ends_with_what_is_recorded_of_the_port(on_sqlite: Held) -> None:
+def test_a_claim_ends_with_what_is_recorded_of_the_port(on_sqlite: Paused) -> None:
     """In between others would be sent the removal of the shadow that they have."""
     held, net = on_sqlite, Stretched(on_sqlite.server)
     port = net.port()
 
     def claimed() -> bool:
         with held.server.database() as connection:
-            of_port = sa.select(CLAIMS).where(CLAIMS.c.port_id == port["id"])
+            of_port = sa.select(NAMED_PORTS).where(NAMED_PORTS.c.port_id == port["id"])
             return connection.execute(of_port).first() is not None
 
     with held.server.database(write=True) as connection:
-        connection.execute(sa.insert(CLAIMS).values(port_id=port["id"], site="site1"))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id=port["id"], site="site1"))
     number = held.next()
     with held.pause.during(
         "central.report.created",
@@ -286,7 +288,7 @@ def test_a_claim_ends_with_what_is_recorded_of_the_port(on_sqlite: Held) -> None
 @pytest.mark.parametrize("place", ["on_sqlite", pytest.param("on_mariadb", marks=pytest.mark.db)])
 def test_a_late_registration_takes_nothing_back(request: pytest.FixtureRequest, place: str) -> None:
     """Of two that are on their way, the first is slow; the site was leased something meanwhile."""
-    held: Held = request.getfixturevalue(place)
+    held: Paused = request.getfixturevalue(place)
     central = held.server
     network, subnet, _ = make_network(central, 40)
     central.bundle("site1", "network", network, project=None, admin=True)
@@ -332,7 +334,7 @@ def test_a_late_call_of_an_old_incarnation_changes_nothing(
     request: pytest.FixtureRequest, place: str
 ) -> None:
     """It was heard when it came; then the site was restored, and its new incarnation registered."""
-    held: Held = request.getfixturevalue(place)
+    held: Paused = request.getfixturevalue(place)
     central = held.server
     register(central, "site1")
     net = Stretched(central)
@@ -362,7 +364,7 @@ def test_a_late_call_of_an_old_incarnation_changes_nothing(
     assert central.call("GET", f"/v2.0/site-mappings?resource_id={other}").only() == []
 
 
-def test_a_wrong_number_is_refused_and_silences_nobody(on_sqlite: Held) -> None:
+def test_a_wrong_number_is_refused_and_silences_nobody(on_sqlite: Paused) -> None:
     net = Stretched(on_sqlite.server)
     port = net.port()
     assert net.report(port, sequence=on_sqlite.next())["code"] == ""

@@ -64,7 +64,7 @@ def site2(
             ovn,
             "site2",
             wan,
-            isthmus={"lease_sweep_s": 0.5, "lease_settle_s": 4.0},
+            isthmus={"lease_sweep_s": 0.5, "lease_idle_s": 4.0},
         )
         yield server
         server.stop()

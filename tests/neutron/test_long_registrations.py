@@ -26,7 +26,7 @@ from tests.neutron.wan import Wan
 from isthmus import errors
 from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.transport import Timeouts, bound
-from isthmus.store.sql.tables import CLAIMS, NUMBER_CLAIMS, REGISTRATION_PARTS
+from isthmus.store.sql.tables import NAMED_NUMBERS, NAMED_PORTS, REGISTRATION_PARTS
 from isthmus.store.tiers import parts
 
 pytestmark = [pytest.mark.neutron, pytest.mark.timeout(900)]
@@ -92,12 +92,12 @@ def test_a_registration_longer_than_any_call(central: CentralServer, wan: Wan) -
         answer = client.register(body)
         assert (answer["register"], answer["void"]) == (False, [])
         assert client.calls > len(json.dumps(body)) / 2**20
-        assert count(central, CLAIMS) == len(body["ports"])
+        assert count(central, NAMED_PORTS) == len(body["ports"])
         # An address and a key of each.
-        assert count(central, NUMBER_CLAIMS) == 2 * len(body["shadows"])
+        assert count(central, NAMED_NUMBERS) == 2 * len(body["shadows"])
         assert kept(central) == 0
     settle(central)
-    assert count(central, NUMBER_CLAIMS) == 0
+    assert count(central, NAMED_NUMBERS) == 0
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
@@ -135,7 +135,7 @@ def test_a_link_that_fails_between_parts(
             fails_at = None
             answer = client.register(body)
             assert (answer["register"], answer["void"]) == (False, []), answer
-            assert count(central, CLAIMS) == 20
+            assert count(central, NAMED_PORTS) == 20
         assert calls > 8, "it had parts"
     assert kept(central) == 0
     settle(central)

@@ -20,7 +20,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.leases import resting
 from isthmus.store.leases.lease import to_text
 from isthmus.store.ports import port_key
-from isthmus.store.sql.tables import LOCATIONS, NUMBER_CLAIMS
+from isthmus.store.sql.tables import LOCATIONS, NAMED_NUMBERS
 
 pytestmark = pytest.mark.neutron
 
@@ -68,7 +68,7 @@ def move(pair: Pair, subnet: str, *numbers: int, home: str | None = "site2") -> 
 def spare_at_central(pair: Pair, subnet: str) -> list[int]:
     """List the addresses that central gives out next, without giving them out."""
     with pair.central.engine.begin() as connection:
-        locked = pool.hold(connection, SUBNET, subnet)
+        locked = pool.lock_only(connection, SUBNET, subnet)
         found = spares.take(locked, 1, 1)
         connection.rollback()
     return [number - ZERO for number in found]
@@ -160,7 +160,7 @@ def test_an_address_rests_while_central_keeps_it_for_a_port_it_has_to_learn(pair
     pair.site.rest(subnet, (3, str(uuid.uuid4())), (4, str(uuid.uuid4())))
     with pair.central.engine.begin() as connection:
         connection.execute(
-            sa.insert(NUMBER_CLAIMS).values(
+            sa.insert(NAMED_NUMBERS).values(
                 site="site2",
                 kind="subnet",
                 pool_id=subnet,

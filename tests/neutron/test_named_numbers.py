@@ -27,14 +27,14 @@ from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting
 from isthmus.store.ports import home
 from isthmus.store.sql.tables import (
-    CLAIMS,
-    LEASE_CLAIMS,
     LOCATIONS,
-    NUMBER_CLAIMS,
+    NAMED_LEASES,
+    NAMED_NUMBERS,
+    NAMED_PORTS,
     REGISTRATIONS,
     SITE_MAPPINGS,
 )
-from isthmus.store.tiers import claim, epoch
+from isthmus.store.tiers import epoch, named_port
 
 pytestmark = pytest.mark.neutron
 
@@ -50,7 +50,7 @@ class Restored:
         self.tier: Tier = pair.central
         self.subnet = pair.subnet()
         with self.tier.engine.begin() as connection:
-            for table in (CLAIMS, LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS):
+            for table in (NAMED_PORTS, NAMED_LEASES, NAMED_NUMBERS, REGISTRATIONS):
                 connection.execute(sa.delete(table))
             epoch.begin(connection, "restored, the test says")
             subnet = models_v2.Subnet
@@ -87,7 +87,7 @@ class Restored:
         self.tier.make_port(self.network, self.subnet, port_id, number)
         if at is not None:
             with self.tier.engine.begin() as connection:
-                home.settle(connection, port_id, at, project_id="p", now=T0)
+                home.assign(connection, port_id, at, project_id="p", now=T0)
         return port_id
 
     def speak(
@@ -108,7 +108,7 @@ class Restored:
         addresses = {(self.subnet, ZERO + number): one for number, one in has.items()}
         naming.record(None, site, naming.Named(ports=ports, addresses=addresses, known=known))
         with self.tier.engine.begin() as connection:
-            claim.record(connection, name, ports)
+            named_port.record(connection, name, ports)
             connection.execute(
                 sa.update(REGISTRATIONS)
                 .where(REGISTRATIONS.c.site == name)
@@ -174,7 +174,7 @@ def restored(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Restored]:
         epoch.read(connection)
     yield Restored(pair, monkeypatch)
     with with_engine.begin() as connection:
-        epoch.settle(connection)
+        epoch.recover(connection)
 
 
 def test_a_port_loses_its_address_by_its_home_s_word_alone(restored: Restored) -> None:

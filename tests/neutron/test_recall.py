@@ -86,7 +86,7 @@ def test_an_address_of_a_silent_site_is_refused_for_good(pair: Pair, able: set[S
         able.update(sites)
         with pair.central.engine.begin() as connection, pytest.raises(error):
             pool.lease_address(
-                pool.hold(connection, SUBNET, subnet), SiteName("central"), ZERO + number
+                pool.lock_only(connection, SUBNET, subnet), SiteName("central"), ZERO + number
             )
 
 

@@ -20,14 +20,14 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.central.site_api.belief.rate import Pace
 from isthmus.store.delivery import journal
-from isthmus.store.sql.tables import CLAIMS, EPOCHS, JOURNAL, LANES, REGISTRATIONS
-from isthmus.store.tiers import claim, epoch, registration
+from isthmus.store.sql.tables import EPOCHS, JOURNAL, LANES, NAMED_PORTS, REGISTRATIONS
+from isthmus.store.tiers import epoch, named_port, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
 
-def nobody(_connection: sa.Connection, move: claim.Move) -> None:
+def nobody(_connection: sa.Connection, move: named_port.Move) -> None:
     raise AssertionError(f"{move} moves, and no port should")
 
 
@@ -341,7 +341,7 @@ def test_a_proof_of_what_cannot_be_begins_no_epoch(central: CentralServer) -> No
         register(central, site)
     with central.database() as connection:
         assert epoch.list_waiting(connection) == []
-        assert connection.scalar(sa.select(EPOCHS.c.settled))
+        assert connection.scalar(sa.select(EPOCHS.c.recovered))
 
 
 def test_a_site_made_again_does_not_make_central_think_that_it_was_restored(
@@ -481,7 +481,7 @@ def test_a_home_follows_its_port_where_central_was_restored(
     assert (row["site"], row["withdrawn"]) == (home, False)
     assert ("port", port) in central.jobs(home)
     with central.database() as connection:
-        assert connection.execute(sa.select(CLAIMS)).all() == []
+        assert connection.execute(sa.select(NAMED_PORTS)).all() == []
 
 
 def test_a_port_that_moved_takes_its_groups_along(central: CentralServer) -> None:
@@ -527,7 +527,7 @@ def test_no_site_has_a_port_of_a_network_that_is_not_there(
 
 @pytest.mark.parametrize("how", ["registers", "is settled with all"])
 def test_a_clock_that_went_back_keeps_no_port_from_a_site(central: CentralServer, how: str) -> None:
-    """What was noted while the database's clock was ahead is told before the site settles, too."""
+    """What was noted while the database's clock was ahead is told before the site recovers, too."""
     net = Stretched(central)
     port = central.create("port", net.user, network_id=net.network["id"])["id"]
     central.bundle("site1", "port", port, project=net.project)

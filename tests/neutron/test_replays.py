@@ -144,7 +144,7 @@ def site1(
         "site1",
         wan,
         url=new_database(),
-        isthmus={"lease_sweep_s": 1.0, "lease_settle_s": 1.0, "miss_ttl_s": 0.1},
+        isthmus={"lease_sweep_s": 1.0, "lease_idle_s": 1.0, "miss_ttl_s": 0.1},
     )
     try:
         server.start()

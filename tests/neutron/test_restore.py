@@ -131,7 +131,7 @@ class Cloud:
         shutil.copy(copy, tier.folder / "neutron.db")
 
     def settle(self) -> None:
-        """Carry until neither tier owes the other anything and both have settled."""
+        """Carry until neither tier owes the other anything and both have recovered."""
 
         def quiet() -> bool:
             carry(self.central, self.site)
@@ -141,10 +141,10 @@ class Cloud:
         until(quiet, timeout_s=240, what="both tiers are quiet")
 
     def why(self, tier: Server) -> str:
-        """Tell what a tier that has not settled waits for."""
+        """Tell what a tier that has not recovered waits for."""
         with tier.database() as connection:
             row = connection.execute(sa.select(EPOCHS)).one_or_none()
-        return "" if row is None or row.settled else str(row.reason)
+        return "" if row is None or row.recovered else str(row.reason)
 
     def epoch(self, tier: Server) -> int:
         with tier.database() as connection:
@@ -210,7 +210,7 @@ def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> I
                 "site1",
                 wan,
                 url=url,
-                isthmus={"lease_sweep_s": 1.0, "lease_settle_s": 600.0},
+                isthmus={"lease_sweep_s": 1.0, "lease_idle_s": 600.0},
             )
             site.start()
             try:
@@ -325,10 +325,10 @@ def test_a_block_that_went_back_before_the_restore(cloud: Cloud) -> None:
     cloud.check(*running)
 
 
-def check_unsettled(tier: Server) -> None:
+def check_recovering(tier: Server) -> None:
     """See that a tier says of itself that it gives out no numbers, and why."""
     (held,) = tier.call("GET", "/v2.0/site-holdings?fields=epoch").only()
-    assert (held["epoch"]["settled"], held["epoch"]["stands_down"]) == (False, False)
+    assert (held["epoch"]["recovered"], held["epoch"]["stands_down"]) == (False, False)
     assert "restored" in held["epoch"]["reason"]
 
 
@@ -365,7 +365,7 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     shown = cloud.central.call("GET", "/v2.0/sites").only()
     assert "restored" in {one["name"]: one["waits_for"] for one in shown}["site2"]
     assert {one["ports_due"] for one in shown} == {0}
-    check_unsettled(cloud.central)
+    check_recovering(cloud.central)
     refused = lease_request(cloud, 8)
     assert refused.status == 503
     assert "site2" in refused.text

@@ -30,7 +30,7 @@ class Life:
         self._turn = 0
 
     def go_on(self, turns: int) -> None:
-        """Do a few things; what a tier refuses that is down, or has not settled, is refused."""
+        """Do a few things; what a tier refuses that is down, or has not recovered, is refused."""
         for _ in range(turns):
             self._turn += 1
             try:

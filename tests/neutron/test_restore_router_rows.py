@@ -53,7 +53,7 @@ def test_a_transit_network_stays_until_its_router_is_sent(cloud: Cloud) -> None:
         owed = [row for row in central.jobs("site1") if row[0] != "router"]
         return not (owed or cloud.why(cloud.site)) and read_behind(cloud) < Behind.NOT_KNOWN
 
-    until(is_sent, timeout_s=240, what="the site has settled, and has all but the router")
+    until(is_sent, timeout_s=240, what="the site has recovered, and has all but the router")
     cloud.site.stop()
     cloud.site.ovn.nbctl("lsp-del", lost["id"])
     cloud.site.start()

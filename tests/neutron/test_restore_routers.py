@@ -66,12 +66,12 @@ def test_a_router_stays_where_its_network_came_since_the_backup(cloud: Cloud) ->
     register_site2(cloud)
     lost: list[str] = []
 
-    def is_settled() -> bool:
+    def is_recovered() -> bool:
         if not find_router(cloud.site, router):
             lost.append("the router")
         return not cloud.why(central)
 
-    until(is_settled, timeout_s=240, what="central has settled")
+    until(is_recovered, timeout_s=240, what="central has recovered")
     for _ in range(5):
         carry(central, cloud.site)
         assert find_router(cloud.site, router), "its server's router was taken away"
@@ -101,7 +101,7 @@ def test_no_network_gets_the_key_of_a_transit_network_that_central_forgot(cloud:
     rows = until_written(cloud, router)
     cloud.restore(central, copy)
     register_site2(cloud)
-    until(lambda: not cloud.why(central), timeout_s=240, what="central has settled")
+    until(lambda: not cloud.why(central), timeout_s=240, what="central has recovered")
     # Xjob is slow: the site has its former state still.
     network, _ = make_network(central, cloud.user, "10.41.0.0/24")
     values = {"network_id": network["id"], "project_id": "p", "device_owner": "compute:nova"}

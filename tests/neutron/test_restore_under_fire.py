@@ -261,7 +261,7 @@ class Fire:
             cloud.restore(tier, copy)
 
     def is_quiet(self) -> bool:
-        """Tell whether nobody owes anybody anything, and both tiers have settled."""
+        """Tell whether nobody owes anybody anything, and both tiers have recovered."""
         self.turn()
         cloud = self._cloud
         owed = self.site2.owed or cloud.site.rows("isthmus_journal")
@@ -376,7 +376,7 @@ def test_nothing_is_given_out_twice_or_lost(cloud: Cloud, order: str, seed: int)
     for _ in range(4):
         fire.turn()
     until(fire.is_quiet, timeout_s=240, what="all is quiet")
-    Pair(cloud.central, cloud.site).renew()  # as Xjob does once a restored central has settled
+    Pair(cloud.central, cloud.site).renew()  # as Xjob does once a restored central has recovered
     for _ in range(4):
         cloud.boot()
     until(fire.is_quiet, timeout_s=240, what="all is quiet")

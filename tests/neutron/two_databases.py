@@ -318,7 +318,7 @@ class Pair:
             lambda: client,
             lambda: engine,
             sweep_s=60,
-            settle_s=0,
+            idle_s=0,
             before_returning=before_returning,
             monotonic=monotonic,
         )

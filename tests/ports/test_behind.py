@@ -16,7 +16,7 @@ from isthmus.model.site import SiteState
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.ports import home
 from isthmus.store.sql.engine import writing
-from isthmus.store.sql.tables import CLAIMS, JOURNAL, SITE_MAPPINGS, SITES
+from isthmus.store.sql.tables import JOURNAL, NAMED_PORTS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import epoch, registration
 from isthmus.store.tiers.epoch import Behind
 
@@ -45,7 +45,7 @@ def send(engine: sa.Engine, *ids: str) -> None:
 
 def test_a_site_that_was_not_restored_waits_for_nothing(engine: sa.Engine) -> None:
     assert say(engine, Behind.NOT) is Behind.NOT
-    restore(engine, settled=False)
+    restore(engine, recovered=False)
     assert say(engine, Behind.NOT) is Behind.NOT
 
 
@@ -82,14 +82,14 @@ def test_a_parked_shadow_is_not_waited_for(engine: sa.Engine) -> None:
 
 def test_a_restored_central_has_to_hear_of_the_ports_itself(engine: sa.Engine) -> None:
     send(engine)
-    restore(engine, settled=False)
+    restore(engine, recovered=False)
     assert say(engine, Behind.NOT_SENT) is Behind.NOT_KNOWN
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     with writing(engine) as connection:
-        connection.execute(sa.insert(CLAIMS).values(port_id="made-since", site=TWO))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id="made-since", site=TWO))
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_KNOWN
     with writing(engine) as connection:
-        connection.execute(sa.delete(CLAIMS))
+        connection.execute(sa.delete(NAMED_PORTS))
     home_of(engine, "known")
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_KNOWN
     with writing(engine) as connection:
@@ -103,10 +103,10 @@ def test_a_restored_central_has_to_hear_of_the_ports_itself(engine: sa.Engine) -
 def test_a_report_that_central_refused_is_not_waited_for(engine: sa.Engine) -> None:
     """It is for a person, and each restored site would wait for years."""
     send(engine)
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     home_of(engine, "known")
     with writing(engine) as connection:
-        connection.execute(sa.insert(CLAIMS).values(port_id="made-since", site=TWO))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id="made-since", site=TWO))
     for port_id in ("known", "made-since"):
         assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_KNOWN
         with writing(engine) as connection:
@@ -117,7 +117,7 @@ def test_a_report_that_central_refused_is_not_waited_for(engine: sa.Engine) -> N
 
 def test_a_port_that_its_home_does_not_take_is_not_waited_for(engine: sa.Engine) -> None:
     send(engine)
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     home_of(engine, "known")
     with writing(engine) as connection:
         journal.record(connection, [IntentKey(TWO, ResourceType.PORT, "known")])
@@ -131,10 +131,10 @@ def test_a_port_that_its_home_does_not_take_is_not_waited_for(engine: sa.Engine)
 
 @pytest.mark.parametrize("how", ["lost", "disabled"])
 def test_nobody_waits_for_a_site_that_is_lost(engine: sa.Engine, how: str) -> None:
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     home_of(engine, "known", "claimed")
     with writing(engine) as connection:
-        connection.execute(sa.insert(CLAIMS).values(port_id="made-since", site=TWO))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id="made-since", site=TWO))
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_KNOWN
     if how == "lost":
         change(engine, TWO, owes=True)
@@ -153,23 +153,23 @@ def test_nobody_waits_for_a_site_that_is_lost(engine: sa.Engine, how: str) -> No
 
 def test_a_site_s_own_ports_are_no_others(engine: sa.Engine) -> None:
     send(engine)
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     with writing(engine) as connection:
-        home.settle(connection, "own", ONE, project_id=None, now=T0)
+        home.assign(connection, "own", ONE, project_id=None, now=T0)
         connection.execute(sa.update(SITE_MAPPINGS).values(stale=True))
-        connection.execute(sa.insert(CLAIMS).values(port_id="own-too", site=ONE))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id="own-too", site=ONE))
     assert say(engine, Behind.NOT_KNOWN) is Behind.NOT_SENT
     assert say(engine, Behind.NOT_SENT) is Behind.NOT
 
 
 def test_what_a_restored_site_s_tables_count_for(engine: sa.Engine) -> None:
-    """It settles, and hears of the ports of others; each of the two may come first."""
+    """It recovers, and hears of the ports of others; each of the two may come first."""
     with writing(engine) as connection:
         source = SqlSource(connection)
         assert source.trust() is Trust.ALL
         epoch.begin(connection, "restored")
         assert source.trust() is Trust.NONE
-        epoch.settle(connection)
+        epoch.recover(connection)
         assert source.trust() is Trust.OWN
         epoch.follow(connection, Behind.NOT)
         assert source.trust() is Trust.ALL

@@ -39,6 +39,6 @@ def test_a_site_asks_until_it_has_heard_of_the_ports_of_others(tmp_path: Path) -
         # What central is about to send is over soon; what it has yet to hear may take days.
         assert registrar.turn() is (answer != 1)
         with writing(engine) as connection:
-            assert epoch.read(connection).settled
+            assert epoch.read(connection).recovered
             assert epoch.read(connection).behind == answer
     assert said == [(False, 0), (True, 2), (False, 2), (False, 2), (False, 1), (False, 1)]

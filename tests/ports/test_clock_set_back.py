@@ -50,7 +50,7 @@ def port(name: str, lane: SiteName = ONE) -> IntentKey:
 
 
 def claim(connection: sa.Connection, owner: str, lane: SiteName = ONE) -> list[str]:
-    batch = claiming.claim(connection, lane, owner=owner, holds_s=CLAIM_S, limit=10)
+    batch = claiming.claim(connection, lane, owner=owner, claim_s=CLAIM_S, limit=10)
     return [one.key.id for one in batch.claims]
 
 
@@ -58,7 +58,7 @@ def claim(connection: sa.Connection, owner: str, lane: SiteName = ONE) -> list[s
 def test_an_attempt_is_not_put_off_by_it(connection: sa.Connection, jump_s: float) -> None:
     journal.record(connection, [port("p1"), port("p2"), port("p3", TWO)])
     for lane in (ONE, TWO):
-        batch = claiming.claim(connection, lane, owner="me", holds_s=CLAIM_S, limit=10)
+        batch = claiming.claim(connection, lane, owner="me", claim_s=CLAIM_S, limit=10)
         again = [
             Settlement(claim=one, outcome=Outcome.AGAIN, delay_s=30.0, error="later")
             for one in batch.claims
@@ -94,7 +94,7 @@ def test_a_dead_workers_claims_hold_no_lane_until_then(
 
 def test_what_is_parked_stays_parked(connection: sa.Connection) -> None:
     journal.record(connection, [port("p1")])
-    batch = claiming.claim(connection, ONE, owner="me", holds_s=CLAIM_S, limit=10)
+    batch = claiming.claim(connection, ONE, owner="me", claim_s=CLAIM_S, limit=10)
     claiming.settle(
         connection, [Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")]
     )

@@ -15,7 +15,7 @@ from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA
 from isthmus.store.tiers import forget, mapping
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db
@@ -59,7 +59,7 @@ def test_a_key_is_not_freed_under_who_extends_its_network(engine: sa.Engine, how
 
     other = threading.Thread(target=free)
     with writing(engine) as connection:
-        network = Held(connection, NETWORK, ["n"], alone=True)
+        network = LockedObjects(connection, NETWORK, ["n"], alone=True)
         key = datapath.ensure_key(connection, "n")
         other.start()
         until(lambda: _waits(engine), what="the other to wait", every_s=_LOOK_EVERY_S)
@@ -75,7 +75,7 @@ def test_a_key_that_is_being_freed_is_waited_for(engine: sa.Engine) -> None:
 
     def place() -> None:
         with writing(engine) as connection:
-            Held(connection, NETWORK, ["n"], alone=True).map_to(TWO, now=T0)
+            LockedObjects(connection, NETWORK, ["n"], alone=True).map_to(TWO, now=T0)
             placed.append(datapath.ensure_key(connection, "n"))
 
     other = threading.Thread(target=place)

@@ -84,7 +84,7 @@ def ids(connection: sa.Connection, *keys: IntentKey) -> list[str]:
 def three(connection: sa.Connection) -> sa.Connection:
     """p1 is parked, p2 runs, p3 waits, all at site1; p1 waits at site2."""
     journal.record(when(connection, 0), [port(1), port(2)])
-    batch = claiming.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
+    batch = claiming.claim(when(connection, 0), ONE, owner="a", claim_s=60, limit=10)
     refusal = Settlement(claim=batch.claims[0], outcome=Outcome.PARKED, error="no")
     claiming.settle(when(connection, 1), [refusal])
     journal.record(when(connection, 2), [port(3)])
@@ -126,7 +126,7 @@ def test_cancel_drops_even_a_running_one_whose_worker_then_finds_nothing(
     connection: sa.Connection,
 ) -> None:
     journal.record(when(connection, 0), [port(1)])
-    batch = claiming.claim(when(connection, 0), ONE, owner="a", holds_s=60, limit=10)
+    batch = claiming.claim(when(connection, 0), ONE, owner="a", claim_s=60, limit=10)
     assert job_store.cancel(when(connection, 1), ids(connection, port(1))) == 1
     claiming.settle(when(connection, 2), [Settlement(claim=batch.claims[0], outcome=Outcome.DONE)])
     assert states(connection) == {}

@@ -80,7 +80,7 @@ def perform(connection: sa.Connection, operation: str) -> None:
         assert claiming.is_due(connection, LANE)
         assert not claiming.is_due(connection, BACKED_OFF)
     elif operation in {"claim", "settle"}:
-        batch = claiming.claim(connection, LANE, owner="me", holds_s=60, limit=LIMIT)
+        batch = claiming.claim(connection, LANE, owner="me", claim_s=60, limit=LIMIT)
         assert len(batch.claims) == LIMIT
         if operation == "settle":
             done = [Settlement(claim=one, outcome=Outcome.DONE) for one in batch.claims]

@@ -66,9 +66,9 @@ class InSql(SqlJournal):
         self.clock = clock
         drive(engine, clock)
         self.engine = engine
-        super().__init__(engine, hold=self.hold_objects, forget=self.forget_objects)
+        super().__init__(engine, lock=self.lock_objects, forget=self.forget_objects)
 
-    def hold_objects(self, _connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
+    def lock_objects(self, _connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
         self.held.extend(keys)
 
     def forget_objects(self, _connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
@@ -124,7 +124,7 @@ def claim(
     limit: int = 10,
     holds: float = 60,
 ) -> Batch:
-    return when(store, now).claim(lane, owner=owner, holds_s=holds, limit=limit)
+    return when(store, now).claim(lane, owner=owner, claim_s=holds, limit=limit)
 
 
 def keys(batch: Batch) -> list[IntentKey]:
@@ -164,11 +164,11 @@ def test_the_clock_of_the_machine_that_records_decides_nothing(store: Journal) -
     for moment in (T0 - datetime.timedelta(days=4000), T0 + datetime.timedelta(days=4000)):
         store.clock.set(moment)
         store.record([PORT])
-        (held,) = store.claim(ONE, owner="a", holds_s=60, limit=1).claims
-        assert not store.claim(ONE, owner="b", holds_s=60, limit=1).claims
+        (held,) = store.claim(ONE, owner="a", claim_s=60, limit=1).claims
+        assert not store.claim(ONE, owner="b", claim_s=60, limit=1).claims
         store.clock.move(-3600)
         store.settle([again(held)])
-        assert keys(store.claim(ONE, owner="b", holds_s=60, limit=1)) == [PORT], "due at once"
+        assert keys(store.claim(ONE, owner="b", claim_s=60, limit=1)) == [PORT], "due at once"
         store.settle([done(held)])
 
 
@@ -229,12 +229,12 @@ def test_a_claim_is_extended_by_who_has_it(store: Journal) -> None:
     store.record([PORT, NETWORK, PORT_AT_TWO])
     claim(store, owner="a", holds=60, limit=1)
     claim(store, owner="a", holds=60, lane=TWO)
-    when(store, 50).extend(ONE, owner="b", holds_s=1000)
-    when(store, 50).extend(ONE, owner="a", holds_s=60)
+    when(store, 50).extend(ONE, owner="b", claim_s=1000)
+    when(store, 50).extend(ONE, owner="a", claim_s=60)
     assert claim(store, 109, owner="b") == Batch()
     assert keys(claim(store, 109, owner="b", lane=TWO)) == [PORT_AT_TWO]
     assert keys(claim(store, 110, owner="b")) == [NETWORK, PORT]
-    when(store, 110).extend(ONE, owner="a", holds_s=1000)
+    when(store, 110).extend(ONE, owner="a", claim_s=1000)
     assert keys(claim(store, 170, owner="c")) == [NETWORK, PORT]
 
 
@@ -327,11 +327,11 @@ def test_what_a_call_in_progress_changes_is_claimed_when_it_has_ended(tmp_path: 
     engine = open_engine(f"sqlite:///{tmp_path / 'journal.db'}")
     METADATA.create_all(engine)
     open_ids = ["p1"]
-    store = SqlJournal(engine, list_held_back=lambda: open_ids)
+    store = SqlJournal(engine, list_deferred=lambda: open_ids)
     store.note([PORT, NETWORK])
-    assert keys(store.claim(ONE, owner="a", holds_s=60, limit=10)) == [NETWORK]
+    assert keys(store.claim(ONE, owner="a", claim_s=60, limit=10)) == [NETWORK]
     open_ids.clear()
-    assert keys(store.claim(ONE, owner="a", holds_s=60, limit=10)) == [PORT]
+    assert keys(store.claim(ONE, owner="a", claim_s=60, limit=10)) == [PORT]
     engine.dispose()
 
 

@@ -107,7 +107,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Engine
 def keeper_of(engine: sa.Engine) -> Callable[[Central], Keeper]:
     def make(central: Central) -> Keeper:
         client = cast(CentralClient, central)
-        return Keeper(SITE, lambda: client, lambda: engine, sweep_s=60.0, settle_s=0.0)
+        return Keeper(SITE, lambda: client, lambda: engine, sweep_s=60.0, idle_s=0.0)
 
     return make
 
@@ -163,7 +163,7 @@ def test_what_is_returned_brings_no_lease_back(engine: sa.Engine, concerned: str
         lease.set_aside(connection, POOL, [MINE])
     central = Central(engine, concerned)
     client = cast(CentralClient, central)
-    giving = Giving(SITE, lambda: client, lambda: engine, settle_s=0.0)
+    giving = Giving(SITE, lambda: client, lambda: engine, idle_s=0.0)
     with pytest.raises(errors.Stale):
         giving.tell(POOL)
     assert held(engine) == []

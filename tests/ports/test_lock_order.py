@@ -19,9 +19,9 @@ from isthmus.store.delivery import journal
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.ports import datapath, home
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.sql.tables import CLAIMS, METADATA, REGISTRATIONS
-from isthmus.store.tiers import claim, forget, mapping
-from isthmus.store.tiers.held import Held
+from isthmus.store.sql.tables import METADATA, NAMED_PORTS, REGISTRATIONS
+from isthmus.store.tiers import forget, mapping, named_port
+from isthmus.store.tiers.locked import LockedObjects
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db
@@ -40,13 +40,13 @@ def engine(mariadb_url: str) -> Iterator[sa.Engine]:
         datapath.ensure_key(connection, "n")
         for site in (ONE, TWO):
             mapping.record(connection, NETWORK, ["n"], site, owners={"n": None}, now=T0)
-        home.settle(connection, "p", ONE, project_id=None, now=T0)
+        home.assign(connection, "p", ONE, project_id=None, now=T0)
         connection.execute(
             sa.insert(REGISTRATIONS).values(
                 site=ONE, registration="r", epoch=1, waits=False, named_ports=True
             )
         )
-        connection.execute(sa.insert(CLAIMS).values(port_id="p", site=TWO))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id="p", site=TWO))
         journal.record(connection, [IntentKey(ONE, NETWORK, "n")])
     yield made
     for metadata in (METADATA, neutron_rows.METADATA):
@@ -55,8 +55,8 @@ def engine(mariadb_url: str) -> Iterator[sa.Engine]:
 
 
 def acknowledge(engine: sa.Engine) -> None:
-    store = SqlJournal(engine, hold=forget.hold_objects, forget=forget.forget_objects)
-    (one,) = store.claim(ONE, owner="me", holds_s=300, limit=9).claims
+    store = SqlJournal(engine, lock=forget.lock_objects, forget=forget.forget_objects)
+    (one,) = store.claim(ONE, owner="me", claim_s=300, limit=9).claims
     store.settle([Settlement(claim=one, outcome=Outcome.DONE, absent=True)])
 
 
@@ -67,15 +67,15 @@ def remove_site(engine: sa.Engine) -> None:
 
 def follow(engine: sa.Engine) -> None:
     with writing(engine) as connection:
-        claim.follow(connection, lambda *_: None)
+        named_port.follow(connection, lambda *_: None)
 
 
-def extend(connection: sa.Connection, network: Held) -> None:
+def extend(connection: sa.Connection, network: LockedObjects) -> None:
     network.map_to(ONE, now=T0)
     journal.record(connection, [IntentKey(ONE, NETWORK, "n")])
 
 
-def leave(connection: sa.Connection, _port: Held) -> None:
+def leave(connection: sa.Connection, _port: LockedObjects) -> None:
     home.set_leaving(connection, "p", leaving=True)
 
 
@@ -90,13 +90,13 @@ def leave(connection: sa.Connection, _port: Held) -> None:
 def test_the_object_is_locked_before_its_mapping(
     engine: sa.Engine,
     kind: ResourceType,
-    change: Callable[[sa.Connection, Held], None],
+    change: Callable[[sa.Connection, LockedObjects], None],
     other: Callable[[sa.Engine], None],
 ) -> None:
     before = count_deadlocks(engine)
     with ThreadPoolExecutor(1) as threads:
         with writing(engine) as connection:
-            held = Held(connection, kind, ["n" if kind is NETWORK else "p"], alone=True)
+            held = LockedObjects(connection, kind, ["n" if kind is NETWORK else "p"], alone=True)
             ended = threads.submit(other, engine)
             until(lambda: _waits(engine), what="the other to wait", every_s=_LOOK_EVERY_S)
             change(connection, held)

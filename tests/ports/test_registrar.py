@@ -73,14 +73,14 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
     assert not registrar.greeted, "it has not registered, so nothing is reported yet"
     with writing(engine) as connection:
         assert epoch.read(connection).epoch == 1 + begins
-        assert epoch.read(connection).settled is not begins
+        assert epoch.read(connection).recovered is not begins
         assert lane_store.peek(connection, CENTRAL)[0] >= number.make(1 + begins)
     engine.dispose()
 
 
 @pytest.mark.parametrize("pending", [0, 1])
 def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: int) -> None:
-    """The site settles without it, and gives none of its addresses out."""
+    """The site recovers without it, and gives none of its addresses out."""
     engine = open_restored(tmp_path, port="here")
     aside = {"kind": "subnet", "pool_id": "subnet", "number": "167772170", "port_id": "parked"}
     keys = [
@@ -108,7 +108,7 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     assert registrar.turn() is (not pending)
     assert (before, registrar.greeted) == (False, True)
     with writing(engine) as connection:
-        assert epoch.read(connection).settled is (not pending)
+        assert epoch.read(connection).recovered is (not pending)
         assert resting.list_numbers(connection, "subnet") == {167772170}
         assert [port for _, port in port_key.list_resting(connection, "network", 9)] == ["gone"]
         assert port_key.list_keys(connection) == {"here": ("network", 7)}
@@ -149,14 +149,14 @@ def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Pat
     with pytest.raises(errors.Unreachable):
         registrar.turn()
     with writing(engine) as connection:
-        assert not epoch.read(connection).settled
+        assert not epoch.read(connection).recovered
     assert registrar.turn()
     with writing(engine) as connection:
-        assert epoch.read(connection).settled
+        assert epoch.read(connection).recovered
         assert resting.list_numbers(connection, "subnet") == {167772170}
         assert [port for _, port in port_key.list_resting(connection, "network", 9)] == ["stray"]
     assert registrar.turn()
-    assert len(asked) == 2, "a site that has settled asks OVN nothing"
+    assert len(asked) == 2, "a site that has recovered asks OVN nothing"
     engine.dispose()
 
 
@@ -180,7 +180,7 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
     engine = open_engine(f"sqlite:///{backup}")
     own = registrar_of(engine).compare_witness()
     assert own.epoch == 2
-    assert not own.settled
+    assert not own.recovered
     engine.dispose()
 
 
@@ -209,7 +209,10 @@ def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.
     ("answer", "says"),
     [
         ({"pending": 7}, "restored; waits for 7 ports that central knows and has yet to send"),
-        ({"pending": 1, "settled": False}, "restored; waits until central, which was restored too"),
+        (
+            {"pending": 1, "recovered": False},
+            "restored; waits until central, which was restored too",
+        ),
         (errors.Unreachable("central cannot be reached"), "restored; central cannot be reached"),
         (errors.Invalid("site1 names " + "x" * 999), "restored; site1 names xxx"),
     ],
@@ -238,11 +241,11 @@ def test_what_a_restored_site_waits_for_is_kept_for_people(
         assert not registrar._attempt()
         with writing(engine) as connection:
             own = epoch.read(connection)
-        assert not own.settled
+        assert not own.recovered
         assert own.reason.startswith(says), own.reason
         assert len(own.reason) <= 500
     with pytest.raises(errors.Busy, match="restored; "), writing(engine) as connection:
-        epoch.require_settled(connection)
+        epoch.require_recovered(connection)
     engine.dispose()
 
 
@@ -292,7 +295,7 @@ def test_an_answer_to_another_incarnation_settles_nothing(
     assert not registrar.turn()
     assert not registrar.greeted
     with writing(engine) as connection:
-        assert not epoch.read(connection).settled
+        assert not epoch.read(connection).recovered
         assert epoch.read(connection).registration is None
     engine.dispose()
 
@@ -307,7 +310,7 @@ def test_a_late_answer_takes_nothing_back_that_a_newer_one_proved(tmp_path: Path
     assert registrar.turn()
     with writing(engine) as connection:
         own = epoch.read(connection)
-        assert (own.heard, own.proof, own.settled) == (number.make(1, 8), "new", True)
+        assert (own.heard, own.proof, own.recovered) == (number.make(1, 8), "new", True)
     engine.dispose()
 
 

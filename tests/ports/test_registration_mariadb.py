@@ -1,4 +1,4 @@
-"""Registrations where transactions have snapshots: central settles with the last one, and once."""
+"""Registrations where transactions have snapshots: central recovers with the last one, and once."""
 
 import functools
 import threading
@@ -13,18 +13,18 @@ from isthmus.model import number
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.sql.tables import (
-    CLAIMS,
     EPOCHS,
     JOURNAL,
     LANES,
-    LEASE_CLAIMS,
     METADATA,
-    NUMBER_CLAIMS,
+    NAMED_LEASES,
+    NAMED_NUMBERS,
+    NAMED_PORTS,
     REGISTRATIONS,
     SITE_MAPPINGS,
     SITES,
 )
-from isthmus.store.tiers import claim, epoch, registration
+from isthmus.store.tiers import epoch, named_port, registration
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.db
@@ -32,14 +32,14 @@ pytestmark = pytest.mark.db
 ONE, TWO = SiteName("site1"), SiteName("site2")
 
 
-def nobody(_connection: sa.Connection, move: claim.Move) -> None:
+def nobody(_connection: sa.Connection, move: named_port.Move) -> None:
     raise AssertionError(f"{move} moves, and no port should")
 
 
 @pytest.fixture(params=["REPEATABLE READ", "READ COMMITTED"])
 def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     engine = sa.create_engine(mariadb_url, isolation_level=request.param)
-    tables = [CLAIMS, EPOCHS, JOURNAL, LANES, LEASE_CLAIMS, NUMBER_CLAIMS, REGISTRATIONS]
+    tables = [NAMED_PORTS, EPOCHS, JOURNAL, LANES, NAMED_LEASES, NAMED_NUMBERS, REGISTRATIONS]
     tables += [SITE_MAPPINGS, SITES]
     METADATA.create_all(engine)
     neutron_rows.METADATA.create_all(engine)
@@ -64,11 +64,11 @@ def engine(mariadb_url: str, request: pytest.FixtureRequest) -> Iterator[sa.Engi
     engine.dispose()
 
 
-def is_settled(engine: sa.Engine) -> bool:
+def is_recovered(engine: sa.Engine) -> bool:
     with engine.begin() as connection:
         found = epoch.peek(connection)
         assert found is not None
-        return found.settled
+        return found.recovered
 
 
 LAST: dict[str, Callable[[sa.Connection, SiteName], object]] = {
@@ -81,7 +81,7 @@ LAST: dict[str, Callable[[sa.Connection, SiteName], object]] = {
 
 
 @pytest.mark.parametrize("how", sorted(LAST))
-def test_central_settles_with_the_last_of_two_at_once(engine: sa.Engine, how: str) -> None:
+def test_central_recovers_with_the_last_of_two_at_once(engine: sa.Engine, how: str) -> None:
     """Neither sees the other's commit when it begins, and one of them is the last."""
     end, began, failed = threading.Event(), threading.Event(), []
 
@@ -107,7 +107,7 @@ def test_central_settles_with_the_last_of_two_at_once(engine: sa.Engine, how: st
     assert not failed
     with engine.begin() as connection:
         assert epoch.list_waiting(connection) == []
-    assert is_settled(engine)
+    assert is_recovered(engine)
 
 
 def test_no_allocation_waits_for_who_begins_an_epoch(engine: sa.Engine) -> None:
@@ -118,17 +118,17 @@ def test_no_allocation_waits_for_who_begins_an_epoch(engine: sa.Engine) -> None:
     with engine.begin() as allocation, engine.begin() as hello, engine.begin() as other:
         for one in (allocation, hello, other):
             one.execute(sa.text("SET SESSION innodb_lock_wait_timeout = 1"))
-        epoch.require_settled(allocation)
+        epoch.require_recovered(allocation)
         own = epoch.read(hello)
-        assert own.settled
-        epoch.require_settled(other)
+        assert own.recovered
+        epoch.require_recovered(other)
         assert epoch.peek(other) == own
         assert registration.find(other, ONE) is not None
         begun = epoch.begin(hello, "restored")
-        epoch.require_settled(allocation)
-    assert not is_settled(engine)
+        epoch.require_recovered(allocation)
+    assert not is_recovered(engine)
     with engine.begin() as later, pytest.raises(errors.Busy, match="restored"):
-        epoch.require_settled(later)
+        epoch.require_recovered(later)
     assert begun.epoch == own.epoch + 1
 
 

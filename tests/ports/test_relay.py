@@ -82,7 +82,7 @@ def test_a_relay_that_waits_holds_its_claims_and_looks_for_the_link(
         until(lambda: len(ends | {find_end(engine)}) > 1, what="the claim holds longer")
         pings = central.pings
         until(lambda: central.pings > pings + 1, what="the link is looked at")
-        rival = SqlJournal(engine).claim(CENTRAL, owner="rival", holds_s=60, limit=10)
+        rival = SqlJournal(engine).claim(CENTRAL, owner="rival", claim_s=60, limit=10)
         assert not rival.claims
     finally:
         central.goes_on.set()

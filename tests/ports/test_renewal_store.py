@@ -218,7 +218,7 @@ def test_it_shows_what_is_left_of_what_it_found(engine: sa.Engine) -> None:
     row = show(engine, asked)
     assert (row["jobs"], row["parked"]) == (2, 0)
     with writing(engine) as connection:
-        batch = claiming.claim(connection, ONE, owner="a", holds_s=60, limit=10)
+        batch = claiming.claim(connection, ONE, owner="a", claim_s=60, limit=10)
         claims = {one.key.id: one for one in batch.claims}
         claiming.settle(
             connection,

@@ -15,10 +15,10 @@ from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.ports import home
 from isthmus.store.sql.engine import open_engine, writing
 from isthmus.store.sql.tables import (
-    CLAIMS,
     JOURNAL,
     LOCATIONS,
     METADATA,
+    NAMED_PORTS,
     REGISTRATIONS,
     SITE_MAPPINGS,
     SITES,
@@ -75,7 +75,7 @@ def claim(engine: sa.Engine, site: SiteName) -> set[str]:
     """Say of what a worker claims intents, and release them."""
     store = SqlJournal(engine, find_deliverable=restored.find_deliverable)
     is_due = site in store.due_lanes()
-    found = store.claim(site, owner="me", holds_s=300, limit=99).claims
+    found = store.claim(site, owner="me", claim_s=300, limit=99).claims
     assert is_due == bool(found)
     with writing(engine) as connection:
         connection.execute(sa.update(JOURNAL).values(owner=None, expires_at=None))
@@ -96,16 +96,16 @@ def home_of(engine: sa.Engine, *ports: str) -> None:
     """Have ports at home at site TWO, which has not reported them since the restore."""
     with writing(engine) as connection:
         for port_id in ports:
-            home.settle(connection, port_id, TWO, project_id=None, now=T0)
+            home.assign(connection, port_id, TWO, project_id=None, now=T0)
         connection.execute(sa.update(SITE_MAPPINGS).values(stale=True))
 
 
-def restore(engine: sa.Engine, *, settled: bool) -> None:
+def restore(engine: sa.Engine, *, recovered: bool) -> None:
     with writing(engine) as connection:
         epoch.begin(connection, "restored")
-        if settled:
+        if recovered:
             connection.execute(sa.update(REGISTRATIONS).values(waits=False, named_ports=True))
-            epoch.settle(connection)
+            epoch.recover(connection)
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -121,7 +121,7 @@ def test_an_answer_of_before_a_restore_settles_nothing(
         (backup,) = connection.execute(sa.select(JOURNAL).where(mine)).mappings()
         journal.record(connection, [key])
     (claimed,) = [
-        one for one in store.claim(ONE, owner="me", holds_s=300, limit=99).claims if one.key == key
+        one for one in store.claim(ONE, owner="me", claim_s=300, limit=99).claims if one.key == key
     ]
     if goes_back:
         with writing(engine) as connection:
@@ -137,12 +137,12 @@ def test_an_answer_of_before_a_restore_settles_nothing(
 
 def test_a_central_that_was_never_restored_delivers_everything(engine: sa.Engine) -> None:
     with writing(engine) as connection:
-        connection.execute(sa.insert(CLAIMS).values(port_id="claimed", site=TWO))
+        connection.execute(sa.insert(NAMED_PORTS).values(port_id="claimed", site=TWO))
     assert claim(engine, ONE) == ALL
 
 
 def test_what_ports_and_numbers_rest_on_waits_for_all_sites(engine: sa.Engine) -> None:
-    restore(engine, settled=False)
+    restore(engine, recovered=False)
     assert claim(engine, ONE) == claim(engine, TWO) == set()
     change(engine, ONE, waits=False, named_ports=True)
     assert claim(engine, TWO) == set()
@@ -160,7 +160,7 @@ def test_what_ports_and_numbers_rest_on_waits_for_all_sites(engine: sa.Engine) -
 def test_a_settled_central_delivers_everything_but_to_sites_it_went_on_without(
     engine: sa.Engine,
 ) -> None:
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     assert claim(engine, ONE) == claim(engine, TWO) == ALL
     change(engine, ONE, owes=True)
     assert claim(engine, ONE) == set()
@@ -171,17 +171,17 @@ def test_a_settled_central_delivers_everything_but_to_sites_it_went_on_without(
 def test_a_shadow_goes_only_when_no_site_has_yet_to_report_its_port(
     engine: sa.Engine, why: str
 ) -> None:
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     if why == "stale":
         home_of(engine, "claimed", "known")
     else:
         with writing(engine) as connection:
             for port_id in ("claimed", "known"):
-                connection.execute(sa.insert(CLAIMS).values(port_id=port_id, site=TWO))
+                connection.execute(sa.insert(NAMED_PORTS).values(port_id=port_id, site=TWO))
     assert claim(engine, ONE) == ALL - {"claimed"}
     assert claim(engine, TWO) == ALL - {"claimed", "known"}  # it is at TWO, by the backup
     with writing(engine) as connection:
-        connection.execute(sa.delete(CLAIMS))
+        connection.execute(sa.delete(NAMED_PORTS))
         connection.execute(sa.update(SITE_MAPPINGS).values(stale=False))
     assert claim(engine, ONE) == claim(engine, TWO) == ALL
 
@@ -191,7 +191,7 @@ def test_a_shadow_that_nobody_will_ever_want_waits_for_no_report(
     engine: sa.Engine, why: str
 ) -> None:
     """Its port was deleted at central while its home is away, or its home is disabled."""
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     home_of(engine, "claimed")
     assert claim(engine, ONE) == ALL - {"claimed"}
     with writing(engine) as connection:
@@ -204,7 +204,7 @@ def test_a_shadow_that_nobody_will_ever_want_waits_for_no_report(
 
 def test_the_shadows_of_a_site_that_is_gone_go(engine: sa.Engine) -> None:
     """Nobody will ever report its ports."""
-    restore(engine, settled=True)
+    restore(engine, recovered=True)
     home_of(engine, "claimed")
     with writing(engine) as connection:
         home.change_all(connection, TWO, registration.aside("row"))
@@ -220,7 +220,7 @@ def test_only_a_home_that_can_say_says_that_a_port_is_gone(
     def nobody(_connection: sa.Connection, move: object) -> None:
         raise AssertionError(f"{move} moves, and no port should")
 
-    restore(engine, settled=False)
+    restore(engine, recovered=False)
     home_of(engine, "known")
     for site in (ONE, TWO):
         with writing(engine) as connection:
@@ -229,7 +229,7 @@ def test_only_a_home_that_can_say_says_that_a_port_is_gone(
     with writing(engine) as connection:
         own = epoch.peek(connection)
         assert own is not None
-        assert own.settled
+        assert own.recovered
         assert home.find_stale(connection, ["known"]) == ({"known"} if is_restored else set())
         behind = registration.follow_shadows(connection, ONE, epoch.Behind.NOT_KNOWN)
     waits = epoch.Behind.NOT_KNOWN if is_restored else epoch.Behind.NOT_SENT

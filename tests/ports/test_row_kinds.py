@@ -17,7 +17,7 @@ import pytest
 from tests.ports.row_kinds.case import Case, lay_chassis, lay_port, lay_switch
 
 from isthmus.clients.ovsdb import ovn_connection
-from isthmus.dataplane import hold
+from isthmus.dataplane import defer
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
 from isthmus.dataplane.kind.port_key import PORT_KEY
@@ -165,9 +165,9 @@ def test_what_stands_stays_while_the_tables_may_be_older(kind: Kind[Any, Any], c
     plan, before = compare(ovn, tables)
     with tables.reading() as source:
         desired = read_desired(source, Scope.everything(source.networks()), before)
-    now, later = hold.split(plan, desired, before, {})
+    now, later = defer.split(plan, desired, before, {})
     assert sorted(map(str, (*now.changes, *later.changes))) == sorted(map(str, plan.changes))
-    settled, _ = hold.split(plan, desired, before, {}, Trust.OWN)
+    settled, _ = defer.split(plan, desired, before, {}, Trust.OWN)
     own = [change for change in plan.changes if change.is_own]
     assert set(map(str, settled.changes)) == set(map(str, (*now.changes, *own)))
     assert apply_plan(ovn, now) == []

@@ -96,7 +96,7 @@ def test_one_look_since_the_backup_is_enough(tier: Tier) -> None:
     tier.restore(backup)
     found = tier.look(tier.host("a"))
     assert found.restored
-    assert (found.own.epoch, found.own.settled) == (2, False)
+    assert (found.own.epoch, found.own.recovered) == (2, False)
     assert not tier.look(tier.host("a")).restored
     assert not tier.look(here).restored
 
@@ -151,7 +151,7 @@ def test_a_database_that_was_made_anew_is_an_old_one(tier: Tier) -> None:
     tier.restore([[], []])
     look = tier.look(here)
     assert look.restored
-    assert not look.own.settled
+    assert not look.own.recovered
     assert not tier.look(here).restored
 
 

@@ -35,11 +35,11 @@ def test_peeks_are_where_the_list_says() -> None:
 
 
 def test_mappings_and_homes_are_written_behind_a_lock() -> None:
-    """Nothing but `Held` maps, so no site is given an object that others are changing unseen."""
+    """Only `LockedObjects` maps, so no site is given an object that others are changing unseen."""
     writers = re.compile(r"\bmapping\.(?:record|withdraw)\(")
     found = {
         str(path.relative_to(SOURCE))
         for path in SOURCE.rglob("*.py")
         if writers.search(path.read_text())
     }
-    assert found == {"store/tiers/held.py"}
+    assert found == {"store/tiers/locked.py"}

@@ -21,7 +21,7 @@ NAME = re.compile(rf"^(?:{_NAMES})$|\b(?:from|into|join|table|update)\s+\W?(?:{_
 #: Which files of the store write which table; the rest of the store asks them to.
 WRITERS: dict[str, set[str]] = {
     "APPLIED": {"delivery/lane"},
-    "CLAIMS": {"tiers/claim", "tiers/epoch"},  # a new epoch knows of no claim
+    "NAMED_PORTS": {"tiers/named_port", "tiers/epoch"},  # a new epoch knows of none
     "DATAPATHS": {"ports/datapath"},
     "EPOCHS": {"tiers/epoch"},
     "EXITS": {"local/exits"},
@@ -32,9 +32,9 @@ WRITERS: dict[str, set[str]] = {
     "JOURNAL": {"delivery/journal", "delivery/claiming", "delivery/job"},
     "LANES": {"delivery/lane"},
     "LEASES": {"leases/lease", "local/lease"},  # at central; at a site
-    "LEASE_CLAIMS": {"leases/named", "tiers/epoch"},  # a new epoch knows of no claim
+    "NAMED_LEASES": {"leases/named", "tiers/epoch"},  # a new epoch knows of none
     "LOCATIONS": {"ports/location"},
-    "NUMBER_CLAIMS": {"leases/named", "tiers/epoch"},  # nor of this one
+    "NAMED_NUMBERS": {"leases/named", "tiers/epoch"},  # nor of this one
     "POOLS": {"leases/pool"},
     "PORT_KEYS": {"ports/port_key"},
     "RECALLS": {"leases/recall", "leases/lease"},  # they go with their lease
@@ -46,8 +46,8 @@ WRITERS: dict[str, set[str]] = {
     "RETURNS": {"leases/returns"},
     "SHADOWS": {"ports/shadow"},
     "SITES": {"tiers/site"},
-    # At central, where it is a presence; at a site; as the home of a port; by what sites claim.
-    "SITE_MAPPINGS": {"tiers/mapping", "local/mapping", "ports/home", "tiers/claim"},
+    # At central, where it is a presence; at a site; as the home of a port; by what sites name.
+    "SITE_MAPPINGS": {"tiers/mapping", "local/mapping", "ports/home", "tiers/named_port"},
     "TRANSIT_PORTS": {"ports/transit"},
     "WITNESSES": {"tiers/epoch"},
     "SPARES": {"leases/spare"},

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 #: What may speak of the old words, or quotes others who use them.
 EXEMPT = {
     "LICENSE",
+    "changelog.d/8.upgrade.10.md",
     "docs/glossary.md",
     "requirements.lock",
     "tests/conformance/requirements.lock",
@@ -52,7 +53,7 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "src/isthmus/neutron/db/sqlite.py",
             "src/isthmus/store/local/mapping.py",
             "src/isthmus/store/sql/clock.py",
-            "src/isthmus/store/tiers/held.py",
+            "src/isthmus/store/tiers/locked.py",
             "tests/ports/test_lane_mariadb.py",
             "tests/ports/test_lease_store.py",
             "tests/ports/test_registration_mariadb.py",
@@ -107,6 +108,24 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "forget: one file, isthmus.store.tiers.forget",
         (),
     ),
+    "settle, of a tier": (
+        r"\b(require|is|has)_settled|\b[Uu]nsettled|\bsettle_with|\b(epoch|home|tier)\.settle\("
+        r"|\b(own|\)|row)\.settled\b|\"settled\"|\b(has|have|had)( not)? settled\b|lease_settle_s",
+        "recover: a journal's claims are settled",
+        (),
+    ),
+    "claim, of a site": (
+        r"isthmus_(lease_|number_)?claims\b|\b(LEASE_|NUMBER_)?CLAIMS\b|\btiers[./]claim\b|\bclaimants?\b"
+        r"|hypervisor\.claim\b|\bclaim\.(end|follow|find_place|Welcome|Move)\b",
+        "name, named_port: a worker claims intents",
+        (),
+    ),
+    "hold, for a lock": (
+        r"\bHeld\(|\bstore[./]tiers[./]held\b|\b(joined|pool|site_store)\.hold\(|\bhold_(at|objects|site)\b"
+        r"|\bheld_(by|routers|networks)\b|\bholds_s\b|\bdataplane[./]hold\b|\blist_held_back\b",
+        "lock, LockedObjects; claim_s; defer: what a tier holds are its holdings",
+        (),
+    ),
     "ports for Protocols": (
         r"\b(journal|lab|nfv|run)[./]ports\b",
         "protocols: a port is Neutron's",
@@ -141,5 +160,6 @@ def test_a_word_that_was_given_up_stays_away(word: str) -> None:
 def test_every_new_word_is_in_the_glossary() -> None:
     glossary = (ROOT / "docs" / "glossary.md").read_text()
     words = ("site mapping", "presence", "desired state", "holdings", "caller", "lease request")
-    for word in (*words, "delivery", "listener", "demand", "sweep", "client", "epoch", "verdict"):
+    more = ("delivery", "listener", "demand", "sweep", "client", "epoch", "verdict")
+    for word in (*words, *more, "settle", "claim", "hold", "lock", "recover", "name"):
         assert f"| {word} |" in glossary, f"docs/glossary.md does not say what {word} means"

@@ -450,11 +450,11 @@ def test_a_default_group_that_is_mapped_nowhere_is_the_sites_own() -> None:
 @pytest.mark.parametrize("name", ["central", "one"])
 def test_a_tier_that_gives_out_no_addresses_is_found(name: str) -> None:
     state = world()
-    state[name]["epoch"] = {"settled": False, "reason": "restored; waits for two"}
+    state[name]["epoch"] = {"recovered": False, "reason": "restored; waits for two"}
     (found,) = run(state)
-    assert (found.code, found.severity) == ("tier.unsettled", Severity.DEGRADED)
+    assert (found.code, found.severity) == ("tier.recovering", Severity.DEGRADED)
     assert (found.subject.place, found.evidence) == (name, "restored; waits for two")
     state[name]["epoch"]["stands_down"] = True
     assert [one.severity for one in run(state)] == [Severity.BROKEN]
-    state[name]["epoch"] = {"settled": True, "reason": ""}
+    state[name]["epoch"] = {"recovered": True, "reason": ""}
     assert run(state) == []

@@ -294,7 +294,7 @@ def test_a_restored_site_adds_and_takes_nothing_away_until_it_has_settled() -> N
         assert drift
         assert all(one["waits"] for one in drift)
 
-        # It has settled: what is its own counts, and of other sites it has yet to hear.
+        # It has recovered: what is its own counts, and of other sites it has yet to hear.
         site.tables.trusted = Trust.OWN
         until(lambda: site.swept, what="it looks at everything by itself")
         assert reconciler.wait_idle(IDLE_S)
@@ -365,7 +365,7 @@ def test_a_site_that_finds_out_late_that_it_was_restored_holds_back_from_then_on
         assert reconciler.wait_idle(IDLE_S)
         assert set(site.see().of(SHADOW_PORT).ports) == {make_shadow(1).port_id}
         site.tables.trusted = Trust.ALL
-        until(lambda: not site.see().of(SHADOW_PORT).ports, what="it has settled")
+        until(lambda: not site.see().of(SHADOW_PORT).ports, what="it has recovered")
 
 
 @pytest.mark.parametrize("everything", [False, True])
@@ -501,4 +501,4 @@ def test_a_port_that_waits_for_a_restored_site_keeps_no_other_waiting() -> None:
         assert site.bound() == {make_shadow(1).port_id: "hv-b"}
         assert not tables.keys
         tables.trusted = Trust.ALL
-        until(lambda: tables.keys, what="it has settled")
+        until(lambda: tables.keys, what="it has recovered")

@@ -23,8 +23,8 @@ ROW = {
     "ports_due": 3,
     "last_error": "",
 }
-SETTLED, SILENT = Standing(settled=True), Standing()
-WAITS = Standing(settled=False, reason="restored; waits for 3 ports")
+SETTLED, SILENT = Standing(recovered=True), Standing()
+WAITS = Standing(recovered=False, reason="restored; waits for 3 ports")
 AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to register"}
 
 
@@ -39,9 +39,9 @@ AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to re
         (ROW, WAITS, WAITS, "no", 3, "it waits for central"),
         (AWAITED, SETTLED, WAITS, "yes", 0, "isthmus site go-on-without site1"),
         (AWAITED, SILENT, WAITS, "unknown", 0, "isthmus site go-on-without site1"),
-        (ROW, Standing(settled=False, stands_down=True), SETTLED, "no", 3, "isthmus restored"),
-        (ROW, Standing(settled=True, behind=1), SETTLED, "yes", 0, "--site site1 --type shadow"),
-        (ROW, Standing(settled=True, behind=2), WAITS, "yes", 0, "isthmus site disable NAME"),
+        (ROW, Standing(recovered=False, stands_down=True), SETTLED, "no", 3, "isthmus restored"),
+        (ROW, Standing(recovered=True, behind=1), SETTLED, "yes", 0, "--site site1 --type shadow"),
+        (ROW, Standing(recovered=True, behind=2), WAITS, "yes", 0, "isthmus site disable NAME"),
     ],
 )
 def test_what_is_waited_for_and_what_to_do(
@@ -60,8 +60,8 @@ def test_both_reasons_are_said_of_a_site_that_is_waited_for_and_waits_itself() -
 
 def test_why_a_site_keeps_rows_of_others_is_said() -> None:
     assert judge(ROW, SETTLED, SETTLED, None, NOW).keeps == ""
-    assert "send" in judge(ROW, Standing(settled=True, behind=1), SETTLED, None, NOW).keeps
-    assert "report" in judge(ROW, Standing(settled=True, behind=2), SETTLED, None, NOW).keeps
+    assert "send" in judge(ROW, Standing(recovered=True, behind=1), SETTLED, None, NOW).keeps
+    assert "report" in judge(ROW, Standing(recovered=True, behind=2), SETTLED, None, NOW).keeps
 
 
 class Tier:
@@ -102,13 +102,13 @@ class World:
 
 def test_a_site_that_hangs_or_refuses_is_unknown_and_delays_nobody() -> None:
     hung = threading.Event()
-    waits = {"settled": False, "reason": "restored"}
+    waits = {"recovered": False, "reason": "restored"}
     world = World(
         central=waits,
         site1=waits,
         site2=hung,
         site3=errors.Refused("forbidden"),
-        site4={"settled": True},
+        site4={"recovered": True},
     )
     try:
         found = collect_status(cast(Cloud, world), answer_s=1.0)
@@ -120,4 +120,4 @@ def test_a_site_that_hangs_or_refuses_is_unknown_and_delays_nobody() -> None:
     assert "no answer within 1 seconds" in steps["site2"]
     assert "(forbidden)" in steps["site3"]
     assert not steps["site4"]
-    assert found.central == Standing(settled=False, reason="restored")
+    assert found.central == Standing(recovered=False, reason="restored")

@@ -182,7 +182,7 @@ def test_a_site_that_was_disabled_meanwhile_is_compared_when_it_is_enabled() -> 
 
 
 def test_many_sites_are_not_compared_all_at_once() -> None:
-    """A central that has just settled would be asked for pages of a thousand sites in 30 s."""
+    """A central that has just recovered would be asked for pages of a thousand sites in 30 s."""
     work = Work()
     work.sites = [dataclasses.replace(ONE, name=SiteName(f"s{one}")) for one in range(120)]
     work.restored = 2

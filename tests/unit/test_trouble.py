@@ -10,7 +10,7 @@ from isthmus.operate.status import Standing, Status, judge
 from isthmus.operate.trouble import judge_service
 
 NOW = datetime.datetime(2026, 11, 27, 12, 0, 0, tzinfo=datetime.UTC)
-SETTLED = Standing(settled=True)
+SETTLED = Standing(recovered=True)
 
 
 def ago(seconds: float) -> str:
@@ -132,13 +132,13 @@ def test_what_is_as_it_should_be_is_no_trouble(rows: Any) -> None:
             "isthmus job list --site site1",
         ),
         (
-            status(ROW, own=Standing(settled=False, reason="restored")),
+            status(ROW, own=Standing(recovered=False, reason="restored")),
             "site1",
             "site1 gives out no addresses: restored",
             "registers by itself",
         ),
         (
-            status(ROW, own=Standing(settled=True, behind=1)),
+            status(ROW, own=Standing(recovered=True, behind=1)),
             "site1",
             "keeps what its OVN has",
             "--type shadow",
@@ -150,7 +150,7 @@ def test_what_is_as_it_should_be_is_no_trouble(rows: Any) -> None:
             "it hangs",
         ),
         (
-            status(ROW, central=Standing(settled=False, reason="two databases")),
+            status(ROW, central=Standing(recovered=False, reason="two databases")),
             "central",
             "Central gives out no addresses: two databases",
             "",

@@ -60,7 +60,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "seconds.",
     ),
     cfg.FloatOpt(
-        "lease_settle_s",
+        "lease_idle_s",
         default=60.0,
         min=0,
         help="How long an unused lease rests before it is given back, in seconds: longer than any "
@@ -90,7 +90,7 @@ class SiteConfig:
     miss_ttl_s: float
     relay_poll_s: float
     lease_sweep_s: float
-    lease_settle_s: float
+    lease_idle_s: float
     ovn_sweep_s: float = 60.0
 
 
@@ -126,6 +126,6 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
         miss_ttl_s=group.miss_ttl_s,
         relay_poll_s=group.relay_poll_s,
         lease_sweep_s=group.lease_sweep_s,
-        lease_settle_s=group.lease_settle_s,
+        lease_idle_s=group.lease_idle_s,
         ovn_sweep_s=group.ovn_sweep_s,
     )

@@ -50,7 +50,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "claim_s",
         default=75.0,
         min=0.5,
-        help="How long a claim holds, in seconds: a worker that was killed delays its lanes by at "
+        help="How long a claim lasts, in seconds: a worker that was killed delays its lanes by at "
         "most this. Longer than two calls may take.",
     ),
     cfg.FloatOpt(

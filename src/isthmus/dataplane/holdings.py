@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from isthmus.dataplane import hold
+from isthmus.dataplane import defer
 from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
@@ -27,8 +27,8 @@ def collect(rows: OvnRows, tables: SiteTables) -> dict[str, Any]:
         same, and site, groups), `chassis` (name, hostname, encap_ips, site: "" for its own),
         `responders`, what else a kind of rows reports, `port_keys` (port_id, network_id, key: what
         the table says), and `drift`: what the next sweep would change, one (code, what, id, change,
-        waits: until the site has settled, or heard of other sites' ports) each. Also `version` and
-        `shadow_limit`.
+        waits: until the site has recovered, or heard of other sites' ports) each. Also `version`
+        and `shadow_limit`.
     """
     with tables.reading() as source:
         scope = Scope.everything(source.networks())
@@ -41,7 +41,7 @@ def collect(rows: OvnRows, tables: SiteTables) -> dict[str, Any]:
     parts = plans.list_holdings(observed)
     bindings = observed.of(BINDING)
     plan = plans.diff_rows(desired, observed, capability)
-    later = hold.split(plan, desired, observed, {}, trust)[1].changes
+    later = defer.split(plan, desired, observed, {}, trust)[1].changes
     for row in (row for part in _BOUND for row in parts[part]):
         binding = bindings.get(row["id"])
         row["key"] = None if binding is None else binding.tunnel_key

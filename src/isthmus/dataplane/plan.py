@@ -92,7 +92,7 @@ def list_drift(plan: Plan, waiting: Collection[Change] = ()) -> list[dict[str, A
 
     Args:
         plan: what differs.
-        waiting: which of it waits until the site has settled.
+        waiting: which of it waits until the site has recovered.
     """
     return [
         {

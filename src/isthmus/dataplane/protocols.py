@@ -69,7 +69,7 @@ class Database(Protocol):
 class Trust(enum.IntEnum):
     """What the site's tables count for against OVN's rows; each includes the one before."""
 
-    NONE = 0  #: they were restored, and the site has not settled
+    NONE = 0  #: they were restored, and the site has not recovered
     OWN = 1  #: for what is its own
     ALL = 2
 
@@ -136,7 +136,7 @@ class SiteTables(Protocol):
 
         Raises:
             Exhausted: there is none.
-            Busy: the site was restored and has not settled yet.
+            Busy: the site was restored and has not recovered yet.
         """
 
     def free_keys(self, port_ids: Collection[str]) -> None:

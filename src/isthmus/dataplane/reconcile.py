@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from isthmus import errors
-from isthmus.dataplane import hold
+from isthmus.dataplane import defer
 from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind import responder
@@ -59,9 +59,9 @@ _LONGEST_PAUSE_S = 30.0
 #: How long a shadow that another process made may stay unbound before this one looks, in seconds:
 #: anything between, so that not all processes look at once.
 _LATE_S = (1.0, 3.0)
-#: How often a site that has not settled is asked whether it has, in seconds: any process may have
-#: settled it.
-_UNSETTLED_S = 1.0
+#: How often a site that has not recovered is asked whether it has, in seconds: any process may have
+#: ended its recovery.
+_RECOVERING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ class Reconciler:
         pause_s = _FIRST_PAUSE_S
         next_sweep = time.monotonic()
         while True:
-            again = time.monotonic() + _UNSETTLED_S
+            again = time.monotonic() + _RECOVERING_S
             dirty = self._take(min(next_sweep, again) if self._trust < Trust.ALL else next_sweep)
             if dirty is None:
                 return
@@ -343,13 +343,15 @@ class Reconciler:
             with self._condition:
                 told = self._heard if age.heard else {}
                 heard = {subject: frozenset(ids) for subject, ids in told.items()}
-            plan, later = hold.split(plan, desired, observed, heard, age.trust)
+            plan, later = defer.split(plan, desired, observed, heard, age.trust)
             if later:
-                what = "settled" if age.trust is Trust.NONE else "heard of the ports of other sites"
+                what = (
+                    "recovered" if age.trust is Trust.NONE else "heard of the ports of other sites"
+                )
                 _LOG.info("%d OVN rows wait until this site has %s", later.size(), what)
         if not plan:
             return False
-        if age.heard and hold.contradicts(plan, desired, observed):
+        if age.heard and defer.contradicts(plan, desired, observed):
             self._look()  # only what comes after they were read tells how old the tables are
             now = self._read_age()
             if now.trust < age.trust or now.life != age.life:
@@ -390,7 +392,7 @@ class Reconciler:
         except errors.Exhausted as error:
             _LOG.warning("Port %s waits for a key: %s", port_id, error)
             low = True
-        except errors.Busy as error:  # restored: it gets one once the site has settled
+        except errors.Busy as error:  # restored: it gets one once the site has recovered
             _LOG.info("Port %s waits for a key: %s", port_id, error)
             return
         if low:

@@ -123,7 +123,7 @@ class Delivery:
         batch = self._store.claim(
             self.lane,
             owner=self._settings.owner,
-            holds_s=self._settings.claim_s,
+            claim_s=self._settings.claim_s,
             limit=limit,
         )
         claims = batch.claims

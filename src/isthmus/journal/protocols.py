@@ -29,7 +29,7 @@ class Store(Protocol):
         Transient: the database is busy or away; nothing was changed.
     """
 
-    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
+    def claim(self, lane: SiteName, *, owner: str, claim_s: float, limit: int) -> Batch:
         """Claim due intents of a lane, in their order.
 
         Return none while another owner holds unexpired claims in the lane: the order of work holds
@@ -38,12 +38,12 @@ class Store(Protocol):
         Args:
             lane: whose intents.
             owner: who claims.
-            holds_s: seconds after which the claims expire.
+            claim_s: seconds after which the claims expire.
             limit: how many to claim at most.
         """
 
     def release(self, lane: SiteName, *, owner: str) -> None:
-        """Release what an owner has claimed of a lane: it has not settled it, and never will."""
+        """Release what an owner has claimed of a lane: it will never settle it."""
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
         """End claims: acknowledge, put back or park them, all in one transaction."""

@@ -34,7 +34,7 @@ _KEEPS = {
 class Standing:
     """What a tier says of its own database, or why it said nothing."""
 
-    settled: bool | None = None  #: whether it gives out numbers; None where it did not say
+    recovered: bool | None = None  #: whether it gives out numbers; None where it did not say
     stands_down: bool = False  #: central hears another database as this site
     behind: int = 0  #: of a restored site: 1: has yet to be sent, 2: central has yet to hear
     reason: str = ""  #: why it gives out none
@@ -132,9 +132,9 @@ def judge(
     """
     waited_for = row.get("waits_for") or ""
     reasons = [waited_for] if waited_for else []
-    if own.settled is False:
+    if own.recovered is False:
         reasons.append(own.reason or "its database was restored")
-    due = int(row.get("ports_due") or 0) if own.settled is False else 0
+    due = int(row.get("ports_due") or 0) if own.recovered is False else 0
     return SiteStatus(
         name=row["name"],
         state=row["state"],
@@ -143,10 +143,10 @@ def judge(
         served=judge_service(row, now),
         backlog=row["backlog"],
         parked=row["parked"],
-        allocates=UNKNOWN if own.settled is None else YES if own.settled else NO,
+        allocates=UNKNOWN if own.recovered is None else YES if own.recovered else NO,
         waits_for="; ".join(reasons),
         ports_due=due,
-        keeps=_KEEPS.get(own.behind, "") if own.settled else "",
+        keeps=_KEEPS.get(own.behind, "") if own.recovered else "",
         next_step=_advise(row, own, central, due),
         oldest=None if oldest is None else int(oldest["age"]),
         oldest_error="" if oldest is None else str(oldest["last_error"] or ""),
@@ -167,9 +167,9 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
             f"see that Neutron runs at {name} and reaches central: it registers by itself within a "
             "minute. If the site will not come back: isthmus site go-on-without " + name
         )
-    if own.settled is not False:
-        return _advise_settled(name, own)
-    if central.settled is False:
+    if own.recovered is not False:
+        return _advise_recovered(name, own)
+    if central.recovered is False:
         return "nothing here: it waits for central, which waits for the sites that are named"
     if due:
         return (
@@ -182,7 +182,7 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
     )
 
 
-def _advise_settled(name: str, own: Standing) -> str:
+def _advise_recovered(name: str, own: Standing) -> str:
     if own.behind == 1:
         return f"isthmus job list --site {name} --type shadow (and router) shows what is due"
     if own.behind:
@@ -233,7 +233,7 @@ def _ask(client: NeutronClient) -> Standing:
     if not isinstance(said, Mapping):
         return Standing(silence="its answer does not say")
     return Standing(
-        settled=bool(said.get("settled", True)),
+        recovered=bool(said.get("recovered", True)),
         stands_down=bool(said.get("stands_down")),
         behind=int(said.get("behind") or 0),
         reason=str(said.get("reason") or ""),

@@ -117,7 +117,7 @@ def _judge_central(found: "Status") -> list[Trouble]:
                 next_step="for one that will not come back: isthmus site go-on-without NAME",
             )
         ]
-    if found.central.settled is False:
+    if found.central.recovered is False:
         return [
             Trouble(
                 place=central,

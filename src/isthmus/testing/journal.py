@@ -86,7 +86,7 @@ class MemoryJournal:
         now = self.clock.now()
         return {row.key.lane for row in self.rows.values() if row.due(now)}
 
-    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
+    def claim(self, lane: SiteName, *, owner: str, claim_s: float, limit: int) -> Batch:
         """Take up to `limit` due intents of a lane, in the order of work."""
         now = self.clock.now()
         rows = [row for row in self.rows.values() if row.key.lane == lane]
@@ -99,7 +99,7 @@ class MemoryJournal:
         if not due:
             return Batch()
         for row in due:
-            row.owner, row.expires_at = owner, now + datetime.timedelta(seconds=holds_s)
+            row.owner, row.expires_at = owner, now + datetime.timedelta(seconds=claim_s)
         sequence = self._sequences[lane] = self._sequences.get(lane, 0) + 1
         claims = [
             Claim(

@@ -24,7 +24,7 @@ class CentralDatabase:
         self._engine = open_engine(url)
         self._journal = SqlJournal(
             self._engine,
-            hold=forget.hold_objects,
+            lock=forget.lock_objects,
             forget=forget.forget_objects,
             find_deliverable=restored.find_deliverable,
         )
@@ -36,10 +36,10 @@ class CentralDatabase:
         return [one for one in sites if one.state is not SiteState.DISABLED]
 
     def find_restored(self) -> int:
-        """Return the epoch of a central that was restored and has settled; 0 of any other."""
+        """Return the epoch of a central that was restored and has recovered; 0 of any other."""
         with reading(self._engine) as connection:
             own = epoch.peek(connection)
-        is_restored = own is not None and own.settled and own.epoch > FIRST_EPOCH
+        is_restored = own is not None and own.recovered and own.epoch > FIRST_EPOCH
         return own.epoch if own is not None and is_restored else 0
 
     def due_lanes(self) -> set[SiteName]:

@@ -35,7 +35,7 @@ _CLOCK_S = 60.0
 #: the journal is looked at so many times as often, for so many seconds.
 _EAGER = 4
 _EAGER_S = 5.0
-#: Within how many seconds sites are compared once a restored central has settled; or so many for
+#: Within how many seconds sites are compared once a restored central has recovered; or so many for
 #: each of them, where that is longer: it answers the lanes meanwhile.
 _RESTORED_S = 30.0
 _EACH_S = 1.0
@@ -46,7 +46,9 @@ _GRACE_S = 2.0
 class Requests(Protocol):
     """Renewals that somebody asked for; `isthmus.store.delivery.renewal_engine`."""
 
-    def take(self, sites: Collection[SiteName], held: Collection[str]) -> Sequence[RenewalRequest]:
+    def take(
+        self, sites: Collection[SiteName], running: Collection[str]
+    ) -> Sequence[RenewalRequest]:
         """Take on what is requested of some sites; what it holds, by id, stays this worker's."""
 
     def release(self, sites: Collection[SiteName]) -> None:
@@ -96,7 +98,7 @@ class Work(Protocol):
         """Make due what a clock that was set back has put too far ahead; return how many."""
 
     def find_restored(self) -> int:
-        """Return the epoch of a central that was restored and has settled; 0 of any other."""
+        """Return the epoch of a central that was restored and has recovered; 0 of any other."""
 
     def open_renewal(self, one: Site) -> Comparing:
         """Prepare to compare what a site holds with what it should."""
@@ -222,7 +224,7 @@ class Supervisor:
                     self._renew_at[name] = now + interval * random.random()  # noqa: S311
 
     def _follow_restore(self, now: float) -> None:
-        """Have all sites compared, each at a time of its own, once central has settled.
+        """Have all sites compared, each at a time of its own, once central has recovered.
 
         What was recorded for a site and not sent is not in a backup, nor is what the site has let
         go since: no change announces either. A worker that begins later compares them once more,

@@ -32,7 +32,7 @@ from isthmus.store.ports import datapath
 from isthmus.store.sql.engine import open_engine, reading, writing
 from isthmus.store.sql.tables import METADATA
 from isthmus.store.tiers import forget
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 from isthmus.testing.clock import FakeClock
 
 POOL_ID = "subnet"
@@ -163,7 +163,7 @@ class Central(Tier):
         super().__init__(CENTRAL, clock)
         self.sites = sites
         self.journal = SqlJournal(
-            self.engine, hold=forget.hold_objects, forget=forget.forget_objects
+            self.engine, lock=forget.lock_objects, forget=forget.forget_objects
         )
 
     def create_network(self, sites: Iterable[SiteName], value: int) -> None:
@@ -171,7 +171,7 @@ class Central(Tier):
         with writing(self.engine) as connection:
             put(connection, NETWORKS, {"id": network, "value": value})
             put(connection, neutron_rows.TABLES["networks"], {"id": network, "project_id": "p"})
-            held = Held(connection, ResourceType.NETWORK, [network], alone=True)
+            held = LockedObjects(connection, ResourceType.NETWORK, [network], alone=True)
             datapath.ensure_key(connection, network)
             for site in sites:
                 held.map_to(site, now=self.clock.now())
@@ -189,7 +189,7 @@ class Central(Tier):
             drop(connection, neutron_rows.TABLES["networks"], network)
 
     def _note_network(self, connection: sa.Connection, network: str) -> None:
-        held = Held(connection, ResourceType.NETWORK, [network])
+        held = LockedObjects(connection, ResourceType.NETWORK, [network])
         self.record(connection, ResourceType.NETWORK, network, held.sites(network))
 
     def create_port(self, value: int) -> bool:

@@ -1,4 +1,4 @@
-"""Settle what holds for each node: defaults of fleet and rack, and addresses out of pools.
+"""Resolve what holds for each node: defaults of fleet and rack, and addresses out of pools.
 
 An address that a node was given once stays with it (`known`, by MAC), so that a node added in the
 middle of the file moves nobody.
@@ -185,6 +185,6 @@ def _machine(
 
 
 def resolve_machines(fleet: Fleet, standings: Mapping[str, Standing]) -> tuple[Machine, ...]:
-    """Settle every machine; addresses that were given before stay."""
+    """Resolve every machine; addresses that were given before stay."""
     known = {one.mac: one.address for one in standings.values() if one.mac and one.address}
     return resolve_fleet(fleet, known)

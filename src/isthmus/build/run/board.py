@@ -47,7 +47,7 @@ class Board:
     total: int
     stages: Mapping[str, int]
     active_per_min: float
-    left_s: float | None  #: until all are settled, at the present rate; None where nobody knows
+    left_s: float | None  #: until all are done, at the present rate; None where nobody knows
     timings: tuple[Timing, ...]
     troubles: tuple[Trouble, ...]
     unknown: tuple[str, ...]  #: machines that asked and are in no plan

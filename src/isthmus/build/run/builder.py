@@ -250,6 +250,6 @@ class Builder:
             self._wake.clear()
             check()
             found = self.step()
-        why = "stopped" if stop.is_set() else found.halted or "all machines are settled"
+        why = "stopped" if stop.is_set() else found.halted or "all machines are done"
         self._record(BuildEvent(at=self._clock(), kind=Happening.ENDED, detail=why))
         return found

@@ -22,7 +22,7 @@ _STOP_TIMEOUT_S = 10.0
 _FINISH_TIMEOUT_S = 3.0
 _FINISHES = {"nginx": signal.SIGQUIT}
 #: A service that cannot do its work says so and ends within this.
-_SETTLE_S = 0.5
+_START_S = 0.5
 
 
 def worker_user() -> str:
@@ -105,7 +105,7 @@ class BootProcesses:
         found = process.spawn([program, *argv[1:]], netns=None, log=log)
         self._running[name] = found
         self._write()
-        deadline = time.monotonic() + _SETTLE_S
+        deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             if not process.is_alive(found):
                 said = self._tail(name)

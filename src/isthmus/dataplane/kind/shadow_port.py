@@ -71,7 +71,7 @@ class PutShadowPort(Change):
         there = standing.of(SHADOW_PORT).ports
         if self.row.port_id in there:
             return False
-        return _claims(self.row).isdisjoint(standing.look_up(_list_claims))
+        return _unique_values(self.row).isdisjoint(standing.look_up(_list_unique))
 
     @override
     def __str__(self) -> str:
@@ -246,15 +246,17 @@ def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iter
             yield RemoveShadowPort(port.network_id, port_id)
 
 
-def _claims(port: RemotePort) -> set[tuple[str, object]]:
+def _unique_values(port: RemotePort) -> set[tuple[str, object]]:
     """Return what no two ports of a network may have: the key, each address."""
     words = set(" ".join(port.addresses).split()) - {UNKNOWN}
     return {(port.network_id, port.port_key), *((port.network_id, word) for word in words)}
 
 
-def _list_claims(observed: Observed) -> set[tuple[str, object]]:
+def _list_unique(observed: Observed) -> set[tuple[str, object]]:
     """List what ports have that stand, shadows and others."""
-    found = {one for port in observed.of(SHADOW_PORT).ports.values() for one in _claims(port)}
+    found = {
+        one for port in observed.of(SHADOW_PORT).ports.values() for one in _unique_values(port)
+    }
     for port in observed.of(PORT_KEY).values():
         found.add((port.network_id, port.port_key))
         found.update((port.network_id, word) for word in " ".join(port.addresses).split())

@@ -67,7 +67,7 @@ def audit(
         agree.
     """
     runs: list[tuple[str, Iterable[Verdict]]] = [
-        ("restores", _check_settled([central, *sites.values()])),
+        ("restores", _check_recovered([central, *sites.values()])),
         ("jobs", _check_jobs(jobs)),
         ("leases", _check_leases(central, sites)),
         ("addresses", _check_duplicates([central, *sites.values()])),
@@ -101,13 +101,13 @@ def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:
         )
 
 
-def _check_settled(tiers: Iterable[Holdings]) -> Iterator[Verdict]:
+def _check_recovered(tiers: Iterable[Holdings]) -> Iterator[Verdict]:
     """A tier that was restored gives nothing out until it knows what was given out since."""
     for tier in tiers:
-        if not tier.epoch.get("settled", True):
+        if not tier.epoch.get("recovered", True):
             stands_down = bool(tier.epoch.get("stands_down"))
             yield Verdict(
-                code="tier.unsettled",
+                code="tier.recovering",
                 severity=Severity.BROKEN if stands_down else Severity.DEGRADED,
                 subject=Subject(tier.name, "tier", tier.name),
                 message="gives out no addresses",

@@ -16,7 +16,7 @@ _WRITTEN = (
     "`isthmus site resync {}` has it put right now; if it stays, see the log of the site's Neutron."
 )
 #: For a row that contradicts the tables of a site whose database was restored.
-_WAITS = "Leave it: it waits until the site has settled; isthmus status says what for."
+_WAITS = "Leave it: it waits until the site has recovered; isthmus status says what for."
 #: For a switch port without a port of Neutron's: that of a server which runs while its restored
 #: site has yet to register; and one that no tier knows.
 _LEFT = "Leave it: central has the port, and the site makes it again once it has registered."

@@ -14,20 +14,20 @@ class Holder:
 
     home: str | None
     let_go: bool  #: its home has the port, and says that it has this number no more
-    claimed: bool  #: some site has the port
+    is_named: bool  #: some site has the port
     home_heard: bool  #: its home has said which ports it has
-    leased_to_claimant: bool  #: central itself knew the number as leased to the site that has it
+    leased_there: bool  #: central itself knew the number as leased to the site that has it
 
 
-def is_outdated(holder: Holder, *, settled: bool) -> bool:
+def is_outdated(holder: Holder, *, recovered: bool) -> bool:
     """Tell whether a port's number is what came back with a backup, and another port's by now.
 
     Args:
         holder: the port that has it at central.
-        settled: whether central gives numbers out: what it gave since is not old.
+        recovered: whether central gives numbers out: what it gave since is not old.
     """
     if holder.let_go:
         return True
-    if holder.claimed or settled:
+    if holder.is_named or recovered:
         return False  # somebody may really have it there
-    return holder.home is None or holder.home_heard or holder.leased_to_claimant
+    return holder.home is None or holder.home_heard or holder.leased_there

@@ -7,7 +7,7 @@ from isthmus.model.rack.fleet import Bmc, Disks, Firmware, Image, Install, Netwo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One node, after defaults and addresses were settled."""
+    """One node, after defaults and addresses were filled in."""
 
     name: str
     site: str

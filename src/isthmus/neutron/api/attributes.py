@@ -207,7 +207,7 @@ SITE_REGISTRATIONS: Attributes = {
     "void": _shown(),
     "port_keys": _shown(),
     "pending": _shown(),
-    "settled": _shown(),
+    "recovered": _shown(),
     "aside": _shown(),
 }
 

@@ -143,7 +143,7 @@ def read_epoch(_networks: list[str]) -> Any:
         return {}
     return {
         "epoch": own.epoch,
-        "settled": own.settled,
+        "recovered": own.recovered,
         "stands_down": bool(own.replaced_by),
         # Of a site alone: central has no rows of OVN.
         "behind": own.behind.value if own.registration else epoch.Behind.NOT.value,

@@ -18,9 +18,9 @@ from isthmus.neutron.db.session import now
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
-from isthmus.store.tiers import claim, epoch, exits, registration
+from isthmus.store.tiers import epoch, exits, named_port, registration
 from isthmus.store.tiers import site as site_store
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _PORT = ResourceType.PORT
 
@@ -37,15 +37,15 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
     Raises:
         NotFound: the port was deleted meanwhile.
         Conflict: it is in use at its home, or that site cannot be reached.
-        Busy: central was restored and has not settled.
+        Busy: central was restored and has not recovered.
     """
-    held = Held(connection, _PORT, [port_id], alone=True)
-    if port_id not in held.owners:
+    locked = LockedObjects(connection, _PORT, [port_id], alone=True)
+    if port_id not in locked.owners:
         raise errors.NotFound(f"port {port_id} was deleted meanwhile")
     home = home_store.lock(connection, port_id)
     step = decide(site.name, _observe(connection, port_id, home))
     if step is not Step.STAYS:  # otherwise central may have forgotten a site that has it
-        epoch.require_settled(connection)
+        epoch.require_recovered(connection)
     if step is Step.REFUSE_BOUND or step is Step.REFUSE_SILENT:
         raise _refusal(port_id, home, step)
     if home is not None and step is Step.ASK:
@@ -59,14 +59,14 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         exits.tell_of_ports(connection, [port_id])
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     elif step is Step.COMES:
-        home_store.settle(
-            connection, port_id, site.name, project_id=held.owners[port_id], now=now()
+        home_store.assign(
+            connection, port_id, site.name, project_id=locked.owners[port_id], now=now()
         )
         exits.tell_of_ports(connection, [port_id])
     return None
 
 
-def welcome(connection: sa.Connection, move: claim.Move) -> None:
+def welcome(connection: sa.Connection, move: named_port.Move) -> None:
     """Bring along what a port needs at the site where it was found; that may have changed."""
     exits.tell_of_ports(connection, [move.port_id])
     journal.record(connection, along.bring(connection, {_PORT: [move.port_id]}, [move.new]))
@@ -83,7 +83,7 @@ def take_up(connection: sa.Connection, site: SiteName, former: str | None) -> No
     """
     holders = [site] if former is None else [site, registration.aside(former)]
     ports = [one for at in holders for one in home_store.peek_at(connection, at)]
-    Held(connection, _PORT, ports, alone=former is not None)  # ports before their homes
+    LockedObjects(connection, _PORT, ports, alone=former is not None)  # ports before their homes
     if former is not None:
         registration.take_up_homes(connection, former, site)
         exits.tell_of_homes(connection, site)
@@ -104,7 +104,7 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
     Raises:
         Conflict: it is in use there or that site cannot be reached, and `force` is not set.
     """
-    Held(connection, _PORT, [port_id], alone=True)
+    LockedObjects(connection, _PORT, [port_id], alone=True)
     home = home_store.lock(connection, port_id)
     if home is None:
         return None

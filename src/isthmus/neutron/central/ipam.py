@@ -79,8 +79,8 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
             return None  # derived from the MAC, which Neutron has checked
         said = reporting.current()
         if said is None:
-            epoch.require_settled(connection)
-            locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
+            epoch.require_recovered(connection)
+            locked = pool.lock_only(connection, PoolKind.SUBNET, self._subnet_id)
             pool.check_unnamed(locked, address)
             pool.lease_address(locked, CENTRAL, address)
             spare.take_one(connection, self._subnet_id, address)
@@ -91,7 +91,7 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
         if holder is None or holder.site != said.site:
             if self._take_kept(connection, said, address):
                 return None
-            epoch.require_settled(connection)  # otherwise its owner is not known yet
+            epoch.require_recovered(connection)  # otherwise its owner is not known yet
             raise errors.Conflict(
                 f"site {said.site} reports address {pool.to_address(address)}, which is leased to "
                 f"{holder.site if holder else 'nobody'}"
@@ -114,8 +114,8 @@ class CentralSubnet(neutron_ipam.NeutronDbSubnet):
     ) -> list[str]:
         more = read_central(cfg.CONF).central_lease
         with translated(), writing(context) as connection:
-            epoch.require_settled(connection)
-            locked = pool.hold(connection, PoolKind.SUBNET, self._subnet_id)
+            epoch.require_recovered(connection)
+            locked = pool.lock_only(connection, PoolKind.SUBNET, self._subnet_id)
             try:
                 chosen = spares.take(locked, num_addresses, more)
             except errors.Exhausted as error:

@@ -29,7 +29,7 @@ class CentralMechanismDriver(api.MechanismDriver):
     def create_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse."""
         _check_port(context)
-        _require_settled_for_mac(context)
+        _require_recovered_for_mac(context)
 
     def update_port_precommit(self, context: Any) -> None:
         """Refuse what the port's home would refuse, and keep the restored state of a stale port."""
@@ -38,7 +38,7 @@ class CentralMechanismDriver(api.MechanismDriver):
         with writing(context.plugin_context) as connection:
             refusals.refuse_homes_word(connection, context.original, context.current)
         if context.current["mac_address"] != context.original["mac_address"]:
-            _require_settled_for_mac(context)
+            _require_recovered_for_mac(context)
         _keep_restored(context)
 
     def delete_network_precommit(self, context: Any) -> None:
@@ -99,7 +99,7 @@ def _check_port(context: Any) -> None:
 def _check_merged(context: Any) -> None:
     """Let a merged report change a port only as long as it is as it was when it was merged.
 
-    What is compared was read in this transaction, which has held the port since
+    What is compared was read in this transaction, which has locked the port since
     (`CentralPlugin._validate_port_update`).
 
     Raises:
@@ -110,7 +110,7 @@ def _check_merged(context: Any) -> None:
         raise errors.Overtaken(f"port {context.original['id']} was changed at central meanwhile")
 
 
-def _require_settled_for_mac(context: Any) -> None:
+def _require_recovered_for_mac(context: Any) -> None:
     """Give no MAC out while central waits for sites: it may have forgotten the port that has it.
 
     The same holds for the addresses that follow from it, which are of no lease.
@@ -121,7 +121,7 @@ def _require_settled_for_mac(context: Any) -> None:
     if reporting.current() is not None:
         return
     with translated(), writing(context.plugin_context) as connection:
-        epoch.require_settled(connection)
+        epoch.require_recovered(connection)
 
 
 def _keep_restored(context: Any) -> None:

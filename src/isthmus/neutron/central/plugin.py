@@ -220,7 +220,7 @@ class CentralPlugin(Refusals, Recalling):
 
 
 def _require_latest(port: Any) -> None:
-    """Hold a port that this transaction has read, and check that nobody has changed it since.
+    """Lock a port that this transaction has read, and check that nobody has changed it since.
 
     Neutron counts every change of what is merged, but compares the count only where the port's own
     row changes: of two changes of fixed IPs each would keep what it has read. From here on nobody

@@ -34,7 +34,7 @@ from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath, location
 from isthmus.store.tiers import mapping
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 LOG = logging.getLogger(__name__)
 
@@ -178,12 +178,12 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
     """
     moving_from: SiteName | None = None
     with writing(context) as connection:
-        held = joined.hold(connection, [presence.network_id])
+        locked = joined.lock(connection, [presence.network_id])
         if presence.port_id is not None:
             moving_from = home.bring(connection, site, presence.port_id)
         if moving_from is None:
-            is_new = _extend(connection, held.held_networks, site.name, presence)
-            if held.routers:
+            is_new = _extend(connection, locked.locked_networks, site.name, presence)
+            if locked.routers:
                 spread(connection, [presence.network_id], anew=is_new)
         crash.point("central.bundle.before_commit")
     crash.point("central.bundle.committed")
@@ -195,8 +195,10 @@ def extend(context: Any, site: Site, presence: Presence) -> None:
         )
 
 
-def _extend(connection: sa.Connection, networks: Held, site: SiteName, presence: Presence) -> bool:
-    """Extend a held network; return whether it was not at the site, or about to leave it."""
+def _extend(
+    connection: sa.Connection, networks: LockedObjects, site: SiteName, presence: Presence
+) -> bool:
+    """Extend a locked network; return whether it was not at the site, or about to leave it."""
     network_id = presence.network_id
     withdrawn = networks.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
@@ -266,7 +268,7 @@ def spread(
         Conflict: a network cannot be where a router needs it.
         Unsupported: it is of a type that cannot be stretched.
     """
-    component = joined.hold(connection, network_ids, router_ids)
+    component = joined.lock(connection, network_ids, router_ids)
     if not component.routers:
         return
     sites = joined.list_sites(connection)
@@ -281,7 +283,7 @@ def spread(
     for network, site in missing:
         groups = frozenset({default_security_group_id(network["project_id"])})
         plan = Presence(network_id=network["id"], group_ids=groups, told=True)
-        _extend(connection, component.held_networks, site.name, plan)
+        _extend(connection, component.locked_networks, site.name, plan)
     # A router that is there already has another interface then, gateway or not.
     keys = [
         IntentKey(site.name, ResourceType.ROUTER, router.id)
@@ -295,9 +297,9 @@ def spread(
         if wanted != have:
             changed.add(router_id)
         for name in wanted - have:
-            component.held_routers.map_to(name, [router_id], now=now())
+            component.locked_routers.map_to(name, [router_id], now=now())
         for name in have - wanted:
-            component.held_routers.withdraw(name, [router_id])
+            component.locked_routers.withdraw(name, [router_id])
         keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
     keys += exits.follow(connection, changed)
     journal.record(connection, keys)

@@ -23,7 +23,7 @@ from isthmus.neutron.central.resource.port import HOME_ONLY
 from isthmus.neutron.central.resource.registry import ATTRIBUTES, ROWS
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.db.session import reading
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _Plugin = TypeVar("_Plugin", bound=type)
 
@@ -112,7 +112,7 @@ def refuse_homes_word(
     ]
     if reporting.current() is not None or not differing:
         return
-    port = Held(connection, ResourceType.PORT, [have["id"]])
+    port = LockedObjects(connection, ResourceType.PORT, [have["id"]])
     for home in port.sites(have["id"]):
         with translated():
             raise errors.Conflict(

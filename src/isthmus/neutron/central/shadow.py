@@ -7,7 +7,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
 from isthmus.store.ports import location
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 
 def tell_others(
@@ -16,12 +16,12 @@ def tell_others(
     """Record an intent for each site that holds, or is to hold, a shadow of a port.
 
     Args:
-        connection: of the transaction, which holds the port's row.
+        connection: of the transaction, which has locked the port's row.
         site: the port's home, which has no shadow of it; None where it has no home.
         port_id: the port.
         network_id: its network.
     """
-    present = Held(connection, ResourceType.NETWORK, [network_id]).sites(network_id)
+    present = LockedObjects(connection, ResourceType.NETWORK, [network_id]).sites(network_id)
     journal.record(
         connection,
         [

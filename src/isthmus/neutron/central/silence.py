@@ -8,7 +8,7 @@ from isthmus.config.central import read_central
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Reachability, SiteName, SiteState
 from isthmus.store.tiers import site as site_store
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 
 def list_able(connection: sa.Connection) -> set[SiteName]:
@@ -37,7 +37,7 @@ def require_heard(connection: sa.Connection, word: str, resource_id: str, networ
         InUse: there is such a site.
     """
     silent = list_silent(connection, latest=True)
-    network = Held(connection, ResourceType.NETWORK, [network_id], alone=word == "network")
+    network = LockedObjects(connection, ResourceType.NETWORK, [network_id], alone=word == "network")
     having = sorted(silent & network.sites(network_id).keys())
     if having:
         raise errors.InUse(

@@ -27,7 +27,7 @@ def apply(
     seen: int,
     strays: Sequence[Mapping[str, Any]],
 ) -> bool:
-    """Apply an answer; return whether the site settles by it.
+    """Apply an answer; return whether the site recovers by it.
 
     Args:
         connection: of the transaction; the site's epoch is locked.
@@ -36,7 +36,7 @@ def apply(
         site: this site.
         leases: those of the answer with which no batch has dealt since.
         seen: the newest batch that the site had taken when it asked.
-        strays: numbers that OVN alone knows, to be set aside once the site settles.
+        strays: numbers that OVN alone knows, to be set aside once the site recovers.
 
     Raises:
         Stale: a batch has dealt with one of the leases, or with its pool, meanwhile; ask again.
@@ -49,8 +49,8 @@ def apply(
     _set_aside(connection, answer["aside"])
     if answer["leases"] or void:
         naming.tell_of_ports(connection)
-    settles = not (own.settled or answer["pending"])
-    if settles:
+    recovers = not (own.recovered or answer["pending"])
+    if recovers:
         _set_aside(connection, strays)
     # The lane comes last, as where batches are carried out.
     site_lease.refuse_overtaken(connection, leases, added, seen=seen, write=True)
@@ -61,14 +61,14 @@ def apply(
         str(answer["proof"]),
         epoch=own.epoch,
     )
-    if settles:
-        epoch.settle(connection)
-    elif not own.settled:
+    if recovers:
+        epoch.recover(connection)
+    elif not own.recovered:
         epoch.explain(connection, f"{cause(own.reason)}; {_say_what_is_due(answer)}")
     behind = read_behind(answer)
     if behind is not own.behind:
         epoch.follow(connection, behind)
-    return settles
+    return recovers
 
 
 def read_behind(answer: Mapping[str, Any]) -> epoch.Behind:
@@ -89,8 +89,8 @@ def cause(reason: str) -> str:
 
 
 def _say_what_is_due(answer: Mapping[str, Any]) -> str:
-    """Say what a site waits for that has registered and may not settle yet."""
-    if not answer.get("settled", True):
+    """Say what a site waits for that has registered and may not recover yet."""
+    if not answer.get("recovered", True):
         return "waits until central, which was restored too, has heard of all its sites"
     return f"waits for {answer['pending']} ports that central knows and has yet to send"
 

@@ -106,7 +106,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             blocks = self._blocks(connection)
             if blocks is not None:
                 with translated():
-                    epoch.require_settled(connection)
+                    epoch.require_recovered(connection)
                 # In this order: what is freed in between is seen as one or the other.
                 used = read_used(connection, self.subnet_manager._ipam_subnet_id)
                 rests = resting.list_numbers(connection, self.subnet_manager.neutron_id)
@@ -224,7 +224,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             blocks = self._blocks(connection)
             if blocks is not None:
                 with translated():
-                    epoch.require_settled(connection, for_central=applying.current() is not None)
+                    epoch.require_recovered(connection, for_central=applying.current() is not None)
         if blocks is None or any(int(address) in block for block in blocks):
             return
         # Of an address that a port here has, Neutron itself says that it is in use.

@@ -67,7 +67,7 @@ class LocalPlugin(Limiting):
             self.central,
             self.database,
             sweep_s=self.site.lease_sweep_s,
-            settle_s=self.site.lease_settle_s,
+            idle_s=self.site.lease_idle_s,
             find_standing=stray.find_standing,
             before_returning=self.advance_witness,
         )
@@ -255,7 +255,7 @@ class LocalPlugin(Limiting):
             known = self.on_demand.knows_mac(network_id, mac, port_id)
         except errors.Transient:
             with translated(), reading(self.database()) as connection:
-                epoch.require_settled(connection)
+                epoch.require_recovered(connection)
             return
         except errors.IsthmusError as error:
             raise to_fault(error) from error

@@ -36,7 +36,7 @@ from isthmus.store.tiers import epoch
 
 LOG = logging.getLogger(__name__)
 
-#: How often a site that has not settled tries again, in seconds.
+#: How often a site that has not recovered tries again, in seconds.
 _AGAIN_S = 1.0
 #: And how often that time is doubled where central refuses.
 _MOST_DOUBLED = 10
@@ -195,10 +195,10 @@ class Registrar:
             return False
 
     def _explain(self, why: str) -> None:
-        """Record why a site that has not settled does not yet; its answers and `status` say so."""
+        """Record why a site has not recovered yet; its answers and `status` say so."""
         with reading(self._engine()) as connection:
             own = epoch.peek(connection)
-        if own is None or own.settled or own.replaced_by:
+        if own is None or own.recovered or own.replaced_by:
             return
         reason = f"{answered.cause(own.reason)}; {why}"[:_MOST_REASON]
         if own.reason == reason:
@@ -211,7 +211,7 @@ class Registrar:
         """Say hello, and register if necessary.
 
         Returns:
-            Whether there is nothing more to do for now: the site has settled, or stands down.
+            Whether there is nothing more to do for now: the site has recovered, or stands down.
 
         Raises:
             IsthmusError: central did not answer, or refused.
@@ -272,8 +272,8 @@ class Registrar:
             if leases:
                 named = naming.list_leases(connection)
                 datapaths = datapath.list_all_keys(connection)
-                ports = naming.list_ports(connection) if own.settled else None
-                if numbers and not own.settled:  # both were restored: nobody else knows of them
+                ports = naming.list_ports(connection) if own.recovered else None
+                if numbers and not own.recovered:  # both were restored: nobody else knows of them
                     shadows = [(str(self._site), *one) for one in self._list_stray_ports()]
                     at = {network_id for _, _, network_id, *_ in shadows}
                     datapaths = {**self._list_switch_keys(at), **datapaths}
@@ -307,7 +307,7 @@ class Registrar:
         """Apply central's answer, unless it was given to an earlier incarnation of this site."""
         leases = self._leave_overtaken(answer["leases"], seen)
         void = [str(one) for one in answer["void"]]
-        strays = [] if own.settled or answer["pending"] else self._list_strays()
+        strays = [] if own.recovered or answer["pending"] else self._list_strays()
         if strays:
             ports = sorted({str(one["port_id"]) for one in strays})
             LOG.warning(
@@ -316,23 +316,23 @@ class Registrar:
                 ", ".join(ports),
             )
         behind = answered.read_behind(answer)
-        if not own.settled:  # it may settle now: by what central said to a database of before?
+        if not own.recovered:  # it may recover now: by what central said to a database of before?
             self.compare_witness()
         with writing(self._engine()) as connection:
             if not _is_same(epoch.read(connection), own):
                 return False
-            settles = answered.apply(
+            recovers = answered.apply(
                 connection, own, answer, site=self._site, leases=leases, seen=seen, strays=strays
             )
         if void:
             LOG.warning("Leases of this site are void, others hold them now: %s", ", ".join(void))
-        if settles:
-            LOG.info("This site has settled in epoch %d", own.epoch)
+        if recovers:
+            LOG.info("This site has recovered in epoch %d", own.epoch)
         if not self._greeted:
             self._greeted = True
             self._when_greeted()
         # Only what central is about to send is over soon.
-        return (settles or own.settled) and behind is not epoch.Behind.NOT_SENT
+        return (recovers or own.recovered) and behind is not epoch.Behind.NOT_SENT
 
     def _leave_overtaken(
         self, states: Sequence[Mapping[str, Any]], seen: int
@@ -364,10 +364,10 @@ def _is_same(now: epoch.Epoch, own: epoch.Epoch) -> bool:
 
 
 def _has_to_register(own: epoch.Epoch, answer: Mapping[str, Any]) -> bool:
-    """Tell whether a site registers although central knows it: it has yet to settle.
+    """Tell whether a site registers although central knows it: it has yet to recover.
 
     Once in its epoch, and again when central has sent all that was due: what could not be delivered
     meanwhile it has to set aside. In between a hello says how much is left, and each registration
     names, answers and reports everything that the site has.
     """
-    return not own.settled and (own.registered != own.epoch or not answer.get("pending"))
+    return not own.recovered and (own.registered != own.epoch or not answer.get("pending"))

@@ -94,7 +94,7 @@ def claim(
     lane: SiteName,
     *,
     owner: str,
-    holds_s: float,
+    claim_s: float,
     limit: int,
     but: Collection[str] = (),
     which: Callable[[sa.Connection], Deliverable] = lambda _: ALL,
@@ -107,7 +107,7 @@ def claim(
         connection: of the transaction.
         lane: the lane.
         owner: id of the worker.
-        holds_s: how long the claims hold, in seconds.
+        claim_s: how long the claims last, in seconds.
         limit: how many at most.
         but: ids of objects whose intents are left alone.
         which: returns which intents may be delivered; asked behind the lane's lock, which whoever
@@ -115,7 +115,7 @@ def claim(
     """
     # Also the lock that lets one worker at a time claim in a lane.
     sequence = lane_store.next_sequence(connection, lane)
-    if _is_held(connection, lane, owner):
+    if _is_claimed(connection, lane, owner):
         return Batch()
     deliverable = which(connection)
     if lane in deliverable.but:
@@ -134,7 +134,7 @@ def claim(
         .limit(limit)
     )
     chosen = through(chosen, "work")
-    change = sa.update(JOURNAL).values(owner=owner, expires_at=utc_after(holds_s))
+    change = sa.update(JOURNAL).values(owner=owner, expires_at=utc_after(claim_s))
     if connection.dialect.name == "sqlite":
         rows = connection.execute(change.where(JOURNAL.c.id.in_(chosen)).returning(JOURNAL)).all()
     else:
@@ -162,17 +162,17 @@ def claim(
     return Batch(sequence, tuple(sorted(claims, key=lambda one: (one.rank, one.key))))
 
 
-def extend(connection: sa.Connection, lane: SiteName, *, owner: str, holds_s: float) -> int:
-    """Have the claims of an owner in a lane hold longer: it still waits for the answer.
+def extend(connection: sa.Connection, lane: SiteName, *, owner: str, claim_s: float) -> int:
+    """Have the claims of an owner in a lane last longer: it still waits for the answer.
 
-    A row that a tenant's open transaction changes is passed over: one claim that holds keeps all
+    A row that a tenant's open transaction changes is passed over: one claim that lasts keeps all
     others out of the lane.
 
     Args:
         connection: of the transaction.
         lane: the lane.
         owner: id of the worker.
-        holds_s: how long the claims hold from now on, in seconds.
+        claim_s: how long the claims last from now on, in seconds.
 
     Returns:
         How many there are.
@@ -184,12 +184,12 @@ def extend(connection: sa.Connection, lane: SiteName, *, owner: str, holds_s: fl
     if not ids:
         return 0
     change = sa.update(JOURNAL).where(JOURNAL.c.id.in_(ids), JOURNAL.c.owner == owner)
-    return connection.execute(change.values(expires_at=utc_after(holds_s))).rowcount
+    return connection.execute(change.values(expires_at=utc_after(claim_s))).rowcount
 
 
-def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
+def _is_claimed(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
     """Return whether another owner claims a lane; true until the lane's row is unlocked."""
-    held = (
+    claimed = (
         sa.select(JOURNAL.c.id)
         .where(
             JOURNAL.c.lane == lane,
@@ -199,7 +199,7 @@ def _is_held(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
         )
         .limit(1)
     )
-    return connection.execute(through(held, "owner")).first() is not None
+    return connection.execute(through(claimed, "owner")).first() is not None
 
 
 def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list[IntentKey]:

@@ -19,7 +19,7 @@ from isthmus.store.sql.tables import JOURNAL, LANES, SITES
 #: journal: this number means that many or more.
 MOST_COUNTED = 1000
 #: How far ahead an intent or the end of a claim may lie, in seconds, beyond the longest delay that
-#: anybody asks for (two minutes, `isthmus.store.tiers.excess`) or the time that a claim holds.
+#: anybody asks for (two minutes, `isthmus.store.tiers.excess`) or the time that a claim lasts.
 _MARGIN_S = 600.0
 
 
@@ -174,7 +174,7 @@ def correct_times(connection: sa.Connection, *, claim_s: float) -> int:
 
     Args:
         connection: of the transaction.
-        claim_s: how long a claim holds, in seconds.
+        claim_s: how long a claim lasts, in seconds.
 
     Returns:
         How many intents.

@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 
 def _all(_connection: sa.Connection) -> claiming.Deliverable:
-    """Hold back nothing that is due."""
+    """Defer nothing that is due."""
     return claiming.ALL
 
 
@@ -34,27 +34,27 @@ class SqlJournal:
         self,
         engine: sa.Engine,
         *,
-        hold: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
+        lock: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
-        list_held_back: Callable[[], Collection[str]] = tuple,
+        list_deferred: Callable[[], Collection[str]] = tuple,
         find_deliverable: Callable[[sa.Connection], claiming.Deliverable] = _all,
     ) -> None:
         """Initialise the journal.
 
         Args:
             engine: the tier's database.
-            hold: called first in the settling transaction with the keys of objects that the other
+            lock: called first in the settling transaction with the keys of objects that the other
                 side says are gone, to lock them before their intents, as whoever changes them does.
             forget: called afterwards with those that it now knows are gone, to delete what else is
                 kept of them.
-            list_held_back: returns the ids of objects whose intents are not claimed now, because a
+            list_deferred: returns the ids of objects whose intents are not claimed now, because a
                 call in progress is about to change them again.
             find_deliverable: returns which intents may be delivered now.
         """
         self._engine = engine
-        self._list_held_back = list_held_back
+        self._list_deferred = list_deferred
         self._find_deliverable = find_deliverable
-        self._hold = hold
+        self._lock = lock
         self._forget = forget
 
     def due_lanes(self) -> set[SiteName]:
@@ -63,13 +63,13 @@ class SqlJournal:
             return claiming.due_lanes(connection, self._find_deliverable(connection))
 
     @again_when_busy
-    def claim(self, lane: SiteName, *, owner: str, holds_s: float, limit: int) -> Batch:
+    def claim(self, lane: SiteName, *, owner: str, claim_s: float, limit: int) -> Batch:
         """Claim up to `limit` due intents of a lane, in the order of work.
 
         Args:
             lane: the lane.
             owner: id of the worker.
-            holds_s: how long the claims hold, in seconds.
+            claim_s: how long the claims last, in seconds.
             limit: how many at most.
         """
         with reading(self._engine) as connection:
@@ -80,23 +80,23 @@ class SqlJournal:
                 connection,
                 lane,
                 owner=owner,
-                holds_s=holds_s,
+                claim_s=claim_s,
                 limit=limit,
-                but=self._list_held_back(),
+                but=self._list_deferred(),
                 which=self._find_deliverable,
             )
 
     @again_when_busy
-    def extend(self, lane: SiteName, *, owner: str, holds_s: float) -> None:
-        """Have the claims of an owner hold longer, while it waits for the answer to a batch.
+    def extend(self, lane: SiteName, *, owner: str, claim_s: float) -> None:
+        """Have the claims of an owner last longer, while it waits for the answer to a batch.
 
         Args:
             lane: the lane.
             owner: id of the worker.
-            holds_s: how long the claims hold from now on, in seconds.
+            claim_s: how long the claims last from now on, in seconds.
         """
         with writing(self._engine) as connection:
-            claiming.extend(connection, lane, owner=owner, holds_s=holds_s)
+            claiming.extend(connection, lane, owner=owner, claim_s=claim_s)
 
     @again_when_busy
     def release(self, lane: SiteName, *, owner: str) -> None:
@@ -129,7 +129,7 @@ class SqlJournal:
         absent = [one.claim.key for one in settlements if one.absent]
         with writing(self._engine) as connection:
             if absent:
-                self._hold(connection, absent)
+                self._lock(connection, absent)
             removed = claiming.settle(connection, settlements)
             if removed:
                 self._forget(connection, removed)

@@ -83,28 +83,28 @@ def claim(
     connection: sa.Connection,
     sites: Collection[SiteName],
     *,
-    held: Collection[str],
+    running: Collection[str],
     owner: str,
-    holds_s: float,
+    claim_s: float,
 ) -> list[RenewalRequest]:
-    """Claim what is requested of some sites and nobody works on; have the owner's claims hold on.
+    """Claim what is requested of some sites and nobody works on; extend the owner's claims.
 
     One of each site that has no other, the oldest.
 
     Args:
         connection: of the transaction.
         sites: those that the worker serves.
-        held: ids of those that the worker is at. Others that are its own by the table are not: it
-            has lost the answer of the transaction that claimed them, and nobody is at them.
+        running: ids of those that the worker is at. Others that are its own by the table are not:
+            it has lost the answer of the transaction that claimed them, and nobody is at them.
         owner: id of the worker.
-        holds_s: how long its claims hold from now on, in seconds.
+        claim_s: how long its claims last from now on, in seconds.
 
     Returns:
         What is claimed now and was not before, the oldest first.
     """
-    own = (RENEWALS.c.state == _COMPARING, RENEWALS.c.owner == owner, RENEWALS.c.id.in_(held))
-    connection.execute(sa.update(RENEWALS).where(*own).values(expires_at=utc_after(holds_s)))
-    # Claims of a clock that was set back meanwhile hold for a moment longer: no harm.
+    own = (RENEWALS.c.state == _COMPARING, RENEWALS.c.owner == owner, RENEWALS.c.id.in_(running))
+    connection.execute(sa.update(RENEWALS).where(*own).values(expires_at=utc_after(claim_s)))
+    # Claims of a clock that was set back meanwhile last a moment longer: no harm.
     expired = sa.and_(RENEWALS.c.state == _COMPARING, RENEWALS.c.expires_at <= utc_now())
     free = sa.or_(RENEWALS.c.state == _WAITING, expired)
     busy = sa.select(RENEWALS.c.site).where(
@@ -120,7 +120,7 @@ def claim(
         taken = connection.execute(
             sa.update(RENEWALS)
             .where(RENEWALS.c.id == row.id, free)
-            .values(state=_COMPARING, owner=owner, expires_at=utc_after(holds_s), pages=0, noted=0)
+            .values(state=_COMPARING, owner=owner, expires_at=utc_after(claim_s), pages=0, noted=0)
         )
         if taken.rowcount:
             served.discard(SiteName(row.site))

@@ -10,7 +10,7 @@ from isthmus.store.delivery import renewal
 from isthmus.store.sql.engine import again_when_busy, reading, writing
 
 #: How long a worker that is gone keeps others from what it had taken on, in seconds.
-_HOLDS_S = 60.0
+_CLAIM_S = 60.0
 
 
 class SqlRenewals:
@@ -23,13 +23,13 @@ class SqlRenewals:
 
     @again_when_busy
     def take(
-        self, sites: Collection[SiteName], held: Collection[str] = ()
+        self, sites: Collection[SiteName], running: Collection[str] = ()
     ) -> Sequence[RenewalRequest]:
-        """Take on what is requested of some sites, one of each; what is held stays this worker's.
+        """Take on what is requested of some sites, one of each; what runs stays this worker's.
 
         Args:
             sites: those that the worker serves.
-            held: ids of those that it has taken on and not done.
+            running: ids of those that it has taken on and not done.
 
         Raises:
             Transient: the database is busy or away.
@@ -38,7 +38,9 @@ class SqlRenewals:
             if not renewal.is_due(connection):
                 return ()
         with writing(self._engine) as connection:
-            return renewal.claim(connection, sites, held=held, owner=self._owner, holds_s=_HOLDS_S)
+            return renewal.claim(
+                connection, sites, running=running, owner=self._owner, claim_s=_CLAIM_S
+            )
 
     @again_when_busy
     def record(

@@ -46,7 +46,7 @@ def take_back(
     continues to use the numbers.
 
     Args:
-        connection: of the transaction, which holds the pool.
+        connection: of the transaction, which has locked the pool.
         held: the site's leases of the pool, as currently committed.
         parts: what it returns.
         find_kept: returns which numbers of a block do not become free.

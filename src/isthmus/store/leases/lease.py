@@ -108,7 +108,8 @@ def read_overlapping(
 ) -> list[Lease]:
     """Read the leases of a pool that have a number of a block, and lock them, sorted.
 
-    The caller holds the pool. Only those are read, however many there are; leases do not overlap.
+    The caller has locked the pool. Only those are read, however many there are; leases do not
+    overlap.
 
     Args:
         connection: of the transaction.
@@ -184,10 +185,10 @@ def insert(
             the block is granted now.
 
     Raises:
-        Busy: a part of it was leased meanwhile, or this tier was restored and has not settled yet;
+        Busy: a part of it was leased meanwhile, or this tier was restored and has not recovered;
             nothing may be committed.
     """
-    epoch.require_settled(connection)
+    epoch.require_recovered(connection)
     if site == CENTRAL:
         block = _absorb(connection, kind, pool_id, block)
     lease = Lease(
@@ -208,7 +209,7 @@ def insert(
 
 
 def put(connection: sa.Connection, lease: Lease, *, now: datetime.datetime) -> None:
-    """Insert a lease as it is; allowed in a tier that has not settled, as this allocates nothing.
+    """Insert a lease as it is; allowed in a tier that has not recovered, as this allocates nothing.
 
     The caller has checked that no other lease overlaps it.
     """

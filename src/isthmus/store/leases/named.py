@@ -17,12 +17,12 @@ from isthmus.model.lease import Block, Lease, LeaseId, PoolKind
 from isthmus.model.site import SiteName
 from isthmus.store.leases import resting
 from isthmus.store.leases.lease import to_text
-from isthmus.store.sql.tables import LEASE_CLAIMS, NUMBER_CLAIMS
+from isthmus.store.sql.tables import NAMED_LEASES, NAMED_NUMBERS
 from isthmus.store.tiers.latest import Latest
 
 HAS, LACKS, KNOWS, STRAY = "has", "lacks", "knows", "stray"
 _CHUNK = 500
-_OPEN = NUMBER_CLAIMS.c.decided.is_(sa.false())
+_OPEN = NAMED_NUMBERS.c.decided.is_(sa.false())
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,7 +43,7 @@ def record(connection: sa.Connection, site: SiteName, words: Iterable[Word]) -> 
 
     Of a port that it has it knows better than its shadows, which may be left from before.
     """
-    connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site))
+    connection.execute(sa.delete(NAMED_NUMBERS).where(NAMED_NUMBERS.c.site == site))
     spoken: dict[tuple[object, ...], Word] = {}
     for one in sorted(set(words), key=lambda one: (one.word == KNOWS, one)):
         spoken.setdefault((one.site, one.kind, one.pool_id, one.number, one.port_id), one)
@@ -61,13 +61,13 @@ def record(connection: sa.Connection, site: SiteName, words: Iterable[Word]) -> 
         for one in spoken.values()
     ]
     for start in range(0, len(rows), _CHUNK):
-        connection.execute(sa.insert(NUMBER_CLAIMS), rows[start : start + _CHUNK])
+        connection.execute(sa.insert(NAMED_NUMBERS), rows[start : start + _CHUNK])
 
 
 def list_open(connection: sa.Connection, word: str) -> list[Word]:
     """List what has not been decided yet."""
-    query = sa.select(NUMBER_CLAIMS).where(_OPEN, NUMBER_CLAIMS.c.word == word)
-    order = (NUMBER_CLAIMS.c.pool_id, NUMBER_CLAIMS.c.number, NUMBER_CLAIMS.c.site)
+    query = sa.select(NAMED_NUMBERS).where(_OPEN, NAMED_NUMBERS.c.word == word)
+    order = (NAMED_NUMBERS.c.pool_id, NAMED_NUMBERS.c.number, NAMED_NUMBERS.c.site)
     return [_word(row) for row in connection.execute(query.order_by(*order))]
 
 
@@ -75,7 +75,7 @@ def is_open(connection: sa.Connection) -> bool:
     """Return whether anything has yet to be decided."""
     return any(
         connection.execute(query.limit(1)).first() is not None
-        for query in (sa.select(NUMBER_CLAIMS.c.site).where(_OPEN), sa.select(LEASE_CLAIMS.c.id))
+        for query in (sa.select(NAMED_NUMBERS.c.site).where(_OPEN), sa.select(NAMED_LEASES.c.id))
     )
 
 
@@ -100,15 +100,15 @@ def says(
         port_id: the port.
         home: where it says that the port is; None: anywhere.
     """
-    query = sa.select(NUMBER_CLAIMS.c.site).where(
-        NUMBER_CLAIMS.c.site == site,
-        NUMBER_CLAIMS.c.word == word,
-        NUMBER_CLAIMS.c.pool_id == pool_id,
-        NUMBER_CLAIMS.c.number == to_text(number),
-        NUMBER_CLAIMS.c.port_id == port_id,
+    query = sa.select(NAMED_NUMBERS.c.site).where(
+        NAMED_NUMBERS.c.site == site,
+        NAMED_NUMBERS.c.word == word,
+        NAMED_NUMBERS.c.pool_id == pool_id,
+        NAMED_NUMBERS.c.number == to_text(number),
+        NAMED_NUMBERS.c.port_id == port_id,
     )
     if home is not None:
-        query = query.where(NUMBER_CLAIMS.c.home == home)
+        query = query.where(NAMED_NUMBERS.c.home == home)
     return connection.execute(query.limit(1)).first() is not None
 
 
@@ -118,51 +118,51 @@ def require_open(connection: sa.Connection, word: Word) -> None:
     Raises:
         Stale: somebody has, or its site has taken it back.
     """
-    query = sa.select(NUMBER_CLAIMS.c.site).where(
-        *_is(word), NUMBER_CLAIMS.c.word == word.word, _OPEN
+    query = sa.select(NAMED_NUMBERS.c.site).where(
+        *_is(word), NAMED_NUMBERS.c.word == word.word, _OPEN
     )
     if not Latest.read(connection, query, lambda row: row.site, write=True):
         raise errors.Stale(f"what site {word.site} named of {word.pool_id} is decided")
 
 
 def require_lease(connection: sa.Connection, lease: Lease) -> None:
-    """Check that a claimed lease has not been decided yet, and lock the claim.
+    """Check that a named lease has not been decided yet, and lock the row.
 
     Raises:
         Stale: it has, or its site has taken it back.
     """
-    query = sa.select(LEASE_CLAIMS.c.id).where(
-        LEASE_CLAIMS.c.id == lease.id, LEASE_CLAIMS.c.site == lease.site
+    query = sa.select(NAMED_LEASES.c.id).where(
+        NAMED_LEASES.c.id == lease.id, NAMED_LEASES.c.site == lease.site
     )
     if not Latest.read(connection, query, lambda row: row.id, write=True):
-        raise errors.Stale(f"the claim of lease {lease.id} is decided")
+        raise errors.Stale(f"what was named of lease {lease.id} is decided")
 
 
 def drop_known(connection: sa.Connection, *, but_at: Collection[SiteName]) -> None:
     """Delete what sites know of the ports of others, except of those of certain sites."""
     connection.execute(
-        sa.delete(NUMBER_CLAIMS).where(
-            _OPEN, NUMBER_CLAIMS.c.word == KNOWS, NUMBER_CLAIMS.c.home.not_in(sorted(but_at))
+        sa.delete(NAMED_NUMBERS).where(
+            _OPEN, NAMED_NUMBERS.c.word == KNOWS, NAMED_NUMBERS.c.home.not_in(sorted(but_at))
         )
     )
 
 
 def drop(connection: sa.Connection, word: Word) -> None:
     """Delete what a site named: it was decided, and nothing of it is left."""
-    connection.execute(sa.delete(NUMBER_CLAIMS).where(*_is(word)))
+    connection.execute(sa.delete(NAMED_NUMBERS).where(*_is(word)))
 
 
 def keep(connection: sa.Connection, word: Word) -> None:
     """Keep a number for its port until the port is reported."""
-    connection.execute(sa.update(NUMBER_CLAIMS).where(*_is(word)).values(decided=True))
+    connection.execute(sa.update(NAMED_NUMBERS).where(*_is(word)).values(decided=True))
 
 
 def find_kept(connection: sa.Connection, pool_id: str, number: int) -> Word | None:
     """Return for which port a number is kept, as currently committed."""
-    query = sa.select(NUMBER_CLAIMS).where(
-        NUMBER_CLAIMS.c.pool_id == pool_id,
-        NUMBER_CLAIMS.c.number == to_text(number),
-        NUMBER_CLAIMS.c.decided.is_(sa.true()),
+    query = sa.select(NAMED_NUMBERS).where(
+        NAMED_NUMBERS.c.pool_id == pool_id,
+        NAMED_NUMBERS.c.number == to_text(number),
+        NAMED_NUMBERS.c.decided.is_(sa.true()),
     )
     return next(iter(Latest.read(connection, query, _word, write=False)), None)
 
@@ -171,10 +171,10 @@ def find_all_kept(connection: sa.Connection, pool_id: str, numbers: Collection[i
     """Return which numbers are kept for ports, as currently committed."""
     listed, found = sorted(numbers), set[int]()
     for start in range(0, len(listed), _CHUNK):
-        query = sa.select(NUMBER_CLAIMS.c.number).where(
-            NUMBER_CLAIMS.c.pool_id == pool_id,
-            NUMBER_CLAIMS.c.number.in_([to_text(one) for one in listed[start : start + _CHUNK]]),
-            NUMBER_CLAIMS.c.decided.is_(sa.true()),
+        query = sa.select(NAMED_NUMBERS.c.number).where(
+            NAMED_NUMBERS.c.pool_id == pool_id,
+            NAMED_NUMBERS.c.number.in_([to_text(one) for one in listed[start : start + _CHUNK]]),
+            NAMED_NUMBERS.c.decided.is_(sa.true()),
         )
         found |= set(Latest.read(connection, query, lambda row: int(row.number), write=False))
     return found
@@ -193,10 +193,10 @@ def end_unborne(
         port_id: the port.
         has: the addresses that the port has, as (subnet, number); none where it is gone.
     """
-    query = sa.select(NUMBER_CLAIMS).where(
-        NUMBER_CLAIMS.c.site == site,
-        NUMBER_CLAIMS.c.port_id == port_id,
-        NUMBER_CLAIMS.c.word.in_([HAS, LACKS]),
+    query = sa.select(NAMED_NUMBERS).where(
+        NAMED_NUMBERS.c.site == site,
+        NAMED_NUMBERS.c.port_id == port_id,
+        NAMED_NUMBERS.c.word.in_([HAS, LACKS]),
     )
     words = [_word(row) for row in connection.execute(query)]
     _end(
@@ -207,7 +207,7 @@ def end_unborne(
 
 def end_of_site(connection: sa.Connection, site: SiteName) -> None:
     """Delete what is kept for the ports of a site that is gone for good."""
-    query = sa.select(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == site)
+    query = sa.select(NAMED_NUMBERS).where(NAMED_NUMBERS.c.site == site)
     _end(connection, [_word(row) for row in connection.execute(query)])
 
 
@@ -224,20 +224,20 @@ def _end(connection: sa.Connection, words: Collection[Word]) -> None:
 
 def move(connection: sa.Connection, old: SiteName, new: SiteName) -> None:
     """Change the site name under which numbers are kept for a site's ports."""
-    connection.execute(sa.update(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.site == old).values(site=new))
+    connection.execute(sa.update(NAMED_NUMBERS).where(NAMED_NUMBERS.c.site == old).values(site=new))
 
 
 def delete_pool(connection: sa.Connection, pool_id: str) -> None:
     """Delete what is kept of a deleted pool."""
-    connection.execute(sa.delete(NUMBER_CLAIMS).where(NUMBER_CLAIMS.c.pool_id == pool_id))
+    connection.execute(sa.delete(NAMED_NUMBERS).where(NAMED_NUMBERS.c.pool_id == pool_id))
 
 
-def claim_lease(connection: sa.Connection, lease: Lease) -> None:
+def record_lease(connection: sa.Connection, lease: Lease) -> None:
     """Record a lease that central has forgotten and cannot grant yet."""
-    here = (LEASE_CLAIMS.c.id == lease.id, LEASE_CLAIMS.c.site == lease.site)
-    connection.execute(sa.delete(LEASE_CLAIMS).where(*here))
+    here = (NAMED_LEASES.c.id == lease.id, NAMED_LEASES.c.site == lease.site)
+    connection.execute(sa.delete(NAMED_LEASES).where(*here))
     connection.execute(
-        sa.insert(LEASE_CLAIMS).values(
+        sa.insert(NAMED_LEASES).values(
             id=lease.id,
             site=lease.site,
             kind=lease.kind.value,
@@ -250,7 +250,7 @@ def claim_lease(connection: sa.Connection, lease: Lease) -> None:
 
 
 def list_leases(connection: sa.Connection) -> list[Lease]:
-    """List the leases that are claimed."""
+    """List the leases that are named."""
     return [
         Lease(
             id=LeaseId(row.id),
@@ -261,34 +261,34 @@ def list_leases(connection: sa.Connection) -> list[Lease]:
             origin=row.origin and LeaseId(row.origin),
         )
         for row in connection.execute(
-            sa.select(LEASE_CLAIMS).order_by(LEASE_CLAIMS.c.pool_id, LEASE_CLAIMS.c.first)
+            sa.select(NAMED_LEASES).order_by(NAMED_LEASES.c.pool_id, NAMED_LEASES.c.first)
         )
     ]
 
 
-def list_claimed(connection: sa.Connection, site: SiteName) -> set[str]:
-    """List the ids of the leases that a site claims."""
-    query = sa.select(LEASE_CLAIMS.c.id).where(LEASE_CLAIMS.c.site == site)
+def list_lease_ids(connection: sa.Connection, site: SiteName) -> set[str]:
+    """List the ids of the leases that a site names."""
+    query = sa.select(NAMED_LEASES.c.id).where(NAMED_LEASES.c.site == site)
     return set(connection.scalars(query))
 
 
 def drop_leases(
     connection: sa.Connection, site: SiteName, lease_ids: Collection[str] | None = None
 ) -> None:
-    """Delete a site's claims of leases; None for all."""
-    query = sa.delete(LEASE_CLAIMS).where(LEASE_CLAIMS.c.site == site)
+    """Delete what a site named of leases; None for all."""
+    query = sa.delete(NAMED_LEASES).where(NAMED_LEASES.c.site == site)
     if lease_ids is not None:
-        query = query.where(LEASE_CLAIMS.c.id.in_(list(lease_ids)))
+        query = query.where(NAMED_LEASES.c.id.in_(list(lease_ids)))
     connection.execute(query)
 
 
 def _is(word: Word) -> "tuple[sa.ColumnElement[bool], ...]":
     return (
-        NUMBER_CLAIMS.c.site == word.site,
-        NUMBER_CLAIMS.c.kind == word.kind.value,
-        NUMBER_CLAIMS.c.pool_id == word.pool_id,
-        NUMBER_CLAIMS.c.number == to_text(word.number),
-        NUMBER_CLAIMS.c.port_id == word.port_id,
+        NAMED_NUMBERS.c.site == word.site,
+        NAMED_NUMBERS.c.kind == word.kind.value,
+        NAMED_NUMBERS.c.pool_id == word.pool_id,
+        NAMED_NUMBERS.c.number == to_text(word.number),
+        NAMED_NUMBERS.c.port_id == word.port_id,
     )
 
 

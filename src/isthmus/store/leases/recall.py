@@ -31,7 +31,7 @@ class Recall:
 
 
 def record(connection: sa.Connection, lease: Lease, block: Block, count: int) -> Recall:
-    """Recall up to `count` idle numbers of a part of a lease; the caller holds the pool.
+    """Recall up to `count` idle numbers of a part of a lease; the caller has locked the pool.
 
     A second recall is merged with the first, and holds what both are sure to ask for.
 

@@ -159,20 +159,20 @@ def _row(site: SiteName, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def set_aside(connection: sa.Connection, pool_id: str, lease_ids: Collection[str]) -> None:
-    """Set whole leases aside; the caller holds them."""
+    """Set whole leases aside; the caller has locked them."""
     for lease_id in lease_ids:
-        row = _hold(connection, lease_id)
+        row = _lock(connection, lease_id)
         if row is not None:
             _give_up(connection, pool_id, row)
 
 
 def lock(connection: sa.Connection, lease_id: str) -> Block | None:
     """Return the block of a lease and lock it against everybody who takes a number of it."""
-    row = _hold(connection, lease_id)
+    row = _lock(connection, lease_id)
     return None if row is None else Block(int(row.first), int(row.last))
 
 
-def _hold(connection: sa.Connection, lease_id: str) -> Any:
+def _lock(connection: sa.Connection, lease_id: str) -> Any:
     query = sa.select(LEASES.c.id, LEASES.c.origin, LEASES.c.first, LEASES.c.last).where(
         LEASES.c.id == lease_id, LEASES.c.kind == PoolKind.SUBNET.value
     )
@@ -194,7 +194,7 @@ def cut_out(
     lease_id: str,
     runs: Iterable[Block],
 ) -> None:
-    """Set parts of a lease aside, the highest first; the caller holds it.
+    """Set parts of a lease aside, the highest first; the caller has locked it.
 
     What is left above a part becomes a lease of its own, under the id that central derives too.
 
@@ -206,7 +206,7 @@ def cut_out(
         runs: the parts.
     """
     for run in runs:
-        row = _hold(connection, lease_id)
+        row = _lock(connection, lease_id)
         assert row is not None, "it is held"
         block, origin = Block(int(row.first), int(row.last)), row.origin or row.id
         assert block.first <= run.first, "cut from the top"

@@ -40,10 +40,10 @@ def lock(connection: sa.Connection, port_id: str) -> Home | None:
     return None if row is None else Home(SiteName(row.site), bool(row.withdrawn))
 
 
-def hold_at(connection: sa.Connection, network_id: str, site: SiteName) -> list[str]:
+def lock_at(connection: sa.Connection, network_id: str, site: SiteName) -> list[str]:
     """List the ports of a network at home at a site, and lock both.
 
-    The caller holds the network, so that none is added meanwhile.
+    The caller has locked the network, so that none is added meanwhile.
     """
     query = (
         sa.select(PORTS.c.id)
@@ -61,7 +61,7 @@ def peek_at(connection: sa.Connection, site: SiteName) -> list[str]:
     return list(connection.scalars(query))
 
 
-def settle(
+def assign(
     connection: sa.Connection,
     port_id: str,
     site: SiteName,

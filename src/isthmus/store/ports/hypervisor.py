@@ -29,7 +29,7 @@ def find_owner(
     return None
 
 
-def claim(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str) -> None:
+def record(connection: sa.Connection, site: SiteName, chassis: str, encap_ip: str) -> None:
     """Record that a hypervisor is a site's; idempotent.
 
     Args:

@@ -65,8 +65,8 @@ class Location:
 def list_locations(connection: sa.Connection, port_ids: Collection[str]) -> dict[str, Location]:
     """List the locations of ports as currently committed, by port; unbound ports are missing.
 
-    A locking read: a caller that must not miss one that is being recorded holds the port
-    (`tiers.held`).
+    A locking read: a caller that must not miss one that is being recorded locks the port
+    (`tiers.locked`).
     """
     return _list(connection, port_ids, latest=True)
 
@@ -126,7 +126,7 @@ def record(connection: sa.Connection, location: Location) -> bool:
     old = connection.execute(query.with_for_update()).one_or_none()
     if old is not None and _location(old) == location:
         return False
-    hypervisor.claim(connection, location.site, location.chassis, location.encap_ip)
+    hypervisor.record(connection, location.site, location.chassis, location.encap_ip)
     holder = find_key_holder(connection, location, latest=True)
     if holder is not None:
         raise errors.Stale(

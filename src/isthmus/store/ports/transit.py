@@ -18,7 +18,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.ports import datapath
 from isthmus.store.sql.tables import TRANSIT_PORTS
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _ROUTER = ResourceType.ROUTER
 
@@ -31,19 +31,21 @@ class Keys:
     port_keys: Mapping[SiteName, int]
 
 
-def allocate(connection: sa.Connection, routers: Held, router_id: str, site: SiteName) -> int:
+def allocate(
+    connection: sa.Connection, routers: LockedObjects, router_id: str, site: SiteName
+) -> int:
     """Return the key of a site's port on a router's transit network, allocated the first time.
 
     Args:
         connection: of the transaction.
-        routers: the router among others, held alone.
+        routers: the router among others, locked alone.
         router_id: the router.
         site: the site.
 
     Raises:
         Exhausted: no key is left of the network, or for a network.
     """
-    assert routers.is_alone, "who allocates holds the router alone"
+    assert routers.is_alone, "who allocates locks the router alone"
     assert router_id in routers.owners, "only a router that exists has a transit network"
     datapath.ensure_key(connection, router_id)
     query = sa.select(TRANSIT_PORTS.c.site, TRANSIT_PORTS.c.port_key).where(
@@ -85,9 +87,9 @@ def list_keys(
 def free_unless_mapped(connection: sa.Connection, router_id: str) -> None:
     """Free what a router has of transit keys, if it is at no site any more.
 
-    Who maps a router to a site holds it alone. So this waits for it, and reads its work.
+    Who maps a router to a site locks it alone. So this waits for it, and reads its work.
     """
-    if not Held(connection, _ROUTER, [router_id], alone=True).sites(router_id):
+    if not LockedObjects(connection, _ROUTER, [router_id], alone=True).sites(router_id):
         connection.execute(sa.delete(TRANSIT_PORTS).where(TRANSIT_PORTS.c.router_id == router_id))
         datapath.delete(connection, router_id)
 

@@ -79,7 +79,7 @@ EPOCHS = sa.Table(
     sa.Column("epoch", _BIG, nullable=False),
     # Made up when the epoch began: tells it from one of the same number of another database.
     sa.Column("life", sa.String(16), nullable=False),
-    sa.Column("settled", sa.Boolean, nullable=False),
+    sa.Column("recovered", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("secret", sa.String(64), nullable=False),
     # Site: the row of `isthmus_sites` that it is, and the newest proof that central gave.
@@ -115,7 +115,7 @@ REGISTRATIONS = sa.Table(
     # An operator had central go on without it: it is heard when it has registered.
     sa.Column("owes", sa.Boolean, nullable=False, default=False),
     sa.Column("registered_at", sa.DateTime),
-    # Since central was restored it has said which ports it has; `isthmus.store.tiers.claim`.
+    # Since central was restored it has said which ports it has; `isthmus.store.tiers.named_port`.
     sa.Column("named_ports", sa.Boolean, nullable=False, default=False),
     # Something that it named became void, or smaller, after it had its answer: it registers again.
     sa.Column("again", sa.Integer, nullable=False, default=0),
@@ -136,18 +136,18 @@ REGISTRATION_PARTS = sa.Table(
 )
 
 #: Central, while it waits for sites to register: which ports each of them has.
-CLAIMS = sa.Table(
-    "isthmus_claims",
+NAMED_PORTS = sa.Table(
+    "isthmus_named_ports",
     METADATA,
     sa.Column("port_id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),
-    sa.Index("ix_isthmus_claims_site", "site"),
+    sa.Index("ix_isthmus_named_ports_site", "site"),
 )
 
 #: Central, after a restore: what sites say of numbers that central knows otherwise;
-#: `isthmus.store.leases.named`. What is left once central has settled is kept for its port.
-NUMBER_CLAIMS = sa.Table(
-    "isthmus_number_claims",
+#: `isthmus.store.leases.named`. What is left once central has recovered is kept for its port.
+NAMED_NUMBERS = sa.Table(
+    "isthmus_named_numbers",
     METADATA,
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),  # who says so
     sa.Column("kind", sa.String(16), primary_key=True),
@@ -159,14 +159,14 @@ NUMBER_CLAIMS = sa.Table(
     sa.Column("word", sa.String(8), nullable=False),
     sa.Column("home", sa.String(SITE_LENGTH), nullable=False),  # where the port is
     sa.Column("decided", sa.Boolean, nullable=False),
-    sa.Index("ix_isthmus_number_claims_number", "pool_id", "number"),
-    sa.Index("ix_isthmus_number_claims_port", "port_id"),
+    sa.Index("ix_isthmus_named_numbers_number", "pool_id", "number"),
+    sa.Index("ix_isthmus_named_numbers_port", "port_id"),
 )
 
 #: Central, while it waits for sites to register: leases that it has forgotten, and that cannot be
 #: had before all that is known of their numbers has been heard.
-LEASE_CLAIMS = sa.Table(
-    "isthmus_lease_claims",
+NAMED_LEASES = sa.Table(
+    "isthmus_named_leases",
     METADATA,
     sa.Column("id", sa.String(UUID_LENGTH), primary_key=True),
     sa.Column("site", sa.String(SITE_LENGTH), primary_key=True),

@@ -1,7 +1,7 @@
 """The incarnation of a tier's database: its epoch, and whether it may allocate numbers.
 
 A database that was restored from a backup, or created anew, does not know what was allocated since.
-Its tier begins a new epoch and allocates nothing before it has settled: a site, when central has
+Its tier begins a new epoch and allocates nothing before it has recovered: a site, when central has
 received its blocks and returned what was lost; central, when every site has registered or an
 operator has decided to go on without it.
 """
@@ -21,10 +21,10 @@ from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import home
 from isthmus.store.sql.tables import (
-    CLAIMS,
     EPOCHS,
-    LEASE_CLAIMS,
-    NUMBER_CLAIMS,
+    NAMED_LEASES,
+    NAMED_NUMBERS,
+    NAMED_PORTS,
     REGISTRATIONS,
     SITES,
     WITNESSES,
@@ -50,7 +50,7 @@ class Epoch:
 
     epoch: int
     life: str  #: tells this epoch from one of the same number that another database began
-    settled: bool
+    recovered: bool
     reason: str
     secret: str
     registration: str | None
@@ -74,7 +74,7 @@ def read(connection: sa.Connection) -> Epoch:
                 id=_OWN,
                 epoch=lane_store.FIRST_EPOCH,
                 life=_new_life(),
-                settled=True,
+                recovered=True,
                 secret=secrets.token_hex(32),
                 heard=0,
             )
@@ -93,7 +93,7 @@ def _from_row(row: Any) -> Epoch:
     return Epoch(
         epoch=int(row.epoch),
         life=row.life,
-        settled=bool(row.settled),
+        recovered=bool(row.recovered),
         reason=row.reason or "",
         secret=row.secret,
         registration=row.registration,
@@ -169,7 +169,7 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
         sa.update(EPOCHS).values(
             epoch=new,
             life=_new_life(),
-            settled=False,
+            recovered=False,
             reason=reason,
             replaced_by=0,
             behind=Behind.NOT_KNOWN,
@@ -179,9 +179,9 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
     connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False, again=0))
     lane_store.begin_epoch(connection, new)
-    connection.execute(sa.delete(CLAIMS))
-    connection.execute(sa.delete(NUMBER_CLAIMS))
-    connection.execute(sa.delete(LEASE_CLAIMS))
+    connection.execute(sa.delete(NAMED_PORTS))
+    connection.execute(sa.delete(NAMED_NUMBERS))
+    connection.execute(sa.delete(NAMED_LEASES))
     home.begin_stale(connection, _site_names())
     known = sa.select(REGISTRATIONS.c.site)
     connection.execute(
@@ -204,7 +204,7 @@ def stand_down(connection: sa.Connection, by: int, reason: str) -> None:
         reason: shown to people.
     """
     connection.execute(
-        sa.update(EPOCHS).values(settled=False, reason=reason, replaced_by=max(1, by))
+        sa.update(EPOCHS).values(recovered=False, reason=reason, replaced_by=max(1, by))
     )
 
 
@@ -220,9 +220,9 @@ def check_tables(connection: sa.Connection) -> None:
         )
 
 
-def settle(connection: sa.Connection) -> None:
+def recover(connection: sa.Connection) -> None:
     """Record that numbers may be allocated again."""
-    connection.execute(sa.update(EPOCHS).values(settled=True, reason=None))
+    connection.execute(sa.update(EPOCHS).values(recovered=True, reason=None))
 
 
 def follow(connection: sa.Connection, behind: Behind) -> None:
@@ -231,9 +231,9 @@ def follow(connection: sa.Connection, behind: Behind) -> None:
 
 
 def explain(connection: sa.Connection, reason: str) -> None:
-    """Record what a tier that has not settled waits for."""
+    """Record what a tier that has not recovered waits for."""
     connection.execute(
-        sa.update(EPOCHS).where(EPOCHS.c.settled.is_(sa.false())).values(reason=reason)
+        sa.update(EPOCHS).where(EPOCHS.c.recovered.is_(sa.false())).values(reason=reason)
     )
 
 
@@ -270,8 +270,8 @@ def _is_older(heard: int, before: int) -> bool:
     return heard < before and number.is_plausible(before, heard)
 
 
-def require_settled(connection: sa.Connection, *, for_central: bool = False) -> None:
-    """Refuse to allocate a number before the tier has settled.
+def require_recovered(connection: sa.Connection, *, for_central: bool = False) -> None:
+    """Refuse to allocate a number before the tier has recovered.
 
     It locks nothing, so that it can be called before or after a pool's lock and no allocation waits
     for another one, or for a transaction that begins an epoch. A transaction that began before its
@@ -288,11 +288,11 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
         Busy: it has not; the message says what it waits for.
     """
     row = connection.execute(
-        sa.select(EPOCHS.c.settled, EPOCHS.c.reason, EPOCHS.c.epoch, EPOCHS.c.registered).where(
+        sa.select(EPOCHS.c.recovered, EPOCHS.c.reason, EPOCHS.c.epoch, EPOCHS.c.registered).where(
             EPOCHS.c.id == _OWN
         )
     ).one_or_none()
-    if row is None or row.settled or (for_central and row.registered == row.epoch):
+    if row is None or row.recovered or (for_central and row.registered == row.epoch):
         return
     waiting = list_waiting(connection)
     what = f"; waits for sites {', '.join(waiting[:_NAMED])} to register" if waiting else ""
@@ -301,10 +301,10 @@ def require_settled(connection: sa.Connection, *, for_central: bool = False) -> 
     raise errors.Busy(f"no address or key is allocated now: {row.reason}{what}")
 
 
-def is_settled(connection: sa.Connection) -> bool:
-    """Return whether the tier has settled, by a plain read."""
+def is_recovered(connection: sa.Connection) -> bool:
+    """Return whether the tier has recovered, by a plain read."""
     own = peek(connection)
-    return own is None or own.settled
+    return own is None or own.recovered
 
 
 def list_waiting(connection: sa.Connection) -> list[SiteName]:

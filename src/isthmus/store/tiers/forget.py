@@ -21,8 +21,8 @@ from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
 from isthmus.store.sql.neutron_tables import OBJECTS
 from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS, SITES
-from isthmus.store.tiers import claim, exits, mapping, parts, registration
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers import exits, mapping, named_port, parts, registration
+from isthmus.store.tiers.locked import LockedObjects
 
 #: Ids in one IN (...).
 _CHUNK = 500
@@ -52,7 +52,7 @@ _HELD = (
 assert set(_HELD) == set(OBJECTS)
 
 
-def hold_objects(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
+def lock_objects(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
     """Lock the rows of objects that `forget_objects` is about to forget, those that still exist.
 
     Call it before their intents are settled. A transaction that extends one of them locks the
@@ -63,18 +63,18 @@ def hold_objects(connection: sa.Connection, keys: Iterable[IntentKey]) -> None:
         ids.setdefault(key.type, set()).add(key.id)
     for kind in _HELD:
         if kind in ids:
-            Held(connection, kind, ids[kind], alone=True)
+            LockedObjects(connection, kind, ids[kind], alone=True)
 
 
 def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None:
     """Delete what is kept of objects whose deletion was acknowledged; in the settling transaction.
 
-    What the site refused to remove because one of them was in use is retried. See `hold_objects`.
+    What the site refused to remove because one of them was in use is retried. See `lock_objects`.
     """
     for key in keys:
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
-            claim.end(connection, key.id, key.lane)
+            named_port.end(connection, key.id, key.lane)
             exits.tell_of_ports(connection, [key.id])  # of one that moves; else it has none
             refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
         elif key.type is not ResourceType.SHADOW:
@@ -96,10 +96,10 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
 def _free_keys(connection: sa.Connection, network_id: str) -> None:
     """Free the keys of a network if it is at no site any more.
 
-    A transaction that extends a network holds its row alone, sees that it has a key and adds the
+    A transaction that extends a network locks its row alone, sees that it has a key and adds the
     site mapping. So this waits for it, and reads its work.
     """
-    network = Held(connection, ResourceType.NETWORK, [network_id], alone=True)
+    network = LockedObjects(connection, ResourceType.NETWORK, [network_id], alone=True)
     if not network.sites(network_id):
         datapath.delete(connection, network_id)
         pool.delete(connection, PoolKind.PORT_KEY, network_id)
@@ -125,7 +125,7 @@ def count_holds(connection: sa.Connection, site: SiteName, *, latest: bool = Fal
     Args:
         connection: of the transaction.
         site: the site.
-        latest: as currently committed, by locking reads; the caller holds the site (`hold_site`).
+        latest: as currently committed, by locking reads; behind a lock of the site (`lock_site`).
     """
 
     def read(query: Any) -> Sequence[Any]:
@@ -159,20 +159,20 @@ def count_holds(connection: sa.Connection, site: SiteName, *, latest: bool = Fal
     )
 
 
-def hold_site(connection: sa.Connection, site: SiteName) -> None:
+def lock_site(connection: sa.Connection, site: SiteName) -> None:
     """Lock the rows of the routers and networks at a site, before their mappings and intents."""
     for kind in (ResourceType.ROUTER, ResourceType.NETWORK):
         there = mapping.select_ids(kind, site)
-        Held(connection, kind, connection.scalars(there).all(), alone=True)
+        LockedObjects(connection, kind, connection.scalars(there).all(), alone=True)
 
 
-def forget_site(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
+def forget_site(connection: sa.Connection, site: SiteName, *, welcome: named_port.Welcome) -> None:
     """Delete every row that refers to a site, but not the site's own; others lose its shadows.
 
     The numbers that it held are set aside: it may still use them. It may be the last one that
-    central waits for; see `claim.follow` for `welcome`.
+    central waits for; see `named_port.follow` for `welcome`.
     """
-    hold_site(connection, site)
+    lock_site(connection, site)
     journal.record_selected(connection, ResourceType.SHADOW, location.select_shadows(of=site))
     row_id = connection.scalar(sa.select(SITES.c.id).where(SITES.c.name == site))
     if row_id is not None:
@@ -199,6 +199,8 @@ def free_datapaths(connection: sa.Connection) -> None:
         DATAPATHS.c.network_id.not_in(present), DATAPATHS.c.network_id.not_in(aside)
     )
     for network_id in sorted(connection.execute(unused).scalars().all()):
-        # A transaction that extends it holds its row alone: this waits for it, and reads its work.
-        if not Held(connection, ResourceType.NETWORK, [network_id], alone=True).sites(network_id):
+        # A transaction that extends it locks its row alone: this waits for it, and reads its work.
+        if not LockedObjects(connection, ResourceType.NETWORK, [network_id], alone=True).sites(
+            network_id
+        ):
             datapath.delete(connection, network_id)

@@ -1,6 +1,6 @@
 """Site mappings: which object is, or should be, at which site; a network's is its presence.
 
-Transactions decide by reads through `isthmus.store.tiers.held`; the plain reads here, called
+Transactions decide by reads through `isthmus.store.tiers.locked`; the plain reads here, called
 `peek`, may be outdated, and serve answers. The home of a port is a site mapping too:
 `isthmus.store.ports.home`.
 """
@@ -67,7 +67,7 @@ def peek_sites(
 ) -> dict[str, dict[SiteName, bool]]:
     """List where objects are mapped, by a plain read, for an answer that is only shown.
 
-    A transaction that decides by it takes `isthmus.store.tiers.held.Held` instead.
+    A transaction that decides by it takes `isthmus.store.tiers.locked.LockedObjects` instead.
 
     Returns:
         Id to site to whether it is withdrawn there.
@@ -120,7 +120,7 @@ def list_sites(
     """List where objects are mapped: id to site to whether it is withdrawn there.
 
     A locking read; a transaction that must also see a site to which a network is being extended
-    right now holds the objects (`isthmus.store.tiers.held`), because only their own row can ensure
+    has locked the objects (`isthmus.store.tiers.locked`), because only their own row can ensure
     that.
     """
     found: dict[str, dict[SiteName, bool]] = {}

@@ -21,9 +21,9 @@ from isthmus.store.delivery import job, journal, lane, refusal, sweep
 from isthmus.store.leases import lease, named
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
-from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS, SITES
-from isthmus.store.tiers import claim, mapping, restored
+from isthmus.store.sql.tables import NAMED_PORTS, REGISTRATIONS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import epoch as tier
+from isthmus.store.tiers import mapping, named_port, restored
 from isthmus.store.tiers.epoch import show_incarnation
 from isthmus.store.tiers.latest import Latest
 
@@ -135,9 +135,9 @@ def put(  # noqa: PLR0913 - what a registration says
     life: str | None = None,
     ports: Collection[str] | None = None,
     before: Registration | None = None,
-    welcome: claim.Welcome,
+    welcome: named_port.Welcome,
 ) -> None:
-    """Record that a site has registered; central settles with the last one.
+    """Record that a site has registered; central recovers with the last one.
 
     Call it in a transaction of its own, as short as possible: it locks the tier's epoch.
 
@@ -149,19 +149,19 @@ def put(  # noqa: PLR0913 - what a registration says
         life: the life of that epoch, as the site says.
         ports: the ports that it has; None where it does not know.
         before: what has to be known of it still (`NEVER` for nothing); None: whatever it is.
-        welcome: see `claim.follow`.
+        welcome: see `named_port.follow`.
 
     Raises:
         Busy: it has registered since.
     """
-    settled = tier.read(connection).settled
+    recovered = tier.read(connection).recovered
     # It may have been asked again since: of what was decided then this one knows nothing.
     count = sa.select(REGISTRATIONS.c.again).where(REGISTRATIONS.c.site == site)
     asked = connection.scalar(count.with_for_update()) or 0
     if before is not None:
         check_unchanged(connection, site, before)
-    if not settled:
-        claim.record(connection, site, ports or ())
+    if not recovered:
+        named_port.record(connection, site, ports or ())
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     connection.execute(
         sa.insert(REGISTRATIONS).values(
@@ -171,11 +171,11 @@ def put(  # noqa: PLR0913 - what a registration says
             life=life,
             again=max(0, asked - before.again) if before is not None else 0,
             waits=False,
-            named_ports=not settled and ports is not None,
+            named_ports=not recovered and ports is not None,
         )
     )
     _mark(connection, [site])
-    settle_with_last(connection, welcome)
+    recover_with_last(connection, welcome)
 
 
 def count_ports_due(connection: sa.Connection, site: SiteName) -> int:
@@ -227,7 +227,7 @@ def _expects_reports(connection: sa.Connection, site: SiteName) -> bool:
     own = tier.peek(connection)
     if own is None or own.epoch <= lane.FIRST_EPOCH:
         return False
-    if not own.settled:
+    if not own.recovered:
         return True
     heard = (
         sa.select(REGISTRATIONS.c.site)
@@ -239,8 +239,9 @@ def _expects_reports(connection: sa.Connection, site: SiteName) -> bool:
         )
     )
     queries = (
-        sa.select(CLAIMS.c.port_id).where(
-            CLAIMS.c.site.in_(heard), ~refusal.is_refused(CLAIMS.c.site, CLAIMS.c.port_id)
+        sa.select(NAMED_PORTS.c.port_id).where(
+            NAMED_PORTS.c.site.in_(heard),
+            ~refusal.is_refused(NAMED_PORTS.c.site, NAMED_PORTS.c.port_id),
         ),
         sa.select(SITE_MAPPINGS.c.resource_id).where(
             SITE_MAPPINGS.c.type == ResourceType.PORT.value,
@@ -260,7 +261,7 @@ def expect(connection: sa.Connection, site: SiteName, registration: str) -> None
 
     It may be one that was added after the backup, and have blocks that central has lost.
     """
-    if tier.read(connection).settled:
+    if tier.read(connection).recovered:
         return
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
     connection.execute(
@@ -268,7 +269,9 @@ def expect(connection: sa.Connection, site: SiteName, registration: str) -> None
     )
 
 
-def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> bool:
+def go_on_without(
+    connection: sa.Connection, site: SiteName, *, welcome: named_port.Welcome
+) -> bool:
     """Record that central does not wait for a site; return whether it did.
 
     If the site comes back after all, it has to register before any other call of it is accepted: it
@@ -280,7 +283,7 @@ def go_on_without(connection: sa.Connection, site: SiteName, *, welcome: claim.W
         .where(REGISTRATIONS.c.site == site, REGISTRATIONS.c.waits.is_(sa.true()))
         .values(waits=False, owes=True)
     ).rowcount
-    settle_with_last(connection, welcome)
+    recover_with_last(connection, welcome)
     return bool(waited)
 
 
@@ -299,12 +302,12 @@ def ask_again(connection: sa.Connection, site: SiteName) -> None:
     )
 
 
-def forget(connection: sa.Connection, site: SiteName, *, welcome: claim.Welcome) -> None:
+def forget(connection: sa.Connection, site: SiteName, *, welcome: named_port.Welcome) -> None:
     """Delete the registration of a site; its leases are set aside."""
     tier.read(connection)
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site == site))
-    claim.end_of_site(connection, site)
-    settle_with_last(connection, welcome)
+    named_port.end_of_site(connection, site)
+    recover_with_last(connection, welcome)
 
 
 def aside(registration: str) -> SiteName:
@@ -349,8 +352,8 @@ def free_for_good(connection: sa.Connection, holder: str) -> None:
     named.end_of_site(connection, SiteName(holder))
 
 
-def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
-    """Settle central if it waits for nobody; each port then has its home where it is.
+def recover_with_last(connection: sa.Connection, welcome: named_port.Welcome) -> None:
+    """Have central recover if it waits for nobody; each port then has its home where it is.
 
     Only then are sites told of their ports: before, one could be created at a site that it has
     left. A transaction that removes a site from those awaited locks the tier's epoch first, so that
@@ -358,11 +361,11 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
     """
     own = tier.read(connection)
     waiting = sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.waits.is_(sa.true()))
-    if own.settled or Latest.read(connection, waiting, lambda row: row.site, write=False):
+    if own.recovered or Latest.read(connection, waiting, lambda row: row.site, write=False):
         return
     if named.is_open(connection):
         return  # named numbers are decided first, each in its own transaction
-    for one in claim.follow(connection, welcome):
+    for one in named_port.follow(connection, welcome):
         LOG.warning("Port %s was at site %s and is at site %s", one.port_id, one.old, one.new)
     registered = connection.execute(sa.select(REGISTRATIONS.c.site, REGISTRATIONS.c.registered_at))
     rows = registered.all()
@@ -371,11 +374,11 @@ def settle_with_last(connection: sa.Connection, welcome: claim.Welcome) -> None:
     kinds = [ResourceType.PORT, ResourceType.ROUTER, ResourceType.LEASE]
     sweep.renew(connection, sa.select(REGISTRATIONS.c.site), kinds=kinds)
     _mark(connection, [SiteName(row.site) for row in rows if row.registered_at is not None])
-    tier.settle(connection)
+    tier.recover(connection)
 
 
 def _mark(connection: sa.Connection, sites: Collection[SiteName]) -> None:
-    """Mark the intents that sites have to be told before they settle, and when they registered."""
+    """Mark the intents that sites have to be told before they recover, and when they registered."""
     for site in sites:
         journal.await_present(connection, site, ResourceType.PORT)
     connection.execute(

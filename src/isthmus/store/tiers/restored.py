@@ -5,7 +5,7 @@ the site has returned since: nothing is delivered to it, because networks and su
 leases that they had; nor to one that central went on without. Until all sites have registered,
 central does not know which ports they have: a port could be made at a site that it has left, and
 the shadow of a server be removed, or brought back. Groups, networks and routers go to sites that
-have registered; what is held back waits in the journal.
+have registered; what is deferred waits in the journal.
 """
 
 import sqlalchemy as sa
@@ -16,9 +16,9 @@ from isthmus.store.delivery.claiming import ALL, Deliverable
 from isthmus.store.delivery.lane import FIRST_EPOCH
 from isthmus.store.sql.neutron_tables import PORTS
 from isthmus.store.sql.tables import (
-    CLAIMS,
     JOURNAL,
     LOCATIONS,
+    NAMED_PORTS,
     REGISTRATIONS,
     SITE_MAPPINGS,
     SITES,
@@ -52,10 +52,10 @@ def find_deliverable(connection: sa.Connection) -> Deliverable:
         SITE_MAPPINGS.c.stale.is_(sa.true()),
         SITE_MAPPINGS.c.site.in_(reporting),
     )
-    if own.settled:
+    if own.recovered:
         # Nobody loses the shadow that he has meanwhile.
-        claimed = sa.exists().where(CLAIMS.c.port_id == JOURNAL.c.resource_id)
-        known = sa.not_(sa.or_(claimed, stale))
+        named = sa.exists().where(NAMED_PORTS.c.port_id == JOURNAL.c.resource_id)
+        known = sa.not_(sa.or_(named, stale))
         return Deliverable(but=held, only=(sa.or_(sa.not_(_IS_SHADOW), _is_wanted(), known),))
     # What was reported is new to all; of the rest a site that was restored as well lacks some, and
     # what others have is as new as central's, or newer.

@@ -137,7 +137,7 @@ def find_row_id(connection: sa.Connection, name: str) -> str | None:
     return connection.execute(sa.select(SITES.c.id).where(SITES.c.name == name)).scalar()
 
 
-def hold(connection: sa.Connection, row_id: str, *, alone: bool = False) -> bool:
+def lock_row(connection: sa.Connection, row_id: str, *, alone: bool = False) -> bool:
     """Lock a site's row until the transaction ends, and return whether it exists.
 
     Args:

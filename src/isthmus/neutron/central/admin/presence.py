@@ -20,7 +20,7 @@ from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers import site as site_store
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _NETWORK = ResourceType.NETWORK
 
@@ -62,7 +62,7 @@ class PresenceApi:
 
 def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> None:
     """Withdraw a network, and those that routers join with it at the site."""
-    component = joined.hold(connection, [network_id])
+    component = joined.lock(connection, [network_id])
     where = {one.id: component.sites_of(one.id) for one in component.routers}
     leaving = find_joined_at(network_id, site, component.routers, where)
     # Behind its lock: the port of a gateway that is being set waits for it, or has been seen.
@@ -78,7 +78,7 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
             "that central does not know of: wait for it to come back, or disable it"
         )
     for one in sorted(leaving):
-        in_use = len(home_store.hold_at(connection, one, site))
+        in_use = len(home_store.lock_at(connection, one, site))
         if in_use:
             joined_by = f", which a router joins with {network_id}," if one != network_id else ""
             raise errors.InUse(
@@ -88,9 +88,9 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
     keys = []
     for one in sorted(leaving):
         subnets = along.list_subnets(connection, [one])
-        Held(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
+        LockedObjects(connection, ResourceType.SUBNET, subnets, alone=True).withdraw(site)
         keys += [IntentKey(site, ResourceType.SUBNET, subnet) for subnet in subnets]
         keys.append(IntentKey(site, _NETWORK, one))
-    component.held_networks.withdraw(site, leaving)
+    component.locked_networks.withdraw(site, leaving)
     journal.record(connection, keys)
     presence.spread(connection, leaving)  # routers that have nothing left there leave as well

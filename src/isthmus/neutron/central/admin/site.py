@@ -14,7 +14,7 @@ from isthmus.model.site import CENTRAL, Reachability, Site, SiteName, SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home, presence
-from isthmus.neutron.central.site_api.registration import settle
+from isthmus.neutron.central.site_api.registration import recover
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal, renewal
@@ -124,7 +124,7 @@ class SiteApi:
             site_id, row = self._get_for_action(context, id, "update_site")
             with writing(context.elevated()) as connection:
                 registration.go_on_without(connection, SiteName(row["name"]), welcome=home.welcome)
-            settle(context.elevated())
+            recover(context.elevated())
             row = listing.get_one(self.get_sites, context, "site", site_id, None)
         return {"site": row}
 
@@ -134,7 +134,7 @@ class SiteApi:
             site_id = _row_id(context, id)
             listing.get_one(self.get_sites, context, "site", site_id, None)
             _delete(context, site_id, None)
-            settle(context.elevated())  # it may have been the last that central waited for
+            recover(context.elevated())  # it may have been the last that central waited for
 
     def remove_site(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
         """Delete a site as `delete_site` does, if it still holds just what the caller was shown.
@@ -147,7 +147,7 @@ class SiteApi:
             if not isinstance(shown, dict):
                 raise errors.Invalid("holds must be what GET of the site says with ?fields=holds")
             _delete(context.elevated(), site_id, shown)
-            settle(context.elevated())
+            recover(context.elevated())
         return {"site": row}
 
     def return_lease(self, context: Any, id: str, body: Any = None) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class SiteApi:
                         f"site {site.name} is disabled, so nobody sends to it: enable it first"
                     )
                 known = registration.find(connection, site.name, latest=True)
-                if not own.settled or (known is not None and (known.waits or known.owes)):
+                if not own.recovered or (known is not None and (known.waits or known.owes)):
                     raise errors.Busy(
                         f"which leases are those of site {site.name} is decided when all that "
                         "central waits for have registered: see isthmus status"
@@ -204,7 +204,7 @@ def _delete(context: Any, site_id: str, shown: dict[str, Any] | None) -> None:
                 "to have central forget what it holds"
             )
         if shown is not None:
-            forget.hold_site(connection, site.name)
+            forget.lock_site(connection, site.name)
             found = dataclasses.asdict(forget.count_holds(connection, site.name, latest=True))
             if found != shown:
                 said = ", ".join(f"{count} {name}" for name, count in found.items())

@@ -45,7 +45,7 @@ def find_at_rest(locked: Locked, site: SiteName, resting_of: Sequence[tuple[int,
         return AtRest()
     connection = locked.connection
     numbers = sorted({number for number, _ in resting_of})
-    if not epoch.is_settled(connection):  # what rests is not known for sure then
+    if not epoch.is_recovered(connection):  # what rests is not known for sure then
         return AtRest(still=tuple(numbers))
     unheard = resting.find_unacknowledged(connection, [port_id for _, port_id in resting_of])
     still = {number for number, port_id in resting_of if port_id in unheard}

@@ -63,7 +63,7 @@ def ensure(connection: sa.Connection, kind: PoolKind, pool_id: str, site: SiteNa
         NotFound: there is no such network or subnet.
     """
     locked = pool.lock(connection, kind, pool_id)
-    if locked.held_by(site):
+    if locked.leases_of(site):
         return
     config = read_central(cfg.CONF)
     first = config.first_lease if kind is PoolKind.SUBNET else config.key_lease

@@ -28,7 +28,7 @@ def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
     """
     store.take_back(
         pool.connection,
-        pool.held_by(site),
+        pool.leases_of(site),
         parts,
         find_kept=functools.partial(_find_kept, pool.locked, site),
         now=now(),

@@ -34,7 +34,7 @@ LARGEST = SIZES.largest
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A locked pool: nobody else allocates from it until the transaction ends; made by `hold`."""
+    """A locked pool: nobody else allocates from it until the transaction ends; see `lock_only`."""
 
     connection: sa.Connection
     kind: PoolKind
@@ -64,7 +64,7 @@ class Pool:
         """Return the id of the subnet or network."""
         return self.locked.id
 
-    def held_by(self, site: SiteName) -> list[Lease]:
+    def leases_of(self, site: SiteName) -> list[Lease]:
         """List a holder's leases."""
         return [lease for lease in self.leases if lease.site == site]
 
@@ -79,8 +79,8 @@ class Pool:
         return arithmetic.count(arithmetic.subtract(self.blocks, self.taken))
 
 
-def hold(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Locked:
-    """Lock a pool.
+def lock_only(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Locked:
+    """Lock a pool, and read none of its leases.
 
     Raises:
         NotFound: there is no such subnet or network.
@@ -99,7 +99,7 @@ def lock(connection: sa.Connection, kind: PoolKind, pool_id: str) -> Pool:
     Raises:
         NotFound: there is no such subnet or network.
     """
-    return read(hold(connection, kind, pool_id))
+    return read(lock_only(connection, kind, pool_id))
 
 
 def read(locked: Locked) -> Pool:
@@ -126,7 +126,7 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
     left = _limit(pool, site, count)
     made: list[Lease] = []
     taken = pool.taken
-    held = [lease.block for lease in pool.held_by(site)]
+    held = [lease.block for lease in pool.leases_of(site)]
     while left > 0:
         try:
             block = arithmetic.allocate_block(pool.blocks, taken, left, held=held)
@@ -261,7 +261,7 @@ def end_rest(locked: Locked, address: int, *, port_id: str | None = None) -> Non
 def reclaim(pool: Pool) -> None:
     """Reclaim the blocks that central holds and does not use."""
     spares = spare.read_all(pool.connection, pool.id)
-    for lease in pool.held_by(CENTRAL):
+    for lease in pool.leases_of(CENTRAL):
         kept = arithmetic.subtract([lease.block], spares)
         if kept != [lease.block]:
             store.delete(pool.connection, [lease.id])
@@ -321,7 +321,7 @@ def _limit(pool: Pool, site: SiteName, count: int) -> int:
     """
     if site == CENTRAL:
         return max(1, min(count, LARGEST, pool.free // 2))
-    held = arithmetic.count(lease.block for lease in pool.held_by(site))
+    held = arithmetic.count(lease.block for lease in pool.leases_of(site))
     size, free = arithmetic.count(pool.blocks), pool.free
 
     def limit_by(used: int) -> int:

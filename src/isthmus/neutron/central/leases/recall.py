@@ -40,7 +40,7 @@ def ask(subnet_id: str, wanted: Sequence[Block]) -> bool:
         Whether any site was asked.
     """
     with writing(n_context.get_admin_context()) as connection:
-        locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
+        locked = pool.lock_only(connection, PoolKind.SUBNET, subnet_id)
         able = silence.list_able(connection)
         parts = [
             (lease, Block(max(part.first, lease.block.first), min(part.last, lease.block.last)))
@@ -67,7 +67,7 @@ def ask_idle(subnet_id: str, *, but: SiteName = CENTRAL) -> bool:
         Whether any site was asked.
     """
     with writing(n_context.get_admin_context()) as connection:
-        locked = pool.hold(connection, PoolKind.SUBNET, subnet_id)
+        locked = pool.lock_only(connection, PoolKind.SUBNET, subnet_id)
         able = silence.list_able(connection) - {but}
         leases = [lease for lease in pool.read(locked).leases if lease.site in able]
         # A site that has received the request and not answered is asked again: it may have lost it.

@@ -62,8 +62,8 @@ def _lease(locked: pool.Locked, count: int) -> list[Block]:
     """Lease more numbers to central and return the new blocks; they are merged with its others."""
     before = pool.read(locked)
     pool.lease_more(before, CENTRAL, count)
-    old = [lease.block for lease in before.held_by(CENTRAL)]
-    new = [lease.block for lease in pool.read(locked).held_by(CENTRAL)]
+    old = [lease.block for lease in before.leases_of(CENTRAL)]
+    new = [lease.block for lease in pool.read(locked).leases_of(CENTRAL)]
     return arithmetic.subtract(new, old)
 
 

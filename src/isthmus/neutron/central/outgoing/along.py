@@ -7,7 +7,7 @@ after a restore, back with a site that was removed), `bring` maps what it needs,
 function does.
 
 What is needed is read as currently committed (locking reads), level by level, each behind the lock
-of the objects that need it (`isthmus.store.tiers.held`): a rule that is added meanwhile is either
+of the objects that need it (`isthmus.store.tiers.locked`): a rule that is added meanwhile is either
 seen here or tells the site in its own transaction. The caller holds the first ones.
 """
 
@@ -23,7 +23,7 @@ from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import now
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 Ids = Mapping[ResourceType, Collection[str]]
 
@@ -142,11 +142,11 @@ def _map_missing(
     connection: sa.Connection, kind: ResourceType, ids: set[str], sites: Collection[SiteName]
 ) -> set[IntentKey]:
     """Map objects to those of some sites that do not have them; locks only those exclusively."""
-    held = Held(connection, kind, ids)
-    missing = {site: ids - held.at(site) for site in sites if ids - held.at(site)}
+    locked = LockedObjects(connection, kind, ids)
+    missing = {site: ids - locked.at(site) for site in sites if ids - locked.at(site)}
     if not missing:
         return set()
-    alone = Held(connection, kind, set().union(*missing.values()), alone=True)
+    alone = LockedObjects(connection, kind, set().union(*missing.values()), alone=True)
     for site, some in missing.items():
         alone.map_to(site, some, now=now())
     return {IntentKey(site, kind, one) for site, some in missing.items() for one in some}

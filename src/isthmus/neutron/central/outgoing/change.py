@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Changes:
     networks: dict[str, str] = field(default_factory=dict)
     described: set[tuple[str, int]] = field(default_factory=set)  #: (table, standard attribute)
     tagged: set[int] = field(default_factory=set)  #: standard attributes
-    held: Held | None = None  #: the networks, once their row has held them
+    locked: LockedObjects | None = None  #: the networks, once their row has locked them
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)

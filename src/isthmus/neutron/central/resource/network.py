@@ -21,7 +21,7 @@ from isthmus.neutron.central.outgoing.change import Changes, part_of
 from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.store.ports import datapath
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _NETWORK = ResourceType.NETWORK
 _part_of_network = part_of(_NETWORK, "network_id")
@@ -30,16 +30,16 @@ _part_of_network = part_of(_NETWORK, "network_id")
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Return what to tell the sites where networks are present, or were present.
 
-    The networks of touched subnets are held at the same time, in one lock order.
+    The networks of touched subnets are locked at the same time, in one order.
     """
     networks = changes.get_changed(_NETWORK)
     unknown = changes.get_touched(ResourceType.SUBNET) - changes.networks.keys()
     if unknown:
         changes.networks.update(_find_networks(connection, unknown))
-    changes.held = Held(connection, _NETWORK, {*networks, *changes.networks.values()})
+    changes.locked = LockedObjects(connection, _NETWORK, {*networks, *changes.networks.values()})
     keys: set[IntentKey] = set()
     for network_id in networks:
-        sites = changes.held.sites(network_id)
+        sites = changes.locked.sites(network_id)
         keys |= {IntentKey(site, _NETWORK, network_id) for site in sites}
         if network_id in changes.needy:
             there = [site for site, withdrawn in sites.items() if not withdrawn]

@@ -30,7 +30,7 @@ from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import now
 from isthmus.store.ports import home, location
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _PORT = ResourceType.PORT
 _part_of_port = part_of(_PORT, "port_id")
@@ -98,7 +98,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         keys |= along.bring(connection, {_PORT: [said.port_id]}, [said.site])
     # Nobody else can have mapped a port that this transaction creates.
     old = (touched | changes.shadowed | gone) - new
-    homes = Held(connection, _PORT, old)
+    homes = LockedObjects(connection, _PORT, old)
     if said is not None and said.port_id in old:
         _check_home(homes, said)
     for port_id in (touched | gone) - new:
@@ -117,7 +117,9 @@ def _shadows(connection: sa.Connection, port_ids: set[str], gone: set[str]) -> s
     locations = location.list_locations(connection, port_ids)
     if not locations:
         return set()
-    present = Held(connection, ResourceType.NETWORK, {one.network_id for one in locations.values()})
+    present = LockedObjects(
+        connection, ResourceType.NETWORK, {one.network_id for one in locations.values()}
+    )
     location.delete(connection, gone & locations.keys())
     return {
         IntentKey(site, ResourceType.SHADOW, port_id)
@@ -137,13 +139,13 @@ def _give_home(connection: sa.Connection, said: reporting.CurrentReport) -> None
     row = connection.execute(
         sa.select(port.project_id, port.network_id).where(port.id == said.port_id)
     ).one()
-    network = Held(connection, ResourceType.NETWORK, [row.network_id])
+    network = LockedObjects(connection, ResourceType.NETWORK, [row.network_id])
     if network.sites(row.network_id).get(said.site) is not False:
         raise errors.Stale(f"network {row.network_id} is being withdrawn from site {said.site}")
-    home.settle(connection, said.port_id, said.site, project_id=row.project_id, now=now())
+    home.assign(connection, said.port_id, said.site, project_id=row.project_id, now=now())
 
 
-def _check_home(homes: Held, said: reporting.CurrentReport) -> None:
+def _check_home(homes: LockedObjects, said: reporting.CurrentReport) -> None:
     """Let a report change a port only while its site is the port's home.
 
     Raises:

@@ -26,7 +26,7 @@ from isthmus.neutron.db import gateways, interfaces
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.tiers import epoch, mapping
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _ROUTER = ResourceType.ROUTER
 _part_of_router = part_of(_ROUTER, "router_id")
@@ -94,8 +94,8 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         leaving=frozenset(one for one in changes.left if one[0] not in gone),
     )
     exits.follow(connection, routers - gone, asked)
-    held = Held(connection, _ROUTER, routers)
-    return {IntentKey(site, _ROUTER, one) for one in routers for site in held.sites(one)}
+    locked = LockedObjects(connection, _ROUTER, routers)
+    return {IntentKey(site, _ROUTER, one) for one in routers for site in locked.sites(one)}
 
 
 def _find_networks(connection: sa.Connection, port_ids: Collection[str]) -> frozenset[str]:
@@ -136,14 +136,14 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
         )
 
 
-def _settle(site: SiteName, states: States) -> States:
+def _complete(site: SiteName, states: States) -> States:
     """Allocate transit keys that a site's state or reachability has made necessary."""
     with reading(n_context.get_admin_context()) as connection:
         short = exits.find_lacking_transit(connection, states.keys())
     if not short:
         return states
     with writing(n_context.get_admin_context()) as connection:
-        if not epoch.is_settled(connection):
+        if not epoch.is_recovered(connection):
             return states  # a renewal after that does it
         journal.record(connection, exits.follow(connection, short))
     return {**states, **ROUTER.read(short, site)}
@@ -195,5 +195,5 @@ ROUTER = CentralResource(
     tell=_tell,
     tells_of=(_ROUTER, ResourceType.PORT, ResourceType.SUBNET),
     add_carried=_add_carried,
-    settle=_settle,
+    complete=_complete,
 )

@@ -22,7 +22,7 @@ from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing.change import Changes, Touch
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.db.session import reading
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 States = dict[str, dict[str, Any]]
 
@@ -62,7 +62,7 @@ class CentralResource:
     #: Adds to states what is sent in addition to Neutron's attributes, sharing and leases.
     add_carried: Callable[[sa.Connection, States, SiteName], None] | None = None
     #: Completes desired states, or leaves out what cannot be created yet.
-    settle: Callable[[SiteName, States], States] | None = None
+    complete: Callable[[SiteName, States], States] | None = None
     bring: Bring | None = None  #: None: no site asks for such an object by itself
 
     @property
@@ -116,7 +116,7 @@ def tell_mapped(kind: ResourceType) -> Callable[[sa.Connection, Changes], set[In
 
     def tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         ids = changes.get_changed(kind)
-        held = Held(connection, kind, ids)
-        return {IntentKey(site, kind, one) for one in ids for site in held.sites(one)}
+        locked = LockedObjects(connection, kind, ids)
+        return {IntentKey(site, kind, one) for one in ids for site in locked.sites(one)}
 
     return tell

@@ -16,7 +16,7 @@ from isthmus.neutron.central.outgoing.change import Changes, part_of
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.db.session import writing
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _GROUP = ResourceType.SECURITY_GROUP
 
@@ -25,9 +25,9 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Return what to tell the sites of groups, including what their rules refer to."""
     groups = changes.get_changed(_GROUP)
     keys: set[IntentKey] = set()
-    held = Held(connection, _GROUP, groups)
+    locked = LockedObjects(connection, _GROUP, groups)
     for group_id in groups:
-        sites = held.sites(group_id)
+        sites = locked.sites(group_id)
         keys |= {IntentKey(site, _GROUP, group_id) for site in sites}
         if sites:
             keys |= along.bring(connection, {_GROUP: [group_id]}, sites)

@@ -18,7 +18,7 @@ from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import now, reading
 from isthmus.store.tiers import mapping
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _SUBNET = ResourceType.SUBNET
 _part_of_subnet = part_of(_SUBNET, "subnet_id")
@@ -35,21 +35,21 @@ def _touch(changes: Changes, row: Written) -> None:
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Map subnets to all sites where their networks are present, and return what to tell them."""
     subnets = changes.get_touched(_SUBNET)
-    assert changes.held is not None, "networks come before their subnets in the registry"
-    held = Held(connection, _SUBNET, subnets, alone=True)
+    assert changes.locked is not None, "networks come before their subnets in the registry"
+    locked = LockedObjects(connection, _SUBNET, subnets, alone=True)
     for subnet_id in subnets - changes.get_gone(_SUBNET):
-        present = changes.held.sites(changes.networks.get(subnet_id, ""))
+        present = changes.locked.sites(changes.networks.get(subnet_id, ""))
         for site, withdrawn in present.items():
-            if not withdrawn and site not in held.sites(subnet_id):
-                held.map_to(site, [subnet_id], now=now())
+            if not withdrawn and site not in locked.sites(subnet_id):
+                locked.map_to(site, [subnet_id], now=now())
     return {
         IntentKey(site, _SUBNET, subnet_id)
         for subnet_id in subnets
-        for site in held.sites(subnet_id)
+        for site in locked.sites(subnet_id)
     }
 
 
-def _settle(site: SiteName, states: States) -> States:
+def _complete(site: SiteName, states: States) -> States:
     """Leave out subnets whose network is not at the site."""
     networks = {one["network_id"] for one in states.values()}
     with reading(n_context.get_admin_context()) as connection:
@@ -104,6 +104,6 @@ SUBNET = CentralResource(
     tell=_tell,
     tells_of=(_SUBNET,),
     pool=PoolKind.SUBNET,
-    settle=_settle,
+    complete=_complete,
     bring=_bring,
 )

@@ -31,7 +31,7 @@ from isthmus.neutron.db import gateways
 from isthmus.store.ports import gateway as gateway_store
 from isthmus.store.ports import transit
 from isthmus.store.tiers import epoch, mapping
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _ROUTER = ResourceType.ROUTER
 _PORTS = models_v2.Port.__table__
@@ -113,7 +113,7 @@ def follow(
         Conflict: what is asked for cannot be; the field `name` says by which rule.
         InUse: floating IPs need what is taken away.
         Exhausted: no transit key is left.
-        Busy: central was restored and has not settled, and what is asked for needs a transit key
+        Busy: central was restored and has not recovered, and what is asked for needs a transit key
             that the router did not need before.
     """
     concerned = find_with_gateways(connection, router_ids)
@@ -123,7 +123,7 @@ def follow(
         _refuse_cut(connection, without, asked)
     if not concerned:
         return set()
-    held = Held(connection, _ROUTER, concerned)
+    locked = LockedObjects(connection, _ROUTER, concerned)
     facts = Reader(connection, latest=True).read(concerned)
     if asked is not None:
         _refuse(facts, asked)
@@ -135,14 +135,14 @@ def follow(
     )
     wanted = {one: sorted(plan.transit_wanted) for one, plan in plans.items()}
     wanted = {one: sites for one, sites in wanted.items() if sites}
-    if wanted and not epoch.is_settled(connection):
+    if wanted and not epoch.is_recovered(connection):
         # What nobody asks for here waits: its sites read it again then.
         wanted = {one: sites for one, sites in wanted.items() if _is_needed_by(asked, facts, one)}
     if wanted:
         _allocate(connection, wanted)
     if wanted and asked is not None:
         _refuse(Reader(connection, latest=True).read(wanted), asked)
-    return {IntentKey(site, _ROUTER, one) for one in concerned for site in held.sites(one)}
+    return {IntentKey(site, _ROUTER, one) for one in concerned for site in locked.sites(one)}
 
 
 def find_lacking_transit(connection: sa.Connection, router_ids: Collection[str]) -> list[str]:
@@ -224,11 +224,11 @@ def _is_needed_by(asked: Asked | None, facts: Facts, router_id: str) -> bool:
 
 
 def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:
-    epoch.require_settled(connection)
-    held = Held(connection, _ROUTER, wanted, alone=True)
+    epoch.require_recovered(connection)
+    locked = LockedObjects(connection, _ROUTER, wanted, alone=True)
     for router_id, sites in sorted(wanted.items()):
         for site in sites:
-            transit.allocate(connection, held, router_id, site)
+            transit.allocate(connection, locked, router_id, site)
 
 
 def _refuse(facts: Facts, asked: Asked) -> None:

@@ -1,6 +1,6 @@
 """What routers join: read behind locks, so that a network which is just extended is not missed.
 
-Who joins a network to a router and who extends one to a site both hold the routers of the whole
+Who joins a network to a router and who extends one to a site both lock the routers of the whole
 component and their networks alone, and then look at where those are. One of them sees the other.
 """
 
@@ -18,7 +18,7 @@ from isthmus.model.site import Site, SiteName
 from isthmus.neutron.central.router import exits, facts
 from isthmus.neutron.db import interfaces
 from isthmus.store.tiers import site as site_store
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _PORTS = models_v2.Port.__table__
 _JOINS = l3.RouterPort.__table__
@@ -26,17 +26,17 @@ _JOINS = l3.RouterPort.__table__
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Networks, and the routers that are joined by them, if any; all of it held alone."""
+    """Networks, and the routers that are joined by them, if any; all of it locked alone."""
 
     routers: tuple[RouterFacts, ...]
-    held_routers: Held
-    held_networks: Held
+    locked_routers: LockedObjects
+    locked_networks: LockedObjects
 
     @property
     def present(self) -> dict[str, set[SiteName]]:
         """Return the sites of each network; those that it is withdrawn from are none."""
         return {
-            one: _standing(self.held_networks, one)
+            one: _standing(self.locked_networks, one)
             for router in self.routers
             for one in router.network_ids
         }
@@ -48,18 +48,18 @@ class Component:
 
     def sites_of(self, router_id: str) -> set[SiteName]:
         """List the sites that a router is mapped to."""
-        return _standing(self.held_routers, router_id)
+        return _standing(self.locked_routers, router_id)
 
 
-def hold(
+def lock(
     connection: sa.Connection,
     network_ids: Collection[str],
     router_ids: Collection[str] = (),
 ) -> Component:
-    """Hold networks, and before them the routers that join them or leave by them.
+    """Lock networks, and before them the routers that join them or leave by them.
 
-    What else those routers join is held as well. A router that joins or leaves by one of them later
-    waits for this transaction, and sees what it has done.
+    What else those routers join is locked as well. A router that joins or leaves by one of them
+    later waits for this transaction, and sees what it has done.
 
     Args:
         connection: of the transaction that decides.
@@ -68,14 +68,14 @@ def hold(
     """
     routers = _read(connection, network_ids, router_ids)
     while True:
-        held_routers = Held(connection, ResourceType.ROUTER, routers.keys(), alone=True)
+        locked_routers = LockedObjects(connection, ResourceType.ROUTER, routers.keys(), alone=True)
         networks = {one for router in routers.values() for one in router.network_ids}
-        held_networks = Held(
+        locked_networks = LockedObjects(
             connection, ResourceType.NETWORK, networks.union(network_ids), alone=True
         )
         again = _read(connection, network_ids, router_ids)
         if again == routers:
-            return Component(tuple(routers.values()), held_routers, held_networks)
+            return Component(tuple(routers.values()), locked_routers, locked_networks)
         routers = again
 
 
@@ -144,5 +144,5 @@ def _read(
     }
 
 
-def _standing(held: Held, one: str) -> set[SiteName]:
-    return {site for site, withdrawn in held.sites(one).items() if not withdrawn}
+def _standing(locked: LockedObjects, one: str) -> set[SiteName]:
+    return {site for site, withdrawn in locked.sites(one).items() if not withdrawn}

@@ -59,7 +59,7 @@ def while_there(context: Any, site: Site) -> Iterator[None]:
         row_id = site_store.find_row_id(connection, site.name)
 
     def ask(connection: sa.Connection) -> None:
-        if row_id is None or not site_store.hold(connection, row_id):
+        if row_id is None or not site_store.lock_row(connection, row_id):
             raise errors.NotFound(f"site {site.name} was removed")
 
     with Guarded(ask):

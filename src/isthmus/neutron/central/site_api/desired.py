@@ -50,8 +50,8 @@ def read_desired(kind: ResourceType, site: SiteName, ids: Sequence[str]) -> list
     else:
         row = ROWS[kind]
         states = row.read(_find_mapped(kind, site, ids), site)
-        if row.settle is not None and states:
-            states = row.settle(site, states)
+        if row.complete is not None and states:
+            states = row.complete(site, states)
         pool = row.pool
         short = [one for one in states if pool and at_site.lacks_leases(pool, states[one])]
         if pool and short:

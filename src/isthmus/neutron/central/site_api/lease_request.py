@@ -120,7 +120,7 @@ def answer_request(context: Any, site: Site, request: LeaseRequest) -> Answer:
         Invalid: it is not an address.
     """
     with writing(context) as connection:
-        locked = pool.hold(connection, request.kind, request.pool_id)
+        locked = pool.lock_only(connection, request.kind, request.pool_id)
         _check_presence(connection, site, request)
         if request.returns:
             give_back.take_back(pool.read(locked), site.name, request.returns)
@@ -129,7 +129,7 @@ def answer_request(context: Any, site: Site, request: LeaseRequest) -> Answer:
         if request.address is not None:
             pool.lease_address(locked, site.name, _parse_address(request))
         leases = pool.read(locked)
-        held = leases.held_by(site.name)
+        held = leases.leases_of(site.name)
         if request.count > 0:
             held += pool.lease_more(leases, site.name, request.count)
             held.sort(key=lambda lease: lease.block)

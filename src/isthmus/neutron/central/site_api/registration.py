@@ -42,7 +42,7 @@ from isthmus.store.tiers import site as site_store
 LOG = logging.getLogger(__name__)
 
 #: How often a site may register, per process: central then checks everything that it holds. A site
-#: that has not settled tries once a second. A hello counts like any call.
+#: that has not recovered tries once a second. A hello counts like any call.
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
 #: How often this process checks the witness because of hellos.
 _LOOKS = Pace(every_s=1.0)
@@ -53,11 +53,11 @@ _DECIDING, _ASKED = threading.Lock(), threading.Event()
 def compare_witness(context: Any) -> None:
     """Check whether central's database is older than the witness on this host."""
     look()
-    settle(context)  # without a site none will register
+    recover(context)  # without a site none will register
 
 
-def settle(context: Any) -> None:
-    """Decide what sites have named, and settle, once no site is awaited any more.
+def recover(context: Any) -> None:
+    """Decide what sites have named, and recover, once no site is awaited any more.
 
     One thread of a process does so at a time: each hello asks for it, and there may be much to
     decide. What another one has brought meanwhile is looked at before it ends.
@@ -68,7 +68,7 @@ def settle(context: Any) -> None:
             _ASKED.clear()
             contest.decide(context)
             with writing(context) as connection:
-                store.settle_with_last(connection, home.welcome)
+                store.recover_with_last(connection, home.welcome)
         finally:
             _DECIDING.release()
 
@@ -95,7 +95,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
     registering = said.leases is not None and not restored
     if registering:
         void = _register(context, site, said, row_id, standing, known or store.NEVER)
-        settle(context)
+        recover(context)
         due = False
     # What is recorded for it now is more than what was, when it was told last.
     behind = epoch.Behind.NOT_KNOWN if registering and said.behind else said.behind
@@ -123,9 +123,9 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             "void": void,
             "leases": [],
             "port_keys": [],
-            # Before central has settled it cannot answer which ports are the site's.
-            "pending": max(store.count_ports_due(connection, site.name), int(not own.settled)),
-            "settled": own.settled,
+            # Before central has recovered it cannot answer which ports are the site's.
+            "pending": max(store.count_ports_due(connection, site.name), int(not own.recovered)),
+            "recovered": own.recovered,
             "behind": behind.value,
             "aside": [],
         }
@@ -222,14 +222,14 @@ def _believe(
     assert said.leases is not None
     with reading(context) as connection:
         former = _find_former(connection, site.name, said)
-    claims = adoption.Claims(
+    named = adoption.Named(
         leases=said.leases,
         datapaths=said.datapaths,
         former=former,
         unknown=standing.waits,
         complete=said.addresses is not None,
     )
-    void = adoption.adopt(context, site, claims)
+    void = adoption.adopt(context, site, named)
     if standing.waits and (said.addresses is not None or said.known):
         spoken = _hear(site, said)
         if said.addresses is None:
@@ -256,7 +256,7 @@ def _believe(
             if said.ports is not None and said.behind is epoch.Behind.NOT:
                 late |= {ResourceType.SHADOW, ResourceType.ROUTER}
             early = [one for one in ResourceType if one not in late]
-            sweep.renew(connection, site.name, ResourceType if own and own.settled else early)
+            sweep.renew(connection, site.name, ResourceType if own and own.recovered else early)
             forgot = standing.waits or not _remembers(own, said, row_id, former)
             excess.record(connection, site.name, said.holdings, forgot=forgot)
     return void

@@ -133,7 +133,7 @@ class _Locks:
         self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
     @contextlib.contextmanager
-    def hold(self, ids: Collection[str]) -> Iterator[None]:
+    def locked(self, ids: Collection[str]) -> Iterator[None]:
         with self._guard:
             locks = [self._locks.setdefault(one, _Lock()) for one in sorted(ids)]
         with contextlib.ExitStack() as stack:
@@ -206,7 +206,7 @@ class OnDemand:
         missing = wanted - self._find_here(kind, wanted)
         if not missing:
             return False
-        with self._locks.hold(missing):
+        with self._locks.locked(missing):
             still = missing - self._find_here(kind, missing)
             if not still:
                 return True
@@ -231,7 +231,7 @@ class OnDemand:
         wanted = {one for one in ids if not self._misses.knows((kind, one, *asker))}
         if not wanted:
             return set()
-        with self._locks.hold(wanted):
+        with self._locks.locked(wanted):
             came = self._fetch(kind, sorted(wanted))
             for one in wanted - came:
                 self._misses.add((kind, one, *asker))

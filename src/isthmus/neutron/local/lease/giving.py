@@ -36,7 +36,7 @@ class Giving:
         client: Callable[[], CentralClient],
         engine: Callable[[], sa.Engine],
         *,
-        settle_s: float,
+        idle_s: float,
         before_telling: Callable[[], object] = lambda: None,
     ) -> None:
         """Initialise.
@@ -45,14 +45,14 @@ class Giving:
             site: this site.
             client: returns the client for central, once this process needs it.
             engine: returns the site's database.
-            settle_s: seconds that a lease is held, and rests before it is returned.
+            idle_s: seconds that a lease is held, and rests before it is returned.
             before_telling: advances the witness: a backup in which the leases are still the site's
                 is then known to be one.
         """
         self._site = site
         self._client = client
         self._engine = engine
-        self._settle_s = settle_s
+        self._idle_s = idle_s
         self._before_telling = before_telling
 
     def set_aside(self, pool_id: str, idle: Collection[Block]) -> None:
@@ -64,9 +64,7 @@ class Giving:
         if not idle:
             return
         with writing(self._engine()) as connection:
-            old = site_lease.read_leases(
-                connection, PoolKind.SUBNET, pool_id, older_s=self._settle_s
-            )
+            old = site_lease.read_leases(connection, PoolKind.SUBNET, pool_id, older_s=self._idle_s)
             chosen = {
                 lease_id: block
                 for lease_id, block in sorted(old)
@@ -118,7 +116,7 @@ class Giving:
             # hears what is said here only of the incarnation in which it was read.
             speaks = epoch.peek_incarnation(connection)
             answered = _list_answered(connection, pool_id)
-            older_s = 0.0 if answered else self._settle_s
+            older_s = 0.0 if answered else self._idle_s
             aside = returns.list_unacknowledged(connection, pool_id, older_s=older_s)
         pieces = sorted(
             ((piece, part) for part in aside for piece in arithmetic.split_return(part.block)),

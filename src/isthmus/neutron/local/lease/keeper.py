@@ -56,7 +56,7 @@ class Keeper:
         engine: Callable[[], sa.Engine],
         *,
         sweep_s: float,
-        settle_s: float,
+        idle_s: float,
         find_standing: Callable[[Collection[str]], Collection[str]] = lambda _ids: (),
         before_returning: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -68,7 +68,7 @@ class Keeper:
             client: returns the client for central, once this process needs it.
             engine: returns the site's database.
             sweep_s: seconds between two sweeps over every pool.
-            settle_s: seconds that a lease rests before it is returned, so that a transaction that
+            idle_s: seconds that a lease rests before it is returned, so that a transaction that
                 read it before has ended.
             find_standing: returns which of these deleted ports still stand in OVN.
             before_returning: called before central is told of returned leases.
@@ -78,9 +78,7 @@ class Keeper:
         self._client = client
         self.engine = engine
         self._sweep_s = sweep_s
-        self._giving = Giving(
-            site, client, engine, settle_s=settle_s, before_telling=before_returning
-        )
+        self._giving = Giving(site, client, engine, idle_s=idle_s, before_telling=before_returning)
         self._rest = Rest(site, client, engine, find_standing=find_standing)
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._queued: set[tuple[str, PoolKind, str]] = set()  # what has yet to begin

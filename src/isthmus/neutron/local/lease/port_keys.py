@@ -35,7 +35,7 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
 
     Raises:
         Exhausted: no key is left in the site's leases; its fields are kind and pool_id.
-        Busy: the site was restored and has not settled yet.
+        Busy: the site was restored and has not recovered yet.
     """
     if not port_key.lock_network(connection, network_id):
         return None
@@ -45,7 +45,7 @@ def allocate(connection: sa.Connection, network_id: str, port_id: str) -> Alloca
     held = port_key.find_key(connection, port_id)
     if held is not None:
         return Allocation(held, fresh)
-    epoch.require_settled(connection, for_central=applying.current() is not None)
+    epoch.require_recovered(connection, for_central=applying.current() is not None)
     key = port_key.find_own(connection, network_id, port_id)
     if key is not None and not any(key in block for block in blocks):
         key = None  # its lease is gone

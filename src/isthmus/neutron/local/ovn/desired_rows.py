@@ -40,9 +40,9 @@ class SqlSource:
         self._exits: Mapping[str, SitePlan] | None = None
 
     def trust(self) -> Trust:
-        """Tell what they count for: a restored site settles, and hears of other sites' ports."""
+        """Tell what they count for: a restored site recovers, and hears of other sites' ports."""
         own = epoch.peek(self._connection)
-        if own is not None and not own.settled:
+        if own is not None and not own.recovered:
             return Trust.NONE
         return Trust.ALL if own is None or own.behind is epoch.Behind.NOT else Trust.OWN
 
@@ -134,7 +134,7 @@ class NeutronTables:
 
         Raises:
             Exhausted: there is none.
-            Busy: the site was restored and has not settled yet.
+            Busy: the site was restored and has not recovered yet.
         """
         with writing(n_context.get_admin_context()) as connection:
             allocation = port_keys.allocate(connection, network_id, port_id)

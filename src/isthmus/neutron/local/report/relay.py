@@ -5,8 +5,8 @@ behind, it finds by polling. One process at a time delivers the lane: the journa
 that.
 
 Central answers a report when it has done it, however busy it is. A second thread sees to what may
-not wait for that: the claims hold on, so that nobody else sends the same again, and a link that was
-down is tried, so that people's calls go out again.
+not wait for that: the claims are extended, so that nobody else sends the same again, and a link
+that was down is tried, so that people's calls go out again.
 """
 
 import threading
@@ -38,7 +38,7 @@ LOG = logging.getLogger(__name__)
 BATCH = 10
 #: How often a refused report is repeated, in seconds: the reason may have gone at central.
 _RETRY_S = 300.0
-#: How much longer than a call a claim holds, in seconds. It is extended while a call goes on.
+#: How much longer than a call a claim lasts, in seconds. It is extended while a call goes on.
 _CLAIM_MARGIN_S = 20.0
 #: How many times it would be extended until it ends.
 _EXTENDED = 4
@@ -91,7 +91,7 @@ class Relay:
         self._claim_s = call_s + _CLAIM_MARGIN_S
         self._claimed_at: float | None = None  # when the pass began that is under way
         self._extended_at = 0.0
-        self._store = SqlJournal(engine(), forget=forget_reported, list_held_back=list_open)
+        self._store = SqlJournal(engine(), forget=forget_reported, list_deferred=list_open)
         self._owner = worker_id.new()
         self._delivery = Delivery(
             CENTRAL,
@@ -136,14 +136,14 @@ class Relay:
                 LOG.exception("The relay's second thread failed and continues")
 
     def _extend(self) -> None:
-        """Have the claims of a report that is under way hold on."""
+        """Have the claims of a report that is under way last longer."""
         since, now = self._claimed_at, time.monotonic()
         if since is None or now - max(since, self._extended_at) < self._claim_s / _EXTENDED:
             return
         if now - since > _MOST_EXTENDED_S:
             return
         self._extended_at = now
-        self._store.extend(CENTRAL, owner=self._owner, holds_s=self._claim_s)
+        self._store.extend(CENTRAL, owner=self._owner, claim_s=self._claim_s)
 
     def _release(self) -> None:
         """Release at once what a dead process of this machine has claimed."""

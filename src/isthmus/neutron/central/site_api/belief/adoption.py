@@ -38,7 +38,7 @@ _Where = tuple[PoolKind, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claims:
+class Named:
     """What a site names."""
 
     leases: Sequence[Lease]
@@ -48,21 +48,21 @@ class Claims:
     complete: bool  #: whether it was not restored itself, and names all that it has
 
 
-def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
+def adopt(context: Any, site: Site, said: Named) -> list[str]:
     """Adopt the leases that a site names, as far as plausible; return the ids of void ones."""
     with reading(context) as connection:
         # First: one that is decided meanwhile is among the site's own.
-        pending = named.list_claimed(connection, site.name)
+        pending = named.list_lease_ids(connection, site.name)
         own = lease_store.list_leases(connection, site=site.name)
         aside = (
-            lease_store.list_leases(connection, site=store.aside(claims.former))
-            if claims.former is not None
+            lease_store.list_leases(connection, site=store.aside(said.former))
+            if said.former is not None
             else []
         )
-    if claims.unknown and claims.complete:
+    if said.unknown and said.complete:
         with writing(context) as connection:
             named.drop_leases(connection, site.name)  # what it names now stands in their place
-        own = _release_unnamed(context, site, claims.leases, own)
+        own = _release_unnamed(context, site, said.leases, own)
     mine, before = (
         collections.defaultdict(_Known, {at: _Known(ones) for at, ones in _by_pool(them).items()})
         for them in (own, aside)
@@ -70,23 +70,23 @@ def adopt(context: Any, site: Site, claims: Claims) -> list[str]:
     void: list[str] = []
     back: dict[_Where, set[LeaseId]] = {}
     new: dict[_Where, list[Lease]] = {}
-    for lease in claims.leases:
+    for lease in said.leases:
         where = (lease.kind, lease.pool_id)
         if mine[where].find(lease) is not None:
             continue
-        if lease.id in pending and not claims.unknown:
+        if lease.id in pending and not said.unknown:
             continue  # the site registers again, and it has yet to be decided whose this is
         once = before[where].find(lease)
         if once is not None:
             back.setdefault(where, set()).add(once.id)
-        elif claims.unknown and lease.id not in mine[where].by_id:
+        elif said.unknown and lease.id not in mine[where].by_id:
             new.setdefault(where, []).append(lease)
         else:
             void.append(lease.id)
     for (kind, pool_id), ids in sorted(back.items()):
-        void += _take_up(context, site, claims, kind, pool_id, sorted(ids))
+        void += _take_up(context, site, said, kind, pool_id, sorted(ids))
     for (kind, pool_id), leases in sorted(new.items()):
-        void += _adopt_unknown(context, site, claims, kind, pool_id, leases)
+        void += _adopt_unknown(context, site, said, kind, pool_id, leases)
     return void
 
 
@@ -125,7 +125,7 @@ def _first(lease: Lease) -> int:
 def _take_up(
     context: Any,
     site: Site,
-    claims: Claims,
+    said: Named,
     kind: PoolKind,
     pool_id: str,
     ids: Sequence[LeaseId],
@@ -136,14 +136,14 @@ def _take_up(
             presences.ensure_present(
                 connection,
                 site,
-                claims.datapaths,
+                said.datapaths,
                 presences.find_network(connection, kind, pool_id),
             )
             locked = pool.lock(connection, kind, pool_id)
         except errors.NotFound:
             return list(ids)
-        assert claims.former is not None
-        there = {one.id for one in locked.held_by(store.aside(claims.former))}
+        assert said.former is not None
+        there = {one.id for one in locked.leases_of(store.aside(said.former))}
         store.take_up(connection, [one for one in ids if one in there], site.name)
     return [one for one in ids if one not in there]
 
@@ -151,7 +151,7 @@ def _take_up(
 def _adopt_unknown(
     context: Any,
     site: Site,
-    claims: Claims,
+    said: Named,
     kind: PoolKind,
     pool_id: str,
     leases: Sequence[Lease],
@@ -168,15 +168,15 @@ def _adopt_unknown(
     void: list[str] = []
     with writing(context) as connection:
         try:
-            presences.ensure_present(connection, site, claims.datapaths, network_id)
+            presences.ensure_present(connection, site, said.datapaths, network_id)
             locked = pool.lock(connection, kind, pool_id)
         except errors.NotFound:
             return list(ids)
         for lease in leases:
             try:
                 _check_block(locked, lease.block)
-                if claims.complete and _is_contested(locked, lease):
-                    named.claim_lease(connection, lease)
+                if said.complete and _is_contested(locked, lease):
+                    named.record_lease(connection, lease)
                 else:
                     insert_named(locked, lease)
             except errors.Refused as error:
@@ -220,7 +220,7 @@ def insert_named(locked: pool.Pool, lease: Lease) -> bool:
     if lease_store.list_taken(connection, [lease.id]):
         raise errors.Conflict("another lease has that id")
     others = lease_store.read_overlapping(connection, locked.kind, locked.id, block)
-    # What was held back for the site itself while it was away has ids that the site does not know.
+    # What was reserved for the site itself while it was away has ids that the site does not know.
     holder = next((one.site for one in others if one.site not in (CENTRAL, lease.site)), None)
     if holder is not None:
         raise errors.Conflict(f"site {holder} holds a number of it")
@@ -246,7 +246,7 @@ def insert_named(locked: pool.Pool, lease: Lease) -> bool:
     return parts == [block]
 
 
-def hold_back(
+def reserve(
     locked: pool.Locked, site: SiteName, number: int, *, instead: Lease | None = None
 ) -> None:
     """Keep one number from everybody but a holder.
@@ -286,7 +286,7 @@ def _release_unnamed(
                 locked = pool.lock(connection, kind, pool_id)
             except errors.NotFound:
                 continue
-            _narrow(locked, locked.held_by(site.name), known)
+            _narrow(locked, locked.leases_of(site.name), known)
         LOG.info("Site %s has other leases of %s %s since the backup", site.name, kind, pool_id)
     with reading(context) as connection:
         return lease_store.list_leases(connection, site=site.name)
@@ -331,5 +331,5 @@ def _new_id() -> LeaseId:
 
 
 def _insert(locked: pool.Pool | pool.Locked, lease: Lease) -> None:
-    """Insert a lease as it is; this allocates nothing, so central may be unsettled."""
+    """Insert a lease as it is; this allocates nothing, so central may be recovering."""
     lease_store.put(locked.connection, lease, now=now())

@@ -31,13 +31,13 @@ from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import named, resting, spare
-from isthmus.store.tiers import claim, epoch, registration
+from isthmus.store.tiers import epoch, named_port, registration
 from isthmus.store.tiers.latest import Latest
 
 LOG = logging.getLogger(__name__)
 
 _SUBNET = PoolKind.SUBNET
-#: Words that are decided in one transaction, which holds their pool.
+#: Words that are decided in one transaction, which has locked their pool.
 _AT_ONCE = 100
 
 
@@ -77,8 +77,8 @@ def decide(context: Any) -> None:
 
 
 @contextlib.contextmanager
-def _going_on(claimed: named.Word | Lease) -> Iterator[None]:
-    """Go on where Neutron refuses to take a number from a port: central would never settle.
+def _going_on(contested: named.Word | Lease) -> Iterator[None]:
+    """Go on where Neutron refuses to take a number from a port: central would never recover.
 
     Raises:
         Exception: it may work in a moment.
@@ -88,7 +88,7 @@ def _going_on(claimed: named.Word | Lease) -> Iterator[None]:
     except Exception as error:  # whatever a driver or a callback of Neutron's has raised
         if isinstance(from_any(error), errors.Transient):
             raise
-        LOG.exception("What site %s has cannot be followed: %s", claimed.site, claimed)
+        LOG.exception("What site %s has cannot be followed: %s", contested.site, contested)
 
 
 def _each(
@@ -105,7 +105,7 @@ def _each(
         for chunk in _chunks(list(of_pool)):
             with writing(context) as connection:
                 try:
-                    locked = pool.hold(connection, kind, pool_id)
+                    locked = pool.lock_only(connection, kind, pool_id)
                 except errors.NotFound:
                     for word in chunk:
                         named.drop(connection, word)
@@ -147,7 +147,7 @@ def _follow_lack(context: Any, word: named.Word, *, ends_rest: bool) -> None:
 
     def ask(connection: sa.Connection) -> None:
         named.require_open(connection, word)
-        place = claim.find_place(connection, word.port_id)
+        place = named_port.find_place(connection, word.port_id)
         if place.home is None or place.spokesman != word.site:
             raise errors.Stale(f"site {word.site} does not speak for port {word.port_id}")
 
@@ -162,72 +162,72 @@ def _follow_lack(context: Any, word: named.Word, *, ends_rest: bool) -> None:
                 resting.delete(connection, word.pool_id, [word.number])
 
 
-def _clear(context: Any, claimed: named.Word | Lease, number: int) -> None:
+def _clear(context: Any, contested: named.Word | Lease, number: int) -> None:
     """Take a number that a site has from the port that was restored with it.
 
     Args:
         context: an administrator's.
-        claimed: the site's word, or its lease.
+        contested: the site's word, or its lease.
         number: the number.
     """
-    port_id = claimed.port_id if isinstance(claimed, named.Word) else None
+    port_id = contested.port_id if isinstance(contested, named.Word) else None
     holder: str | None = None
 
     def ask(connection: sa.Connection) -> None:
-        if isinstance(claimed, named.Word):
-            named.require_open(connection, claimed)
+        if isinstance(contested, named.Word):
+            named.require_open(connection, contested)
         else:
-            named.require_lease(connection, claimed)
-        if holder is not None and not _is_outdated(connection, claimed, number, holder):
+            named.require_lease(connection, contested)
+        if holder is not None and not _is_outdated(connection, contested, number, holder):
             raise errors.Stale(f"port {holder} has address {pool.to_address(number)} after all")
 
     with contextlib.suppress(errors.Stale):
         with writing(context) as connection:
-            found = _find_holder(connection, claimed.pool_id, number)
+            found = _find_holder(connection, contested.pool_id, number)
             ask(connection)
             if found is None or found == port_id:
                 return
-            if not _is_outdated(connection, claimed, number, found):
+            if not _is_outdated(connection, contested, number, found):
                 LOG.error(
                     "Address %s of subnet %s is on port %s of site %s, and at central on port %s",
                     pool.to_address(number),
-                    claimed.pool_id,
+                    contested.pool_id,
                     port_id,
-                    claimed.site,
+                    contested.site,
                     found,
                 )
                 return
             holder = found
         with Guarded(ask):
-            _take_away(claimed.pool_id, number, holder)
+            _take_away(contested.pool_id, number, holder)
         LOG.warning(
             "Site %s has address %s: port %s, which had it when central was backed up, loses it",
-            claimed.site,
+            contested.site,
             pool.to_address(number),
             holder,
         )
         with writing(context) as connection:
             ask(connection)
-            resting.delete(connection, claimed.pool_id, [number])
+            resting.delete(connection, contested.pool_id, [number])
 
 
 def _is_outdated(
-    connection: sa.Connection, claimed: named.Word | Lease, number: int, holder: str
+    connection: sa.Connection, contested: named.Word | Lease, number: int, holder: str
 ) -> bool:
     """Return whether a port has a number at central only because that was restored."""
-    place = claim.find_place(connection, holder)
+    place = named_port.find_place(connection, holder)
     speaks = place.spokesman
-    lease = lease_store.find_covering(connection, _SUBNET, claimed.pool_id, number, write=False)
+    lease = lease_store.find_covering(connection, _SUBNET, contested.pool_id, number, write=False)
     own = epoch.peek(connection)
     found = Holder(
         home=place.home,
         let_go=speaks is not None
-        and named.says(connection, speaks, named.LACKS, claimed.pool_id, number, holder),
-        claimed=bool(place.claimants),
+        and named.says(connection, speaks, named.LACKS, contested.pool_id, number, holder),
+        is_named=bool(place.named_by),
         home_heard=place.home_heard,
-        leased_to_claimant=lease is not None and lease.site == claimed.site,
+        leased_there=lease is not None and lease.site == contested.site,
     )
-    return is_outdated(found, settled=own is None or own.settled)
+    return is_outdated(found, recovered=own is None or own.recovered)
 
 
 def _find_holder(connection: sa.Connection, subnet_id: str, number: int) -> str | None:
@@ -292,7 +292,7 @@ def _keep_own(locked: pool.Locked, word: named.Word) -> None:
         named.drop(connection, word)
         return
     if holder is None:
-        adoption.hold_back(locked, CENTRAL, word.number)
+        adoption.reserve(locked, CENTRAL, word.number)
     elif holder.site == CENTRAL:
         spare.take_one(connection, word.pool_id, word.number)
     elif not named.says(
@@ -365,10 +365,10 @@ def _keep_at(locked: pool.Locked, word: named.Word) -> bool:
     if usage.find_used(connection, word.kind, word.pool_id, Block(word.number, word.number)):
         return False
     if holder is None:
-        adoption.hold_back(locked, word.home, word.number)
+        adoption.reserve(locked, word.home, word.number)
     elif holder.site == CENTRAL:
         spare.take_one(connection, word.pool_id, word.number)
-        adoption.hold_back(locked, word.home, word.number, instead=holder)
+        adoption.reserve(locked, word.home, word.number, instead=holder)
     else:
         return False
     return True

@@ -61,7 +61,7 @@ def record(context: Any, site: Site, said: Named) -> None:
             for at, port_id in has.items()
             if believed.get(at) != port_id
         ]
-        # Whether the site speaks for the port is known once all have registered (`claim.Place`).
+        # Whether the site speaks for it is known once all have registered (`named_port.Place`).
         words += [
             _word(site.name, _SUBNET, *at, port_id, named.LACKS, site.name)
             for at, port_id in believed.items()

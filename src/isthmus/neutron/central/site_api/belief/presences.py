@@ -134,10 +134,10 @@ def ensure_present(
     Raises:
         NotFound: there is no such network any more.
     """
-    held = joined.hold(connection, [network_id])
-    if network_id not in held.held_networks.owners:
+    locked = joined.lock(connection, [network_id])
+    if network_id not in locked.locked_networks.owners:
         raise errors.NotFound(f"there is no network {network_id}")
-    if held.held_networks.sites(network_id).get(site.name) is False:
+    if locked.locked_networks.sites(network_id).get(site.name) is False:
         return  # and not where it was about to leave when the backup was made: it is there
     key = datapaths.get(network_id)
     unknown = key is not None and datapath.find_key(connection, network_id) is None
@@ -149,9 +149,9 @@ def ensure_present(
             site.name,
         )
     datapath.ensure_key(connection, network_id)
-    held.held_networks.map_to(site.name, [network_id], now=now())
+    locked.locked_networks.map_to(site.name, [network_id], now=now())
     news = along.bring(connection, {ResourceType.NETWORK: [network_id]}, [site.name])
     journal.record(connection, news)
     # Routers come along; where else their networks have to be its sites will say.
-    if held.routers:
+    if locked.routers:
         presence.spread(connection, [network_id], extends=False)

@@ -29,7 +29,7 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.ports import home, hypervisor, location
-from isthmus.store.tiers import claim, mapping
+from isthmus.store.tiers import mapping, named_port
 from isthmus.store.tiers import site as site_store
 
 LOG = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
     facts: dict[str, Any] = {
         "home": next(iter(homes.get(port_id, {})), None),
         "exists": port is not None,
-        "named_by": claim.find_other(connection, port_id, site) if port is None else None,
+        "named_by": named_port.find_other(connection, port_id, site) if port is None else None,
         "network_id": port.network_id if port is not None else None,
         "device_owner": (port.device_owner or "") if port is not None else "",
         "of_router": _is_router(connection, device),

@@ -22,8 +22,8 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home, location
-from isthmus.store.tiers import claim, epoch
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers import epoch, named_port
+from isthmus.store.tiers.locked import LockedObjects
 
 _PORT = ResourceType.PORT
 _PORTS = models_v2.Port.__table__
@@ -55,9 +55,9 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
     """Record where the port is bound, and tell the other sites if that changed.
 
     They are told as well when it is reported first since central was restored: what waited to be
-    sent until then they have left alone. The site's claim of a port that central had lost ends with
-    that, and not before: in between the removal of its shadows would be sent. Nor before central
-    has settled: until then the claim keeps the port from others that name it.
+    sent until then they have left alone. That a site has named a port that central had lost is kept
+    until that, and not deleted before: in between the removal of its shadows would be sent. Nor
+    before central has recovered: until then it keeps the port from others that name it.
 
     Args:
         site: the port's home.
@@ -68,12 +68,12 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
     body = state.get(attribute.LOCATION)
     network_id = state["network_id"]
     with writing(n_context.get_admin_context()) as connection:
-        held = Held(connection, _PORT, [port_id], alone=True)
-        if epoch.is_settled(connection):
-            claim.end(connection, port_id, site)
-        if port_id not in held.owners or site not in held.sites(port_id):
+        locked = LockedObjects(connection, _PORT, [port_id], alone=True)
+        if epoch.is_recovered(connection):
+            named_port.end(connection, port_id, site)
+        if port_id not in locked.owners or site not in locked.sites(port_id):
             return  # deleted or moved meanwhile: record nothing
-        if held.sites(port_id)[site] and state.get(portbindings.HOST_ID):
+        if locked.sites(port_id)[site] and state.get(portbindings.HOST_ID):
             _stay(connection, site, port_id)
         named.end_unborne(connection, site, port_id, _addresses(state))
         before = location.list_locations(connection, [port_id]).get(port_id)

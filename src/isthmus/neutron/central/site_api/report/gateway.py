@@ -18,7 +18,7 @@ from isthmus.neutron.db import gateways
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import gateway
-from isthmus.store.tiers.held import Held
+from isthmus.store.tiers.locked import LockedObjects
 
 _PORTS = models_v2.Port.__table__
 _ROUTER = ResourceType.ROUTER
@@ -47,8 +47,8 @@ def take(site: Site, sequence: int, item: Item) -> bool:
         reporting.reported_by(site.name, item.id, sequence),
         writing(n_context.get_admin_context()) as connection,
     ):
-        held = Held(connection, _ROUTER, [port.device_id])
-        if site.name not in held.sites(port.device_id):
+        locked = LockedObjects(connection, _ROUTER, [port.device_id])
+        if site.name not in locked.sites(port.device_id):
             return True  # it has left meanwhile
         where = None
         if located is not None:

@@ -66,7 +66,7 @@ def create(site: SiteName, state: dict[str, Any]) -> Refusals:
     except REFUSALS as error:
         if isinstance(from_any(error), errors.Transient):
             raise
-        _require_settled(admin)
+        _require_recovered(admin)
         why = error
     bare = {**body, **{name: [] for name in _OPTIONAL}, "qos_policy_id": None}
     try:
@@ -77,14 +77,14 @@ def create(site: SiteName, state: dict[str, Any]) -> Refusals:
     return update(site, port, {**state, attribute.BASE: comparable(port)})
 
 
-def _require_settled(context: Any) -> None:
+def _require_recovered(context: Any) -> None:
     """Refuse nothing of a report while central cannot know yet who has what.
 
     Raises:
         Busy: it was restored, and the site has to report the port again.
     """
     with reading(context) as connection:
-        epoch.require_settled(connection)
+        epoch.require_recovered(connection)
 
 
 def _to_creation(site: SiteName, state: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _change(port: dict[str, Any], body: dict[str, Any], binding: dict[str, Any])
                 raise ours from error
             if isinstance(ours, errors.Transient) or isinstance(error, n_exc.PortNotFound):
                 raise
-            _require_settled(n_context.get_admin_context())
+            _require_recovered(n_context.get_admin_context())
             refused |= dict.fromkeys(part, ours)
         else:
             if part is body:

@@ -42,7 +42,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home
-from isthmus.store.tiers import claim, epoch, excess, mapping
+from isthmus.store.tiers import epoch, excess, mapping, named_port
 
 LOG = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def _remove(site: SiteName, port_id: str) -> None:
         if lives_here:
             home.delete(connection, port_id, site)
         named.end_unborne(connection, site, port_id, ())  # no other site's word
-        claim.end(connection, port_id, site)
+        named_port.end(connection, port_id, site)
         refusal.delete(connection, site, port_id)
         # Whether central knew it or not: something that it blocked may be removable now.
         job_store.retry_in_use(connection, site)
@@ -269,7 +269,7 @@ def _refuse_elsewhere(site: SiteName, port_id: str, lives_at: SiteName | None) -
     """Refuse a report of a port with another home; the site may have to remove its copy."""
     with writing(n_context.get_admin_context()) as connection:
         # Where central was restored the port may have moved since: homes follow the ports first.
-        epoch.require_settled(connection)
+        epoch.require_recovered(connection)
         journal.record(connection, [IntentKey(site, _PORT, port_id)])
     raise errors.Conflict(f"port {port_id} has its home at site {lives_at}", site=lives_at)
 

@@ -57,7 +57,7 @@ def _create_both_tiers() -> None:
         sa.Column("id", sa.String(16), primary_key=True),
         sa.Column("epoch", _BIG, nullable=False),
         sa.Column("life", sa.String(16), nullable=False),
-        sa.Column("settled", sa.Boolean, nullable=False),
+        sa.Column("recovered", sa.Boolean, nullable=False),
         sa.Column("reason", sa.Text),
         sa.Column("secret", sa.String(64), nullable=False),
         sa.Column("registration", sa.String(36)),
@@ -171,7 +171,7 @@ def _create_central() -> None:
         sa.Column("text", sa.Text().with_variant(sa.Text(2**24 - 1), "mysql"), nullable=False),
     )
     op.create_table(
-        "isthmus_number_claims",
+        "isthmus_named_numbers",
         sa.Column("site", sa.String(64), primary_key=True),
         sa.Column("kind", sa.String(16), primary_key=True),
         sa.Column("pool_id", sa.String(36), primary_key=True),
@@ -180,11 +180,11 @@ def _create_central() -> None:
         sa.Column("word", sa.String(8), nullable=False),
         sa.Column("home", sa.String(64), nullable=False),
         sa.Column("decided", sa.Boolean, nullable=False),
-        sa.Index("ix_isthmus_number_claims_number", "pool_id", "number"),
-        sa.Index("ix_isthmus_number_claims_port", "port_id"),
+        sa.Index("ix_isthmus_named_numbers_number", "pool_id", "number"),
+        sa.Index("ix_isthmus_named_numbers_port", "port_id"),
     )
     op.create_table(
-        "isthmus_lease_claims",
+        "isthmus_named_leases",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("site", sa.String(64), primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -194,10 +194,10 @@ def _create_central() -> None:
         sa.Column("origin", sa.String(36)),
     )
     op.create_table(
-        "isthmus_claims",
+        "isthmus_named_ports",
         sa.Column("port_id", sa.String(36), primary_key=True),
         sa.Column("site", sa.String(64), primary_key=True),
-        sa.Index("ix_isthmus_claims_site", "site"),
+        sa.Index("ix_isthmus_named_ports_site", "site"),
     )
     op.create_table(
         "isthmus_transit_ports",

@@ -32,7 +32,7 @@ class Waiting:
     def set(self, *, waits: bool) -> None:
         with self._central.database(write=True) as connection:
             reason = "it was restored" if waits else None
-            connection.execute(sa.update(EPOCHS).values(settled=not waits, reason=reason))
+            connection.execute(sa.update(EPOCHS).values(recovered=not waits, reason=reason))
             which = REGISTRATIONS.c.site == "site2"
             connection.execute(sa.update(REGISTRATIONS).where(which).values(waits=waits))
 

@@ -1,18 +1,19 @@
-"""Claims: which ports each site has, as the sites report when central was restored.
+"""Named ports: which ports each site has, as the sites report when central was restored.
 
 In central's restored tables, a port that moved after the backup has its home at the old site. A
 report by the site that has it now would be refused, and the old site would be told to create it
-again. So before central settles, homes follow the ports: a port moves from its home to another site
-if that one has it, nobody else does, and the home itself, asked, does not have it any more. No site
-gets a port by its own claim alone, and none on a network that is not there.
+again. So before central recovers, homes follow the ports: a port moves from its home to another
+site if that one has it, nobody else does, and the home itself, asked, does not have it any more. No
+site gets a port by its own word alone, and none on a network that is not there.
 
 Changes of a port since the backup are lost at central as well, and not at its home. So each port is
 *stale* from the restore until its home has reported it: where the two differ, central's database is
 outdated. A port that its home, asked, does not have is not stale any more. A home that was restored
 itself cannot say: it is told of its ports, and reports them.
 
-A port that central does not know was made since the backup. Its claim stays until its site reports
-it, or says that it is gone, so that no other site that knows of it reports it as its own.
+A port that central does not know was made since the backup. That its site named it
+is kept until the site reports it, or says that it is gone, so that no other site that knows of it
+reports it as its own.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -26,10 +27,10 @@ from isthmus.model.site import SiteName, SiteState
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home, location
 from isthmus.store.sql.neutron_tables import PORTS
-from isthmus.store.sql.tables import CLAIMS, REGISTRATIONS, SITE_MAPPINGS, SITES
+from isthmus.store.sql.tables import NAMED_PORTS, REGISTRATIONS, SITE_MAPPINGS, SITES
 from isthmus.store.tiers import mapping
-from isthmus.store.tiers.held import Held
 from isthmus.store.tiers.latest import Latest
+from isthmus.store.tiers.locked import LockedObjects
 
 _CHUNK = 500
 
@@ -44,11 +45,11 @@ class Move:
 
 
 def record(connection: sa.Connection, site: SiteName, port_ids: Collection[str]) -> None:
-    """Record which ports a site claims."""
-    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.site == site))
+    """Record which ports a site names."""
+    connection.execute(sa.delete(NAMED_PORTS).where(NAMED_PORTS.c.site == site))
     rows = [{"port_id": one, "site": site} for one in sorted(set(port_ids))]
     for start in range(0, len(rows), _CHUNK):
-        connection.execute(sa.insert(CLAIMS), rows[start : start + _CHUNK])
+        connection.execute(sa.insert(NAMED_PORTS), rows[start : start + _CHUNK])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,61 +58,61 @@ class Place:
 
     home: SiteName | None
     home_heard: bool  #: its home has reported which ports it has
-    claimants: frozenset[SiteName]  #: the sites that say that they have it
+    named_by: frozenset[SiteName]  #: the sites that say that they have it
 
     @property
     def spokesman(self) -> SiteName | None:
         """Return the site whose word counts for the port: its home, or the one it moves to.
 
-        No site speaks for a port by its own claim alone, unless the port is at no site.
+        No site speaks for a port by its own word alone, unless the port is at no site.
         """
-        if self.home is not None and (self.home in self.claimants or not self.home_heard):
+        if self.home is not None and (self.home in self.named_by or not self.home_heard):
             return self.home
-        return next(iter(self.claimants)) if len(self.claimants) == 1 else self.home
+        return next(iter(self.named_by)) if len(self.named_by) == 1 else self.home
 
 
 def find_place(connection: sa.Connection, port_id: str) -> Place:
     """Return where a port is, and lock its home."""
-    query = sa.select(CLAIMS.c.site).where(CLAIMS.c.port_id == port_id)
+    query = sa.select(NAMED_PORTS.c.site).where(NAMED_PORTS.c.port_id == port_id)
     at = mapping.find_home(connection, port_id)
     return Place(
         home=at,
         home_heard=at is not None and _has_named(connection, at),
-        claimants=frozenset(SiteName(site) for site in connection.scalars(query)),
+        named_by=frozenset(SiteName(site) for site in connection.scalars(query)),
     )
 
 
 def find_other(connection: sa.Connection, port_id: str, site: SiteName) -> SiteName | None:
-    """Return another site that has claimed a port and is not disabled, or None.
+    """Return another site that has named a port and is not disabled, or None.
 
-    Where two sites claim one port, neither can report it until a person has disabled, or removed,
+    Where two sites name one port, neither can report it until a person has disabled, or removed,
     the one that lies.
     """
     query = (
-        sa.select(CLAIMS.c.site)
-        .join(SITES, SITES.c.name == CLAIMS.c.site)
+        sa.select(NAMED_PORTS.c.site)
+        .join(SITES, SITES.c.name == NAMED_PORTS.c.site)
         .where(
-            CLAIMS.c.port_id == port_id,
-            CLAIMS.c.site != site,
+            NAMED_PORTS.c.port_id == port_id,
+            NAMED_PORTS.c.site != site,
             SITES.c.state != SiteState.DISABLED.value,
         )
-        .order_by(CLAIMS.c.site)
+        .order_by(NAMED_PORTS.c.site)
     )
     found = connection.scalar(query.limit(1))
     return None if found is None else SiteName(found)
 
 
 def end(connection: sa.Connection, port_id: str, site: SiteName) -> None:
-    """Delete a site's claim of a port: it has reported the port, or that it is gone."""
-    of_site = sa.and_(CLAIMS.c.port_id == port_id, CLAIMS.c.site == site)
+    """Delete what a site named of a port: it has reported the port, or that it is gone."""
+    of_site = sa.and_(NAMED_PORTS.c.port_id == port_id, NAMED_PORTS.c.site == site)
     # Nearly always there is none, and to delete nothing locks the gap where it would be.
-    if connection.execute(sa.select(CLAIMS.c.site).where(of_site)).first() is not None:
-        connection.execute(sa.delete(CLAIMS).where(of_site))
+    if connection.execute(sa.select(NAMED_PORTS.c.site).where(of_site)).first() is not None:
+        connection.execute(sa.delete(NAMED_PORTS).where(of_site))
 
 
 def end_of_site(connection: sa.Connection, site: SiteName) -> None:
-    """Delete the claims of a site that is removed."""
-    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.site == site))
+    """Delete what a site that is removed has named."""
+    connection.execute(sa.delete(NAMED_PORTS).where(NAMED_PORTS.c.site == site))
 
 
 def _has_named(connection: sa.Connection, site: SiteName) -> bool:
@@ -125,11 +126,11 @@ Welcome = Callable[[sa.Connection, Move], object]
 
 
 def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
-    """Set homes from the claims; in the transaction that settles central.
+    """Set homes from what is named; in the transaction that has central recover.
 
-    The claims of ports that central knows are deleted. Whoever changes a port locks the port before
-    its home: so the ports in question are found by a plain read, locked, and decided by a second
-    one. No claim is added meanwhile, since the caller has locked the tier's epoch first of all.
+    What is named of ports that central knows is deleted. Whoever changes a port locks the port
+    before its home: so the ports in question are found by a plain read, locked, and decided by a
+    second one. Nothing is named meanwhile, since the caller has locked the tier's epoch first.
 
     Args:
         connection: of the transaction.
@@ -138,25 +139,25 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
     Returns:
         What moved.
     """
-    claimed, homes = sa.alias(CLAIMS), sa.alias(SITE_MAPPINGS)
+    named, homes = sa.alias(NAMED_PORTS), sa.alias(SITE_MAPPINGS)
     query = (
-        sa.select(homes.c.resource_id, homes.c.site, claimed.c.site.label("claimant"))
-        .join_from(homes, claimed, claimed.c.port_id == homes.c.resource_id)
+        sa.select(homes.c.resource_id, homes.c.site, named.c.site.label("named_by"))
+        .join_from(homes, named, named.c.port_id == homes.c.resource_id)
         .join(REGISTRATIONS, REGISTRATIONS.c.site == homes.c.site)
         .where(
             homes.c.type == ResourceType.PORT.value,
             REGISTRATIONS.c.named_ports.is_(sa.true()),
-            ~_is_claimed_by_home(homes),
+            ~_is_named_by_home(homes),
         )
     )
     ids = sorted({row.resource_id for row in connection.execute(query)})
-    ports = Held(connection, ResourceType.PORT, ids, alone=True)
+    ports = LockedObjects(connection, ResourceType.PORT, ids, alone=True)
     found: list[Move] = []
     for start in range(0, len(ids), _CHUNK):
         found += Latest.read(
             connection,
             query.where(homes.c.resource_id.in_(ids[start : start + _CHUNK])),
-            lambda row: Move(row.resource_id, SiteName(row.site), SiteName(row.claimant)),
+            lambda row: Move(row.resource_id, SiteName(row.site), SiteName(row.named_by)),
             write=True,
         )
     moves = plan_moves(
@@ -170,12 +171,14 @@ def follow(connection: sa.Connection, welcome: Welcome) -> list[Move]:
         .where(
             SITE_MAPPINGS.c.type == ResourceType.PORT.value,
             SITE_MAPPINGS.c.stale.is_(sa.true()),
-            ~_is_claimed_by_home(SITE_MAPPINGS),
+            ~_is_named_by_home(SITE_MAPPINGS),
             SITE_MAPPINGS.c.site.in_(_named()),
         )
         .values(stale=False, base=None)
     )
-    connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.port_id.in_(sa.select(PORTS.c.id))))
+    connection.execute(
+        sa.delete(NAMED_PORTS).where(NAMED_PORTS.c.port_id.in_(sa.select(PORTS.c.id)))
+    )
     return moves
 
 
@@ -187,11 +190,11 @@ def _named() -> "sa.Select[tuple[str]]":
     return sa.select(REGISTRATIONS.c.site).where(REGISTRATIONS.c.named_ports.is_(sa.true()))
 
 
-def _is_claimed_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Return a condition, on a row of site mappings: whether its own site claims the port."""
+def _is_named_by_home(homes: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return a condition, on a row of site mappings: whether its own site names the port."""
     return (
-        sa.select(CLAIMS.c.port_id)
-        .where(CLAIMS.c.port_id == homes.c.resource_id, CLAIMS.c.site == homes.c.site)
+        sa.select(NAMED_PORTS.c.port_id)
+        .where(NAMED_PORTS.c.port_id == homes.c.resource_id, NAMED_PORTS.c.site == homes.c.site)
         .exists()
     )
 
@@ -203,7 +206,7 @@ def plan_moves(found: Iterable[Move], present: Mapping[str, Collection[SiteName]
     network is not present, possibly after everything that the site has registered, cannot have it.
 
     Args:
-        found: ports that are claimed by other sites than their homes.
+        found: ports that are named by other sites than their homes.
         present: the sites that have the network of each port.
     """
     by_port: dict[str, list[Move]] = {}
@@ -224,21 +227,21 @@ def _list_present(
             PORTS.c.id.in_(ids[start : start + _CHUNK])
         )
         networks |= {row.id: row.network_id for row in connection.execute(query)}  # never changes
-    held = Held(connection, ResourceType.NETWORK, networks.values())
+    locked = LockedObjects(connection, ResourceType.NETWORK, networks.values())
     return {
-        port_id: {site for site, withdrawn in held.sites(network_id).items() if not withdrawn}
+        port_id: {site for site, withdrawn in locked.sites(network_id).items() if not withdrawn}
         for port_id, network_id in networks.items()
     }
 
 
 def _move(connection: sa.Connection, move: Move) -> None:
-    """Set the home that a site claims for a port, which the caller has locked with its home."""
+    """Set the home that a site names for a port, which the caller has locked with its home."""
     home.change(connection, move.port_id, move.new)
     told = [IntentKey(one, ResourceType.PORT, move.port_id) for one in (move.old, move.new)]
     located = location.list_locations(connection, [move.port_id]).get(move.port_id)
     if located is not None:  # its location at the old site
         location.delete(connection, [move.port_id])
-        network = Held(connection, ResourceType.NETWORK, [located.network_id])
+        network = LockedObjects(connection, ResourceType.NETWORK, [located.network_id])
         told += [
             IntentKey(site, ResourceType.SHADOW, move.port_id)
             for site in network.sites(located.network_id)

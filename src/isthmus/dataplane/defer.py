@@ -1,7 +1,7 @@
 """What may be written while the site's tables may be older than OVN's rows. Pure.
 
 A site whose database was restored has yet to hear what came, moved and went since the backup. Its
-OVN was right all the time, and servers reach each other by it. So until the site has settled its
+OVN was right all the time, and servers reach each other by it. So until the site has recovered its
 tables count only where they contradict nothing that stands; but for what somebody has told it of
 since: that is newer than either. Then they count for what is the site's own; for ports, hypervisors
 and routers of other sites once it has heard of these, too.

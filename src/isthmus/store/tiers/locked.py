@@ -1,17 +1,17 @@
-"""Objects held: where they are mapped, read behind a lock of the objects' own rows.
+"""Locked objects: where they are mapped, read behind a lock of the objects' own rows.
 
 A change of an object has to be told to every site that has it, and a site to which an object is
 mapped has to be told every change. The two meet on the object's row in Neutron's table, which both
 lock before they read the other's work:
 
-* a transaction that changes an object holds it *shared*, then reads where it is mapped, then
+* a transaction that changes an object locks it *shared*, then reads where it is mapped, then
 records intents;
-* one that maps an object to a site, or away, holds it *alone*, and the object's state is read after
+* one that maps an object to a site, or away, locks it *alone*, and the object's state is read after
 it has committed.
 
 So one of them waits for the other and sees its work, whatever the isolation level: nothing rests on
 gap locks, which READ COMMITTED does not take, nor on the snapshot that REPEATABLE READ fixes at the
-first plain SELECT. All reads here are locking ones, and there is no other way to create a `Held`;
+first plain SELECT. All reads here are locking ones, and nothing else makes a `LockedObjects`;
 `isthmus.store.tiers.mapping` has plain reads too, called `peek`, for answers that decide nothing.
 
 Neutron's own foreign keys lock shared what new parts (rules, subnets, ports) belong to, which is
@@ -32,8 +32,8 @@ from isthmus.store.tiers import mapping
 _CHUNK = 500
 
 
-class Held:
-    """Objects of one type whose rows this transaction holds until it ends."""
+class LockedObjects:
+    """Objects of one type whose rows this transaction locks until it ends."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Held:
             ids: which of them, all if None; deleted ones are left out.
             now: the time.
         """
-        assert self._alone, "who maps an object holds it alone"
+        assert self._alone, "who maps an object locks it alone"
         assert self.kind is not ResourceType.PORT, "a port has a home: isthmus.store.ports.home"
         standing = [one for one in (self.owners if ids is None else ids) if one in self.owners]
         mapping.record(self._connection, self.kind, standing, site, owners=self.owners, now=now)
@@ -108,7 +108,7 @@ class Held:
 
     def withdraw(self, site: SiteName, ids: Collection[str] | None = None) -> None:
         """Record that a site should not have objects, all if none is named, which still exist."""
-        assert self._alone, "who maps an object holds it alone"
+        assert self._alone, "who maps an object locks it alone"
         gone = [one for one in self._mapped if ids is None or one in ids]
         mapping.withdraw(self._connection, self.kind, gone, site)
         for one in gone:
