@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
-from tests.acceptance.test_cli import HOLDS, Shell
+from tests.acceptance.shell import HOLDS, Shell
 from typing_extensions import override
 
 from isthmus.cli.main import _run

@@ -1,141 +1,19 @@
 """The operators' commands as processes, against a small cloud on loopback."""
 
-import contextlib
-import datetime
 import json
-import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.acceptance.shell import ISTHMUS, NET, SUBNET, Shell, job, shell
 
-from isthmus.testing.cloud import Cloud, running_cloud
 from isthmus.testing.until import until
 
-ISTHMUS = [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
-NET = "0a6b7c1e-0000-4000-8000-000000000001"
-SUBNET = "0a6b7c1e-0000-4000-8000-000000000002"
-HOLDS = ("leases", "addresses", "port_keys", "ports", "networks", "networks_only_here")
-
-
-class Shell:
-    """Runs commands as a person with a clouds.yaml would."""
-
-    def __init__(self, folder: Path, cloud: Cloud) -> None:
-        self.cloud = cloud
-        entry = {
-            "auth": {
-                "auth_url": f"{cloud.url}/v3",
-                "username": "admin",
-                "password": "secret",
-                "project_name": "admin",
-                "user_domain_id": "default",
-                "project_domain_id": "default",
-            },
-            "region_name": "central",
-            "api_timeout": 5,
-        }
-        nobody = json.loads(json.dumps(entry))
-        nobody["auth"]["auth_url"] = "http://127.0.0.1:1/v3"
-        self.path = folder / "clouds.yaml"
-        self.entries = {"central": entry, "away": nobody}
-        self.path.write_text(yaml.safe_dump({"clouds": self.entries}))
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "OS_CLIENT_CONFIG_FILE": str(self.path),
-        }
-
-    @contextlib.contextmanager
-    def mute(self) -> Iterator[None]:
-        """Have a cloud, `mute`, that takes calls and answers none."""
-        with socket.create_server(("127.0.0.1", 0)) as taking:
-            mute = {**json.loads(json.dumps(self.entries["central"])), "api_timeout": 1}
-            mute["auth"]["auth_url"] = f"http://127.0.0.1:{taking.getsockname()[1]}/v3"
-            self.path.write_text(yaml.safe_dump({"clouds": {**self.entries, "mute": mute}}))
-            yield
-
-    def run(
-        self, *arguments: str, code: int = 0, says: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        ran = subprocess.run(
-            [*ISTHMUS, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        assert ran.returncode == code, (ran.stdout, ran.stderr)
-        assert re.search(says, ran.stderr), ran.stderr
-        assert "Traceback" not in ran.stderr
-        return ran
-
-    def data(self, *arguments: str, code: int = 0) -> Any:
-        return json.loads(self.run(*arguments, "-o", "json", code=code).stdout)
-
-
-@contextlib.contextmanager
-def small_cloud() -> Iterator[Cloud]:
-    """Run a cloud of two sites with a network and a subnet; sites that are made are as new."""
-    with running_cloud("site1", "site2") as cloud:
-        cloud.defaults["sites"] = lambda: {
-            "reachability": "unknown",
-            "last_seen_at": None,
-            "last_error": "",
-            "waits_for": "",
-            "backlog": 0,
-            "parked": 0,
-            "holds": dict.fromkeys(HOLDS, 0),
-        }
-        cloud.defaults["site-presences"] = lambda: {
-            "withdrawn": False,
-            "datapath_key": 16711681,
-            "created_at": "2026-01-01T00:00:00Z",
-        }
-        cloud.rows["networks"] = [
-            {"id": NET, "name": "net1", "project_id": "p", "status": "ACTIVE", "subnets": [SUBNET]}
-        ]
-        cloud.rows["subnets"] = [{"id": SUBNET, "name": "sub1"}]
-        epoch = {"epoch": 1, "recovered": True, "reason": ""}
-        cloud.rows["site-holdings"] = [{"id": "central", "epoch": epoch}]
-        for name, site in cloud.sites.items():
-            site.holdings = {"id": name, "epoch": epoch}
-        yield cloud
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    with small_cloud() as cloud:
-        yield Shell(tmp_path, cloud)
-
-
-def ago(**span: float) -> str:
-    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(**span)
-    return then.replace(microsecond=0, tzinfo=None).isoformat() + "Z"
-
-
-def job(number: int, **more: Any) -> dict[str, Any]:
-    return {
-        "id": f"job-{number:04}",
-        "site": "site1",
-        "type": "port",
-        "resource_id": f"port-{number:04}",
-        "state": "waiting",
-        "generation": 1,
-        "attempts": 0,
-        "age": number,
-        "created_at": "2026-01-01T00:00:00Z",
-        "last_error": "",
-        **more,
-    }
+__all__ = ["shell"]
 
 
 def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
@@ -371,53 +249,6 @@ def test_leases_show_as_addresses_in_a_table_only(shell: Shell) -> None:
     assert len(shell.data("lease", "list", "--kind", "port_key", "--site", "site2")) == 1
 
 
-def test_status_of_no_sites_does_not_call_them_reachable(shell: Shell) -> None:
-    ran = shell.run("status", says="no site yet; add one with: isthmus site create NAME")
-    assert "reachable" not in ran.stderr
-    assert shell.data("status") == []
-    shell.cloud.rows["site-holdings"].clear()  # as who has not the role sees it
-    shell.run("status", code=2, says="central shows you nothing.*role admin or isthmus_reader")
-
-
-def test_status_counts_and_names_who_is_away(shell: Shell) -> None:
-    shell.run("site", "create", "site1")
-    shell.run("site", "create", "site2")
-    one, two = shell.cloud.rows["sites"]
-    one.update(reachability="reachable", last_seen_at=ago(seconds=1), backlog=2, parked=1)
-    two.update(reachability="unreachable", last_seen_at=ago(hours=2), last_error="no route")
-    shell.cloud.rows["site-jobs"] = [job(4000), job(2)]
-    first, second = shell.data("status", code=1)
-    assert (first["oldest"], second["oldest"]) == (4000, None)
-    assert first["troubles"] == ["site1 has 1 parked or refused"]
-    assert second["troubles"][0].startswith("site2 is not reachable; it last answered 2h")
-    shown = shell.run("status", code=1, says="site1 has 1 parked or refused")
-    assert "1h6m" in shown.stdout
-    assert "Next for site2: see that Neutron and Keystone of site2 run" in shown.stderr
-    one["parked"] = 0
-    shell.run("site", "disable", "site2")
-    shell.run("status", says="2 sites, disabled: site2, all others reachable; 2 jobs under way")
-
-
-def test_status_says_that_xjob_is_stopped_and_since_when(shell: Shell) -> None:
-    for name in ("site1", "site2"):
-        shell.run("site", "create", name)
-    for row in shell.cloud.rows["sites"]:
-        row.update(reachability="reachable", last_seen_at=ago(minutes=7))
-    says = r"No Xjob runs, or none gets on: none has looked at any site for 7m(\d+s)?\."
-    for output in ("table", "json", "yaml"):
-        ran = shell.run("status", "-o", output, code=1, says=says)
-        assert "Next for xjob: start isthmus-xjob where central runs" in ran.stderr
-    assert "2 sites, all reachable when last looked at" in ran.stderr
-    one, two = shell.cloud.rows["sites"]
-    two["last_seen_at"] = ago(seconds=2)
-    assert [row["served"] for row in shell.data("status", code=1)] == ["no", "yes"]
-    shell.run(
-        "status", code=1, says=r"(?s)No Xjob has looked at site1 for 7m.*\[isthmus_xjob:site1\]"
-    )
-    one["last_seen_at"] = ago(seconds=2)
-    assert "Xjob" not in shell.run("status").stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -521,75 +352,3 @@ def test_completion_knows_nouns_verbs_and_options(shell: Shell) -> None:
     assert {"site", "job", "lab"} <= set(complete("isthmus ", 1))
     assert {"list", "show", "drain"} <= set(complete("isthmus site ", 2))
     assert "--older-than" in complete("isthmus job list --", 3)
-
-
-LEASE = {
-    "id": "l1",
-    "kind": "subnet",
-    "pool_id": SUBNET,
-    "site": "site1",
-    "first": "2",
-    "last": "9",
-}
-
-
-def audited(shell: Shell) -> None:
-    """Two sites, and leases that agree."""
-    shell.run("site", "create", "site1")
-    shell.run("site", "create", "site2")
-    shell.cloud.rows["site-holdings"] = [{"id": "central", "leases": [LEASE]}]
-    for name, site in shell.cloud.sites.items():
-        site.holdings = {"id": name, "leases": [LEASE] if name == "site1" else []}
-
-
-def test_audit_ends_well_where_all_tiers_agree(shell: Shell) -> None:
-    audited(shell)
-    shell.run("audit", says="All tiers agree")
-    assert shell.data("audit") == []
-    shell.run("audit", "--network", "net1", says="All tiers agree")
-    assert any(f"network_id={NET}" in path for _, path, _ in shell.cloud.calls)
-
-
-def test_audit_says_what_differs_and_ends_with_1(shell: Shell) -> None:
-    audited(shell)
-    shell.cloud.sites["site2"].holdings["leases"] = [LEASE]
-    shell.cloud.rows["site-jobs"] = [
-        job(1, state="parked", last_error="bad", changed_at="2026-01-01T00:00:00Z")
-        | {"not_before": "2026-01-01T00:00:00Z"}
-    ]
-    ran = shell.run("audit", "-o", "json", code=1)
-    assert [(one["message"], one["place"]) for one in json.loads(ran.stdout)] == [
-        ("refused by the site", "site1"),
-        ("lease that central does not know", "site2"),
-    ]
-
-
-def test_audit_tells_of_sites_that_do_not_answer(shell: Shell) -> None:
-    audited(shell)
-    shell.cloud.sites["site1"].cut = True
-    shell.run("site", "disable", "site2")
-    ran = shell.run("audit", "-o", "json", code=1)
-    reasons = {one["place"]: one["evidence"] for one in json.loads(ran.stdout)}
-    assert "cannot be reached" in reasons["site1"]
-    assert reasons["site2"] == "an operator has disabled it"
-
-
-def test_audit_waits_until_all_is_well(shell: Shell) -> None:
-    audited(shell)
-    ran = shell.run("audit", "--quiet", "--wait", "1", says="^All tiers agree.$")
-    shell.cloud.sites["site2"].holdings["leases"] = [LEASE]
-    ran = shell.run("audit", "-q", "--wait", "0.1", "-o", "json", code=1)
-    assert len(json.loads(ran.stdout)) == 1
-    assert "looking again" not in ran.stderr
-    process = subprocess.Popen(
-        [*ISTHMUS, "audit", "--wait", "30", "-o", "json"],
-        env=shell.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline().decode()
-    assert "1 finding: lease that central does not know at site2; looking again, for" in line
-    shell.cloud.sites["site2"].holdings["leases"] = []
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, json.loads(stdout), stderr) == (0, [], b"")

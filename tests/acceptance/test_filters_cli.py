@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.inside import Inside
-from tests.acceptance.test_cli import job, small_cloud
+from tests.acceptance.shell import job, small_cloud
 
 
 @pytest.fixture

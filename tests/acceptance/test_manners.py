@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from rich.console import Console
 from tests.acceptance.inside import Inside
-from tests.acceptance.test_cli import ISTHMUS, LEASE, NET, SUBNET, ago, job, small_cloud
+from tests.acceptance.shell import ISTHMUS, LEASE, NET, SUBNET, ago, job, small_cloud
 
 from isthmus import errors
 from isthmus.cli import main, render

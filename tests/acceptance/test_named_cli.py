@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.inside import Inside
-from tests.acceptance.test_cli import NET, SUBNET, Shell, ago, job, small_cloud
+from tests.acceptance.shell import NET, SUBNET, Shell, ago, job, small_cloud
 
 from isthmus.cli import complete
 

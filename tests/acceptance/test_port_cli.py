@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.inside import Inside
-from tests.acceptance.test_cli import NET, SUBNET, small_cloud
+from tests.acceptance.shell import NET, SUBNET, small_cloud
 
 MAC = "fa:16:01:00:00:01"
 CENTRAL = ("central", "port", "site1/h1", 4097, True)

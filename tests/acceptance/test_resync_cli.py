@@ -1,6 +1,6 @@
 """`isthmus site resync` as a person meets it."""
 
-from tests.acceptance.test_cli import NET, Shell, shell
+from tests.acceptance.shell import NET, Shell, shell
 
 __all__ = ["shell"]
 

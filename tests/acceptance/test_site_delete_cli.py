@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.inside import HOLDS, Inside
-from tests.acceptance.test_cli import small_cloud
+from tests.acceptance.shell import small_cloud
 
 LOST = dict(zip(HOLDS, (3, 64, 128, 1, 2, 1), strict=True))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.inside import Inside
-from tests.acceptance.test_cli import NET, SUBNET, job, small_cloud
+from tests.acceptance.shell import NET, SUBNET, job, small_cloud
 
 from isthmus import errors
 from isthmus.operate.cloud import wait_until_done

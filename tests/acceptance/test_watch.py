@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.test_cli import ISTHMUS, Shell, ago, small_cloud
+from tests.acceptance.shell import ISTHMUS, Shell, ago, small_cloud
 
 from isthmus.cli import watch
 from isthmus.cli.render import Format

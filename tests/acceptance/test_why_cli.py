@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.test_cli import Shell
+from tests.acceptance.shell import Shell
 
 from isthmus.testing.cloud import running_cloud
 

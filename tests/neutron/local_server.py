@@ -39,6 +39,7 @@ class LocalServer(Server):
             "central_url": self.wan.url if self.wan else "http://127.0.0.1:1",
             "read_timeout_s": 60,
             "relay_poll_s": 0.2,
+            "ovn_pulse_s": 0,  # its hypervisors are rows: there is no ovn-controller to answer
             **self.isthmus,
         }
         number = int(self.site[-1]) if self.site[-1].isdigit() else 0

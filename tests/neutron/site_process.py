@@ -124,10 +124,16 @@ class Site:
     def keys_low(self) -> list[str]:
         return self.low
 
-    def collect(self) -> Any:
+    def collect(self, networks: list[str] | None = None) -> Any:
+        from isthmus.dataplane.holdings import Part
         from isthmus.neutron.local.ovn import dataplane
 
-        return dataplane.collect()
+        return dataplane.collect(Part(networks=networks, routers=[]) if networks else None)
+
+    def pulse(self) -> Any:
+        from isthmus.neutron.local.ovn import dataplane
+
+        return dataplane.report_pulse()
 
     def repair(self) -> None:
         """Do what the maintenance worker does every five minutes, with what is young, too."""

@@ -43,6 +43,7 @@ neutron_sync_mode = off
 site = site1
 carrier_user = id-of-isthmus-xjob-site1
 ovn_sweep_s = 3600
+ovn_pulse_s = 0.5
 """
 
 

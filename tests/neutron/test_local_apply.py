@@ -341,7 +341,7 @@ def test_who_may_send_and_who_may_look(site1: LocalServer) -> None:
     assert site1.get("site-holdings", stranger).only() == []
     (holdings,) = site1.get("site-holdings").only()
     assert holdings["tier"] == "local"
-    assert {"networks", "ports", "leases", "shadows", "ovn", "journal"} <= set(holdings)
+    assert {"networks", "ports", "leases", "shadows", "ovn", "pulse", "journal"} <= set(holdings)
 
 
 def test_shadows_are_listed_as_neutron_lists(central: CentralServer, site1: LocalServer) -> None:

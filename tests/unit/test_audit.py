@@ -134,7 +134,12 @@ def local(name: str, own: int, other: int, other_site: str) -> dict[str, Any]:
             "ports": [row(own, f"hv-{name}"), row(own + 100, "", "localport")],
             "shadows": [row(other, f"hv-{other_site}", "remote")],
             "chassis": [
-                {"name": f"hv-{name}", "hostname": "h", "encap_ips": [f"192.0.2.{own}"], "site": ""}
+                {
+                    "name": f"hv-{name}",
+                    "hostname": f"host{own}",
+                    "encap_ips": [f"192.0.2.{own}"],
+                    "site": "",
+                }
             ],
             "responders": [],
             "port_keys": [{"port_id": f"port{own}", "network_id": NET, "key": own}],
@@ -280,6 +285,10 @@ CASES = {
     "shadow port missing": change("one/shadows", []),
     "shadow port of nothing": drop("central/locations"),
     "shadow port different": change("one/shadows/0/encap_ip", "192.0.2.77"),
+    "security group with rules that OVN lacks": change(
+        "one/ovn/lost_rules", [{"id": "r1", "security_group_id": GROUP}]
+    ),
+    "port's location unknown": drop("central/locations"),
     "port's location different": change("one/ovn/chassis/0/encap_ips", ["192.0.2.78"]),
 }
 

@@ -71,7 +71,7 @@ class Tier:
         self.said = said
 
     def get_all(self, resource: str, **query: Any) -> Any:
-        assert (resource, query) == ("site_holding", {"fields": "epoch"})
+        assert (resource, query) == ("site_holding", {"fields": ["epoch", "pulse"]})
         if isinstance(self.said, threading.Event):
             self.said.wait(60)
         if isinstance(self.said, errors.IsthmusError):

@@ -73,6 +73,14 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How often all OVN rows of stretched networks are compared with what they should be, "
         "in seconds.",
     ),
+    cfg.FloatOpt(
+        "ovn_pulse_s",
+        default=15.0,
+        min=0,
+        help="How often OVN is asked whether it lives (databases, northd, every hypervisor), in "
+        "seconds; each hypervisor answers with one write. 0: never; then isthmus status and audit "
+        "do not see what of OVN is dead or hangs.",
+    ),
 )
 
 
@@ -92,6 +100,7 @@ class SiteConfig:
     lease_sweep_s: float
     lease_idle_s: float
     ovn_sweep_s: float = 60.0
+    ovn_pulse_s: float = 15.0
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -128,4 +137,5 @@ def read_site(conf: cfg.ConfigOpts) -> SiteConfig:
         lease_sweep_s=group.lease_sweep_s,
         lease_idle_s=group.lease_idle_s,
         ovn_sweep_s=group.ovn_sweep_s,
+        ovn_pulse_s=group.ovn_pulse_s,
     )

@@ -1,9 +1,12 @@
 """Collect the holdings of all tiers at once and compare them."""
 
+import contextlib
 import datetime
+import queue
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +18,7 @@ from isthmus.federation.audits.holdings import Holdings, parse_holdings
 from isthmus.model.form import counted, format_age
 from isthmus.model.intent import IntentKey, Job, JobState
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import CENTRAL, SiteName, SiteState
+from isthmus.model.site import CENTRAL, Reachability, SiteName, SiteState
 from isthmus.model.verdict import (
     Answer,
     Report,
@@ -37,8 +40,14 @@ from isthmus.operate.trouble import (
     judge_service,
 )
 
+#: How long a site may take for a small answer, in seconds.
+_ANSWER_S = 10.0
 #: Pause between two looks of `wait_clean`, in seconds: holdings are not cheap.
 _LOOK_EVERY_S = 2.0
+_REACH = (
+    "See that the host of central reaches Neutron and Keystone of {0}: it does so on another way "
+    "than you (in a lab, `isthmus lab link restore {0}`)."
+)
 #: Most kinds of findings that one line of progress names.
 _MOST_SAID = 3
 
@@ -67,18 +76,11 @@ def collect_report(admin: Cloud, *, network: str | None = None) -> Report:
     clients = {
         SiteName(row["name"]): admin.open_site(row["name"], row["region"]) for row in enabled
     }
-    with ThreadPoolExecutor(max_workers=len(clients) + 1) as threads:
-        asked = threads.submit(_ask, admin.open_central(), network_id)
-        asked_sites = {
-            name: threads.submit(_ask, client, network_id) for name, client in clients.items()
-        }
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        asked = thread.submit(_ask, admin.open_central(), network_id)
+        held, unheard = _ask_sites(clients, network_id)
         central = asked.result()
-        held: dict[SiteName, Holdings] = {}
-        for name, answer in asked_sites.items():
-            try:
-                held[name] = answer.result()
-            except errors.IsthmusError as error:
-                silent[name] = error.message
+    silent |= unheard
     parked = (_to_job(row) for row in admin.api.iterate("site_job", state="parked"))
     jobs = [job for job in parked if network_id is None or _concerns(job, network_id, central)]
     report = audit(central, held, silent=silent, jobs=jobs)
@@ -102,8 +104,9 @@ def _add_service(report: Report, rows: Collection[Row], now: datetime.datetime) 
         )
         for row in idle
     ]
-    answer = Answer.FOUND if idle else Answer.FINE
-    if not idle and UNKNOWN in served.values():
+    verdicts += _list_unreached(report, rows, now)
+    answer = Answer.FOUND if verdicts else Answer.FINE
+    if not verdicts and UNKNOWN in served.values():
         answer = Answer.NOT_SEEN
     elif not served:
         answer = Answer.NOT_APPLICABLE
@@ -111,6 +114,27 @@ def _add_service(report: Report, rows: Collection[Row], now: datetime.datetime) 
         findings=tuple(sorted((*report.findings, *verdicts), key=order)),
         rulings=(*report.rulings, Ruling(check="Xjob", answer=answer)),
     )
+
+
+def _list_unreached(
+    report: Report, rows: Collection[Row], now: datetime.datetime
+) -> Iterator[Verdict]:
+    """Find sites that answer the person, and not Xjob: nothing is carried to them."""
+    silent = {one.subject.name for one in report.findings if one.code == "site.not_audited"}
+    for row in rows:
+        if row["reachability"] != Reachability.UNREACHABLE or row["name"] in silent:
+            continue
+        seen = count_seconds(row["last_seen_at"], now)
+        since = "it never answered" if seen is None else f"it last answered {format_age(seen)} ago"
+        error = f": {row['last_error']}" if row.get("last_error") else ""
+        yield Verdict(
+            code="site.not_reachable",
+            severity=Severity.BROKEN,
+            subject=Subject(row["name"], "site", str(CENTRAL)),
+            message="central's Xjob does not reach the site",
+            evidence=f"{since}{error}",
+            remedy=_REACH.format(row["name"]),
+        )
 
 
 def _to_sentence(said: str) -> str:
@@ -168,6 +192,64 @@ def summarise(report: Report) -> str:
     ]
     more = f" and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
     return f"{counted(len(found), 'finding')}: {', '.join(said[:_MOST_SAID])}{more}"
+
+
+def _ask_sites(
+    clients: Mapping[SiteName, NeutronClient],
+    network_id: str | None,
+    answer_s: float = _ANSWER_S,
+) -> tuple[dict[SiteName, Holdings], dict[SiteName, str]]:
+    """Ask all sites at once; give what they hold, and why others did not say so.
+
+    A great answer may take long. A site that does not give a small one in time hangs, and is not
+    waited for.
+    """
+    answers, alive = _start_asking(clients, network_id)
+    held: dict[SiteName, Holdings] = {}
+    silent: dict[SiteName, str] = {}
+    deadline = time.monotonic() + answer_s
+    while waited := clients.keys() - held.keys() - silent.keys():
+        left_s = deadline - time.monotonic()
+        try:
+            name, answer = answers.get(timeout=max(0.0, left_s) if waited - alive else None)
+        except queue.Empty:
+            late = f"no answer within {answer_s:g} seconds, not even to a small question"
+            silent |= dict.fromkeys(waited - alive, late)
+            continue
+        if name in silent:  # it came too late for anybody to wait for it
+            continue
+        if isinstance(answer, errors.IsthmusError):
+            silent[name] = answer.message
+        elif isinstance(answer, Exception):
+            raise answer
+        else:
+            held[name] = answer
+    return held, silent
+
+
+def _start_asking(
+    clients: Mapping[SiteName, NeutronClient], network_id: str | None
+) -> tuple["queue.Queue[tuple[SiteName, Holdings | Exception]]", set[SiteName]]:
+    """Ask all sites in threads; give what they answer, and who answered a small question."""
+    answers: queue.Queue[tuple[SiteName, Holdings | Exception]] = queue.Queue()
+    alive: set[SiteName] = set()
+
+    def ask(name: SiteName, client: NeutronClient) -> None:
+        try:
+            answers.put((name, _ask(client, network_id)))
+        except Exception as error:  # noqa: BLE001  (raised again where it is no answer)
+            answers.put((name, error))
+
+    def probe(name: SiteName, client: NeutronClient) -> None:
+        with contextlib.suppress(errors.IsthmusError):  # the great question says why
+            client.get_all("site_holding", fields="epoch")
+            alive.add(name)
+
+    for name, client in clients.items():
+        for work in (ask, probe):
+            # Daemons: the command may end while one of them still waits.
+            threading.Thread(target=work, args=(name, client), daemon=True).start()
+    return answers, alive
 
 
 def _ask(client: NeutronClient, network_id: str | None) -> Holdings:

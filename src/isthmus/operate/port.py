@@ -141,6 +141,8 @@ def _look(site: str, client: NeutronClient, port_id: str, network_id: str) -> _S
     ovn = found[0].get("ovn") if len(found) == 1 else None
     if not isinstance(ovn, Mapping):
         return _Seen(replace(view, error=SHOWS_NOTHING.format(site)), shadow_key=shadow_key)
+    if ovn.get("unseen"):
+        return _Seen(replace(view, error=str(ovn["unseen"])), shadow_key=shadow_key)
     rows = [*ovn.get("ports", ()), *ovn.get("shadows", ())]
     row = next((one for one in rows if one["id"] == port_id), None)
     key = None if row is None else row["key"]

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from isthmus import errors
@@ -18,7 +18,15 @@ from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL, Reachability, SiteState
 from isthmus.operate.cloud import SHOWS_NOTHING, Cloud
-from isthmus.operate.trouble import NO, UNKNOWN, YES, Trouble, judge_service, list_troubles
+from isthmus.operate.trouble import (
+    NO,
+    UNKNOWN,
+    YES,
+    Trouble,
+    judge_pulse,
+    judge_service,
+    list_troubles,
+)
 
 #: How long the tiers may take to say how they stand, in seconds: one that hangs delays nobody.
 _ANSWER_S = 10.0
@@ -39,6 +47,7 @@ class Standing:
     behind: int = 0  #: of a restored site: 1: has yet to be sent, 2: central has yet to hear
     reason: str = ""  #: why it gives out none
     silence: str = ""  #: why it did not say, where it was asked
+    pulse: Mapping[str, Any] = field(default_factory=dict)  #: who of its OVN has answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,7 @@ class SiteStatus:
     oldest: int | None  #: age of the oldest unparked job, in seconds
     oldest_error: str  #: why that one was not taken when it was last sent
     last_error: str
+    ovn: tuple[Trouble, ...] = ()  #: what of its OVN is dead, hangs or is slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +161,7 @@ def judge(
         oldest=None if oldest is None else int(oldest["age"]),
         oldest_error="" if oldest is None else str(oldest["last_error"] or ""),
         last_error=row["last_error"] or "",
+        ovn=tuple(judge_pulse(row["name"], own.pulse)),
     )
 
 
@@ -226,10 +237,11 @@ def _ask_all(tiers: Mapping[str, NeutronClient], answer_s: float) -> dict[str, S
 
 def _ask(client: NeutronClient) -> Standing:
     try:
-        rows = client.get_all("site_holding", fields="epoch")
+        rows = client.get_all("site_holding", fields=["epoch", "pulse"])
     except errors.IsthmusError as error:
         return Standing(silence=str(error))
     said: Any = rows[0].get("epoch") if len(rows) == 1 else None
+    pulse: Any = rows[0].get("pulse") if len(rows) == 1 else None
     if not isinstance(said, Mapping):
         return Standing(silence="its answer does not say")
     return Standing(
@@ -237,6 +249,7 @@ def _ask(client: NeutronClient) -> Standing:
         stands_down=bool(said.get("stands_down")),
         behind=int(said.get("behind") or 0),
         reason=str(said.get("reason") or ""),
+        pulse=pulse if isinstance(pulse, Mapping) else {},
     )
 
 

@@ -1,13 +1,14 @@
 """What is wrong in a status, and what to do about it: the one list by which the command ends."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from isthmus.clients.http.admin import Row
+from isthmus.federation.audits.audit_pulse import check_pulse
 from isthmus.model.form import format_age
-from isthmus.model.site import CENTRAL, Reachability, SiteState
+from isthmus.model.site import CENTRAL, Reachability, SiteName, SiteState
 
 if TYPE_CHECKING:
     from isthmus.operate.status import SiteStatus, Status
@@ -21,7 +22,7 @@ IDLE_S = 60.0
 #: What becomes of a cloud without an Xjob, and of a site that the running ones do not look after.
 START_XJOB = (
     "start isthmus-xjob where central runs (in a lab: `isthmus lab start central.xjob`), and see "
-    "its log"
+    "its log; one that hangs is killed first (`isthmus lab kill central.xjob`)"
 )
 LOG_IN = (
     "see the log of isthmus-xjob for lane={0}, and that its file has a login in [isthmus_xjob:{0}]"
@@ -52,6 +53,22 @@ def judge_service(row: Row, now: datetime.datetime) -> str:
     if row["reachability"] != Reachability.REACHABLE or seen is None or seen < -IDLE_S:
         return UNKNOWN
     return NO if seen > IDLE_S else YES
+
+
+def judge_pulse(name: str, pulse: Row) -> Iterator[Trouble]:
+    """Tell what of a site's OVN is dead, hangs or is slow, as the audit does. Pure.
+
+    Args:
+        name: of the site.
+        pulse: what the site says of who has answered.
+    """
+    for one in check_pulse(SiteName(name), pulse):
+        where = f" on {one.subject.name}" if one.subject.type else ""
+        yield Trouble(
+            place=name,
+            what=f"At {name}, {one.message}{where}: {one.evidence}",
+            next_step=f"{one.remedy[0].lower()}{one.remedy[1:].removesuffix('.')}",
+        )
 
 
 def count_seconds(then: object, now: datetime.datetime) -> float | None:
@@ -144,6 +161,7 @@ def _judge_sites(found: "Status") -> list[Trouble]:
         else:
             said = [*_judge_parked(one), *_judge_numbers(one)]
         troubles += [Trouble(place=one.name, what=what, next_step=step) for what, step in said]
+        troubles += one.ovn
     return troubles
 
 
@@ -153,7 +171,9 @@ def _judge_link(one: "SiteStatus", found: "Status") -> list[tuple[str, str]]:
         since = "has never answered" if seen is None else f"last answered {format_age(seen)} ago"
         error = f": {one.last_error}" if one.last_error else ""
         step = (
-            f"see that Neutron and Keystone of {one.name} run, and that central's host reaches them"
+            f"see that Neutron and Keystone of {one.name} run, and that central's host reaches "
+            f"them (in a lab, `isthmus lab start {one.name}.neutron`, `isthmus lab start "
+            f"{one.name}.keystone`, `isthmus lab link restore {one.name}`)"
         )
         if not any(each.served == YES for each in found.sites):
             step += "; and that isthmus-xjob runs: no other site shows that it does"

@@ -104,6 +104,10 @@ class Row:
         """Set one key of a map."""
         self.values[column] = {**self.values[column], key: value}
 
+    def increment(self, column: str) -> None:
+        """Count a column up by one."""
+        self.values[column] += 1
+
     def verify(self, column: str) -> None:
         """Do nothing: one transaction runs at a time, and sees all that were before it."""
 

@@ -1,6 +1,6 @@
 """Connections to a site's OVN databases: opening them, and hearing of what changes in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ovsdbapp.backend.ovs_idl import connection, idlutils
@@ -164,13 +164,27 @@ def watch(
     )
 
 
-def connect(nb_remote: str, sb_remote: str, timeout_s: float = 60) -> tuple[Database, Database]:
+#: What is read of each database by who only asks whether it lives, by table.
+_SIGNS_OF_LIFE: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "OVN_Northbound": {"NB_Global": ("nb_cfg", "sb_cfg", "external_ids")},
+    "OVN_Southbound": {
+        "SB_Global": ("external_ids",),
+        "Chassis": ("name", "hostname", "external_ids", "other_config"),
+        "Chassis_Private": ("name", "chassis", "nb_cfg", "external_ids"),
+    },
+}
+
+
+def connect(
+    nb_remote: str, sb_remote: str, timeout_s: float = 60, *, signs_of_life: bool = False
+) -> tuple[Database, Database]:
     """Open connections of one's own.
 
     Args:
         nb_remote: as in "unix:/run/ovn/ovnnb_db.sock" or "tcp:10.0.0.1:6641".
         sb_remote: the same for the southbound database.
         timeout_s: of each transaction.
+        signs_of_life: read no more than tells who is alive.
 
     Returns:
         The northbound database and the southbound.
@@ -178,12 +192,16 @@ def connect(nb_remote: str, sb_remote: str, timeout_s: float = 60) -> tuple[Data
     Raises:
         Unreachable: a database does not answer.
     """
+    apis: tuple[tuple[Any, str], ...] = ((NbApi, nb_remote), (SbApi, sb_remote))
+    opened: list[Database] = []
     try:
-        return (
-            Database(NbApi(_open(nb_remote, "OVN_Northbound", timeout_s))),
-            Database(SbApi(_open(sb_remote, "OVN_Southbound", timeout_s))),
-        )
+        for api, remote in apis:
+            columns = _SIGNS_OF_LIFE[api.schema] if signs_of_life else None
+            opened.append(Database(api(_open(remote, api.schema, timeout_s, columns))))
+        nb, sb = opened
+        return nb, sb
     except Exception as error:  # ovsdbapp raises nothing narrower for "cannot connect"
+        disconnect(*opened)
         raise errors.Unreachable(
             f"OVN database {nb_remote} or {sb_remote} does not answer: {error}"
         ) from error
@@ -235,8 +253,17 @@ class SbApi(_OwnConnection, OvnSbApiIdlImpl):
     """ovsdbapp's API of a southbound database, on a connection of its own."""
 
 
-def _open(remote: str, schema: str, timeout_s: float) -> Any:
+def _open(
+    remote: str,
+    schema: str,
+    timeout_s: float,
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> Any:
     helper = idlutils.get_schema_helper(remote, schema)
+    if columns is not None:
+        for table, names in columns.items():
+            helper.register_columns(table, list(names))
+        return connection.Connection(_Idl(remote, helper, leader_only=False), timeout=timeout_s)
     tables = sorted(helper.schema_json["tables"].keys() - _UNREAD)
     idl = _Idl.from_server(remote, schema, helper=helper, helper_tables=tables, leader_only=False)
     return connection.Connection(idl, timeout=timeout_s)

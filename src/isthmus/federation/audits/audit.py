@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from isthmus.federation.audits import audit_ovn
+from isthmus.federation.audits import audit_ovn, audit_pulse
 from isthmus.federation.audits.holdings import Holdings, Row
 from isthmus.model.intent import Job, JobState
 from isthmus.model.lease import Lease, show_number
@@ -29,7 +29,11 @@ _DISABLED = (
     "`isthmus site enable {0}` where it is to take part again; `isthmus site delete {0}` where it "
     "is lost."
 )
-_SILENT = "`isthmus status` says since when, and what to do; audit again when {0} answers."
+_SILENT = (
+    "Start what does not run of Neutron and Keystone of {0} (in a lab, `isthmus lab start "
+    "{0}.neutron` and `isthmus lab start {0}.keystone`); what hangs is killed first (`isthmus lab "
+    "kill {0}.neutron`, `isthmus lab kill {0}.keystone`). `isthmus status` says since when."
+)
 #: The remedy of a difference, by whether the site is to send, to get or to lose.
 _ASKS_AGAIN = (
     "`isthmus site resync {0}` sends it now; if it stays, see `isthmus job list --site {0}`."
@@ -86,7 +90,26 @@ def audit(
         seen = list(verdicts)
         found += seen
         rulings.append(Ruling(check=name, answer=Answer.FOUND if seen else Answer.FINE))
+    for site in sites.values():
+        pulse, rulings_of_pulse = _check_pulse(site)
+        found += pulse
+        rulings += rulings_of_pulse
     return Report(findings=tuple(sorted(found, key=order)), rulings=tuple(rulings))
+
+
+def _check_pulse(site: Holdings) -> tuple[list[Verdict], list[Ruling]]:
+    """Tell who of a site's OVN is alive, and whether what was read of OVN is of now."""
+    seen = [*audit_pulse.check_pulse(site.name, site.pulse), *audit_pulse.check_gone(site)]
+    check = f"OVN's processes at {site.name}"
+    if not site.pulse:
+        why = f"{site.name} does not ask its OVN whether it lives"
+        return seen, [Ruling(check=check, answer=Answer.NOT_SEEN, why=why)]
+    rulings = [Ruling(check=check, answer=Answer.FOUND if seen else Answer.FINE)]
+    unseen = site.ovn.get("unseen")
+    if unseen or audit_pulse.is_silent(site.pulse):
+        why = f"OVN's rows at {site.name}: {unseen or 'a database does not answer'}"
+        rulings.append(Ruling(check=f"OVN's rows at {site.name}", answer=Answer.NOT_SEEN, why=why))
+    return seen, rulings
 
 
 def _check_silent(silent: Mapping[SiteName, str]) -> Iterator[Verdict]:

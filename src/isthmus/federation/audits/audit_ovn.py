@@ -38,7 +38,8 @@ def check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
     """Compare what central knows of locations and keys with a site's tables and OVN rows."""
     busy = bool(central.backlog.get(site.name, 0) + site.backlog.get(CENTRAL, 0))
     yield from _check_keys(central, site)
-    yield from _check_rows(central, site)
+    if not site.ovn.get("unseen"):
+        yield from _check_rows(central, site)
     yield from _check_shadows(central, site, busy)
     yield from _check_locations(central, site, busy)
 
@@ -127,6 +128,19 @@ def _check_rows(central: Holdings, site: Holdings) -> Iterator[Verdict]:
         if row["requested_key"] is not None and row["key"] != row["requested_key"]:
             yield _key_not_leased(site, "port", port_id, row)
     yield from _check_neutron_ports(central, site, ports, switches.keys())
+    lost: dict[str, list[str]] = {}
+    for row in site.ovn.get("lost_rules", ()):
+        lost.setdefault(row["security_group_id"], []).append(row["id"])
+    for group_id, rules in sorted(lost.items()):
+        yield _broken(
+            site,
+            "security_group",
+            group_id,
+            "security_group.no_acl",
+            "security group with rules that OVN lacks",
+            f"Neutron has them, OVN has no ACL of them: {', '.join(sorted(rules))}",
+            _MAINTENANCE.format(site.name),
+        )
 
 
 def _check_neutron_ports(
@@ -293,6 +307,7 @@ def _differences(shadow: Shadow, location: Row, port: Row | None) -> Sequence[st
 def _check_locations(central: Holdings, site: Holdings, busy: bool) -> Iterator[Verdict]:
     """What central believes of a site's ports is what the site's own OVN says."""
     rows = by(site.ovn.get("ports", ()), "id")
+    severity = Severity.DEGRADED if busy else Severity.BROKEN
     encaps = {one["name"]: one["encap_ips"] for one in site.ovn.get("chassis", ())}
     for port_id, location in sorted(central.locations.items()):
         row = rows.get(port_id)
@@ -309,14 +324,28 @@ def _check_locations(central: Holdings, site: Holdings, busy: bool) -> Iterator[
             if location[name] != value
         ]
         if differing:
-            yield Verdict(
-                code="port.location",
-                severity=Severity.DEGRADED if busy else Severity.BROKEN,
-                subject=Subject(port_id, "port", site.name),
-                message="port's location different",
-                evidence="; ".join(differing),
-                remedy=_REPORT.format(site.name),
-            )
+            yield _misplaced(site, port_id, severity, "different", "; ".join(differing))
+    homes = {
+        port_id for kind, port_id, name in central.mappings if (kind, name) == ("port", site.name)
+    }
+    for port_id in sorted(homes & rows.keys() & site.ports.keys() - central.locations.keys()):
+        chassis = rows[port_id]["chassis"]
+        if chassis and rows[port_id]["type"] == "":
+            heard = f"it is on {chassis}, which central has not heard: no other site reaches it"
+            yield _misplaced(site, port_id, severity, "unknown", heard)
+
+
+def _misplaced(
+    site: Holdings, port_id: str, severity: Severity, how: str, evidence: str
+) -> Verdict:
+    return Verdict(
+        code="port.location",
+        severity=severity,
+        subject=Subject(port_id, "port", site.name),
+        message=f"port's location {how}",
+        evidence=evidence,
+        remedy=_REPORT.format(site.name),
+    )
 
 
 def _addresses(port: Row) -> Iterator[str]:

@@ -26,6 +26,7 @@ class Holdings:
     datapaths: Mapping[str, int]  #: network to key
     shadows: Mapping[str, Shadow]  #: site: by port
     ovn: Row  #: site
+    pulse: Row  #: site: who of its OVN has answered, and who owes an answer; empty: nobody asks
     backlog: Mapping[str, int]  #: intents by lane, parked ones not counted
     parked: Mapping[str, int]
     epoch: Row  #: whether the tier gives numbers out, and why not
@@ -64,12 +65,17 @@ def parse_holdings(row: Row) -> Holdings:
             },
             shadows={one["port_id"]: Shadow.from_dict(one) for one in row.get("shadows") or ()},
             ovn=row.get("ovn") or {},
+            pulse=_to_map(row.get("pulse")),
             backlog={lane: int(count["backlog"]) for lane, count in journal.items()},
             parked={lane: int(count["parked"]) for lane, count in journal.items()},
             epoch=row.get("epoch") or {},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.ProtocolError(f"not the holdings of a tier: {error!r}") from error
+
+
+def _to_map(found: Any) -> Row:
+    return found if isinstance(found, Mapping) else {}
 
 
 def _by(row: Row, part: str, key: str) -> dict[str, Row]:

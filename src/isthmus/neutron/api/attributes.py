@@ -283,6 +283,7 @@ SITE_HOLDINGS: Attributes = {
     "datapaths": _shown(),
     "shadows": _shown(),
     "ovn": _shown(),
+    "pulse": _shown(),
     "journal": _shown(),
     "epoch": _shown(),
 }

@@ -19,6 +19,7 @@ from oslo_config import cfg
 from typing_extensions import override
 
 from isthmus.config.site import read_site
+from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Reconciler
 from isthmus.neutron.local.api_worker import serves_api
 from isthmus.neutron.local.lease import port_keys
@@ -50,6 +51,7 @@ class LocalMechanismDriver(api.MechanismDriver):
     def __init__(self) -> None:
         super().__init__()
         self.reconciler: Reconciler | None = None
+        self.pulse: Pulse | None = None
         self._low_keys: Callable[[str], None] = lambda _network_id: None
         self._move_of_subport: Callable[[str], None] = lambda _port_id: None
 
@@ -156,12 +158,15 @@ class LocalMechanismDriver(api.MechanismDriver):
     def _start(self, resource: Any, event: Any, trigger: Any, payload: Any = None) -> None:
         if not serves_api(trigger):
             return
+        site = read_site(cfg.CONF)
         self.reconciler = dataplane.make_reconciler(
-            read_site(cfg.CONF).ovn_sweep_s,
+            site.ovn_sweep_s,
             keys_low=self._keys_run_low,
             moved=self._subport_moves,
         )
         self.reconciler.start()
+        self.pulse = dataplane.make_pulse(site.ovn_pulse_s)
+        self.pulse.start()
 
 
 def _connection(context: Any) -> Any:

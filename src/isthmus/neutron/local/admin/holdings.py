@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from neutron_lib import constants
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 
+from isthmus.dataplane.holdings import Part
 from isthmus.neutron.api import holdings, listing
 from isthmus.neutron.local.ovn import dataplane
 
@@ -30,8 +32,25 @@ def _shadows(networks: list[str]) -> Any:
     return [one for one in found if not networks or one["network_id"] in networks]
 
 
-def _ovn(_networks: list[str]) -> Any:
-    return dataplane.collect()
+def _pulse(_networks: list[str]) -> Any:
+    return dataplane.report_pulse()
+
+
+def _ovn(networks: list[str]) -> Any:
+    if not networks:
+        return dataplane.collect()
+    return dataplane.collect(Part(networks=networks, routers=_list_routers(networks)))
+
+
+def _list_routers(networks: list[str]) -> list[str]:
+    """List the routers that are on networks."""
+    owners = [*constants.ROUTER_INTERFACE_OWNERS, constants.DEVICE_OWNER_ROUTER_GW]
+    found = directory.get_plugin().get_ports(
+        n_context.get_admin_context(),
+        {"network_id": networks, "device_owner": owners},
+        fields=["device_id"],
+    )
+    return sorted({str(one["device_id"]) for one in found})
 
 
 _PARTS: Mapping[str, holdings.Part] = {
@@ -41,6 +60,7 @@ _PARTS: Mapping[str, holdings.Part] = {
     "datapaths": holdings.collect_datapaths,
     "shadows": _shadows,
     "ovn": _ovn,
+    "pulse": _pulse,
     "journal": holdings.count_jobs,
     "epoch": holdings.read_epoch,
 }

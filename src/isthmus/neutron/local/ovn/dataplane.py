@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
 from oslo_config import cfg
@@ -22,18 +23,21 @@ from isthmus.clients.ovsdb import ovn_connection
 from isthmus.clients.ovsdb.database import Database
 from isthmus.config.site import read_site
 from isthmus.dataplane import holdings
+from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
 from isthmus.dataplane.row_kind import Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.db.witness import find as find_witness
-from isthmus.neutron.local.ovn import desired_rows, rewriter
+from isthmus.neutron.local.ovn import acls, desired_rows, rewriter
 from isthmus.store.ports import shadow
 
 _LOG = logging.getLogger(__name__)
 
 _DRIVER = "isthmus_local"
+#: How long a question to OVN may take to be written, in seconds, before it is asked anew.
+_PULSE_TIMEOUT_S = 20.0
 
 
 def get_driver() -> Any:
@@ -53,13 +57,38 @@ def get_reconciler() -> Reconciler:
     return found
 
 
-def collect() -> dict[str, Any]:
+def collect(part: holdings.Part | None = None) -> dict[str, Any]:
     """Return the part "ovn" of this site's holdings, as `isthmus.dataplane.holdings` defines it.
+
+    Args:
+        part: the networks of which one wants to know; None: all.
+
+    Returns:
+        Only `unseen`, why, while a database does not answer: what is in memory is of before then,
+        and cannot be read while somebody waits for the database.
 
     Raises:
         Unreachable: this process has no connection to OVN.
     """
-    return holdings.collect(get_reconciler().rows(), desired_rows.NeutronTables())
+    pulse: Pulse | None = get_driver().pulse
+    away = pulse.find_away() if pulse is not None else ""
+    if away:
+        return {"unseen": f"the {away} database of OVN does not answer"}
+    rows = get_reconciler().rows()
+    found = holdings.collect(rows, desired_rows.NeutronTables(), part)
+    with reading(n_context.get_admin_context()) as connection:
+        networks = part.networks if part is not None else ()
+        found["lost_rules"] = acls.list_lost(connection, rows.nb, networks)
+    return found
+
+
+def report_pulse() -> dict[str, Any]:
+    """Return the part "pulse" of the holdings, as `isthmus.dataplane.alive.pulse` defines it.
+
+    Nothing where this process asks nobody.
+    """
+    found: Pulse | None = get_driver().pulse
+    return {} if found is None else found.report()
 
 
 def collect_shadows(context: Any) -> list[dict[str, Any]]:
@@ -91,6 +120,29 @@ def make_reconciler(
     )
 
 
+def make_pulse(every_s: float) -> Pulse:
+    """Create the threads that ask OVN whether it lives.
+
+    On connections of their own, which read no more than that. While a transaction waits for a
+    database that hangs, nobody else can read what its connection has in memory.
+
+    Args:
+        every_s: how often, in seconds.
+    """
+    return Pulse(_open, every_s)
+
+
+def _open() -> OvnRows:
+    """Open the databases that Neutron's OVN driver is configured with."""
+    nb, sb = ovn_connection.connect(
+        ovn_conf.get_ovn_nb_connection(),
+        ovn_conf.get_ovn_sb_connection(),
+        timeout_s=_PULSE_TIMEOUT_S,
+        signs_of_life=True,
+    )
+    return OvnRows(nb, sb)
+
+
 def _connect(events: Events) -> OvnRows:
     """Return the connections of Neutron's OVN driver in this process; wait until they exist."""
     driver = directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj
@@ -120,7 +172,13 @@ def _have_written_again(known: rewriter.Known, observed: Observed) -> None:
     with reading(n_context.get_admin_context()) as connection:
         prints = rewriter.read_prints(connection, observed)
         changed = known.find_changed(prints)
-        rewrites = plan_rewrites(rewriter.list_written(connection, observed, changed))
+        nb = get_reconciler().rows().nb
+        rules = acls.read_print(connection, nb)
+        lost = acls.list_lost(connection, nb) if rules != known.rules else []
+        known.rules = () if lost else rules
+        written = rewriter.list_written(connection, observed, changed)
+        written += rewriter.list_rules(connection, {one["id"] for one in lost})
+        rewrites = plan_rewrites(written)
         known.record(prints, rewriter.list_networks_of(connection, rewrites))
     if not rewrites:
         return

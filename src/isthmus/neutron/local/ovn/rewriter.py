@@ -58,6 +58,7 @@ class Known:
     def __init__(self) -> None:
         """Initialise empty: the first pass reads every port."""
         self._right: dict[str, _Print] = {}
+        self.rules: tuple[int, ...] = ()  #: fingerprint of rules of which OVN had lost none
 
     def find_changed(self, prints: Mapping[str, _Print]) -> set[str]:
         """Return the networks whose fingerprint changed since they were right."""
@@ -145,6 +146,11 @@ def _lost(
     """Return the rewrites for objects that were lost with the row they are part of."""
     for row in _read(connection, kind, column, ids):
         yield Written(kind=kind, id=row.id, revision=row.revision, noted=row.noted, seen=None)
+
+
+def list_rules(connection: sa.Connection, ids: Collection[str]) -> list[Written]:
+    """List rules of security groups that OVN lost."""
+    return list(_lost(connection, ovn_const.TYPE_SECURITY_GROUP_RULES, None, ids))
 
 
 def _ports(

@@ -1,0 +1,1 @@
+"""Who of a site's OVN is alive: questions, and who owes an answer."""

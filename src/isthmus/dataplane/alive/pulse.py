@@ -1,0 +1,331 @@
+"""Whether a site's OVN lives: databases, northd, and each hypervisor.
+
+The copy of a database in a process's memory says nothing of that: it stays as it was when the
+database dies or hangs. So a question is written into NB every few seconds, `nb_cfg` greater by one,
+as `ovn-nbctl --wait=hv` asks. NB's answer to the write shows that NB lives; northd writes the
+number down in NB once it has carried into SB all that NB wanted; each ovn-controller writes it down
+in SB once its Open vSwitch has taken all flows; and Neutron's agent on a hypervisor does so after
+it.
+
+Every API process does this, on connections of its own, and sees the questions of the others: who
+sees a new one asks none. SB is written to only where an answer is missing, since northd's answer
+shows that SB lives.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from typing_extensions import override
+
+from isthmus import errors
+from isthmus.dataplane.alive.follower import Follower
+from isthmus.dataplane.protocols import Command, Database, Tables
+from isthmus.dataplane.rows import OvnRows, is_remote
+from isthmus.model.dataplane.ovn import SHADOW_MARK
+
+_LOG = logging.getLogger(__name__)
+
+#: How often one looks while an answer is missing, in seconds.
+_LOOK_S = 1.0
+#: Who owes an answer so long has SB asked, and not more often: Neutron's agents wait some seconds.
+_DOUBT_S = 5.0
+#: A database that has owed an answer to a write so long is away, in seconds.
+_AWAY_S = 5.0
+#: external_ids key under which a question stands, another word each time: a greater number alone,
+#: or a word that is there already, python-ovs would not write.
+_MARK: Final = "isthmus:pulse"
+#: Neutron's agents on a hypervisor: what they are called, and the keys in external_ids of
+#: Chassis_Private that say that there is one, and which number it has written down.
+_AGENTS: Final = {
+    "metadata agent": ("neutron:ovn-metadata-id", "neutron:ovn-metadata-sb-cfg"),
+    "OVN agent": ("neutron:ovn-neutron-agent-id", "neutron:ovn-neutron-agent-sb-cfg"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask all of a site's OVN whether they live."""
+
+    row_id: Any  #: uuid of the one row of NB_Global
+    last: int  #: number of the last question; where there is a newer one by now, nobody asks
+
+    @override
+    def __str__(self) -> str:
+        return "ask the northbound database whether it lives"
+
+    def write(self, tables: Tables) -> None:
+        """Write the question."""
+        row = tables.find("NB_Global", self.row_id, "uuid")
+        if row is not None and int(row.nb_cfg) == self.last:
+            row.setkey("external_ids", _MARK, uuid.uuid4().hex)
+            row.increment("nb_cfg")
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Write a word into SB, to see that it takes one."""
+
+    row_id: Any  #: uuid of the one row of SB_Global
+
+    @override
+    def __str__(self) -> str:
+        return "ask the southbound database whether it lives"
+
+    def write(self, tables: Tables) -> None:
+        """Write the word."""
+        row = tables.find("SB_Global", self.row_id, "uuid")
+        if row is not None:
+            row.setkey("external_ids", _MARK, uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a hypervisor of this site has written down."""
+
+    name: str
+    hostname: str
+    reached: int
+    agents: dict[str, int]
+
+
+def list_heard(rows: OvnRows) -> Iterator[Heard]:
+    """List the hypervisors of this site; those of others have rows of ours here, and no daemon."""
+    for row in rows.sb.rows("Chassis_Private"):
+        chassis = row.chassis[0] if row.chassis else None
+        if chassis is None or is_remote(chassis) or SHADOW_MARK in chassis.external_ids:
+            continue
+        agents = {
+            what: _to_number(row.external_ids.get(reached, ""))
+            for what, (there, reached) in _AGENTS.items()
+            if row.external_ids.get(there)
+        }
+        yield Heard(row.name, chassis.hostname, int(row.nb_cfg), agents)
+
+
+def _to_number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+class _Beat:
+    """Whether one database takes a write."""
+
+    def __init__(self, now: float, lock: threading.Lock) -> None:
+        self.follower = Follower(since=now)
+        self.error = ""
+        self._lock = lock
+
+    def write(self, database: Database, command: Command, clock: Callable[[], float]) -> None:
+        with self._lock:
+            self.follower.ask(self.follower.reached + 1, clock())
+        try:
+            refused = database.commit([command])
+        except Exception as error:  # noqa: BLE001  (whatever it is, the database did not answer)
+            refused = [str(error) or type(error).__name__]
+        if refused:
+            self.error = refused[0].partition("\n")[0]
+            _LOG.debug("%s", self.error)
+        else:
+            with self._lock:
+                self.answered(clock())
+
+    def begin(self, now: float) -> None:
+        """Note that it is asked by being connected to."""
+        with self._lock:
+            self.follower.ask(self.follower.reached + 1, now)
+
+    def answered(self, now: float) -> None:
+        """Note that it lives; the lock is held."""
+        self.error = ""
+        self.follower.reach(self.follower.reached + 1, now)
+
+    def to_dict(self, now: float) -> dict[str, Any]:
+        return {**self.follower.to_dict(now), "error": self.error}
+
+
+class Pulse:
+    """Asks, in threads of its own, and tells who has answered; one a process."""
+
+    def __init__(
+        self,
+        connect: Callable[[], OvnRows],
+        every_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            connect: opens the site's OVN databases; may wait for them.
+            every_s: how often to ask, in seconds; 0: never.
+            clock: gives seconds that only grow.
+        """
+        self._connect = connect
+        self._rows: OvnRows | None = None
+        self._every_s = every_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._doubted = threading.Event()
+        now = clock()
+        self._nb, self._sb = _Beat(now, self._lock), _Beat(now, self._lock)
+        self._northd = Follower(since=now)
+        self._hosts: dict[str, str] = {}  # hostname by name
+        #: Of a hypervisor ("", name) and of each agent on it (what it is, name).
+        self._followers: dict[tuple[str, str], Follower] = {}
+        self._asked_at = now - every_s
+        self._newest: tuple[Any, int] | None = None  # row of NB_Global, and the last question
+
+    def start(self) -> None:
+        """Start the threads; they end with the process."""
+        if self._every_s:
+            for work in (self._run, self._run_doubts):
+                threading.Thread(target=work, name="isthmus-pulse", daemon=True).start()
+
+    def stop(self) -> None:
+        """Have the threads end; one that waits for a database that hangs is not waited for."""
+        self._stopping.set()
+        self._doubted.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                pause_s = self.beat(self.open())
+            except errors.Transient as error:
+                _LOG.warning("OVN is asked again in %.0f s: %s", self._every_s, error)
+                pause_s = self._every_s
+            except Exception:  # noqa: BLE001  (a worker's loop)
+                _LOG.exception("OVN is asked again in %.0f s whether it lives", self._every_s)
+                pause_s = self._every_s
+            self._stopping.wait(pause_s)
+
+    def open(self) -> OvnRows:
+        """Open the databases where they are not; both are asked by that.
+
+        Raises:
+            Unreachable: one does not answer.
+        """
+        if self._rows is not None:
+            return self._rows
+        for one in (self._nb, self._sb):
+            one.begin(self._clock())
+        try:
+            self._rows = self._connect()
+        except Exception as error:
+            self._nb.error = self._sb.error = str(error).partition("\n")[0]
+            raise
+        with self._lock:
+            for one in (self._nb, self._sb):
+                one.answered(self._clock())
+        return self._rows
+
+    def _run_doubts(self) -> None:
+        while self._doubted.wait() and not self._stopping.is_set():
+            self._doubted.clear()
+            try:
+                if self._rows is not None:
+                    self.touch(self._rows)
+            except Exception:  # noqa: BLE001  (a worker's loop)
+                _LOG.exception("SB is asked again where there is a doubt")
+            self._stopping.wait(_DOUBT_S)
+
+    def beat(self, rows: OvnRows) -> float:
+        """Look who has answered, and ask where it is time to; return when to look again."""
+        self.look(rows)
+        now = self._clock()
+        if now - self._asked_at >= self._every_s and self._newest is not None:
+            self._asked_at = now
+            self._nb.write(rows.nb, Ask(*self._newest), self._clock)
+            self.look(rows)
+        behind_s = self._count_behind()
+        if behind_s > _DOUBT_S:
+            self._doubted.set()
+        until_next = max(0.0, self._asked_at + self._every_s - self._clock())
+        return min(_LOOK_S, until_next) if behind_s >= 0 else until_next
+
+    def look(self, rows: OvnRows) -> None:
+        """Read who has written down what."""
+        state = [(row.uuid, int(row.nb_cfg), int(row.sb_cfg)) for row in rows.nb.rows("NB_Global")]
+        heard = list(list_heard(rows))
+        now = self._clock()
+        with self._lock:
+            for row_id, asked, carried in state:  # there is one
+                if self._newest is not None and asked > self._newest[1]:
+                    self._asked_at = now  # somebody asked, and NB told so: it lives
+                    self._nb.answered(now)
+                self._newest = (row_id, asked)
+                self._northd.ask(asked, now)
+                self._northd.reach(carried, now)
+                # What northd has not carried into SB, no hypervisor can know of.
+                self._follow(heard, carried, now)
+
+    def _follow(self, heard: list[Heard], carried: int, now: float) -> None:
+        self._hosts = {one.name: one.hostname for one in heard}
+        reached = {("", one.name): one.reached for one in heard}
+        for one in heard:
+            reached |= {(what, one.name): number for what, number in one.agents.items()}
+        for key in self._followers.keys() - reached.keys():
+            del self._followers[key]
+        for key, number in reached.items():
+            follower = self._followers.setdefault(key, Follower(since=now, reached=number))
+            follower.ask(carried, now)
+            follower.reach(number, now)
+
+    def touch(self, rows: OvnRows) -> None:
+        """See whether SB takes a write."""
+        for row in list(rows.sb.rows("SB_Global")):
+            self._sb.write(rows.sb, Touch(row.uuid), self._clock)
+
+    def _count_behind(self) -> float:
+        """Return how long anybody has owed an answer; less than 0 where nobody does."""
+        now = self._clock()
+        with self._lock:
+            # SB too: it is asked until it answers.
+            all_of_them = (self._northd, self._sb.follower, *self._followers.values())
+            owing = [one.count_behind(now) for one in all_of_them]
+        return max((one for one in owing if one is not None), default=-1.0)
+
+    def find_away(self) -> str:
+        """Return which database does not answer, northbound or southbound; "" where both do."""
+        now = self._clock()
+        with self._lock:
+            for name, one in (("northbound", self._nb), ("southbound", self._sb)):
+                if (one.follower.count_behind(now) or 0.0) > _AWAY_S:
+                    return name
+        return ""
+
+    def report(self) -> dict[str, Any]:
+        """Return who has answered, as ages in seconds.
+
+        Returns:
+            `every_s`, and of `northbound`, `southbound`, `northd` and each of `hypervisors` (name,
+            hostname, agents) what `Follower.to_dict` gives; the databases have an `error` too.
+            Nothing where nobody is asked.
+        """
+        if not self._every_s:
+            return {}
+        now = self._clock()
+        with self._lock:
+            return {
+                "every_s": self._every_s,
+                "northbound": self._nb.to_dict(now),
+                "southbound": self._sb.to_dict(now),
+                "northd": self._northd.to_dict(now),
+                "hypervisors": [
+                    {
+                        "name": name,
+                        "hostname": hostname,
+                        **self._followers["", name].to_dict(now),
+                        "agents": {
+                            what: one.to_dict(now)
+                            for (what, where), one in self._followers.items()
+                            if what and where == name
+                        },
+                    }
+                    for name, hostname in sorted(self._hosts.items())
+                ],
+            }

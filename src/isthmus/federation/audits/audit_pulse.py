@@ -1,0 +1,202 @@
+"""The part of the audit that tells what of a site's OVN is dead, hangs or is slow. Pure.
+
+What it is given is ages in seconds by the site's own clock (`isthmus.dataplane.alive.pulse`). Who
+depends on one that is silent is not named beside it: it was asked nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from isthmus.federation.audits.holdings import Holdings, Row
+from isthmus.model.form import format_age
+from isthmus.model.site import SiteName
+from isthmus.model.verdict import Severity, Subject, Verdict
+
+#: Who has owed an answer so long, or took so long to give the last one, is slow, in seconds; an
+#: idle OVN answers within one.
+SLOW_S = 15.0
+#: Who has owed one so long is silent: with questions every 15 s, within a minute of its death.
+SILENT_S = 30.0
+#: Who is known to be slow is given a multiple of what it took for its last answer.
+_PATIENCE = 3.0
+
+#: More seconds than that nobody has waited: a site may say anything.
+_MOST_S = 1e10
+
+#: What each is called in a lab, and the code of its silence.
+_DATABASES = {
+    "northbound": ("nb", "ovn.northbound.silent"),
+    "southbound": ("sb", "ovn.southbound.silent"),
+}
+_START_DATABASE = (
+    "Start ovsdb-server of {word} where the databases of {site} are (in a lab, `isthmus lab start "
+    "{site}.{short}`); one that hangs is killed first (`isthmus lab kill {site}.{short}`)."
+)
+_START_NORTHD = (
+    "Start ovn-northd where OVN of {site} runs (in a lab, `isthmus lab start {site}.northd`); one "
+    "that hangs is killed first (`isthmus lab kill {site}.northd`)."
+)
+_START_CONTROLLER = (
+    "On {host}, start what does not run of ovsdb-server, ovs-vswitchd and ovn-controller (in a "
+    "lab, `isthmus lab start {host}.ovsdb`, `isthmus lab start {host}.vswitchd` and `isthmus lab "
+    "start {host}.controller`); what hangs is killed first (`isthmus lab kill {host}.controller`). "
+    "A hypervisor that will not come back: ovn-sbctl chassis-del {name}"
+)
+_START_AGENT = "Restart the {what} on {host}, and see its log."
+_GONE = (
+    "Start ovn-controller on {host} (in a lab, `isthmus lab start {host}.controller`). Where it "
+    "will not come back, delete the ports, or have their servers moved."
+)
+_BUSY = "See the load where it runs, and its log; nothing has to be started."
+#: How Neutron says that a port is plugged into Open vSwitch.
+_PLUGGED = frozenset({"ovs", "vhostuser"})
+#: Owners of ports that Neutron makes for itself, and has nobody plug.
+_OF_NEUTRON = "network:"
+
+
+def check_pulse(site: SiteName, pulse: Row) -> Iterator[Verdict]:
+    """Tell what of a site's OVN owes an answer.
+
+    Args:
+        site: its name.
+        pulse: the part "pulse" of its holdings.
+    """
+    north = list(_check_database(site, pulse, "northbound"))
+    south = list(_check_database(site, pulse, "southbound"))
+    yield from (*north, *south)
+    if any(one.severity is Severity.BROKEN for one in (*north, *south)):
+        return
+    subject = Subject("ovn-northd", "", site)
+    remedy = _START_NORTHD.format(site=site)
+    yield from _check(pulse.get("northd"), subject, "ovn.northd.silent", "northd", remedy)
+    hosts = pulse.get("hypervisors")
+    for host in hosts if isinstance(hosts, list) else ():
+        if isinstance(host, Mapping):
+            yield from _check_hypervisor(site, host)
+
+
+def is_silent(pulse: Row) -> bool:
+    """Tell whether a database does not answer: then what was read of OVN is of an earlier time."""
+    return any(_is_silent(pulse.get(key)) for key in _DATABASES)
+
+
+def check_gone(site: Holdings) -> Iterator[Verdict]:
+    """Find hypervisors that have ports of stretched networks and are not in OVN any more.
+
+    One that is stopped takes its row away.
+    """
+    if "chassis" not in site.ovn:
+        return
+    there = {one["hostname"] for one in site.ovn.get("chassis", ()) if not one.get("site")}
+    gone: dict[str, list[str]] = {}
+    for port_id, port in site.ports.items():
+        host = port.get("binding:host_id")
+        owner = str(port.get("device_owner") or "")
+        plugged = port.get("binding:vif_type") in _PLUGGED and not owner.startswith(_OF_NEUTRON)
+        if plugged and host and host not in there and port["network_id"] in site.datapaths:
+            gone.setdefault(host, []).append(port_id)
+    for host, ports in sorted(gone.items()):
+        yield Verdict(
+            code="ovn.controller.gone",
+            severity=Severity.BROKEN,
+            subject=Subject(host, "hypervisor", site.name),
+            message="hypervisor is not in OVN",
+            evidence=f"ports are bound to it, and there is no chassis of that name: {_name(ports)}",
+            remedy=_GONE.format(host=host),
+        )
+
+
+def _name(ports: list[str]) -> str:
+    return sorted(ports)[0] + (f" and {len(ports) - 1} more" if len(ports) > 1 else "")
+
+
+def _check_database(site: SiteName, pulse: Row, key: str) -> Iterator[Verdict]:
+    short, code = _DATABASES[key]
+    found, word = pulse.get(key), f"{key} database"
+    remedy = _START_DATABASE.format(word=word, site=site, short=short)
+    for one in _check(found, Subject(word, "", site), code, word, remedy):
+        error = found.get("error") if isinstance(found, Mapping) else None
+        yield one if not error else _add(one, str(error))
+
+
+def _add(verdict: Verdict, error: str) -> Verdict:
+    return Verdict(
+        code=verdict.code,
+        severity=verdict.severity,
+        subject=verdict.subject,
+        message=verdict.message,
+        evidence=f"{verdict.evidence}: {error}",
+        remedy=verdict.remedy,
+    )
+
+
+def _check_hypervisor(site: SiteName, host: Row) -> Iterator[Verdict]:
+    hostname = str(host.get("hostname") or host.get("name"))
+    found = list(
+        _check(
+            host,
+            Subject(hostname, "hypervisor", site),
+            "ovn.controller.silent",
+            "ovn-controller, or Open vSwitch,",
+            _START_CONTROLLER.format(host=hostname, name=host.get("name")),
+        )
+    )
+    yield from found
+    if found:
+        return
+    agents = host.get("agents")
+    for what, agent in agents.items() if isinstance(agents, Mapping) else ():
+        yield from _check(
+            agent,
+            Subject(hostname, "hypervisor", site),
+            "ovn.agent.silent",
+            str(what),
+            _START_AGENT.format(what=what, host=hostname),
+        )
+
+
+def _check(found: object, subject: Subject, code: str, who: str, remedy: str) -> Iterator[Verdict]:
+    """Judge one that is to answer."""
+    if not isinstance(found, Mapping):
+        return
+    behind, took = _seconds(found, "behind_s"), _seconds(found, "took_s")
+    if _is_silent(found):
+        yield Verdict(
+            code=code,
+            severity=Severity.BROKEN,
+            subject=subject,
+            message=f"{who} does not answer",
+            evidence=f"asked {format_age(behind)} ago; {_say_last(found)}",
+            remedy=remedy,
+        )
+    elif max(behind or 0.0, took or 0.0) > SLOW_S:
+        yield Verdict(
+            code="ovn.slow",
+            severity=Severity.DEGRADED,
+            subject=subject,
+            message=f"{who} answers slowly",
+            evidence=f"asked {format_age(behind)} ago, no answer yet; {_say_last(found)}"
+            if (behind or 0.0) > SLOW_S
+            else f"its last answer took {format_age(took)}",
+            remedy=_BUSY,
+        )
+
+
+def _is_silent(found: object) -> bool:
+    if not isinstance(found, Mapping):
+        return False
+    behind = _seconds(found, "behind_s") or 0.0
+    return behind > max(SILENT_S, _PATIENCE * (_seconds(found, "took_s") or 0.0))
+
+
+def _say_last(found: Row) -> str:
+    answered, watched = _seconds(found, "answered_s"), _seconds(found, "watched_s")
+    if answered is not None:
+        return f"it last answered {format_age(answered)} ago"
+    return f"no answer since one listens, {format_age(watched)}"
+
+
+def _seconds(found: Mapping[str, object], key: str) -> float | None:
+    value = found.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < _MOST_S else None

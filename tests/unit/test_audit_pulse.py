@@ -1,0 +1,202 @@
+"""What of a site's OVN is dead, hangs or is slow: the finding, since when, and what to do."""
+
+from typing import Any
+
+import pytest
+from tests.unit.test_audit import CASES, run, world
+
+from isthmus.federation.audits.audit import audit
+from isthmus.federation.audits.audit_pulse import check_pulse, is_silent
+from isthmus.federation.audits.holdings import parse_holdings
+from isthmus.model.site import SiteName
+from isthmus.model.verdict import Answer, Severity
+from isthmus.operate.trouble import judge_pulse
+
+SITE = SiteName("one")
+
+
+def answer(
+    behind: float | None = None, *, took: float = 0.1, answered: float | None = 3.0, **more: Any
+) -> dict[str, Any]:
+    ages = {"behind_s": behind, "took_s": took, "answered_s": answered, "watched_s": 900.0}
+    return {**ages, **more}
+
+
+def pulse(**changes: Any) -> dict[str, Any]:
+    """All alive, but for what is changed; `hv` and `agent` are of the one hypervisor."""
+    agent = changes.pop("agent", answer())
+    host = {"name": "hv-one", "hostname": "host1", **changes.pop("hv", answer())}
+    return {
+        "every_s": 15,
+        "northbound": answer(error=""),
+        "southbound": answer(answered=None, error=""),
+        "northd": answer(),
+        "hypervisors": [{**host, "agents": {"metadata agent": agent}}],
+        **changes,
+    }
+
+
+def test_an_ovn_that_answers_is_fine() -> None:
+    assert list(check_pulse(SITE, pulse())) == []
+    assert list(check_pulse(SITE, pulse(northd=answer(14)))) == []
+    assert not is_silent(pulse())
+
+
+DEAD = answer(40, answered=55.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "does"),
+    [
+        (pulse(northbound={**DEAD, "error": ""}), "ovn.northbound.silent", "lab start one.nb`"),
+        (pulse(southbound={**DEAD, "error": ""}), "ovn.southbound.silent", "lab start one.sb`"),
+        (pulse(northd=DEAD), "ovn.northd.silent", "lab start one.northd`"),
+        (pulse(hv=DEAD), "ovn.controller.silent", "lab start host1.controller`"),
+        (pulse(agent=DEAD), "ovn.agent.silent", "metadata agent on host1"),
+    ],
+)
+def test_who_is_silent_is_named_with_since_when_and_what_to_do(
+    state: dict[str, Any], code: str, does: str
+) -> None:
+    (one,) = check_pulse(SITE, state)
+    assert one.code == code
+    assert one.severity is Severity.BROKEN
+    assert one.subject.place == SITE
+    assert one.evidence == "asked 40s ago; it last answered 55s ago"
+    assert does in one.remedy
+
+
+def test_what_a_database_said_is_evidence() -> None:
+    (one,) = check_pulse(SITE, pulse(northbound={**DEAD, "error": "no route"}))
+    assert one.evidence.endswith("ago: no route")
+
+
+def test_who_never_answered_is_told_so() -> None:
+    (one,) = check_pulse(SITE, pulse(northd=answer(40, answered=None)))
+    assert one.evidence == "asked 40s ago; no answer since one listens, 15m"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (pulse(northd=answer(20)), "ovn.slow"),
+        (pulse(northd=answer(took=60)), "ovn.slow"),
+        (pulse(northd=answer(100, took=60)), "ovn.slow"),
+        (pulse(northd=answer(200, took=60)), "ovn.northd.silent"),
+        (pulse(hv=answer(took=20)), "ovn.slow"),
+    ],
+)
+def test_who_is_slow_is_not_called_silent_too_early(state: dict[str, Any], code: str) -> None:
+    (one,) = check_pulse(SITE, state)
+    assert one.code == code
+    assert (one.severity is Severity.DEGRADED) is code.endswith("slow")
+    assert "start " not in one.remedy or code.endswith("silent")
+
+
+def test_who_was_asked_nothing_is_not_blamed() -> None:
+    dead = {**DEAD, "error": ""}
+    for state in (
+        pulse(northbound=dead, northd=DEAD, hv=DEAD, agent=DEAD),
+        pulse(southbound=dead, northd=DEAD, hv=DEAD, agent=DEAD),
+    ):
+        (one,) = check_pulse(SITE, state)
+        assert one.code in ("ovn.northbound.silent", "ovn.southbound.silent")
+        assert is_silent(state)
+    (one,) = check_pulse(SITE, pulse(hv=DEAD, agent=DEAD))
+    assert one.code == "ovn.controller.silent"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"northd": None, "hypervisors": None},
+        {"hypervisors": [1, None]},
+        {"northd": [1], "hypervisors": [{"name": "x", "behind_s": "long", "agents": 3}]},
+        {"northbound": {"behind_s": True}},
+        {"northd": answer(float("inf"))},
+        {"northd": answer(float("nan"))},
+        {"northd": answer(-40.0)},
+    ],
+)
+def test_what_a_site_says_in_an_odd_form_is_no_finding(odd: dict[str, Any]) -> None:
+    assert list(check_pulse(SITE, odd)) == []
+
+
+def report(**pulses: Any) -> Any:
+    state = world()
+    for name, one in pulses.items():
+        state[name]["pulse"] = one
+    tiers = {name: parse_holdings(one) for name, one in state.items()}
+    central = tiers.pop("central")
+    return audit(central, {SiteName(name): one for name, one in tiers.items()})
+
+
+def test_the_audit_has_it_and_tells_fine_from_not_seen() -> None:
+    both = report(one=pulse(northd=DEAD))
+    assert [one.code for one in both.findings] == ["ovn.northd.silent"]
+    answers = {one.check: one.answer for one in both.rulings if "processes" in one.check}
+    assert answers == {
+        "OVN's processes at one": Answer.FOUND,
+        "OVN's processes at two": Answer.NOT_SEEN,  # an older Isthmus, or nobody asks there
+    }
+    assert both.unseen == ("two does not ask its OVN whether it lives",)
+
+
+def test_rows_of_a_database_that_does_not_answer_are_not_seen() -> None:
+    found = report(one=pulse(southbound={**DEAD, "error": ""}), two=pulse())
+    assert found.unseen == ("OVN's rows at one: a database does not answer",)
+    assert not report(one=pulse(), two=pulse()).unseen
+
+
+def test_a_site_that_cannot_read_its_ovn_is_not_said_to_have_lost_it() -> None:
+    state = world()
+    state["one"]["ovn"] = {"unseen": "the northbound database of OVN does not answer"}
+    state["one"]["pulse"] = pulse(northbound={**DEAD, "error": ""})
+    assert [one.code for one in run(state)] == ["ovn.northbound.silent"]
+
+
+def test_a_hypervisor_that_has_ports_and_left_ovn_is_found() -> None:
+    state = world()
+    state["one"]["ovn"]["chassis"][0]["hostname"] = "another"
+    (found,) = [one for one in run(state) if one.code == "ovn.controller.gone"]
+    assert (found.subject.name, found.subject.place) == ("host1", "one")
+    assert "port1" in found.evidence
+    assert "`isthmus lab start host1.controller`" in found.remedy
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"binding:vif_type": "unbound"},
+        {"binding:vif_type": "hw_veb"},
+        {"binding:host_id": ""},
+        {"device_owner": "network:router_gateway"},
+        {"network_id": "a network that is not stretched"},
+    ],
+)
+def test_a_port_that_no_ovn_controller_plugs_tells_of_no_hypervisor(change: dict[str, str]) -> None:
+    state = world()
+    state["one"]["ovn"]["chassis"][0]["hostname"] = "another"
+    state["one"]["ports"][0].update(change)
+    assert "ovn.controller.gone" not in {one.code for one in run(state)}
+
+
+def test_no_other_case_of_the_audit_tells_of_a_process() -> None:
+    for name, change in CASES.items():
+        if name in ("port at two sites", "address given twice"):
+            continue  # they add a port of a hypervisor that is not there
+        state = world()
+        change(state)
+        assert not [one for one in run(state) if one.code.startswith("ovn.controller")], name
+
+
+def test_status_says_the_same() -> None:
+    (one,) = judge_pulse("one", pulse(hv=DEAD))
+    assert one.place == "one"
+    assert one.what == (
+        "At one, ovn-controller, or Open vSwitch, does not answer on host1: asked 40s ago; it last "
+        "answered 55s ago"
+    )
+    assert one.next_step.startswith("on host1, start what does not run")
+    assert list(judge_pulse("one", {})) == []

@@ -1,0 +1,63 @@
+"""Which rules of security groups OVN lost: those without an ACL, and without one that is alike."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from isthmus.federation.lost_rules import find_lost
+
+
+def rule(rule_id: str, **changes: Any) -> Any:
+    base = {
+        "id": rule_id,
+        "security_group_id": "group",
+        "direction": "ingress",
+        "ethertype": "IPv4",
+        "protocol": "tcp",
+        "port_range_min": 22,
+        "port_range_max": 22,
+        "remote_group_id": None,
+        "remote_address_group_id": None,
+        "remote_ip_prefix": "10.0.0.0/24",
+    }
+    return SimpleNamespace(**{**base, **changes})
+
+
+def lost(*rules: Any, there: tuple[str, ...] = ()) -> list[str]:
+    return [one["id"] for one in find_lost(rules, set(there))]
+
+
+def test_a_rule_without_an_acl_is_lost() -> None:
+    one, two = rule("a"), rule("b", port_range_min=80)
+    assert lost(one, two, there=("a", "b")) == []
+    assert lost(one, two, there=("a",)) == ["b"]
+    assert list(find_lost([one], ())) == [{"id": "a", "security_group_id": "group"}]
+
+
+def test_rules_that_come_to_the_same_have_one_acl() -> None:
+    same = rule("b", remote_ip_prefix="10.0.0.7/24")
+    assert lost(rule("a"), same, there=("a",)) == []
+    assert lost(rule("a"), same, there=("b",)) == []
+    assert lost(rule("a"), same) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"security_group_id": "another"},
+        {"direction": "egress"},
+        {"ethertype": "IPv6"},
+        {"protocol": None},
+        {"remote_group_id": "group"},
+        {"remote_address_group_id": "x"},
+        {"remote_ip_prefix": None},
+        {"remote_ip_prefix": "10.0.0.0/25"},
+    ],
+)
+def test_rules_that_differ_have_an_acl_each(change: dict[str, Any]) -> None:
+    assert lost(rule("a"), rule("b", **change), there=("a",)) == ["b"]
+
+
+def test_a_prefix_that_is_none_is_no_error() -> None:
+    assert lost(rule("a", remote_ip_prefix="10.0.0.0/99")) == ["a"]
