@@ -444,6 +444,23 @@ def test_a_node_that_firmware_has_never_told_is_no_fault() -> None:
     assert checks.check_host(make_state(host, plan), plan).findings == ()
 
 
+def test_one_port_that_firmware_never_told_of_does_not_mute_the_others() -> None:
+    both = DEMAND.replace("nics: [a0]", "nics: [a0, b0]")
+    nics = tuple(
+        dataclasses.replace(one, node=None) if one.name == "a0" else one for one in HOST.nics
+    )
+    host = dataclasses.replace(HOST, nics=nics)
+    plan = plan_host(host, parse_demand(both))
+    assert isinstance(plan, HostPlan), plan
+    assert [note.subject for note in plan.notes if note.code == "node-unknown"] == ["a0"]
+    gone = tuple(
+        dataclasses.replace(one, node=None) if one.name == "b0" else one for one in host.nics
+    )
+    state = make_state(dataclasses.replace(host, nics=gone), plan)
+    found = checks.check_host(state, plan).findings
+    assert [(one.code, str(one.subject)) for one in found] == [("nic.node", "b0")]
+
+
 def test_a_unit_that_only_starts_others_says_nothing_of_the_switch() -> None:
     """Both packages have one that runs for ever, and older ones no unit of the daemon's own."""
     for name in ("openvswitch-switch", "openvswitch"):

@@ -77,10 +77,10 @@ def test_nothing_else_is_found_there_without_a_plan(name: str) -> None:
 def test_the_clean_one_is_clean_and_says_what_it_did_not_see() -> None:
     report = check("c00-clean", planned=False)
     assert report.findings == ()
-    assert report.unseen == ("services", "mounts")
-    assert report.count(Answer.NOT_SEEN) == 2
-    # No instance runs there, and it has no bond.
-    assert report.count(Answer.NOT_APPLICABLE) == 6
+    assert report.unseen == ("services", "ports, bonds", "mounts")
+    assert report.count(Answer.NOT_SEEN) == 3
+    # No instance runs there; whether it has bonds is not in facts of that age.
+    assert report.count(Answer.NOT_APPLICABLE) == 5
     assert report.count(Answer.FINE) == len(report.rulings) - 8
 
 

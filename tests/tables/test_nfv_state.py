@@ -40,7 +40,14 @@ def test_interfaces_as_ovs_vsctl_gives_them() -> None:
     (one,) = ovs.parse_interfaces(text)
     assert (one.name, one.options, one.mtu, one.error) == ("dpdk0", {"n_rxq": "2"}, 1500, "")
     assert (one.statistics, one.status) == ({"rx_packets": 5}, {"numa_id": "1"})
-    assert ovs.parse_interfaces("not JSON") == ()
+    for garbled in (
+        "not JSON",
+        "[]",
+        '{"headings": 5, "data": [[1]]}',
+        '{"headings": [], "data": [[1]]}',
+    ):
+        with pytest.raises(ValueError, match="no table"):
+            ovs.parse_interfaces(garbled)
 
 
 def test_a_domain_as_libvirt_keeps_it() -> None:

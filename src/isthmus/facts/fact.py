@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from typing_extensions import override
 
+from isthmus import errors
 from isthmus.facts.dump import HostFacts
 
 Value = TypeVar("Value")
@@ -108,8 +109,8 @@ class Requires:
     privilege: str = ""  #: whom the collector has to run as
 
 
-#: What parsing raises over a text that is of no form of its kind.
-_GARBLED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+#: What parsing raises over a text that is of no form of its kind; anything else is a bug of ours.
+_GARBLED = (ValueError, errors.Invalid, errors.ProtocolError)
 _DENIED = re.compile(r"[Pp]ermission denied|[Oo]peration not permitted|must be root")
 _NO_SUCH = re.compile(r"No such file or directory")
 _SOCKET = re.compile(r"\.(sock|ctl|pid)\b")
@@ -128,8 +129,10 @@ class Fact(Generic[Value]):
     sample: str = ""  #: what the first command writes on a healthy host, for tests
 
     def read(self, seen: HostFacts) -> Value | Absent:
-        """Read the fact, or say why it is absent."""
+        """Read the fact, or say why it is absent; half of what may not all be read is no fact."""
         key = self.sources[0].key
+        if self.requires.privilege and not key and (denied := self._denied(seen)):
+            return denied
         if key and key not in seen.commands:
             absent = self._explain(seen, key)
             if not (self.failure_tells and absent.why in {Why.NOT_RUNNING, Why.FAILED}):
@@ -157,13 +160,18 @@ class Fact(Generic[Value]):
         last = said.splitlines()[-1] if said else ""
         if said:
             return _classify(last, self.requires, seen.processes)
-        if denied := [path for path in seen.unreadable if self._wants(path)]:
-            root = f": run the collector as {self.requires.privilege or 'root'}"
-            return Absent(Why.NOT_PERMITTED, f"{denied[0]} cannot be read{root}")
+        if denied := self._denied(seen):
+            return denied
         if seen.is_whole and not key:
             what = self.requires.package or self.name
             return Absent(Why.NOT_INSTALLED, f"{what} is not installed: no file of it is there")
         return Absent(Why.NOT_GATHERED, f"the facts hold no {self.name}: gather them again")
+
+    def _denied(self, seen: HostFacts) -> Absent | None:
+        """Return that a file of the fact may not be read; None where all that are there may."""
+        denied = [path for path in seen.unreadable if self._wants(path)]
+        root = f": run the collector as {self.requires.privilege or 'root'}"
+        return Absent(Why.NOT_PERMITTED, f"{denied[0]} cannot be read{root}") if denied else None
 
     def _wants(self, path: str) -> bool:
         return any(

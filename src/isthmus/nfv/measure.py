@@ -124,7 +124,7 @@ def parse_reading(text: str) -> Reading:
     parts = rest.split("# next\n")
     try:
         at_s = float(head)
-        live, stats, interfaces = parts[0], parts[1], parts[2]
+        live, stats, interfaces = parts[0], parts[1], ovs.parse_interfaces(parts[2])
     except (ValueError, IndexError) as exc:
         raise errors.ProtocolError("this is no reading of counters") from exc
     pmds: dict[tuple[int, int], dict[str, float]] = {}
@@ -136,7 +136,7 @@ def parse_reading(text: str) -> Reading:
             current = {}  # the main thread, which is no PMD
         elif counter := _COUNTER.match(line):
             current[counter[1]] = float(counter[2])
-    recorded = {one.name: one.statistics for one in ovs.parse_interfaces(interfaces)}
+    recorded = {one.name: one.statistics for one in interfaces}
     return Reading(at_s, _parse_ports(live), pmds, recorded)
 
 

@@ -17,7 +17,7 @@ from isthmus.cli.hosts.nfv_tables import (
     show_report,
 )
 from isthmus.cli.options import Output
-from isthmus.cli.render import Format
+from isthmus.cli.render import Format, fail
 from isthmus.facts.gather import collect_facts, inspect_host
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.nfv_layout import Layout
@@ -46,6 +46,8 @@ PlanFile = Annotated[Path, typer.Argument(help="a plan, as `nfv plan -o json` wr
 
 #: Exit code of `check` where something is wrong: not an error of the command.
 FOUND = 1
+#: And where nothing can be said of the host, since its facts were cut off or are none.
+UNREAD = 2
 
 
 #: How people call the files that describe hosts; no host is called so.
@@ -193,11 +195,15 @@ def check(
     """Check a host against its plan and good practice; exit code 1 where something is wrong."""
     planned = wiring.read_plan(plan_file) if plan_file else None
     path = _find_file(target)
-    if path is not None:
-        report = check_facts(read_text(path), planned)
-    else:
-        client = wiring.open_client(target, identity=identity, options=ssh_option or ())
-        report = check_host(client, planned, layout=layout)
+    try:
+        if path is not None:
+            report = check_facts(read_text(path), planned)
+        else:
+            client = wiring.open_client(target, identity=identity, options=ssh_option or ())
+            report = check_host(client, planned, layout=layout)
+    except errors.Broken as error:
+        fail(error.message)
+        raise typer.Exit(UNREAD) from error
     if output is not Format.TABLE:
         print_document(render_report(report), output)
     else:

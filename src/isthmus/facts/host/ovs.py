@@ -67,15 +67,19 @@ class Bond:
 
 
 def parse_rows(text: str) -> list[dict[str, Any]]:
-    """Read `ovs-vsctl --format=json` as one mapping a row; empty where it is not that."""
+    """Read `ovs-vsctl --format=json` as one mapping a row.
+
+    Raises:
+        ValueError: it is not that: a table that cannot be read is not an empty one.
+    """
     try:
         table = json.loads(text)
         return [
             {heading: _value(cell) for heading, cell in zip(table["headings"], row, strict=True)}
             for row in table["data"]
         ]
-    except (ValueError, KeyError, TypeError):
-        return []
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ValueError(f"no table of Open vSwitch's: {text.strip()[:40]!r}") from exc
 
 
 def _value(cell: Any) -> Any:
@@ -104,7 +108,11 @@ def names(value: Any) -> tuple[str, ...]:
 
 
 def parse_interfaces(text: str) -> tuple[Interface, ...]:
-    """Read `ovs-vsctl --format=json list Interface`; empty where it is not that."""
+    """Read `ovs-vsctl --format=json list Interface`.
+
+    Raises:
+        ValueError: it is not that.
+    """
     return tuple(_interface(one) for one in parse_rows(text))
 
 
@@ -119,8 +127,9 @@ def _interface(row: Mapping[str, Any]) -> Interface:
         mtu=mtu if isinstance(mtu, int) else None,
         error=str(row.get("error") or ""),
         statistics={
-            key: int(value)
+            key: value
             for key, value in (statistics.items() if isinstance(statistics, Mapping) else ())
+            if isinstance(value, int)
         },
         status=strings(row.get("status")),
         uuid=str(row.get("_uuid", "")),
@@ -214,7 +223,7 @@ class Switch:
 
 def parse_switch(seen: HostFacts) -> Switch:
     """Read `ovs-vsctl list Open_vSwitch` and the answer of ovs-vswitchd."""
-    row = parse_rows(seen.commands.get("ovs-vsctl", ""))
+    row = parse_rows(seen.commands["ovs-vsctl"]) if "ovs-vsctl" in seen.commands else []
     own = row[0] if row else {}
     failed = seen.failures.get("ovs-vsctl", "") or seen.failures.get("vswitchd-version", "")
     return Switch(
@@ -256,6 +265,12 @@ def read_bridges(seen: HostFacts) -> Bridges:
     interfaces = parse_interfaces(seen.commands.get("ovs-interfaces", ""))
     ports = parse_ports(seen.commands["ovs-ports"], bridges, interfaces)
     return Bridges(ports, parse_datapaths(bridges))
+
+
+def parse_given(text: str) -> dict[str, int]:
+    """Read what the script took of `dpif/show`: port -> receive queues that its device gave."""
+    rows = (line.split() for line in text.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdecimal()}
 
 
 _REQUIRES = Requires(package="Open vSwitch", daemon="ovs-vswitchd", privilege="root")
@@ -301,6 +316,20 @@ PMDS = Fact(
     (command("pmd-rxq-show", "$X ovs-appctl --timeout=5 dpif-netdev/pmd-rxq-show"),),
     _REQUIRES,
 )
+#: Of `dpif/show` the number alone: what else it shows of a port may be the key of a tunnel.
+QUEUES_GIVEN = Fact(
+    "queues_given",
+    lambda seen: parse_given(seen.commands["queues-given"]),
+    (
+        command(
+            "queues-given",
+            "$X ovs-appctl --timeout=5 dpif/show | sed -n "
+            r"'s/^ *\([^ ]*\) .*(dpdk: .*configured_rx_queues=\([0-9]*\).*/\1 \2/p'",
+        ),
+    ),
+    _REQUIRES,
+    sample="dpdk7 2\n",
+)
 PMD_STATS = Fact(
     "pmd_stats",
     lambda seen: seen.commands["pmd-stats-show"],
@@ -323,4 +352,4 @@ BONDS = Fact(
     (command("bonds", "$X ovs-appctl --timeout=5 bond/show"),),
     _REQUIRES,
 )
-FACTS = (SWITCH, INTERFACES, PORTS, PMDS, PMD_STATS, LOG, BONDS)
+FACTS = (SWITCH, INTERFACES, PORTS, PMDS, QUEUES_GIVEN, PMD_STATS, LOG, BONDS)

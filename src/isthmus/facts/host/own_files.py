@@ -57,12 +57,17 @@ SOCKETS = Fact(
     sample="2775 libvirt-qemu kvm\n",
 )
 #: Words of the kernel line that the boot loader's files give: path -> words.
-BOOT = Fact("boot", lambda seen: _files("/etc/default/grub", seen), tuple(map(words, BOOT_FILES)))
+BOOT = Fact(
+    "boot",
+    lambda seen: _files("/etc/default/grub", seen),
+    tuple(map(words, BOOT_FILES)),
+    Requires(privilege="root"),
+)
 #: The name of tuned's active profile.
 TUNED = Fact(
     "tuned",
     lambda seen: seen.text("/etc/tuned/active_profile"),
     tuple(map(file, TUNED_FILES)),
-    Requires(package="tuned"),
+    Requires(package="tuned", privilege="root"),
 )
 FACTS = (DIGESTS, MOUNTS, SOCKETS, BOOT, TUNED)

@@ -153,6 +153,7 @@ class Note:
 
     code: str
     text: str
+    subject: str = ""  #: the one NIC that it is about, by name; empty: the host, or an older plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,40 @@
 """Rules: one check each, with the facts it needs and the hosts to which it applies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from isthmus.facts.fact import Absent, Fact, Why
+from isthmus.facts.host import ovs, procfs
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Ruling, Severity, Subject, Verdict
 from isthmus.nfv.check.state import HostState
 
 APPLY = "isthmus nfv apply puts it right"
 Check = Callable[[HostState, HostPlan | None], Iterator[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """That nobody can tell whether a rule applies: facts that would say so could not be read."""
+
+    facts: tuple[Fact[Any], ...]
+
+
 #: Why a rule does not apply to a host; empty where it does.
-Condition = Callable[[HostState, HostPlan | None], str]
+Condition = Callable[[HostState, HostPlan | None], str | Unseen]
+
+
+def unless_hidden(state: HostState, why: str, *facts: Fact[Any]) -> str | Unseen:
+    """Return why a rule does not apply, where the facts that say so were seen.
+
+    Args:
+        state: of the host.
+        why: what these facts say: that nothing of a kind is there.
+        facts: what says so; one that is not on the host says so too, one that may not be read not.
+    """
+    hidden = tuple(fact for fact in facts if is_hidden(state, fact))
+    return Unseen(hidden) if hidden else why
 
 
 def always(state: HostState, plan: HostPlan | None) -> str:
@@ -36,27 +58,28 @@ def both(one: Condition, two: Condition) -> Condition:
     return lambda state, plan: one(state, plan) or two(state, plan)
 
 
-def with_switch(state: HostState, plan: HostPlan | None) -> str:
+def with_switch(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule to hosts that have, or should have, an Open vSwitch with DPDK."""
     wanted = state.other_config.get("dpdk-init") in {"true", "try"}
     there = state.dpdk_initialized or any(one.type.startswith("dpdk") for one in state.interfaces)
     if (plan and plan.dpdk_ports) or wanted or there:
         return ""
-    return "Open vSwitch has no DPDK here (other_config:dpdk-init is neither true nor try)"
+    why = "Open vSwitch has no DPDK here (other_config:dpdk-init is neither true nor try)"
+    return unless_hidden(state, why, ovs.SWITCH, ovs.INTERFACES)
 
 
-def with_instances(state: HostState, plan: HostPlan | None) -> str:
+def with_instances(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule to hosts on which instances run."""
     del plan
     if state.domains or any(is_emulator(one.process) for one in state.threads):
         return ""
-    return "no instance runs here"
+    return unless_hidden(state, "no instance runs here", procfs.THREADS)
 
 
-def switch_runs(state: HostState, plan: HostPlan | None) -> str:
+def switch_runs(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where Open vSwitch answers."""
     del plan
-    return "" if state.ovs_runs else "Open vSwitch does not run"
+    return "" if state.ovs_runs else unless_hidden(state, "Open vSwitch does not run", ovs.SWITCH)
 
 
 #: Processes that are instances.
@@ -105,6 +128,7 @@ class Rule:
     applies: Condition = always
     given: Condition = always  #: asked once the facts are known to be there
     beside: tuple[Fact[Any], ...] = ()  #: facts of what need not be on the host, but is seen if so
+    helped_by: tuple[Fact[Any], ...] = ()  #: of the same kind: without them it finds less, not more
 
     @property
     def name(self) -> str:
@@ -128,36 +152,44 @@ class Rule:
                     remedy="send the facts (isthmus nfv inspect --facts) with a bug report",
                 )
             ]
+        if not found and (hidden := [one for one in self.helped_by if is_hidden(state, one)]):
+            return self._not_seen(state, hidden), []
         answer = Answer.FOUND if found else Answer.FINE
         return Ruling(check=self.name, answer=answer), found
 
     def _find_why_not(self, state: HostState, plan: HostPlan | None) -> Ruling | None:
         """Return the ruling of a check that is not made on this host; None where it is made."""
         if why := self.applies(state, plan):
-            return self._not_applicable(why)
+            return self._not_made(state, why)
         missing = [fact for fact in self.needs if fact.name not in state.seen]
-        missing += [
-            fact
-            for fact in self.beside
-            if fact.name not in state.seen and not _is_nothing_there(state, fact)
-        ]
+        missing += [fact for fact in self.beside if is_hidden(state, fact)]
         for fact in missing:
             if _is_nothing_there(state, fact) and not _is_wanted(fact, plan):
-                return self._not_applicable(state.absent[fact.name].detail)
+                return self._not_made(state, state.absent[fact.name].detail)
         if missing:
-            reasons = [state.absent.get(fact.name) or _not_gathered(fact.name) for fact in missing]
-            return Ruling(
-                check=self.name,
-                answer=Answer.NOT_SEEN,
-                why=", ".join(fact.name for fact in missing),
-                detail="; ".join(one.detail for one in reasons),
-            )
+            return self._not_seen(state, missing)
         if why := self.given(state, plan):
-            return self._not_applicable(why)
+            return self._not_made(state, why)
         return None
 
-    def _not_applicable(self, why: str) -> Ruling:
+    def _not_made(self, state: HostState, why: str | Unseen) -> Ruling:
+        if isinstance(why, Unseen):
+            return self._not_seen(state, why.facts)
         return Ruling(check=self.name, answer=Answer.NOT_APPLICABLE, why=why)
+
+    def _not_seen(self, state: HostState, missing: Sequence[Fact[Any]]) -> Ruling:
+        reasons = [state.absent.get(fact.name) or _not_gathered(fact.name) for fact in missing]
+        return Ruling(
+            check=self.name,
+            answer=Answer.NOT_SEEN,
+            why=", ".join(fact.name for fact in missing),
+            detail="; ".join(one.detail for one in reasons),
+        )
+
+
+def is_hidden(state: HostState, fact: Fact[Any]) -> bool:
+    """Tell whether a fact was not seen though what it is about may be on the host."""
+    return fact.name not in state.seen and not _is_nothing_there(state, fact)
 
 
 def _is_nothing_there(state: HostState, fact: Fact[Any]) -> bool:

@@ -25,6 +25,7 @@ NEEDED = ("inventory", "isolated", "nohz_full", "online", "irqs", "interrupts", 
 SOURCES = (
     *("switch", "interfaces", "ports", "pmds", "log", "bonds", "nova", "neutron"),
     *("threads", "services", "functions", "digests", "mounts", "sockets", "containers", "domains"),
+    *("boot", "tuned"),
 )
 
 

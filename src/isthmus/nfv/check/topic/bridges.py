@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from isthmus.facts.host.ovs import BONDS, PORTS
 from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, drift, switch_runs, where_planned
+from isthmus.nfv.check.rule import (
+    Rule,
+    Unseen,
+    drift,
+    switch_runs,
+    unless_hidden,
+    where_planned,
+)
 from isthmus.nfv.check.state import HostState
 
 
@@ -74,11 +81,11 @@ def check_running_bonds(state: HostState, plan: HostPlan | None) -> Iterator[Ver
         )
 
 
-def has_bonds(state: HostState, plan: HostPlan | None) -> str:
+def has_bonds(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where a port of several interfaces is there, or planned."""
     planned = plan is not None and bonds_of(plan)
     there = any(len(one.interfaces) > 1 for one in state.ports) or state.bonds
-    return "" if planned or there else "no bond is there"
+    return "" if planned or there else unless_hidden(state, "no bond is there", PORTS, BONDS)
 
 
 def bridges_of(plan: HostPlan) -> set[str]:

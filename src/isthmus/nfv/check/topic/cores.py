@@ -7,7 +7,7 @@ from isthmus.facts.host import oslo_conf, ovs
 from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, with_switch, without_plan
+from isthmus.nfv.check.rule import Rule, is_hidden, with_switch, without_plan
 from isthmus.nfv.check.state import HostState
 
 #: What the CPUs of PMDs are called beside Nova's sets.
@@ -24,7 +24,8 @@ def polling(state: HostState) -> tuple[int, ...]:
 def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Every planned CPU runs."""
     assert plan is not None
-    asleep = plan.dedicated_cpus if powers_cpus(state) else ()
+    may_sleep = powers_cpus(state) or is_hidden(state, oslo_conf.NOVA)
+    asleep = plan.dedicated_cpus if may_sleep else ()
     if missing := sorted(_planned(plan) - set(state.online) - set(asleep)):
         yield Verdict(
             code="cpu.offline",
@@ -181,6 +182,6 @@ PRACTICE = (
         without_plan("each CPU of the plan is held against those that run"),
         beside=(ovs.SWITCH,),
     ),
-    Rule(check_lcores, (ovs.SWITCH,), with_switch),
+    Rule(check_lcores, (ovs.SWITCH,), with_switch, helped_by=(oslo_conf.NOVA,)),
 )
-PLANNED = (Rule(check_online), Rule(check_unplanned))
+PLANNED = (Rule(check_online, helped_by=(oslo_conf.NOVA,)), Rule(check_unplanned))

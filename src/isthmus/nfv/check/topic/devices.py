@@ -48,10 +48,12 @@ def _moved(name: str, nic: Nic, node: int) -> Verdict:
     )
 
 
-def _was_assumed(state: HostState, plan: HostPlan) -> bool:
+def _was_assumed(state: HostState, plan: HostPlan, name: str) -> bool:
     """Tell whether the plan itself did not know where a polled port sits."""
     alone = len(state.inventory.nodes) == 1
-    return alone or any(note.code == "node-unknown" for note in plan.notes)
+    return alone or any(
+        note.code == "node-unknown" and note.subject in {"", name} for note in plan.notes
+    )
 
 
 def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -82,7 +84,7 @@ def check_dpdk_devices(state: HostState, plan: HostPlan | None) -> Iterator[Verd
                 f"/sys/bus/pci/devices/{port.pci_address}/driver: {nic.driver}",
                 "unbind it and let the kernel's driver take it",
             )
-        if nic.node != port.node and not (nic.node is None and _was_assumed(state, plan)):
+        if nic.node != port.node and not (nic.node is None and _was_assumed(state, plan, port.nic)):
             yield _moved(port.nic, nic, port.node)
 
 

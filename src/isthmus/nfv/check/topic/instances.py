@@ -3,13 +3,22 @@
 from collections.abc import Iterator
 
 from isthmus.facts import cpuset
-from isthmus.facts.host import libvirt, ovs, procfs
+from isthmus.facts.host import libvirt, oslo_conf, ovs, procfs
 from isthmus.facts.host.libvirt import Domain
 from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.facts.host.procfs import Thread
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, is_emulator, switch_runs, with_instances
+from isthmus.nfv.check.rule import (
+    Rule,
+    Unseen,
+    both,
+    is_emulator,
+    is_hidden,
+    switch_runs,
+    unless_hidden,
+    with_instances,
+)
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.cores import polling
 
@@ -32,6 +41,8 @@ def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     dedicated = _option(state, plan, "cpu_dedicated_set")
     shared = _option(state, plan, "cpu_shared_set")
     poll = set(polling(state))
+    # A single shared CPU is shared by all that have it, and so may be any where none is known.
+    knows = plan is not None or not is_hidden(state, oslo_conf.NOVA)
     owners: dict[int, Thread] = {}
     for thread in filter(is_vcpu, state.threads):
         strange = sorted(set(thread.allowed) - dedicated)
@@ -57,8 +68,7 @@ def check_vcpus(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 "instance away and back",
             )
         for cpu in thread.allowed if len(thread.allowed) == 1 else ():
-            # A single shared CPU is shared by all that have it.
-            if cpu in owners and cpu not in shared - dedicated:
+            if cpu in owners and knows and cpu not in shared - dedicated:
                 yield Verdict(
                     code="instance.overlap",
                     severity=Severity.BROKEN,
@@ -147,11 +157,12 @@ def check_vhost_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdi
                 )
 
 
-def has_vhost_user(state: HostState, plan: HostPlan | None) -> str:
+def has_vhost_user(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where an instance has a vhost-user interface."""
     del plan
-    there = any(domain.vhost_user for domain in state.domains)
-    return "" if there else "no instance has a vhost-user interface"
+    if any(domain.vhost_user for domain in state.domains):
+        return ""
+    return unless_hidden(state, "no instance has a vhost-user interface", libvirt.DOMAINS)
 
 
 def _floats(state: HostState, shared: set[int], cpus: tuple[int, ...]) -> bool:
@@ -297,10 +308,12 @@ def _check_helpers(state: HostState, poll: set[int], dedicated: set[int]) -> Ite
                 break  # one thread of a process says it all
 
 
+#: Which CPUs are whose.
+_SETS = (oslo_conf.NOVA, ovs.SWITCH)
 PRACTICE = (
-    Rule(check_vcpus, (procfs.THREADS,), with_instances),
-    Rule(check_domains, (procfs.THREADS, libvirt.DOMAINS), with_instances),
-    Rule(check_vhost_ports, (ovs.INTERFACES,), has_vhost_user, switch_runs),
+    Rule(check_vcpus, (procfs.THREADS,), with_instances, helped_by=_SETS),
+    Rule(check_domains, (procfs.THREADS, libvirt.DOMAINS), with_instances, helped_by=_SETS),
+    Rule(check_vhost_ports, (ovs.INTERFACES,), both(with_instances, has_vhost_user), switch_runs),
     Rule(check_memory, (libvirt.DOMAINS,), with_instances),
-    Rule(check_emulators, (procfs.THREADS, libvirt.DOMAINS), with_instances),
+    Rule(check_emulators, (procfs.THREADS, libvirt.DOMAINS), with_instances, helped_by=_SETS),
 )

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from isthmus.facts.host import oslo_conf, ovs
+from isthmus.facts.host import oslo_conf, ovs, procfs
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import (
     Rule,
     both,
     is_emulator,
+    is_hidden,
     where_planned,
     with_switch,
     without_plan,
@@ -67,7 +68,11 @@ def check_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """The switch has taken its pages, and nobody unknown has taken others."""
     assert plan is not None
-    has_guests = bool(state.domains) or any(is_emulator(one.process) for one in state.threads)
+    has_guests = (
+        bool(state.domains)
+        or is_hidden(state, procfs.THREADS)
+        or any(is_emulator(one.process) for one in state.threads)
+    )
     by_id = {node.id: node for node in plan.nodes}
     for seen in state.inventory.nodes:
         for page in by_id[seen.id].pages if seen.id in by_id else ():
@@ -217,7 +222,7 @@ _UNPLANNED = both(without_plan("the plan has counted them, and is held against")
 PRACTICE = (
     Rule(check_reserved, (oslo_conf.NOVA, ovs.SWITCH), _UNPLANNED),
     Rule(check_socket_pages, (ovs.SWITCH,), _UNPLANNED),
-    Rule(check_buffers, (ovs.SWITCH, ovs.INTERFACES), _UNPLANNED),
+    Rule(check_buffers, (ovs.SWITCH, ovs.INTERFACES), _UNPLANNED, helped_by=(ovs.PMDS,)),
 )
 PLANNED = (
     Rule(check_pages),
@@ -226,5 +231,6 @@ PLANNED = (
         (ovs.SWITCH,),
         where_planned(lambda plan: plan.dpdk_ports, "no DPDK port is planned"),
         dpdk_runs,
+        helped_by=(procfs.THREADS,),
     ),
 )

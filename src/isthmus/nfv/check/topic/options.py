@@ -119,12 +119,18 @@ def check_old(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 PRACTICE = (Rule(check_old, (oslo_conf.NOVA,)),)
 PLANNED = (
-    Rule(check_nova, (), where_planned(lambda plan: plan.nova, "no option of Nova's is planned")),
+    Rule(
+        check_nova,
+        (),
+        where_planned(lambda plan: plan.nova, "no option of Nova's is planned"),
+        beside=(oslo_conf.NOVA,),
+    ),
     Rule(
         check_neutron,
         (),
         where_planned(
             lambda plan: agent_options(plan.neutron), "no option of Neutron's agents is planned"
         ),
+        beside=(oslo_conf.NEUTRON,),
     ),
 )

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from isthmus.facts.host import oslo_conf, own_files
+from isthmus.facts.host import oslo_conf, own_files, services
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import APPLY, Rule, where_planned
@@ -184,12 +184,13 @@ def check_sockets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 
 PRACTICE = (Rule(check_pools_mounted, (own_files.MOUNTS, oslo_conf.NOVA), has_pools),)
 PLANNED = (
-    Rule(check_files),
+    Rule(check_files, (own_files.BOOT, own_files.TUNED)),
     Rule(check_digests, (own_files.DIGESTS,)),
     Rule(
         check_tuned,
-        (),
+        (own_files.TUNED,),
         where_planned(lambda plan: plan.tuned_variables, "no profile of tuned's is planned"),
+        helped_by=(services.UNITS_SHOWN,),
     ),
     Rule(check_mounts, (own_files.MOUNTS,)),
     Rule(

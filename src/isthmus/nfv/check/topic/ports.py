@@ -3,10 +3,18 @@
 from collections.abc import Iterator, Mapping
 
 from isthmus.facts import cpuset
-from isthmus.facts.host.ovs import INTERFACES, PMDS, SWITCH, Interface
+from isthmus.facts.host.ovs import INTERFACES, PMDS, PORTS, QUEUES_GIVEN, SWITCH, Interface
 from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import APPLY, Rule, drift, switch_runs, where_planned, with_switch
+from isthmus.nfv.check.rule import (
+    APPLY,
+    Rule,
+    Unseen,
+    drift,
+    switch_runs,
+    where_planned,
+    with_switch,
+)
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.causes import find_cause
 from isthmus.nfv.render import ovs
@@ -271,41 +279,61 @@ def check_locality(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
         )
 
 
-def count_queues(one: Interface) -> int:
-    """Count the receive queues of a port of DPDK's: those it was given, else those asked for.
+def count_queues(one: Interface, given: Mapping[str, int]) -> tuple[int, bool]:
+    """Count the receive queues of a port of DPDK's, and tell whether it has that many for sure.
+
+    A device may give fewer than it is asked for, and then nobody polls the others.
+
+    Args:
+        one: the port.
+        given: queues of each port, as `dpif/show` has them.
 
     Source:
-        Open vSwitch, lib/netdev-dpdk.c, `netdev_dpdk_get_status`: `n_rxq`, where it has it.
+        Open vSwitch, lib/netdev-dpdk.c: `netdev_dpdk_get_status` has `n_rxq` from 3.3 on,
+        `netdev_dpdk_get_config` `configured_rx_queues` before.
     """
-    said = one.status.get("n_rxq", "") or one.options.get("n_rxq", "1")
-    return int(said) if one.type == "dpdk" and said.isdigit() else 0
+    if one.type != "dpdk":
+        return 0, True
+    said = one.status.get("n_rxq", "")
+    if said.isdigit() or one.name in given:
+        return (int(said) if said.isdigit() else given[one.name]), True
+    asked, most = one.options.get("n_rxq", "1"), one.status.get("max_rx_queues", "")
+    counts = [int(count) for count in (asked, most) if count.isdigit()]
+    return min(counts, default=1), False
 
 
 def check_unpolled(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Something polls every queue: of DPDK's ports, and of vhost-user ports that are connected."""
     del plan
+    given: Mapping[str, int] = state.facts.get(QUEUES_GIVEN.name, {})
     for one in state.interfaces:
         connected = one.type in VHOST_USER and one.status.get("status") == "connected"
         if one.error or not (one.type == "dpdk" or connected):
             continue
         mine = [queue for queue in state.queues if queue.port == one.name]
         some = [queue for queue in mine if queue.enabled or not connected]
-        left = sorted(set(range(count_queues(one))) - {queue.queue for queue in mine})
+        count, sure = count_queues(one, given)
+        polled = {queue.queue for queue in mine}
+        left = sorted(set(range(count)) - polled)
         if not some or left:
+            # Below one that is polled there is a queue for sure.
+            sure = sure or not some or left[0] < max(polled)
             which = f"queue {cpuset.render_list(left)} of {one.name}" if some else one.name
             yield Verdict(
                 code="rxq.unpolled",
-                severity=Severity.BROKEN,
+                severity=Severity.BROKEN if sure else Severity.UNKNOWN,
                 subject=Subject(one.name),
-                message=f"nobody polls {which}",
+                message=f"nobody polls {which}"
+                + ("" if sure else ", or its device gave fewer queues than it was asked for"),
                 evidence="pmd-rxq-show has no "
-                + (which if some else f"{'enabled ' if mine else ''}queue of {one.name}"),
+                + (which if some else f"{'enabled ' if mine else ''}queue of {one.name}")
+                + ("" if sure else f"; options:n_rxq={one.options.get('n_rxq', '1')}"),
                 remedy="set pmd-cpu-mask to CPUs of its node, and pmd-rxq-isolate=false with "
                 "pmd-rxq-assign=group",
             )
 
 
-def runs_or_unplanned(state: HostState, plan: HostPlan | None) -> str:
+def runs_or_unplanned(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where Open vSwitch runs, or where no plan says already that it does not."""
     return switch_runs(state, plan) if plan is not None else ""
 
@@ -332,10 +360,12 @@ PLANNED = (
         (INTERFACES,),
         where_planned(lambda plan: plan.dpdk_ports, _NO_DPDK),
         switch_runs,
+        helped_by=(PORTS,),
     ),
     Rule(
         check_kernel_ports,
         (INTERFACES,),
         where_planned(lambda plan: plan.kernel_ports, "no port of the kernel's is planned"),
+        helped_by=(PORTS,),
     ),
 )

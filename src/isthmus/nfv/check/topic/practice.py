@@ -4,11 +4,18 @@ import re
 from collections.abc import Iterator
 
 from isthmus.facts import cpuset
-from isthmus.facts.host import ovs, procfs
+from isthmus.facts.host import oslo_conf, ovs, procfs
 from isthmus.facts.host.oslo_conf import parse_nova_cpus
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
-from isthmus.nfv.check.rule import Rule, is_emulator, switch_runs, with_switch
+from isthmus.nfv.check.rule import (
+    Rule,
+    Unseen,
+    is_emulator,
+    switch_runs,
+    unless_hidden,
+    with_switch,
+)
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.check.topic.cores import polling
 
@@ -111,14 +118,18 @@ def _polled(state: HostState, plan: HostPlan | None) -> set[int]:
     return set(plan.isolated_cpus) if plan else set(polling(state))
 
 
-def isolates(state: HostState, plan: HostPlan | None) -> str:
+def isolates(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where CPUs are isolated: where none is, everything may run everywhere."""
-    return "" if _owned(state, plan) & set(state.isolated) else _FREE
+    if _owned(state, plan) & set(state.isolated):
+        return ""
+    return _FREE if plan else unless_hidden(state, _FREE, ovs.SWITCH, oslo_conf.NOVA)
 
 
-def isolates_polling(state: HostState, plan: HostPlan | None) -> str:
+def isolates_polling(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where CPUs that poll are isolated."""
-    return "" if _polled(state, plan) & set(state.isolated) else _FREE
+    if _polled(state, plan) & set(state.isolated):
+        return ""
+    return _FREE if plan else unless_hidden(state, _FREE, ovs.SWITCH)
 
 
 def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -235,9 +246,14 @@ PRACTICE = (
     Rule(check_isolation, (ovs.PMDS,), with_switch, switch_runs),
     Rule(check_shut, (ovs.PMDS,), with_switch),
     Rule(check_balance, (ovs.PMDS,), with_switch),
-    Rule(check_threads, (procfs.THREADS,), given=isolates),
+    Rule(
+        check_threads,
+        (procfs.THREADS,),
+        given=isolates,
+        helped_by=(ovs.SWITCH, oslo_conf.NOVA),
+    ),
     Rule(check_pmd_threads, (procfs.THREADS,), with_switch),
     Rule(check_every_pmd, (ovs.PMDS, ovs.SWITCH), with_switch, switch_runs),
-    Rule(check_irqs, given=isolates_polling),
+    Rule(check_irqs, given=isolates_polling, helped_by=(ovs.SWITCH,)),
     Rule(check_drops, (ovs.INTERFACES,), with_switch),
 )

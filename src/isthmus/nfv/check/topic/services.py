@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from isthmus.facts.host import services
+from isthmus.facts.host import procfs, services
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import Rule
@@ -113,4 +113,12 @@ def sets_up_services(state: HostState, plan: HostPlan | None) -> str:
     return "" if there else "no service of Nova's, Neutron's, OVN's or ours is set up here"
 
 
-PRACTICE = (Rule(check_services, (services.UNITS_SHOWN,), given=sets_up_services),)
+PRACTICE = (
+    Rule(
+        check_services,
+        (services.UNITS_SHOWN,),
+        given=sets_up_services,
+        beside=(procfs.THREADS,),
+        helped_by=(services.CONTAINERS,),
+    ),
+)

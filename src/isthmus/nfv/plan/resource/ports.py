@@ -81,7 +81,7 @@ def _note_node(inventory: host_inventory.HostInventory, seat: Seat) -> list[Note
         )
     else:
         return []
-    return [Note(code="node-unknown", text=text)]
+    return [Note(code="node-unknown", text=text, subject=seat.nic.name)]
 
 
 def _ambiguous(
