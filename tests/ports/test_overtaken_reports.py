@@ -27,6 +27,18 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     from isthmus.neutron.local.report.carrier import CentralCarrier
 
 
+def carrier_of(engine: sa.Engine, send: Any, look: Callable[[], epoch.Epoch]) -> CentralCarrier:
+    """Make a carrier whose reports are answered by a function."""
+    client = cast(CentralClient, SimpleNamespace(send_reports=send))
+    return CentralCarrier(
+        SiteName("site1"),
+        lambda: client,
+        lambda: engine,
+        look=look,
+        when_overtaken=lambda: None,
+    )
+
+
 def test_what_an_earlier_database_read_is_not_reported(tmp_path: Path) -> None:
     """The restored one may have registered already, and central would hear it as that one."""
     engine = open_engine(f"sqlite:///{tmp_path / 'site.db'}")
@@ -45,14 +57,7 @@ def test_what_an_earlier_database_read_is_not_reported(tmp_path: Path) -> None:
         with writing(engine) as connection:
             return lane.next_sequence(connection, CENTRAL)
 
-    client = cast(CentralClient, SimpleNamespace(send_reports=send))
-    carrier = CentralCarrier(
-        SiteName("site1"),
-        lambda: client,
-        lambda: engine,
-        look=look,
-        when_overtaken=lambda: None,
-    )
+    carrier = carrier_of(engine, send, look)
     look()
     first, late = count(), count()
     carrier.deliver(CENTRAL, [], sequence=first)
@@ -109,14 +114,7 @@ def test_what_central_took_is_not_agreed_on_by_a_database_that_went_back_meanwhi
                 look()
         return [ItemResult(one.type, one.id) for one in items]
 
-    client = cast(CentralClient, SimpleNamespace(send_reports=send))
-    carrier = CentralCarrier(
-        SiteName("site1"),
-        lambda: client,
-        lambda: engine,
-        look=look,
-        when_overtaken=lambda: None,
-    )
+    carrier = carrier_of(engine, send, look)
     with writing(engine) as connection:
         sequence = lane.next_sequence(connection, CENTRAL)
     item = Item(ResourceType.PORT, "p", {**new, attribute.BASE: old, "project_id": "a"})

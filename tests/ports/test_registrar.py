@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,6 +52,21 @@ def open_restored(folder: Path, *, port: str | None = None) -> sa.Engine:
     return engine
 
 
+def registrar_of(engine: sa.Engine, folder: Path, central: Any, **values: Any) -> Registrar:
+    """Make a registrar of a site's database, which registers with this."""
+    client, site = cast(CentralClient, central), SiteName("site1")
+    given = {"every_s": 1.0, **values}
+    return Registrar(site, lambda: client, lambda: engine, folder=folder, **given)
+
+
+def accept(body: Mapping[str, Any], **values: Any) -> dict[str, Any]:
+    """Answer a registration as a central does that knows the site, and had nothing to say of it."""
+    said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0, "pending": 0}
+    known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
+    lists = dict[str, Any](void=[], leases=[], port_keys=[], aside=[])
+    return {**said, **known, **lists, **values}
+
+
 @pytest.mark.parametrize(("ahead", "begins"), [(0, False), (1, True)])
 def test_a_batch_that_overtakes_a_hello_is_no_restore(
     tmp_path: Path, ahead: int, begins: bool
@@ -65,10 +80,7 @@ def test_a_batch_that_overtakes_a_hello_is_no_restore(
                 seen = lane_store.next_sequence(connection, CENTRAL) + ahead
             return {"restored": False, "register": True, "epoch": body["epoch"], "seen": seen}
 
-    client = cast(CentralClient, Client())
-    registrar = Registrar(
-        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
-    )
+    registrar = registrar_of(engine, tmp_path, Client())
     assert not registrar.turn()
     assert not registrar.greeted, "it has not registered, so nothing is reported yet"
     with writing(engine) as connection:
@@ -95,15 +107,9 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
-            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            given = {"void": [], "leases": [], "port_keys": [], "aside": [aside, *keys]}
-            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
-            return {**said, **given, **known, "pending": pending}
+            return accept(body, aside=[aside, *keys], pending=pending)
 
-    client = cast(CentralClient, Client())
-    registrar = Registrar(
-        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
-    )
+    registrar = registrar_of(engine, tmp_path, Client())
     before = registrar.greeted
     assert registrar.turn() is (not pending)
     assert (before, registrar.greeted) == (False, True)
@@ -116,8 +122,8 @@ def test_what_is_parked_is_set_aside_until_it_is_told(tmp_path: Path, pending: i
     engine.dispose()
 
 
-def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Path) -> None:
-    """While OVN cannot be asked, the site does not settle."""
+def test_what_ovn_alone_knows_is_set_aside_before_the_site_recovers(tmp_path: Path) -> None:
+    """While OVN cannot be asked, the site does not recover."""
     engine = open_restored(tmp_path)
     asked = []
 
@@ -133,19 +139,9 @@ def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Pat
 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
-            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x", "pending": 0}
-            return {**said, **known, "void": [], "leases": [], "port_keys": [], "aside": []}
+            return accept(body)
 
-    client = cast(CentralClient, Client())
-    registrar = Registrar(
-        SiteName("site1"),
-        lambda: client,
-        lambda: engine,
-        folder=tmp_path,
-        every_s=1,
-        list_strays=list_strays,
-    )
+    registrar = registrar_of(engine, tmp_path, Client(), list_strays=list_strays)
     with pytest.raises(errors.Unreachable):
         registrar.turn()
     with writing(engine) as connection:
@@ -161,16 +157,14 @@ def test_what_ovn_alone_knows_is_set_aside_before_the_site_settles(tmp_path: Pat
 
 
 def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_path: Path) -> None:
-    """Nothing was said but a report since the backup: the database does not settle by itself."""
+    """Nothing was said but a report since the backup: the database does not recover by itself."""
     engine = open_site(tmp_path)
-    client = cast(CentralClient, None)  # nobody is asked
-    site = SiteName("site1")
 
-    def registrar_of(database: Any) -> Registrar:
+    def begin(database: sa.Engine) -> Registrar:
         find_witness.cache_clear()  # as in a process of its own
-        return Registrar(site, lambda: client, lambda: database, folder=tmp_path, every_s=1)
+        return registrar_of(database, tmp_path, None)  # nobody is asked
 
-    registrar = registrar_of(engine)
+    registrar = begin(engine)
     registrar.compare_witness()
     backup = tmp_path / "backup.db"
     with contextlib.closing(sqlite3.connect(tmp_path / "neutron.db")) as connection:
@@ -178,7 +172,7 @@ def test_a_backup_that_lacks_what_was_reported_is_known_before_any_hello(tmp_pat
     registrar.compare_witness()  # as before a report is sent
     engine.dispose()
     engine = open_engine(f"sqlite:///{backup}")
-    own = registrar_of(engine).compare_witness()
+    own = begin(engine).compare_witness()
     assert own.epoch == 2
     assert not own.recovered
     engine.dispose()
@@ -195,14 +189,9 @@ def _hello(tmp_path: Path, during: Callable[[sa.Connection], None]) -> tuple[sa.
             if body["leases"] is not None:
                 with writing(engine) as connection:
                     during(connection)
-            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            given = {"void": ["void"], "leases": [], "port_keys": [], "aside": []}
-            known = {"registration": "row", "heard": number.make(1, 7), "proof": "old"}
-            return {**said, **given, **known, "pending": 0}
+            return accept(body, void=["void"], proof="old")
 
-    client = cast(CentralClient, Client())
-    site = SiteName("site1")
-    return engine, Registrar(site, lambda: client, lambda: engine, folder=tmp_path, every_s=1)
+    return engine, registrar_of(engine, tmp_path, Client())
 
 
 @pytest.mark.parametrize(
@@ -228,15 +217,9 @@ def test_what_a_restored_site_waits_for_is_kept_for_people(
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
             if isinstance(answer, errors.IsthmusError):
                 raise answer
-            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
-            lists: dict[str, Any] = {"void": [], "leases": [], "port_keys": [], "aside": []}
-            return {**said, **lists, **known, **answer}
+            return accept(body, **answer)
 
-    client = cast(CentralClient, Client())
-    registrar = Registrar(
-        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
-    )
+    registrar = registrar_of(engine, tmp_path, Client())
     for _ in range(2):  # the cause stays, whatever else changes
         assert not registrar._attempt()
         with writing(engine) as connection:
@@ -258,16 +241,9 @@ def test_a_site_that_waits_for_its_ports_asks_how_many_are_left(tmp_path: Path) 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
             registered.append(body["leases"] is not None)
-            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
-            lists: dict[str, Any] = {"leases": [], "port_keys": [], "aside": []}
-            void = ["void"] if registered[-1] else []
-            return {**said, **known, **lists, "void": void, "pending": left[0]}
+            return accept(body, void=["void"] if registered[-1] else [], pending=left[0])
 
-    client = cast(CentralClient, Client())
-    registrar = Registrar(
-        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
-    )
+    registrar = registrar_of(engine, tmp_path, Client())
     generations: list[int] = []
     while left:
         assert registrar.turn() is (left.pop(0) == 0)
@@ -287,7 +263,7 @@ def _stand_down(connection: sa.Connection) -> None:
 
 
 @pytest.mark.parametrize("during", [_begin_another, _stand_down])
-def test_an_answer_to_another_incarnation_settles_nothing(
+def test_an_answer_to_another_incarnation_changes_nothing(
     tmp_path: Path, during: Callable[[sa.Connection], None]
 ) -> None:
     """Another process began an epoch, or stood down, between the question and the answer."""
@@ -377,10 +353,7 @@ def test_what_is_refused_is_said_less_and_less_often(
                 self.set()
             return False
 
-    client = cast(CentralClient, Client())
-    registrar = Registrar(
-        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=10.0
-    )
+    registrar = registrar_of(engine, tmp_path, Client(), every_s=10.0)
     registrar._stopped = stopped = Stopped()
     registrar._run()
     assert stopped.waited == waits
@@ -406,9 +379,7 @@ def test_a_look_that_fails_at_the_start_is_repeated(
 
     class Client:
         def register(self, body: dict[str, Any]) -> dict[str, Any]:
-            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
-            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x", "pending": 0}
-            return {**said, **known, "void": [], "leases": [], "port_keys": [], "aside": []}
+            return accept(body)
 
     client = cast(CentralClient, Client())
     registrar = Registrar(SiteName("site1"), lambda: client, ask, folder=tmp_path, every_s=0.1)

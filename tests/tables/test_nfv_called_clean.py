@@ -1,6 +1,7 @@
 """Hosts with one thing wrong that were called clean: nobody looked, or unknown was good enough."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import pytest
@@ -17,22 +18,10 @@ from isthmus.nfv.check import host as checks
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
-from isthmus.testing.nfv.nfv_state import make_state
+from isthmus.testing.nfv.nfv_host import TWO_NODES, make_host
+from isthmus.testing.nfv.nfv_state import make_plan, make_state, with_hardware, with_nic
 
-HOST = make_host(
-    Shape(
-        name="h",
-        cores_per_node=8,
-        memory_mib=(65536,),
-        nics=(
-            make_nic("a0", 0, bus=0x10),
-            make_nic("b0", 1, bus=0x20),
-            make_nic("s0", 1, bus=0x30),
-            make_nic("k0", 0, bus=0x40),
-        ),
-    )
-)
+HOST = make_host(TWO_NODES)
 DEMAND = """
 physical_networks:
 - {name: left, by: ovs-dpdk, nics: [a0]}
@@ -42,33 +31,16 @@ flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [left]}]
 """
 
 
-def plan_of(text: str = DEMAND) -> HostPlan:
-    plan = plan_host(HOST, parse_demand(text))
-    assert isinstance(plan, HostPlan), plan
-    return plan
-
-
-PLAN = plan_of()
+PLAN = make_plan(HOST, DEMAND)
 STATE = make_state(HOST, PLAN)
 PMD = PLAN.pmd_cpus[0]
 MINE = PLAN.dedicated_cpus[:2]
 LINE = STATE.inventory.kernel_line
 
 
-def changed(**values: Any) -> HostState:
-    return dataclasses.replace(STATE, **values)
-
-
-def hardware(**values: Any) -> HostState:
-    return changed(inventory=dataclasses.replace(STATE.inventory, **values))
-
-
-def nic(name: str, **values: Any) -> HostState:
-    nics = [
-        dataclasses.replace(one, **values) if one.name == name else one
-        for one in STATE.inventory.nics
-    ]
-    return hardware(nics=tuple(nics))
+changed = functools.partial(dataclasses.replace, STATE)
+hardware = functools.partial(with_hardware, STATE)
+nic = functools.partial(with_nic, STATE)
 
 
 def booted(line: str, **values: Any) -> HostState:
@@ -383,9 +355,10 @@ def test_a_port_says_how_many_queues_it_was_given() -> None:
 
 
 def test_a_host_of_functions_alone_needs_no_switch() -> None:
-    plan = plan_of(
+    plan = make_plan(
+        HOST,
         "physical_networks: [{name: direct, by: sriov, nics: [s0], vfs: 4}]\n"
-        "flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [direct]}]"
+        "flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [direct]}]",
     )
     gone = ("switch", "interfaces", "ports", "pmds", "log", "bonds")
     state = make_state(HOST, plan)

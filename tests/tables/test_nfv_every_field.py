@@ -10,28 +10,14 @@ from typing import Any
 
 import pytest
 
-from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer
 from isthmus.nfv.check import host as checks
-from isthmus.nfv.plan.demand import parse_demand
-from isthmus.nfv.plan.host import plan_host
 from isthmus.testing.nfv import nfv_draw
-from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
-from isthmus.testing.nfv.nfv_state import make_state
+from isthmus.testing.nfv.nfv_host import TWO_NODES, make_host, make_nic
+from isthmus.testing.nfv.nfv_state import make_plan, make_state
 
 HOST = make_host(
-    Shape(
-        name="h",
-        cores_per_node=8,
-        memory_mib=(65536,),
-        nics=(
-            make_nic("a0", 0, bus=0x10),
-            make_nic("a1", 0, bus=0x11),
-            make_nic("b0", 1, bus=0x20),
-            make_nic("s0", 1, bus=0x30),
-            make_nic("k0", 0, bus=0x40),
-        ),
-    )
+    dataclasses.replace(TWO_NODES, nics=(*TWO_NODES.nics, make_nic("a1", 0, bus=0x11)))
 )
 POLLED = """
 physical_networks:
@@ -75,13 +61,7 @@ NOT_OF_THE_HOST = {
 }
 
 
-def plan_of(text: str) -> HostPlan:
-    plan = plan_host(HOST, parse_demand(text))
-    assert isinstance(plan, HostPlan), plan
-    return plan
-
-
-PLANS = {"polled": plan_of(POLLED), "offloaded": plan_of(OFFLOADED)}
+PLANS = {"polled": make_plan(HOST, POLLED), "offloaded": make_plan(HOST, OFFLOADED)}
 
 
 def other(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """More hosts of the kinds in `nfv/cases`, at least two a kind, none taken from there."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,21 +17,10 @@ from isthmus.nfv.check import host as checks
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
-from isthmus.testing.nfv.nfv_state import make_state
+from isthmus.testing.nfv.nfv_host import TWO_NODES, make_host, make_nic
+from isthmus.testing.nfv.nfv_state import make_plan, make_state, with_hardware, with_nic
 
-SHAPE = Shape(
-    name="h",
-    cores_per_node=8,
-    memory_mib=(65536,),
-    nics=(
-        make_nic("a0", 0, bus=0x10),
-        make_nic("b0", 1, bus=0x20),
-        make_nic("s0", 1, bus=0x30),
-        make_nic("k0", 0, bus=0x40),
-    ),
-)
-HOST = make_host(SHAPE)
+HOST = make_host(TWO_NODES)
 DEMAND = """
 physical_networks:
 - {name: left, by: ovs-dpdk, nics: [a0]}
@@ -40,13 +30,7 @@ flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [left]}]
 """
 
 
-def plan_of(text: str = DEMAND) -> HostPlan:
-    plan = plan_host(HOST, parse_demand(text))
-    assert isinstance(plan, HostPlan), plan
-    return plan
-
-
-PLAN = plan_of()
+PLAN = make_plan(HOST, DEMAND)
 STATE = make_state(HOST, PLAN)
 PMD = PLAN.pmd_cpus[0]
 MINE, OTHER = PLAN.dedicated_cpus[:2], PLAN.dedicated_cpus[2:4]
@@ -90,20 +74,9 @@ def with_interface(one: Interface, *queues: Queue) -> HostState:
     )
 
 
-def changed(**values: Any) -> HostState:
-    return dataclasses.replace(STATE, **values)
-
-
-def hardware(**values: Any) -> HostState:
-    return changed(inventory=dataclasses.replace(STATE.inventory, **values))
-
-
-def nic(name: str, **values: Any) -> HostState:
-    nics = [
-        dataclasses.replace(one, **values) if one.name == name else one
-        for one in STATE.inventory.nics
-    ]
-    return hardware(nics=tuple(nics))
+changed = functools.partial(dataclasses.replace, STATE)
+hardware = functools.partial(with_hardware, STATE)
+nic = functools.partial(with_nic, STATE)
 
 
 def first(field: str, **values: Any) -> HostState:
@@ -377,7 +350,7 @@ def test_the_remedy_fits_the_cause(line: str, remedy: str) -> None:
 
 
 def test_a_crossing_that_the_plan_allows_is_no_fault() -> None:
-    plan = plan_of(DEMAND.replace("nics: [a0]", "nics: [a0], affinity: preferred"))
+    plan = make_plan(HOST, DEMAND.replace("nics: [a0]", "nics: [a0], affinity: preferred"))
     state = dataclasses.replace(
         make_state(HOST, plan),
         interfaces=(
@@ -390,7 +363,7 @@ def test_a_crossing_that_the_plan_allows_is_no_fault() -> None:
 
 
 def with_nics(*nics: Any) -> Callable[[str], HostPlan | Refusal]:
-    host = make_host(dataclasses.replace(SHAPE, nics=nics))
+    host = make_host(dataclasses.replace(TWO_NODES, nics=nics))
     return lambda text: plan_host(host, parse_demand(text))
 
 
@@ -470,7 +443,7 @@ def test_a_group_that_is_not_known_is_said_where_a_mate_stays_with_the_kernel() 
 def test_a_port_beyond_the_nodes_that_dpdk_knows(vendor: str, node: int) -> None:
     text = "physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"
     shape = dataclasses.replace(
-        SHAPE, vendor=vendor, node_ids=(0, node), nics=(make_nic("p0", node),)
+        TWO_NODES, vendor=vendor, node_ids=(0, node), nics=(make_nic("p0", node),)
     )
     said = refused(plan_host(make_host(shape), parse_demand(text)))
     assert f"DPDK knows {node} nodes" in said
@@ -518,14 +491,16 @@ def test_functions_of_a_known_and_of_an_unknown_node() -> None:
 
 def test_a_gpu_node_and_a_port_on_it() -> None:
     text = "physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"
-    host = make_host(dataclasses.replace(SHAPE, nics=(make_nic("p0", 1),)))
+    host = make_host(dataclasses.replace(TWO_NODES, nics=(make_nic("p0", 1),)))
     cores = tuple(core for core in host.cores if core.node == 0)
     said = refused(plan_host(dataclasses.replace(host, cores=cores), parse_demand(text)))
     assert "which has no CPU" in said
 
 
 def test_cpus_without_memory_are_the_hosts() -> None:
-    host = make_host(dataclasses.replace(SHAPE, memory_mib=(65536, 0), nics=(make_nic("p0", 0),)))
+    host = make_host(
+        dataclasses.replace(TWO_NODES, memory_mib=(65536, 0), nics=(make_nic("p0", 0),))
+    )
     plan = planned(
         plan_host(host, parse_demand("physical_networks: [{name: a, by: ovs-dpdk, nics: [p0]}]"))
     )

@@ -18,6 +18,7 @@ from isthmus.nfv.plan.words import check_words
 from isthmus.nfv.render import devices, files
 from isthmus.nfv.render.whole import render_plan
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
+from isthmus.testing.nfv.nfv_state import make_plan
 from isthmus.wiring import nfv as wiring
 
 HOST = make_host(
@@ -37,13 +38,7 @@ flavors: [{name: f, vcpus: 2, ram_mib: 2048, networks: [left]}]
 EVIL = "; touch /tmp/x; #"
 
 
-def make_plan() -> HostPlan:
-    plan = plan_host(HOST, parse_demand(DEMAND))
-    assert isinstance(plan, HostPlan)
-    return plan
-
-
-PLAN = make_plan()
+PLAN = make_plan(HOST, DEMAND)
 
 
 def saved(**values: Any) -> dict[str, Any]:

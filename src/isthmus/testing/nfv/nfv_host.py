@@ -108,3 +108,17 @@ def make_nic(  # noqa: PLR0913 - a NIC has that many faces
         mtu=1500,
         max_vfs=vfs,
     )
+
+
+#: Two nodes with 64 GiB each; ports a0 and k0 are on the first, b0 and s0 on the second.
+TWO_NODES = Shape(
+    name="h",
+    cores_per_node=8,
+    memory_mib=(65536,),
+    nics=(
+        make_nic("a0", 0, bus=0x10),
+        make_nic("b0", 1, bus=0x20),
+        make_nic("s0", 1, bus=0x30),
+        make_nic("k0", 0, bus=0x40),
+    ),
+)

@@ -15,6 +15,8 @@ from isthmus.model.host.host_inventory import HostInventory, HugePages, Nic
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.check.state import SOURCES, HostState
 from isthmus.nfv.check.topic import options
+from isthmus.nfv.plan.demand import parse_demand
+from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import files, ovs, texts
 
 Value = TypeVar("Value")
@@ -39,6 +41,31 @@ def show(state: HostState, fact: Fact[Value], output: str) -> HostState:
     """Return a state in which the command of a fact wrote something else."""
     values = {**state.facts, fact.name: fact.parse_output(output)}
     return dataclasses.replace(state, facts=values, seen=state.seen | {fact.name})
+
+
+def with_hardware(state: HostState, **values: Any) -> HostState:
+    """Return a state in which the host is made of something else: fields of its inventory."""
+    return dataclasses.replace(state, inventory=dataclasses.replace(state.inventory, **values))
+
+
+def with_nic(state: HostState, name: str, **values: Any) -> HostState:
+    """Return a state in which one of the host's ports differs."""
+    nics = [
+        dataclasses.replace(one, **values) if one.name == name else one
+        for one in state.inventory.nics
+    ]
+    return with_hardware(state, nics=tuple(nics))
+
+
+def make_plan(host: HostInventory, demand: str) -> HostPlan:
+    """Plan a host.
+
+    Raises:
+        AssertionError: the planner refuses it.
+    """
+    plan = plan_host(host, parse_demand(demand))
+    assert isinstance(plan, HostPlan), plan
+    return plan
 
 
 def make_state(host: HostInventory, plan: HostPlan) -> HostState:
