@@ -74,7 +74,7 @@ def test_every_count_on_the_page_of_flows_is_that_of_its_list() -> None:
         if line.startswith("**Counted**"):
             assert line.startswith(f"**Counted**: {hops} hops in {len(files)} files"), line
             hops, files, counted = 0, set(), counted + 1
-    assert counted == 7  # six flows, of which the leases' has two ways
+    assert counted == 16  # ten flows, of which some have several parts
 
 
 def test_every_mark_of_what_is_hidden_leads_to_a_heading_of_the_page_of_hooks() -> None:
