@@ -46,7 +46,15 @@ def find_own(tables: Tables, router_id: str, column: str) -> tuple[Any, list[Any
 
 
 def only(tables: Tables, router: Any, table: str, column: str, rows: Sequence[Any]) -> Any:
-    """Return the one of equal rows that stays; insert it where there is none, remove the others."""
+    """Return the one of equal rows that stays; insert it where there is none, remove the others.
+
+    Args:
+        tables: those of the transaction that writes.
+        router: the router's row, which has been verified.
+        table: of the rows.
+        column: of `Logical_Router`, which refers to them.
+        rows: the equal ones that are there.
+    """
     for row in rows[1:]:
         router.delvalue(column, row)
         row.delete()
@@ -58,7 +66,14 @@ def only(tables: Tables, router: Any, table: str, column: str, rows: Sequence[An
 
 
 def remove_own(tables: Tables, router_id: str, column: str, is_it: Callable[[Any], bool]) -> None:
-    """Remove the rows of ours on a router of which that holds."""
+    """Remove the rows of ours on a router of which that holds.
+
+    Args:
+        tables: those of the transaction that writes.
+        router_id: id of the router in Neutron.
+        column: of `Logical_Router`, which refers to the rows.
+        is_it: whether a row is to go.
+    """
     found = find_own(tables, router_id, column)
     if found is None:
         return

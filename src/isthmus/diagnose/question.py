@@ -148,7 +148,14 @@ def family_of(address: str) -> int:
 
 
 def plan_ways(source: End, target: End, service: Service, family: int) -> tuple[Way, Way]:
-    """Return the way there and the way back."""
+    """Return the way there and the way back.
+
+    Args:
+        source: the end that asks.
+        target: the end that answers.
+        service: protocol and port.
+        family: version of IP: 4 or 6.
+    """
     request, reply = _ECHO[family]
     is_icmp = service.protocol == "icmp"
     there = Packet(

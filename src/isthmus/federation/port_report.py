@@ -251,6 +251,12 @@ def _changed(
 def check_location(site: SiteName, port_id: str, location: ReportedLocation, facts: Facts) -> None:
     """Tell whether a site may say that a port is there.
 
+    Args:
+        site: the site that reports.
+        port_id: the port.
+        location: where it says that the port is.
+        facts: what central itself knows.
+
     Raises:
         Conflict: the key, the hypervisor or the tunnel address is not the site's.
         Stale: the port key is still that of another port.

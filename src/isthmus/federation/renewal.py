@@ -37,6 +37,13 @@ class Wanting(Protocol):
     ) -> Page:
         """Make the next page; with `network`, of what is on that one alone.
 
+        Args:
+            site: the site that is compared.
+            kind: type of the objects.
+            after: id after which the page begins; empty for the first one.
+            attributes: those that the site takes.
+            network: id of the network of which alone objects are compared; empty for all.
+
         Raises:
             IsthmusError: it cannot be made now.
         """
@@ -158,6 +165,12 @@ class Recording(Protocol):
 
     def __call__(self, state: RenewalState, *, pages: int, noted: int, error: str) -> None:
         """Record it.
+
+        Args:
+            state: how far it is.
+            pages: how many have been compared.
+            noted: how many intents were recorded for what differs.
+            error: why it does not go on; empty where it does.
 
         Raises:
             Transient: the database is busy or away.

@@ -40,6 +40,14 @@ class Commands(Protocol):
     ) -> CommandOutput:
         """Run it.
 
+        Args:
+            argv: program and arguments.
+            netns: network namespace to run in; None for that of the machine.
+            env: variables besides those of this process.
+            stdin: what it reads from standard input.
+            timeout_s: seconds after which it is killed.
+            check: whether a failure is an error.
+
         Raises:
             Unsupported: there is no such program.
             TimedOut: it did not end in time.

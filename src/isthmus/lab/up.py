@@ -273,6 +273,12 @@ def insist(
     On a busy machine its first calls find a Keystone that is still loading: the middleware waits
     ten seconds for it, and the answer is 500. A call whose answer was lost may have made it.
 
+    Args:
+        api: the API.
+        path: of the collection.
+        body: of the request.
+        timeout_s: seconds to try for.
+
     Raises:
         IsthmusError: it is refused, or the last call failed when the time was over.
     """

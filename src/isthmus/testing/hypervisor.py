@@ -119,7 +119,15 @@ class Hypervisor:
             hypervisor.vsctl("add-port", "br-phys", end)
 
     def add_server(self, name: str, port_id: str, mac: str, *addresses: str, mtu: int) -> str:
-        """Make a server behind a logical port and give the name of its namespace."""
+        """Make a server behind a logical port and give the name of its namespace.
+
+        Args:
+            name: of its interface; the namespace is named after it.
+            port_id: name of the logical port.
+            mac: its MAC address.
+            *addresses: its addresses, each with its prefix length.
+            mtu: of its interface, in bytes.
+        """
         netns = f"{self._prefix}-{name}"
         self._add_namespace(netns)
         self.vsctl(

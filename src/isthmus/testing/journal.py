@@ -87,7 +87,14 @@ class MemoryJournal:
         return {row.key.lane for row in self.rows.values() if row.due(now)}
 
     def claim(self, lane: SiteName, *, owner: str, claim_s: float, limit: int) -> Batch:
-        """Take up to `limit` due intents of a lane, in the order of work."""
+        """Take up to `limit` due intents of a lane, in the order of work.
+
+        Args:
+            lane: the lane.
+            owner: id of the worker.
+            claim_s: how long the claims last, in seconds.
+            limit: how many at most.
+        """
         now = self.clock.now()
         rows = [row for row in self.rows.values() if row.key.lane == lane]
         if any(row.claimed(now) and row.owner != owner for row in rows):

@@ -17,6 +17,12 @@ def until(
 ) -> T:
     """Look until a condition holds and give its value.
 
+    Args:
+        condition: looked at again and again; what it returns ends that, if it is true.
+        timeout_s: seconds to wait for it at most.
+        what: is waited for, for the message.
+        every_s: seconds between two looks.
+
     Raises:
         AssertionError: it did not hold in time.
     """

@@ -76,7 +76,15 @@ class FindFaults(Protocol):
         sums: Path,
         /,
     ) -> list[str]:
-        """Find all that would make a build fail, one sentence each."""
+        """Find all that would make a build fail, one sentence each.
+
+        Args:
+            builder: what the fleet file says of this machine.
+            machines: those to be built.
+            images: folder of the images.
+            ramdisk: folder of the ramdisk.
+            sums: file with the checksums of both.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

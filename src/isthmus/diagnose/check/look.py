@@ -158,12 +158,28 @@ def verdict(
 
 
 def broken(code: str, subject: Subject, message: str, evidence: str, remedy: str) -> Verdict:
-    """Make a verdict on what stops packets."""
+    """Make a verdict on what stops packets.
+
+    Args:
+        code: stable and dotted.
+        subject: what it is about.
+        message: the cause in one sentence, with the object's name and id.
+        evidence: what was read, where and when.
+        remedy: the command that repairs it.
+    """
     return verdict(code, Severity.BROKEN, subject, message, evidence, remedy)
 
 
 def degraded(code: str, subject: Subject, message: str, evidence: str, remedy: str) -> Verdict:
-    """Make a verdict on what hinders packets, or will."""
+    """Make a verdict on what hinders packets, or will.
+
+    Args:
+        code: stable and dotted.
+        subject: what it is about.
+        message: the cause in one sentence, with the object's name and id.
+        evidence: what was read, where and when.
+        remedy: the command that repairs it.
+    """
     return verdict(code, Severity.DEGRADED, subject, message, evidence, remedy)
 
 

@@ -59,7 +59,14 @@ def address_groups(look: Look) -> dict[str, Collection[str]]:
 
 
 def decide(look: Look, end: End, direction: str, packet: Packet) -> policy.Decision:
-    """Decide by Neutron's rules at one end of a way, as its site has them."""
+    """Decide by Neutron's rules at one end of a way, as its site has them.
+
+    Args:
+        look: what was collected.
+        end: the end whose groups are asked.
+        direction: `ingress` or `egress`, as that end sees it.
+        packet: the packet.
+    """
     other = look.receiver if end.id == look.sender.id else look.sender
     groups, _, _ = find_groups(look, end)
     peer = policy.Peer(other.address, frozenset(other.port.get("security_groups") or ()))

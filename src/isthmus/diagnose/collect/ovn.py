@@ -23,7 +23,14 @@ _ENCAP = ("_uuid", "chassis_name", "ip", "type")
 
 
 def tasks(site: str, nb: Database, sb: Database, ports: tuple[Row, Row]) -> Iterator[Task]:
-    """Return what to read of a site's OVN."""
+    """Return what to read of a site's OVN.
+
+    Args:
+        site: name of the site.
+        nb: its northbound database.
+        sb: its southbound database.
+        ports: the two ports, as Neutron has them.
+    """
     yield Task(Source.NB, site, "rows", lambda: _northbound(nb, ports))
     yield Task(Source.SB, site, "rows", lambda: _southbound(sb, ports))
     # Those of port groups stand southbound only, and ACLs northbound name them.

@@ -73,7 +73,14 @@ def decide(
 def list_lacks(
     rule: Row, packet: Packet, peer: Peer, address_groups: Mapping[str, Collection[str]]
 ) -> tuple[str, ...]:
-    """List the conditions of a rule that a packet does not meet."""
+    """List the conditions of a rule that a packet does not meet.
+
+    Args:
+        rule: of a security group, as Neutron's API shows it.
+        packet: the packet.
+        peer: the other end: its address and its groups.
+        address_groups: addresses, by the group's id; a group that is not here has none.
+    """
     holds = {
         "family": rule.get("ethertype") == f"IPv{packet.family}",
         "protocol": _is_protocol(rule, packet),

@@ -82,7 +82,14 @@ def list_refusals(
     sites: Iterable[SiteFacts],
     transit: Transit | None = None,
 ) -> list[Refusal]:
-    """List why a router cannot be as it is asked for; in a stable order."""
+    """List why a router cannot be as it is asked for; in a stable order.
+
+    Args:
+        router: what is asked for.
+        networks: the external networks of its gateways.
+        sites: all sites.
+        transit: its transit network, if it has one.
+    """
     known = {network.id: network for network in networks}
     scene = set_scene(router, known.values(), sites, transit)
     ranges = transit.ranges if transit is not None else addressing.DEFAULT_RANGES
@@ -102,6 +109,12 @@ def require_possible(
     transit: Transit | None = None,
 ) -> None:
     """Refuse a router that cannot be as it is asked for.
+
+    Args:
+        router: what is asked for.
+        networks: the external networks of its gateways.
+        sites: all sites.
+        transit: its transit network, if it has one.
 
     Raises:
         Conflict: it cannot; the field `name` says by which rule.

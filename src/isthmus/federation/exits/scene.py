@@ -69,7 +69,14 @@ def set_scene(
     sites: Iterable[SiteFacts],
     transit: Transit | None,
 ) -> Scene:
-    """Put in order what is given."""
+    """Put in order what is given.
+
+    Args:
+        router: the router.
+        networks: the external networks of its gateways.
+        sites: all sites.
+        transit: its transit network, if it has one.
+    """
     by_name = {site.name: site for site in sites}
     by_id = {network.id: network for network in networks}
     seats = seat_gateways(router.gateways, by_id, by_name)

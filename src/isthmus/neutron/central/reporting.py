@@ -37,7 +37,14 @@ _current: contextvars.ContextVar[CurrentReport | None] = contextvars.ContextVar(
 def reported_by(
     site: SiteName, port_id: str, sequence: int, status: str | None = None
 ) -> Iterator[None]:
-    """Apply a site's report of one port, as long as no newer batch of the site arrives."""
+    """Apply a site's report of one port, as long as no newer batch of the site arrives.
+
+    Args:
+        site: the site that reports.
+        port_id: the port.
+        sequence: number of the batch.
+        status: what the site says of the port's status; None where it does not.
+    """
 
     def admit(connection: sa.Connection) -> None:
         lane_store.admit(connection, site, sequence)

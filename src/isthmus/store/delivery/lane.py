@@ -163,6 +163,12 @@ def find_overtaken(
 ) -> set[str]:
     """Find the objects that a batch has dealt with since a number, without locks.
 
+    Args:
+        connection: of the transaction, in the receiver's database.
+        lane: the sender.
+        seen: the newest batch when the objects were asked for.
+        ids: the objects.
+
     Returns:
         Them; all, if so many batches have arrived that it is not known.
     """

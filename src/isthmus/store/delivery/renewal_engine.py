@@ -48,6 +48,13 @@ class SqlRenewals:
     ) -> None:
         """Record how far one is that this worker has taken on.
 
+        Args:
+            request_id: id of the request.
+            state: how far it is.
+            pages: how many have been compared.
+            noted: how many intents were recorded for what differs.
+            error: why it does not go on; empty where it does.
+
         Raises:
             Transient: the database is busy or away.
         """

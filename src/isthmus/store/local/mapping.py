@@ -96,6 +96,12 @@ def set_complete(
     """Record whether an object of central's is complete.
 
     A network is if everything in its bundle is here, a group if all that is its own is.
+
+    Args:
+        connection: of the transaction.
+        resource_id: the object.
+        complete: whether it is.
+        kind: its type.
     """
     connection.execute(
         sa.update(SITE_MAPPINGS).where(*_of(kind, resource_id)).values(complete=complete)

@@ -62,6 +62,12 @@ def keep(connection: sa.Connection, site: SiteName, digest: str, number: int, te
 def read(connection: sa.Connection, site: SiteName, digest: str, count: int) -> str:
     """Return the whole text.
 
+    Args:
+        connection: of the transaction.
+        site: the site that registers.
+        digest: of the whole text.
+        count: of how many parts it consists.
+
     Raises:
         Busy: a part is not there, or not the one that was meant; the site sends them again.
     """

@@ -95,7 +95,19 @@ def make_nic(  # noqa: PLR0913 - a NIC has that many faces
     vf_product: str = "154c",
     driver: str = "i40e",
 ) -> model.Nic:
-    """Make a port; `bus` keeps PCI addresses apart."""
+    """Make a port; `bus` keeps PCI addresses apart.
+
+    Args:
+        name: of its interface.
+        node: its NUMA node; None where the firmware does not tell.
+        vfs: how many virtual functions it can have.
+        bus: PCI bus, which keeps addresses apart.
+        speed: in Mbit/s.
+        vendor: PCI id.
+        product: PCI id.
+        vf_product: PCI id of its virtual functions.
+        driver: of the kernel.
+    """
     return model.Nic(
         name=name,
         pci_address=f"0000:{bus:02x}:00.0",

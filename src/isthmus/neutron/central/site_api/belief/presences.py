@@ -131,6 +131,12 @@ def ensure_present(
 ) -> None:
     """Record that a network is at a site again, where central has lost that, or takes it away.
 
+    Args:
+        connection: of the transaction.
+        site: the site.
+        datapaths: tunnel keys that the site has for networks, by id.
+        network_id: the network.
+
     Raises:
         NotFound: there is no such network any more.
     """
