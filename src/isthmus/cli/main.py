@@ -170,7 +170,7 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def _explain(error: Exception) -> int:
-    """Say what ended a command; return its exit code."""
+    """Print what ended a command; return its exit code."""
     from isthmus.cli import render
 
     if isinstance(error, errors.IsthmusError):

@@ -76,7 +76,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
 
 
 def lane_group(site: str) -> str:
-    """Name the group with the login for one site."""
+    """Return the name of the group with the login for one site."""
     return f"{GROUP}:{site}"
 
 

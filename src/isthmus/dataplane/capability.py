@@ -19,7 +19,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
 
 
 def parse_capability(northd_internal_version: str) -> Capability:
-    """Tell what a site's OVN can do; one that does not say counts as the oldest."""
+    """Return what a site's OVN can do; one that does not say counts as the oldest."""
     match = _VERSION.match(northd_internal_version)
     number = (int(match[1]), int(match[2])) if match else (0, 0)
     return Capability(

@@ -78,7 +78,7 @@ class Source(Protocol):
     """What the site's own tables say, within one transaction."""
 
     def trust(self) -> Trust:
-        """Tell what they count for: a restore may have made them older than OVN's rows."""
+        """Return what they count for: a restore may have made them older than OVN's rows."""
 
     def life(self) -> str:
         """Return what changes each time it is found that they went back to a backup."""
@@ -132,7 +132,7 @@ class SiteTables(Protocol):
         """Open a transaction that only reads."""
 
     def allocate_key(self, network_id: str, port_id: str) -> bool:
-        """Give a port its key; return whether the keys of its network run low.
+        """Allocate the key of a port; return whether the keys of its network run low.
 
         Raises:
             Exhausted: there is none.

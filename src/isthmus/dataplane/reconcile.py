@@ -269,7 +269,7 @@ class Reconciler:
             self._condition.wait_for(lambda: self._stopping, pause_s)
 
     def rows(self) -> OvnRows:
-        """Give the databases, connecting the first time."""
+        """Return the databases, connecting the first time."""
         with self._connecting:
             if self._rows is None:
                 self._rows = self._connect(
@@ -373,7 +373,7 @@ class Reconciler:
         return not refused
 
     def _complete_keys(self) -> None:
-        """Give keys to ports that came by a way that gives none, such as Neutron's sync tool."""
+        """Allocate keys for ports that came without one, such as by Neutron's sync tool."""
         with self._tables.reading() as source:
             missing = source.list_keyless_ports()
         for network_id, port_id in missing:

@@ -70,7 +70,7 @@ class Change(abc.ABC):
     @override
     @abc.abstractmethod
     def __str__(self) -> str:
-        """Say what is changed, with the values, as in an error."""
+        """Describe what is changed, with the values, as in an error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def _path(found: Diagnosis) -> Iterator[dict[str, Any]]:
 
 
 def _place(way: Way, hop: Hop) -> str:
-    """Say where a hop is."""
+    """Return where a hop is."""
     one, other = way.sender, way.receiver
     places = {
         Hop.SENDER_TAP: one.host,

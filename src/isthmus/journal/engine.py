@@ -173,7 +173,7 @@ class Delivery:
 
     @contextlib.contextmanager
     def _foreseen(self) -> Iterator[None]:
-        """Give an error that nobody foresaw the form of one that halves the batch.
+        """Convert an error that nobody foresaw into one that halves the batch.
 
         Otherwise one object of which a tier cannot speak would keep all others from it for ever.
         """

@@ -19,7 +19,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def new() -> str:
-    """Name a worker of this process."""
+    """Return the name of a worker of this process."""
     return f"{_host()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
@@ -49,7 +49,7 @@ def _is_zombie(process: str) -> bool:
 
 @functools.cache
 def _host() -> str:
-    """Name what gives process numbers their meaning: one namespace of one run of one host.
+    """Return what process ids belong to: one namespace of one run of one host.
 
     A worker's name fits the journal's column of 64: host, process, a part that is never used again.
     """

@@ -99,7 +99,7 @@ class LabPlan:
         return self.folder / "host" / host.name
 
     def server_netns(self, server: str) -> str:
-        """Name the namespace of a lab server."""
+        """Return the name of the namespace of a lab server."""
         return f"{prefix(self.name)}vm-{server}"
 
     def get_site(self, name: str) -> Tier:

@@ -26,7 +26,7 @@ def list_processes(made: Made, tools: Tools) -> list[Row]:
 
 
 def choose_next(processes: Sequence[Row], lab: str, server: str) -> str:
-    """Say what a person does about a server that did not come up. Pure.
+    """Return what a person does about a server that did not come up. Pure.
 
     Args:
         processes: of the lab, as `list_processes` gives them.

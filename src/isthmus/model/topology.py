@@ -77,7 +77,7 @@ class Tier:
 
     @property
     def bridge(self) -> str:
-        """Name the underlay's switch of this place, in the WAN's namespace."""
+        """Return the name of the underlay's switch of this place, in the WAN's namespace."""
         return f"br{self.number}"
 
     @property

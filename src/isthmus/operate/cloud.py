@@ -80,7 +80,7 @@ def wait_until_done(
 
 
 def say_under_way(api: AdminApi, **filters: Any) -> str:
-    """Say which jobs are under way; nothing where none is.
+    """Describe which jobs are under way; nothing where none is.
 
     Args:
         api: central's.

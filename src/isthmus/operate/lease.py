@@ -61,7 +61,7 @@ def return_lease(api: AdminApi, site: str, lease: str) -> str:
 
 
 def say_returning(api: AdminApi, site: str, lease: str) -> str:
-    """Say what a lease that a site is to give back waits for; nothing where the site was told.
+    """Describe what a lease that a site is to give back waits for; nothing where the site was told.
 
     Args:
         api: central's.

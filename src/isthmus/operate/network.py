@@ -69,7 +69,7 @@ def extend_network(api: AdminApi, network: str, sites: Sequence[str]) -> list[Ro
 
 
 def say_extending(api: AdminApi, rows: Sequence[Row]) -> str:
-    """Say what a network that was extended waits for; nothing where the sites have it.
+    """Describe what a network that was extended waits for; nothing where the sites have it.
 
     Args:
         api: central.
@@ -84,7 +84,7 @@ def say_extending(api: AdminApi, rows: Sequence[Row]) -> str:
 
 
 def say_withdrawing(api: AdminApi, row: Row) -> str:
-    """Say what a network that was withdrawn from a site waits for; nothing where it has gone.
+    """Describe what a network that was withdrawn from a site waits for; nothing where it has gone.
 
     Args:
         api: central.

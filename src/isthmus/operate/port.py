@@ -65,7 +65,7 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> Row:
 
 
 def say_releasing(api: AdminApi, mapping: Row) -> str:
-    """Say what a port that is released waits for; nothing where its home has let go.
+    """Describe what a port that is released waits for; nothing where its home has let go.
 
     Args:
         api: central.

@@ -79,7 +79,7 @@ def wait_resynced(
 
 
 def explain(row: Row) -> str:
-    """Say what a renewal waits for; nothing where it has ended and nothing of it is under way."""
+    """Describe what a renewal waits for; nothing where it has ended, and nothing of it is left."""
     site = row["site"]
     if row["state"] == RenewalState.WAITING:
         return (

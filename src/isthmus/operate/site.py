@@ -67,7 +67,7 @@ def require_found(api: AdminApi, names: Iterable[str], rows: Iterable[Row]) -> N
 
 
 def say_empty(api: AdminApi, said: str) -> str:
-    """Say that a list is empty, and to who may see no site at all that this may be why."""
+    """Print that a list is empty, and to who may see no site at all that this may be why."""
     if api.list("site", fields=["id"]):
         return f"{said}."
     return f"{said}, or none that you may see: that takes the role admin or isthmus_reader."

@@ -131,7 +131,7 @@ def require_sight(client: NeutronClient) -> None:
 def judge(
     row: Row, own: Standing, central: Standing, oldest: Row | None, now: datetime.datetime
 ) -> SiteStatus:
-    """Tell how a site stands. Pure.
+    """Return how a site stands. Pure.
 
     Args:
         row: the site, as central has it.
@@ -166,7 +166,7 @@ def judge(
 
 
 def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
-    """Say what an operator does where addresses are not given out."""
+    """Describe what an operator does where addresses are not given out."""
     name = str(row["name"])
     if own.stands_down:
         return (

@@ -11,7 +11,7 @@ class FakeClock:
         self._now = start
 
     def now(self) -> datetime.datetime:
-        """Give the time."""
+        """Return the time."""
         return self._now
 
     def set(self, now: datetime.datetime) -> None:
@@ -19,7 +19,7 @@ class FakeClock:
         self._now = now
 
     def seconds(self) -> float:
-        """Give the time as a number that only grows."""
+        """Return the time as a number that only grows."""
         return self._now.timestamp()
 
     def move(self, seconds: float) -> None:

@@ -38,7 +38,7 @@ class CloudSite:
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  #: lists, by plural name
 
     def apply(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Take a batch."""
+        """Apply a batch."""
         items = [Item.from_dict(one) for one in body["items"]]
         self.waiting.set()
         if self.gate is not None:
@@ -81,10 +81,10 @@ class Cloud(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that went away."""
+        """Log nothing of clients that went away."""
 
     def catalogue(self) -> list[dict[str, Any]]:
-        """Give what Keystone tells of endpoints."""
+        """Return what Keystone tells of endpoints."""
 
         def service(kind: str, urls: Mapping[str, str]) -> dict[str, Any]:
             return {
@@ -274,7 +274,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -17,7 +17,7 @@ _PROGRAMS = ("ovs-vswitchd", "ovs-vsctl", "ovn-controller", "ip", "nsenter", "tc
 
 
 def missing_programs() -> list[str]:
-    """Name what is not installed, or that this is not root."""
+    """List what is not installed, or that this is not root."""
     missing = [name for name in _PROGRAMS if shell.find_program(name) is None]
     return missing if os.geteuid() == 0 else [*missing, "root"]
 

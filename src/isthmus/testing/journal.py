@@ -87,7 +87,7 @@ class MemoryJournal:
         return {row.key.lane for row in self.rows.values() if row.due(now)}
 
     def claim(self, lane: SiteName, *, owner: str, claim_s: float, limit: int) -> Batch:
-        """Take up to `limit` due intents of a lane, in the order of work.
+        """Claim up to `limit` due intents of a lane, in the order of work.
 
         Args:
             lane: the lane.
@@ -214,7 +214,7 @@ class FakeSite:
     def deliver(
         self, lane: SiteName, items: Sequence[Item], *, sequence: int
     ) -> Sequence[ItemResult]:
-        """Take items, or refuse as told."""
+        """Apply items, or refuse as told."""
         del lane
         if self.before is not None:
             self.before(items)

@@ -15,7 +15,7 @@ _PROGRAMS = ("ovsdb-server", "ovsdb-tool", "ovn-northd", "ovn-nbctl", "ovn-sbctl
 
 
 def missing_programs() -> list[str]:
-    """Name the programs that are not installed."""
+    """List the programs that are not installed."""
     return [name for name in _PROGRAMS if shell.find_program(name) is None]
 
 

@@ -96,7 +96,7 @@ class Row:
             self.values[column] = [*self.values[column], added]
 
     def delvalue(self, column: str, value: Any) -> None:
-        """Take a value out of a set."""
+        """Remove a value from a set."""
         gone = self._table.resolve(value)
         self.values[column] = [one for one in self.values[column] if one != gone]
 
@@ -347,7 +347,7 @@ class MemoryOvn:
 
 
 def _choose_key(table: Table, row: Row, asked: Any, beside: Callable[[Row], bool]) -> int:
-    """Give a row the tunnel key it asks for, unless another has it; then the least that is free."""
+    """Choose the tunnel key that a row asks for or, if another has it, the least that is free."""
     taken = {one.tunnel_key for one in table.rows.values() if one is not row and beside(one)}
     wanted = int(asked.get(KEY_OPTION, row.tunnel_key))
     if wanted and wanted not in taken:

@@ -32,7 +32,7 @@ class MemoryTables:
         self.low = 10  #: as few as that is few
 
     def put(self, *shadows: Shadow) -> Self:
-        """Take shadows."""
+        """Apply shadows."""
         self.known |= {one.port_id: one for one in shadows}
         return self
 
@@ -42,7 +42,7 @@ class MemoryTables:
         yield self
 
     def trust(self) -> Trust:
-        """Tell what they count for."""
+        """Return what they count for."""
         return self.trusted
 
     def life(self) -> str:
@@ -120,7 +120,7 @@ class MemoryTables:
         return f"pg_{security_group_id}"
 
     def allocate_key(self, network_id: str, port_id: str) -> bool:
-        """Give a port its key; return whether the keys of its network run low.
+        """Allocate the key of a port; return whether the keys of its network run low.
 
         Raises:
             Exhausted: there is none.

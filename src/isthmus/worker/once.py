@@ -32,7 +32,7 @@ class Once:
         self._said: tuple[type[Exception], str] | None = None
 
     def failed(self, error: Exception, *, is_bug: bool = False) -> None:
-        """Say an error, unless it was said within the last hour and nothing went well since.
+        """Log an error, unless it was said within the last hour and nothing went well since.
 
         Args:
             error: which one; handled just now.
@@ -49,7 +49,7 @@ class Once:
             self._log.warning("%s database: %s", self._subject, error)
 
     def went_well(self) -> None:
-        """Say that it goes on, if an error was said."""
+        """Log that it goes on, if an error was said."""
         if self._said is not None:
             self._said = None
             self._log.info("%s goes on", self._subject)

@@ -49,7 +49,7 @@ class Requests(Protocol):
     def take(
         self, sites: Collection[SiteName], running: Collection[str]
     ) -> Sequence[RenewalRequest]:
-        """Take on what is requested of some sites; what it holds, by id, stays this worker's."""
+        """Claim what is requested of some sites; what it holds, by id, stays this worker's."""
 
     def release(self, sites: Collection[SiteName]) -> None:
         """Leave to others what is requested of some sites and is not done."""

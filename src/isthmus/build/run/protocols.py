@@ -51,7 +51,7 @@ class BootServices(Protocol):
         """
 
     def find_dead(self) -> str:
-        """Say which one has ended, and why; empty where all run."""
+        """Return which one has ended, and why; empty where all run."""
 
     def stop(self) -> None:
         """Stop all of them."""

@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def quarantined(self) -> tuple[str, ...]:
-        """Name the machines that were given up."""
+        """List the machines that were given up."""
         return tuple(
             name
             for name in self.chosen

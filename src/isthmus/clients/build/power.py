@@ -54,7 +54,7 @@ class PowerControl:
     """Gives each machine's order to the client of its kind of controller."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        """Take the passwords of controllers, by their names in the fleet file."""
+        """Bind the passwords of controllers, by their names in the fleet file."""
         self._secrets = secrets
 
     def boot_from_network(self, machine: Machine) -> None:

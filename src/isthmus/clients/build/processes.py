@@ -121,7 +121,7 @@ class BootProcesses:
         return "it said nothing"
 
     def find_dead(self) -> str:
-        """Name a service that ended, with the last it said; empty where all live."""
+        """Return the name of a service that ended, with the last it said; empty where all live."""
         for name, one in self._running.items():
             if not process.is_alive(one):
                 return f"{name} ended: {self._tail(name)}"

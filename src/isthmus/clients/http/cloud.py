@@ -43,7 +43,7 @@ def _load() -> Any:
 
 
 def _say_sought(loader: Any) -> str:
-    """Say where clouds.yaml was looked for."""
+    """Return where clouds.yaml was looked for."""
     files = [str(one) for one in loader._config_files]  # noqa: SLF001 - it tells nobody else
     return "looked for " + ", ".join(one for one in files if one.endswith(".yaml"))
 

@@ -127,7 +127,7 @@ class RemoveShadowPort(Change):
 
 
 def drop_switch_port(tables: Tables, network_id: str, row: Any) -> None:
-    """Take a switch port of ours out of its switch, and away."""
+    """Remove a switch port of ours from its switch and delete it."""
     switch = tables.find("Logical_Switch", SWITCH_PREFIX + network_id)
     if switch is not None:
         switch.delvalue("ports", row)

@@ -189,14 +189,14 @@ def port_of(end: End) -> Subject:
 
 
 def same_network(look: Look) -> str:
-    """Tell why a check of one network's data plane does not apply."""
+    """Return why a check of one network's data plane does not apply."""
     if look.sender.network_id != look.receiver.network_id:
         return "the ends are on different networks"
     return ""
 
 
 def across_sites(look: Look) -> str:
-    """Tell why a check between sites does not apply."""
+    """Return why a check between sites does not apply."""
     if not look.sender.site or not look.receiver.site:
         return "an end lives at no site"
     if look.sender.site == look.receiver.site:
@@ -205,7 +205,7 @@ def across_sites(look: Look) -> str:
 
 
 def across_hosts(look: Look) -> str:
-    """Tell why a check between hypervisors does not apply."""
+    """Return why a check between hypervisors does not apply."""
     if not look.sender.host or not look.receiver.host:
         return "an end is on no hypervisor"
     if (look.sender.site, look.sender.host) == (look.receiver.site, look.receiver.host):
@@ -214,10 +214,10 @@ def across_hosts(look: Look) -> str:
 
 
 def at_a_site(look: Look) -> str:
-    """Tell why a check of a site's rows does not apply."""
+    """Return why a check of a site's rows does not apply."""
     return "" if look.sender.site else "the port lives at no site"
 
 
 def on_a_host(look: Look) -> str:
-    """Tell why a check of a hypervisor does not apply."""
+    """Return why a check of a hypervisor does not apply."""
     return "" if look.sender.host else "the port is on no hypervisor"

@@ -254,7 +254,7 @@ def _explain(
     scope: Scope,
     found: acls.Decision,
 ) -> Verdict:
-    """Say what OVN lacks of a rule that Neutron has."""
+    """Describe what OVN lacks of a rule that Neutron has."""
     rule: Mapping[str, object] = by_rules.rule or {}
     group = f"pg_{rule.get('security_group_id', '')}".replace("-", "_")
     said = look.evidence(Source.NB, end.site, _words(found.acl))

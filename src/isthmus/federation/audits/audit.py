@@ -277,7 +277,7 @@ def _check_site(central: Holdings, site: Holdings) -> Iterator[Verdict]:
 
 
 def _choose_remedy(kind: ResourceType, problem: str) -> str:
-    """Say what becomes of a difference: a site makes ports of its own, and nothing else."""
+    """Return the remedy of a difference: a site makes ports of its own, and nothing else."""
     if problem != "extra":
         return _ASKS_AGAIN
     return _REPORTED if kind is ResourceType.PORT else _GOES

@@ -206,7 +206,7 @@ def _check_neutron_ports(
 
 
 def _describe(site: Holdings, row: Row) -> str:
-    """Say of a switch port by what a person finds what is behind it."""
+    """Describe a switch port, so that a person finds what is behind it."""
     hosts = {one["name"]: one["hostname"] for one in site.ovn.get("chassis", ())}
     addresses = " ".join(row["addresses"]) or "no addresses"
     chassis = row.get("chassis")

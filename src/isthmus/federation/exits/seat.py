@@ -24,7 +24,7 @@ def seat_gateways(
     networks: Mapping[str, ExternalNetwork],
     sites: Mapping[SiteName, SiteFacts],
 ) -> Seats:
-    """Give each gateway a site of its own, or None where there is none left.
+    """Assign each gateway a site of its own, or None where there is none left.
 
     A gateway whose site is disabled moves to the first other site by name that has the network, is
     not disabled and has no gateway of the router; no other gateway moves for it.
@@ -50,12 +50,12 @@ def plan_seats(
     networks: Mapping[str, ExternalNetwork],
     sites: Mapping[SiteName, SiteFacts],
 ) -> Seats:
-    """Give each gateway the seat that it has while no site is disabled."""
+    """Assign each gateway the seat that it has while no site is disabled."""
     return match(sorted(gateways, key=order), lambda one: _candidates(one, networks, sites))
 
 
 def match(gateways: Iterable[Gateway], candidates: Callable[[Gateway], list[SiteName]]) -> Seats:
-    """Give as many gateways as possible a site of their own.
+    """Assign as many gateways as possible a site of their own.
 
     Augmenting paths (H. W. Kuhn, The Hungarian Method, 1955, for weights of one): a gateway that
     finds its sites taken asks whoever has one to take another.

@@ -15,7 +15,7 @@ Sites = Mapping[str, SiteName]
 
 
 def place_floating_ips(scene: Scene) -> tuple[dict[str, SiteName], dict[str, Lack]]:
-    """Tell where floating IPs are translated, and why others are idle.
+    """Return where floating IPs are translated, and why others are idle.
 
     Two floating IPs of one fixed address may be of networks of two sites. Its replies can leave by
     one of them alone, since only their source tells them apart: by the exit of the port's own site

@@ -328,7 +328,7 @@ def choose_mode(subnet: Row) -> tuple[str, ...]:
 
 
 def _tap(port_id: str) -> str:
-    """Name the hypervisor's end of a server's link, as Nova does."""
+    """Return the name of the hypervisor's end of a server's link, as Nova does."""
     return f"tap{port_id[:11]}"
 
 

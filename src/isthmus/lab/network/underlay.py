@@ -19,14 +19,14 @@ MANAGEMENT_LINK = "mgmt"
 
 
 def list_netns(plan: LabPlan) -> list[str]:
-    """Name every namespace that the lab stands in, servers' aside."""
+    """List every namespace that the lab stands in, servers' aside."""
     tiers = [tier.netns for tier in plan.tiers]
     hosts = [host.netns for host in plan.hypervisors]
     return [plan.wan_netns, *tiers, *hosts, *_list_outside(plan)]
 
 
 def machine_link(plan: LabPlan, tier: Tier) -> str:
-    """Name the machine's end of a management link; the kernel allows 15 characters."""
+    """Return the name of the machine's end of a management link, at most 15 characters long."""
     return f"isth{plan.number}m{tier.number}"
 
 

@@ -87,17 +87,17 @@ class Identity:
 
 
 def site_user(site: str) -> str:
-    """Name the user that alone may speak for a site."""
+    """Return the name of the user that alone may speak for a site."""
     return f"isthmus-{site}"
 
 
 def carrier_user(site: str) -> str:
-    """Name the user that alone may carry to a site."""
+    """Return the name of the user that alone may carry to a site."""
     return f"{USER_XJOB}-{site}"
 
 
 def neutron_user(tier: str) -> str:
-    """Name the user as which a tier's Neutron checks tokens."""
+    """Return the name of the user as which a tier's Neutron checks tokens."""
     return f"neutron-{tier}"
 
 

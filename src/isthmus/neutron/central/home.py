@@ -67,7 +67,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
 
 
 def welcome(connection: sa.Connection, move: named_port.Move) -> None:
-    """Bring along what a port needs at the site where it was found; that may have changed."""
+    """Ensure what a port needs at the site where it was found; that may have changed."""
     exits.tell_of_ports(connection, [move.port_id])
     journal.record(connection, along.bring(connection, {_PORT: [move.port_id]}, [move.new]))
 

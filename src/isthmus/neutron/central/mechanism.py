@@ -111,7 +111,7 @@ def _check_merged(context: Any) -> None:
 
 
 def _require_recovered_for_mac(context: Any) -> None:
-    """Give no MAC out while central waits for sites: it may have forgotten the port that has it.
+    """Allocate no MAC while central waits for sites: it may have forgotten the port that has it.
 
     The same holds for the addresses that follow from it, which are of no lease.
 

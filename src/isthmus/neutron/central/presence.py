@@ -306,7 +306,7 @@ def spread(
 
 
 def follow_zones(connection: sa.Connection, site: SiteName) -> None:
-    """Bring routers with gateways to where they have to be once a site serves other zones.
+    """Map routers with gateways to the sites where they have to be once a site serves other zones.
 
     One whose networks cannot follow stays where it is, and its sites are told what is decided now.
 

@@ -223,7 +223,7 @@ class _Trouble:
         self._again_at: float | None = None
 
     def say(self, error: OSError) -> None:
-        """Say it, unless that was done lately."""
+        """Log it, unless that was done lately."""
         now = time.monotonic()
         if self._again_at is None or now >= self._again_at:
             self._again_at = now + _SAID_AGAIN_S

@@ -89,7 +89,7 @@ def cause(reason: str) -> str:
 
 
 def _say_what_is_due(answer: Mapping[str, Any]) -> str:
-    """Say what a site waits for that has registered and may not recover yet."""
+    """Describe what a site waits for that has registered and may not recover yet."""
     if not answer.get("recovered", True):
         return "waits until central, which was restored too, has heard of all its sites"
     return f"waits for {answer['pending']} ports that central knows and has yet to send"

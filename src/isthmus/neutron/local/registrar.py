@@ -108,11 +108,11 @@ class Registrar:
         return self._greeted
 
     def hurry(self) -> None:
-        """Say hello at once: central may have seen more than this database has sent."""
+        """Send a hello at once: central may have seen more than this database has sent."""
         self._hurry.set()
 
     def renew(self, *, wait: bool) -> bool:
-        """Say hello at once; return whether central has accepted it, so that a call may go again.
+        """Send a hello at once; return whether central accepted it, and a call may be sent again.
 
         For a call that central does not accept before the site has registered. Its registration is
         often on its way: central has recorded it, and its answer has yet to come. Where central
@@ -172,7 +172,7 @@ class Registrar:
             self._hurry.clear()
 
     def _attempt(self) -> bool:
-        """Take a turn; return whether there is nothing more to do for now."""
+        """Run one turn; return whether there is nothing more to do for now."""
         refused, self._refused = self._refused, 0
         self._failed = True
         try:
@@ -208,7 +208,7 @@ class Registrar:
                 epoch.explain(connection, reason)
 
     def turn(self) -> bool:
-        """Say hello, and register if necessary.
+        """Send a hello, and register if necessary.
 
         Returns:
             Whether there is nothing more to do for now: the site has recovered, or stands down.

@@ -144,7 +144,7 @@ def render_devices_unit(plan: HostPlan) -> str:
 
 
 def mount_unit(size_kib: int) -> str:
-    """Name the unit that mounts pages of a size beside the default one."""
+    """Return the name of the unit that mounts pages of a size beside the default one."""
     return f"dev-hugepages{texts.page_size(size_kib)}.mount"
 
 

@@ -18,7 +18,7 @@ def with_head(plan: HostPlan, text: str) -> str:
 
 
 def page_size(kib: int) -> str:
-    """Name a page size as the kernel's line and mounts do."""
+    """Return the name of a page size as the kernel's line and mounts do."""
     if kib >= 1048576:
         return f"{kib // 1048576}G"
     return f"{kib // 1024}M" if kib >= 1024 else f"{kib}K"

@@ -25,7 +25,7 @@ class SqlRenewals:
     def take(
         self, sites: Collection[SiteName], running: Collection[str] = ()
     ) -> Sequence[RenewalRequest]:
-        """Take on what is requested of some sites, one of each; what runs stays this worker's.
+        """Claim what is requested of some sites, one of each; what runs stays this worker's.
 
         Args:
             sites: those that the worker serves.

@@ -41,7 +41,7 @@ class utc_after(FunctionElement[datetime.datetime]):  # noqa: N801 - the name of
     inherit_cache = True
 
     def __init__(self, delay_s: float) -> None:
-        """Take the delay as a parameter of the statement."""
+        """Bind the delay as a parameter of the statement."""
         super().__init__(sa.literal(round(delay_s * _MICROSECONDS), sa.BigInteger()))
 
 

@@ -36,7 +36,7 @@ class PlayedPower:
     """Power control that counts, and refuses for some machines."""
 
     def __init__(self, broken: Iterable[str] = ()) -> None:
-        """Take the machines whose controllers do not answer."""
+        """Bind the machines whose controllers do not answer."""
         self.broken = frozenset(broken)
         self.calls: list[str] = []
         self._lock = threading.Lock()

@@ -159,7 +159,7 @@ def draw_flavor(dice: random.Random, index: int) -> host_demand.FlavorDemand:
 
 
 def describe(host: HostInventory, demand: host_demand.HostDemand, plan: HostPlan) -> dict[str, Any]:
-    """Give what Nova is asked about: nothing of how the planner came to its own answer."""
+    """Return what Nova is asked about: nothing of how the planner came to its own answer."""
     networks = {one.name: one for one in demand.physical_networks}
     return {
         "nodes": [
@@ -199,11 +199,11 @@ def _is_direct(networks: dict[str, host_demand.PhysicalNetwork], name: str) -> b
 
 
 def digest(described: dict[str, Any]) -> str:
-    """Give a short name to what Nova is asked about: it changes where an answer may."""
+    """Return a short name of what Nova is asked about: it changes where an answer may."""
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def answers_of(plan: HostPlan) -> list[list[int]]:
-    """Give the planner's own answers: alone, and beside all that is wanted."""
+    """Return the planner's own answers: alone, and beside all that is wanted."""
     return [[flavor.fits_alone, flavor.fits_more] for flavor in plan.flavors]

@@ -107,7 +107,7 @@ def bring(connection: sa.Connection, ids: Ids, sites: Collection[SiteName]) -> s
 
 
 def _levels(connection: sa.Connection, ids: Ids) -> Iterator[dict[ResourceType, set[str]]]:
-    """Give objects, then what they need, and so on; each level is read when it is asked for."""
+    """Yield objects, then what they need, and so on; each level is read when it is asked for."""
     known: dict[ResourceType, set[str]] = {}
     fresh = {kind: set(some) for kind, some in ids.items() if some}
     while fresh:

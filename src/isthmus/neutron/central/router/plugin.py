@@ -174,7 +174,7 @@ class CentralRouters(_Refusing):
             return super().add_extraroutes(context, router_id, body)
 
     def remove_extraroutes(self, context: Any, router_id: str, body: Any = None) -> Any:
-        """Take routes from a router."""
+        """Remove routes from a router."""
         with translated():
             return super().remove_extraroutes(context, router_id, body)
 
@@ -198,7 +198,7 @@ class CentralRouters(_Refusing):
     def remove_router_interface(
         self, context: Any, router_id: str, interface_info: Any
     ) -> dict[str, Any]:
-        """Take a network from a router; what floating IPs need stays."""
+        """Remove a network from a router; what floating IPs need stays."""
         with translated():
             left: dict[str, Any] = super().remove_router_interface(
                 context, router_id, interface_info

@@ -151,7 +151,7 @@ class _Standing:
 
 
 def _judge(known: store.Registration | None, said: Hello, row_id: str) -> _Standing:
-    """Tell where a site stands by its registration and what it says. Pure.
+    """Return where a site stands by its registration and what it says. Pure.
 
     Args:
         known: its registration.

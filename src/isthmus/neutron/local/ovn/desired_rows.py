@@ -40,7 +40,7 @@ class SqlSource:
         self._exits: Mapping[str, SitePlan] | None = None
 
     def trust(self) -> Trust:
-        """Tell what they count for: a restored site recovers, and hears of other sites' ports."""
+        """Return what they count for: a restored site recovers, and hears of other sites' ports."""
         own = epoch.peek(self._connection)
         if own is not None and not own.recovered:
             return Trust.NONE

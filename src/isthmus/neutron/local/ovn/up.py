@@ -35,5 +35,5 @@ def is_up(port_id: str) -> bool:
 
 
 def tell_neutron(port_id: str) -> None:
-    """Say to Neutron what OVN would say if the port came up now."""
+    """Report to Neutron what OVN would say if the port came up now."""
     directory.get_plugin().mechanism_manager.mech_drivers["ovn"].obj.set_port_status_up(port_id)

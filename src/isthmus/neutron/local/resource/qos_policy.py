@@ -130,7 +130,7 @@ def _delete(plugin: Any, context: Any, policy_id: str, rule: Mapping[str, Any]) 
 
 
 def _in_placement(policy_id: str, error: RuntimeError) -> errors.InUse:
-    """Say what Neutron refuses by such an error: a minimum of which servers here hold a part.
+    """Describe what Neutron refuses by such an error: a minimum of which servers here hold a part.
 
     Failures of OVN's driver come as errors of Neutron's.
     """

@@ -263,7 +263,7 @@ def _left_on_card(
     seats: Sequence[ports.Seat],
     nic: host_inventory.Nic,
 ) -> list[str]:
-    """Name the ports on a port's own card, by other functions, that do not go to vfio-pci."""
+    """List the ports on a port's own card, by other functions, that do not go to vfio-pci."""
     taken = {seat.nic.pci_address for seat in seats if ports.planned_driver(seat)}
     card = nic.pci_address.rpartition(".")[0]
     return [

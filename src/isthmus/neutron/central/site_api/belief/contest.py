@@ -94,7 +94,7 @@ def _going_on(contested: named.Word | Lease) -> Iterator[None]:
 def _each(
     context: Any, words: Sequence[named.Word], step: Callable[[pool.Locked, named.Word], None]
 ) -> None:
-    """Take a step about each word that nobody has decided meanwhile, behind its pool's lock.
+    """Run a step for each word that nobody has decided meanwhile, behind its pool's lock.
 
     Some words of one pool go together: what a lost site had, others may know of by the ten
     thousand.
@@ -143,7 +143,7 @@ class _Wanted:
 
 
 def _follow_lack(context: Any, word: named.Word, *, ends_rest: bool) -> None:
-    """Take from a port what its home says that it has no more; nobody else can say so."""
+    """Remove from a port what its home says that it has no more; nobody else can say so."""
 
     def ask(connection: sa.Connection) -> None:
         named.require_open(connection, word)
@@ -163,7 +163,7 @@ def _follow_lack(context: Any, word: named.Word, *, ends_rest: bool) -> None:
 
 
 def _clear(context: Any, contested: named.Word | Lease, number: int) -> None:
-    """Take a number that a site has from the port that was restored with it.
+    """Remove a number that a site has from the port that was restored with it.
 
     Args:
         context: an administrator's.
@@ -239,7 +239,7 @@ def _find_holder(connection: sa.Connection, subnet_id: str, number: int) -> str 
 
 
 def _take_away(subnet_id: str, number: int, port_id: str) -> None:
-    """Take an address from a port at central, if it still has it."""
+    """Remove an address from a port at central, if it still has it."""
     core = directory.get_plugin()
     admin = n_context.get_admin_context()
     text = pool.to_address(number)
@@ -355,7 +355,7 @@ def _keep_of_stray(locked: pool.Locked, word: named.Word) -> None:
 
 
 def _keep_at(locked: pool.Locked, word: named.Word) -> bool:
-    """Give a number to the site at which its port is, if nobody has it; return whether so."""
+    """Lease a number to the site at which its port is, if nobody has it; return whether so."""
     connection = locked.connection
     try:
         pool.check_number(locked, word.number)

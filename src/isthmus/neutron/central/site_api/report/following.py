@@ -37,7 +37,7 @@ def read_status(state: Mapping[str, Any]) -> str | None:
 
 
 def follow_status(port_id: str, state: dict[str, Any]) -> None:
-    """Take over the status that a port has at its home.
+    """Apply the status that a port has at its home.
 
     Most reports bring no new one, and Neutron would read the whole port to find that out.
     """
