@@ -63,7 +63,7 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         "lease_idle_s",
         default=60.0,
         min=0,
-        help="How long an unused lease rests before it is given back, in seconds: longer than any "
+        help="How long a lease is idle before it is given back, in seconds: longer than any "
         "transaction of Neutron's, so that nobody is still picking an address from it.",
     ),
     cfg.FloatOpt(

@@ -45,7 +45,7 @@ class Giving:
             site: this site.
             client: returns the client for central, once this process needs it.
             engine: returns the site's database.
-            idle_s: seconds that a lease is held, and rests before it is returned.
+            idle_s: seconds that a lease is kept at least, and is idle before it is returned.
             before_telling: advances the witness: a backup in which the leases are still the site's
                 is then known to be one.
         """

@@ -68,7 +68,7 @@ class Keeper:
             client: returns the client for central, once this process needs it.
             engine: returns the site's database.
             sweep_s: seconds between two sweeps over every pool.
-            idle_s: seconds that a lease rests before it is returned, so that a transaction that
+            idle_s: seconds that a lease is idle before it is returned, so that a transaction that
                 read it before has ended.
             find_standing: returns which of these deleted ports still stand in OVN.
             before_returning: called before central is told of returned leases.
