@@ -175,11 +175,30 @@ def ask(shell: Shell, line: str, kind: str = "bash") -> list[str]:
         ("isthmus --os-cloud ", ["away", "central"]),
         ("isthmus --os-cloud central site show site1", ["site1"]),
         ("isthmus network show x", []),
+        ("isthmus site create ", []),
     ],
 )
 def test_names_are_completed(shell: Inside, line: str, offered: list[str]) -> None:
     shell.cloud.rows["site-jobs"] = [job(1)]
     assert ask(shell, line) == offered
+
+
+def test_what_fits_is_offered_wherever_it_is_in_a_long_list(shell: Inside) -> None:
+    shell.cloud.rows["networks"] += [
+        {"id": f"n{number:04}", "name": f"a{number}", "status": "ACTIVE"} for number in range(1500)
+    ]
+    shell.cloud.rows["networks"].append({"id": "z", "name": "zebra", "status": "ACTIVE"})
+    assert ask(shell, "isthmus network show z") == ["zebra"]
+    assert len(ask(shell, "isthmus network show a")) == 200
+
+
+def test_the_cloud_that_is_typed_is_asked_whatever_the_environment_says(shell: Inside) -> None:
+    shell.environment["OS_CLOUD"] = "away"
+    assert ask(shell, "isthmus site show ") == []
+    assert ask(shell, "isthmus --os-cloud central site show ") == ["site1", "site2"]
+    assert ask(shell, "isthmus site show --os-cloud central ") == ["site1", "site2"]
+    shell.environment["OS_CLOUD"] = "central"
+    assert ask(shell, "isthmus --os-cloud away site show ") == []
 
 
 def test_zsh_and_fish_are_told_what_a_name_is(shell: Inside) -> None:

@@ -127,3 +127,17 @@ def test_what_was_not_seen_agrees_with_nothing(shell: Stretched) -> None:
     ]
     shell.two.cut = True
     assert shell.seen("site2 did not answer: ")[2] == ("site2", "", "", None, None)
+
+
+def test_a_central_that_does_not_say_where_it_is_leaves_the_rest_to_be_seen(
+    shell: Stretched,
+) -> None:
+    shell.cloud.rows["site-holdings"].clear()  # as who has not the role sees it
+    says = "central did not say where it is: central shows you nothing"
+    assert shell.seen(says) == [
+        (*CENTRAL[:3], None, None),
+        (*HOME[:4], None),
+        (*AWAY[:4], None),
+    ]
+    shell.shadow["mac_address"] = "fa:16:01:00:00:02"
+    assert [row[-1] for row in shell.seen("site2 does not agree: MAC")] == [None, None, False]

@@ -71,9 +71,10 @@ def test_networks_jobs_leases_and_status(
     assert (job["type"], job["state"]) == ("network", "waiting")
     assert data(environment, "job", "show", job["id"])["resource_id"] == network
     assert data(environment, "job", "list", "--resource", network, "--older-than", "1d") == []
-    shown = isthmus(environment, "status", "-o", "json", code=None)  # no Xjob looks after them
+    shown = isthmus(
+        environment, "status", "-o", "json", code=1
+    )  # no site has been tried: there is no Xjob
     rows = {row["name"]: row for row in json.loads(shown.stdout)}
-    assert shown.returncode in {0, 1}, shown.stderr
     assert rows["site1"]["backlog"] >= 1
     assert rows["site1"]["oldest"] >= 0
     isthmus(environment, "job", "retry", job["id"], says="1 job is due")

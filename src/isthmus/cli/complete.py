@@ -6,6 +6,7 @@ is simply nothing to offer: a person who presses Tab wants no error in the line 
 
 import contextlib
 import io
+import itertools
 import queue
 import re
 import threading
@@ -20,7 +21,7 @@ DEFAULT_CLOUD = "central"
 
 #: How long a person may wait for names, in seconds.
 ANSWER_S = 5.0
-#: Most that are offered; and asked for.
+#: Most that are offered.
 _MOST = 200
 #: What a shell takes as one word, without quotes.
 _WORD = re.compile(r"[A-Za-z0-9_.@%+=,/][A-Za-z0-9_.@%+=,/-]*")
@@ -43,7 +44,7 @@ def pools(ctx: typer.Context, incomplete: str) -> list[Offer]:
     return _offer(
         ctx,
         incomplete,
-        lambda api: [*_name(api, "subnet", "cidr"), *_name(api, "network", "status")],
+        lambda api: itertools.chain(_name(api, "subnet", "cidr"), _name(api, "network", "status")),
     )
 
 
@@ -61,7 +62,7 @@ def jobs(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer the ids of jobs."""
 
     def list_jobs(api: Any) -> Iterable[Offer]:
-        for row in api.read_page("site_job", _MOST, ("id", "type", "site", "state")):
+        for row in api.iterate("site_job", fields=["id", "type", "site", "state"]):
             yield row["id"], f"{row['type']} for {row['site']}, {row['state']}"
 
     return _offer(ctx, incomplete, list_jobs)
@@ -79,23 +80,28 @@ def clouds(incomplete: str) -> list[str]:
 
 
 def _name(api: Any, resource: str, what: str) -> Iterable[Offer]:
-    for row in api.read_page(resource, _MOST, ("name", what)):
+    for row in api.iterate(resource, fields=["id", "name", what]):
         yield str(row.get("name") or ""), str(row.get(what) or "")
 
 
 def _offer(
     ctx: typer.Context, incomplete: str, find: Callable[[Any], Iterable[Offer]]
 ) -> list[Offer]:
-    """Ask central, and keep what fits to the word that is being typed; each word once."""
+    """Ask central page by page, and keep what fits to the word that is being typed, each once."""
     cloud = _find_cloud(ctx)
 
     def ask() -> list[Offer]:
         from isthmus.wiring.admin import Admin
 
-        return list(find(Admin(cloud).api))
+        found: dict[str, str] = {}
+        for word, what in find(Admin(cloud).api):
+            if _fits(word, incomplete):
+                found[word] = what
+            if len(found) == _MOST:
+                break
+        return sorted(found.items())
 
-    found = {word: what for word, what in _ask(ask) if _fits(word, incomplete)}
-    return sorted(found.items())[:_MOST]
+    return _ask(ask)
 
 
 def _fits(word: str, incomplete: str) -> bool:
@@ -103,10 +109,15 @@ def _fits(word: str, incomplete: str) -> bool:
 
 
 def _find_cloud(ctx: typer.Context) -> str:
-    """Return the entry of clouds.yaml that the line names, or the environment."""
+    """Return the entry of clouds.yaml that the line names, behind the command or before it.
+
+    Where the line names none, the environment does.
+    """
     own: Any = ctx.params.get("os_cloud")
     of_all: Any = ctx.find_root().params.get("os_cloud")
-    return str(own if own and own != DEFAULT_CLOUD else of_all or own or DEFAULT_CLOUD)
+    source = ctx.get_parameter_source("os_cloud")
+    typed = source is not None and source.name == "COMMANDLINE"
+    return str((own if typed else of_all or own) or DEFAULT_CLOUD)
 
 
 def _ask(find: Callable[[], list[Any]]) -> list[Any]:

@@ -112,20 +112,23 @@ def collect_port(admin: Cloud, port: str) -> list[PortView]:
         views = threads.map(
             lambda name: _look(name, clients[name], wanted["id"], network_id), clients
         )
-        location = _find_location(admin.open_central(), wanted["id"], network_id)
+        location, unseen = _find_location(admin.open_central(), wanted["id"], network_id)
         seen = [replace(one, is_present=present[one.view.tier]) for one in views]
+    central = replace(central, error=unseen)
     judged = (_judge(one, central, location) for one in seen)
     return [_judge_central(central, location, seen), *judged]
 
 
-def _find_location(client: NeutronClient, port_id: str, network_id: str) -> Row | None:
-    """Return what a port's home has reported of where it is."""
-    for row in client.get_all("site_holding", network_id=network_id, fields="locations"):
-        for one in row.get("locations") or ():
-            if one["port_id"] == port_id:
-                found: Row = one
-                return found
-    return None
+def _find_location(client: NeutronClient, port_id: str, network_id: str) -> tuple[Row | None, str]:
+    """Return what a port's home has reported of where it is; and why central did not say that."""
+    try:
+        rows = client.get_all("site_holding", network_id=network_id, fields="locations")
+    except errors.IsthmusError as error:
+        return None, error.message
+    if not rows:
+        return None, SHOWS_NOTHING.format(CENTRAL)
+    found: list[Row] = [one for row in rows for one in row.get("locations") or ()]
+    return next((one for one in found if one["port_id"] == port_id), None), ""
 
 
 def _look(site: str, client: NeutronClient, port_id: str, network_id: str) -> _Seen:
@@ -179,6 +182,8 @@ def _view_port(tier: str, port: Row) -> PortView:
 
 def _judge_central(central: PortView, location: Row | None, seen: Sequence[_Seen]) -> PortView:
     """Tell whether central knows where a port is, as far as its home shows that."""
+    if central.error:
+        return central
     key = None if location is None else location["port_key"]
     homes = [one for one in seen if one.view.known_as == "port"]
     unheard = [one.view.tier for one in homes if _is_bound(one.row) and location is None]
@@ -213,11 +218,11 @@ def _judge(seen: _Seen, central: PortView, location: Row | None) -> PortView:
     wanted, here = set(central.addresses), set(view.addresses)
     if not (wanted <= here if is_shadow else wanted == here):
         differs.append(f"addresses {_say(here)}, at central {_say(wanted)}")
-    if is_shadow and location is None:
+    if is_shadow and location is None and not central.error:
         differs.append("central does not know where the port is")
     if not view.error:
         differs += _judge_row(seen, None if location is None else location["port_key"])
-    agrees = False if differs else None if view.error else True
+    agrees = False if differs else None if view.error or central.error else True
     return replace(view, agrees=agrees, differs=tuple(differs))
 
 

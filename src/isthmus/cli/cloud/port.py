@@ -9,6 +9,7 @@ from isthmus.cli import complete, render
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, Wait, confirm
 from isthmus.cli.render import Format
 from isthmus.cli.watch import see_through
+from isthmus.model.site import CENTRAL
 
 app = typer.Typer(no_args_is_help=True, help="Ports: what every tier knows of one.")
 
@@ -42,7 +43,8 @@ def show_port(
     render.print_rows(rows, COLUMNS, output)
     for row in rows:
         if row["error"]:
-            missing = "show its OVN" if row["known_as"] else "answer"
+            here = "say where it is" if row["tier"] == CENTRAL else "show its OVN"
+            missing = here if row["known_as"] else "answer"
             render.note(f"{row['tier']} did not {missing}: {row['error']}")
         for one in row["differs"]:
             render.note(f"{row['tier']} does not agree: {one}")

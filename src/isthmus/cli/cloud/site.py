@@ -101,7 +101,7 @@ def show_site(name: Site, output: Output = Format.TABLE, os_cloud: Cloud = DEFAU
 
 @app.command("create")
 def create_site(
-    name: Site,
+    name: Annotated[str, typer.Argument(help="Name of the site.")],
     region: Region = None,
     zone: Zones = None,
     service_user: User = None,

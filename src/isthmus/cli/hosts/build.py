@@ -11,6 +11,7 @@ import typer
 from isthmus.cli import render
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
+from isthmus.errors import EXIT_FOUND
 from isthmus.model.form import format_age
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -32,9 +33,6 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--diff", metavar="STATE", help="hold it against this build's state folder"),
 ]
-
-#: Exit code of `check` where something is wrong: not an error of the command.
-FOUND = 1
 
 
 class Source(enum.StrEnum):
@@ -59,7 +57,7 @@ def check(fleet: FleetFile, output: Output = Format.TABLE) -> None:
         rows = [{"line": one.line, "column": one.column, "message": one.message} for one in faults]
         render.print_rows(rows, ("line", "column", "message"), output)
     if faults:
-        raise typer.Exit(FOUND)
+        raise typer.Exit(EXIT_FOUND)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from isthmus.cli.hosts.nfv_tables import (
 )
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format, fail
+from isthmus.errors import EXIT_FOUND
 from isthmus.facts.gather import collect_facts, inspect_host
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.nfv_layout import Layout
@@ -44,9 +45,7 @@ LayoutOption = Annotated[
 ]
 PlanFile = Annotated[Path, typer.Argument(help="a plan, as `nfv plan -o json` writes it")]
 
-#: Exit code of `check` where something is wrong: not an error of the command.
-FOUND = 1
-#: And where nothing can be said of the host, since its facts were cut off or are none.
+#: Exit code of `check` where nothing can be said of the host: its facts were cut off or are none.
 UNREAD = 2
 
 
@@ -209,7 +208,7 @@ def check(
     else:
         show_report(target, report)
     if not is_clean(report.findings):
-        raise typer.Exit(FOUND)
+        raise typer.Exit(EXIT_FOUND)
 
 
 @app.command()

@@ -137,10 +137,6 @@ class AdminApi:
         rows = self._client.get_all(resource, fields=["name"], limit=PAGE_SIZE)
         return [str(row.get("name") or "") for row in rows]
 
-    def read_page(self, resource: str, count: int, fields: Sequence[str]) -> Sequence[Row]:
-        """Read the first rows of a list, as many at most; some fields of each."""
-        return self._client.get_all(resource, fields=list(fields), limit=count)
-
     def name_some(self, resource: str, ids: Sequence[str]) -> Mapping[str, str]:
         """Return the names of some of Neutron's own resources, by id; what has none is left out."""
         found: dict[str, str] = {}
