@@ -40,8 +40,8 @@ from isthmus.operate.trouble import (
     judge_service,
 )
 
-#: How long a site may take for a small answer, in seconds.
-_ANSWER_S = 10.0
+#: How long a site may take for a small answer, in seconds: one whose machine is busy answers late.
+_ANSWER_S = 30.0
 #: Pause between two looks of `wait_clean`, in seconds: holdings are not cheap.
 _LOOK_EVERY_S = 2.0
 _REACH = (
