@@ -183,6 +183,21 @@ def test_southbound_is_asked_where_there_is_a_doubt() -> None:
     assert find_silent(site.run(20)) == set(), "it is asked until it answers, whoever else has"
 
 
+def test_a_southbound_database_that_was_away_is_not_slow_for_ever() -> None:
+    site = Site()
+    site.run(20)
+    site.dead.add("northd")
+    site.sb.refusal = ["no answer"]
+    assert find_silent(site.run(90)) == {"northd", "southbound"}
+    site.sb.refusal = []
+    site.dead.clear()
+    report = site.run(20)
+    assert report["southbound"]["took_s"] <= 2
+    written = site.sb.written
+    site.run(60)
+    assert site.sb.written == written, "nobody doubts SB any more"
+
+
 def test_who_sees_that_another_has_asked_does_not_ask() -> None:
     site = Site()
     site.run(20)

@@ -9,7 +9,7 @@ it.
 
 Every API process does this, on connections of its own, and sees the questions of the others: who
 sees a new one asks none. SB is written to only where an answer is missing, since northd's answer
-shows that SB lives.
+shows that SB lives; and again where its own took long, so that one outage is not its word for ever.
 """
 
 import logging
@@ -242,7 +242,11 @@ class Pulse:
             self._nb.write(rows.nb, Ask(*self._newest), self._clock)
             self.look(rows)
         behind_s = self._count_behind()
-        if behind_s > _DOUBT_S:
+        with self._lock:
+            was_slow = self._sb.follower.took_s > _DOUBT_S
+        if (
+            behind_s > _DOUBT_S or was_slow
+        ):  # SB is asked in doubt alone: its last answer would stay
             self._doubted.set()
         until_next = max(0.0, self._asked_at + self._every_s - self._clock())
         return min(_LOOK_S, until_next) if behind_s >= 0 else until_next
