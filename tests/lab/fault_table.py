@@ -1,0 +1,321 @@
+"""The fault matrix: states that are brought about in a lab, and what an operator is to read then.
+
+A step is a line: `isthmus WORDS` as a person types it; `kill PROCESS` and `stop PROCESS` (SIGKILL,
+SIGSTOP); `nb SITE WORDS` and `sb SITE WORDS` for ovn-nbctl and ovn-sbctl; `sh PLACE TEXT` for a
+shell there; `sql TIER TEXT` in the tier's Neutron database. Words in braces are ids of the lab
+(`test_fault_matrix.World`).
+
+`tools/write_faults` writes the page of it, docs/reference/faults.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One state that is wrong."""
+
+    name: str
+    inject: tuple[str, ...]
+    code: str = ""  #: of the audit's finding; empty where no audit is possible
+    place: str = "site1"  #: where the finding is
+    status: str = ""  #: pattern of what `isthmus status` says; empty where it does not look there
+    away: str = ""  #: what both commands say, ending with 3, where central cannot be asked
+    heals: tuple[str, ...] = ()  #: the remedy: steps that are printed, in the order in which to run
+    by_hand: tuple[str, ...] = ()  #: what undoes it where the remedy is no command
+    within_s: int = 120  #: until the audit is clean behind the remedy
+    gap: str = ""  #: why it is not named yet
+
+    @property
+    def undone_by(self) -> tuple[str, ...]:
+        """Return the steps behind which all is as it was."""
+        return self.heals or self.by_hand
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the lab, and what is said of it when it is dead or hangs."""
+
+    name: str
+    code: str = ""
+    place: str = "site1"
+    status: str = ""
+    _: KW_ONLY
+    away: str = ""
+    gap: str = ""
+    hangs: str = ""  #: why it is not named where it hangs alone
+    printed: bool = True  #: whether the remedy is a command
+
+
+#: Each of them is killed, and stopped as one that hangs.
+PROCESSES = (
+    Process("central.xjob", "site.not_served", "central", "No Xjob runs"),
+    Process("central.neutron", away="central", printed=False),
+    Process("central.keystone", away="Keystone", printed=False),
+    Process("site1.neutron", "site.not_audited", "site1", "site1 is not reachable"),
+    Process(
+        "site1.keystone",
+        "site.not_audited",
+        "site1",
+        "site1 is not reachable|Whether site1 gives out addresses is not known",
+    ),
+    Process("site1.nb", "ovn.northbound.silent", "site1", "northbound database does not answer"),
+    Process("site1.sb", "ovn.southbound.silent", "site1", "southbound database does not answer"),
+    Process("site1.northd", "ovn.northd.silent", "site1", "northd does not answer"),
+    Process("site1-h1.controller", "ovn.controller.silent", "site1", "does not answer on site1-h1"),
+    Process(
+        "site1-h1.vswitchd",
+        "ovn.controller.silent",
+        "site1",
+        "does not answer on site1-h1",
+        hangs="OVN learns of it with the next flow alone; isthmus why asks the hypervisor",
+    ),
+    Process("site1-h1.ovsdb", "ovn.controller.silent", "site1", "does not answer on site1-h1"),
+    Process(
+        "site1.maintenance",
+        "neutron.maintenance.silent",
+        "site1",
+        "maintenance",
+        gap="Neutron's maintenance worker writes no heartbeat that anybody reads",
+        printed=False,
+    ),
+)
+
+_RESYNC = ("isthmus site resync site1",)
+#: Rows of the site's OVN, deleted or changed, and the finding: the resync writes them.
+_ROWS = (
+    ("shadow port deleted", "nb site1 --if-exists lsp-del {b}", "ovn.shadow_port.differs"),
+    (
+        "key of a shadow port changed",
+        "nb site1 set Logical_Switch_Port {b} options:requested-tnl-key=9999",
+        "ovn.shadow_port.differs",
+    ),
+    (
+        "addresses of a shadow port changed",
+        "nb site1 lsp-set-addresses {b} 02:00:00:00:00:09",
+        "ovn.shadow_port.differs",
+    ),
+    (
+        "shadow port taken out of its security group",
+        "nb site1 remove Port_Group {port_group} ports {b_row}",
+        "ovn.group_member.missing",
+    ),
+    (
+        "key of the site's own port changed",
+        "nb site1 set Logical_Switch_Port {a} options:requested-tnl-key=9998",
+        "ovn.port_key.differs",
+    ),
+    (
+        "key of a switch changed",
+        "nb site1 set Logical_Switch neutron-{network} other_config:requested-tnl-key=9997",
+        "ovn.switch_key.differs",
+    ),
+    ("responder deleted", "nb site1 --if-exists lsp-del {responder}", "ovn.responder.differs"),
+    (
+        "hypervisor of another site deleted",
+        "sb site1 --if-exists chassis-del site2-h1",
+        "ovn.remote_chassis.differs",
+    ),
+    (
+        "tunnel end of another site's hypervisor changed",
+        "sb site1 set Encap {encap} ip=192.0.2.99",
+        "ovn.remote_chassis.differs",
+    ),
+)
+#: Rows of Neutron's in OVN: its maintenance worker writes them, within five minutes.
+_NEUTRON_ROWS = (
+    ("switch deleted", "nb site1 --if-exists ls-del neutron-{network}", "network.no_switch"),
+    ("port deleted in OVN", "nb site1 --if-exists lsp-del {a}", "port.no_switch_port"),
+    (
+        "addresses of a port changed in OVN",
+        "nb site1 lsp-set-addresses {a} 02:00:00:00:00:08",
+        "port.switch_port_addresses",
+    ),
+)
+#: Rows of the site's Neutron database: the resync compares them with central's.
+_SITE_SQL = (
+    ("shadow forgotten", "DELETE FROM isthmus_shadows WHERE port_id = '{b}'", "shadow.missing"),
+    (
+        "shadow changed",
+        "UPDATE isthmus_shadows SET state = replace(state, '{b_encap}', '192.0.2.98') "
+        "WHERE port_id = '{b}'",
+        "shadow.different",
+    ),
+    (
+        "MTU of a network changed",
+        "UPDATE networks SET mtu = 1300 WHERE id = '{network}'",
+        "network.different",
+    ),
+    (
+        "gateway of a subnet changed",
+        "UPDATE subnets SET gateway_ip = '10.91.0.77' WHERE id = '{subnet}'",
+        "subnet.different",
+    ),
+    (
+        "rule of a security group deleted",
+        "DELETE FROM securitygrouprules WHERE id = '{rule}'",
+        "security_group.different",
+    ),
+    (
+        "device of a port changed",
+        "UPDATE ports SET device_id = 'another' WHERE id = '{a}'",
+        "port.different",
+    ),
+)
+
+
+def _list_process_faults() -> Iterator[Fault]:
+    for one in PROCESSES:
+        start, kill = f"isthmus lab start {one.name}", f"isthmus lab kill {one.name}"
+        dead = Fault(
+            name=f"{one.name} killed",
+            inject=(f"kill {one.name}",),
+            code=one.code,
+            place=one.place,
+            status=one.status,
+            away=one.away,
+            heals=(start,) if one.printed else (),
+            by_hand=(start,),
+            gap=one.gap,
+        )
+        yield dead
+        yield replace(
+            dead,
+            name=f"{one.name} hangs",
+            inject=(f"stop {one.name}",),
+            heals=(kill, start) if one.printed and not one.hangs else (),
+            by_hand=(kill, start),
+            gap=one.gap or one.hangs,
+        )
+
+
+def _list_row_faults() -> Iterator[Fault]:
+    for name, step, code in _ROWS:
+        yield Fault(name=name, inject=(step,), code=code, heals=_RESYNC)
+    for name, step, code in _NEUTRON_ROWS:
+        yield Fault(name=name, inject=(step,), code=code, heals=_RESYNC, within_s=420)
+    for name, text, code in _SITE_SQL:
+        yield Fault(name=name, inject=(f"sql site1 {text}",), code=code, heals=_RESYNC)
+
+
+_OTHERS = (
+    Fault(
+        name="ovn-controller ended in order",
+        inject=(
+            "sh site1-h1 ovn-appctl -t $(ls -t $OVN_RUNDIR/ovn-controller.*.ctl | head -1) exit",
+        ),
+        code="ovn.controller.gone",
+        heals=("isthmus lab start site1-h1.controller",),
+    ),
+    Fault(
+        name="link of a site cut",
+        inject=("isthmus lab link cut site1",),
+        code="site.not_reachable",
+        place="central",
+        status="site1 is not reachable",
+        heals=("isthmus lab link restore site1",),
+    ),
+    Fault(
+        name="site disabled",
+        inject=("isthmus site disable site1",),
+        code="site.not_audited",
+        status="disabled: site1",
+        heals=("isthmus site enable site1",),
+    ),
+    Fault(
+        name="stranger on a switch",
+        inject=("nb site1 --may-exist lsp-add neutron-{network} {stranger}",),
+        code="port.unknown_switch_port",
+        heals=("nb site1 lsp-del {stranger}",),
+    ),
+    Fault(
+        name="key of a port outside the site's leases",
+        inject=("sql site1 UPDATE isthmus_port_keys SET port_key = 9996 WHERE port_id = '{a}'",),
+        code="port.key_not_leased",
+        by_hand=(
+            "sql site1 UPDATE isthmus_port_keys SET port_key = {a_key} WHERE port_id = '{a}'",
+            *_RESYNC,
+        ),
+    ),
+    Fault(
+        name="key of a network changed at a site",
+        inject=(
+            "sql site1 UPDATE isthmus_datapaths SET datapath_key = 9995 "
+            "WHERE network_id = '{network}'",
+        ),
+        code="network.datapath_key",
+        by_hand=(
+            "sql site1 UPDATE isthmus_datapaths SET datapath_key = {network_key} "
+            "WHERE network_id = '{network}'",
+            *_RESYNC,
+        ),
+    ),
+    Fault(
+        name="lease forgotten at central",
+        inject=("sql central DELETE FROM isthmus_leases WHERE id = '{lease}'",),
+        code="lease.unknown",
+        heals=("isthmus lease return site1 {lease}",),
+    ),
+    Fault(
+        name="location of a port changed at central",
+        inject=(
+            "sql central UPDATE isthmus_locations SET encap_ip = '192.0.2.97' "
+            "WHERE port_id = '{b}'",
+        ),
+        code="port.location",
+        place="site2",
+        heals=("isthmus site resync site2",),
+    ),
+    Fault(
+        name="home of a port forgotten at central",
+        inject=("sql central DELETE FROM isthmus_site_mappings WHERE resource_id = '{a}'",),
+        code="port.extra",
+        heals=_RESYNC,
+    ),
+    Fault(
+        name="location of a port forgotten at central",
+        inject=("sql central DELETE FROM isthmus_locations WHERE port_id = '{a}'",),
+        code="port.location",
+        heals=_RESYNC,
+    ),
+    Fault(
+        name="rules of a security group cleared in OVN",
+        inject=("nb site1 acl-del {port_group}",),
+        code="security_group.no_acl",
+        heals=_RESYNC,
+        within_s=420,
+    ),
+    Fault(
+        name="DHCP options of a port cleared",
+        inject=("nb site1 clear Logical_Switch_Port {a} dhcpv4_options",),
+        code="port.dhcp_in_ovn",
+        by_hand=("isthmus site resync site1",),
+        gap="address sets, DHCP options and NAT of Neutron's are not compared",
+    ),
+)
+
+FAULTS: tuple[Fault, ...] = (*_list_process_faults(), *_list_row_faults(), *_OTHERS)
+
+
+def print_step(step: str) -> str:
+    """Write a step as a person types it in a lab, and a remedy prints it."""
+    verb, _, rest = step.partition(" ")
+    place, _, words = rest.partition(" ")
+    if verb in _SIGNALS:
+        return f"isthmus lab kill {rest}{_SIGNALS[verb]}"
+    if verb == "sh":
+        return f"isthmus lab shell {place} -- sh -c '{words}'"
+    if verb in _TOOLS:
+        return f"isthmus lab shell {place} -- {_TOOLS[verb]} {words}"
+    return step if verb == "isthmus" else f"{words} (in the Neutron database of {place})"
+
+
+def print_remedy(step: str) -> str:
+    """Write a step as a remedy prints it: one of OVN's tools without the way to the site."""
+    verb, _, rest = step.partition(" ")
+    return f"{_TOOLS[verb]} {rest.partition(' ')[2]}" if verb in _TOOLS else step
+
+
+_SIGNALS = {"kill": "", "stop": " --signal STOP"}
+_TOOLS = {"nb": "ovn-nbctl", "sb": "ovn-sbctl"}
