@@ -157,7 +157,7 @@ def _cases() -> Iterator[Any]:
         yield pytest.param(one, id=one.name, marks=gap)
 
 
-@pytest.mark.parametrize("fault", _cases())
+@pytest.mark.parametrize("fault", list(_cases()))
 def test_it_is_named_and_what_is_printed_heals_it(
     world: World, fault: Fault, record_property: Callable[[str, object], None]
 ) -> None:
