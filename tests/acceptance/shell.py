@@ -38,7 +38,7 @@ class Shell:
                 "project_domain_id": "default",
             },
             "region_name": "central",
-            "api_timeout": 5,
+            "api_timeout": 60,
         }
         nobody = json.loads(json.dumps(entry))
         nobody["auth"]["auth_url"] = "http://127.0.0.1:1/v3"

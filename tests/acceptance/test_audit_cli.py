@@ -60,7 +60,7 @@ def test_audit_waits_until_all_is_well(shell: Shell) -> None:
     assert len(json.loads(ran.stdout)) == 1
     assert "looking again" not in ran.stderr
     process = subprocess.Popen(
-        [*ISTHMUS, "audit", "--wait", "30", "-o", "json"],
+        [*ISTHMUS, "audit", "--wait", "600", "-o", "json"],
         env=shell.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -69,5 +69,5 @@ def test_audit_waits_until_all_is_well(shell: Shell) -> None:
     line = process.stderr.readline().decode()
     assert "1 finding: lease that central does not know at site2; looking again, for" in line
     shell.cloud.sites["site2"].holdings["leases"] = []
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert (process.returncode, json.loads(stdout), stderr) == (0, [], b"")

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ports.test_build_power import free_port
 from tests.qemu.build_rack import Rack, make_rack, need
 
 from isthmus.build.boot.place import Place
@@ -22,6 +21,7 @@ from isthmus.clients.build.service import NodeService
 from isthmus.clients.machine import process, shell
 from isthmus.model.rack.fleet import Builder
 from isthmus.testing.needed import skip_without
+from isthmus.testing.port import find_port
 from isthmus.testing.until import until
 
 pytestmark = pytest.mark.root
@@ -139,7 +139,7 @@ def test_the_last_report_of_a_build_is_answered_when_all_ends(rack: Rack) -> Non
     """A machine repeats it until then, and after a build nobody is left to answer."""
     state = rack.folder / "state"
     state.mkdir()
-    builder = Builder(address="127.0.0.1", interface="lo", http_port=free_port())
+    builder = Builder(address="127.0.0.1", interface="lo", http_port=find_port())
     place = Place(builder, state, rack.folder / "images")
     place.nginx_conf.write_text(render_nginx(place, user=worker_user()))
     asked, ending = threading.Event(), threading.Event()

@@ -329,7 +329,7 @@ def test_ctrl_c_ends_with_130(shell: Shell) -> None:
     assert process.stderr is not None
     assert process.stderr.read(4) == b"Drop", "it waits for an answer"
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
 
 

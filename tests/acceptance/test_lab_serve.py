@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +15,10 @@ import pytest
 from isthmus.clients.machine import process
 from isthmus.lab.process.zygote import Birth
 from isthmus.model.host.process import ProcessId
+from isthmus.testing.port import find_port
 from isthmus.testing.until import until
 
 APPLICATION = "wsgiref.simple_server:demo_app"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def answers(port: int) -> bool:
@@ -39,13 +33,13 @@ def answers(port: int) -> bool:
 
 
 def test_serve_keeps_connections_and_ends_on_sigterm() -> None:
-    port = free_port()
+    port = find_port()
     words = ["--application", APPLICATION, "--port", str(port)]
     command = [sys.executable, "-m", "isthmus.lab.process.serve", *words]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: answers(port), what="an answer")
-            connection = HTTPConnection("127.0.0.1", port, timeout=20)
+            connection = HTTPConnection("127.0.0.1", port, timeout=120)
             for _ in range(3):
                 connection.request("GET", "/")
                 assert b"Hello world!" in connection.getresponse().read()
@@ -70,7 +64,7 @@ def end(child: ProcessId) -> None:
 
 
 def test_children_serve_and_outlive_the_zygote(zygote: process.Zygote, tmp_path: Path) -> None:
-    ports = [free_port(), free_port()]
+    ports = [find_port(), find_port()]
     children = []
     try:
         for port in ports:

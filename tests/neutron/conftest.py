@@ -1,5 +1,7 @@
 """Real Neutron servers, one process each."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer, add_chassis
-from tests.neutron.mariadb import mariadb_url, new_database
+from tests.neutron.mariadb import mariadb_url, mariadbd, new_database
 from tests.neutron.server import site_user
 from tests.neutron.wan import Wan
 
@@ -18,30 +20,45 @@ from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 
 #: Here, and not in the files that use them: one server for all, and one database to copy.
-__all__ = ["mariadb_url", "new_database"]
+__all__ = ["mariadb_url", "mariadbd", "new_database"]
 
 
 @pytest.fixture(scope="session")
 def neutron_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "neutron.db"
-    # In a process of its own: importing Neutron changes the whole interpreter.
-    command = [sys.executable, "-m", "isthmus.neutron.db.create", f"sqlite:///{path}"]
-    subprocess.run(command, check=True, capture_output=True)
+    """Give a database with every table, to copy; the workers of a run share it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    path = folder / "neutron-template.db"
+    with (folder / "neutron-template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            new = folder / "neutron-template.new"
+            # In a process of its own: importing Neutron changes the whole interpreter.
+            command = [sys.executable, "-m", "isthmus.neutron.db.create", f"sqlite:///{new}"]
+            subprocess.run(command, check=True, capture_output=True)
+            new.rename(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def central(
-    neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    neutron_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CentralServer]:
-    """A central with two sites; a file's tests share it and use networks of their own."""
-    server = CentralServer(tmp_path_factory.mktemp("central"), neutron_template)
+    """A central with two sites; a file's tests share it and use networks of their own.
+
+    A file may have options for it in `CENTRAL`.
+    """
+    options = {"isthmus": getattr(request.module, "CENTRAL", {})}
+    folder = tmp_path_factory.mktemp("central")
+    server = CentralServer(folder, neutron_template, extra=options)
     server.start()
     try:
         server.make_sites()
         yield server
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture
@@ -56,7 +73,7 @@ def new_central(neutron_template: Path, tmp_path: Path) -> Iterator[Callable[[],
 
     yield make
     for server in made:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +92,23 @@ def site_ovn() -> Iterator[OvnDatabases]:
 
 @pytest.fixture(scope="module")
 def site1(
+    request: pytest.FixtureRequest,
     central: CentralServer,
     site_ovn: OvnDatabases,
     neutron_template: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LocalServer]:
-    """The site `site1` of `central`; a file's tests share it and use networks of their own."""
+    """The site `site1` of `central`; a file's tests share it and use networks of their own.
+
+    A file may have options for it in `SITE1`.
+    """
     wan = Wan(lambda: central.port, site_user("site1"))
-    server = LocalServer(tmp_path_factory.mktemp("site1"), neutron_template, site_ovn, "site1", wan)
+    folder, options = tmp_path_factory.mktemp("site1"), getattr(request.module, "SITE1", {})
+    server = LocalServer(folder, neutron_template, site_ovn, "site1", wan, isthmus=options)
     try:
         server.start()
+        server.wait_registered()
         yield server
     finally:
-        server.stop()
+        server.kill()
         wan.close()

@@ -16,6 +16,7 @@ from typing_extensions import override
 from isthmus.lab.tier import render
 from isthmus.model import number
 from isthmus.testing.ovn import OvnDatabases
+from isthmus.testing.until import until
 
 
 @dataclass
@@ -37,9 +38,13 @@ class LocalServer(Server):
             "site": self.site,
             "carrier_user": carrier(self.site).name,
             "central_url": self.wan.url if self.wan else "http://127.0.0.1:1",
+            "connect_timeout_s": 20,
             "read_timeout_s": 60,
             "relay_poll_s": 0.2,
             "ovn_pulse_s": 0,  # its hypervisors are rows: there is no ovn-controller to answer
+            # No hello, no sweep of leases or of OVN's rows comes between two lines of a test.
+            "lease_sweep_s": 3600,
+            "ovn_sweep_s": 3600,
             **self.isthmus,
         }
         number = int(self.site[-1]) if self.site[-1].isdigit() else 0
@@ -67,14 +72,19 @@ class LocalServer(Server):
                 self._process.wait(5)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(5)
+                self._process.wait(120)
         self._process = None
 
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(20)
-        self._process = None
+    def wait_registered(self) -> None:
+        """Wait until central has registered the site, and the site knows it.
+
+        In between each of its calls is refused, and made once more.
+        """
+
+        def knows() -> bool:
+            return any(row["registration"] for row in self.rows("isthmus_epochs"))
+
+        until(knows, what=f"{self.site} has registered")
 
     def get(self, path: str, user: User = ADMIN) -> Reply:
         return self.call("GET", f"/v2.0/{path}", user=user)

@@ -16,27 +16,27 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.local_server import LocalServer
 from tests.neutron.server import site_user
 from tests.neutron.wan import Wan
-from tests.ports.conftest import mariadb_url
+from tests.ports.conftest import mariadb_url, mariadbd
 
 from isthmus.testing.ovn import OvnDatabases
 
-__all__ = ["central", "mariadb_url", "new_database", "site1", "sound"]
+__all__ = ["central", "mariadb_url", "mariadbd", "new_database", "site1", "sound"]
 
 
 @pytest.fixture(scope="session")
-def new_database(mariadb_url: str) -> Callable[[], str]:
+def new_database(mariadbd: str) -> Callable[[], str]:
     """Give the URL of one Neutron database after the other, each with every table."""
     template = ""
     made = 0
 
     def make() -> str:
         nonlocal template, made
-        engine = sa.create_engine(mariadb_url)
+        engine = sa.create_engine(mariadbd)
         try:
             if not template:
                 template = "neutron_template"
                 _create(engine, template)
-                url = mariadb_url.replace("/isthmus?", f"/{template}?")
+                url = mariadbd.replace("/isthmus?", f"/{template}?")
                 command = [sys.executable, "-m", "isthmus.neutron.db.create", url]
                 subprocess.run(command, check=True, capture_output=True)
             made += 1
@@ -45,7 +45,7 @@ def new_database(mariadb_url: str) -> Callable[[], str]:
             _copy(engine, template, name)
         finally:
             engine.dispose()
-        return mariadb_url.replace("/isthmus?", f"/{name}?")
+        return mariadbd.replace("/isthmus?", f"/{name}?")
 
     return make
 
@@ -90,17 +90,20 @@ def _copy(engine: sa.Engine, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def central(
-    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    new_database: Callable[[], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CentralServer]:
-    """A central on MariaDB with two sites."""
+    """A central on MariaDB with two sites; options as with the one on SQLite."""
+    options = {"isthmus": getattr(request.module, "CENTRAL", {})}
     folder = tmp_path_factory.mktemp("central-mariadb")
-    server = CentralServer(folder, folder / "no-template", url=new_database())
+    server = CentralServer(folder, folder / "no-template", url=new_database(), extra=options)
     server.start()
     try:
         server.make_sites()
         yield server
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +119,10 @@ def site1(
     server = LocalServer(folder, folder / "no-template", site_ovn, "site1", wan, url=new_database())
     try:
         server.start()
+        server.wait_registered()
         yield server
     finally:
-        server.stop()
+        server.kill()
         wan.close()
 
 

@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from tests.neutron import forked
 from isthmus.lab.process.zygote import Birth
 from isthmus.lab.tier import render
 from isthmus.store.sql.engine import open_engine, reading, writing
+from isthmus.testing.port import find_port
 
 START_S = 600
 _PASTE = """
@@ -169,9 +169,7 @@ class Server:
         paste.write_text(_PASTE)
         conf = self.folder / "neutron.conf"
         conf.write_text(render.render_neutron(self.configuration(paste)))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = find_port()
         self._process = self._fork({"OS_NEUTRON_CONFIG_FILES": str(conf), **environment})
         deadline = time.monotonic() + START_S
         while True:
@@ -198,12 +196,19 @@ class Server:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(20)
+            self._process.wait(120)
+        self._process = None
+
+    def kill(self) -> None:
+        """End the process as a crash would: at the end of a test nobody waits for it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(120)
         self._process = None
 
     def wait_dead(self) -> int:
         assert self._process is not None
-        return self._process.wait(60)
+        return self._process.wait(240)
 
     def call(
         self, method: str, path: str, body: Any = None, user: User | OnBehalf = ADMIN

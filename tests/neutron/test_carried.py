@@ -240,7 +240,7 @@ def laden(neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         server.make_sites()
         yield server
     finally:
-        server.stop()
+        server.kill()
 
 
 def test_each_attribute_of_a_laden_central_has_its_fate(laden: CentralServer) -> None:

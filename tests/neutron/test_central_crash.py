@@ -73,7 +73,7 @@ def test_every_point_is_passed_and_nothing_is_lost(
         def desired(port_id: str = port["id"]) -> Any:
             return central.desired("site1", ("port", port_id))
 
-        central.stop()
+        central.kill()
         central.start(ISTHMUS_CRASH_AT=name)
         answered = [ask(call) for call in (bundle, report, desired, remove)]
         assert answered.count(False) >= 1, name
@@ -94,7 +94,7 @@ def test_what_is_extended_is_on_its_way_though_central_dies(
     central.start()
     central.make_sites()
     net = Stretched(central, present=("site1",))
-    central.stop()
+    central.kill()
     central.start(ISTHMUS_CRASH_AT="central.bundle.committed")
     body = {"site_presence": {"network_id": net.network["id"], "site": "site2"}}
     assert not ask(lambda: central.call("POST", "/v2.0/site-presences", body))
@@ -120,7 +120,7 @@ def test_what_a_person_asks_for_is_whole_or_not_at_all(
     }
     assert ways.keys() == set(BY_PERSONS)
     for name, way in ways.items():
-        central.stop()
+        central.kill()
         central.start(ISTHMUS_CRASH_AT=name)
         assert not ask(lambda way=way: central.call(*way)), name  # type: ignore[misc]
         assert central.wait_dead() == EXIT_CODE

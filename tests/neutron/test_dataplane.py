@@ -165,6 +165,14 @@ def test_shadows_become_rows(site: Site, api: Server) -> None:
     assert site.ovn.sbctl("--bare", "--columns=name", "list", "Chassis") == ""
 
 
+def wait_bound(api: Server, wanted: dict[str, str]) -> None:
+    """Wait until nothing is left to do, and each shadow is bound: northd has a part in it."""
+    assert api("wait_idle")
+    until(lambda: all(bound_to(api, one) for one in wanted), what="the shadows are bound")
+    assert api("wait_idle")
+    assert {one: bound_to(api, one) for one in wanted} == wanted
+
+
 def bound_to(api: Server, port_id: str) -> str:
     return str({one["id"]: one["chassis"] for one in api("collect")["shadows"]}.get(port_id, ""))
 
@@ -238,7 +246,7 @@ def test_one_shadow_more_than_old_ovn_holds_is_refused(site: Site, api: Server) 
         here = [one for one in api("collect")["shadows"] if one["id"] in {i["id"] for i in whole}]
         return len(here) == limit and all(one["chassis"] == "hv-b" for one in here)
 
-    until(bound, what="every shadow is bound", timeout_s=120)
+    until(bound, what="every shadow is bound")
     # Who is there already may change, and one that leaves makes room.
     assert codes(api("apply", items=[numbered(0)])) == [""]
     assert codes(api("apply", items=[gone(40_000), numbered(limit)])) == ["", ""]
@@ -275,12 +283,9 @@ def test_a_restored_central_does_not_move_a_shadow_back(site: Site, api: Server)
         143, network_id, chassis="hv-e", hostname="host-e", encap_ip="192.0.2.7", **stale
     )
     assert codes(api("apply", items=[old, lost])) == ["", ""]
-    assert api("wait_idle")
-    assert bound_to(api, here["id"]) == "hv-e"
-    assert bound_to(api, lost["id"]) == "hv-f"
+    wait_bound(api, {here["id"]: "hv-e", lost["id"]: "hv-f"})
     assert codes(api("apply", items=[other])) == [""]
-    assert api("wait_idle")
-    assert bound_to(api, other["id"]) == "hv-e"
+    wait_bound(api, {here["id"]: "hv-e", other["id"]: "hv-e"})
     remote = {one["name"]: one["encap_ips"] for one in api("collect")["chassis"] if one["site"]}
     assert remote == {"hv-e": ["192.0.2.5"], "hv-f": ["192.0.2.6"]}
     # Once its home has reported it, central is not older any more.
@@ -378,7 +383,7 @@ def test_sweep_repairs_everything(site: Site, api: Server) -> None:
     until(shown, what="the audit shows the loss")
     assert api("sweep")
     until(lambda: bound_to(api, one) == "hv-b", what="the shadow is bound again")
-    assert api("collect")["drift"] == []
+    until(lambda: api("collect")["drift"] == [], what="nothing differs")
     assert "requested-tnl-key" in lsp(site, port["id"], "options")
 
 
@@ -437,10 +442,10 @@ def test_ovn_goes_away_and_comes_back_empty(site: Site, api: Server) -> None:
     site.ovn.start("northd")
     for one in (before, during):
         where = functools.partial(bound_to, api, one["id"])
-        until(where, what="the shadow is bound again", timeout_s=60)
+        until(where, what="the shadow is bound again")
         assert where() == "hv-b"
     assert api("wait_idle")
-    assert api("collect")["drift"] == []
+    until(lambda: api("collect")["drift"] == [], what="nothing differs")
     assert codes(api("apply", items=[gone(1), gone(2)])) == ["", ""]
 
 

@@ -421,17 +421,26 @@ def cloud(
     try:
         central.make_sites()
         site.start(**at_site.environment)
+        site.wait_registered()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in here.environment.items():
                 patch.setenv(name, value)
             yield Cloud(central, site, at_central, at_site, here)
     finally:
-        site.stop()
-        central.stop()
+        site.kill()
+        central.kill()
         wan.close()
 
 
-def interleave(cloud: Cloud, point: str, story: Any) -> None:
+def interleave(cloud: Cloud, point: str, story: Any, *, comes_by_s: float = MEANWHILE_S) -> None:
+    """Tell a story.
+
+    Args:
+        cloud: both tiers.
+        point: where somebody is held.
+        story: what is done first, what is under way, and what is done meanwhile.
+        comes_by_s: how long somebody may take to come by, once what is under way has been done.
+    """
     before, under_way, meanwhile = story
     world = World(cloud.central, cloud.site)
     for action in before:
@@ -453,7 +462,7 @@ def interleave(cloud: Cloud, point: str, story: Any) -> None:
         until(lambda: is_paused() or not slow.is_alive(), timeout_s=240, what=f"{point} or the end")
         if not is_paused():  # what is told in the background comes by a little later
             with contextlib.suppress(AssertionError):
-                until(is_paused, timeout_s=MEANWHILE_S, what=point)
+                until(is_paused, timeout_s=comes_by_s, what=point)
         if is_paused():
             cloud.passed.add(point)
         quick.start()
@@ -491,7 +500,7 @@ TOLD: dict[str, tuple[tuple[Callable[[World], None], ...], ...]] = {
 
 @pytest.mark.parametrize("point", TOLD)
 def test_a_story(cloud: Cloud, point: str) -> None:
-    interleave(cloud, point, TOLD[point])
+    interleave(cloud, point, TOLD[point], comes_by_s=240)
     assert point in cloud.passed
 
 

@@ -62,9 +62,10 @@ def held(
             server = LocalServer(place, neutron_template, ovn, "site2", wan)
             server.start(**pause.environment)
             try:
+                server.wait_registered()
                 yield Paused(server, pause, wan)
             finally:
-                server.stop()
+                server.kill()
     finally:
         wan.close()
         shutil.rmtree(folder)

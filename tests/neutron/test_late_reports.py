@@ -52,7 +52,7 @@ def serving(server: CentralServer, folder: Path) -> Iterator[Paused]:
         server.make_sites()
         yield Paused(server, pause)
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def central(
         server.make_sites()
         yield server
     finally:
-        server.stop()
+        server.kill()
         with engine.begin() as connection:
             connection.exec_driver_sql("SET GLOBAL tx_isolation = 'REPEATABLE-READ'")
         engine.dispose()

@@ -256,7 +256,10 @@ def test_a_network_that_goes_leaves_no_trace(central: CentralServer, site1: Loca
     carried(central, site1)
     assert _traces(site1, [network["id"], subnet["id"], port["id"]]) == {}
     assert f"neutron-{network['id']}" not in site1.ovn.nbctl("ls-list")
-    assert network["id"] not in site1.ovn.sbctl("list", "Datapath_Binding")
+    until(
+        lambda: network["id"] not in site1.ovn.sbctl("list", "Datapath_Binding"),
+        what="northd has taken its rows away",
+    )
     # Taking it away again does no harm.
     assert site1.apply(gone) == {network["id"]: ""}
 

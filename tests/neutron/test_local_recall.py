@@ -36,7 +36,7 @@ def central(
         server.make_sites()
         yield server
     finally:
-        server.stop()
+        server.kill()
 
 
 @pytest.fixture

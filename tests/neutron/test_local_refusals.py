@@ -37,9 +37,10 @@ def site1(
     )
     try:
         server.start()
+        server.wait_registered()
         yield server
     finally:
-        server.stop()
+        server.kill()
         wan.close()
 
 

@@ -2,10 +2,8 @@
 
 import contextlib
 import ipaddress
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from concurrent import futures
 from typing import Any
 
 import pytest
@@ -22,7 +20,6 @@ from isthmus.neutron.central.site_api.belief.rate import Pace
 from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import EPOCHS, JOURNAL, LANES, NAMED_PORTS, REGISTRATIONS
 from isthmus.store.tiers import epoch, named_port, registration
-from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
@@ -268,28 +265,6 @@ def test_addresses_one_by_one_are_bounded_by_a_share(central: CentralServer) -> 
     assert "no more until they are used" in refused.text
     leases = central.call("GET", f"/v2.0/site-leases?site=site1&pool_id={subnet}").only()
     assert sum(one["size"] for one in leases) == 14  # of 29: half of it, and the one that tips it
-
-
-def test_a_site_registers_no_more_often_than_it_may(central: CentralServer) -> None:
-    body: dict[str, Any] = {"availability_zones": ["z"], "service_user": "isthmus-hasty"}
-    central.create("site", name="hasty", region="Hasty", **body)
-    refused = threading.Event()
-
-    def hasten() -> None:
-        while not refused.is_set():
-            if try_register(central, "hasty").status == 503:
-                refused.set()
-
-    with futures.ThreadPoolExecutor(4) as threads:
-        for _ in range(4):
-            threads.submit(hasten)
-        try:
-            until(refused.is_set, timeout_s=240, what="it is told to come later")
-        finally:
-            refused.set()
-    assert try_register(central, "site2").status == 201
-    central.call("PUT", "/v2.0/sites/hasty", {"site": {"state": "disabled"}})
-    assert central.call("DELETE", "/v2.0/sites/hasty").status == 204
 
 
 def test_a_pace_lets_one_go_at_a_time() -> None:

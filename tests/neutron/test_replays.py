@@ -150,7 +150,7 @@ def site1(
         server.start()
         yield server
     finally:
-        server.stop()
+        server.kill()
         wan.close()
 
 

@@ -194,7 +194,7 @@ def cloud(
         central.make_sites()
         yield from _open(central, new_url(), neutron_template, tmp_path)
     finally:
-        central.stop()
+        central.kill()
 
 
 def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> Iterator[Cloud]:
@@ -214,9 +214,10 @@ def _open(central: CentralServer, url: str, template: Path, tmp_path: Path) -> I
             )
             site.start()
             try:
+                site.wait_registered()
                 yield Cloud(central, site, tmp_path)
             finally:
-                site.stop()
+                site.kill()
     finally:
         wan.close()
         shutil.rmtree(folder)
@@ -376,7 +377,10 @@ def test_central_restored_from_a_backup(cloud: Cloud) -> None:
     )
     assert answer.status == 201
     until(lambda: lease_request(cloud, 8).status == 201, timeout_s=120, what="all have registered")
-    assert sorted(map(str, cloud.known())) == sorted(map(str, cloud.held("site1")))
+    until(  # a block that the site asks for is central's word a moment earlier
+        lambda: sorted(map(str, cloud.known())) == sorted(map(str, cloud.held("site1"))),
+        what="both tiers know the same blocks",
+    )
     cloud.settle()
     running.append(cloud.boot())
     cloud.settle()

@@ -98,7 +98,7 @@ def test_what_ovn_has_since_the_backup_stays_until_the_site_has_heard_again(clou
         return not (cloud.why(cloud.site) or cloud.site.holdings("ovn")["ovn"]["drift"])
 
     cloud.settle()
-    until(is_quiet, timeout_s=120, what="OVN is as the site's tables")
+    until(is_quiet, timeout_s=120, what="OVN is as the site's tables", most_s=0.02)
     assert set(seen) == {("chassis-1", "chassis-2")}
 
 

@@ -21,11 +21,7 @@ pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 READ_S = 10
 
 
-@pytest.fixture(scope="module", autouse=True)
-def short_waits(site1: LocalServer) -> None:
-    site1.stop()
-    site1.isthmus = {"read_timeout_s": READ_S}
-    site1.start()
+SITE1 = {"read_timeout_s": READ_S}
 
 
 class Busy:

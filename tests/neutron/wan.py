@@ -20,6 +20,7 @@ class Wan(ThreadingHTTPServer):
     """One direction of one site's link."""
 
     daemon_threads = True
+    request_queue_size = 128  #: a busy test takes connections late, and must refuse none
 
     def __init__(self, port: Callable[[], int], site: User) -> None:
         super().__init__(("127.0.0.1", 0), _Relay)

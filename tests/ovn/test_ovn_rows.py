@@ -34,7 +34,7 @@ SITE = SiteName("site2")
 KEY = 0xFFF001
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 180) -> None:
     until(condition, what=what, timeout_s=timeout_s)
 
 

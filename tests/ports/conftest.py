@@ -15,9 +15,26 @@ import sqlalchemy as sa
 from isthmus.testing.needed import lack
 
 
+@pytest.fixture(scope="module")
+def mariadb_url(mariadbd: str) -> Iterator[str]:
+    """Give the URL of a database that is empty at the beginning of each file.
+
+    Which files share a server, and in which order, is another matter in each run.
+    """
+    yield mariadbd
+    engine = sa.create_engine(mariadbd.replace("/isthmus?", "/mysql?"))
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("SET SESSION lock_wait_timeout = 60")
+            connection.exec_driver_sql("DROP DATABASE isthmus")
+            connection.exec_driver_sql("CREATE DATABASE isthmus CHARACTER SET utf8mb4")
+    finally:
+        engine.dispose()
+
+
 @pytest.fixture(scope="session")
-def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a mariadbd of our own on a unix socket; gives the URL of an empty database."""
+def mariadbd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a mariadbd of our own on a unix socket; gives the URL of its database `isthmus`."""
     server = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     installer = shutil.which("mariadb-install-db")
     if server is None or installer is None:
@@ -52,7 +69,7 @@ def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield root.format("isthmus")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def _user() -> str:
@@ -60,7 +77,7 @@ def _user() -> str:
 
 
 def _wait_for(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not socket.exists():
         assert process.poll() is None, log.read_text()[-2000:]
         assert time.monotonic() < deadline, log.read_text()[-2000:]

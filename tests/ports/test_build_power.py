@@ -23,6 +23,7 @@ from isthmus.model.rack.fleet import Bmc, BmcKind, Firmware
 from isthmus.model.rack.machine import Machine
 from isthmus.testing.build.build_fleet import SMALL
 from isthmus.testing.needed import lack
+from isthmus.testing.port import find_port
 from isthmus.testing.until import until
 
 EMULATOR = Path(__file__).parents[1] / "redfish_bmc.py"
@@ -36,15 +37,9 @@ def machine(bmc: Bmc, firmware: Firmware = Firmware.UEFI) -> Machine:
     return dataclasses.replace(resolve_fleet(fleet)[0], bmc=bmc, firmware=firmware)
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(type=kind) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextlib.contextmanager
 def emulator(folder: Path, *uuids: str) -> Iterator[tuple[str, Path]]:
-    port = free_port()
+    port = find_port()
     config = {
         "systems": [{"uuid": one, "name": f"m{n}"} for n, one in enumerate(uuids)],
         "state": str(folder),
@@ -67,7 +62,7 @@ def emulator(folder: Path, *uuids: str) -> Iterator[tuple[str, Path]]:
         return True
 
     try:
-        until(answers, timeout_s=60)
+        until(answers)
         yield url, folder / "bmc.calls"
     finally:
         child.terminate()
@@ -145,7 +140,7 @@ def simulator(folder: Path) -> Iterator[str]:
     program = shutil.which("ipmi_sim")
     if program is None or shutil.which("ipmitool") is None:
         lack("openipmi or ipmitool")
-    port = free_port(socket.SOCK_DGRAM)
+    port = find_port(socket.SOCK_DGRAM)
     (folder / "lan.conf").write_text(LAN.format(port=port, folder=folder))
     (folder / "commands").write_text(COMMANDS)
     (folder / "chassis").write_text(CHASSIS)

@@ -16,6 +16,7 @@ from isthmus.clients.http.central import CentralClient
 from isthmus.clients.http.transport import Timeouts, open_session
 from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
+from isthmus.testing.until import until
 
 
 class _Server(ThreadingHTTPServer):
@@ -40,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.seen.append((self.path, body))
         if self.server.silent.is_set():
-            self.server.release.wait(10)
+            self.server.release.wait(60)
         if self.server.refusals:
             self._answer(*self.server.refusals.pop())
             return
@@ -199,6 +200,7 @@ def test_after_one_silence_a_tenant_is_answered_without_a_call(server: _Server) 
         client.ask_bundle("network", ["n"])
     with pytest.raises(errors.Unreachable, match="cannot be reached"):
         client.ask_bundle("network", ["n"])
+    until(lambda: server.seen, what="the first call is read")
     assert len(server.seen) == 1
 
 

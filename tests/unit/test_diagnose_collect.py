@@ -184,7 +184,10 @@ def test_who_hangs_is_left_behind() -> None:
     quick = Task(Source.NB, "s1", "rows", lambda: {"ACL": []})
     slow = Task(Source.SB, "s1", "rows", hang)
     try:
-        found = gather([quick, slow], time.monotonic() + 0.3, lambda: "t")
+        for patience_s in (0.3, 3, 30):  # on a busy machine the quick one may come late, too
+            found = gather([quick, slow], time.monotonic() + patience_s, lambda: "t")
+            if found.seen:
+                break
     finally:
         released.set()
     assert set(found.seen) == {(Source.NB, "s1")}

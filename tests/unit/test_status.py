@@ -111,13 +111,16 @@ def test_a_site_that_hangs_or_refuses_is_unknown_and_delays_nobody() -> None:
         site4={"recovered": True},
     )
     try:
-        found = collect_status(cast(Cloud, world), answer_s=1.0)
+        for answer_s in (1.0, 9.0, 45.0):  # on a busy machine the others may come late, too
+            found = collect_status(cast(Cloud, world), answer_s=answer_s)
+            said = {one.name: one.allocates for one in found.sites}
+            if (said["site1"], said["site4"]) == ("no", "yes"):
+                break
     finally:
         hung.set()
-    said = {one.name: one.allocates for one in found.sites}
     assert said == {"site1": "no", "site2": "unknown", "site3": "unknown", "site4": "yes"}
     steps = {one.name: one.next_step for one in found.sites}
-    assert "no answer within 1 seconds" in steps["site2"]
+    assert f"no answer within {answer_s:g} seconds" in steps["site2"]
     assert "(forbidden)" in steps["site3"]
     assert not steps["site4"]
     assert found.central == Standing(recovered=False, reason="restored")
