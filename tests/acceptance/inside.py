@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -15,7 +16,7 @@ from typing_extensions import override
 from isthmus.cli.main import _run
 from isthmus.testing.cloud import Cloud
 
-__all__ = ["HOLDS", "Inside"]
+__all__ = ["HOLDS", "Inside", "run_inside"]
 
 
 class Terminal(io.StringIO):
@@ -24,6 +25,28 @@ class Terminal(io.StringIO):
     @override
     def isatty(self) -> bool:
         return True
+
+
+def run_inside(
+    environment: Mapping[str, str], arguments: Sequence[str], *, typed: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as if in a process that has this environment.
+
+    Args:
+        environment: all of it.
+        arguments: the command's.
+        typed: what a person types at a terminal; None where nobody can be asked.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch("sys.stdin", io.StringIO() if typed is None else Terminal(typed)),
+        warnings.catch_warnings(action="ignore"),  # of the SDK, as in a process
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        ended = _run([*arguments])
+    return subprocess.CompletedProcess([*arguments], ended, out.getvalue(), err.getvalue())
 
 
 class Inside(Shell):
@@ -37,16 +60,7 @@ class Inside(Shell):
     def run(
         self, *arguments: str, code: int = 0, says: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ, self.environment),
-            mock.patch("sys.stdin", io.StringIO() if self.typed is None else Terminal(self.typed)),
-            warnings.catch_warnings(action="ignore"),  # of the SDK, as in a process
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            ended = _run([*arguments])
-        ran = subprocess.CompletedProcess([*arguments], ended, out.getvalue(), err.getvalue())
+        ran = run_inside({**os.environ, **self.environment}, arguments, typed=self.typed)
         assert ran.returncode == code, (ran.stdout, ran.stderr)
         assert re.search(says, ran.stderr), ran.stderr
         assert "Traceback" not in ran.stderr

@@ -110,9 +110,19 @@ def small_cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def processes(tmp_path: Path) -> Iterator[Shell]:
+    """A person whose commands are processes, each of which takes more than a second to start."""
     with small_cloud() as cloud:
         yield Shell(tmp_path, cloud)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A person whose commands run in this process."""
+    from tests.acceptance.inside import Inside
+
+    with small_cloud() as cloud:
+        yield Inside(tmp_path, cloud)
 
 
 def ago(**span: float) -> str:

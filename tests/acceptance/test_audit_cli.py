@@ -1,19 +1,19 @@
-"""`isthmus audit` as a process: what it finds, and what it ends with."""
+"""`isthmus audit`: what it finds, and what it ends with."""
 
 import json
 import subprocess
 
-from tests.acceptance.shell import ISTHMUS, LEASE, NET, Shell, ago, audited, job, shell
+from tests.acceptance.shell import ISTHMUS, LEASE, NET, Shell, ago, audited, job, processes, shell
 
-__all__ = ["shell"]
+__all__ = ["processes", "shell"]
 
 
-def test_audit_ends_well_where_all_tiers_agree(shell: Shell) -> None:
-    audited(shell)
-    shell.run("audit", says="All tiers agree")
-    assert shell.data("audit") == []
-    shell.run("audit", "--network", "net1", says="All tiers agree")
-    assert any(f"network_id={NET}" in path for _, path, _ in shell.cloud.calls)
+def test_audit_ends_well_where_all_tiers_agree(processes: Shell) -> None:
+    audited(processes)
+    processes.run("audit", says="All tiers agree")
+    assert processes.data("audit") == []
+    processes.run("audit", "--network", "net1", says="All tiers agree")
+    assert any(f"network_id={NET}" in path for _, path, _ in processes.cloud.calls)
 
 
 def test_audit_says_what_differs_and_ends_with_1(shell: Shell) -> None:
@@ -52,22 +52,22 @@ def test_audit_tells_of_a_site_that_answers_the_person_and_not_xjob(shell: Shell
     assert [found["code"] for found in shell.data("audit", code=1)] == ["site.not_audited"]
 
 
-def test_audit_waits_until_all_is_well(shell: Shell) -> None:
-    audited(shell)
-    ran = shell.run("audit", "--quiet", "--wait", "1", says="^All tiers agree.$")
-    shell.cloud.sites["site2"].holdings["leases"] = [LEASE]
-    ran = shell.run("audit", "-q", "--wait", "0.1", "-o", "json", code=1)
+def test_audit_waits_until_all_is_well(processes: Shell) -> None:
+    audited(processes)
+    ran = processes.run("audit", "--quiet", "--wait", "1", says="^All tiers agree.$")
+    processes.cloud.sites["site2"].holdings["leases"] = [LEASE]
+    ran = processes.run("audit", "-q", "--wait", "0.1", "-o", "json", code=1)
     assert len(json.loads(ran.stdout)) == 1
     assert "looking again" not in ran.stderr
     process = subprocess.Popen(
         [*ISTHMUS, "audit", "--wait", "600", "-o", "json"],
-        env=shell.environment,
+        env=processes.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
     line = process.stderr.readline().decode()
     assert "1 finding: lease that central does not know at site2; looking again, for" in line
-    shell.cloud.sites["site2"].holdings["leases"] = []
+    processes.cloud.sites["site2"].holdings["leases"] = []
     stdout, stderr = process.communicate(timeout=300)
     assert (process.returncode, json.loads(stdout), stderr) == (0, [], b"")

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.acceptance.shell import ISTHMUS, NET, SUBNET, Shell, job, shell
+from tests.acceptance.shell import ISTHMUS, NET, SUBNET, Shell, job, processes, shell
 
 from isthmus.testing.until import until
 
-__all__ = ["shell"]
+__all__ = ["processes", "shell"]
 
 
-def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
-    text = shell.run("--help").stdout
+def test_help_names_every_noun_and_imports_none_of_them(processes: Shell) -> None:
+    text = processes.run("--help").stdout
     for noun in (
         "site",
         "network",
@@ -42,21 +42,23 @@ def test_help_names_every_noun_and_imports_none_of_them(shell: Shell) -> None:
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_life_of_a_site(shell: Shell) -> None:
-    made = shell.data("site", "create", "site1", "--description", "first")
+def test_the_life_of_a_site(processes: Shell) -> None:
+    made = processes.data("site", "create", "site1", "--description", "first")
     assert (made["region"], made["availability_zones"]) == ("site1", ["site1"])
     assert made["service_user"] == "default/isthmus-site1"
-    shell.run("site", "create", "site2", "--region", "R2", "--zone", "a", "--zone", "b")
-    assert [row["name"] for row in shell.data("site", "list")] == ["site1", "site2"]
-    assert shell.data("site", "show", "site2")["availability_zones"] == ["a", "b"]
-    assert shell.data("site", "drain", "site2")["state"] == "draining"
-    assert [row["name"] for row in shell.data("site", "list", "--state", "draining")] == ["site2"]
-    assert shell.data("site", "disable", "site2")["state"] == "disabled"
-    assert shell.data("site", "enable", "site2")["state"] == "enabled"
-    assert shell.data("site", "update", "site2", "--zone", "c")["availability_zones"] == ["c"]
-    shell.run("site", "delete", "site2", says="site2 is gone")
-    assert [row["name"] for row in shell.data("site", "list")] == ["site1"]
-    shell.run("site", "show", "site2", code=2, says="error: ")
+    processes.run("site", "create", "site2", "--region", "R2", "--zone", "a", "--zone", "b")
+    assert [row["name"] for row in processes.data("site", "list")] == ["site1", "site2"]
+    assert processes.data("site", "show", "site2")["availability_zones"] == ["a", "b"]
+    assert processes.data("site", "drain", "site2")["state"] == "draining"
+    assert [row["name"] for row in processes.data("site", "list", "--state", "draining")] == [
+        "site2"
+    ]
+    assert processes.data("site", "disable", "site2")["state"] == "disabled"
+    assert processes.data("site", "enable", "site2")["state"] == "enabled"
+    assert processes.data("site", "update", "site2", "--zone", "c")["availability_zones"] == ["c"]
+    processes.run("site", "delete", "site2", says="site2 is gone")
+    assert [row["name"] for row in processes.data("site", "list")] == ["site1"]
+    processes.run("site", "show", "site2", code=2, says="error: ")
 
 
 def test_who_is_waited_for_and_going_on_without(shell: Shell) -> None:
@@ -118,32 +120,36 @@ def test_a_restored_site_that_gives_out_no_addresses_is_shown_with_the_next_step
     assert not [path for _, path, _ in shell.cloud.calls[before:] if path.startswith("/site1")]
 
 
-def test_what_a_removed_site_held_is_shown_and_freed(shell: Shell) -> None:
-    shell.run("gone", "list", says="No removed site holds anything")
-    made = shell.data("site", "create", "site1")
+def test_what_a_removed_site_held_is_shown_and_freed(processes: Shell) -> None:
+    processes.run("gone", "list", says="No removed site holds anything")
+    made = processes.data("site", "create", "site1")
     holder = f"gone/{made['id']}"
     lease = {"kind": "subnet", "pool_id": SUBNET, "first": "1", "last": "8", "size": 8}
-    shell.cloud.rows["site-leases"] = [
+    processes.cloud.rows["site-leases"] = [
         {"id": "l1", "site": holder, **lease},
         {"id": "l2", "site": "site2", **lease},
     ]
-    shell.cloud.rows["site-mappings"] = [
+    processes.cloud.rows["site-mappings"] = [
         {"id": "r1", "site": holder, "type": "port", "resource_id": "p1"}
     ]
-    shell.run("site", "delete", "site1", says=f"8 addresses.*isthmus gone free {holder}")
-    (row,) = shell.data("gone", "list")
+    processes.run("site", "delete", "site1", says=f"8 addresses.*isthmus gone free {holder}")
+    (row,) = processes.data("gone", "list")
     assert row == {
         "incarnation": holder, "leases": 1, "addresses": 8, "port_keys": 0, "ports": 1
     }  # fmt: skip
-    ran = shell.run("gone", "free", made["id"], code=1, says="Nothing was done")
+    ran = processes.run("gone", "free", made["id"], code=1, says="Nothing was done")
     assert holder in ran.stdout, "it says what it would free before it asks"
-    assert not any(path.endswith("free_for_good") for _, path, _ in shell.cloud.calls)
-    assert json.loads(shell.run("gone", "free", holder, "-y", "-o", "json").stdout) == row
-    assert ("PUT", "/central/v2.0/site-leases/l1/free_for_good", {"all": True}) in shell.cloud.calls
-    shell.run("gone", "free", "gone/other", code=2, says="see isthmus gone list")
+    assert not any(path.endswith("free_for_good") for _, path, _ in processes.cloud.calls)
+    assert json.loads(processes.run("gone", "free", holder, "-y", "-o", "json").stdout) == row
+    assert (
+        "PUT",
+        "/central/v2.0/site-leases/l1/free_for_good",
+        {"all": True},
+    ) in processes.cloud.calls
+    processes.run("gone", "free", "gone/other", code=2, says="see isthmus gone list")
 
 
-def test_a_tier_is_told_that_it_was_restored(shell: Shell, tmp_path: Path) -> None:
+def test_a_tier_is_told_that_it_was_restored(processes: Shell, tmp_path: Path) -> None:
     from isthmus.store.sql.engine import open_engine, writing
     from isthmus.store.sql.tables import METADATA
     from isthmus.store.tiers import epoch
@@ -151,17 +157,17 @@ def test_a_tier_is_told_that_it_was_restored(shell: Shell, tmp_path: Path) -> No
     engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
     conf = tmp_path / "neutron.conf"
     conf.write_text(f"[database]\nconnection = sqlite:///{tmp_path}/neutron.db\n")
-    shell.run("restored", "--config-file", str(conf), code=2, says="no tables of Isthmus")
+    processes.run("restored", "--config-file", str(conf), code=2, says="no tables of Isthmus")
     METADATA.create_all(engine)
     with writing(engine) as connection:
         assert epoch.read(connection).recovered
-    said = shell.data("restored", "--config-file", str(conf))
+    said = processes.data("restored", "--config-file", str(conf))
     assert (said["epoch"], said["waits_for"]) == (2, [])
     with writing(engine) as connection:
         assert not epoch.read(connection).recovered
     engine.dispose()
     conf.write_text("[database]\n")
-    shell.run("restored", "--config-file", str(conf), code=2, says="connection is not set")
+    processes.run("restored", "--config-file", str(conf), code=2, says="connection is not set")
 
 
 def test_a_table_has_the_names_of_the_api_and_is_never_cut(shell: Shell) -> None:
@@ -179,21 +185,21 @@ def test_yaml_and_json_say_the_same(shell: Shell) -> None:
     assert yaml.safe_load(as_yaml) == shell.data("site", "list")
 
 
-def test_networks_are_found_by_name_extended_and_withdrawn(shell: Shell) -> None:
-    made = shell.data("network", "extend", "net1", "site1", "site2")
+def test_networks_are_found_by_name_extended_and_withdrawn(processes: Shell) -> None:
+    made = processes.data("network", "extend", "net1", "site1", "site2")
     assert [(row["network_id"], row["site"]) for row in made] == [(NET, "site1"), (NET, "site2")]
-    shell.cloud.rows["site-leases"] = [
+    processes.cloud.rows["site-leases"] = [
         {"id": "l", "kind": "subnet", "pool_id": SUBNET, "site": "site1", "size": 64}
     ]
-    shown = shell.data("network", "show", "net1")
+    shown = processes.data("network", "show", "net1")
     assert (shown["sites"], shown["datapath_key"]) == (["site1", "site2"], 16711681)
     assert len(shown["leases"]) == 1
-    shell.run("network", "withdraw", "net1", "site2", says="leaves site site2")
-    assert [row["site"] for row in shell.data("network", "list", "--network", NET)] == ["site1"]
-    shell.run("network", "withdraw", "net1", "site2", code=2, says="is not present at site")
-    shell.run("network", "show", "nonet", code=2, says="there is no network 'nonet'")
-    shell.cloud.rows["networks"].append({**shell.cloud.rows["networks"][0], "id": "other"})
-    shell.run("network", "show", "net1", code=2, says="say which by its id")
+    processes.run("network", "withdraw", "net1", "site2", says="leaves site site2")
+    assert [row["site"] for row in processes.data("network", "list", "--network", NET)] == ["site1"]
+    processes.run("network", "withdraw", "net1", "site2", code=2, says="is not present at site")
+    processes.run("network", "show", "nonet", code=2, says="there is no network 'nonet'")
+    processes.cloud.rows["networks"].append({**processes.cloud.rows["networks"][0], "id": "other"})
+    processes.run("network", "show", "net1", code=2, says="say which by its id")
 
 
 def test_jobs_are_filtered_and_paged(shell: Shell) -> None:
@@ -230,23 +236,23 @@ def test_jobs_are_retried_and_cancelled(shell: Shell) -> None:
     assert shell.data("job", "list") == []
 
 
-def test_leases_show_as_addresses_in_a_table_only(shell: Shell) -> None:
-    shell.cloud.rows["site-leases"] = [
+def test_leases_show_as_addresses_in_a_table_only(processes: Shell) -> None:
+    processes.cloud.rows["site-leases"] = [
         {"id": "a", "kind": "subnet", "pool_id": SUBNET, "site": "site1", "first": "167772162"},
         {"id": "b", "kind": "subnet", "pool_id": SUBNET, "site": "site1", "first": str(2**127)},
         {"id": "c", "kind": "port_key", "pool_id": NET, "site": "site2", "first": "1"},
     ]
-    for row in shell.cloud.rows["site-leases"]:
+    for row in processes.cloud.rows["site-leases"]:
         row.update(last=row["first"], size=1, created_at="")
-    text = shell.run("lease", "list").stdout
+    text = processes.run("lease", "list").stdout
     assert "10.0.0.2" in text
     assert "8000::" in text
-    assert [row["first"] for row in shell.data("lease", "list", "--pool", "sub1")] == [
+    assert [row["first"] for row in processes.data("lease", "list", "--pool", "sub1")] == [
         "167772162",
         str(2**127),
     ]
-    assert len(shell.data("lease", "list", "--pool", "net1")) == 1
-    assert len(shell.data("lease", "list", "--kind", "port_key", "--site", "site2")) == 1
+    assert len(processes.data("lease", "list", "--pool", "net1")) == 1
+    assert len(processes.data("lease", "list", "--kind", "port_key", "--site", "site2")) == 1
 
 
 @pytest.mark.parametrize(
@@ -265,15 +271,15 @@ def test_leases_show_as_addresses_in_a_table_only(shell: Shell) -> None:
     ],
 )
 def test_mistakes_are_one_clear_sentence(
-    shell: Shell, arguments: list[str], code: int, says: str
+    processes: Shell, arguments: list[str], code: int, says: str
 ) -> None:
-    shell.run(*arguments, code=code, says=says)
+    processes.run(*arguments, code=code, says=says)
 
 
-def test_a_silent_keystone_is_named(shell: Shell) -> None:
+def test_a_silent_keystone_is_named(processes: Shell) -> None:
     says = "Keystone gave no answer in time.*logged in for central: http://127.0.0.1:.*it runs"
-    with shell.mute():
-        shell.run("--os-cloud", "mute", "status", code=3, says=says)
+    with processes.mute():
+        processes.run("--os-cloud", "mute", "status", code=3, says=says)
 
 
 @pytest.mark.parametrize(
@@ -286,10 +292,10 @@ def test_a_silent_keystone_is_named(shell: Shell) -> None:
     ],
 )
 def test_what_central_answers_decides_the_exit_code(
-    shell: Shell, status: int, message: str, code: int, says: str
+    processes: Shell, status: int, message: str, code: int, says: str
 ) -> None:
-    shell.cloud.refusal = (status, message)
-    shell.run("site", "list", code=code, says=says)
+    processes.cloud.refusal = (status, message)
+    processes.run("site", "list", code=code, says=says)
 
 
 def test_escape_sequences_in_names_do_not_reach_the_terminal(shell: Shell) -> None:
@@ -299,13 +305,13 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(shell: Shell) -> No
     assert "[red]x[/red]" in text
 
 
-def test_a_reader_that_stops_reading_is_no_error(shell: Shell) -> None:
-    shell.cloud.rows["site-jobs"] = [job(number) for number in range(5000)]
+def test_a_reader_that_stops_reading_is_no_error(processes: Shell) -> None:
+    processes.cloud.rows["site-jobs"] = [job(number) for number in range(5000)]
     ran = subprocess.run(
         f"{sys.executable} -c 'from isthmus.cli.main import run; run()' job list -o json | head -1",
         shell=True,
         executable="/bin/bash",
-        env=shell.environment,
+        env=processes.environment,
         capture_output=True,
         text=True,
         check=True,
@@ -314,18 +320,18 @@ def test_a_reader_that_stops_reading_is_no_error(shell: Shell) -> None:
     assert ran.stderr == ""
 
 
-def test_ctrl_c_ends_with_130(shell: Shell) -> None:
-    shell.cloud.refusal = None
-    shell.cloud.rows["site-jobs"] = [job(1)]  # where there is none, nothing is asked
+def test_ctrl_c_ends_with_130(processes: Shell) -> None:
+    processes.cloud.refusal = None
+    processes.cloud.rows["site-jobs"] = [job(1)]  # where there is none, nothing is asked
     process = subprocess.Popen(
         # Whoever runs the tests in the background has them, and what they start, ignore SIGINT.
         ["env", "--default-signal=INT", *ISTHMUS, "job", "cancel", "--site", "site1"],
-        env=shell.environment,
+        env=processes.environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    until(lambda: any("site-jobs" in path for _, path, _ in shell.cloud.calls))
+    until(lambda: any("site-jobs" in path for _, path, _ in processes.cloud.calls))
     assert process.stderr is not None
     assert process.stderr.read(4) == b"Drop", "it waits for an answer"
     process.send_signal(signal.SIGINT)
@@ -333,12 +339,12 @@ def test_ctrl_c_ends_with_130(shell: Shell) -> None:
     assert process.returncode == 130, stderr
 
 
-def test_completion_knows_nouns_verbs_and_options(shell: Shell) -> None:
+def test_completion_knows_nouns_verbs_and_options(processes: Shell) -> None:
     def complete(line: str, at: int) -> list[str]:
         ran = subprocess.run(
             ISTHMUS,
             env={
-                **shell.environment,
+                **processes.environment,
                 "_ISTHMUS_COMPLETE": "complete_bash",
                 "COMP_WORDS": line,
                 "COMP_CWORD": str(at),

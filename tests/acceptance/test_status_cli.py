@@ -1,4 +1,4 @@
-"""`isthmus status` as a process: who is away, and since when."""
+"""`isthmus status`: who is away, and since when."""
 
 from tests.acceptance.shell import Shell, ago, job, shell
 

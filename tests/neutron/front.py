@@ -3,12 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.acceptance.inside import run_inside
 from tests.neutron.server import ADMIN, CARRIER, READER, Reply, User, carrier
 from typing_extensions import override
 
@@ -61,14 +61,11 @@ class Front(Cloud):
 def isthmus(
     environment: dict[str, str], *arguments: str, code: int | None = 0, says: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as a person would; it ends with the code, where that is not None."""
-    ran = subprocess.run(
-        [sys.executable, "-c", "from isthmus.cli.main import run; run()", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run a command as a person would; it ends with the code, where that is not None.
+
+    In this process: `tests/acceptance` and `tests/lab` run the commands in some of their own.
+    """
+    ran = run_inside(environment, arguments)
     assert code in {None, ran.returncode}, (ran.stdout, ran.stderr)
     assert re.search(says, ran.stderr), ran.stderr
     return ran
