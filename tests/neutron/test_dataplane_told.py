@@ -35,6 +35,7 @@ def test_what_is_told_of_one_network_is_of_that_network(site: Site, api: Server)
     }
     api("apply", items=[shadow(161, one), shadow(171, two)])
     assert api("wait_idle")
+    until(lambda: api("collect", networks=[one, two])["drift"] == [], what="northd has done it")
     site.ovn.nbctl("clear", "Logical_Switch_Port", ports[one], "options")
     until(lambda: api("collect", networks=[one])["drift"], what="the loss is shown")
     there, here = api("collect", networks=[two]), api("collect", networks=[one])
@@ -80,7 +81,7 @@ def test_who_of_ovn_lives_is_told_by_a_neutron(site: Site, api: Server) -> None:
         return {name for name, one in named.items() if (one["behind_s"] or 0) > 2}
 
     until(lambda: api("pulse")["northd"]["answered_s"] is not None, what="northd answers")
-    assert behind() == set()
+    until(lambda: behind() == set(), what="nobody is missed")
     site.ovn.kill("northd")
     try:
         until(lambda: behind() == {"northd"}, what="northd is missed", timeout_s=60)
