@@ -13,9 +13,6 @@ from isthmus.testing.until import until
 
 pytestmark = pytest.mark.neutron
 
-#: So many addresses a site is given at first: a test that uses them up makes as many ports.
-CENTRAL = {"first_lease": 24}
-
 
 def make_network(central: CentralServer, cidr: str, **more: Any) -> tuple[Any, Any]:
     user = tenant(uuid.uuid4().hex)
@@ -75,7 +72,7 @@ def test_the_next_block_comes_before_the_last_one_is_used_up(
     central: CentralServer, site1: LocalServer
 ) -> None:
     network, subnet = make_network(
-        central, "10.0.0.0/24", allocation_pools=[{"start": "10.0.0.10", "end": "10.0.0.33"}]
+        central, "10.0.0.0/24", allocation_pools=[{"start": "10.0.0.10", "end": "10.0.0.57"}]
     )
     user = tenant(network["project_id"])
     site1.create("port", user, network_id=network["id"])
@@ -120,7 +117,7 @@ def test_an_address_by_name(central: CentralServer, site1: LocalServer) -> None:
 def test_an_exhausted_pool_says_why(central: CentralServer, site1: LocalServer) -> None:
     assert site1.wan is not None
     network, subnet = make_network(
-        central, "10.0.0.0/24", allocation_pools=[{"start": "10.0.0.10", "end": "10.0.0.17"}]
+        central, "10.0.0.0/24", allocation_pools=[{"start": "10.0.0.10", "end": "10.0.0.25"}]
     )
     user = tenant(network["project_id"])
     site1.create("port", user, network_id=network["id"])
@@ -151,7 +148,7 @@ def test_an_exhausted_pool_says_why(central: CentralServer, site1: LocalServer) 
     ]
     assert len(used) == len(set(used))
     assert {ipaddress.ip_address(one) for one in used} <= {
-        ipaddress.ip_address(f"10.0.0.{n}") for n in range(10, 18)
+        ipaddress.ip_address(f"10.0.0.{n}") for n in range(10, 26)
     }
 
 
