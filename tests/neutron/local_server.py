@@ -42,9 +42,8 @@ class LocalServer(Server):
             "read_timeout_s": 60,
             "relay_poll_s": 0.2,
             "ovn_pulse_s": 0,  # its hypervisors are rows: there is no ovn-controller to answer
-            # No hello, no sweep of leases or of OVN's rows comes between two lines of a test.
+            # No hello, no sweep of leases comes between two lines of a test.
             "lease_sweep_s": 3600,
-            "ovn_sweep_s": 3600,
             **self.isthmus,
         }
         number = int(self.site[-1]) if self.site[-1].isdigit() else 0
