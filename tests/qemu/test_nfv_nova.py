@@ -1,7 +1,8 @@
 """Nova 34 on the planned machine: what its own libvirt driver makes of the plan's files.
 
 Its inventory and topology are the plan's; instances of the plan's flavors, placed on cells by Nova
-and started by its driver, are where `isthmus nfv check` wants them; one moved by hand is named.
+and started by its driver, are where `isthmus nfv check` wants them; what of them is moved by hand
+is named: a virtual CPU, the memory, and what the emulator runs beside.
 """
 
 import dataclasses
@@ -23,6 +24,48 @@ for t in $(grep -lE '^CPU [0-9]+/(TCG|KVM)$' /proc/[0-9]*/task/*/comm 2>/dev/nul
   echo "${p%%/*};${d##*/};$(cat $t);$(sed -n 's/^Cpus_allowed_list:\s*//p' $d/status)"
 done
 """
+
+
+#: libvirt's group of what an emulator runs beside its virtual CPUs.
+BESIDE = "/sys/fs/cgroup$(cut -d: -f3 /proc/$(cat /run/libvirt/qemu/{name}.pid)/cgroup)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Break:
+    """One thing of an instance that is broken; `{name}` is its, `{poll}` a CPU that polls."""
+
+    broken: str
+    remedy: str
+    found: str  #: the code, with the plan and without
+
+
+BREAKS = {
+    "the emulator on a PMD's CPU": Break(
+        "virsh emulatorpin {name} {poll} --live",
+        "virsh emulatorpin {name} {own} --live",
+        "instance.emulator",
+    ),
+    "an I/O thread on a PMD's CPU": Break(
+        "virsh iothreadadd {name} 1 --live; virsh iothreadpin {name} 1 {poll} --live",
+        "virsh iothreaddel {name} 1 --live",
+        "instance.emulator",
+    ),
+    # libvirt's record goes on saying that they are where they belong.
+    "helper threads on a PMD's CPU": Break(
+        f"echo {{poll}} >{BESIDE}/cpuset.cpus",
+        f"echo {{own}} >{BESIDE}/cpuset.cpus",
+        "instance.helper",
+    ),
+    # As a live migration leaves it which kept the nodes of where the instance was. The other node
+    # has few pages left, so it is a small one.
+    "memory on the other node": Break(
+        "virsh dumpxml {name} --inactive | sed -E 's/262144/65536/; "
+        """/<mem(ory mode=|node )/s/nodeset=.{node}./nodeset="{far}"/' >/tmp/far.xml; """
+        "virsh destroy {name}; virsh create /tmp/far.xml",
+        "virsh destroy {name}; virsh start {name}",
+        "instance.memory",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +129,28 @@ def test_instances_run_where_the_plan_has_room_for_them(tuned: Tuned, said: dict
     seen = see_vcpus(tuned).values()
     assert sorted(sorted((one.number, one.allowed) for one in them) for them in seen) == planned
     assert tuned.check() == {}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_what_is_broken_of_an_instance_is_named(
+    tuned: Tuned, said: dict[str, Any], broken: str
+) -> None:
+    one = next(domain for domain in said["domains"] if domain["flavor"] == "vnf.left")
+    pinned = tuned.run(f"virsh emulatorpin {one['name']}").split()
+    values = {
+        "name": one["name"],
+        "poll": tuned.plan.nodes[0].pmd_cpus[0],
+        "own": pinned[-1],
+        "node": 0,
+        "far": 1,
+    }
+    fault = BREAKS[broken]
+    tuned.run(fault.broken.format(**values), timeout_s=900)
+    try:
+        tuned.until_found({fault.found: [one["name"]]}, (fault.found,))
+    finally:
+        tuned.run(fault.remedy.format(**values), timeout_s=900)
+    assert tuned.until_clean() == {}
 
 
 def test_a_virtual_cpu_that_is_moved_is_named(tuned: Tuned, said: dict[str, Any]) -> None:

@@ -110,7 +110,7 @@ def asks_pages(state: HostState, plan: HostPlan | None) -> str:
 
 
 def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
-    """The kernel has stopped its tick where its line says so: it may be built without."""
+    """The kernel has stopped its tick where its line says so: it may do so nowhere, or in part."""
     del plan
     given = _nohz_words(state)
     asked = set(cpus_of(given[-1], max(state.online, default=0))) if given else set()
@@ -125,7 +125,11 @@ def check_nohz(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             f"{cpuset.render_list(missing)}",
             evidence=f"/proc/cmdline has nohz_full={given[-1]}, "
             f"/sys/devices/system/cpu/nohz_full: {_list(state.nohz_full)}",
-            remedy="boot a kernel that is built with CONFIG_NO_HZ_FULL",
+            remedy="give isolcpus=nohz and nohz_full the same CPUs: of two that differ the kernel "
+            "takes the first"
+            if state.nohz_full
+            else "boot a kernel that is built with CONFIG_NO_HZ_FULL; it says in its log "
+            "(Housekeeping:) where it found no CPU list",
         )
 
 
