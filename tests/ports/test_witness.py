@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from oslo_db import exception as db_exc
+from tests.ports.witness_tier import KINDS, Tier, open_tier
 
 from isthmus import errors
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import lane
-from isthmus.store.sql.engine import open_engine, writing
-from isthmus.store.sql.tables import EPOCHS, METADATA, WITNESSES
+from isthmus.store.sql.engine import writing
 from isthmus.store.tiers import epoch
 
 with warnings.catch_warnings():  # what is deprecated among Neutron's own imports
@@ -27,65 +27,11 @@ with warnings.catch_warnings():  # what is deprecated among Neutron's own import
     from isthmus.neutron.db import witness_file
     from isthmus.neutron.db.witness import Look, Seen, Witness
 
-_TABLES = (EPOCHS, WITNESSES)
 
-
-class Tier:
-    """A tier's database, hosts that serve it, and backups."""
-
-    def __init__(self, engine: sa.Engine, folder: Path) -> None:
-        self.engine = engine
-        self._folder = folder
-
-    def host(self, name: str) -> Witness:
-        """Give the witness of a process that has just started there."""
-        return Witness(self._folder / name, "site1")
-
-    def look(self, witness: Witness) -> Look:
-        return witness.advance(lambda: writing(self.engine))
-
-    def back_up(self) -> list[list[dict[str, Any]]]:
-        with writing(self.engine) as connection:
-            return [
-                [dict(row) for row in connection.execute(sa.select(table)).mappings()]
-                for table in _TABLES
-            ]
-
-    def restore(self, backup: list[list[dict[str, Any]]]) -> None:
-        with writing(self.engine) as connection:
-            for table, rows in zip(_TABLES, backup, strict=True):
-                connection.execute(sa.delete(table))
-                if rows:
-                    connection.execute(sa.insert(table), rows)
-
-    def epoch(self) -> int:
-        with writing(self.engine) as connection:
-            return epoch.read(connection).epoch
-
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("REPEATABLE READ", marks=pytest.mark.db),
-        pytest.param("READ COMMITTED", marks=pytest.mark.db),
-    ]
-)
+@pytest.fixture(params=KINDS)
 def tier(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Tier]:
-    if request.param == "sqlite":
-        engine = open_engine(f"sqlite:///{tmp_path}/neutron.db")
-    else:
-        url = request.getfixturevalue("mariadb_url")
-        engine = sa.create_engine(url, isolation_level=request.param)
-    # With what an epoch changes when it begins.
-    METADATA.create_all(engine)
-    with writing(engine) as connection:
-        for table in _TABLES:
-            connection.execute(sa.delete(table))
-    yield Tier(engine, tmp_path)
-    with writing(engine) as connection:
-        for table in _TABLES:
-            connection.execute(sa.delete(table))
-    engine.dispose()
+    with open_tier(request, tmp_path) as opened:
+        yield opened
 
 
 def test_one_look_since_the_backup_is_enough(tier: Tier) -> None:

@@ -6,8 +6,13 @@ was restored. Backups of the database must not include it.
 
 Its turn advances before anything is said that other tiers rely on, so that no backup is so young
 that what was said since is forgotten unnoticed.
+
+A process remembers what it has seen as well, whatever becomes of the file: a database is as old as
+the older of the two says. Where the file goes, or another comes in its place, while a process runs,
+that process says so.
 """
 
+import dataclasses
 import functools
 import threading
 import uuid
@@ -35,6 +40,11 @@ _MOST_OF_SQL = 200
 #: seconds.
 _PATIENCE_S = 20.0
 _NOT_ASKED = "the database could not be asked how old it is"
+#: Rows of witnesses that are kept, whoever they were of; of more, those that stand still go.
+_MOST_ROWS = 50
+#: For how many looks of this process, until then.
+_IDLE_LOOKS = 10_000
+_PUT_BACK = "If the database was put back to a backup meanwhile, run `isthmus restored`"
 _Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
 
@@ -50,6 +60,14 @@ class _Older(Exception):
     """The database is older than the witness."""
 
 
+class _Foreign(Exception):
+    """The file has come in the place of this tier's, and is another deployment's."""
+
+    def __init__(self, found: Seen) -> None:
+        super().__init__()
+        self.found = found
+
+
 class Witness:
     """The witness of one tier on this host; threads share one."""
 
@@ -59,11 +77,35 @@ class Witness:
         self._path = folder / f"isthmus-{tier}.witness"
         self._file = WitnessFile(self._path, patience_s=patience_s)
         self._patience_s = patience_s
-        self._latest = Seen(uuid.uuid4().hex)  # while the file cannot be read or written
+        self._latest = Seen(_new_id())  # what this process has seen last
+        self._is_kept = False  # whether that came from the file: it was there, and was this tier's
+        self._put = ""  # the id of the witness that this process has put in a free place
+        self._found = ""  # what has become of the file since, for people
+        self._looked = False  # whether a look of this process has ever succeeded
+        self._marked: tuple[int, Mapping[str, int]] = (0, {})  # turns, and after which look
         self._looking = threading.Lock()
         self._begun = 0  # how many looks have begun
         # Which one has ended last, and how.
         self._ended: tuple[int, Look | Exception] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Return what is wrong with the file, so that a restore may go unnoticed; "" for nothing.
+
+        What has become of it counts until a new epoch begins, or this process ends.
+        """
+        return self._found or self._file.trouble
+
+    @property
+    def blindness(self) -> str:
+        """Return why no look of this process has ever succeeded; "" where one has, or none began.
+
+        Nobody knows then how old the database is: what it gives out may be others' by now.
+        """
+        ended = self._ended
+        if self._looked or ended is None or isinstance(ended[1], Look):
+            return ""
+        return _show(ended[1])
 
     def advance(self, transaction: _Transaction) -> Look:
         """Compare the database with the file, and advance both.
@@ -86,9 +128,7 @@ class Witness:
         if isinstance(found, errors.Inconsistent):
             raise errors.Inconsistent(found.message) from found
         if isinstance(found, Exception):
-            # Other tiers are told this: the reason, and not the statement.
-            why = (str(found) or repr(found)).partition("\n")[0][:_MOST_OF_SQL]
-            raise errors.Busy(f"{_NOT_ASKED}: {why}") from found
+            raise errors.Busy(f"{_NOT_ASKED}: {_show(found)}") from found
         return found
 
     @contextmanager
@@ -103,12 +143,18 @@ class Witness:
     def _attempt(self, transaction: _Transaction) -> Look | Exception:
         """Look; return the error if that fails, for all who wait for this look."""
         try:
-            return self._look(transaction)
+            look = self._look(transaction)
         except (errors.IsthmusError, db_exc.DBError, sa.exc.TimeoutError) as error:
             return error
         except Exception as error:
             LOG.exception("A look at the database failed for a reason that nobody foresaw")
             return error
+        self._looked = True
+        try:
+            self._prune(transaction)
+        except Exception as error:  # noqa: BLE001  (it is done later)
+            LOG.warning("Rows of witnesses that are gone stay for now: %s", _show(error))
+        return look
 
     @again_when_busy
     def _look(self, transaction: _Transaction) -> Look:
@@ -116,20 +162,28 @@ class Witness:
             return self._look_once(transaction)
         except db_exc.DBDeadlock as error:  # on MariaDB, or Galera, where two looks collide
             raise errors.Busy(str(error)) from error
+        except _Foreign as foreign:
+            self._replace(foreign.found)
+            raise errors.Busy(f"{self._path} was another deployment's") from foreign
 
     def _look_once(self, transaction: _Transaction) -> Look:
-        own = self._open().witness
+        own = self._open()
         try:
             with transaction() as connection:
-                look, found = self._compare(connection, own)
+                look, found = self._compare(connection, own.witness)
         except _Older:
             # In a transaction that has read nothing yet, so that whoever changes meanwhile what an
             # epoch changes when it begins is not in its way.
             with transaction() as connection:
-                look, found = self._begin(connection, own)
+                look, found = self._begin(connection, own.witness)
         if look.restored:
             LOG.warning("%s; epoch %d begins", look.own.reason, look.own.epoch)
-        self.remember(found)
+        self._keep(own, found)
+        if look.own.settled and own.is_of_another(look.own):  # else the reason says it
+            self._tell(
+                f"The witness {self._path} knew another database than this one: either is another "
+                "deployment's"
+            )
         return look
 
     def _compare(self, connection: sa.Connection, witness: str) -> tuple[Look, Seen]:
@@ -138,14 +192,15 @@ class Witness:
         In this order: whatever another process has written into the file by now it has committed.
 
         Raises:
-            _Older: what the file remembers is newer.
+            _Older: what is remembered is newer.
+            _Foreign: the file is another deployment's.
         """
         turns = store.advance_turn(connection, witness)
-        seen = self._recall_as(witness)
         own = store.peek(connection) or store.read(connection)
-        if seen.is_ahead_of(own, _before(turns, seen)):
+        before = _before(turns, witness)
+        if any(one.is_ahead_of(own, before) for one in self._recall_as(witness, own)):
             raise _Older
-        return Look(own, restored=False), Seen(seen.witness, own.epoch, own.life, turns)
+        return Look(own, restored=False), _see(witness, own, turns)
 
     def _begin(self, connection: sa.Connection, witness: str) -> tuple[Look, Seen]:
         """Begin a new epoch, unless somebody else has done so, or the database has caught up.
@@ -154,28 +209,43 @@ class Witness:
         """
         own = store.read(connection)
         turns = store.advance_turn(connection, witness, latest=True)
-        seen = self._recall_as(witness)
-        restored = seen.is_ahead_of(own, _before(turns, seen))
-        if restored:
-            whose = "central" if self._tier == "central" else "this site"
-            reason = f"the database of {whose} is older than {self._path}: it was restored"
+        before = _before(turns, witness)
+        newer = [one for one in self._recall_as(witness, own) if one.is_ahead_of(own, before)]
+        if newer:
+            reason = self._explain(another=any(one.is_of_another(own) for one in newer))
             try:
-                own = store.begin(connection, reason, above=seen.epoch)
+                own = store.begin(connection, reason, above=max(one.epoch for one in newer))
             except errors.Inconsistent as error:
                 what = f"{self._path} is not of this tier: {error.message}"
                 raise errors.Inconsistent(what) from error
-        return Look(own, restored), Seen(seen.witness, own.epoch, own.life, turns)
+        return Look(own, bool(newer)), _see(witness, own, turns)
 
-    def _recall_as(self, witness: str) -> Seen:
+    def _explain(self, *, another: bool) -> str:
+        whose = "central" if self._tier == "central" else "this site"
+        if not another:
+            return f"the database of {whose} is older than {self._path}: it was restored"
+        return (
+            f"the database of {whose} is not the one of which {self._path} knows: it was made "
+            "anew, or the file is another deployment's"
+        )
+
+    def _recall_as(self, witness: str, own: store.Epoch) -> list[Seen]:
         """Return what is remembered by the witness whose turn has advanced.
 
         Raises:
             Busy: the file has become another's since; look again.
+            _Foreign: it is another deployment's.
         """
-        seen = self.recall()
-        if seen.witness != witness:
+        found, mine = self._file.read(), self._latest
+        if (mine if found is None else found).witness != witness:
             raise errors.Busy(f"{self._path} was put in place of another one just now")
-        return seen
+        if found is None:
+            return [mine]
+        if self._is_kept and not mine.is_of_another(own):
+            says_less = not found.tier and found.witness != mine.witness
+            if says_less or found.is_of_another(own):
+                raise _Foreign(found)
+        return [found, mine]
 
     def recall(self) -> Seen:
         """Return what is remembered: by the file, or by this process where there is none."""
@@ -189,15 +259,72 @@ class Witness:
         """
         if seen.is_newer_than(self._latest) or seen.witness != self._latest.witness:
             self._latest = seen
-        self._file.update(seen)
+        if self._file.update(seen) and self._is_kept:
+            self._tell_gone()
+
+    def _keep(self, own: Seen, found: Seen) -> None:
+        """Remember what a look has found.
+
+        Args:
+            own: what was remembered when it began.
+            found: what it has found.
+        """
+        before, is_ours = self._latest, found.witness == self._put
+        self.remember(found)
+        if found.epoch > own.epoch > 0:
+            self._found = ""
+        elif self._is_kept and found.witness != before.witness and not is_ours:
+            self._tell(
+                f"The witness {self._path} is another one than when this process began: somebody "
+                "removed or replaced it. What this process remembers counts as well"
+            )
+        if not self._is_kept and is_ours and len(found.turns) > 1:
+            LOG.warning(
+                "The witness %s is new, and the database knows others. If this host had one "
+                "before, what it remembered is forgotten. %s",
+                self._path,
+                _PUT_BACK,
+            )
+        self._is_kept = self._is_kept or self._file.read() is not None
+
+    def _tell(self, what: str) -> None:
+        self._found = f"{what}. {_PUT_BACK}"
+        LOG.error("%s", self._found)
+
+    def _tell_gone(self) -> None:
+        self._tell(
+            f"The witness {self._path} is gone, which was there when this process began: it is "
+            "made anew of what this process remembers"
+        )
 
     def _open(self) -> Seen:
-        """Return what is remembered; make up a file where there is none."""
+        """Return what is remembered; make up a file where there is none.
+
+        In place of one that is gone another witness comes, so that all processes of the host learn
+        of that.
+        """
         found = self._file.read()
         if found is None:
-            self._file.update(self._latest)
+            new = self._rename() if self._is_kept else self._latest
+            if self._file.update(new):
+                self._put = new.witness
+                if self._is_kept:
+                    self._tell_gone()
             found = self._file.read()
         return self._newest(found)
+
+    def _rename(self) -> Seen:
+        return dataclasses.replace(self._latest, witness=_new_id())
+
+    def _replace(self, foreign: Seen) -> None:
+        """Put a file aside that is another deployment's, and begin another one in its place."""
+        self._tell(
+            f"The file {self._path} was replaced by another deployment's: it is kept as "
+            f"{self._file.aside}, and made anew of what this process remembers"
+        )
+        new = self._rename()
+        if self._file.replace(foreign, new):
+            self._put = new.witness
 
     def _newest(self, found: Seen | None) -> Seen:
         if found is None:
@@ -205,10 +332,37 @@ class Witness:
         same = found.witness == self._latest.witness
         return self._latest if same and self._latest.is_newer_than(found) else found
 
+    def _prune(self, transaction: _Transaction) -> None:
+        """Delete the rows of witnesses that are gone, from time to time, where there are many."""
+        since, marked = self._marked
+        if self._begun < since + _IDLE_LOOKS:
+            return
+        turns = self._latest.turns
+        self._marked = (self._begun, turns)
+        if not marked or len(turns) <= _MOST_ROWS:
+            return
+        gone = {one for one, turn in turns.items() if marked.get(one) == turn}
+        gone -= {self._latest.witness, store.PRUNED}
+        with transaction() as connection:
+            store.prune(connection, {one: turns[one] for one in gone})
 
-def _before(turns: Mapping[str, int], seen: Seen) -> Mapping[str, int]:
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _show(error: Exception) -> str:
+    """Return why something failed, as other tiers are told it: the reason, and no statement."""
+    return (str(error) or repr(error)).partition("\n")[0][:_MOST_OF_SQL]
+
+
+def _see(witness: str, own: store.Epoch, turns: Mapping[str, int]) -> Seen:
+    return Seen(witness, own.epoch, own.life, turns, own.tier)
+
+
+def _before(turns: Mapping[str, int], witness: str) -> Mapping[str, int]:
     """Return the turns before this look."""
-    return {**turns, seen.witness: turns[seen.witness] - 1}
+    return {**turns, witness: turns[witness] - 1}
 
 
 @functools.cache

@@ -33,6 +33,7 @@ class Seen:
     epoch: int = 0
     life: str = ""  #: of the epoch
     turns: Mapping[str, int] = dataclasses.field(default_factory=dict)  #: by witness
+    tier: str = ""  #: tells its database from all others; "" where an older version wrote it
 
     def is_ahead_of(self, own: store.Epoch, turns: Mapping[str, int]) -> bool:
         """Return whether a database is older than what was seen, or grew out of one that is.
@@ -45,7 +46,12 @@ class Seen:
             return own.epoch < self.epoch
         if self.life and own.life != self.life:
             return True  # this very epoch was begun once more, by a database that did not know it
-        return any(turns.get(one, 0) < turn for one, turn in self.turns.items())
+        pruned = turns.get(store.PRUNED, 0)
+        return any(turns.get(one, pruned) < turn for one, turn in self.turns.items())
+
+    def is_of_another(self, own: store.Epoch) -> bool:
+        """Return whether another database was seen: not this one, nor one that it was before."""
+        return bool(self.tier) and self.tier != own.tier
 
     def is_newer_than(self, other: "Seen") -> bool:
         """Return whether this was seen later; both are of one witness."""
@@ -86,10 +92,18 @@ class WitnessFile:
         except (_Odd, OSError):
             return None
 
-    def update(self, seen: Seen) -> None:
+    @property
+    def trouble(self) -> str:
+        """Return what cannot be done with it just now, for people; "" for nothing."""
+        return self._unwritten.said or self._unread.said
+
+    def update(self, seen: Seen) -> bool:
         """Write what was seen, unless the file is newer, or another's; make it up where it is none.
 
         What cannot be understood is put aside, and what cannot be read is left alone.
+
+        Returns:
+            Whether there was none, so that it was made up.
 
         Raises:
             Busy: another process does not let go of it.
@@ -97,13 +111,34 @@ class WitnessFile:
         with self._locked():
             try:
                 found = self._load()
-                if found is None or (found.witness == seen.witness and seen.is_newer_than(found)):
+                if found is None:
+                    return self._write(seen)
+                if found.witness == seen.witness and seen.is_newer_than(found):
                     self._write(seen)
             except _Odd as odd:
-                if self._put_aside(odd):
-                    self._write(seen)
+                return self._put_aside(odd) and self._write(seen)
             except OSError:
-                return
+                pass
+            return False
+
+    def replace(self, foreign: Seen, seen: Seen) -> bool:
+        """Put a file aside that is another deployment's, and write what was seen in its place.
+
+        Args:
+            foreign: what the file says; if it says anything else by now, it stays.
+            seen: what takes its place.
+
+        Returns:
+            Whether that has taken its place.
+
+        Raises:
+            Busy: another process does not let go of it.
+        """
+        with self._locked():
+            try:
+                return self._load() == foreign and self._move() and self._write(seen)
+            except (_Odd, OSError):
+                return False
 
     def _load(self) -> Seen | None:
         """Return what it says; None where it is not there.
@@ -125,17 +160,28 @@ class WitnessFile:
             if not 0 < len(found["witness"]) <= _MOST_ID:
                 raise _Odd("its id is none")  # the database would not take it, now or ever
             turns = {str(one): int(turn) for one, turn in dict(found["turns"]).items()}
-            return Seen(str(found["witness"]), int(found["epoch"]), str(found["life"]), turns)
+            said = str(found["witness"]), int(found["epoch"]), str(found["life"])
+            return Seen(*said, turns, str(found.get("tier", "")))
         except (OverflowError, RecursionError, ValueError, KeyError, TypeError) as error:
             raise _Odd(repr(error)) from error
 
-    def _put_aside(self, odd: _Odd) -> bool:
-        """Rename a file that does not parse; return whether its place is free."""
-        bad = self.path.with_suffix(".bad")
+    @property
+    def aside(self) -> Path:
+        """Return where a file is put that is none, or another deployment's."""
+        return self.path.with_suffix(".bad")
+
+    def _move(self) -> bool:
+        """Put the file aside; return whether its place is free."""
         try:
-            self.path.replace(bad)
+            self.path.replace(self.aside)
         except OSError as error:
             self._unwritten.say(error)
+            return False
+        return True
+
+    def _put_aside(self, odd: _Odd) -> bool:
+        """Put a file aside that does not parse; return whether its place is free."""
+        if not self._move():
             return False
         LOG.warning(
             "The witness %s says nothing that can be understood (%s). It is kept as %s, and what "
@@ -143,12 +189,16 @@ class WitnessFile:
             "restored`",
             self.path,
             odd,
-            bad,
+            self.aside,
         )
         return True
 
-    def _write(self, seen: Seen) -> None:
-        """Write the file, so that a power loss leaves it as it is now or as it was."""
+    def _write(self, seen: Seen) -> bool:
+        """Write the file, so that a power loss leaves it as it is now or as it was.
+
+        Returns:
+            Whether it could be written.
+        """
         new = self.path.with_suffix(f".{os.getpid()}.new")
         try:
             with new.open("w") as file:
@@ -160,8 +210,9 @@ class WitnessFile:
             self._unwritten.say(error)
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
-        else:
-            self._unwritten.is_over()
+            return False
+        self._unwritten.is_over()
+        return True
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -221,14 +272,17 @@ class _Trouble:
         self._path = path
         self._what = what
         self._again_at: float | None = None
+        self.said = ""  #: what, while it stays so
 
     def say(self, error: OSError) -> None:
         """Log it, unless that was done lately."""
+        self.said = f"The witness {self._path} ({error}) cannot be {self._what}"
         now = time.monotonic()
         if self._again_at is None or now >= self._again_at:
             self._again_at = now + _SAID_AGAIN_S
-            LOG.warning("The witness %s (%s) cannot be %s", self._path, error, self._what)
+            LOG.warning("%s", self.said)
 
     def is_over(self) -> None:
         """Note that it can be done."""
         self._again_at = None
+        self.said = ""

@@ -10,6 +10,7 @@ import enum
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ from isthmus.store.sql.tables import (
 )
 from isthmus.store.sql.upsert import insert_or_update
 
+#: The id of a row among those of the witnesses: the greatest turn of any whose row was pruned.
+PRUNED = "pruned"
 _OWN = "own"
 #: Limit of sites that a reason names.
 _NAMED = 5
@@ -59,6 +62,11 @@ class Epoch:
     registered: int = 0  #: at a site: the newest epoch in which it has applied a registration
     replaced_by: int = 0  #: the epoch of another database that central hears in its place
     behind: Behind = Behind.NOT  #: at a site: whether OVN's rows may be newer than its shadows
+
+    @property
+    def tier(self) -> str:
+        """Return what tells this database, however old, from any other; the secret stays one."""
+        return hashlib.sha256(f"isthmus tier {self.secret}".encode()).hexdigest()[:16]
 
 
 def read(connection: sa.Connection) -> Epoch:
@@ -144,7 +152,37 @@ def advance_turn(
     connection.execute(count.values(id=witness, turn=1))
     query = sa.select(WITNESSES.c.id, WITNESSES.c.turn)
     rows = connection.execute(query.with_for_update(read=True) if latest else query)
-    return {row.id: int(row.turn) for row in rows}
+    turns = {row.id: int(row.turn) for row in rows}
+    if turns[witness] == 1 and PRUNED in turns:
+        # Its row may have been pruned: its turn is ahead of what anybody remembers of it.
+        turns[witness] = turns[PRUNED] + 1
+        own = sa.update(WITNESSES).where(WITNESSES.c.id == witness)
+        connection.execute(own.values(turn=turns[witness]))
+    return turns
+
+
+def prune(connection: sa.Connection, idle: Mapping[str, int]) -> None:
+    """Delete the rows of witnesses that have not advanced, so that they do not grow without end.
+
+    Of what is deleted the greatest turn is kept, in the row `PRUNED`: a database of before misses
+    that, and a witness that comes back begins above it. So nothing looks older than it is, and a
+    database of before the pruning does not look new to whoever has seen it.
+
+    Args:
+        connection: of the transaction.
+        idle: witness to its turn; one that has another turn by now stays.
+    """
+    if not idle:
+        return
+    turn = WITNESSES.c.turn
+    keep = insert_or_update(
+        connection,
+        WITNESSES,
+        lambda new: {"turn": sa.case((new.turn > turn, new.turn), else_=turn)},
+    )
+    connection.execute(keep.values(id=PRUNED, turn=max(idle.values())))
+    for one, last in sorted(idle.items()):
+        connection.execute(sa.delete(WITNESSES).where(WITNESSES.c.id == one, turn == last))
 
 
 def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
