@@ -21,7 +21,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import port_key
 from isthmus.store.sql.engine import open_engine, writing
-from isthmus.store.sql.tables import DATAPATHS, JOURNAL, METADATA, PORT_KEYS
+from isthmus.store.sql.tables import DATAPATHS, JOURNAL, METADATA, PORT_KEYS, WITNESSES
 from isthmus.store.tiers import epoch
 from isthmus.testing.until import until
 
@@ -357,6 +357,43 @@ def test_what_is_refused_is_said_less_and_less_often(
     registrar._stopped = stopped = Stopped()
     registrar._run()
     assert stopped.waited == waits
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("recovered", "behind"),
+    [(False, epoch.Behind.NOT_KNOWN), (True, epoch.Behind.NOT_SENT)],
+)
+def test_an_answer_to_a_database_that_went_back_is_not_believed(
+    tmp_path: Path, recovered: bool, behind: epoch.Behind
+) -> None:
+    """Whether it gives numbers out, and whether OVN's rows are older, is said of a newer one."""
+    engine = open_site(tmp_path)
+    with writing(engine) as connection:
+        epoch.begin(connection, "restored")
+        epoch.join(connection, "row", 0, "", epoch=2)
+        if recovered:
+            epoch.recover(connection)
+        epoch.follow(connection, behind)
+
+    class Client:
+        def register(self, body: dict[str, Any]) -> dict[str, Any]:
+            with writing(engine) as connection:  # a replica that lags takes over
+                connection.execute(sa.update(WITNESSES).values(turn=WITNESSES.c.turn - 1))
+            said = {"restored": False, "register": False, "epoch": body["epoch"], "seen": 0}
+            given: dict[str, Any] = {"void": [], "leases": [], "port_keys": [], "aside": []}
+            known = {"registration": "row", "heard": number.make(1, 7), "proof": "x"}
+            return {**said, **given, **known, "pending": 0, "behind": 0}
+
+    client = cast(CentralClient, Client())
+    registrar = Registrar(
+        SiteName("site1"), lambda: client, lambda: engine, folder=tmp_path, every_s=1
+    )
+    registrar.compare_witness()
+    assert not registrar.turn()
+    with writing(engine) as connection:
+        own = epoch.read(connection)
+    assert (own.epoch, own.recovered, own.behind) == (3, False, epoch.Behind.NOT_KNOWN)
     engine.dispose()
 
 

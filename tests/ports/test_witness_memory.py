@@ -162,7 +162,7 @@ def test_an_older_file_of_another_deployment_is_told_and_begins_no_epoch(
     text = foreign(tier, file.parents[1])
     with writing(tier.engine) as connection:
         epoch.begin(connection, "an operator says so")
-        epoch.settle(connection)
+        epoch.recover(connection)
     file.write_text(text)
     here = tier.host("a")
     assert not tier.look(here).restored

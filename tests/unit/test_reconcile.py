@@ -7,6 +7,7 @@ import pytest
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.dataplane import reconcile
 from isthmus.dataplane.holdings import collect
 from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS
 from isthmus.dataplane.kind.responder import RESPONDER
@@ -450,6 +451,24 @@ def test_where_no_look_succeeds_what_is_new_is_written_nevertheless() -> None:
         assert make_shadow(1).port_id in site.bound()
         site.looked = lambda: None
         until(lambda: make_shadow(1).port_id not in site.bound(), what="looks succeed again")
+
+
+def test_what_is_new_does_not_wait_for_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks that fail are repeated ever more seldom."""
+    monkeypatch.setattr(reconcile, "_FIRST_PAUSE_S", 1e6)
+    site = Site(make_tables(make_shadow(1)))
+    site.make_switch()
+    with site.run() as reconciler:
+
+        def fail() -> None:
+            raise errors.Inconsistent("the file is of another tier")
+
+        site.looked = fail
+        reconciler.wake(everything=True)
+        until(lambda: reconciler._is_blind, what="the look fails")
+        site.tables.put(make_shadow(2))
+        reconciler.wake(ports=[make_shadow(2).port_id])
+        until(lambda: make_shadow(2).port_id in site.bound(), what="the new one is bound")
 
 
 def test_a_look_that_fails_is_repeated_before_a_row_is_taken_away() -> None:

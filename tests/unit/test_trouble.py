@@ -156,6 +156,18 @@ def test_what_is_as_it_should_be_is_no_trouble(rows: Any) -> None:
             "",
         ),
         (
+            status(ROW, own=Standing(recovered=True, witness="The witness w is gone")),
+            "site1",
+            "site1 may not notice a restore of its database: The witness w is gone",
+            "isthmus.neutron.db.witness",
+        ),
+        (
+            status(ROW, central=Standing(recovered=True, witness="The witness w is gone")),
+            "central",
+            "central may not notice a restore of its database: The witness w is gone",
+            "isthmus.neutron.db.witness",
+        ),
+        (
             status(ROW, central=Standing(silence="it hangs")),
             "central",
             "Central did not say whether it gives out addresses (it hangs)",

@@ -8,6 +8,7 @@ and routers of other sites once it has heard of these, too.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
@@ -15,6 +16,16 @@ from isthmus.dataplane.plan import Plan
 from isthmus.dataplane.protocols import Trust
 from isthmus.dataplane.row_kind import Change, Desired, Observed, Standing
 from isthmus.dataplane.scope import CHASSIS, PORTS, ROUTERS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Age:
+    """What was found out of the tables in the transaction that read them."""
+
+    trust: Trust
+    life: str
+    heard: bool = True  #: whether what was told of counts; not where nobody knows how old they are
+
 
 #: Ids that were told of, by subject of the scope.
 Heard = Mapping[str, Collection[str]]

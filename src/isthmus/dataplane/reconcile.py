@@ -6,7 +6,7 @@ write at once the one with the older knowledge corrects itself; every API proces
 thread, and no lock is needed, since all writes are idempotent.
 
 While the site's tables may be older than its rows, because its database was restored, it writes
-what contradicts nothing and what it was told of (`hold`); once they are not, it looks at
+what contradicts nothing and what it was told of (`defer`); once they are not, it looks at
 everything. The database may go back while this runs, so it asks for that before it compares
 everything, and whenever the tables contradict a row that stands. What it was told of before they
 went back counts no more then; while nobody can say, nothing that stands is touched.
@@ -76,15 +76,6 @@ class Events:
     exits: Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Age:
-    """What was found out of the tables in the transaction that read them."""
-
-    trust: Trust
-    life: str
-    heard: bool = True  #: whether what was told of counts; not where nobody knows how old they are
-
-
 def _ignore(_value: object) -> None:
     pass
 
@@ -133,6 +124,7 @@ class Reconciler:
         self._heard: dict[str, set[str]] = {}  # what wakes named since then, by subject
         self._life: str | None = None  # of the tables; what was heard in another one is forgotten
         self._busy = False
+        self._is_blind = False  # whether the last look at everything did not find out how old
         self._stopping = False
         self._connecting = threading.Lock()
         self._rows: OvnRows | None = None
@@ -231,13 +223,13 @@ class Reconciler:
                     self._busy = False
                     self._condition.notify_all()
 
-    def _read_age(self) -> _Age:
+    def _read_age(self) -> defer.Age:
         with self._tables.reading() as source:
             return self._find_age(source)
 
-    def _find_age(self, source: Source) -> _Age:
+    def _find_age(self, source: Source) -> defer.Age:
         """Read what the tables count for; forget what was heard before they went back."""
-        age = _Age(trust=source.trust(), life=source.life())
+        age = defer.Age(trust=source.trust(), life=source.life())
         with self._condition:
             if self._life not in (None, age.life):
                 self._heard.clear()
@@ -263,10 +255,16 @@ class Reconciler:
             return dirty
 
     def _put_back(self, pause_s: float) -> None:
-        """Keep what could not be done, and wait; the end of the process cuts the wait short."""
+        """Keep what could not be done, and wait; the end of the process cuts the wait short.
+
+        So does what comes, where OVN is there and only nobody knows how old the tables are.
+        """
         with self._condition:
             self._dirty.everything = True
-            self._condition.wait_for(lambda: self._stopping, pause_s)
+            came = self._dirty.subjects.values()
+            self._condition.wait_for(
+                lambda: self._stopping or (self._is_blind and any(came)), pause_s
+            )
 
     def rows(self) -> OvnRows:
         """Return the databases, connecting the first time."""
@@ -289,6 +287,7 @@ class Reconciler:
             self._look()
         except errors.IsthmusError as error:  # what contradicts no row is written nevertheless
             unknown = error
+        self._is_blind = unknown is not None
         if unknown is None:
             self._complete_keys()
         for _ in range(_ROUNDS):
@@ -299,7 +298,7 @@ class Reconciler:
                 desired = plans.read_desired(source, scope, observed)
                 age = self._find_age(source)
             if unknown is not None:
-                age = _Age(trust=Trust.NONE, life=age.life, heard=False)
+                age = defer.Age(trust=Trust.NONE, life=age.life, heard=False)
             if not self._step(rows, desired, observed, age=age):
                 break
         if unknown is not None:
@@ -331,7 +330,7 @@ class Reconciler:
             if not self._step(rows, desired, observed, age=age):
                 return
 
-    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, age: _Age) -> bool:
+    def _step(self, rows: OvnRows, desired: Desired, observed: Observed, *, age: defer.Age) -> bool:
         """Write what differs; False when nothing does, or nothing more can be done.
 
         Raises:
@@ -348,6 +347,7 @@ class Reconciler:
                 what = (
                     "recovered" if age.trust is Trust.NONE else "heard of the ports of other sites"
                 )
+                what = what if age.heard else "found out how old its database is"
                 _LOG.info("%d OVN rows wait until this site has %s", later.size(), what)
         if not plan:
             return False

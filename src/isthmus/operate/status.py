@@ -46,6 +46,7 @@ class Standing:
     stands_down: bool = False  #: central hears another database as this site
     behind: int = 0  #: of a restored site: 1: has yet to be sent, 2: central has yet to hear
     reason: str = ""  #: why it gives out none
+    witness: str = ""  #: why a restore of its database may go unnoticed
     silence: str = ""  #: why it did not say, where it was asked
     pulse: Mapping[str, Any] = field(default_factory=dict)  #: who of its OVN has answered
 
@@ -66,6 +67,7 @@ class SiteStatus:
     ports_due: int  #: ports that it has yet to be told of before it gives out addresses
     keeps: str  #: why its OVN's rows of other sites stay as they are; empty where they do not
     next_step: str  #: what an operator does about that; empty where nothing is wrong
+    witness: str  #: why a restore of its database may go unnoticed; empty where it would not
     oldest: int | None  #: age of the oldest unparked job, in seconds
     oldest_error: str  #: why that one was not taken when it was last sent
     last_error: str
@@ -158,6 +160,7 @@ def judge(
         ports_due=due,
         keeps=_KEEPS.get(own.behind, "") if own.recovered else "",
         next_step=_advise(row, own, central, due),
+        witness=own.witness,
         oldest=None if oldest is None else int(oldest["age"]),
         oldest_error="" if oldest is None else str(oldest["last_error"] or ""),
         last_error=row["last_error"] or "",
@@ -250,6 +253,7 @@ def _ask(client: NeutronClient) -> Standing:
         behind=int(said.get("behind") or 0),
         reason=str(said.get("reason") or ""),
         pulse=pulse if isinstance(pulse, Mapping) else {},
+        witness=str(said.get("witness") or ""),
     )
 
 

@@ -86,7 +86,12 @@ def list_troubles(found: "Status") -> list[Trouble]:
     A site that is disabled or draining is as its operator wants it; jobs under way are no trouble,
     unless the site has not taken the oldest for a minute.
     """
-    return [*_judge_xjob(found), *_judge_central(found), *_judge_sites(found)]
+    return [
+        *_judge_xjob(found),
+        *_judge_central(found),
+        *_judge_witness(str(CENTRAL), found.central.witness),
+        *_judge_sites(found),
+    ]
 
 
 def _judge_xjob(found: "Status") -> list[Trouble]:
@@ -153,6 +158,19 @@ def _judge_central(found: "Status") -> list[Trouble]:
     return []
 
 
+def _judge_witness(place: str, witness: str) -> list[Trouble]:
+    if not witness:
+        return []
+    return [
+        Trouble(
+            place=place,
+            what=f"{place} may not notice a restore of its database: {witness}",
+            next_step="see its log for isthmus.neutron.db.witness; what has become of the file is "
+            "said until Neutron is started again there",
+        )
+    ]
+
+
 def _judge_sites(found: "Status") -> list[Trouble]:
     troubles = []
     for one in found.sites:
@@ -162,6 +180,7 @@ def _judge_sites(found: "Status") -> list[Trouble]:
             said = [*_judge_parked(one), *_judge_numbers(one)]
         troubles += [Trouble(place=one.name, what=what, next_step=step) for what, step in said]
         troubles += one.ovn
+        troubles += _judge_witness(one.name, one.witness)
     return troubles
 
 

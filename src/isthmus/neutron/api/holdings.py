@@ -16,6 +16,7 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import from_any, translated
 from isthmus.neutron.db.interfaces import add_interfaces
 from isthmus.neutron.db.session import reading
+from isthmus.neutron.db.witness import Witness
 from isthmus.store.delivery import job as job_store
 from isthmus.store.leases import lease
 from isthmus.store.ports import datapath
@@ -135,20 +136,32 @@ def count_jobs(_networks: list[str]) -> Any:
     }
 
 
-def read_epoch(_networks: list[str]) -> Any:
-    """Read the tier's incarnation: whether it gives numbers out, and if not, why."""
-    with reading(n_context.get_admin_context()) as connection:
-        own = epoch.peek(connection)
-    if own is None:
-        return {}
-    return {
-        "epoch": own.epoch,
-        "recovered": own.recovered,
-        "stands_down": bool(own.replaced_by),
-        # Of a site alone: central has no rows of OVN.
-        "behind": own.behind.value if own.registration else epoch.Behind.NOT.value,
-        "reason": own.reason,
-    }
+def epoch_of(get_witness: Callable[[], Witness]) -> Part:
+    """Return a function that reads a tier's incarnation: whether it gives numbers out, or why not.
+
+    Args:
+        get_witness: returns the witness of this process.
+    """
+
+    def read(_networks: list[str]) -> Any:
+        with reading(n_context.get_admin_context()) as connection:
+            own = epoch.peek(connection)
+        if own is None:
+            return {}
+        witness = get_witness()
+        blindness = witness.blindness
+        unknown = f"whether its database was restored is not known yet: {blindness}"
+        return {
+            "epoch": own.epoch,
+            "recovered": own.recovered and not blindness,
+            "stands_down": bool(own.replaced_by),
+            # Of a site alone: central has no rows of OVN.
+            "behind": own.behind.value if own.registration else epoch.Behind.NOT.value,
+            "reason": own.reason or (unknown if blindness else ""),
+            "witness": witness.trouble,
+        }
+
+    return read
 
 
 def _find_ids(method: str, networks: list[str]) -> list[str]:

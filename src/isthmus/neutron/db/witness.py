@@ -179,7 +179,7 @@ class Witness:
         if look.restored:
             LOG.warning("%s; epoch %d begins", look.own.reason, look.own.epoch)
         self._keep(own, found)
-        if look.own.settled and own.is_of_another(look.own):  # else the reason says it
+        if look.own.recovered and own.is_of_another(look.own):  # else the reason says it
             self._tell(
                 f"The witness {self._path} knew another database than this one: either is another "
                 "deployment's"

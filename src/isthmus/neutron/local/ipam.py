@@ -26,6 +26,7 @@ from isthmus.federation.leases.pick import pick
 from isthmus.model.lease import Block, PoolKind
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.freed import RequestFactory
+from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import stray
 from isthmus.neutron.local.owned import applying
 from isthmus.store.leases import lease as lease_store
@@ -106,6 +107,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             blocks = self._blocks(connection)
             if blocks is not None:
                 with translated():
+                    sight.require_sight()
                     epoch.require_recovered(connection)
                 # In this order: what is freed in between is seen as one or the other.
                 used = read_used(connection, self.subnet_manager._ipam_subnet_id)
@@ -224,6 +226,7 @@ class LocalSubnet(neutron_driver.NeutronDbSubnet):
             blocks = self._blocks(connection)
             if blocks is not None:
                 with translated():
+                    sight.require_sight()
                     epoch.require_recovered(connection, for_central=applying.current() is not None)
         if blocks is None or any(int(address) in block for block in blocks):
             return

@@ -22,7 +22,7 @@ from isthmus.config.site import read_site
 from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Reconciler
 from isthmus.neutron.local.api_worker import serves_api
-from isthmus.neutron.local.lease import port_keys
+from isthmus.neutron.local.lease import port_keys, sight
 from isthmus.neutron.local.ovn import dataplane, ovn_client
 from isthmus.store.ports import datapath, port_key, shadow
 
@@ -92,6 +92,8 @@ class LocalMechanismDriver(api.MechanismDriver):
         if ovn_utils.is_lsp_ignored(port):
             return
         allocation = port_keys.allocate(_connection(context), port["network_id"], port["id"])
+        if allocation is not None:
+            sight.require_sight()
         context.isthmus_keys_low = allocation is not None and allocation.low
 
     @override

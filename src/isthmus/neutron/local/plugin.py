@@ -7,7 +7,6 @@ come from leases (`ipam`, `lease.keeper`), and changes are recorded for central 
 
 import contextlib
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -24,12 +23,12 @@ from isthmus.federation.identity import default_security_group_id
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import to_fault, translated
 from isthmus.neutron.db import freed, guard, isolation, sqlite
-from isthmus.neutron.db.witness import find as find_witness
 from isthmus.neutron.local import quota
 from isthmus.neutron.local.connections import Lazy, open_central, open_database
 from isthmus.neutron.local.fetch import read_request
 from isthmus.neutron.local.fetch.fetching import CentralUnreachable, Fetching, NotYet
 from isthmus.neutron.local.fetch.on_demand import OnDemand
+from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.lease.addresses import Addresses
 from isthmus.neutron.local.lease.keeper import Keeper
 from isthmus.neutron.local.materialise import Materialiser
@@ -96,8 +95,7 @@ class LocalPlugin(Limiting):
 
         Before central is told anything that it relies on: see `isthmus.neutron.db.witness`.
         """
-        witness = find_witness(Path(cfg.CONF.state_path), self.site.site)
-        witness.advance(lambda: writing(self.database()))
+        sight.get_witness().advance(lambda: writing(self.database()))
 
     def _pick_stretched(
         self, connection: sa.Connection, subnet_ids: Collection[str]
@@ -255,6 +253,7 @@ class LocalPlugin(Limiting):
             known = self.on_demand.knows_mac(network_id, mac, port_id)
         except errors.Transient:
             with translated(), reading(self.database()) as connection:
+                sight.require_sight()
                 epoch.require_recovered(connection)
             return
         except errors.IsthmusError as error:

@@ -316,7 +316,8 @@ class Registrar:
                 ", ".join(ports),
             )
         behind = answered.read_behind(answer)
-        if not own.recovered:  # it may recover now: by what central said to a database of before?
+        if not own.recovered or behind is not own.behind:
+            # It may recover now, or believe its tables: by what central said to one of before?
             self.compare_witness()
         with writing(self._engine()) as connection:
             if not _is_same(epoch.read(connection), own):

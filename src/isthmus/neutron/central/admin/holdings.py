@@ -7,6 +7,7 @@ from neutron_lib import context as n_context
 
 from isthmus.model.site import CENTRAL
 from isthmus.neutron.api import holdings, listing
+from isthmus.neutron.central.site_api.caller import get_witness
 from isthmus.neutron.db.session import reading
 from isthmus.store.ports import location
 
@@ -37,5 +38,5 @@ _PARTS: Mapping[str, holdings.Part] = {
     "locations": _locations,
     "datapaths": holdings.collect_datapaths,
     "journal": holdings.count_jobs,
-    "epoch": holdings.read_epoch,
+    "epoch": holdings.epoch_of(get_witness),
 }

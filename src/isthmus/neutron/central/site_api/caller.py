@@ -17,7 +17,7 @@ from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.db import guard
 from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.db.witness import Look
+from isthmus.neutron.db.witness import Look, Witness
 from isthmus.neutron.db.witness import find as find_witness
 from isthmus.store.tiers import registration
 from isthmus.store.tiers import site as site_store
@@ -118,11 +118,15 @@ def witnessed() -> Iterator[None]:
         raise errors.Busy("central has just found that its database was restored: ask again")
 
 
+def get_witness() -> Witness:
+    """Return the witness of this process."""
+    return find_witness(Path(cfg.CONF.state_path), CENTRAL)
+
+
 def look() -> Look:
     """Compare central's database with the witness of this host, and advance both."""
-    witness = find_witness(Path(cfg.CONF.state_path), CENTRAL)
     with guard.unasked():  # this is nobody's work
-        return witness.advance(lambda: writing(n_context.get_admin_context()))
+        return get_witness().advance(lambda: writing(n_context.get_admin_context()))
 
 
 def _check_incarnation(

@@ -9,6 +9,7 @@ from neutron_lib.plugins import directory
 
 from isthmus.dataplane.holdings import Part
 from isthmus.neutron.api import holdings, listing
+from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import dataplane
 
 
@@ -62,5 +63,5 @@ _PARTS: Mapping[str, holdings.Part] = {
     "ovn": _ovn,
     "pulse": _pulse,
     "journal": holdings.count_jobs,
-    "epoch": holdings.read_epoch,
+    "epoch": holdings.epoch_of(sight.get_witness),
 }

@@ -10,18 +10,15 @@ network. A port that is created when no key is left fails with `MechanismDriverE
 import functools
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from neutron.conf.plugins.ml2.drivers.ovn import ovn_conf
 from neutron_lib import context as n_context
 from neutron_lib.plugins import directory
-from oslo_config import cfg
 
 from isthmus import errors
 from isthmus.clients.ovsdb import ovn_connection
 from isthmus.clients.ovsdb.database import Database
-from isthmus.config.site import read_site
 from isthmus.dataplane import holdings
 from isthmus.dataplane.alive.pulse import Pulse
 from isthmus.dataplane.reconcile import Callbacks, Events, Reconciler
@@ -29,7 +26,7 @@ from isthmus.dataplane.row_kind import Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.db.witness import find as find_witness
+from isthmus.neutron.local.lease import sight
 from isthmus.neutron.local.ovn import acls, desired_rows, rewriter
 from isthmus.store.ports import shadow
 
@@ -163,8 +160,7 @@ def _look() -> None:
 
     Not the core plugin's: this runs under a plain ML2 too.
     """
-    witness = find_witness(Path(cfg.CONF.state_path), read_site(cfg.CONF).site)
-    witness.advance(lambda: writing(n_context.get_admin_context()))
+    sight.get_witness().advance(lambda: writing(n_context.get_admin_context()))
 
 
 def _have_written_again(known: rewriter.Known, observed: Observed) -> None:

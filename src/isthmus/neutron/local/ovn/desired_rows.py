@@ -17,7 +17,7 @@ from isthmus.model.exits.plan import SitePlan
 from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading, writing
-from isthmus.neutron.local.lease import port_keys
+from isthmus.neutron.local.lease import port_keys, sight
 from isthmus.store.local import exits
 from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.tiers import epoch
@@ -134,10 +134,12 @@ class NeutronTables:
 
         Raises:
             Exhausted: there is none.
-            Busy: the site was restored and has not recovered yet.
+            Busy: the site was restored and has not recovered yet, or nobody knows.
         """
         with writing(n_context.get_admin_context()) as connection:
             allocation = port_keys.allocate(connection, network_id, port_id)
+            if allocation is not None:
+                sight.require_sight()
         return allocation is not None and allocation.low
 
     def free_keys(self, port_ids: Collection[str]) -> None:
