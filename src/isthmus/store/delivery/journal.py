@@ -148,10 +148,12 @@ def is_noted(connection: sa.Connection, key: IntentKey) -> bool:
     return connection.execute(query.with_for_update()).first() is not None
 
 
-def select_parked(lane: SiteName, kind: ResourceType) -> "sa.Select[str]":
-    """Select the objects of a lane's parked intents, for the IN of a statement of Neutron's."""
+def select_jobs(lane: SiteName, kind: ResourceType, *, parked: bool) -> "sa.Select[str]":
+    """Select the objects of a type of a lane's intents, those that are parked or that are not."""
     return sa.select(JOURNAL.c.resource_id).where(
-        JOURNAL.c.lane == lane, JOURNAL.c.type == kind.value, JOURNAL.c.parked == sa.true()
+        JOURNAL.c.lane == lane,
+        JOURNAL.c.type == kind.value,
+        JOURNAL.c.parked == (sa.true() if parked else sa.false()),
     )
 
 

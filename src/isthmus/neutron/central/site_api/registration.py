@@ -35,6 +35,7 @@ from isthmus.store.delivery import lane as lane_store
 from isthmus.store.leases import lease as lease_store
 from isthmus.store.leases import resting
 from isthmus.store.ports import location
+from isthmus.store.ports.home import peek_at
 from isthmus.store.tiers import epoch, excess, parts
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
@@ -46,6 +47,9 @@ LOG = logging.getLogger(__name__)
 REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
 #: How often this process checks the witness because of hellos.
 _LOOKS = Pace(every_s=1.0)
+_PORT = ResourceType.PORT
+#: Ids in one IN (...).
+_CHUNK = 500
 #: Held by the thread that decides; whether anybody has asked for that since it began.
 _DECIDING, _ASKED = threading.Lock(), threading.Event()
 
@@ -134,7 +138,7 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             answer["leases"] = [lease_store.to_state(one) for one in held]
             answer["port_keys"] = location.list_keys_of_site(connection, site.name)
             answer["aside"] = [
-                *_list_parked(connection, site.name),
+                *_list_lacked(connection, site.name, said),
                 *_list_resting(connection, held),
                 *_list_moved(connection, site.name, held),  # behind the count of its ports
             ]
@@ -354,15 +358,26 @@ def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str 
     return said.registration
 
 
-def _list_parked(connection: sa.Connection, site: SiteName) -> list[dict[str, str]]:
-    """List addresses of ports that could not be delivered to a site: it must not allocate them."""
+def _list_lacked(connection: sa.Connection, site: SiteName, said: Hello) -> list[dict[str, str]]:
+    """List addresses of ports that a site lacks and is not about to be sent: it must not use them.
+
+    Those that it refused, and of one that recovers, those whose job somebody has cancelled.
+    """
+    lacked = set(connection.scalars(journal.select_jobs(site, _PORT, parked=True)))
+    if said.ports is None and said.holdings:
+        lacked |= set(peek_at(connection, site)).difference(
+            said.holdings.get(_PORT, ()),
+            connection.scalars(journal.select_jobs(site, _PORT, parked=False)),
+        )
     address = models_v2.IPAllocation
-    query = sa.select(address.subnet_id, address.ip_address, address.port_id).where(
-        address.port_id.in_(journal.select_parked(site, ResourceType.PORT))
-    )
+    query = sa.select(address.subnet_id, address.ip_address, address.port_id)
+    every = sorted(lacked)
     return [
         _aside(PoolKind.SUBNET, row.subnet_id, int(ipaddress.ip_address(row.ip_address)), row[2])
-        for row in connection.execute(query)
+        for start in range(0, len(every), _CHUNK)
+        for row in connection.execute(
+            query.where(address.port_id.in_(every[start : start + _CHUNK]))
+        )
     ]
 
 
