@@ -11,6 +11,10 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.server import ADMIN, CARRIER, READER, Reply, site_user, tenant
 from tests.neutron.test_central_report import Stretched, item
 
+from isthmus.model.intent import IntentKey
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteName
+from isthmus.store.delivery import journal
 from isthmus.store.sql.tables import DATAPATHS, JOURNAL, LEASES, LOCATIONS, SITE_MAPPINGS, SITES
 
 pytestmark = pytest.mark.neutron
@@ -135,6 +139,31 @@ def test_a_parked_job_is_retried_or_cancelled(central: CentralServer) -> None:
     assert central.call("PUT", f"{path}/cancel", {}).status == 200
     assert central.call("GET", path).status == 404
     assert central.call("PUT", f"{path}/cancel", {}).status == 404
+
+
+def test_the_job_by_which_a_restored_central_hears_of_a_port_is_not_cancelled(
+    central: CentralServer,
+) -> None:
+    """Nobody would report the port: others would wait for it until all sites are compared."""
+    net = Stretched(central)
+    port = net.port()
+    net.must_take(port)
+    central.clear_journal()
+    ours = sa.and_(SITE_MAPPINGS.c.resource_id == port["id"], SITE_MAPPINGS.c.type == "port")
+    with central.database(write=True) as connection:
+        connection.execute(sa.update(SITE_MAPPINGS).where(ours).values(stale=True))
+        keys = [IntentKey(SiteName("site1"), ResourceType.PORT, port["id"])]
+        keys += [IntentKey(SiteName("site2"), ResourceType.SHADOW, port["id"])]
+        journal.record(connection, keys)
+    jobs = central.call("GET", f"/v2.0/site-jobs?resource_id={port['id']}").only()
+    cancel = {one["site"]: f"/v2.0/site-jobs/{one['id']}/cancel" for one in jobs}
+    refused = central.call("PUT", cancel["site1"], {})
+    assert refused.status == 409
+    assert "has yet to report port" in refused.text
+    assert central.call("PUT", cancel["site2"], {}).status == 200
+    with central.database(write=True) as connection:
+        connection.execute(sa.update(SITE_MAPPINGS).where(ours).values(stale=False))
+    assert central.call("PUT", cancel["site1"], {}).status == 200
 
 
 def test_a_network_is_extended_ahead_of_use_and_withdrawn(central: CentralServer) -> None:

@@ -13,6 +13,9 @@ Row = Mapping[str, Any]
 
 #: Rows asked for at once; central may have a lower limit of its own.
 PAGE_SIZE = 500
+#: How often one list is begun, where the rows that we stand on go: while more come than one can
+#: look at, that would have no end.
+MOST_BEGUN = 20
 #: Ids in one URL: servers take lines of 8 KiB at most, some of 4.
 IDS_IN_CALL = 50
 
@@ -48,6 +51,7 @@ class AdminApi:
         query["limit"] = page_size
         seen: set[str] = set()
         at = marker
+        begun = 1
         while True:
             try:
                 rows = self._client.get_all(resource, **query, **({"marker": at} if at else {}))
@@ -58,9 +62,12 @@ class AdminApi:
                         "it is another tier, or no Isthmus. Look at --os-cloud, and at the region "
                         "and the endpoint of its entry in clouds.yaml"
                     ) from error
-                if not seen or at is None:
+                if not seen or at == marker:
                     raise
-                at = None  # the row we stood on is gone, as rows of jobs go: look from the start
+                if begun == MOST_BEGUN:
+                    return
+                # The row we stood on is gone, as rows of jobs go: look from where we began.
+                at, begun = marker, begun + 1
                 continue
             fresh = [row for row in rows if row["id"] not in seen]
             yield from fresh

@@ -4,13 +4,20 @@ import datetime
 import functools
 from typing import Any
 
+import sqlalchemy as sa
+
 from isthmus import errors
 from isthmus.model.intent import JobState
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import SiteState
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import job as job_store
+from isthmus.store.ports import home
 from isthmus.store.sql import clock
+from isthmus.store.tiers import mapping
+from isthmus.store.tiers import site as site_store
 from neutron import policy
 
 
@@ -75,6 +82,7 @@ class JobApi:
         with translated():
             row = self._get_for_change(context, id)
             with writing(context) as connection:
+                _require_not_owed(connection, row)
                 job_store.cancel(connection, [id])
         return {"site_job": row}
 
@@ -90,6 +98,32 @@ class JobApi:
             raise errors.NotFound(f"there is no job {job_id}")
         policy.enforce(context, "update_site_job", row, pluralized="site_jobs")
         return row
+
+
+def _require_not_owed(connection: sa.Connection, job: listing.Row) -> None:
+    """Refuse to cancel what makes a port's home report it, which a restored central needs.
+
+    Other sites get no shadow of the port, and restored ones keep OVN's rows as they are, until it
+    is reported; but for one that is parked nobody waits.
+
+    Raises:
+        Conflict: its home has yet to report the port.
+    """
+    port_id, site = job["resource_id"], job["site"]
+    if job["type"] != ResourceType.PORT or mapping.find_home(connection, port_id) != site:
+        return
+    if not home.find_stale(connection, [port_id]) or _is_disabled(connection, site):
+        return
+    raise errors.Conflict(
+        f"site {site} has yet to report port {port_id} since central was restored, and does when "
+        "it takes this job: leave it, for one that is parked keeps nobody waiting; or delete the "
+        "port, or disable the site if it is lost"
+    )
+
+
+def _is_disabled(connection: sa.Connection, site: str) -> bool:
+    found = site_store.find_by_name(connection, site)
+    return found is None or found.state is SiteState.DISABLED
 
 
 def _find_time(values: Any, moment: datetime.datetime) -> datetime.datetime | None:
