@@ -28,7 +28,7 @@ def test_a_site_that_is_deleted_is_deleted_though_central_cannot_recover_now(
 
     monkeypatch.setattr(admin, "recover", fail)
     monkeypatch.setattr(admin, "_row_id", lambda _context, one: one)
-    monkeypatch.setattr(admin.listing, "get_one", lambda *_: {})
+    monkeypatch.setattr("isthmus.neutron.api.listing.get_one", lambda *_: {})
     monkeypatch.setattr(admin, "_delete", lambda _context, one, _shown: deleted.append(one))
     admin.SiteApi().delete_site(_Context(), "site1")
     assert deleted == ["site1"]
