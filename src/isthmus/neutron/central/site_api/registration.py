@@ -7,35 +7,30 @@ cases, and where the site was recreated under its name, the site names its block
 which of them are valid and which are void (`adoption`), and returns what the site has lost.
 """
 
-import ipaddress
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from neutron.db import models_v2
 from oslo_log import log as logging
 
 from isthmus.journal import crash
 from isthmus.model import number
-from isthmus.model.lease import Block, Lease, PoolKind, find_block
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.central import home
-from isthmus.neutron.central.leases import at_rest
+from isthmus.neutron.central.leases import aside
 from isthmus.neutron.central.site_api.belief import adoption, contest, naming, presences
 from isthmus.neutron.central.site_api.belief.rate import Pace, Rate
 from isthmus.neutron.central.site_api.caller import look
 from isthmus.neutron.central.site_api.hello import Hello
 from isthmus.neutron.db.guard import Guarded
 from isthmus.neutron.db.session import reading, writing
-from isthmus.store.delivery import journal, sweep
 from isthmus.store.delivery import lane as lane_store
+from isthmus.store.delivery import sweep
 from isthmus.store.leases import lease as lease_store
-from isthmus.store.leases import resting
 from isthmus.store.ports import location
-from isthmus.store.ports.home import peek_at
 from isthmus.store.tiers import epoch, excess, parts
 from isthmus.store.tiers import registration as store
 from isthmus.store.tiers import site as site_store
@@ -48,8 +43,6 @@ REGISTRATION_RATE = Rate(per_s=1.0, burst=60)
 #: How often this process checks the witness because of hellos.
 _LOOKS = Pace(every_s=1.0)
 _PORT = ResourceType.PORT
-#: Ids in one IN (...).
-_CHUNK = 500
 #: Held by the thread that decides; whether anybody has asked for that since it began.
 _DECIDING, _ASKED = threading.Lock(), threading.Event()
 
@@ -137,11 +130,8 @@ def take(context: Any, site: Site, said: Hello) -> dict[str, Any]:
             held = lease_store.list_leases(connection, site=site.name)
             answer["leases"] = [lease_store.to_state(one) for one in held]
             answer["port_keys"] = location.list_keys_of_site(connection, site.name)
-            answer["aside"] = [
-                *_list_lacked(connection, site.name, said),
-                *_list_resting(connection, held),
-                *_list_moved(connection, site.name, held),  # behind the count of its ports
-            ]
+            # Behind the count of its ports.
+            answer["aside"] = aside.list_aside(connection, site.name, held, has=_list_had(said))
     return answer
 
 
@@ -358,53 +348,6 @@ def _find_former(connection: sa.Connection, site: SiteName, said: Hello) -> str 
     return said.registration
 
 
-def _list_lacked(connection: sa.Connection, site: SiteName, said: Hello) -> list[dict[str, str]]:
-    """List addresses of ports that a site lacks and is not about to be sent: it must not use them.
-
-    Those that it refused, and of one that recovers, those whose job somebody has cancelled.
-    """
-    lacked = set(connection.scalars(journal.select_jobs(site, _PORT, parked=True)))
-    if said.ports is None and said.holdings:
-        lacked |= set(peek_at(connection, site)).difference(
-            said.holdings.get(_PORT, ()),
-            connection.scalars(journal.select_jobs(site, _PORT, parked=False)),
-        )
-    address = models_v2.IPAllocation
-    query = sa.select(address.subnet_id, address.ip_address, address.port_id)
-    every = sorted(lacked)
-    return [
-        _aside(PoolKind.SUBNET, row.subnet_id, int(ipaddress.ip_address(row.ip_address)), row[2])
-        for start in range(0, len(every), _CHUNK)
-        for row in connection.execute(
-            query.where(address.port_id.in_(every[start : start + _CHUNK]))
-        )
-    ]
-
-
-def _list_resting(connection: sa.Connection, held: Sequence[Lease]) -> list[dict[str, str]]:
-    """List numbers that a site released and others may still believe to be its port's."""
-    return [
-        _aside(lease.kind, lease.pool_id, number, port_id)
-        for lease, number, port_id in resting.peek_unacknowledged(connection, held)
-    ]
-
-
-def _list_moved(
-    connection: sa.Connection, site: SiteName, held: Sequence[Lease]
-) -> list[dict[str, str]]:
-    """List addresses in a site's leases that ports have taken along to other homes."""
-    blocks: dict[str, list[Block]] = {}
-    for lease in held:
-        if lease.kind is PoolKind.SUBNET:
-            blocks.setdefault(lease.pool_id, []).append(lease.block)
-    for found in blocks.values():
-        found.sort()
-    return [
-        _aside(PoolKind.SUBNET, subnet_id, number, port_id)
-        for subnet_id, number, port_id in at_rest.list_elsewhere(connection, site, blocks)
-        if find_block(blocks[subnet_id], number) is not None
-    ]
-
-
-def _aside(kind: PoolKind, pool_id: str, number: int, port_id: str) -> dict[str, str]:
-    return {"kind": kind.value, "pool_id": pool_id, "number": str(number), "port_id": port_id}
+def _list_had(said: Hello) -> Collection[str] | None:
+    """Return the ports that a site has which recovers; None where it says nothing, or does not."""
+    return said.holdings.get(_PORT, ()) if said.ports is None and said.holdings else None
