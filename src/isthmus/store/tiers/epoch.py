@@ -66,7 +66,7 @@ class Epoch:
     @property
     def tier(self) -> str:
         """Return what tells this database, however old, from any other; the secret stays one."""
-        return hashlib.sha256(f"isthmus tier {self.secret}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"tier {self.secret}".encode()).hexdigest()[:16]
 
 
 def read(connection: sa.Connection) -> Epoch:
