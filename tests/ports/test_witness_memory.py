@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -90,8 +91,9 @@ def test_a_file_that_goes_is_told_and_nothing_is_forgotten(
     assert len(caplog.records) == 2, "once each"
     with writing(tier.engine) as connection:
         epoch.begin(connection, "an operator says so")
-    tier.look(here)
-    assert here.trouble == ""
+    for one in (here, other):
+        tier.look(one)
+        assert one.trouble == "", "each process of the host knows that, too"
     assert tier.host("a").trouble == ""
 
 
@@ -141,6 +143,49 @@ def test_a_file_of_another_deployment_is_put_aside_and_told(
     tier.look(other)
     tier.restore(backup)
     assert tier.look(tier.host("a")).restored
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_file_of_another_deployment_that_cannot_be_put_aside_stops_nobody(
+    tier: Tier, file: Path, caplog: pytest.LogCaptureFixture, begun: bool
+) -> None:
+    """Of a folder that can be read and not written, say."""
+    here = tier.host("a")
+    tier.look(here)
+    if not begun:
+        here = tier.host("a")
+    text = foreign(tier, file.parents[1])
+    in_the_way = [file.with_suffix(end) for end in (".bad", f".{os.getpid()}.new")]
+    file.write_text(text)
+    for one in in_the_way:
+        one.mkdir()
+    first = tier.look(here).own.epoch
+    caplog.clear()
+    for _ in range(3):
+        look = tier.look(here)
+        assert (look.own.epoch, look.restored) == (first, False)
+    assert len([one for one in caplog.records if one.levelname == "ERROR"]) <= 1, "said once"
+    assert "cannot be put aside" in here.trouble
+    assert file.read_text() == text
+    backup = tier.back_up()
+    tier.look(here)
+    tier.restore(backup)
+    assert tier.look(here).restored, "this process remembers"
+    for one in in_the_way:
+        one.rmdir()
+    tier.look(here)
+    assert file.with_suffix(".bad").read_text() == text
+    assert "it is kept as" in here.trouble
+
+
+def test_a_file_of_a_process_that_has_not_looked_yet_is_nobodys(tier: Tier, file: Path) -> None:
+    here = tier.host("a")
+    tier.look(here)
+    new = {"witness": "f" * 32, "epoch": 0, "life": "", "turns": {}, "tier": ""}
+    file.write_text(json.dumps(new))
+    assert not tier.look(here).restored
+    assert "is another one" in here.trouble
+    assert not file.with_suffix(".bad").exists()
 
 
 def test_a_process_that_finds_a_file_of_another_deployment_says_what_may_be(

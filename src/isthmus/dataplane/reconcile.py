@@ -56,6 +56,8 @@ _ROUNDS = 5
 #: After a database did not answer, in seconds; doubled up to the greatest.
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+#: After a look that failed, whatever comes meanwhile.
+_BLIND_PAUSE_S = 1.0
 #: How long a shadow that another process made may stay unbound before this one looks, in seconds:
 #: anything between, so that not all processes look at once.
 _LATE_S = (1.0, 3.0)
@@ -262,6 +264,9 @@ class Reconciler:
         with self._condition:
             self._dirty.everything = True
             came = self._dirty.subjects.values()
+            at_least = min(pause_s, _BLIND_PAUSE_S)
+            self._condition.wait_for(lambda: self._stopping, at_least)
+            pause_s -= at_least
             self._condition.wait_for(
                 lambda: self._stopping or (self._is_blind and any(came)), pause_s
             )

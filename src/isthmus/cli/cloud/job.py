@@ -154,7 +154,7 @@ def retry_jobs(
     """Try jobs again at once, parked ones too: by id, or all that the options choose."""
     filters = _filters(site, kind, resource, state, older_than)
     api, chosen = _choose(os_cloud, jobs, filters)
-    _say(_act(api, chosen, "retry"), "due")
+    _act(api, chosen, "retry", "due")
 
 
 @app.command("cancel")
@@ -173,7 +173,7 @@ def cancel_jobs(
     api, chosen = _choose(os_cloud, jobs, filters)
     if chosen and not yes:
         confirm(f"Drop {counted(len(chosen), 'job')}, with what they were to bring?")
-    _say(_act(api, chosen, "cancel"), "dropped")
+    _act(api, chosen, "cancel", "dropped")
 
 
 def _choose(cloud: str, ids: list[str] | None, filters: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -227,15 +227,27 @@ def _require_found(api: Any, names: list[str] | None, rows: list[Any]) -> None:
     require_found(api, names or (), rows)
 
 
-def _act(api: Any, ids: Iterable[str], action: str) -> int:
+def _act(api: Any, ids: Iterable[str], action: str, what: str) -> None:
+    """Act on each job, and tell of how many; one that is refused keeps none of the others.
+
+    Raises:
+        Conflict: some were refused; the first of them.
+    """
     from isthmus import errors
 
-    done = 0
+    done, refused = 0, list[errors.Conflict]()
     for job in ids:
         try:
             api.act("site_job", job, action)
         except errors.NotFound as error:
             render.note(f"{error.message}: it is done")
+        except errors.Conflict as error:
+            refused.append(error)
         else:
             done += 1
-    return done
+    if done or not refused:
+        _say(done, what)
+    for error in refused[1:]:
+        render.note(error.message)
+    if refused:
+        raise refused[0]

@@ -81,6 +81,7 @@ class Witness:
         self._is_kept = False  # whether that came from the file: it was there, and was this tier's
         self._put = ""  # the id of the witness that this process has put in a free place
         self._found = ""  # what has become of the file since, for people
+        self._shunned = ("", "")  # witness and tier of another's file that cannot be put aside
         self._looked = False  # whether a look of this process has ever succeeded
         self._marked: tuple[int, Mapping[str, int]] = (0, {})  # turns, and after which look
         self._looking = threading.Lock()
@@ -178,7 +179,7 @@ class Witness:
                 look, found = self._begin(connection, own.witness)
         if look.restored:
             LOG.warning("%s; epoch %d begins", look.own.reason, look.own.epoch)
-        self._keep(own, found)
+        self._keep(found)
         if look.own.recovered and own.is_of_another(look.own):  # else the reason says it
             self._tell(
                 f"The witness {self._path} knew another database than this one: either is another "
@@ -236,20 +237,22 @@ class Witness:
             Busy: the file has become another's since; look again.
             _Foreign: it is another deployment's.
         """
-        found, mine = self._file.read(), self._latest
+        found, mine = self._read(), self._latest
         if (mine if found is None else found).witness != witness:
             raise errors.Busy(f"{self._path} was put in place of another one just now")
         if found is None:
             return [mine]
         if self._is_kept and not mine.is_of_another(own):
-            says_less = not found.tier and found.witness != mine.witness
+            # A process that starts, and has seen nothing yet, makes a file that is nobody's.
+            has_begun = bool(found.epoch or found.turns)
+            says_less = has_begun and not found.tier and found.witness != mine.witness
             if says_less or found.is_of_another(own):
                 raise _Foreign(found)
         return [found, mine]
 
     def recall(self) -> Seen:
         """Return what is remembered: by the file, or by this process where there is none."""
-        return self._newest(self._file.read())
+        return self._newest(self._read())
 
     def remember(self, seen: Seen) -> None:
         """Update the file, unless it is newer: processes call this in any order.
@@ -262,16 +265,15 @@ class Witness:
         if self._file.update(seen) and self._is_kept:
             self._tell_gone()
 
-    def _keep(self, own: Seen, found: Seen) -> None:
+    def _keep(self, found: Seen) -> None:
         """Remember what a look has found.
 
         Args:
-            own: what was remembered when it began.
             found: what it has found.
         """
         before, is_ours = self._latest, found.witness == self._put
         self.remember(found)
-        if found.epoch > own.epoch > 0:
+        if found.epoch > before.epoch > 0:
             self._found = ""
         elif self._is_kept and found.witness != before.witness and not is_ours:
             self._tell(
@@ -304,6 +306,11 @@ class Witness:
         of that.
         """
         found = self._file.read()
+        if found is not None and self._is_shunned(found):
+            self._replace(found)
+            found = self._read()
+            if found is None:
+                return self._latest
         if found is None:
             new = self._rename() if self._is_kept else self._latest
             if self._file.update(new):
@@ -317,14 +324,31 @@ class Witness:
         return dataclasses.replace(self._latest, witness=_new_id())
 
     def _replace(self, foreign: Seen) -> None:
-        """Put a file aside that is another deployment's, and begin another one in its place."""
-        self._tell(
-            f"The file {self._path} was replaced by another deployment's: it is kept as "
-            f"{self._file.aside}, and made anew of what this process remembers"
-        )
-        new = self._rename()
+        """Put a file aside that is another deployment's, and begin another one in its place.
+
+        Where that cannot be done, this process remembers instead, and tries again.
+        """
+        new, what = self._rename(), f"The file {self._path} was replaced by another deployment's"
         if self._file.replace(foreign, new):
-            self._put = new.witness
+            self._put, self._shunned = new.witness, ("", "")
+            self._tell(
+                f"{what}: it is kept as {self._file.aside}, and made anew of what this process "
+                "remembers"
+            )
+            return
+        found = self._file.read()
+        if found is None or _whose(found) != _whose(foreign) or self._is_shunned(found):
+            return
+        self._shunned = _whose(found)
+        self._tell(f"{what}, and cannot be put aside: this process remembers instead")
+
+    def _read(self) -> Seen | None:
+        """Return what the file says; None also where it is another's that cannot be put aside."""
+        found = self._file.read()
+        return None if found is None or self._is_shunned(found) else found
+
+    def _is_shunned(self, found: Seen) -> bool:
+        return _whose(found) == self._shunned
 
     def _newest(self, found: Seen | None) -> Seen:
         if found is None:
@@ -345,6 +369,10 @@ class Witness:
         gone -= {self._latest.witness, store.PRUNED}
         with transaction() as connection:
             store.prune(connection, {one: turns[one] for one in gone})
+
+
+def _whose(found: Seen) -> tuple[str, str]:
+    return (found.witness, found.tier)
 
 
 def _new_id() -> str:
