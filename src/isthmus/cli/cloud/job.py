@@ -247,7 +247,7 @@ def _act(api: Any, ids: Iterable[str], action: str, what: str) -> None:
             done += 1
     if done or not refused:
         _say(done, what)
-    for error in refused[1:]:
-        render.note(error.message)
+    for other in refused[1:]:
+        render.note(other.message)
     if refused:
         raise refused[0]
