@@ -4,14 +4,17 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address, ip_network
 
 from isthmus.federation.exits.transit import DEFAULT_RANGES
-from isthmus.model.exits.plan import Exit, ExitPlan
+from isthmus.model.exits.plan import Exit, ExitPlan, Forwarded
 from isthmus.model.exits.request import (
     ExternalNetwork,
     ExternalSubnet,
     ExtraRoute,
     FloatingIp,
+    Forwarding,
     Gateway,
     InternalSubnet,
+    Ports,
+    Protocol,
     RouterFacts,
     SiteFacts,
     Transit,
@@ -69,6 +72,32 @@ def floating(
     )
 
 
+def ports(text: str) -> Ports:
+    """Read `first-last`, or one port."""
+    first, _, last = text.partition("-")
+    return Ports(int(first), int(last or first))
+
+
+def forwarding(
+    forwarding_id: str, outside: str, network_id: str, inside: str, home: str | None
+) -> Forwarding:
+    """Make a forwarding of `protocol:address:ports` to `address:ports`."""
+    protocol, address, external = outside.split(":")
+    fixed, internal = inside.split(":")
+    return Forwarding(
+        id=forwarding_id,
+        floating_ip_id=f"of-{address}",
+        address=IPv4Address(address),
+        network_id=network_id,
+        fixed_address=IPv4Address(fixed),
+        port_id=f"port-{fixed}",
+        home=SiteName(home) if home else None,
+        protocol=Protocol(protocol),
+        outside=ports(external),
+        inside=ports(internal),
+    )
+
+
 def extra(destination: str, next_hop: str) -> ExtraRoute:
     return ExtraRoute(destination=ip_network(destination), next_hop=ip_address(next_hop))
 
@@ -78,6 +107,7 @@ def router(
     gateways: Iterable[Gateway] = (),
     floating_ips: Iterable[FloatingIp] = (),
     extra_routes: Iterable[ExtraRoute] = (),
+    forwardings: Iterable[Forwarding] = (),
 ) -> RouterFacts:
     return RouterFacts(
         id="r1",
@@ -85,6 +115,7 @@ def router(
         gateways=frozenset(gateways),
         floating_ips=frozenset(floating_ips),
         extra_routes=frozenset(extra_routes),
+        forwardings=frozenset(forwardings),
     )
 
 
@@ -95,6 +126,23 @@ def transit(words: str, *ranges: str) -> Transit:
         datapath_key=DATAPATH_KEY,
         port_keys={SiteName(word): key for key, word in enumerate(words.split(), start=1)},
     )
+
+
+def _say_ports(one: Ports) -> str:
+    return str(one.first) if one.size == 1 else f"{one.first}-{one.last}"
+
+
+def _say_forwarded(name: str, one: Forwarded) -> str:
+    where = "outside" if one.answers else "inside"
+    said = (
+        f"{name} {where} {one.protocol} {one.external}:{_say_ports(one.outside)} to "
+        f"{one.internal}:{_say_ports(one.inside)}"
+    )
+    if one.replies is None:
+        return said
+    inside = " ".join(map(str, one.replies.inside))
+    only = f" only to {' '.join(map(str, one.replies.only))}" if one.replies.only else ""
+    return f"{said}, replies not to {inside}{only}: via {one.replies.next_hop}"
 
 
 def show(plan: ExitPlan) -> list[str]:
@@ -123,6 +171,7 @@ def show(plan: ExitPlan) -> list[str]:
             f"{name} nat {one.external} for {one.internal}{' at home' if one.at_home else ''}"
             for one in at.floating
         ]
+        lines += [_say_forwarded(name, one) for one in at.forwarded]
     lines += [f"{one} idle: {why}" for one, why in sorted(plan.idle.items())]
     if plan.transit_wanted:
         lines.append(f"wanted: {' '.join(sorted(plan.transit_wanted))}")

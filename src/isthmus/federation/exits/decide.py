@@ -7,11 +7,12 @@
   transit network (`route`).
 * A floating IP is translated where the gateway on its network is. Where the port's own site leaves
   by another exit, a policy sends this address's replies to the floating IP's (`translate`).
+* A port forwarding is answered there as well, and a policy sends the replies of its port (`forward`).
 """
 
 from collections.abc import Iterable, Mapping
 
-from isthmus.federation.exits import route, translate
+from isthmus.federation.exits import forward, route, translate
 from isthmus.federation.exits import transit as addressing
 from isthmus.federation.exits.scene import Scene, set_scene
 from isthmus.model.exits.plan import ExitPlan, SitePlan
@@ -39,15 +40,18 @@ def decide_exits(
     """
     scene = set_scene(router, networks, sites, transit)
     nat_sites, idle = translate.place_floating_ips(scene)
+    answered, silent = forward.place_forwardings(scene)
     joined = scene.places if needs_transit(scene) else ()
     has_key = frozenset(transit.port_keys if transit is not None else ())
     return ExitPlan(
         sites={
-            name: _plan_site(scene, name, nat_sites, joined=name in joined and name in has_key)
+            name: _plan_site(
+                scene, name, nat_sites, answered, joined=name in joined and name in has_key
+            )
             for name in scene.places
         },
         seats={(one.network_id, one.addresses): seat for one, seat in scene.seats.items()},
-        idle=idle,
+        idle=idle | silent,
         transit_wanted=frozenset(joined) - has_key,
     )
 
@@ -63,7 +67,7 @@ def needs_transit(scene: Scene) -> bool:
             return True
         if any(name not in one.sites and scene.find_host(one) for one in scene.subnets):
             return True
-    for floating in scene.floating_ips:
+    for floating in (*scene.floating_ips, *scene.forwardings):
         site = scene.find_nat_site(floating)
         if site in scene.places and translate.needs_policy(scene, floating, SiteName(site)):
             return True
@@ -71,7 +75,12 @@ def needs_transit(scene: Scene) -> bool:
 
 
 def _plan_site(
-    scene: Scene, name: SiteName, nat_sites: Mapping[str, SiteName], *, joined: bool
+    scene: Scene,
+    name: SiteName,
+    nat_sites: Mapping[str, SiteName],
+    answered: Mapping[str, SiteName],
+    *,
+    joined: bool,
 ) -> SitePlan:
     gateway = next((one for one, seat in scene.seats.items() if seat == name), None)
     return SitePlan(
@@ -81,6 +90,7 @@ def _plan_site(
         policies=tuple(translate.list_policies(scene, name, nat_sites)),
         snats=tuple(translate.list_snats(scene, gateway)),
         floating=tuple(translate.list_floating(scene, name, nat_sites)),
+        forwarded=tuple(forward.list_forwarded(scene, name, answered)),
         transit=addressing.make_port(scene.transit, name)
         if joined and scene.transit is not None
         else None,

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from isthmus import errors
+from isthmus.federation.exits import forward
 from isthmus.federation.exits import transit as addressing
 from isthmus.federation.exits.decide import needs_transit
 from isthmus.federation.exits.scene import Scene, set_scene
 from isthmus.federation.exits.seat import order
-from isthmus.model.exits.plan import Lack
+from isthmus.model.exits.plan import MOST_FORWARDED, Lack
 from isthmus.model.exits.request import (
     ExternalNetwork,
     FloatingIp,
+    Forwarding,
     Prefix,
     RouterFacts,
     SiteFacts,
@@ -36,22 +38,38 @@ class Name(enum.StrEnum):
     FLOATING_IP_WITHOUT_SUBNET = "floating-ip-without-subnet"
     FLOATING_IP_OUT_OF_REACH = "floating-ip-out-of-reach"
     FLOATING_IP_OTHER_WAY = "floating-ip-other-way"
+    FORWARDING_BESIDE_FLOATING_IP = "forwarding-beside-floating-ip"
+    FORWARDING_COLLIDES = "forwarding-collides"
+    FORWARDING_TOO_MANY = "forwarding-too-many"
 
 
 #: Refusals about the network by which a router's instances reach each other.
 ABOUT_TRANSIT = frozenset(
     {Name.TRANSIT_OVERLAPS_SUBNET, Name.TRANSIT_IN_USE, Name.TRANSIT_EXHAUSTED}
 )
-#: Refusals whose subject is a floating IP.
+#: Refusals whose subject is a floating IP or a port forwarding.
 ABOUT_FLOATING = frozenset(
     {
         Name.FLOATING_IP_WITHOUT_GATEWAY,
         Name.FLOATING_IP_WITHOUT_SUBNET,
         Name.FLOATING_IP_OUT_OF_REACH,
         Name.FLOATING_IP_OTHER_WAY,
+        Name.FORWARDING_BESIDE_FLOATING_IP,
+        Name.FORWARDING_COLLIDES,
+        Name.FORWARDING_TOO_MANY,
     }
 )
 
+#: Of those, where another object than the subject may be the reason as well.
+_OF_SEVERAL = frozenset(
+    {
+        Name.FLOATING_IP_OTHER_WAY,
+        Name.FORWARDING_BESIDE_FLOATING_IP,
+        Name.FORWARDING_COLLIDES,
+        Name.FORWARDING_TOO_MANY,
+        Name.TWO_EXITS_AT_ONE_SITE,
+    }
+)
 #: What a floating IP is refused for that has lost a gateway or an interface.
 CUTS_FLOATING = frozenset({Name.FLOATING_IP_WITHOUT_GATEWAY, Name.FLOATING_IP_WITHOUT_SUBNET})
 
@@ -61,13 +79,13 @@ class Refusal:
     """One thing that cannot be, and why."""
 
     name: Name
-    subject: str  #: id of the network, subnet or floating IP
+    subject: str  #: id of the network, subnet, floating IP or port forwarding
     message: str
 
     @property
     def is_of_several(self) -> bool:
         """Return whether another object than the subject may be the reason as well."""
-        return self.name in (Name.FLOATING_IP_OTHER_WAY, Name.TWO_EXITS_AT_ONE_SITE)
+        return self.name in _OF_SEVERAL
 
     def to_error(self) -> errors.Conflict:
         """Return the error to raise; its text ends with the name, which alone Neutron shows."""
@@ -98,6 +116,7 @@ def list_refusals(
             *_about_gateways(scene, known),
             *(_about_transit(scene, known.values(), ranges) if needs_transit(scene) else ()),
             *(one for floating in scene.floating_ips for one in _about_floating(scene, floating)),
+            *_about_forwardings(scene),
         ]
     )
 
@@ -188,6 +207,12 @@ def _about_transit(
 
 
 def _about_floating(scene: Scene, floating: FloatingIp) -> Iterator[Refusal]:
+    found = list(_about_way(scene, floating))
+    yield from found or _about_other_way(scene, floating)
+
+
+def _about_way(scene: Scene, floating: FloatingIp | Forwarding) -> Iterator[Refusal]:
+    """Tell why a floating IP, or one with a forwarding, has no way to its port."""
     where = scene.find_nat_site(floating)
     if where is Lack.NO_GATEWAY_ON_NETWORK:
         yield Refusal(
@@ -211,11 +236,37 @@ def _about_floating(scene: Scene, floating: FloatingIp) -> Iterator[Refusal]:
             f"present as far as router {scene.router.id} knows: floating IP {floating.address} has "
             "no way to it",
         )
-    else:
-        yield from _about_other_way(scene, floating)
 
 
-def _is_reached(scene: Scene, floating: FloatingIp) -> bool:
+def _about_forwardings(scene: Scene) -> Iterator[Refusal]:
+    """Refuse forwardings that have no way, and what cannot be side by side."""
+    taken = forward.Taken()
+    for one, why in forward.judge_forwardings(scene, taken):
+        yield from _about_way(scene, one)
+        if why is Lack.BESIDE_FLOATING_IP:
+            yield Refusal(
+                Name.FORWARDING_BESIDE_FLOATING_IP,
+                one.id,
+                f"{one.fixed_address} has a floating IP, which takes the replies of a port that "
+                f"{one.address} forwards to it: one of the two is possible",
+            )
+        elif why is Lack.COLLIDES:
+            yield Refusal(
+                Name.FORWARDING_COLLIDES,
+                one.id,
+                f"{one.protocol} ports of {one.address} or {one.fixed_address} are those of port "
+                f"forwarding {taken.find_holder(one)}",
+            )
+        elif why is Lack.TOO_MANY:
+            yield Refusal(
+                Name.FORWARDING_TOO_MANY,
+                one.id,
+                f"router {scene.router.id} would forward more than {MOST_FORWARDED} ports: a range "
+                "counts as many as it has",
+            )
+
+
+def _is_reached(scene: Scene, floating: FloatingIp | Forwarding) -> bool:
     return any(
         floating.fixed_address in subnet.cidr and floating.home in subnet.sites
         for subnet in scene.subnets

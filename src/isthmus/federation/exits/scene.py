@@ -12,6 +12,7 @@ from isthmus.model.exits.request import (
     Address,
     ExternalNetwork,
     FloatingIp,
+    Forwarding,
     InternalSubnet,
     RouterFacts,
     SiteFacts,
@@ -29,6 +30,7 @@ class Scene:
     transit: Transit | None
     subnets: tuple[InternalSubnet, ...]
     floating_ips: tuple[FloatingIp, ...]
+    forwardings: tuple[Forwarding, ...]
     planned: Seats  #: where gateways are while no site is disabled
     seats: Seats  #: where they are
     outlets: Mapping[int, Mapping[SiteName, Outlet]]  #: by IP version, then by site
@@ -52,8 +54,8 @@ class Scene:
         """Find a site's transit address."""
         return addressing.find_address(self.transit, site, version)
 
-    def find_nat_site(self, floating: FloatingIp) -> SiteName | Lack:
-        """Find the site where a floating IP is translated."""
+    def find_nat_site(self, floating: FloatingIp | Forwarding) -> SiteName | Lack:
+        """Find the site where a floating IP is translated, or a forwarding of one answered."""
         if not any(floating.fixed_address in subnet.cidr for subnet in self.subnets):
             return Lack.NO_SUBNET
         gateways = [one for one in self.seats if one.network_id == floating.network_id]
@@ -88,6 +90,7 @@ def set_scene(
         transit=transit,
         subnets=tuple(sorted(router.subnets, key=lambda one: (str(one.cidr), one.id))),
         floating_ips=tuple(sorted(router.floating_ips, key=lambda one: one.id)),
+        forwardings=tuple(sorted(router.forwardings, key=lambda one: one.id)),
         planned=plan_seats(router.gateways, by_id, by_name),
         seats=seats,
         outlets={version: list_outlets(seats, by_id, version) for version in (4, 6)},

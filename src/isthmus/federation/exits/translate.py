@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from isthmus.federation.exits.choose import first_ipv4
 from isthmus.federation.exits.scene import Scene
 from isthmus.model.exits.plan import FloatingNat, Lack, ReturnPolicy, Snat
-from isthmus.model.exits.request import FloatingIp, Gateway, Prefix
+from isthmus.model.exits.request import FloatingIp, Forwarding, Gateway, Prefix
 from isthmus.model.site import SiteName
 
 #: Each floating IP that works, by id, with the site that translates it.
@@ -32,12 +32,12 @@ def place_floating_ips(scene: Scene) -> tuple[dict[str, SiteName], dict[str, Lac
     for floating in scene.floating_ips:
         if floating.id in found and found[floating.id] != _way_of(scene, floating, found):
             idle[floating.id] = Lack.OTHER_WAY
-        elif floating.id in found and _is_cut(scene, floating, found[floating.id]):
+        elif floating.id in found and is_cut(scene, floating, found[floating.id]):
             idle[floating.id] = Lack.NO_TRANSIT
     return {one: site for one, site in found.items() if one not in idle}, idle
 
 
-def needs_policy(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
+def needs_policy(scene: Scene, floating: FloatingIp | Forwarding, site: SiteName) -> bool:
     """Tell whether replies of a floating IP's port would leave elsewhere."""
     home = floating.home
     if home is None or home == site or home not in scene.places:
@@ -48,21 +48,39 @@ def needs_policy(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
 
 def list_policies(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[ReturnPolicy]:
     """List the policies of a site where floating IPs' ports live."""
-    inside = _list_inside(scene)
+    inside = list_inside(scene)
     for floating in scene.floating_ips:
-        at = nat_sites.get(floating.id)
-        if floating.home != site or at is None or not needs_policy(scene, floating, at):
-            continue
-        next_hop = scene.find_transit(at, 4)
-        if isinstance(next_hop, ipaddress.IPv4Address):
-            yield ReturnPolicy(
-                floating_ip_id=floating.id,
-                source=floating.fixed_address,
-                inside=inside,
-                only=_find_reach(scene, floating, at),
-                next_hop=next_hop,
-                site=at,
-            )
+        policy = find_policy(
+            scene, site, floating, nat_sites, floating_ip_id=floating.id, inside=inside
+        )
+        if policy is not None:
+            yield policy
+
+
+def find_policy(
+    scene: Scene,
+    site: SiteName,
+    floating: FloatingIp | Forwarding,
+    nat_sites: Sites,
+    *,
+    floating_ip_id: str,
+    inside: tuple[IPv4Network, ...],
+) -> ReturnPolicy | None:
+    """Find the policy of a site where the port of a floating IP lives, or of a forwarding."""
+    at = nat_sites.get(floating.id)
+    if floating.home != site or at is None or not needs_policy(scene, floating, at):
+        return None
+    next_hop = scene.find_transit(at, 4)
+    if not isinstance(next_hop, ipaddress.IPv4Address):
+        return None
+    return ReturnPolicy(
+        floating_ip_id=floating_ip_id,
+        source=floating.fixed_address,
+        inside=inside,
+        only=_find_reach(scene, floating, at),
+        next_hop=next_hop,
+        site=at,
+    )
 
 
 def list_floating(scene: Scene, site: SiteName, nat_sites: Sites) -> Iterator[FloatingNat]:
@@ -104,7 +122,7 @@ def _way_of(scene: Scene, floating: FloatingIp, found: Sites) -> SiteName:
     return outlet.site if outlet is not None and outlet.site in same else same[0]
 
 
-def _is_cut(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
+def is_cut(scene: Scene, floating: FloatingIp | Forwarding, site: SiteName) -> bool:
     """Tell whether replies of a port elsewhere need transit addresses that are not there."""
     home = floating.home
     if home is None or home not in scene.places or home == site:
@@ -112,7 +130,9 @@ def _is_cut(scene: Scene, floating: FloatingIp, site: SiteName) -> bool:
     return None in (scene.find_transit(home, 4), scene.find_transit(site, 4))
 
 
-def _find_reach(scene: Scene, floating: FloatingIp, site: SiteName) -> tuple[IPv4Network, ...]:
+def _find_reach(
+    scene: Scene, floating: FloatingIp | Forwarding, site: SiteName
+) -> tuple[IPv4Network, ...]:
     """Return what a floating IP can be reached from, where that is its own network alone.
 
     A network without a next hop leads no further. A reply to anything else would leave its site by
@@ -124,7 +144,7 @@ def _find_reach(scene: Scene, floating: FloatingIp, site: SiteName) -> tuple[IPv
     return scene.outside.get(floating.network_id, ())
 
 
-def _list_inside(scene: Scene) -> tuple[IPv4Network, ...]:
+def list_inside(scene: Scene) -> tuple[IPv4Network, ...]:
     """List what a floating IP's port reaches by the router's own routes."""
     prefixes: list[Prefix] = [subnet.cidr for subnet in scene.subnets]
     prefixes += [one.destination for one in scene.router.extra_routes]

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from isthmus.model.exits.request import Address, Hypervisor, Prefix
+from isthmus.model.exits.request import Address, Hypervisor, Ports, Prefix, Protocol
 from isthmus.model.site import SiteName
+
+
+#: Most ports that one router forwards: a VIP of a load balancer at each of its sites for each.
+MOST_FORWARDED = 4096
 
 
 class Way(enum.StrEnum):
@@ -27,6 +31,10 @@ class Lack(enum.StrEnum):
     NO_SUBNET = "no subnet"  #: the router has no interface on the fixed address's subnet
     #: The same fixed address has another floating IP, by which its replies leave.
     OTHER_WAY = "replies leave by another floating IP"
+    #: Of a forwarding: the server's address has a floating IP as well, which would take its replies.
+    BESIDE_FLOATING_IP = "the address has a floating IP"
+    COLLIDES = "another forwarding has these ports"
+    TOO_MANY = "the router forwards too many ports"
 
 
 class Purpose(enum.StrEnum):
@@ -98,6 +106,26 @@ class FloatingNat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """Ports of a floating IP that lead to ports of a server, as one site has them.
+
+    Servers of the site are answered at their own switches. The world outside is where the floating
+    IP is.
+    """
+
+    forwarding_id: str
+    floating_ip_id: str
+    protocol: Protocol
+    external: IPv4Address
+    outside: Ports
+    internal: IPv4Address
+    inside: Ports  #: as many as outside, or one
+    answers: bool  #: whether this site's gateway answers for the floating IP
+    #: How replies of these ports leave the site where the server lives, where not by its own exit.
+    replies: ReturnPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransitPeer:
     """The port of another site's instance on the transit network."""
 
@@ -131,6 +159,7 @@ class SitePlan:
     policies: tuple[ReturnPolicy, ...] = ()
     snats: tuple[Snat, ...] = ()
     floating: tuple[FloatingNat, ...] = ()
+    forwarded: tuple[Forwarded, ...] = ()
     transit: TransitPort | None = None
 
 
@@ -146,6 +175,7 @@ def without_transit(plan: SitePlan) -> SitePlan:
         },
         routes=tuple(one for one in plan.routes if one.way is not Way.TRANSIT),
         policies=(),
+        forwarded=tuple(dataclasses.replace(one, replies=None) for one in plan.forwarded),
         transit=None,
     )
 
@@ -157,7 +187,7 @@ class ExitPlan:
     sites: Mapping[SiteName, SitePlan]
     #: Where each gateway is, by its external network and addresses; None for nowhere.
     seats: Mapping[tuple[str, frozenset[Address]], SiteName | None]
-    #: Floating IPs that do not work, and why.
+    #: Floating IPs and port forwardings that do not work, and why.
     idle: Mapping[str, Lack]
     #: Sites that need a transit address and have none: allocate, and decide again.
     transit_wanted: frozenset[SiteName] = frozenset()

@@ -14,8 +14,10 @@ from isthmus import errors
 from isthmus.model import form
 from isthmus.model.dataplane.ovn import LAST_PORT_KEY
 from isthmus.model.exits.plan import (
+    MOST_FORWARDED,
     Exit,
     FloatingNat,
+    Forwarded,
     Lack,
     Purpose,
     ReturnPolicy,
@@ -26,7 +28,7 @@ from isthmus.model.exits.plan import (
     TransitPort,
     Way,
 )
-from isthmus.model.exits.request import Address, Hypervisor, Prefix
+from isthmus.model.exits.request import Address, Hypervisor, Ports, Prefix, Protocol
 from isthmus.model.site import SiteName
 
 #: Most routes, policies or translations of one router at one site.
@@ -35,6 +37,7 @@ MOST = 4096
 _MOST_SITES = 512
 _SITE = 64
 _ID = 36
+_LAST_PORT = (1 << 16) - 1
 #: OVN's keys of networks have 24 bits.
 _LAST_DATAPATH_KEY = (1 << 24) - 1
 _VERSIONS = ("4", "6")
@@ -44,7 +47,11 @@ _E = TypeVar("_E", bound=enum.StrEnum)
 
 
 def to_form(plan: SitePlan) -> dict[str, Any]:
-    """Return the JSON form of a plan; equal plans have equal forms."""
+    """Return the JSON form of a plan; equal plans have equal forms.
+
+    What older peers do not know is left out where there is none of it: then both forms are equal.
+    """
+    forwarded = [_plain(one) for one in plan.forwarded]
     return {
         "exits": {str(version): _exit_form(plan.exits[version]) for version in sorted(plan.exits)},
         "gateway_network_id": plan.gateway_network_id,
@@ -53,6 +60,7 @@ def to_form(plan: SitePlan) -> dict[str, Any]:
         "snats": [_plain(one) for one in plan.snats],
         "floating": [_plain(one) for one in plan.floating],
         "transit": None if plan.transit is None else _plain(plan.transit),
+        **({"forwarded": forwarded} if forwarded else {}),
     }
 
 
@@ -64,7 +72,7 @@ def from_form(body: Any) -> SitePlan:
     """
     try:
         exits = _mapping(body["exits"])
-        return SitePlan(
+        plan = SitePlan(
             exits={
                 int(_one_of(version, _VERSIONS)): _read_exit(found)
                 for version, found in exits.items()
@@ -75,7 +83,10 @@ def from_form(body: Any) -> SitePlan:
             snats=_each(body["snats"], _read_snat),
             floating=_each(body["floating"], _read_floating),
             transit=_maybe(body["transit"], _read_transit),
+            forwarded=_each(body.get("forwarded", []), _read_forwarded),
         )
+        _require(sum(one.outside.size for one in plan.forwarded) <= MOST_FORWARDED, "forwarded")
+        return plan
     except (KeyError, TypeError) as error:
         raise errors.ProtocolError(f"not the exits of a router: {error!r}") from error
 
@@ -145,6 +156,28 @@ def _read_floating(body: Any) -> FloatingNat:
         at_home=_checked(body["at_home"], form.is_flag),
         mac=_maybe(body["mac"], _mac),
     )
+
+
+def _read_forwarded(body: Any) -> Forwarded:
+    outside, inside = _read_ports(body["outside"]), _read_ports(body["inside"])
+    _require(inside.size in (1, outside.size), body)
+    return Forwarded(
+        forwarding_id=_id(body["forwarding_id"]),
+        floating_ip_id=_id(body["floating_ip_id"]),
+        protocol=_word(body["protocol"], Protocol),
+        external=_ipv4(body["external"]),
+        outside=outside,
+        internal=_ipv4(body["internal"]),
+        inside=inside,
+        answers=_checked(body["answers"], form.is_flag),
+        replies=_maybe(body["replies"], _read_policy),
+    )
+
+
+def _read_ports(body: Any) -> Ports:
+    ports = Ports(_key(body["first"], _LAST_PORT), _key(body["last"], _LAST_PORT))
+    _require(ports.first <= ports.last, body)
+    return ports
 
 
 def _read_transit(body: Any) -> TransitPort:

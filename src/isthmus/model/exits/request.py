@@ -1,5 +1,6 @@
 """What is known of a router before it is decided by which sites its traffic leaves."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -48,6 +49,46 @@ class FloatingIp:
     port_id: str
     home: SiteName | None = None  #: where the port lives; None while it lives nowhere
     mac: str | None = None  #: of its own port on the external network, where that is known
+
+
+class Protocol(enum.StrEnum):
+    """The protocols that ML2/OVN forwards."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ports:
+    """A range of ports of a protocol."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        """Return how many there are."""
+        return self.last - self.first + 1
+
+    def overlaps(self, other: "Ports") -> bool:
+        """Tell whether both have a port."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarding:
+    """Ports of a floating IP that lead to ports of a server behind the router."""
+
+    id: str
+    floating_ip_id: str
+    address: IPv4Address  #: of the floating IP
+    network_id: str  #: external
+    fixed_address: IPv4Address
+    port_id: str
+    home: SiteName | None = None  #: where the port lives; None while it lives nowhere
+    protocol: Protocol
+    outside: Ports
+    inside: Ports  #: as many as outside, or one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,4 +148,5 @@ class RouterFacts:
     subnets: frozenset[InternalSubnet] = frozenset()
     gateways: frozenset[Gateway] = frozenset()
     floating_ips: frozenset[FloatingIp] = frozenset()
+    forwardings: frozenset[Forwarding] = frozenset()
     extra_routes: frozenset[ExtraRoute] = frozenset()
