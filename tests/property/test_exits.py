@@ -12,11 +12,20 @@ from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tables.exits import external, floating, gateway, router, site, subnet, transit
+from tests.tables.exits import (
+    external,
+    floating,
+    forwarding,
+    gateway,
+    router,
+    site,
+    subnet,
+    transit,
+)
 
 from isthmus.federation.exits.decide import decide_exits
 from isthmus.federation.exits.refusal import list_refusals
-from isthmus.model.exits.plan import Exit, ExitPlan, Purpose, Way
+from isthmus.model.exits.plan import Exit, ExitPlan, Forwarded, Purpose, Way
 from isthmus.model.exits.request import ExternalNetwork, RouterFacts, SiteFacts
 from isthmus.model.site import SiteName, SiteState
 
@@ -70,7 +79,34 @@ def worlds(draw: st.DrawFn) -> tuple[RouterFacts, list[ExternalNetwork], list[Si
         )
         for number, (at, to, last) in enumerate(ways)
     ]
-    return router(subnets, gateways, floating_ips), networks, sites
+    # Some of them to addresses that have floating IPs, some to ports that others have.
+    asked = draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, 2),
+                st.integers(0, 2),
+                st.integers(6, 7),
+                st.sampled_from(["tcp", "udp"]),
+                st.integers(80, 82),
+            ),
+            max_size=4,
+        )
+    )
+    for _, to, last, _, _ in asked:
+        if (to, last) not in homes:
+            homes[to, last] = draw(some)
+    forwardings = [
+        forwarding(
+            f"p{number}",
+            f"{protocol}:172.16.{at}.40:{port}-{port + number % 2}",
+            f"ext{at}",
+            f"10.0.{to}.{last}:{port}",
+            homes[to, last],
+        )
+        for number, (at, to, last, protocol, port) in enumerate(asked)
+    ]
+    made = router(subnets, gateways, floating_ips, forwardings=forwardings)
+    return made, networks, sites
 
 
 def leave(
@@ -79,17 +115,27 @@ def leave(
     source: IPv4Address,
     to: IPv4Address = OUTSIDE,
     connected: str | None = None,
+    of: Forwarded | None = None,
 ) -> list[SiteName]:
     """Follow a packet to the outside: the sites that it passes, the last one sends it out.
 
-    The site that the destination's network is connected to looks nothing up.
+    The site that the destination's network is connected to looks nothing up. What is a reply of a
+    forwarded port meets the policies for that port as well.
     """
     passed = [SiteName(at)]
     while passed[-1] != connected:
         here = plan.sites[passed[-1]]
+        rules = [
+            *here.policies,
+            *(
+                one.replies
+                for one in here.forwarded
+                if one.replies is not None and of is not None and _is_of(one, of)
+            ),
+        ]
         policies = [
             one
-            for one in here.policies
+            for one in rules
             if one.source == source and (not one.only or any(to in part for part in one.only))
         ]
         assert len(policies) <= 1
@@ -104,6 +150,13 @@ def leave(
         assert site not in passed, f"a loop: {passed} and {site} again"
         passed.append(site)
     return passed
+
+
+def _is_of(one: Forwarded, of: Forwarded) -> bool:
+    """Tell whether a reply of one forwarding's port is taken for one of another's."""
+    return (one.protocol, one.internal) == (of.protocol, of.internal) and one.inside.overlaps(
+        of.inside
+    )
 
 
 def arrive(facts: RouterFacts, plan: ExitPlan, at: str, to: IPv4Address) -> bool:
@@ -178,6 +231,38 @@ def test_replies_come_back_the_way_that_packets_went(
                     assert passed[-1] == name
 
 
+@given(worlds())
+def test_replies_of_a_forwarded_port_leave_where_it_is_answered(
+    world: tuple[RouterFacts, list[ExternalNetwork], list[SiteFacts]],
+) -> None:
+    facts, networks, sites = world
+    plan = decide_exits(facts, networks, sites, TRANSIT)
+    homes = {one.id: one.home for one in facts.forwardings}
+    works = homes.keys() - plan.idle.keys()
+    for name, at in plan.sites.items():
+        assert {one.forwarding_id for one in at.forwarded} == works
+        found = at.exits.get(4)
+        leads_on = isinstance(found, Exit) and found.way is Way.LOCAL
+        for one in at.forwarded:
+            home = homes[one.forwarding_id]
+            subnets = [net for net in facts.subnets if one.internal in net.cidr]
+            if not one.answers or home is None or home not in plan.sites:
+                continue
+            if home not in subnets[0].sites:
+                continue
+            assert arrive(facts, plan, name, one.internal)
+            leave(plan, home, one.internal, of=one)  # without a loop, to wherever it is
+            if leads_on and home != name:
+                assert leave(plan, home, one.internal, of=one)[-1] == name
+            if home != name:  # hosts on the floating IP's own network
+                passed = leave(plan, home, one.internal, one.external, connected=name, of=one)
+                assert passed[-1] == name
+    answering = [
+        one.forwarding_id for at in plan.sites.values() for one in at.forwarded if one.answers
+    ]
+    assert sorted(answering) == sorted(works)
+
+
 @given(worlds(), st.randoms(use_true_random=False))
 def test_no_order_means_anything(
     world: tuple[RouterFacts, list[ExternalNetwork], list[SiteFacts]], random: Random
@@ -199,6 +284,7 @@ def test_no_order_means_anything(
         subnets=mixed(facts.subnets),
         gateways=mixed(facts.gateways),
         floating_ips=mixed(facts.floating_ips),
+        forwardings=mixed(facts.forwardings),
     )
     other = decide_exits(shuffled, again, others, TRANSIT)
     assert other == plan

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.property.test_exits import SITES, TRANSIT, worlds
-from tests.tables.exits import external, floating, gateway, router, site, subnet
+from tests.tables.exits import external, floating, forwarding, gateway, router, site, subnet
 
 from isthmus import errors
 from isthmus.federation.exits.decide import decide_exits
-from isthmus.model.exits.plan import SitePlan
+from isthmus.model.exits.plan import MOST_FORWARDED, SitePlan
 from isthmus.model.exits.plan_form import MOST, from_form, to_form
 from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
@@ -41,6 +41,13 @@ def test_a_plan_is_the_same_after_it_was_sent(plan: SitePlan) -> None:
 def test_what_a_newer_peer_adds_is_left_alone(plan: SitePlan) -> None:
     sent = {**to_form(plan), "weather": "fine"}
     assert from_form(sent) == plan
+
+
+def test_a_plan_of_before_there_were_forwardings_is_read_and_is_equal() -> None:
+    """A site keeps its plans in this form, and compares them with what central decides."""
+    plan = SitePlan()
+    assert "forwarded" not in to_form(plan)
+    assert from_form(to_form(plan)) == plan
 
 
 ODD: Any = st.one_of(
@@ -83,10 +90,11 @@ def _full() -> dict[str, Any]:
         [subnet("net", "10.0.0.0/24", "s1 s2")],
         [gateway("ext", "172.16.0.10")],
         [floating("f1", "172.16.0.50", "ext", "10.0.0.5", "s2")],
+        forwardings=[forwarding("p1", "tcp:172.16.0.51:80-81", "ext", "10.0.0.6:90-91", "s2")],
     )
     decided = decide_exits(asked, networks, [site("s1"), site("s2")], TRANSIT)
     form = to_form(decided.sites[SiteName("s1")])
-    assert all(form[name] for name in ("transit", "floating", "snats", "routes"))
+    assert all(form[name] for name in ("transit", "floating", "snats", "routes", "forwarded"))
     return form
 
 
@@ -104,6 +112,16 @@ def _full() -> dict[str, Any]:
         ("floating 0 mac", "ff:ff:ff:ff:ff:ff"),
         ("floating 0 at_home", "yes"),
         ("floating 0 port_id", "a b"),
+        ("forwarded 0 protocol", "sctp"),
+        ("forwarded 0 outside first", 0),
+        ("forwarded 0 outside last", 1 << 16),
+        ("forwarded 0 outside last", 79),
+        ("forwarded 0 outside last", 80 + MOST_FORWARDED),
+        ("forwarded 0 inside last", 92),
+        ("forwarded 0 internal", "fd00::1"),
+        ("forwarded 0 answers", None),
+        ("forwarded 0 replies", {}),
+        ("forwarded 0", {}),
         ("transit port_key", 0),
         ("transit port_key", 1 << 15),
         ("transit port_key", 2),
