@@ -41,7 +41,7 @@ from isthmus.testing.until import until
 #: What is done by northd where it binds remote ports itself.
 _BINDS = frozenset({"ovn.binding.differs", "ovn.transit_peer.missing"})
 #: Root tables of the northbound schema that are not the database's own.
-_LAID = ("Logical_Switch", "Logical_Router", "Port_Group", "Meter", "DNS")
+_LAID = ("Logical_Switch", "Logical_Router", "Load_Balancer", "Port_Group", "Meter", "DNS")
 
 
 def find_cases(kind: Kind[Any, Any]) -> Sequence[Case]:

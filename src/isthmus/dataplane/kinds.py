@@ -10,6 +10,7 @@ from typing import Any, Final
 from isthmus.dataplane.kind.binding import BINDING
 from isthmus.dataplane.kind.exit_nat import EXIT_NAT
 from isthmus.dataplane.kind.exit_route import EXIT_ROUTE
+from isthmus.dataplane.kind.forward import FORWARD
 from isthmus.dataplane.kind.group_member import GROUP_MEMBER
 from isthmus.dataplane.kind.port_key import PORT_KEY
 from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS
@@ -34,4 +35,5 @@ KINDS: Final[tuple[Kind[Any, Any], ...]] = (
     EXIT_ROUTE,
     RETURN_POLICY,
     EXIT_NAT,
+    FORWARD,
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from isthmus.dataplane.kind.exit_nat import EXIT_NAT, Translations
+from isthmus.dataplane.kind.forward import FORWARD, Forwards
 from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS, Hypervisors
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, RemotePort, ShadowPorts
 from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK, TransitNetworks
@@ -27,6 +28,7 @@ def see(*parts: tuple[Kind[Any, Any], Any]) -> Observed:
         TRANSIT_NETWORK.name: TransitNetworks(networks={}, routers=frozenset(), keys={}),
         TRANSIT_PEER.name: PeerPorts(ports={}, bound={}),
         EXIT_NAT.name: Translations(ours={}, others=frozenset()),
+        FORWARD.name: Forwards(ours={}, switches={}),
     }
     return Observed({**_EMPTY, **empty, **{kind.name: part for kind, part in parts}})
 

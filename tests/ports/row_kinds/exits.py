@@ -8,8 +8,17 @@ from tests.ports.row_kinds.case import lay_port
 
 from isthmus.dataplane.protocols import Tables
 from isthmus.federation.exits.transit import make_mac, make_port
-from isthmus.model.exits.plan import FloatingNat, Purpose, ReturnPolicy, Route, SitePlan, Snat, Way
-from isthmus.model.exits.request import Hypervisor, Transit
+from isthmus.model.exits.plan import (
+    FloatingNat,
+    Forwarded,
+    Purpose,
+    ReturnPolicy,
+    Route,
+    SitePlan,
+    Snat,
+    Way,
+)
+from isthmus.model.exits.request import Hypervisor, Ports, Protocol, Transit
 from isthmus.model.site import SiteName
 from isthmus.testing.site_tables import MemoryTables, make_shadow, make_tables
 
@@ -154,6 +163,16 @@ FLOATING = FloatingNat(
     port_id=SERVER,
     at_home=True,
     mac="fa:16:3e:00:00:09",
+)
+WEB = Forwarded(
+    forwarding_id="p1",
+    floating_ip_id="f2",
+    protocol=Protocol.TCP,
+    external=ip_address("172.16.0.10"),  # type: ignore[arg-type]
+    outside=Ports(80, 81),
+    internal=ip_address("10.0.0.5"),  # type: ignore[arg-type]
+    inside=Ports(8080, 8081),
+    answers=True,
 )
 SNAT = Snat(
     network_id="ext",

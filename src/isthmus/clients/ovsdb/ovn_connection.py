@@ -118,7 +118,9 @@ _MARKED_TABLES = {
     TRANSIT_MARK: frozenset(
         {"Logical_Switch", "Logical_Switch_Port", "Logical_Router_Port", "Port_Binding"}
     ),
-    EXITS_MARK: frozenset({"Logical_Router_Static_Route", "Logical_Router_Policy", "NAT"}),
+    EXITS_MARK: frozenset(
+        {"Logical_Router_Static_Route", "Logical_Router_Policy", "NAT", "Load_Balancer"}
+    ),
 }
 
 

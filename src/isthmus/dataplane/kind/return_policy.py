@@ -1,6 +1,7 @@
 """Policies of routers by which the replies of a floating IP leave where it is.
 
-The port of such a floating IP lives at this site, which leaves by another exit.
+The port of such a floating IP, or of a forwarding of one, lives at this site, which leaves by
+another exit. Of what a forwarding leads to only the replies of its ports are meant.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, P
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import EXITS_MARK, Capability
-from isthmus.model.exits.plan import ReturnPolicy
+from isthmus.model.exits.plan import Forwarded, ReturnPolicy, SitePlan
 
 _TABLE, _COLUMN = "Logical_Router_Policy", "policies"
 #: Above whatever an operator writes by hand with `ovn-nbctl lr-policy-add ROUTER 100 ...`.
@@ -94,9 +95,29 @@ class RemovePolicy(Change):
         remove_own(tables, self.row.router_id, _COLUMN, lambda row: _read_row(row) == self.row)
 
 
-def render_policy(router_id: str, policy: ReturnPolicy) -> PolicyRow:
-    """Return the row of a policy; what stays inside goes by the router's own routes."""
+def render_policies(router_id: str, plan: SitePlan) -> Iterator[PolicyRow]:
+    """Return the rows of a plan's policies."""
+    for policy in plan.policies:
+        yield render_policy(router_id, policy)
+    for one in plan.forwarded:
+        if one.replies is not None:
+            yield render_policy(router_id, one.replies, one)
+
+
+def render_policy(router_id: str, policy: ReturnPolicy, of: Forwarded | None = None) -> PolicyRow:
+    """Return the row of a policy; what stays inside goes by the router's own routes.
+
+    Args:
+        router_id: the router.
+        policy: the policy.
+        of: what forwards the ports whose replies alone are meant.
+    """
     match = f"ip4.src == {policy.source}"
+    if of is not None and of.inside.size == 1:
+        match += f" && {of.protocol}.src == {of.inside.first}"
+    elif of is not None:
+        field = f"{of.protocol}.src"
+        match += f" && {field} >= {of.inside.first} && {field} <= {of.inside.last}"
     if policy.inside:
         inside = ", ".join(map(str, policy.inside))
         match += f" && !(ip4.dst == {{{inside}}})"
@@ -108,9 +129,7 @@ def render_policy(router_id: str, policy: ReturnPolicy) -> PolicyRow:
 def _desired(source: Source, scope: Scope, _observed: Observed) -> frozenset[PolicyRow]:
     plans = source.exits(scope.ids(ROUTERS))
     return frozenset(
-        render_policy(router_id, policy)
-        for router_id, plan in plans.items()
-        for policy in plan.policies
+        row for router_id, plan in plans.items() for row in render_policies(router_id, plan)
     )
 
 

@@ -15,11 +15,14 @@ LOCALNET_KEY = LAST_PORT_KEY
 SHADOW_MARK = "isthmus:shadow"  #: on a switch port and on a chassis; value: network id, or "yes"
 SITE_MARK = "isthmus:site"
 TRANSIT_MARK = "isthmus:transit"  #: on rows of a transit network; value: router id
-EXITS_MARK = "isthmus:router"  #: on routes, policies and translations; value: router id
+#: On routes, policies, translations and load balancers; value: router id.
+EXITS_MARK = "isthmus:router"
+FORWARD_MARK = "isthmus:floating_ip"  #: on load balancers, beside the other; value: its id
 
 SWITCH_PREFIX = "neutron-"  #: Neutron names a network's switch so
 ROUTER_PREFIX = "neutron-"  #: and a router
 TRANSIT_PREFIX = "isthmus-transit-"  #: names of rows of a transit network; then the router's id
+FORWARD_PREFIX = "isthmus-forward-"  #: names of load balancers; then the floating IP's id
 KEY_OPTION = "requested-tnl-key"
 CHASSIS_OPTION = "requested-chassis"
 REVISION = "neutron:revision_number"  #: in external_ids of Neutron's rows
