@@ -32,6 +32,13 @@ TABLES["floatingips"] = sa.Table(
     sa.Column("router_id", sa.String(36)),
     sa.Column("fixed_port_id", sa.String(36)),
 )
+TABLES["portforwardings"] = sa.Table(
+    "portforwardings",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("floatingip_id", sa.String(36)),
+    sa.Column("internal_neutron_port_id", sa.String(36)),
+)
 TABLES["routerports"] = sa.Table(
     "routerports",
     METADATA,

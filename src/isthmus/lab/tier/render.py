@@ -56,7 +56,8 @@ _PLUGINS = {
     Flavour.CENTRAL: _Plugins(
         core="isthmus_central",
         mechanisms="isthmus_central",
-        services="isthmus_central,isthmus_central_router,isthmus_central_qos,segments",
+        services="isthmus_central,isthmus_central_router,isthmus_central_port_forwarding,"
+        "isthmus_central_qos,segments",
         ipam="isthmus_central",
     ),
     Flavour.LOCAL: _Plugins(

@@ -24,6 +24,10 @@ ROUTER_PORTS = sa.table(
     "routerports", *(sa.column(one) for one in ("router_id", "port_id", "port_type"))
 )
 FLOATING_IPS = _owned("floatingips", "router_id", "fixed_port_id")
+PORT_FORWARDINGS = sa.table(
+    "portforwardings",
+    *(sa.column(one) for one in ("id", "floatingip_id", "internal_neutron_port_id")),
+)
 
 #: The table of each type that is sent to sites, with its id and its project.
 OBJECTS: Mapping[ResourceType, sa.TableClause] = {

@@ -1,18 +1,19 @@
 """Whom to tell, at central, where the exits of routers may have changed.
 
-By which sites a router's traffic leaves depends on where the ports of its floating IPs live, and on
-the sites themselves; neither is a row of the router. The decision is made when a state is read, so
+By which sites a router's traffic leaves depends on where the ports of its floating IPs and port
+forwardings live, and on the sites themselves; neither is a row of the router. The decision is made when a state is read, so
 each of its sites is told to have it read again.
 """
 
 from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.store.delivery import journal
-from isthmus.store.sql.neutron_tables import FLOATING_IPS, ROUTER_PORTS
+from isthmus.store.sql.neutron_tables import FLOATING_IPS, PORT_FORWARDINGS, ROUTER_PORTS
 from isthmus.store.sql.tables import SITE_MAPPINGS
 
 #: Source: DEVICE_OWNER_ROUTER_GW in neutron_lib/constants.py.
@@ -24,12 +25,8 @@ _GATEWAYS_TO_CHOOSE, _SITES_TO_CHOOSE = 2, 3
 
 def tell_of_ports(connection: sa.Connection, port_ids: Collection[str]) -> None:
     """Tell the sites of routers that have floating IPs on ports whose home changed."""
-    if not port_ids:
-        return
-    routers = sa.select(FLOATING_IPS.c.router_id).where(
-        FLOATING_IPS.c.fixed_port_id.in_(sorted(port_ids)), FLOATING_IPS.c.router_id.is_not(None)
-    )
-    _tell(connection, SITE_MAPPINGS.c.resource_id.in_(routers))
+    if port_ids:
+        _tell_of_floating(connection, sorted(port_ids))
 
 
 def tell_of_homes(connection: sa.Connection, site: SiteName) -> None:
@@ -37,10 +34,7 @@ def tell_of_homes(connection: sa.Connection, site: SiteName) -> None:
     ports = sa.select(SITE_MAPPINGS.c.resource_id).where(
         SITE_MAPPINGS.c.type == ResourceType.PORT.value, SITE_MAPPINGS.c.site == site
     )
-    routers = sa.select(FLOATING_IPS.c.router_id).where(
-        FLOATING_IPS.c.fixed_port_id.in_(ports), FLOATING_IPS.c.router_id.is_not(None)
-    )
-    _tell(connection, SITE_MAPPINGS.c.resource_id.in_(routers))
+    _tell_of_floating(connection, ports)
 
 
 def tell_of_site(connection: sa.Connection, site: SiteName, *, of_several: bool = False) -> None:
@@ -73,6 +67,26 @@ def tell_of_site(connection: sa.Connection, site: SiteName, *, of_several: bool 
             sa.and_(which, SITE_MAPPINGS.c.resource_id.in_(wide)),
         )
     _tell(connection, which)
+
+
+def _tell_of_floating(connection: sa.Connection, ports: "list[str] | sa.Select[Any]") -> None:
+    """Tell the sites of routers with floating IPs that lead to ports, or forward some to them."""
+    associated = sa.select(FLOATING_IPS.c.router_id).where(
+        FLOATING_IPS.c.fixed_port_id.in_(ports), FLOATING_IPS.c.router_id.is_not(None)
+    )
+    forwarding = (
+        sa.select(FLOATING_IPS.c.router_id)
+        .join_from(
+            PORT_FORWARDINGS, FLOATING_IPS, PORT_FORWARDINGS.c.floatingip_id == FLOATING_IPS.c.id
+        )
+        .where(
+            PORT_FORWARDINGS.c.internal_neutron_port_id.in_(ports),
+            FLOATING_IPS.c.router_id.is_not(None),
+        )
+    )
+    # Each by itself: a union within IN is looked up anew for each router, with MariaDB.
+    for routers in (associated, forwarding):
+        _tell(connection, SITE_MAPPINGS.c.resource_id.in_(routers))
 
 
 def _tell(connection: sa.Connection, which: "sa.ColumnElement[bool]") -> None:

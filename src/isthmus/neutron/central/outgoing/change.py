@@ -31,6 +31,8 @@ class Changes:
     #: (router, network) of gateways and interfaces that go
     left: set[tuple[str, str]] = field(default_factory=set)
     floated: set[str] = field(default_factory=set)  #: floating IPs that were associated
+    forwarding: set[str] = field(default_factory=set)  #: floating IPs whose forwardings changed
+    forwarded: set[str] = field(default_factory=set)  #: forwardings that are new, or others now
     #: Networks of touched subnets, by subnet; looked up where only a part of a subnet was touched.
     networks: dict[str, str] = field(default_factory=dict)
     described: set[tuple[str, int]] = field(default_factory=set)  #: (table, standard attribute)
@@ -46,12 +48,14 @@ class Changes:
 
     def concern(self, kinds: Iterable[ResourceType]) -> bool:
         """Return whether sites may have to be told of objects of any of these types."""
-        return any(
-            self.get_touched(kind) or self.get_gone(kind) or self.shadowed
-            if kind is ResourceType.PORT
-            else self.get_changed(kind)
-            for kind in kinds
-        )
+        return any(map(self._concerns, kinds))
+
+    def _concerns(self, kind: ResourceType) -> bool:
+        if kind is ResourceType.PORT:
+            return bool(self.get_touched(kind) or self.get_gone(kind) or self.shadowed)
+        if kind is ResourceType.ROUTER and self.forwarding:
+            return True  # of floating IPs whose routers are looked up before the commit
+        return bool(self.get_changed(kind))
 
     def get_touched(self, kind: ResourceType) -> set[str]:
         """Return the ids of a type that were touched."""

@@ -59,7 +59,6 @@ OF_NO_CONCERN: Mapping[str, str] = {
     "ovn_revision_numbers": "ML2/OVN's own bookkeeping at a site",
     "portdataplanestatuses": _PORT_EXTENSION,
     "portdeviceprofiles": _PORT_EXTENSION,
-    "portforwardings": _LAYER_3,
     "porthardwareoffloadtype": _PORT_EXTENSION,
     "porthints": _PORT_EXTENSION,
     "portnumaaffinitypolicies": _PORT_EXTENSION,

@@ -1,7 +1,7 @@
 """Routers at central: where the networks are that they join, and where their gateways are.
 
 A router's state at a site says with which interfaces and gateway it is there, and what is decided
-of its exits; floating IPs and extra routes are parts of that.
+of its exits; floating IPs, port forwardings and extra routes are parts of that.
 """
 
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import l3, l3_attrs
+from neutron.db.models import l3, l3_attrs, port_forwarding
 from neutron_lib import context as n_context
 
 from isthmus.model import attribute
@@ -32,6 +32,7 @@ _ROUTER = ResourceType.ROUTER
 _part_of_router = part_of(_ROUTER, "router_id")
 _JOINS = l3.RouterPort.__table__
 _PORTS = models_v2.Port.__table__
+_FLOATING = l3.FloatingIP.__table__
 #: What of a floating IP says where it is answered.
 _PLACED = frozenset({"fixed_port_id", "fixed_ip_address", "router_id"})
 
@@ -71,6 +72,13 @@ def _touch_floating(changes: Changes, row: Written) -> None:
         changes.floated.add(floating.id)
 
 
+def _touch_forwarding(changes: Changes, row: Written) -> None:
+    """Add the floating IP whose router has a port forwarding."""
+    changes.forwarding.add(row.entity.floatingip_id)
+    if not row.deleted and (row.new or row.changed()):
+        changes.forwarded.add(row.entity.id)
+
+
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
     """Map routers to the sites of what they join and leave by, and return whom to tell."""
     gone = changes.get_gone(_ROUTER)
@@ -84,6 +92,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         if (network_id := changes.networks.get(subnet_id)) is not None
     }
     routers |= exits.find_by_networks(connection, outside)
+    routers |= _find_forwarding(connection, changes.forwarding)
     if not routers:
         return set()
     asked = exits.Asked(
@@ -91,6 +100,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         joined=frozenset(changes.met),
         gateways=_find_networks(connection, changes.gated),
         floating_ips=frozenset(changes.floated),
+        forwardings=frozenset(changes.forwarded),
         leaving=frozenset(one for one in changes.left if one[0] not in gone),
     )
     exits.follow(connection, routers - gone, asked)
@@ -101,6 +111,16 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
 def _find_networks(connection: sa.Connection, port_ids: Collection[str]) -> frozenset[str]:
     query = sa.select(_PORTS.c.network_id).where(_PORTS.c.id.in_(sorted(port_ids)))
     return frozenset(connection.scalars(query)) if port_ids else frozenset()
+
+
+def _find_forwarding(connection: sa.Connection, floating_ids: Collection[str]) -> set[str]:
+    """Return the routers by which floating IPs are answered; one that has left it is touched."""
+    if not floating_ids:
+        return set()
+    query = sa.select(_FLOATING.c.router_id).where(
+        _FLOATING.c.id.in_(sorted(floating_ids)), _FLOATING.c.router_id.is_not(None)
+    )
+    return set(connection.scalars(query.with_for_update(read=True)))
 
 
 def _find_routers(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
@@ -167,6 +187,7 @@ ROUTER = CentralResource(
         l3.RouterPort: _touch_part,
         l3.RouterRoute: _touch_route,
         l3.FloatingIP: _touch_floating,
+        port_forwarding.PortForwarding: _touch_forwarding,
         l3_attrs.RouterExtraAttributes: _part_of_router,
     },
     attributes={

@@ -47,6 +47,7 @@ class Asked:
     joined: frozenset[str] = frozenset()  #: of those, with a new interface
     gateways: frozenset[str] = frozenset()  #: external networks of new gateways
     floating_ips: frozenset[str] = frozenset()  #: that are associated
+    forwardings: frozenset[str] = frozenset()  #: port forwardings that are new, or are others now
     #: (router, network) of gateways and interfaces that go: what floating IPs may need of them.
     leaving: frozenset[tuple[str, str]] = frozenset()
 
@@ -119,7 +120,7 @@ def follow(
     concerned = find_with_gateways(connection, router_ids)
     without = sorted(set(router_ids) - set(concerned))
     gateway_store.keep_only(connection, dict.fromkeys(without, frozenset()))
-    if asked is not None and (asked.floating_ips or asked.leaving):
+    if asked is not None and (asked.floating_ips or asked.forwardings or asked.leaving):
         _refuse_cut(connection, without, asked)
     if not concerned:
         return set()
@@ -215,6 +216,7 @@ def _is_needed_by(asked: Asked | None, facts: Facts, router_id: str) -> bool:
         floating_ips=frozenset(
             one for one in router.floating_ips if one.id not in asked.floating_ips
         ),
+        forwardings=frozenset(one for one in router.forwardings if one.id not in asked.forwardings),
     )
     if before == router:
         return False
@@ -239,6 +241,7 @@ def _refuse(facts: Facts, asked: Asked) -> None:
     """
     for router_id, router in facts.routers.items():
         floating = {one.id for one in router.floating_ips} & asked.floating_ips
+        floating |= {one.id for one in router.forwardings} & asked.forwardings
         gates = {one.network_id for one in router.gateways} & asked.gateways
         if router_id not in asked.routers and not floating:
             continue
@@ -280,7 +283,8 @@ def _refuse_needed(connection: sa.Connection, facts: Facts, asked: Asked) -> Non
     for router_id in sorted(asked.list_needy() & facts.routers.keys()):
         leaving = {network_id for one, network_id in asked.leaving if one == router_id}
         router = facts.routers[router_id]
-        ports = {one.port_id for one in router.floating_ips}
+        answered = (*router.floating_ips, *router.forwardings)
+        ports = {one.port_id for one in answered}
         query = sa.select(_PORTS.c.id).where(
             _PORTS.c.id.in_(sorted(ports)), _PORTS.c.network_id.in_(sorted(leaving))
         )
@@ -288,12 +292,14 @@ def _refuse_needed(connection: sa.Connection, facts: Facts, asked: Asked) -> Non
         behind = set(connection.scalars(query)) if ports else set()
         cut = {one.subject for one in _list_refusals(facts, router_id) if one.name in CUTS_FLOATING}
         needy = sorted(
-            str(one.address)
-            for one in router.floating_ips
-            if one.id in cut and (one.network_id in leaving or one.port_id in behind)
+            {
+                str(one.address)
+                for one in answered
+                if one.id in cut and (one.network_id in leaving or one.port_id in behind)
+            }
         )
         if needy:
             raise errors.InUse(
                 f"floating IPs {', '.join(needy)} need this of router {router_id}: disassociate "
-                "them first"
+                "them, and delete their port forwardings, first"
             )

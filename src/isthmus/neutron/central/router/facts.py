@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from neutron.db import models_v2
-from neutron.db.models import l3, l3_attrs
+from neutron.db.models import l3, l3_attrs, port_forwarding
 
 from isthmus.federation.exits.transit import DEFAULT_RANGES
 from isthmus.model.exits.request import (
@@ -21,8 +21,11 @@ from isthmus.model.exits.request import (
     ExternalSubnet,
     ExtraRoute,
     FloatingIp,
+    Forwarding,
     Gateway,
     InternalSubnet,
+    Ports,
+    Protocol,
     RouterFacts,
     SiteFacts,
     Transit,
@@ -44,6 +47,7 @@ _JOINS = l3.RouterPort.__table__
 _ROUTERS = l3.Router.__table__
 _FLOATING = l3.FloatingIP.__table__
 _ROUTES = l3.RouterRoute.__table__
+_FORWARDINGS = port_forwarding.PortForwarding.__table__
 
 #: Where objects are: id, then site, then whether it is withdrawn there.
 _Places = Mapping[str, Mapping[SiteName, bool]]
@@ -63,7 +67,7 @@ class Facts:
         """List the external networks of a router, at the sites where the router may be."""
         router = self.routers[router_id]
         ids = {one.network_id for one in router.gateways}
-        ids |= {one.network_id for one in router.floating_ips}
+        ids |= {one.network_id for one in (*router.floating_ips, *router.forwardings)}
         served = self.served[router_id]
         found = [self.networks[one] for one in sorted(ids)]
         return [dataclasses.replace(one, sites=one.sites & served) for one in found]
@@ -89,7 +93,10 @@ class Reader:
         addresses = self._list_addresses([port.id for port in ports])
         outside = {one.network_id for one in ports if one.port_type == gateways.OWNER}
         floating = self._list_floating(sorted(rows))
-        outside |= {one.floating_network_id for one in floating}
+        forwardings = self._list_forwardings(sorted(rows))
+        outside |= {one.floating_network_id for one in (*floating, *forwardings)}
+        behind = {one.fixed_port_id for one in floating}
+        behind |= {one.internal_neutron_port_id for one in forwardings}
         subnets = self._list_subnets(outside, addresses)
         inside = {one.network_id for one in ports if one.port_type == interfaces.OWNER}
         present = self._places(ResourceType.NETWORK, outside | inside)
@@ -102,8 +109,9 @@ class Reader:
             subnets=subnets,
             present=present,
             there=there,
-            homes=self._places(ResourceType.PORT, {one.fixed_port_id for one in floating}),
+            homes=self._places(ResourceType.PORT, behind),
             floating=floating,
+            forwardings=forwardings,
             macs=self._list_macs([one.floating_port_id for one in floating]),
             routes=list(self._select(_ROUTES, _ROUTES.c.router_id.in_(sorted(rows)))),
         )
@@ -181,6 +189,23 @@ class Reader:
             )
         )
 
+    def _list_forwardings(self, ids: list[str]) -> list[Any]:
+        """List the port forwardings of routers, with what their floating IPs say of them."""
+        query = (
+            sa.select(
+                _FORWARDINGS,
+                _FLOATING.c.router_id,
+                _FLOATING.c.floating_network_id,
+                _FLOATING.c.floating_ip_address,
+            )
+            .join_from(_FORWARDINGS, _FLOATING, _FORWARDINGS.c.floatingip_id == _FLOATING.c.id)
+            .where(
+                _FLOATING.c.router_id.in_(ids),
+                _FORWARDINGS.c.protocol.in_([one.value for one in Protocol]),
+            )
+        )
+        return self._rows(query)
+
     def _list_macs(self, port_ids: list[str]) -> dict[str, str]:
         query = sa.select(_PORTS.c.id, _PORTS.c.mac_address)
         rows = self._rows(query.where(_PORTS.c.id.in_(sorted(port_ids))))
@@ -218,6 +243,7 @@ class _Parts:
     there: _Places
     homes: _Places
     floating: list[Any]
+    forwardings: list[Any]
     macs: Mapping[str, str]
     routes: list[Any]
 
@@ -256,6 +282,9 @@ class _Parts:
                 for one in self.floating
                 if one.router_id == row.id
             ),
+            forwardings=frozenset(
+                self._make_forwarding(one) for one in self.forwardings if one.router_id == row.id
+            ),
             extra_routes=frozenset(
                 ExtraRoute(
                     destination=ipaddress.ip_network(one.destination, strict=False),
@@ -264,6 +293,21 @@ class _Parts:
                 for one in self.routes
                 if one.router_id == row.id
             ),
+        )
+
+
+    def _make_forwarding(self, one: Any) -> Forwarding:
+        return Forwarding(
+            id=one.id,
+            floating_ip_id=one.floatingip_id,
+            address=ipaddress.IPv4Address(one.floating_ip_address),
+            network_id=one.floating_network_id,
+            fixed_address=ipaddress.IPv4Address(one.internal_ip_address),
+            port_id=one.internal_neutron_port_id,
+            home=next(iter(self.homes.get(one.internal_neutron_port_id, {})), None),
+            protocol=Protocol(one.protocol),
+            outside=Ports(one.external_port_start, one.external_port_end),
+            inside=Ports(one.internal_port_start, one.internal_port_end),
         )
 
 

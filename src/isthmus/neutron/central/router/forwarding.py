@@ -1,0 +1,109 @@
+"""Port forwardings at central: Neutron's own service plugin, without agents.
+
+Where they are answered is decided with the exits of their routers; the listener of changes sees
+them in the transaction that writes them (`central.resource.router`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from neutron.db.models import port_forwarding as models
+from neutron.objects import port_forwarding as objects
+from neutron.services.portforwarding import constants as pf_constants
+from neutron.services.portforwarding import pf_plugin
+from neutron_lib import constants
+from neutron_lib.callbacks import events, registry, resources
+from oslo_db import exception as db_exc
+
+from isthmus import errors
+from isthmus.model.exits.request import Protocol
+from isthmus.neutron.api.faults import translated
+
+_FORWARDINGS = models.PortForwarding.__table__
+#: Before Neutron deletes the forwardings of the port.
+_FIRST = 0
+
+
+class CentralForwardings(pf_plugin.PortForwardingPlugin):
+    """Port forwardings of floating IPs that span sites."""
+
+    #: Neutron loads these as well; it knows its own router plugins alone.
+    required_service_plugins: ClassVar[Sequence[str]] = ()
+    _rpc_notifications_required = False
+
+    # Neutron looks these up under the mangled name of the very class.
+    __native_pagination_support = True
+    __native_sorting_support = True
+
+    def get_plugin_description(self) -> str:
+        """Return the plugin's description."""
+        return "Isthmus: port forwardings of floating IPs that span sites"
+
+    def create_floatingip_port_forwarding(
+        self, context: Any, floatingip_id: str, port_forwarding: Any
+    ) -> Any:
+        """Forward ports of a floating IP."""
+        with translated():
+            _check_protocol(port_forwarding)
+            return super().create_floatingip_port_forwarding(
+                context, floatingip_id, port_forwarding
+            )
+
+    def update_floatingip_port_forwarding(
+        self, context: Any, id: str, floatingip_id: str, port_forwarding: Any
+    ) -> Any:
+        """Change what is forwarded."""
+        with translated():
+            _check_protocol(port_forwarding)
+            return super().update_floatingip_port_forwarding(
+                context, id, floatingip_id, port_forwarding
+            )
+
+    def delete_floatingip_port_forwarding(
+        self, context: Any, id: str, floatingip_id: str
+    ) -> None:
+        """Forward ports no longer."""
+        with translated():
+            super().delete_floatingip_port_forwarding(context, id, floatingip_id)
+
+    @registry.receives(
+        pf_constants.PORT_FORWARDING, [events.AFTER_CREATE, events.AFTER_DELETE]
+    )
+    def _set_status(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
+        """Record that a floating IP is active while it forwards ports, as with ML2/OVN."""
+        floating_id = payload.latest_state.floatingip_id
+        admin = payload.context.elevated()
+        works = objects.PortForwarding.objects_exist(admin, floatingip_id=floating_id)
+        status = constants.FLOATINGIP_STATUS_ACTIVE if works else constants.FLOATINGIP_STATUS_DOWN
+        self.l3_plugin.update_floatingip_status(admin, floating_id, status)
+
+    @registry.receives(resources.PORT, [events.PRECOMMIT_DELETE], priority=_FIRST)
+    def _see_all(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
+        """See forwardings to a port that were made since its deletion began.
+
+        The database would delete them with the port, and nobody would hear of it: not the sites,
+        nor their floating IPs, which would keep the router.
+        """
+        connection = payload.context.session.connection()
+        port_id = payload.latest_state["id"]
+        query = sa.select(_FORWARDINGS.c.id).where(
+            _FORWARDINGS.c.internal_neutron_port_id == port_id
+        )
+        seen = set(connection.scalars(query))
+        if set(connection.scalars(query.with_for_update())) - seen:
+            raise db_exc.RetryRequest(errors.Overtaken(f"ports are forwarded to port {port_id}"))
+
+
+def _check_protocol(body: Any) -> None:
+    """Refuse a protocol that no site forwards.
+
+    Raises:
+        Invalid: it is another one than TCP or UDP.
+    """
+    protocol = body["port_forwarding"].get("protocol")
+    known = [one.value for one in Protocol]
+    if protocol is not None and protocol not in known:
+        raise errors.Invalid(
+            f"protocol {protocol} cannot be forwarded: ML2/OVN forwards {' and '.join(known)} alone"
+        )
