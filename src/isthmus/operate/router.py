@@ -42,13 +42,14 @@ def get_router(api: AdminApi, router: str) -> Row:
 
 def summarise(row: Row) -> dict[str, Any]:
     """Return one line about a router: its sites, its exits and how much of it does not work."""
+    forwardings = row.get("forwardings", [])  # a central before it took some has none
     return {
         "id": row["id"],
         "name": row["name"],
         "sites": [one["site"] for one in row["sites"]],
         "exits": sorted({one["site"] for one in row["gateways"] if one["site"]}),
         "floating_ips": len(row["floating_ips"]),
-        "idle": sum(one["idle"] is not None for one in row["floating_ips"]),
+        "idle": sum(one["idle"] is not None for one in (*row["floating_ips"], *forwardings)),
     }
 
 
@@ -89,6 +90,23 @@ def list_floating(row: Row) -> list[dict[str, Any]]:
             "translated_at": one["site"] or f"nowhere: {one['idle']}",
         }
         for one in row["floating_ips"]
+    ]
+
+
+def list_forwardings(row: Row) -> list[dict[str, Any]]:
+    """List a router's port forwardings: where each is answered, or why it is not.
+
+    Args:
+        row: of the Admin API.
+    """
+    return [
+        {
+            "forwarded": f"{one['protocol']} {one['address']} {one['ports']}",
+            "to": f"{one['fixed_address']} {one['fixed_ports']}",
+            "lives_at": one["home"] or "",
+            "answered_at": one["site"] or f"nowhere: {one['idle']}",
+        }
+        for one in row.get("forwardings", [])
     ]
 
 

@@ -15,6 +15,7 @@ app = typer.Typer(
 COLUMNS = ("id", "name", "sites", "exits", "floating_ips", "idle")
 EXIT_COLUMNS = ("site", "state", "ipv4", "ipv6", "gateway", "transit")
 FLOATING_COLUMNS = ("floating_ip", "fixed_ip", "lives_at", "translated_at")
+FORWARDING_COLUMNS = ("forwarded", "to", "lives_at", "answered_at")
 
 
 @app.callback()
@@ -49,7 +50,8 @@ def show_router(
 ) -> None:
     """Show by which site the traffic of each site of a router leaves, or why by none.
 
-    Floating IPs are shown with the site that translates them; one that works nowhere says why.
+    Floating IPs are shown with the site that translates them, port forwardings with the one that
+    answers; one that works nowhere says why.
     JSON and YAML have everything that sites are told: routes, policies, translations and the
     transit network.
     """
@@ -65,5 +67,7 @@ def show_router(
     )
     if found["floating_ips"]:
         render.print_rows(operate.list_floating(found), FLOATING_COLUMNS, output)
+    if forwardings := operate.list_forwardings(found):
+        render.print_rows(forwardings, FORWARDING_COLUMNS, output)
     for network_id in operate.list_seatless(found):
         render.note(f"The gateway on network {network_id} is nowhere: all its sites are disabled.")

@@ -134,6 +134,7 @@ ROUTER_EXITS: Attributes = {
     "subnets": _shown(column=False),
     "gateways": _shown(column=False),
     "floating_ips": _shown(column=False),
+    "forwardings": _shown(column=False),
     "sites": _shown(column=False),
 }
 

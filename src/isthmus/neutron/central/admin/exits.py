@@ -9,7 +9,7 @@ from neutron_lib.plugins import directory
 
 from isthmus.model.exits.plan import ExitPlan, SitePlan
 from isthmus.model.exits.plan_form import to_form
-from isthmus.model.exits.request import RouterFacts, SiteFacts
+from isthmus.model.exits.request import Ports, RouterFacts, SiteFacts
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
@@ -61,6 +61,7 @@ def _describe(routers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "subnets": _show_subnets(router),
                 "gateways": [_show_gateway(port, plan) for port in ports[router.id]],
                 "floating_ips": _show_floating(router, plan),
+                "forwardings": _show_forwardings(router, plan),
                 "sites": _show_sites(facts, plan, standing(there.get(router.id, {}))),
             }
         )
@@ -94,6 +95,39 @@ def _show_floating(router: RouterFacts, plan: ExitPlan) -> list[dict[str, Any]]:
         }
         for one in sorted(router.floating_ips, key=lambda one: one.address)
     ]
+
+
+def _show_forwardings(router: RouterFacts, plan: ExitPlan) -> list[dict[str, Any]]:
+    """Show where each port forwarding is answered, or why it is not."""
+    at = {
+        forwarded.forwarding_id: site
+        for site, one in plan.sites.items()
+        for forwarded in one.forwarded
+        if forwarded.answers
+    }
+    return [
+        {
+            "id": one.id,
+            "floating_ip_id": one.floating_ip_id,
+            "address": str(one.address),
+            "network_id": one.network_id,
+            "protocol": one.protocol.value,
+            "ports": _show_ports(one.outside),
+            "fixed_address": str(one.fixed_address),
+            "fixed_ports": _show_ports(one.inside),
+            "port_id": one.port_id,
+            "home": one.home,
+            "site": at.get(one.id),
+            "idle": plan.idle.get(one.id),
+        }
+        for one in sorted(
+            router.forwardings, key=lambda one: (one.address, one.protocol, one.outside, one.id)
+        )
+    ]
+
+
+def _show_ports(ports: Ports) -> str:
+    return str(ports.first) if ports.size == 1 else f"{ports.first}:{ports.last}"
 
 
 def _show_sites(facts: Facts, plan: ExitPlan, there: Iterable[str]) -> list[dict[str, Any]]:
