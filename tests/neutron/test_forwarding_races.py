@@ -1,0 +1,68 @@
+"""Port forwardings and what takes them away, asked for at the same time, on MariaDB."""
+
+import functools
+import random
+
+import pytest
+import sqlalchemy as sa
+from tests.neutron.central_server import CentralServer
+from tests.neutron.mariadb import central, sound
+from tests.neutron.outside import put_floating, remove
+from tests.neutron.test_gateway_races import at_once, later
+from tests.neutron.test_port_forwardings import Scene, forward, forwarded_at, show
+
+from isthmus.store.sql.neutron_tables import FLOATING_IPS, PORT_FORWARDINGS
+
+pytestmark = [pytest.mark.neutron, pytest.mark.db, pytest.mark.stress, pytest.mark.timeout(1200)]
+
+__all__ = ["central", "sound"]
+
+
+def test_a_port_and_a_forwarding_to_it_do_not_pass_each_other(central: CentralServer) -> None:
+    """The foreign key would delete the forwarding unheard, and leave its floating IP on the router."""
+    scene = Scene(central)
+    rng = random.Random(12)
+    for turn in range(12):
+        port = central.create("port", scene.user, network_id=scene.network["id"])
+        make = functools.partial(forward, central, scene.floating, scene.user, port, 80)
+        delete = functools.partial(remove, central, "port", port["id"], scene.user)
+        if turn % 2:
+            replies = at_once(make, functools.partial(later, rng, delete))
+        else:
+            replies = at_once(functools.partial(later, rng, make), delete)
+        said = [one.text for one in replies]
+        assert replies[1].status == 204, said
+        assert replies[0].status in (201, 404, 409), said
+        with central.database() as connection:
+            left = connection.execute(
+                sa.select(PORT_FORWARDINGS.c.id).where(
+                    PORT_FORWARDINGS.c.floatingip_id == scene.floating["id"]
+                )
+            ).all()
+            routers = connection.scalars(
+                sa.select(FLOATING_IPS.c.router_id).where(
+                    FLOATING_IPS.c.id == scene.floating["id"]
+                )
+            ).all()
+        assert (left, routers) == ([], [None]), said
+        assert forwarded_at(central, "site1", scene.router) == ()
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_a_floating_ip_and_a_forwarding_of_one_address_exclude_each_other(
+    central: CentralServer, turn: int
+) -> None:
+    scene = Scene(central)
+    other = central.create(
+        "floatingip", scene.user, floating_network_id=scene.outside["id"]
+    )
+    replies = at_once(
+        functools.partial(forward, central, scene.floating, scene.user, scene.port, 80),
+        functools.partial(put_floating, central, other, scene.user, port_id=scene.port["id"]),
+    )
+    statuses = sorted(one.status for one in replies)
+    assert statuses in ([200, 400], [200, 409], [201, 400], [201, 409]), [
+        one.text for one in replies
+    ]
+    works = [bool(show(central, scene.floating)["port_forwardings"]), bool(show(central, other)["port_id"])]
+    assert sorted(works) == [False, True]
