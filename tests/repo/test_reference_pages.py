@@ -31,7 +31,7 @@ def test_every_code_of_the_audit_is_on_its_page() -> None:
 def test_every_row_kind_on_the_page_is_there() -> None:
     described = set(re.findall(r"^\| `([a-z_]+)` \|", PAGE.partition("`KIND`")[2], re.MULTILINE))
     assert described
-    assert described == {path.stem for path in KINDS.glob("*.py")} - {"__init__"}
+    assert described == {path.stem for path in KINDS.rglob("*.py")} - {"__init__"}
 
 
 def test_every_finding_on_the_page_has_cause_evidence_and_remedy() -> None:

@@ -14,7 +14,7 @@ from tests.ports.row_kinds.exits import (
     lay_child,
 )
 
-from isthmus.dataplane.kind.exit_nat import EXIT_NAT, ExitNat
+from isthmus.dataplane.kind.exits.exit_nat import EXIT_NAT, ExitNat
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
 from isthmus.testing.site_tables import MemoryTables

@@ -6,7 +6,7 @@ from typing import Any
 from tests.ports.row_kinds.case import Case
 from tests.ports.row_kinds.exits import DEFAULT, OWN, ROUTER, decided, lay_all, lay_child
 
-from isthmus.dataplane.kind.exit_route import EXIT_ROUTE, ExitRoute
+from isthmus.dataplane.kind.exits.exit_route import EXIT_ROUTE, ExitRoute
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
 

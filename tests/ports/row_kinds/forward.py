@@ -7,7 +7,7 @@ from typing import Any
 from tests.ports.row_kinds.case import Case, lay_switch
 from tests.ports.row_kinds.exits import ROUTER, WEB, decided, lay_network, lay_peer, lay_router
 
-from isthmus.dataplane.kind.forward import FORWARD, ForwardRow
+from isthmus.dataplane.kind.exits.forward import FORWARD, ForwardRow
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
 from isthmus.model.exits.request import Ports, Protocol

@@ -7,7 +7,7 @@ from typing import Any
 from tests.ports.row_kinds.case import Case
 from tests.ports.row_kinds.exits import POLICY, ROUTER, WEB, decided, lay_all, lay_child
 
-from isthmus.dataplane.kind.return_policy import RETURN_POLICY, PolicyRow
+from isthmus.dataplane.kind.exits.return_policy import RETURN_POLICY, PolicyRow
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
 from isthmus.model.exits.request import Ports

@@ -16,7 +16,7 @@ from tests.ports.row_kinds.exits import (
     make_transit,
 )
 
-from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK
+from isthmus.dataplane.kind.exits.transit_network import TRANSIT_NETWORK
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
 from isthmus.federation.exits.transit import make_port

@@ -15,7 +15,7 @@ from tests.ports.row_kinds.exits import (
     unsaid,
 )
 
-from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
+from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.protocols import Tables
 from isthmus.dataplane.row_kind import Observed
 from isthmus.testing.site_tables import make_tables

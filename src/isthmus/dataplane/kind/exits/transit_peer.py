@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from isthmus.dataplane.kind.transit_network import choose_networks, name_switch
+from isthmus.dataplane.kind.exits.transit_network import choose_networks, name_switch
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows, requested_port_key

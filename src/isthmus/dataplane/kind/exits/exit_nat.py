@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from isthmus.dataplane.kind.transit_network import TRANSIT_NETWORK, find_router, list_routers
+from isthmus.dataplane.kind.exits.transit_network import TRANSIT_NETWORK, find_router, list_routers
 from isthmus.dataplane.protocols import Source, Tables
 from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
