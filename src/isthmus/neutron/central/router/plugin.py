@@ -47,6 +47,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, zone
 from isthmus.neutron.central.refusals import refusing
+from isthmus.neutron.central.router import forwarding
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers import site as site_store
@@ -271,11 +272,13 @@ class CentralRouters(_Refusing):
     def disassociate_floatingips(self, context: Any, port_id: str) -> Any:
         """Disassociate the floating IPs of a port that is deleted, those of just now included.
 
+        What forwarded ports to it is deleted by now; if there is more, its plugin begins again.
         A port that seems to have none may have got its first: then it cannot be deleted, and its
         plugin begins again.
         """
         with db_api.CONTEXT_WRITER.using(context):
             connection = context.session.connection()
+            forwarding.require_none(connection, port_id)
             query = sa.select(_FLOATING.c.id).where(_FLOATING.c.fixed_port_id == port_id)
             seen = set(connection.scalars(query))
             if seen and set(connection.scalars(query.with_for_update())) - seen:
