@@ -7,22 +7,15 @@ them in the transaction that writes them (`central.resource.router`).
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import sqlalchemy as sa
-from neutron.db import models_v2
-from neutron.db.models import port_forwarding as models
 from neutron.objects import port_forwarding as objects
 from neutron.services.portforwarding import constants as pf_constants
 from neutron.services.portforwarding import pf_plugin
 from neutron_lib import constants
 from neutron_lib.callbacks import events, registry
-from oslo_db import exception as db_exc
 
 from isthmus import errors
 from isthmus.model.exits.request import Protocol
 from isthmus.neutron.api.faults import translated
-
-_FORWARDINGS = models.PortForwarding.__table__
-_PORTS = models_v2.Port.__table__
 
 
 class CentralForwardings(pf_plugin.PortForwardingPlugin):
@@ -77,26 +70,6 @@ class CentralForwardings(pf_plugin.PortForwardingPlugin):
         works = objects.PortForwarding.objects_exist(admin, floatingip_id=floating_id)
         status = constants.FLOATINGIP_STATUS_ACTIVE if works else constants.FLOATINGIP_STATUS_DOWN
         self.l3_plugin.update_floatingip_status(admin, floating_id, status)
-
-
-def require_none(connection: sa.Connection, port_id: str) -> None:
-    """Check that nothing is forwarded to a port that is about to go, behind its row.
-
-    Neutron has deleted what it saw. What was made since then would go with the port's row, and
-    nobody would hear of it: not the sites, nor the floating IPs, which would keep the router.
-
-    Args:
-        connection: of the transaction that deletes the port.
-        port_id: the port.
-
-    Raises:
-        RetryRequest: something is; the deletion begins again, and sees it.
-    """
-    # Who forwards to it locks its row shared, because of the foreign key.
-    connection.execute(sa.select(_PORTS.c.id).where(_PORTS.c.id == port_id).with_for_update())
-    query = sa.select(_FORWARDINGS.c.id).where(_FORWARDINGS.c.internal_neutron_port_id == port_id)
-    if connection.execute(query.with_for_update()).first() is not None:
-        raise db_exc.RetryRequest(errors.Overtaken(f"ports are forwarded to port {port_id} now"))
 
 
 def _check_protocol(body: Any) -> None:

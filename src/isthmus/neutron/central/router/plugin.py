@@ -16,9 +16,11 @@ from neutron.db import (
     l3_extra_gws_db,
     l3_fip_pools_db,
     l3_fip_port_details,
+    models_v2,
 )
 from neutron.db.availability_zone import router as router_az_db
 from neutron.db.models import l3 as l3_models
+from neutron.db.models import port_forwarding
 from neutron.objects import router as router_object
 from neutron.quota import resource_registry
 from neutron_lib import constants
@@ -47,12 +49,13 @@ from isthmus.model.resource import ResourceType
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import listener, zone
 from isthmus.neutron.central.refusals import refusing
-from isthmus.neutron.central.router import forwarding
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers import mapping
 from isthmus.store.tiers import site as site_store
 
 _FLOATING = l3_models.FloatingIP.__table__
+_FORWARDINGS = port_forwarding.PortForwarding.__table__
+_PORTS = models_v2.Port.__table__
 
 
 @refusing
@@ -278,7 +281,7 @@ class CentralRouters(_Refusing):
         """
         with db_api.CONTEXT_WRITER.using(context):
             connection = context.session.connection()
-            forwarding.require_none(connection, port_id)
+            _require_none_forwarded(connection, port_id)
             query = sa.select(_FLOATING.c.id).where(_FLOATING.c.fixed_port_id == port_id)
             seen = set(connection.scalars(query))
             if seen and set(connection.scalars(query.with_for_update())) - seen:
@@ -311,6 +314,26 @@ class CentralRouters(_Refusing):
         router_id = session.connection().scalar(query.with_for_update())
         if router_id is not None:
             listener.touch(session, ResourceType.ROUTER, router_id)
+
+
+def _require_none_forwarded(connection: sa.Connection, port_id: str) -> None:
+    """Check that nothing is forwarded to a port that is about to go, behind its row.
+
+    Neutron has deleted what it saw. What was made since then would go with the port's row, and
+    nobody would hear of it: not the sites, nor the floating IPs, which would keep the router.
+
+    Args:
+        connection: of the transaction that deletes the port.
+        port_id: the port.
+
+    Raises:
+        RetryRequest: something is; the deletion begins again, and sees it.
+    """
+    # Who forwards to it locks its row shared, because of the foreign key.
+    connection.execute(sa.select(_PORTS.c.id).where(_PORTS.c.id == port_id).with_for_update())
+    query = sa.select(_FORWARDINGS.c.id).where(_FORWARDINGS.c.internal_neutron_port_id == port_id)
+    if connection.execute(query.with_for_update()).first() is not None:
+        raise db_exc.RetryRequest(errors.Overtaken(f"ports are forwarded to port {port_id} now"))
 
 
 def _status_of(floating: Mapping[str, Any]) -> str:
