@@ -35,6 +35,8 @@ _PORTS = models_v2.Port.__table__
 _FLOATING = l3.FloatingIP.__table__
 #: What of a floating IP says where it is answered.
 _PLACED = frozenset({"fixed_port_id", "fixed_ip_address", "router_id"})
+#: What says nothing to sites; Neutron writes it after the rest, in a transaction of its own.
+_SHOWN = frozenset({"status"})
 
 
 def _touch(changes: Changes, row: Written) -> None:
@@ -65,6 +67,8 @@ def _touch_route(changes: Changes, row: Written) -> None:
 def _touch_floating(changes: Changes, row: Written) -> None:
     """Add the routers by which a floating IP is answered, and was until now."""
     floating = row.entity
+    if not (row.new or row.deleted or row.changed() - _SHOWN):
+        return
     before = sa.inspect(floating).attrs.router_id.history.deleted or ()
     for router_id in {floating.router_id, *before} - {None}:
         changes.touch(_ROUTER, router_id)

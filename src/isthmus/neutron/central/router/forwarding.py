@@ -12,6 +12,7 @@ from neutron.services.portforwarding import constants as pf_constants
 from neutron.services.portforwarding import pf_plugin
 from neutron_lib import constants
 from neutron_lib.callbacks import events, registry
+from neutron_lib.db import api as db_api
 
 from isthmus import errors
 from isthmus.model.exits.request import Protocol
@@ -65,11 +66,13 @@ class CentralForwardings(pf_plugin.PortForwardingPlugin):
     )
     def _set_status(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
         """Record that a floating IP is active while it forwards ports, as with ML2/OVN."""
-        floating_id = payload.latest_state.floatingip_id
-        admin = payload.context.elevated()
-        works = objects.PortForwarding.objects_exist(admin, floatingip_id=floating_id)
+        self._follow_status(payload.context.elevated(), payload.latest_state.floatingip_id)
+
+    @db_api.retry_if_session_inactive()
+    def _follow_status(self, context: Any, floating_id: str) -> None:
+        works = objects.PortForwarding.objects_exist(context, floatingip_id=floating_id)
         status = constants.FLOATINGIP_STATUS_ACTIVE if works else constants.FLOATINGIP_STATUS_DOWN
-        self.l3_plugin.update_floatingip_status(admin, floating_id, status)
+        self.l3_plugin.update_floatingip_status(context, floating_id, status)
 
 
 def _check_protocol(body: Any) -> None:
