@@ -7,7 +7,7 @@
   transit network (`route`).
 * A floating IP is translated where the gateway on its network is. Where the port's own site leaves
   by another exit, a policy sends this address's replies to the floating IP's (`translate`).
-* A port forwarding is answered there as well, and a policy sends the replies of its port (`forward`).
+* A port forwarding is answered there as well; a policy sends the replies of its port (`forward`).
 """
 
 from collections.abc import Iterable, Mapping

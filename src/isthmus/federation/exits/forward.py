@@ -41,8 +41,8 @@ def place_forwardings(scene: Scene) -> tuple[dict[str, SiteName], dict[str, Lack
     """Tell where port forwardings are answered, and why others are idle.
 
     Neutron refuses two that collide, and one for an address that has a floating IP, but it looks
-    before its transaction: of two at once the later one by id is idle. Both would have one source of
-    replies, so that nobody could tell by which site they leave.
+    before its transaction: of two at once the later one by id is idle. Both would have one source
+    of replies, so that nobody could tell by which site they leave.
     """
     found: dict[str, SiteName] = {}
     idle: dict[str, Lack] = {}

@@ -31,7 +31,7 @@ class Lack(enum.StrEnum):
     NO_SUBNET = "no subnet"  #: the router has no interface on the fixed address's subnet
     #: The same fixed address has another floating IP, by which its replies leave.
     OTHER_WAY = "replies leave by another floating IP"
-    #: Of a forwarding: the server's address has a floating IP as well, which would take its replies.
+    #: Of a forwarding: its server's address has a floating IP as well, which takes its replies.
     BESIDE_FLOATING_IP = "the address has a floating IP"
     COLLIDES = "another forwarding has these ports"
     TOO_MANY = "the router forwards too many ports"

@@ -1,8 +1,8 @@
 """Whom to tell, at central, where the exits of routers may have changed.
 
 By which sites a router's traffic leaves depends on where the ports of its floating IPs and port
-forwardings live, and on the sites themselves; neither is a row of the router. The decision is made when a state is read, so
-each of its sites is told to have it read again.
+forwardings live, and on the sites themselves; neither is a row of the router. The decision is made
+when a state is read, so each of its sites is told to have it read again.
 """
 
 from collections.abc import Collection

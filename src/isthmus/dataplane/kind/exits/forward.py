@@ -1,9 +1,9 @@
 """Load balancers of port forwardings: one for each floating IP and protocol that has any.
 
-As ML2/OVN's own they are on the router, where it answers for the floating IP, and on the switches of
-the networks that it joins, so that servers of this site are answered, too. A load balancer has no
-unique name: who writes one verifies and adds to what is to refer to it, so that of two at once the
-second is done again, and finds it.
+As ML2/OVN's own they are on the router, where it answers for the floating IP, and on the switches
+of the networks that it joins, so that servers of this site are answered, too. A load balancer has
+no unique name: who writes one verifies and adds to what is to refer to it, so that of two at once
+the second is done again, and finds it.
 """
 
 import collections
