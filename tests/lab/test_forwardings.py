@@ -160,6 +160,10 @@ def test_ports_of_one_floating_ip_lead_to_servers_of_both_sites(cloud: Cloud) ->
     check_rows(cloud, 0)
 
 
+def _is_answered_by(server: str, call: Callable[[], str]) -> bool:
+    return call() == server
+
+
 def see_all(cloud: Cloud, public: str, ports: dict[tuple[str, str], int]) -> None:
     """See that every port answers outside, and at both sites inside."""
     for (server, protocol), port in ports.items():
@@ -167,9 +171,7 @@ def see_all(cloud: Cloud, public: str, ports: dict[tuple[str, str], int]) -> Non
         calls |= {one: partial(call_from_inside, cloud, one) for one in SERVERS if one != server}
         for place, call in calls.items():
             until(
-                lambda call=call, port=port, server=server, protocol=protocol: (  # type: ignore[misc]
-                    call(protocol, public, port) == server
-                ),
+                partial(_is_answered_by, server, partial(call, protocol, public, port)),
                 what=f"{public} {protocol} {port} is {server}, called from {place}",
                 timeout_s=PACKET_S,
             )

@@ -32,9 +32,11 @@ def see_on(world: World, *, router: bool, switch: bool) -> bool:
     found = find(world.site, "Load_Balancer", "_uuid", f"name={NAME}")
     if len(found) != 1:
         return False
-    on_router = find(world.site, "Logical_Router", "load_balancer", f"name=neutron-{world.router['id']}")
-    network = world.server["network_id"]
-    on_switch = find(world.site, "Logical_Switch", "load_balancer", f"name=neutron-{network}")
+    router_name, switch_name = (
+        f"name=neutron-{one}" for one in (world.router["id"], world.server["network_id"])
+    )
+    on_router = find(world.site, "Logical_Router", "load_balancer", router_name)
+    on_switch = find(world.site, "Logical_Switch", "load_balancer", switch_name)
     return (found[0] in on_router, found[0] in on_switch) == (router, switch)
 
 

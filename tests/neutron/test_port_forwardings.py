@@ -27,8 +27,14 @@ BOTH = {"site1", "site2"}
 
 
 def forward(
-    central: CentralServer, floating: Any, user: User, port: Any, outside: int, inside: int = 8080,
-    protocol: str = "tcp", **more: Any
+    central: CentralServer,
+    floating: Any,
+    user: User,
+    port: Any,
+    outside: int,
+    inside: int = 8080,
+    protocol: str = "tcp",
+    **more: Any,
 ) -> Reply:
     """Forward a port of a floating IP; ranges are named in `more` instead."""
     body = {

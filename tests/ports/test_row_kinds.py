@@ -20,11 +20,11 @@ from isthmus.clients.ovsdb import ovn_connection
 from isthmus.dataplane import defer
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.exits.transit_network import PutTransitNetwork, ReleaseKey
+from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.kind.port_key import PORT_KEY
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
-from isthmus.dataplane.kind.exits.transit_network import PutTransitNetwork, ReleaseKey
-from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.kinds import KINDS
 from isthmus.dataplane.plan import Plan, apply_plan, diff_rows, list_drift, observe, read_desired
 from isthmus.dataplane.protocols import SiteTables, Tables, Trust

@@ -126,7 +126,9 @@ CASES: Mapping[str, Case] = {
         networks=(external("ext1", "s1", "172.16.1.0/24!"), EXT2),
     ),
     "waits for transit addresses": case(
-        FAR, expected=[OUT1, SNAT1, OUT2, SNAT2, "w idle: no transit", "wanted: s1 s2"], transit=None
+        FAR,
+        expected=[OUT1, SNAT1, OUT2, SNAT2, "w idle: no transit", "wanted: s1 s2"],
+        transit=None,
     ),
     "its exit is disabled": case(
         FAR, expected=[OUT2, SNAT2, "w idle: no site"], sites=(site("s1", "disabled"), S2)
@@ -137,11 +139,19 @@ CASES: Mapping[str, Case] = {
         sites=(site("s1", silent=True), S2),
     ),
     "no gateway on its network": case(
-        FAR, gateways=[GW2], expected=["s1 v4: transit s2 ext2 100.64.0.2", OUT2, SNAT2]
-        + ["w idle: no gateway on its network"],
+        FAR,
+        gateways=[GW2],
+        expected=[
+            "s1 v4: transit s2 ext2 100.64.0.2",
+            OUT2,
+            SNAT2,
+            "w idle: no gateway on its network",
+        ],
     ),
     "no interface on its subnet": case(
-        FAR, subnets=[AT1], gateways=[GW1],
+        FAR,
+        subnets=[AT1],
+        gateways=[GW1],
         expected=[OUT1, "s1 snat 10.1.0.0/24 as 172.16.1.10", "w idle: no subnet"],
     ),
     "beside a floating IP of the same address": case(

@@ -10,8 +10,8 @@ and routers of other sites once it has heard of these, too.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.plan import Plan
 from isthmus.dataplane.protocols import Trust
 from isthmus.dataplane.row_kind import Change, Desired, Observed, Standing

@@ -11,15 +11,15 @@ from isthmus.dataplane.kind.binding import BINDING
 from isthmus.dataplane.kind.exits.exit_nat import EXIT_NAT
 from isthmus.dataplane.kind.exits.exit_route import EXIT_ROUTE
 from isthmus.dataplane.kind.exits.forward import FORWARD
+from isthmus.dataplane.kind.exits.return_policy import RETURN_POLICY
+from isthmus.dataplane.kind.exits.transit_network import TRANSIT_NETWORK
+from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.kind.group_member import GROUP_MEMBER
 from isthmus.dataplane.kind.port_key import PORT_KEY
 from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS
 from isthmus.dataplane.kind.responder import RESPONDER
-from isthmus.dataplane.kind.exits.return_policy import RETURN_POLICY
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
-from isthmus.dataplane.kind.exits.transit_network import TRANSIT_NETWORK
-from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.row_kind import Kind
 
 KINDS: Final[tuple[Kind[Any, Any], ...]] = (

@@ -28,10 +28,10 @@ from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind import responder
 from isthmus.dataplane.kind.binding import Bind
+from isthmus.dataplane.kind.exits.transit_network import ReleaseKey
 from isthmus.dataplane.kind.remote_chassis import PutChassis
 from isthmus.dataplane.kind.responder import RemoveResponder
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, PutShadowPort, RemoveShadowPort
-from isthmus.dataplane.kind.exits.transit_network import ReleaseKey
 from isthmus.dataplane.protocols import SiteTables, Source, Trust
 from isthmus.dataplane.row_kind import Desired, Observed
 from isthmus.dataplane.rows import OvnRows

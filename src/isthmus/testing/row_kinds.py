@@ -5,10 +5,10 @@ from typing import Any
 
 from isthmus.dataplane.kind.exits.exit_nat import EXIT_NAT, Translations
 from isthmus.dataplane.kind.exits.forward import FORWARD, Forwards
-from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS, Hypervisors
-from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, RemotePort, ShadowPorts
 from isthmus.dataplane.kind.exits.transit_network import TRANSIT_NETWORK, TransitNetworks
 from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER, PeerPorts
+from isthmus.dataplane.kind.remote_chassis import REMOTE_CHASSIS, Hypervisors
+from isthmus.dataplane.kind.shadow_port import SHADOW_PORT, RemotePort, ShadowPorts
 from isthmus.dataplane.kinds import KINDS
 from isthmus.dataplane.row_kind import Desired, Kind, Observed
 

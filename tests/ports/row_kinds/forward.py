@@ -53,8 +53,10 @@ def lay_port_of(tables: Tables, router: Any, name: str, **said: str) -> None:
     router.addvalue("ports", port)
 
 
-def lay(*rows: tuple[dict[str, Any], tuple[Any, ...]], joins: bool = True) -> Callable[[Tables], None]:
-    """Lay a router with an interface on `NET` and a gateway, and load balancers that are on some."""
+def lay(
+    *rows: tuple[dict[str, Any], tuple[Any, ...]], joins: bool = True
+) -> Callable[[Tables], None]:
+    """Lay a router with an interface on `NET` and a gateway, and load balancers on some of them."""
 
     def act(tables: Tables) -> None:
         router = lay_router(tables)

@@ -80,9 +80,7 @@ def judge_forwardings(scene: Scene, taken: Taken) -> Iterator[tuple[Forwarding, 
             taken.add(one)
 
 
-def list_forwarded(
-    scene: Scene, site: SiteName, nat_sites: translate.Sites
-) -> Iterator[Forwarded]:
+def list_forwarded(scene: Scene, site: SiteName, nat_sites: translate.Sites) -> Iterator[Forwarded]:
     """List what a site has of the router's port forwardings: all that work."""
     inside = translate.list_inside(scene)
     for one in scene.forwardings:

@@ -54,16 +54,12 @@ class CentralForwardings(pf_plugin.PortForwardingPlugin):
                 context, id, floatingip_id, port_forwarding
             )
 
-    def delete_floatingip_port_forwarding(
-        self, context: Any, id: str, floatingip_id: str
-    ) -> None:
+    def delete_floatingip_port_forwarding(self, context: Any, id: str, floatingip_id: str) -> None:
         """Forward ports no longer."""
         with translated():
             super().delete_floatingip_port_forwarding(context, id, floatingip_id)
 
-    @registry.receives(
-        pf_constants.PORT_FORWARDING, [events.AFTER_CREATE, events.AFTER_DELETE]
-    )
+    @registry.receives(pf_constants.PORT_FORWARDING, [events.AFTER_CREATE, events.AFTER_DELETE])
     def _set_status(self, resource: Any, event: Any, trigger: Any, payload: Any) -> None:
         """Record that a floating IP is active while it forwards ports, as with ML2/OVN."""
         self._follow_status(payload.context.elevated(), payload.latest_state.floatingip_id)
