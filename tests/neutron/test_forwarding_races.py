@@ -19,7 +19,7 @@ __all__ = ["central", "sound"]
 
 
 def test_a_port_and_a_forwarding_to_it_do_not_pass_each_other(central: CentralServer) -> None:
-    """The foreign key would delete the forwarding unheard, and leave the router to the floating IP."""
+    """The foreign key would delete the forwarding unheard; its floating IP would stay."""
     scene = Scene(central)
     rng = random.Random(12)
     for turn in range(12):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.tables.exits import (
@@ -37,6 +38,7 @@ from isthmus import errors
 from isthmus.federation.exits.decide import decide_exits
 from isthmus.federation.exits.refusal import list_refusals, require_possible
 from isthmus.model.exits.plan import MOST_FORWARDED, without_transit
+from isthmus.model.exits.request import Forwarding
 from isthmus.model.site import SiteName
 
 WEB = forwarding("w", "tcp:172.16.1.50:80", "ext1", "10.0.1.5:8080", "s1")
@@ -47,14 +49,14 @@ INSIDE = "s2 inside tcp 172.16.1.50:80 to 10.0.1.5:8080"
 BACK = ", replies not to 10.0.1.0/24 100.64.0.0/17: via 100.64.0.1"
 
 
-def case(*forwardings: object, **more: object) -> Case:
+def case(*forwardings: Forwarding, **more: Any) -> Case:
     """Return a case of a router with both gateways; what is expected is put in."""
     expected = more.pop("expected", [])
     gateways = more.pop("gateways", [GW1, GW2])
     subnets = more.pop("subnets", [NET_A])
     floating_ips = more.pop("floating_ips", [])
-    asked = router(subnets, gateways, floating_ips, forwardings=forwardings)  # type: ignore[arg-type]
-    return Case(asked, expected, **more)  # type: ignore[arg-type]
+    asked = router(subnets, gateways, floating_ips, forwardings=forwardings)
+    return Case(asked, expected, **more)
 
 
 CASES: Mapping[str, Case] = {
