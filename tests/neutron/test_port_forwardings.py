@@ -41,7 +41,7 @@ def forward(
         "internal_port_id": port["id"],
         "internal_ip_address": port["fixed_ips"][0]["ip_address"],
         "protocol": protocol,
-        **({"external_port": outside, "internal_port": inside} if not more else more),
+        **(more or {"external_port": outside, "internal_port": inside}),
     }
     path = f"/v2.0/floatingips/{floating['id']}/port_forwardings"
     return central.call("POST", path, {"port_forwarding": body}, user)
@@ -86,7 +86,7 @@ def test_a_forwarding_is_told_to_every_site_of_its_router(central: CentralServer
     (here,), (there,) = (forwarded_at(central, site, scene.router) for site in sorted(BOTH))
     assert (here.answers, there.answers) == (True, False)
     assert (str(here.external), here.outside.first) == (scene.floating["floating_ip_address"], 80)
-    assert here.replies is None and there.replies is None
+    assert (here.replies, there.replies) == (None, None)
     # A change of its ports is told, one of its description is central's alone.
     path = path_of(scene.floating, made.only())
     body = {"port_forwarding": {"external_port": 81}}
@@ -124,7 +124,10 @@ def test_what_cannot_be_forwarded_is_refused(central: CentralServer) -> None:
     sctp = forward(central, floating, user, port, 80, protocol="sctp")
     assert sctp.status == 400, sctp.text
     assert "tcp and udp alone" in sctp.text
-    many = {"external_port_range": f"1:{MOST_FORWARDED}", "internal_port_range": "53:53"}
+    many: dict[str, Any] = {
+        "external_port_range": f"1:{MOST_FORWARDED}",
+        "internal_port_range": "53:53",
+    }
     made = forward(central, floating, user, port, 0, protocol="udp", **many)
     assert made.status == 201, made.text
     see_refused(

@@ -13,7 +13,6 @@ from tests.tables.exits import (
     router,
     show,
     site,
-    subnet,
     transit,
 )
 from tests.tables.test_exits import (

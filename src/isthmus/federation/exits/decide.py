@@ -67,7 +67,7 @@ def needs_transit(scene: Scene) -> bool:
             return True
         if any(name not in one.sites and scene.find_host(one) for one in scene.subnets):
             return True
-    for floating in (*scene.floating_ips, *scene.forwardings):
+    for floating in scene.router.answered:
         site = scene.find_nat_site(floating)
         if site in scene.places and translate.needs_policy(scene, floating, SiteName(site)):
             return True

@@ -9,7 +9,6 @@ from ipaddress import IPv4Address, IPv4Network
 from isthmus.model.exits.request import Address, Hypervisor, Ports, Prefix, Protocol
 from isthmus.model.site import SiteName
 
-
 #: Most ports that one router forwards: a VIP of a load balancer at each of its sites for each.
 MOST_FORWARDED = 4096
 

@@ -150,3 +150,8 @@ class RouterFacts:
     floating_ips: frozenset[FloatingIp] = frozenset()
     forwardings: frozenset[Forwarding] = frozenset()
     extra_routes: frozenset[ExtraRoute] = frozenset()
+
+    @property
+    def answered(self) -> tuple[FloatingIp | Forwarding, ...]:
+        """Return what is to be answered outside: floating IPs, and ports that some forward."""
+        return (*self.floating_ips, *self.forwardings)

@@ -283,8 +283,7 @@ def _refuse_needed(connection: sa.Connection, facts: Facts, asked: Asked) -> Non
     for router_id in sorted(asked.list_needy() & facts.routers.keys()):
         leaving = {network_id for one, network_id in asked.leaving if one == router_id}
         router = facts.routers[router_id]
-        answered = (*router.floating_ips, *router.forwardings)
-        ports = {one.port_id for one in answered}
+        ports = {one.port_id for one in router.answered}
         query = sa.select(_PORTS.c.id).where(
             _PORTS.c.id.in_(sorted(ports)), _PORTS.c.network_id.in_(sorted(leaving))
         )
@@ -294,7 +293,7 @@ def _refuse_needed(connection: sa.Connection, facts: Facts, asked: Asked) -> Non
         needy = sorted(
             {
                 str(one.address)
-                for one in answered
+                for one in router.answered
                 if one.id in cut and (one.network_id in leaving or one.port_id in behind)
             }
         )

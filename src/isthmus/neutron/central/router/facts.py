@@ -67,7 +67,7 @@ class Facts:
         """List the external networks of a router, at the sites where the router may be."""
         router = self.routers[router_id]
         ids = {one.network_id for one in router.gateways}
-        ids |= {one.network_id for one in (*router.floating_ips, *router.forwardings)}
+        ids |= {one.network_id for one in router.answered}
         served = self.served[router_id]
         found = [self.networks[one] for one in sorted(ids)]
         return [dataclasses.replace(one, sites=one.sites & served) for one in found]
@@ -294,7 +294,6 @@ class _Parts:
                 if one.router_id == row.id
             ),
         )
-
 
     def _make_forwarding(self, one: Any) -> Forwarding:
         return Forwarding(
