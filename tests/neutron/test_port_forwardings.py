@@ -93,6 +93,15 @@ def test_a_forwarding_is_told_to_every_site_of_its_router(central: CentralServer
     assert central.call("PUT", path, body, scene.user).status == 200
     assert told(central, scene.router) == BOTH
     assert forwarded_at(central, "site2", scene.router)[0].outside.first == 81
+    about = {"port_forwarding": {"description": "of the shop"}}
+    assert central.call("PUT", path, about, scene.user).only()["description"] == "of the shop"
+    assert told(central, scene.router) == set()
+    # A change of the floating IP itself leaves it as it is.
+    for body in ({"description": "of the shop"}, {"port_id": None}):
+        changed = put_floating(central, scene.floating, scene.user, **body).only()
+        for one in (changed, show(central, scene.floating)):
+            assert (one["status"], one["router_id"]) == ("ACTIVE", scene.router["id"])
+    central.clear_journal()
     # The last one that goes leaves the floating IP free.
     assert central.call("DELETE", path, user=scene.user).status == 204
     assert told(central, scene.router) == BOTH

@@ -142,6 +142,6 @@ def test_each_value_has_its_bounds(path: str, value: Any) -> None:
     place: Any = form
     for name in names:
         place = place[int(name)] if isinstance(place, list) else place[name]
-    place[last] = value
+    place[int(last) if isinstance(place, list) else last] = value
     with pytest.raises(errors.ProtocolError):
         from_form(form)

@@ -265,7 +265,7 @@ class CentralRouters(_Refusing):
             super().delete_floatingip(context, id)
 
     def _set_status(self, context: Any, floating: dict[str, Any]) -> dict[str, Any]:
-        """Record that a floating IP is active while it is associated, as with ML2/OVN."""
+        """Record that a floating IP is active while it leads anywhere, as with ML2/OVN."""
         wanted = _status_of(floating)
         if floating["status"] != wanted:
             self.update_floatingip_status(context.elevated(), floating["id"], wanted)
@@ -337,7 +337,8 @@ def _require_none_forwarded(connection: sa.Connection, port_id: str) -> None:
 
 
 def _status_of(floating: Mapping[str, Any]) -> str:
-    if floating.get("port_id"):
+    # One that forwards ports has a router, but no port.
+    if floating.get("port_id") or floating.get("router_id"):
         return str(constants.FLOATINGIP_STATUS_ACTIVE)
     return str(constants.FLOATINGIP_STATUS_DOWN)
 
