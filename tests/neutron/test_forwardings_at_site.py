@@ -15,8 +15,6 @@ from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress]
 
-NAME = f"isthmus-forward-{WEB.floating_ip_id}-tcp"
-
 
 @pytest.fixture(scope="module")
 def world(central: CentralServer, site1: LocalServer) -> World:
@@ -27,9 +25,14 @@ def find(site: LocalServer, table: str, column: str, *where: str) -> list[str]:
     return site.ovn.nbctl("--bare", f"--columns={column}", "find", table, *where).split()
 
 
+def find_row(world: World, column: str = "_uuid") -> list[str]:
+    name = f"isthmus-forward-{world.router['id']}-{WEB.floating_ip_id}-tcp"
+    return find(world.site, "Load_Balancer", column, f"name={name}")
+
+
 def see_on(world: World, *, router: bool, switch: bool) -> bool:
     """Tell whether the load balancer is there once, and on what it is to be."""
-    found = find(world.site, "Load_Balancer", "_uuid", f"name={NAME}")
+    found = find_row(world)
     if len(found) != 1:
         return False
     router_name, switch_name = (
@@ -47,13 +50,13 @@ def test_load_balancers_come_back_and_go_with_the_router(world: World) -> None:
     plan = make_plan(forwarded=(dataclasses.replace(WEB, replies=POLICY),))
     assert world.apply(gateway, to_form(plan)) == "", world.said
     until(lambda: see_on(world, router=True, switch=True), what="the load balancer")
-    vips = find(site, "Load_Balancer", "vips", f"name={NAME}")
+    vips = find_row(world, "vips")
     assert "10.0.0.5:8080" in " ".join(vips)
     matches = " ".join(find(site, "Logical_Router_Policy", "match"))
     assert "tcp.src >= 8080 && tcp.src <= 8081" in matches
     assert [one for one in site.holdings("ovn")["ovn"]["forwards"] if one["router_id"] == router_id]
     # Whoever takes it away wakes the thread that writes it again.
-    site.ovn.nbctl("lb-del", NAME)
+    site.ovn.nbctl("lb-del", *find_row(world, "name"))
     until(lambda: see_on(world, router=True, switch=True), what="the load balancer again")
     # Neutron's own changes of the router leave it.
     assert world.apply(world.gateway("172.31.7.31"), to_form(plan)) == ""
@@ -63,11 +66,11 @@ def test_load_balancers_come_back_and_go_with_the_router(world: World) -> None:
     assert world.apply(gateway, to_form(far)) == ""
     until(lambda: see_on(world, router=False, switch=True), what="on the switch alone")
     assert world.apply(gateway, to_form(make_plan())) == ""
-    until(lambda: not find(site, "Load_Balancer", "_uuid", f"name={NAME}"), what="none")
+    until(lambda: not find_row(world), what="none")
     assert world.apply(gateway, to_form(plan)) == ""
     until(lambda: see_on(world, router=True, switch=True), what="the load balancer")
     assert site.apply({"type": "router", "id": router_id, "state": None}) == {router_id: ""}
-    until(lambda: not find(site, "Load_Balancer", "_uuid", f"name={NAME}"), what="nothing is left")
+    until(lambda: not find_row(world), what="nothing is left")
 
 
 def test_what_cannot_be_a_forwarding_is_refused_by_the_site(

@@ -97,8 +97,9 @@ def test_a_forwarding_is_told_to_every_site_of_its_router(central: CentralServer
     assert central.call("PUT", path, about, scene.user).only()["description"] == "of the shop"
     assert told(central, scene.router) == set()
     # A change of the floating IP itself leaves it as it is.
-    for body in ({"description": "of the shop"}, {"port_id": None}):
-        changed = put_floating(central, scene.floating, scene.user, **body).only()
+    changes: list[dict[str, Any]] = [{"description": "of the shop"}, {"port_id": None}]
+    for change in changes:
+        changed = put_floating(central, scene.floating, scene.user, **change).only()
         for one in (changed, show(central, scene.floating)):
             assert (one["status"], one["router_id"]) == ("ACTIVE", scene.router["id"])
     central.clear_journal()

@@ -20,6 +20,7 @@ from isthmus.clients.ovsdb import ovn_connection
 from isthmus.dataplane import defer
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.exits.forward import Forward, PutForward, RemoveForward, place_forward
 from isthmus.dataplane.kind.exits.transit_network import PutTransitNetwork, ReleaseKey
 from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.kind.port_key import PORT_KEY
@@ -31,7 +32,7 @@ from isthmus.dataplane.protocols import SiteTables, Tables, Trust
 from isthmus.dataplane.row_kind import Change, Kind, Observed
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import Scope
-from isthmus.model.dataplane.ovn import SHADOW_MARK
+from isthmus.model.dataplane.ovn import EXITS_MARK, SHADOW_MARK
 from isthmus.testing.needed import skip_without
 from isthmus.testing.ovn import OvnDatabases, missing_programs
 from isthmus.testing.ovn_memory import NEW_NORTHD, OLD_NORTHD, MemoryOvn
@@ -258,3 +259,19 @@ def test_what_others_have_taken_since_it_was_read_is_left_alone(rows: OvnRows) -
         row = rows.nb.find("Logical_Switch_Port", port_id)
         assert (row.external_ids, row.addresses) == ({"neutron:port_name": "x"}, [])
     assert rows.sb.find("Chassis", "hv-old") is not None
+
+
+def test_a_floating_ip_that_forwards_for_another_router_now_leaves_the_first_one_s_rows(
+    rows: OvnRows,
+) -> None:
+    """The first router may be written again after the other one, or never: each has its own row."""
+    assert rows.nb.commit([Lay(lay_switch)]) == []
+    place, vips = ("Logical_Switch", f"neutron-{NET}"), (("172.16.0.10:80", "10.0.0.5:80"),)
+    first, second = (
+        place_forward(Forward(router, "f1", "tcp", vips, answers=False), [place])
+        for router in ("r1", "r2")
+    )
+    put, remove = [PutForward(second)], [RemoveForward(first.name, "r1", "f1")]
+    for changes in ([PutForward(first)], put, put, remove, put):
+        assert rows.nb.commit(changes) == []
+    assert [one.external_ids[EXITS_MARK] for one in rows.nb.rows("Load_Balancer")] == ["r2"]

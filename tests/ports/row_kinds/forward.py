@@ -16,9 +16,10 @@ from isthmus.testing.site_tables import NET
 VIPS = {"172.16.0.10:80": "10.0.0.5:8080", "172.16.0.10:81": "10.0.0.5:8081"}
 ON_ROUTER, ON_SWITCH = ("Logical_Router", f"neutron-{ROUTER}"), ("Logical_Switch", f"neutron-{NET}")
 BOTH = (ON_ROUTER, ON_SWITCH)
-AS_IT_SHOULD_BE = ForwardRow(ROUTER, "f2", "tcp", tuple(sorted(VIPS.items())), BOTH)
+NAME = f"isthmus-forward-{ROUTER}-f2"
+AS_IT_SHOULD_BE = ForwardRow(f"{NAME}-tcp", ROUTER, "f2", "tcp", tuple(sorted(VIPS.items())), BOTH)
 ROW = {
-    "name": "isthmus-forward-f2-tcp",
+    "name": f"{NAME}-tcp",
     "protocol": ["tcp"],
     "vips": VIPS,
     "external_ids": {"isthmus:router": ROUTER, "isthmus:floating_ip": "f2"},
@@ -38,6 +39,7 @@ DNS = dataclasses.replace(
     WEB, forwarding_id="p2", protocol=Protocol.UDP, outside=Ports(53, 54), inside=Ports(53, 53)
 )
 OF_DNS = ForwardRow(
+    f"{NAME}-udp",
     ROUTER,
     "f2",
     "udp",
@@ -151,6 +153,13 @@ CASES = (
         tables=decided(forwarded=(WEB,)),
         northbound=lay((ROW, BOTH), (ROW, ())),
         finds=DIFFERS,
+        holds=are(AS_IT_SHOULD_BE),
+    ),
+    Case(
+        name="that somebody has given another name",
+        tables=decided(forwarded=(WEB,)),
+        northbound=lay(({**ROW, "name": "web"}, BOTH)),
+        finds=[*EXTRA, *DIFFERS],
         holds=are(AS_IT_SHOULD_BE),
     ),
     Case(

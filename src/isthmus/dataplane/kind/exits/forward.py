@@ -1,13 +1,14 @@
 """Load balancers of port forwardings: one for each floating IP and protocol that has any.
 
 As ML2/OVN's own they are on the router, where it answers for the floating IP, and on the switches
-of the networks that it joins, so that servers of this site are answered, too. A load balancer has
-no unique name: who writes one verifies and adds to what is to refer to it, so that of two at once
-the second is done again, and finds it.
+of the networks that it joins, so that servers of this site are answered, too. One is told by its
+name, which has the router in it: a floating IP may forward for another router while rows of the
+first one are still there. Nothing in OVN makes the name unique: who writes one verifies and adds to
+what is to refer to it, so that of two at once the second is done again, and finds it.
 """
 
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,8 +33,6 @@ _ROUTER, _SWITCH = "Logical_Router", "Logical_Switch"
 #: What Neutron says of a router's port: its network's switch, and whether it is a gateway.
 _NETWORK, _IS_GATEWAY = "neutron:network_name", "neutron:is_ext_gw"
 
-#: A router, a floating IP and a protocol: what a load balancer is of.
-_Key = tuple[str, str, str]
 #: A table and the name of a row in it.
 _Place = tuple[str, str]
 
@@ -53,16 +52,12 @@ class Forward:
 class ForwardRow:
     """A load balancer."""
 
+    name: str  #: by which load balancers are told apart
     router_id: str
     floating_ip_id: str
     protocol: str
     vips: tuple[tuple[str, str], ...]
     places: tuple[_Place, ...]  #: what refers to it, in order
-
-    @property
-    def key(self) -> _Key:
-        """Return what tells load balancers apart."""
-        return (self.router_id, self.floating_ip_id, self.protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +110,13 @@ class PutForward(Change):
             return
         places[0].verify(_COLUMN)
         if self.anew:
-            _remove_all(tables, wanted.key)
-        row = _find_own(tables, wanted.key)
+            _remove_all(tables, wanted.name)
+        row = tables.find(_TABLE, wanted.name)
         if row is None:
             row = tables.insert(_TABLE)
-            row.name = name_row(*wanted.key[1:])
+            row.name = wanted.name
+        elif EXITS_MARK not in row.external_ids:
+            return
         row.protocol = [wanted.protocol]
         row.vips = dict(wanted.vips)
         row.external_ids = {EXITS_MARK: wanted.router_id, FORWARD_MARK: wanted.floating_ip_id}
@@ -139,9 +136,9 @@ class RemoveForward(Change):
     code: ClassVar = "ovn.forward.extra"
     what: ClassVar = "port forwarding too many"
     about: ClassVar = ROUTERS
+    name: str
     router_id: str
     floating_ip_id: str
-    protocol: str
 
     @property
     @override
@@ -155,19 +152,23 @@ class RemoveForward(Change):
 
     @override
     def __str__(self) -> str:
-        return (
-            f"remove {self.protocol} ports of router {self.router_id}: floating IP "
-            f"{self.floating_ip_id}"
-        )
+        return f"remove {self.name} of router {self.router_id}: ports of a floating IP"
 
     @override
     def write(self, tables: Tables) -> None:
-        _remove_all(tables, (self.router_id, self.floating_ip_id, self.protocol))
+        _remove_all(tables, self.name)
 
 
-def name_row(floating_ip_id: str, protocol: str) -> str:
-    """Return the name of the load balancer of a floating IP."""
-    return f"{FORWARD_PREFIX}{floating_ip_id}-{protocol}"
+def place_forward(one: Forward, places: Iterable[_Place]) -> ForwardRow:
+    """Return the row of what is to be forwarded, on these routers and switches."""
+    return ForwardRow(
+        f"{FORWARD_PREFIX}{one.router_id}-{one.floating_ip_id}-{one.protocol}",
+        one.router_id,
+        one.floating_ip_id,
+        one.protocol,
+        one.vips,
+        tuple(sorted(places)),
+    )
 
 
 def render_forwards(router_id: str, plan: SitePlan) -> Iterator[Forward]:
@@ -187,13 +188,9 @@ def _list_vips(one: Forwarded) -> Iterator[tuple[str, str]]:
         yield f"{one.external}:{outside}", f"{one.internal}:{inside}"
 
 
-def _find_own(tables: Tables, key: _Key) -> Any:
-    row = tables.find(_TABLE, name_row(*key[1:]))
-    return row if row is not None and row.external_ids.get(EXITS_MARK) == key[0] else None
-
-
-def _remove_all(tables: Tables, key: _Key) -> None:
-    while (row := _find_own(tables, key)) is not None:
+def _remove_all(tables: Tables, name: str) -> None:
+    """Remove those of a name, until one is found that somebody has taken from us."""
+    while (row := tables.find(_TABLE, name)) is not None and EXITS_MARK in row.external_ids:
         row.delete()
 
 
@@ -215,9 +212,9 @@ def _read(rows: OvnRows, scope: Scope) -> Forwards:
     ]
     places = _read_places(rows) if ours else {}
     read = [_read_row(row, tuple(sorted(places.get(row.uuid, ())))) for row in ours]
-    times = collections.Counter(one.key for one in read)
+    times = collections.Counter(one.name for one in read)
     return Forwards(
-        ours={one: times[one.key] == 1 for one in read},
+        ours={one: times[one.name] == 1 for one in read},
         switches={one: _list_switches(rows, one) for one in list_routers(rows, scope)},
     )
 
@@ -234,6 +231,7 @@ def _read_places(rows: OvnRows) -> dict[Any, list[_Place]]:
 
 def _read_row(row: Any, places: tuple[_Place, ...]) -> ForwardRow:
     return ForwardRow(
+        row.name,
         row.external_ids[EXITS_MARK],
         row.external_ids.get(FORWARD_MARK, ""),
         next(iter(row.protocol), ""),
@@ -269,25 +267,25 @@ def _choose(desired: Desired, there: Forwards) -> Iterator[ForwardRow]:
             continue
         on_router = [(_ROUTER, ROUTER_PREFIX + one.router_id)] if one.answers else []
         on_switches = [(_SWITCH, name) for name in there.switches[one.router_id]]
-        places = tuple(sorted(on_router + on_switches))
-        if places:
-            yield ForwardRow(one.router_id, one.floating_ip_id, one.protocol, one.vips, places)
+        if places := on_router + on_switches:
+            yield place_forward(one, places)
 
 
 def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iterator[Change]:
     there = observed.of(FORWARD)
-    have: dict[_Key, list[ForwardRow]] = {}
+    have: dict[str, list[ForwardRow]] = {}
     for row in there.ours:
-        have.setdefault(row.key, []).append(row)
-    wanted = {row.key: row for row in _choose(desired, there)}
-    for key, row in sorted(wanted.items()):
-        found = have.get(key, [])
+        have.setdefault(row.name, []).append(row)
+    wanted = {row.name: row for row in _choose(desired, there)}
+    for name, row in sorted(wanted.items()):
+        found = have.get(name, [])
         once = all(there.ours[one] for one in found)
         if found != [row] or not once:
             leaves = {place for one in found for place in one.places} - set(row.places)
             yield PutForward(row, tuple(sorted(leaves)), anew=not once)
-    for key in sorted(have.keys() - wanted.keys()):
-        yield RemoveForward(*key)
+    for name in sorted(have.keys() - wanted.keys()):
+        one = have[name][0]
+        yield RemoveForward(name, one.router_id, one.floating_ip_id)
 
 
 def _list_holdings(observed: Observed) -> Parts:
