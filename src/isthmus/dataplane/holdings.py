@@ -8,8 +8,8 @@ from isthmus.dataplane import defer
 from isthmus.dataplane import plan as plans
 from isthmus.dataplane.capability import parse_capability
 from isthmus.dataplane.kind.binding import BINDING
+from isthmus.dataplane.kind.exits.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
-from isthmus.dataplane.kind.transit_peer import TRANSIT_PEER
 from isthmus.dataplane.protocols import SiteTables
 from isthmus.dataplane.row_kind import Change, Desired, Observed
 from isthmus.dataplane.rows import OvnRows
