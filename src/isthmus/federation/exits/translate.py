@@ -66,7 +66,19 @@ def find_policy(
     floating_ip_id: str,
     inside: tuple[IPv4Network, ...],
 ) -> ReturnPolicy | None:
-    """Find the policy of a site where the port of a floating IP lives, or of a forwarding."""
+    """Find the policy of a site where the port of a floating IP lives, or of a forwarding.
+
+    Args:
+        scene: the router among its sites.
+        site: the site.
+        floating: the floating IP, or the forwarding.
+        nat_sites: where each that works is answered.
+        floating_ip_id: of the floating IP.
+        inside: what the port reaches by the router's own routes.
+
+    Returns:
+        None where the replies need no policy of this site.
+    """
     at = nat_sites.get(floating.id)
     if floating.home != site or at is None or not needs_policy(scene, floating, at):
         return None

@@ -47,7 +47,14 @@ class CentralForwardings(pf_plugin.PortForwardingPlugin):
     def update_floatingip_port_forwarding(
         self, context: Any, id: str, floatingip_id: str, port_forwarding: Any
     ) -> Any:
-        """Change what is forwarded."""
+        """Change what is forwarded.
+
+        Args:
+            context: of the request.
+            id: of the port forwarding.
+            floatingip_id: of its floating IP.
+            port_forwarding: the body of the request.
+        """
         with translated():
             _check_protocol(port_forwarding)
             return super().update_floatingip_port_forwarding(
