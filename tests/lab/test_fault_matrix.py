@@ -47,8 +47,8 @@ class World:
         subnet = central.create_subnet(network_id=network.id, ip_version=4, cidr="10.91.0.0/24")
         modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
         central.create_subnet(network_id=network.id, ip_version=6, cidr="fd00:91::/64", **modes)
-        a = self.person.server("a", "site1", network.id)
-        b = self.person.server("b", "site2", network.id)
+        a = self._make_server("a", "site1", network.id)
+        b = self._make_server("b", "site2", network.id)
         (group,) = central.get_port(a["port_id"]).security_group_ids
         rules = central.security_group_rules(security_group_id=group, direction="ingress")
         # Of the default group: without a rule of egress the servers would be cut off.
@@ -64,6 +64,19 @@ class World:
         }
         self.agree()
         self.ids |= self._look_up()
+
+    def _make_server(self, name: str, site: str, network_id: str) -> dict[str, Any]:
+        """Make a server; a tier that has just started on a busy machine may answer 503 at first."""
+
+        def attempt() -> dict[str, Any] | None:
+            try:
+                return self.person.server(name, site, network_id)
+            except AssertionError as error:
+                if "503" not in str(error):
+                    raise
+                return None
+
+        return until(attempt, what=f"a server at {site}", timeout_s=600, every_s=5)
 
     def _look_up(self) -> dict[str, str]:
         """Read what can be known once all is in place."""
@@ -151,18 +164,17 @@ def world() -> Iterator[World]:
             labs.down(name)
 
 
-def _cases() -> Iterator[Any]:
-    for one in FAULTS:
-        gap = [pytest.mark.xfail(reason=one.gap, strict=True)] if one.gap else []
-        yield pytest.param(one, id=one.name, marks=gap)
+class NotNamedError(AssertionError):
+    """A state was brought about, and not named in time."""
 
 
-@pytest.mark.parametrize("fault", list(_cases()))
+@pytest.mark.parametrize("fault", [pytest.param(one, id=one.name) for one in FAULTS])
 def test_it_is_named_and_what_is_printed_heals_it(
     world: World, fault: Fault, record_property: Callable[[str, object], None]
 ) -> None:
     world.agree()  # the healthy twin: no finding at all
     began = time.monotonic()
+    unnamed = False
     try:
         printed = _name(world, fault, patience_s=NAMED_S * (1 if fault.gap else _BUSY))
         record_property("named_after_s", round(time.monotonic() - began, 1))
@@ -172,12 +184,17 @@ def test_it_is_named_and_what_is_printed_heals_it(
             world.run(step)
         for step in () if fault.heals else fault.by_hand:
             world.run(step)
-    except BaseException:
+    except BaseException as error:
         for step in fault.undone_by:
             with contextlib.suppress(AssertionError):
                 world.run(step)
-        raise
+        unnamed = bool(fault.gap) and isinstance(error, NotNamedError)
+        if not unnamed:
+            raise
     world.agree(fault.within_s * _BUSY)
+    assert unnamed is bool(fault.gap), f"it is named by now; no gap any more: {fault.gap}"
+    if unnamed:
+        pytest.xfail(fault.gap)
 
 
 def _name(world: World, fault: Fault, patience_s: float) -> str:
@@ -198,7 +215,8 @@ def _name(world: World, fault: Fault, patience_s: float) -> str:
         if all(seen.values()):
             return "\n".join(map(str, seen.values()))
         left = {name for name, one in seen.items() if not one}
-        assert time.monotonic() < deadline, f"not named by {left} within {patience_s:g} s"
+        if time.monotonic() >= deadline:
+            raise NotNamedError(f"not named by {left} within {patience_s:g} s")
 
 
 def _look(world: World, fault: Fault) -> dict[str, str]:
