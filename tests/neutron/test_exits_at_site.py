@@ -27,7 +27,7 @@ from tests.ports.row_kinds.exits import (
 from isthmus.federation.exits.transit import make_port
 from isthmus.model.exits.plan_form import from_form, to_form
 from isthmus.model.exits.request import Hypervisor
-from isthmus.store.local import exits
+from isthmus.store.local import exit_plan
 from isthmus.testing.until import until
 
 pytestmark = [pytest.mark.neutron, pytest.mark.stress]
@@ -223,7 +223,7 @@ def test_a_router_that_is_gone_by_hand_leaves_nothing_decided(world: World) -> N
     """Nobody else would ever get the key of its transit network."""
     site, router_id = world.site, str(uuid.uuid4())
     with site.database(write=True) as connection:
-        exits.record(connection, router_id, make_plan())
+        exit_plan.record(connection, router_id, make_plan())
     assert router_id in {row["router_id"] for row in site.rows("isthmus_exits")}
     item = {"type": "router", "id": router_id, "state": None}
     assert site.apply(item) == {router_id: ""}

@@ -24,8 +24,8 @@ WRITERS: dict[str, set[str]] = {
     "NAMED_PORTS": {"tiers/named_port", "tiers/epoch"},  # a new epoch knows of none
     "DATAPATHS": {"ports/datapath"},
     "EPOCHS": {"tiers/epoch"},
-    "EXITS": {"local/exits"},
-    "EXIT_HYPERVISORS": {"local/exits"},
+    "EXITS": {"local/exit_plan"},
+    "EXIT_HYPERVISORS": {"local/exit_plan"},
     "GATEWAY_HYPERVISORS": {"ports/gateway"},
     "HYPERVISORS": {"ports/hypervisor"},
     # By those who record intents; by workers; by operators.

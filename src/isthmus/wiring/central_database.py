@@ -9,7 +9,7 @@ from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.delivery.lane import FIRST_EPOCH
 from isthmus.store.sql import clock
 from isthmus.store.sql.engine import open_engine, reading, writing
-from isthmus.store.tiers import epoch, exits, forget, restored, site
+from isthmus.store.tiers import epoch, exit_notice, forget, restored, site
 
 
 class CentralDatabase:
@@ -53,7 +53,7 @@ class CentralDatabase:
         with writing(self._engine) as connection:
             now = clock.read(connection)
             if site.record_reachability(connection, name, reachability, now=now, error=error):
-                exits.tell_of_site(connection, name, of_several=True)
+                exit_notice.tell_of_site(connection, name, of_several=True)
 
     def drop_orphans(self) -> int:
         """Drop the intents of deleted sites; return how many."""

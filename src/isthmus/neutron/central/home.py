@@ -18,7 +18,7 @@ from isthmus.neutron.db.session import now
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.ports import location
-from isthmus.store.tiers import epoch, exits, named_port, registration
+from isthmus.store.tiers import epoch, exit_notice, named_port, registration
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.locked import LockedObjects
 
@@ -56,19 +56,19 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         return home.site
     if home is not None and step is Step.COMES:  # its home is disabled; told once it is enabled
         home_store.change(connection, port_id, site.name)
-        exits.tell_of_ports(connection, [port_id])
+        exit_notice.tell_of_ports(connection, [port_id])
         journal.record(connection, [IntentKey(home.site, _PORT, port_id)])
     elif step is Step.COMES:
         home_store.assign(
             connection, port_id, site.name, project_id=locked.owners[port_id], now=now()
         )
-        exits.tell_of_ports(connection, [port_id])
+        exit_notice.tell_of_ports(connection, [port_id])
     return None
 
 
 def welcome(connection: sa.Connection, move: named_port.Move) -> None:
     """Ensure what a port needs at the site where it was found; that may have changed."""
-    exits.tell_of_ports(connection, [move.port_id])
+    exit_notice.tell_of_ports(connection, [move.port_id])
     journal.record(connection, along.bring(connection, {_PORT: [move.port_id]}, [move.new]))
 
 
@@ -86,7 +86,7 @@ def take_up(connection: sa.Connection, site: SiteName, former: str | None) -> No
     LockedObjects(connection, _PORT, ports, alone=former is not None)  # ports before their homes
     if former is not None:
         registration.take_up_homes(connection, former, site)
-        exits.tell_of_homes(connection, site)
+        exit_notice.tell_of_homes(connection, site)
     along.bring(connection, {_PORT: ports}, [site])
 
 
@@ -113,7 +113,7 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
         raise _refusal(port_id, home, step)
     if step is Step.COMES:  # by force, or because its home is disabled
         home_store.delete(connection, port_id, home.site)
-        exits.tell_of_ports(connection, [port_id])
+        exit_notice.tell_of_ports(connection, [port_id])
         shadow.delete_location(connection, port_id)
     else:
         home_store.set_leaving(connection, port_id, leaving=True)

@@ -27,7 +27,7 @@ from isthmus.neutron.central import home, zone
 from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.provider_network import fabric
-from isthmus.neutron.central.router import exits, joined
+from isthmus.neutron.central.router import exit_decision, joined
 from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
@@ -301,7 +301,7 @@ def spread(
         for name in have - wanted:
             component.locked_routers.withdraw(name, [router_id])
         keys += [IntentKey(name, ResourceType.ROUTER, router_id) for name in wanted ^ have]
-    keys += exits.follow(connection, changed)
+    keys += exit_decision.follow(connection, changed)
     journal.record(connection, keys)
 
 
@@ -314,12 +314,12 @@ def follow_zones(connection: sa.Connection, site: SiteName) -> None:
         connection: of the transaction that changed the zones.
         site: the site.
     """
-    for router_id in sorted(exits.find_around(connection, site)):
+    for router_id in sorted(exit_decision.find_around(connection, site)):
         try:
             spread(connection, (), [router_id])
         except errors.Refused as error:
             LOG.warning("Router %s stays where it is: %s", router_id, error.message)
-        journal.record(connection, exits.follow(connection, [router_id]))
+        journal.record(connection, exit_decision.follow(connection, [router_id]))
 
 
 def _check_joined(connection: sa.Connection, network: dict[str, Any], site: Site) -> None:

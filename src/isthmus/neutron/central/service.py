@@ -8,7 +8,6 @@ from neutron_lib.services import base
 
 from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.log import lines
-from isthmus.neutron.central.admin.exits import RouterExitApi
 from isthmus.neutron.central.admin.holdings import HoldingsApi
 from isthmus.neutron.central.admin.job import JobApi
 from isthmus.neutron.central.admin.lease import LeaseApi
@@ -16,6 +15,7 @@ from isthmus.neutron.central.admin.mapping import MappingApi
 from isthmus.neutron.central.admin.presence import PresenceApi
 from isthmus.neutron.central.admin.refusal import RefusalApi
 from isthmus.neutron.central.admin.renewal import RenewalApi
+from isthmus.neutron.central.admin.router_exit import RouterExitApi
 from isthmus.neutron.central.admin.site import SiteApi
 from isthmus.neutron.central.site_api import registration
 from isthmus.neutron.central.site_api.service import SiteFacingApi

@@ -35,12 +35,12 @@ from isthmus.neutron.api.faults import from_any
 from isthmus.neutron.db import guard
 from isthmus.neutron.local.apply import tags
 from isthmus.neutron.local.apply.work import Batch, Bundle, Work
-from isthmus.neutron.local.ovn import exits, shadow
+from isthmus.neutron.local.ovn import exit_apply, shadow
 from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.leases import recall
-from isthmus.store.local import exits as exit_store
+from isthmus.store.local import exit_plan as exit_store
 from isthmus.store.local import lease as site_lease
 from isthmus.store.local import mapping
 
@@ -301,7 +301,7 @@ class Materialiser:
         if found:
             row.remove(row.plugin(), context, item.id)
         elif item.type is ResourceType.ROUTER:
-            exits.carry_out([item.id], chassis=True)
+            exit_apply.carry_out([item.id], chassis=True)
 
 
 def _guarded(work: Work, items: Sequence[Item]) -> guard.Guarded:

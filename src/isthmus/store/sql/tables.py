@@ -416,7 +416,7 @@ SHADOWS = sa.Table(
     sa.Index("ix_isthmus_shadows_key", "network_id", "port_key"),
 )
 
-#: Site: what central has decided of the exits of a router; `isthmus.store.local.exits`.
+#: Site: what central has decided of the exits of a router; `isthmus.store.local.exit_plan`.
 EXITS = sa.Table(
     "isthmus_exits",
     METADATA,

@@ -21,7 +21,7 @@ from isthmus.store.leases import lease, pool, recall, resting
 from isthmus.store.ports import datapath, gateway, home, hypervisor, location, transit
 from isthmus.store.sql.neutron_tables import OBJECTS
 from isthmus.store.sql.tables import DATAPATHS, LEASES, SITE_MAPPINGS, SITES
-from isthmus.store.tiers import exits, mapping, named_port, parts, registration
+from isthmus.store.tiers import exit_notice, mapping, named_port, parts, registration
 from isthmus.store.tiers.locked import LockedObjects
 
 #: Ids in one IN (...).
@@ -75,7 +75,7 @@ def forget_objects(connection: sa.Connection, keys: Sequence[IntentKey]) -> None
         if key.type is ResourceType.PORT:
             home.delete(connection, key.id, key.lane)
             named_port.end(connection, key.id, key.lane)
-            exits.tell_of_ports(connection, [key.id])  # of one that moves; else it has none
+            exit_notice.tell_of_ports(connection, [key.id])  # of one that moves; else it has none
             refusal.delete(connection, key.lane, key.id)  # nothing of it is left to accept
         elif key.type is not ResourceType.SHADOW:
             mapping.delete(connection, key.type, key.id, key.lane)
@@ -179,7 +179,7 @@ def forget_site(connection: sa.Connection, site: SiteName, *, welcome: named_por
         registration.set_aside(connection, site, row_id)
     registration.forget(connection, site, welcome=welcome)
     location.delete_of_site(connection, site)
-    exits.tell_of_site(connection, site)
+    exit_notice.tell_of_site(connection, site)
     for store in (mapping, refusal, renewal, recall, hypervisor, gateway, transit, parts):
         store.delete_site(connection, site)
     journal.delete_lanes(connection, [site])

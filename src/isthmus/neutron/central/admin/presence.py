@@ -14,7 +14,7 @@ from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.router import exits, joined
+from isthmus.neutron.central.router import exit_decision, joined
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
@@ -66,7 +66,7 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
     where = {one.id: component.sites_of(one.id) for one in component.routers}
     leaving = find_joined_at(network_id, site, component.routers, where)
     # Behind its lock: the port of a gateway that is being set waits for it, or has been seen.
-    leaving_by = sorted(exits.find_by_networks(connection, [network_id]))
+    leaving_by = sorted(exit_decision.find_by_networks(connection, [network_id]))
     if leaving_by:
         raise errors.InUse(
             f"routers {', '.join(leaving_by)} leave by it: remove their gateways on network "

@@ -19,7 +19,7 @@ from isthmus.neutron.central.site_api.registration import recover
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal, renewal
-from isthmus.store.tiers import epoch, exits, forget, mapping, registration
+from isthmus.store.tiers import epoch, exit_notice, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
 
@@ -102,7 +102,7 @@ class SiteApi:
                 if wanted.state is SiteState.DISABLED:
                     renewal.end_of_disabled(connection, wanted.name)
                 if wanted.state != before.state:
-                    exits.tell_of_site(connection, wanted.name)
+                    exit_notice.tell_of_site(connection, wanted.name)
                 if set(wanted.availability_zones) != set(before.availability_zones):
                     presence.follow_zones(connection, wanted.name)
             return listing.get_one(self.get_sites, context, "site", site_id, None)

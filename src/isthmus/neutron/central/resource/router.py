@@ -21,7 +21,7 @@ from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
 from isthmus.neutron.central.resource.row import CentralResource, States
-from isthmus.neutron.central.router import exits
+from isthmus.neutron.central.router import exit_decision
 from isthmus.neutron.db import gateways, interfaces
 from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
@@ -95,11 +95,11 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         for subnet_id in changes.get_touched(ResourceType.SUBNET)
         if (network_id := changes.networks.get(subnet_id)) is not None
     }
-    routers |= exits.find_by_networks(connection, outside)
+    routers |= exit_decision.find_by_networks(connection, outside)
     routers |= _find_forwarding(connection, changes.forwarding)
     if not routers:
         return set()
-    asked = exits.Asked(
+    asked = exit_decision.Asked(
         routers=frozenset(changes.asked),
         joined=frozenset(changes.met),
         gateways=_find_networks(connection, changes.gated),
@@ -107,7 +107,7 @@ def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
         forwardings=frozenset(changes.forwarded),
         leaving=frozenset(one for one in changes.left if one[0] not in gone),
     )
-    exits.follow(connection, routers - gone, asked)
+    exit_decision.follow(connection, routers - gone, asked)
     locked = LockedObjects(connection, _ROUTER, routers)
     return {IntentKey(site, _ROUTER, one) for one in routers for site in locked.sites(one)}
 
@@ -143,7 +143,7 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
     interfaces.add_interfaces(connection, states)
     networks = {one["network_id"] for state in states.values() for one in _of(state)}
     present = mapping.peek_ids(connection, ResourceType.NETWORK, site, networks)
-    plans = exits.peek_plans(connection, states.keys())
+    plans = exit_decision.peek_plans(connection, states.keys())
     ports = gateways.list_gateways(connection, plans.keys())
     for router_id, state in states.items():
         state[attribute.INTERFACES] = [one for one in _of(state) if one["network_id"] in present]
@@ -163,13 +163,13 @@ def _add_carried(connection: sa.Connection, states: States, site: SiteName) -> N
 def _complete(site: SiteName, states: States) -> States:
     """Allocate transit keys that a site's state or reachability has made necessary."""
     with reading(n_context.get_admin_context()) as connection:
-        short = exits.find_lacking_transit(connection, states.keys())
+        short = exit_decision.find_lacking_transit(connection, states.keys())
     if not short:
         return states
     with writing(n_context.get_admin_context()) as connection:
         if not epoch.is_recovered(connection):
             return states  # a renewal after that does it
-        journal.record(connection, exits.follow(connection, short))
+        journal.record(connection, exit_decision.follow(connection, short))
     return {**states, **ROUTER.read(short, site)}
 
 

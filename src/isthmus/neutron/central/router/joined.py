@@ -15,7 +15,7 @@ from neutron.db.models import external_net, l3, segment
 from isthmus.federation.router_reach import Reach, RouterFacts, plan_reach
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
-from isthmus.neutron.central.router import exits, facts
+from isthmus.neutron.central.router import exit_decision, facts
 from isthmus.neutron.db import interfaces
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.locked import LockedObjects
@@ -110,7 +110,7 @@ def _read(
 ) -> dict[str, RouterFacts]:
     """Follow routers and networks from one to the other until nothing is new."""
     networks = set(network_ids)
-    routers = exits.find_by_networks(connection, networks).union(router_ids)
+    routers = exit_decision.find_by_networks(connection, networks).union(router_ids)
     joins: set[tuple[str, str]] = set()
     while True:
         query = (
@@ -132,7 +132,7 @@ def _read(
         routers |= {router for router, _ in found}
         networks |= {network for _, network in found}
     hints = facts.read_hints(connection, routers)
-    places = exits.find_places(connection, routers)
+    places = exit_decision.find_places(connection, routers)
     return {
         one: RouterFacts(
             id=one,

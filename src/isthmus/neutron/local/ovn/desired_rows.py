@@ -18,7 +18,7 @@ from isthmus.model.exits.request import Hypervisor
 from isthmus.model.site import SiteName
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import port_keys, sight
-from isthmus.store.local import exits
+from isthmus.store.local import exit_plan
 from isthmus.store.ports import datapath, port_key, shadow
 from isthmus.store.tiers import epoch
 
@@ -81,15 +81,15 @@ class SqlSource:
         """List what is decided of routers' exits, by router; with None, of all."""
         if router_ids is None:
             if self._exits is None:
-                self._exits = exits.list_plans(self._connection)
+                self._exits = exit_plan.list_plans(self._connection)
             return self._exits
-        return exits.list_plans(self._connection, router_ids)
+        return exit_plan.list_plans(self._connection, router_ids)
 
     def exit_hypervisors(
         self, names: Collection[str] | None
     ) -> Sequence[tuple[SiteName, Hypervisor]]:
         """List the hypervisors of other sites that have gateways, as far as is said; None: all."""
-        return exits.list_hypervisors(self._connection, names)
+        return exit_plan.list_hypervisors(self._connection, names)
 
     def translates_at_ports(self) -> bool:
         """Tell whether a floating IP is translated on its port's own hypervisor."""

@@ -17,7 +17,7 @@ from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
-from isthmus.store.local import exits, mapping
+from isthmus.store.local import exit_plan, mapping
 
 
 class Marking:
@@ -59,7 +59,7 @@ class Marking:
             )
             key = item.state.get(attribute.DATAPATH_KEY)
             if kind is ResourceType.NETWORK and key is not None:
-                exits.record_network_key(connection, item.id, int(key))
+                exit_plan.record_network_key(connection, item.id, int(key))
 
     def _forget(self, session: orm.Session, gone: Any, item: Item | None) -> None:
         """Delete what is kept of an object of central's together with it.
@@ -78,7 +78,7 @@ class Marking:
                 port.check_let_go(connection, item.id)
         mapping.forget(connection, kind, gone.id)
         if kind is ResourceType.ROUTER:
-            exits.forget(connection, gone.id)
+            exit_plan.forget(connection, gone.id)
         self._ownership.forget(kind, gone.id)
 
 

@@ -27,7 +27,7 @@ from isthmus.neutron.local.apply.leases import add_leases
 from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, States, by_id, in_bodies, in_body
-from isthmus.store.local import exits
+from isthmus.store.local import exit_plan
 from isthmus.store.ports import datapath
 
 _COLLECTION = "networks"
@@ -132,7 +132,7 @@ def _ensure_key(context: Any, state: Mapping[str, Any]) -> None:
             "networks never change; remove the network's presence and extend it again"
         )
     with db_api.CONTEXT_WRITER.using(context):
-        exits.record_network_key(context.session.connection(), network_id, int(key))
+        exit_plan.record_network_key(context.session.connection(), network_id, int(key))
 
 
 def remove(core: Any, context: Any, network_id: str) -> None:

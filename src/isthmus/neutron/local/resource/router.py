@@ -25,9 +25,9 @@ from isthmus.neutron.db import gateways, interfaces
 from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.owned import check_owned
-from isthmus.neutron.local.ovn import exits
+from isthmus.neutron.local.ovn import exit_apply
 from isthmus.neutron.local.resource.row import LocalResource, States, by_id
-from isthmus.store.local import exits as store
+from isthmus.store.local import exit_plan as store
 
 _COLLECTION = "routers"
 _CREATED = ("name", "description", "admin_state_up")
@@ -73,7 +73,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
     kept = [one for one in have["routes"] if one in state["routes"]]
     if kept != have["routes"]:  # else an interface that is to go may be in use by one
         have = plugin.update_router(context, router_id, {"router": {"routes": kept}})
-    recorded = exits.record(context, router_id, plan)
+    recorded = exit_apply.record(context, router_id, plan)
     try:
         gateway = state.get(attribute.GATEWAY)
         _drop_gateway(plugin, context, router_id, keep=gateway)
@@ -85,7 +85,7 @@ def ensure(plugin: Any, context: Any, state: Mapping[str, Any], *, keep_existing
         if changed:
             plugin.update_router(context, router_id, {"router": changed})
     finally:  # also what another router has lost
-        exits.carry_out(recorded.routers, recorded.chassis)
+        exit_apply.carry_out(recorded.routers, recorded.chassis)
     recorded.require_all()  # at the end: a network that has its key may wait for an interface to go
 
 
@@ -232,7 +232,7 @@ def remove(plugin: Any, context: Any, router_id: str) -> None:
     except n_exc.InUse as error:
         raise errors.InUse(f"router {router_id} is in use at this site: {error}") from error
     crash.point("apply.router.removed")
-    exits.carry_out([router_id], chassis=True)
+    exit_apply.carry_out([router_id], chassis=True)
 
 
 def _find_router_of_port(context: Any, said: Mapping[str, Any]) -> Collection[str]:

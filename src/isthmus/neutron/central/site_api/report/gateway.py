@@ -12,7 +12,7 @@ from isthmus.model.item import Item
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.central import reporting
-from isthmus.neutron.central.router import exits
+from isthmus.neutron.central.router import exit_decision
 from isthmus.neutron.central.site_api.belief import validator
 from isthmus.neutron.db import gateways
 from isthmus.neutron.db.session import reading, writing
@@ -56,5 +56,5 @@ def take(site: Site, sequence: int, item: Item) -> bool:
                 chassis=located.chassis, hostname=located.hostname, encap_ip=located.encap_ip
             )
         if gateway.record(connection, port.device_id, site.name, where):
-            journal.record(connection, exits.follow(connection, [port.device_id]))
+            journal.record(connection, exit_decision.follow(connection, [port.device_id]))
     return True

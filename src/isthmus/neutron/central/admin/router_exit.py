@@ -13,7 +13,7 @@ from isthmus.model.exits.request import Ports, RouterFacts, SiteFacts
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
-from isthmus.neutron.central.router import exits
+from isthmus.neutron.central.router import exit_decision
 from isthmus.neutron.central.router.facts import Facts, Reader, standing
 from isthmus.neutron.db import gateways
 from isthmus.neutron.db.session import reading
@@ -54,7 +54,7 @@ def _describe(routers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         router = facts.routers.get(one["id"])
         if router is None:
             continue  # it was deleted meanwhile
-        plan = exits.decide(facts, router.id)
+        plan = exit_decision.decide(facts, router.id)
         rows.append(
             {
                 **{name: one[name] for name in _OF_ROUTER},

@@ -13,7 +13,7 @@ from isthmus.dataplane.scope import ROUTERS
 from isthmus.model.exits.plan import SitePlan
 from isthmus.neutron.db.session import writing
 from isthmus.neutron.local.ovn.dataplane import get_driver
-from isthmus.store.local import exits
+from isthmus.store.local import exit_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,13 @@ def record(context: Any, router_id: str, plan: SitePlan | None) -> Recorded:
         router_id: the router.
         plan: what it has at this site.
     """
-    found = exits.Recorded()
+    found = exit_plan.Recorded()
     with writing(context) as connection:
-        before = exits.list_plans(connection, [router_id], latest=True).get(router_id)
+        before = exit_plan.list_plans(connection, [router_id], latest=True).get(router_id)
         if plan is None:
-            exits.forget(connection, router_id)
+            exit_plan.forget(connection, router_id)
         elif plan != before:
-            found = exits.record(connection, router_id, plan)
+            found = exit_plan.record(connection, router_id, plan)
     chassis = set().union(*map(_list_chassis, (before, plan, *found.lost.values())))
     return Recorded(
         routers=frozenset({router_id, *found.lost}),
