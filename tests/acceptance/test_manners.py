@@ -315,7 +315,8 @@ def test_what_becomes_of_a_site_that_is_disabled(shell: Inside) -> None:
     ran = shell.run("audit", "-o", "json", code=1)
     remedies = {one["place"]: one["remedy"] for one in json.loads(ran.stdout)}
     assert remedies["site2"].startswith("`isthmus site enable site2` where")
-    assert remedies["site1"].startswith("`isthmus status` says")
+    assert remedies["site1"].startswith("Start what does not run of Neutron and Keystone of site1")
+    assert "`isthmus status` says since when" in remedies["site1"]
 
 
 # Eighty columns.
