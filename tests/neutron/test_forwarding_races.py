@@ -9,7 +9,7 @@ from tests.neutron.central_server import CentralServer
 from tests.neutron.mariadb import central, sound
 from tests.neutron.outside import put_floating, remove
 from tests.neutron.test_gateway_races import at_once, later
-from tests.neutron.test_port_forwardings import Scene, forward, forwarded_at, show
+from tests.neutron.test_port_forwardings import Scene, forward, forwarded_at, path_of, show
 
 from isthmus.store.sql.neutron_tables import FLOATING_IPS, PORT_FORWARDINGS
 
@@ -44,6 +44,41 @@ def test_a_port_and_a_forwarding_to_it_do_not_pass_each_other(central: CentralSe
             ).all()
         assert (left, routers) == ([], [None]), said
         assert forwarded_at(central, "site1", scene.router) == ()
+
+
+@pytest.mark.parametrize("what", ["deletions", "ports", "deletion and creation"])
+def test_the_last_one_takes_the_router_along(central: CentralServer, what: str) -> None:
+    """Neutron tells by plain reads which forwarding is the last one."""
+    scene = Scene(central)
+    ports = [central.create("port", scene.user, network_id=scene.network["id"]) for _ in range(2)]
+    for turn in range(6):
+        if what == "ports" and turn:
+            ports = [
+                central.create("port", scene.user, network_id=scene.network["id"]) for _ in range(2)
+            ]
+        make = [
+            functools.partial(forward, central, scene.floating, scene.user, port, 80 + at)
+            for at, port in enumerate(ports)
+        ]
+        made = [one() for one in (make[:1] if what == "deletion and creation" else make)]
+        assert {one.status for one in made} == {201}, [one.text for one in made]
+        paths = [path_of(scene.floating, one.only()) for one in made]
+        gone = [functools.partial(central.call, "DELETE", one, user=scene.user) for one in paths]
+        if what == "ports":
+            gone = [
+                functools.partial(remove, central, "port", port["id"], scene.user) for port in ports
+            ]
+        replies = at_once(*([gone[0], make[1]] if what == "deletion and creation" else gone))
+        assert {one.status for one in replies} <= {201, 204}, [one.text for one in replies]
+        left = show(central, scene.floating)["port_forwardings"]
+        has_router = show(central, scene.floating)["router_id"] is not None
+        assert has_router == bool(left)
+        assert len(forwarded_at(central, "site1", scene.router)) == len(left)
+        assert len(left) == (what == "deletion and creation")
+        for one in replies:
+            if one.status == 201:
+                path = path_of(scene.floating, one.only())
+                assert central.call("DELETE", path, user=scene.user).status == 204
 
 
 @pytest.mark.parametrize("turn", range(5))

@@ -167,7 +167,46 @@ def test_without_a_gateway_nothing_is_forwarded(central: CentralServer) -> None:
     assert show(central, scene.floating)["router_id"] is None
 
 
-@pytest.mark.parametrize("order", ["port first", "forwardings first", "address first"])
+def test_what_neutron_would_take_for_something_else_is_refused(central: CentralServer) -> None:
+    """A plan that no site reads would keep everything of its router from them."""
+    scene = Scene(central)
+    user, floating, port = scene.user, scene.floating, scene.port
+    ranges: dict[str, Any] = {
+        "external_port_range": "100:110",
+        "internal_port_range": "200:210",
+    }
+    (made,) = (forward(central, floating, user, port, 0, **ranges).only(),)
+    path = path_of(floating, made)
+    body: dict[str, Any]
+    for body in (
+        {"external_port": 81},
+        {"external_port_range": "100:105"},
+        {"internal_port_range": "200:205"},
+    ):
+        changed = central.call("PUT", path, {"port_forwarding": body}, user)
+        assert (changed.status, "forwarding-uneven" in changed.text) == (409, True), changed.text
+    address = {"internal_ip_address": port["fixed_ips"][0]["ip_address"]}
+    for body in (address, {"external_port": 81, "external_port_range": "100:110"}):
+        changed = central.call("PUT", path, {"port_forwarding": body}, user)
+        assert changed.status == 400, changed.text
+    more: dict[str, Any]
+    for more in (
+        {"external_port": 81, "external_port_range": "81:85", "internal_port": 80},
+        {"external_port": 81},
+        {"internal_port": 80},
+    ):
+        refused = forward(central, floating, user, port, 0, **more)
+        assert refused.status == 400, refused.text
+    (told_of,) = forwarded_at(central, "site1", scene.router)
+    assert (told_of.outside.size, told_of.inside.size) == (11, 11)
+    shorter = {"external_port_range": "100:105", "internal_port_range": "200:205"}
+    changed = central.call("PUT", path, {"port_forwarding": shorter}, user)
+    assert changed.status == 200, changed.text
+
+
+@pytest.mark.parametrize(
+    "order", ["port first", "forwardings first", "address first", "no address any more"]
+)
 def test_nothing_is_left_whatever_goes_first(central: CentralServer, order: str) -> None:
     scene = Scene(central)
     user = scene.user
@@ -180,6 +219,12 @@ def test_nothing_is_left_whatever_goes_first(central: CentralServer, order: str)
         for one in made:
             path = path_of(scene.floating, one.only())
             assert central.call("DELETE", path, user=user).status == 204
+    elif order == "no address any more":
+        path = f"/v2.0/ports/{scene.port['id']}"
+        changed = central.call("PUT", path, {"port": {"fixed_ips": []}}, user)
+        assert changed.status == 200, changed.text
+        assert forwarded_at(central, "site1", scene.router) == ()
+        assert remove(central, "port", scene.port["id"], user).status == 204
     else:  # an address that leaves the port takes along what leads to it
         body = {"port": {"fixed_ips": [{"subnet_id": scene.inside["id"]}]}}
         gone = scene.port["fixed_ips"][0]["ip_address"]

@@ -200,6 +200,19 @@ CASES: Mapping[str, Case] = {
             "s2 inside udp 172.16.1.50:80 to 10.0.1.5:8080",
         ],
     ),
+    "more ports inside than outside": case(
+        WEB,
+        forwarding("x", "tcp:172.16.1.50:81", "ext1", "10.0.1.6:200-210", "s1"),
+        gateways=[GW1],
+        expected=[
+            OUT1,
+            SNAT1,
+            OUTSIDE,
+            BY_1,
+            INSIDE,
+            "x idle: ports inside are neither one nor as many as outside",
+        ],
+    ),
     "more than a router forwards": case(
         WEB,
         forwarding("x", f"udp:172.16.1.50:1-{MOST_FORWARDED}", "ext1", "10.0.1.5:53", "s1"),
@@ -222,6 +235,7 @@ REFUSED = {
     "beside a floating IP of the same address": ["forwarding-beside-floating-ip"],
     "the same port outside twice": ["forwarding-collides"],
     "the same port inside twice, of two sites": ["forwarding-collides"],
+    "more ports inside than outside": ["forwarding-uneven"],
     "more than a router forwards": ["forwarding-too-many"],
 }
 

@@ -66,6 +66,18 @@ def test_who_is_silent_is_named_with_since_when_and_what_to_do(
     assert does in one.remedy
 
 
+@pytest.mark.parametrize("which", ["northbound", "southbound"])
+def test_who_answers_by_a_database_is_not_judged_while_that_is_in_doubt(which: str) -> None:
+    """It is asked some seconds after them, so it is not called silent yet."""
+    found = list(check_pulse(SITE, pulse(hv=DEAD, agent=DEAD, **{which: answer(6, error="")})))
+    assert found == []
+    slow = {which: answer(35, took=20.0, error="")}
+    (one,) = check_pulse(SITE, pulse(hv=DEAD, agent=DEAD, **slow))
+    assert (one.code, one.subject.place) == ("ovn.slow", SITE)
+    (one,) = check_pulse(SITE, pulse(hv=DEAD, **{which: answer(2, error="")}))
+    assert one.code == "ovn.controller.silent"
+
+
 def test_what_a_database_said_is_evidence() -> None:
     (one,) = check_pulse(SITE, pulse(northbound={**DEAD, "error": "no route"}))
     assert one.evidence.endswith("ago: no route")

@@ -242,11 +242,7 @@ class Pulse:
             self._nb.write(rows.nb, Ask(*self._newest), self._clock)
             self.look(rows)
         behind_s = self._count_behind()
-        with self._lock:
-            was_slow = self._sb.follower.took_s > _DOUBT_S
-        if (
-            behind_s > _DOUBT_S or was_slow
-        ):  # SB is asked in doubt alone: its last answer would stay
+        if self._is_in_doubt():
             self._doubted.set()
         until_next = max(0.0, self._asked_at + self._every_s - self._clock())
         return min(_LOOK_S, until_next) if behind_s >= 0 else until_next
@@ -283,6 +279,18 @@ class Pulse:
         """See whether SB takes a write."""
         for row in list(rows.sb.rows("SB_Global")):
             self._sb.write(rows.sb, Touch(row.uuid), self._clock)
+
+    def _is_in_doubt(self) -> bool:
+        """Return whether SB may be away: it has yet to answer, or northd, or its answer was late.
+
+        SB is asked in doubt alone, so its last answer would stay. A hypervisor that is silent
+        while northd answers is no doubt of SB's; it may be so for days, and each question to SB
+        goes to all of its clients.
+        """
+        now = self._clock()
+        with self._lock:
+            owing = [one.count_behind(now) or 0.0 for one in (self._northd, self._sb.follower)]
+            return max(*owing, self._sb.follower.took_s) > _DOUBT_S
 
     def _count_behind(self) -> float:
         """Return how long anybody has owed an answer; less than 0 where nobody does."""

@@ -19,6 +19,10 @@ SILENT_S = 30.0
 #: Who is known to be slow is given a multiple of what it took for its last answer.
 _PATIENCE = 3.0
 
+#: Where a database has owed an answer so long, in seconds, what others owe may be its doing; as
+#: `Pulse.find_away` has it.
+_DOUBT_S = 5.0
+
 #: More seconds than that nobody has waited: a site may say anything.
 _MOST_S = 1e10
 
@@ -63,7 +67,7 @@ def check_pulse(site: SiteName, pulse: Row) -> Iterator[Verdict]:
     north = list(_check_database(site, pulse, "northbound"))
     south = list(_check_database(site, pulse, "southbound"))
     yield from (*north, *south)
-    if any(one.severity is Severity.BROKEN for one in (*north, *south)):
+    if any(one.severity is Severity.BROKEN for one in (*north, *south)) or _is_in_doubt(pulse):
         return
     subject = Subject("ovn-northd", "", site)
     remedy = _START_NORTHD.format(site=site)
@@ -179,6 +183,13 @@ def _check(found: object, subject: Subject, code: str, who: str, remedy: str) ->
             else f"its last answer took {format_age(took)}",
             remedy=_BUSY,
         )
+
+
+def _is_in_doubt(pulse: Row) -> bool:
+    """Tell whether a database has yet to answer: who answers by it cannot be judged."""
+    found = map(pulse.get, _DATABASES)
+    behind = [_seconds(one, "behind_s") for one in found if isinstance(one, Mapping)]
+    return any((one or 0.0) > _DOUBT_S for one in behind)
 
 
 def _is_silent(found: object) -> bool:

@@ -69,7 +69,10 @@ def judge_forwardings(scene: Scene, taken: Taken) -> Iterator[tuple[Forwarding, 
     """
     translated = {floating.fixed_address for floating in scene.floating_ips}
     for one in scene.forwardings:
-        if one.fixed_address in translated:
+        if one.inside.size not in (1, one.outside.size):
+            # Neutron compares what one request has, and not what is left of before.
+            yield one, Lack.UNEVEN
+        elif one.fixed_address in translated:
             yield one, Lack.BESIDE_FLOATING_IP
         elif taken.is_full_for(one):
             yield one, Lack.TOO_MANY

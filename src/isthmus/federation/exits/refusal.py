@@ -41,6 +41,7 @@ class Name(enum.StrEnum):
     FORWARDING_BESIDE_FLOATING_IP = "forwarding-beside-floating-ip"
     FORWARDING_COLLIDES = "forwarding-collides"
     FORWARDING_TOO_MANY = "forwarding-too-many"
+    FORWARDING_UNEVEN = "forwarding-uneven"
 
 
 #: Refusals about the network by which a router's instances reach each other.
@@ -57,6 +58,7 @@ ABOUT_FLOATING = frozenset(
         Name.FORWARDING_BESIDE_FLOATING_IP,
         Name.FORWARDING_COLLIDES,
         Name.FORWARDING_TOO_MANY,
+        Name.FORWARDING_UNEVEN,
     }
 )
 
@@ -243,7 +245,14 @@ def _about_forwardings(scene: Scene) -> Iterator[Refusal]:
     taken = forward.Taken()
     for one, why in forward.judge_forwardings(scene, taken):
         yield from _about_way(scene, one)
-        if why is Lack.BESIDE_FLOATING_IP:
+        if why is Lack.UNEVEN:
+            yield Refusal(
+                Name.FORWARDING_UNEVEN,
+                one.id,
+                f"{one.outside.size} ports of {one.address} would lead to {one.inside.size} of "
+                f"{one.fixed_address}: it is as many, or one; name both sides in one request",
+            )
+        elif why is Lack.BESIDE_FLOATING_IP:
             yield Refusal(
                 Name.FORWARDING_BESIDE_FLOATING_IP,
                 one.id,

@@ -33,6 +33,7 @@ class Lack(enum.StrEnum):
     #: Of a forwarding: its server's address has a floating IP as well, which takes its replies.
     BESIDE_FLOATING_IP = "the address has a floating IP"
     COLLIDES = "another forwarding has these ports"
+    UNEVEN = "ports inside are neither one nor as many as outside"
     TOO_MANY = "the router forwards too many ports"
 
 

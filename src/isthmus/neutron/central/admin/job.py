@@ -132,6 +132,6 @@ def _find_time(values: Any, moment: datetime.datetime) -> datetime.datetime | No
         return None
     try:
         seconds = max(float(one) for one in values)
-    except ValueError as error:
+        return moment - datetime.timedelta(seconds=seconds)
+    except (ValueError, OverflowError) as error:  # of the time before all dates as well
         raise errors.Invalid(f"age must be a number of seconds, not {values[0]!r}") from error
-    return moment - datetime.timedelta(seconds=seconds)

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.models import l3, l3_attrs, port_forwarding
 from neutron_lib import context as n_context
+from oslo_db import exception as db_exc
 
+from isthmus import errors
 from isthmus.model import attribute
 from isthmus.model.exits.plan_form import to_form
 from isthmus.model.intent import IntentKey
@@ -33,6 +35,7 @@ _part_of_router = part_of(_ROUTER, "router_id")
 _JOINS = l3.RouterPort.__table__
 _PORTS = models_v2.Port.__table__
 _FLOATING = l3.FloatingIP.__table__
+_FORWARDINGS = port_forwarding.PortForwarding.__table__
 #: What of a floating IP says where it is answered.
 _PLACED = frozenset({"fixed_port_id", "fixed_ip_address", "router_id"})
 #: What says nothing to sites; Neutron writes it after the rest, in a transaction of its own.
@@ -118,13 +121,25 @@ def _find_networks(connection: sa.Connection, port_ids: Collection[str]) -> froz
 
 
 def _find_forwarding(connection: sa.Connection, floating_ids: Collection[str]) -> set[str]:
-    """Return the routers by which floating IPs are answered; one that has left it is touched."""
+    """Return the routers by which floating IPs are answered; one that has left it is touched.
+
+    Raises:
+        RetryRequest: others have changed what a floating IP forwards since this transaction began,
+            so that it has a router for nothing, or none for what it forwards.
+    """
     if not floating_ids:
         return set()
-    query = sa.select(_FLOATING.c.router_id).where(
-        _FLOATING.c.id.in_(sorted(floating_ids)), _FLOATING.c.router_id.is_not(None)
+    query = sa.select(_FLOATING.c.id, _FLOATING.c.router_id, _FLOATING.c.fixed_port_id)
+    query = query.where(_FLOATING.c.id.in_(sorted(floating_ids))).order_by(_FLOATING.c.id)
+    rows = connection.execute(query.with_for_update()).all()
+    of_these = sa.select(_FORWARDINGS.c.floatingip_id).where(
+        _FORWARDINGS.c.floatingip_id.in_(sorted(floating_ids))
     )
-    return set(connection.scalars(query.with_for_update(read=True)))
+    forwards = set(connection.scalars(of_these.with_for_update()))
+    for row in rows:
+        if row.fixed_port_id is None and (row.router_id is None) == (row.id in forwards):
+            raise db_exc.RetryRequest(errors.Overtaken(f"floating IP {row.id} changed just now"))
+    return {row.router_id for row in rows} - {None}
 
 
 def _find_routers(connection: sa.Connection, port_ids: Collection[str]) -> set[str]:
