@@ -95,7 +95,7 @@ def central(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CentralServer]:
     """A central on MariaDB with two sites; options as with the one on SQLite."""
-    options = {"isthmus": getattr(request.module, "CENTRAL", {})}
+    options = {"isthmus": getattr(request.module, "CENTRAL_OPTIONS", {})}
     folder = tmp_path_factory.mktemp("central-mariadb")
     server = CentralServer(folder, folder / "no-template", url=new_database(), extra=options)
     server.start()

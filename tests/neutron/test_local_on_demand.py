@@ -13,7 +13,7 @@ from isthmus.federation.identity import default_security_group_id
 pytestmark = pytest.mark.neutron
 
 #: What central did not know is remembered for longer than a test takes.
-SITE1 = {"miss_ttl_s": 3600}
+SITE1_OPTIONS = {"miss_ttl_s": 3600}
 
 
 def make_network(central: CentralServer, project: str, **more: Any) -> tuple[Any, Any, Any]:

@@ -21,7 +21,7 @@ __all__ = ["cloud", "pair", "things", "xjob"]
 Start = Callable[..., subprocess.Popen[bytes]]
 
 #: Nothing comes back by a sweep of OVN's rows.
-SITE1 = {"ovn_sweep_s": 3600}
+SITE1_OPTIONS = {"ovn_sweep_s": 3600}
 
 
 def resync(cloud: Cloud, *arguments: str, code: int = 0, says: str = "") -> Any:

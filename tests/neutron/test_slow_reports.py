@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.neutron, pytest.mark.timeout(600)]
 READ_S = 10
 
 
-SITE1 = {"read_timeout_s": READ_S}
+SITE1_OPTIONS = {"read_timeout_s": READ_S}
 
 
 class Busy:
