@@ -6,13 +6,47 @@ done again, and finds the other's row. A row that is there twice all the same is
 which leaves one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from isthmus.dataplane.protocols import Tables
+from isthmus.dataplane.row_kind import Change
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
 from isthmus.model.dataplane.ovn import EXITS_MARK, ROUTER_PREFIX
+
+
+class _OfRouter(Protocol):
+    """A row that hangs on a router; its order is that in which rows are written."""
+
+    @property
+    def router_id(self) -> str: ...
+
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+_R = TypeVar("_R", bound=_OfRouter)
+
+
+def diff_own(
+    desired: Collection[_R],
+    there: Mapping[_R, bool],
+    routers: Collection[str],
+    put: Callable[[_R], Change],
+    remove: Callable[[_R], Change],
+) -> Iterator[Change]:
+    """Compare rows of ours, of which each is a whole: it is there as it should be, or is not.
+
+    Args:
+        desired: what should be there.
+        there: what is there, and whether it is so once, and as it should be.
+        routers: ids of the routers that are there; rows of others wait for them.
+        put: makes the change that writes a row.
+        remove: makes the change that removes one.
+    """
+    wanted = {one for one in desired if one.router_id in routers}
+    yield from (put(one) for one in sorted(wanted) if not there.get(one, False))
+    yield from (remove(one) for one in sorted(there) if one not in wanted)
 
 
 def list_own(rows: OvnRows, scope: Scope, table: str, column: str) -> list[Any]:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from isthmus.dataplane.kind.exits.transit_network import TRANSIT_NETWORK
 from isthmus.dataplane.protocols import Source, Tables
-from isthmus.dataplane.router_rows import find_own, list_own, only, remove_own
+from isthmus.dataplane.router_rows import diff_own, find_own, list_own, only, remove_own
 from isthmus.dataplane.row_kind import Change, Desired, Kind, Observed, Parts, Phase, Standing
 from isthmus.dataplane.rows import OvnRows
 from isthmus.dataplane.scope import ROUTERS, Scope
@@ -124,15 +124,8 @@ def _list_routers(observed: Observed) -> frozenset[str]:
 
 
 def _diff(desired: Desired, observed: Observed, _capability: Capability) -> Iterator[Change]:
-    there = observed.of(EXIT_ROUTE)
-    routers = observed.of(TRANSIT_NETWORK).routers
-    wanted = {one for one in desired.of(EXIT_ROUTE) if one.router_id in routers}
-    for one in sorted(wanted):
-        if not there.get(one, False):
-            yield PutRoute(one)
-    for one in sorted(there):
-        if one not in wanted:
-            yield RemoveRoute(one)
+    there, routers = observed.of(EXIT_ROUTE), observed.of(TRANSIT_NETWORK).routers
+    return diff_own(desired.of(EXIT_ROUTE), there, routers, PutRoute, RemoveRoute)
 
 
 def _list_holdings(observed: Observed) -> Parts:
