@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -48,16 +49,23 @@ def _digest() -> str:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def open_folder() -> Iterator[Path]:
+    """Give a folder that nobody, whom nginx's workers run as, may enter.
+
+    None of pytest's own: each session that begins closes the folder above those of all others.
+    """
+    with tempfile.TemporaryDirectory(prefix="isthmus-rack-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="module")
+def images(open_folder: Path) -> Path:
     """Make the image and the ramdisk; ISTHMUS_CACHE keeps them between runs."""
     skip_without(need(PROGRAMS), "./dev test all installs it")
     cache = os.environ.get("ISTHMUS_CACHE")
-    folder = Path(cache) / f"build-{_digest()}" if cache else tmp_path_factory.mktemp("images")
+    folder = Path(cache) / f"build-{_digest()}" if cache else open_folder / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    # nginx's workers are nobody.
-    for one in (folder, *folder.parents):
-        if one.exists() and str(one).startswith("/tmp/pytest"):
-            one.chmod(0o755)
     if not (folder / "debian.json").exists():
         recipe = make_recipe(
             "debian",
@@ -111,11 +119,10 @@ sites:
 
 
 @pytest.fixture(scope="module")
-def rack(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rack]:
-    folder = tmp_path_factory.mktemp("rack")
-    for one in (folder, *folder.parents):
-        if str(one).startswith("/tmp/pytest"):
-            one.chmod(0o755)
+def rack(images: Path, open_folder: Path) -> Iterator[Rack]:
+    folder = open_folder / "rack"
+    folder.mkdir()
+    folder.chmod(0o755)
     with make_rack(folder) as made:
         made.add("good")
         made.add("wrongsum")
