@@ -169,6 +169,27 @@ def test_the_last_report_of_a_build_is_answered_when_all_ends(rack: Rack) -> Non
     assert said == [b"heard\n"]
 
 
+def test_a_state_folder_that_nobody_can_enter_ends_the_run_and_is_named(rack: Rack) -> None:
+    """Also while it runs: machines would ask for ever, and the builder would hear nothing."""
+    builder = start(rack)
+    try:
+        script(rack)
+        rack.folder.chmod(0o700)
+        _, err = builder.communicate(timeout=PATIENCE_S)
+    finally:
+        builder.kill()
+        rack.folder.chmod(0o755)
+    assert builder.returncode == 1, err
+    assert f"nginx's workers cannot enter {rack.folder}: open it" in err
+    assert "run isthmus build run again to go on" in err
+    again = start(rack)
+    try:
+        script(rack)
+    finally:
+        again.send_signal(signal.SIGINT)
+        again.communicate(timeout=PATIENCE_S)
+
+
 def test_dhcp_knows_its_machines_and_no_others(rack: Rack) -> None:
     builder = start(rack)
     script(rack)

@@ -50,8 +50,8 @@ class BootServices(Protocol):
             StepFailed: it ended at once.
         """
 
-    def find_dead(self) -> str:
-        """Return which one has ended, and why; empty where all run."""
+    def find_trouble(self) -> str:
+        """Return which one has ended and why, or what keeps one from its work; empty: nothing."""
 
     def stop(self) -> None:
         """Stop all of them."""

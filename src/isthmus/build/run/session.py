@@ -135,9 +135,9 @@ class Session:
         daemons = self.tools.open_services(place.state)
 
         def check() -> None:
-            dead = daemons.find_dead()
-            if dead:
-                raise errors.StepFailed(f"{dead}; run isthmus build run again to go on")
+            trouble = daemons.find_trouble()
+            if trouble:
+                raise errors.StepFailed(f"{trouble}; run isthmus build run again to go on")
 
         socket = self.tools.open_answers(place.socket, answer)
         try:

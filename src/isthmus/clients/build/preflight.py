@@ -4,9 +4,10 @@ import hashlib
 import json
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from isthmus.clients.build.processes import find_closed
 from isthmus.clients.machine import shell
 from isthmus.model.rack.fleet import Builder, Compression, Firmware, Image, Install
 from isthmus.model.rack.machine import Machine
@@ -100,8 +101,7 @@ def _check_sum(image: Image, path: Path, sums: Path) -> Iterator[str]:
 def _find_unreadable(path: Path) -> Path | None:
     if not path.stat().st_mode & stat.S_IROTH:
         return path
-    folders: Iterable[Path] = path.resolve().parents
-    return next((one for one in folders if not one.stat().st_mode & stat.S_IXOTH), None)
+    return find_closed(path)
 
 
 def checksum(path: Path, sums: Path) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import signal
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,13 @@ def worker_user() -> str:
         return ""
     nobody = pwd.getpwnam("nobody")
     return f"nobody {grp.getgrgid(nobody.pw_gid).gr_name}"
+
+
+def find_closed(path: Path) -> Path | None:
+    """Return the first folder on the way to a path, and it included, that others cannot enter."""
+    path = path.resolve()
+    folders = (path, *path.parents) if path.is_dir() else path.parents
+    return next((one for one in folders if not one.stat().st_mode & stat.S_IXOTH), None)
 
 
 class BootProcesses:
@@ -120,11 +128,18 @@ class BootProcesses:
                     return lines[-1]
         return "it said nothing"
 
-    def find_dead(self) -> str:
-        """Return the name of a service that ended, with the last it said; empty where all live."""
+    def find_trouble(self) -> str:
+        """Return which service ended, with the last it said, or what one cannot reach.
+
+        Machines ask for ever where nginx's workers are locked out of the state folder: they see a
+        gateway that fails, and the builder sees nothing. Empty where there is no trouble.
+        """
         for name, one in self._running.items():
             if not process.is_alive(one):
                 return f"{name} ended: {self._tail(name)}"
+        closed = find_closed(self._state) if worker_user() else None
+        if closed is not None:
+            return f"nginx's workers cannot enter {closed}: open it (chmod o+x {closed})"
         return ""
 
     def stop(self) -> None:
