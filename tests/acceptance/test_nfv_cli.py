@@ -1,6 +1,8 @@
 """`isthmus nfv` as a process: answers, exit codes, one sentence where it cannot."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import yaml
 
 from isthmus.facts.document import to_document
 from isthmus.testing.nfv.nfv_shapes import by_name
+from isthmus.testing.until import until
 
 DEMAND = """
 physical_networks:
@@ -21,10 +24,13 @@ flavors:
 """
 
 
-def isthmus(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def isthmus(
+    *words: str | Path, folder: Path, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from isthmus.cli.main import run; run()", "nfv", *map(str, words)],
         cwd=folder,
+        input=given,
         capture_output=True,
         text=True,
         timeout=120,
@@ -145,6 +151,77 @@ def test_a_fleet(folder: Path) -> None:
     assert json.loads((folder / "plans/group1.json").read_text())["host"] == "group1"
 
 
+def test_a_fleet_of_which_a_part_cannot_be_planned(folder: Path) -> None:
+    body = json.loads((folder / "host.json").read_text())
+    (folder / "odd.json").write_text(json.dumps({**body, "name": "odd", "nics": []}))
+    (folder / "plans").mkdir()
+    (folder / "plans/group2.json").write_text("{}")  # of a run before
+    words = ("fleet", "host.json", "host.json", "odd.json", "--demand", "demand.yaml")
+    done = isthmus(*words, "--to", "plans", folder=folder)
+    assert done.returncode == 1, done.stderr
+    assert [path.name for path in (folder / "plans").iterdir()] == ["group1.json"]
+    lines = done.stdout.splitlines()
+    assert "no plan" in next(line for line in lines if line.startswith("group2 "))
+    assert any(line.startswith("group2 cannot be planned so: ") for line in lines)
+    assert "more than one host is called epyc-7742-nps1: was one given twice?" in done.stderr
+    assert isthmus(*words, "-o", "json", folder=folder).returncode == 1
+    blocked = isthmus(*words, "--to", "host.json", folder=folder)
+    assert (blocked.returncode, blocked.stderr.splitlines()[-1]) == (
+        2,
+        "error: host.json cannot be written: File exists",
+    )
+
+
+def test_a_table_that_is_read_by_a_program_has_no_blanks_at_ends_of_lines(folder: Path) -> None:
+    for words in (("inspect", "host.json"), ("plan", "host.json", "--demand", "demand.yaml")):
+        lines = isthmus(*words, folder=folder).stdout.splitlines()
+        assert len(lines) > 3
+        assert all(line == line.rstrip() for line in lines)
+    assert any(" x 1 GiB" in line for line in lines)
+
+
+def test_a_pipe_is_as_good_as_a_file(folder: Path) -> None:
+    saved = (folder / "host.json").read_text()
+    for word in ("-", "/dev/stdin"):
+        done = isthmus("inspect", word, "-o", "json", folder=folder, given=saved)
+        assert json.loads(done.stdout) == json.loads(saved), done.stderr
+    words = ("plan", "host.json", "--demand", "-", "-o", "json")
+    planned = isthmus(*words, folder=folder, given=DEMAND)
+    assert json.loads(planned.stdout) == json.loads(plan(folder).read_text())
+    rendered = isthmus("render", "-", folder=folder, given=planned.stdout)
+    assert "cpu_dedicated_set" in rendered.stdout
+    empty = isthmus("inspect", "-", folder=folder, given="")
+    assert (empty.returncode, empty.stderr.partition(":")[0]) == (2, "error")
+    assert "the input describes no host" in empty.stderr
+
+
+def test_who_cuts_an_apply_short_is_told_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = folder / "bin/ssh"
+    silent.parent.mkdir()
+    silent.write_text(f"#!/bin/sh\ntouch {folder}/asked\nexec tail -f /dev/null\n")
+    silent.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{silent.parent}:{os.environ['PATH']}")
+    # Where the tests run in the background the shell has Ctrl-C ignored, and children inherit that.
+    run = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from isthmus.cli.main import run; run()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", run, "nfv", "apply", plan(folder), "root@there"],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        until((folder / "asked").exists, what="ssh was started", timeout_s=60)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.startswith("cut short: what was done on root@there stays. Apply again to go on")
+
+
 BAD = {
     "no file": (("plan", "gone.json", "--demand", "demand.yaml"), "there is no file gone.json"),
     "no facts": (("check", "gone.facts"), "there is no file gone.facts"),
@@ -154,12 +231,31 @@ BAD = {
     "nobody there": (("inspect", "root@127.0.0.1:1"), "ssh to root@127.0.0.1:1 failed"),
     "no plan": (
         ("render", "host.json"),
-        "the plan host.json has faults: host: it is missing; nodes.0",
+        "host.json is an inventory, not a plan; isthmus nfv plan INVENTORY --demand DEMAND",
     ),
     "binary": (("inspect", "binary.json"), "cannot be read as text"),
     "facts that were cut off": (("check", "cut.facts"), "the host facts end early"),
     "half a generator": (("measure", "local", "--from", "local"), "both --from and --to"),
     "no switch": (("measure", "local", "--seconds", "1"), "gives no counters"),
+    "no target": (("inspect", ""), "the target is empty: give local or [user@]host[:port]"),
+    "a host that is an unset variable": (("rollback", ""), "the host is empty: give local"),
+    "a folder": (("inspect", "./"), "./ is a folder: isthmus nfv fleet takes one"),
+    "a file to apply to": (
+        ("apply", "plan.json", "host.json"),
+        "host.json is the name of a file, and a host is wanted: give local or",
+    ),
+    "a file to roll back": (("rollback", "out/host"), "is the name of a file"),
+    "a file to measure": (("measure", "host.json"), "is the name of a file"),
+    "a file that generates": (
+        ("measure", "local", "--from", "host.json", "--to", "192.0.2.1"),
+        "is the name of a file",
+    ),
+    "facts of a file": (("inspect", "host.json", "--facts"), "is the name of a file"),
+    "a layout of facts": (
+        ("check", "cut.facts", "--layout", "kolla"),
+        "gather it again with isthmus nfv inspect HOST --facts --layout",
+    ),
+    "a folder as demand": (("plan", "host.json", "--demand", "."), ". is a folder, and a file"),
     "impossible": (
         ("plan", "host.json", "--demand", "impossible.yaml"),
         "What would work: 31 instead of 999 instances of f.",
@@ -175,6 +271,7 @@ def test_one_sentence_and_an_exit_code(folder: Path, name: str) -> None:
         "flavors: [{name: f, vcpus: 4, ram_mib: 8192, count: 999, networks: [fast]}]\n"
     )
     (folder / "cut.facts").write_text("# isthmus host facts 1\nF /proc/cmdline x\n")
+    plan(folder)
     words, said = BAD[name]
     done = isthmus(*words, folder=folder)
     # A check that found something ends with 1, and here none was made.

@@ -56,7 +56,7 @@ def test_every_policy_is_on_the_page_of_the_admin_api() -> None:
 def test_the_pages_of_commands_and_options_are_as_the_code_is(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "tools/write_reference", tmp_path], check=True)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert set(written) == {"cli.md", "configuration.md"}
+    assert set(written) == {"cli.md", "configuration.md", "nfv-checks.md"}
     for name, text in written.items():
         assert (ROOT / "docs/reference" / name).read_text() == text, "run tools/write_reference"
         assert text.count("\n") > 40

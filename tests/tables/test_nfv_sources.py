@@ -1,5 +1,7 @@
 """Inventories from what people have: hwloc's XML, lscpu's JSON, libvirt's capabilities, sheets."""
 
+from pathlib import Path
+
 import pytest
 
 from isthmus import errors
@@ -76,7 +78,8 @@ CAPABILITIES = """<capabilities><host><uuid>4c4c</uuid><cpu><arch>x86_64</arch>
 <capability type='virt_functions' maxCount='64'/><iommuGroup number='9'/><numa node='1'/>
 </capability></device>
 <device><name>net_ens1</name><parent>pci_0000_3b_00_0</parent><capability type='net'>
-<interface>ens1</interface><address>02:00:00:00:00:01</address></capability></device>
+<interface>ens1</interface><address>02:00:00:00:00:01</address>
+<link speed='25000' state='up'/></capability></device>
 """
 LSCPU_TABLE = """$ lscpu -J
 {"lscpu": [{"field": "Vendor ID:", "data": "GenuineIntel", "children": [
@@ -133,6 +136,17 @@ def test_all_of_them_see_the_same_machine(source: str) -> None:
         "158b",
     )
     assert host.socket_nodes(0) == (0,)
+
+
+def test_the_speed_of_a_link_is_told_where_the_link_is_up() -> None:
+    def speed_of(link: str) -> int | None:
+        return (
+            read(CAPABILITIES.replace("<link speed='25000' state='up'/>", link)).nics[0].speed_mbps
+        )
+
+    assert speed_of("<link speed='25000' state='up'/>") == 25000
+    for link in ("", "<link state='down'/>", "<link speed='-1'/>", "<link speed='0'/>"):
+        assert speed_of(link) is None
 
 
 @pytest.mark.parametrize("source", ["lstopo", "capabilities", "sheet"])
@@ -235,3 +249,15 @@ def test_what_cannot_be_read_is_said(name: str) -> None:
     text, said = BAD[name]
     with pytest.raises((errors.Invalid, errors.ProtocolError), match=said):
         read(text)
+
+
+def test_the_sheet_of_the_reference_holds_the_demand_of_the_howto() -> None:
+    """Who reads the pages from the first line to the last has a plan at the end."""
+    docs = Path(__file__).parents[2] / "docs"
+    after = (docs / "reference/nfv.md").read_text().partition("\n    name,sockets,")[2]
+    lines = ("name,sockets," + after).partition("\n#")[0].splitlines()
+    host = document.parse_inventory("\n".join(line.strip() for line in lines), name="x")
+    wanted = (docs / "howto/nfv.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    planned = plan_host(host, parse_demand(wanted))
+    assert isinstance(planned, HostPlan)
+    assert [(one.name, one.wanted) for one in planned.flavors] == [("router", 4), ("gateway", 2)]

@@ -10,7 +10,7 @@ import pytest
 from isthmus.facts.document import to_document
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.nfv.fleet import group_fleet, plan_fleet
+from isthmus.nfv.fleet import find_namesakes, group_fleet, plan_fleet
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 from isthmus.wiring import nfv as wiring
@@ -58,6 +58,20 @@ def test_outliers_say_how_they_differ() -> None:
         "memory: node 0: 48 GiB, node 1: 48 GiB instead of node 0: 64 GiB, node 1: 64 GiB",
     )
     assert any("on node 1" in text and "on node 0" in text for text in by_member["h091"].differs)
+
+
+def test_what_tells_groups_apart_is_in_words() -> None:
+    groups = group_fleet([dataclasses.replace(host(1), source="commands"), host(2)])
+    facets = [dict(group.facets) for group in groups]
+    assert [one["virtual functions"] for one in facets] == ["not told by the source", "told"]
+    assert facets[0]["distances"] == "10 21; 21 10"
+    assert facets[0]["page sizes"] == "2 MiB, 1 GiB"
+    assert facets[0]["huge pages by node on the kernel's line"] == "yes"
+
+
+def test_a_host_that_was_given_twice_is_named() -> None:
+    assert find_namesakes(group_fleet([host(1), host(2), host(1, cores=16)])) == ("h001",)
+    assert find_namesakes(group_fleet([host(1), host(2)])) == ()
 
 
 def test_every_group_is_planned_once() -> None:

@@ -6,6 +6,7 @@ differs from boot to boot; a group's plan counts on the least memory of its memb
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory, Nic
 from isthmus.model.host.host_plan import HostPlan, Refusal
 from isthmus.nfv.plan.alternatives import plan_or_alternatives
+from isthmus.nfv.plan.demand import size_name
 from isthmus.nfv.plan.resource.ports import SILENT_ON_VFS
 from isthmus.nfv.plan.settings import PER_NODE_HUGEPAGES, is_at_least
 
@@ -55,12 +57,18 @@ def describe(inventory: HostInventory) -> Facets:
                 for node in inventory.node_ids
             ),
         ),
-        ("distances", str([node.distances for node in inventory.nodes])),
+        ("distances", "; ".join(" ".join(map(str, node.distances)) for node in inventory.nodes)),
         ("ports", "; ".join(sorted(map(_describe_nic, inventory.nics)))),
-        ("page sizes", str(inventory.page_sizes_kib)),
-        ("page syntax", str(is_at_least(inventory.kernel_release, PER_NODE_HUGEPAGES))),
+        ("page sizes", ", ".join(map(size_name, inventory.page_sizes_kib))),
+        (
+            "huge pages by node on the kernel's line",
+            "yes" if is_at_least(inventory.kernel_release, PER_NODE_HUGEPAGES) else "no",
+        ),
         ("Open vSwitch", inventory.ovs_version),
-        ("source", "silent" if inventory.source in SILENT_ON_VFS else "full"),
+        (
+            "virtual functions",
+            "not told by the source" if inventory.source in SILENT_ON_VFS else "told",
+        ),
     )
 
 
@@ -139,6 +147,12 @@ def _mark_outlier(group: Group, groups: Sequence[Group], total: int) -> Group:
     nearest = min(larger, key=lambda one: (len(differences(one)), -len(one.members)))
     said = tuple(_shorten(text) for text in differences(nearest))
     return dataclasses.replace(group, differs=(f"nearest is {nearest.name}", *said))
+
+
+def find_namesakes(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Return the names by which more than one host goes: one that was given twice, mostly."""
+    counts = Counter(name for group in groups for name in group.members)
+    return tuple(sorted(name for name, count in counts.items() if count > 1))
 
 
 def _shorten(text: str) -> str:

@@ -8,13 +8,13 @@ from isthmus import errors
 from isthmus.clients.machine import host as host_client
 from isthmus.facts.document import to_document
 from isthmus.facts.protocols import HostClient
-from isthmus.facts.source import document, folder
+from isthmus.facts.source import document, folder, kind
 from isthmus.model.host.host_demand import HostDemand
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.words import check_words
-from isthmus.wiring.named_file import read_text
+from isthmus.wiring.named_file import STDIN, read_text
 
 
 def open_client(
@@ -36,7 +36,8 @@ def read_inventory(path: Path) -> HostInventory:
         Invalid: it describes no host, or one that cannot be.
         ProtocolError: it is garbled.
     """
-    return document.parse_inventory(read_text(path), name=path.stem)
+    name, what = ("stdin", "the input") if path == STDIN else (path.stem, str(path))
+    return document.parse_inventory(read_text(path), name=name, what=what)
 
 
 def read_demand(path: Path) -> HostDemand:
@@ -56,7 +57,10 @@ def read_plan(path: Path) -> HostPlan:
         NotFound: it is not there.
         Invalid: it is no plan.
     """
-    body = document.read_document(read_text(path), what=str(path))
+    text = read_text(path)
+    kind.refuse_facts(text, "a plan", what=str(path))
+    body = document.read_document(text, what=str(path))
+    kind.refuse_other(body, "a plan", what=str(path))
     plan: HostPlan = document.parse_noun(HostPlan, body, what=f"the plan {path}")
     if faults := check_words(plan):
         raise errors.Invalid(f"the plan {path} has faults: {'; '.join(faults[:12])}")

@@ -7,17 +7,17 @@ from typing import Any
 
 import typer
 import yaml
-from rich.markup import escape
-from rich.table import Table
 
-from isthmus.cli.render import Format
-from isthmus.cli.render import open_console as render_console
+from isthmus.cli.render import Format, print_rows
 from isthmus.facts.cpuset import render_list
 from isthmus.model.host.host_inventory import HostInventory
 from isthmus.model.host.host_plan import HostPlan, Refusal
-from isthmus.model.verdict import Answer, Report, is_clean
+from isthmus.model.verdict import Answer, Report, Severity, is_clean
+from isthmus.nfv.check.live import list_unseen
 from isthmus.nfv.fleet import GroupPlan
 from isthmus.nfv.measure import Measurement
+from isthmus.nfv.plan.demand import size_name
+from isthmus.nfv.plan.refusal import say_refusal
 from isthmus.wiring import nfv as wiring
 
 
@@ -30,10 +30,9 @@ def print_document(noun: Any, output: Format) -> None:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    render_console().print(table)
+    if title:
+        typer.echo(title)
+    print_rows((dict(zip(columns, row, strict=True)) for row in rows), columns, Format.TABLE)
 
 
 def show_inventory(inventory: HostInventory) -> None:
@@ -45,12 +44,12 @@ def show_inventory(inventory: HostInventory) -> None:
             render_list(cpu for core in inventory.cores_of(node.id) for cpu in core.cpus),
             node.memory_mib,
             " ".join(map(str, node.distances)),
-            ", ".join(f"{pool.total} x {pool.size_kib} KiB" for pool in node.hugepages),
+            ", ".join(f"{pool.total} x {size_name(pool.size_kib)}" for pool in node.hugepages),
         )
         for node in inventory.nodes
     ]
     _table(
-        f"{inventory.name}: {inventory.cpu_model or inventory.cpu_vendor}",
+        f"{inventory.name}: {inventory.cpu_model or inventory.cpu_vendor or 'CPU not known'}",
         ("node", "cores", "CPUs", "MiB", "distances", "huge pages"),
         rows,
     )
@@ -83,7 +82,7 @@ def show_plan(planned: HostPlan) -> None:
             render_list(node.pmd_cpus) or "-",
             render_list(node.dedicated_cpus) or "-",
             node.socket_memory_mib,
-            ", ".join(f"{page.total} x {page.size_kib} KiB" for page in node.pages),
+            ", ".join(f"{page.total} x {size_name(page.size_kib)}" for page in node.pages),
             " ".join(node.ports),
         )
         for node in planned.nodes
@@ -123,12 +122,18 @@ def show_report(target: str, report: Report) -> None:
         for why, names in _group(report, answer).items():
             typer.echo(f"{answer.value}: {', '.join(names)}: {why}")
     counts = ", ".join(f"{count} {answer}" for answer, count in report.answers.items())
-    unseen = f" ({', '.join(report.unseen)})" if report.unseen else ""
-    wrong = "" if is_clean(report.findings) else "not "
-    said = "as it should be" if not report.unseen else "as it should be in what was seen"
-    typer.echo(
-        f"{target} is {wrong}{said if not wrong else 'as it should be'}; checks: {counts}{unseen}"
-    )
+    lacking = list_unseen(report)
+    unseen = f"; not seen ({', '.join(lacking)})" if lacking else ""
+    typer.echo(f"{_say_verdict(target, report)}; checks: {counts}{unseen}")
+
+
+def _say_verdict(target: str, report: Report) -> str:
+    """Return what the findings come to; where nothing but doubt was found, that it is one."""
+    if is_clean(report.findings):
+        return f"{target} is as it should be{' in what was seen' if report.unseen else ''}"
+    if {one.severity for one in report.findings} <= {Severity.UNKNOWN, Severity.ADVICE}:
+        return f"nobody can tell from this whether {target} is as it should be"
+    return f"{target} is not as it should be"
 
 
 def _group(report: Report, answer: Answer) -> dict[str, list[str]]:
@@ -141,19 +146,22 @@ def _group(report: Report, answer: Answer) -> dict[str, list[str]]:
 
 
 def show_fleet(planned: Sequence[GroupPlan]) -> None:
-    """Show the groups of a fleet and its outliers."""
+    """Show the groups of a fleet, why some have no plan, and its outliers."""
     rows = []
     for one in planned:
         outcome = one.outcome
-        said = (
-            outcome.constraints[0].message
+        fits = (
+            "no plan"
             if isinstance(outcome, Refusal)
             else ", ".join(f"{flavor.fits_alone} {flavor.name}" for flavor in outcome.flavors)
         )
         members = one.group.members
         named = ", ".join(members[:4]) + (f" and {len(members) - 4} more" if members[4:] else "")
-        rows.append((one.group.name, len(members), named, said))
-    _table("", ("group", "hosts", "members", "fits, or why not"), rows)
+        rows.append((one.group.name, len(members), named, fits))
+    _table("", ("group", "hosts", "members", "fits"), rows)
+    for one in planned:
+        if isinstance(one.outcome, Refusal):
+            typer.echo(say_refusal(one.outcome))
     for one in planned:
         if one.group.differs:
             typer.echo(f"outlier {one.group.name}: {'; '.join(one.group.differs)}")

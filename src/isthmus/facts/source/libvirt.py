@@ -113,13 +113,11 @@ def _node(cell: ET.Element, order: list[int]) -> model.NumaNode:
 
 
 def _nics(root: ET.Element) -> tuple[model.Nic, ...]:
-    names: dict[str, list[tuple[str, str]]] = {}
+    nets: dict[str, list[ET.Element]] = {}
     for device in root.iterfind("device"):
         net = device.find("capability[@type='net']")
         if net is not None:
-            names.setdefault(device.findtext("parent", ""), []).append(
-                (net.findtext("interface", ""), net.findtext("address", ""))
-            )
+            nets.setdefault(device.findtext("parent", ""), []).append(net)
     found: list[model.Nic] = []
     for device in root.iterfind("device"):
         pci = device.find("capability[@type='pci']")
@@ -129,23 +127,34 @@ def _nics(root: ET.Element) -> tuple[model.Nic, ...]:
         address = "{:04x}:{:02x}:{:02x}.{:x}".format(
             *(int(pci.findtext(part, "0"), 0) for part in ("domain", "bus", "slot", "function"))
         )
-        for name, mac in names.get(device.findtext("name", ""), [(address, "")]):
-            found.append(_nic(device, pci, address, name, mac))
+        mine = nets.get(device.findtext("name", ""), [ET.Element("capability")])
+        found += [_nic(device, pci, address, net) for net in mine]
     return tuple(sorted(found, key=lambda nic: (nic.pci_address, nic.name)))
 
 
-def _nic(device: ET.Element, pci: ET.Element, address: str, name: str, mac: str) -> model.Nic:
+def _nic(device: ET.Element, pci: ET.Element, address: str, net: ET.Element) -> model.Nic:
+    """Make a port.
+
+    Args:
+        device: what libvirt says of it.
+        pci: the part of that which is PCI's.
+        address: on the PCI bus; its name too, where it has none.
+        net: what libvirt says of its interface; empty where it has none.
+    """
     node, group = pci.find("numa"), pci.find("iommuGroup")
     functions = pci.find("capability[@type='virt_functions']")
-    vendor, product = pci.find("vendor"), pci.find("product")
+    vendor, product, link = pci.find("vendor"), pci.find("product"), net.find("link")
+    speed = link.get("speed", "") if link is not None else ""
     return model.Nic(
-        name=name,
+        name=net.findtext("interface", "") or address,
         pci_address=address,
         node=int(node.get("node", "0")) if node is not None else None,
         driver=device.findtext("driver/name", ""),
         vendor_id=vendor.get("id", "").removeprefix("0x") if vendor is not None else "",
         product_id=product.get("id", "").removeprefix("0x") if product is not None else "",
-        mac=mac,
+        mac=net.findtext("address", ""),
+        # In Mbit/s; where the link is down the kernel says 0 or -1, or libvirt nothing.
+        speed_mbps=int(speed) if speed.isdecimal() and int(speed) else None,
         max_vfs=int(functions.get("maxCount", "0")) if functions is not None else 0,
         iommu_group=int(group.get("number", "0")) if group is not None else None,
     )

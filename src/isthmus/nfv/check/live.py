@@ -32,13 +32,18 @@ def check_facts(text: str, plan: HostPlan | None = None) -> Report:
     return checks.check_host(state.parse_state(dump.parse_facts(text)), plan)
 
 
+def list_unseen(report: Report) -> tuple[str, ...]:
+    """List the facts that checks lacked, each once."""
+    return tuple(dict.fromkeys(name for why in report.unseen for name in why.split(", ")))
+
+
 def render_report(report: Report) -> dict[str, object]:
     """Return a report as a document: the verdict and the counts first, then findings."""
     body = to_document(report)
     return {
         "clean": is_clean(report.findings),
         "answers": report.answers,
-        "unseen": list(report.unseen),
+        "unseen": list(list_unseen(report)),
         "findings": [
             {**row, "subject": str(one.subject)}
             for row, one in zip(body["findings"], report.findings, strict=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.facts import cpuset, validity
-from isthmus.facts.source import document
+from isthmus.facts.source import document, kind
 from isthmus.model.host import host_demand as model
 
 _PAGE = re.compile(r"^(\d+) ?([KMG])i?B$")
@@ -37,12 +37,14 @@ def parse_demand(text: str, *, name: str = "the demand") -> model.HostDemand:
     Raises:
         Invalid: it is not one, or contradicts itself; every fault is named.
     """
+    kind.refuse_facts(text, "a demand", what=name)
     read: Any = document.read_document(text, what=name)
     if not isinstance(read, dict):
         raise errors.Invalid(f"{name} is empty or no mapping; see docs/howto/nfv.md for one")
+    kind.refuse_other(read, "a demand", what=name)
     demand = document.parse_noun(model.HostDemand, read, what=name)
     if faults := check_demand(demand):
-        raise errors.Invalid(f"{name} contradicts itself: {'; '.join(faults)}")
+        raise errors.Invalid(f"{name} has faults: {'; '.join(faults)}")
     return demand
 
 

@@ -26,6 +26,7 @@ def say_refusal(refusal: Refusal) -> str:
     near = (
         f" What would work: {'; or '.join(refusal.alternatives)}."
         if refusal.alternatives
-        else " No small change of the demand works either."
+        else " None of the smaller demands that were tried works; mend what is named, or plan "
+        "another host."
     )
     return f"{refusal.host} cannot be planned so: {why}.{near}"

@@ -34,5 +34,5 @@ def write_rendered(plan: HostPlan, folder: Path) -> list[Path]:
             path.write_text(content)
             written.append(path)
     except OSError as exc:
-        raise errors.Invalid(f"{folder} cannot be written: {exc}") from exc
+        raise errors.Invalid(f"{exc.filename or folder} cannot be written: {exc.strerror}") from exc
     return written
