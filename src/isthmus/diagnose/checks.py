@@ -2,12 +2,30 @@
 
 from isthmus.diagnose.check import chassis, host, port, presence, row, rules, shadow
 from isthmus.diagnose.check.look import Check
+from isthmus.diagnose.check.routed import (
+    exit_row,
+    gateway,
+    joined,
+    outlet,
+    router_row,
+    table,
+    transit,
+    translation,
+)
 
 CHECKS: tuple[Check, ...] = (
     *port.CHECKS,
     *presence.CHECKS,
+    *joined.CHECKS,
+    *table.CHECKS,
+    *outlet.CHECKS,
+    *translation.CHECKS,
     *rules.CHECKS,
     host.DAEMONS,
+    *router_row.CHECKS,
+    *exit_row.CHECKS,
+    *transit.CHECKS,
+    *gateway.CHECKS,
     *chassis.CHECKS,
     *row.CHECKS,
     *shadow.CHECKS,

@@ -1,12 +1,17 @@
 """A diagnosis as plain mappings and lists: what `-o json` prints, and what a table is made of."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from isthmus.diagnose.check.look import Hop
+from isthmus.diagnose.course import Kind
 from isthmus.diagnose.judge import Diagnosis, State
 from isthmus.diagnose.lab_repair import render_in_lab
-from isthmus.diagnose.question import Direction, End, Way
+from isthmus.diagnose.question import Direction, End, EndKind, Packet, Way
+from isthmus.diagnose.route.fabric import Fabric
+from isthmus.diagnose.route.legs import Legs
+from isthmus.diagnose.stations import describe
 from isthmus.model.verdict import to_row
 
 
@@ -17,14 +22,14 @@ def to_document(found: Diagnosis, lab: str = "") -> dict[str, Any]:
         found: what was found.
         lab: name of the lab in which all that was looked at runs; empty for a real cloud.
     """
-    there, back = found.ways
+    there, back = found.legs
     return {
         "verdict": found.word.value,
-        "source": _end(there.sender),
-        "target": _end(there.receiver),
+        "source": _end(found.ways[0].sender),
+        "target": _end(found.ways[0].receiver),
         "service": str(found.service),
-        "packet": str(there.packet),
-        "reply": str(back.packet),
+        "packet": _packet(there),
+        "reply": _packet(back),
         "path": list(_path(found)),
         "blockers": [
             {
@@ -47,18 +52,27 @@ def to_document(found: Diagnosis, lab: str = "") -> dict[str, Any]:
 def list_hops(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the path with a row a hop, both ways beside each other, for a table."""
     rows: dict[str, dict[str, str]] = {}
-    for step in document["path"]:
-        row = rows.setdefault(step["hop"], {"hop": step["hop"], "there": "", "back": ""})
+    order = list(Hop)
+    for step in sorted(document["path"], key=lambda one: order.index(Hop(one["hop"]))):
+        row = rows.setdefault(
+            step["hop"], {"hop": step["hop"], "there": "", "back": "", "where": step["at"]}
+        )
         codes = f": {', '.join(step['codes'])}" if step["codes"] else ""
         row[step["way"]] = f"{step['state']}{codes}"
     return list(rows.values())
 
 
 def _end(end: End) -> dict[str, Any]:
+    label = f"{end.label} {end.address}"
+    if end.kind is EndKind.PORT:
+        where = f" of {end.site}" if end.site else ""
+        label += f" at {end.host or 'no hypervisor'}{where}"
+    if end.floating is not None and end.is_port:
+        label += f", by floating IP {end.floating.get('floating_ip_address')}"
     return {
         "asked": end.asked,
-        "label": f"{end.label} {end.address} at {end.host or 'no hypervisor'}"
-        f"{f' of {end.site}' if end.site else ''}",
+        "kind": end.kind.value,
+        "label": label,
         "port_id": end.id,
         "network_id": end.network_id,
         "mac_address": end.mac_address,
@@ -68,8 +82,23 @@ def _end(end: End) -> dict[str, Any]:
     }
 
 
+def _packet(legs: Legs) -> str:
+    """Write the packet as it is sent, and as it arrives where that is another form of it."""
+    sent, arrives = str(_as_sent(legs[0])), str(legs[-1].packet)
+    return sent if sent == arrives else f"{sent}, arrives as {arrives}"
+
+
+def _as_sent(leg: Way) -> Packet:
+    """Return the packet of a leg that comes in, before its target is translated."""
+    translated = leg.course.translated
+    if leg.course.kind is not Kind.IN or not translated:
+        return leg.packet
+    return replace(leg.packet, target=translated)
+
+
 def _path(found: Diagnosis) -> Iterator[dict[str, Any]]:
-    ways = {way.direction: way for way in found.ways}
+    legs = dict(zip(Direction, found.legs, strict=True))
+    fabric = Fabric(found.world)
     stopped: set[Direction] = set()
     for step in found.path:
         if step.state is State.NOT_APPLICABLE:
@@ -82,25 +111,7 @@ def _path(found: Diagnosis) -> Iterator[dict[str, Any]]:
         yield {
             "way": step.direction.value,
             "hop": step.hop.value,
-            "at": _place(ways[step.direction], step.hop),
+            "at": describe(step.hop, legs[step.direction], fabric),
             "state": state,
             "codes": list(step.codes),
         }
-
-
-def _place(way: Way, hop: Hop) -> str:
-    """Return where a hop is."""
-    one, other = way.sender, way.receiver
-    places = {
-        Hop.SENDER_TAP: one.host,
-        Hop.SENDER_PORT: one.id,
-        Hop.SENDER_SWITCH: one.site,
-        Hop.EGRESS: one.site,
-        Hop.SHADOW: one.site,
-        Hop.TUNNEL: f"{one.host} -> {other.host}",
-        Hop.INGRESS: other.site,
-        Hop.RECEIVER_SWITCH: other.site,
-        Hop.RECEIVER_PORT: other.id,
-        Hop.RECEIVER_TAP: other.host,
-    }
-    return places[hop]

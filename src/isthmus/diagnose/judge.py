@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from isthmus.diagnose.check.look import MIRROR, Check, Hop, Look
 from isthmus.diagnose.checks import CHECKS
 from isthmus.diagnose.question import Direction, End, Service, Way, plan_ways
+from isthmus.diagnose.route.legs import Legs, plan_legs
 from isthmus.diagnose.world import TableNotSeenError, Unseen, World
 from isthmus.model.verdict import Answer, Report, Ruling, Severity, Verdict
 
@@ -54,11 +55,13 @@ class Diagnosis:
 
     word: Word
     ways: tuple[Way, Way]
+    legs: tuple[Legs, Legs]  #: of both ways
     service: Service
     path: tuple[Step, ...]
     blockers: tuple[Blocker, ...]  #: the cause first
     report: Report
     unseen: tuple[Unseen, ...]
+    world: World
 
 
 def judge(
@@ -80,30 +83,42 @@ def judge(
         checks: in the order in which causes explain others.
     """
     ways = plan_ways(source, target, service, family)
+    legs = plan_legs(world, source, target, service, family)
     found: dict[tuple[str, object], tuple[int, Blocker]] = {}
-    rulings: list[tuple[Way, Check, Ruling]] = []
+    rulings: list[tuple[Look, Check, Ruling]] = []
+    looks = _list_looks(world, legs, service)
     for rank, check in enumerate(checks):
-        for way in ways:
-            look = Look(world, way, ways[0], service)
+        for look in looks:
             ruling, verdicts = _run(check, look)
-            rulings.append((way, check, ruling))
+            rulings.append((look, check, ruling))
             for verdict in verdicts:
-                _add(found, rank, verdict, _list_hops(check.hop, way.direction))
+                hops = _list_hops(look.place(check.hop), look.way.direction)
+                _add(found, rank, verdict, hops)
     ranked = sorted(found.values(), key=lambda one: _rank(one[0], one[1].verdict))
     blockers = tuple(one for _, one in ranked)
     vital = [ruling for _, check, ruling in rulings if check.vital]
     return Diagnosis(
         word=_decide(blockers, vital),
         ways=ways,
+        legs=legs,
         service=service,
-        path=tuple(_walk(ways, blockers, rulings)),
+        path=tuple(_walk(blockers, rulings)),
         blockers=blockers,
         report=Report(
             findings=tuple(one.verdict for one in blockers),
             rulings=tuple(ruling for _, _, ruling in rulings),
         ),
         unseen=world.unseen,
+        world=world,
     )
+
+
+def _list_looks(world: World, legs: tuple[Legs, Legs], service: Service) -> list[Look]:
+    """List the legs of both ways, each with that of the request that it answers."""
+    there, back = legs
+    requests = [*there, *reversed(there)]
+    pairs = zip((*there, *back), requests, strict=True)
+    return [Look(world, leg, request, service) for leg, request in pairs]
 
 
 def _run(check: Check, look: Look) -> tuple[Ruling, list[Verdict]]:
@@ -164,20 +179,18 @@ def _decide(blockers: Iterable[Blocker], vital: Iterable[Ruling]) -> Word:
 
 
 def _walk(
-    ways: tuple[Way, Way],
-    blockers: Sequence[Blocker],
-    rulings: Sequence[tuple[Way, Check, Ruling]],
+    blockers: Sequence[Blocker], rulings: Sequence[tuple[Look, Check, Ruling]]
 ) -> Iterator[Step]:
-    for way in ways:
+    answers: dict[tuple[Direction, Hop], list[Answer]] = {}
+    for look, check, ruling in rulings:
+        for at in _list_hops(look.place(check.hop), look.way.direction):
+            answers.setdefault(at, []).append(ruling.answer)
+    for direction in Direction:
         for hop in Hop:
-            at = (way.direction, hop)
+            at = (direction, hop)
             here = [one.verdict for one in blockers if at in one.hops]
-            answers = [
-                ruling.answer
-                for other, check, ruling in rulings
-                if at in _list_hops(check.hop, other.direction)
-            ]
-            yield Step(way.direction, hop, _state(here, answers), tuple(x.code for x in here))
+            state = _state(here, answers.get(at, ()))
+            yield Step(direction, hop, state, tuple(x.code for x in here))
 
 
 def _state(here: Sequence[Verdict], answers: Sequence[Answer]) -> State:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from isthmus import errors
+from isthmus.diagnose.course import SWITCHED, Course
 from isthmus.diagnose.world import Row
 
 _SERVICE = re.compile(r"([a-z0-9-]+)(?:[/:](\d+))?", re.IGNORECASE)
@@ -28,6 +29,10 @@ class Service:
     def __str__(self) -> str:
         """Write it as it is asked for."""
         return self.protocol if self.port is None else f"{self.protocol}/{self.port}"
+
+
+#: What is asked for where nothing is said.
+PING = Service()
 
 
 def parse_service(text: str) -> Service:
@@ -59,35 +64,57 @@ class Direction(enum.StrEnum):
     BACK = "back"
 
 
+class EndKind(enum.StrEnum):
+    """What an end is."""
+
+    PORT = "port"
+    ROUTER = "router"  #: an address of a router
+    OUTSIDE = "outside"  #: beyond an external network
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """One end, as far as it was found."""
 
     asked: str  #: what the person wrote
-    port: Row  #: as its home has it, else as central has it
+    port: Row  #: as its home has it, else as central has it; empty for what is outside
     site: str = ""  #: its home; empty where it has none
     host: str = ""  #: its hypervisor, as Neutron at its site names it
     address: str = ""  #: that the packet has; empty where it has none of the family
     network: Row | None = None  #: as central has it
+    kind: EndKind = EndKind.PORT
+    floating: Row | None = None  #: the floating IP by which it is asked for
+    router_id: str = ""  #: of which it is an address, or by whose gateway it is outside
 
     @property
     def id(self) -> str:
-        """Return the port's id."""
-        return str(self.port["id"])
+        """Return the port's id; empty for what is outside."""
+        return str(self.port.get("id") or "")
 
     @property
     def network_id(self) -> str:
-        """Return the network's id."""
-        return str(self.port["network_id"])
+        """Return the network's id; empty for what is outside."""
+        return str(self.port.get("network_id") or "")
 
     @property
     def mac_address(self) -> str:
-        """Return the port's MAC address."""
-        return str(self.port["mac_address"]).lower()
+        """Return the port's MAC address; empty for what is outside."""
+        return str(self.port.get("mac_address") or "").lower()
+
+    @property
+    def is_port(self) -> bool:
+        """Tell whether it is a port that a server may use."""
+        return self.kind is EndKind.PORT
 
     @property
     def label(self) -> str:
         """Return what the port is called, and its id."""
+        if self.kind is EndKind.OUTSIDE:
+            return "outside"
+        if self.kind is EndKind.ROUTER and self.floating is not None:
+            return f"floating IP {self.floating.get('floating_ip_address')}"
+        if self.kind is EndKind.ROUTER:
+            return f"router {self.router_id}"
         name = str(self.port.get("name") or "")
         return f"{name} ({self.id})" if name and name != self.id else self.id
 
@@ -100,7 +127,11 @@ class End:
     def is_trusted(self) -> bool:
         """Tell whether Neutron filters nothing: a port of its own, or port security is off."""
         owner = str(self.port.get("device_owner") or "")
-        return owner.startswith("network:") or self.port.get("port_security_enabled") is False
+        return (
+            not self.is_port
+            or owner.startswith("network:")
+            or self.port.get("port_security_enabled") is False
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +162,13 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """From one end to the other."""
+    """From one end to the other, or a leg of that."""
 
     direction: Direction
     sender: End
     receiver: End
     packet: Packet
+    course: Course = SWITCHED
 
 
 def family_of(address: str) -> int:

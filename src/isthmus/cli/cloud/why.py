@@ -74,6 +74,7 @@ def why(
         target,
         timeout_s=timeout,
         now=_now,
+        service=wanted,
         family=family,
     )
     found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
@@ -123,7 +124,7 @@ def _print(document: Mapping[str, Any]) -> None:
         Format.TABLE,
     )
     print()
-    render.print_rows(list_hops(document), ("hop", "there", "back"), Format.TABLE)
+    render.print_rows(list_hops(document), ("hop", "there", "back", "where"), Format.TABLE)
     for number, one in enumerate(document["blockers"], start=1):
         print()
         render.print_row(

@@ -8,6 +8,7 @@ from isthmus.diagnose.check.look import (
     Look,
     Need,
     across_hosts,
+    at_a_port,
     broken,
     degraded,
     first,
@@ -164,7 +165,7 @@ def check_flow(look: Look) -> Iterator[Verdict]:
     """Yield a hypervisor that has no flow towards the receiver."""
     host, end = look.sender.host, look.receiver
     bound = look.binding(look.sender.site, end.id)
-    row = look.world.find(Source.HOST, host, "flow", to=end.id)
+    row = look.world.find(Source.HOST, host, "flow", to=end.id) if end.id else None
     if row is None or bound is None or int(row.get("count") or 0) > 0:
         return
     yield broken(
@@ -184,7 +185,8 @@ DAEMONS = Check(
 CHECKS = (
     Check(name="tunnel address", hop=Hop.TUNNEL, run=check_own_address, skips=on_a_host,
           needs=(*_HOST, Need.SENDER_SB), vital=False),
-    Check(name="tap", hop=Hop.SENDER_TAP, run=check_tap, skips=on_a_host, needs=_HOST, vital=False),
+    Check(name="tap", hop=Hop.SENDER_TAP, run=check_tap, needs=_HOST, vital=False,
+          skips=lambda look: at_a_port(look) or on_a_host(look)),
     Check(name="tunnel", hop=Hop.TUNNEL, run=check_tunnel, skips=across_hosts,
           needs=(*_HOST, Need.RECEIVER_SB), vital=False),
     Check(name="flow", hop=Hop.TUNNEL, run=check_flow, skips=across_hosts,

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from isthmus.diagnose.course import Course, Kind
 from isthmus.diagnose.question import End, Service, Way
+from isthmus.diagnose.route.fabric import Fabric
 from isthmus.diagnose.world import Row, Source, World
-from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
@@ -19,6 +20,12 @@ class Hop(enum.StrEnum):
     SENDER_PORT = "port of the sender"
     SENDER_SWITCH = "switch port of the sender"
     EGRESS = "egress rules"
+    GATEWAY = "gateway of the sender's subnet"
+    ROUTE = "routes of the router"
+    TRANSIT = "transit network of the router"
+    EXIT = "exit of the router"
+    OUTSIDE = "outside"
+    ENTRY = "entry of the router"
     SHADOW = "the receiver as the sender's site knows it"
     TUNNEL = "tunnel"
     INGRESS = "ingress rules"
@@ -26,6 +33,12 @@ class Hop(enum.StrEnum):
     RECEIVER_PORT = "port of the receiver"
     RECEIVER_TAP = "tap of the receiver"
 
+
+#: Hops that are called otherwise where a leg comes in from outside.
+_FROM_OUTSIDE = dict.fromkeys(
+    (Hop.EXIT, Hop.GATEWAY, Hop.ROUTE, Hop.SENDER_TAP, Hop.SENDER_PORT, Hop.SENDER_SWITCH),
+    Hop.ENTRY,
+)
 
 #: What is wrong with an end is wrong both ways: its hop, as the other way has it.
 MIRROR = {
@@ -46,6 +59,9 @@ class Need(enum.Enum):
     RECEIVER_NEUTRON = (Source.NEUTRON, "receiver")
     RECEIVER_NB = (Source.NB, "receiver")
     RECEIVER_SB = (Source.SB, "receiver")
+    #: Where the exit of a leg is, or the gateway by which it comes in.
+    EXIT_NB = (Source.NB, "exit")
+    EXIT_SB = (Source.SB, "exit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +89,35 @@ class Look:
         if source is Source.CENTRAL:
             return source, CENTRAL
         end = self.sender if role == "sender" else self.receiver
+        if role == "exit":
+            end = self.gate or self.receiver
         return source, end.host if source is Source.HOST else end.site
+
+    @property
+    def course(self) -> Course:
+        """Return what the leg goes through."""
+        return self.way.course
+
+    @property
+    def fabric(self) -> Fabric:
+        """Return what central has of routers."""
+        return Fabric(self.world)
+
+    @property
+    def gate(self) -> End | None:
+        """Return the outer end of a leg that goes out or comes in."""
+        if self.course.kind is Kind.OUT:
+            return self.receiver
+        return self.sender if self.course.kind is Kind.IN else None
+
+    @property
+    def inner(self) -> End:
+        """Return the end of the leg that is inside."""
+        return self.receiver if self.course.kind is Kind.IN else self.sender
+
+    def place(self, hop: Hop) -> Hop:
+        """Return where on the way a hop of the leg stands."""
+        return _FROM_OUTSIDE.get(hop, hop) if self.course.kind is Kind.IN else hop
 
     def lsp(self, site: str, port_id: str) -> Row | None:
         """Find a logical switch port in the northbound database of a site."""
@@ -96,10 +140,6 @@ class Look:
     def encaps(self, site: str, chassis: str) -> list[Row]:
         """List the encapsulations of a chassis in the southbound database of a site."""
         return list(self.world.list(Source.SB, site, "Encap", chassis_name=chassis))
-
-    def switch_name(self) -> str:
-        """Return the name of the sender's switch."""
-        return SWITCH_PREFIX + self.sender.network_id
 
     def evidence(self, source: Source, place: str, text: str) -> str:
         """Return evidence with its source, place and time."""
@@ -188,20 +228,33 @@ def port_of(end: End) -> Subject:
     return Subject(end.id, "port", end.site)
 
 
-def same_network(look: Look) -> str:
-    """Return why a check of one network's data plane does not apply."""
-    if look.sender.network_id != look.receiver.network_id:
-        return "the ends are on different networks"
-    return ""
+def at_a_port(look: Look) -> str:
+    """Return why a check of a port does not apply."""
+    return "" if look.sender.is_port else "it is no port"
+
+
+def from_a_site(look: Look) -> str:
+    """Return why a check of a port's rows at its site does not apply."""
+    return at_a_port(look) or at_a_site(look)
+
+
+def towards_a_port(look: Look) -> str:
+    """Return why a check of what a site knows of another site's port does not apply."""
+    return across_sites(look) if look.receiver.is_port else "the receiver is no port"
 
 
 def across_sites(look: Look) -> str:
     """Return why a check between sites does not apply."""
     if not look.sender.site or not look.receiver.site:
         return "an end lives at no site"
-    if look.sender.site == look.receiver.site:
-        return "both ends are at one site"
-    return same_network(look)
+    return "both ends are at one site" if look.sender.site == look.receiver.site else ""
+
+
+def by_a_gate(look: Look) -> str:
+    """Return why a check of an exit does not apply."""
+    if look.gate is None:
+        return "it does not leave by an exit"
+    return "" if look.gate.site else "it leaves by no site"
 
 
 def across_hosts(look: Look) -> str:
@@ -210,7 +263,7 @@ def across_hosts(look: Look) -> str:
         return "an end is on no hypervisor"
     if (look.sender.site, look.sender.host) == (look.receiver.site, look.receiver.host):
         return "both ends are on one hypervisor"
-    return same_network(look)
+    return ""
 
 
 def at_a_site(look: Look) -> str:

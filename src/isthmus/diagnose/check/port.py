@@ -7,16 +7,17 @@ from isthmus.diagnose.check.look import (
     Hop,
     Look,
     Need,
-    at_a_site,
+    at_a_port,
     broken,
     degraded,
+    from_a_site,
     port_of,
 )
 from isthmus.diagnose.evaluate.policy import decide_source
 from isthmus.diagnose.question import End
 from isthmus.diagnose.world import Source, TableNotSeenError
 from isthmus.model.site import CENTRAL
-from isthmus.model.verdict import Severity, Subject, Verdict
+from isthmus.model.verdict import Subject, Verdict
 
 OPENSTACK = "openstack --os-cloud central"
 
@@ -161,34 +162,18 @@ def check_twins(look: Look) -> Iterator[Verdict]:
                     )
 
 
-def check_router(look: Look) -> Iterator[Verdict]:
-    """Yield ends on different networks: what routers do is not followed yet."""
-    one, other = look.sender, look.receiver
-    if one.network_id != other.network_id:
-        yield Verdict(
-            code="router.not_followed",
-            severity=Severity.UNKNOWN,
-            subject=Subject(other.network_id, "network", CENTRAL),
-            message=f"the ends are on networks {one.network_id} and {other.network_id}; a way "
-            "through a router is not followed",
-            evidence=look.evidence(Source.CENTRAL, CENTRAL, "network_id of both ports"),
-            remedy=f"{OPENSTACK} port list --network {one.network_id} --device-owner "
-            "network:router_interface",
-        )
-
-
 CHECKS = (
-    Check(name="port admin state", hop=Hop.SENDER_PORT, run=check_admin_state),
+    Check(name="port admin state", hop=Hop.SENDER_PORT, run=check_admin_state, skips=at_a_port),
     Check(name="network admin state", hop=Hop.SENDER_PORT, run=check_network_state,
-          needs=(Need.CENTRAL,)),
-    Check(name="port binding", hop=Hop.SENDER_PORT, run=check_binding),
-    Check(name="port address", hop=Hop.SENDER_PORT, run=check_address),
-    Check(name="port security", hop=Hop.SENDER_PORT, run=check_source),
-    Check(name="address used twice", hop=Hop.SENDER_PORT, run=check_twins, vital=False),
-    Check(name="router", hop=Hop.EGRESS, run=check_router),
+          needs=(Need.CENTRAL,), skips=at_a_port),
+    Check(name="port binding", hop=Hop.SENDER_PORT, run=check_binding, skips=at_a_port),
+    Check(name="port address", hop=Hop.SENDER_PORT, run=check_address, skips=at_a_port),
+    Check(name="port security", hop=Hop.SENDER_PORT, run=check_source, skips=at_a_port),
+    Check(name="address used twice", hop=Hop.SENDER_PORT, run=check_twins, vital=False,
+          skips=at_a_port),
 )  # fmt: skip
 #: Comes after what may be its cause.
 PLUGGED = Check(
-    name="port status", hop=Hop.SENDER_PORT, run=check_status, skips=at_a_site,
+    name="port status", hop=Hop.SENDER_PORT, run=check_status, skips=from_a_site,
     needs=(Need.SENDER_NEUTRON,),
 )  # fmt: skip

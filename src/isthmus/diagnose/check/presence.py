@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-from isthmus.diagnose.check.look import Check, Hop, Look, Need, at_a_site, broken, degraded
+from isthmus.diagnose.check.look import (
+    Check,
+    Hop,
+    Look,
+    Need,
+    at_a_site,
+    broken,
+    degraded,
+    from_a_site,
+)
 from isthmus.diagnose.check.port import resync
 from isthmus.diagnose.world import Source, TableNotSeenError
 from isthmus.model.site import CENTRAL, SiteState
@@ -115,12 +124,12 @@ def check_refusals(look: Look) -> Iterator[Verdict]:
 CHECKS = (
     Check(name="site", hop=Hop.SENDER_PORT, run=check_site, needs=(Need.CENTRAL,), skips=at_a_site),
     Check(name="presence", hop=Hop.SENDER_SWITCH, run=check_presence, needs=(Need.CENTRAL,),
-          skips=at_a_site),
+          skips=from_a_site),
 )  # fmt: skip
 #: Come last: they tell of changes that may have nothing to do with the question.
 ON_THE_WAY = (
-    Check(name="jobs", hop=Hop.SHADOW, run=check_jobs, needs=(Need.CENTRAL,), skips=at_a_site,
+    Check(name="jobs", hop=Hop.SHADOW, run=check_jobs, needs=(Need.CENTRAL,), skips=from_a_site,
           vital=False),
     Check(name="refused reports", hop=Hop.SHADOW, run=check_refusals, needs=(Need.CENTRAL,),
-          skips=at_a_site, vital=False),
+          skips=from_a_site, vital=False),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from isthmus.diagnose.check.look import (
     broken,
     degraded,
     first,
+    from_a_site,
     port_of,
 )
 from isthmus.diagnose.check.port import OPENSTACK
@@ -244,14 +245,15 @@ def check_northd(look: Look) -> Iterator[Verdict]:
 
 CHECKS = (
     Check(name="ovn-northd", hop=Hop.SENDER_SWITCH, run=check_northd, needs=_NB, skips=at_a_site),
-    Check(name="switch", hop=Hop.SENDER_SWITCH, run=check_switch, needs=_NB, skips=at_a_site),
+    Check(name="switch", hop=Hop.SENDER_SWITCH, run=check_switch, needs=_NB, skips=from_a_site),
     Check(name="switch port", hop=Hop.SENDER_SWITCH, run=check_switch_port, needs=_NB,
-          skips=at_a_site),
+          skips=from_a_site),
     Check(name="datapath key", hop=Hop.SENDER_SWITCH, run=check_network_key,
-          needs=(Need.CENTRAL, Need.SENDER_SB), skips=at_a_site),
-    Check(name="port key", hop=Hop.SENDER_SWITCH, run=check_own_key, needs=_BOTH, skips=at_a_site),
+          needs=(Need.CENTRAL, Need.SENDER_SB), skips=from_a_site),
+    Check(name="port key", hop=Hop.SENDER_SWITCH, run=check_own_key, needs=_BOTH,
+          skips=from_a_site),
     Check(name="chassis of the port", hop=Hop.SENDER_SWITCH, run=check_binding, needs=_BOTH,
-          skips=at_a_site),
-    Check(name="DHCP options", hop=Hop.SENDER_SWITCH, run=check_dhcp, needs=_NB, skips=at_a_site,
+          skips=from_a_site),
+    Check(name="DHCP options", hop=Hop.SENDER_SWITCH, run=check_dhcp, needs=_NB, skips=from_a_site,
           vital=False),
 )  # fmt: skip

@@ -8,11 +8,11 @@ from isthmus.diagnose.check.look import (
     Hop,
     Look,
     Need,
-    at_a_site,
+    at_a_port,
     broken,
     degraded,
+    from_a_site,
     port_of,
-    same_network,
 )
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.evaluate import acl as acls
@@ -21,6 +21,7 @@ from isthmus.diagnose.evaluate.match import Scope
 from isthmus.diagnose.evaluate.render import render_match, render_rule
 from isthmus.diagnose.question import Direction, End, Packet, Way
 from isthmus.diagnose.world import Row, Source
+from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Severity, Subject, Verdict
 
@@ -69,7 +70,9 @@ def decide(look: Look, end: End, direction: str, packet: Packet) -> policy.Decis
     """
     other = look.receiver if end.id == look.sender.id else look.sender
     groups, _, _ = find_groups(look, end)
-    peer = policy.Peer(other.address, frozenset(other.port.get("security_groups") or ()))
+    address = packet.source if direction == "ingress" else packet.target
+    of_peer = other.port.get("security_groups") or () if address == other.address else ()
+    peer = policy.Peer(address, frozenset(of_peer))
     return policy.decide(groups, direction, packet, peer, address_groups(look))
 
 
@@ -190,7 +193,8 @@ def _list(ids: set[str]) -> str:
     return ", ".join(sorted(ids)) or "none"
 
 
-def _scope(look: Look, site: str, packet: Packet, way: Way) -> tuple[Scope, list[Row]]:
+def _scope(look: Look, end: End, packet: Packet, way: Way) -> tuple[Scope, list[Row]]:
+    site = end.site
     ports = {
         row["_uuid"]: str(row["name"])
         for row in look.world.rows(Source.NB, site, "Logical_Switch_Port")
@@ -202,7 +206,8 @@ def _scope(look: Look, site: str, packet: Packet, way: Way) -> tuple[Scope, list
         for row in look.world.rows(source, site, "Address_Set")
     }
     scope = Scope(acls.list_fields(packet, way), acls.members(groups, ports), sets)
-    switch = look.world.find(Source.NB, site, "Logical_Switch", name=look.switch_name()) or {}
+    name = SWITCH_PREFIX + end.network_id
+    switch = look.world.find(Source.NB, site, "Logical_Switch", name=name) or {}
     wanted = {one for row in (*groups, switch) for one in row.get("acls") or ()}
     return scope, [row for row in look.world.rows(Source.NB, site, "ACL") if row["_uuid"] in wanted]
 
@@ -214,7 +219,7 @@ def _check_acls(look: Look, end: End, direction: str) -> Iterator[Verdict]:
     if look.way.direction is Direction.BACK:
         return
     pipeline = "from-lport" if direction == "egress" else "to-lport"
-    scope, rows = _scope(look, end.site, look.way.packet, look.way)
+    scope, rows = _scope(look, end, look.way.packet, look.way)
     found = acls.decide(rows, pipeline, scope)
     by_rules = decide(look, end, direction, look.way.packet)
     wanted = end.is_trusted or by_rules.allowed
@@ -319,14 +324,19 @@ def check_ingress_acls(look: Look) -> Iterator[Verdict]:
     yield from _check_acls(look, look.receiver, "ingress")
 
 
+def _to_a_port(look: Look) -> str:
+    """Return why a check of the receiver's groups does not apply."""
+    return "" if look.receiver.is_port else "the receiver is no port"
+
+
 CHECKS = (
     Check(name="rules at site and central", hop=Hop.EGRESS, run=check_copies, vital=False,
-          skips=at_a_site, needs=(Need.CENTRAL, Need.SENDER_NEUTRON)),
-    Check(name="egress rules", hop=Hop.EGRESS, run=check_egress),
-    Check(name="ingress rules", hop=Hop.INGRESS, run=check_ingress),
-    Check(name="egress ACLs", hop=Hop.EGRESS, run=check_egress_acls, skips=at_a_site,
+          skips=from_a_site, needs=(Need.CENTRAL, Need.SENDER_NEUTRON)),
+    Check(name="egress rules", hop=Hop.EGRESS, run=check_egress, skips=at_a_port),
+    Check(name="ingress rules", hop=Hop.INGRESS, run=check_ingress, skips=_to_a_port),
+    Check(name="egress ACLs", hop=Hop.EGRESS, run=check_egress_acls, skips=from_a_site,
           needs=(Need.SENDER_NB, Need.SENDER_SB)),
     Check(name="ingress ACLs", hop=Hop.INGRESS, run=check_ingress_acls,
-          skips=lambda look: same_network(look) or ("" if look.receiver.site else "at no site"),
+          skips=lambda look: _to_a_port(look) or ("" if look.receiver.site else "at no site"),
           needs=(Need.RECEIVER_NB, Need.RECEIVER_SB)),
 )  # fmt: skip

@@ -7,9 +7,9 @@ from isthmus.diagnose.check.look import (
     Hop,
     Look,
     Need,
-    across_sites,
     broken,
     first,
+    towards_a_port,
 )
 from isthmus.diagnose.check.port import OPENSTACK, resync
 from isthmus.diagnose.check.row import requested_key
@@ -196,12 +196,12 @@ def check_bound(look: Look) -> Iterator[Verdict]:
 
 
 CHECKS = (
-    Check(name="report of the receiver", hop=Hop.SHADOW, run=check_told, skips=across_sites,
+    Check(name="report of the receiver", hop=Hop.SHADOW, run=check_told, skips=towards_a_port,
           needs=(Need.SENDER_NEUTRON,)),
-    Check(name="receiver as reported", hop=Hop.SHADOW, run=check_reported, skips=across_sites,
+    Check(name="receiver as reported", hop=Hop.SHADOW, run=check_reported, skips=towards_a_port,
           needs=(Need.SENDER_NEUTRON, Need.RECEIVER_NB, Need.RECEIVER_SB)),
-    Check(name="shadow port", hop=Hop.SHADOW, run=check_row, skips=across_sites,
+    Check(name="shadow port", hop=Hop.SHADOW, run=check_row, skips=towards_a_port,
           needs=(Need.SENDER_NEUTRON, Need.SENDER_NB)),
-    Check(name="chassis of the shadow port", hop=Hop.SHADOW, run=check_bound, skips=across_sites,
+    Check(name="chassis of the shadow port", hop=Hop.SHADOW, run=check_bound, skips=towards_a_port,
           needs=(Need.SENDER_NB, Need.SENDER_SB)),
 )  # fmt: skip

@@ -17,12 +17,12 @@ Rows = Sequence[Row]
 _TWIN = ("id", "network_id", "mac_address", "fixed_ips")
 
 
-def central_tasks(api: Api, ports: tuple[Row, Row], known: Mapping[str, Rows]) -> Iterator[Task]:
+def central_tasks(api: Api, ports: Rows, known: Mapping[str, Rows]) -> Iterator[Task]:
     """Return what to read of central.
 
     Args:
         api: of central.
-        ports: the two ends.
+        ports: the ends that are ports.
         known: tables that were read already, to find the ends.
     """
     networks = sorted({row["network_id"] for row in ports})
@@ -68,9 +68,7 @@ def _twins(api: Api, ports: Iterable[Row], fields: Sequence[str] = _TWIN) -> lis
     return list({row["id"]: row for row in found}.values())
 
 
-def site_tasks(
-    api: Api, site: str, central: tuple[Row, Row], networks: list[Row]
-) -> Iterator[Task]:
+def site_tasks(api: Api, site: str, central: Rows, networks: list[Row]) -> Iterator[Task]:
     """Return what to read of a site's Neutron.
 
     Args:
@@ -88,7 +86,7 @@ def site_tasks(
     )  # fmt: skip
 
 
-def _site_ports(api: Api, central: tuple[Row, Row]) -> dict[str, list[Row]]:
+def _site_ports(api: Api, central: Rows) -> dict[str, list[Row]]:
     found = _twins(api, central, fields=())
     ids = {port["id"] for port in central}
     return {"port": [row for row in found if row["id"] in ids], "twin": found}

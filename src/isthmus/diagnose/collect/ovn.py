@@ -1,6 +1,6 @@
 """What is read of a site's OVN databases: the rows of two ports, and those that these name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from isthmus.diagnose.collect.protocols import Database
 from isthmus.diagnose.collect.tasks import Task
@@ -22,14 +22,14 @@ _CHASSIS = ("_uuid", "name", "hostname", "other_config", "external_ids")
 _ENCAP = ("_uuid", "chassis_name", "ip", "type")
 
 
-def tasks(site: str, nb: Database, sb: Database, ports: tuple[Row, Row]) -> Iterator[Task]:
+def tasks(site: str, nb: Database, sb: Database, ports: Sequence[Row]) -> Iterator[Task]:
     """Return what to read of a site's OVN.
 
     Args:
         site: name of the site.
         nb: its northbound database.
         sb: its southbound database.
-        ports: the two ports, as Neutron has them.
+        ports: the ends that are ports, as Neutron has them.
     """
     yield Task(Source.NB, site, "rows", lambda: _northbound(nb, ports))
     yield Task(Source.SB, site, "rows", lambda: _southbound(sb, ports))
@@ -40,7 +40,7 @@ def tasks(site: str, nb: Database, sb: Database, ports: tuple[Row, Row]) -> Iter
     )  # fmt: skip
 
 
-def _northbound(nb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
+def _northbound(nb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
     switches = sorted({SWITCH_PREFIX + str(port["network_id"]) for port in ports})
     first = [
         Select("NB_Global", columns=("nb_cfg", "sb_cfg", "hv_cfg")),
@@ -48,12 +48,12 @@ def _northbound(nb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
         *(Select("Logical_Switch_Port", (("name", "==", one["id"]),), _PORT) for one in ports),
     ]
     globals_, *rest = nb.select(first)
-    found_switches = [_widen(row, "acls") for row in _flat(rest[: len(switches)])]
-    lsps = [_widen(row, "addresses", "port_security") for row in _flat(rest[len(switches) :])]
-    asked = _ask(nb, (_groups_of(str(row["_uuid"])) for row in lsps))
-    groups = [_widen(row, "ports", "acls") for row in _distinct(_flat(asked))]
+    found_switches = [widen(row, "acls") for row in flatten(rest[: len(switches)])]
+    lsps = [widen(row, "addresses", "port_security") for row in flatten(rest[len(switches) :])]
+    asked = ask(nb, (_groups_of(str(row["_uuid"])) for row in lsps))
+    groups = [widen(row, "ports", "acls") for row in _distinct(flatten(asked))]
     acls = sorted({one for row in (*groups, *found_switches) for one in row.get("acls") or ()})
-    rows = _flat(_ask(nb, (Select("ACL", (("_uuid", "==", uuid(x)),), _ACL) for x in acls)))
+    rows = flatten(ask(nb, (Select("ACL", (("_uuid", "==", uuid(x)),), _ACL) for x in acls)))
     return {
         "NB_Global": globals_,
         "Logical_Switch": found_switches,
@@ -64,7 +64,7 @@ def _northbound(nb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
     }
 
 
-def _southbound(sb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
+def _southbound(sb: Database, ports: Sequence[Row]) -> dict[str, list[Row]]:
     selects = [
         Select("SB_Global", columns=("nb_cfg",)),
         Select("Chassis", columns=_CHASSIS),
@@ -73,11 +73,11 @@ def _southbound(sb: Database, ports: tuple[Row, Row]) -> dict[str, list[Row]]:
         *(Select("Port_Binding", (("logical_port", "==", p["id"]),), _BINDING) for p in ports),
     ]
     globals_, chassis, encaps, private, *rest = sb.select(selects)
-    bindings = _flat(rest)
+    bindings = flatten(rest)
     paths = sorted({str(row["datapath"]) for row in bindings})
     columns = ("_uuid", "tunnel_key")
-    datapaths = _flat(
-        _ask(sb, (Select("Datapath_Binding", (("_uuid", "==", uuid(x)),), columns) for x in paths))
+    datapaths = flatten(
+        ask(sb, (Select("Datapath_Binding", (("_uuid", "==", uuid(x)),), columns) for x in paths))
     )
     return {
         "SB_Global": globals_,
@@ -93,8 +93,8 @@ def _address_sets(database: Database, acls: Iterable[Row]) -> list[Row]:
     names = sorted({name for acl in acls for name in address_sets_of(str(acl["match"]))})
     columns = ("name", "addresses")
     selects = (Select("Address_Set", (("name", "==", one),), columns) for one in names)
-    rows = _flat(_ask(database, selects))
-    return [_widen(row, "addresses") for row in rows]
+    rows = flatten(ask(database, selects))
+    return [widen(row, "addresses") for row in rows]
 
 
 def _groups_of(port: str) -> Select:
@@ -102,12 +102,14 @@ def _groups_of(port: str) -> Select:
     return Select("Port_Group", where, ("name", "ports", "acls"))
 
 
-def _ask(database: Database, selects: Iterable[Select]) -> list[list[Row]]:
+def ask(database: Database, selects: Iterable[Select]) -> list[list[Row]]:
+    """Return the rows of each select; nothing is asked where there is none."""
     asked = list(selects)
     return database.select(asked) if asked else []
 
 
-def _flat(rows: Iterable[Iterable[Row]]) -> list[Row]:
+def flatten(rows: Iterable[Iterable[Row]]) -> list[Row]:
+    """Return the rows of all selects in one list."""
     return [row for some in rows for row in some]
 
 
@@ -115,7 +117,7 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
     return list({str(row["name"]): row for row in rows}.values())
 
 
-def _widen(row: Row, *columns: str) -> Row:
+def widen(row: Row, *columns: str) -> Row:
     """Return a row with sets as lists: OVSDB has a bare value for a set of one."""
     return {
         **row,

@@ -1,0 +1,1 @@
+"""Which way a packet takes through routers: pure, over what was seen of central."""
