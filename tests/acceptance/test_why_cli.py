@@ -74,13 +74,21 @@ def test_the_table_fits_one_screen_and_names_the_repair(shell: Shell) -> None:
     assert any("egress rules" in line and "stops: policy.egress.none" in line for line in hops)
 
 
+def test_what_lies_outside_is_asked_for_like_any_end(shell: Shell) -> None:
+    done = shell.run("why", "web", "external", "tcp/443", "-o", "json", code=4)
+    found = json.loads(done.stdout)
+    assert found["target"]["kind"] == "outside"
+    assert "subnet.no_gateway" in [one["code"] for one in found["blockers"]]
+    assert {one["way"] for one in found["path"]} == {"there", "back"}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("web", "db", "tcp"), "lacks its port"),
         (("web", "nobody"), "no port, server or address"),
         (("web", "web"), "are one port"),
-        (("web", "external"), "behind a router"),
+        (("external", "internet"), "both ends are outside"),
         (("web", "db", "--ovn", "site1"), "SITE=NB,SB"),
         (("web", "db", "--family", "5"), "4 or 6"),
     ],

@@ -7,7 +7,7 @@ that s2 leaves over the transit network.
 import copy
 from typing import Any
 
-from tests.tables.world import GROUP, NET, SUBNET, A, B, Tables, healthy, rule
+from tests.tables.world import NET, PG, SUBNET, A, B, Tables, healthy, rule
 
 from isthmus.diagnose.judge import Diagnosis, judge
 from isthmus.diagnose.question import End, EndKind, Service, parse_service
@@ -35,11 +35,11 @@ def _interface(port_id: str, network: str, subnet: str, address: str) -> dict[st
     }  # fmt: skip
 
 
-INTERFACES = [
+INTERFACES: Rows = [
     _interface(NEAR_PORT, NET, SUBNET, "10.0.0.1"),
     _interface(FAR_PORT, FAR, FARSUB, "10.0.2.1"),
 ]
-GATEWAY = {
+GATEWAY: dict[str, Any] = {
     "id": GW, "network_id": EXT, "mac_address": "fa:16:3e:00:01:99", "enable_snat": True,
     "fixed_ips": _fixed(EXTSUB, SNAT), "site": "s1",
 }  # fmt: skip
@@ -200,26 +200,23 @@ def routed() -> Tables:
 
 
 def _move(tables: Tables) -> None:
-    """Move B to the other network, and let everybody in by TCP 443 and ping."""
-    for (source, _), found in tables.items():
-        for table in ("port", "twin"):
-            for row in found.get(table, ()):
-                if row.get("id") == B:
-                    row.update(network_id=FAR, fixed_ips=_fixed(FARSUB, "10.0.2.6"))
+    """Move B to the other network, and let everybody in."""
+    for found in tables.values():
+        for row in (*found.get("port", ()), *found.get("twin", ())):
+            if row["id"] == B:
+                row.update(network_id=FAR, fixed_ips=_fixed(FARSUB, "10.0.2.6"))
         for row in found.get("site_shadow", ()):
             if row["id"] == B:
                 row.update(network_id=FAR, addresses=["10.0.2.6"])
-        for row in found.get("Logical_Switch_Port", ()):
-            if row["name"] == B:
-                row["addresses"] = ["fa:16:3e:00:00:06 10.0.2.6"]
-                row["port_security"] = [*row["addresses"]] if row["port_security"] else []
         for group in found.get("security_group", ()):
             group["security_group_rules"] = [rule("egress"), rule("ingress")]
-        for row in found.get("ACL", ()):
-            if row["_uuid"] == "a-to-lport":
-                row["match"] = f"outport == @pg_{GROUP.replace('-', '_')} && ip4"
-        if source is Source.HOST:
-            found["Interface"][0]["mtu"] = 1442
+    for site in SITES:
+        north = tables[Source.NB, site]
+        (lsp,) = (row for row in north["Logical_Switch_Port"] if row["name"] == B)
+        lsp["addresses"] = ["fa:16:3e:00:00:06 10.0.2.6"]
+        lsp["port_security"] = [*lsp["addresses"]] if lsp["port_security"] else []
+        (acl,) = (row for row in north["ACL"] if row["_uuid"] == "a-to-lport")
+        acl["match"] = f"outport == @{PG} && ip4"
 
 
 #: Who may be asked for.

@@ -11,11 +11,11 @@ import pytest
 from isthmus import errors
 from isthmus.cli.cloud.why import EXITS, parse_remotes
 from isthmus.diagnose.collect import host, ovn
-from isthmus.diagnose.collect.resolve import resolve_port
+from isthmus.diagnose.collect.resolve import resolve_end
 from isthmus.diagnose.collect.tasks import Task, gather
 from isthmus.diagnose.collect.world import collect_scene
 from isthmus.diagnose.judge import Word, judge
-from isthmus.diagnose.question import Service
+from isthmus.diagnose.question import PING, EndKind, Service
 from isthmus.diagnose.world import Row, Source
 from isthmus.facts.ovsdb import Select, parse_answer, render_transaction
 
@@ -90,6 +90,7 @@ def ways(*ports: dict[str, Any], **sites: Lists) -> Ways:
     tables = {
         "port": list(ports),
         "network": [{"id": "n", "name": "net", "mtu": 1442}],
+        "subnet": [{"id": "sub", "network_id": "n", "cidr": "10.0.0.0/24"}],
         "site": SITES,
         "site_mapping": [{"type": "port", "resource_id": one["id"], "site": s} for one, s in zip(
             ports, ("s1", "s2"), strict=False)],
@@ -112,20 +113,21 @@ A, B = port("a", "10.0.0.5"), port("b", "10.0.0.6")
     ],
 )
 def test_who_is_meant(asked: str, found: tuple[str, str]) -> None:
-    row, address, _ = resolve_port(ways(A, B), asked)
-    assert (row["id"], address) == found
+    end = resolve_end(ways(A, B), asked, PING)
+    assert (end.port["id"], end.address) == found
+    assert end.kind is EndKind.PORT
 
 
 def test_a_port_that_a_site_alone_knows_is_found_there() -> None:
     lone = port("c", "10.9.0.7")
-    row, _, site = resolve_port(ways(A, B, s2=Lists({"port": [lone]})), "name-c")
-    assert (row["id"], site) == ("c", "s2")
+    end = resolve_end(ways(A, B, s2=Lists({"port": [lone]})), "name-c", PING)
+    assert (end.port["id"], end.site) == ("c", "s2")
 
 
 def test_an_address_of_a_pair_is_found_by_its_network() -> None:
     holder = port("v", "10.0.0.8", allowed_address_pairs=[{"ip_address": "10.0.0.99"}])
-    row, address, _ = resolve_port(ways(holder), "10.0.0.99@n")
-    assert (row["id"], address) == ("v", "10.0.0.99")
+    end = resolve_end(ways(holder), "10.0.0.99@n", PING)
+    assert (end.port["id"], end.address) == ("v", "10.0.0.99")
 
 
 @pytest.mark.parametrize(
@@ -135,19 +137,18 @@ def test_an_address_of_a_pair_is_found_by_its_network() -> None:
         ("10.0.0.200", errors.NotFound),
         ("10.0.0.5@nonet", errors.NotFound),
         ("twin", errors.Conflict),
-        ("external", errors.Unsupported),
     ],
 )
 def test_who_cannot_be_meant_is_refused(asked: str, error: type[Exception]) -> None:
     twins = [port("x", "10.0.0.8", name="twin"), port("y", "10.0.0.9", name="twin")]
     with pytest.raises(error):
-        resolve_port(ways(A, B, *twins), asked)
+        resolve_end(ways(A, B, *twins), asked, PING)
 
 
 def test_a_site_that_is_cut_does_not_keep_a_name_from_being_refused() -> None:
     cut = Lists({}, errors.Unreachable("s1 cannot be reached"))
     with pytest.raises(errors.NotFound):
-        resolve_port(ways(A, s1=cut), "nobody")
+        resolve_end(ways(A, s1=cut), "nobody", PING)
 
 
 def test_what_cannot_be_read_is_told_with_its_reason() -> None:

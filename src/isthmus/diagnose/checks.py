@@ -18,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     *presence.CHECKS,
     *joined.CHECKS,
     *table.CHECKS,
+    translation.OWNER,
     *outlet.CHECKS,
     *translation.CHECKS,
     *rules.CHECKS,

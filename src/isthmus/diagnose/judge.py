@@ -87,14 +87,16 @@ def judge(
     found: dict[tuple[str, object], tuple[int, Blocker]] = {}
     rulings: list[tuple[Look, Check, Ruling]] = []
     looks = _list_looks(world, legs, service)
-    for rank, check in enumerate(checks):
+    groups = [check.group or check.name for check in checks]
+    for check in checks:
+        rank = groups.index(check.group or check.name)
         for look in looks:
             ruling, verdicts = _run(check, look)
             rulings.append((look, check, ruling))
             for verdict in verdicts:
                 hops = _list_hops(look.place(check.hop), look.way.direction)
                 _add(found, rank, verdict, hops)
-    ranked = sorted(found.values(), key=lambda one: _rank(one[0], one[1].verdict))
+    ranked = sorted(found.values(), key=_rank)
     blockers = tuple(one for _, one in ranked)
     vital = [ruling for _, check, ruling in rulings if check.vital]
     return Diagnosis(
@@ -165,8 +167,12 @@ def _add(
     found[key] = (first_rank, Blocker(known.verdict, merged))
 
 
-def _rank(rank: int, verdict: Verdict) -> tuple[int, int, str]:
-    return (list(Severity).index(verdict.severity), rank, verdict.code)
+def _rank(one: tuple[int, Blocker]) -> tuple[int, int, int, str]:
+    """Rank the worst first, then by the order of checks; there before back within a group."""
+    rank, blocker = one
+    severity = list(Severity).index(blocker.verdict.severity)
+    direction = list(Direction).index(blocker.hops[0][0])
+    return (severity, rank, direction, blocker.verdict.code)
 
 
 def _decide(blockers: Iterable[Blocker], vital: Iterable[Ruling]) -> Word:

@@ -28,10 +28,13 @@ def why(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SRC", help="A port, a server or a name, or ADDRESS, or ADDRESS@NETWORK."
+            metavar="SRC",
+            help="A port, a server or a name, ADDRESS, ADDRESS@NETWORK, or external.",
         ),
     ],
-    target: Annotated[str, typer.Argument(metavar="DST", help="The same for the other end.")],
+    target: Annotated[
+        str, typer.Argument(metavar="DST", help="The same, or a floating IP, or a router.")
+    ],
     service: Annotated[
         str, typer.Argument(metavar="[PROTO/PORT]", help="icmp, tcp/443, udp/53 ...")
     ] = "icmp",
@@ -54,7 +57,8 @@ def why(
 ) -> None:
     """Tell why SRC does not reach DST: the cause, the evidence, and the command that repairs it.
 
-    Reads Neutron and OVN of all sites that the two are at, and never writes. Ends with 0 if DST is
+    Reads Neutron and OVN of all sites that the two are at, or that packets between them leave by,
+    and never writes. Ends with 0 if DST is
     reachable, 4 if it is blocked, 5 if packets pass and something hinders them or will, 6 if it
     cannot be told from what was seen; 1, 2 and 3 are errors of the command.
     """

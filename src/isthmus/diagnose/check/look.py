@@ -160,6 +160,8 @@ class Check:
     skips: Callable[[Look], str] = lambda _look: ""
     #: Whether nothing can be said of the whole while this was not seen.
     vital: bool = True
+    #: Checks that follow a packet together: what it meets first comes first, there before back.
+    group: str = ""
 
 
 def first(value: Any) -> Any:

@@ -59,8 +59,8 @@ def resolve_end(ways: WaysIn, asked: str, service: Service) -> Found:
     if row := _choose([one for one, _ in at_sites], asked):
         return Found(EndKind.PORT, row, site=at_sites[0][1])
     raise errors.NotFound(
-        f"there is no port, server, address, floating IP or router {asked!r} that you may see, at "
-        f"central or at {len(sites)} sites"
+        f"there is no port, server or address {asked!r}, and no floating IP or router, that you "
+        f"may see, at central or at {len(sites)} sites"
     )
 
 

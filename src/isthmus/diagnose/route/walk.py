@@ -45,13 +45,13 @@ def walk(fabric: Fabric, network_id: str, source: str, target: str) -> Walk:
         return Walk(halt=Halt.NO_GATEWAY_IP, about={"subnet": subnet})
     about: dict[str, Any] = {"subnet": subnet, "address": via, "told_by": told}
     enters = fabric.owner(network_id, via)
-    if enters is None:
-        joins = [one for one in fabric.joins(network_id) if _is_on(one, subnet)]
-        if not joins:
-            halt = Halt.NEXT_HOP_DEAD if told == "host route" else Halt.NO_ROUTER
-            return Walk(halt=halt, about=about)
-        return Walk(halt=Halt.GATEWAY_ELSEWHERE, about={**about, "port": joins[0]})
-    return _through(fabric, enters, target, about)
+    if enters is not None:
+        return _through(fabric, enters, target, about)
+    joins = [one for one in fabric.joins(network_id) if _is_on(one, subnet)]
+    if told == "host route" or not joins:
+        halt = Halt.NEXT_HOP_DEAD if told == "host route" else Halt.NO_ROUTER
+        return Walk(halt=halt, about=about)
+    return Walk(halt=Halt.GATEWAY_ELSEWHERE, about={**about, "port": joins[0]})
 
 
 def _leave_guest(subnet: Row, target: str) -> tuple[str, str]:
@@ -72,7 +72,7 @@ def _through(fabric: Fabric, first: Row, target: str, about: Mapping[str, Any]) 
         passages += [passage] if passage is not None else []
         if halt is not None:
             return Walk(passages=tuple(passages), halt=halt, about={**about, **more})
-        enters, about = more["port"], {}
+        enters, about = more["port"], more
 
 
 def _pass(

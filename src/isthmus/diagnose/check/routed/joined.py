@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.check.routed.words import (
+    WALK,
     by_a_router,
     central,
     name_of,
@@ -147,11 +148,11 @@ def check_seen(look: Look) -> Iterator[Verdict]:
 
 
 CHECKS = (
-    Check(name="gateway of the subnet", hop=Hop.GATEWAY, run=check_first_hop, skips=by_a_router,
-          needs=(Need.CENTRAL,)),
+    Check(name="gateway of the subnet", group=WALK, hop=Hop.GATEWAY, run=check_first_hop,
+          skips=by_a_router, needs=(Need.CENTRAL,)),
     Check(name="router state", hop=Hop.GATEWAY, run=check_state, skips=on_a_router,
           needs=(Need.CENTRAL,)),
     Check(name="routers that are seen", hop=Hop.ROUTE, run=check_seen, skips=by_a_router),
-    Check(name="joined subnets", hop=Hop.ROUTE, run=check_joined, skips=by_a_router,
+    Check(name="joined subnets", group=WALK, hop=Hop.ROUTE, run=check_joined, skips=by_a_router,
           needs=(Need.CENTRAL,)),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from itertools import pairwise
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, degraded
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.check.routed.words import (
+    WALK,
     by_a_router,
     central,
     network_of,
@@ -163,10 +164,10 @@ def check_transit_range(look: Look) -> Iterator[Verdict]:
 
 
 CHECKS = (
-    Check(name="next hops", hop=Hop.ROUTE, run=check_next_hops, skips=by_a_router,
+    Check(name="next hops", group=WALK, hop=Hop.ROUTE, run=check_next_hops, skips=by_a_router,
           needs=(Need.CENTRAL,)),
-    Check(name="overlapping subnets", hop=Hop.ROUTE, run=check_overlap, skips=by_a_router,
-          needs=(Need.CENTRAL,)),
+    Check(name="overlapping subnets", group=WALK, hop=Hop.ROUTE, run=check_overlap,
+          skips=by_a_router, needs=(Need.CENTRAL,)),
     Check(name="transit range", hop=Hop.ROUTE, run=check_transit_range, skips=by_a_router,
           needs=(Need.CENTRAL,)),
     Check(name="MTU of networks", hop=Hop.ROUTE, run=check_sizes, skips=by_a_router,

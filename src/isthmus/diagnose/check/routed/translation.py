@@ -200,23 +200,25 @@ def check_networks(look: Look) -> Iterator[Verdict]:
         )
 
 
-def check_return(look: Look) -> Iterator[Verdict]:
-    """Yield a reply that would leave by another exit than its request came in by."""
+def check_owner(look: Look) -> Iterator[Verdict]:
+    """Yield a floating IP of another router than the one by which its port's packets leave."""
     course = look.course
     owner = str((course.floating or {}).get("router_id") or "")
-    if owner and owner != course.router_id:
+    if course.kind is Kind.OUT and owner and course.router_id and owner != course.router_id:
         yield broken(
             "return.other_router",
             subject("port", look.inner.id),
             f"replies of port {look.inner.label} leave by {router_of(look, course.router_id)}, its "
             f"gateway, and {_label(course.floating or {})} is of {router_of(look, owner)}",
-            central(
-                look, f"floating IP router_id={owner}; the gateway is router {course.router_id}"
-            ),
+            central(look, f"floating IP router_id={owner}; the gateway's is {course.router_id}"),
             f"give the guest the other router as its gateway: {OPENSTACK} subnet set --gateway "
             "ADDRESS SUBNET; or use a floating IP of its own router",
         )
-        return
+
+
+def check_return(look: Look) -> Iterator[Verdict]:
+    """Yield a reply that would leave by another exit than its request came in by."""
+    course = look.course
     plan = plan_here(look)
     if not course.needs_policy or course.floating is None or plan is None:
         return
@@ -235,6 +237,11 @@ def check_return(look: Look) -> Iterator[Verdict]:
         )
 
 
+#: Comes before the exit of the wrong router.
+OWNER = Check(
+    name="router of the floating IP", hop=Hop.EXIT, run=check_owner, skips=with_a_floating_ip,
+    needs=(Need.CENTRAL,),
+)  # fmt: skip
 CHECKS = (
     Check(name="addressed from outside", hop=Hop.EXIT, run=check_addressed, needs=(Need.CENTRAL,),
           skips=lambda look: "" if look.course.kind is Kind.IN else "it does not come in"),

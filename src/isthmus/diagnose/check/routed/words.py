@@ -6,6 +6,9 @@ from isthmus.diagnose.world import Row, Source, TableNotSeenError
 from isthmus.model.site import CENTRAL
 from isthmus.model.verdict import Subject
 
+#: The group of checks that follow a packet from router to router.
+WALK = "walk"
+
 
 def name_of(row: Row | None, row_id: object) -> str:
     """Return a name and an id, as a person knows the object."""
