@@ -19,7 +19,7 @@ class Kind(enum.StrEnum):
 
 
 class Halt(enum.StrEnum):
-    """Where routing comes to an end."""
+    """Where a way through routers ends."""
 
     ARRIVED = "arrived"  #: on a subnet that the last router joins, or at the router itself
     LEAVES = "leaves"  #: by the default route of the last router
@@ -64,7 +64,7 @@ class Course:
     needs_policy: bool = False  #: a reply leaves by another exit than its site has
 
     @property
-    def is_routed(self) -> bool:
+    def needs_router(self) -> bool:
         """Tell whether a router is on the leg, or should be."""
         return self.kind is not Kind.SWITCHED
 

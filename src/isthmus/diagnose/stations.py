@@ -45,7 +45,7 @@ def describe(hop: Hop, legs: Legs, fabric: Fabric) -> str:
 
 def _of_router(hop: Hop, leg: Way, fabric: Fabric) -> str:
     course, crosses = leg.course, leg.sender.site != leg.receiver.site
-    if not course.is_routed or (course.kind is Kind.IN) is not (hop is Hop.ENTRY):
+    if not course.needs_router or (course.kind is Kind.IN) is not (hop is Hop.ENTRY):
         return ""
     out = course.kind is Kind.OUT
     texts = {

@@ -4,7 +4,6 @@ import ipaddress
 from collections.abc import Iterator
 
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, by_a_gate, degraded
-from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.check.routed.outlet import leaves, plan_here
 from isthmus.diagnose.check.routed.router_row import logical_router, resync
 from isthmus.diagnose.check.routed.words import router_of, subject
@@ -48,8 +47,8 @@ def check_default(look: Look) -> Iterator[Verdict]:
     way = "its gateway" if local else f"the transit network, to site {exit_.get('site')}"
     remedy = resync(look, site, router_id)
     if local:
-        remedy = f"{OPENSTACK} router set --description sent-again {router_id}; or: ovn-nbctl "
-        remedy += f"lr-route-add {ROUTER_PREFIX}{router_id} {prefix} {wanted}   # at site {site}"
+        router = ROUTER_PREFIX + router_id
+        remedy = f"ovn-nbctl lr-route-add {router} {prefix} {wanted}   # at site {site}"
     if wanted not in hops:
         yield broken(
             f"{code}.missing",
@@ -121,8 +120,7 @@ def check_translation(look: Look) -> Iterator[Verdict]:
                 f"{router_of(look, course.router_id)} does not translate {look.inner.address} to "
                 f"{course.translated} in OVN at site {site}",
                 look.evidence(Source.NB, site, f"{len(rows)} NAT rows, none of type snat for it"),
-                f"{resync(look, site, course.router_id)} && {OPENSTACK} router set --description "
-                f"sent-again {course.router_id}",
+                resync(look, site, course.router_id),
             )
 
 

@@ -39,8 +39,14 @@ def check_addressed(look: Look) -> Iterator[Verdict]:
         f"port {look.receiver.label} has no floating IP: nothing outside can address "
         f"{look.receiver.address}",
         central(look, f"no floating IP has port_id={look.receiver.id}"),
-        f"{OPENSTACK} floating ip create --port {look.receiver.id} EXTERNAL_NETWORK",
+        f"{OPENSTACK} floating ip create --port {look.receiver.id} {_external(look)}",
     )
+
+
+def _external(look: Look) -> str:
+    """Return the external network that the receiver's router has a gateway on."""
+    gateways = (look.fabric.plan(look.course.router_id) or {}).get("gateways") or ()
+    return str(next((one["network_id"] for one in gateways), "EXTERNAL_NETWORK"))
 
 
 def _not_forwarded(look: Look, found: list[Row]) -> Verdict:

@@ -53,14 +53,14 @@ def require(look: Look, table: str) -> None:
 
 def by_a_router(look: Look) -> str:
     """Return why a check of routers does not apply."""
-    if not look.course.is_routed:
+    if not look.course.needs_router:
         return "the ends are on one network"
     return "" if look.sender.is_port else "it comes in from outside"
 
 
 def on_a_router(look: Look) -> str:
     """Return why a check of the routers on a leg does not apply."""
-    return "" if look.course.is_routed else "the ends are on one network"
+    return "" if look.course.needs_router else "the ends are on one network"
 
 
 def with_a_floating_ip(look: Look) -> str:
