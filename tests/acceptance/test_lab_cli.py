@@ -1,13 +1,16 @@
 """What `isthmus lab` says to somebody who asks for what cannot be."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from isthmus import errors
 from isthmus.clients.machine import shell
+from isthmus.lab.capability import check_space
 
 
 def isthmus(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -61,6 +64,24 @@ def test_without_root_one_sentence(tmp_path: Path) -> None:
     )
     assert failed.returncode != 0
     assert "a lab needs root" in failed.stderr
+
+
+def test_a_disk_that_is_nearly_full_is_said_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=12 << 20)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    with pytest.raises(errors.Exhausted, match="has 12 MiB left, and such a lab needs 48: free"):
+        check_space(tmp_path, 3)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=48 << 20))
+    check_space(tmp_path, 3)
+
+
+def test_a_folder_that_cannot_be_made_is_no_bug(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = isthmus(tmp_path / "file", "up")
+    assert (done.returncode, len(done.stderr.splitlines())) != (70, 0)
+    assert "bug" not in done.stderr
 
 
 def test_no_lab_is_an_empty_list(tmp_path: Path) -> None:

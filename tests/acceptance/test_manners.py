@@ -243,12 +243,12 @@ def test_lists_are_sorted_and_have_names_ages_and_addresses(shell: Inside) -> No
     shell.cloud.rows["site-presences"] = rows
     lines = shell.run("network", "list").stdout.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [
+        ["dmz", "site2"],
         ["net1", "site1"],
         ["net1", "site2"],
-        ["dmz", "site2"],
     ]
     assert re.search(r"  3d\S* ago$", lines[1])
-    assert [row["network_id"] for row in shell.data("network", "list")] == [NET, NET, OTHER]
+    assert [row["network_id"] for row in shell.data("network", "list")] == [OTHER, NET, NET]
     assert shell.data("network", "show", "net1")["sites"] == ["site1", "site2"]
     shell.cloud.rows["networks"][-1]["name"] = "net1"  # which says nothing then
     assert NET in shell.run("network", "list").stdout
@@ -317,6 +317,23 @@ def test_what_becomes_of_a_site_that_is_disabled(shell: Inside) -> None:
     assert remedies["site2"].startswith("`isthmus site enable site2` where")
     assert remedies["site1"].startswith("Start what does not run of Neutron and Keystone of site1")
     assert "`isthmus status` says since when" in remedies["site1"]
+
+
+def test_a_refusal_of_central_has_the_name_that_was_given(shell: Inside) -> None:
+    shell.cloud.rows["site-presences"] = [presence(NET, "site1")]
+    answered = shell.cloud.answer
+
+    def refuse(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        if method == "DELETE":
+            message = f"network {NET} has 5 ports at site site1: delete what is there first"
+            return 409, {"NeutronError": {"message": message, "type": "InUse", "detail": ""}}
+        return answered(method, target, body, caller)
+
+    shell.cloud.answer = refuse  # type: ignore[method-assign]
+    says = "^error: network net1 has 5 ports at site site1: delete what is there first"
+    shell.run("network", "withdraw", "net1", "site1", code=2, says=says)
+    shell.cloud.rows["ports"] = [{"id": OTHER, "name": "web"}]
+    shell.run("port", "release", "web", code=2, says="^error: port web lives nowhere")
 
 
 # Eighty columns.

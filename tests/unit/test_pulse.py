@@ -10,7 +10,7 @@ import pytest
 
 from isthmus import errors
 from isthmus.dataplane.alive.follower import Follower
-from isthmus.dataplane.alive.pulse import Pulse
+from isthmus.dataplane.alive.pulse import Ask, Pulse
 from isthmus.dataplane.rows import OvnRows
 
 
@@ -249,6 +249,47 @@ def test_a_database_to_which_nobody_connects_is_behind_and_away() -> None:
     assert find_silent(report) == {"northbound", "southbound"}
     assert report["northbound"]["error"] == "no socket"
     assert site.pulse.find_away() == "northbound"
+
+
+@pytest.mark.parametrize(
+    ("away", "silent"),
+    [
+        (["southbound"], {"southbound"}),
+        (["northbound"], {"northbound"}),
+        (["northbound", "southbound"], {"northbound", "southbound"}),
+    ],
+)
+def test_of_two_databases_only_the_one_that_is_away_is_silent(
+    away: list[str], silent: set[str]
+) -> None:
+    site = Site()
+
+    def refuse() -> OvnRows:
+        raise errors.Unreachable("no socket", away=away)
+
+    site.pulse = Pulse(refuse, 15, clock=lambda: site.now)
+    for _ in range(4):
+        with pytest.raises(errors.Unreachable):
+            site.pulse.open()
+        site.now += 15
+    report = site.pulse.report()
+    assert find_silent(report) == silent
+    assert {one for one in ("northbound", "southbound") if report[one]["error"]} == silent
+    assert site.pulse.find_away() == away[0]
+
+
+def test_a_question_that_another_process_was_faster_with_is_no_answer() -> None:
+    site = Site()
+    site.pulse.open()
+    site.run(20)
+    newest, now = site.pulse._newest, site.now
+    assert newest is not None
+    site.pulse._nb.write(site.nb, Ask(newest[0], newest[1] - 1), lambda: now + 40)  # nothing sent
+    assert site.pulse._nb.follower.answered_at != now + 40
+    site.now += 40
+    assert site.pulse.find_away() == ""
+    site.pulse._nb.write(site.nb, Ask(newest[0], newest[1]), lambda: site.now)
+    assert site.pulse._nb.follower.answered_at == site.now
 
 
 def test_which_database_is_away_is_known_soon() -> None:

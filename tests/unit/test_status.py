@@ -40,6 +40,7 @@ AWAITED = {**ROW, "waits_for": "central was restored and this site has yet to re
         (AWAITED, SETTLED, WAITS, "yes", 0, "isthmus site go-on-without site1"),
         (AWAITED, SILENT, WAITS, "unknown", 0, "isthmus site go-on-without site1"),
         (ROW, Standing(recovered=False, stands_down=True), SETTLED, "no", 3, "isthmus restored"),
+        (ROW, Standing(recovered=False, blind=True), WAITS, "no", 3, "isthmus-site1.witness in Ne"),
         (ROW, Standing(recovered=True, behind=1), SETTLED, "yes", 0, "--site site1 --type shadow"),
         (ROW, Standing(recovered=True, behind=2), WAITS, "yes", 0, "isthmus site disable NAME"),
     ],

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import lab_external, render
+from isthmus.cli.cloud.names import Long
 from isthmus.cli.lab_options import LabName, Process, Server, Site, open_lab, open_labs
 from isthmus.cli.options import Output
 from isthmus.cli.render import Format
@@ -47,10 +48,12 @@ class Progress:
         self._spinner: Any = None
 
     def begin(self, phase: str) -> None:
-        """Show that a phase begins."""
+        """Show that a phase begins: it may take a minute."""
         if self._console.is_terminal:
             self._spinner = self._console.status(phase)
             self._spinner.start()
+        else:
+            self._console.print(f"{phase} ...")
 
     def end(self, phase: str, seconds: float) -> None:
         """Show that it has ended."""
@@ -148,7 +151,8 @@ def list_labs(output: Output = Format.TABLE) -> None:
 @app.command()
 def verify(name: LabName = "lab", output: Output = Format.TABLE) -> None:
     """Prove that it works: processes, APIs, tunnels, and a ping from site to site."""
-    report = open_lab(name).verify()
+    with render.Waiting("Checking") as waiting:
+        report = open_lab(name).verify(lambda check: waiting.say(f"Checking {check}"))
     rows = [
         {"check": one.check, "answer": one.answer.value, "seen": one.why} for one in report.rulings
     ]
@@ -206,13 +210,21 @@ def kill(
     name: LabName = "lab",
 ) -> None:
     """Signal a process of the lab, KILL if nothing else is said."""
-    open_lab(name).kill(process, _signal(number))
+    sent = _signal(number)
+    open_lab(name).kill(process, sent)
+    back = {
+        signal.SIGSTOP: f"isthmus lab kill {process} --signal CONT{_as(name)}",
+        signal.SIGKILL: f"isthmus lab start {process}{_as(name)}",
+    }.get(sent)
+    render.note(f"{process} was sent {sent.name}.{f' To have it back: {back}' if back else ''}")
 
 
 @app.command()
 def start(process: Process, name: LabName = "lab") -> None:
     """Start a process of the lab again, and wait until it answers."""
-    open_lab(name).start(process)
+    with render.Waiting(f"{process} starts"):
+        open_lab(name).start(process)
+    render.note(f"{process} is up.")
 
 
 @server_app.command("create")
@@ -231,25 +243,28 @@ def create_server(
     output: Output = Format.TABLE,
 ) -> None:
     """Make a server and wait until it has its addresses."""
-    row = open_lab(name).create_server(
-        name=server,
-        site=site,
-        network=network,
-        port=port,
-        security_groups=tuple(security_group or ()),
-        fixed_ips=tuple(fixed_ip or ()),
-        host=host,
-        project=project,
-    )
+    lab = open_lab(name)
+    with render.Waiting("Making") as waiting:
+        waiting.say(f"Making server {server} at {site}, until it has its addresses")
+        row = lab.create_server(
+            name=server,
+            site=site,
+            network=network,
+            port=port,
+            security_groups=tuple(security_group or ()),
+            fixed_ips=tuple(fixed_ip or ()),
+            host=host,
+            project=project,
+        )
     render.print_row(row, output)
 
 
 @server_app.command("list")
-def list_servers(name: LabName = "lab", output: Output = Format.TABLE) -> None:
+def list_servers(name: LabName = "lab", long: Long = False, output: Output = Format.TABLE) -> None:
     """List the servers."""
     render.print_rows(
-        open_lab(name).servers.list_rows(),
-        ("name", "site", "host", "addresses", "port_id"),
+        sorted(open_lab(name).servers.list_rows(), key=lambda row: str(row["name"])),
+        ("name", "site", "host", "addresses", *(["network_id", "port_id"] if long else [])),
         output,
         empty="There is no server; make one with: isthmus lab server create NAME --site SITE ...",
     )
@@ -259,6 +274,7 @@ def list_servers(name: LabName = "lab", output: Output = Format.TABLE) -> None:
 def delete_server(server: Server, name: LabName = "lab") -> None:
     """Remove a server, and the port that was made for it."""
     open_lab(name).servers.delete(server)
+    render.note(f"Server {server} is gone.")
 
 
 @server_app.command("console")
@@ -280,6 +296,7 @@ def cut_link(site: Site, name: LabName = "lab") -> None:
     """Cut a site off: control and data, at once."""
     lab = open_lab(name)
     lab.wan.cut(lab.plan.get_site(site))
+    render.note(f"{site} is cut off. To have it back: isthmus lab link restore {site}{_as(name)}")
 
 
 @link_app.command("restore")
@@ -287,6 +304,7 @@ def restore_link(site: Site, name: LabName = "lab") -> None:
     """Restore a site's link: neither cut nor slow."""
     lab = open_lab(name)
     lab.wan.restore(lab.plan.get_site(site))
+    render.note(f"The link of {site} is restored.")
 
 
 @link_app.command("delay")
@@ -298,6 +316,7 @@ def delay_link(
     """Make a site's link slow."""
     lab = open_lab(name)
     lab.wan.delay(lab.plan.get_site(site), rtt_ms)
+    render.note(f"The link of {site} has {rtt_ms:g} ms more round trip.")
 
 
 def _as(name: str) -> str:

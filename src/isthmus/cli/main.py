@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from isthmus import errors
-from isthmus.cli import complete
+from isthmus.cli import complete, wording
 from isthmus.model.form import name_near
 
 #: What becomes of output that nobody can take: the disk is full, or it was closed.
@@ -56,7 +56,7 @@ class _Deferred(TyperGroup):
         """Load the module and let its command take over."""
         app = importlib.import_module(f"isthmus.cli.{self._module}").app
         app._add_completion = False  # noqa: SLF001 - the root has it for all
-        command = typer.main.get_command(app)
+        command = wording.reword(typer.main.get_command(app))
         return command.make_context(*arguments, **options)
 
 
@@ -152,7 +152,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         _check_completion(sys.argv[1:] if arguments is None else arguments)
         try:
-            typer.main.get_command(app)(args=arguments, prog_name="isthmus")
+            wording.reword(typer.main.get_command(app))(args=arguments, prog_name="isthmus")
         finally:
             sys.stdout.flush()
     except SystemExit as end:

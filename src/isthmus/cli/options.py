@@ -32,7 +32,14 @@ OnlySite = Annotated[
 ]
 
 Wait = Annotated[
-    float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait until it is done, so long.")
+    float,
+    typer.Option(
+        "--wait",
+        min=0,
+        metavar="SECONDS",
+        help="Wait until it is done, so long.",
+        show_default=False,
+    ),
 ]
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

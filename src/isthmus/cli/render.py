@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,8 @@ from isthmus.model.form import format_age
 _PIPE_WIDTH = 1000
 #: Where nobody looks, what is waited for is said again after this time, in seconds.
 _SAY_AGAIN_S = 30.0
+#: Blanks between the name and the value of a record.
+_GAP = 2
 
 Row = Mapping[str, Any]
 
@@ -110,25 +113,59 @@ def lay_out(
         ]
         table.add_row(*(_cell(cell) for cell in cells))
     if console.is_terminal and _measure(console, table) > console.width:
-        return _list_records(columns, table)
+        return _list_records(console, columns, table)
     return table
 
 
 def print_row(row: Row, output: Format) -> None:
-    """Print one object."""
+    """Print one object; a table has ages instead of times."""
     if output is not Format.TABLE:
         _print_data(dict(row), output)
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in row.items():
-        table.add_row(name, _cell(value))
     console = open_console()
+    record = _draw_record(console, [(name, _show_value(row, name)) for name in row])
     if console.is_terminal:
-        console.print(table)
+        console.print(record)
     else:
-        _print_plain(console, table)
+        _print_plain(console, record)
+
+
+def _show_value(row: Row, name: str) -> Text:
+    """Write a value of a record: a time as an age, and counts by their names."""
+    value = row[name]
+    if name.endswith("_at") and isinstance(value, str):
+        return _cell(show_since(name)(row))
+    if isinstance(value, Mapping) and all(isinstance(one, int) for one in value.values()):
+        return _cell([f"{key} {_cell(one)}" for key, one in value.items()])
+    return _cell(value)
+
+
+def _draw_record(console: Console, pairs: Sequence[tuple[str, Text]]) -> RenderableType:
+    """Draw names with values beside them.
+
+    A value with a word for which there is no room there (a URL) stands below its name, where it has
+    the whole width.
+    """
+    names = max((len(name) for name, _ in pairs), default=0)
+    room = console.width - names - _GAP
+    parts: list[RenderableType] = []
+    record = _open_record(names)
+    for name, value in pairs:
+        longest = max(map(len, value.plain.split()), default=0)
+        if longest <= room:
+            record.add_row(name, value)
+            continue
+        record.add_row(name, "")
+        parts += [record, Padding(value, (0, 0, 0, _GAP))]
+        record = _open_record(names)
+    return Group(*parts, record) if record.row_count or not parts else Group(*parts)
+
+
+def _open_record(names: int) -> Table:
+    record = Table(box=None, pad_edge=False, show_header=False)
+    record.add_column(style="bold", no_wrap=True, min_width=names)
+    record.add_column(overflow="fold")
+    return record
 
 
 def _measure(console: Console, table: Table) -> int:
@@ -137,19 +174,19 @@ def _measure(console: Console, table: Table) -> int:
     return Measurement.get(console, wide, table).maximum
 
 
-def _list_records(columns: Sequence[str], table: Table) -> Group:
+def _list_records(console: Console, columns: Sequence[str], table: Table) -> Group:
     """Turn each row into lines of its own: a table that is broken into words nobody can read."""
     cells = [[*column.cells] for column in table.columns]
     parts: list[RenderableType] = []
     for number in range(table.row_count):
-        record = Table(box=None, pad_edge=False, show_header=False)
-        record.add_column(style="bold", no_wrap=True)
-        record.add_column(overflow="fold")
-        for name, values in zip(columns, cells, strict=True):
-            if str(values[number]):
-                record.add_row(name, values[number])
+        values = [(name, _to_text(each[number])) for name, each in zip(columns, cells, strict=True)]
+        record = _draw_record(console, [pair for pair in values if pair[1].plain])
         parts += [Text(), record] if number else [record]
     return Group(*parts)
+
+
+def _to_text(cell: RenderableType) -> Text:
+    return cell if isinstance(cell, Text) else Text(str(cell))
 
 
 def _print_plain(console: Console, what: RenderableType) -> None:
@@ -206,6 +243,15 @@ class Waiting:
         """Remove the line of a terminal."""
         if self._spinner is not None:
             self._spinner.stop()
+
+    def say(self, what: str) -> None:
+        """Show what is done now."""
+        if self._quiet:
+            return
+        if self._spinner is not None:
+            self._spinner.update(Text(what))
+        else:
+            self._console.print(Text(f"{what} ..."))
 
     def tell(self, what: str, left_s: float) -> None:
         """Show what is waited for, and for how long at most."""

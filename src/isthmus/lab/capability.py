@@ -1,6 +1,7 @@
 """What the machine must be able to do before a lab can be made, asked before anything is made."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,9 @@ PROGRAMS: Mapping[str, str] = {
     "ovn-controller": "ovn-host",
 }
 _PROBE = "isthmus-probe"
+#: Free space that a lab needs for central and for each site, in MiB. A fresh lab of two sites has
+#: written 14 MiB; logs and databases grow.
+_TIER_MIB = 16
 
 
 def check_machine(tools: Tools) -> None:
@@ -43,6 +47,25 @@ def check_machine(tools: Tools) -> None:
     lacks = kernel_lacks(tools)
     if lacks:
         raise errors.Unsupported(f"this kernel or container does not allow: {'; '.join(lacks)}")
+
+
+def check_space(folder: Path, tiers: int) -> None:
+    """Make sure that the disk takes a lab: services that cannot write end silently, one by one.
+
+    Args:
+        folder: of all labs; it exists.
+        tiers: of the lab: central, and its sites.
+
+    Raises:
+        Exhausted: there is too little left.
+    """
+    free = shutil.disk_usage(folder).free >> 20
+    needed = tiers * _TIER_MIB
+    if free < needed:
+        raise errors.Exhausted(
+            f"{folder} has {free} MiB left, and such a lab needs {needed}: free some, or set "
+            "ISTHMUS_STATE to a folder on another disk"
+        )
 
 
 def missing_programs(tools: Tools) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.lab import down as lab_down
-from isthmus.lab.capability import check_machine
+from isthmus.lab.capability import check_machine, check_space
 from isthmus.lab.opened import OpenLab
 from isthmus.lab.plan import MAX_LABS, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.process.ledger import FILE, Ledger
@@ -82,6 +82,7 @@ class Labs:
         Raises:
             Exists: there is a lab of that name, whole or not.
             Unsupported: the machine cannot do it.
+            Exhausted: the disk is full, or nearly so.
             Busy: others have been choosing a number for their lab for a minute.
             StepFailed: something did not come up; what there is stays, for `logs` and `down`.
         """
@@ -93,6 +94,7 @@ class Labs:
             # Until the ledger tells the number, nobody else can know that it is taken.
             with self._choosing():
                 self._check_absent(name)  # others may have come first
+                check_space(self.folder, 1 + len(topology.sites))
                 plan = plan_lab(topology, name=name, number=self._free_number(), folder=folder)
                 folder.mkdir(exist_ok=True, mode=0o700)
                 held.enter_context(_one_at_a_time(folder))

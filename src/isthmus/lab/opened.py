@@ -116,9 +116,9 @@ class OpenLab:
         shell = ["bash", "--norc"] if self.tools.find_program("bash") else ["sh"]
         return self.tools.interact(list(command) or shell, netns=netns, env=env)
 
-    def verify(self) -> Report:
-        """Prove that the lab works."""
-        return Verify(self.plan, self.tools, self.ledger).run()
+    def verify(self, tell: Callable[[str], None] = lambda _: None) -> Report:
+        """Prove that the lab works; `tell` hears of each check that begins."""
+        return Verify(self.plan, self.tools, self.ledger, tell).run()
 
     def run_demo(self, tell: Callable[[Line], None], before: str = "") -> None:
         """Stretch a network over the sites, and tell what was seen.

@@ -31,9 +31,23 @@ _CIDR = {4: "10.254.0.0/24", 6: "fd00:1571:254::/64"}
 class Verify:
     """The checks of one lab."""
 
-    def __init__(self, plan: LabPlan, tools: Tools, ledger: Ledger) -> None:
-        """Bind them."""
+    def __init__(
+        self,
+        plan: LabPlan,
+        tools: Tools,
+        ledger: Ledger,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Bind them.
+
+        Args:
+            plan: of the lab.
+            tools: of the machine.
+            ledger: what was made.
+            tell: hears of each check that begins.
+        """
         self._plan = plan
+        self._tell = tell
         self._tools = tools
         self._ledger = ledger
         self._servers = Servers(plan, tools, ledger)
@@ -61,6 +75,7 @@ class Verify:
         return Report(findings=tuple(self._broken), rulings=tuple(self._rulings))
 
     def _check(self, name: str, check: Callable[[], str], remedy: str) -> None:
+        self._tell(name)
         try:
             said = check()
         except errors.IsthmusError as error:
@@ -120,6 +135,7 @@ class Verify:
 
     def _check_pings(self) -> None:
         name = f"verify-{uuid.uuid4().hex[:6]}"
+        self._tell("probe servers")
         try:
             with self._network(name) as network_id, self._probes(name, network_id) as probes:
                 for one, other in itertools.permutations(probes, 2):

@@ -182,17 +182,19 @@ def say_fault(kind: str, values: Mapping[str, Any], message: str) -> str:
 
 
 def format_age(seconds: float | None) -> str:
-    """Write an age as a person reads it.
+    """Write an age as a person reads it: a unit, and the next smaller one.
 
-    >>> [format_age(one) for one in (None, 5, 200, 4000, 200000)]
-    ['', '5s', '3m20s', '1h6m', '2d7h']
+    >>> [format_age(one) for one in (None, 5, 200, 4000, 200000, 259205)]
+    ['', '5s', '3m20s', '1h6m', '2d7h', '3d']
     """
     if seconds is None:
         return ""
     left = int(seconds)
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         count, left = divmod(left, size)
+        if parts:
+            return parts[0] + (f"{count}{unit}" if count else "")
         if count:
             parts.append(f"{count}{unit}")
-    return "".join(parts[:2]) or "0s"
+    return "".join(parts) or "0s"

@@ -3,8 +3,9 @@
 And how an operator waits for what goes on there.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from isthmus import errors
@@ -77,6 +78,24 @@ def wait_until_done(
             raise errors.TimedOut(f"not done in {wait_s:g} s: {waits_for}. {hint()}")
         tell(waits_for, left_s)
         pause(min(_LOOK_EVERY_S, left_s))
+
+
+@contextlib.contextmanager
+def calling(resource_id: str, name: str) -> Iterator[None]:
+    """Have a refusal of central call something what the person called it.
+
+    Args:
+        resource_id: the id of it.
+        name: what the person called it.
+
+    Raises:
+        Refused: as the calls inside were.
+    """
+    try:
+        yield
+    except errors.Refused as error:
+        said = error.message.replace(resource_id, name)
+        raise type(error)(said, **error.fields) from error
 
 
 def say_under_way(api: AdminApi, **filters: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
-from isthmus.operate.cloud import say_under_way
+from isthmus.operate.cloud import calling, say_under_way
 from isthmus.operate.lease import sort_leases
 from isthmus.operate.site import naming, require_sites
 
@@ -112,5 +112,6 @@ def withdraw_network(api: AdminApi, network: str, site: str) -> Row:
     rows = list_presences(api, network=network, site=site)
     if not rows:
         raise errors.NotFound(f"network {network!r} is not present at site {site!r}")
-    api.delete("site_presence", rows[0]["id"])
+    with calling(rows[0]["network_id"], network):
+        api.delete("site_presence", rows[0]["id"])
     return rows[0]

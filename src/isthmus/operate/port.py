@@ -8,7 +8,7 @@ from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.site import CENTRAL
-from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, say_under_way
+from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, calling, say_under_way
 
 #: What `isthmus port show` looks at.
 _PORT_FIELDS = ("id", "mac_address", "fixed_ips", "status", "binding:host_id")
@@ -59,8 +59,9 @@ def release_port(api: AdminApi, port: str, *, force: bool) -> Row:
     wanted = api.get_named("port", port, fields=["id"])
     rows = api.list("site_mapping", type="port", resource_id=wanted["id"])
     if not rows:
-        raise errors.NotFound(f"port {wanted['id']} lives nowhere: the first site to use it has it")
-    api.act("site_mapping", rows[0]["id"], "release", {"force": force})
+        raise errors.NotFound(f"port {port} lives nowhere: the first site to use it has it")
+    with calling(wanted["id"], port):
+        api.act("site_mapping", rows[0]["id"], "release", {"force": force})
     return rows[0]
 
 

@@ -43,6 +43,7 @@ class Standing:
     """What a tier says of its own database, or why it said nothing."""
 
     recovered: bool | None = None  #: whether it gives out numbers; None where it did not say
+    blind: bool = False  #: whether it could not yet find out how old its database is
     stands_down: bool = False  #: central hears another database as this site
     behind: int = 0  #: of a restored site: 1: has yet to be sent, 2: central has yet to hear
     reason: str = ""  #: why it gives out none
@@ -183,6 +184,17 @@ def _advise(row: Row, own: Standing, central: Standing, due: int) -> str:
         )
     if own.recovered is not False:
         return _advise_recovered(name, own)
+    if own.blind:
+        return (
+            f"it registers when it has found that out: see the log of Neutron at {name} for "
+            f"isthmus.neutron.db.witness. Where isthmus-{name}.witness in Neutron's state_path "
+            "cannot be this database's (it tells of an epoch that never was), move that file away"
+        )
+    return _advise_waiting(name, central, due)
+
+
+def _advise_waiting(name: str, central: Standing, due: int) -> str:
+    """Describe what an operator does at a site that waits for others."""
     if central.recovered is False:
         return "nothing here: it waits for central, which waits for the sites that are named"
     if due:
@@ -249,6 +261,7 @@ def _ask(client: NeutronClient) -> Standing:
         return Standing(silence="its answer does not say")
     return Standing(
         recovered=bool(said.get("recovered", True)),
+        blind=bool(said.get("blind")),
         stands_down=bool(said.get("stands_down")),
         behind=int(said.get("behind") or 0),
         reason=str(said.get("reason") or ""),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import complete, render
-from isthmus.cli.cloud.names import Long, add_names, choose_columns, show_named
+from isthmus.cli.cloud.names import RESOURCE, Long, add_names, choose_columns, show_named
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, parse_duration
 from isthmus.cli.render import Format
 from isthmus.model.form import counted, format_age
@@ -138,7 +138,15 @@ def show_job(
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
     """Show a job, with the reason for which it waits."""
-    render.print_row(_open(os_cloud).api.get("site_job", job), output)
+    api = _open(os_cloud).api
+    (found,) = add_names(api, [api.get("site_job", job)], id_key="resource_id")
+    name = found.pop(RESOURCE)
+    row: dict[str, Any] = {}
+    for key, value in found.items():
+        if key == "resource_id":
+            row[RESOURCE] = name
+        row[key] = format_age(value) if key == "age" and output is Format.TABLE else value
+    render.print_row(row, output)
 
 
 @app.command("retry")

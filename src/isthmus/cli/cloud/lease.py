@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import complete, render
+from isthmus.cli.cloud.names import Long, add_names, choose_columns, show_named
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, Wait
 from isthmus.cli.render import Format
 from isthmus.cli.watch import see_through
@@ -13,7 +14,10 @@ from isthmus.model.lease import PoolKind, show_number
 
 app = typer.Typer(no_args_is_help=True, help="Leases: which site gives out which addresses.")
 
-COLUMNS = ("kind", "pool_id", "site", "first", "last", "size", "created_at")
+#: What of Neutron a pool is.
+_POOLS = {PoolKind.SUBNET: "subnet", PoolKind.PORT_KEY: "network"}
+
+COLUMNS = ("kind", "pool_name", "site", "first", "last", "size", "created_at")
 
 
 @app.callback()
@@ -34,7 +38,7 @@ def list_leases(
         typer.Option(help="Only of this site, or of central.", autocompletion=complete.sites),
     ] = None,
     kind: Annotated[PoolKind | None, typer.Option(help="Only of this kind.")] = None,
-    long: Annotated[bool, typer.Option("--long", help="Ids instead of names.")] = False,
+    long: Long = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -45,16 +49,16 @@ def list_leases(
 
     api = Admin(os_cloud).api
     rows = list_leases(api, pool=pool, site=site, kind=kind.value if kind else None)
-    names: dict[str, str] = {}
-    if rows and output is Format.TABLE and not long:
-        names = {**api.name_all("subnet"), **api.name_all("network")}
+    keys = {"id_key": "pool_id", "name_key": "pool_name"}
+    named = add_names(api, rows, get_type=lambda row: _POOLS[PoolKind(row["kind"])], **keys)
+    columns = choose_columns(COLUMNS, long=long, **keys)
     render.print_rows(
-        rows,
-        COLUMNS,
+        named,
+        [*(["id"] if long else []), *columns],
         output,
         empty="" if rows else say_empty(api, "No lease is like that"),
         show={
-            "pool_id": lambda row: names.get(row["pool_id"], row["pool_id"]),
+            **show_named(named, **keys),
             "first": lambda row: _show(row, "first"),
             "last": lambda row: _show(row, "last"),
             "created_at": render.show_since("created_at"),

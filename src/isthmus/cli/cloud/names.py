@@ -1,8 +1,8 @@
-"""Names beside ids in lists: of what a job, a refusal or a finding is about."""
+"""Names in the place of ids in lists: of what a job, a finding, a lease or a presence is about."""
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,46 +29,68 @@ _CALLED = {
 _MOST = 500
 
 
-def add_names(api: "AdminApi", rows: Sequence[Row], *, id_key: str) -> list[dict[str, Any]]:
-    """Return rows with `resource_name`: the name of what each is about; empty where it has none.
+#: The name stands under it where a row may be about anything.
+RESOURCE = "resource_name"
+
+
+def _get_type(row: Row) -> str:
+    return str(row["type"])
+
+
+def add_names(
+    api: "AdminApi",
+    rows: Sequence[Row],
+    *,
+    id_key: str,
+    name_key: str = RESOURCE,
+    get_type: Callable[[Row], str] = _get_type,
+) -> list[dict[str, Any]]:
+    """Return rows with the name of what each is about; empty where it has none.
 
     A tier that does not answer, or shows none, leaves the ids; the list is complete without.
 
     Args:
         api: central.
-        rows: with a `type` each.
+        rows: of a list.
         id_key: the key of the id.
+        name_key: the key under which the name is put.
+        get_type: says of a row what of Neutron the id is of.
     """
     wanted: dict[str, dict[str, None]] = {}
     for row in rows:
-        called = _CALLED.get(str(row["type"]))
+        called = _CALLED.get(get_type(row))
         if called is not None and len(wanted.setdefault(called, {})) < _MOST:
             wanted[called][str(row[id_key])] = None
     names: dict[str, str] = {}
     for called, ids in wanted.items():
         with contextlib.suppress(errors.IsthmusError):
             names |= api.name_some(called, list(ids))
-    return [{**row, "resource_name": names.get(str(row[id_key]), "")} for row in rows]
+    return [{**row, name_key: names.get(str(row[id_key]), "")} for row in rows]
 
 
-def choose_columns(columns: Sequence[str], *, id_key: str, long: bool) -> list[str]:
+def choose_columns(
+    columns: Sequence[str], *, id_key: str, long: bool, name_key: str = RESOURCE
+) -> list[str]:
     """Put the ids beside the names, where they are wanted."""
-    at = columns.index("resource_name") + 1
+    at = columns.index(name_key) + 1
     return [*columns[:at], *([id_key] if long else []), *columns[at:]]
 
 
-def show_named(rows: Sequence[Row], *, id_key: str) -> dict[str, Any]:
-    """Return how a table shows `resource_name`: the id where there is no name, or several with it.
+def show_named(
+    rows: Sequence[Row], *, id_key: str, name_key: str = RESOURCE
+) -> dict[str, Callable[[Row], str]]:
+    """Return how a table shows names: the id where there is no name, or several with it.
 
     Args:
         rows: all of the table.
         id_key: the key of the id.
+        name_key: the key of the name.
     """
-    pairs = {(row["type"], row["resource_name"], row[id_key]) for row in rows}
+    pairs = {(row.get("type"), row[name_key], row[id_key]) for row in rows}
     times = Counter((kind, name) for kind, name, _ in pairs)
 
     def show(row: Row) -> str:
-        name = str(row["resource_name"])
-        return name if name and times[row["type"], name] == 1 else str(row[id_key])
+        name = str(row[name_key] or "")
+        return name if name and times[row.get("type"), name] == 1 else str(row[id_key])
 
-    return {"resource_name": show}
+    return {name_key: show}

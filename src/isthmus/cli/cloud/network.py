@@ -5,13 +5,14 @@ from typing import Annotated, Any
 import typer
 
 from isthmus.cli import complete, render
+from isthmus.cli.cloud.names import RESOURCE, Long, add_names, choose_columns, show_named
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, OnlySite, Output, Wait
 from isthmus.cli.render import Format
 from isthmus.cli.watch import see_through
 
 app = typer.Typer(no_args_is_help=True, help="Networks: at which sites they are present.")
 
-COLUMNS = ("network_id", "site", "datapath_key", "withdrawn", "created_at")
+COLUMNS = ("network_name", "site", "datapath_key", "withdrawn", "created_at")
 
 Network = Annotated[
     str, typer.Argument(help="Id or name of the network.", autocompletion=complete.networks)
@@ -31,11 +32,11 @@ def list_networks(
         typer.Option(help="Only of this network (id or name).", autocompletion=complete.networks),
     ] = None,
     site: OnlySite = None,
-    long: Annotated[bool, typer.Option("--long", help="Ids instead of names.")] = False,
+    long: Long = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """List presences: one row for each network and site."""
+    """List presences: one row for each network and site. A table has names, where there are any."""
     from isthmus.operate import network as operate
 
     api = _open(os_cloud).api
@@ -47,11 +48,16 @@ def list_networks(
 def show_network(
     network: Network, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
 ) -> None:
-    """Show a network's sites, its datapath key and its leases."""
+    """Show a network's sites, its datapath key and its leases. JSON and YAML have all ids."""
     from isthmus.operate import network as operate
 
-    found = operate.get_network(_open(os_cloud).api, network)
+    api = _open(os_cloud).api
+    found = operate.get_network(api, network)
     if output is Format.TABLE:
+        subnets = [{"type": "subnet", "id": one} for one in found["subnets"]]
+        subnets = add_names(api, subnets, id_key="id")
+        show = show_named(subnets, id_key="id")[RESOURCE]
+        found["subnets"] = [show(one) for one in subnets]
         leases = found.pop("leases")
         found["leases"] = [f"{one['kind']} {one['site']}: {one['size']}" for one in leases]
     render.print_row(found, output)
@@ -101,15 +107,13 @@ def _print(api: Any, rows: list[Any], output: Format, *, long: bool = False) -> 
     """Print presences; a table has the networks' names, where each is one network's alone."""
     from isthmus.operate.site import say_empty
 
-    named = rows and output is Format.TABLE and not long
-    names = api.name_all("network") if named else {}
+    keys = {"id_key": "network_id", "name_key": "network_name"}
+    named = add_names(api, rows, get_type=lambda _: "network", **keys)
+    named.sort(key=lambda row: (row["network_name"], row["network_id"], row["site"]))
     render.print_rows(
-        rows,
-        COLUMNS,
+        named,
+        choose_columns(COLUMNS, long=long, **keys),
         output,
         empty="" if rows else say_empty(api, "No network is present at a site"),
-        show={
-            "network_id": lambda row: names.get(row["network_id"], row["network_id"]),
-            "created_at": render.show_since("created_at"),
-        },
+        show={"created_at": render.show_since("created_at"), **show_named(named, **keys)},
     )

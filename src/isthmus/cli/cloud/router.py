@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from isthmus.cli import complete, render
+from isthmus.cli.cloud.names import RESOURCE, Long, add_names, choose_columns, show_named
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, OnlySite, Output
 from isthmus.cli.render import Format
 
@@ -12,7 +13,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Routers: by which sites their traffic leaves, and why not."
 )
 
-COLUMNS = ("id", "name", "sites", "exits", "floating_ips", "idle")
+COLUMNS = ("name", "sites", "exits", "floating_ips", "idle")
 EXIT_COLUMNS = ("site", "state", "ipv4", "ipv6", "gateway", "transit")
 FLOATING_COLUMNS = ("floating_ip", "fixed_ip", "lives_at", "translated_at")
 FORWARDING_COLUMNS = ("forwarded", "to", "lives_at", "answered_at")
@@ -26,6 +27,7 @@ def _noun() -> None:
 @app.command("list")
 def list_routers(
     site: OnlySite = None,
+    long: Long = False,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -37,7 +39,14 @@ def list_routers(
     api = Admin(os_cloud).api
     rows = operate.list_routers(api, site=site)
     empty = "" if rows else say_empty(api, "There is no router")
-    render.print_rows(rows, COLUMNS, output, empty=empty)
+    keys = {"id_key": "id", "name_key": "name"}
+    render.print_rows(
+        rows,
+        choose_columns(COLUMNS, long=long, **keys),
+        output,
+        empty=empty,
+        show=show_named(rows, **keys),
+    )
 
 
 @app.command("show")
@@ -58,7 +67,8 @@ def show_router(
     from isthmus.operate import router as operate
     from isthmus.wiring.admin import Admin
 
-    found = operate.get_router(Admin(os_cloud).api, router)
+    api = Admin(os_cloud).api
+    found = operate.get_router(api, router)
     if output is not Format.TABLE:
         render.print_row(found, output)
         return
@@ -66,8 +76,12 @@ def show_router(
         operate.list_exits(found), EXIT_COLUMNS, output, empty="The router is at no site."
     )
     if found["floating_ips"]:
+        print()
         render.print_rows(operate.list_floating(found), FLOATING_COLUMNS, output)
     if forwardings := operate.list_forwardings(found):
+        print()
         render.print_rows(forwardings, FORWARDING_COLUMNS, output)
-    for network_id in operate.list_seatless(found):
-        render.note(f"The gateway on network {network_id} is nowhere: all its sites are disabled.")
+    seatless = [{"type": "network", "id": one} for one in operate.list_seatless(found)]
+    for one in add_names(api, seatless, id_key="id"):
+        name = one[RESOURCE] or one["id"]
+        render.note(f"The gateway on network {name} is nowhere: all its sites are disabled.")

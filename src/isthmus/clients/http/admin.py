@@ -1,7 +1,6 @@
 """The Admin API of central, as an operator calls it: lists that page by themselves, and changes."""
 
 import datetime
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -152,13 +151,3 @@ class AdminApi:
             rows = self._client.get_all(resource, id=chunk, fields=["id", "name"])
             found |= {str(row["id"]): str(row["name"]) for row in rows if row.get("name")}
         return found
-
-    def name_all(self, resource: str) -> Mapping[str, str]:
-        """Return the names of Neutron's own resources, by id; those alone that are one's alone."""
-        found = [*self.iterate(resource, fields=["id", "name"])]
-        times = Counter(row.get("name") for row in found)
-        return {
-            str(row["id"]): str(row["name"])
-            for row in found
-            if row.get("name") and times[row["name"]] == 1
-        }

@@ -192,21 +192,27 @@ def connect(
         The northbound database and the southbound.
 
     Raises:
-        Unreachable: a database does not answer.
+        Unreachable: a database does not answer; its `away` names each that does not.
     """
-    apis: tuple[tuple[Any, str], ...] = ((NbApi, nb_remote), (SbApi, sb_remote))
+    apis: tuple[tuple[str, Any, str], ...] = (
+        ("northbound", NbApi, nb_remote),
+        ("southbound", SbApi, sb_remote),
+    )
     opened: list[Database] = []
-    try:
-        for api, remote in apis:
-            columns = _SIGNS_OF_LIFE[api.schema] if signs_of_life else None
+    failed: dict[str, Exception] = {}
+    for name, api, remote in apis:
+        columns = _SIGNS_OF_LIFE[api.schema] if signs_of_life else None
+        try:
             opened.append(Database(api(_open(remote, api.schema, timeout_s, columns))))
+        except Exception as error:  # noqa: BLE001  (ovsdbapp has nothing narrower)
+            failed[f"{name} {remote}"] = error
+    if not failed:
         nb, sb = opened
         return nb, sb
-    except Exception as error:  # ovsdbapp raises nothing narrower for "cannot connect"
-        disconnect(*opened)
-        raise errors.Unreachable(
-            f"OVN database {nb_remote} or {sb_remote} does not answer: {error}"
-        ) from error
+    disconnect(*opened)
+    said = "; ".join(f"{one} does not answer: {error}" for one, error in failed.items())
+    away = [one.partition(" ")[0] for one in failed]
+    raise errors.Unreachable(f"OVN database {said}", away=away) from next(iter(failed.values()))
 
 
 def disconnect(*databases: Database) -> None:

@@ -24,9 +24,9 @@ from typing_extensions import override
 
 from isthmus import errors
 from isthmus.dataplane.alive.follower import Follower
-from isthmus.dataplane.protocols import Command, Database, Tables
+from isthmus.dataplane.protocols import Database, Tables
 from isthmus.dataplane.rows import OvnRows, is_remote
-from isthmus.model.dataplane.ovn import SHADOW_MARK
+from isthmus.model.dataplane.ovn import AWAY_S, SHADOW_MARK
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,8 +34,6 @@ _LOG = logging.getLogger(__name__)
 _LOOK_S = 1.0
 #: Who owes an answer so long has SB asked, and not more often: Neutron's agents wait some seconds.
 _DOUBT_S = 5.0
-#: A database that has owed an answer to a write so long is away, in seconds.
-_AWAY_S = 5.0
 #: external_ids key under which a question stands, another word each time: a greater number alone,
 #: or a word that is there already, python-ovs would not write.
 _MARK: Final = "isthmus:pulse"
@@ -47,12 +45,13 @@ _AGENTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """Ask all of a site's OVN whether they live."""
 
     row_id: Any  #: uuid of the one row of NB_Global
     last: int  #: number of the last question; where there is a newer one by now, nobody asks
+    is_written: bool = False  #: whether the database was sent anything, and so has to answer
 
     @override
     def __str__(self) -> str:
@@ -61,16 +60,19 @@ class Ask:
     def write(self, tables: Tables) -> None:
         """Write the question."""
         row = tables.find("NB_Global", self.row_id, "uuid")
+        self.is_written = False
         if row is not None and int(row.nb_cfg) == self.last:
+            self.is_written = True
             row.setkey("external_ids", _MARK, uuid.uuid4().hex)
             row.increment("nb_cfg")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Touch:
     """Write a word into SB, to see that it takes one."""
 
     row_id: Any  #: uuid of the one row of SB_Global
+    is_written: bool = False  #: whether the database was sent anything, and so has to answer
 
     @override
     def __str__(self) -> str:
@@ -79,6 +81,7 @@ class Touch:
     def write(self, tables: Tables) -> None:
         """Write the word."""
         row = tables.find("SB_Global", self.row_id, "uuid")
+        self.is_written = row is not None
         if row is not None:
             row.setkey("external_ids", _MARK, uuid.uuid4().hex)
 
@@ -119,7 +122,8 @@ class _Beat:
         self.error = ""
         self._lock = lock
 
-    def write(self, database: Database, command: Command, clock: Callable[[], float]) -> None:
+    def write(self, database: Database, command: Ask | Touch, clock: Callable[[], float]) -> None:
+        """Write; where there was nothing to write, nobody was asked, and nobody has answered."""
         with self._lock:
             self.follower.ask(self.follower.reached + 1, clock())
         try:
@@ -129,7 +133,7 @@ class _Beat:
         if refused:
             self.error = refused[0].partition("\n")[0]
             _LOG.debug("%s", self.error)
-        else:
+        elif command.is_written:
             with self._lock:
                 self.answered(clock())
 
@@ -216,12 +220,22 @@ class Pulse:
         try:
             self._rows = self._connect()
         except Exception as error:
-            self._nb.error = self._sb.error = str(error).partition("\n")[0]
+            self._note_away(error)
             raise
         with self._lock:
             for one in (self._nb, self._sb):
                 one.answered(self._clock())
         return self._rows
+
+    def _note_away(self, error: Exception) -> None:
+        """Note which of the databases did not answer; both, where the error does not say."""
+        away = error.fields.get("away") if isinstance(error, errors.Unreachable) else None
+        with self._lock:
+            for name, one in (("northbound", self._nb), ("southbound", self._sb)):
+                if isinstance(away, list) and name not in away:
+                    one.answered(self._clock())
+                else:
+                    one.error = str(error).partition("\n")[0]
 
     def _run_doubts(self) -> None:
         while self._doubted.wait() and not self._stopping.is_set():
@@ -306,7 +320,7 @@ class Pulse:
         now = self._clock()
         with self._lock:
             for name, one in (("northbound", self._nb), ("southbound", self._sb)):
-                if (one.follower.count_behind(now) or 0.0) > _AWAY_S:
+                if (one.follower.count_behind(now) or 0.0) > AWAY_S:
                     return name
         return ""
 

@@ -7,6 +7,7 @@ depends on one that is silent is not named beside it: it was asked nothing.
 from collections.abc import Iterator, Mapping
 
 from isthmus.federation.audits.holdings import Holdings, Row
+from isthmus.model.dataplane.ovn import AWAY_S
 from isthmus.model.form import format_age
 from isthmus.model.site import SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
@@ -18,10 +19,6 @@ SLOW_S = 15.0
 SILENT_S = 30.0
 #: Who is known to be slow is given a multiple of what it took for its last answer.
 _PATIENCE = 3.0
-
-#: Where a database has owed an answer so long, in seconds, what others owe may be its doing; as
-#: `Pulse.find_away` has it.
-_DOUBT_S = 5.0
 
 #: More seconds than that nobody has waited: a site may say anything.
 _MOST_S = 1e10
@@ -189,7 +186,7 @@ def _is_in_doubt(pulse: Row) -> bool:
     """Tell whether a database has yet to answer: who answers by it cannot be judged."""
     found = map(pulse.get, _DATABASES)
     behind = [_seconds(one, "behind_s") for one in found if isinstance(one, Mapping)]
-    return any((one or 0.0) > _DOUBT_S for one in behind)
+    return any((one or 0.0) > AWAY_S for one in behind)
 
 
 def _is_silent(found: object) -> bool:

@@ -64,3 +64,7 @@ class RaSubnet:
     ra_mode: str  #: Neutron's ipv6_ra_mode
     mtu: int  #: of the network
     routed: bool  #: a Neutron router has a port in it and advertises
+
+
+#: A database that has owed an answer so long, in seconds, is away; others may owe theirs for that.
+AWAY_S = 5.0

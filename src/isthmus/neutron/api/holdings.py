@@ -157,6 +157,7 @@ def epoch_of(get_witness: Callable[[], Witness]) -> Part:
             "stands_down": bool(own.replaced_by),
             # Of a site alone: central has no rows of OVN.
             "behind": own.behind.value if own.registration else epoch.Behind.NOT.value,
+            "blind": bool(blindness),
             "reason": own.reason or (unknown if blindness else ""),
             "witness": witness.trouble,
         }
