@@ -246,7 +246,7 @@ def test_lists_have_names_and_no_ids(screen: Screen, words: tuple[str, ...]) -> 
 
 @pytest.mark.parametrize("words", LONG, ids=" ".join)
 def test_long_has_the_names_and_the_ids_beside_them(screen: Screen, words: tuple[str, ...]) -> None:
-    short, long = (screen.look(1000, *one).splitlines()[0].split() for one in (words[:-1], words))
+    short, long = (screen.look(3000, *one).splitlines()[0].split() for one in (words[:-1], words))
     added = [one for one in long if one not in short]
     assert added
     assert all(one in {"id", "name"} or one.endswith("_id") for one in added)

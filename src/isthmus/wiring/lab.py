@@ -5,10 +5,9 @@ import sysconfig
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.clients.http import lab_cloud
 from isthmus.clients.machine import process, shell
 from isthmus.lab.labs import STATE_VARIABLE, Labs
-from isthmus.lab.protocols import Tools
+from isthmus.lab.protocols import Api, Tools
 from isthmus.lab.topology import default_topology, parse_topology
 from isthmus.lab.up import Installed
 from isthmus.model.topology import Topology
@@ -37,9 +36,21 @@ def machine_tools() -> Tools:
         find_program=shell.find_program,
         interact=shell.interact,
         processes=MachineProcesses(),
-        answers=lab_cloud.answers,
-        open_api=lab_cloud.open_cloud,
+        answers=_answers,
+        open_api=_open_api,
     )
+
+
+def _answers(url: str) -> bool:
+    from isthmus.clients.http import lab_cloud  # half of the time that `lab list` takes
+
+    return lab_cloud.answers(url)
+
+
+def _open_api(clouds_file: Path, name: str) -> Api:
+    from isthmus.clients.http import lab_cloud
+
+    return lab_cloud.open_cloud(clouds_file, name)
 
 
 def state_dir() -> Path:
