@@ -19,6 +19,8 @@ from isthmus import errors
 _SQLITE_BUSY_S = 30
 #: MariaDB: lock wait timeout, deadlock found, record changed since last read.
 _BUSY_CODES = {1205, 1213, 1020}
+#: MariaDB: no such table, unknown column; and what SQLite says of either.
+_TABLE_CODES, _TABLE_WORDS = {1146, 1054}, ("no such table", "no such column")
 #: Collisions are over in milliseconds; a database that stays busy is the caller's to wait for.
 _TRIES, _PATIENCE_S = 5, 10.0
 
@@ -112,6 +114,12 @@ def translate(error: exc.DBAPIError) -> errors.IsthmusError:
     number = cause.args[0] if cause is not None and cause.args else None
     if number in _BUSY_CODES or "database is locked" in str(cause):
         return errors.Busy(f"the database is busy: {cause}")
+    if number in _TABLE_CODES or any(words in str(cause) for words in _TABLE_WORDS):
+        # Whoever waits for the database goes on as soon as the tables are there.
+        return errors.Unreachable(
+            f"the database has not the tables of this version of Isthmus ({cause}): run "
+            "neutron-db-manage upgrade heads, with Neutron's own files"
+        )
     if isinstance(error, exc.OperationalError | exc.InterfaceError) or error.connection_invalidated:
         return errors.Unreachable(f"the database does not answer: {cause}")
     return errors.Inconsistent(f"the database refused a statement: {cause}")
