@@ -13,6 +13,8 @@ OPTIONS = (
     "DEFAULT/reserved_huge_pages",
     "DEFAULT/cpu_allocation_ratio",
     "DEFAULT/ram_allocation_ratio",
+    "DEFAULT/pci_passthrough_whitelist",
+    "DEFAULT/pci_alias",
     "compute/cpu_dedicated_set",
     "compute/cpu_shared_set",
     "neutron/physnets",

@@ -59,14 +59,24 @@ def parse_mask(text: str) -> tuple[int, ...]:
     """Read a hexadecimal mask, with or without 0x and the kernel's commas.
 
     Raises:
-        Invalid: not hexadecimal.
+        Invalid: not hexadecimal, or longer than any host has CPUs.
     """
     digits = text.strip().strip('"').replace(",", "")
     try:
         value = int(digits, 16) if digits else 0
+        if value < 0 or value.bit_length() > MAX_CPU + 1:
+            raise ValueError("out of range")
     except ValueError as exc:
         raise errors.Invalid(f"{text.strip()[:80]!r} is no hexadecimal CPU mask") from exc
-    return tuple(bit for bit in range(value.bit_length()) if value >> bit & 1)
+    return tuple(bit for bit, digit in enumerate(reversed(f"{value:b}")) if digit == "1")
+
+
+def find_mask(text: str) -> tuple[int, ...]:
+    """Find the CPUs of a mask; empty where it is none."""
+    try:
+        return parse_mask(text)
+    except errors.Invalid:
+        return ()
 
 
 def render_mask(cpus: Iterable[int]) -> str:

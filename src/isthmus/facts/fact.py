@@ -109,6 +109,10 @@ class Requires:
     privilege: str = ""  #: whom the collector has to run as
 
 
+class Elsewhere(ValueError):
+    """What a fact is about runs, but keeps its files where nobody looked."""
+
+
 #: What parsing raises over a text that is of no form of its kind; anything else is a bug of ours.
 _GARBLED = (ValueError, errors.Invalid, errors.ProtocolError)
 _DENIED = re.compile(r"[Pp]ermission denied|[Oo]peration not permitted|must be root")
@@ -139,6 +143,8 @@ class Fact(Generic[Value]):
                 return absent
         try:
             value = self.parse(seen)
+        except Elsewhere as exc:
+            return Absent(Why.OUT_OF_REACH, str(exc))
         except _GARBLED as exc:
             said = str(exc)[:120]
             return Absent(Why.FAILED, f"{self.name} is garbled in the facts ({said})")

@@ -33,7 +33,7 @@ ini() { [ -f "$1" ] && [ -r "$1" ] || { u "$1"; return 0; }
     # or a comment, which oslo.config reads as part of the one above.
     function goes_on(k, t) { gsub(/^[ \t]+|[ \t\r]+$/, "", t)
       if (t ~ /^[0-9^,; \t-]+$/) return 1
-      if (k ~ /^(device_spec|passthrough_whitelist|alias)$/) {
+      if (k ~ /^(device_spec|(pci_)?passthrough_whitelist|(pci_)?alias)$/) {
         gsub(/[][]/, "\"", t); return t ~ /^["{},]/ && t !~ /[^"{},:A-Za-z0-9_.*$|; \t-]/ }
       if (k ~ /^(physnets|bridge_mappings|physical_device_mappings|exclude_devices)$/)
         return t ~ /^[A-Za-z0-9_.,:;-]+$/ && tolower(t) !~ /pass|secret|token|key|cred/
@@ -124,14 +124,23 @@ find_layout() {
   esac
   [ -z "$V" ] || X="$E exec -u 0 $V"
 }
+# of_kernel PID-FOLDER: 1 for a kernel thread (PF_KTHREAD in its flags), else 0: another user's
+# program may not be seen, which is no proof. Fails for what has ended and waits for its parent.
+of_kernel() {
+  { IFS= read -r w <"$1/stat"; } 2>/dev/null || return 1
+  set -- ${w##*) }; [ "$1" != Z ] && [ -n "${7:-}" ] || return 1
+  echo $((($7 >> 21) & 1))
+}
 # Threads that are pinned, or ought to be: instances, the switch, and whatever runs on their CPUs.
 # pid, tid, 1 for a kernel thread, allowed CPUs, name of the process, name of the thread.
 threads() {
+  # Where /proc hides what others run (hidepid), the table would hold the collector alone.
+  [ -r /proc/1/status ] || { echo "/proc/1/status: Permission denied"; return 1; }
   printf '%s\n' /proc/[0-9]*/task/[0-9]*/status | xargs grep -sH '^Cpus_allowed_list:' |
   while IFS=':	' read -r s key allowed; do
     t=${s%/status}; p=${t%/task/*}
     { IFS= read -r name <"$t/comm" && IFS= read -r owner <"$p/comm"; } 2>/dev/null || continue
-    kernel=1; [ -e "$p/exe" ] && kernel=0
+    kernel=0; [ -e "$p/exe" ] || kernel=$(of_kernel "$p") || continue
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "${p#/proc/}" "${t##*/}" "$kernel" "$allowed" "$owner" "$name"
   done
 }
@@ -148,6 +157,7 @@ functions() {
     o=$(ethtool -k "$i" 2>/dev/null | sed -n 's/^hw-tc-offload: \([a-z]*\).*/\1/p')
     echo "switch $i ${m:-?} ${o:-?}"
   done
+  return 0
 }
 # below IF: the ports under an interface: members of a bond, what a bridge or a VLAN is made of.
 below() {
@@ -163,4 +173,5 @@ carriers() {
   for i in $(ip -o addr show 2>/dev/null | awk -v a="$a" '{ split($4, w, "/"); if (w[1] == a) print $2 }'); do
     for p in $(below "$i"); do echo "$p ssh session"; done
   done
+  return 0
 }

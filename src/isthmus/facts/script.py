@@ -34,7 +34,7 @@ def render_script(*, root: str = "", settings: bool = False, layout: Layout | No
 
 def _render(source: Source) -> str:
     if source.how is How.FUNCTION:
-        return f"{source.what} | b C64 {source.key} 0"
+        return f'o=$({source.what}); s=$?; printf "%s\\n" "$o" | b C64 {source.key} $s'
     if source.key:
         return f"{source.how.value} {source.key} {shlex.quote(source.what)}"
     return f'for p in "$R"{source.what}; do {source.how.value} "$p"; done'

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from isthmus.facts import cpuset
 from isthmus.facts.dump import HostFacts
-from isthmus.facts.fact import Fact, How, Requires, Source
+from isthmus.facts.fact import Elsewhere, Fact, How, Requires, Source
+from isthmus.facts.host.procfs import is_emulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,16 @@ def _kib(size: str, unit: str) -> int:
 
 
 def parse_domains(seen: HostFacts) -> tuple[Domain, ...]:
-    """Read the records that libvirt keeps of what it runs."""
+    """Read the records that libvirt keeps of what it runs.
+
+    Raises:
+        Elsewhere: instances run, and no record of any was seen.
+    """
     found = (parse_domain(text) for _, text in seen.matching("/run/libvirt/qemu/", ".xml"))
-    return tuple(domain for domain in found if domain is not None)
+    domains = tuple(domain for domain in found if domain is not None)
+    if not domains and any(map(is_emulator, seen.processes)):
+        raise Elsewhere("instances run, but libvirt's records of them are not in /run/libvirt/qemu")
+    return domains
 
 
 DOMAINS = Fact(

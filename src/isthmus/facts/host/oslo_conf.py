@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from isthmus import errors
 from isthmus.facts import cpuset
 from isthmus.facts.dump import HostFacts
-from isthmus.facts.fact import Fact, Requires, options
+from isthmus.facts.fact import Elsewhere, Fact, Requires, options
 from isthmus.model.host.nfv_layout import Layout
 
 Options = Mapping[str, tuple[str, ...]]
@@ -14,6 +15,7 @@ NOVA_FILES = (
     "/etc/nova/nova.conf",
     "/etc/nova/nova-compute.conf",
     "/etc/nova/nova.conf.d/*.conf",
+    "/etc/nova/nova-compute.conf.d/*.conf",
     "/etc/kolla/nova-compute/nova.conf",
     "/var/lib/config-data/puppet-generated/nova_libvirt/etc/nova/nova.conf",
     "/var/lib/openstack/config/nova/*.conf",
@@ -29,8 +31,12 @@ NEUTRON_FILES = (
 #: Where each layout keeps Nova's and Neutron's options, in the order in which they are read.
 OPTION_FILES: Mapping[Layout, tuple[tuple[str, ...], tuple[str, ...]]] = {
     Layout.PLAIN: (
-        ("/etc/nova/nova.conf", "/etc/nova/nova-compute.conf", "/etc/nova/nova.conf.d/"),
-        ("/etc/neutron/",),
+        (
+            *("/etc/nova/nova.conf", "/etc/nova/nova-compute.conf"),
+            # oslo.config's find_config_dirs: that of the project, then that of the program.
+            *("/etc/nova/nova.conf.d/", "/etc/nova/nova-compute.conf.d/"),
+        ),
+        ("/etc/neutron/plugins/", "/etc/neutron/"),  # files first, then folders, which count
     ),
     Layout.KOLLA: (
         ("/etc/kolla/nova-compute/nova.conf",),
@@ -47,11 +53,20 @@ OPTION_FILES: Mapping[Layout, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
+#: Old names of options that Nova still heeds beside the new ones (nova.conf.pci).
+OLD_NAMES: Mapping[str, str] = {
+    "pci/passthrough_whitelist": "pci/device_spec",
+    "DEFAULT/pci_passthrough_whitelist": "pci/device_spec",
+    "DEFAULT/pci_alias": "pci/alias",
+}
+
+
 def parse_ini(text: str) -> dict[str, tuple[str, ...]]:
     """Read oslo.config text as `section/option` -> values, in their order.
 
     A line that begins with a blank goes on with the option above; what separates an option from its
-    value is the first equals sign or colon; a comment begins its line.
+    value is the first equals sign or colon; a comment begins its line. Options by an old name are
+    under the new one.
     """
     found: dict[str, tuple[str, ...]] = {}
     section, key = "DEFAULT", ""
@@ -68,6 +83,7 @@ def parse_ini(text: str) -> dict[str, tuple[str, ...]]:
             section, key = line[1:].partition("]")[0].strip(), ""
         elif match := re.search("[=:]", line):
             key = f"{section}/{line[: match.start()].strip()}"
+            key = OLD_NAMES.get(key, key)
             found[key] = (*found.get(key, ()), _unquoted(line[match.end() :].strip()))
     return found
 
@@ -84,20 +100,32 @@ def find_layout(seen: HostFacts) -> Layout:
 
 
 def read_nova(seen: HostFacts) -> Options | None:
-    """Read Nova's effective options; None where no file of it was seen."""
-    return parse_ini(_join(seen, OPTION_FILES[find_layout(seen)][0])) or None
+    """Read Nova's effective options; None where no file of it was seen.
+
+    Raises:
+        Elsewhere: nova-compute runs, and no file of it was seen.
+    """
+    found = _read(seen, OPTION_FILES[find_layout(seen)][0])
+    if found is None and _COMPUTE in seen.processes:
+        raise Elsewhere(
+            f"{_COMPUTE} runs, but its options are not where those of the layout "
+            f"{find_layout(seen)} are: name another with --layout"
+        )
+    return found
 
 
 def read_neutron(seen: HostFacts) -> Options | None:
     """Read the effective options of Neutron's agents; None where no file of them was seen."""
-    return parse_ini(_join(seen, OPTION_FILES[find_layout(seen)][1])) or None
+    return _read(seen, OPTION_FILES[find_layout(seen)][1])
 
 
-def _join(seen: HostFacts, prefixes: Sequence[str]) -> str:
-    """Join configuration files in the order in which oslo.config reads them."""
+def _read(seen: HostFacts, prefixes: Sequence[str]) -> Options | None:
+    """Read configuration files joined in the order in which oslo.config reads them."""
     paths = [path for prefix in prefixes for path in sorted(seen.files) if path.startswith(prefix)]
+    if not paths:
+        return None
     # Each file begins anew, in DEFAULT and with no line to go on.
-    return "\n\n[DEFAULT]\n".join(seen.files[path] for path in dict.fromkeys(paths))
+    return parse_ini("\n\n[DEFAULT]\n".join(seen.files[path] for path in dict.fromkeys(paths)))
 
 
 def parse_nova_cpus(nova: Mapping[str, Sequence[str]], key: str) -> tuple[int, ...]:
@@ -106,11 +134,36 @@ def parse_nova_cpus(nova: Mapping[str, Sequence[str]], key: str) -> tuple[int, .
     Args:
         nova: `section/option` -> values, of a host or of a plan.
         key: such as `cpu_dedicated_set`, which is in `[compute]`, or `DEFAULT/vcpu_pin_set`.
+
+    Raises:
+        Invalid: it is no such set, and nova-compute does not start.
+
+    Source:
+        nova.virt.hardware, `parse_cpu_spec`: no strides.
     """
     values = nova.get(key if "/" in key else f"compute/{key}", ())
-    return cpuset.parse_list(values[-1].replace("\n", "")) if values else ()
+    text = values[-1].replace("\n", "") if values else ""
+    cpus = cpuset.parse_list(text)
+    if ":" in text or (text.strip(" ,") and not cpus):
+        raise errors.Invalid(f"{text[:80]!r} is no set of CPUs that Nova reads, such as 2-7,^4")
+    return cpus
 
 
+def find_nova_cpus(nova: Mapping[str, Sequence[str]], key: str) -> tuple[int, ...]:
+    """Find a set of CPUs of Nova's; empty also where Nova does not read it.
+
+    Args:
+        nova: `section/option` -> values.
+        key: as `parse_nova_cpus` has it.
+    """
+    try:
+        return parse_nova_cpus(nova, key)
+    except errors.Invalid:
+        return ()
+
+
+#: The process that reads Nova's options on a compute host.
+_COMPUTE = "nova-compute"
 NOVA = Fact(
     "nova",
     read_nova,

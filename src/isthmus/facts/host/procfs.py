@@ -23,8 +23,21 @@ class Thread:
     name: str
 
 
+#: Processes that are instances.
+_EMULATORS = ("qemu-system", "qemu-kvm")
+
+
+def is_emulator(process: str) -> bool:
+    """Tell whether a process is an instance, by its name; `kvm-nx-lpage` and the like are not."""
+    return process.startswith(_EMULATORS) or process == "kvm"
+
+
 def parse_threads(text: str) -> tuple[Thread, ...]:
-    """Read the table of threads that the facts script wrote; a garbled line is left out."""
+    """Read the table of threads that the facts script wrote; a garbled line is left out.
+
+    Raises:
+        ValueError: no thread is in it: each host has some.
+    """
     found: list[Thread] = []
     for line in text.splitlines():
         parts = line.split("\t")
@@ -39,6 +52,8 @@ def parse_threads(text: str) -> tuple[Thread, ...]:
                     name=parts[5],
                 )
             )
+    if not found:
+        raise ValueError(f"no thread in {text.strip()[:40]!r}")
     return tuple(found)
 
 

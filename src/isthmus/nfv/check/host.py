@@ -60,7 +60,8 @@ def _say_unseen(state: HostState, plan: HostPlan | None, missing: list[Ruling]) 
     """Report what could not be seen of a plan: no finding proves nothing then."""
     # That no daemon answers is a fact of the switch too, and says nothing of a host by itself.
     has_switch = "switch" in state.seen and (state.ovs_runs or state.other_config)
-    if not (has_switch or "nova" in state.seen or state.domains):
+    has_nova = "nova" in state.seen and state.nova
+    if not (has_switch or has_nova or state.domains):
         return [
             Verdict(
                 code="host.unseen",

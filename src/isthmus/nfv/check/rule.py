@@ -6,6 +6,7 @@ from typing import Any
 
 from isthmus.facts.fact import Absent, Fact, Why
 from isthmus.facts.host import ovs, procfs
+from isthmus.facts.host.procfs import is_emulator
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Answer, Ruling, Severity, Subject, Verdict
 from isthmus.nfv.check.state import HostState
@@ -80,15 +81,6 @@ def switch_runs(state: HostState, plan: HostPlan | None) -> str | Unseen:
     """Apply a rule where Open vSwitch answers."""
     del plan
     return "" if state.ovs_runs else unless_hidden(state, "Open vSwitch does not run", ovs.SWITCH)
-
-
-#: Processes that are instances.
-EMULATORS = ("qemu-system", "qemu-kvm", "kvm")
-
-
-def is_emulator(process: str) -> bool:
-    """Tell whether a process is an instance, by its name; `kvm-nx-lpage` and the like are not."""
-    return process.startswith(EMULATORS[:2]) or process == "kvm"
 
 
 def drift(

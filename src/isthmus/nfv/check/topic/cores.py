@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from isthmus import errors
 from isthmus.facts import cpuset
 from isthmus.facts.host import oslo_conf, ovs
-from isthmus.facts.host.oslo_conf import parse_nova_cpus
+from isthmus.facts.host.oslo_conf import find_nova_cpus, parse_nova_cpus
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import Rule, is_hidden, with_switch, without_plan
@@ -16,9 +17,43 @@ POLLING = "PMD threads"
 
 def polling(state: HostState) -> tuple[int, ...]:
     """CPUs on which the switch polls, or would."""
-    return tuple(sorted(state.pmds)) or cpuset.parse_mask(
-        state.other_config.get("pmd-cpu-mask", "")
-    )
+    return tuple(sorted(state.pmds)) or cpuset.find_mask(state.other_config.get("pmd-cpu-mask", ""))
+
+
+def check_nova_forms(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Nova reads its sets of CPUs: where it does not, nova-compute does not start."""
+    del plan
+    for key in ("compute/cpu_dedicated_set", "compute/cpu_shared_set", "DEFAULT/vcpu_pin_set"):
+        section, _, option = key.partition("/")
+        try:
+            parse_nova_cpus(state.nova, key)
+        except errors.Invalid as exc:
+            yield Verdict(
+                code=f"nova.{option}",
+                severity=Severity.BROKEN,
+                subject=Subject(f"[{section}] {option}"),
+                message=f"nova-compute does not start: {exc.message}",
+                evidence=f"{option} = {state.nova[key][-1][:80]}",
+                remedy="write it as a list of CPUs and ranges: isthmus nfv plan, then apply",
+            )
+
+
+def check_masks(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Open vSwitch reads its masks of CPUs."""
+    del plan
+    for key in ("pmd-cpu-mask", "dpdk-lcore-mask"):
+        given = state.other_config.get(key, "")
+        try:
+            cpuset.parse_mask(given)
+        except errors.Invalid as exc:
+            yield Verdict(
+                code=f"ovs.{key}",
+                severity=Severity.BROKEN,
+                subject=Subject(f"other_config:{key}"),
+                message=f"Open vSwitch cannot read other_config:{key}: {exc.message}",
+                evidence=f"Open_vSwitch other_config:{key}={given[:80]}",
+                remedy="write it as a hexadecimal mask: isthmus nfv plan, then apply",
+            )
 
 
 def check_online(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -105,9 +140,9 @@ def list_uses(state: HostState) -> dict[str, tuple[int, ...]]:
     """Return the CPUs of each use that a host's own settings name."""
     return {
         POLLING: polling(state) if state.ovs_runs or not state.ovs_says else (),
-        "cpu_dedicated_set": parse_nova_cpus(state.nova, "cpu_dedicated_set"),
-        "cpu_shared_set": parse_nova_cpus(state.nova, "cpu_shared_set"),
-        "vcpu_pin_set": parse_nova_cpus(state.nova, "DEFAULT/vcpu_pin_set"),
+        "cpu_dedicated_set": find_nova_cpus(state.nova, "cpu_dedicated_set"),
+        "cpu_shared_set": find_nova_cpus(state.nova, "cpu_shared_set"),
+        "vcpu_pin_set": find_nova_cpus(state.nova, "DEFAULT/vcpu_pin_set"),
     }
 
 
@@ -158,7 +193,7 @@ def check_sets(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
 def check_lcores(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """DPDK's own threads, which do not poll, stay off CPUs that poll or belong to instances."""
     del plan
-    lcores = set(cpuset.parse_mask(state.other_config.get("dpdk-lcore-mask", "")))
+    lcores = set(cpuset.find_mask(state.other_config.get("dpdk-lcore-mask", "")))
     for name, cpus in list_uses(state).items():
         both = sorted(lcores & set(cpus))
         if both and name != "cpu_shared_set":
@@ -182,6 +217,8 @@ PRACTICE = (
         without_plan("each CPU of the plan is held against those that run"),
         beside=(ovs.SWITCH,),
     ),
+    Rule(check_nova_forms, (oslo_conf.NOVA,)),
+    Rule(check_masks, (ovs.SWITCH,), with_switch),
     Rule(check_lcores, (ovs.SWITCH,), with_switch, helped_by=(oslo_conf.NOVA,)),
 )
 PLANNED = (Rule(check_online, helped_by=(oslo_conf.NOVA,)), Rule(check_unplanned))

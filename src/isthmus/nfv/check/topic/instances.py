@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from isthmus.facts import cpuset
 from isthmus.facts.host import libvirt, oslo_conf, ovs, procfs
 from isthmus.facts.host.libvirt import Domain
-from isthmus.facts.host.oslo_conf import parse_nova_cpus
-from isthmus.facts.host.procfs import Thread
+from isthmus.facts.host.oslo_conf import find_nova_cpus
+from isthmus.facts.host.procfs import Thread, is_emulator
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import (
     Rule,
     Unseen,
     both,
-    is_emulator,
     is_hidden,
     switch_runs,
     unless_hidden,
@@ -24,7 +23,7 @@ from isthmus.nfv.check.topic.cores import polling
 
 
 def _option(state: HostState, plan: HostPlan | None, key: str) -> set[int]:
-    return set(parse_nova_cpus(plan.nova if plan else state.nova, key))
+    return set(find_nova_cpus(plan.nova if plan else state.nova, key))
 
 
 def is_vcpu(thread: Thread) -> bool:

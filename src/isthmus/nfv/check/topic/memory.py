@@ -1,15 +1,15 @@
 """Checks of huge pages: made, kept for Open vSwitch, enough for its buffers, and not lost."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from isthmus.facts.host import oslo_conf, ovs, procfs
+from isthmus.facts.host.procfs import is_emulator
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import (
     Rule,
     both,
-    is_emulator,
     is_hidden,
     where_planned,
     with_switch,
@@ -20,7 +20,9 @@ from isthmus.nfv.check.topic.ports import node_of
 from isthmus.nfv.plan.resource import memory
 from isthmus.nfv.plan.settings import is_at_least
 
-_RESERVED = re.compile(r"node:(\d+),\s*size:(\w+),\s*count:(\d+)")
+#: What oslo.utils takes for a size (string_to_bytes): a unit ends in B, or in b or bit for bits.
+_SIZE = re.compile(r"^(\d*\.?\d+)([KMGT]?)i?(b|bit|B)$")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 #: First Open vSwitch whose DPDK may grow without end where dpdk-socket-limit is not set.
 NO_LIMIT = (2, 14)
 
@@ -99,18 +101,60 @@ def check_pages_in_use(state: HostState, plan: HostPlan | None) -> Iterator[Verd
 
 
 def socket_mib(state: HostState, key: str) -> list[int]:
-    """Read dpdk-socket-mem or -limit: MiB of each node, by id."""
-    words = state.other_config.get(key, "").split(",")
-    return [int(word) for word in words if word.strip().isdigit()]
+    """Read dpdk-socket-mem or -limit: MiB of each node, by id; what is no number counts as none."""
+    words = [word.strip() for word in state.other_config.get(key, "").split(",")]
+    return [int(word) if word.isdecimal() else 0 for word in words] if any(words) else []
 
 
-def parse_reserved(values: tuple[str, ...]) -> dict[tuple[int, str], int]:
-    """Read reserved_huge_pages: (node, size as written) -> pages."""
-    return {
-        (int(match[1]), match[2]): int(match[3])
-        for value in values
-        for match in _RESERVED.finditer(value)
-    }
+def parse_reserved(values: Sequence[str]) -> dict[tuple[int, int], int]:
+    """Read reserved_huge_pages: (node, size in KiB) -> pages, as Nova reads it.
+
+    Raises:
+        ValueError: Nova does not read it, and nova-compute does not start.
+
+    Source:
+        nova.virt.hardware, `numa_get_reserved_huge_pages`; the last of a node and size counts.
+    """
+    found: dict[tuple[int, int], int] = {}
+    for value in values:
+        parts = dict(
+            (key.strip(), one.strip())
+            for key, _, one in (part.partition(":") for part in value.split(","))
+        )
+        try:
+            node, size, count = parts["node"], parts["size"], parts["count"]
+        except KeyError as exc:
+            raise ValueError(f"{value!r} has no {exc}") from exc
+        found[int(node), _page_kib(size)] = int(count)
+    return found
+
+
+def _page_kib(size: str) -> int:
+    """Read the size of a page as Nova does: KiB, or with a unit.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    if size.isdecimal():
+        return int(size)
+    match = _SIZE.match(size)
+    if match is None:
+        raise ValueError(f"{size!r} is no size: write 1048576 (KiB) or 1GB")
+    amount = float(match[1]) * _UNITS[match[2]] / (1 if match[3] == "B" else 8)
+    return int(amount) // 1024
+
+
+def check_reserved_form(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Nova reads reserved_huge_pages: where it does not, nova-compute does not start."""
+    del plan
+    given = state.nova.get("DEFAULT/reserved_huge_pages", ())
+    try:
+        parse_reserved(given)
+    except ValueError as exc:
+        yield _reserved(
+            f"nova-compute does not start: it cannot read reserved_huge_pages ({exc})",
+            f"reserved_huge_pages is {' and '.join(given)}",
+        )
 
 
 def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -118,16 +162,27 @@ def check_reserved(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
     del plan
     given = state.nova.get("DEFAULT/reserved_huge_pages", ())
     sockets = state.other_config.get("dpdk-socket-mem", "")
-    reserved = parse_reserved(given)
+    try:
+        reserved = parse_reserved(given)
+    except ValueError:
+        return  # said already
     if not reserved:
         yield _reserved(
             "Nova may give the huge pages of Open vSwitch to instances",
             f"dpdk-socket-mem is {sockets or 'not set'}, reserved_huge_pages is not set",
         )
         return
+    pools = {
+        (node.id, pool.size_kib): pool.total
+        for node in state.inventory.nodes
+        for pool in node.hugepages
+    }
     for node, mib in enumerate(socket_mib(state, "dpdk-socket-mem")):
+        # Pages of a size that the node has none of keep nothing, the host's small ones among them.
         kept = sum(
-            count * _kib(size) // 1024 for (where, size), count in reserved.items() if where == node
+            count * key[1] // 1024
+            for key, count in reserved.items()
+            if key[0] == node and pools.get(key)
         )
         if mib > kept:
             yield _reserved(
@@ -146,12 +201,6 @@ def _reserved(message: str, evidence: str) -> Verdict:
         evidence=evidence,
         remedy="reserve them for each node in nova.conf",
     )
-
-
-def _kib(size: str) -> int:
-    """Read a size as Nova has it: KiB, or with a unit (oslo.utils string_to_bytes)."""
-    match = re.match(r"^(\d+)([KMG]?)", size)
-    return int(match[1]) * {"": 1, "K": 1, "M": 1024, "G": 1048576}[match[2]] if match else 0
 
 
 def check_socket_pages(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
@@ -220,6 +269,7 @@ def dpdk_runs(state: HostState, plan: HostPlan | None) -> str:
 
 _UNPLANNED = both(without_plan("the plan has counted them, and is held against"), with_switch)
 PRACTICE = (
+    Rule(check_reserved_form, (oslo_conf.NOVA,)),
     Rule(check_reserved, (oslo_conf.NOVA, ovs.SWITCH), _UNPLANNED),
     Rule(check_socket_pages, (ovs.SWITCH,), _UNPLANNED),
     Rule(check_buffers, (ovs.SWITCH, ovs.INTERFACES), _UNPLANNED, helped_by=(ovs.PMDS,)),

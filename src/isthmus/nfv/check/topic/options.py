@@ -10,6 +10,7 @@ from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import APPLY, Rule, where_planned
 from isthmus.nfv.check.state import HostState
+from isthmus.nfv.check.topic.memory import parse_reserved
 from isthmus.nfv.plan.settings import OLD_OPTIONS
 
 CPU_OPTIONS = frozenset({"compute/cpu_dedicated_set", "compute/cpu_shared_set"})
@@ -17,6 +18,8 @@ CPU_OPTIONS = frozenset({"compute/cpu_dedicated_set", "compute/cpu_shared_set"})
 MULTI_OPTIONS = frozenset({"DEFAULT/reserved_huge_pages", "pci/device_spec", "pci/alias"})
 #: Options of comma-separated parts in any order.
 LISTS = frozenset({"neutron/physnets", "ovs/bridge_mappings", "sriov_nic/physical_device_mappings"})
+#: Options that are numbers.
+RATIOS = frozenset({"DEFAULT/cpu_allocation_ratio", "DEFAULT/ram_allocation_ratio"})
 #: Whose options are on the host; OVN's are the control plane's.
 AGENTS = ("ovs/", "sriov_nic/")
 
@@ -73,23 +76,50 @@ def _say_option(
 
 
 def _same_option(key: str, planned: tuple[str, ...], given: tuple[str, ...]) -> bool:
+    """Tell whether an option means what is planned; Nova has several spellings for the most."""
+    if planned == given:
+        return True
     if key in CPU_OPTIONS and given:
-        return cpuset.parse_list(planned[0]) == cpuset.parse_list(given[0].replace("\n", ""))
+        return set(cpuset.parse_list(planned[0])) == set(
+            oslo_conf.find_nova_cpus({key: given}, key)
+        )
     if key in LISTS:
         return _parts(planned) == _parts(given)
-    return sorted(map(_meaning, planned)) == sorted(map(_meaning, given))
+    if key == "DEFAULT/reserved_huge_pages":
+        return _reserves(planned) == _reserves(given)
+    if key in RATIOS:
+        return _number(planned) == _number(given)
+    return sorted(_meanings(planned)) == sorted(_meanings(given))
 
 
 def _parts(values: Sequence[str]) -> list[str]:
     return sorted(part.strip() for value in values for part in value.replace("\n", "").split(","))
 
 
-def _meaning(value: str) -> str:
-    """Normalise JSON: blanks and order do not matter."""
+def _reserves(values: Sequence[str]) -> dict[tuple[int, int], int] | Sequence[str]:
     try:
-        return json.dumps(json.loads(value), sort_keys=True)
+        return parse_reserved(values)
     except ValueError:
-        return value
+        return values
+
+
+def _number(values: Sequence[str]) -> float | None:
+    try:
+        return float(values[-1]) if values else None
+    except ValueError:
+        return None
+
+
+def _meanings(values: Sequence[str]) -> Iterator[str]:
+    """Normalise JSON: blanks and order do not matter, and a list is all that is in it."""
+    for value in values:
+        try:
+            read = json.loads(value)
+        except ValueError:
+            yield value
+            continue
+        for one in read if isinstance(read, list) else [read]:
+            yield json.dumps(one, sort_keys=True)
 
 
 def check_old(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:

@@ -61,7 +61,7 @@ def _check_row(
     for key, value in planned.items():
         given = there.get(key, "")
         if key.endswith("-mask"):
-            if cpuset.parse_mask(given) == cpuset.parse_mask(value):
+            if cpuset.find_mask(given) == cpuset.find_mask(value):
                 continue
         elif given == value or (key.startswith("dpdk-socket-") and _same_list(given, value)):
             continue
@@ -92,7 +92,7 @@ def _say_mask(key: str, given: str, plan: HostPlan, state: HostState) -> str:
     """Explain what a wrong PMD mask means for nodes and instances."""
     if key != "pmd-cpu-mask":
         return ""
-    cpus = set(cpuset.parse_mask(given))
+    cpus = set(cpuset.find_mask(given))
     said = []
     node_of = state.inventory.cpu_nodes
     home = {node.id for node in plan.nodes if node.pmd_cpus}

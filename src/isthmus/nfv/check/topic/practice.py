@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 from isthmus.facts import cpuset
 from isthmus.facts.host import oslo_conf, ovs, procfs
-from isthmus.facts.host.oslo_conf import parse_nova_cpus
+from isthmus.facts.host.oslo_conf import find_nova_cpus
+from isthmus.facts.host.procfs import is_emulator
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import (
     Rule,
     Unseen,
-    is_emulator,
     switch_runs,
     unless_hidden,
     with_switch,
@@ -111,7 +111,7 @@ def _owned(state: HostState, plan: HostPlan | None) -> set[int]:
     """CPUs that poll or belong to instances."""
     if plan is not None:
         return set(plan.isolated_cpus)
-    return {*polling(state), *parse_nova_cpus(state.nova, "cpu_dedicated_set")}
+    return {*polling(state), *find_nova_cpus(state.nova, "cpu_dedicated_set")}
 
 
 def _polled(state: HostState, plan: HostPlan | None) -> set[int]:
@@ -178,7 +178,7 @@ def check_pmd_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdi
 def check_every_pmd(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
     """Each CPU of pmd-cpu-mask has a thread that polls, where any has."""
     del plan
-    asked = set(cpuset.parse_mask(state.other_config.get("pmd-cpu-mask", "")))
+    asked = set(cpuset.find_mask(state.other_config.get("pmd-cpu-mask", "")))
     left = sorted(asked & set(state.online) - set(state.pmds))
     if state.pmds and left:
         yield Verdict(
