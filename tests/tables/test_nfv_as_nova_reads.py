@@ -74,7 +74,7 @@ def test_devices_by_an_old_name_are_nova_s_too(old: str) -> None:
     both = (*STATE.nova["pci/device_spec"], *strange)
     assert "nova.device_spec" in found(nova(pci__device_spec=both), PLAN)
     moved = oslo_conf.parse_ini(f"{old} = {STATE.nova['pci/device_spec'][0]}\n")
-    assert found(nova(**{"pci__device_spec": moved["pci/device_spec"]}), PLAN) == {}
+    assert found(nova(pci__device_spec=moved["pci/device_spec"]), PLAN) == {}
 
 
 SAME: dict[str, dict[str, str | tuple[str, ...]]] = {

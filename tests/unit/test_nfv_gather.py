@@ -1,4 +1,4 @@
-"""What the script of facts tells of processes: the kernel's own, those of others, those that hide."""
+"""What the script of facts tells of processes: the kernel's own, others', and those that hide."""
 
 import base64
 import os

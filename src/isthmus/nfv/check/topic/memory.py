@@ -117,10 +117,10 @@ def parse_reserved(values: Sequence[str]) -> dict[tuple[int, int], int]:
     """
     found: dict[tuple[int, int], int] = {}
     for value in values:
-        parts = dict(
-            (key.strip(), one.strip())
+        parts = {
+            key.strip(): one.strip()
             for key, _, one in (part.partition(":") for part in value.split(","))
-        )
+        }
         try:
             node, size, count = parts["node"], parts["size"], parts["count"]
         except KeyError as exc:
