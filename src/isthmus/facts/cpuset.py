@@ -1,5 +1,6 @@
 """CPU sets in the two spellings of the field: kernel lists (`0-3,8`) and hexadecimal masks."""
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ _RANGE = re.compile(r"^\s*(\d{1,9})(?:\s*-\s*(\d{1,9})(?::(\d{1,9})/(\d{1,9}))?)
 MAX_CPU = 65535
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_list(text: str) -> tuple[int, ...]:
     """Read a kernel CPU list; `^n` takes one out again, as Nova allows.
 
@@ -64,10 +66,15 @@ def parse_mask(text: str) -> tuple[int, ...]:
     digits = text.strip().strip('"').replace(",", "")
     try:
         value = int(digits, 16) if digits else 0
-        if value < 0 or value.bit_length() > MAX_CPU + 1:
-            raise ValueError("out of range")
     except ValueError as exc:
         raise errors.Invalid(f"{text.strip()[:80]!r} is no hexadecimal CPU mask") from exc
+    if value < 0 or value.bit_length() > MAX_CPU + 1:
+        raise errors.Invalid(f"{text.strip()[:80]!r} is a mask of more CPUs than any host has")
+    return list_bits(value)
+
+
+def list_bits(value: int) -> tuple[int, ...]:
+    """List the bits that are set in a number, the lowest first."""
     return tuple(bit for bit, digit in enumerate(reversed(f"{value:b}")) if digit == "1")
 
 

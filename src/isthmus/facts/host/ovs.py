@@ -78,7 +78,7 @@ def parse_rows(text: str) -> list[dict[str, Any]]:
             {heading: _value(cell) for heading, cell in zip(table["headings"], row, strict=True)}
             for row in table["data"]
         ]
-    except (ValueError, KeyError, TypeError) as exc:
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ValueError(f"no table of Open vSwitch's: {text.strip()[:40]!r}") from exc
 
 

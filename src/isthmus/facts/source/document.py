@@ -118,7 +118,7 @@ def read_document(text: str, *, what: str) -> Any:
     """
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except ValueError:  # a number of too many digits is none that JSON's own error is made of
         pass
     except RecursionError as exc:
         raise errors.Invalid(f"{what} is neither JSON nor YAML: it nests too deep") from exc

@@ -32,7 +32,7 @@ def find_documents(text: str) -> Iterator[Mapping[str, Any]]:
     while at >= 0:
         try:
             document, end = decoder.raw_decode(text, at)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             end, document = at + 1, None
         if isinstance(document, Mapping) and {"lscpu", "cpus"} & set(document):
             yield document

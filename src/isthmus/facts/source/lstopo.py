@@ -11,11 +11,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 from isthmus import errors
-from isthmus.facts import validity
+from isthmus.facts import cpuset, validity
 from isthmus.model.host import host_inventory as model
 
 _NETWORK_CLASS = "02"
 _CACHES = {"L3Cache", "Cache"}
+#: Of a bitmap: words of 32 bits are written with 0x and a comma.
+MOST_LETTERS = cpuset.MAX_CPU // 32 * len("0xffffffff,")
 _IO = {"Bridge", "PCIDev", "OSDev", "Misc"}
 
 
@@ -74,13 +76,15 @@ def parse_bitmap(text: str) -> frozenset[int]:
     words = list(text.split(","))
     if any("f...f" in word for word in words):
         raise errors.ProtocolError(f"the set {text[:40]!r} has no end")
+    if len(text) > MOST_LETTERS:
+        raise errors.ProtocolError(f"the set {text[:40]!r} is longer than any machine's")
     try:
         value = 0
         for word in words:
             value = value << 32 | (int(word, 16) if word else 0)
     except ValueError as exc:
         raise errors.ProtocolError(f"{text[:40]!r} is no set of hwloc's") from exc
-    return frozenset(bit for bit in range(value.bit_length()) if value >> bit & 1)
+    return frozenset(cpuset.list_bits(value))
 
 
 def _number(element: ET.Element, key: str, otherwise: int = 0) -> int:
