@@ -4,6 +4,7 @@ import base64
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_where_proc_hides_others_nothing_is_told_of_them() -> None:
     assert absent.why is Why.NOT_PERMITTED
 
 
-ELSEWHERE: dict[str, tuple[Fact[object], str, str]] = {
+ELSEWHERE: dict[str, tuple[Fact[Any], str, str]] = {
     "Nova in a snap": (oslo_conf.NOVA, "nova-compute", "--layout"),
     "libvirt in a snap": (libvirt.DOMAINS, "qemu-system-x86", "/run/libvirt/qemu"),
     "libvirt of Red Hat's": (libvirt.DOMAINS, "qemu-kvm", "/run/libvirt/qemu"),
