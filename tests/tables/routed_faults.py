@@ -282,6 +282,14 @@ BLOCKED: dict[str, tuple[Break, Question]] = {
         ROUTED),
     "lrp.disabled": (
         put(NB1, "Logical_Router_Port", "name", f"lrp-{FAR_PORT}", enabled=[False]), ROUTED),
+    "lrp.stale_mac": (
+        add(SB1, "MAC_Binding", _uuid="mb", logical_port=f"lrp-{FAR_PORT}", ip="10.0.2.6",
+            mac="fa:16:3e:00:00:77"), ROUTED),
+    "nat.no_mac": (put(NB1, "NAT", "_uuid", "dnat", logical_port="port-b"), FROM_OUTSIDE),
+    "nat.no_fabric_at_port": (
+        both(put(NB1, "NAT", "_uuid", "dnat", logical_port="port-b", external_mac="fa:16"),
+             put(SB1, "Chassis", "name", "c2", hostname="h2", other_config={"is-remote": "true"})),
+        FROM_OUTSIDE),
     "lrp.unplugged": (put(NB1, "router_lsp", "name", NEAR_PORT, type=""), ROUTED),
     "default_route.missing": (
         drop(NB1, "Logical_Router_Static_Route", "_uuid", "route"), OUT),

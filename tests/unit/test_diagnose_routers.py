@@ -327,7 +327,13 @@ def test_rows_of_routers_are_read_with_what_they_name() -> None:
             ],
         }
     )  # fmt: skip
-    sb = Rows({"Port_Binding": [{"logical_port": "cr-lrp-gw"}, {"logical_port": "lrp-else"}]})
+    sb = Rows(
+        {
+            "Port_Binding": [{"logical_port": "cr-lrp-gw", "type": "chassisredirect"},
+                             {"logical_port": "lrp-else", "type": "patch"}],
+            "MAC_Binding": [{"logical_port": "lrp-gw", "ip": "198.51.100.1", "mac": "m"}],
+        }
+    )  # fmt: skip
     wanted = router_rows.Wanted(
         routers=["r"], ports=["gw"], externals=["x"], peers=["isthmus-transit-r/s2"]
     )
@@ -340,7 +346,8 @@ def test_rows_of_routers_are_read_with_what_they_name() -> None:
         ("lrp-gw", "c1")
     ]
     assert {one["name"] for one in north["router_lsp"]} == {"gw", "isthmus-transit-r/s2"}
-    assert [one["type"] for one in north["external_port"]] == ["localnet", "switch"]
+    assert [one["type"] for one in north["external_port"]] == ["switch", "localnet"]
     assert [one["name"] for one in north["transit_switch"]] == ["isthmus-transit-r"]
     south = found.seen[Source.SB, "s1"].tables
     assert [one["logical_port"] for one in south["router_binding"]] == ["cr-lrp-gw"]
+    assert [one["ip"] for one in south["MAC_Binding"]] == ["198.51.100.1"]

@@ -27,6 +27,7 @@ _HANGING = (
                                            "external_ids")),
     ("load_balancer", "Load_Balancer", ("_uuid", "name", "protocol", "vips", "external_ids")),
 )  # fmt: skip
+_LEARNED = ("_uuid", "logical_port", "ip", "mac")
 _BINDING = ("_uuid", "logical_port", "type", "tunnel_key", "chassis", "datapath", "up", "options")
 
 
@@ -53,74 +54,97 @@ def tasks(site: str, nb: Database, sb: Database, wanted: Wanted) -> Iterator[Tas
     yield Task(Source.SB, site, "bindings of routers", lambda: _southbound(sb, wanted))
 
 
-def _named(table: str, names: Iterable[str], columns: tuple[str, ...]) -> list[Select]:
-    return [Select(table, (("name", "==", one),), columns) for one in names]
+class _Reads:
+    """Selects that are asked for in one transaction, and their rows by what they are for."""
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._selects: list[tuple[str, Select]] = []
 
-def _rows(nb: Database, table: str, uuids: Iterable[str], columns: tuple[str, ...]) -> list[Row]:
-    selects = (Select(table, (("_uuid", "==", uuid(one)),), columns) for one in uuids)
-    return flatten(ask(nb, selects))
+    def name(self, what: str, table: str, names: Iterable[str], columns: tuple[str, ...]) -> None:
+        """Want rows by their names."""
+        for one in names:
+            self._selects.append((what, Select(table, (("name", "==", one),), columns)))
+
+    def row(self, what: str, table: str, uuids: Iterable[str], columns: tuple[str, ...]) -> None:
+        """Want rows by their UUIDs."""
+        for one in uuids:
+            self._selects.append((what, Select(table, (("_uuid", "==", uuid(one)),), columns)))
+
+    def ask(self) -> dict[str, list[Row]]:
+        """Read them."""
+        found: dict[str, list[Row]] = {}
+        answers = ask(self._database, (select for _, select in self._selects))
+        for (what, _), rows in zip(self._selects, answers, strict=True):
+            found.setdefault(what, []).extend(rows)
+        return found
 
 
 def _northbound(nb: Database, wanted: Wanted) -> dict[str, list[Row]]:
+    transit = [TRANSIT_PREFIX + one for one in wanted.routers]
+    first = _Reads(nb)
+    first.name("lr", "Logical_Router", [ROUTER_PREFIX + one for one in wanted.routers], _ROUTER)
+    plugs = [*wanted.ports, *(f"{one}-lsp" for one in transit), *wanted.peers]
+    first.name("lsp", "Logical_Switch_Port", plugs, _LSP)
+    first.name("transit", "Logical_Switch", transit, ("_uuid", "name", "other_config"))
+    outside = [SWITCH_PREFIX + one for one in wanted.externals]
+    first.name("outside", "Logical_Switch", outside, ("name", "ports"))
+    named = first.ask()
     columns = ("ports", "nat", "static_routes", "policies", "load_balancer")
-    names = [ROUTER_PREFIX + one for one in wanted.routers]
-    routers = [widen(row, *columns) for row in flatten(ask(nb, _named("Logical_Router", names,
-                                                                       _ROUTER)))]  # fmt: skip
-    found: dict[str, list[Row]] = {"Logical_Router": routers}
-    ports = _rows(nb, "Logical_Router_Port", _of(routers, "ports"), _ROUTER_PORT)
-    found["Logical_Router_Port"] = [widen(row, "networks", "gateway_chassis") for row in ports]
+    routers = [widen(row, *columns) for row in named.get("lr", ())]
+    switches = [widen(row, "ports") for row in named.get("outside", ())]
+    second = _Reads(nb)
+    second.row("lrp", "Logical_Router_Port", _of(routers, "ports"), _ROUTER_PORT)
     for column, table, wants in _HANGING:
-        found[table] = _rows(nb, table, _of(routers, column), wants)
-    found["gateway_host"] = _scheduled(nb, found["Logical_Router_Port"])
-    transit = [
-        TRANSIT_PREFIX + one + end for one in wanted.routers for end in ("-lsp",)
-    ] + [*wanted.peers]  # fmt: skip
-    found["router_lsp"] = flatten(
-        ask(nb, _named("Logical_Switch_Port", [*wanted.ports, *transit], _LSP))
-    )
-    switches = [TRANSIT_PREFIX + one for one in wanted.routers]
-    found["transit_switch"] = flatten(
-        ask(nb, _named("Logical_Switch", switches, ("_uuid", "name", "other_config")))
-    )
-    found["external_port"] = _external(nb, wanted.externals)
-    return found
+        second.row(table, table, _of(routers, column), wants)
+    second.row("outside", "Logical_Switch_Port", _of(switches, "ports"), _LSP)
+    hanging = second.ask()
+    ports = [widen(row, "networks", "gateway_chassis") for row in hanging.get("lrp", ())]
+    return {
+        "Logical_Router": routers,
+        "Logical_Router_Port": ports,
+        **{table: hanging.get(table, []) for _, table, _ in _HANGING},
+        "gateway_host": _scheduled(nb, ports),
+        "router_lsp": named.get("lsp", []),
+        "transit_switch": named.get("transit", []),
+        "external_port": [*_external(switches, hanging.get("outside", []))],
+    }
 
 
 def _of(rows: Iterable[Row], column: str) -> list[str]:
     return sorted({str(one) for row in rows for one in row[column]})
 
 
-def _scheduled(nb: Database, ports: Iterable[Row]) -> list[Row]:
+def _scheduled(nb: Database, ports: Sequence[Row]) -> list[Row]:
     """List the hypervisors that gateways are scheduled to, by router port and priority."""
-    found: list[Row] = []
-    for port in ports:
-        group = port["ha_chassis_group"]
-        group = group if isinstance(group, str) else next(iter(group), None)
-        members: list[Row] = []
-        if group:
-            columns = ("name", "ha_chassis")
-            rows = _rows(nb, "HA_Chassis_Group", [group], columns)
-            uuids = _of([widen(one, "ha_chassis") for one in rows], "ha_chassis")
-            members = _rows(nb, "HA_Chassis", uuids, ("chassis_name", "priority"))
-        members += _rows(
-            nb, "Gateway_Chassis", port["gateway_chassis"], ("chassis_name", "priority")
-        )
-        found += [{**one, "port": port["name"]} for one in members]
-    return found
+    named = {str(port["name"]): widen(port, "ha_chassis_group") for port in ports}
+    first = _Reads(nb)
+    for name, port in named.items():
+        columns = ("chassis_name", "priority")
+        first.row(name, "HA_Chassis_Group", port["ha_chassis_group"], ("ha_chassis",))
+        first.row(f"{name}/", "Gateway_Chassis", port["gateway_chassis"], columns)
+    found = first.ask()
+    second = _Reads(nb)
+    for name in named:
+        groups = [widen(one, "ha_chassis") for one in found.get(name, ())]
+        second.row(name, "HA_Chassis", _of(groups, "ha_chassis"), ("chassis_name", "priority"))
+    members = second.ask()
+    return [
+        {**one, "port": name}
+        for name in named
+        for one in (*members.get(name, ()), *found.get(f"{name}/", ()))
+    ]
 
 
-def _external(nb: Database, networks: Iterable[str]) -> list[Row]:
-    """List the ports by which external networks are on their fabric, with the network's id."""
-    found: list[Row] = []
-    for network_id in networks:
-        names = [SWITCH_PREFIX + network_id]
-        rows = flatten(ask(nb, _named("Logical_Switch", names, ("_uuid", "ports"))))
-        uuids = _of([widen(one, "ports") for one in rows], "ports")
-        ports = _rows(nb, "Logical_Switch_Port", uuids, _LSP)
-        found += [{**one, "network_id": network_id} for one in ports if one["type"] == "localnet"]
-        found += [{"network_id": network_id, "type": "switch"} for _ in rows]
-    return found
+def _external(switches: Iterable[Row], ports: Iterable[Row]) -> Iterator[Row]:
+    """Yield external switches, and the ports by which they are on their fabric."""
+    by_uuid = {str(one["_uuid"]): one for one in ports}
+    for switch in switches:
+        network_id = str(switch["name"]).removeprefix(SWITCH_PREFIX)
+        yield {"network_id": network_id, "type": "switch"}
+        for one in switch["ports"]:
+            if by_uuid.get(str(one), {}).get("type") == "localnet":
+                yield {**by_uuid[str(one)], "network_id": network_id}
 
 
 def _southbound(sb: Database, wanted: Wanted) -> dict[str, list[Row]]:
@@ -128,4 +152,12 @@ def _southbound(sb: Database, wanted: Wanted) -> dict[str, list[Row]]:
     names += [f"lrp-{one}" for one in wanted.ports]
     names += [TRANSIT_PREFIX + one + "-lsp" for one in wanted.routers] + [*wanted.peers]
     selects = [Select("Port_Binding", (("logical_port", "==", one),), _BINDING) for one in names]
-    return {"router_binding": flatten(ask(sb, selects))}
+    learned = [
+        Select("MAC_Binding", (("logical_port", "==", f"lrp-{one}"),), _LEARNED)
+        for one in wanted.ports
+    ]
+    rows = flatten(ask(sb, [*selects, *learned]))
+    return {
+        "router_binding": [one for one in rows if "type" in one],
+        "MAC_Binding": [one for one in rows if "mac" in one],
+    }

@@ -3,7 +3,16 @@
 import ipaddress
 from collections.abc import Iterator
 
-from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, by_a_gate, degraded
+from isthmus.diagnose.check.look import (
+    Check,
+    Hop,
+    Look,
+    Need,
+    broken,
+    by_a_gate,
+    degraded,
+    first,
+)
 from isthmus.diagnose.check.routed.outlet import leaves, plan_here
 from isthmus.diagnose.check.routed.router_row import logical_router, resync
 from isthmus.diagnose.check.routed.words import router_of, subject
@@ -143,6 +152,8 @@ def _check_floating(look: Look, site: str, rows: list[Row], floating: Row) -> It
                           f"{router_id}"),
             resync(look, site, router_id),
         )  # fmt: skip
+    for row in mine:
+        yield from _check_at_port(look, site, row, label)
     for row in wrong:
         yield broken(
             "nat.other_address",
@@ -155,6 +166,37 @@ def _check_floating(look: Look, site: str, rows: list[Row], floating: Row) -> It
             f"ovn-nbctl lr-nat-del {ROUTER_PREFIX}{router_id} dnat_and_snat {external}   # at "
             f"site {site}",
         )  # fmt: skip
+
+
+def _check_at_port(look: Look, site: str, row: Row, label: str) -> Iterator[Verdict]:
+    """Yield a floating IP that its server's hypervisor is to translate, and cannot."""
+    if not first(row.get("logical_port")):
+        return
+    floating_id = (look.course.floating or {}).get("id")
+    if not first(row.get("external_mac")):
+        yield broken(
+            "nat.no_mac",
+            subject("floatingip", floating_id, site),
+            f"{label} is to be translated at its port in OVN at site {site}, and has no MAC there: "
+            "nobody answers for it",
+            look.evidence(Source.NB, site, f"NAT {row.get('_uuid')} has external_mac=[]"),
+            f"ovn-nbctl set NAT {row.get('_uuid')} logical_port=[]   # at site {site}",
+        )
+        return
+    host = look.inner.host
+    chassis = look.world.find(Source.SB, site, "Chassis", hostname=host)
+    if chassis is not None and not (chassis.get("other_config") or {}).get("ovn-bridge-mappings"):
+        yield broken(
+            "nat.no_fabric_at_port",
+            subject("floatingip", floating_id, site),
+            f"{label} is translated on hypervisor {host}, where its port is, and {host} has no "
+            "bridge for any physical network",
+            look.evidence(
+                Source.SB, site, f"Chassis {chassis.get('name')} has no ovn-bridge-mappings"
+            ),
+            f"on {host}: ovs-vsctl set Open_vSwitch . "
+            "external_ids:ovn-bridge-mappings=PHYSICAL_NETWORK:BRIDGE",
+        )
 
 
 def _check_forward(look: Look, site: str, forwarding: Row) -> Iterator[Verdict]:
@@ -233,7 +275,7 @@ CHECKS = (
           needs=(Need.CENTRAL, Need.SENDER_NB),
           skips=lambda look: "" if look.course.router_id and look.sender.site else "no router"),
     Check(name="translation in OVN", hop=Hop.EXIT, run=check_translation, skips=by_a_gate,
-          needs=(Need.CENTRAL, Need.EXIT_NB)),
+          needs=(Need.CENTRAL, Need.EXIT_NB, Need.EXIT_SB)),
     Check(name="policy for replies in OVN", hop=Hop.ROUTE, run=check_policy, skips=leaves,
           needs=(Need.CENTRAL, Need.SENDER_NB)),
     Check(name="foreign policies", hop=Hop.ROUTE, run=check_foreign, skips=leaves,

@@ -159,8 +159,35 @@ def _check_plug(look: Look, port: Row, name: str, what: str) -> Iterator[Verdict
     )  # fmt: skip
 
 
+def check_learned(look: Look) -> Iterator[Verdict]:
+    """Yield an address of the way that the site's router has learned with another MAC."""
+    site = look.sender.site
+    for row in look.world.rows(Source.SB, site, "MAC_Binding"):
+        for passage in look.course.passages:
+            leaves = passage.leaves or {}
+            if row.get("logical_port") != f"lrp-{leaves.get('id')}":
+                continue
+            hop = look.fabric.owner(str(leaves.get("network_id")), passage.via)
+            end = hop if passage.via else look.receiver.port
+            own = [*look.receiver.fixed] if not passage.via else [passage.via]
+            if row.get("ip") not in own or not end:
+                continue  # a virtual address has whatever MAC its holder says
+            wanted = str(end.get("mac_address")).lower()
+            if str(row.get("mac")).lower() != wanted:
+                yield broken(
+                    "lrp.stale_mac",
+                    subject("port", end.get("id"), site),
+                    f"{router_of(look, passage.router_id)} at site {site} sends {row.get('ip')} to "
+                    f"{row.get('mac')}, which it has learned, and the address is {wanted}'s",
+                    look.evidence(Source.SB, site, f"MAC_Binding {row.get('_uuid')}"),
+                    f"ovn-sbctl destroy MAC_Binding {row.get('_uuid')}   # at site {site}",
+                )
+
+
 CHECKS = (
     Check(name="routers in OVN", hop=Hop.GATEWAY, run=check_router, skips=at_a_router, needs=_NB),
     Check(name="ports of routers in OVN", hop=Hop.GATEWAY, run=check_ports, skips=at_a_router,
           needs=_NB),
+    Check(name="learned addresses", hop=Hop.ROUTE, run=check_learned, skips=at_a_router,
+          needs=(Need.SENDER_SB,), vital=False),
 )  # fmt: skip
