@@ -10,8 +10,12 @@ import pytest
 
 from isthmus.facts.host.oslo_conf import parse_ini
 from isthmus.facts.script import render_functions
+from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.host.nfv_layout import Layout
+from isthmus.nfv.plan.demand import parse_demand
+from isthmus.nfv.plan.host import plan_host
 from isthmus.nfv.render import script
+from isthmus.testing.nfv.nfv_shapes import by_name
 
 OURS = """\
 # Written by Isthmus
@@ -94,6 +98,69 @@ def test_options_are_merged_into_what_a_tool_has_written(tmp_path: Path, theirs:
     assert parse_ini(theirs.read_text())["compute/cpu_dedicated_set"] == ("3-4",)
     kept = (tmp_path / f"state/1/files{theirs}").read_text()
     assert kept == THEIRS, "what was there before is kept for rollback"
+
+
+def make_machine(folder: Path) -> Path:
+    """Make the files of a machine of two nodes with two CPUs each, of which CPU 3 is off."""
+    system = folder / "sys/devices/system"
+    for node, cpus in enumerate(((0, 1), (2, 3))):
+        (system / f"node/node{node}").mkdir(parents=True)
+        memory = f"Node {node} MemTotal:   4194304 kB\nNode {node} MemFree:    9 kB\n"
+        (system / f"node/node{node}/meminfo").write_text(memory)
+        for cpu in cpus:
+            (system / f"cpu/cpu{cpu}").mkdir(parents=True)
+            if cpu != 3:
+                (system / f"cpu/cpu{cpu}/node{node}").mkdir()
+    (folder / "sys/bus/pci/devices/0000:18:00.0").mkdir(parents=True)
+    return folder
+
+
+#: What a plan is for, and what is said of a machine that has not got it; nothing where it has.
+MATCHES = {
+    "its own": ("match '0:4194304:0,1 1:2097152:2,3'; devices 0000:18:00.0", ""),
+    "no pages": ("match '0:0:0,1 1:0:2'; devices", ""),
+    "more memory": ("match '0:5242880:0'", "node 0 has 4096 MiB, and 5120 MiB of huge pages are"),
+    "more nodes": ("match '0:0:0 2:0:2'", "there is no NUMA node 2 here"),
+    "more CPUs": ("match '0:0:0,1,4'", "there is no CPU 4 here"),
+    "CPUs in another order": ("match '0:0:0,2'", "CPU 2 is not on NUMA node 0 here"),
+    "another slot": ("devices 0000:18:00.0 0000:af:00.0", "no device is at 0000:af:00.0 here"),
+}
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_a_plan_is_put_on_the_host_that_it_is_for(tmp_path: Path, name: str) -> None:
+    line, said = MATCHES[name]
+    done = run(tmp_path, f"R={make_machine(tmp_path)}", line, "say on")
+    if not said:
+        assert (done.returncode, done.stdout) == (0, "on\n"), done.stderr
+        return
+    assert done.returncode == 3
+    assert done.stdout.startswith(f"failed: {said}")
+    assert "plan this one from its own inventory" in done.stdout
+
+
+def test_a_kernel_that_knows_no_nodes_is_held_to_its_cpus(tmp_path: Path) -> None:
+    for cpu in (0, 1):
+        (tmp_path / f"sys/devices/system/cpu/cpu{cpu}").mkdir(parents=True)
+    assert run(tmp_path, f"R={tmp_path}", "match '0:4194304:0,1'", "say on").stdout == "on\n"
+    assert "there is no CPU 2" in run(tmp_path, f"R={tmp_path}", "match '0:9:2'").stdout
+
+
+def test_a_plan_asks_for_its_own_nodes_and_devices_before_anything_is_written() -> None:
+    shape = by_name("xeon-nics-on-one-node")
+    plan = plan_host(shape.inventory, parse_demand(shape.demand))
+    assert isinstance(plan, HostPlan)
+    lines = script.render_apply(plan).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("match '"))
+    given = [*plan.dpdk_ports, *plan.sriov]
+    assert lines[first + 1].split() == ["devices", *sorted(one.pci_address for one in given)]
+    writes = [number for number, line in enumerate(lines) if line.endswith("<<'END'")]
+    assert first < min([*writes, lines.index("retire")])
+    nodes = [one.split(":") for one in lines[first].removeprefix("match ").strip("'").split()]
+    assert [int(one[0]) for one in nodes] == [node.id for node in plan.nodes]
+    assert {int(cpu) for one in nodes for cpu in one[2].split(",")} == {
+        cpu for core in shape.inventory.cores for cpu in core.cpus
+    }
 
 
 def test_merging_into_nothing_is_said(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from isthmus.nfv.check.live import check_facts, check_host, render_report
 from isthmus.nfv.fleet import GroupPlan, find_namesakes, plan_fleet
 from isthmus.nfv.measure_host import measure_host
 from isthmus.nfv.plan.refusal import plan_or_refuse
+from isthmus.nfv.render.script import render_apply
 from isthmus.nfv.render.whole import render_plan, write_rendered
 from isthmus.wiring import nfv as wiring
 from isthmus.wiring.named_file import read_text
@@ -136,7 +137,7 @@ def apply(
     """Apply a plan to its host; idempotent."""
     planned = wiring.read_plan(plan_file)
     if dry_run:
-        sys.stdout.write(render_plan(planned)["apply.sh"])
+        sys.stdout.write(render_apply(planned, chosen=layout))
         return
     client = open_host(target, identity, ssh_option)
     try:

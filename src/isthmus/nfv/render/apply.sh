@@ -114,6 +114,34 @@ would take it away; plan with carries_management: true where that is meant" ;; e
   done
 }
 
+# match NODES: is this the host that the plan is for? Each node is ID:KIB:CPU,CPU... Where
+# it is not nothing is written: pages for more memory than there is would leave none to boot with.
+match() {
+  d=$R/sys/devices/system
+  other() { fail "$1: this plan is for another host; plan this one from its own inventory"; }
+  for w in $1; do
+    n=${w%%:*}; w=${w#*:}
+    if [ -d "$d/node" ]; then
+      m=$(awk '/MemTotal/ { print $4 }' "$d/node/node$n/meminfo" 2>/dev/null)
+      [ -n "$m" ] || other "there is no NUMA node $n here"
+      [ "${w%%:*}" -le "$m" ] || \
+        other "node $n has $((m / 1024)) MiB, and $((${w%%:*} / 1024)) MiB of huge pages are planned"
+    fi
+    for c in $(echo "${w#*:}" | tr , ' '); do
+      [ -e "$d/cpu/cpu$c" ] || other "there is no CPU $c here"
+      # One that is off is on no node.
+      set -- "$d/cpu/cpu$c"/node*
+      [ ! -e "$1" ] || [ -e "$d/cpu/cpu$c/node$n" ] || other "CPU $c is not on NUMA node $n here"
+    done
+  done
+}
+devices() {
+  for w in "$@"; do
+    [ -e "$R/sys/bus/pci/devices/$w" ] || fail "no device is at $w here: this plan is for another \
+host, or a card is gone; plan this one from its own inventory"
+  done
+}
+
 # running: is the running kernel's line the planned one?
 running() {
   line=" $(cat /proc/cmdline) "

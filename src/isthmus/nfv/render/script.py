@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from importlib import resources
 
 from isthmus.facts.script import render_functions
-from isthmus.model.host.host_plan import HostPlan
+from isthmus.model.host.host_plan import HostPlan, NodePlan
 from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.plan import settings
 from isthmus.nfv.render import files, layout, ovs
@@ -63,7 +63,8 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
     }
     lines = [render_functions(layout=chosen)]
     lines += [f"{name}={shlex.quote(value)}" for name, value in values.items()]
-    lines += [render_places(), read_apply()]
+    lines += [render_places(), read_apply(), f"match {shlex.quote(_describe_nodes(plan))}"]
+    lines.append(shlex.join(["devices", *_list_devices(plan)]))
     if taken := [shlex.quote(name) for name in taken_ports(plan)]:
         lines.append(f"guard {' '.join(taken)}")
     lines.append("retire")
@@ -72,6 +73,26 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
     if plan.other_config or plan.external_ids or plan.kernel_ports:
         lines += ["switch", *_keys(plan), "vswitchd", *_ports(plan)]
     return "\n".join([*lines, "say done"]) + "\n"
+
+
+def _describe_nodes(plan: HostPlan) -> str:
+    """Write what a host must have of each node: memory for the pages, in KiB, and CPUs."""
+    return " ".join(
+        f"{node.id}:{sum(page.total * page.size_kib for page in node.pages)}:"
+        + ",".join(map(str, sorted(_cpus_of(node))))
+        for node in plan.nodes
+    )
+
+
+def _list_devices(plan: HostPlan) -> list[str]:
+    addresses = [one.pci_address for one in (*plan.dpdk_ports, *plan.sriov)]
+    return sorted({one for one in addresses if one})
+
+
+def _cpus_of(node: NodePlan) -> tuple[int, ...]:
+    """Return all CPUs of a node in a plan."""
+    sets = (node.host_cpus, node.shared_cpus, node.pmd_cpus, node.idle_cpus, node.dedicated_cpus)
+    return tuple(cpu for one in sets for cpu in one)
 
 
 def render_rollback() -> str:
