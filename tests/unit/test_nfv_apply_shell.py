@@ -152,8 +152,9 @@ def test_a_plan_asks_for_its_own_nodes_and_devices_before_anything_is_written() 
     assert isinstance(plan, HostPlan)
     lines = script.render_apply(plan).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("match '"))
-    given = [*plan.dpdk_ports, *plan.sriov]
-    assert lines[first + 1].split() == ["devices", *sorted(one.pci_address for one in given)]
+    given = [one.pci_address for one in plan.dpdk_ports]
+    given += [one.pci_address for one in plan.sriov]
+    assert lines[first + 1].split() == ["devices", *sorted(given)]
     writes = [number for number, line in enumerate(lines) if line.endswith("<<'END'")]
     assert first < min([*writes, lines.index("retire")])
     nodes = [one.split(":") for one in lines[first].removeprefix("match ").strip("'").split()]

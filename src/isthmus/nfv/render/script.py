@@ -85,7 +85,8 @@ def _describe_nodes(plan: HostPlan) -> str:
 
 
 def _list_devices(plan: HostPlan) -> list[str]:
-    addresses = [one.pci_address for one in (*plan.dpdk_ports, *plan.sriov)]
+    addresses = [one.pci_address for one in plan.dpdk_ports]
+    addresses += [one.pci_address for one in plan.sriov]
     return sorted({one for one in addresses if one})
 
 
