@@ -26,6 +26,7 @@ class Fault:
     by_hand: tuple[str, ...] = ()  #: what undoes it where the remedy is no command
     within_s: int = 120  #: until the audit is clean behind the remedy
     gap: str = ""  #: why it is not named yet
+    at_times: bool = False  #: with a gap: it is named where something else happens meanwhile
 
     @property
     def undone_by(self) -> tuple[str, ...]:
@@ -187,6 +188,7 @@ def _list_process_faults() -> Iterator[Fault]:
             heals=(kill, start) if one.printed and not one.hangs else (),
             by_hand=(kill, start),
             gap=one.gap or one.hangs,
+            at_times=bool(one.hangs),
         )
 
 
