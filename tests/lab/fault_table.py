@@ -72,7 +72,13 @@ PROCESSES = (
         "does not answer on site1-h1",
         hangs="OVN learns of it with the next flow alone; isthmus why asks the hypervisor",
     ),
-    Process("site1-h1.ovsdb", "ovn.controller.silent", "site1", "does not answer on site1-h1"),
+    Process(
+        "site1-h1.ovsdb",
+        "ovn.controller.silent",
+        "site1",
+        "does not answer on site1-h1",
+        hangs="ovn-controller goes on without it; isthmus why asks the hypervisor",
+    ),
     Process(
         "site1.maintenance",
         "neutron.maintenance.silent",
