@@ -297,9 +297,9 @@ _OTHERS = (
     Fault(
         name="DHCP options of a port cleared",
         inject=("nb site1 clear Logical_Switch_Port {a} dhcpv4_options",),
-        code="port.dhcp_in_ovn",
-        by_hand=("isthmus site resync site1",),
-        gap="address sets, DHCP options and NAT of Neutron's are not compared",
+        code="port.no_dhcp",
+        heals=_RESYNC,
+        within_s=420,
     ),
 )
 

@@ -74,6 +74,40 @@ def test_cleared_rules_of_a_group_are_found_and_written_again(
     until(repaired, what="they are written again")
 
 
+@pytest.mark.parametrize("lost", ["the port's", "the subnet's"])
+def test_lost_options_of_dhcp_are_written_again(
+    site: Site, api: Server, worker: Server, lost: str
+) -> None:
+    network_id = make_network(api, 19 + (lost == "the port's"))
+    body = {"network_id": network_id, "cidr": "10.19.0.0/24", "ip_version": 4, "name": "s"}
+    subnet = api("create", kind="subnet", body=body)
+    port_id = api("create", kind="port", body={"network_id": network_id, "name": "p"})["id"]
+    assert api("wait_idle")
+
+    def told() -> list[int]:
+        (row,) = (
+            one for one in api("collect", networks=[network_id])["ports"] if one["id"] == port_id
+        )
+        return list(row["dhcp"])
+
+    def repaired() -> bool:
+        assert api("sweep")
+        worker("repair")
+        return told() == [4]
+
+    until(lambda: told() == [4], what="the port has its options")
+    if lost == "the port's":
+        site.ovn.nbctl("clear", "Logical_Switch_Port", port_id, "dhcpv4_options")
+    else:
+        found = site.ovn.nbctl(
+            "--bare", "--columns=_uuid", "find", "DHCP_Options",
+            f"external_ids:subnet_id={subnet['id']}",
+        )  # fmt: skip
+        site.ovn.nbctl("dhcp-options-del", found.strip())
+    until(lambda: told() == [], what="the loss is told")
+    until(repaired, what="they are written again")
+
+
 def test_who_of_ovn_lives_is_told_by_a_neutron(site: Site, api: Server) -> None:
     def behind() -> set[str]:
         report = api("pulse")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
 
@@ -30,10 +30,11 @@ def fill(connection: sa.Connection) -> Observed:
     assert securitygroup is not None
     tables = ("networks", "subnets", "ports", "standardattributes", "ovn_revision_numbers")
     more = ("ipallocations", "securitygroups", "securitygroupportbindings", "securitygrouprules")
-    for name in (*tables, *more):
+    of_dhcp = ("extradhcpopts", "ml2_port_bindings")
+    for name in (*tables, *more, *of_dhcp):
         columns = model_base.BASEV2.metadata.tables[name].columns
         plain = [sa.Column(one.name, sa.String(64)) for one in columns if one.name != "id"]
-        numbers = {"revision_number", "standard_attr_id"}
+        numbers = {"revision_number", "standard_attr_id", "ip_version", "enable_dhcp"}
         plain = [
             sa.Column(one.name, sa.Integer if one.name in numbers else sa.String(64))
             for one in plain
@@ -84,11 +85,16 @@ def seen(ports: Mapping[str, SwitchPort]) -> Observed:
     )
 
 
-def look(connection: sa.Connection, observed: Observed, known: rewriter.Known) -> tuple[int, bool]:
+def look(
+    connection: sa.Connection,
+    observed: Observed,
+    known: rewriter.Known,
+    answered: Collection[str] = (),
+) -> tuple[int, bool]:
     """Do what a sweep does: give how many ports were read, and whether something is wrong."""
     prints = rewriter.read_prints(connection, observed)
     changed = known.find_changed(prints)
-    written = rewriter.list_written(connection, observed, changed)
+    written = rewriter.list_written(connection, observed, changed, answered)
     rewrites = plan_rewrites(written)
     known.record(prints, rewriter.list_networks_of(connection, rewrites))
     return sum(one.kind == "ports" for one in written), bool(rewrites)
@@ -127,4 +133,51 @@ def test_ports_are_read_where_something_is_not_as_it_was() -> None:
         for table in ("standardattributes", "ovn_revision_numbers"):
             connection.execute(sa.text(swap.format(table)))
         assert look(connection, observed, known) == (3, True)
+    engine.dispose()
+
+
+def add_subnet(connection: sa.Connection, port_id: str) -> None:
+    """Give a port's network a subnet with DHCP, and the port an address of it."""
+    at = {"port": port_id, "network": PORTS[port_id]}
+    for statement in (
+        "INSERT INTO subnets (id, network_id, ip_version, enable_dhcp, standard_attr_id) "
+        "VALUES ('sub', :network, 4, 1, 90)",
+        "INSERT INTO standardattributes (id, revision_number) VALUES (90, 3)",
+        "INSERT INTO ovn_revision_numbers (id, resource_uuid, resource_type, revision_number) "
+        "VALUES (90, 'sub', 'subnets', 3)",
+        "INSERT INTO ipallocations (id, port_id, network_id, subnet_id, ip_address) "
+        "VALUES (1, :port, :network, 'sub', '10.0.0.5')",
+    ):
+        connection.execute(sa.text(statement), at)
+
+
+def test_lost_options_of_dhcp_are_written_again_the_subnet_s_first() -> None:
+    engine = open_engine("sqlite://")
+    known = rewriter.Known()
+    with engine.begin() as connection:
+        observed = fill(connection)
+        add_subnet(connection, "n1-0")
+        ports = dict(observed.of(PORT_KEY))
+        ports["n1-0"] = dataclasses.replace(
+            ports["n1-0"],
+            addresses=frozenset({*ports["n1-0"].addresses, "10.0.0.5"}),
+            dhcp=frozenset({4}),
+        )
+        right = seen(ports)
+        bare = seen({**ports, "n1-0": dataclasses.replace(ports["n1-0"], dhcp=frozenset())})
+        assert look(connection, right, known, {"sub"}) == (6, False)
+        assert look(connection, right, known, {"sub"}) == (0, False)
+        assert look(connection, bare, known, {"sub"}) == (3, True)
+        # The subnet's own are lost: the port has to wait for those, and is not forgotten.
+        assert look(connection, bare, known, set()) == (3, True)
+        assert look(connection, bare, known, {"sub"}) == (3, True)
+        assert look(connection, right, known, {"sub"}) == (3, False)
+        # A port that wants none.
+        connection.execute(
+            sa.text(
+                "INSERT INTO extradhcpopts (id, port_id, opt_name, opt_value, ip_version) "
+                "VALUES ('o', 'n1-0', 'dhcp_disabled', 'True', 4)"
+            )
+        )
+        assert look(connection, bare, known, {"sub"}) == (3, False)
     engine.dispose()

@@ -83,6 +83,7 @@ def row(number: int, chassis: str, kind: str = "") -> dict[str, Any]:
         "requested_key": number,
         "key": number,
         "addresses": [f"fa:16:00:00:00:{number:02x} 10.0.0.{number}"],
+        "dhcp": [4],
         "chassis": chassis,
     }
 
@@ -110,6 +111,7 @@ def tier(name: str, ports: list[dict[str, Any]], **changes: Any) -> dict[str, An
                 "ip_version": 4,
                 "ipv6_address_mode": None,
                 "gateway_ip": "10.0.0.254",
+                "enable_dhcp": True,
             }
         ],
         "ports": ports,
@@ -282,6 +284,7 @@ CASES = {
     "logical switch port with other addresses": change(
         "one/ovn/ports/0/addresses", ["fa:16:00:00:00:01 10.0.0.77"]
     ),
+    "logical switch port without DHCP options": change("one/ovn/ports/0/dhcp", []),
     "shadow port missing": change("one/shadows", []),
     "shadow port of nothing": drop("central/locations"),
     "shadow port different": change("one/shadows/0/encap_ip", "192.0.2.77"),

@@ -122,6 +122,7 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "gateway_ip",
                 "tags",
             ),
+            shown=("enable_dhcp",),
         ),
         Resource(
             kind=ResourceType.ROUTER,
@@ -157,7 +158,14 @@ RESOURCES: Mapping[ResourceType, Resource] = {
                 "port_security_enabled",
                 "qos_policy_id",
             ),
-            shown=("project_id", "status", "binding:host_id", "binding:vif_type"),
+            shown=(
+                "project_id",
+                "status",
+                "binding:host_id",
+                "binding:vif_type",
+                "binding:vnic_type",
+                "extra_dhcp_opts",
+            ),
         ),
     )
 }

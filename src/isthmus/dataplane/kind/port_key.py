@@ -25,6 +25,7 @@ class SwitchPort:
     port_key: int | None  #: what its row asks for
     addresses: frozenset[str] = frozenset()
     revision: int = -1  #: of Neutron's port when the row was written; -1 where it does not say
+    dhcp: frozenset[int] = frozenset()  #: IP versions for which OVN answers its DHCP
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,11 @@ def _read_row(row: Any, network_id: str) -> SwitchPort:
         port_key=requested_port_key(row),
         addresses=frozenset(row.addresses),
         revision=read_revision(row),
+        dhcp=frozenset(
+            version
+            for version, options in ((4, row.dhcpv4_options), (6, row.dhcpv6_options))
+            if options
+        ),
     )
 
 
@@ -113,6 +119,7 @@ def _list_holdings(observed: Observed) -> Parts:
                 "type": one.type,
                 "requested_key": one.port_key,
                 "addresses": sorted(one.addresses),
+                "dhcp": sorted(one.dhcp),
             }
             for port_id, one in sorted(observed.of(PORT_KEY).items())
         ]

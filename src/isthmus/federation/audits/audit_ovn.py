@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from isthmus.federation.audits.holdings import Holdings, Row, by
+from isthmus.federation.dhcp import list_unanswered
 from isthmus.model.dataplane.shadow import Shadow
 from isthmus.model.lease import PoolKind
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.verdict import Severity, Subject, Verdict
 
@@ -203,6 +205,21 @@ def _check_neutron_ports(
                 f"Neutron has {', '.join(missing)}, OVN {rows[port_id]['addresses']}",
                 _MAINTENANCE.format(site.name),
             )
+        there = rows[port_id].get("dhcp")  # an older site does not say
+        subnets = site.objects[ResourceType.SUBNET]
+        if rows[port_id]["type"] == "" and there is not None:
+            unanswered = list_unanswered(wanted[port_id], subnets, there)
+            if unanswered:
+                yield _broken(
+                    site,
+                    "port",
+                    port_id,
+                    "port.no_dhcp",
+                    "logical switch port without DHCP options",
+                    "its subnet has DHCP, OVN's row has no options for "
+                    + " and ".join(f"IPv{one}" for one in unanswered),
+                    _MAINTENANCE.format(site.name),
+                )
 
 
 def _describe(site: Holdings, row: Row) -> str:

@@ -27,7 +27,7 @@ from isthmus.dataplane.rows import OvnRows
 from isthmus.federation.rewrite import plan_rewrites
 from isthmus.neutron.db.session import reading, writing
 from isthmus.neutron.local.lease import sight
-from isthmus.neutron.local.ovn import acls, desired_rows, rewriter
+from isthmus.neutron.local.ovn import acls, desired_rows, dhcp, rewriter
 from isthmus.store.ports import shadow
 
 _LOG = logging.getLogger(__name__)
@@ -172,7 +172,8 @@ def _have_written_again(known: rewriter.Known, observed: Observed) -> None:
         rules = acls.read_print(connection, nb)
         lost = acls.list_lost(connection, nb) if rules != known.rules else []
         known.rules = () if lost else rules
-        written = rewriter.list_written(connection, observed, changed)
+        answered = dhcp.read_answered(nb)
+        written = rewriter.list_written(connection, observed, changed, answered)
         written += rewriter.list_rules(connection, {one["id"] for one in lost})
         rewrites = plan_rewrites(written)
         known.record(prints, rewriter.list_networks_of(connection, rewrites))

@@ -26,7 +26,7 @@ from isthmus.dataplane.kind.shadow_port import SHADOW_PORT
 from isthmus.dataplane.kind.switch_key import SWITCH_KEY
 from isthmus.dataplane.row_kind import Observed
 from isthmus.federation.rewrite import Rewrites, Written
-from isthmus.neutron.local.ovn import desired_rows
+from isthmus.neutron.local.ovn import desired_rows, dhcp
 from isthmus.store.ports import datapath
 
 _NOTES = ovn_models.OVNRevisionNumbers.__table__
@@ -92,7 +92,7 @@ def read_prints(connection: sa.Connection, observed: Observed) -> dict[str, _Pri
     )
     seen: dict[str, int] = {}
     for port_id, one in observed.of(PORT_KEY).items():
-        mark = hash((port_id, one.type, one.revision, one.addresses))
+        mark = hash((port_id, one.type, one.revision, one.addresses, one.dhcp))
         seen[one.network_id] = seen.get(one.network_id, 0) ^ mark
     return {
         row[0]: (tuple(int(value) for value in row[1:]), seen.get(row[0], 0))
@@ -101,7 +101,10 @@ def read_prints(connection: sa.Connection, observed: Observed) -> dict[str, _Pri
 
 
 def list_written(
-    connection: sa.Connection, observed: Observed, changed: Collection[str]
+    connection: sa.Connection,
+    observed: Observed,
+    changed: Collection[str],
+    answered: Collection[str],
 ) -> list[Written]:
     """List Neutron's objects on stretched networks, with what OVN has of them.
 
@@ -109,6 +112,7 @@ def list_written(
         connection: of the transaction.
         observed: what OVN has.
         changed: the networks whose ports are to be read.
+        answered: the subnets for which OVN has DHCP options.
     """
     networks = set(desired_rows.list_networks(connection))
     without = networks - observed.of(SWITCH_KEY).keys()
@@ -117,12 +121,14 @@ def list_written(
         for group_id in _list_groups(connection)
         if desired_rows.group_name(group_id) not in observed.of(SHADOW_PORT).groups
     }
+    subnets = list(_lost(connection, ovn_const.TYPE_SUBNETS, _SUBNETS.c.network_id, without))
     return [
         *_networks(connection, networks, observed),
-        *_lost(connection, ovn_const.TYPE_SUBNETS, _SUBNETS.c.network_id, without),
+        *subnets,
+        *_unanswered(connection, dhcp.list_without(connection, answered) - {s.id for s in subnets}),
         *_lost(connection, ovn_const.TYPE_SECURITY_GROUPS, None, groups),
         *_lost(connection, ovn_const.TYPE_SECURITY_GROUP_RULES, _RULES.c.security_group_id, groups),
-        *_ports(connection, observed, changed),
+        *_ports(connection, observed, changed, answered),
     ]
 
 
@@ -148,21 +154,48 @@ def _lost(
         yield Written(kind=kind, id=row.id, revision=row.revision, noted=row.noted, seen=None)
 
 
+def _unanswered(connection: sa.Connection, ids: Collection[str]) -> Iterator[Written]:
+    """Return the rewrites for subnets whose DHCP options were lost, as for rows that differ.
+
+    For a subnet that was never written, Neutron has the update of its metadata port write the
+    options, and that port is as it should be. Its update of a subnet writes them, and has all ports
+    of the subnet refer to them.
+    """
+    for row in _read(connection, ovn_const.TYPE_SUBNETS, None, ids):
+        yield Written(
+            kind=ovn_const.TYPE_SUBNETS,
+            id=row.id,
+            revision=row.revision,
+            noted=row.noted,
+            seen=row.revision,
+            same=False,
+        )
+
+
 def list_rules(connection: sa.Connection, ids: Collection[str]) -> list[Written]:
     """List rules of security groups that OVN lost."""
     return list(_lost(connection, ovn_const.TYPE_SECURITY_GROUP_RULES, None, ids))
 
 
 def _ports(
-    connection: sa.Connection, observed: Observed, changed: Collection[str]
+    connection: sa.Connection,
+    observed: Observed,
+    changed: Collection[str],
+    answered: Collection[str],
 ) -> Iterator[Written]:
     wanted = sorted(changed)
     for start in range(0, len(wanted), _CHUNK):
-        yield from _ports_of(connection, observed, wanted[start : start + _CHUNK])
+        chunk = wanted[start : start + _CHUNK]
+        # Where the subnet's options are lost as well, those come first.
+        asked = dhcp.read_asked(connection, chunk, answered)
+        yield from _ports_of(connection, observed, chunk, asked)
 
 
 def _ports_of(
-    connection: sa.Connection, observed: Observed, networks: Collection[str]
+    connection: sa.Connection,
+    observed: Observed,
+    networks: Collection[str],
+    asked: Mapping[str, Collection[int]],
 ) -> Iterator[Written]:
     addresses: dict[str, set[str]] = {}
     query = sa.select(_ALLOCATIONS.c.port_id, _ALLOCATIONS.c.ip_address).where(
@@ -187,21 +220,22 @@ def _ports_of(
             revision=row.revision,
             noted=row.noted,
             seen=None if there is None else there.revision,
-            same=not compared or wanted <= said,
+            same=not compared
+            or there is None
+            or (wanted <= said and there.dhcp.issuperset(asked.get(row.id, ()))),
         )
 
 
 def list_networks_of(connection: sa.Connection, rewrites: Rewrites) -> set[str]:
-    """List the networks of the ports that are to be rewritten."""
-    ids = sorted(
-        one
-        for kind, one in (*rewrites.forget, *((kind, one) for kind, one, _ in rewrites.lift))
-        if kind == ovn_const.TYPE_PORTS
-    )
+    """List the networks of the ports and subnets that are to be rewritten."""
+    objects = (*rewrites.forget, *((kind, one) for kind, one, _ in rewrites.lift))
     found: set[str] = set()
-    for start in range(0, len(ids), _CHUNK):
-        query = sa.select(_PORTS.c.network_id).where(_PORTS.c.id.in_(ids[start : start + _CHUNK]))
-        found |= set(connection.scalars(query.distinct()))
+    for kind, table in ((ovn_const.TYPE_PORTS, _PORTS), (ovn_const.TYPE_SUBNETS, _SUBNETS)):
+        ids = sorted(one for its_kind, one in objects if its_kind == kind)
+        for start in range(0, len(ids), _CHUNK):
+            chunk = table.c.id.in_(ids[start : start + _CHUNK])
+            query = sa.select(table.c.network_id).where(chunk)
+            found |= set(connection.scalars(query.distinct()))
     return found
 
 
