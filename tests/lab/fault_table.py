@@ -26,6 +26,9 @@ class Fault:
     by_hand: tuple[str, ...] = ()  #: what undoes it where the remedy is no command
     within_s: int = 120  #: until the audit is clean behind the remedy
     gap: str = ""  #: why it is not named yet
+    again: str = (
+        ""  #: a step that can be run once it is mended, where that is sooner than one looks
+    )
     at_times: bool = False  #: with a gap: it is named where something else happens meanwhile
 
     @property
@@ -120,11 +123,6 @@ _ROWS = (
     ),
     ("responder deleted", "nb site1 --if-exists lsp-del {responder}", "ovn.responder.differs"),
     (
-        "hypervisor of another site deleted",
-        "sb site1 --if-exists chassis-del site2-h1",
-        "ovn.remote_chassis.differs",
-    ),
-    (
         "tunnel end of another site's hypervisor changed",
         "sb site1 set Encap {encap} ip=192.0.2.99",
         "ovn.remote_chassis.differs",
@@ -208,6 +206,13 @@ def _list_row_faults() -> Iterator[Fault]:
 
 
 _OTHERS = (
+    Fault(
+        name="hypervisor of another site deleted",
+        inject=("sb site1 --if-exists chassis-del site2-h1",),
+        code="ovn.remote_chassis.differs",
+        heals=_RESYNC,
+        again="sb site1 get Chassis site2-h1 encaps",
+    ),
     Fault(
         name="ovn-controller ended in order",
         inject=(
