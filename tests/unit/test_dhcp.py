@@ -46,8 +46,9 @@ def test_ports_of_the_network_ask_nobody(owner: str) -> None:
 
 
 def test_a_bare_machine_is_a_matter_of_configuration() -> None:
-    assert unanswered("v4", **{"binding:vnic_type": "baremetal"}) == []
-    assert unanswered("v4", **{"binding:vnic_type": "direct"}) == [4]
+    for kind, left in (("baremetal", []), ("direct", [4])):
+        port: dict[str, Any] = {"binding:vnic_type": kind}
+        assert unanswered("v4", **port) == left
 
 
 @pytest.mark.parametrize(
