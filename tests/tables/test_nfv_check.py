@@ -52,7 +52,7 @@ def make_plan() -> HostPlan:
 
 
 PLAN = make_plan()
-#: The port of an instance that has not started its driver yet.
+#: The port of an instance; whether it is connected is not told.
 VHOST = Interface(
     name="vhu1",
     type="dpdkvhostuserclient",
@@ -61,7 +61,7 @@ VHOST = Interface(
     mtu=None,
     error="",
     statistics={},
-    status={"numa": "0", "status": "disconnected"},
+    status={"numa": "0"},
 )
 
 
@@ -106,6 +106,7 @@ def make_state(plan: HostPlan = PLAN) -> HostState:
                     error="",
                     statistics={"rx_packets": 1000},
                     status={"numa_id": str(port.node)},
+                    link_state="up",
                 )
                 for port in plan.dpdk_ports
             ),

@@ -32,6 +32,7 @@ class Interface:
     statistics: Mapping[str, int]
     status: Mapping[str, str]
     uuid: str = ""
+    link_state: str = ""  #: up or down; empty where the facts do not have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ def _interface(row: Mapping[str, Any]) -> Interface:
         },
         status=strings(row.get("status")),
         uuid=str(row.get("_uuid", "")),
+        link_state="".join(names(row.get("link_state"))),
     )
 
 
@@ -277,7 +279,7 @@ _REQUIRES = Requires(package="Open vSwitch", daemon="ovs-vswitchd", privilege="r
 _INTERFACES = rows(
     "ovs-interfaces",
     "Interface",
-    "_uuid,name,type,options,other_config,mtu,mtu_request,error,statistics,status",
+    "_uuid,name,type,options,other_config,mtu,mtu_request,error,statistics,status,link_state",
 )
 _LOG = "/var/log/openvswitch/ovs-vswitchd.log"
 _KOLLA_LOG = "/var/log/kolla/openvswitch/ovs-vswitchd.log"

@@ -30,6 +30,7 @@ class Service:
     runs: bool
     says: str = ""
     has_failed: bool = False  #: systemd gave it up
+    is_off: bool = False  #: somebody has disabled or masked it
 
 
 def parse_units(text: str) -> tuple[Service, ...]:
@@ -47,6 +48,7 @@ def parse_units(text: str) -> tuple[Service, ...]:
                     runs=state in {"active", "reloading"},
                     says=f"systemctl show {values['Id']}: ActiveState={state}",
                     has_failed=state == "failed",
+                    is_off=values.get("UnitFileState") in {"disabled", "masked"},
                 )
             )
     return tuple(found)

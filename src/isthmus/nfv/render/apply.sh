@@ -91,9 +91,11 @@ retire() {
     awk -v old="$OLD" '
       BEGIN { n = split(old, w, " "); for (i = 1; i <= n; i++) drop[w[i]] = 1; s = "DEFAULT" }
       /^\[/ { s = $0; gsub(/^\[[ \t]*|[ \t]*\].*$/, "", s) }
-      { k = $0; sub(/[ \t]*[=:].*/, "", k)
-        if (s == "DEFAULT" && /^[^#; \t]/ && k in drop) print "# isthmus nfv took this out: " $0
-        else print }' <"$w" >"$t"
+      # Lines that go on with an option go with it: they would belong to the one above.
+      /^[ \t]+[^ \t]/ { print (gone ? "# isthmus nfv took this out: " : "") $0; next }
+      /^[#;]/ { print; next }
+      { k = $0; sub(/[ \t]*[=:].*/, "", k); gone = s == "DEFAULT" && /^[^ \t]/ && k in drop
+        print (gone ? "# isthmus nfv took this out: " : "") $0 }' <"$w" >"$t"
     if ! cmp -s "$t" "$w"; then
       keep "$w"; mkdir -p "$S/pending" && : >"$S/pending/nova"
       cat "$t" >"$w" || fail "$w cannot be written"
@@ -177,10 +179,15 @@ stays() {
     was=$now i=$((i + 1)); sleep 1
   done
 }
-# why UNIT: the last error that it has logged.
+# why UNIT: the last error that it has logged. Services log what they could not reach, or could not
+# read: of that neither the password in an address nor what is set to a secret is told on.
 why() {
   { journalctl -u "$1" -n 60 -o cat 2>/dev/null || "$E" logs --tail 60 "$1" 2>&1; } |
-    grep -E 'ERROR|CRITICAL|Error|rror:' | tail -n 1 | cut -c1-300
+    grep -E 'ERROR|CRITICAL|Error|rror:' | tail -n 1 | veil | cut -c1-300
+}
+veil() {
+  sed -E -e 's#://[^/@ ]*@#://***@#g' \
+    -e "s/([A-Za-z_-]*([Pp]assword|[Pp]asswd|[Ss]ecret|[Tt]oken|[Kk]ey)[\"']?) *[=:] *[^ ,;]+/\1=***/g"
 }
 
 boot_loader() {

@@ -181,6 +181,7 @@ def _interfaces(plan: HostPlan) -> tuple[Interface, ...]:
             error="",
             statistics={"rx_packets": 1000},
             status={"numa_id": str(port.node)},
+            link_state="up",
         )
         for port in plan.dpdk_ports
     ]

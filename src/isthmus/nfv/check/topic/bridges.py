@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from isthmus.facts.host.ovs import BONDS, PORTS
+from isthmus.facts.host.ovs import BONDS, INTERFACES, PORTS
 from isthmus.model.host.host_plan import DpdkPortPlan, HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import (
     Rule,
     Unseen,
+    both,
     drift,
     switch_runs,
     unless_hidden,
@@ -110,7 +111,69 @@ def check_bridges(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             )
 
 
-PRACTICE = (Rule(check_running_bonds, (PORTS, BONDS), has_bonds, switch_runs),)
+#: Neutron's bridges that all ports of instances are on; patches join bridges of one datapath only.
+INTEGRATION = ("br-int", "br-tun")
+
+
+def check_integration(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Neutron's own bridges are in user space where those of the networks are."""
+    del plan
+    for bridge in INTEGRATION:
+        given = state.datapaths.get(bridge, "netdev")
+        if given != "netdev":
+            yield drift(
+                "bridge.datapath",
+                bridge,
+                f"{bridge} is on the datapath {given} of the kernel's, and DPDK's ports are on "
+                "netdev: no vhost-user port works there, and no packet passes between the two",
+                f"Bridge {bridge} datapath_type: {given}",
+                "set external_ids:ovn-bridge-datapath-type=netdev (OVN), or [ovs] datapath_type = "
+                "netdev (Neutron's agent), and restart what makes it",
+            )
+
+
+def has_polled_bridges(state: HostState, plan: HostPlan | None) -> str | Unseen:
+    """Apply a rule where a port of DPDK's is on a bridge, or is to be."""
+    if (plan and plan.dpdk_ports) or any(one.type == "dpdk" for one in state.interfaces):
+        return ""
+    return unless_hidden(state, "no port of DPDK's is there", INTERFACES)
+
+
+def check_polled_links(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
+    """Each port that DPDK polls has a link."""
+    planned = {port.name for port in plan.dpdk_ports} if plan else set()
+    bonded = {name for one in state.ports if len(one.interfaces) > 1 for name in one.interfaces}
+    for one in state.interfaces:
+        if one.type == "dpdk" and one.link_state == "down" and not one.error:
+            alone = one.name in planned and one.name not in bonded
+            yield drift(
+                "port.down",
+                one.name,
+                f"{one.name} has no link: nothing passes by it",
+                f"Interface {one.name}: link_state down",
+                "look at its cable, and at the other side",
+                Severity.BROKEN if alone else Severity.DEGRADED,
+            )
+
+
+def tells_links(state: HostState, plan: HostPlan | None) -> str | Unseen:
+    """Apply a rule where the facts have links of DPDK's ports: older ones have not."""
+    del plan
+    mine = [one for one in state.interfaces if one.type == "dpdk" and not one.error]
+    return Unseen((INTERFACES,)) if any(not one.link_state for one in mine) else ""
+
+
+PRACTICE = (
+    Rule(check_running_bonds, (PORTS, BONDS), has_bonds, switch_runs),
+    Rule(check_integration, (PORTS,), has_polled_bridges, switch_runs),
+    Rule(
+        check_polled_links,
+        (INTERFACES,),
+        has_polled_bridges,
+        both(switch_runs, tells_links),
+        helped_by=(PORTS,),
+    ),
+)
 PLANNED = (
     Rule(check_bonds, (PORTS,), where_planned(bonds_of, "no bond is planned")),
     Rule(check_bridges, (PORTS,), where_planned(bridges_of, "no bridge is planned")),

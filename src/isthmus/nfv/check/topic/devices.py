@@ -97,6 +97,16 @@ def check_sriov(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
         if nic is None:
             yield _gone(one.nic, one.pci_address)
             continue
+        if nic.name not in {one.nic, one.pci_address}:
+            yield drift(
+                "nic.name",
+                one.nic,
+                f"the port at {one.pci_address} is called {nic.name}, planned was {one.nic}: "
+                "Neutron's agent and isthmus-nfv-devices look for that name",
+                f"/sys/bus/pci/devices/{one.pci_address}/net: {nic.name}",
+                "give it its name back (a .link file of systemd's), or take the inventory and plan "
+                "anew",
+            )
         if nic.vfs != one.vfs:
             yield drift(
                 "nic.vfs",

@@ -138,9 +138,9 @@ def _check_vhost_user(domain: Domain) -> Iterator[Verdict]:
 
 
 def check_vhost_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
-    """Each vhost-user interface of an instance is a port of the switch's."""
+    """Each vhost-user interface of an instance is a port of the switch's, and is connected."""
     del plan
-    there = {one.name for one in state.interfaces}
+    there = {one.name: one for one in state.interfaces}
     for domain in state.domains:
         for port in domain.vhost_user:
             if port not in there:
@@ -154,6 +154,29 @@ def check_vhost_ports(state: HostState, plan: HostPlan | None) -> Iterator[Verdi
                     remedy="stop and start the instance, so that os-vif makes its port anew, and "
                     "find out who took it away",
                 )
+            elif there[port].status.get("status") == "disconnected":
+                yield _say_disconnected(state, domain, port)
+
+
+def _say_disconnected(state: HostState, domain: Domain, port: str) -> Verdict:
+    """Say that a port is not connected: that is also so until the guest's driver has started."""
+    denied = [
+        line
+        for line in state.switch_log.splitlines()
+        if f"/{port})" in line and "Permission denied" in line
+    ]
+    return Verdict(
+        code="instance.port",
+        severity=Severity.BROKEN if denied else Severity.ADVICE,
+        subject=Subject(domain.name),
+        message=f"the vhost-user interface {port} of {domain.name} is not connected: "
+        + ("Open vSwitch may not use its socket" if denied else "no packet passes so far"),
+        evidence=denied[-1][:300] if denied else f"Interface {port}: status disconnected",
+        remedy="let Open vSwitch's user write to the sockets in the folder, then restart it"
+        if denied
+        else "nothing is wrong while its guest has not started its driver; where it has, look for "
+        "its socket in ovs-vswitchd.log, and stop and start the instance",
+    )
 
 
 def has_vhost_user(state: HostState, plan: HostPlan | None) -> str | Unseen:

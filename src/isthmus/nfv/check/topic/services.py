@@ -7,6 +7,7 @@ from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import Rule
 from isthmus.nfv.check.state import HostState
+from isthmus.nfv.render import files
 
 #: What people call a service -> its units and containers in every layout. One that runs is enough:
 #: a container's unit of systemd's may be there or not.
@@ -69,17 +70,57 @@ def check_services(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]
             "from starting",
         )
     yield from _check_failed(state)
+    if plan is not None:
+        yield from _check_off(state, plan, processes)
+        yield from _check_own(state, plan)
+
+
+def _check_off(state: HostState, plan: HostPlan, processes: set[str]) -> Iterator[Verdict]:
+    """Check that what a plan is for has not been switched off by somebody."""
+    wanted = {"nova-compute": plan.nova}
+    wanted["Neutron's Open vSwitch agent"] = {
+        k: v for k, v in plan.neutron.items() if k[:4] == "ovs/"
+    }
+    wanted["Neutron's SR-IOV agent"] = {k: v for k, v in plan.neutron.items() if k[:6] == "sriov_"}
+    for name, options in wanted.items():
+        mine = [one for one in state.services if one.name in SERVICES[name]]
+        off = [one for one in mine if one.is_off and not one.runs]
+        others = any(one.runs or one.is_there for one in mine)
+        if options and off and not others and not processes & set(SERVICES[name]):
+            yield Verdict(
+                code="service.down",
+                severity=Severity.BROKEN,
+                subject=Subject(name),
+                message=f"{name} is switched off here, and the plan is for it",
+                evidence=f"{off[0].says}, disabled or masked",
+                remedy=f"systemctl enable --now {off[0].name} (unmask it first where it is masked)",
+            )
+
+
+def _check_own(state: HostState, plan: HostPlan) -> Iterator[Verdict]:
+    """Check our own units: they ran to their end, and will do so at the next boot."""
     there = {one.name: one for one in state.services}
+    mine = {
+        file.path.rpartition("/")[2].removesuffix(".service")
+        for file in files.render_files(plan)
+        if file.effect is files.Effect.UNITS
+    }
     for name, what in OWN.items():
         one = there.get(name)
-        if plan is not None and one is not None and one.is_there and not one.runs:
+        if one is None or not (one.is_there or (one.is_off and name in mine)):
+            continue
+        if not one.runs or one.is_off:
             yield Verdict(
                 code="service.down",
                 severity=Severity.DEGRADED,
                 subject=Subject(name),
-                message=f"{name} did not run to its end: {what} may not be as planned",
-                evidence=one.says,
-                remedy=f"systemctl status {name} says why; then systemctl restart {name}",
+                message=f"{name} did not run to its end: {what} may not be as planned"
+                if not one.runs
+                else f"{name} is switched off: after the next boot {what} will not be as planned",
+                evidence=one.says + (", disabled or masked" if one.is_off else ""),
+                remedy=f"systemctl enable {name}; systemctl restart {name}"
+                if one.is_off
+                else f"systemctl status {name} says why; then systemctl restart {name}",
             )
 
 
@@ -109,7 +150,7 @@ def sets_up_services(state: HostState, plan: HostPlan | None) -> str:
     """Apply a rule where services of a compute host are set up."""
     del plan
     known = {*OWN, *(name for names in (*SERVICES.values(), *RESTING.values()) for name in names)}
-    there = any(one.is_there and one.name in known for one in state.services)
+    there = any((one.is_there or one.is_off) and one.name in known for one in state.services)
     return "" if there else "no service of Nova's, Neutron's, OVN's or ours is set up here"
 
 
