@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from isthmus.lab.network.dhcp import SCRIPT, client_command
+from isthmus import errors
+from isthmus.lab.network import vlans
+from isthmus.lab.network.dhcp import SCRIPT, client_command, leases_file
 from isthmus.lab.network.server import STATIC, choose_mode
 from isthmus.lab.status import choose_next
 
@@ -92,3 +94,42 @@ def test_of_a_server_that_does_not_come_up_the_next_step_is_said() -> None:
     said = choose_next([up], "op", "a")
     assert "isthmus why a OTHER" in said
     assert "isthmus lab status --name op" in said
+
+
+def test_leases_are_where_the_client_keeps_them() -> None:
+    for mode in (("-4",), ("-6",), ("-6", "-S")):
+        words = client_command(Path("/f"), "a", "eth0", mode)
+        assert str(leases_file(Path("/f"), "a", mode)) == words[words.index("-lf") + 1]
+
+
+PORT = "01234567-89ab-cdef-0123-456789abcdef"
+SUBPORT = {"port_id": "p", "segmentation_id": 100, "mac_address": "fa:16:3e:00:00:02"}
+
+
+def test_a_vlan_is_that_of_a_subport() -> None:
+    port = {"id": PORT, "trunk_details": {"sub_ports": [SUBPORT]}}
+    assert vlans.find_subports(port, (100,)) == {100: SUBPORT}
+    assert vlans.find_subports({"id": PORT}, ()) == {}
+    with pytest.raises(errors.NotFound, match="no subport with VLAN 7; it has: 100"):
+        vlans.find_subports(port, (100, 7))
+    for without in ({"id": PORT}, {"id": PORT, "trunk_details": None}):
+        with pytest.raises(errors.NotFound, match="it has: none"):
+            vlans.find_subports(without, (100,))
+
+
+def test_a_bridge_joins_what_is_untagged_and_each_vlan() -> None:
+    macs = {"eth0": "fa:16:3e:00:00:01", vlans.device("eth0", 4094): "fa:16:3e:00:00:02"}
+    lines = list(vlans.render_links(PORT, "tap", "guest", macs, 1442))
+    added = [line.split() for line in lines if " add " in line]
+    ends = [words[2] for words in added]
+    assert [f"link set {end} up" for end in ends] == [line for line in lines if " set " in line]
+    assert all(len(name) <= 15 for name in (*ends, vlans.bridge(PORT)))
+    assert [(words[-7], words[-5], words[-1]) for words in added[1:]] == [
+        ("eth0", "fa:16:3e:00:00:01", "guest"),
+        ("eth0.4094", "fa:16:3e:00:00:02", "guest"),
+    ]
+    words = " ".join(vlans.switch_words(PORT, (4094,)))
+    bridge = vlans.bridge(PORT)
+    assert f"add-port {bridge} {ends[0]} -- " in words
+    assert f"add-port {bridge} {ends[1]} tag=0 -- " in words
+    assert words.endswith(f"add-port {bridge} {ends[2]} tag=4094")

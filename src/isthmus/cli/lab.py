@@ -232,7 +232,10 @@ def create_server(
     server: Server,
     site: Annotated[str, typer.Option(help="Site to live at.")],
     network: Annotated[str, typer.Option(help="Network, by name or id.")] = "",
-    port: Annotated[str, typer.Option(help="Id of a port that is there already.")] = "",
+    port: Annotated[str, typer.Option(help="Port that is there already, by name or id.")] = "",
+    vlan: Annotated[
+        list[int] | None, typer.Option(help="VLAN of its port's trunk; repeat for several.")
+    ] = None,
     security_group: Annotated[
         list[str] | None, typer.Option(help="By name or id; repeat for several.")
     ] = None,
@@ -251,6 +254,7 @@ def create_server(
             site=site,
             network=network,
             port=port,
+            vlans=tuple(vlan or ()),
             security_groups=tuple(security_group or ()),
             fixed_ips=tuple(fixed_ip or ()),
             host=host,

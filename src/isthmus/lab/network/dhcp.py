@@ -75,6 +75,11 @@ exit 0
 """
 
 
+def leases_file(folder: Path, server: str, mode: Sequence[str]) -> Path:
+    """Return where a client keeps its leases."""
+    return folder / f"{server}.{''.join(mode).replace('-', '')}.leases"
+
+
 def client_command(folder: Path, server: str, link: str, mode: Sequence[str]) -> tuple[str, ...]:
     """Return the command of a client that stays in the foreground.
 
@@ -91,7 +96,7 @@ def client_command(folder: Path, server: str, link: str, mode: Sequence[str]) ->
         "-d",
         *("-cf", str(folder / "dhclient.conf")),
         *("-sf", str(folder / "dhclient-script")),
-        *("-lf", str(folder / f"{server}.{family}.leases")),
+        *("-lf", str(leases_file(folder, server, mode))),
         *("-pf", str(folder / f"{server}.{family}.pid")),
         *("-e", f"LAB_SERVER={server}"),
         link,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus import errors
-from isthmus.lab.network import dhcp
+from isthmus.lab.network import dhcp, vlans
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
@@ -44,7 +44,8 @@ class ServerRequest:
     name: str
     site: str
     network: str = ""  #: name or id; may be left out where a port is given
-    port: str = ""  #: id of a port that is there already
+    port: str = ""  #: name or id of a port that is there already
+    vlans: tuple[int, ...] = ()  #: of its port's trunk that it is to have devices for
     security_groups: tuple[str, ...] = ()  #: names or ids
     fixed_ips: tuple[str, ...] = ()
     host: str = ""  #: hypervisor; the emptiest of the site where left out
@@ -83,7 +84,7 @@ class Servers:
 
         Raises:
             Exists: there is one of that name.
-            NotFound: no such site, host, network, port or security group.
+            NotFound: no such site, host, network, port, security group or VLAN of its trunk.
             TimedOut: its port did not become active, or an address did not come. The server stays,
                 to be looked at.
         """
@@ -105,10 +106,14 @@ class Servers:
             "addresses": [one["ip_address"] for one in port["fixed_ips"]],
             "own_port": not request.port,
         }
+        subports = vlans.find_subports(port, request.vlans)
         self._ledger.add("server", **row)
-        self._plug(row, host, self._mtu(site, port))
+        macs = {vlans.device(LINK, tag): one["mac_address"] for tag, one in subports.items()}
+        self._plug(row, host, self._mtu(site, port), macs)
         self._await_active(site, row)
         self._take_addresses(site, row, port)
+        for tag, subport in subports.items():
+            self._set_addresses(site, row, vlans.device(LINK, tag), subport["port_id"])
         return self.get(request.name)
 
     def delete(self, name: str) -> None:
@@ -122,9 +127,14 @@ class Servers:
             if key.startswith(f"vm-{name}."):
                 self._tools.processes.send(running.process, signal.SIGKILL)
         host = self._plan.get_hypervisor(row["host"])
-        self._vsctl(host, "--if-exists", "del-port", "br-int", _tap(row["port_id"]))
+        tap, trunk = _tap(row["port_id"]), vlans.bridge(row["port_id"])
+        self._vsctl(
+            host, "--if-exists", "del-port", "br-int", tap, "--", "--if-exists", "del-br", trunk
+        )
         if Path("/run/netns", row["netns"]).exists():
             self._tools.run(["ip", "netns", "delete", row["netns"]])
+        # What is between a bridge of VLANs and `br-int` does not go with the server's namespace.
+        self._tools.run(["ip", "link", "delete", tap], netns=host.netns, check=False)
         api = self._api(row["site"])
         path = f"/v2.0/ports/{row['port_id']}"
         try:
@@ -174,8 +184,9 @@ class Servers:
         admin = self._api(site.name)
         if request.port:
             # As Nova does: read it first, which at a site brings what only central knows so far.
-            admin.call("GET", f"/v2.0/ports/{request.port}")
-            return _port(admin.call("PUT", f"/v2.0/ports/{request.port}", body={"port": binding}))
+            path = f"/v2.0/ports/{self._find_id('port', request.port, '', site)}"
+            admin.call("GET", path)
+            return _port(admin.call("PUT", path, body={"port": binding}))
         if not request.network:
             raise errors.Invalid("give --network, or the --port to use")
         tenant = f"{request.project}-" if request.project != "demo" else ""
@@ -215,7 +226,7 @@ class Servers:
         path = f"/v2.0/networks/{port['network_id']}"
         return int(self._api(site.name).call("GET", path)["network"]["mtu"])
 
-    def _plug(self, row: Row, host: Hypervisor, mtu: int) -> None:
+    def _plug(self, row: Row, host: Hypervisor, mtu: int, vlan_macs: Mapping[str, str]) -> None:
         run, netns, tap = self._tools.run, row["netns"], _tap(row["port_id"])
         run(["ip", "netns", "add", netns])
         # Like a guest: addresses are made from the MAC, as Neutron foretells them, and are used at
@@ -223,11 +234,21 @@ class Servers:
         settings = ["accept_dad=0", "dad_transmits=0", "addr_gen_mode=0", "use_tempaddr=0"]
         words = [f"net.ipv6.conf.default.{setting}" for setting in settings]
         run(["sysctl", "-qw", *words, "net.ipv4.ping_group_range=0 2147483647"], netns=netns)
-        link = f"link add {LINK} address {row['mac_address']} mtu {mtu} netns {netns} type veth "
-        run(["ip", "-batch", "-"], stdin=link + f"peer name {tap} mtu {mtu} netns {host.netns}")
+        macs = {LINK: row["mac_address"], **vlan_macs}
+        if vlan_macs:
+            lines = vlans.render_links(row["port_id"], tap, netns, macs, mtu)
+            run(["ip", "-batch", "-"], stdin="\n".join(lines), netns=host.netns)
+            tags = [int(name.partition(".")[2]) for name in vlan_macs]
+            self._vsctl(host, *vlans.switch_words(row["port_id"], tags))
+        else:
+            link = (
+                f"link add {LINK} address {row['mac_address']} mtu {mtu} netns {netns} type veth "
+            )
+            run(["ip", "-batch", "-"], stdin=link + f"peer name {tap} mtu {mtu} netns {host.netns}")
         run(["ip", "link", "set", "lo", "up"], netns=netns)
-        # Open vSwitch in user space takes packets as they are: checksums must be whole.
-        run(["ethtool", "-K", LINK, "tx", "off"], netns=netns)
+        for name in macs:
+            # Open vSwitch in user space takes packets as they are: checksums must be whole.
+            run(["ethtool", "-K", name, "tx", "off"], netns=netns)
         run(["ip", "link", "set", tap, "up"], netns=host.netns)
         ids = {
             "iface-id": row["port_id"],
@@ -281,7 +302,20 @@ class Servers:
             self._start_client(row, mode)
         self._await_addresses(row)
 
+    def _set_addresses(self, site: Tier, row: Row, link: str, port_id: str) -> None:
+        """Give a VLAN device what its subport has; where that is SLAAC, it comes by itself."""
+        api, netns = self._api(site.name), row["netns"]
+        self._tools.run(["ip", "link", "set", link, "up"], netns=netns)
+        for fixed in _port(api.call("GET", f"/v2.0/ports/{port_id}"))["fixed_ips"]:
+            subnet = api.call("GET", f"/v2.0/subnets/{fixed['subnet_id']}")["subnet"]
+            if choose_mode(subnet):
+                length = ipaddress.ip_network(subnet["cidr"]).prefixlen
+                address = f"{fixed['ip_address']}/{length}"
+                self._tools.run(["ip", "addr", "replace", address, "dev", link], netns=netns)
+
     def _start_client(self, row: Row, mode: tuple[str, ...]) -> None:
+        # What a former server of the name was leased is not this one's to ask for.
+        dhcp.leases_file(self._folder, row["name"], mode).unlink(missing_ok=True)
         name = f"vm-{row['name']}.dhcp{''.join(mode).replace('-', '')}"
         program = Program(
             name=name,

@@ -1,0 +1,109 @@
+"""What the how-to pages tell a tenant to type, typed: each leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.lab.page import CLEAN_UP, Shell, parse_page, run_step
+from tests.lab.person import Person
+from tests.lab.preloaded import preloaded
+
+from isthmus import errors
+from isthmus.lab.opened import OpenLab
+from isthmus.testing.until import until
+
+pytestmark = [pytest.mark.lab, pytest.mark.root]
+
+DOCS = Path(__file__).parents[2] / "docs" / "howto"
+PAGES = ("routers.md",)
+#: What a page may make, by the paths of Neutron's API.
+RESOURCES = {
+    "networks": "networks",
+    "subnets": "subnets",
+    "ports": "ports",
+    "routers": "routers",
+    "floatingips": "floatingips",
+    "security-groups": "security_groups",
+    "trunks": "trunks",
+    "qos/policies": "policies",
+}
+DEFAULT = ("security_groups", "default")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the folder of the `openstack` that the pages use."""
+    with preloaded(tmp_path_factory.mktemp("client")) as folder:
+        yield folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_does_as_it_says_and_leaves_nothing(
+    lab: OpenLab,
+    client: Path,
+    page: str,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    steps = parse_page((DOCS / page).read_text())
+    cleaning = [step for step in steps if step.section == CLEAN_UP]
+    assert cleaning, f"{page} ends with a section {CLEAN_UP!r}"
+    assert steps[-len(cleaning) :] == cleaning
+    before = list_ids(lab)
+    shell = Shell(tmp_path, environment(lab, client))
+    took = {}
+    try:
+        for step in steps:
+            if step is cleaning[0]:
+                made = list_ids(lab) - before
+            took[f"{step.line}: {step.command}"] = round(run_step(shell, step, page), 1)
+    finally:
+        shell.close()
+    record_property("seconds", took)
+    print(json.dumps(took, indent=1))  # noqa: T201
+    assert made, "the page has made nothing"
+    until(lambda: not find_left(lab, made), what=f"all of {page} is gone", timeout_s=300)
+    assert lab.servers.list_rows() == []
+    Person(lab.plan).agree()
+
+
+def environment(lab: OpenLab, first: Path) -> dict[str, str]:
+    """Give what a person's shell has who has brought up the lab."""
+    folders = (str(first), str(Path(sys.executable).parent), os.environ["PATH"])
+    return {
+        "PATH": os.pathsep.join(folders),
+        "ISTHMUS_LAB_NAME": lab.plan.name,
+        "OS_CLIENT_CONFIG_FILE": str(lab.plan.clouds_file),
+        "OS_CLOUD": "central",
+    }
+
+
+def list_ids(lab: OpenLab) -> set[str]:
+    """List what every Neutron has; a project's default group comes by itself, and stays."""
+    found = set()
+    for tier in lab.plan.tiers:
+        api = lab.tools.open_api(lab.plan.clouds_file, str(tier.name))
+        for path, key in RESOURCES.items():
+            try:
+                rows = api.call("GET", f"/v2.0/{path}")[key]
+            except errors.NotFound:  # central has no trunks
+                continue
+            found |= {row["id"] for row in rows if (key, row.get("name")) != DEFAULT}
+    return found
+
+
+def find_left(lab: OpenLab, made: set[str]) -> set[str]:
+    """Find what is left of a page's in any Neutron, northbound or southbound database."""
+    left = made & list_ids(lab)
+    for tier in lab.plan.sites:
+        for name, schema in (("nb", "OVN_Northbound"), ("sb", "OVN_Southbound")):
+            socket = lab.plan.tier_dir(tier) / f"{name}.sock"
+            words = ["ovsdb-client", "dump", f"unix:{socket}", schema]
+            done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+            dump = done.stdout.replace("_", "-")  # groups of ports are called so
+            left |= {one for one in made if one in dump}
+    return left
