@@ -183,6 +183,30 @@ def test_a_site_leaves_by_itself_and_the_other_over_it(central: CentralServer) -
     assert state_at(central, "site2", router) is None
 
 
+def test_routers_hear_of_a_site_s_first_hypervisor(central: CentralServer) -> None:
+    net = Stretched(central, present=("site1",))
+    outside, _ = make_outside(central, 2)
+    router = central.create("router", net.user, name="r")
+    assert join(central, router, net.user, subnet_id=net.subnet["id"]).status == 200
+    assert set_gateway(central, router, net.user, outside).status == 200
+
+    def arrives() -> str | None:
+        """Give the hypervisor to which site2 sends what is for site1."""
+        transit = plan_at(central, "site2", router).transit
+        assert transit is not None
+        (peer,) = transit.peers
+        return peer.hypervisor and peer.hypervisor.chassis
+
+    assert arrives() is None
+    central.clear_journal()
+    port = net.port()
+    net.must_take(port)
+    assert arrives() == "chassis-1"
+    assert told(central, router) == {"site1", "site2"}
+    net.must_take(net.port())
+    assert told(central, router) == set()
+
+
 def test_a_floating_ip_follows_its_port(central: CentralServer) -> None:
     project = uuid.uuid4().hex
     user = tenant(project)

@@ -219,6 +219,22 @@ def test_the_port_to_the_fabric_is_expected_of_a_provider_network() -> None:
     assert [one.message for one in run(state)] == ["logical switch port that Neutron does not know"]
 
 
+def test_a_router_has_interfaces_at_a_site_where_their_networks_are_alone() -> None:
+    def router(*networks: str) -> dict[str, Any]:
+        interfaces = [{"id": f"on-{one}", "network_id": one} for one in networks]
+        return {"id": "r", "project_id": "p", "isthmus:interfaces": interfaces}
+
+    state = world()
+    there = {"type": "router", "resource_id": "r", "site": "one", "withdrawn": False}
+    state["central"]["mappings"].append(there)
+    state["central"]["routers"] = [router(NET, "elsewhere")]
+    state["one"]["routers"] = [router(NET)]
+    assert run(state) == []
+    for wrong in (router(), router(NET, "elsewhere")):
+        state["one"]["routers"] = [wrong]
+        assert [one.message for one in run(state)] == ["router different"]
+
+
 def change(path: str, value: Any) -> Callable[[World], None]:
     """Set something deep in the world; the last word of the path is a key or an index."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from isthmus.federation.audits import audit_ovn, audit_pulse
 from isthmus.federation.audits.holdings import Holdings, Row
+from isthmus.model import attribute
 from isthmus.model.intent import Job, JobState
 from isthmus.model.lease import Lease, show_number
 from isthmus.model.resource import RESOURCES, Place, Resource, ResourceType
@@ -299,18 +300,28 @@ def _with_network(
 
 
 def _by_mapping(
-    resource: Resource, central: Holdings, site: Holdings, _here: Collection[str]
+    resource: Resource, central: Holdings, site: Holdings, here: Collection[str]
 ) -> _Compared:
     """Objects that central has mapped to the site, and those that the site has as central's.
 
     A site may hold objects of its own, and the default group of a project that uses nothing of
-    central's there is one, whether central knows the group or not.
+    central's there is one, whether central knows the group or not. A router that is at the site for
+    its gateway has no interface there on a network that is not.
     """
     mapped = _mapped(resource.kind, central, site.name)
+    wanted = _of(central.objects[resource.kind], "id", mapped)
+    if resource.kind is ResourceType.ROUTER:
+        wanted = {one: _with_interfaces(row, here) for one, row in wanted.items()}
     return (
-        _of(central.objects[resource.kind], "id", mapped),
+        wanted,
         _of(site.objects[resource.kind], "id", mapped | _mapped(resource.kind, site, site.name)),
     )
+
+
+def _with_interfaces(router: Row, here: Collection[str]) -> Row:
+    """Return a router with those interfaces alone that are on networks that are present."""
+    listed = router.get(attribute.INTERFACES) or ()
+    return {**router, attribute.INTERFACES: [one for one in listed if one["network_id"] in here]}
 
 
 def _at_home(

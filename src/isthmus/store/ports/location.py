@@ -145,6 +145,12 @@ def record(connection: sa.Connection, location: Location) -> bool:
     return True
 
 
+def has_any(connection: sa.Connection, site: SiteName) -> bool:
+    """Tell, by a plain read, whether any port is bound at a site."""
+    query = sa.select(LOCATIONS.c.port_id).where(LOCATIONS.c.site == site, LOCATIONS.c.chassis > "")
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def find_key_holder(
     connection: sa.Connection, location: Location, *, latest: bool = False
 ) -> str | None:

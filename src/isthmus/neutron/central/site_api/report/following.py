@@ -22,7 +22,7 @@ from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import journal, refusal
 from isthmus.store.leases import named
 from isthmus.store.ports import home, location
-from isthmus.store.tiers import epoch, named_port
+from isthmus.store.tiers import epoch, exit_notice, named_port
 from isthmus.store.tiers.locked import LockedObjects
 
 _PORT = ResourceType.PORT
@@ -82,12 +82,16 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
             if changed:
                 location.delete(connection, [port_id])
         else:
+            is_first = before is None and not location.has_any(connection, site)
             changed = location.record(
                 connection,
                 location.Location.from_dict(
                     body, port_id=port_id, network_id=network_id, site=site
                 ),
             )
+            if is_first:
+                # Until now central knew no hypervisor there that packets of routers could go to.
+                exit_notice.tell_of_site(connection, site)
         was_stale = home.end_stale(connection, port_id)
         if changed or was_stale:
             shadow.tell_others(connection, site, port_id, network_id)
