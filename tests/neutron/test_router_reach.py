@@ -195,7 +195,7 @@ def test_routers_hear_of_a_site_s_first_hypervisor(central: CentralServer) -> No
         transit = plan_at(central, "site2", router).transit
         assert transit is not None
         (peer,) = transit.peers
-        return peer.hypervisor and peer.hypervisor.chassis
+        return peer.hypervisor.chassis if peer.hypervisor is not None else None
 
     assert arrives() is None
     central.clear_journal()
