@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, degraded
 from isthmus.diagnose.check.port import OPENSTACK
 from isthmus.diagnose.check.routed.words import (
+    by_a_router,
     central,
     network_of,
     require,
@@ -49,19 +50,29 @@ def plan_here(look: Look) -> Row | None:
     return look.fabric.plan_at(look.course.router_id, look.inner.site)
 
 
+def check_place(look: Look) -> Iterator[Verdict]:
+    """Yield a router that is not at the site where its packets come from."""
+    router_id, site = look.course.router_id, look.inner.site
+    plan = look.fabric.plan(router_id)
+    if plan is None or not site or look.fabric.plan_at(router_id, site) is not None:
+        return  # what is not shown, the check of the exit tells
+    zones = (look.fabric.router(router_id) or {}).get("availability_zone_hints") or []
+    yield broken(
+        "router.not_at_site",
+        subject("router", router_id, site),
+        f"{router_of(look, router_id)} is not at site {site}, where port {look.inner.label} is"
+        + (f": it is for zones {', '.join(map(str, zones))} alone" if zones else ""),
+        central(look, f"router-exits of {router_id} names no site {site}"),
+        f"isthmus network extend {look.inner.network_id} {site}; or a router without "
+        f"--availability-zone-hint: {OPENSTACK} router show {router_id}",
+    )
+
+
 def check_exit(look: Look) -> Iterator[Verdict]:
     """Yield why packets leave by no site."""
     plan, router_id, site = plan_here(look), look.course.router_id, look.inner.site
     router, family = router_of(look, router_id), str(look.way.packet.family)
     if plan is None:
-        yield broken(
-            "router.not_at_site",
-            subject("router", router_id, site),
-            f"{router} is not at site {site}, where port {look.inner.label} is",
-            central(look, f"router-exits of {router_id} names no site {site}"),
-            f"isthmus network extend {look.inner.network_id} {site}; see the zones of the router: "
-            f"{OPENSTACK} router show {router_id}",
-        )
         return
     found: Row = (plan.get("exits") or {}).get(family) or {}
     seen = central(look, f"router-exits of {router_id}: at {site} IPv{family} {dict(found)}")
@@ -197,6 +208,8 @@ def check_outside(look: Look) -> Iterator[Verdict]:
 
 
 CHECKS = (
+    Check(name="place of the router", hop=Hop.GATEWAY, run=check_place, skips=by_a_router,
+          needs=(Need.CENTRAL,)),
     Check(name="exit", hop=Hop.EXIT, run=check_exit, skips=leaves, needs=(Need.CENTRAL,)),
     Check(name="seat of the gateway", hop=Hop.EXIT, run=check_seat, skips=is_gated,
           needs=(Need.CENTRAL,)),
