@@ -146,8 +146,8 @@ def test_what_a_server_does_with_packets_is_not_told() -> None:
 @pytest.mark.parametrize(
     ("question", "peer", "code"),
     [
-        (FROM_OUTSIDE, "192.0.2.1", "policy.ingress.remote_group"),
-        (TO_FIP, SNAT, "policy.ingress.remote_group"),
+        (FROM_OUTSIDE, "0.0.0.0/0", "policy.ingress.remote_group"),
+        (TO_FIP, f"{SNAT}/32", "policy.ingress.remote_group"),
     ],
 )
 def test_rules_see_the_translated_address(question: Question, peer: str, code: str) -> None:
@@ -159,7 +159,7 @@ def test_rules_see_the_translated_address(question: Question, peer: str, code: s
     assert ask_routed(tables, *ROUTED).word is not Word.BLOCKED
     found = ask_routed(tables, *question)
     assert found.blockers[0].verdict.code == code
-    assert f"--remote-ip {peer}/32" in found.blockers[0].verdict.remedy
+    assert f"--remote-ip {peer} " in found.blockers[0].verdict.remedy
 
 
 def test_a_forwarded_port_is_asked_for_inside() -> None:

@@ -20,6 +20,7 @@ from isthmus.diagnose.evaluate import policy
 from isthmus.diagnose.evaluate.match import Scope
 from isthmus.diagnose.evaluate.render import render_match, render_rule
 from isthmus.diagnose.question import Direction, End, Packet, Way
+from isthmus.diagnose.route.legs import somewhere
 from isthmus.diagnose.world import Row, Source
 from isthmus.model.dataplane.ovn import SWITCH_PREFIX
 from isthmus.model.site import CENTRAL
@@ -131,11 +132,13 @@ def _check(look: Look, end: End, direction: str) -> Iterator[Verdict]:
 def _create_rule(group: str, direction: str, way: Way) -> str:
     packet = way.packet
     peer = packet.source if direction == "ingress" else packet.target
-    bits = 32 if packet.family == 4 else 128
+    prefix = f"{peer}/{32 if packet.family == 4 else 128}"
+    if peer == somewhere(packet.family):  # it stands for everybody outside
+        prefix = "0.0.0.0/0" if packet.family == 4 else "::/0"
     ports = f" --dst-port {packet.target_port}" if packet.target_port else ""
     return (
         f"{OPENSTACK} security group rule create --{direction} --ethertype IPv{packet.family} "
-        f"--protocol {packet.protocol}{ports} --remote-ip {peer}/{bits} {group}"
+        f"--protocol {packet.protocol}{ports} --remote-ip {prefix} {group}"
     )
 
 
