@@ -117,6 +117,59 @@ def test_a_lease_is_returned_when_the_site_was_told(shell: Inside) -> None:
     shell.run(*give, "--wait", "60", says="^Site site1 has been told")
 
 
+def test_jobs_are_tried_again_until_they_are_done(shell: Inside) -> None:
+    retry = ("job", "retry", "job-0001", "job-0002", "--wait")
+    rows = [job(1, state="parked", last_error="no such VLAN"), job(2)]
+    shell.cloud.rows["site-jobs"] = rows
+    shell.run(*retry, "0.1", code=3, says="^2 jobs are due.*\n.*2 jobs under way to site1")
+    answered = shell.cloud.answer
+
+    def refuse_again(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        answer = answered(method, target, body, caller)
+        if "retry" in target:
+            rows[0]["state"] = "parked"
+        return answer
+
+    shell.cloud.answer = refuse_again  # type: ignore[method-assign]
+    says = "site1 refused the port: no such VLAN.*isthmus job retry job-0001"
+    shell.run(*retry, "60", code=2, says=says)
+    shell.cloud.answer = answered  # type: ignore[method-assign]
+    done = threading.Event()
+    carry_at_third_look(shell, done)
+    shell.run(*retry, "600", says="2 jobs under way to site1; looking again(.*\n)+2 jobs are done")
+    assert done.is_set()
+
+
+def carry_at_third_look(shell: Inside, done: threading.Event) -> None:
+    """Have jobs done when somebody has looked twice behind the look that found them."""
+    answered, looks = shell.cloud.answer, []
+
+    def answer(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
+        if "/site-jobs" in target and method == "GET" and "marker" not in target:
+            looks.append(target)
+            if len(looks) == 3:
+                done.set()
+                shell.cloud.rows["site-jobs"] = []
+        return answered(method, target, body, caller)
+
+    shell.cloud.answer = answer  # type: ignore[method-assign]
+
+
+def test_a_site_is_awaited_until_it_answers(shell: Inside) -> None:
+    says = "not done in 0.1 s: site site2 has yet to answer Xjob"
+    shell.run("site", "create", "site2", "--wait", "0.1", code=3, says=says)
+    row = next(one for one in shell.cloud.rows["sites"] if one["name"] == "site2")
+    row["last_error"] = "no route to host"
+    enable = ("site", "enable", "site2", "--wait")
+    shell.run(*enable, "0.1", code=3, says="has yet to answer Xjob: no route to host")
+    row.update(reachability="reachable", waits_for="it has yet to register")
+    shell.run(*enable, "0.1", code=3, says="site site2: it has yet to register")
+    row["waits_for"] = ""
+    assert "reachable" in shell.run(*enable, "60").stdout
+    says = "site site3 is disabled: nobody looks whether it answers"
+    shell.run("site", "create", "site3", "--state", "disabled", "--wait", "60", code=2, says=says)
+
+
 def test_a_central_that_is_away_for_a_moment_is_asked_again() -> None:
     said: list[Any] = [errors.Unreachable("central is away"), "a job", ""]
     told: list[str] = []

@@ -5,11 +5,11 @@ And how an operator waits for what goes on there.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from isthmus import errors
-from isthmus.clients.http.admin import AdminApi
+from isthmus.clients.http.admin import IDS_IN_CALL, AdminApi
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.model.form import counted
 from isthmus.model.intent import JobState
@@ -120,3 +120,17 @@ def say_under_way(api: AdminApi, **filters: Any) -> str:
     sites = ", ".join(sorted({str(row["site"]) for row in rows}))
     why = next((f": {row['last_error']}" for row in rows if row["last_error"]), "")
     return f"{counted(len(rows), 'job')} under way to {sites}{why}"
+
+
+def say_jobs(api: AdminApi, ids: Sequence[str]) -> str:
+    """Describe which of some jobs are under way; nothing where all are done.
+
+    Args:
+        api: central's.
+        ids: of the jobs.
+
+    Raises:
+        Refused: a site has refused one.
+    """
+    chunks = (ids[at : at + IDS_IN_CALL] for at in range(0, len(ids), IDS_IN_CALL))
+    return next(filter(None, (say_under_way(api, id=one) for one in chunks)), "")

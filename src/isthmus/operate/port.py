@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.clients.http.neutron import NeutronClient
-from isthmus.model.site import CENTRAL
+from isthmus.model.form import is_id
+from isthmus.model.site import CENTRAL, SiteState
 from isthmus.operate.cloud import SHOWS_NOTHING, Cloud, calling, say_under_way
 
 #: What `isthmus port show` looks at.
@@ -96,10 +98,13 @@ def collect_port(admin: Cloud, port: str) -> list[PortView]:
         port: id or name, as central knows it.
 
     Raises:
-        NotFound: there is no such port.
+        NotFound: there is no such port, at central or a site.
     """
     api = admin.api
-    wanted = api.get_named("port", port)
+    try:
+        wanted = api.get_named("port", port)
+    except errors.NotFound as error:
+        return _collect_unreported(admin, port, error)
     central, network_id = _view_port(CENTRAL, wanted), wanted["network_id"]
     presences = api.list("site_presence", network_id=network_id)
     present = {row["site"]: not row["withdrawn"] for row in presences}
@@ -118,6 +123,41 @@ def collect_port(admin: Cloud, port: str) -> list[PortView]:
     central = replace(central, error=unseen)
     judged = (_judge(one, central, location) for one in seen)
     return [_judge_central(central, location, seen), *judged]
+
+
+def _collect_unreported(admin: Cloud, port: str, missing: errors.NotFound) -> list[PortView]:
+    """Ask the sites for a port of which central has not heard: one that is cut off made it.
+
+    Raises:
+        NotFound: no site that answers has it.
+    """
+    rows = admin.api.list("site", sort_key="name", sort_dir="asc")
+    asked = [row for row in rows if row["state"] != SiteState.DISABLED]
+    if not asked:
+        raise missing
+    with ThreadPoolExecutor(max_workers=len(asked)) as threads:
+        clients = (admin.open_site(row["name"], row["region"]) for row in asked)
+        answers = threads.map(_find_own, (row["name"] for row in asked), clients, repeat(port))
+        seen = [one for views in answers for one in views]
+    found = [one for one in seen if one.known_as]
+    if not found:
+        silent = ", ".join(one.tier for one in seen)
+        more = f"; not asked, since they do not answer: {silent}" if silent else ""
+        raise errors.NotFound(f"{missing.message}{more}")
+    central = PortView(CENTRAL, "nothing", agrees=False, differs=("has not heard of it",))
+    return [central, *seen]
+
+
+def _find_own(site: str, client: NeutronClient, port: str) -> list[PortView]:
+    """List ports of a site by id or name; one that does not answer is one view, which says why."""
+    by_name = {} if is_id(port) else {"name": port}
+    try:
+        rows = AdminApi(client).iterate("port", fields=(*_PORT_FIELDS, "name"), **by_name)
+        return [_view_port(site, row) for row in rows if port in (row["id"], row["name"])]
+    except errors.Transient as error:
+        return [PortView(site, "", error=error.message)]
+    except errors.IsthmusError:
+        return []  # not a site of ours, or nothing to be seen there
 
 
 def _find_location(client: NeutronClient, port_id: str, network_id: str) -> tuple[Row | None, str]:

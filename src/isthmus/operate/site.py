@@ -8,7 +8,7 @@ from typing import Any
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
 from isthmus.model.form import counted, name_near
-from isthmus.model.site import CENTRAL, SiteState
+from isthmus.model.site import CENTRAL, Reachability, SiteState
 from isthmus.operate.cloud import Cloud
 from isthmus.operate.gone import GONE, Gone, find_gone
 
@@ -135,6 +135,26 @@ def update_site(api: AdminApi, name: str, body: Mapping[str, Any]) -> Row:
     """
     with naming(api, name):
         return api.update("site", name, body)
+
+
+def say_joining(api: AdminApi, name: str) -> str:
+    """Describe what a site that was added or enabled waits for; nothing where it takes part.
+
+    Args:
+        api: of central.
+        name: of the site.
+
+    Raises:
+        NotFound: there is no such site any more.
+        Conflict: it is disabled.
+    """
+    row = get_site(api, name)
+    if row["state"] == SiteState.DISABLED:
+        raise errors.Conflict(f"site {name} is disabled: nobody looks whether it answers")
+    if row["reachability"] != Reachability.REACHABLE:
+        why = f": {row['last_error']}" if row["last_error"] else ""
+        return f"site {name} has yet to answer Xjob{why}"
+    return f"site {name}: {row['waits_for']}" if row.get("waits_for") else ""
 
 
 def go_on_without(api: AdminApi, name: str, confirm: Callable[[], None]) -> GoneOn:

@@ -8,8 +8,9 @@ import typer
 
 from isthmus.cli import complete, render
 from isthmus.cli.cloud.names import RESOURCE, Long, add_names, choose_columns, show_named
-from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, confirm, parse_duration
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output, Wait, confirm, parse_duration
 from isthmus.cli.render import Format
+from isthmus.cli.watch import see_through
 from isthmus.model.form import counted, format_age
 from isthmus.model.intent import JobState
 from isthmus.model.resource import ResourceType
@@ -157,12 +158,21 @@ def retry_jobs(
     resource: Resources = None,
     state: States = None,
     older_than: OlderThan = None,
+    wait: Wait = 0.0,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Try jobs again at once, parked ones too: by id, or all that the options choose."""
+    """Try jobs again at once, parked ones too: by id, or all that the options choose.
+
+    With --wait until all are done: the end is 2 where a site refuses one again.
+    """
+    from isthmus.operate.cloud import say_jobs
+
     filters = _filters(site, kind, resource, state, older_than)
     api, chosen = _choose(os_cloud, jobs, filters)
     _act(api, chosen, "retry", "due")
+    see_through("Jobs are tried again", lambda: say_jobs(api, chosen), wait)
+    if wait:
+        _say(len(chosen), "done")
 
 
 @app.command("cancel")

@@ -10,11 +10,13 @@ from isthmus.cli.options import (
     Cloud,
     Output,
     Site,
+    Wait,
     check_name,
     confirm,
     confirm_name,
 )
 from isthmus.cli.render import Format
+from isthmus.cli.watch import see_through
 from isthmus.model.form import counted
 from isthmus.model.site import Reachability, SiteState
 
@@ -108,10 +110,14 @@ def create_site(
     tunnel_prefix: Prefixes = None,
     description: Description = None,
     state: Annotated[SiteState, typer.Option(help="How it begins.")] = SiteState.ENABLED,
+    wait: Wait = 0.0,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
-    """Add a site. If not said: region and zone are its name, the user default/isthmus-NAME."""
+    """Add a site. If not said: region and zone are its name, the user default/isthmus-NAME.
+
+    With --wait until it has answered central's Xjob.
+    """
     body = {
         "name": name,
         "region": region or name,
@@ -125,9 +131,12 @@ def create_site(
     from isthmus.operate import site as operate
 
     made, warning = operate.create_site(admin, body)
-    render.print_row(made, output)
     if warning:
         render.note(warning)
+    if wait:
+        _see_joined(admin.api, name, wait)
+        made = operate.get_site(admin.api, name)
+    render.print_row(made, output)
 
 
 @app.command("update")
@@ -201,9 +210,11 @@ def delete_site(
 
 
 @app.command("enable")
-def enable_site(name: Site, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD) -> None:
-    """Enable a site."""
-    _set_state(name, SiteState.ENABLED, output, os_cloud)
+def enable_site(
+    name: Site, wait: Wait = 0.0, output: Output = Format.TABLE, os_cloud: Cloud = DEFAULT_CLOUD
+) -> None:
+    """Enable a site; with --wait until it has answered central's Xjob."""
+    _set_state(name, SiteState.ENABLED, output, os_cloud, wait)
 
 
 @app.command("drain")
@@ -307,8 +318,18 @@ def _describe(left: Any) -> str:
     return ", ".join(counted(count, word) for word, count in counts.items())
 
 
-def _set_state(name: str, state: SiteState, output: Format, cloud: str) -> None:
+def _set_state(name: str, state: SiteState, output: Format, cloud: str, wait: float = 0.0) -> None:
     admin = _open(cloud)
     from isthmus.operate import site as operate
 
-    render.print_row(operate.update_site(admin.api, name, {"state": state.value}), output)
+    row = operate.update_site(admin.api, name, {"state": state.value})
+    if wait:
+        _see_joined(admin.api, name, wait)
+        row = operate.get_site(admin.api, name)
+    render.print_row(row, output)
+
+
+def _see_joined(api: Any, name: str, wait: float) -> None:
+    from isthmus.operate.site import say_joining
+
+    see_through(f"Site {name} is awaited", lambda: say_joining(api, name), wait)
