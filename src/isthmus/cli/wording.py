@@ -69,5 +69,5 @@ def _reword_argument(one: Any) -> None:
     word = one.metavar.strip("[]")
     word = f"{word}..." if one.nargs == -1 else word
     usage = word if one.required else f"[{word}]"
-    one.display_type_rich = lambda _: ""
+    one.display_type_rich = lambda ctx: ""  # noqa: ARG005 - Typer gives it by that name
     one._usage_display_name = lambda: usage  # noqa: SLF001 - Typer has no public way
