@@ -108,6 +108,7 @@ def fill(cloud: Cloud) -> None:
         for name in (SITE, OTHER)
     ]
     more = {"site": SITE, "last_error": ERROR, "changed_at": ago(days=2), "age": 86400}
+    more["not_before"] = None
     rows["site-jobs"] = [
         job(1, id=JOB, type="network", resource_id=NET, state="parked", **more),
         job(2, id=PORT_ID, resource_id=PORT_ID, **more),
@@ -173,6 +174,7 @@ class Screen(Inside):
         with mock.patch.object(render, "open_console", open_console):
             ran = run_inside({**os.environ, **self.environment}, arguments)
         assert ran.returncode in {0, 1}, ran.stderr
+        assert "error: " not in ran.stderr
         return ran.stdout + ran.stderr
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import Any
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi, Row
@@ -150,7 +151,7 @@ def _collect_unreported(admin: Cloud, port: str, missing: errors.NotFound) -> li
 
 def _find_own(site: str, client: NeutronClient, port: str) -> list[PortView]:
     """List ports of a site by id or name; one that does not answer is one view, which says why."""
-    by_name = {} if is_id(port) else {"name": port}
+    by_name: dict[str, Any] = {} if is_id(port) else {"name": port}
     try:
         rows = AdminApi(client).iterate("port", fields=(*_PORT_FIELDS, "name"), **by_name)
         return [_view_port(site, row) for row in rows if port in (row["id"], row["name"])]
