@@ -43,7 +43,7 @@ near |= seen
 name = lambda model: sa.inspect(model).local_table.name
 print(json.dumps({
     "near": sorted(map(name, near)),
-    "handled": sorted(map(name, listener._TOUCHES)),
+    "handled": sorted(map(name, {**listener._PARTS, **listener._TOUCHES})),
     "parts": sorted(name(part) for one in ROWS.values() for part in one.parts),
     "unconcerned": dict(registry.OF_NO_CONCERN),
 }))

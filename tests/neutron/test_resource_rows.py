@@ -60,7 +60,7 @@ kinds = {row.table: kind for kind, row in RESOURCES.items()}
 needs = {kind: sorted(need(Empty(), ["one"])) for kind, need in along.NEEDS.items()}
 named = set()
 for kind, row in ROWS.items():
-    for model in row.touched_by:
+    for model in {**row.parts, **row.touched_by}:
         for key in model.__table__.foreign_keys:
             other = kinds.get(key.target_fullname.split(".")[0])
             if other not in (None, kind):

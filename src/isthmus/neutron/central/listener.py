@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from isthmus.model.intent import IntentKey
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.central.outgoing.change import Changes, Touch, Written
+from isthmus.neutron.central.outgoing.change import Changes, Part, Touch, Written
 from isthmus.neutron.central.resource.registry import ROWS
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.store.delivery import journal
@@ -38,12 +38,25 @@ def touch(session: Session, kind: ResourceType, resource_id: str) -> None:
 
 
 def _before_flush(session: Session, _context: Any, _instances: Any) -> None:
-    """Add what a flush is about to write."""
+    """Add what a flush is about to write.
+
+    A part that was created together with its object may not have the id yet: then the object is new
+    too, and is added by its own row.
+    """
     changes = session.info.setdefault(_KEY, Changes())
     for row in _list_written(session):
-        touch = _TOUCHES.get(type(row.entity))
-        if touch is not None:
-            touch(changes, row)
+        model = type(row.entity)
+        if model in _PARTS:
+            kind, part = _PARTS[model]
+            resource_id = getattr(row.entity, part.column)
+            if resource_id:
+                changes.touch(kind, resource_id)
+                if part.names:
+                    changes.needy.add(resource_id)
+                if row.new and part.column == "id":
+                    changes.new.setdefault(kind, set()).add(resource_id)
+        if model in _TOUCHES:
+            _TOUCHES[model](changes, row)
 
 
 def _before_commit(session: Session) -> None:
@@ -111,7 +124,11 @@ def _touch_described(changes: Changes, row: Written) -> None:
         changes.described.add((row.entity.resource_type, row.entity.id))
 
 
-#: What a written row means, by its model.
+#: Of which resource the rows of a model are parts, and how.
+_PARTS: Mapping[type, tuple[ResourceType, Part]] = {
+    model: (one.kind, part) for one in ROWS.values() for model, part in one.parts.items()
+}
+#: What else a written row means, by its model.
 _TOUCHES: Mapping[type, Touch] = {
     **{model: touch for one in ROWS.values() for model, touch in one.touched_by.items()},
     standard_attr.StandardAttribute: _touch_described,

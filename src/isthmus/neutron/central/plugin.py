@@ -31,6 +31,7 @@ from isthmus.neutron.central import listener, presence, reporting, silence, zone
 from isthmus.neutron.central.leases.recalling import Recalling
 from isthmus.neutron.central.provider_network import fabric, types
 from isthmus.neutron.central.refusals import Refusals
+from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import freed, guard, isolation, sqlite
 from isthmus.neutron.db.leased import pick_leased
 from isthmus.neutron.db.session import reading
@@ -149,7 +150,7 @@ class CentralPlugin(Refusals, Recalling):
     def _extend_ahead(self, context: Any, site: Site, network: Mapping[str, Any]) -> None:
         with contextlib.ExitStack() as undo:
             undo.callback(super().delete_network, context, network["id"])
-            with translated():
+            with translated(), while_there(n_context.get_admin_context(), site.name):
                 presence.extend_ahead(site, network)
             undo.pop_all()
 

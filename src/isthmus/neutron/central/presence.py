@@ -28,7 +28,6 @@ from isthmus.neutron.central.leases import at_site
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.provider_network import fabric
 from isthmus.neutron.central.router import exit_decision, joined
-from isthmus.neutron.central.site_api.caller import while_there
 from isthmus.neutron.db import leased
 from isthmus.neutron.db.session import now, reading, writing
 from isthmus.store.delivery import journal
@@ -231,15 +230,17 @@ def _extend(
 def extend_ahead(site: Site, network: Mapping[str, Any]) -> None:
     """Extend a network to a site that has not asked for it, and have the site told.
 
+    Args:
+        site: the site; the caller works for it `while_there`.
+        network: the network, as an administrator sees it.
+
     Raises:
         Exhausted: no datapath key or port key is left.
-        NotFound: the network or the site was deleted meanwhile.
+        NotFound: the network was deleted meanwhile.
     """
     groups = default_groups([network["project_id"]])
     plan = Presence(network_id=network["id"], group_ids=frozenset(groups), told=True)
-    admin = n_context.get_admin_context()
-    with while_there(admin, site):
-        extend(admin, site, plan)
+    extend(n_context.get_admin_context(), site, plan)
 
 
 def spread(

@@ -55,10 +55,19 @@ def get_by_name(connection: sa.Connection, name: str) -> Site:
     Raises:
         NotFound: there is no such site.
     """
-    site = find_by_name(connection, name)
-    if site is None:
+    return get_row(connection, name)[1]
+
+
+def get_row(connection: sa.Connection, name: str) -> tuple[str, Site]:
+    """Return the id of a site's row, and the site.
+
+    Raises:
+        NotFound: there is no such site.
+    """
+    row = connection.execute(sa.select(SITES).where(SITES.c.name == name)).one_or_none()
+    if row is None:
         raise errors.NotFound(f"there is no site {name!r}", site=name)
-    return site
+    return row.id, _site(row)
 
 
 def list_rows(

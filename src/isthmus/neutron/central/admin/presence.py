@@ -15,11 +15,11 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import presence, silence
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.router import exit_decision, joined
-from isthmus.neutron.db.session import reading, writing
+from isthmus.neutron.central.site_api.caller import while_there
+from isthmus.neutron.db.session import writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import home as home_store
 from isthmus.store.tiers import mapping
-from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.locked import LockedObjects
 
 _NETWORK = ResourceType.NETWORK
@@ -45,9 +45,8 @@ class PresenceApi:
         body = site_presence["site_presence"]
         network_id, name = body["network_id"], SiteName(body["site"])
         with translated():
-            with reading(context) as connection:
-                site = site_store.get_by_name(connection, name)
-            presence.extend_ahead(site, presence.get_allowed(site, network_id))
+            with while_there(context, name) as site:
+                presence.extend_ahead(site, presence.get_allowed(site, network_id))
             wanted = {"network_id": [network_id], "site": [name]}
             return self.get_site_presences(context, filters=wanted)[0]
 

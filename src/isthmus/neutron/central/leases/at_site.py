@@ -1,4 +1,4 @@
-"""Leases of a site: its first ones, and the form in which they are sent."""
+"""Numbers of a site: its first leases, and the form in which all of them are sent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,23 +15,28 @@ from isthmus.model.site import SiteName
 from isthmus.neutron.central.leases import pool
 from isthmus.neutron.db.leased import needs_leases
 from isthmus.store.leases import lease as lease_store
+from isthmus.store.ports import datapath
 
 
-def add_leases(
+def add_numbers(
     connection: sa.Connection, kind: PoolKind, states: Mapping[str, dict[str, Any]], site: SiteName
 ) -> None:
-    """Add to networks or subnets the leases that a site has of them.
+    """Add to networks or subnets the leases that a site has of them, and to networks their keys.
 
     Args:
         connection: of the transaction.
         kind: what is leased of them.
         states: the objects, by id.
-        site: the holder.
+        site: the holder of the leases; a datapath key is the same at every site.
     """
     for state in states.values():
         state[attribute.LEASES] = []
     for lease in lease_store.list_leases(connection, kind=kind, pool_ids=states, site=site):
         states[lease.pool_id][attribute.LEASES].append(lease_store.to_state(lease))
+    if kind is PoolKind.PORT_KEY:
+        keys = datapath.list_keys(connection, states)
+        for network_id, state in states.items():
+            state[attribute.DATAPATH_KEY] = keys.get(network_id)
 
 
 def lacks_leases(kind: PoolKind, state: Mapping[str, Any]) -> bool:

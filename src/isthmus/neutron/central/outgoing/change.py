@@ -1,7 +1,7 @@
 """What a transaction changes for sites, read from SQLAlchemy's unit of work.
 
-The meaning of each changed row is in the rows of the resources (`touched_by`); which rows of
-Neutron concern no site, and why, is in the registry.
+The meaning of each changed row is in the rows of the resources (`parts`, `touched_by`); which rows
+of Neutron concern no site, and why, is in the registry.
 """
 
 from collections.abc import Callable, Iterable
@@ -88,25 +88,9 @@ class Written:
 Touch = Callable[[Changes, Written], None]
 
 
-def part_of(kind: ResourceType, column: str = "id", *, names: bool = False) -> Touch:
-    """Return a function that adds the object of a row, or the object that the row is a part of.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How the rows of a model are parts of objects: who writes one changes its object."""
 
-    A part that was created together with its object may not have the id yet: then the object is new
-    too, and is added by its own row.
-
-    Args:
-        kind: type of the object.
-        column: attribute of the row with the object's id.
-        names: whether the row names what the object takes along to sites (`along`).
-    """
-
-    def touch(changes: Changes, row: Written) -> None:
-        resource_id = getattr(row.entity, column)
-        if resource_id:
-            changes.touch(kind, resource_id)
-            if names:
-                changes.needy.add(resource_id)
-            if row.new and column == "id":
-                changes.new.setdefault(kind, set()).add(resource_id)
-
-    return touch
+    column: str = "id"  #: attribute of the row with the object's id; "id": the object's own row
+    names: bool = False  #: whether the row names what the object takes along to sites (`along`)

@@ -5,7 +5,7 @@ from neutron.db.models import address_group as models
 
 from isthmus.model.resource import ResourceType
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.outgoing.change import part_of
+from isthmus.neutron.central.outgoing.change import Part
 from isthmus.neutron.central.resource.row import CentralResource, tell_mapped
 
 _GROUP = ResourceType.ADDRESS_GROUP
@@ -13,10 +13,10 @@ _GROUP = ResourceType.ADDRESS_GROUP
 ADDRESS_GROUP = CentralResource(
     kind=_GROUP,
     model=models.AddressGroup,
-    touched_by={
-        models.AddressGroup: part_of(_GROUP),
-        models.AddressAssociation: part_of(_GROUP, "address_group_id"),
-        rbac.AddressGroupRBAC: part_of(_GROUP, "object_id"),
+    parts={
+        models.AddressGroup: Part(),
+        models.AddressAssociation: Part("address_group_id"),
+        rbac.AddressGroupRBAC: Part("object_id"),
     },
     attributes={
         "address_groups": {

@@ -10,21 +10,19 @@ from neutron.db.models import dns, external_net, segment
 from neutron.db.port_security import models as port_security
 from neutron.db.qos import models as qos_models
 
-from isthmus.model import attribute
 from isthmus.model.intent import IntentKey
 from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
-from isthmus.model.site import Site, SiteName
+from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.outgoing.change import Changes, part_of
+from isthmus.neutron.central.outgoing.change import Changes, Part
 from isthmus.neutron.central.presence import Brought, bring
-from isthmus.neutron.central.resource.row import CentralResource, States
-from isthmus.store.ports import datapath
+from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.store.tiers.locked import LockedObjects
 
 _NETWORK = ResourceType.NETWORK
-_part_of_network = part_of(_NETWORK, "network_id")
+_OF_NETWORK = Part("network_id")
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
@@ -54,12 +52,6 @@ def _find_networks(connection: sa.Connection, subnet_ids: set[str]) -> dict[str,
     return {row.id: row.network_id for row in connection.execute(query)}
 
 
-def _add_carried(connection: sa.Connection, states: States, _site: SiteName) -> None:
-    keys = datapath.list_keys(connection, states)
-    for network_id, state in states.items():
-        state[attribute.DATAPATH_KEY] = keys.get(network_id)
-
-
 def _bring(
     context: Any, site: Site, seen: Sequence[Mapping[str, Any]], project_id: str | None
 ) -> Brought:
@@ -69,14 +61,14 @@ def _bring(
 NETWORK = CentralResource(
     kind=_NETWORK,
     model=models_v2.Network,
-    touched_by={
-        models_v2.Network: part_of(_NETWORK),
-        port_security.NetworkSecurityBinding: _part_of_network,
-        segment.NetworkSegment: _part_of_network,
-        external_net.ExternalNetwork: _part_of_network,
-        dns.NetworkDNSDomain: _part_of_network,
-        qos_models.QosNetworkPolicyBinding: part_of(_NETWORK, "network_id", names=True),
-        rbac.NetworkRBAC: part_of(_NETWORK, "object_id"),
+    parts={
+        models_v2.Network: Part(),
+        port_security.NetworkSecurityBinding: _OF_NETWORK,
+        segment.NetworkSegment: _OF_NETWORK,
+        external_net.ExternalNetwork: _OF_NETWORK,
+        dns.NetworkDNSDomain: _OF_NETWORK,
+        qos_models.QosNetworkPolicyBinding: Part("network_id", names=True),
+        rbac.NetworkRBAC: Part("object_id"),
     },
     attributes={
         "networks": {
@@ -116,6 +108,5 @@ NETWORK = CentralResource(
     tells_of=(_NETWORK, ResourceType.SUBNET),
     rbac=rbac.NetworkRBAC,
     pool=PoolKind.PORT_KEY,
-    add_carried=_add_carried,
     bring=_bring,
 )

@@ -25,7 +25,7 @@ from isthmus.neutron.api import carried as fate
 from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central import reporting
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
+from isthmus.neutron.central.outgoing.change import Changes, Part, Written
 from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import now
@@ -33,8 +33,8 @@ from isthmus.store.ports import home, location
 from isthmus.store.tiers.locked import LockedObjects
 
 _PORT = ResourceType.PORT
-_part_of_port = part_of(_PORT, "port_id")
-_names_part = part_of(_PORT, "port_id", names=True)
+_OF_PORT = Part("port_id")
+_TAKES_ALONG = Part("port_id", names=True)
 
 #: Attributes of a port that its home site owns: their change at central is not told to it.
 _HOME_OWNED = frozenset(
@@ -76,15 +76,9 @@ def _touch(changes: Changes, row: Written) -> None:
         changes.shadowed.add(port.id)
 
 
-def _shadowed_part(changes: Changes, row: Written) -> None:
-    _part_of_port(changes, row)
+def _touch_shadowed(changes: Changes, row: Written) -> None:
     if row.entity.port_id:
         changes.shadowed.add(row.entity.port_id)
-
-
-def _group_of_port(changes: Changes, row: Written) -> None:
-    _shadowed_part(changes, row)
-    _names_part(changes, row)
 
 
 def _tell(connection: sa.Connection, changes: Changes) -> set[IntentKey]:
@@ -251,14 +245,20 @@ PORT = CentralResource(
     model=models_v2.Port,
     touched_by={
         models_v2.Port: _touch,
-        models_v2.IPAllocation: _shadowed_part,
-        allowed_address_pair.AllowedAddressPair: _shadowed_part,
-        port_security.PortSecurityBinding: _shadowed_part,
-        securitygroup.SecurityGroupPortBinding: _group_of_port,
-        dhcp_models.ExtraDhcpOpt: _part_of_port,
-        dns.PortDNS: _part_of_port,
-        qos_models.QosPortPolicyBinding: _names_part,
-        uplink_status_propagation.PortUplinkStatusPropagation: _part_of_port,
+        models_v2.IPAllocation: _touch_shadowed,
+        allowed_address_pair.AllowedAddressPair: _touch_shadowed,
+        port_security.PortSecurityBinding: _touch_shadowed,
+        securitygroup.SecurityGroupPortBinding: _touch_shadowed,
+    },
+    parts={
+        models_v2.IPAllocation: _OF_PORT,
+        allowed_address_pair.AllowedAddressPair: _OF_PORT,
+        port_security.PortSecurityBinding: _OF_PORT,
+        securitygroup.SecurityGroupPortBinding: _TAKES_ALONG,
+        dhcp_models.ExtraDhcpOpt: _OF_PORT,
+        dns.PortDNS: _OF_PORT,
+        qos_models.QosPortPolicyBinding: _TAKES_ALONG,
+        uplink_status_propagation.PortUplinkStatusPropagation: _OF_PORT,
     },
     attributes={"ports": _ATTRIBUTES},
     tell=_tell,

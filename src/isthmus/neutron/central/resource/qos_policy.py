@@ -10,13 +10,13 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.outgoing.change import part_of
+from isthmus.neutron.central.outgoing.change import Part
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.central.resource.row import CentralResource, tell_mapped
 from isthmus.neutron.db.session import writing
 
 _POLICY = ResourceType.QOS_POLICY
-_rule = part_of(_POLICY, "qos_policy_id")
+_RULE = Part("qos_policy_id")
 
 
 def _bring(
@@ -32,14 +32,14 @@ def _bring(
 QOS_POLICY = CentralResource(
     kind=_POLICY,
     model=models.QosPolicy,
-    touched_by={
-        models.QosPolicy: part_of(_POLICY),
-        models.QosBandwidthLimitRule: _rule,
-        models.QosDscpMarkingRule: _rule,
-        models.QosMinimumBandwidthRule: _rule,
-        models.QosMinimumPacketRateRule: _rule,
-        models.QosPacketRateLimitRule: _rule,
-        rbac.QosPolicyRBAC: part_of(_POLICY, "object_id"),
+    parts={
+        models.QosPolicy: Part(),
+        models.QosBandwidthLimitRule: _RULE,
+        models.QosDscpMarkingRule: _RULE,
+        models.QosMinimumBandwidthRule: _RULE,
+        models.QosMinimumPacketRateRule: _RULE,
+        models.QosPacketRateLimitRule: _RULE,
+        rbac.QosPolicyRBAC: Part("object_id"),
     },
     attributes={
         "policies": {

@@ -21,7 +21,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central import presence
-from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
+from isthmus.neutron.central.outgoing.change import Changes, Part, Written
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.central.router import exit_decision
 from isthmus.neutron.db import gateways, interfaces
@@ -31,7 +31,7 @@ from isthmus.store.tiers import epoch, mapping
 from isthmus.store.tiers.locked import LockedObjects
 
 _ROUTER = ResourceType.ROUTER
-_part_of_router = part_of(_ROUTER, "router_id")
+_OF_ROUTER = Part("router_id")
 _JOINS = l3.RouterPort.__table__
 _PORTS = models_v2.Port.__table__
 _FLOATING = l3.FloatingIP.__table__
@@ -49,8 +49,7 @@ def _touch(changes: Changes, row: Written) -> None:
 
 
 def _touch_part(changes: Changes, row: Written) -> None:
-    """Add the router of an interface or a gateway."""
-    _part_of_router(changes, row)
+    """Note what comes or goes with an interface or a gateway."""
     if row.entity.router_id and (row.new or row.deleted):
         changes.joined.add(row.entity.router_id)
     if row.entity.router_id and row.new:
@@ -62,7 +61,6 @@ def _touch_part(changes: Changes, row: Written) -> None:
 
 
 def _touch_route(changes: Changes, row: Written) -> None:
-    _part_of_router(changes, row)
     if row.entity.router_id and row.new:
         changes.asked.add(row.entity.router_id)
 
@@ -207,7 +205,11 @@ ROUTER = CentralResource(
         l3.RouterRoute: _touch_route,
         l3.FloatingIP: _touch_floating,
         port_forwarding.PortForwarding: _touch_forwarding,
-        l3_attrs.RouterExtraAttributes: _part_of_router,
+    },
+    parts={
+        l3.RouterPort: _OF_ROUTER,
+        l3.RouterRoute: _OF_ROUTER,
+        l3_attrs.RouterExtraAttributes: _OF_ROUTER,
     },
     attributes={
         "routers": {

@@ -5,7 +5,7 @@ needed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from isthmus.model.resource import RESOURCES, Resource, ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.carried import Attribute
 from isthmus.neutron.central.leases import at_site
-from isthmus.neutron.central.outgoing.change import Changes, Touch
+from isthmus.neutron.central.outgoing.change import Changes, Part, Touch
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.db.session import reading
 from isthmus.store.tiers.locked import LockedObjects
@@ -49,17 +49,19 @@ class CentralResource:
 
     kind: ResourceType
     model: Any  #: Neutron's row of the object itself
-    #: Rows of a unit of work which mean that an object changed, and what to add to the changes.
-    touched_by: Mapping[Any, Touch]
+    #: Models whose rows are parts of an object, itself included: who writes one changes the object.
+    parts: Mapping[Any, Part]
     #: The fate of each attribute of Neutron's API, by collection, parts of the object included.
     attributes: Mapping[str, Mapping[str, Attribute]]
     #: Returns the intents for the changes of a transaction; may map objects to sites as well.
     tell: Callable[[sa.Connection, Changes], set[IntentKey]]
+    #: Functions that add what else a row means, by its model; one may be a part as well.
+    touched_by: Mapping[Any, Touch] = field(default_factory=dict)
     #: Types whose changes `tell` looks at: it is not called for others. None: it always is.
     tells_of: Collection[ResourceType] | None = None
     rbac: Any = None  #: Neutron's class of rows that say with whom an object is shared
     pool: PoolKind | None = None  #: What sites get leases of with each object
-    #: Adds to states what is sent in addition to Neutron's attributes, sharing and leases.
+    #: Adds to states what is sent in addition to Neutron's attributes, sharing and numbers.
     add_carried: Callable[[sa.Connection, States, SiteName], None] | None = None
     #: Completes desired states, or leaves out what cannot be created yet.
     complete: Callable[[SiteName, States], States] | None = None
@@ -94,7 +96,7 @@ class CentralResource:
             if self.rbac is not None:
                 _add_sharing(connection, self.rbac, states)
             if self.pool is not None:
-                at_site.add_leases(connection, self.pool, states, site)
+                at_site.add_numbers(connection, self.pool, states, site)
             if self.add_carried is not None:
                 self.add_carried(connection, states, site)
         return states

@@ -12,7 +12,7 @@ from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site
 from isthmus.neutron.api import carried as fate
 from isthmus.neutron.central.outgoing import along
-from isthmus.neutron.central.outgoing.change import Changes, part_of
+from isthmus.neutron.central.outgoing.change import Changes, Part
 from isthmus.neutron.central.presence import Brought
 from isthmus.neutron.central.resource.row import CentralResource
 from isthmus.neutron.db.session import writing
@@ -47,10 +47,10 @@ def _bring(
 SECURITY_GROUP = CentralResource(
     kind=_GROUP,
     model=models.SecurityGroup,
-    touched_by={
-        models.SecurityGroup: part_of(_GROUP),
-        models.SecurityGroupRule: part_of(_GROUP, "security_group_id"),
-        rbac.SecurityGroupRBAC: part_of(_GROUP, "object_id"),
+    parts={
+        models.SecurityGroup: Part(),
+        models.SecurityGroupRule: Part("security_group_id"),
+        rbac.SecurityGroupRBAC: Part("object_id"),
     },
     attributes={
         "security_groups": {

@@ -13,7 +13,7 @@ from isthmus.model.lease import PoolKind
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api import carried as fate
-from isthmus.neutron.central.outgoing.change import Changes, Written, part_of
+from isthmus.neutron.central.outgoing.change import Changes, Part, Written
 from isthmus.neutron.central.presence import Brought, bring
 from isthmus.neutron.central.resource.row import CentralResource, States
 from isthmus.neutron.db.session import now, reading
@@ -21,7 +21,7 @@ from isthmus.store.tiers import mapping
 from isthmus.store.tiers.locked import LockedObjects
 
 _SUBNET = ResourceType.SUBNET
-_part_of_subnet = part_of(_SUBNET, "subnet_id")
+_OF_SUBNET = Part("subnet_id")
 
 
 def _touch(changes: Changes, row: Written) -> None:
@@ -66,13 +66,13 @@ def _bring(
 SUBNET = CentralResource(
     kind=_SUBNET,
     model=models_v2.Subnet,
-    touched_by={
-        models_v2.Subnet: _touch,
-        models_v2.DNSNameServer: _part_of_subnet,
-        models_v2.SubnetRoute: _part_of_subnet,
-        models_v2.IPAllocationPool: _part_of_subnet,
-        subnet_service_type.SubnetServiceType: _part_of_subnet,
-        dns.SubnetDNSPublishFixedIP: _part_of_subnet,
+    touched_by={models_v2.Subnet: _touch},
+    parts={
+        models_v2.DNSNameServer: _OF_SUBNET,
+        models_v2.SubnetRoute: _OF_SUBNET,
+        models_v2.IPAllocationPool: _OF_SUBNET,
+        subnet_service_type.SubnetServiceType: _OF_SUBNET,
+        dns.SubnetDNSPublishFixedIP: _OF_SUBNET,
     },
     attributes={
         "subnets": {

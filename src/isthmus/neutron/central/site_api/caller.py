@@ -12,7 +12,7 @@ from oslo_config import cfg
 from isthmus import errors
 from isthmus.journal import crash
 from isthmus.model.principal import Caller
-from isthmus.model.site import CENTRAL, Site, SiteState
+from isthmus.model.site import CENTRAL, Site, SiteName, SiteState
 from isthmus.neutron.api.caller import get_caller, log_refusal
 from isthmus.neutron.db import guard
 from isthmus.neutron.db.guard import Guarded
@@ -46,24 +46,24 @@ def get_calling_site(context: Any, caller: Caller | None = None) -> Site:
 
 
 @contextlib.contextmanager
-def while_there(context: Any, site: Site) -> Iterator[None]:
+def while_there(context: Any, name: SiteName) -> Iterator[Site]:
     """Work for a site, and commit nothing of it once an operator has deleted the site.
 
     Otherwise rows would be left over that nobody owns, or that a site added under the same name
     would inherit.
 
     Raises:
-        NotFound: it was deleted.
+        NotFound: there is no such site, or it was deleted meanwhile.
     """
     with reading(context) as connection:
-        row_id = site_store.find_row_id(connection, site.name)
+        row_id, site = site_store.get_row(connection, name)
 
     def ask(connection: sa.Connection) -> None:
-        if row_id is None or not site_store.lock_row(connection, row_id):
-            raise errors.NotFound(f"site {site.name} was removed")
+        if not site_store.lock_row(connection, row_id):
+            raise errors.NotFound(f"site {name} was removed")
 
     with Guarded(ask):
-        yield
+        yield site
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ def while_heard(
     with reading(context) as connection:
         _check_incarnation(connection, site, said, reports=reports, latest=False)
     crash.point("central.call.heard")
-    with while_there(context, site), Guarded(ask):
+    with while_there(context, site.name), Guarded(ask):
         yield
 
 

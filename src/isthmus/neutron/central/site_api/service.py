@@ -139,7 +139,7 @@ class SiteFacingApi(_NotKept):
             site = get_calling_site(context)
             _RATES.count(site.name, "registration")
             body = site_registration["site_registration"]
-            with while_there(context, site):
+            with while_there(context, site.name):
                 if body["part"] is not None:
                     return parts.keep(context, site, body["part"])
                 if body["leases"] is not None or body["parts"] is not None:
