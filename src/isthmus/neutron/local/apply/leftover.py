@@ -2,7 +2,8 @@
 
 A row that was removed by hand, or by a partial restore of the database, leaves its OVN revision
 number behind. Neutron then takes the duplicate for a collision with another writer and retries for
-minutes, which delays everything in the same batch.
+minutes, which delays everything in the same batch. An object's own goes as it is made again
+(`owned.marking`); here is what goes with its parts, and with what Neutron makes by itself.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,7 +24,7 @@ _SUBNETS = ipam_models.IpamSubnet.__table__
 
 
 def clear(context: Any, ids: Collection[str]) -> None:
-    """Delete the revision numbers of objects that do not exist here and are about to be created."""
+    """Delete the revision numbers of parts that do not exist here and are about to be created."""
     if not ids:
         return
     with db_api.CONTEXT_READER.using(context):

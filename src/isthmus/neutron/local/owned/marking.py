@@ -1,11 +1,14 @@
 """Marks what is made here for central as central's, in the very transaction that makes it.
 
 So there is no moment at which it seems to be the site's own. A mark goes in the transaction that
-deletes its object, whoever deletes it.
+deletes its object, whoever deletes it. A revision number that an object of that id has left behind
+(`apply.leftover` says how that comes) goes in the transaction that makes it again.
 """
 
 from typing import Any
 
+import sqlalchemy as sa
+from neutron.db.models import ovn as ovn_models
 from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
@@ -18,6 +21,8 @@ from isthmus.neutron.local.owned.ownership_cache import OwnershipCache
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.local import exit_plan, mapping
+
+_REVISIONS = ovn_models.OVNRevisionNumbers.__table__
 
 
 class Marking:
@@ -49,6 +54,9 @@ class Marking:
             if kind is not item.type or made.id != item.id:
                 continue
             connection = session.connection()
+            left = _REVISIONS.c.resource_uuid == item.id
+            if connection.scalar(sa.select(_REVISIONS.c.resource_uuid).where(left)) is not None:
+                connection.execute(sa.delete(_REVISIONS).where(left))
             mapping.add(
                 connection,
                 kind,

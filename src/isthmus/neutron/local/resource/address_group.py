@@ -19,7 +19,6 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.owned import check_owned, remove_owned
 from isthmus.neutron.local.apply.sharing import share
 from isthmus.neutron.local.resource.row import LocalResource, by_id
@@ -42,7 +41,6 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     group_id = state["id"]
     have = ADDRESS_GROUP.find(core, context, group_id)
     if have is None:
-        leftover.clear(context, [group_id])
         _create(core, context, state)
         crash.point("apply.address_group.made")
         share(context, group_object.AddressGroupRBAC, state)

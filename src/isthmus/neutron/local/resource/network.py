@@ -21,7 +21,6 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
 from isthmus.neutron.local.apply.owned import check_owned, remove_owned
@@ -97,7 +96,6 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> bool:
     body["shared"] = False  # sharing is by RBAC rows alone
     if not body.get("qos_policy_id"):  # or Neutron would give it the default of its project here
         body.pop("qos_policy_id", None)
-    leftover.clear(context, [state["id"]])
     try:
         core.create_network(context, {"network": body})
     except qos_exc.QosPolicyNotFound as error:

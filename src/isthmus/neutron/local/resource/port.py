@@ -162,7 +162,6 @@ def _create(core: Any, context: Any, state: Mapping[str, Any]) -> None:
     body = make_body(_COLLECTION, state, _CREATED)
     body["fixed_ips"] = _without_auto(state)
     body |= bind_at_home(directory.get_plugin().site.site, state)
-    leftover.clear(context, [state["id"]])
     leftover.clear_addresses(context, body["fixed_ips"])
     try:
         core.create_port(context, {"port": body})

@@ -60,7 +60,6 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
             "description": state.get("description") or "",
             "stateful": state.get("stateful", True),
         }
-        leftover.clear(context, [group_id])
         core.create_security_group(context, {"security_group": body}, default_sg=is_default(state))
         crash.point("apply.security_group.made")
         have = core.get_security_group(context, group_id)

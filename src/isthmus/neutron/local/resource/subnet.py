@@ -15,7 +15,6 @@ from isthmus.federation.merge import changes
 from isthmus.journal import crash
 from isthmus.model import attribute
 from isthmus.model.resource import ResourceType
-from isthmus.neutron.local.apply import leftover
 from isthmus.neutron.local.apply.body import make_body, pick_known
 from isthmus.neutron.local.apply.leases import add_leases
 from isthmus.neutron.local.apply.owned import check_owned, remove_owned
@@ -68,7 +67,6 @@ def ensure(core: Any, context: Any, state: Mapping[str, Any], *, keep_existing: 
     if have is None:
         body = make_body(_COLLECTION, _without_default_pools(state), _CREATED)
         body["gateway_ip"] = state["gateway_ip"]  # None has a meaning here: no gateway
-        leftover.clear(context, [state["id"]])
         try:
             core.create_subnet(context, {"subnet": body})
         except n_exc.NetworkNotFound as error:
