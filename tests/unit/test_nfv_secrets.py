@@ -104,7 +104,7 @@ INTERFACE_ROW = [
     *(["uuid", "77aa"], "ipsec0", "geneve"),
     ["map", [["psk", 'SECRET-31 "],["a'], ["a", "SECRET-32\\"], ["remote_ip", "192.0.2.7"]]],
     *(["map", []], ["set", []], ["set", []], ["set", []], ["map", [["rx_packets", 4]]]),
-    ["map", [["numa", "0"]]],
+    *(["map", [["numa", "0"]]], "up"),
 ]
 
 
