@@ -153,8 +153,8 @@ def _check_plug(look: Look, port: Row, name: str, what: str) -> Iterator[Verdict
             f"Logical_Switch_Port {port_id} type={row.get('type')!r} options={said}"
             if row else f"no Logical_Switch_Port {port_id}",
         ),
-        f"ovn-nbctl lsp-set-type {port_id} router -- lsp-set-addresses {port_id} router -- "
-        f"lsp-set-options {port_id} router-port={name}   # at site {site}"
+        f"ovn-nbctl set Logical_Switch_Port {port_id} type=router addresses=router "
+        f"options:router-port={name}   # at site {site}"
         if row else f"{OPENSTACK} router set --description sent-again {port.get('device_id')}",
     )  # fmt: skip
 
