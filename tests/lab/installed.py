@@ -22,6 +22,8 @@ key_repository = /etc/keystone/fernet
 key_repository = /etc/keystone/fernet
 [credential]
 key_repository = /etc/keystone/credential
+[identity]
+password_hash_rounds = 4
 END
 mariadb -e 'CREATE DATABASE keystone CHARACTER SET utf8mb4' &&
 keystone-manage db_sync &&
