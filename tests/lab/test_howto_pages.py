@@ -19,7 +19,14 @@ from isthmus.testing.until import until
 pytestmark = [pytest.mark.lab, pytest.mark.root]
 
 DOCS = Path(__file__).parents[2] / "docs" / "howto"
-PAGES = ("routers.md", "provider.md", "trunk.md")
+PAGES = (
+    "routers.md",
+    "external.md",
+    "floating-ip.md",
+    "provider.md",
+    "trunk.md",
+    "qos.md",
+)
 #: What a page may make, by the paths of Neutron's API.
 RESOURCES = {
     "networks": "networks",
