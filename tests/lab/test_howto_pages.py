@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.root]
 DOCS = Path(__file__).parents[2] / "docs" / "howto"
 PAGES = (
     "routers.md",
+    "external.md",
     "floating-ip.md",
     "provider.md",
     "trunk.md",
