@@ -7,13 +7,13 @@ import argparse
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from isthmus import errors
 from isthmus.config.xjob import open_xjob, read_xjob
 from isthmus.journal import worker_id
 from isthmus.wiring.xjob import Xjob
+from isthmus.worker.interruption import Interruption
 from isthmus.worker.supervisor import Supervisor
 
 LOG = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ class Signals:
 
     def __init__(self) -> None:
         """Start with none; `listen` installs the handlers."""
-        self.interrupted = threading.Event()
+        self.interrupted = Interruption()
         self.ended = False
 
     def listen(self) -> None:
@@ -62,11 +62,12 @@ def serve(config_files: list[Path], signals: Signals) -> None:
     while True:
         LOG.info("xjob begins batch=%d", work.settings.batch)
         Supervisor(work).run(signals.interrupted)
+        # Before it is looked why: a signal that comes behind this ends the next turn at once.
+        signals.interrupted.clear()
         if signals.ended:
             work.close()
             LOG.info("xjob ends")
             return
-        signals.interrupted.clear()
         try:
             renewed = open_work(config_files)
         except errors.Invalid as error:

@@ -3,7 +3,6 @@
 import logging
 import math
 import random
-import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -107,6 +106,16 @@ class Work(Protocol):
         """Prepare a comparison that was asked for, and that records how far it is."""
 
 
+class Stop(Protocol):
+    """What tells the main thread to stop."""
+
+    def is_set(self) -> bool:
+        """Return whether it is to stop."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait until it is to stop, at most some seconds; return whether it is."""
+
+
 class Supervisor:
     """The main thread's loop."""
 
@@ -126,7 +135,7 @@ class Supervisor:
         self._clock_at = 0.0
         self._eager_until = 0.0
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Work until told to stop, then let every lane finish the batch in hand."""
         try:
             while not stop.is_set():
