@@ -326,7 +326,8 @@ def test_a_refusal_of_central_has_the_name_that_was_given(shell: Inside) -> None
     def refuse(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
         if method == "DELETE":
             message = f"network {NET} has 5 ports at site site1: delete what is there first"
-            return 409, {"NeutronError": {"message": message, "type": "InUse", "detail": ""}}
+            fault = {"message": message, "type": errors.InUse.code, "detail": ""}
+            return 409, {"NeutronError": fault}
         return answered(method, target, body, caller)
 
     shell.cloud.answer = refuse  # type: ignore[method-assign]
