@@ -106,6 +106,17 @@ def test_lost_options_of_dhcp_are_written_again(
         site.ovn.nbctl("dhcp-options-del", found.strip())
     until(lambda: told() == [], what="the loss is told")
     until(repaired, what="they are written again")
+    # A row is right though it says nothing: without a gateway, and without a metadata port.
+    body = {**body, "cidr": "10.20.0.0/24", "gateway_ip": None, "name": "bare"}
+    bare = api("create", kind="subnet", body=body)
+    assert api("wait_idle")
+    for _ in range(2):
+        assert api("sweep")
+        worker("repair")
+    assert (
+        api("get", kind="subnet", object_id=bare["id"])["revision_number"]
+        == bare["revision_number"]
+    )
 
 
 def test_who_of_ovn_lives_is_told_by_a_neutron(site: Site, api: Server) -> None:

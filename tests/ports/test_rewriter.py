@@ -172,6 +172,18 @@ def test_lost_options_of_dhcp_are_written_again_the_subnet_s_first() -> None:
         assert look(connection, bare, known, set()) == (3, True)
         assert look(connection, bare, known, {"sub"}) == (3, True)
         assert look(connection, right, known, {"sub"}) == (3, False)
+        # A port that takes any address is answered as well.
+        free = dataclasses.replace(
+            ports["n1-0"], addresses=frozenset({"unknown"}), dhcp=frozenset()
+        )
+        assert look(connection, seen({**ports, "n1-0": free}), known, {"sub"}) == (3, True)
+        assert look(connection, right, known, {"sub"}) == (3, False)
+        # The address of a load balancer is in no row.
+        connection.execute(sa.text("UPDATE ports SET name = 'ovn-lb-vip-x' WHERE id = 'n1-0'"))
+        empty = dataclasses.replace(ports["n1-0"], addresses=frozenset())
+        assert look(connection, seen({**ports, "n1-0": empty}), known, {"sub"}) == (3, False)
+        connection.execute(sa.text("UPDATE ports SET name = 'x' WHERE id = 'n1-0'"))
+        assert look(connection, right, known, {"sub"}) == (3, False)
         # A port that wants none.
         connection.execute(
             sa.text(

@@ -22,6 +22,7 @@ def lifted(revision: int) -> Rewrites:
         (5, 5, 9, True, lifted(10)),  # Neutron's database did
         (5, 3, 9, True, lifted(10)),  # and it was changed since, which OVN did not take
         (5, 5, 5, False, lifted(6)),
+        (5, None, 5, False, FORGOTTEN),  # without a note nobody looks at it
         (5, 3, 3, False, Rewrites()),  # it is being written
         (1, -1, None, True, Rewrites()),  # it is being made
     ],

@@ -50,7 +50,8 @@ def plan_rewrites(objects: Iterable[Written]) -> Rewrites:
             lift.append((one.kind, one.id, one.seen + 1))
         elif one.noted is not None and one.noted != one.revision:
             continue  # Neutron knows; it is being written, or was not for a reason
-        elif one.seen is None or one.seen < one.revision:
+        elif one.seen is None or one.seen < one.revision or (one.noted is None and not one.same):
+            # Without a note Neutron's worker does not look at it, whatever its revision.
             forget.append((one.kind, one.id))
         elif not one.same:
             lift.append((one.kind, one.id, one.revision + 1))

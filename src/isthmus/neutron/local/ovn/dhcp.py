@@ -27,11 +27,14 @@ _SAYS = ("ip_version", "ipv6_address_mode", "enable_dhcp")
 
 
 def read_answered(nb: Database) -> set[str]:
-    """Return the subnets for which OVN has DHCP options."""
+    """Return the subnets for which OVN has a row of DHCP options.
+
+    The row may be empty: so it is where a subnet has no gateway and Neutron no metadata port.
+    """
     return {
         row.external_ids["subnet_id"]
         for row in nb.rows("DHCP_Options")
-        if "subnet_id" in row.external_ids and not row.external_ids.get("port_id") and row.options
+        if "subnet_id" in row.external_ids and not row.external_ids.get("port_id")
     }
 
 

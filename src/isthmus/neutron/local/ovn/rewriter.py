@@ -44,6 +44,8 @@ _TABLES: Mapping[str, sa.Table] = {
     ovn_const.TYPE_SECURITY_GROUPS: securitygroup.SecurityGroup.__table__,
     ovn_const.TYPE_SECURITY_GROUP_RULES: _RULES,
 }
+#: Begins the names of ports that stand for the address of a load balancer.
+_LB_PORT = ovn_const.LB_VIP_PORT_PREFIX
 #: Ids in one IN (...).
 _CHUNK = 500
 
@@ -205,24 +207,27 @@ def _ports_of(
         addresses.setdefault(port_id, set()).add(str(address))
     statement = (
         _select(ovn_const.TYPE_PORTS)
-        .add_columns(_PORTS.c.mac_address)
+        .add_columns(_PORTS.c.mac_address, _PORTS.c.name)
         .where(_PORTS.c.network_id.in_(networks))
         .where(_PORTS.c.device_owner != constants.DEVICE_OWNER_FLOATINGIP)
     )
     for row in connection.execute(statement):
         there = observed.of(PORT_KEY).get(row.id)
-        said = set(" ".join(there.addresses).split()) if there is not None else set()
-        compared = there is not None and there.type == "" and said != {"unknown"}
-        wanted = {row.mac_address} | addresses.get(row.id, set())
+        same = True
+        if there is not None and there.type == "":
+            said = set(" ".join(there.addresses).split())
+            # The address of a load balancer is bound nowhere, and Neutron writes none.
+            free = said == {"unknown"} or (row.name or "").startswith(_LB_PORT)
+            wanted = {row.mac_address} | addresses.get(row.id, set())
+            answers = there.dhcp.issuperset(asked.get(row.id, ()))
+            same = (free or wanted <= said) and answers
         yield Written(
             kind=ovn_const.TYPE_PORTS,
             id=row.id,
             revision=row.revision,
             noted=row.noted,
             seen=None if there is None else there.revision,
-            same=not compared
-            or there is None
-            or (wanted <= said and there.dhcp.issuperset(asked.get(row.id, ()))),
+            same=same,
         )
 
 

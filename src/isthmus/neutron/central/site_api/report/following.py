@@ -82,7 +82,8 @@ def follow_location(site: SiteName, port_id: str, state: dict[str, Any], *, refu
             if changed:
                 location.delete(connection, [port_id])
         else:
-            is_first = before is None and not location.has_any(connection, site)
+            came = before is None or before.site != site
+            is_first = came and not location.has_any(connection, site)
             changed = location.record(
                 connection,
                 location.Location.from_dict(
