@@ -202,8 +202,6 @@ FAULTS = (
           row("set", "Logical_Router", "neutron-{router}", "enabled=false")),
     Fault("lrp.disabled", "inside",
           row("set", "Logical_Router_Port", "lrp-{back-port}", "enabled=false")),
-    Fault("lrp.unplugged", "inside",
-          row("set", "Logical_Switch_Port", "{back-port}", "options:router-port=nobody")),
     Fault("snat.off", "outwards", stop_translating),
     Fault("default_route.missing", "outwards",
           row("lr-route-del", "neutron-{router}", "0.0.0.0/0")),
