@@ -100,7 +100,7 @@ BREAKS: dict[str, Break] = {
         "systemctl stop ovs-vswitchd; echo 0000:81:00.0 >/sys/bus/pci/drivers/vfio-pci/unbind",
         "systemctl restart isthmus-nfv-devices ovs-vswitchd",
         {"ovs.down": ["Open vSwitch"], "nic.driver": ["enp129s0"]},
-        ("ovs.down",),
+        ("service.down",),  # its database is down with it, and says of DPDK nothing
     ),
     "an old set of CPUs beside the new ones": Break(
         "sed -i 's/^.DEFAULT.$/&\\nvcpu_pin_set = 4-5/' /etc/nova/nova.conf",

@@ -441,3 +441,15 @@ def test_a_unit_that_only_starts_others_says_nothing_of_the_switch() -> None:
         found = checks.check_host(units(f"{FAILED}\n{starter}"), PLAN).findings
         assert "service.down" in {one.code for one in found}
         assert is_clean(checks.check_host(units(f"{starter}\n{WAITS}"), PLAN).findings)
+
+
+def test_a_switch_that_somebody_stopped_is_told_though_nothing_works_on_it() -> None:
+    """With the package's unit its database goes, which alone would tell that it is for DPDK."""
+    for name in ("openvswitch-switch", "openvswitch"):
+        stopped = DEAD.replace("ovs-vswitchd", name).replace("static", "enabled")
+        for text in (stopped, f"{stopped}\n{DEAD}"):
+            (found,) = checks.check_host(units(text), PLAN).findings
+            assert (found.code, str(found.subject)) == ("service.down", "Open vSwitch")
+            assert "each boot starts it" in found.message
+        off = stopped.replace("enabled", "disabled")
+        assert is_clean(checks.check_host(units(off), PLAN).findings)

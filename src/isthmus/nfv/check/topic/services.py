@@ -45,6 +45,8 @@ RESTING = {
     "libvirt": ("libvirtd", "virtqemud"),
     "Open vSwitch": ("ovs-vswitchd", "openvswitch-switch", "openvswitch"),
 }
+#: Units of packages that start Open vSwitch at boot; they run whether its daemons do or not.
+STARTERS = frozenset({"openvswitch-switch", "openvswitch"})
 #: What works on Open vSwitch, and so tells that it is wanted.
 ON_SWITCH = frozenset({*SERVICES["ovn-controller"], *SERVICES["Neutron's Open vSwitch agent"]})
 #: Containers, which have been named by then.
@@ -128,22 +130,29 @@ def _check_failed(state: HostState) -> Iterator[Verdict]:
     processes = {thread.process for thread in state.threads}
     for name, names in RESTING.items():
         mine = [one for one in state.services if one.name in (*names, *SERVICES[name])]
-        if any(one.runs and one.name not in ("openvswitch-switch", "openvswitch") for one in mine):
-            continue  # those units of packages run whether the daemon does or not
+        if any(one.runs and one.name not in STARTERS for one in mine):
+            continue
         users = {one.name for one in state.services if one.is_there and one.name in ON_SWITCH}
-        wanted = name == "Open vSwitch" and users
+        # Who starts it at each boot wants it to run, also where nothing tells what for: its
+        # database, which would tell of DPDK, is down with it.
+        stopped = any(one.name in STARTERS and one.is_there and not one.runs for one in mine)
+        wanted = name == "Open vSwitch" and (users or stopped)
         down = [one for one in mine if not one.runs and one.is_there and (wanted or one.has_failed)]
         if down and not processes & set(names) and not {one.name for one in down} & _NAMED:
             yield Verdict(
                 code="service.down",
                 severity=Severity.BROKEN,
                 subject=Subject(name),
-                message=f"{name} has failed"
-                if not wanted
-                else f"{name} does not run, and {', '.join(sorted(users))} cannot do without",
+                message=_say_down(name, users, wanted=bool(wanted)),
                 evidence="; ".join(one.says for one in down),
                 remedy=f"journalctl -u {down[0].name} says why",
             )
+
+
+def _say_down(name: str, users: set[str], *, wanted: bool) -> str:
+    if users and wanted:
+        return f"{name} does not run, and {', '.join(sorted(users))} cannot do without"
+    return f"{name} does not run, and each boot starts it" if wanted else f"{name} has failed"
 
 
 def sets_up_services(state: HostState, plan: HostPlan | None) -> str:
