@@ -68,6 +68,10 @@ def test_a_page_does_as_it_says_and_leaves_nothing(
             if step is cleaning[0]:
                 made = list_ids(lab) - before
             took[f"{step.line}: {step.command}"] = round(run_step(shell, step, page), 1)
+    except BaseException:
+        for step in cleaning:  # the pages that follow have this lab too
+            shell.run(step.command)
+        raise
     finally:
         shell.close()
     record_property("seconds", took)
