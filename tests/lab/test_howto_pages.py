@@ -16,7 +16,7 @@ from isthmus import errors
 from isthmus.lab.opened import OpenLab
 from isthmus.testing.until import until
 
-pytestmark = [pytest.mark.lab, pytest.mark.root]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.timeout(2400)]
 
 DOCS = Path(__file__).parents[2] / "docs" / "howto"
 PAGES = (

@@ -135,7 +135,7 @@ def with_values(typed: Typed, values: dict[str, str]) -> Typed:
     return dataclasses.replace(typed, step=dataclasses.replace(typed.step, command=command))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_three_machines_become_two_sites(
     machines: dict[str, Machine], record_property: Callable[[str, object], None]
 ) -> None:
