@@ -13,7 +13,7 @@ from isthmus.facts.host.procfs import Thread
 from isthmus.facts.host.services import Service, parse_units
 from isthmus.model.host.host_inventory import HugePages
 from isthmus.model.host.host_plan import HostPlan
-from isthmus.model.verdict import Answer, is_clean
+from isthmus.model.verdict import Answer, Severity, is_clean
 from isthmus.nfv.check import host as checks
 from isthmus.nfv.check.state import HostState
 from isthmus.nfv.plan.demand import parse_demand
@@ -453,3 +453,27 @@ def test_a_switch_that_somebody_stopped_is_told_though_nothing_works_on_it() -> 
             assert "each boot starts it" in found.message
         off = stopped.replace("enabled", "disabled")
         assert is_clean(checks.check_host(units(off), PLAN).findings)
+
+
+def test_what_may_run_everywhere_is_left_where_it_is_by_isolcpus() -> None:
+    """As processes of containers may, where the kernel divides CPUs among groups."""
+    everywhere = tuple(sorted(HOST.cpus))
+    for plan in BOTH:
+        state = changed(
+            threads=(*STATE.threads, Thread(9, 9, False, everywhere, "conmon", "gmain"))
+        )
+        (found,) = checks.check_host(state, plan).findings
+        assert (found.code, found.severity) == ("cpu.intruder", Severity.ADVICE)
+        # One of the CPUs is not isolated, or the thread may run on isolated ones alone.
+        mine = [cpu for cpu in STATE.isolated if cpu in PLAN.dedicated_cpus]
+        left = tuple(cpu for cpu in STATE.isolated if cpu != mine[0])
+        for wrong in (
+            dataclasses.replace(state, isolated=left),
+            changed(threads=(*STATE.threads, Thread(9, 9, False, tuple(mine), "stray", "x"))),
+        ):
+            severities = {
+                one.severity
+                for one in checks.check_host(wrong, plan).findings
+                if one.code == "cpu.intruder"
+            }
+            assert severities == {Severity.DEGRADED}

@@ -1,12 +1,12 @@
 """Checks of a host against good practice: what holds for every plan, and without one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from isthmus.facts import cpuset
 from isthmus.facts.host import oslo_conf, ovs, procfs
 from isthmus.facts.host.oslo_conf import find_nova_cpus
-from isthmus.facts.host.procfs import is_emulator
+from isthmus.facts.host.procfs import Thread, is_emulator
 from isthmus.model.host.host_plan import HostPlan
 from isthmus.model.verdict import Severity, Subject, Verdict
 from isthmus.nfv.check.rule import (
@@ -144,7 +144,7 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
             hit = sorted(owned & set(thread.allowed))
             yield Verdict(
                 code="cpu.intruder",
-                severity=Severity.DEGRADED,
+                severity=Severity.ADVICE if _is_kept_off(thread, hit, state) else Severity.DEGRADED,
                 subject=Subject(f"{thread.process} ({thread.pid})"),
                 message=f"thread {thread.tid} ({thread.name}) of {thread.process} may run on CPU "
                 f"{cpuset.render_list(hit)}, which is not for it",
@@ -153,6 +153,18 @@ def check_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
                 remedy=f"taskset -cp {cpuset.render_list(plan.host_cpus) if plan else 'HOST-CPUS'} "
                 f"{thread.tid}, and find out who put it there",
             )
+
+
+def _is_kept_off(thread: Thread, hit: Collection[int], state: HostState) -> bool:
+    """Return whether the scheduler leaves a thread where it began: off CPUs isolated from it.
+
+    So it is with all processes of containers where libvirt has the kernel divide CPUs among groups
+    (cpuset): who comes into such a group may run on every CPU of it. CPUs that `isolcpus` isolates
+    are in no domain that the scheduler balances over (Linux, Documentation/admin-guide/
+    kernel-parameters, isolcpus=domain), so a thread that may run elsewhere too is not moved there.
+    """
+    isolated = set(state.isolated)
+    return isolated.issuperset(hit) and not isolated.issuperset(thread.allowed)
 
 
 def check_pmd_threads(state: HostState, plan: HostPlan | None) -> Iterator[Verdict]:
