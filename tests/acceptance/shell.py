@@ -163,3 +163,18 @@ def audited(shell: Shell) -> None:
     shell.cloud.rows["site-holdings"] = [{"id": "central", "leases": [LEASE]}]
     for name, site in shell.cloud.sites.items():
         site.holdings = {"id": name, "leases": [LEASE] if name == "site1" else []}
+
+
+def run_by_shell(shell: Shell, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash in which `isthmus` is a command; no assertion is made."""
+    command = " ".join(f"'{one}'" for one in ISTHMUS)
+    return subprocess.run(
+        line.replace("isthmus", command, 1),
+        shell=True,
+        executable="/bin/bash",
+        env=shell.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

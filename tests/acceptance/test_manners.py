@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from unittest import mock
 import pytest
 from rich.console import Console
 from tests.acceptance.inside import Inside
-from tests.acceptance.shell import ISTHMUS, LEASE, NET, SUBNET, ago, job, small_cloud
+from tests.acceptance.shell import LEASE, NET, SUBNET, ago, job, run_by_shell, small_cloud
 
 from isthmus import errors
 from isthmus.cli import main, render
@@ -119,20 +118,6 @@ def test_a_lab_of_another_user_is_not_no_lab(
 
 
 # Where the words go.
-
-
-def run_by_shell(shell: Inside, line: str) -> subprocess.CompletedProcess[str]:
-    command = " ".join(f"'{one}'" for one in ISTHMUS)
-    return subprocess.run(
-        line.replace("isthmus", command, 1),
-        shell=True,
-        executable="/bin/bash",
-        env=shell.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_a_full_disk_and_closed_outputs_are_no_bugs(shell: Inside) -> None:

@@ -6,7 +6,6 @@ cloud, or, where it takes Neutron, OVN or a lab to see the answer, the test that
 
 import ast
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.acceptance.inside import Inside
-from tests.acceptance.shell import ISTHMUS, NET, SUBNET, ago, job, small_cloud
+from tests.acceptance.shell import NET, SUBNET, ago, job, run_by_shell, small_cloud
 
 from isthmus.clients.http.status import to_error
 
@@ -330,17 +329,7 @@ BY_SHELL: Mapping[int, tuple[str, int, str]] = {
 @pytest.mark.parametrize("number", BY_SHELL)
 def test_the_answer_in_a_shell_is_right(shell: Inside, number: int) -> None:
     line, code, says = BY_SHELL[number]
-    command = " ".join(f"'{one}'" for one in ISTHMUS)
-    ran = subprocess.run(
-        line.replace("isthmus", command, 1),
-        shell=True,
-        executable="/bin/bash",
-        env=shell.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ran = run_by_shell(shell, line)
     assert ran.returncode == code, ran.stderr
     assert re.search(says, ran.stderr), ran.stderr
 

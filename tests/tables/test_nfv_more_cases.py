@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.tables.test_nfv_called_clean import see_named
 
 from isthmus.facts.host.libvirt import Domain
 from isthmus.facts.host.ovs import Interface, Queue
@@ -321,12 +322,7 @@ def test_the_host_is_clean_before() -> None:
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_named(name: str) -> None:
     state, code, said, bare = WRONG[name]
-    for plan in (PLAN, None) if bare else (PLAN,):
-        report = checks.check_host(state, plan)
-        mine = [one for one in report.findings if one.code == code]
-        assert any(said in one.message for one in mine), (plan is None, report.findings)
-        assert not is_clean(report.findings)
-        assert all(one.evidence and one.remedy for one in report.findings)
+    see_named(state, code, said, (PLAN, None) if bare else (PLAN,))
 
 
 @pytest.mark.parametrize(

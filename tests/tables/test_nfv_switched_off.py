@@ -5,7 +5,16 @@ import functools
 from dataclasses import replace
 
 import pytest
-from tests.tables.test_nfv_called_clean import BARE, BOTH, PLAN, PLANNED, STATE, bond, guest
+from tests.tables.test_nfv_called_clean import (
+    BARE,
+    BOTH,
+    PLAN,
+    PLANNED,
+    STATE,
+    bond,
+    guest,
+    see_named,
+)
 
 from isthmus.facts.host.services import Service, parse_units
 from isthmus.model.host.host_plan import HostPlan
@@ -124,13 +133,7 @@ WRONG: dict[str, tuple[HostState, str, str, tuple[HostPlan | None, ...]]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_named(name: str) -> None:
-    state, code, said, plans = WRONG[name]
-    for plan in plans:
-        report = checks.check_host(state, plan)
-        mine = [one for one in report.findings if one.code == code]
-        assert any(said in one.message for one in mine), (plan is None, report.findings)
-        assert not is_clean(report.findings)
-        assert all(one.evidence and one.remedy for one in report.findings)
+    see_named(*WRONG[name])
 
 
 FINE: dict[str, HostState] = {
