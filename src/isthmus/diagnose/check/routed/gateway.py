@@ -13,7 +13,7 @@ from isthmus.diagnose.check.look import (
     first,
 )
 from isthmus.diagnose.check.port import OPENSTACK
-from isthmus.diagnose.check.routed.router_row import logical_router
+from isthmus.diagnose.check.routed.router_row import held_addresses, logical_router
 from isthmus.diagnose.check.routed.words import network_of, router_of, subject
 from isthmus.diagnose.world import Row, Source
 from isthmus.model.verdict import Verdict
@@ -48,9 +48,7 @@ def check_port(look: Look) -> Iterator[Verdict]:
         return
     if row is None:
         return
-    lacks = {str(one["ip_address"]) for one in gateway["fixed_ips"]} - {
-        str(one).partition("/")[0] for one in row.get("networks") or ()
-    }
+    lacks = {str(one["ip_address"]) for one in gateway["fixed_ips"]} - held_addresses(row)
     if lacks:
         yield broken(
             "gateway.address",

@@ -28,6 +28,11 @@ def logical_router(look: Look, site: str, router_id: str) -> Row | None:
     return look.world.find(Source.NB, site, "Logical_Router", name=ROUTER_PREFIX + router_id)
 
 
+def held_addresses(port: Row) -> set[str]:
+    """Return the addresses of a router port in OVN, without their prefixes."""
+    return {str(one).partition("/")[0] for one in port.get("networks") or ()}
+
+
 def resync(look: Look, site: str, router_id: str) -> str:
     """Return the command that compares what a site has of a router's networks, and repairs it."""
     ports = look.fabric.interfaces(router_id)
@@ -93,10 +98,8 @@ def _check_port(look: Look, router_id: str, router: Row, port: Row) -> Iterator[
         )
         return
     networks = [str(one) for one in row.get("networks") or ()]
-    lacks = [
-        one for one in addresses(port)
-        if one not in {text.partition("/")[0] for text in networks}
-    ]  # fmt: skip
+    held = held_addresses(row)
+    lacks = [one for one in addresses(port) if one not in held]
     seen = look.evidence(Source.NB, site, f"Logical_Router_Port {name} networks={networks} "
                          f"mac={row.get('mac')} enabled={first(row.get('enabled'))}")  # fmt: skip
     if lacks:

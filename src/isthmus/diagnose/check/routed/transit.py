@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from isthmus.diagnose.check.look import Check, Hop, Look, Need, broken, degraded, first
-from isthmus.diagnose.check.routed.router_row import resync
+from isthmus.diagnose.check.routed.router_row import held_addresses, resync
 from isthmus.diagnose.check.routed.words import router_of, subject
 from isthmus.diagnose.check.row import requested_key
 from isthmus.diagnose.course import Kind
@@ -66,7 +66,7 @@ def check_network(look: Look) -> Iterator[Verdict]:
             look.evidence(Source.NB, site, f"Logical_Switch {name} {KEY_OPTION}={key}"),
             resync(look, site, router_id),
         )
-    held = {str(one).partition("/")[0] for one in (port or {}).get("networks") or ()}
+    held = held_addresses(port or {})
     lacks = sorted({*map(str, plan["addresses"])} - held)
     if lacks or requested_key(plug or {}) != plan["port_key"]:
         yield broken(
