@@ -18,20 +18,31 @@ from isthmus.nfv.check.state import parse_state
 
 pytestmark = [pytest.mark.qemu, pytest.mark.timeout(3600)]
 
+SWITCH = "/etc/kolla/openvswitch-vswitchd/config.json"
+SWITCH_CONFIG = """\
+{
+    "command": "ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile \
+--log-file=/var/log/openvswitch/ovs-vswitchd.log",
+    "config_files": []
+}
+"""
+#: As `kolla_start` does: the command of that file becomes the process, word by word.
+VSWITCHD = f'exec $(sed -n "s/.*\\"command\\": \\"\\(.*\\)\\".*/\\1/p" {SWITCH})'
 CONF = "/etc/kolla/nova-compute/nova.conf"
 #: As `kolla_start` does: the file that the deployment tool has written is copied in, then read.
 COMPUTE = "cp /etc/kolla/nova-compute/nova.conf /tmp/nova.conf && exec sleep infinity"
 SETUP = f"""
 set -e
-mkdir -p /etc/kolla/nova-compute
+mkdir -p /etc/kolla/nova-compute /etc/kolla/openvswitch-vswitchd
+cat >{SWITCH} <<'END'
+{SWITCH_CONFIG}END
 printf '[DEFAULT]\\ntransport_url = rabbit://nova:secret@mq/\\nvcpu_pin_set = 4-5\\n' >{CONF}
 systemctl stop ovs-vswitchd
 run() {{ n=$1; shift; podman run -d --name "$n" --privileged --network host --pid host \\
   -v /run:/run -v /dev:/dev -v /etc:/etc -v /var/lib:/var/lib -v /var/log:/var/log -v /sys:/sys \\
   --rootfs /:O "$@"; }}
 run nova_compute sh -c '{COMPUTE}'
-run openvswitch_vswitchd ovs-vswitchd unix:/run/openvswitch/db.sock --pidfile \\
-  --log-file=/var/log/openvswitch/ovs-vswitchd.log
+run openvswitch_vswitchd sh -c '{VSWITCHD}'
 """
 TEARDOWN = """
 podman rm -f nova_compute openvswitch_vswitchd
@@ -70,9 +81,13 @@ def test_the_plan_is_applied_and_found_clean(kolla: Tuned) -> None:
     done = apply_plan(kolla.client, kolla.plan)
     assert any(CONF in change for change in done.changes)
     assert any("restarted nova_compute" in change for change in done.changes)
+    assert any("restarted openvswitch_vswitchd" in change for change in done.changes)
     assert kolla.until_clean() == {}
     options = kolla.run(f"cat {CONF}")
     assert "rabbit://nova:secret@mq/" in options, "what the tool has written stays"
+    assert "taskset -c" in kolla.run(f"cat {SWITCH}")
+    controllers = kolla.run("cat /sys/fs/cgroup/machine.slice/cgroup.subtree_control")
+    assert "cpuset" in controllers, "before any instance is there"
     assert apply_plan(kolla.client, kolla.plan).changes == ()
 
 

@@ -18,10 +18,12 @@ from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.check.topic import services
 from isthmus.nfv.plan.demand import parse_demand
 from isthmus.nfv.plan.host import plan_host
-from isthmus.nfv.render import files, ovs, script, slices
+from isthmus.nfv.render import devices, files, ovs, script, slices
 from isthmus.nfv.render.layout import PLACES
 from isthmus.nfv.render.whole import render_plan
+from isthmus.testing.nfv.nfv_host import Shape, make_host, make_nic
 from isthmus.testing.nfv.nfv_shapes import PUBLISHED, by_name
+from isthmus.testing.nfv.nfv_state import make_plan
 
 FOLDER = Path(__file__).parent / "nfv" / "rendered"
 MACHINES = ("xeon-nics-on-one-node", "epyc-7742-nps4", "mirantis-one-node")
@@ -93,6 +95,34 @@ def test_a_port_of_mellanox_keeps_its_driver() -> None:
     text = files.render_devices(plan)
     assert "modprobe vfio-pci" not in text
     assert "functions 0000:e1:00.0 16" in text
+
+
+KERNEL_PORTS = """
+physical_networks:
+- {name: mgmt, by: kernel, nics: [a0], carries_management: true}
+- {name: data, by: kernel, nics: [s0], mtu: 9000}
+flavors: [{name: f, vcpus: 2, ram_mib: 2048}]
+"""
+
+
+def test_what_the_kernel_keeps_is_set_up_at_boot() -> None:
+    """No bridge does that; the host's own way in is left to who set it up."""
+    nics = (make_nic("a0", 0, bus=0x10), make_nic("s0", 1, bus=0x30))
+    shape = Shape(name="h", cores_per_node=8, memory_mib=(65536,), nics=nics)
+    plan = make_plan(make_host(shape), KERNEL_PORTS)
+    text = files.render_devices(plan).replace(devices.FUNCTIONS.strip("\n"), "")
+    assert "\nuplink s0\n" in text
+    assert "uplink a0" not in text
+    assert files.DEVICES in {file.path for file in files.render_files(plan)}
+
+
+def test_containers_are_narrowed_only_where_there_are_some() -> None:
+    plan = plan_of("mirantis-one-node")
+    text = script.render_apply(plan)
+    assert 'if [ -n "$V" ]; then\nput /etc/systemd/system/machine-isthmus.slice 644 units' in text
+    assert 'if [ "$E" = docker ]; then\nput /etc/systemd/system/system.slice.d/61-' in text
+    assert f"contain machine-isthmus.slice {slices.list_begin(plan)}" in text
+    assert not any("machine-" in file.path for file in files.render_files(plan))
 
 
 def test_unneeded_keys_are_taken_away() -> None:

@@ -1,6 +1,7 @@
 """The functions of apply.sh that edit what others have written, run by a shell on files here."""
 
 import base64
+import json
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -297,3 +298,42 @@ def test_two_applies_wait_for_each_other(tmp_path: Path) -> None:
         first.communicate("go on\n", timeout=60)
         assert second.result().returncode == 0, second.result()
     assert order.read_text().split() == ["first", "second"]
+
+
+SWITCH_CONFIG = """{
+  "command": "/usr/sbin/ovs-vswitchd unix:/run/openvswitch/db.sock --mlockall",
+  "config_files": []
+}
+"""
+
+
+def test_a_switch_in_a_container_begins_on_the_hosts_cpus(tmp_path: Path) -> None:
+    path = tmp_path / "etc/kolla/ovsdpdk-vswitchd/config.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(SWITCH_CONFIG)
+    before = (f"R={tmp_path} V=ovsdpdk_vswitchd UNITS=", "systemctl() { true; }")
+    done = run(tmp_path, *before, "contain machine-x.slice 0-1,6")
+    assert done.returncode == 0, done.stderr
+    command = json.loads(path.read_text())["command"]
+    assert (
+        command
+        == "taskset -c 0-1,6 /usr/sbin/ovs-vswitchd unix:/run/openvswitch/db.sock --mlockall"
+    )
+    assert (tmp_path / "state/pending/switch").exists(), "it begins anew for that"
+    assert run(tmp_path, *before, "contain machine-x.slice 0-1,6").stdout.startswith("same ")
+    run(tmp_path, *before, "contain machine-x.slice 0-2")
+    assert json.loads(path.read_text())["command"].startswith(
+        "taskset -c 0-2 /usr/sbin/ovs-vswitchd "
+    )
+    assert (tmp_path / f"state/1/files{path}").read_text() == SWITCH_CONFIG
+
+
+def test_a_switch_begins_anew_where_its_group_is_new(tmp_path: Path) -> None:
+    run(tmp_path, "V=openvswitch_vswitchd UNITS=", "systemctl() { false; }", "contain a.slice 0")
+    assert (tmp_path / "state/pending/switch").exists()
+
+
+def test_a_switch_of_the_hosts_own_is_not_contained(tmp_path: Path) -> None:
+    done = run(tmp_path, "V= UNITS=", "systemctl() { false; }", "contain a.slice 0")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert not (tmp_path / "state/pending/switch").exists()

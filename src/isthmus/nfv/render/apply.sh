@@ -105,6 +105,22 @@ retire() {
   done
 }
 
+# contain SLICE CPUS: a switch in a container of Kolla's begins on these CPUs alone, since what DPDK
+# starts beside its PMDs stays on those that no PMD was told of. Kolla runs the command of this file.
+contain() {
+  [ -n "$V" ] || return 0
+  systemctl is-active -q "$1" || { mkdir -p "$S/pending"; : >"$S/pending/switch"; }
+  UNITS="$UNITS $1"
+  c=/etc/kolla/$(echo "$V" | tr _ -)/config.json
+  [ -f "$R$c" ] || return 0
+  t=$(mktemp) || fail "no temporary file"
+  sed -E 's#("command"[[:space:]]*:[[:space:]]*")(taskset -c [0-9,-]+ )?#\1taskset -c '"$2"' #' "$R$c" >"$t"
+  if cmp -s "$t" "$R$c"; then say "same $c"; rm -f "$t"; return; fi
+  keep "$R$c"; mkdir -p "$S/pending" && : >"$S/pending/switch"
+  cat "$t" >"$R$c" || fail "$c cannot be written"
+  rm -f "$t"; say "changed $c: the switch begins on CPU $2"
+}
+
 # guard NIC...: take no port that the host itself is reached by.
 guard() {
   now=$(carriers)
@@ -219,7 +235,8 @@ settle() {
   for u in $UNITS; do
     if has units || has boot || ! systemctl is-active -q "$u"; then
       # A mount that is in use cannot be made anew, and need not be.
-      w=restart; case $u in *.mount) w=start ;; esac
+      # Nor may a slice end: the kernel would give whoever is beside it all CPUs.
+      w=restart; case $u in *.mount | *.slice) w=start ;; esac
       systemctl $w "$u" || fail "$u does not start: systemctl status $u says why"
     fi
   done
@@ -258,8 +275,8 @@ key() {
 
 # vswitchd: restart the daemon where it runs on settings that it reads only at its start.
 vswitchd() {
-  [ "$stale" = 1 ] || return
-  if [ -n "$X" ]; then restart "kolla-$V-container" "$V"; return; fi
+  [ "$stale" = 1 ] || has switch || return
+  if [ -n "$X" ]; then restart "kolla-$V-container" "$V"; settled switch; return; fi
   for u in ovs-vswitchd openvswitch-switch openvswitch; do
     systemctl cat "$u" >/dev/null 2>&1 || continue
     systemctl restart "$u" && { say "restarted $u"; return; }

@@ -48,6 +48,8 @@ functions() {
   echo "$2" >"$d/sriov_numvfs"
   [ "$(cat "$d/sriov_numvfs" 2>/dev/null)" = "$2" ] || wrong "$3 did not make $2 functions"
 }
+# uplink NIC: no bridge sets its ports up, and an interface that nobody configures stays down.
+uplink() { appear "$1" && { ip link set dev "$1" up || wrong "$1 cannot be set up"; }; }
 # guard NIC COUNT WORD...: what each virtual function is told.
 guard() {
   n=$1 c=$2; shift 2; i=0
@@ -88,7 +90,14 @@ sockets() {
 
 def has_devices(plan: HostPlan) -> bool:
     """Tell whether a plan has anything for the device script."""
-    return bool(plan.dpdk_ports or plan.sriov)
+    return bool(plan.dpdk_ports or plan.sriov or uplinks(plan))
+
+
+def uplinks(plan: HostPlan) -> list[str]:
+    """List the interfaces of bridges that nobody but the plan sets up, each once."""
+    functions = {one.nic for one in plan.sriov}
+    ours = (one.nic for one in plan.kernel_ports if not one.carries_management)
+    return list(dict.fromkeys(nic for nic in ours if nic not in functions))
 
 
 def bound(plan: HostPlan) -> list[str]:
@@ -97,7 +106,7 @@ def bound(plan: HostPlan) -> list[str]:
 
 
 def render_devices(plan: HostPlan) -> str:
-    """Write the script that binds DPDK's ports, makes virtual functions and QEMU's folder."""
+    """Write the script that binds and sets up ports, makes virtual functions and QEMU's folder."""
     lines = [
         "#!/bin/sh",
         texts.head(plan).rstrip("\n"),
@@ -111,6 +120,7 @@ def render_devices(plan: HostPlan) -> str:
     lines += [f"bind {shlex.join(pair)}" for pair in drivers.items()]
     for one in plan.sriov:
         lines += _functions(one)
+    lines += [f"uplink {shlex.quote(nic)}" for nic in uplinks(plan)]
     if plan.dpdk_ports:
         lines.append(f"sockets {VHOST_SOCKETS}")
     return "\n".join([*lines, "exit $failed"]) + "\n"

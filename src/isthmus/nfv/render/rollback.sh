@@ -25,7 +25,10 @@ while read -r what path; do
     new:/etc/systemd/system/*) systemctl disable -q "$(basename "$path")" 2>/dev/null ;;
   esac
   case $what in
-    had) cp -p "$G/files$path" "$path" && say "restored $path" ;;
+    had)
+      # Whoever took the folder away, as a deployment tool does with a service, has taken it back.
+      if [ -d "$(dirname "$path")" ]; then cp -p "$G/files$path" "$path" && say "restored $path"
+      else say "left $path: its folder is gone"; fi ;;
     new) rm -f "$path" && say "removed $path" ;;
   esac || fail "$path cannot be put back"
   case $path in /etc/default/grub.d/*) grub=1 ;; esac

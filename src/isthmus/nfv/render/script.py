@@ -16,7 +16,7 @@ from isthmus.facts.script import render_functions
 from isthmus.model.host.host_plan import HostPlan, NodePlan
 from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.plan import settings
-from isthmus.nfv.render import files, layout, ovs
+from isthmus.nfv.render import files, layout, ovs, slices, texts
 
 #: Where a host keeps its generations.
 STATE = "/var/lib/isthmus/nfv"
@@ -69,7 +69,7 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
         lines.append(f"guard {' '.join(taken)}")
     lines.append("retire")
     lines += [_put(file) for file in rendered]
-    lines.append("settle")
+    lines += [*_contain(plan), "settle"]
     if plan.other_config or plan.external_ids or plan.kernel_ports:
         lines += ["switch", *_keys(plan), "vswitchd", *_ports(plan)]
     return "\n".join([*lines, "say done"]) + "\n"
@@ -132,6 +132,19 @@ def _put(file: files.RenderedFile) -> str:
     if kind := KINDS.get(file.path):
         return f"options {kind} {file.effect} <<'END'\n{body}\nEND"
     return f"put {shlex.quote(file.path)} {file.mode:o} {file.effect} <<'END'\n{body}\nEND"
+
+
+def _contain(plan: HostPlan) -> Iterable[str]:
+    """Write what is done only where services are in containers."""
+    for test, files_of, effect in (
+        ('[ "$E" = docker ]', slices.render_docker(plan), files.Effect.BOOT),
+        ('[ -n "$V" ]', slices.render_containers(plan), files.Effect.UNITS),
+    ):
+        for path, text in files_of.items():
+            file = files.RenderedFile(path, texts.with_head(plan, text), 0o644, effect)
+            yield f"if {test}; then\n{_put(file)}\nfi"
+    if plan.pmd_cpus:
+        yield f"contain {slices.CONTAINERS_SLICE} {slices.list_begin(plan)}"
 
 
 def _keys(plan: HostPlan) -> Iterable[str]:
