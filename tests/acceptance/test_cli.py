@@ -1,6 +1,7 @@
 """The operators' commands as processes, against a small cloud on loopback."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from tests.acceptance.shell import ISTHMUS, NET, SUBNET, Shell, job, processes, shell
 
+from isthmus.lab.labs import STATE_VARIABLE
+from isthmus.lab.process.ledger import FILE
 from isthmus.testing.until import until
 
 __all__ = ["processes", "shell"]
@@ -40,6 +43,29 @@ def test_help_names_every_noun_and_imports_none_of_them(processes: Shell) -> Non
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_list_of_labs_imports_nothing_that_takes_time(tmp_path: Path) -> None:
+    lab = tmp_path / "one"
+    lab.mkdir()
+    (lab / FILE).touch()
+    program = (
+        "import sys; from isthmus.cli.main import _run\n"
+        "try: _run(['lab', 'list'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'cheroot', 'oslo_config', 'requests', 'yaml'}\n"
+        "heavy |= {'isthmus.lab.topology', 'isthmus.lab.up'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, STATE_VARIABLE: str(tmp_path)},
+    )
+    listed, imported = ran.stdout.splitlines()[-2:]
+    assert (listed.split(), imported) == (["one", str(lab)], "[]")
 
 
 def test_the_life_of_a_site(processes: Shell) -> None:

@@ -144,7 +144,7 @@ def status(
 def list_labs(output: Output = Format.TABLE) -> None:
     """List the labs of this machine."""
     labs = open_labs()
-    rows = [{"name": one, "folder": str(labs.open(one).plan.folder)} for one in labs.list_names()]
+    rows = [{"name": one, "folder": str(labs.folder / one)} for one in labs.list_names()]
     render.print_rows(rows, ("name", "folder"), output, empty="No lab is up.")
 
 

@@ -1,4 +1,8 @@
-"""The labs of one machine: their folders, numbers, locks and ledgers."""
+"""The labs of one machine: their folders, numbers, locks and ledgers.
+
+What brings a lab up, opens it or takes it down is imported where that is done: `lab list`, which a
+person types often, needs none of it.
+"""
 
 import contextlib
 import ipaddress
@@ -8,20 +12,19 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus import errors
-from isthmus.lab import down as lab_down
-from isthmus.lab.capability import check_machine, check_space
-from isthmus.lab.opened import OpenLab
+from isthmus.lab.capability import Installed, check_machine, check_space
 from isthmus.lab.plan import MAX_LABS, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.process.ledger import FILE, Ledger
 from isthmus.lab.process.lock import locked
 from isthmus.lab.protocols import Reporter, Tools
-from isthmus.lab.tier.template import Templates
-from isthmus.lab.topology import parse_topology
-from isthmus.lab.up import Installed, Up
 from isthmus.model.topology import Topology
+
+if TYPE_CHECKING:
+    from isthmus.lab.opened import OpenLab
+    from isthmus.lab.tier.template import Templates
 
 #: Names the folder in which labs are kept.
 STATE_VARIABLE = "ISTHMUS_STATE"
@@ -59,8 +62,10 @@ class Labs:
         self._netns_dir = netns_dir
 
     @property
-    def templates(self) -> Templates:
+    def templates(self) -> "Templates":
         """Return the cache of databases that all labs share."""
+        from isthmus.lab.tier.template import Templates
+
         return Templates(self.folder / _TEMPLATES, self._tools.run)
 
     def up(
@@ -70,7 +75,7 @@ class Labs:
         *,
         reporter: Reporter,
         stock: bool = False,
-    ) -> OpenLab:
+    ) -> "OpenLab":
         """Create and start a lab.
 
         Args:
@@ -86,6 +91,8 @@ class Labs:
             Busy: others have been choosing a number for their lab for a minute.
             StepFailed: something did not come up; what there is stays, for `logs` and `down`.
         """
+        from isthmus.lab.up import Up
+
         check_lab_name(name)
         folder = self.folder / name
         self._check_absent(name)
@@ -119,6 +126,8 @@ class Labs:
             NotFound: there is no such lab.
             Busy: somebody is bringing it up right now.
         """
+        from isthmus.lab import down as lab_down
+
         check_lab_name(name)
         folder = self.folder / name
         if not Ledger(folder).exists:
@@ -126,12 +135,15 @@ class Labs:
         with _one_at_a_time(folder):
             return lab_down.take_down(folder, self._tools)
 
-    def open(self, name: str) -> OpenLab:
+    def open(self, name: str) -> "OpenLab":
         """Open a lab that is up.
 
         Raises:
             NotFound: there is no such lab.
         """
+        from isthmus.lab.opened import OpenLab
+        from isthmus.lab.topology import parse_topology
+
         check_lab_name(name)
         folder = self.folder / name
         ledger = Ledger(folder)

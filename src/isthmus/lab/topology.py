@@ -22,13 +22,11 @@ import pydantic
 import yaml
 
 from isthmus import errors
+from isthmus.lab.plan import MAX_HOSTS, MAX_SITES
 from isthmus.model.form import counted, say_fault
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.topology import LabSite, Topology
 
-#: Subnets are numbered by site in one byte, and hypervisors within a site in another.
-MAX_SITES = 200
-MAX_HOSTS = 200
 #: Names become parts of interface, namespace, host and user names.
 NAME = re.compile(r"[a-z][a-z0-9]{0,11}")
 _RESERVED = {str(CENTRAL), "wan"}

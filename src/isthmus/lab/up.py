@@ -8,10 +8,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus import errors
+from isthmus.lab.capability import Installed
 from isthmus.lab.network import outside, underlay
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
@@ -36,25 +36,6 @@ CHASSIS_TIMEOUT_S = 60
 #: Longest wait for central to take a site, in seconds.
 JOIN_TIMEOUT_S = 120
 _POLL_S = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """Where the programs' own files are on this machine."""
-
-    paste_file: Path
-    ovn_schemas: Path
-    ovs_schema: Path
-
-    def require_there(self) -> None:
-        """Check that all of them are there.
-
-        Raises:
-            Unsupported: one is not.
-        """
-        for needed in (self.paste_file, self.ovs_schema, self.ovn_schemas / "ovn-nb.ovsschema"):
-            if not needed.exists():
-                raise errors.Unsupported(f"{needed} is not there; run: ./dev setup")
 
 
 class Up:

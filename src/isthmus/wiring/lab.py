@@ -6,10 +6,9 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.machine import process, shell
+from isthmus.lab.capability import Installed
 from isthmus.lab.labs import STATE_VARIABLE, Labs
 from isthmus.lab.protocols import Api, Tools
-from isthmus.lab.topology import default_topology, parse_topology
-from isthmus.lab.up import Installed
 from isthmus.model.topology import Topology
 from isthmus.wiring.named_file import read_text
 
@@ -80,6 +79,8 @@ def choose_topology(file: Path | None, sites: int | None, hosts: int | None) -> 
         Invalid: it is wrong, or says two things at once.
         NotFound: there is no such file.
     """
+    from isthmus.lab.topology import default_topology, parse_topology
+
     if file is None:
         return default_topology(2 if sites is None else sites, 2 if hosts is None else hosts)
     if sites is not None or hosts is not None:

@@ -24,8 +24,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn, Self
 
-from isthmus.lab.process import serve
-
 #: setns(2) and its flag for a network namespace (Source: linux/sched.h).
 _CLONE_NEWNET = 0x40000000
 #: The kernel keeps 15 bytes of a process's name.
@@ -63,6 +61,10 @@ def preload(names: Sequence[str]) -> None:
 
     What is not named is loaded, or done, by each child that needs it.
     """
+    from isthmus.lab.process import (
+        serve,
+    )  # with a web server that who writes a `Birth` has no use for
+
     for name in names:
         if ":" in name:
             serve.load(name)()
@@ -87,6 +89,8 @@ def give_birth(birth: Birth) -> int:
 def _live(birth: Birth) -> NoReturn:
     """Be the service. Never comes back into the zygote's loop."""
     try:
+        from isthmus.lab.process import serve
+
         os.setsid()
         _redirect(birth.log)
         _name_process(birth.name)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from isthmus.lab.plan import KEYSTONE_PORT, LabPlan
 from isthmus.lab.tier.identity import PROJECT_DEMO, PROJECT_OTHER, PROJECT_SERVICE, USER_ADMIN
 from isthmus.model.topology import Tier
@@ -21,6 +19,8 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
 
 def render_clouds(plan: LabPlan, passwords: Mapping[str, str]) -> str:
     """Write clouds `central`, `site1` ... and the same for `demo-`, `other-` and `reader-`."""
+    import yaml
+
     clouds = {
         before + tier.name: _cloud(tier, user, project, passwords[user])
         for before, (user, project) in PEOPLE.items()

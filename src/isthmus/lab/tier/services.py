@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from isthmus.config.xjob import GROUP, lane_group
 from isthmus.lab.plan import (
     KEYSTONE_PORT,
     MEMCACHED_PORT,
@@ -218,6 +217,8 @@ def _site_options(setting: Setting, tier: Tier) -> dict[str, object]:
 
 
 def _xjob_conf(setting: Setting, central: Tier) -> str:
+    from isthmus.config.xjob import GROUP, lane_group  # oslo.config takes time to import
+
     login = _login(identity.USER_XJOB, setting.passwords[identity.USER_XJOB])
     sections = {GROUP: {"central_region": central.name, **login}}
     for site in setting.plan.joined_sites:
