@@ -56,7 +56,7 @@ def tools(monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A machine that can hold labs, where bringing one up ends with its number."""
     monkeypatch.setattr(machine_labs, "check_machine", lambda _tools: None)
     monkeypatch.setattr(wiring, "find_installed", lambda: None)
-    monkeypatch.setattr(machine_labs, "Up", Nothing)
+    monkeypatch.setattr("isthmus.lab.up.Up", Nothing)
     return replace(machine_tools(), run=Meeting())
 
 
