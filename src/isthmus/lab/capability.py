@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus import errors
@@ -28,25 +27,6 @@ _PROBE = "isthmus-probe"
 #: Free space that a lab needs for central and for each site, in MiB. A fresh lab of two sites has
 #: written 14 MiB; logs and databases grow.
 _TIER_MIB = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """Where the programs' own files are on this machine."""
-
-    paste_file: Path
-    ovn_schemas: Path
-    ovs_schema: Path
-
-    def require_there(self) -> None:
-        """Check that all of them are there.
-
-        Raises:
-            Unsupported: one is not.
-        """
-        for needed in (self.paste_file, self.ovs_schema, self.ovn_schemas / "ovn-nb.ovsschema"):
-            if not needed.exists():
-                raise errors.Unsupported(f"{needed} is not there; run: ./dev setup")
 
 
 def check_machine(tools: Tools) -> None:

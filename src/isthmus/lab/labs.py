@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus import errors
-from isthmus.lab.capability import Installed, check_machine, check_space
+from isthmus.lab.capability import check_machine, check_space
 from isthmus.lab.plan import MAX_LABS, check_lab_name, management_range, plan_lab, prefix
 from isthmus.lab.process.ledger import FILE, Ledger
 from isthmus.lab.process.lock import locked
-from isthmus.lab.protocols import Reporter, Tools
+from isthmus.lab.protocols import Installed, Reporter, Tools
 from isthmus.model.topology import Topology
 
 if TYPE_CHECKING:

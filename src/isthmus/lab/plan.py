@@ -13,6 +13,8 @@ from typing import TypeVar
 from isthmus import errors
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.model.topology import (
+    MAX_HOSTS,
+    MAX_SITES,
     Hypervisor,
     LabSite,
     Outside,
@@ -21,9 +23,6 @@ from isthmus.model.topology import (
     Topology,
 )
 
-#: Subnets are numbered by site in one byte, and hypervisors within a site in another.
-MAX_SITES = 200
-MAX_HOSTS = 200
 #: One subnet a place: 172.30.<number>.0/24.
 UNDERLAY = IPv4Network("172.30.0.0/16")
 #: Management links, four addresses each. The range is set aside for tests of networks between

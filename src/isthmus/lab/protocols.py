@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from isthmus import errors
 from isthmus.model.host.process import ProcessId
 
 
@@ -179,3 +180,22 @@ class Tools:
     processes: Processes
     answers: Answers
     open_api: Apis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """Where the programs' own files are on this machine."""
+
+    paste_file: Path
+    ovn_schemas: Path
+    ovs_schema: Path
+
+    def require_there(self) -> None:
+        """Check that all of them are there.
+
+        Raises:
+            Unsupported: one is not.
+        """
+        for needed in (self.paste_file, self.ovs_schema, self.ovn_schemas / "ovn-nb.ovsschema"):
+            if not needed.exists():
+                raise errors.Unsupported(f"{needed} is not there; run: ./dev setup")

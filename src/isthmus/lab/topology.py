@@ -22,10 +22,9 @@ import pydantic
 import yaml
 
 from isthmus import errors
-from isthmus.lab.plan import MAX_HOSTS, MAX_SITES
 from isthmus.model.form import counted, say_fault
 from isthmus.model.site import CENTRAL, SiteName
-from isthmus.model.topology import LabSite, Topology
+from isthmus.model.topology import MAX_HOSTS, MAX_SITES, LabSite, Topology
 
 #: Names become parts of interface, namespace, host and user names.
 NAME = re.compile(r"[a-z][a-z0-9]{0,11}")

@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from isthmus import errors
-from isthmus.lab.capability import Installed
 from isthmus.lab.network import outside, underlay
 from isthmus.lab.network.wan import Wan
 from isthmus.lab.plan import LabPlan
 from isthmus.lab.process.ledger import Ledger
 from isthmus.lab.process.program import Program
 from isthmus.lab.process.start import start, wait_until_up
-from isthmus.lab.protocols import Api, Reporter, Tools, Zygote
+from isthmus.lab.protocols import Api, Installed, Reporter, Tools, Zygote
 from isthmus.lab.tier import clouds, identity, render, services
 from isthmus.lab.tier.render import Flavour
 from isthmus.lab.tier.template import (

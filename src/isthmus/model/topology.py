@@ -5,6 +5,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from isthmus.model.site import SiteName
 
+#: Most of them in a lab: subnets are numbered by site in one byte, and
+#: hypervisors within a site in another.
+MAX_SITES = 200
+MAX_HOSTS = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabSite:

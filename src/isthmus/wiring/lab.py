@@ -6,9 +6,8 @@ from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.machine import process, shell
-from isthmus.lab.capability import Installed
 from isthmus.lab.labs import STATE_VARIABLE, Labs
-from isthmus.lab.protocols import Api, Tools
+from isthmus.lab.protocols import Api, Installed, Tools
 from isthmus.model.topology import Topology
 from isthmus.wiring.named_file import read_text
 
