@@ -22,6 +22,7 @@ from isthmus.clients.machine import host, shell
 
 BOOT_TIMEOUT_S = 900
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
+MEMORY_GIB = (4, 3)
 NO_SCRIPT = "script=no,downscript=no"
 NEAR_ADDRESS, FAR_ADDRESS = "192.0.2.1", "192.0.2.2"
 
@@ -75,12 +76,17 @@ class Guest:
         self.client = dataclasses.replace(client, argv=shell.inside(wires.near, client.argv))
 
     def argv(self) -> list[str]:
-        """QEMU with two sockets of 3 cores of 2 threads, a DPDK port on each node, an IOMMU."""
+        """QEMU with two sockets of 3 cores of 2 threads, a DPDK port on each node, an IOMMU.
+
+        Of the first node's memory 2 GiB lie below the hole for devices, with the firmware's tables
+        at their end, and the kernel's own tables lie at the end of each node: so it takes four for
+        one free page of 1 GiB.
+        """
         nodes = [
             word
             for node in (0, 1)
             for word in (
-                *("-object", f"memory-backend-ram,id=m{node},size=3G"),
+                *("-object", f"memory-backend-ram,id=m{node},size={MEMORY_GIB[node]}G"),
                 *("-numa", f"node,nodeid={node},cpus={6 * node}-{6 * node + 5},memdev=m{node}"),
                 *(
                     "-device",
@@ -98,7 +104,14 @@ class Guest:
         return [
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35"),
             # Only Intel's models show siblings to the guest.
-            *("-cpu", "Skylake-Server-v5", "-m", "6G", "-smp", "12,sockets=2,cores=3,threads=2"),
+            *(
+                "-cpu",
+                "Skylake-Server-v5",
+                "-m",
+                f"{sum(MEMORY_GIB)}G",
+                "-smp",
+                "12,sockets=2,cores=3,threads=2",
+            ),
             *("-device", "intel-iommu"),
             *nodes,
             *("-numa", "dist,src=0,dst=1,val=21"),

@@ -37,7 +37,9 @@ mkdir -p /etc/kolla/nova-compute /etc/kolla/openvswitch-vswitchd
 cat >{SWITCH} <<'END'
 {SWITCH_CONFIG}END
 printf '[DEFAULT]\\ntransport_url = rabbit://nova:secret@mq/\\nvcpu_pin_set = 4-5\\n' >{CONF}
+# Debian's units take the database along.
 systemctl stop ovs-vswitchd
+systemctl start ovsdb-server
 run() {{ n=$1; shift; podman run -d --name "$n" --privileged --network host --pid host \\
   -v /run:/run -v /dev:/dev -v /etc:/etc -v /var/lib:/var/lib -v /var/log:/var/log -v /sys:/sys \\
   --rootfs /:O "$@"; }}

@@ -337,3 +337,13 @@ def test_a_switch_of_the_hosts_own_is_not_contained(tmp_path: Path) -> None:
     done = run(tmp_path, "V= UNITS=", "systemctl() { false; }", "contain a.slice 0")
     assert (done.returncode, done.stdout) == (0, "")
     assert not (tmp_path / "state/pending/switch").exists()
+
+
+def test_a_pool_that_the_kernel_could_not_fill_ends_it_before_the_switch(tmp_path: Path) -> None:
+    pool = tmp_path / "sys/devices/system/node/node0/hugepages/hugepages-1048576kB"
+    pool.mkdir(parents=True)
+    (pool / "nr_hugepages").write_text("1\n")
+    asked = (f"R={tmp_path}", "pages 0:1048576:1", "say on", "pages 0:1048576:2", "say never")
+    done = run(tmp_path, *asked)
+    assert done.returncode == 3
+    assert done.stdout.startswith("on\nfailed: node 0 has 1 huge pages of 1024 MiB, planned are 2")

@@ -243,6 +243,18 @@ settle() {
   settled units; settled boot
 }
 
+# pages NODE:KIB:COUNT...: the pools are as large as planned. The kernel takes what it finds at boot, and
+# says nothing where it finds less; a switch with DPDK aborts then, again and again.
+pages() {
+  for w in "$@"; do
+    n=${w%%:*}; k=${w#*:}; k=${k%%:*}
+    h=$(cat "$R/sys/devices/system/node/node$n/hugepages/hugepages-${k}kB/nr_hugepages" 2>/dev/null) || continue
+    [ "$h" -ge "${w##*:}" ] || fail "node $n has $h huge pages of $((k / 1024)) MiB, planned are ${w##*:}: \
+the kernel found no room for more when it booted; plan with smaller pages (page_size) or more memory for the \
+host (host.memory_mib)"
+  done
+}
+
 # switch: Open vSwitch is there, and it is the one with DPDK where there are two.
 switch() {
   command -v ovs-vsctl >/dev/null || fail "Open vSwitch is not installed"

@@ -16,6 +16,7 @@ from isthmus.facts.script import render_functions
 from isthmus.model.host.host_plan import HostPlan, NodePlan
 from isthmus.model.host.nfv_layout import Layout
 from isthmus.nfv.plan import settings
+from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.render import files, layout, ovs, slices, texts
 
 #: Where a host keeps its generations.
@@ -70,6 +71,7 @@ def render_apply(plan: HostPlan, *, chosen: Layout | None = None) -> str:
     lines.append("retire")
     lines += [_put(file) for file in rendered]
     lines += [*_contain(plan), "settle"]
+    lines.append(shlex.join(["pages", *_list_pools(plan)]))
     if plan.other_config or plan.external_ids or plan.kernel_ports:
         lines += ["switch", *_keys(plan), "vswitchd", *_ports(plan)]
     return "\n".join([*lines, "say done"]) + "\n"
@@ -82,6 +84,15 @@ def _describe_nodes(plan: HostPlan) -> str:
         + ",".join(map(str, sorted(_cpus_of(node))))
         for node in plan.nodes
     )
+
+
+def _list_pools(plan: HostPlan) -> list[str]:
+    return [
+        f"{node.id}:{page.size_kib}:{page.total}"
+        for node in plan.nodes
+        for page in node.pages
+        if page.total and page.size_kib != SMALL_KIB
+    ]
 
 
 def _list_devices(plan: HostPlan) -> list[str]:
