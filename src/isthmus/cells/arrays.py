@@ -1,0 +1,145 @@
+"""A cloud as arrays: one row for each thing that a provider offers to a host.
+
+A provider that shares by aggregate has a row for each host that it serves; those rows speak of the
+same stock, so totals over hosts treat them apart (`count.Pool`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from isthmus.cells.protocols import Counts, Flags
+from isthmus.cells.request import DISABLED_TRAIT
+from isthmus.model.compute.cloud import ComputeCloud, ComputeHost
+
+_SHARES = "MISC_SHARES_VIA_AGGREGATE"
+MISSING = "Placement has no provider of it"
+
+
+@dataclass(slots=True)
+class Column:
+    """What is offered of one resource class."""
+
+    provider: Counts  #: by position
+    host: Counts  #: by position
+    shared: Flags
+    free: Counts
+    min_unit: Counts
+    max_unit: Counts
+    step_size: Counts
+
+
+@dataclass(slots=True)
+class Arrays:
+    """A cloud as arrays."""
+
+    hosts: tuple[ComputeHost, ...]
+    closed: tuple[str, ...]  #: for each host why nothing is built there; empty where it is
+    host_of: Counts  #: provider -> host that it is a part of, -1 for none
+    columns: dict[str, Column]
+    traits: dict[str, Flags]  #: trait -> which providers have it
+
+    @property
+    def providers(self) -> int:
+        """Count the providers."""
+        return len(self.host_of)
+
+    def has(self, trait: str) -> Flags:
+        """Tell for each provider whether it has a trait."""
+        found = self.traits.get(trait)
+        return np.zeros(self.providers, dtype=bool) if found is None else found
+
+    def has_any(self, traits: Iterable[str]) -> Flags:
+        """Tell for each provider whether it has one of these traits."""
+        found = np.zeros(self.providers, dtype=bool)
+        for one in traits:
+            found |= self.has(one)
+        return found
+
+    def has_all(self, traits: Iterable[str]) -> Flags:
+        """Tell for each provider whether it has all of these traits."""
+        found = np.ones(self.providers, dtype=bool)
+        for one in traits:
+            found &= self.has(one)
+        return found
+
+
+def make_arrays(cloud: ComputeCloud) -> Arrays:
+    """Lay out a cloud; hosts and providers keep their order."""
+    position = {one.id: number for number, one in enumerate(cloud.providers)}
+    roots = {one.uuid: one.id for one in cloud.providers if one.root == one.id}
+    host_by_root = {
+        roots[one.uuid]: number for number, one in enumerate(cloud.hosts) if one.uuid in roots
+    }
+    host_of = np.array([host_by_root.get(one.root, -1) for one in cloud.providers], dtype=np.int64)
+    traits: dict[str, Flags] = {}
+    for number, provider in enumerate(cloud.providers):
+        for trait in provider.traits:
+            if trait not in traits:
+                traits[trait] = np.zeros(len(cloud.providers), dtype=bool)
+            traits[trait][number] = True
+    serves = _find_served(cloud, host_of)
+    rows: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for one in cloud.inventories:
+        at = position.get(one.provider)
+        if at is None:
+            continue
+        for host, shared in serves[at]:
+            rows[one.resource_class].append(
+                (
+                    at,
+                    host,
+                    shared,
+                    max(0, one.capacity - one.used),
+                    one.min_unit,
+                    one.max_unit,
+                    one.step_size,
+                )
+            )
+    return Arrays(
+        hosts=cloud.hosts,
+        closed=_find_closed(cloud, roots, position, traits),
+        host_of=host_of,
+        columns={name: _make_column(found) for name, found in rows.items()},
+        traits=traits,
+    )
+
+
+def _make_column(rows: list[tuple[int, ...]]) -> Column:
+    provider, host, shared, *rest = np.array(rows, dtype=np.int64).T
+    return Column(provider, host, shared.astype(bool), *rest)
+
+
+def _find_served(cloud: ComputeCloud, host_of: Counts) -> list[list[tuple[int, bool]]]:
+    """Return for each provider the hosts that may take of it, and whether it is shared."""
+    members: dict[str, set[int]] = defaultdict(set)
+    for provider, host in zip(cloud.providers, host_of.tolist(), strict=True):
+        if host >= 0:
+            for aggregate in provider.aggregates:
+                members[aggregate].add(host)
+    served = []
+    for provider, host in zip(cloud.providers, host_of.tolist(), strict=True):
+        found = [(host, False)] if host >= 0 else []
+        if _SHARES in provider.traits:
+            near = set().union(*(members[one] for one in provider.aggregates)) - {host}
+            found += [(one, True) for one in sorted(near)]
+        served.append(found)
+    return served
+
+
+def _find_closed(
+    cloud: ComputeCloud, roots: dict[str, int], position: dict[int, int], traits: dict[str, Flags]
+) -> tuple[str, ...]:
+    disabled = traits.get(DISABLED_TRAIT)
+    found = []
+    for host in cloud.hosts:
+        why = host.closed
+        root = roots.get(host.uuid)
+        if not why and root is None:
+            why = MISSING
+        elif not why and disabled is not None and disabled[position[roots[host.uuid]]]:
+            why = f"trait {DISABLED_TRAIT}"
+        found.append(why)
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Nova's and Placement's nouns, as their databases have them."""

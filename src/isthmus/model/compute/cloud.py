@@ -1,0 +1,85 @@
+"""What Nova and Placement know of hosts: cells, compute nodes, providers and what these offer."""
+
+from dataclasses import dataclass, field
+
+#: Nova's cell of servers that no host took; it has no hosts.
+CELL0_UUID = "00000000-0000-0000-0000-000000000000"
+#: Nova's zone of a host that is in none ([DEFAULT] default_availability_zone).
+DEFAULT_ZONE = "nova"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell mapping, and whether its database answered."""
+
+    name: str
+    uuid: str
+    disabled: bool = False  #: the scheduler leaves it out
+    error: str = ""  #: why its database did not answer; empty where it did
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One resource provider of Placement; a compute node is the root of a tree of them."""
+
+    id: int
+    uuid: str
+    name: str
+    root: int  #: id of the root of its tree
+    traits: frozenset[str] = frozenset()
+    aggregates: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceInventory:
+    """How much of one resource class a provider offers, and how one consumer may take of it."""
+
+    provider: int
+    resource_class: str
+    capacity: int  #: total less reserved, times the allocation ratio, as Placement rounds it
+    used: int
+    min_unit: int = 1
+    max_unit: int = 2**31 - 1
+    step_size: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeHost:
+    """One compute node, with what its cell says of it."""
+
+    name: str  #: of the service, as in host mappings
+    node: str  #: of the hypervisor
+    uuid: str  #: of the compute node, and of its root provider
+    cell: str
+    zone: str = DEFAULT_ZONE
+    aggregates: tuple[str, ...] = ()  #: by name
+    closed: str = ""  #: why the scheduler chooses it for nothing; empty where it does
+    numa: str = ""  #: Nova's NUMATopology as JSON; empty where its driver has none
+    pci: str = ""  #: Nova's PciDevicePoolList as JSON
+    cpu_ratio: float = 1.0
+    ram_ratio: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """One flavor of Nova."""
+
+    name: str
+    flavorid: str
+    vcpus: int
+    ram_mib: int
+    disk_gib: int = 0
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
+    extra_specs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeCloud:
+    """Everything that capacity is counted from."""
+
+    cells: tuple[Cell, ...]
+    hosts: tuple[ComputeHost, ...]
+    providers: tuple[Provider, ...]
+    inventories: tuple[ResourceInventory, ...]
+    flavors: tuple[Flavor, ...] = ()

@@ -1,0 +1,1 @@
+"""Hosts as Nova's databases have them: how many instances their NUMA nodes take."""

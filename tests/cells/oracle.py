@@ -1,0 +1,300 @@
+"""Nova and Placement themselves, asked how many instances fit; a process of its own.
+
+    python tests/cells/oracle.py placement FOLDER <cases.json
+    python tests/cells/oracle.py numa <cases.json
+
+For `placement` each case becomes a database in FOLDER with the tables of Placement; its flavors are
+translated by Nova's `ResourceRequest`, and `GET /allocation_candidates` is asked again and again,
+over every way to fill a host, for the most instances that it takes. For `numa` each case is a host,
+a list of flavors that fill it and one whose instances are counted, all by Nova's
+`numa_fit_instance_to_host`.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+import json
+import sqlite3
+import sys
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib import parse
+
+
+CONSUMER = "11111111-1111-1111-1111-111111111111"
+
+
+def make_flavor(flavor: dict[str, Any]) -> Any:
+    from nova import objects
+
+    return objects.Flavor(
+        id=1,
+        flavorid=flavor["flavorid"],
+        name=flavor["name"],
+        vcpus=flavor["vcpus"],
+        memory_mb=flavor["ram_mib"],
+        root_gb=flavor["disk_gib"],
+        ephemeral_gb=flavor["ephemeral_gib"],
+        swap=flavor["swap_mib"],
+        rxtx_factor=1.0,
+        vcpu_weight=0,
+        is_public=True,
+        disabled=False,
+        extra_specs=flavor["extra_specs"],
+    )
+
+
+def query_of(flavor: dict[str, Any]) -> str:
+    """Return what Nova would ask Placement for one instance."""
+    from nova import objects
+    from nova.scheduler import utils
+
+    spec = objects.RequestSpec(
+        flavor=make_flavor(flavor),
+        image=objects.ImageMeta(properties=objects.ImageMetaProps()),
+        requested_resources=[],
+        root_required=set(),
+        root_forbidden={"COMPUTE_STATUS_DISABLED"},
+        same_subtree=[],
+        is_bfv=False,
+    )
+    request = utils.ResourceRequest.from_request_spec(spec)
+    request._limit = None
+    return str(request.to_querystring())
+
+
+class Placement:
+    """One Placement over a SQLite file."""
+
+    def __init__(self, path: Path, case: dict[str, Any]) -> None:
+        from oslo_config import cfg
+        from oslo_policy import opts as policy_opts
+        from placement import conf, db_api, deploy
+        from placement.db.sqlalchemy import migration
+        from placement.objects import resource_class, trait
+
+        options = cfg.ConfigOpts()
+        conf.register_opts(options)
+        policy_opts.set_defaults(options)
+        options([], default_config_files=[], default_config_dirs=[])
+        options.set_override("connection", f"sqlite:///{path}", group="placement_database")
+        options.set_override("auth_strategy", "noauth2", group="api")
+        db_api.placement_context_manager = db_api.enginefacade.transaction_context()
+        db_api.configure(options)
+        migration.create_schema(db_api.get_placement_engine())
+        trait._TRAITS_SYNCED = resource_class._RESOURCE_CLASSES_SYNCED = False
+        deploy.update_database(options)
+        self.app = deploy.loadapp(options)
+        self.path = path
+        self._write(case)
+        self.trees: dict[str, set[str]] = {}
+        by_id = {one["id"]: one for one in case["providers"]}
+        for one in case["providers"]:
+            self.trees.setdefault(by_id[one["root"]]["uuid"], set()).add(one["uuid"])
+
+    def _request(self, method: str, url: str, body: Any = None, *, ok: int = 200) -> Any:
+        import webob
+
+        headers = {"openstack-api-version": "placement 1.39", "x-auth-token": "admin"}
+        request = webob.Request.blank(url, method=method, headers=headers)
+        if body is not None:
+            request.json_body = body
+        response = request.get_response(self.app)
+        assert response.status_int == ok, (method, url, body, response.status, response.text)
+        return response.json_body if response.body else None
+
+    def _write(self, case: dict[str, Any]) -> None:
+        """Write a case by Placement's own API."""
+        by_id = {one["id"]: one for one in case["providers"]}
+        customs = {one["resource_class"] for one in case["inventories"]}
+        for name in sorted(one for one in customs if one.startswith("CUSTOM_")):
+            self._request("PUT", f"/resource_classes/{name}", ok=201)
+        traits = {name for one in case["providers"] for name in one["traits"]}
+        for name in sorted(one for one in traits if one.startswith("CUSTOM_")):
+            self._request("PUT", f"/traits/{name}", ok=201)
+        for one in sorted(case["providers"], key=lambda row: row["root"] != row["id"]):
+            body = {"name": one["name"], "uuid": one["uuid"]}
+            if one["root"] != one["id"]:
+                body["parent_provider_uuid"] = by_id[one["root"]]["uuid"]
+            self._request("POST", "/resource_providers", body)
+            url = f"/resource_providers/{one['uuid']}"
+            mine = {
+                row["resource_class"]: {
+                    key: row[key]
+                    for key in (
+                        "total",
+                        "reserved",
+                        "min_unit",
+                        "max_unit",
+                        "step_size",
+                        "allocation_ratio",
+                    )
+                }
+                for row in case["inventories"]
+                if row["provider"] == one["id"]
+            }
+            body = {"resource_provider_generation": 0, "inventories": mine}
+            self._request("PUT", f"{url}/inventories", body)
+            body = {"resource_provider_generation": 1, "traits": one["traits"]}
+            self._request("PUT", f"{url}/traits", body)
+            body = {"resource_provider_generation": 2, "aggregates": one["aggregates"]}
+            self._request("PUT", f"{url}/aggregates", body)
+        with sqlite3.connect(self.path) as database:
+            self.classes = dict(database.execute("SELECT name, id FROM resource_classes"))
+            self.ids = dict(database.execute("SELECT uuid, id FROM resource_providers"))
+            for row in case["inventories"]:
+                if row["used"]:
+                    self._insert(
+                        database,
+                        str(uuid.uuid4()),
+                        by_id[row["provider"]]["uuid"],
+                        row["resource_class"],
+                        row["used"],
+                    )
+        database.close()
+
+    def _insert(
+        self, database: sqlite3.Connection, consumer: str, provider: str, name: str, used: int
+    ) -> None:
+        database.execute(
+            "INSERT INTO allocations (resource_provider_id, consumer_id, resource_class_id, used) "
+            "VALUES (?, ?, ?, ?)",
+            (self.ids[provider], consumer, self.classes[name], used),
+        )
+
+    def _use(self, used: dict[tuple[str, str], int]) -> None:
+        with sqlite3.connect(self.path) as database:
+            database.execute("DELETE FROM allocations WHERE consumer_id = ?", (CONSUMER,))
+            for (provider, name), amount in used.items():
+                self._insert(database, CONSUMER, provider, name, amount)
+        database.close()
+
+    def count(self, query: str, host: str) -> int:
+        """Count the most instances that one host takes, over every way to fill it."""
+        known: dict[frozenset[Any], int] = {}
+
+        def most(used: dict[tuple[str, str], int]) -> int:
+            key = frozenset(used.items())
+            if key not in known:
+                self._use(used)
+                url = f"/allocation_candidates?{query}"
+                found = self._request("GET", url)["allocation_requests"]
+                ways = set()
+                for one in found:
+                    if not self.trees[host] & set(one["allocations"]):
+                        continue
+                    more = Counter(used)
+                    for provider, taken in one["allocations"].items():
+                        for name, amount in taken["resources"].items():
+                            more[provider, name] += amount
+                    ways.add(frozenset(more.items()))
+                known[key] = max((1 + most(dict(way)) for way in ways), default=0)
+            return known[key]
+
+        try:
+            return most({})
+        finally:
+            self._use({})
+
+
+def answer_placement(folder: Path) -> None:
+    cases = json.load(sys.stdin)
+    answers = []
+    for number, case in enumerate(cases):
+        placement = Placement(folder / f"{number}.sqlite", case)
+        queries = [query_of(one) for one in case["flavors"]]
+        answers.append(
+            {
+                "queries": [sorted(parse.parse_qsl(one)) for one in queries],
+                "counts": [
+                    [placement.count(query, host) for host in case["hosts"]] for query in queries
+                ],
+            }
+        )
+    json.dump(answers, sys.stdout)
+
+
+class Host:
+    """One host as Nova's scheduler and claims see it."""
+
+    def __init__(self, case: dict[str, Any]) -> None:
+        from nova import objects
+
+        self.topology = objects.NUMATopology(
+            cells=[
+                objects.NUMACell(
+                    id=one["id"],
+                    cpuset=set(one["shared"]),
+                    pcpuset=set(one["dedicated"]),
+                    siblings=[set(core) for core in one["cores"]],
+                    memory=one["memory"],
+                    cpu_usage=0,
+                    memory_usage=0,
+                    pinned_cpus=set(),
+                    socket=0,
+                    network_metadata=objects.NetworkMetadata(physnets=set(), tunneled=False),
+                    mempages=[
+                        objects.NUMAPagesTopology(size_kb=size, total=total, used=0, reserved=left)
+                        for size, total, left in one["pages"]
+                    ],
+                )
+                for one in case["nodes"]
+            ]
+        )
+        self.limits = objects.NUMATopologyLimits(
+            cpu_allocation_ratio=case["cpu_ratio"],
+            ram_allocation_ratio=case["ram_ratio"],
+            network_metadata=objects.NetworkMetadata(physnets=set(), tunneled=False),
+        )
+
+    def place(self, flavor: dict[str, Any]) -> bool:
+        from nova import exception, objects
+        from nova.pci import stats
+        from nova.virt import hardware
+
+        image = objects.ImageMeta(properties=objects.ImageMetaProps())
+        wanted = hardware.numa_get_constraints(make_flavor(flavor), image)
+        if wanted is None:
+            return False
+        devices = stats.PciDeviceStats(self.topology)
+        fitted = hardware.numa_fit_instance_to_host(
+            self.topology, wanted, {}, self.limits, [], devices
+        )
+        if fitted is None:
+            return False
+        try:
+            self.topology = hardware.numa_usage_from_instance_numa(self.topology, fitted)
+        except (exception.CPUPinningUnknown, exception.CPUPinningInvalid, AttributeError):
+            return False  # the claim fails, and the instance is not built
+        return True
+
+
+def answer_numa() -> None:
+    answers = []
+    for case in json.load(sys.stdin):
+        host = Host(case)
+        for flavor in case["filled"]:
+            host.place(flavor)
+        text = json.dumps(host.topology.obj_to_primitive())
+        counts = []
+        for flavor in case["flavors"]:
+            fresh = Host(case)
+            fresh.topology = type(host.topology).obj_from_primitive(json.loads(text))
+            count = 0
+            while count < case["most"] and fresh.place(flavor):
+                count += 1
+            counts.append(count)
+        answers.append({"numa": text, "counts": counts})
+    json.dump(answers, sys.stdout)
+
+
+if __name__ == "__main__":
+    from nova import conf, objects
+
+    objects.register_all()
+    conf.CONF([], project="nova", default_config_files=[], default_config_dirs=[])
+    if sys.argv[1] == "placement":
+        answer_placement(Path(sys.argv[2]))
+    else:
+        answer_numa()
