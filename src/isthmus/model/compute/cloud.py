@@ -19,6 +19,24 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellAddress:
+    """A cell mapping with where its database is."""
+
+    id: int
+    cell: Cell
+    database: str = field(repr=False)  #: with a password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostAggregate:
+    """One host aggregate of Nova."""
+
+    name: str
+    hosts: frozenset[str]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One resource provider of Placement; a compute node is the root of a tree of them."""
 
@@ -72,6 +90,16 @@ class Flavor:
     ephemeral_gib: int = 0
     swap_mib: int = 0
     extra_specs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiState:
+    """What Nova's API database says of the whole cloud."""
+
+    cells: tuple[CellAddress, ...]
+    host_cells: dict[str, str]  #: host -> uuid of the cell that it is mapped to
+    aggregates: tuple[HostAggregate, ...]
+    flavors: tuple[Flavor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,8 +42,6 @@ class _Columns:
     threads: Counts
     shared: Counts
     shared_left: npt.NDArray[np.float64]
-    memory: Counts
-    memory_free: Counts
     memory_left: npt.NDArray[np.float64]  #: by the RAM ratio
     small: Counts  #: size of the smallest page in KiB; 0 where the host has no page sizes
     small_free: Counts
@@ -151,8 +149,6 @@ def _lay_out(hosts: Sequence[ComputeHost], nodes: Sequence[Sequence[Node]]) -> _
                 sum(free >= 2 for free in one.cores),
                 one.threads,
                 one.shared,
-                one.memory_mib,
-                one.memory_mib - one.used_mib,
                 least,
                 one.pages.get(least, 0) * least,
                 one.total_pages.get(least, 0) * least,
@@ -160,7 +156,7 @@ def _lay_out(hosts: Sequence[ComputeHost], nodes: Sequence[Sequence[Node]]) -> _
             for (at, _, one), least in zip(rows, small, strict=True)
         ],
         dtype=np.int64,
-    ).reshape(-1, 11)
+    ).reshape(-1, 9)
     columns = many.T
     return _Columns(
         host=columns[0],
@@ -169,11 +165,9 @@ def _lay_out(hosts: Sequence[ComputeHost], nodes: Sequence[Sequence[Node]]) -> _
         pairs=columns[3],
         threads=columns[4],
         shared=columns[5],
-        memory=columns[6],
-        memory_free=columns[7],
-        small=columns[8],
-        small_free=columns[9],
-        small_total=columns[10],
+        small=columns[6],
+        small_free=columns[7],
+        small_total=columns[8],
         shared_left=np.array(
             [one.shared * host.cpu_ratio - one.shared_used for _, host, one in rows]
         ),
@@ -221,39 +215,35 @@ def _count_memory(columns: _Columns, guest: Guest) -> Counts:
                 several = np.where(size > columns.small, np.maximum(pages, 0), 0)
                 found += several // (need // size)
         return found
-    if guest.pages == SMALL:
-        divides = (columns.small > 0) & (need % np.maximum(columns.small, 1) == 0)
-        return np.where(divides, columns.small_free // need, 0)
     if isinstance(guest.pages, int):
         of_size = columns.pages.get(guest.pages)
         if of_size is None or need % guest.pages:
             return np.zeros(len(columns.host), dtype=np.int64)
         return np.maximum(of_size, 0) // (need // guest.pages)
-    # Without a page size Nova looks at the smallest pages, and takes none of them.
-    pinned = guest.policy is CpuPolicy.DEDICATED
-    there = columns.small_free if pinned else columns.small_total
-    paged = (need <= there) & (need % np.maximum(columns.small, 1) == 0)
-    with_pages = np.where(paged, UNBOUNDED, 0)
-    if pinned:
-        without = columns.memory_free // guest.ram_mib
-    else:
-        without = np.where(columns.memory >= guest.ram_mib, UNBOUNDED, 0)
-    return np.where(columns.small > 0, with_pages, without)
+    # Without a page size Nova takes the smallest pages, more than there are if CPUs are shared. A
+    # host that reports none fails every claim.
+    divides = (columns.small > 0) & (need % np.maximum(columns.small, 1) == 0)
+    if guest.pages == SMALL or guest.policy is CpuPolicy.DEDICATED:
+        return np.where(divides, columns.small_free // need, 0)
+    return np.where(divides & (columns.small_total >= need), UNBOUNDED, 0)
 
 
 def _to_space(host: ComputeHost, node: Node, guest: Guest) -> NodeSpace:
     """Return a node as the planner fills it."""
+    # The RAM ratio binds guests with shared CPUs, whatever pages they have.
+    within = int(node.memory_mib * host.ram_ratio - node.used_mib) * 1024 // SMALL_KIB
     pages = dict(node.pages)
-    small = min(node.total_pages, default=0)
+    if guest.policy is CpuPolicy.SHARED:
+        pages = {size: min(free, within * SMALL_KIB // size) for size, free in pages.items()}
     if not guest.pages:
-        pinned = guest.policy is not CpuPolicy.SHARED
-        free = node.pages.get(small, 0) if pinned else node.total_pages.get(small, 0)
+        small = min(node.total_pages, default=0)
         need = guest.ram_mib * 1024
-        if small:
-            pages = {SMALL_KIB: UNBOUNDED if need <= free * small and need % small == 0 else 0}
+        fits = small and need % small == 0
+        if guest.policy is CpuPolicy.SHARED:
+            left = within if fits and node.total_pages[small] * small >= need else 0
         else:
-            left = (node.memory_mib - node.used_mib) if pinned else node.memory_mib
-            pages = {SMALL_KIB: left * 1024 // SMALL_KIB}
+            left = node.pages[small] * small // SMALL_KIB if fits else 0
+        pages = {SMALL_KIB: max(left, 0)}
     return NodeSpace(
         node=node.id,
         cores=list(node.cores),
@@ -275,4 +265,8 @@ def _from_space(node: Node, space: NodeSpace, guest: Guest) -> Node:
     left.used_mib = node.memory_mib - (space.memory_kib or 0) // 1024
     if guest.pages:
         left.pages = dict(space.pages)
+    elif node.pages:
+        small = min(node.total_pages)
+        taken = (left.used_mib - node.used_mib) * 1024 // small
+        left.pages = {**node.pages, small: node.pages[small] - taken}
     return left

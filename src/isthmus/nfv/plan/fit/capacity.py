@@ -253,15 +253,11 @@ def _fit_cpus(space: NodeSpace, flavor: FlavorDemand, share: Share, index: int) 
         return True
     isolated = flavor.emulator_threads is EmulatorThreads.ISOLATE and index == 0
     if not share.dedicated:
-        # Nova finds no CPU for the emulator where no virtual CPU is pinned, and looks for siblings
-        # or whole cores also for none.
+        # Nova finds no CPU for the emulator where no virtual CPU is pinned, looks for siblings also
+        # for none, and takes no pinning at all (policy isolate) for one that it did not find.
         if flavor.thread_policy is ThreadPolicy.REQUIRE and not any(one > 1 for one in space.cores):
             return False
-        if flavor.thread_policy is ThreadPolicy.ISOLATE and not (
-            space.threads == 1 and any(space.cores)
-        ):
-            return False
-        return not isolated
+        return not isolated and flavor.thread_policy is not ThreadPolicy.ISOLATE
     return _take_cpus(space, share.dedicated, flavor.thread_policy, int(isolated))
 
 

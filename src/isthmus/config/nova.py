@@ -1,0 +1,59 @@
+"""Where the databases of Nova and Placement are: their own files say so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oslo_config import cfg
+
+from isthmus import errors
+
+NOVA_FILE = Path("/etc/nova/nova.conf")
+PLACEMENT_FILE = Path("/etc/placement/placement.conf")
+
+_CONNECTION = cfg.StrOpt("connection", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NovaDatabases:
+    """The databases of a cloud's Nova, but for those that its cell mappings name."""
+
+    api: str = field(repr=False)
+    placement: str = field(repr=False)
+    template: str = field(repr=False)  #: [database] connection, for mappings that are templates
+    service_down_time_s: int
+
+
+def read_databases(
+    nova_files: Sequence[Path] = (NOVA_FILE,), placement_files: Sequence[Path] = (PLACEMENT_FILE,)
+) -> NovaDatabases:
+    """Read where the databases are; what Placement's file does not say Nova's may.
+
+    Raises:
+        Invalid: a file cannot be read, or nobody says where a database is.
+    """
+    nova = _read("nova", nova_files)
+    there = [one for one in placement_files if one.exists() or one != PLACEMENT_FILE]
+    own = _read("placement", there) if there else nova
+    api = nova.api_database.connection
+    placement = own.placement_database.connection or nova.placement_database.connection
+    for what, url, files in (
+        ("[api_database]", api, nova_files),
+        ("[placement_database]", placement, placement_files),
+    ):
+        if not url:
+            raise errors.Invalid(f"{', '.join(map(str, files))}: {what} connection is not set")
+    return NovaDatabases(api, placement, nova.database.connection or "", nova.service_down_time)
+
+
+def _read(project: str, files: Sequence[Path]) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    conf.register_opt(cfg.IntOpt("service_down_time", default=60))
+    for group in ("api_database", "database", "placement_database"):
+        conf.register_opt(_CONNECTION, group)
+    names = [str(one) for one in files]
+    try:
+        conf([], project=project, default_config_files=names, default_config_dirs=[])
+    except cfg.Error as error:
+        raise errors.Invalid(f"{', '.join(names)}: {error}") from error
+    return conf

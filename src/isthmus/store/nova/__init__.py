@@ -1,0 +1,1 @@
+"""The databases of Nova and Placement: read, and never written."""

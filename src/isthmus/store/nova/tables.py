@@ -1,0 +1,84 @@
+"""The columns of Nova's and Placement's tables that are read here."""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+
+def _table(name: str, *columns: str, **typed: sa.types.TypeEngine[object]) -> sa.Table:
+    found = [sa.Column(one) for one in columns]
+    return sa.Table(
+        name, METADATA, *found, *(sa.Column(one, kind) for one, kind in typed.items())
+    )
+
+
+# Nova's API database.
+CELL_MAPPINGS = _table("cell_mappings", "id", "uuid", "name", "database_connection", "disabled")
+HOST_MAPPINGS = _table("host_mappings", "cell_id", "host")
+INSTANCE_MAPPINGS = _table(
+    "instance_mappings", "id", "instance_uuid", "cell_id", "project_id", "queued_for_delete"
+)
+AGGREGATES = _table("aggregates", "id", "uuid", "name")
+AGGREGATE_HOSTS = _table("aggregate_hosts", "aggregate_id", "host")
+AGGREGATE_METADATA = _table("aggregate_metadata", "aggregate_id", "key", "value")
+FLAVORS = _table(
+    "flavors",
+    "id",
+    "name",
+    "flavorid",
+    "vcpus",
+    "memory_mb",
+    "root_gb",
+    "ephemeral_gb",
+    "swap",
+    "disabled",
+)
+FLAVOR_EXTRA_SPECS = _table("flavor_extra_specs", "flavor_id", "key", "value")
+
+# The database of a cell.
+COMPUTE_NODES = _table(
+    "compute_nodes",
+    "deleted",
+    "uuid",
+    "host",
+    "hypervisor_hostname",
+    "numa_topology",
+    "pci_stats",
+    "cpu_allocation_ratio",
+    "ram_allocation_ratio",
+)
+SERVICES = _table(
+    "services",
+    "deleted",
+    "host",
+    "binary",
+    "disabled",
+    "disabled_reason",
+    "forced_down",
+    last_seen_up=sa.DateTime(),
+    created_at=sa.DateTime(),
+)
+
+# Placement.
+RESOURCE_PROVIDERS = _table(
+    "resource_providers", "id", "uuid", "name", "root_provider_id", "parent_provider_id"
+)
+INVENTORIES = _table(
+    "inventories",
+    "resource_provider_id",
+    "resource_class_id",
+    "total",
+    "reserved",
+    "min_unit",
+    "max_unit",
+    "step_size",
+    "allocation_ratio",
+)
+ALLOCATIONS = _table(
+    "allocations", "resource_provider_id", "resource_class_id", "consumer_id", "used"
+)
+RESOURCE_CLASSES = _table("resource_classes", "id", "name")
+TRAITS = _table("traits", "id", "name")
+PROVIDER_TRAITS = _table("resource_provider_traits", "resource_provider_id", "trait_id")
+PROVIDER_AGGREGATES = _table("resource_provider_aggregates", "resource_provider_id", "aggregate_id")
+PLACEMENT_AGGREGATES = _table("placement_aggregates", "id", "uuid")
