@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from urllib import parse
 
-
 CONSUMER = "11111111-1111-1111-1111-111111111111"
 
 

@@ -1,20 +1,14 @@
 """How many more instances fit: as many as Placement and Nova themselves find room for."""
 
-import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
-from urllib import parse
 
-import numpy as np
-import pytest
 from tests.cells.draw import Cloud, draw_flavor
 from tests.cells.test_numa import ask
 
 from isthmus.cells.arrays import make_arrays
-from isthmus.cells.capacity import count_flavor, group_hosts, sum_capacity
+from isthmus.cells.capacity import count_flavor
 from isthmus.cells.request import Group, plan_request
 from isthmus.model.compute.cloud import (
     ComputeCloud,
@@ -89,7 +83,9 @@ def test_as_many_fit_as_placement_finds_ways_for(tmp_path: Path) -> None:
                 exact += bool(counted.tally.exact[host])
                 some += count > 0
                 low = count if counted.tally.exact[host] else 0
-                if not (low <= count <= found and (found == count or not counted.tally.exact[host])):
+                if not (
+                    low <= count <= found and (found == count or not counted.tally.exact[host])
+                ):
                     wrong.append((seed, host, described, found, count))
     total = CLOUDS * FLAVORS * 3
     assert wrong == []

@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.cells.draw import draw_numa
 
-from isthmus import errors
 from isthmus.model.compute.cloud import ComputeHost, Flavor
-from isthmus.nfv.compute.numa import UNBOUNDED, NumaFit
+from isthmus.nfv.compute.numa import NumaFit
 from isthmus.testing.needed import skip_without
 
 ORACLE = Path(__file__).with_name("oracle.py")
@@ -60,7 +58,16 @@ def test_as_many_fit_as_nova_fits() -> None:
             seen += 1
             some += count > 0
             if found != count:
-                wrong.append((number, flavor["vcpus"], flavor["ram_mib"], flavor["extra_specs"], found, count))
+                wrong.append(
+                    (
+                        number,
+                        flavor["vcpus"],
+                        flavor["ram_mib"],
+                        flavor["extra_specs"],
+                        found,
+                        count,
+                    )
+                )
     assert seen == HOSTS * 8
     assert some > seen / 4
     assert wrong == []

@@ -35,6 +35,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("restored", "cloud.restored", "Say that a tier's database came from a backup.", "Cloud"),
     ("audit", "cloud.audit", "Compare what is wanted with what is, in all tiers.", "Cloud"),
     ("why", "cloud.why", "Why one end does not reach another, and what repairs it.", "Cloud"),
+    ("cell", "compute.cell", "Cells of Nova: how much still fits in them.", "Hosts"),
     ("lab", "lab", "A whole cloud on this machine.", "Lab"),
     ("demo", "demo", "Bring up a lab and stretch a network over its sites.", "Lab"),
     ("build", "hosts.build", "From racks to machines that run, by a fleet file.", "Hosts"),

@@ -71,9 +71,7 @@ def _list_inventories(connection: sa.Connection) -> tuple[ResourceInventory, ...
         )
     }
     names = dict(
-        connection.execute(
-            sa.select(tables.RESOURCE_CLASSES.c.id, tables.RESOURCE_CLASSES.c.name)
-        )
+        connection.execute(sa.select(tables.RESOURCE_CLASSES.c.id, tables.RESOURCE_CLASSES.c.name))
         .tuples()
         .all()
     )

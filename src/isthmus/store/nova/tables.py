@@ -5,10 +5,12 @@ import sqlalchemy as sa
 METADATA = sa.MetaData()
 
 
-def _table(name: str, *columns: str, **typed: sa.types.TypeEngine[object]) -> sa.Table:
-    found = [sa.Column(one) for one in columns]
+def _table(name: str, *columns: str, times: tuple[str, ...] = ()) -> sa.Table:
     return sa.Table(
-        name, METADATA, *found, *(sa.Column(one, kind) for one, kind in typed.items())
+        name,
+        METADATA,
+        *(sa.Column(one) for one in columns),
+        *(sa.Column(one, sa.DateTime()) for one in times),
     )
 
 
@@ -55,8 +57,7 @@ SERVICES = _table(
     "disabled",
     "disabled_reason",
     "forced_down",
-    last_seen_up=sa.DateTime(),
-    created_at=sa.DateTime(),
+    times=("last_seen_up", "created_at"),
 )
 
 # Placement.

@@ -1,0 +1,64 @@
+"""All cells are asked at once, and none for longer than the budget."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from isthmus import errors
+from isthmus.model.compute.cloud import CELL0_UUID, CellAddress
+
+Answer = TypeVar("Answer")
+
+
+def ask_cells(
+    cells: tuple[CellAddress, ...], ask: Callable[[CellAddress], Answer], budget_s: float
+) -> dict[str, Answer | errors.IsthmusError]:
+    """Ask every cell but cell0, each in a thread of its own.
+
+    A thread that hangs is left to itself: it has a socket timeout, and no process waits for it.
+
+    Args:
+        cells: whom to ask.
+        ask: returns the answer of one.
+        budget_s: who has not answered by then has not answered.
+
+    Returns:
+        For each cell by uuid the answer, or the error.
+    """
+    return _ask_all(
+        {
+            one.cell.uuid: lambda address=one: ask(address)  # type: ignore[misc]
+            for one in cells
+            if one.cell.uuid != CELL0_UUID
+        },
+        budget_s,
+    )
+
+
+def _ask_all(
+    questions: Mapping[str, Callable[[], Answer]], budget_s: float
+) -> dict[str, Answer | errors.IsthmusError]:
+    answers: queue.SimpleQueue[tuple[str, Answer | BaseException]] = queue.SimpleQueue()
+
+    def run(name: str, question: Callable[[], Answer]) -> None:
+        try:
+            answers.put((name, question()))
+        except BaseException as exc:  # noqa: BLE001 - it is raised where it is waited for
+            answers.put((name, exc))
+
+    for name, question in questions.items():
+        threading.Thread(target=run, args=(name, question), daemon=True).start()
+    late = errors.TimedOut(f"no answer within {budget_s:g} s")
+    found: dict[str, Answer | errors.IsthmusError] = dict.fromkeys(questions, late)
+    deadline = time.monotonic() + budget_s
+    for _ in questions:
+        try:
+            name, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if isinstance(answer, BaseException) and not isinstance(answer, errors.IsthmusError):
+            raise answer
+        found[name] = answer
+    return found

@@ -1,0 +1,202 @@
+"""`isthmus cell`: how much still fits into the cells of a cloud."""
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus import errors
+from isthmus.cli import render
+from isthmus.cli.options import Output
+from isthmus.cli.render import Format, note
+from isthmus.config.nova import NOVA_FILE, PLACEMENT_FILE
+from isthmus.errors import EXIT_FOUND
+from isthmus.model.compute.cloud import ComputeCloud, Flavor
+from isthmus.model.form import name_near
+
+if TYPE_CHECKING:
+    from isthmus.cells.arrays import Arrays
+    from isthmus.cells.capacity import Capacity
+    from isthmus.cells.protocols import Fit
+
+app = typer.Typer(no_args_is_help=True, help="Cells of Nova: how much still fits in them.")
+
+COLUMNS = ("flavor", "scope", "fits", "hosts", "of_hosts", "largest", "stranded", "bound_by")
+EXPLAINED = ("flavor", "scope", "bound_by", "hosts", "without")
+SETS = ("set", "fits", "at_most")
+#: Exit code where a cell did not answer: what is printed is without it.
+UNANSWERED = EXIT_FOUND
+
+
+class By(enum.StrEnum):
+    """How hosts are parted."""
+
+    CLOUD = "cloud"
+    CELL = "cell"
+    ZONE = "zone"
+    AGGREGATE = "aggregate"
+    HOST = "host"
+
+
+class Fill(enum.StrEnum):
+    """Which hosts a reservation fills first."""
+
+    SPREAD = "spread"
+    PACK = "pack"
+
+
+@app.callback()
+def _noun() -> None:
+    """Cells of Nova: how much still fits in them."""
+
+
+@app.command("capacity")
+def show_capacity(
+    flavor: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--flavor", "-f", help="Name or id; all flavors without. Several may be given."
+        ),
+    ] = None,
+    by: Annotated[By, typer.Option("--by", help="What each line stands for.")] = By.CELL,
+    reserve: Annotated[
+        list[str] | None,
+        typer.Option("--reserve", metavar="F=N", help="Count after N more of flavor F."),
+    ] = None,
+    fill: Annotated[
+        Fill, typer.Option("--fill", help="Which hosts a reservation takes first.")
+    ] = Fill.SPREAD,
+    of_set: Annotated[
+        str, typer.Option("--set", metavar="F=N,G=M", help="Count sets of several flavors.")
+    ] = "",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what binds, on how many hosts.")
+    ] = False,
+    nova_conf: Annotated[
+        list[Path] | None, typer.Option("--nova-conf", help=f"Nova's file, else {NOVA_FILE}.")
+    ] = None,
+    placement_conf: Annotated[
+        list[Path] | None,
+        typer.Option("--placement-conf", help=f"Placement's file, else {PLACEMENT_FILE}."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="For each database, in seconds.")
+    ] = 10.0,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show how many more instances of each flavor fit.
+
+    Counted as Placement and Nova decide: inventories, ratios, units, traits, nested providers, and
+    the NUMA nodes of each host. Reads their databases and writes nothing. Stranded is how many more
+    would fit if all that is free were on one host. The exit code is 1 where a cell did not answer.
+    """
+    _check_numpy()
+    from isthmus.cells.arrays import make_arrays
+    from isthmus.cells.capacity import list_capacity
+    from isthmus.wiring.cells import collect_cloud, open_fit
+
+    cloud = collect_cloud(nova_conf or [NOVA_FILE], placement_conf or [PLACEMENT_FILE], timeout)
+    arrays, fit = make_arrays(cloud), open_fit(cloud)
+    for text in reserve or ():
+        arrays, fit = _reserve(cloud, arrays, fit, text, fill)
+    if of_set:
+        _show_sets(cloud, arrays, fit, of_set, output)
+    else:
+        chosen = [_find(cloud, one) for one in flavor] if flavor else cloud.flavors
+        found = list_capacity(arrays, chosen, fit, by.value)
+        if explain:
+            render.print_rows(_explain(found), EXPLAINED, output, empty="Nothing binds.")
+        else:
+            render.print_rows(_list_rows(found), COLUMNS, output, empty="No flavors or hosts.")
+        for line in dict.fromkeys(one.note for one in found if one.note):
+            note(f"At most so many: {line}.")
+    _say_unanswered(cloud)
+
+
+def _check_numpy() -> None:
+    from importlib import util
+
+    if util.find_spec("numpy") is None:
+        raise errors.Unsupported("isthmus cell needs more than is installed: isthmus[cells]")
+
+
+def _find(cloud: ComputeCloud, name: str) -> Flavor:
+    found = [one for one in cloud.flavors if name in {one.name, one.flavorid}]
+    if not found:
+        near = name_near(name, [one.name for one in cloud.flavors])
+        raise errors.NotFound(f"there is no flavor {name!r}{near}")
+    return found[0]
+
+
+def _parse_count(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    if not name or not count.isdecimal() or not int(count):
+        raise errors.Invalid(f"{text!r} is not of the form FLAVOR=NUMBER")
+    return name, int(count)
+
+
+def _reserve(
+    cloud: ComputeCloud, arrays: "Arrays", fit: "Fit", text: str, fill: Fill
+) -> tuple["Arrays", "Fit"]:
+    from isthmus.cells.fill import Order, State
+
+    name, count = _parse_count(text)
+    state = State(arrays, fit)
+    there = state.reserve(_find(cloud, name), count, Order(fill.value))
+    if there < count:
+        note(f"Of {count} reserved {name} only {there} fit.")
+    assert state.fit is not None
+    return state.arrays, state.fit
+
+
+def _show_sets(
+    cloud: ComputeCloud, arrays: "Arrays", fit: "Fit", text: str, output: Format
+) -> None:
+    from isthmus.cells.fill import count_sets
+
+    members = dict(_parse_count(one.strip()) for one in text.split(","))
+    flavors = [_find(cloud, name) for name in members]
+    counts = {one.name: count for one, count in zip(flavors, members.values(), strict=True)}
+    fits, most = count_sets(arrays, fit, flavors, counts)
+    render.print_rows([{"set": text, "fits": fits, "at_most": most}], SETS, output)
+
+
+def _list_rows(found: "Sequence[Capacity]") -> list[dict[str, Any]]:
+    return [
+        {
+            "flavor": one.flavor,
+            "scope": one.scope,
+            "fits": one.fits,
+            "exact": one.exact,
+            "hosts": one.hosts,
+            "of_hosts": one.of_hosts,
+            "largest": one.largest,
+            "stranded": one.stranded,
+            "bound_by": one.bindings[0].name if one.bindings else "",
+        }
+        for one in found
+    ]
+
+
+def _explain(found: "Sequence[Capacity]") -> list[dict[str, Any]]:
+    return [
+        {
+            "flavor": one.flavor,
+            "scope": one.scope,
+            "bound_by": binding.name,
+            "hosts": binding.hosts,
+            "without": binding.without,
+        }
+        for one in found
+        for binding in one.bindings
+    ]
+
+
+def _say_unanswered(cloud: ComputeCloud) -> None:
+    silent = [one for one in cloud.cells if one.error]
+    for one in silent:
+        note(f"Cell {one.name} is not counted: {one.error}.")
+    if silent:
+        raise typer.Exit(UNANSWERED)

@@ -1,0 +1,47 @@
+"""The databases of Nova and Placement joined to the engine of cells, and it to Nova's NUMA fit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from isthmus.cells.ask import ask_cells
+from isthmus.cells.assemble import assemble
+from isthmus.cells.protocols import Fit
+from isthmus.config.nova import read_databases
+from isthmus.model.compute.cloud import CellAddress, ComputeCloud, ComputeHost
+from isthmus.nfv.compute.numa import NumaFit
+from isthmus.store.nova.api import collect_api_state
+from isthmus.store.nova.cell import collect_hosts
+from isthmus.store.nova.placement import collect_providers
+
+
+def collect_cloud(nova: Sequence[Path], placement: Sequence[Path], budget_s: float) -> ComputeCloud:
+    """Read a cloud from its databases; cells that do not answer are named with their error.
+
+    Args:
+        nova: Nova's files.
+        placement: Placement's files.
+        budget_s: for each database.
+
+    Raises:
+        Invalid: the files do not say where the databases are.
+        Unreachable: the API database or Placement's does not answer.
+    """
+    where = read_databases(nova, placement)
+    api = collect_api_state(where.api, where.template, budget_s)
+
+    def ask(address: CellAddress) -> tuple[ComputeHost, ...]:
+        return collect_hosts(
+            address.database,
+            address.cell.name,
+            down_time_s=where.service_down_time_s,
+            timeout_s=budget_s,
+        )
+
+    hosts = ask_cells(api.cells, ask, budget_s)
+    providers, inventories = collect_providers(where.placement, budget_s)
+    return assemble(api, hosts, providers, inventories)
+
+
+def open_fit(cloud: ComputeCloud) -> Fit:
+    """Return how Nova fits instances into the NUMA nodes of these hosts."""
+    return NumaFit(cloud.hosts)
