@@ -124,18 +124,8 @@ class Cloud:
         }
 
 
-def draw_flavor(dice: random.Random, number: int) -> dict[str, Any]:
-    """Draw a flavor as Placement sees it."""
+def _draw_devices(dice: random.Random) -> dict[str, str]:
     specs: dict[str, str] = {}
-    if dice.random() < 0.25:
-        specs["hw:cpu_policy"] = "dedicated"
-        if dice.random() < 0.4:
-            specs["hw:cpu_thread_policy"] = dice.choice(("require", "isolate", "prefer"))
-        if dice.random() < 0.3:
-            specs["hw:emulator_threads_policy"] = "isolate"
-    for trait in TRAITS[:2]:
-        if dice.random() < 0.2:
-            specs[f"trait:{trait}"] = dice.choice(("required", "required", "forbidden"))
     if dice.random() < 0.15:
         specs[f"resources:{GPU}"] = "1"
     if dice.random() < 0.1:
@@ -149,6 +139,22 @@ def draw_flavor(dice: random.Random, number: int) -> dict[str, Any]:
                 specs[f"trait{group}:{dice.choice(NETWORKS)}"] = "required"
             if dice.random() < 0.15:
                 specs[f"trait{group}:CUSTOM_FAST"] = "forbidden"
+    return specs
+
+
+def draw_flavor(dice: random.Random, number: int) -> dict[str, Any]:
+    """Draw a flavor as Placement sees it."""
+    specs: dict[str, str] = {}
+    if dice.random() < 0.25:
+        specs["hw:cpu_policy"] = "dedicated"
+        if dice.random() < 0.4:
+            specs["hw:cpu_thread_policy"] = dice.choice(("require", "isolate", "prefer"))
+        if dice.random() < 0.3:
+            specs["hw:emulator_threads_policy"] = "isolate"
+    specs |= _draw_devices(dice)
+    for trait in TRAITS[:2]:
+        if dice.random() < 0.2:
+            specs[f"trait:{trait}"] = dice.choice(("required", "required", "forbidden"))
     return {
         "name": f"f{number}",
         "flavorid": f"f{number}",

@@ -2,6 +2,7 @@
 
     python tests/cells/oracle.py placement FOLDER <cases.json
     python tests/cells/oracle.py numa <cases.json
+    python tests/cells/oracle.py tables API CELL... PLACEMENT
 
 For `placement` each case becomes a database in FOLDER with the tables of Placement; its flavors are
 translated by Nova's `ResourceRequest`, and `GET /allocation_candidates` is asked again and again,
@@ -53,9 +54,9 @@ def query_of(flavor: dict[str, Any]) -> str:
         flavor=make_flavor(flavor),
         image=objects.ImageMeta(properties=objects.ImageMetaProps()),
         requested_resources=[],
-        root_required=set(),
-        root_forbidden={"COMPUTE_STATUS_DISABLED"},
-        same_subtree=[],
+        request_level_params=objects.RequestLevelParams(
+            root_required=set(), root_forbidden={"COMPUTE_STATUS_DISABLED"}, same_subtree=[]
+        ),
         is_bfv=False,
     )
     request = utils.ResourceRequest.from_request_spec(spec)
@@ -64,9 +65,13 @@ def query_of(flavor: dict[str, Any]) -> str:
 
 
 class Placement:
-    """One Placement over a SQLite file."""
+    """One Placement over a SQLite file; Placement has one engine a process, which is exchanged."""
+
+    is_configured = False
+    put_back: Any = staticmethod(lambda: None)
 
     def __init__(self, path: Path, case: dict[str, Any]) -> None:
+        import sqlalchemy as sa
         from oslo_config import cfg
         from oslo_policy import opts as policy_opts
         from placement import conf, db_api, deploy
@@ -79,9 +84,15 @@ class Placement:
         options.set_override("connection", f"sqlite:///{path}", group="placement_database")
         options([], default_config_files=[], default_config_dirs=[])
         options.set_override("auth_strategy", "noauth2", group="api")
-        db_api.placement_context_manager = db_api.enginefacade.transaction_context()
-        db_api.configure(options)
-        migration.create_schema(db_api.get_placement_engine())
+        manager = db_api.placement_context_manager
+        if not Placement.is_configured:
+            db_api.configure(options)
+            db_api.get_placement_engine()
+            Placement.is_configured = True
+        engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.NullPool)
+        Placement.put_back()
+        Placement.put_back = staticmethod(manager.patch_engine(engine))
+        migration.create_schema(engine)
         trait._TRAITS_SYNCED = resource_class._RESOURCE_CLASSES_SYNCED = False
         deploy.update_database(options)
         self.app = deploy.loadapp(options)
@@ -99,17 +110,22 @@ class Placement:
         request = webob.Request.blank(url, method=method, headers=headers)
         if body is not None:
             request.json_body = body
+            request.content_type = "application/json"
         response = request.get_response(self.app)
         assert response.status_int == ok, (method, url, body, response.status, response.text)
         return response.json_body if response.body else None
 
+    def _generation(self, url: str) -> int:
+        return int(self._request("GET", url)["generation"])
+
     def _write(self, case: dict[str, Any]) -> None:
         """Write a case by Placement's own API."""
         by_id = {one["id"]: one for one in case["providers"]}
-        customs = {one["resource_class"] for one in case["inventories"]}
+        customs = {"CUSTOM_VF", *(one["resource_class"] for one in case["inventories"])}
         for name in sorted(one for one in customs if one.startswith("CUSTOM_")):
             self._request("PUT", f"/resource_classes/{name}", ok=201)
         traits = {name for one in case["providers"] for name in one["traits"]}
+        traits |= {"CUSTOM_PHYSNET_A", "CUSTOM_PHYSNET_B", "CUSTOM_FAST", "CUSTOM_GOLD"}
         for name in sorted(one for one in traits if one.startswith("CUSTOM_")):
             self._request("PUT", f"/traits/{name}", ok=201)
         for one in sorted(case["providers"], key=lambda row: row["root"] != row["id"]):
@@ -133,11 +149,14 @@ class Placement:
                 for row in case["inventories"]
                 if row["provider"] == one["id"]
             }
-            body = {"resource_provider_generation": 0, "inventories": mine}
+            body = {"resource_provider_generation": self._generation(url), "inventories": mine}
             self._request("PUT", f"{url}/inventories", body)
-            body = {"resource_provider_generation": 1, "traits": one["traits"]}
+            body = {"resource_provider_generation": self._generation(url), "traits": one["traits"]}
             self._request("PUT", f"{url}/traits", body)
-            body = {"resource_provider_generation": 2, "aggregates": one["aggregates"]}
+            body = {
+                "resource_provider_generation": self._generation(url),
+                "aggregates": one["aggregates"],
+            }
             self._request("PUT", f"{url}/aggregates", body)
         with sqlite3.connect(self.path) as database:
             self.classes = dict(database.execute("SELECT name, id FROM resource_classes"))
@@ -288,12 +307,35 @@ def answer_numa() -> None:
     json.dump(answers, sys.stdout)
 
 
+def make_tables(urls: list[str]) -> None:
+    """Make the tables of Nova's API, of cells and of Placement at URLs, in this order."""
+    import sqlalchemy as sa
+    from nova.db.api import models as api
+    from nova.db.main import models as cell
+    from placement.db.sqlalchemy import models as placement
+
+    first, *cells, last = urls
+    for url, base in (
+        (first, api.BASE),
+        *((one, cell.BASE) for one in cells),
+        (last, placement.BASE),
+    ):
+        engine = sa.create_engine(url)
+        for table in base.metadata.tables.values():
+            table.indexes.clear()  # one of Nova's needs prefixes that only its migrations give
+        base.metadata.create_all(engine)
+        engine.dispose()
+
+
 if __name__ == "__main__":
     from nova import conf, objects
 
     objects.register_all()
     conf.CONF([], project="nova", default_config_files=[], default_config_dirs=[])
-    if sys.argv[1] == "placement":
+    if sys.argv[1] == "tables":
+        make_tables(sys.argv[2:])
+        sys.stdout.write("{}")
+    elif sys.argv[1] == "placement":
         answer_placement(Path(sys.argv[2]))
     else:
         answer_numa()

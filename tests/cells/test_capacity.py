@@ -1,6 +1,7 @@
 """How many more instances fit: as many as Placement and Nova themselves find room for."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from isthmus.model.compute.cloud import (
     Provider,
     ResourceInventory,
 )
+from isthmus.store.nova.placement import collect_providers
 
 CLOUDS = 12
 FLAVORS = 6
@@ -54,6 +56,13 @@ def to_cloud(case: dict[str, Any]) -> ComputeCloud:
     )
 
 
+def by_uuid(
+    providers: tuple[Provider, ...], inventories: tuple[ResourceInventory, ...]
+) -> set[tuple[str, ResourceInventory]]:
+    uuids = {one.id: one.uuid for one in providers}
+    return {(uuids[one.provider], replace(one, provider=0)) for one in inventories}
+
+
 def draw_case(seed: int) -> dict[str, Any]:
     dice = random.Random(seed + 7000)
     return Cloud(seed).to_case([draw_flavor(dice, number) for number in range(FLAVORS)])
@@ -75,7 +84,10 @@ def test_as_many_fit_as_placement_finds_ways_for(tmp_path: Path) -> None:
     answers = ask(["placement", str(tmp_path)], cases)
     wrong, exact, some = [], 0, 0
     for seed, (case, answer) in enumerate(zip(cases, answers, strict=True)):
-        arrays = make_arrays(to_cloud(case))
+        providers, inventories = collect_providers(f"sqlite:///{tmp_path / str(seed)}.sqlite", 5.0)
+        cloud = to_cloud(case)
+        assert by_uuid(providers, inventories) == by_uuid(cloud.providers, cloud.inventories)
+        arrays = make_arrays(replace(cloud, providers=providers, inventories=inventories))
         for described, counts in zip(case["flavors"], answer["counts"], strict=True):
             counted = count_flavor(arrays, Flavor(**described), None)
             for host, count in enumerate(counts):

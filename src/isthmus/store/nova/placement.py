@@ -70,11 +70,10 @@ def _list_inventories(connection: sa.Connection) -> tuple[ResourceInventory, ...
             ).group_by(taken.c.resource_provider_id, taken.c.resource_class_id)
         )
     }
-    names = dict(
-        connection.execute(sa.select(tables.RESOURCE_CLASSES.c.id, tables.RESOURCE_CLASSES.c.name))
-        .tuples()
-        .all()
-    )
+    table = tables.RESOURCE_CLASSES
+    names: dict[int, str] = {
+        row.id: row.name for row in connection.execute(sa.select(table.c.id, table.c.name))
+    }
     # Placement compares twice: in SQL, where MariaDB has the ratio in single precision, and in
     # Python, with the ratio as it is printed. Both must hold.
     exact = (row.c.total - row.c.reserved) * row.c.allocation_ratio
