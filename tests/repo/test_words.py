@@ -33,7 +33,7 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "presence; extend and withdraw: Placement is a service",
         (
             "bench/nova_fit.py",
-            "bench/cells_capacity.py",
+            "changelog.d/11.feature.1.md",
             "docs/adr/0078-*",
             "docs/howto/cells.md",
             "pyproject.toml",
@@ -42,7 +42,7 @@ OLD: dict[str, tuple[str, str, tuple[str, ...]]] = {
             "src/isthmus/config/nova.py",
             "src/isthmus/model/compute/*",
             "src/isthmus/store/nova/*",
-            "src/isthmus/wiring/cells.py",
+            "src/isthmus/wiring/compute/*",
             "tests/cells/*",
             "docs/reference/cli.md",
             "docs/reference/nfv.md",

@@ -95,7 +95,7 @@ def show_capacity(
     _check_numpy()
     from isthmus.cells.arrays import make_arrays
     from isthmus.cells.capacity import list_capacity
-    from isthmus.wiring.cells import collect_cloud, open_fit
+    from isthmus.wiring.compute.cells import collect_cloud, open_fit
 
     cloud = collect_cloud(nova_conf or [NOVA_FILE], placement_conf or [PLACEMENT_FILE], timeout)
     arrays, fit = make_arrays(cloud), open_fit(cloud)
@@ -119,7 +119,7 @@ def _check_numpy() -> None:
     from importlib import util
 
     if util.find_spec("numpy") is None:
-        raise errors.Unsupported("isthmus cell needs more than is installed: isthmus[cells]")
+        raise errors.Unsupported("numpy is missing: install isthmus[cells], which counting needs")
 
 
 def _find(cloud: ComputeCloud, name: str) -> Flavor:
