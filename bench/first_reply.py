@@ -74,7 +74,9 @@ def pinging(netns: str, address: str) -> Iterator[list[float]]:
     """Ping until the block ends; what it gives then holds the time of the first reply."""
     # With a deadline of its own ping would end at the first address that cannot be resolved yet.
     words = ["ping", "-n", "-D", "-i", str(_PING_S), address]
-    one = subprocess.Popen(shell.inside(netns, words), stdout=subprocess.PIPE, bufsize=0)
+    words = shell.inside(netns, words)
+    # A neighbour that does not answer is said on standard error, fifty times a second.
+    one = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
     first: list[float] = []
     late = threading.Timer(PATIENCE_S, one.kill)
     late.start()

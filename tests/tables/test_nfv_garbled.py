@@ -81,3 +81,17 @@ def test_records_that_may_not_be_read_are_not_seen() -> None:
     text = replaced(WITH_GUEST, "F /run/libvirt/qemu/", "U /run/libvirt/qemu/i1.xml")
     report = check_facts(text)
     assert "domains" in {name for one in report.unseen for name in one.split(", ")}
+
+
+def test_interrupts_that_were_not_read_are_not_called_fine() -> None:
+    lines = CLEAN.splitlines()
+    lines.insert(-1, f"F64 /proc/interrupts {encode(' CPU0 CPU1')}")
+    with_them = "\n".join(lines) + "\n"
+    assert "interrupts" not in check_facts(with_them).unseen
+    assert "interrupts" in check_facts(CLEAN).unseen
+
+
+def test_facts_that_name_no_cpu_that_runs_are_refused() -> None:
+    text = replaced(CLEAN, "F /sys/devices/system/cpu/online", "F /sys/devices/system/cpu/online ")
+    with pytest.raises(errors.ProtocolError, match="cpu/online is not there"):
+        check_facts(text)

@@ -58,7 +58,13 @@ def parse_threads(text: str) -> tuple[Thread, ...]:
 
 
 def parse_interrupts(text: str) -> dict[str, tuple[int, ...]]:
-    """Read /proc/interrupts: numbered IRQ -> deliveries, in order of the CPUs that run."""
+    """Read /proc/interrupts: numbered IRQ -> deliveries, in order of the CPUs that run.
+
+    Raises:
+        ValueError: it has not the line of CPUs that the kernel begins it with.
+    """
+    if "CPU" not in text.partition("\n")[0]:
+        raise ValueError("/proc/interrupts is not there, or is cut off")
     found: dict[str, tuple[int, ...]] = {}
     for line in text.splitlines()[1:]:
         name, _, rest = line.partition(":")

@@ -271,8 +271,15 @@ def parse_nohz(seen: dump.HostFacts) -> tuple[int, ...]:
 
 
 def parse_online(seen: dump.HostFacts) -> tuple[int, ...]:
-    """Read which CPUs run."""
-    return cpuset.parse_list(seen.text("/sys/devices/system/cpu/online"))
+    """Read which CPUs run.
+
+    Raises:
+        ValueError: the kernel says of no CPU that it runs.
+    """
+    online = cpuset.parse_list(seen.text("/sys/devices/system/cpu/online"))
+    if not online:
+        raise ValueError("/sys/devices/system/cpu/online is not there, or is empty")
+    return online
 
 
 def parse_smt(seen: dump.HostFacts) -> str:

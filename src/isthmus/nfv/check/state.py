@@ -20,12 +20,12 @@ from isthmus.model.host.nfv_layout import Layout
 
 Value = TypeVar("Value")
 #: Facts that every host has, and without which nothing can be said of it.
-NEEDED = ("inventory", "isolated", "nohz_full", "online", "irqs", "interrupts", "links")
+NEEDED = ("inventory", "isolated", "nohz_full", "online", "irqs", "links")
 #: Facts that checks need and that have fields here.
 SOURCES = (
     *("switch", "interfaces", "ports", "pmds", "log", "bonds", "nova", "neutron"),
     *("threads", "services", "functions", "digests", "mounts", "sockets", "containers", "domains"),
-    *("boot", "tuned"),
+    *("boot", "tuned", "interrupts"),
 )
 
 
@@ -122,7 +122,7 @@ def parse_state(seen: HostFacts) -> HostState:
         shut_pmds=polling.shut,
         switch_log=give("log", ""),
         irqs=give("irqs"),
-        interrupts=give("interrupts"),
+        interrupts=give("interrupts", {}),
         domains=give("domains", ()),
         seen=frozenset(values),
         layout=oslo_conf.find_layout(seen),

@@ -266,6 +266,6 @@ PRACTICE = (
     ),
     Rule(check_pmd_threads, (procfs.THREADS,), with_switch),
     Rule(check_every_pmd, (ovs.PMDS, ovs.SWITCH), with_switch, switch_runs),
-    Rule(check_irqs, given=isolates_polling, helped_by=(ovs.SWITCH,)),
+    Rule(check_irqs, (procfs.INTERRUPTS,), given=isolates_polling, helped_by=(ovs.SWITCH,)),
     Rule(check_drops, (ovs.INTERFACES,), with_switch),
 )
