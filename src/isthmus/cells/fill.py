@@ -113,7 +113,6 @@ def plan_spread(fits: Counts, count: int, order: Order) -> Counts:
         count: of instances; where there is no room for all, every host is filled.
         order: which hosts come first.
     """
-    fits = np.minimum(fits, count)
     if order is Order.PACK:
         rank = np.argsort(np.where(fits > 0, fits, UNBOUNDED), kind="stable")
         before = np.concatenate(([0], np.cumsum(fits[rank])[:-1]))
