@@ -97,3 +97,54 @@ def test_a_floating_ip_and_a_forwarding_of_one_address_exclude_each_other(
     ]
     forwards = bool(show(central, scene.floating)["port_forwardings"])
     assert forwards != bool(show(central, other)["port_id"])
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_a_floating_ip_is_associated_or_forwards(central: CentralServer, turn: int) -> None:
+    """Neutron looks for forwardings by a plain read before it associates."""
+    scene = Scene(central)
+    rng = random.Random(turn)
+    other = central.create("port", scene.user, network_id=scene.network["id"])
+    make = functools.partial(forward, central, scene.floating, scene.user, scene.port, 80)
+    associate = functools.partial(
+        put_floating, central, scene.floating, scene.user, port_id=other["id"]
+    )
+    replies = at_once(make, functools.partial(later, rng, associate) if turn % 2 else associate)
+    assert sorted(one.status < 300 for one in replies) == [False, True], [
+        one.text for one in replies
+    ]
+    assert {one.status for one in replies} <= {200, 201, 400, 409}, [one.text for one in replies]
+    seen = show(central, scene.floating)
+    assert bool(seen["port_forwardings"]) != bool(seen["port_id"])
+
+
+def test_what_excludes_each_other_already_refuses_nothing_else(central: CentralServer) -> None:
+    """Central of an older release may have let both in."""
+    scene = Scene(central)
+    assert forward(central, scene.floating, scene.user, scene.port, 80).status == 201
+    beside, other, same = (
+        central.create("floatingip", scene.user, floating_network_id=scene.outside["id"])
+        for _ in range(3)
+    )
+    with central.database() as connection:
+        columns = ("id", "fixed_port_id", "fixed_ip_address", "router_id")
+        table = sa.table("floatingips", *(sa.column(one) for one in columns))
+        connection.execute(
+            sa.update(table)
+            .where(table.c.id == beside["id"])
+            .values(
+                fixed_port_id=scene.port["id"],
+                fixed_ip_address=scene.port["fixed_ips"][0]["ip_address"],
+                router_id=scene.router["id"],
+            )
+        )
+        connection.commit()
+    port = central.create("port", scene.user, network_id=scene.network["id"])
+    third = central.create("port", scene.user, network_id=scene.network["id"])
+    reply = put_floating(central, other, scene.user, port_id=port["id"])
+    assert reply.status == 200, reply.text
+    reply = forward(central, same, scene.user, third, 80)
+    assert reply.status == 201, reply.text
+    reply = forward(central, scene.floating, scene.user, scene.port, 81, 81)
+    assert reply.status in (400, 409), reply.text
+    assert len(forwarded_at(central, "site1", scene.router)) == 1

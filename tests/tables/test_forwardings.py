@@ -167,6 +167,20 @@ CASES: Mapping[str, Case] = {
             "w idle: the address has a floating IP",
         ],
     ),
+    "of a floating IP that is associated itself": case(
+        WEB,
+        gateways=[GW1],
+        floating_ips=[
+            replace(floating("f", "172.16.1.50", "ext1", "10.0.1.6", "s1"), id=WEB.floating_ip_id)
+        ],
+        expected=[
+            OUT1,
+            SNAT1,
+            "s1 nat 172.16.1.50 for 10.0.1.6 at home",
+            BY_1,
+            "w idle: the address has a floating IP",
+        ],
+    ),
     "the same port outside twice": case(
         WEB,
         forwarding("x", "tcp:172.16.1.50:79-81", "ext1", "10.0.1.6:9", "s1"),
@@ -233,6 +247,7 @@ REFUSED = {
     "no gateway on its network": ["floating-ip-without-gateway"],
     "no interface on its subnet": ["floating-ip-without-subnet"],
     "beside a floating IP of the same address": ["forwarding-beside-floating-ip"],
+    "of a floating IP that is associated itself": ["forwarding-beside-floating-ip"],
     "the same port outside twice": ["forwarding-collides"],
     "the same port inside twice, of two sites": ["forwarding-collides"],
     "more ports inside than outside": ["forwarding-uneven"],
@@ -264,6 +279,16 @@ def test_whose_ports_they_are_is_said() -> None:
     one = CASES["the same port outside twice"]
     (found,) = list_refusals(one.router, one.networks, one.sites, one.transit)
     assert "port forwarding w" in found.message
+
+
+def test_which_of_two_floating_ips_excludes_a_forwarding_is_said() -> None:
+    for name, said in (
+        ("of a floating IP that is associated itself", "172.16.1.50 is associated"),
+        ("beside a floating IP of the same address", "10.0.1.5 has a floating IP"),
+    ):
+        one = CASES[name]
+        (found,) = list_refusals(one.router, one.networks, one.sites, one.transit)
+        assert said in found.message
 
 
 def test_without_a_transit_network_nobody_replies_by_it() -> None:

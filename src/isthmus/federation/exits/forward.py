@@ -68,11 +68,12 @@ def judge_forwardings(scene: Scene, taken: Taken) -> Iterator[tuple[Forwarding, 
         taken: is given the ports of those that can be; the one that has just come is not in it yet.
     """
     translated = {floating.fixed_address for floating in scene.floating_ips}
+    associated = {floating.id for floating in scene.floating_ips}
     for one in scene.forwardings:
         if one.inside.size not in (1, one.outside.size):
             # Neutron compares what one request has, and not what is left of before.
             yield one, Lack.UNEVEN
-        elif one.fixed_address in translated:
+        elif one.fixed_address in translated or one.floating_ip_id in associated:
             yield one, Lack.BESIDE_FLOATING_IP
         elif taken.is_full_for(one):
             yield one, Lack.TOO_MANY

@@ -253,12 +253,7 @@ def _about_forwardings(scene: Scene) -> Iterator[Refusal]:
                 f"{one.fixed_address}: it is as many, or one; name both sides in one request",
             )
         elif why is Lack.BESIDE_FLOATING_IP:
-            yield Refusal(
-                Name.FORWARDING_BESIDE_FLOATING_IP,
-                one.id,
-                f"{one.fixed_address} has a floating IP, which takes the replies of a port that "
-                f"{one.address} forwards to it: one of the two is possible",
-            )
+            yield Refusal(Name.FORWARDING_BESIDE_FLOATING_IP, one.id, _tell_beside(scene, one))
         elif why is Lack.COLLIDES:
             yield Refusal(
                 Name.FORWARDING_COLLIDES,
@@ -273,6 +268,18 @@ def _about_forwardings(scene: Scene) -> Iterator[Refusal]:
                 f"router {scene.router.id} would forward more than {MOST_FORWARDED} ports: a range "
                 "counts as many as it has",
             )
+
+
+def _tell_beside(scene: Scene, one: Forwarding) -> str:
+    if any(floating.id == one.floating_ip_id for floating in scene.floating_ips):
+        return (
+            f"floating IP {one.address} is associated with a port, and would forward a port to "
+            f"{one.fixed_address} beside that: one of the two is possible"
+        )
+    return (
+        f"{one.fixed_address} has a floating IP, which takes the replies of a port that "
+        f"{one.address} forwards to it: one of the two is possible"
+    )
 
 
 def _is_reached(scene: Scene, floating: FloatingIp | Forwarding) -> bool:

@@ -30,7 +30,8 @@ class Lack(enum.StrEnum):
     NO_SUBNET = "no subnet"  #: the router has no interface on the fixed address's subnet
     #: The same fixed address has another floating IP, by which its replies leave.
     OTHER_WAY = "replies leave by another floating IP"
-    #: Of a forwarding: its server's address has a floating IP as well, which takes its replies.
+    #: Of a forwarding: its server's address has a floating IP as well, which takes its replies; or
+    #: its own floating IP is associated.
     BESIDE_FLOATING_IP = "the address has a floating IP"
     COLLIDES = "another forwarding has these ports"
     UNEVEN = "ports inside are neither one nor as many as outside"

@@ -209,6 +209,15 @@ def _is_needed_by(asked: Asked | None, facts: Facts, router_id: str) -> bool:
         return False
     if router_id in asked.joined:
         return True
+    before = _leave_out(asked, facts, router_id)
+    if before.routers[router_id] == facts.routers[router_id]:
+        return False
+    lacked = decide(before, router_id).transit_wanted
+    return not decide(facts, router_id).transit_wanted <= lacked
+
+
+def _leave_out(asked: Asked, facts: Facts, router_id: str) -> Facts:
+    """Return the facts as they are without what is asked for of a router."""
     router = facts.routers[router_id]
     before = dataclasses.replace(
         router,
@@ -218,11 +227,7 @@ def _is_needed_by(asked: Asked | None, facts: Facts, router_id: str) -> bool:
         ),
         forwardings=frozenset(one for one in router.forwardings if one.id not in asked.forwardings),
     )
-    if before == router:
-        return False
-    others = {**facts.routers, router_id: before}
-    lacked = decide(dataclasses.replace(facts, routers=others), router_id).transit_wanted
-    return not decide(facts, router_id).transit_wanted <= lacked
+    return dataclasses.replace(facts, routers={**facts.routers, router_id: before})
 
 
 def _allocate(connection: sa.Connection, wanted: Mapping[str, Sequence[SiteName]]) -> None:
@@ -237,7 +242,8 @@ def _refuse(facts: Facts, asked: Asked) -> None:
     """Refuse what is asked for and cannot be.
 
     What has become impossible of the rest of a router is no reason: it heals by itself, or by what
-    is asked for here.
+    is asked for here. So two that exclude each other already refuse nothing else: of what several
+    objects may be the reason for, that alone counts which is not so without what is asked for.
     """
     for router_id, router in facts.routers.items():
         floating = {one.id for one in router.floating_ips} & asked.floating_ips
@@ -245,12 +251,21 @@ def _refuse(facts: Facts, asked: Asked) -> None:
         gates = {one.network_id for one in router.gateways} & asked.gateways
         if router_id not in asked.routers and not floating:
             continue
+        doubtful = []
         for refusal in _list_refusals(facts, router_id):
             if refusal.name in ABOUT_TRANSIT:
                 raise refusal.to_error()
             added = floating if refusal.name in ABOUT_FLOATING else gates
-            if refusal.subject in added or (added and refusal.is_of_several):
+            if refusal.subject in added:
                 raise refusal.to_error()
+            if added and refusal.is_of_several:
+                doubtful.append(refusal)
+        if doubtful:
+            known = _list_refusals(_leave_out(asked, facts, router_id), router_id)
+            lasting = {(one.name, one.subject) for one in known}
+            for refusal in doubtful:
+                if (refusal.name, refusal.subject) not in lasting:
+                    raise refusal.to_error()
 
 
 def _list_refusals(facts: Facts, router_id: str) -> list[Refusal]:
