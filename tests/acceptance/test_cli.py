@@ -68,6 +68,22 @@ def test_a_list_of_labs_imports_nothing_that_takes_time(tmp_path: Path) -> None:
     assert (listed.split(), imported) == (["one", str(lab)], "[]")
 
 
+def test_commands_of_one_person_log_in_once(processes: Shell) -> None:
+    def count() -> int:
+        return sum(path.endswith("/auth/tokens") for _, path, _ in processes.cloud.calls)
+
+    processes.run("site", "create", "site1")
+    processes.run("site", "list")
+    processes.run("job", "list")
+    assert count() == 1
+    processes.run("status", code=1)  # asks how Keystone is, too
+    processes.run("site", "list")
+    assert count() == 2
+    processes.environment["ISTHMUS_KEEP_LOGIN"] = "0"
+    processes.run("site", "list")
+    assert count() == 3
+
+
 def test_the_life_of_a_site(processes: Shell) -> None:
     made = processes.data("site", "create", "site1", "--description", "first")
     assert (made["region"], made["availability_zones"]) == ("site1", ["site1"])

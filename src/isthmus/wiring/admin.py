@@ -9,13 +9,18 @@ from isthmus.model.site import CENTRAL
 class Admin:
     """Central and the sites, as an operator reaches them."""
 
-    def __init__(self, cloud_name: str) -> None:
+    def __init__(self, cloud_name: str, *, anew: bool = False) -> None:
         """Read the entry of clouds.yaml; nothing is called yet.
+
+        Args:
+            cloud_name: of the entry.
+            anew: whether to log in though an earlier command's login may do: Keystone is then
+                asked by this command, and by each tier that it calls.
 
         Raises:
             Invalid: there is no such entry.
         """
-        self._cloud = PersonalCloud(cloud_name)
+        self._cloud = PersonalCloud(cloud_name, anew=anew)
         self.api = AdminApi(self.open_central())
 
     def open_central(self) -> NeutronClient:

@@ -41,7 +41,7 @@ def audit(
     from isthmus.operate.audit import wait_clean
     from isthmus.wiring.admin import Admin
 
-    admin = Admin(os_cloud)
+    admin = Admin(os_cloud, anew=True)  # each tier's Keystone is part of what is asked
     with render.Waiting("Reading all tiers", quiet=quiet) as waiting:
         report = wait_clean(admin, network=network, wait_s=wait, tell=waiting.tell)
     rows = add_names(admin.api, [to_row(one) for one in report.findings], id_key="name")

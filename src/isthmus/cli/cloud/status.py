@@ -49,7 +49,7 @@ def status(
     from isthmus.wiring.admin import Admin
 
     every_s = check_interval(interval, watched=watch)
-    admin = Admin(os_cloud)
+    admin = Admin(os_cloud, anew=True)  # each tier's Keystone is part of what is asked
     if watch:
         follow(
             lambda: collect_status(admin),

@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from keystoneauth1.identity.base import BaseIdentityPlugin
 from openstack import config as openstack_config
 from openstack import exceptions
 
 from isthmus import errors
 from isthmus.clients.http.breaker import Breaker
+from isthmus.clients.http.kept_login import KeptLogin, find_logins_dir
 from isthmus.clients.http.neutron import NeutronClient
 from isthmus.clients.http.transport import MIB, Timeouts, bound
 
+#: `0` for logins that are not kept between commands.
+KEEP_VARIABLE = "ISTHMUS_KEEP_LOGIN"
 #: How long a person waits for one answer, in seconds, where clouds.yaml sets nothing.
 _TIMEOUT_S = 60.0
 _CONNECT_S = 10.0
@@ -64,11 +68,12 @@ def _list_names(loader: Any) -> list[str]:
 class PersonalCloud:
     """One entry of clouds.yaml, logged in when the first call is made."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, anew: bool = False) -> None:
         """Read the entry.
 
         Args:
             name: of the entry; empty for what the environment says (OS_AUTH_URL ...).
+            anew: whether to log in though an earlier command's login may do.
 
         Raises:
             Invalid: there is no such entry, or it is not complete.
@@ -88,6 +93,7 @@ class PersonalCloud:
                 f"{where}. Give --os-cloud, or set OS_CLOUD and OS_CLIENT_CONFIG_FILE"
             ) from error
         self.name = name
+        self._anew = anew
         self._auth_session: Any = None
 
     @property
@@ -110,6 +116,9 @@ class PersonalCloud:
                 self._auth_session = self._region.get_session()
             except exceptions.ConfigException as error:
                 raise errors.Invalid(f"cloud {self.name!r} cannot be used: {error}") from error
+            login = self._auth_session.auth
+            if isinstance(login, BaseIdentityPlugin) and os.environ.get(KEEP_VARIABLE) != "0":
+                self._auth_session.auth = KeptLogin(login, find_logins_dir(), anew=self._anew)
             self._auth_session.timeout = self._auth_session.timeout or _TIMEOUT_S
             bound(self._auth_session, Timeouts(_CONNECT_S, self._auth_session.timeout, _MOST_BYTES))
         return NeutronClient(
