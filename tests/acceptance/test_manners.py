@@ -163,7 +163,10 @@ def test_clouds_yaml_that_is_of_no_use(shell: Inside, text: str | None, says: st
     shell.run("status", code=2, says=says)
 
 
-def test_a_login_that_is_not_accepted_is_a_refusal(shell: Inside) -> None:
+def test_a_login_that_is_not_accepted_is_a_refusal(
+    shell: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(shell.environment, "ISTHMUS_KEEP_LOGIN", "0")  # nobody has logged in yet
     answered = shell.cloud.answer
 
     def refuse(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:

@@ -8,7 +8,7 @@ import contextlib
 import datetime
 import email.utils
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import requests
@@ -102,10 +102,11 @@ class NeutronClient:
             IsthmusError: nobody is logged in.
         """
         self._log_in()
-        try:
-            return bool(self._adapter.get_endpoint())
-        except (exceptions.EndpointNotFound, exceptions.CatalogException):
-            return False
+        with self._asking_keystone():  # a catalogue that was kept is looked up anew
+            try:
+                return bool(self._adapter.get_endpoint())
+            except (exceptions.EndpointNotFound, exceptions.CatalogException):
+                return False
 
     def ping(self) -> None:
         """Find out whether anybody answers.
@@ -200,8 +201,13 @@ class NeutronClient:
         """Get a token, if there is none that is still good; who fails here is Keystone."""
         if self._auth_session.auth is None:
             return
-        try:
+        with self._asking_keystone():
             self._auth_session.get_auth_headers()
+
+    @contextlib.contextmanager
+    def _asking_keystone(self) -> Iterator[None]:
+        try:
+            yield
         except exceptions.ConnectTimeout as error:
             if _is_away(error):
                 raise self._miss_keystone(error) from error
