@@ -163,10 +163,8 @@ def test_clouds_yaml_that_is_of_no_use(shell: Inside, text: str | None, says: st
     shell.run("status", code=2, says=says)
 
 
-def test_a_login_that_is_not_accepted_is_a_refusal(
-    shell: Inside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(shell.environment, "ISTHMUS_KEEP_LOGIN", "0")  # nobody has logged in yet
+def test_a_login_that_is_not_accepted_is_a_refusal(shell: Inside) -> None:
+    shell.path.write_text(shell.path.read_text().replace("secret", "mistyped"))
     answered = shell.cloud.answer
 
     def refuse(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:

@@ -182,6 +182,8 @@ def strip_rights(shell: Inside) -> None:
 
 
 def refuse_login(shell: Inside) -> None:
+    """A password that was mistyped, though the right one was used a moment ago."""
+    shell.path.write_text(shell.path.read_text().replace("secret", "mistyped"))
     answered = shell.cloud.answer
 
     def refuse(method: str, target: str, body: Any, caller: str) -> tuple[int, Any]:
