@@ -22,7 +22,6 @@ from isthmus.clients.machine import host, shell
 
 BOOT_TIMEOUT_S = 900
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR")
-MEMORY_GIB = (4, 3)
 NO_SCRIPT = "script=no,downscript=no"
 NEAR_ADDRESS, FAR_ADDRESS = "192.0.2.1", "192.0.2.2"
 
@@ -78,15 +77,15 @@ class Guest:
     def argv(self) -> list[str]:
         """QEMU with two sockets of 3 cores of 2 threads, a DPDK port on each node, an IOMMU.
 
-        Of the first node's memory 2 GiB lie below the hole for devices, with the firmware's tables
-        at their end, and the kernel's own tables lie at the end of each node: so it takes four for
-        one free page of 1 GiB.
+        The first node has room for no page of 1 GiB: two of its 3 GiB lie below the hole for
+        devices, with the firmware's tables at their end, and the kernel's own are at that of the
+        third.
         """
         nodes = [
             word
             for node in (0, 1)
             for word in (
-                *("-object", f"memory-backend-ram,id=m{node},size={MEMORY_GIB[node]}G"),
+                *("-object", f"memory-backend-ram,id=m{node},size=3G"),
                 *("-numa", f"node,nodeid={node},cpus={6 * node}-{6 * node + 5},memdev=m{node}"),
                 *(
                     "-device",
@@ -104,14 +103,7 @@ class Guest:
         return [
             *("qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=512", "-machine", "q35"),
             # Only Intel's models show siblings to the guest.
-            *(
-                "-cpu",
-                "Skylake-Server-v5",
-                "-m",
-                f"{sum(MEMORY_GIB)}G",
-                "-smp",
-                "12,sockets=2,cores=3,threads=2",
-            ),
+            *("-cpu", "Skylake-Server-v5", "-m", "6G", "-smp", "12,sockets=2,cores=3,threads=2"),
             *("-device", "intel-iommu"),
             *nodes,
             *("-numa", "dist,src=0,dst=1,val=21"),

@@ -347,3 +347,15 @@ def test_a_pool_that_the_kernel_could_not_fill_ends_it_before_the_switch(tmp_pat
     done = run(tmp_path, *asked)
     assert done.returncode == 3
     assert done.stdout.startswith("on\nfailed: node 0 has 1 huge pages of 1024 MiB, planned are 2")
+
+
+def test_what_watches_a_container_does_not_keep_the_lock(tmp_path: Path) -> None:
+    """Podman's conmon lives as long as its container, with every file that it was given."""
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\n[ $1 = restart ] && (sleep 300 >/dev/null 2>&1 &)\necho true\n")
+    engine.chmod(0o755)
+    where = (f"E={engine} N='box running'", "systemctl() { false; }", "alive() { echo 1; }")
+    done = run(tmp_path, *where, "restart box")
+    assert "restarted box" in done.stdout, done.stdout + done.stderr
+    free = subprocess.run(["flock", "-n", tmp_path / "state/lock", "true"], check=False)
+    assert free.returncode == 0

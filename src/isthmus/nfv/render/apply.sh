@@ -174,7 +174,8 @@ restart() {
       case $(systemctl show -p UnitFileState --value "$u") in disabled | masked) continue ;; esac
       systemctl restart "$u" || fail "$u does not start: systemctl status $u says why"
     elif [ -n "$E" ] && echo "$N" | grep -q "^$u "; then
-      "$E" restart "$u" >/dev/null || fail "the container $u does not start"
+      # What watches the container outlives this script, and would keep its lock.
+      "$E" restart "$u" >/dev/null 9>&- || fail "the container $u does not start"
     else continue; fi
     stays "$u" || fail "$u does not come back: $(why "$u")"
     say "restarted $u"; return
