@@ -1,6 +1,8 @@
 """`isthmus why` as a process, against a small cloud on loopback without OVN."""
 
+import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             "networks": [{"id": NET, "name": "net1", "mtu": 1442, "admin_state_up": True}],
             "subnets": [{"id": SUB, "network_id": NET, "cidr": "10.0.0.0/24", "ip_version": 4,
                          "enable_dhcp": True}],
-            "security-groups": [{"id": "g", "name": "g", "stateful": True,
+            "security-groups": [{"id": "g", "name": "g", "stateful": True, "project_id": "p",
                                  "security_group_rules": []}],
             "address-groups": [], "site-mappings": [], "site-jobs": [], "site-refusals": [],
             "site-presences": [], "sites": [
@@ -97,3 +99,31 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(
     shell: Shell, words: tuple[str, ...], says: str
 ) -> None:
     shell.run("why", *words, code=2, says=says)
+
+
+def test_a_dump_gives_the_same_answer_when_nobody_can_be_asked(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.cloud.rows["ports"][0]["description"] = "password=hunter2"
+    told = shell.run("why", "web", "db", "tcp/443", "-o", "json", code=4).stdout
+    file = str(tmp_path / "one.dump")
+    done = shell.run("gather", file, says="Not in it: OVN northbound site1: no way in")
+    assert done.stdout == ""
+    assert b"hunter2" not in gzip.decompress(Path(file).read_bytes())
+    asked = len(shell.cloud.calls)
+    again = shell.run("why", "web", "db", "tcp/443", "--from", file, "-o", "json", code=4).stdout
+    assert len(shell.cloud.calls) == asked
+    one, other = json.loads(told), json.loads(again)
+    at = re.compile(r" at [\dTZ:-]+:")
+    for blocker in (*one["blockers"], *other["blockers"]):
+        blocker["evidence"], times = at.subn(" at T:", blocker["evidence"])
+        assert times == 1
+    assert one == other
+
+
+def test_what_cannot_be_written_or_read_is_told_in_a_sentence(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "one.dump"
+    file.write_text("no dump\n")
+    shell.run("gather", str(file), code=2, says="is there already")
+    shell.run("why", "web", "db", "--from", str(file), code=2, says="damaged, or no dump")
+    shell.run("why", "web", "db", "--from", f"{file}x", code=2, says="cannot read")

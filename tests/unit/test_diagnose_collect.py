@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from isthmus import errors
-from isthmus.cli.cloud.why import EXITS, parse_remotes
+from isthmus.cli.diagnose.ways import parse_remotes
+from isthmus.cli.diagnose.why import EXITS
 from isthmus.diagnose.collect import host, ovn
 from isthmus.diagnose.collect.resolve import resolve_end
 from isthmus.diagnose.collect.tasks import Task, gather
@@ -65,6 +66,8 @@ def _meets(row: dict[str, Any], filters: dict[str, Any]) -> bool:
 class Ways:
     """No way into OVN or hypervisors."""
 
+    lab = ""
+
     def __init__(self, central: Lists, **sites: Lists) -> None:
         self.api = central
         self.site_lists = sites
@@ -84,6 +87,9 @@ class Ways:
 
     def find_server_port(self, name: str) -> str | None:
         return "b" if name == "web" else None
+
+    def list_servers(self) -> dict[str, str]:
+        return {"web": "b"}
 
 
 def ways(*ports: dict[str, Any], **sites: Lists) -> Ways:

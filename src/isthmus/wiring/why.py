@@ -1,12 +1,15 @@
-"""Joins `isthmus why` with central, the sites, their OVN databases and a lab's hypervisors."""
+"""Joins `isthmus why` with central, the sites, their OVN and a lab's hypervisors, or a dump."""
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from isthmus import errors
 from isthmus.clients.http.admin import AdminApi
 from isthmus.clients.ovsdb.select import RemoteDatabase
+from isthmus.diagnose.dump.file import read_file
+from isthmus.diagnose.dump.recorded import Recorded, reading
 from isthmus.lab.network.reading import HypervisorReader
 from isthmus.lab.opened import OpenLab
 from isthmus.wiring.admin import Admin
@@ -19,13 +22,7 @@ class Ways:
     """Ways to what `isthmus why` reads, with the person's own credentials."""
 
     def __init__(self, cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str) -> None:
-        """Open them; nothing is called yet.
-
-        Args:
-            cloud: entry of clouds.yaml that names central.
-            remotes: addresses of the northbound and the southbound database, by site.
-            lab: name of the lab whose databases and hypervisors are read; empty for none.
-        """
+        """Open them: an entry of clouds.yaml, NB and SB by site, a lab's name; call nothing yet."""
         self._admin = Admin(cloud)
         self.api = self._admin.api
         self._remotes = dict(remotes)
@@ -56,6 +53,11 @@ class Ways:
         rows = self._lab.ledger.read().servers if self._lab else {}
         return str(rows[name]["port_id"]) if name in rows else None
 
+    def list_servers(self) -> dict[str, str]:
+        """List the ports of the lab's servers by the names of these."""
+        rows = self._lab.ledger.read().servers if self._lab else {}
+        return {name: str(row["port_id"]) for name, row in rows.items()}
+
     def _remote(self, site: str) -> tuple[str, str]:
         if site in self._remotes:
             return self._remotes[site]
@@ -63,6 +65,22 @@ class Ways:
             raise errors.Unsupported(_NO_WAY.format(site=site))
         home = self._lab.plan.tier_dir(self._lab.plan.get_site(site))
         return f"unix:{home}/nb.sock", f"unix:{home}/sb.sock"
+
+
+@contextlib.contextmanager
+def open_ways(
+    cloud: str, remotes: Mapping[str, tuple[str, str]], lab: str, dump: Path | None
+) -> Iterator[Ways | Recorded]:
+    """Open ways to the clouds, or to a dump in their place.
+
+    Raises:
+        Invalid: the dump is none, is not whole, or holds what no Isthmus writes.
+    """
+    if dump is None:
+        yield Ways(cloud, remotes, lab)
+        return
+    with reading(str(dump)):
+        yield Recorded(read_file(dump))
 
 
 def find_lab(name: str) -> OpenLab | None:

@@ -1,6 +1,6 @@
 """What is read of the outside; `isthmus.wiring.why` joins these with the clients and the lab."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from isthmus.diagnose.world import Row
@@ -49,6 +49,10 @@ class WaysIn(Protocol):
     def api(self) -> Api:
         """Central."""
 
+    @property
+    def lab(self) -> str:
+        """Name of the lab in which all that is read runs; empty where there is none."""
+
     def open_site_api(self, name: str, region: str) -> Api:
         """Open the lists of a site's Neutron."""
 
@@ -75,3 +79,6 @@ class WaysIn(Protocol):
 
     def find_server_port(self, name: str) -> str | None:
         """Find the port of a server that only the lab knows by name; None where there is none."""
+
+    def list_servers(self) -> Mapping[str, str]:
+        """List the ports of servers that only the lab knows, by the names of these."""

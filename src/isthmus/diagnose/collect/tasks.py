@@ -54,6 +54,9 @@ def gather(tasks: Sequence[Task], deadline: float, now: Callable[[], str]) -> Ga
                 answer = tasks[number].read()
             except errors.IsthmusError as error:
                 answer = error
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                said = f"{type(error).__name__}: {error}"
+                answer = errors.ProtocolError(f"the answer has not the form of one: {said}")
             with lock:
                 answers[number] = answer
 

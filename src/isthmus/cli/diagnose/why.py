@@ -1,6 +1,5 @@
 """`isthmus why`: why one end does not reach another."""
 
-import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from isthmus import errors
 from isthmus.cli import render
+from isthmus.cli.diagnose.ways import FromDump, Lab, Remotes, Timeout, parse_remotes, say_time
 from isthmus.cli.options import DEFAULT_CLOUD, Cloud, Output
 from isthmus.cli.render import Format
 from isthmus.diagnose.judge import Word
@@ -39,19 +39,10 @@ def why(
         str, typer.Argument(metavar="[PROTO/PORT]", help="icmp, tcp/443, udp/53 ...")
     ] = "icmp",
     family: Annotated[int, typer.Option(help="4 or 6; what both ends have if not given.")] = 0,
-    ovn: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SITE=NB,SB", help="Where a site's OVN databases answer."),
-    ] = None,
-    lab: Annotated[
-        str,
-        typer.Option(
-            envvar="ISTHMUS_LAB_NAME", help="Lab whose hypervisors and databases to read."
-        ),
-    ] = "",
-    timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="For everything that is read.")
-    ] = 20.0,
+    ovn: Remotes = None,
+    lab: Lab = "",
+    dump: FromDump = None,
+    timeout: Timeout = 20.0,
     output: Output = Format.TABLE,
     os_cloud: Cloud = DEFAULT_CLOUD,
 ) -> None:
@@ -66,52 +57,29 @@ def why(
     from isthmus.diagnose.document import to_document
     from isthmus.diagnose.judge import judge
     from isthmus.diagnose.question import parse_service
-    from isthmus.wiring.why import Ways
+    from isthmus.wiring.why import open_ways
 
     if family not in (0, 4, 6):
         raise errors.Invalid(f"--family {family}: it is 4 or 6")
     wanted = parse_service(service)
-    ways = Ways(os_cloud, parse_remotes(ovn or []), lab)
-    scene = collect_scene(
-        ways,
-        source,
-        target,
-        timeout_s=timeout,
-        now=_now,
-        service=wanted,
-        family=family,
-    )
-    found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
-    document = to_document(found, ways.lab)
+    with open_ways(os_cloud, parse_remotes(ovn or []), lab, dump) as ways:
+        scene = collect_scene(
+            ways,
+            source,
+            target,
+            timeout_s=timeout,
+            now=getattr(ways, "now", say_time),
+            service=wanted,
+            family=family,
+        )
+        found = judge(scene.world, scene.source, scene.target, wanted, scene.family)
+        document = to_document(found, ways.lab)
     if output is Format.TABLE:
         _print(document)
     else:
         render.print_row(document, output)
     if code := EXITS[found.word]:
         raise typer.Exit(code)
-
-
-def parse_remotes(texts: list[str]) -> dict[str, tuple[str, str]]:
-    """Read SITE=NB,SB.
-
-    Raises:
-        Invalid: one has another form.
-    """
-    found = {}
-    for text in texts:
-        site, _, remotes = text.partition("=")
-        north, comma, south = remotes.partition(",")
-        if not (site and north and comma and south) or "," in south:
-            raise errors.Invalid(
-                f"--ovn {text!r}: it is SITE=NB,SB, such as "
-                "site1=tcp:10.0.0.1:6641,tcp:10.0.0.1:6642"
-            )
-        found[site] = (north, south)
-    return found
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%H:%M:%SZ")
 
 
 def _print(document: Mapping[str, Any]) -> None:

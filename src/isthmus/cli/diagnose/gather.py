@@ -1,0 +1,45 @@
+"""`isthmus gather`: all that `isthmus why` may ask for, in one file."""
+
+import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli import render
+from isthmus.cli.diagnose.ways import Lab, Remotes, Timeout, parse_remotes
+from isthmus.cli.options import DEFAULT_CLOUD, Cloud
+
+app = typer.Typer()
+
+
+@app.command()
+def gather(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write; it must not be there yet.")
+    ],
+    ovn: Remotes = None,
+    lab: Lab = "",
+    timeout: Timeout = 120.0,
+    os_cloud: Cloud = DEFAULT_CLOUD,
+) -> None:
+    """Write a dump: what Neutron, OVN and hypervisors of all sites have, without secrets.
+
+    `isthmus why --from FILE` answers from it as it would have then. Reads what your login may see
+    and never writes to a cloud. What may be in a dump is a list in the code; all else is left out.
+    """
+    from isthmus.diagnose.dump.file import write_new_file
+    from isthmus.diagnose.dump.whole import collect_dump
+    from isthmus.wiring.why import Ways
+
+    at = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ways = Ways(os_cloud, parse_remotes(ovn or []), lab)
+    dump = write_new_file(
+        file, lambda: collect_dump(ways, timeout_s=timeout, at=at, made_by=version("isthmus"))
+    )
+    rows = sum(len(found) for tables in dump.tables.values() for found in tables.values())
+    render.note(f"{file}: {rows} rows of {len(dump.tables)} sources, as of {at}.")
+    for one in dump.missing:
+        what = f"{one.source} {one.place}{f', {one.table}' if one.table else ''}"
+        render.note(f"Not in it: {what}: {one.reason}")
