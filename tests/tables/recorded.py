@@ -84,6 +84,7 @@ def spoil(value: Any, dice: random.Random) -> Any:
     if isinstance(value, list) and value and dice.random() < 0.8:
         at = dice.randrange(len(value))
         return [*value[:at], spoil(value[at], dice), *value[at + 1 :]]
-    odd: tuple[Any, ...] = (None, True, -1, 1 << 70, 1.5, "", "x\x1b[2J", "$(reboot)", [], {}, [[]], {"a": {}},
+    odd: tuple[Any, ...]
+    odd = (None, True, -1, 1 << 70, 1.5, "", "x\x1b[2J", "$(reboot)", [], {}, [[]], {"a": {}},
            "9" * 5000, "../../etc/passwd", ["set", [["uuid", "x"]]])  # fmt: skip
     return dice.choice(odd)
