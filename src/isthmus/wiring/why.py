@@ -73,6 +73,15 @@ def open_ways(
 ) -> Iterator[Ways | Recorded]:
     """Open ways to the clouds, or to a dump in their place.
 
+    Args:
+        cloud: entry of clouds.yaml that names central and the person.
+        remotes: site -> its northbound and southbound database, as OVSDB connections.
+        lab: the lab whose hypervisors may be asked; empty for that of the clouds.yaml in use.
+        dump: a file of `isthmus gather`; None: the clouds are asked.
+
+    Yields:
+        What `why` reads by.
+
     Raises:
         Invalid: the dump is none, is not whole, or holds what no Isthmus writes.
     """

@@ -48,7 +48,14 @@ class Dump:
     missing: list[Missing] = field(default_factory=list)
 
     def add(self, source: Source, place: str, table: str, rows: list[Any]) -> None:
-        """Add rows of a table, as far as a dump may hold them."""
+        """Add rows of a table, as far as a dump may hold them.
+
+        Args:
+            source: who was asked.
+            place: the site, or the hypervisor.
+            table: what was asked for; one of `TABLES`.
+            rows: the answer.
+        """
         kept = keep_rows(source, table, rows)
         self.tables.setdefault((source, place), {}).setdefault(table, []).extend(kept)
 
