@@ -50,8 +50,7 @@ class Ways:
 
     def find_server_port(self, name: str) -> str | None:
         """Find the port of a lab's server."""
-        rows = self._lab.ledger.read().servers if self._lab else {}
-        return str(rows[name]["port_id"]) if name in rows else None
+        return self.list_servers().get(name)
 
     def list_servers(self) -> dict[str, str]:
         """List the ports of the lab's servers by the names of these."""
@@ -76,20 +75,14 @@ def open_ways(
     Args:
         cloud: entry of clouds.yaml that names central and the person.
         remotes: site -> its northbound and southbound database, as OVSDB connections.
-        lab: the lab whose hypervisors may be asked; empty for that of the clouds.yaml in use.
+        lab: the lab whose hypervisors are asked; empty for that of the clouds.yaml in use.
         dump: a file of `isthmus gather`; None: the clouds are asked.
-
-    Yields:
-        What `why` reads by.
 
     Raises:
         Invalid: the dump is none, is not whole, or holds what no Isthmus writes.
     """
-    if dump is None:
-        yield Ways(cloud, remotes, lab)
-        return
-    with reading(str(dump)):
-        yield Recorded(read_file(dump))
+    with reading(str(dump)) if dump else contextlib.nullcontext():
+        yield Recorded(read_file(dump)) if dump else Ways(cloud, remotes, lab)
 
 
 def find_lab(name: str) -> OpenLab | None:
@@ -101,7 +94,6 @@ def find_lab(name: str) -> OpenLab | None:
     labs = open_labs()
     if name:
         return labs.open(name)
-    file = Path(os.environ.get("OS_CLIENT_CONFIG_FILE") or "/")
-    home = file.resolve().parent
+    home = Path(os.environ.get("OS_CLIENT_CONFIG_FILE") or "/").resolve().parent
     here = home.parent == labs.folder.resolve() and home.name in labs.list_names()
     return labs.open(home.name) if here else None
