@@ -202,7 +202,7 @@ from isthmus.neutron.db import guard
 from isthmus.neutron.local.plugin import _finishing
 
 asked = []
-call = _finishing(lambda name: asked.append([name, guard._current.get() is not None]))
+call = _finishing(lambda name: asked.append([name, guard._current.get().asks]))
 with guard.Guarded(lambda connection: None):
     for name in ("create_subnet_precommit", "create_subnet_postcommit", "update_port_precommit"):
         call(name)

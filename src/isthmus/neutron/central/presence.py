@@ -201,12 +201,6 @@ def _extend(
     network_id = presence.network_id
     withdrawn = networks.sites(network_id).get(site)  # None: never; True: withdrawn
     datapath.ensure_key(connection, network_id)
-    if withdrawn is not False:
-        networks.map_to(site, [network_id], now=now())
-        journal.record_selected(
-            connection, ResourceType.SHADOW, location.select_shadows(at=site, network_id=network_id)
-        )
-    at_site.ensure(connection, PoolKind.PORT_KEY, network_id, site)
     ids: dict[ResourceType, Collection[str]] = {
         ResourceType.NETWORK: [network_id],
         ResourceType.SECURITY_GROUP: presence.group_ids,
@@ -214,6 +208,10 @@ def _extend(
     if presence.port_id is not None:
         ids[ResourceType.PORT] = [presence.port_id]
     news = along.bring(connection, ids, [site])
+    if withdrawn is not False:
+        shadows = location.select_shadows(at=site, network_id=network_id)
+        journal.record_selected(connection, ResourceType.SHADOW, shadows)
+    at_site.ensure(connection, PoolKind.PORT_KEY, network_id, site)
     external = _is_external(connection, network_id)
     subnets = _subnets(connection, network_id)
     for subnet in subnets:

@@ -28,15 +28,9 @@ class CurrentReport:
     status: str | None  #: of the port at its home, where the report says it
 
 
-_current: contextvars.ContextVar[CurrentReport | None] = contextvars.ContextVar(
-    "isthmus_current_report", default=None
-)
-
-
-@contextlib.contextmanager
 def reported_by(
     site: SiteName, port_id: str, sequence: int, status: str | None = None
-) -> Iterator[None]:
+) -> guard.Guarded:
     """Apply a site's report of one port, as long as no newer batch of the site arrives.
 
     Args:
@@ -49,17 +43,13 @@ def reported_by(
     def admit(connection: sa.Connection) -> None:
         lane_store.admit(connection, site, sequence)
 
-    token = _current.set(CurrentReport(site, port_id, sequence, status))
-    try:
-        with guard.Guarded(admit, writes=True):
-            yield
-    finally:
-        _current.reset(token)
+    report = CurrentReport(site, port_id, sequence, status)
+    return guard.Guarded(admit, subject=report, writes=True)
 
 
 def current() -> CurrentReport | None:
     """Return the report that is being applied, if any."""
-    return _current.get()
+    return guard.find_subject(CurrentReport)
 
 
 _merged: contextvars.ContextVar[Mapping[str, Any] | None] = contextvars.ContextVar(

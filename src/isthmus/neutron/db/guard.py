@@ -1,14 +1,16 @@
-"""A question that every transaction of a unit of work asks just before it commits.
+"""A unit of work: what it is about, and a question that its transactions ask before they commit.
 
 Applying an item takes many transactions, most of them Neutron's own, and the batch may be overtaken
 between any two. So each of them asks, whatever it changed and by whatever means: work that must not
-continue commits nothing.
+continue commits nothing. What the work is about (a site's item of central's, a report at central)
+is asked for where Neutron's methods have no argument to say it.
 """
 
-import contextlib
 import contextvars
+import itertools
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 import sqlalchemy as sa
 from neutron_lib.db import api as db_api
@@ -18,6 +20,7 @@ from isthmus import errors
 
 #: Raises where the work must not continue.
 Question = Callable[[sa.Connection], None]
+_Subject = TypeVar("_Subject")
 
 _current: contextvars.ContextVar["Guarded | None"] = contextvars.ContextVar(
     "isthmus_guard", default=None
@@ -32,14 +35,20 @@ class Guarded:
     asked.
     """
 
-    def __init__(self, question: Question, *, writes: bool = False) -> None:
+    def __init__(
+        self, question: Question | None, *, subject: object = None, writes: bool = False
+    ) -> None:
         """Initialise the block.
 
         Args:
-            question: raises where the work must not continue.
-            writes: whether it may change a row, as the one does that takes note of a batch.
+            question: raises where the work must not continue; None: it finishes what was allowed to
+                commit, and asks nothing, nor do the blocks around it.
+            subject: what the work is about, for `find_subject`.
+            writes: whether the question may change a row, as the one does that takes note of a
+                batch.
         """
         self._question = question
+        self._subject = subject
         self._writes = writes
         self._refusal: errors.IsthmusError | None = None
         self._token: contextvars.Token[Guarded | None] | None = None
@@ -64,27 +73,37 @@ class Guarded:
         if error is None or isinstance(error, Exception):
             raise self._refusal from error
 
+    @property
+    def asks(self) -> bool:
+        """Return whether its transactions ask anything."""
+        return self._question is not None
+
     def ask(self, connection: sa.Connection) -> None:
         """Ask the question in a transaction.
 
         Raises:
             IsthmusError: the work must not continue.
         """
-        blocks = list(self._list_around())
+        blocks = list(self._list_asking())
         blocks.reverse()
         if connection.dialect.name == "sqlite":
             # A transaction of Neutron's that only reads may have had no statement yet. One that
             # begins with a read cannot write afterwards there (`sqlite`).
             blocks.sort(key=lambda block: not block._writes)
         for block in blocks:
+            assert block._question is not None
             try:
                 block._question(connection)
             except errors.IsthmusError as error:
-                for inside in self._list_around():
+                for inside in self._list_asking():
                     inside._refusal = error
                     if inside is block:
                         break
                 raise
+
+    def _list_asking(self) -> "Iterator[Guarded]":
+        """List this block and those around it, the innermost first, up to one that asks nothing."""
+        return itertools.takewhile(lambda block: block.asks, self._list_around())
 
     def _list_around(self) -> "Iterator[Guarded]":
         """List this block and those around it, the innermost first."""
@@ -94,18 +113,24 @@ class Guarded:
             block = block._around
 
 
-@contextlib.contextmanager
-def unasked() -> Iterator[None]:
+def unasked() -> Guarded:
     """Ask nothing of the transactions of this block: they finish what was allowed to commit.
 
     Neutron takes an error there for a failure of the back end, and deletes what it has just
-    created.
+    created. What the work is about it still knows.
     """
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return Guarded(None)
+
+
+def find_subject(kind: type[_Subject]) -> _Subject | None:
+    """Return what this thread's work is about, the innermost of a type; None where there is none.
+
+    Args:
+        kind: the type.
+    """
+    block = _current.get()
+    around = () if block is None else block._list_around()
+    return next((one._subject for one in around if isinstance(one._subject, kind)), None)
 
 
 def listen() -> None:
@@ -118,7 +143,7 @@ def listen() -> None:
 
 def _before_commit(session: Session) -> None:
     block = _current.get()
-    if block is None:
+    if block is None or not block.asks:
         return
     transaction = session.get_transaction()
     if transaction is not None and transaction.nested:

@@ -36,7 +36,6 @@ from isthmus.neutron.db import guard
 from isthmus.neutron.local.apply import tags
 from isthmus.neutron.local.apply.work import Batch, Bundle, Work
 from isthmus.neutron.local.ovn import exit_apply, shadow
-from isthmus.neutron.local.owned import applying
 from isthmus.neutron.local.resource import port
 from isthmus.neutron.local.resource.registry import ROWS
 from isthmus.store.leases import recall
@@ -161,7 +160,7 @@ class Materialiser:
     def _try(self, context: Any, item: Item, work: Work, *, keep_existing: bool) -> ItemResult:
         item = self._complete(context, item)
         self._begin(context, work, [item])
-        with _guarded(work, [item]), applying.carrying_out(item):
+        with _guarded(work, [item], subject=item):
             if item.state is None:
                 self._remove(context, item)
             else:
@@ -304,10 +303,18 @@ class Materialiser:
             exit_apply.carry_out([item.id], chassis=True)
 
 
-def _guarded(work: Work, items: Sequence[Item]) -> guard.Guarded:
-    """Have each transaction of a block ask whether the work on items may continue."""
+def _guarded(work: Work, items: Sequence[Item], *, subject: Item | None = None) -> guard.Guarded:
+    """Have each transaction of a block ask whether the work on items may continue.
+
+    Args:
+        work: the work.
+        items: the items.
+        subject: the one that is carried out as central's (`owned.applying`).
+    """
     ids = _list_concerned(items)
-    return guard.Guarded(lambda connection: work.check(connection, ids), writes=True)
+    return guard.Guarded(
+        lambda connection: work.check(connection, ids), subject=subject, writes=True
+    )
 
 
 def _list_concerned(items: Sequence[Item]) -> list[str]:

@@ -3,8 +3,7 @@
 One table says it, step by step: a network its subnets and its QoS policy, a port its policy and its
 security groups, a group the groups and address groups that its rules refer to, or a rule would
 refer to nothing. By whichever way an object comes to a site (asked for, extended ahead, found there
-after a restore, back with a site that was removed), `bring` maps what it needs, and no other
-function does.
+after a restore, back with a site that was removed), `bring` maps it, and what it needs.
 
 What is needed is read as currently committed (locking reads), level by level, each behind the lock
 of the objects that need it (`isthmus.store.tiers.locked`): a rule that is added meanwhile is either
@@ -70,8 +69,6 @@ NEEDS: Mapping[ResourceType, Callable[[sa.Connection, Collection[str]], Ids]] = 
     ResourceType.PORT: _of_ports,
     ResourceType.SECURITY_GROUP: _of_groups,
 }
-#: Types of which `bring` maps none: their presences and homes are set by who calls it.
-PLACED = frozenset({ResourceType.NETWORK, ResourceType.ROUTER, ResourceType.PORT})
 
 
 def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
@@ -86,7 +83,7 @@ def expand(connection: sa.Connection, ids: Ids) -> dict[ResourceType, set[str]]:
 def bring(connection: sa.Connection, ids: Ids, sites: Collection[SiteName]) -> set[IntentKey]:
     """Map to sites everything that objects need there, and the objects themselves.
 
-    Not networks, routers and ports: their presences and homes are the caller's to set.
+    Not ports: their homes are the caller's to set.
 
     Args:
         connection: of the transaction, which holds those objects.
@@ -101,7 +98,7 @@ def bring(connection: sa.Connection, ids: Ids, sites: Collection[SiteName]) -> s
         return keys
     for level in _levels(connection, ids):
         for kind, some in level.items():
-            if kind not in PLACED:
+            if kind is not ResourceType.PORT:
                 keys |= _map_missing(connection, kind, some, sites)
     return keys
 

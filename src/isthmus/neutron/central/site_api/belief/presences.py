@@ -17,7 +17,7 @@ from isthmus.model.site import Site
 from isthmus.neutron.central import presence
 from isthmus.neutron.central.outgoing import along
 from isthmus.neutron.central.router import joined
-from isthmus.neutron.db.session import now, reading, writing
+from isthmus.neutron.db.session import reading, writing
 from isthmus.store.delivery import journal
 from isthmus.store.ports import datapath
 from isthmus.store.tiers import mapping
@@ -155,7 +155,6 @@ def ensure_present(
             site.name,
         )
     datapath.ensure_key(connection, network_id)
-    locked.locked_networks.map_to(site.name, [network_id], now=now())
     news = along.bring(connection, {ResourceType.NETWORK: [network_id]}, [site.name])
     journal.record(connection, news)
     # Routers come along; where else their networks have to be its sites will say.
