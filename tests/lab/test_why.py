@@ -144,9 +144,9 @@ class Cloud:
         words = ("lab", "external", "exec", "site1", "--", "ping", "-c", "1", "-W", "2")
         return self.person.run(*words, self.public, check=False).returncode == 0
 
-    def why(self, source: str, target: str) -> dict[str, Any]:
+    def why(self, source: str, target: str, *more: str) -> dict[str, Any]:
         """Ask why one does not reach the other."""
-        words = ("why", source, target, "icmp", "--timeout", READ_S, "-o", "json")
+        words = ("why", source, target, "icmp", "--timeout", READ_S, "-o", "json", *more)
         done = self.person.run(*words, check=False)
         assert done.returncode in (0, 4, 5, 6), done.stderr
         return dict(json.loads(done.stdout))
@@ -219,13 +219,13 @@ def cloud(lab: OpenLab) -> Iterator[Cloud]:
         yield made
 
 
-def ask(cloud: Cloud, question: str) -> dict[str, Any]:
+def ask(cloud: Cloud, question: str, *more: str) -> dict[str, Any]:
     ends = {
         "inside": ("why-web", "why-db"),
         "outwards": ("why-web", cloud.outside["hosts"][0]),
         "inwards": ("external", cloud.public if cloud.has_address() else "why-db"),
     }
-    return cloud.why(*ends[question])
+    return cloud.why(*ends[question], *more)
 
 
 @pytest.mark.parametrize("question", ["inside", "outwards", "inwards"])
@@ -234,6 +234,23 @@ def test_what_passes_is_reachable(cloud: Cloud, question: str) -> None:
     found = ask(cloud, question)
     assert [one["code"] for one in found["blockers"]] == []
     assert found["verdict"] == "reachable", found["not_seen"]
+
+
+def test_a_dump_answers_as_the_clouds_do(cloud: Cloud, tmp_path: Path) -> None:
+    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
+    cloud.person.run("gather", whole, "--timeout", READ_S)
+    disable_router(cloud)
+    try:
+        until(lambda: not cloud.inside(), what="the router stops packets", timeout_s=PACKET_S)
+        cloud.person.run("gather", broken, "--timeout", READ_S)
+    finally:
+        cloud.central.update_router(cloud.ids["router"], is_admin_state_up=True)
+    for question in ("inside", "outwards", "inwards"):
+        assert ask(cloud, question, "--from", whole)["verdict"] == "reachable"
+    found = ask(cloud, "inside", "--from", broken)
+    assert found["verdict"] == "blocked"
+    assert found["blockers"][0]["code"] == "router.admin_down"
+    until(cloud.inside, what="packets pass again", timeout_s=PACKET_S)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.code)
