@@ -45,6 +45,8 @@ run() {{ n=$1; shift; podman run -d --name "$n" --privileged --network host --pi
   --rootfs /:O "$@"; }}
 run nova_compute sh -c '{COMPUTE}'
 run openvswitch_vswitchd sh -c '{VSWITCHD}'
+# DPDK takes its time there, and answers nobody before.
+timeout 600 sh -c 'until ovs-appctl version >/dev/null 2>&1; do sleep 2; done'
 """
 TEARDOWN = """
 podman rm -f nova_compute openvswitch_vswitchd
