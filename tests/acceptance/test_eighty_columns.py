@@ -192,7 +192,8 @@ SHOWN = {"site": SITE, "network": NETWORK, "router": ROUTER, "port": PORT, "job"
 def list_commands(*, long: bool) -> Iterator[tuple[str, ...]]:
     """List the commands that show something of the cloud, as the help knows them."""
     for noun, module, _, panel in main.SUB_APPS:
-        if panel != "Cloud" or noun in {"why", "restored"}:  # need OVN, and a database of a tier
+        # They need OVN, a file to write, and a database of a tier.
+        if panel != "Cloud" or noun in {"why", "gather", "restored"}:
             continue
         command: Any = typer.main.get_command(importlib.import_module(f"isthmus.cli.{module}").app)
         verbs = getattr(command, "commands", {None: command})
