@@ -359,3 +359,36 @@ def test_what_watches_a_container_does_not_keep_the_lock(tmp_path: Path) -> None
     assert "restarted box" in done.stdout, done.stdout + done.stderr
     free = subprocess.run(["flock", "-n", tmp_path / "state/lock", "true"], check=False)
     assert free.returncode == 0
+
+
+def test_what_is_changed_twice_in_a_run_is_kept_as_it_was(tmp_path: Path, theirs: Path) -> None:
+    """Options of old are taken out first, then ours are merged in: both in Kolla's one file."""
+    line = f"merge {theirs} 644 nova <<'END'\n{encoded(OURS)}\nEND"
+    done = run(tmp_path, "retire", line)
+    assert done.returncode == 0, done.stderr
+    assert "cpu_dedicated_set = 2-4" in theirs.read_text()
+    assert (tmp_path / f"state/1/files{theirs}").read_text() == THEIRS
+    assert (tmp_path / "state/1/list").read_text() == f"had {theirs}\n"
+
+
+def test_pages_of_a_size_that_is_not_there_are_not_taken_for_filled(tmp_path: Path) -> None:
+    (tmp_path / "sys/devices/system/node/node0/hugepages").mkdir(parents=True)
+    done = run(tmp_path, f"R={tmp_path}", "pages 0:1048576:1", "say never")
+    assert done.returncode == 3
+    assert done.stdout.startswith("failed: pages of 1024 MiB are not known here")
+
+
+def test_pages_of_a_kernel_that_knows_no_nodes_are_counted(tmp_path: Path) -> None:
+    pool = tmp_path / "sys/kernel/mm/hugepages/hugepages-2048kB"
+    pool.mkdir(parents=True)
+    (pool / "nr_hugepages").write_text("7\n")
+    assert run(tmp_path, f"R={tmp_path}", "pages 0:2048:7", "say on").stdout == "on\n"
+    assert run(tmp_path, f"R={tmp_path}", "pages 0:2048:8").returncode == 3
+
+
+def test_what_cannot_be_prepared_whole_is_not_put(tmp_path: Path, theirs: Path) -> None:
+    full = "mktemp() { echo /dev/full; }"
+    done = run(tmp_path, full, f"put {theirs} 640 boot <<'END'\n{encoded(OURS)}\nEND", "say never")
+    assert done.returncode == 3
+    assert "cannot be prepared" in done.stdout
+    assert theirs.read_text() == THEIRS

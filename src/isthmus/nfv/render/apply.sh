@@ -30,6 +30,8 @@ keep() {
     : >"$G/list"; : >"$G/ovs-undo.sh"; printf '%s' "$ARGS" >"$G/args"
   fi
   [ "$1" = - ] && return
+  # Kept before in this run, as it was then: what is there now is ours.
+  grep -qxF -e "had $1" -e "new $1" "$G/list" && return
   if [ -e "$1" ]; then
     mkdir -p "$G/files$(dirname "$1")"
     cp -p "$1" "$G/files$1" || fail "$1 cannot be kept"
@@ -42,7 +44,7 @@ keep() {
 # put PATH MODE EFFECT: write a file, its content in base64 on standard input.
 put() {
   t=$(mktemp) || fail "no temporary file"
-  base64 -d >"$t"
+  base64 -d >"$t" || fail "$1 cannot be prepared: is /tmp full?"
   if cmp -s "$t" "$1" && [ "$(stat -c %a "$1")" = "$2" ]; then
     say "same $1"; rm -f "$t"; return
   fi
@@ -58,7 +60,7 @@ put() {
 merge() {
   [ -f "$1" ] || fail "$1 is not there: has the deployment tool run?"
   o=$(mktemp) && t=$(mktemp) || fail "no temporary file"
-  base64 -d >"$o"
+  base64 -d >"$o" || fail "$1 cannot be prepared: is /tmp full?"
   awk -v mine="$o" -v old="$OLD" '
     function name(line, at) { at = match(line, /[=:]/); if (!at) return ""
       k = substr(line, 1, at - 1); gsub(/[ \t]/, "", k); return k }
@@ -73,7 +75,8 @@ merge() {
     /^[ \t]+[^ \t]/ { if (!gone) print; next }
     /^[#;]/ || /^[ \t]*$/ { if (/^[ \t]*$/) gone = 0; print; next }
     { gone = ((s "/" name($0)) in drop); if (!gone) print }
-    END { printf "# isthmus nfv: begin\n%s# isthmus nfv: end\n", text }' <"$1" >"$t"
+    END { printf "# isthmus nfv: begin\n%s# isthmus nfv: end\n", text }' <"$1" >"$t" ||
+    fail "$1 cannot be prepared: is /tmp full?"
   rm -f "$o"
   if cmp -s "$t" "$1"; then say "same $1"; rm -f "$t"; return; fi
   keep "$1"; mkdir -p "$S/pending" && : >"$S/pending/$3"
@@ -95,7 +98,8 @@ retire() {
       /^[ \t]+[^ \t]/ { print (gone ? "# isthmus nfv took this out: " : "") $0; next }
       /^[#;]/ { print; next }
       { k = $0; sub(/[ \t]*[=:].*/, "", k); gone = s == "DEFAULT" && /^[^ \t]/ && k in drop
-        print (gone ? "# isthmus nfv took this out: " : "") $0 }' <"$w" >"$t"
+        print (gone ? "# isthmus nfv took this out: " : "") $0 }' <"$w" >"$t" ||
+      fail "$w cannot be prepared: is /tmp full?"
     if ! cmp -s "$t" "$w"; then
       keep "$w"; mkdir -p "$S/pending" && : >"$S/pending/nova"
       cat "$t" >"$w" || fail "$w cannot be written"
@@ -114,7 +118,8 @@ contain() {
   c=/etc/kolla/$(echo "$V" | tr _ -)/config.json
   [ -f "$R$c" ] || return 0
   t=$(mktemp) || fail "no temporary file"
-  sed -E 's#("command"[[:space:]]*:[[:space:]]*")(taskset -c [0-9,-]+ )?#\1taskset -c '"$2"' #' "$R$c" >"$t"
+  sed -E 's#("command"[[:space:]]*:[[:space:]]*")(taskset (-c|--cpu-list) [0-9,-]+ )?#\1taskset -c '"$2"' #' "$R$c" >"$t" ||
+    fail "$c cannot be prepared: is /tmp full?"
   if cmp -s "$t" "$R$c"; then say "same $c"; rm -f "$t"; return; fi
   keep "$R$c"; mkdir -p "$S/pending" && : >"$S/pending/switch"
   cat "$t" >"$R$c" || fail "$c cannot be written"
@@ -249,7 +254,11 @@ settle() {
 pages() {
   for w in "$@"; do
     n=${w%%:*}; k=${w#*:}; k=${k%%:*}
-    h=$(cat "$R/sys/devices/system/node/node$n/hugepages/hugepages-${k}kB/nr_hugepages" 2>/dev/null) || continue
+    d=$R/sys/devices/system/node/node$n
+    [ -d "$d" ] && d=$d/hugepages || d=$R/sys/kernel/mm/hugepages
+    [ -d "$d/hugepages-${k}kB" ] ||
+      fail "pages of $((k / 1024)) MiB are not known here: neither CPU nor kernel may have them; plan with others"
+    h=$(cat "$d/hugepages-${k}kB/nr_hugepages") || fail "the huge pages of node $n cannot be read"
     [ "$h" -ge "${w##*:}" ] || fail "node $n has $h huge pages of $((k / 1024)) MiB, planned are ${w##*:}: \
 the kernel found no room for more when it booted; plan with smaller pages (page_size) or more memory for the \
 host (host.memory_mib)"

@@ -28,7 +28,8 @@ while read -r what path; do
     had)
       # Whoever took the folder away, as a deployment tool does with a service, has taken it back.
       if [ -d "$(dirname "$path")" ]; then cp -p "$G/files$path" "$path" && say "restored $path"
-      else say "left $path: its folder is gone"; fi ;;
+      else say "left $path: its folder is gone"; fi
+      case $path in /etc/kolla/*/config.json) say "restart its container: it runs as planned until then" ;; esac ;;
     new) rm -f "$path" && say "removed $path" ;;
   esac || fail "$path cannot be put back"
   case $path in /etc/default/grub.d/*) grub=1 ;; esac
