@@ -151,7 +151,10 @@ def _add_devices(flavor: Flavor, resources: dict[str, int], required: set[str]) 
         resources[key] = resources.get(key, 0) + amount
     version = specs.get("hw:tpm_version")
     if version:
-        required.add(_TPM_MODELS[specs.get("hw:tpm_model", "tpm-tis")])
+        model = specs.get("hw:tpm_model", "tpm-tis")
+        if model not in _TPM_MODELS or version not in _TPM_VERSIONS:
+            raise errors.Invalid(f"there is no TPM {model!r} of version {version!r}")
+        required.add(_TPM_MODELS[model])
         required.add(_TPM_VERSIONS[version])
     if specs.get("os:secure_boot") == "required":
         required.add("COMPUTE_SECURITY_UEFI_SECURE_BOOT")

@@ -32,6 +32,17 @@ def read_databases(
     Raises:
         Invalid: a file cannot be read, or nobody says where a database is.
     """
+    try:
+        return _find_databases(nova_files, placement_files)
+    except cfg.Error as error:
+        # Its words may hold the line, and that a password.
+        names = ", ".join(map(str, (*nova_files, *placement_files)))
+        raise errors.Invalid(
+            f"{names}: not as oslo.config reads it ({type(error).__name__})"
+        ) from None
+
+
+def _find_databases(nova_files: Sequence[Path], placement_files: Sequence[Path]) -> NovaDatabases:
     nova = _read("nova", nova_files)
     there = [one for one in placement_files if one.exists() or one != PLACEMENT_FILE]
     own = _read("placement", there) if there else nova
@@ -52,8 +63,5 @@ def _read(project: str, files: Sequence[Path]) -> cfg.ConfigOpts:
     for group in ("api_database", "database", "placement_database"):
         conf.register_opt(_CONNECTION, group)
     names = [str(one) for one in files]
-    try:
-        conf([], project=project, default_config_files=names, default_config_dirs=[])
-    except cfg.Error as error:
-        raise errors.Invalid(f"{', '.join(names)}: {error}") from error
+    conf([], project=project, default_config_files=names, default_config_dirs=[])
     return conf

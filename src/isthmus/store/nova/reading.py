@@ -11,6 +11,10 @@ from sqlalchemy import exc, pool
 
 from isthmus import errors
 
+#: What drivers and SQLAlchemy raise for URLs that they make nothing of. Their words may hold a
+#: piece of the password, so only their kind is told.
+_ODD_URL = (exc.ArgumentError, ValueError, TypeError, AttributeError, ImportError, OSError)
+
 
 @contextlib.contextmanager
 def reading(url: str, timeout_s: float) -> Iterator[sa.Connection]:
@@ -27,7 +31,7 @@ def reading(url: str, timeout_s: float) -> Iterator[sa.Connection]:
     """
     engine = _open(url, timeout_s)
     try:
-        with engine.connect() as connection:
+        with _connect(engine) as connection:
             yield connection
     except exc.DBAPIError as error:
         raise translate(error) from error
@@ -35,12 +39,29 @@ def reading(url: str, timeout_s: float) -> Iterator[sa.Connection]:
         engine.dispose()
 
 
+def _connect(engine: sa.Engine) -> sa.Connection:
+    try:
+        return engine.connect()
+    except _ODD_URL as error:
+        raise _say_odd(error) from None
+
+
 def _open(url: str, timeout_s: float) -> sa.Engine:
     try:
-        parsed = sa.make_url(url)
-        backend = parsed.get_backend_name()
-    except exc.ArgumentError as error:
-        raise errors.Invalid("a connection of Nova's is not a database URL") from error
+        return _make_engine(sa.make_url(url), timeout_s)
+    except _ODD_URL as error:
+        raise _say_odd(error) from None
+
+
+def _say_odd(error: BaseException) -> errors.Invalid:
+    return errors.Invalid(
+        f"a connection of Nova's or Placement's is no database URL that can be opened here "
+        f"({type(error).__name__})"
+    )
+
+
+def _make_engine(parsed: sa.URL, timeout_s: float) -> sa.Engine:
+    backend = parsed.get_backend_name()
     arguments: dict[str, Any]
     if backend == "sqlite":
         arguments = {"timeout": timeout_s, "check_same_thread": False}
@@ -71,11 +92,17 @@ def translate(error: exc.DBAPIError) -> errors.IsthmusError:
 def format_url(url: str, template: str) -> str:
     """Fill in a cell mapping's URL that refers to Nova's own, such as {scheme}://{hostname}/cell1.
 
-    Raises:
-        Invalid: it refers to something that is not there.
+    One that cannot be filled in is taken as it is (Nova 34, `CellMapping.format_db_url`): a
+    password may have a brace.
     """
     if "{" not in url:
         return url
+    with contextlib.suppress(Exception):
+        return _fill_in(url, template)
+    return url
+
+
+def _fill_in(url: str, template: str) -> str:
     parts = urllib.parse.urlparse(template)
     known = {
         "username": parts.username,
@@ -87,13 +114,7 @@ def format_url(url: str, template: str) -> str:
         "fragment": parts.fragment,
         "path": parts.path.lstrip("/"),
     }
-    try:
-        return url.format(**known)
-    except (KeyError, IndexError, ValueError) as error:
-        raise errors.Invalid(
-            "a cell mapping has a database_connection with {} that [database] connection of "
-            f"nova.conf does not fill in: {error}"
-        ) from error
+    return url.format(**known)
 
 
 def read_now(connection: sa.Connection) -> Any:
