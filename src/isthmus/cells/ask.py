@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from isthmus import errors
@@ -27,33 +27,21 @@ def ask_cells(
     Returns:
         For each cell by uuid the answer, or the error.
     """
-    return _ask_all(
-        {
-            one.cell.uuid: lambda address=one: ask(address)  # type: ignore[misc]
-            for one in cells
-            if one.cell.uuid != CELL0_UUID
-        },
-        budget_s,
-    )
-
-
-def _ask_all(
-    questions: Mapping[str, Callable[[], Answer]], budget_s: float
-) -> dict[str, Answer | errors.IsthmusError]:
     answers: queue.SimpleQueue[tuple[str, Answer | BaseException]] = queue.SimpleQueue()
 
-    def run(name: str, question: Callable[[], Answer]) -> None:
+    def run(address: CellAddress) -> None:
         try:
-            answers.put((name, question()))
+            answers.put((address.cell.uuid, ask(address)))
         except BaseException as exc:  # noqa: BLE001 - it is raised where it is waited for
-            answers.put((name, exc))
+            answers.put((address.cell.uuid, exc))
 
-    for name, question in questions.items():
-        threading.Thread(target=run, args=(name, question), daemon=True).start()
+    asked = [one for one in cells if one.cell.uuid != CELL0_UUID]
+    for address in asked:
+        threading.Thread(target=run, args=(address,), daemon=True).start()
     late = errors.TimedOut(f"no answer within {budget_s:g} s")
-    found: dict[str, Answer | errors.IsthmusError] = dict.fromkeys(questions, late)
+    found: dict[str, Answer | errors.IsthmusError] = {one.cell.uuid: late for one in asked}
     deadline = time.monotonic() + budget_s
-    for _ in questions:
+    for _ in asked:
         try:
             name, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:

@@ -9,9 +9,9 @@ import numpy as np
 from isthmus import errors
 from isthmus.cells.arrays import Arrays
 from isthmus.cells.count import CLOSED, Tally, count_request
-from isthmus.cells.protocols import UNBOUNDED, Counts, Fit, Flags
+from isthmus.cells.protocols import Counts, Fit, Flags
 from isthmus.cells.request import Request, plan_request
-from isthmus.model.compute.cloud import ComputeHost, Flavor
+from isthmus.model.compute.cloud import UNBOUNDED, ComputeHost, Flavor
 
 NUMA = "NUMA nodes"
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from isthmus.cells.arrays import Arrays, Column
-from isthmus.cells.protocols import UNBOUNDED, Counts, Flags
+from isthmus.cells.protocols import Counts, Flags
 from isthmus.cells.request import Group, Request
+from isthmus.model.compute.cloud import UNBOUNDED
 
 CLOSED = "host"
 #: Where more kinds of groups compete than this, single ones are looked at alone: an upper bound.

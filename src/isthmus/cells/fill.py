@@ -13,9 +13,9 @@ import numpy as np
 from isthmus import errors
 from isthmus.cells.arrays import Arrays, Column
 from isthmus.cells.capacity import count_flavor
-from isthmus.cells.protocols import UNBOUNDED, Counts, Fit, Flags
+from isthmus.cells.protocols import Counts, Fit, Flags
 from isthmus.cells.request import Group, Request
-from isthmus.model.compute.cloud import Flavor
+from isthmus.model.compute.cloud import UNBOUNDED, Flavor
 
 
 class Order(enum.StrEnum):
@@ -61,7 +61,7 @@ class State:
     def _take(self, request: Request, chosen: Counts) -> None:
         for name, amount in request.common.resources.items():
             self._take_rows(name, amount, chosen, request.common, most=None)
-        for group in {id(one): one for one in request.groups[:1]}.values():
+        for group in request.groups[:1]:  # they are alike, or `reserve` has refused
             several = len(request.groups)
             most = chosen if request.isolate else None
             for name, amount in group.resources.items():

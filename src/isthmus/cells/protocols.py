@@ -11,9 +11,6 @@ from isthmus.model.compute.cloud import Flavor
 Counts = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-#: A count that nothing bounds.
-UNBOUNDED = 2**40
-
 
 class Fit(Protocol):
     """How Nova fits instances into the NUMA nodes of hosts: what Placement does not know."""

@@ -61,9 +61,8 @@ def preload(names: Sequence[str]) -> None:
 
     What is not named is loaded, or done, by each child that needs it.
     """
-    from isthmus.lab.process import (
-        serve,
-    )  # with a web server that who writes a `Birth` has no use for
+    # Here, since it brings a web server that whoever only writes a `Birth` has no use for.
+    from isthmus.lab.process import serve
 
     for name in names:
         if ":" in name:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 CELL0_UUID = "00000000-0000-0000-0000-000000000000"
 #: Nova's zone of a host that is in none ([DEFAULT] default_availability_zone).
 DEFAULT_ZONE = "nova"
+#: A count that nothing bounds: more than fit into any cloud, and many of them still add up.
+UNBOUNDED = 2**40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

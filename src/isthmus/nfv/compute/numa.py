@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isthmus import errors
-from isthmus.model.compute.cloud import ComputeHost, Flavor
+from isthmus.model.compute.cloud import UNBOUNDED, ComputeHost, Flavor
 from isthmus.model.host.host_demand import CpuPolicy, ThreadPolicy
 from isthmus.nfv.compute.guest import LARGE, SMALL, Guest, plan_guest
 from isthmus.nfv.compute.topology import Node, parse_topology
@@ -27,7 +27,6 @@ from isthmus.nfv.plan.demand import SMALL_KIB
 from isthmus.nfv.plan.fit.capacity import NodeSpace, Ties, fill
 
 Counts = npt.NDArray[np.int64]
-UNBOUNDED = 2**40
 _PCI = "pci_passthrough:alias"
 
 

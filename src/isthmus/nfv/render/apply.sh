@@ -18,8 +18,9 @@ fail() { say "failed: $*"; exit 3; }
 exec 9>"$S/lock" || fail "$S/lock cannot be written"
 flock -w 300 9 || fail "another apply or rollback has been running on this host for five minutes"
 # What changed files still ask for is kept on disk, so that a run that was cut short is made good
-# by the next one: has EFFECT, settled EFFECT.
+# by the next one: due EFFECT, has EFFECT, settled EFFECT.
 has() { [ -e "$S/pending/$1" ]; }
+due() { mkdir -p "$S/pending" && : >"$S/pending/$1"; }
 settled() { rm -f "$S/pending/$1"; }
 
 # keep PATH: remember what is there now, in this run's generation; `-` only opens one.
@@ -50,7 +51,7 @@ put() {
   fi
   keep "$1"
   d=$(dirname "$1"); [ -d "$d" ] || { mkdir -p "$d" && chmod 755 "$d"; }
-  mkdir -p "$S/pending" && : >"$S/pending/$3"
+  due "$3"
   chmod "$2" "$t" && mv "$t" "$1" || fail "$1 cannot be written"
   say "changed $1"
 }
@@ -79,7 +80,7 @@ merge() {
     fail "$1 cannot be prepared: is /tmp full?"
   rm -f "$o"
   if cmp -s "$t" "$1"; then say "same $1"; rm -f "$t"; return; fi
-  keep "$1"; mkdir -p "$S/pending" && : >"$S/pending/$3"
+  keep "$1"; due "$3"
   cat "$t" >"$1" || fail "$1 cannot be written"
   rm -f "$t"; say "changed $1"
 }
@@ -101,7 +102,7 @@ retire() {
         print (gone ? "# isthmus nfv took this out: " : "") $0 }' <"$w" >"$t" ||
       fail "$w cannot be prepared: is /tmp full?"
     if ! cmp -s "$t" "$w"; then
-      keep "$w"; mkdir -p "$S/pending" && : >"$S/pending/nova"
+      keep "$w"; due nova
       cat "$t" >"$w" || fail "$w cannot be written"
       say "changed $w: options of old are taken out"
     fi
@@ -113,7 +114,7 @@ retire() {
 # starts beside its PMDs stays on those that no PMD was told of. Kolla runs the command of this file.
 contain() {
   [ -n "$V" ] || return 0
-  systemctl is-active -q "$1" || { mkdir -p "$S/pending"; : >"$S/pending/switch"; }
+  systemctl is-active -q "$1" || due switch
   UNITS="$UNITS $1"
   c=/etc/kolla/$(echo "$V" | tr _ -)/config.json
   [ -f "$R$c" ] || return 0
@@ -121,7 +122,7 @@ contain() {
   sed -E 's#("command"[[:space:]]*:[[:space:]]*")(taskset (-c|--cpu-list) [0-9,-]+ )?#\1taskset -c '"$2"' #' "$R$c" >"$t" ||
     fail "$c cannot be prepared: is /tmp full?"
   if cmp -s "$t" "$R$c"; then say "same $c"; rm -f "$t"; return; fi
-  keep "$R$c"; mkdir -p "$S/pending" && : >"$S/pending/switch"
+  keep "$R$c"; due switch
   cat "$t" >"$R$c" || fail "$c cannot be written"
   rm -f "$t"; say "changed $c: the switch begins on CPU $2"
 }

@@ -42,17 +42,6 @@ def collect_api_state(url: str, template: str, timeout_s: float) -> ApiState:
         )
 
 
-def list_cells(url: str, template: str, timeout_s: float) -> tuple[CellAddress, ...]:
-    """List the cell mappings, cell0 included.
-
-    Raises:
-        Unreachable: the database does not answer.
-        Invalid: a URL makes no sense.
-    """
-    with reading(url, timeout_s) as connection:
-        return _list_cells(connection, template)
-
-
 def _list_cells(connection: sa.Connection, template: str) -> tuple[CellAddress, ...]:
     table = tables.CELL_MAPPINGS
     rows = connection.execute(sa.select(table).order_by(table.c.id)).mappings()

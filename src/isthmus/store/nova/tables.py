@@ -17,9 +17,6 @@ def _table(name: str, *columns: str, times: tuple[str, ...] = ()) -> sa.Table:
 # Nova's API database.
 CELL_MAPPINGS = _table("cell_mappings", "id", "uuid", "name", "database_connection", "disabled")
 HOST_MAPPINGS = _table("host_mappings", "cell_id", "host")
-INSTANCE_MAPPINGS = _table(
-    "instance_mappings", "id", "instance_uuid", "cell_id", "project_id", "queued_for_delete"
-)
 AGGREGATES = _table("aggregates", "id", "uuid", "name")
 AGGREGATE_HOSTS = _table("aggregate_hosts", "aggregate_id", "host")
 AGGREGATE_METADATA = _table("aggregate_metadata", "aggregate_id", "key", "value")
