@@ -199,6 +199,29 @@ def test_no_report_takes_a_port_that_has_no_home(central: CentralServer) -> None
     assert net.shown(port)["id"] == port["id"]
 
 
+def test_a_home_that_central_lost_is_where_the_port_is_located(central: CentralServer) -> None:
+    """A row that went missing gives the port to no other site, and its own is believed again."""
+    net = Stretched(central)
+    port = net.port()
+    assert net.report(port)["code"] == ""
+
+    def lose() -> None:
+        with central.database(write=True) as connection:
+            lost = sa.delete(SITE_MAPPINGS).where(SITE_MAPPINGS.c.resource_id == port["id"])
+            assert connection.execute(lost).rowcount == 1
+
+    lose()
+    (refused,) = ask(net, "site2", port["id"])["refused"]
+    assert refused["code"] == "isthmus.refused.conflict"
+    (result,) = central.report("site2", item(port))
+    assert result["code"] == "isthmus.refused.conflict"
+    assert homes(central, port["id"]) == {"site1": False}
+    lose()
+    assert net.report({**port, "name": "renamed", "isthmus:base": port})["code"] == ""
+    assert homes(central, port["id"]) == {"site1": False}
+    assert net.shown(port)["name"] == "renamed"
+
+
 def test_nothing_is_left_of_a_port_that_went_while_it_was_fetched(central: CentralServer) -> None:
     net = Stretched(central)
     port = make_port(net)

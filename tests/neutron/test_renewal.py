@@ -215,6 +215,9 @@ HAND = [
     ("site", "UPDATE ports SET name = 'x' WHERE id = :port", None),
     ("central", "UPDATE ports SET name = 'y' WHERE id = :port", None),
     ("central", "UPDATE ports SET name = 'z' WHERE id = :guest", None),
+    ("site", "UPDATE ports SET device_id = 'another' WHERE id = :port", None),
+    ("central", "UPDATE ports SET device_id = 'another' WHERE id = :guest", None),
+    ("central", "UPDATE ports SET device_owner = 'compute:another' WHERE id = :port", None),
     ("central", "DELETE FROM isthmus_locations WHERE port_id = :port", None),
     ("central", "UPDATE isthmus_locations SET encap_ip = '192.0.2.9' WHERE port_id = :port", None),
 ]

@@ -6,6 +6,7 @@ its groups, so that a report, a change, a delete and another site's request are 
 
 import sqlalchemy as sa
 from neutron.plugins.ml2 import models as ml2_models
+from oslo_log import log as logging
 
 from isthmus import errors
 from isthmus.federation.home import Situation, Step, decide
@@ -21,6 +22,8 @@ from isthmus.store.ports import location
 from isthmus.store.tiers import epoch, exit_notice, named_port, registration
 from isthmus.store.tiers import site as site_store
 from isthmus.store.tiers.locked import LockedObjects
+
+LOG = logging.getLogger(__name__)
 
 _PORT = ResourceType.PORT
 
@@ -42,7 +45,7 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
     locked = LockedObjects(connection, _PORT, [port_id], alone=True)
     if port_id not in locked.owners:
         raise errors.NotFound(f"port {port_id} was deleted meanwhile")
-    home = home_store.lock(connection, port_id)
+    home = lock(connection, port_id, project_id=locked.owners[port_id])
     step = decide(site.name, _observe(connection, port_id, home))
     if step is not Step.STAYS:  # otherwise central may have forgotten a site that has it
         epoch.require_recovered(connection)
@@ -64,6 +67,36 @@ def bring(connection: sa.Connection, site: Site, port_id: str) -> SiteName | Non
         )
         exit_notice.tell_of_ports(connection, [port_id])
     return None
+
+
+def find(connection: sa.Connection, port_id: str) -> SiteName | None:
+    """Return the home of a port, behind the lock of its row; None where it has none."""
+    locked = LockedObjects(connection, _PORT, [port_id], alone=True)
+    home = lock(connection, port_id, project_id=locked.owners.get(port_id))
+    return None if home is None else home.site
+
+
+def lock(
+    connection: sa.Connection, port_id: str, *, project_id: str | None
+) -> home_store.Home | None:
+    """Return the home of a port and lock it; the caller holds the lock of the port's row.
+
+    Where the home is lost and the location is not, the port lives where it is located: whoever ends
+    a home deletes the location first. That is written down again, so that no other site gets it.
+
+    Args:
+        connection: of the transaction.
+        port_id: the port.
+        project_id: the port's owner.
+    """
+    home = home_store.lock(connection, port_id)
+    located = location.list_locations(connection, [port_id]).get(port_id) if home is None else None
+    if located is None:
+        return home
+    LOG.warning("port %s had no home; it is located at site %s", port_id, located.site)
+    home_store.assign(connection, port_id, located.site, project_id=project_id, now=now())
+    exit_notice.tell_of_ports(connection, [port_id])
+    return home_store.Home(located.site, leaving=False)
 
 
 def welcome(connection: sa.Connection, move: named_port.Move) -> None:
@@ -104,8 +137,8 @@ def release(connection: sa.Connection, port_id: str, *, force: bool) -> SiteName
     Raises:
         Conflict: it is in use there or that site cannot be reached, and `force` is not set.
     """
-    LockedObjects(connection, _PORT, [port_id], alone=True)
-    home = home_store.lock(connection, port_id)
+    locked = LockedObjects(connection, _PORT, [port_id], alone=True)
+    home = lock(connection, port_id, project_id=locked.owners.get(port_id))
     if home is None:
         return None
     step = Step.COMES if force else decide("", _observe(connection, port_id, home))

@@ -36,7 +36,7 @@ _CHUNK = 200
 
 
 def list_carried() -> dict[str, list[str]]:
-    """List the attributes of each type that this site takes over and its Neutron knows."""
+    """List the attributes of each type that both tiers are to have alike and this Neutron knows."""
     found = {
         kind.value: [
             name

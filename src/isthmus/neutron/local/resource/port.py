@@ -294,7 +294,7 @@ PORT = LocalResource(
         uplink_status_propagation.PortUplinkStatusPropagation: "port_id",
         qos_models.QosPortPolicyBinding: "port_id",
     },
-    carried=(*SHARED, attribute.LOCATION),
+    carried=(*SHARED, *HOME, attribute.LOCATION),
     not_found=n_exc.PortNotFound,
     ensure=ensure,
     remove=remove,

@@ -62,7 +62,7 @@ class LocalResource:
     model: Any  #: Neutron's row of the object itself
     #: Models whose rows are part of an object, itself included, and which column has its id.
     parts: Mapping[Any, str]
-    carried: tuple[str, ...]  #: what a site takes over from central and is compared
+    carried: tuple[str, ...]  #: what is compared: both tiers are to have it alike
     not_found: type[Exception]  #: how Neutron's `get_` says that there is none
     ensure: Ensure
     remove: Remove

@@ -151,6 +151,10 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
     homes = mapping.peek_sites(connection, ResourceType.PORT, [port_id])
     mapped = mapping.peek_sites(connection, ResourceType.NETWORK, [network_id])
     groups = frozenset(state.get("security_groups") or ())
+    lives_at = next(iter(homes.get(port_id, {})), None)
+    if lives_at is None and port is not None:  # a home that is lost (`central.home.lock`)
+        known = location.peek_locations(connection, [port_id]).get(port_id)
+        lives_at = known.site if known is not None else None
     leases = lease_store.list_leases(
         connection, kind=PoolKind.PORT_KEY, pool_ids=[network_id], site=site
     )
@@ -158,7 +162,7 @@ def _read_facts(connection: sa.Connection, site: SiteName, state: Mapping[str, A
     device = state.get("device_id", port.device_id if port is not None else None)
     owns = owner is not None and (owner == project or project in trusted)
     facts: dict[str, Any] = {
-        "home": next(iter(homes.get(port_id, {})), None),
+        "home": lives_at,
         "exists": port is not None,
         "named_by": named_port.find_other(connection, port_id, site) if port is None else None,
         "network_id": port.network_id if port is not None else None,

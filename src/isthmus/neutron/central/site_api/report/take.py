@@ -31,6 +31,7 @@ from isthmus.model.item import Item, ItemResult
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import Site, SiteName
 from isthmus.neutron.api.faults import from_any
+from isthmus.neutron.central import home as homes
 from isthmus.neutron.central import presence, reporting
 from isthmus.neutron.central.site_api.belief import validator
 from isthmus.neutron.central.site_api.comparable import comparable
@@ -184,14 +185,18 @@ def _upsert(site: Site, port_id: str, state: dict[str, Any], left: Refusals) -> 
     crash.point("central.report.sought")
     with writing(admin) as connection:  # its commit asks whether the batch is late
         known = _read_known(connection, site.name, port_id, state["network_id"])
-    if known.home not in (None, site.name):
-        _refuse_elsewhere(site.name, port_id, known.home)
+    lives_at = known.home
+    if lives_at is None and port is not None:
+        with writing(admin) as connection:
+            lives_at = homes.find(connection, port_id)  # by where it is, if central lost its home
+    if lives_at not in (None, site.name):
+        _refuse_elsewhere(site.name, port_id, lives_at)
     if port is None:
         crash.point("central.report.unknown")
         with _made_once(port_id):
             left = left | _create(site, port_id, state, known)
     else:
-        if known.home is None:
+        if lives_at is None:
             raise errors.Conflict(
                 f"port {port_id} has no home: it comes to a site that asks for it, not by report"
             )
