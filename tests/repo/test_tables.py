@@ -24,6 +24,7 @@ WRITERS: dict[str, set[str]] = {
     "NAMED_PORTS": {"tiers/named_port", "tiers/epoch"},  # a new epoch knows of none
     "DATAPATHS": {"ports/datapath"},
     "EPOCHS": {"tiers/epoch"},
+    "EVENTS": {"delivery/event"},
     "EXITS": {"local/exit_plan"},
     "EXIT_HYPERVISORS": {"local/exit_plan"},
     "GATEWAY_HYPERVISORS": {"ports/gateway"},

@@ -59,6 +59,8 @@ class Work:
             poll_interval_s=0.2,
             journal_sweep_s=60,
             renewal_sweep_s=0,
+            keep_events_s=1000,
+            most_events=10,
             probe_interval_s=1000,
             call_timeout_s=1,
             claim_s=1,
@@ -96,6 +98,10 @@ class Work:
         pass
 
     def drop_orphans(self) -> int:
+        return 0
+
+    def drop_old_events(self, *, keep_s: float, most: int) -> int:
+        self.kept = (keep_s, most)
         return 0
 
     def retry_in_use(self, lane: SiteName) -> None:

@@ -66,6 +66,18 @@ OPTIONS: tuple[cfg.Opt, ...] = (
         help="How often the journal is cleared of what no site can take any more, in seconds.",
     ),
     cfg.FloatOpt(
+        "keep_events_s",
+        default=2592000.0,
+        min=0.0,
+        help="How long events are kept, in seconds: 30 days by default.",
+    ),
+    cfg.IntOpt(
+        "most_events",
+        default=10000,
+        min=1,
+        help="How many events of each site are kept, the newest, and of central itself.",
+    ),
+    cfg.FloatOpt(
         "renewal_sweep_s",
         default=86400.0,
         min=0.0,
@@ -98,6 +110,8 @@ class XjobConfig:
     probe_interval_s: float
     journal_sweep_s: float
     renewal_sweep_s: float
+    keep_events_s: float
+    most_events: int
 
 
 def open_xjob(config_files: list[Path]) -> cfg.ConfigOpts:

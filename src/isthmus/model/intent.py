@@ -52,6 +52,7 @@ class Claim:
     rank: int  #: place in the lane's order of work
     owner: str
     epoch: int = 0  #: of this tier's database, when it was claimed
+    failed: bool = False  #: an attempt has failed before, or it was parked
 
 
 class Outcome(enum.Enum):
@@ -88,6 +89,51 @@ class Job:
     changed_at: datetime.datetime
     not_before: datetime.datetime | None  #: None: due at once
     last_error: str = ""
+
+
+class What(enum.StrEnum):
+    """What an event tells; the part before the dot is what it happened to."""
+
+    SITE_CREATED = "site.created"
+    SITE_CHANGED = "site.changed"
+    SITE_DELETED = "site.deleted"
+    SITE_REACHABLE = "site.reachable"
+    SITE_UNREACHABLE = "site.unreachable"
+    SITE_REGISTERED = "site.registered"
+    SITE_GONE_WITHOUT = "site.gone-without"  #: a restored central waits for it no more
+    CENTRAL_RESTORED = "central.restored"
+    CENTRAL_RECOVERED = "central.recovered"
+    EXTENDED = "mapping.extended"  #: an object is to be at a site
+    WITHDRAWN = "mapping.withdrawn"  #: a site is to lose an object
+    REMOVED = "mapping.removed"  #: a site has acknowledged that it has lost one
+    HOME_ASKED = "home.asked"  #: the home of a port was asked to release it
+    HOME_MOVED = "home.moved"  #: taken from a site that is disabled
+    HOME_DROPPED = "home.dropped"  #: by force
+    JOB_PARKED = "job.parked"
+    JOB_RETRIED = "job.retried"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_DONE = "job.done"  #: one that was parked
+    REPORT_REFUSED = "report.refused"
+    REPORT_TAKEN = "report.taken"  #: one that was refused before, or whose object is gone
+    LEASE_GRANTED = "lease.granted"
+    LEASE_RETURNED = "lease.returned"
+    LEASE_CORRECTED = "lease.corrected"  #: a site was told what is its own of one
+    LEASE_FREED = "lease.freed"  #: of a removed site that never let go of it
+    RESYNC_ASKED = "resync.asked"
+    RESYNC_DONE = "resync.done"
+    RESYNC_FAILED = "resync.failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a site, or to what central knows of an object there."""
+
+    what: What
+    who: str  #: the user whose request it was, `xjob`, or `central`
+    site: str = ""  #: empty where it is about central alone
+    type: str = ""  #: of the object; empty where it is about a site as a whole
+    resource_id: str = ""
+    details: str = ""  #: why, or what exactly
 
 
 class RenewalState(enum.StrEnum):

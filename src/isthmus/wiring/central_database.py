@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from isthmus.model.site import Reachability, Site, SiteName, SiteState
 from isthmus.store.delivery import job as job_store
-from isthmus.store.delivery import sweep
+from isthmus.store.delivery import event, sweep, told
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.delivery.lane import FIRST_EPOCH
 from isthmus.store.sql import clock
@@ -26,6 +26,7 @@ class CentralDatabase:
             self._engine,
             lock=forget.lock_objects,
             forget=forget.forget_objects,
+            tell=told.record_settled,
             find_deliverable=restored.find_deliverable,
         )
 
@@ -59,6 +60,11 @@ class CentralDatabase:
         """Drop the intents of deleted sites; return how many."""
         with writing(self._engine) as connection:
             return sweep.drop_orphans(connection)
+
+    def drop_old_events(self, *, keep_s: float, most: int) -> int:
+        """Drop events that are too old, or too many; return how many."""
+        with writing(self._engine) as connection:
+            return event.drop_old(connection, keep_s=keep_s, most=most)
 
     def retry_in_use(self, lane: SiteName) -> None:
         """Retry what a site refused because something there was in use."""

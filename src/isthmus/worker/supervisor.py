@@ -87,6 +87,9 @@ class Work(Protocol):
     def drop_orphans(self) -> int:
         """Drop the intents of deleted sites; return how many."""
 
+    def drop_old_events(self, *, keep_s: float, most: int) -> int:
+        """Drop events that are too old, or too many of a site; return how many."""
+
     def retry_in_use(self, lane: SiteName) -> None:
         """Retry what a site refused because something there was in use."""
 
@@ -191,6 +194,8 @@ class Supervisor:
             if dropped:
                 LOG.info("sweep dropped=%d", dropped)
             self._work.requests.drop_ended()
+            kept = self._work.settings
+            self._work.drop_old_events(keep_s=kept.keep_events_s, most=kept.most_events)
         if now >= self._dead_at:
             self._dead_at = now + _DEAD_S
             self._work.requests.release_dead(worker_id.is_dead)

@@ -102,6 +102,24 @@ SITE_REFUSALS: Attributes = {
     "changed_at": _shown(),
 }
 
+#: A filter alone: no row shows it.
+_ASKED = {**_shown(), "is_visible": False, "is_sort_key": False}
+
+#: What happened, in the order of `number`.
+SITE_EVENTS: Attributes = {
+    "id": _shown(primary=True),
+    "number": _shown(),
+    "created_at": _shown(),
+    "what": _shown(),
+    "site": _shown(),
+    "type": _shown(),
+    "resource_id": _shown(),
+    "who": _shown(),
+    "details": _shown(),
+    "min_age": _ASKED,
+    "max_age": _ASKED,
+}
+
 #: Comparisons of sites with what they should hold, as they were asked for.
 SITE_RENEWALS: Attributes = {
     "id": _shown(primary=True),
@@ -297,6 +315,7 @@ CENTRAL: dict[str, Attributes] = {
     "site_refusals": SITE_REFUSALS,
     "site_presences": SITE_PRESENCES,
     "site_renewals": SITE_RENEWALS,
+    "site_events": SITE_EVENTS,
     "site_leases": SITE_LEASES,
     "router_exits": ROUTER_EXITS,
     "site_bundles": SITE_BUNDLES,

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+from oslo_context import context as oslo_context
 from oslo_log import log as logging
 
 from isthmus.model.principal import Caller
 
 LOG = logging.getLogger(__name__)
+
+#: Who does what nobody asked for.
+CENTRAL_ITSELF = "central"
 
 
 def get_caller(context: Any) -> Caller:
@@ -16,6 +20,12 @@ def get_caller(context: Any) -> Caller:
         context.user_name or "",
         getattr(context, "user_domain_id", None) or "",
     )
+
+
+def name_caller() -> str:
+    """Return the name of the user whose request this thread serves, as oslo.log finds it."""
+    context: Any = oslo_context.get_current()
+    return str((context and (context.user_name or context.user_id)) or CENTRAL_ITSELF)
 
 
 def get_service(context: Any) -> Caller:

@@ -27,6 +27,7 @@ _OPERATED: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("site_presence", "/site-presences", ("create", "delete"), READER),
     ("site_renewal", "/site-renewals", ("create",), READER),
     ("site_lease", "/site-leases", (), READER),
+    ("site_event", "/site-events", (), READER),
     ("router_exit", "/router-exits", (), READER),
     ("site_shadow", "/site-shadows", (), READER),
     ("site_holding", "/site-holdings", (), READER),

@@ -8,6 +8,7 @@ from neutron_lib.services import base
 
 from isthmus.neutron.api import definition, extensions, rules
 from isthmus.neutron.api.log import lines
+from isthmus.neutron.central.admin.event import EventApi
 from isthmus.neutron.central.admin.holdings import HoldingsApi
 from isthmus.neutron.central.admin.job import JobApi
 from isthmus.neutron.central.admin.lease import LeaseApi
@@ -31,6 +32,7 @@ class CentralService(
     RenewalApi,
     PresenceApi,
     LeaseApi,
+    EventApi,
     HoldingsApi,
     RouterExitApi,
     SiteFacingApi,

@@ -6,7 +6,7 @@ the part of one lane that it needs: a look at all lanes is one dive into an inde
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -154,6 +154,7 @@ def claim(
             rank=row.rank,
             owner=owner,
             epoch=epoch,
+            failed=row.last_error is not None,
         )
         for row in rows
     ]
@@ -202,16 +203,22 @@ def _is_claimed(connection: sa.Connection, lane: SiteName, owner: str) -> bool:
     return connection.execute(through(claimed, "owner")).first() is not None
 
 
-def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list[IntentKey]:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of claims, beside what becomes of them every time."""
+
+    removed: list[IntentKey] = field(default_factory=list)  #: gone, as the other side knows
+    parked: list[Settlement] = field(default_factory=list)
+    mended: list[IntentKey] = field(default_factory=list)  #: done, after they had failed
+
+
+def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> Settled:
     """Settle claims.
 
     One of an earlier epoch is only released. The rows are of a backup: a generation there may be
     one that was counted again, and ask for what was never delivered.
-
-    Returns:
-        The keys whose row was deleted because the other side knows that the object is gone.
     """
-    removed = []
+    settled = Settled()
     epoch = lane_store.peek_epoch(connection)
     for one in settlements:
         if one.claim.epoch != epoch:
@@ -219,13 +226,17 @@ def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list
             continue
         match one.outcome:
             case Outcome.DONE:
-                if acknowledge(connection, one.claim) and one.absent:
-                    removed.append(one.claim.key)
+                if acknowledge(connection, one.claim):
+                    if one.absent:
+                        settled.removed.append(one.claim.key)
+                    if one.claim.failed:
+                        settled.mended.append(one.claim.key)
             case Outcome.AGAIN:
                 retry(connection, one)
             case Outcome.PARKED:
-                park(connection, one.claim, error=one.error)
-    return removed
+                if park(connection, one.claim, error=one.error):
+                    settled.parked.append(one)
+    return settled
 
 
 def acknowledge(connection: sa.Connection, claim: Claim) -> bool:
@@ -257,8 +268,12 @@ def retry(connection: sa.Connection, settlement: Settlement) -> None:
         _release(connection, claim)
 
 
-def park(connection: sa.Connection, claim: Claim, *, error: str) -> None:
-    """Park a row with its reason; one whose generation changed meanwhile is due instead."""
+def park(connection: sa.Connection, claim: Claim, *, error: str) -> bool:
+    """Park a row with its reason; one whose generation changed meanwhile is due instead.
+
+    Returns:
+        Whether it is parked.
+    """
     values = {
         "parked": True,
         "attempts": claim.attempts + 1,
@@ -266,8 +281,10 @@ def park(connection: sa.Connection, claim: Claim, *, error: str) -> None:
         "owner": None,
         "expires_at": None,
     }
-    if not connection.execute(sa.update(JOURNAL).where(_mine(claim)).values(values)).rowcount:
+    parked = connection.execute(sa.update(JOURNAL).where(_mine(claim)).values(values)).rowcount
+    if not parked:
         _release(connection, claim)
+    return bool(parked)
 
 
 def _release(connection: sa.Connection, claim: Claim) -> None:

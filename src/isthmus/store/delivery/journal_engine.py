@@ -27,6 +27,10 @@ def _keep(_connection: sa.Connection, _keys: Sequence[IntentKey]) -> None:
     """Do nothing: no further rows depend on the objects."""
 
 
+def _tell_nobody(_connection: sa.Connection, _settled: claiming.Settled) -> None:
+    """Do nothing: this tier keeps no events."""
+
+
 class SqlJournal:
     """`isthmus.journal.protocols.Store` on a database."""
 
@@ -36,6 +40,7 @@ class SqlJournal:
         *,
         lock: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
         forget: Callable[[sa.Connection, Sequence[IntentKey]], None] = _keep,
+        tell: Callable[[sa.Connection, claiming.Settled], None] = _tell_nobody,
         list_deferred: Callable[[], Collection[str]] = tuple,
         find_deliverable: Callable[[sa.Connection], claiming.Deliverable] = _all,
     ) -> None:
@@ -47,6 +52,7 @@ class SqlJournal:
                 side says are gone, to lock them before their intents, as whoever changes them does.
             forget: called afterwards with those that it now knows are gone, to delete what else is
                 kept of them.
+            tell: called in the settling transaction, to record what it did as events.
             list_deferred: returns the ids of objects whose intents are not claimed now, because a
                 call in progress is about to change them again.
             find_deliverable: returns which intents may be delivered now.
@@ -56,6 +62,7 @@ class SqlJournal:
         self._find_deliverable = find_deliverable
         self._lock = lock
         self._forget = forget
+        self._tell = tell
 
     def due_lanes(self) -> set[SiteName]:
         """List the sites that have an intent due and unclaimed."""
@@ -130,6 +137,7 @@ class SqlJournal:
         with writing(self._engine) as connection:
             if absent:
                 self._lock(connection, absent)
-            removed = claiming.settle(connection, settlements)
-            if removed:
-                self._forget(connection, removed)
+            settled = claiming.settle(connection, settlements)
+            if settled.removed:
+                self._forget(connection, settled.removed)
+            self._tell(connection, settled)

@@ -7,8 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus.model.intent import Event, What
 from isthmus.model.item import ItemResult
-from isthmus.model.site import SiteName
+from isthmus.model.resource import ResourceType
+from isthmus.model.site import CENTRAL, SiteName
+from isthmus.store.delivery import event
 from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import REFUSALS
 from isthmus.store.sql.upsert import insert_or_update
@@ -53,6 +56,9 @@ def record(
     else:
         statement = insert_or_update(connection, REFUSALS, lambda _new: rest).values(values)
     connection.execute(statement)
+    if site != CENTRAL:  # a site keeps no events
+        told = _of(site, result.type.value, result.id, What.REPORT_REFUSED, values["reason"])
+        event.record_news(connection, told)
 
 
 def _is_full(connection: sa.Connection, site: SiteName) -> bool:
@@ -76,8 +82,17 @@ def delete(connection: sa.Connection, site: SiteName, resource_id: str) -> bool:
     """
     gone = connection.execute(
         sa.delete(REFUSALS).where(REFUSALS.c.site == site, REFUSALS.c.resource_id == resource_id)
+    ).rowcount
+    if gone and site != CENTRAL:
+        told = _of(site, ResourceType.PORT.value, resource_id, What.REPORT_TAKEN)
+        event.record(connection, told)
+    return gone > 0
+
+
+def _of(site: SiteName, kind: str, resource_id: str, what: What, details: str = "") -> Event:
+    return Event(
+        what=what, who=site, site=site, type=kind, resource_id=resource_id, details=details
     )
-    return gone.rowcount > 0
 
 
 def delete_site(connection: sa.Connection, site: SiteName) -> None:

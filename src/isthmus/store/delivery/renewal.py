@@ -15,8 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model.form import counted
 from isthmus.model.intent import RenewalRequest, RenewalState
 from isthmus.model.site import SiteName
+from isthmus.store.delivery import told
 from isthmus.store.sql.clock import is_older, utc_after, utc_now
 from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import JOURNAL, RENEWALS
@@ -167,6 +169,11 @@ def record(
         .where(RENEWALS.c.id == request_id, RENEWALS.c.owner == owner)
         .values(values)
     )
+    if changed.rowcount and state in (RenewalState.DONE, RenewalState.FAILED):
+        query = sa.select(RENEWALS.c.site, RENEWALS.c.network_id)
+        site, network_id = connection.execute(query.where(RENEWALS.c.id == request_id)).one()
+        details = error or f"{counted(noted, 'object')} differed"
+        told.record_renewal(connection, site, network_id, state, details)
     return changed.rowcount > 0
 
 

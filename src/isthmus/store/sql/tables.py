@@ -369,6 +369,23 @@ REFUSALS = sa.Table(
     sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
+#: Central: what happened, in the order in which it was recorded; `isthmus.store.delivery.event`.
+EVENTS = sa.Table(
+    "isthmus_events",
+    METADATA,
+    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    sa.Column("created_at", sa.DateTime, nullable=False, index=True),
+    sa.Column("what", sa.String(32), nullable=False),
+    sa.Column("site", sa.String(SITE_LENGTH), nullable=False),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("resource_id", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("who", sa.String(255), nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
+    sa.Index("ix_isthmus_events_site", "site", "number"),
+    sa.Index("ix_isthmus_events_object", "resource_id", "number"),
+)
+
 #: Central: comparisons of sites that somebody asked for, and the newest that were done;
 #: `isthmus.store.delivery.renewal`.
 RENEWALS = sa.Table(

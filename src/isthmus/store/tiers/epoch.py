@@ -18,7 +18,9 @@ import sqlalchemy as sa
 
 from isthmus import errors
 from isthmus.model import number
+from isthmus.model.intent import Event, What
 from isthmus.model.site import SiteName
+from isthmus.store.delivery import event
 from isthmus.store.delivery import lane as lane_store
 from isthmus.store.ports import home
 from isthmus.store.sql.tables import (
@@ -213,6 +215,9 @@ def begin(connection: sa.Connection, reason: str, *, above: int = 0) -> Epoch:
             behind=Behind.NOT_KNOWN,
         )
     )
+    if own.registration is None:  # a site keeps no events
+        told = Event(what=What.CENTRAL_RESTORED, who="central", details=f"epoch {new}: {reason}")
+        event.record(connection, told)
     # At central; a site has neither table filled. Registrations are locked before lanes.
     connection.execute(sa.delete(REGISTRATIONS).where(REGISTRATIONS.c.site.not_in(_site_names())))
     connection.execute(sa.update(REGISTRATIONS).values(waits=True, named_ports=False, again=0))

@@ -174,6 +174,8 @@ def put(  # noqa: PLR0913 - what a registration says
             named_ports=not recovered and ports is not None,
         )
     )
+    told = Event(what=What.SITE_REGISTERED, who=site, site=site, details=f"epoch {epoch}")
+    event.record(connection, told)
     _mark(connection, [site])
     recover_with_last(connection, welcome)
 
@@ -375,6 +377,7 @@ def recover_with_last(connection: sa.Connection, welcome: named_port.Welcome) ->
     sweep.renew(connection, sa.select(REGISTRATIONS.c.site), kinds=kinds)
     _mark(connection, [SiteName(row.site) for row in rows if row.registered_at is not None])
     tier.recover(connection)
+    event.record(connection, Event(what=What.CENTRAL_RECOVERED, who="central"))
 
 
 def _mark(connection: sa.Connection, sites: Collection[SiteName]) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.model.principal import Caller
 from isthmus.model.site import Reachability, Site, SiteName, SiteState
+from isthmus.store.delivery import told
 from isthmus.store.sql import clock
 from isthmus.store.sql.page import Page, select_page
 from isthmus.store.sql.tables import SITES
@@ -211,6 +212,8 @@ def record_reachability(
     if reachability is Reachability.REACHABLE:
         values["last_seen_at"] = now
     connection.execute(sa.update(SITES).where(SITES.c.name == name).values(values))
+    if before not in (None, reachability):
+        told.record_reachability(connection, name, reachability, error)
     return Reachability.UNREACHABLE in {before, reachability} and before != reachability
 
 

@@ -7,12 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from isthmus import errors
-from isthmus.model.intent import JobState
+from isthmus.model.intent import Event, JobState, What
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteState
 from isthmus.neutron.api import listing
+from isthmus.neutron.api.caller import name_caller
 from isthmus.neutron.api.faults import translated
 from isthmus.neutron.db.session import reading, writing
+from isthmus.store.delivery import event
 from isthmus.store.delivery import job as job_store
 from isthmus.store.ports import home
 from isthmus.store.sql import clock
@@ -74,6 +76,7 @@ class JobApi:
             row = self._get_for_change(context, id)
             with writing(context) as connection:
                 job_store.retry_now(connection, [id])
+                _tell(connection, What.JOB_RETRIED, row)
             row["state"] = JobState.WAITING.value
         return {"site_job": row}
 
@@ -84,6 +87,7 @@ class JobApi:
             with writing(context) as connection:
                 _require_not_owed(connection, row)
                 job_store.cancel(connection, [id])
+                _tell(connection, What.JOB_CANCELLED, row)
         return {"site_job": row}
 
     def _get_for_change(self, context: Any, job_id: str) -> listing.Row:
@@ -98,6 +102,20 @@ class JobApi:
             raise errors.NotFound(f"there is no job {job_id}")
         policy.enforce(context, "update_site_job", row, pluralized="site_jobs")
         return row
+
+
+def _tell(connection: sa.Connection, what: What, job: listing.Row) -> None:
+    event.record(
+        connection,
+        Event(
+            what=what,
+            who=name_caller(),
+            site=job["site"],
+            type=job["type"],
+            resource_id=job["resource_id"],
+            details=job["last_error"],
+        ),
+    )
 
 
 def _require_not_owed(connection: sa.Connection, job: listing.Row) -> None:

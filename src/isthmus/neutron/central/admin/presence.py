@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from isthmus import errors
 from isthmus.federation.router_reach import find_joined_at
 from isthmus.model.form import counted
-from isthmus.model.intent import IntentKey
+from isthmus.model.intent import IntentKey, What
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName
 from isthmus.neutron.api import listing
@@ -91,5 +91,7 @@ def _withdraw(connection: sa.Connection, network_id: str, site: SiteName) -> Non
         keys += [IntentKey(site, ResourceType.SUBNET, subnet) for subnet in subnets]
         keys.append(IntentKey(site, _NETWORK, one))
     component.locked_networks.withdraw(site, leaving)
+    for one in sorted(leaving):
+        presence.tell(connection, What.WITHDRAWN, _NETWORK, one, site)
     journal.record(connection, keys)
     presence.spread(connection, leaving)  # routers that have nothing left there leave as well

@@ -5,11 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
+from isthmus.model.intent import What
 from isthmus.model.lease import Block
 from isthmus.model.site import CENTRAL, SiteName
 from isthmus.neutron.central.leases import usage
 from isthmus.neutron.central.leases.at_rest import find_elsewhere
-from isthmus.neutron.central.leases.pool import Locked, Pool, find_restless, reclaim, to_address
+from isthmus.neutron.central.leases.pool import (
+    Locked,
+    Pool,
+    find_restless,
+    reclaim,
+    tell,
+    to_address,
+)
 from isthmus.neutron.db.session import now
 from isthmus.store.leases import give_back as store
 from isthmus.store.leases.give_back import Part
@@ -26,10 +34,14 @@ def take_back(pool: Pool, site: SiteName, parts: Iterable[Part]) -> None:
         site: the holder.
         parts: what it returns.
     """
+    returned = list(parts)
+    held = pool.leases_of(site)
+    real = [one.block for one in returned if any(one.block.overlaps(of.block) for of in held)]
+    tell(locked=pool.locked, what=What.LEASE_RETURNED, site=site, blocks=real)
     store.take_back(
         pool.connection,
-        pool.leases_of(site),
-        parts,
+        held,
+        returned,
         find_kept=functools.partial(_find_kept, pool.locked, site),
         now=now(),
     )

@@ -6,6 +6,7 @@ anything else. Only the block in question is checked for addresses in use, never
 """
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,11 +15,15 @@ from neutron.db import models_v2
 from isthmus import errors
 from isthmus.federation.leases import lease as arithmetic
 from isthmus.model.dataplane.ovn import LOCALNET_KEY
-from isthmus.model.lease import Block, Lease, PoolKind
+from isthmus.model.intent import Event, What
+from isthmus.model.lease import Block, Lease, PoolKind, show_number
+from isthmus.model.resource import ResourceType
 from isthmus.model.site import CENTRAL, SiteName
+from isthmus.neutron.api.caller import name_caller
 from isthmus.neutron.central import silence
 from isthmus.neutron.central.leases import usage
 from isthmus.neutron.db.session import now
+from isthmus.store.delivery import event
 from isthmus.store.leases import lease as store
 from isthmus.store.leases import named, recall, resting, spare
 from isthmus.store.leases import pool as pool_store
@@ -144,7 +149,38 @@ def lease_more(pool: Pool, site: SiteName, count: int) -> list[Lease]:
         for part in arithmetic.subtract([block], (Block(one, one) for one in kept)):
             made.append(store.insert(pool.connection, pool.kind, pool.id, site, part, now=now()))
             left -= part.size
+    for one in made:
+        tell(locked=pool.locked, what=What.LEASE_GRANTED, site=site, blocks=[one.block])
     return made
+
+
+def tell(*, locked: Locked, what: What, site: SiteName, blocks: Iterable[Block]) -> None:
+    """Record as an event that numbers were leased to a site, or came back from it.
+
+    What central leases to itself is nobody's news.
+
+    Args:
+        locked: the pool.
+        what: which of the two.
+        site: the site.
+        blocks: the numbers.
+    """
+    if site == CENTRAL:
+        return
+    kind = ResourceType.SUBNET if locked.kind is PoolKind.SUBNET else ResourceType.NETWORK
+    for block in blocks:
+        first, last = (show_number(locked.kind, one) for one in (block.first, block.last))
+        event.record(
+            locked.connection,
+            Event(
+                what=what,
+                who=name_caller(),
+                site=site,
+                type=kind,
+                resource_id=locked.id,
+                details=f"{first} to {last}",
+            ),
+        )
 
 
 def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
@@ -182,6 +218,7 @@ def lease_address(locked: Locked, site: SiteName, address: int) -> Lease:
     if holder is not None:
         spare.take_one(connection, pool_id, address)
         let_go(locked, address)
+    tell(locked=locked, what=What.LEASE_GRANTED, site=site, blocks=[one])
     return store.insert(connection, kind, pool_id, site, one, now=now())
 
 

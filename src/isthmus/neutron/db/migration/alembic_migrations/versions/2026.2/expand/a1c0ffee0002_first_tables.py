@@ -250,6 +250,20 @@ def _create_central() -> None:
         sa.Column("encap_ip", sa.String(64), nullable=False, unique=True),
     )
     op.create_table(
+        "isthmus_events",
+        sa.Column("number", _BIG, primary_key=True, autoincrement=True),
+        sa.Column("id", sa.String(36), nullable=False, unique=True),
+        sa.Column("created_at", sa.DateTime, nullable=False, index=True),
+        sa.Column("what", sa.String(32), nullable=False),
+        sa.Column("site", sa.String(64), nullable=False),
+        sa.Column("type", sa.String(32), nullable=False),
+        sa.Column("resource_id", sa.String(36), nullable=False),
+        sa.Column("who", sa.String(255), nullable=False),
+        sa.Column("details", sa.Text, nullable=False),
+        sa.Index("ix_isthmus_events_site", "site", "number"),
+        sa.Index("ix_isthmus_events_object", "resource_id", "number"),
+    )
+    op.create_table(
         "isthmus_renewals",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("site", sa.String(64), nullable=False, index=True),

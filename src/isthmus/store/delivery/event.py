@@ -1,0 +1,148 @@
+"""Events: what happened to sites, and to what central knows of objects there.
+
+A row is recorded in the transaction of what it tells of, so either both commit or neither does. The
+table is bounded in age and, for each site, in number: one that is noisy, or hostile, pushes out
+nothing but its own.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus import errors
+from isthmus.model.intent import Event, What
+from isthmus.store.sql.clock import is_older, utc_after, utc_now
+from isthmus.store.sql.page import Page, select_page
+from isthmus.store.sql.tables import EVENTS
+
+#: Limit of the details, in characters.
+_MOST_DETAILS = 2000
+_MOST_WHO = 255
+#: Rows in one statement that deletes.
+_CHUNK = 500
+
+
+def record(connection: sa.Connection, event: Event) -> None:
+    """Record an event."""
+    connection.execute(
+        sa.insert(EVENTS).values(
+            id=str(uuid.uuid4()),
+            created_at=utc_now(),
+            what=event.what.value,
+            site=event.site,
+            type=event.type,
+            resource_id=event.resource_id,
+            who=event.who[:_MOST_WHO],
+            details=event.details[:_MOST_DETAILS],
+        )
+    )
+
+
+def record_news(connection: sa.Connection, event: Event) -> None:
+    """Record an event unless the newest one of that object at that site tells the same."""
+    last = _find_last(connection, event.site, event.resource_id)
+    if last is None or (last.what, last.details) != (event.what, event.details[:_MOST_DETAILS]):
+        record(connection, event)
+
+
+def record_end(connection: sa.Connection, event: Event, *, of: Collection[What]) -> None:
+    """Record the end of something, where the newest event of that object tells of it.
+
+    Args:
+        connection: of the transaction.
+        event: that it has ended.
+        of: what may have ended.
+    """
+    last = _find_last(connection, event.site, event.resource_id)
+    if last is not None and last.what in set(of):
+        record(connection, event)
+
+
+def _find_last(connection: sa.Connection, site: str, resource_id: str) -> Any:
+    query = (
+        sa.select(EVENTS.c.what, EVENTS.c.details)
+        .where(EVENTS.c.resource_id == resource_id, EVENTS.c.site == site)
+        .order_by(EVENTS.c.number.desc())
+        .limit(1)
+    )
+    return connection.execute(query).first()
+
+
+def list_page(
+    connection: sa.Connection,
+    *,
+    filters: Mapping[str, Sequence[Any]],
+    page: Page,
+    youngest_s: float | None = None,
+    oldest_s: float | None = None,
+) -> list[dict[str, Any]]:
+    """List events as an API pages them.
+
+    Args:
+        connection: of the transaction.
+        filters: name to accepted values; `what` takes the part before the dot as well.
+        page: the page.
+        youngest_s: only those that are at least so old, in seconds; None for all.
+        oldest_s: only those that are at most so old.
+
+    Raises:
+        Invalid: a sort key, a marker or a filter's value is invalid.
+    """
+    wanted = dict(filters)
+    where = []
+    whats = wanted.pop("what", None)
+    if whats:
+        where.append(EVENTS.c.what.in_([one.value for one in _spell_out(whats)]))
+    if youngest_s is not None:
+        where.append(EVENTS.c.created_at <= utc_after(-youngest_s))
+    if oldest_s is not None:
+        where.append(EVENTS.c.created_at >= utc_after(-oldest_s))
+    return select_page(connection, dict(EVENTS.c), where=where, filters=wanted, page=page)
+
+
+def _spell_out(words: Sequence[str]) -> list[What]:
+    """Return what is meant by words such as `job` and `job.parked`.
+
+    Raises:
+        Invalid: one is neither.
+    """
+    found = []
+    for word in words:
+        meant = [one for one in What if one == word or one.startswith(f"{word}.")]
+        if not meant:
+            raise errors.Invalid(f"{word!r} is nothing that events tell of")
+        found += meant
+    return found
+
+
+def drop_old(connection: sa.Connection, *, keep_s: float, most: int) -> int:
+    """Delete events that are too old, and the oldest of each site that has too many.
+
+    Found by plain reads and deleted by their numbers, so that nobody who records one waits.
+
+    Args:
+        connection: of the transaction.
+        keep_s: how long one is kept, in seconds.
+        most: how many of one site are kept, and of those that are of no site.
+
+    Returns:
+        How many.
+    """
+    numbers = set(connection.scalars(sa.select(EVENTS.c.number).where(_is_over(keep_s))))
+    for site in connection.scalars(sa.select(EVENTS.c.site).distinct()).all():
+        of_site = sa.select(EVENTS.c.number).where(EVENTS.c.site == site)
+        newest_first = of_site.order_by(EVENTS.c.number.desc())
+        last = connection.scalar(newest_first.offset(most).limit(1))
+        if last is not None:
+            numbers.update(connection.scalars(of_site.where(EVENTS.c.number <= last)))
+    gone = sorted(numbers)
+    for start in range(0, len(gone), _CHUNK):
+        some = EVENTS.c.number.in_(gone[start : start + _CHUNK])
+        connection.execute(sa.delete(EVENTS).where(some))
+    return len(gone)
+
+
+def _is_over(keep_s: float) -> sa.ColumnElement[bool]:
+    return is_older(EVENTS.c.created_at, keep_s)
