@@ -124,6 +124,19 @@ def fill(cloud: Cloud) -> None:
             "changed_at": ago(days=2),
         }
     ]
+    rows["site-events"] = [
+        {
+            "id": JOB,
+            "number": 17,
+            "created_at": ago(days=2),
+            "what": "job.parked",
+            "site": SITE,
+            "type": "network",
+            "resource_id": NET,
+            "who": "xjob",
+            "details": ERROR,
+        }
+    ]
     first = 0x20010DB8_12345678_00000000_00000001
     leased = {"id": ROUTER_ID, "size": 201, "first": str(first), "last": str(first + 200)}
     leased |= {"kind": "subnet", "pool_id": SUBNET, "created_at": ago(days=2)}

@@ -160,3 +160,29 @@ def test_a_reader_reads_and_changes_nothing(environment: dict[str, str]) -> None
     assert data(watcher, "site", "list")
     isthmus(watcher, "site", "drain", "site1", code=2, says="(403|policy|disallowed)")
     isthmus(watcher, "site", "create", "site8", code=2, says="(403|policy|disallowed)")
+
+
+def test_events_are_listed_as_they_are_asked_for(environment: dict[str, str]) -> None:
+    isthmus(environment, "site", "create", "site7", "--zone", "z7")
+    isthmus(environment, "site", "drain", "site7")
+    found = data(environment, "event", "list", "--site", "site7")
+    assert [row["what"] for row in found] == ["site.changed", "site.created"]
+    assert all(row["who"] and row["created_at"] for row in found)
+    for words, whats in (
+        (["--what", "site.created"], ["site.created"]),
+        (["--what", "job"], []),
+        (["--since", "1h"], ["site.changed", "site.created"]),
+        (["--until", "1h"], []),
+        (["--until", "2020-01-01T00:00"], []),
+        (["--since", "2020-01-01T00:00"], ["site.changed", "site.created"]),
+        (["--who", "nobody"], []),
+    ):
+        rows = data(environment, "event", "list", "--site", "site7", *words)
+        assert [row["what"] for row in rows] == whats, words
+    newest = isthmus(environment, "event", "list", "--site", "site7", "--limit", "1")
+    assert "state from enabled to draining" in newest.stdout
+    assert "the newest 1; see --limit" in newest.stderr
+    assert "ago" in newest.stdout
+    isthmus(environment, "event", "list", "--site", "sit", code=2, says="no site 'sit'")
+    isthmus(environment, "event", "list", "--what", "jobs", code=2, says="nothing that events")
+    isthmus(environment, "event", "list", "--since", "noon", code=2, says="'noon' is no time")

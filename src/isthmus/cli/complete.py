@@ -68,6 +68,14 @@ def jobs(ctx: typer.Context, incomplete: str) -> list[Offer]:
     return _offer(ctx, incomplete, list_jobs)
 
 
+def events(incomplete: str) -> list[str]:
+    """Offer what events tell of, and the words before the dot, which stand for all of theirs."""
+    from isthmus.model.intent import What
+
+    words = sorted({*(str(one) for one in What), *(one.partition(".")[0] for one in What)})
+    return [one for one in words if _fits(one, incomplete)]
+
+
 def clouds(incomplete: str) -> list[str]:
     """Offer the entries of clouds.yaml."""
 

@@ -29,6 +29,7 @@ SUB_APPS: tuple[tuple[str, str, str, str], ...] = (
     ("router", "cloud.router", "Routers: by which sites their traffic leaves.", "Cloud"),
     ("port", "cloud.port", "Ports: what every tier knows of one.", "Cloud"),
     ("job", "cloud.job", "Jobs: what is on its way to the sites.", "Cloud"),
+    ("event", "cloud.event", "Events: what happened, when, and who did it.", "Cloud"),
     ("lease", "cloud.lease", "Leases: which site gives out which addresses.", "Cloud"),
     ("status", "cloud.status", "How every site stands, at a glance.", "Cloud"),
     ("gone", "cloud.gone", "Removed sites that never let go of what they held.", "Cloud"),

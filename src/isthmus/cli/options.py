@@ -1,5 +1,7 @@
 """Options that several commands share, and how their texts are read."""
 
+import contextlib
+import datetime
 import re
 import sys
 from typing import Annotated
@@ -114,3 +116,21 @@ def parse_duration(text: str | None) -> int | None:
     if match is None:
         raise errors.Invalid(f"{text!r} is no time span: say for instance 90s, 10m, 2h or 1d")
     return int(match[1]) * _UNITS_S[match[2]]
+
+
+def parse_moment(text: str | None) -> str | None:
+    """Read a time span, or a time of the clock in UTC; gives what the Admin API takes.
+
+    Raises:
+        Invalid: it is neither.
+    """
+    if text is None:
+        return None
+    with contextlib.suppress(errors.Invalid):
+        return str(parse_duration(text))
+    try:
+        return datetime.datetime.fromisoformat(text.strip()).isoformat()
+    except ValueError as error:
+        raise errors.Invalid(
+            f"{text!r} is no time: say for instance 90s, 10m, 2h or 1d, or 2026-11-28T03:00 (UTC)"
+        ) from error

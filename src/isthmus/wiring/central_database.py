@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from isthmus.model.site import Reachability, Site, SiteName, SiteState
-from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import event, sweep, told
+from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery.journal_engine import SqlJournal
 from isthmus.store.delivery.lane import FIRST_EPOCH
 from isthmus.store.sql import clock

@@ -116,8 +116,8 @@ SITE_EVENTS: Attributes = {
     "resource_id": _shown(),
     "who": _shown(),
     "details": _shown(),
-    "min_age": _ASKED,
-    "max_age": _ASKED,
+    "since": _ASKED,
+    "until": _ASKED,
 }
 
 #: Comparisons of sites with what they should hold, as they were asked for.

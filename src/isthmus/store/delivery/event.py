@@ -5,6 +5,7 @@ table is bounded in age and, for each site, in number: one that is noisy, or hos
 nothing but its own.
 """
 
+import datetime
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -75,8 +76,8 @@ def list_page(
     *,
     filters: Mapping[str, Sequence[Any]],
     page: Page,
-    youngest_s: float | None = None,
-    oldest_s: float | None = None,
+    since: datetime.datetime | float | None = None,
+    until: datetime.datetime | float | None = None,
 ) -> list[dict[str, Any]]:
     """List events as an API pages them.
 
@@ -84,8 +85,9 @@ def list_page(
         connection: of the transaction.
         filters: name to accepted values; `what` takes the part before the dot as well.
         page: the page.
-        youngest_s: only those that are at least so old, in seconds; None for all.
-        oldest_s: only those that are at most so old.
+        since: only those of that time or later, UTC and naive, or so many seconds ago; None for
+            all.
+        until: only those of that time or before.
 
     Raises:
         Invalid: a sort key, a marker or a filter's value is invalid.
@@ -95,11 +97,15 @@ def list_page(
     whats = wanted.pop("what", None)
     if whats:
         where.append(EVENTS.c.what.in_([one.value for one in _spell_out(whats)]))
-    if youngest_s is not None:
-        where.append(EVENTS.c.created_at <= utc_after(-youngest_s))
-    if oldest_s is not None:
-        where.append(EVENTS.c.created_at >= utc_after(-oldest_s))
+    if since is not None:
+        where.append(EVENTS.c.created_at >= _moment(since))
+    if until is not None:
+        where.append(EVENTS.c.created_at <= _moment(until))
     return select_page(connection, dict(EVENTS.c), where=where, filters=wanted, page=page)
+
+
+def _moment(when: datetime.datetime | float) -> sa.ColumnElement[datetime.datetime]:
+    return utc_after(-when) if isinstance(when, int | float) else sa.literal(when, sa.DateTime())
 
 
 def _spell_out(words: Sequence[str]) -> list[What]:

@@ -1,4 +1,4 @@
-"""Events of what a worker did: jobs that a site refused and took, comparisons, sites that answer."""
+"""Events of what workers saw: jobs that a site refused or took, comparisons, who answers."""
 
 import sqlalchemy as sa
 

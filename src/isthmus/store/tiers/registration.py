@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from isthmus import errors
+from isthmus.model.intent import Event, What
 from isthmus.model.lease import LeaseId
 from isthmus.model.resource import ResourceType
 from isthmus.model.site import SiteName, SiteState
-from isthmus.store.delivery import job, journal, lane, refusal, sweep
+from isthmus.store.delivery import event, job, journal, lane, refusal, sweep
 from isthmus.store.leases import lease, named
 from isthmus.store.ports import home
 from isthmus.store.sql import clock

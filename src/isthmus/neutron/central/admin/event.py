@@ -1,5 +1,7 @@
 """Events: what happened to sites and to what central knows of objects there; read-only."""
 
+import contextlib
+import datetime
 import functools
 from typing import Any
 
@@ -7,6 +9,9 @@ from isthmus import errors
 from isthmus.neutron.api import listing
 from isthmus.neutron.api.faults import translated
 from isthmus.store.delivery import event
+
+#: Of times that lie further back databases know nothing.
+_LONGEST_S = 1e10
 
 
 class EventApi:
@@ -19,23 +24,16 @@ class EventApi:
 
         Args:
             context: of the request.
-            filters: by column; `what` takes the part before the dot too. `min_age` and `max_age`
-                return those that are at least, or at most, that many seconds old.
+            filters: by column; `what` takes the part before the dot too. `since` and `until` are
+                times, or numbers of seconds ago.
             fields: the columns to return; None for all.
             **paging: as in `listing.to_page`.
         """
         wanted = dict(filters or {})
         with translated():
-            ages = {
-                name: _find_age(name, wanted.pop(name, None)) for name in ("min_age", "max_age")
-            }
+            span = {name: _find_time(name, wanted.pop(name, None)) for name in ("since", "until")}
         rows = listing.collect_rows(
-            context,
-            functools.partial(
-                event.list_page, youngest_s=ages["min_age"], oldest_s=ages["max_age"]
-            ),
-            filters=wanted,
-            **paging,
+            context, functools.partial(event.list_page, **span), filters=wanted, **paging
         )
         return listing.to_rows(rows, fields)
 
@@ -45,22 +43,27 @@ class EventApi:
             return listing.get_one(self.get_site_events, context, "event", id, fields)
 
 
-#: Older than anything: what is beyond is no date that databases have.
-_LONGEST_S = 1e10
-
-
-def _find_age(name: str, values: Any) -> float | None:
-    """Return the age of a filter, in seconds; None where it is not given.
+def _find_time(name: str, values: Any) -> datetime.datetime | float | None:
+    """Return the time of a filter, UTC and naive, or how many seconds ago; None if not given.
 
     Raises:
-        Invalid: it is no number of seconds.
+        Invalid: it is neither.
     """
     if not values:
         return None
+    text = str(values[0])
+    with contextlib.suppress(ValueError):
+        seconds = float(text)
+        if not 0 <= seconds <= _LONGEST_S:
+            raise errors.Invalid(f"{name} must be 0 to {_LONGEST_S:g} seconds ago, not {text}")
+        return seconds
     try:
-        age = float(values[0])
-    except ValueError as error:
-        raise errors.Invalid(f"{name} must be a number of seconds, not {values[0]!r}") from error
-    if not 0 <= age <= _LONGEST_S:
-        raise errors.Invalid(f"{name} must be between 0 and {_LONGEST_S:g} seconds, not {age:g}")
-    return age
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
+        raise errors.Invalid(
+            f"{name} must be a time such as 2026-11-28T03:00 (UTC), or a number of seconds, not "
+            f"{text!r}"
+        ) from error
+    return moment

@@ -19,8 +19,8 @@ from isthmus.neutron.api.faults import translated
 from isthmus.neutron.central import home, presence
 from isthmus.neutron.central.site_api.registration import recover
 from isthmus.neutron.db.session import now, reading, writing
-from isthmus.store.delivery import job as job_store
 from isthmus.store.delivery import event, journal, refusal, renewal
+from isthmus.store.delivery import job as job_store
 from isthmus.store.tiers import epoch, exit_notice, forget, mapping, registration
 from isthmus.store.tiers import site as site_store
 from neutron import policy
