@@ -163,9 +163,9 @@ def test_a_reader_reads_and_changes_nothing(environment: dict[str, str]) -> None
 
 
 def test_events_are_listed_as_they_are_asked_for(environment: dict[str, str]) -> None:
-    isthmus(environment, "site", "create", "site7", "--zone", "z7")
-    isthmus(environment, "site", "drain", "site7")
-    found = data(environment, "event", "list", "--site", "site7")
+    isthmus(environment, "site", "create", "told-site", "--zone", "told-zone")
+    isthmus(environment, "site", "drain", "told-site")
+    found = data(environment, "event", "list", "--site", "told-site")
     assert [row["what"] for row in found] == ["site.changed", "site.created"]
     assert all(row["who"] and row["created_at"] for row in found)
     for words, whats in (
@@ -177,9 +177,9 @@ def test_events_are_listed_as_they_are_asked_for(environment: dict[str, str]) ->
         (["--since", "2020-01-01T00:00"], ["site.changed", "site.created"]),
         (["--who", "nobody"], []),
     ):
-        rows = data(environment, "event", "list", "--site", "site7", *words)
+        rows = data(environment, "event", "list", "--site", "told-site", *words)
         assert [row["what"] for row in rows] == whats, words
-    newest = isthmus(environment, "event", "list", "--site", "site7", "--limit", "1")
+    newest = isthmus(environment, "event", "list", "--site", "told-site", "--limit", "1")
     assert "state from enabled to draining" in newest.stdout
     assert "the newest 1; see --limit" in newest.stderr
     assert "ago" in newest.stdout
