@@ -93,7 +93,7 @@ def list_page(
         Invalid: a sort key, a marker or a filter's value is invalid.
     """
     wanted = dict(filters)
-    where = []
+    where: list[sa.ColumnElement[bool]] = []
     whats = wanted.pop("what", None)
     if whats:
         where.append(EVENTS.c.what.in_([one.value for one in _spell_out(whats)]))

@@ -35,13 +35,14 @@ def record(
         result: of the item.
         now: the time.
     """
+    reason = f"{result.code}: {result.message}"[:_MOST_REASON]
     values = {
         "site": site,
         "resource_id": result.id,
         "id": str(uuid.uuid4()),
         "type": result.type.value,
         "attributes": ",".join(result.attributes)[:255],
-        "reason": f"{result.code}: {result.message}"[:_MOST_REASON],
+        "reason": reason,
         "created_at": now,
         "changed_at": now,
     }
@@ -57,7 +58,7 @@ def record(
         statement = insert_or_update(connection, REFUSALS, lambda _new: rest).values(values)
     connection.execute(statement)
     if site != CENTRAL:  # a site keeps no events
-        told = _of(site, result.type.value, result.id, What.REPORT_REFUSED, values["reason"])
+        told = _of(site, result.type.value, result.id, What.REPORT_REFUSED, reason)
         event.record_news(connection, told)
 
 

@@ -31,9 +31,13 @@ class EventApi:
         """
         wanted = dict(filters or {})
         with translated():
-            span = {name: _find_time(name, wanted.pop(name, None)) for name in ("since", "until")}
+            since = _find_time("since", wanted.pop("since", None))
+            until = _find_time("until", wanted.pop("until", None))
         rows = listing.collect_rows(
-            context, functools.partial(event.list_page, **span), filters=wanted, **paging
+            context,
+            functools.partial(event.list_page, since=since, until=until),
+            filters=wanted,
+            **paging,
         )
         return listing.to_rows(rows, fields)
 
